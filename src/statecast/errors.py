@@ -1,0 +1,70 @@
+"""Everything that can go wrong, as one tree::
+
+    StatecastError               one sentence: what happened and what to do
+    |-- Refused                  permanent: this message or request will never be accepted
+    |   |-- Malformed            it cannot be read
+    |   |-- TooLarge             it exceeds a limit
+    |   |-- NotFound             the thing it names does not exist
+    |   `-- Conflict             it was changed by somebody else meanwhile
+    |-- Unavailable              temporary: the same call may work later; nothing was lost
+    |   |-- StoreUnavailable     disk full, locked, read-only for now
+    |   |-- SourceUnavailable    the queue cannot be reached
+    |   `-- QueueFull            the embedded queue holds all it may
+    |-- LeaseLost                another process took over; this one must stop writing
+    |-- StoreUnusable            the store's file is not ours, damaged, or of another version
+    `-- BadSetting               a setting, option or URL is wrong
+"""
+
+from __future__ import annotations
+
+
+class StatecastError(Exception):
+    """Base of all errors of Statecast; its text is a sentence for people."""
+
+
+class Refused(StatecastError):
+    """This message or request will never be accepted as it is."""
+
+
+class Malformed(Refused):
+    """It cannot be read."""
+
+
+class TooLarge(Refused):
+    """It exceeds a limit."""
+
+
+class NotFound(Refused):
+    """The thing it names does not exist."""
+
+
+class Conflict(Refused):
+    """The device was changed meanwhile by somebody else."""
+
+
+class Unavailable(StatecastError):
+    """The same call may work later; nothing was lost."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be read or written just now."""
+
+
+class SourceUnavailable(Unavailable):
+    """The queue cannot be reached just now."""
+
+
+class QueueFull(Unavailable):
+    """The embedded queue holds as much as it may."""
+
+
+class LeaseLost(StatecastError):
+    """Another process has taken over this source."""
+
+
+class StoreUnusable(StatecastError):
+    """The store's file cannot be used by this program."""
+
+
+class BadSetting(StatecastError):
+    """A setting, option or URL is wrong."""
