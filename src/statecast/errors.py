@@ -1,18 +1,18 @@
 """Everything that can go wrong, as one tree::
 
-    StatecastError               one sentence: what happened and what to do
-    |-- Refused                  permanent: this message or request will never be accepted
-    |   |-- Malformed            it cannot be read
-    |   |-- TooLarge             it exceeds a limit
-    |   |-- NotFound             the thing it names does not exist
-    |   `-- Conflict             it was changed by somebody else meanwhile
-    |-- Unavailable              temporary: the same call may work later; nothing was lost
-    |   |-- StoreUnavailable     disk full, locked, read-only for now
-    |   |-- SourceUnavailable    the queue cannot be reached
-    |   `-- QueueFull            the embedded queue holds all it may
-    |-- LeaseLost                another process took over; this one must stop writing
-    |-- StoreUnusable            the store's file is not ours, damaged, or of another version
-    `-- BadSetting               a setting, option or URL is wrong
+StatecastError               one sentence: what happened and what to do
+|-- Refused                  permanent: this message or request will never be accepted
+|   |-- Malformed            it cannot be read
+|   |-- TooLarge             it exceeds a limit
+|   |-- NotFound             the thing it names does not exist
+|   `-- Conflict             it was changed by somebody else meanwhile
+|-- Unavailable              temporary: the same call may work later; nothing was lost
+|   |-- StoreUnavailable     disk full, locked, read-only for now
+|   |-- SourceUnavailable    the queue cannot be reached
+|   `-- QueueFull            the embedded queue holds all it may
+|-- LeaseLost                another process took over; this one must stop writing
+|-- StoreUnusable            the store's file is not ours, damaged, or of another version
+`-- BadSetting               a setting, option or URL is wrong
 """
 
 from __future__ import annotations

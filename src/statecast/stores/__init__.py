@@ -77,7 +77,12 @@ class Store(Protocol):
     """Durable state. Every method may be called from any thread."""
 
     def commit(
-        self, source: str, resolution: int, messages: Sequence[Message], *, term: int | None = None,
+        self,
+        source: str,
+        resolution: int,
+        messages: Sequence[Message],
+        *,
+        term: int | None = None,
         confirmed: Iterable[str] = (),
     ) -> Committed:
         """Steps 3 and 4 in one transaction: apply, versions, history, known ids, quarantine; durable on return.

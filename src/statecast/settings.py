@@ -1,0 +1,265 @@
+"""The one table of settings: flags, ``STATECAST_*`` variables, the TOML file, Flask keys and the reference page come from it.
+
+Each field of ``Settings`` is one line of the table: name, default, sentence, check. Unknown names are errors,
+and so are values that fail their check: nothing is ignored in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from statecast.errors import BadSetting
+
+T = TypeVar("T")
+PREFIX = "STATECAST_"
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("must be text")
+    return value
+
+
+def yes_no(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError("must be yes or no") from None
+
+
+def whole(low: int, high: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError("must be a whole number")
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return number
+
+    return check
+
+
+def number(low: float, high: float) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        try:
+            result = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            result = math.nan
+        if not low <= result <= high:
+            raise ValueError(f"must be a number between {low:g} and {high:g}")
+        return result
+
+    return check
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """A list, or one text with commas."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be a list of texts, or one text with commas")
+    return tuple(part for part in parts if part)
+
+
+def deadlines(value: Any) -> Mapping[str, float]:
+    """A table of pattern and seconds; as text ``pillow=60,floor2/*=300``."""
+    if isinstance(value, str):
+        value = dict(part.strip().rpartition("=")[::2] for part in value.split(",") if part.strip())
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table of device pattern and seconds, like pillow=60")
+    seconds = number(0.001, 1e9)
+    return {text(pattern): seconds(limit) for pattern, limit in value.items()}
+
+
+def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
+    """One line of the table."""
+    return dataclasses.field(default=default, metadata={"sentence": sentence, "check": check})
+
+
+def mapping_setting(sentence: str, check: Callable[[Any], Any]) -> Any:
+    return dataclasses.field(default_factory=dict, metadata={"sentence": sentence, "check": check})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one process runs with. Made by ``load`` or directly; both check."""
+
+    store: str = setting("sqlite:///statecast.db", "Where states are kept, as a URL.", text)
+    source: tuple[str, ...] = setting(
+        ("embedded:queue",),
+        "The queues to watch, as URLs; `embedded:NAME` is a queue inside the store.",
+        words,
+    )
+    host: str = setting("127.0.0.1", "The address to listen on.", text)
+    port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65535))
+    public: bool = setting(
+        False, "Allow a host other than loopback although anybody who reaches it may read and write.", yes_no
+    )
+    workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
+    demo: bool = setting(
+        False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no
+    )
+    allow_hosts: tuple[str, ...] = setting(
+        (), "Host names under which browsers may ask, besides localhost, loopback and the host itself.", words
+    )
+    allow_origins: tuple[str, ...] = setting(
+        (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", words
+    )
+    trusted_proxy: tuple[str, ...] = setting(
+        (), "Addresses of proxies whose X-Forwarded-For is believed.", words
+    )
+    deadlines: Mapping[str, float] = mapping_setting(
+        "Seconds of silence after which a device counts as silent, per pattern; a message's own `silent_after` wins.",
+        deadlines,
+    )
+    card: tuple[str, ...] = setting(
+        (), "The main fields of a card, in this order; empty: a sensible choice by name.", words
+    )
+    history_versions: int = setting(
+        1_000, "How many versions of a device the history keeps.", whole(1, 1_000_000)
+    )
+    history_days: float = setting(
+        7.0, "For how many days the history keeps a version.", number(0.001, 36_500)
+    )
+    history_rows: int = setting(
+        1_000_000, "How many versions the history keeps in all.", whole(1, 1_000_000_000)
+    )
+    history_bytes: int = setting(1_000_000_000, "How many bytes the history keeps in all.", whole(1, 10**13))
+    quarantine_rows: int = setting(
+        10_000, "How many messages the quarantine keeps; beyond it the oldest go.", whole(1, 10_000_000)
+    )
+    queue_messages: int = setting(
+        1_000_000, "How many messages the embedded queue holds; full, `send` fails.", whole(1, 1_000_000_000)
+    )
+    queue_bytes: int = setting(
+        1_000_000_000, "How many bytes the embedded queue holds; full, `send` fails.", whole(1, 10**13)
+    )
+    fold_after_hours: float = setting(
+        24.0, "How far behind a device's newest message a late one may lie.", number(0.001, 10_000)
+    )
+    visibility: float = setting(
+        30.0,
+        "Seconds after which a received message that nobody acknowledged appears again.",
+        number(0.1, 604_800),
+    )
+    page: int = setting(256, "How many messages one receive and one commit take.", whole(1, 10_000))
+    max_connections: int = setting(
+        20_000, "How many connections one process holds; beyond it 503.", whole(1, 1_000_000)
+    )
+    connections_per_address: int = setting(
+        200, "How many open connections one address may hold.", whole(1, 1_000_000)
+    )
+    connects_per_second: float = setting(
+        20.0,
+        "How many new connections per second one address may open, after a burst of as many as it may hold.",
+        number(0.1, 1e6),
+    )
+    header_timeout: float = setting(10.0, "Seconds a request's head may take (408).", number(0.1, 3600))
+    header_bytes: int = setting(32_768, "Bytes a request's head may have (431).", whole(1_024, 1_048_576))
+    header_count: int = setting(100, "Header lines a request may have (431).", whole(8, 10_000))
+    url_bytes: int = setting(8_192, "Bytes a URL may have (414).", whole(256, 65_536))
+    body_timeout: float = setting(30.0, "Seconds a request's body may take (408).", number(0.1, 3600))
+    body_bytes: int = setting(1_048_576, "Bytes a request's body may have (413).", whole(1_024, 2**31))
+    write_timeout: float = setting(
+        10.0, "Seconds for which a peer may accept nothing before it is cut.", number(0.1, 3600)
+    )
+    threads: int = setting(16, "How many requests Flask answers at the same time.", whole(1, 1_000))
+    drain_seconds: float = setting(
+        5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)
+    )
+    connect_timeout: float = setting(
+        10.0, "Seconds until a socket must have joined a namespace.", number(0.1, 3600)
+    )
+    ping_interval: float = setting(25.0, "Seconds between the server's pings.", number(0.05, 3600))
+    ping_timeout: float = setting(20.0, "Seconds to wait for the answer to a ping.", number(0.05, 3600))
+    max_payload: int = setting(
+        65_536, "Bytes one message of a viewer may have (close 1009).", whole(64, 100_000_000)
+    )
+    viewer_buffer: int = setting(
+        65_536, "Bytes a viewer's transport may hold before the viewer is skipped.", whole(1_024, 16_777_216)
+    )
+    viewer_messages: int = setting(
+        100, "Messages per minute a viewer may send, after a burst of 50.", whole(1, 10_000_000)
+    )
+    watch_patterns: int = setting(1_000, "How many patterns one viewer may watch.", whole(1, 100_000))
+    slice_bytes: int = setting(
+        262_144, "Bytes one `states` event may have before it is cut into slices.", whole(1_024, 16_777_216)
+    )
+    crash_at: str = setting(
+        "", "For tests: the named point of the path at which the process kills itself.", text
+    )
+
+    def __post_init__(self) -> None:
+        for line in dataclasses.fields(self):
+            try:
+                object.__setattr__(self, line.name, line.metadata["check"](getattr(self, line.name)))
+            except ValueError as error:
+                raise BadSetting(
+                    f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}."
+                ) from None
+
+
+def names() -> frozenset[str]:
+    return frozenset(line.name for line in dataclasses.fields(Settings))
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    flask: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Put the settings together: flags win over the environment, that over Flask's keys, those over the TOML file."""
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= known(read_file(file), f"in {file}")
+    if flask is not None:
+        values |= known(prefixed(flask), "in the Flask configuration")
+    if environ is not None:
+        values |= known(prefixed(environ), "in the environment")
+    values |= known({name: value for name, value in (flags or {}).items() if value is not None}, "given")
+    return Settings(**values)
+
+
+def prefixed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(PREFIX).lower(): value for name, value in values.items() if name.startswith(PREFIX)
+    }
+
+
+def known(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    for name in values:
+        if name not in names():
+            raise BadSetting(
+                f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}."
+            )
+    return values
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BadSetting(f"The settings file {file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"The settings file {file} is not TOML: {error}.") from error
