@@ -116,18 +116,14 @@ class Settings:
         False, "Allow a host other than loopback although anybody who reaches it may read and write.", yes_no
     )
     workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
-    demo: bool = setting(
-        False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no
-    )
+    demo: bool = setting(False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no)
     allow_hosts: tuple[str, ...] = setting(
         (), "Host names under which browsers may ask, besides localhost, loopback and the host itself.", words
     )
     allow_origins: tuple[str, ...] = setting(
         (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", words
     )
-    trusted_proxy: tuple[str, ...] = setting(
-        (), "Addresses of proxies whose X-Forwarded-For is believed.", words
-    )
+    trusted_proxy: tuple[str, ...] = setting((), "Addresses of proxies whose X-Forwarded-For is believed.", words)
     deadlines: Mapping[str, float] = mapping_setting(
         "Seconds of silence after which a device counts as silent, per pattern; a message's own `silent_after` wins.",
         deadlines,
@@ -135,15 +131,9 @@ class Settings:
     card: tuple[str, ...] = setting(
         (), "The main fields of a card, in this order; empty: a sensible choice by name.", words
     )
-    history_versions: int = setting(
-        1_000, "How many versions of a device the history keeps.", whole(1, 1_000_000)
-    )
-    history_days: float = setting(
-        7.0, "For how many days the history keeps a version.", number(0.001, 36_500)
-    )
-    history_rows: int = setting(
-        1_000_000, "How many versions the history keeps in all.", whole(1, 1_000_000_000)
-    )
+    history_versions: int = setting(1_000, "How many versions of a device the history keeps.", whole(1, 1_000_000))
+    history_days: float = setting(7.0, "For how many days the history keeps a version.", number(0.001, 36_500))
+    history_rows: int = setting(1_000_000, "How many versions the history keeps in all.", whole(1, 1_000_000_000))
     history_bytes: int = setting(1_000_000_000, "How many bytes the history keeps in all.", whole(1, 10**13))
     quarantine_rows: int = setting(
         10_000, "How many messages the quarantine keeps; beyond it the oldest go.", whole(1, 10_000_000)
@@ -166,9 +156,7 @@ class Settings:
     max_connections: int = setting(
         20_000, "How many connections one process holds; beyond it 503.", whole(1, 1_000_000)
     )
-    connections_per_address: int = setting(
-        200, "How many open connections one address may hold.", whole(1, 1_000_000)
-    )
+    connections_per_address: int = setting(200, "How many open connections one address may hold.", whole(1, 1_000_000))
     connects_per_second: float = setting(
         20.0,
         "How many new connections per second one address may open, after a burst of as many as it may hold.",
@@ -184,17 +172,11 @@ class Settings:
         10.0, "Seconds for which a peer may accept nothing before it is cut.", number(0.1, 3600)
     )
     threads: int = setting(16, "How many requests Flask answers at the same time.", whole(1, 1_000))
-    drain_seconds: float = setting(
-        5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)
-    )
-    connect_timeout: float = setting(
-        10.0, "Seconds until a socket must have joined a namespace.", number(0.1, 3600)
-    )
+    drain_seconds: float = setting(5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25))
+    connect_timeout: float = setting(10.0, "Seconds until a socket must have joined a namespace.", number(0.1, 3600))
     ping_interval: float = setting(25.0, "Seconds between the server's pings.", number(0.05, 3600))
     ping_timeout: float = setting(20.0, "Seconds to wait for the answer to a ping.", number(0.05, 3600))
-    max_payload: int = setting(
-        65_536, "Bytes one message of a viewer may have (close 1009).", whole(64, 100_000_000)
-    )
+    max_payload: int = setting(65_536, "Bytes one message of a viewer may have (close 1009).", whole(64, 100_000_000))
     viewer_buffer: int = setting(
         65_536, "Bytes a viewer's transport may hold before the viewer is skipped.", whole(1_024, 16_777_216)
     )
@@ -205,18 +187,14 @@ class Settings:
     slice_bytes: int = setting(
         262_144, "Bytes one `states` event may have before it is cut into slices.", whole(1_024, 16_777_216)
     )
-    crash_at: str = setting(
-        "", "For tests: the named point of the path at which the process kills itself.", text
-    )
+    crash_at: str = setting("", "For tests: the named point of the path at which the process kills itself.", text)
 
     def __post_init__(self) -> None:
         for line in dataclasses.fields(self):
             try:
                 object.__setattr__(self, line.name, line.metadata["check"](getattr(self, line.name)))
             except ValueError as error:
-                raise BadSetting(
-                    f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}."
-                ) from None
+                raise BadSetting(f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}.") from None
 
 
 def names() -> frozenset[str]:
@@ -242,17 +220,13 @@ def load(
 
 
 def prefixed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name.removeprefix(PREFIX).lower(): value for name, value in values.items() if name.startswith(PREFIX)
-    }
+    return {name.removeprefix(PREFIX).lower(): value for name, value in values.items() if name.startswith(PREFIX)}
 
 
 def known(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for name in values:
         if name not in names():
-            raise BadSetting(
-                f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}."
-            )
+            raise BadSetting(f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}.")
     return values
 
 

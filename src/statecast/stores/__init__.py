@@ -91,9 +91,7 @@ class Store(Protocol):
         Raises LeaseLost when ``term`` is not the source's newest, StoreUnavailable when nothing was written.
         """
 
-    def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
-    ) -> Update | None:
+    def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
         """Commit one change directly as source ``api``, stamp = now (REST, ``live.set``); the device's update.
 
         Raises Refused (and quarantines nothing), Conflict when ``if_match`` is not the device's place.
