@@ -40,6 +40,35 @@ class Committed:
     dropped: int = 0
     """Changes below a device's floor."""
 
+    def __add__(self, other: Committed) -> Committed:
+        return Committed(
+            self.applied + other.applied,
+            self.versions + other.versions,
+            self.duplicates + other.duplicates,
+            self.quarantined + other.quarantined,
+            self.dropped + other.dropped,
+        )
+
+
+class Lineage(NamedTuple):
+    """What decides whether a place is good: the epochs with their first offsets, ascending, and what was forgotten."""
+
+    epochs: tuple[tuple[str, int], ...]
+    forgotten: int
+    """Offset of the newest forgotten tombstone."""
+    offset: int
+    """The store's offset when this was read."""
+
+    def is_good(self, place: Place, offset: int | None = None) -> bool:
+        """Whether ``place`` is of this history; ``offset`` is the store's newest, if the asker knows a newer one."""
+        head = max(self.offset, offset or 0)
+        names = [epoch for epoch, _ in self.epochs]
+        if place.epoch not in names or place.offset < self.forgotten:
+            return False
+        following = names.index(place.epoch) + 1
+        last = self.epochs[following][1] - 1 if following < len(names) else head
+        return 0 <= place.offset <= last
+
 
 class Cursor(NamedTuple):
     """How far a reader has read each of the store's rising numbers."""
@@ -103,8 +132,8 @@ class Store(Protocol):
     def read(self, after: Cursor, limit: int | None = None) -> News:
         """Answer the one question, from one snapshot. ``Cursor()`` reads all states (but no old events)."""
 
-    def is_good(self, place: Place) -> bool:
-        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+    def lineage(self) -> Lineage:
+        """What decides whether a place is good (DESIGN 2); readers keep it while the epoch stays the same."""
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
@@ -120,6 +149,9 @@ class Store(Protocol):
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
         """Rows by number, ascending."""
+
+    def quarantine_row(self, number: int) -> Quarantined:
+        """One row. Raises NotFound."""
 
     def quarantine_count(self) -> int: ...
 

@@ -1,0 +1,91 @@
+"""The way of a message, on one screen.
+
+Rule 1: receive hides, acknowledge deletes; between them lies the commit. A crash anywhere repeats the page,
+and a repetition is a no-op.
+Rule 2: one bad message never stops its neighbours. Decode and apply refuse with a reason; past them only
+machines fail, and then the page is held, not dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+
+from statecast.errors import StatecastError
+from statecast.model import Delivery, Message, Refusal
+from statecast.sources import Source
+from statecast.stores import Committed, Store
+
+Decoder = Callable[[Delivery], Message]
+
+log = logging.getLogger(__name__)
+
+
+def nowhere(point: str) -> None:
+    """Where a test would crash, production passes by."""
+
+
+class Pipeline:
+    """Moves messages of one source into the store, a page at a time."""
+
+    def __init__(
+        self, source: Source, decode: Decoder, store: Store, *, page: int, reach: Callable[[str], None] = nowhere
+    ) -> None:
+        self.source = source
+        self.decode = decode
+        self.store = store
+        self.page = page
+        self.reach = reach
+        self.held: list[Delivery] = []
+        self.confirmed: list[str] = []
+
+    def step(self, term: int, wait: float) -> tuple[Sequence[Delivery], Committed]:
+        """Move one page; wait up to ``wait`` seconds for its first message.
+
+        Raises Unavailable when a machine failed: the page is held, and the next step tries it again.
+        """
+        self.held = self.held or self.source.receive(self.page, wait)  # 1 receive: it is hidden now
+        self.reach("received")
+        messages = [self.decode(delivery) for delivery in self.held]  # 2 decode
+        committed = self.commit(messages, term)  # 3 apply, 4 store: it is durable now
+        self.reach("committed")
+        done, self.held = self.held, []
+        self.confirmed = self.source.acknowledge(done)  # it is gone from the queue now
+        self.reach("acknowledged")
+        return done, committed
+
+    def commit(self, messages: Sequence[Message], term: int) -> Committed:
+        if not messages and not self.confirmed:
+            return Committed()
+        try:
+            return self.write(messages, term)
+        except StatecastError:
+            raise
+        except Exception as error:  # a defect of ours: find the message that meets it, spare the others
+            return self.isolate(messages, term, error)
+
+    def write(self, messages: Sequence[Message], term: int) -> Committed:
+        source = self.source
+        committed = self.store.commit(source.name, source.resolution, messages, term=term, confirmed=self.confirmed)
+        self.confirmed = []
+        return committed
+
+    def isolate(self, messages: Sequence[Message], term: int, error: Exception) -> Committed:
+        if len(messages) == 1:
+            number = uuid.uuid4().hex[:8]
+            log.error("error %s while applying a message of %s", number, self.source.name, exc_info=error)
+            delivery = messages[0].delivery
+            reason = f"Statecast failed on this message; its log says why, under error {number}."
+            return self.write([Message(delivery, refusals=(Refusal(reason, delivery.body),))], term)
+        return sum((self.commit([message], term) for message in messages), Committed())
+
+
+def replay(store: Store, decode: Decoder, number: int, resolution: int = 1) -> Committed:
+    """Take a message out of quarantine and down the same way again, with its original id and stamp.
+
+    If it is refused again it stays, with the new reason. Raises NotFound.
+    """
+    row = store.quarantine_row(number)
+    delivery = Delivery(row.id, row.body, row.sent_at, row.attempts, order=row.order)
+    return store.replay(number, decode(delivery), resolution)

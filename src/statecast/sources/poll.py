@@ -1,0 +1,70 @@
+"""A function of the user's as a source: called every so many seconds, what it returns is a device's state.
+
+It is the background thread of a hundred small apps, done once: only the process that holds the source's
+lease calls it, so that ten processes do not poll ten times.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from statecast import strict_json
+from statecast.errors import SourceUnavailable
+from statecast.model import Delivery
+
+
+class PollSource:
+    """Calls ``function`` every ``every`` seconds; None means that there is nothing new."""
+
+    resolution = 1
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[], Mapping[str, Any] | None],
+        *,
+        every: float,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.every = every
+        self.clock = clock
+        self.monotonic = monotonic
+        self._due = monotonic()
+        self._closed = threading.Event()
+
+    def receive(self, limit: int, wait: float) -> list[Delivery]:
+        """Call the function if it is due within ``wait`` seconds. A function that fails is a source that is away."""
+        pause = self._due - self.monotonic()
+        if pause > 0 and self._closed.wait(min(pause, wait)):
+            return []
+        if self.monotonic() < self._due:
+            return []
+        # A late call is made once, not made up for: the next one is a full period away.
+        self._due = max(self._due + self.every, self.monotonic())
+        body = self._ask()
+        return [] if body is None else [Delivery(uuid.uuid4().hex, body, self.clock())]
+
+    def _ask(self) -> bytes | None:
+        try:
+            state = self.function()
+            return None if state is None else strict_json.encode({"device": self.name, "state": dict(state)})
+        except Exception as error:
+            name = getattr(self.function, "__name__", "function")
+            sentence = f"The polled function {name}() failed: {type(error).__name__}: {error}"
+            raise SourceUnavailable(sentence) from error
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
+        return [delivery.id for delivery in deliveries]
+
+    def waiting(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        self._closed.set()
