@@ -1,0 +1,323 @@
+"""Step 5, broadcast: what changed, to which audience.
+
+Rule 1: everything is told from what is committed. A thread (``follower.py``) asks the store "what changed since my
+place?" and hands the answer to the event loop, where the latest state of every device is kept, ordered by offset.
+Rule 2: a viewer is a place. Whoever has everything up to the head gets each tick's frame; whoever has not is answered
+from memory, from its place, and joins the others at the head. Nothing is queued for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from statecast import strict_json, wire
+from statecast.audience import Audience, Audiences, Slice, Watching, Wish
+from statecast.follower import Follower
+from statecast.model import Event, Place, Update
+from statecast.settings import Settings
+from statecast.stores import Lineage, News, Store
+
+BEAT = 1.5
+"""Seconds between two health events; a visible page expects a frame every 2."""
+SEEN_EVERY = 1.0
+MOST_ANSWERS = 16
+"""Catch-up slices an audience remembers until the next change or beat: a storm of returning viewers shares them."""
+
+
+class Entry:
+    """The latest update of a device and its encoding."""
+
+    __slots__ = ("_item", "update")
+
+    def __init__(self, update: Update) -> None:
+        self.update = update
+        self._item: bytes | None = None
+
+    def item(self) -> bytes:
+        if self._item is None:
+            self._item = wire.item(self.update)
+        return self._item
+
+    def hear(self, seen_at: int) -> None:
+        self.update = replace(self.update, seen_at=seen_at)
+        self._item = None
+
+
+class Member:
+    """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
+
+    __slots__ = ("audience", "complete", "had", "health", "paused", "place", "reset", "stale_seen", "viewer")
+
+    def __init__(self, viewer: Watching, audience: Audience) -> None:
+        self.viewer = viewer
+        self.audience = audience
+        self.place = 0
+        self.had: tuple[Audience, int] | None = None
+        self.paused = False
+        self.reset = False
+        self.complete = False
+        self.health = False
+        self.stale_seen = False
+
+
+class Broadcaster:
+    """Tells the viewers of one process. All methods but ``start`` and ``stop`` run on the event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        report: Callable[[], dict[str, Any]] = dict,
+        clock: Callable[[], int],
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.report = report
+        self.clock = clock
+        self.latest: dict[str, Entry] = {}
+        self.members: dict[Watching, Member] = {}
+        self.audiences = Audiences()
+        self.listeners: set[Member] = set()
+        self.place = Place("", 0)
+        self._reached = 0
+        self._lineage = Lineage((), 0, 0)
+        self._health: dict[str, Any] = {}
+        self._heard: dict[str, int] = {}
+        self._tellers: list[Callable[[Event], None]] = []
+
+    # The life of it
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read every state, then follow the store from a thread. Raises StoreUnavailable."""
+        self.loop = loop
+        self._follower = Follower(self.store, loop, self.report, self)
+        self._follower.start()
+        self._beat_timer = loop.call_later(BEAT, self._beat)
+
+    def stop(self) -> None:
+        self._beat_timer.cancel()
+        self._follower.stop()
+
+    def on_event(self, teller: Callable[[Event], None]) -> None:
+        """Have application events from the store told by ``teller``."""
+        self._tellers.append(teller)
+
+    # What arrives is told
+
+    def arrive(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+        if lineage is not None:
+            self._lineage = lineage
+        if anew:
+            self._begin_anew()
+        self.place = news.place
+        for update in news.updates:
+            self.latest.pop(update.device, None)
+            self.latest[update.device] = Entry(update)
+        self._hear(news)
+        self._tick([self.latest[update.device] for update in news.updates])
+        for event in news.events:
+            for tell in self._tellers:
+                tell(event)
+        before, self._health = self._health, report
+        if _verdicts(report) != _verdicts(before):
+            self._tell_health()
+
+    def _tick(self, changed: list[Entry]) -> None:
+        head = self.place.offset
+        for audience in self.audiences.touched(entry.update.device for entry in changed):
+            entries = [entry for entry in changed if audience.matches(entry.update.device)]
+            while entries and audience.current:
+                piece, entries = self._cut(entries, head)
+                self._reached = piece.place
+                for viewer in tuple(audience.current):
+                    viewer.deliver(piece)
+        self._reached = head
+
+    def _cut(
+        self, entries: list[Entry], head: int, reset: bool = False, complete: bool = False
+    ) -> tuple[Slice, list[Entry]]:
+        """The first piece of ``entries`` and the rest. The last piece carries the head as its place."""
+        items: list[bytes] = []
+        size = 0
+        for entry in entries:
+            item = entry.item()
+            if items and size + len(item) > self.settings.slice_bytes:
+                break
+            items.append(item)
+            size += len(item)
+        rest = entries[len(items) :]
+        place = entries[len(items) - 1].update.offset if rest else head
+        payload = wire.states(self.place.epoch, place, items, reset=reset, complete=complete and not rest)
+        return Slice("states", payload, place), rest
+
+    def _begin_anew(self) -> None:
+        """The store was set back: what we remember may never have happened."""
+        self.latest.clear()
+        for member in self.members.values():
+            member.audience.current.discard(member.viewer)
+            member.place, member.had, member.reset, member.complete = 0, None, True, True
+            self.loop.call_soon(self._catch_up, member)
+
+    # Viewers
+
+    def watch(self, viewer: Watching, request: Any) -> dict[str, Any]:
+        """Begin or replace what ``viewer`` watches; the states follow. Raises Refused."""
+        wish = Wish.parse(request, self.settings.watch_patterns)
+        audience = self.audiences.join(wish.patterns)
+        member = self.members.get(viewer)
+        if member is None:
+            member = self.members[viewer] = Member(viewer, audience)
+        else:
+            self._change_audience(member, audience)
+        if wish.since is not None:
+            good = self._lineage.is_good(wish.since, self.place.offset)
+            member.place, member.reset, member.had = (wish.since.offset if good else 0), not good, None
+            member.stale_seen = good
+        member.complete = True
+        member.health = wish.health
+        (self.listeners.add if wish.health else self.listeners.discard)(member)
+        self.loop.call_soon(self._catch_up, member)
+        if wish.health:
+            self.loop.call_soon(self._greet, member)
+        return {"epoch": self.place.epoch, "offset": member.place, "reset": member.reset}
+
+    def _change_audience(self, member: Member, audience: Audience) -> None:
+        """What the old audience gave up to the head need not be told again to the new one."""
+        old = member.audience
+        caught_up = member.viewer in old.current
+        self.audiences.leave(old, member.viewer)
+        member.had = (old, self.place.offset) if caught_up else None
+        member.audience, member.place = audience, 0
+
+    def leave(self, viewer: Watching) -> None:
+        member = self.members.pop(viewer, None)
+        if member is not None:
+            self.audiences.leave(member.audience, viewer)
+            self.listeners.discard(member)
+
+    def pause(self, viewer: Watching) -> None:
+        """Its transport holds more than its bound: from now on it costs its place."""
+        member = self.members.get(viewer)
+        if member is None:
+            return
+        member.paused = member.stale_seen = True
+        if viewer in member.audience.current:
+            member.audience.current.discard(viewer)
+            member.place = self._reached
+
+    def resume(self, viewer: Watching) -> None:
+        """Its transport drained: it gets the newest of everything it missed."""
+        member = self.members.get(viewer)
+        if member is not None and member.paused:
+            member.paused = False
+            self._catch_up(member)
+
+    def _catch_up(self, member: Member) -> None:
+        if self.members.get(member.viewer) is not member or member.viewer in member.audience.current:
+            return
+        while not member.paused:
+            if member.place >= self.place.offset and not member.complete:
+                member.had = None
+                member.audience.current.add(member.viewer)
+                self._refresh_seen(member)
+                return
+            piece = self._answer(member)
+            # Before it is delivered, for delivering may pause the viewer.
+            last = piece.place >= self.place.offset
+            member.place, member.reset, member.complete = piece.place, False, member.complete and not last
+            member.viewer.deliver(piece)
+
+    def _answer(self, member: Member) -> Slice:
+        """The next piece for a viewer's place; viewers of one audience and place share it."""
+        audience, head = member.audience, self.place.offset
+        if audience.answers_head != head:
+            audience.answers.clear()
+            audience.answers_head = head
+        key = (member.place, member.reset, member.complete)
+        piece = audience.answers.get(key) if member.had is None else None
+        if piece is None:
+            piece, _ = self._cut(self._missed(member), head, member.reset, member.complete)
+            if member.had is None and len(audience.answers) < MOST_ANSWERS:
+                audience.answers[key] = piece
+        return piece
+
+    def _missed(self, member: Member) -> list[Entry]:
+        """The entries above a viewer's place, ascending. Who begins at 0 has nothing that could be removed."""
+        missed = []
+        had, known = member.had or (None, 0)
+        for device, entry in reversed(self.latest.items()):
+            update = entry.update
+            if update.offset <= member.place:
+                break
+            if not member.audience.matches(device) or (member.place == 0 and update.state is None):
+                continue
+            if had is None or update.offset > known or not had.matches(device):
+                missed.append(entry)
+        missed.reverse()
+        return missed
+
+    # Signs of life and health
+
+    def _hear(self, news: News) -> None:
+        for device, seen_at in news.seen.items():
+            entry = self.latest.get(device)
+            if entry is None or entry.update.seen_at == seen_at:
+                continue
+            entry.hear(seen_at)
+            for audience in self.audiences.touched([device]):
+                audience.answers.clear()  # they carry the time before
+            if entry.update.silent_after is not None:
+                if not self._heard:
+                    self.loop.call_later(SEEN_EVERY, self._tell_seen)
+                self._heard[device] = seen_at
+
+    def _tell_seen(self) -> None:
+        heard, self._heard = self._heard, {}
+        for audience in self.audiences.touched(heard):
+            times = {device: time for device, time in heard.items() if audience.matches(device)}
+            if times:
+                piece = Slice("seen", wire.seen(times))
+                for viewer in tuple(audience.current):
+                    viewer.deliver(piece)
+
+    def _refresh_seen(self, member: Member) -> None:
+        """Who was away missed signs of life that made no version: without them a device would look silent."""
+        if not member.stale_seen:
+            return
+        member.stale_seen = False
+        times = {
+            device: entry.update.seen_at
+            for device, entry in self.latest.items()
+            if entry.update.silent_after is not None
+            and entry.update.seen_at is not None
+            and member.audience.matches(device)
+        }
+        if times:
+            member.viewer.deliver(Slice("seen", wire.seen(times)))
+
+    def _beat(self) -> None:
+        self._beat_timer = self.loop.call_later(BEAT, self._beat)
+        self.audiences.forget_answers()
+        self._tell_health()
+
+    def _tell_health(self) -> None:
+        piece = self._health_slice()
+        for member in tuple(self.listeners):
+            if not member.paused:
+                member.viewer.deliver(piece)
+
+    def _greet(self, member: Member) -> None:
+        if member in self.listeners and not member.paused:
+            member.viewer.deliver(self._health_slice())
+
+    def _health_slice(self) -> Slice:
+        return Slice("health", strict_json.encode({"now": strict_json.iso(self.clock()), **self._health}))
+
+
+def _verdicts(report: dict[str, Any]) -> dict[str, Any]:
+    """The part of a health report whose change is told at once; the rest waits for the beat."""
+    return {name: (source["status"], source["sentence"]) for name, source in report.get("sources", {}).items()}

@@ -1,0 +1,99 @@
+"""Follows the store from a thread and hands what is new to the event loop.
+
+Rule: it never reads ahead of the loop. What a busy loop cannot tell yet stays in the store, where ten thousand changes
+of ten devices are ten rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from statecast.errors import StatecastError
+from statecast.model import Place
+from statecast.stores import Cursor, Lineage, News, Store
+
+TICK = 0.02
+"""Seconds between two readings under load: changes between them share a frame."""
+
+log = logging.getLogger(__name__)
+
+
+class Teller(Protocol):
+    """Who is told, on the loop: the broadcaster."""
+
+    def arrive(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+        """Take what is new; ``lineage`` comes with the first news and whenever an epoch began.
+
+        ``anew``: the store was set back (a restored backup); forget what you know, this is all there is.
+        """
+
+
+class Follower:
+    """Asks the store the one question, over and over, for one loop."""
+
+    def __init__(
+        self, store: Store, loop: asyncio.AbstractEventLoop, report: Callable[[], dict[str, Any]], teller: Teller
+    ) -> None:
+        self.store = store
+        self.loop = loop
+        self.report = report
+        self.teller = teller
+        self._cursor = Cursor()
+        self._epoch = ""
+        self._stop = threading.Event()
+        self._taken = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Hand over every state at once, then follow from the thread. Raises StoreUnavailable."""
+        news, lineage, anew = self._ask()
+        self.teller.arrive(news, lineage, self.report(), anew)
+        self._cursor = news.cursor
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._taken.set()
+        self.store.wake()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.store.wait(1.0)
+            try:
+                news, lineage, anew = self._ask()
+                report = self.report()
+            except StatecastError as error:
+                log.warning("the store cannot be read: %s", error)
+                self._stop.wait(0.5)
+                continue
+            self._taken.clear()
+            try:
+                self.loop.call_soon_threadsafe(self._take, news, lineage, report, anew)
+            except RuntimeError:  # the loop closed while we read
+                return
+            self._cursor = news.cursor
+            self._taken.wait()
+            if news.updates or news.events:
+                self._stop.wait(TICK)
+
+    def _ask(self) -> tuple[News, Lineage | None, bool]:
+        news = self.store.read(self._cursor)
+        if news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
+            return news, None, False
+        lineage = self.store.lineage()
+        anew = bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset))
+        if anew:
+            news = self.store.read(Cursor())
+        self._epoch = news.place.epoch
+        return news, lineage, anew
+
+    def _take(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+        try:
+            self.teller.arrive(news, lineage, report, anew)
+        finally:
+            self._taken.set()

@@ -1,0 +1,49 @@
+"""How an update looks to viewers and REST clients: one encode, the bytes kept and shared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statecast import strict_json
+from statecast.model import Cause, HistoryRow, Update
+
+
+def item(update: Update) -> bytes:
+    """One entry of a ``states`` event, as JSON. The state's own bytes go in as they are."""
+    seen = _time(update.seen_at)
+    head = {"device": update.device, "version": update.version, "offset": update.offset}
+    tail = {
+        "changed_at": strict_json.iso(update.changed_at),
+        "seen_at": seen,
+        "cause": cause(update.cause),
+        "silent_after": update.silent_after,
+        "source": update.source,
+    }
+    state = b"null" if update.state is None else update.state
+    return strict_json.encode(head)[:-1] + b',"state":' + state + b"," + strict_json.encode(tail)[1:]
+
+
+def cause(made_by: Cause) -> dict[str, str]:
+    return {"source": made_by.source, "id": made_by.id, "by": made_by.by}
+
+
+def history_row(row: HistoryRow) -> list[Any]:
+    """One row of a history: time, version, change (a merge patch, null: removed), cause."""
+    change = None if row.change is None else strict_json.decode(row.change)
+    return [strict_json.iso(row.at), row.version, change, cause(row.cause)]
+
+
+def states(epoch: str, offset: int, items: list[bytes], *, reset: bool = False, complete: bool = False) -> bytes:
+    """The argument of a ``states`` event: ``offset`` is the reader's place once it has this."""
+    flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
+    head = b'{"epoch":%b,"offset":%d,"states":[' % (strict_json.encode(epoch), offset)
+    return head + b",".join(items) + b"]" + flags + b"}"
+
+
+def seen(times: dict[str, int]) -> bytes:
+    """The argument of a ``seen`` event."""
+    return strict_json.encode({device: strict_json.iso(time) for device, time in times.items()})
+
+
+def _time(time: int | None) -> str | None:
+    return None if time is None else strict_json.iso(time)
