@@ -6,11 +6,14 @@ A store never calls the broadcaster: readers ask it "what has changed since my p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import importlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from statecast.model import Change, Event, HistoryRow, Message, Place, Quarantined, Update
+from statecast.errors import BadSetting
+from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Lineage(NamedTuple):
         """Whether ``place`` is of this history; ``offset`` is the store's newest, if the asker knows a newer one."""
         head = max(self.offset, offset or 0)
         names = [epoch for epoch, _ in self.epochs]
-        if place.epoch not in names or place.offset < self.forgotten:
+        if place.epoch not in names or 0 < place.offset < self.forgotten:
             return False
         following = names.index(place.epoch) + 1
         last = self.epochs[following][1] - 1 if following < len(names) else head
@@ -135,6 +138,15 @@ class Store(Protocol):
     def lineage(self) -> Lineage:
         """What decides whether a place is good (DESIGN 2); readers keep it while the epoch stays the same."""
 
+    def read_place(self) -> Place:
+        """The newest epoch and offset."""
+
+    def is_good(self, place: Place) -> bool:
+        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+
+    def place_of(self, update: Update) -> Place:
+        """The place of a version: its offset, and the epoch under which that offset lies; stable over restarts."""
+
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
 
@@ -176,5 +188,57 @@ class Store(Protocol):
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
 
+    def queue(self, name: str) -> QueueRows:
+        """The queue of that name inside this store."""
+
     def close(self) -> None:
         """Checkpoint and let go of the files."""
+
+
+class QueueRows(Protocol):
+    """What the embedded queue asks of the store that holds it."""
+
+    clock: Callable[[], int]
+
+    def append(self, bodies: Sequence[bytes]) -> list[int]:
+        """Add messages, all or none; durable on return. Raises QueueFull."""
+
+    def exchange(self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int) -> list[Delivery]:
+        """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
+
+    def size(self) -> tuple[int, int]:
+        """(messages, bytes), hidden ones included."""
+
+    def oldest(self) -> int | None:
+        """When the oldest message that waits was sent."""
+
+    def next_visible(self) -> int | None:
+        """When the next hidden message appears again."""
+
+    def wait(self, timeout: float) -> None:
+        """Return when anything was committed, or after ``timeout`` seconds."""
+
+
+BACKENDS = {"sqlite": "statecast.stores.sqlite", "memory": "statecast.stores.memory"}
+
+
+def now() -> int:
+    """The clock of the wall, in ms."""
+    return time.time_ns() // 1_000_000
+
+
+def open_store(
+    url: str, limits: Limits | None = None, clock: Callable[[], int] = now, *, begin_epoch: bool = True
+) -> Store:
+    """Open the store that a URL names; its backend is imported only now.
+
+    ``begin_epoch=False`` is for commands that only read or send: a state they commit all the same begins one then.
+    Raises BadSetting, StoreUnusable or StoreUnavailable.
+    """
+    scheme, colon, rest = url.partition(":")
+    backend = BACKENDS.get(scheme) if colon else None
+    if backend is None:
+        known = ", ".join(f"{name}:" for name in sorted(BACKENDS))
+        raise BadSetting(f"There is no store {url!r}; a store's URL begins with one of {known}.")
+    opened: Store = importlib.import_module(backend).open_url(rest, limits or Limits(), clock, begin_epoch)
+    return opened

@@ -1,0 +1,125 @@
+"""What the tables look like, as numbered steps: a new file takes all of them, an older one those it lacks.
+
+A step is never changed once it was released; a change of the tables is a new step. Of every statement in a
+step the effect must not depend on later code, for a file may be many versions behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+APPLICATION_ID = 0x53744361
+"""``StCa``: how we tell our files from everybody else's."""
+
+FIRST = """
+-- The rising numbers of the store, and running totals, so that no commit has to count.
+CREATE TABLE counters (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    arrival INTEGER NOT NULL DEFAULT 0,        -- order of arrival, N of the stamps; also the ids of the queues
+    offset INTEGER NOT NULL DEFAULT 0,         -- one per visible version
+    seen INTEGER NOT NULL DEFAULT 0,           -- one per sign of life without a version
+    event INTEGER NOT NULL DEFAULT 1,          -- one per application event; a cursor at 0 means "from now"
+    page INTEGER NOT NULL DEFAULT 0,           -- one per commit that brought new message ids
+    handout INTEGER NOT NULL DEFAULT 0,        -- one per page handed out by a queue
+    forgotten INTEGER NOT NULL DEFAULT 0,      -- offset of the newest forgotten tombstone
+    history_rows INTEGER NOT NULL DEFAULT 0,
+    history_bytes INTEGER NOT NULL DEFAULT 0,
+    known_rows INTEGER NOT NULL DEFAULT 0,
+    known_events INTEGER NOT NULL DEFAULT 0,
+    quarantine_rows INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO counters (id) VALUES (1);
+
+CREATE TABLE epochs (number INTEGER PRIMARY KEY, epoch TEXT NOT NULL UNIQUE, first_offset INTEGER NOT NULL);
+
+CREATE TABLE devices (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    state BLOB,                                -- NULL: removed; the row is its tombstone
+    changed_at INTEGER NOT NULL,
+    seen_at INTEGER,
+    cause_source TEXT NOT NULL,
+    cause_id TEXT NOT NULL,
+    cause_by TEXT NOT NULL,
+    silent_after REAL,
+    source TEXT,
+    removed_at INTEGER,
+    fields BLOB NOT NULL,
+    stamps BLOB NOT NULL
+);
+CREATE INDEX devices_offset ON devices (offset);
+CREATE INDEX devices_seen ON devices (seen);
+CREATE INDEX devices_removed ON devices (removed_at) WHERE removed_at IS NOT NULL;
+
+CREATE TABLE history (
+    offset INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    change BLOB,
+    cause_source TEXT NOT NULL,
+    cause_id TEXT NOT NULL,
+    cause_by TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX history_version ON history (device, version);
+
+CREATE TABLE sources (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, term INTEGER NOT NULL DEFAULT 0);
+
+-- Known message ids, a page of them per commit: what a page has to forget is one row, not one per message.
+CREATE TABLE known (source INTEGER NOT NULL, id TEXT NOT NULL, page INTEGER NOT NULL, PRIMARY KEY (source, id))
+    WITHOUT ROWID;
+CREATE TABLE pages (
+    page INTEGER PRIMARY KEY, source INTEGER NOT NULL, size INTEGER NOT NULL, forget_at INTEGER
+);
+CREATE INDEX pages_forget ON pages (forget_at) WHERE forget_at IS NOT NULL;
+CREATE TABLE page_ids (page INTEGER PRIMARY KEY, ids TEXT NOT NULL, open TEXT);
+
+CREATE TABLE known_events (
+    device TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (device, id)
+) WITHOUT ROWID;
+CREATE INDEX known_events_at ON known_events (at);
+
+CREATE TABLE quarantine (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    item INTEGER,
+    reason TEXT NOT NULL,
+    body BLOB NOT NULL,
+    sent_at INTEGER NOT NULL,
+    arrival INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, namespace TEXT NOT NULL, room TEXT, name TEXT NOT NULL,
+    data BLOB NOT NULL
+);
+
+CREATE TABLE reports (process TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL) WITHOUT ROWID;
+
+-- A queue's bodies are written once and deleted once; who holds them stands apart.
+CREATE TABLE queues (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    messages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
+    handed INTEGER NOT NULL DEFAULT 0          -- the highest id ever handed out: above it all is fresh
+);
+CREATE TABLE queue (
+    queue INTEGER NOT NULL, id INTEGER NOT NULL, sent_at INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+CREATE TABLE handouts (
+    handout INTEGER PRIMARY KEY, queue INTEGER NOT NULL, hidden_at INTEGER NOT NULL, visible_at INTEGER NOT NULL
+);
+CREATE TABLE handed (
+    handout INTEGER NOT NULL, id INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (handout, id)
+) WITHOUT ROWID;
+"""
+
+STEPS: Sequence[str] = (FIRST,)
+"""Step n leads from version n - 1 to version n."""
