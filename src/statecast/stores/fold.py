@@ -173,9 +173,11 @@ class Batch:
         touched = [held for held in self.held.values() if held.touched]
         for held in touched:
             state = held.record.state
+            if state is None and (held.visible or held.removed_at is None):
+                held.removed_at = self.now
             if held.visible:
                 held.state = None if state is None else strict_json.encode(state)
-                held.removed_at = self.now if state is None else None
+                held.removed_at = held.removed_at if state is None else None
             elif held.heard:
                 self.counters.seen += 1
                 held.seen = self.counters.seen

@@ -9,16 +9,12 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import Conflict
 from statecast.model import Event, Place
 from statecast.stores import Cursor, Lineage, News
 from statecast.stores.counters import Counters
 from statecast.stores.database import row, rows
 from statecast.stores.device_rows import SEEN_COLUMNS, update_of
-
-MOST_EPOCHS = 1_000
-EVENT_MS = 60_000
-REPORT_MS = 10_000
+from statecast.stores.places import EVENT_MS, MOST_EPOCHS, REPORT_MS
 
 
 def begin_epoch(connection: apsw.Connection, offset: int) -> str:
@@ -48,21 +44,6 @@ def place(connection: apsw.Connection) -> Place:
     )
 
 
-def epoch_of(known: Lineage, offset: int) -> str:
-    """The epoch under which an offset lies: the newest of those that had begun then."""
-    named = [epoch for epoch, first in known.epochs if first <= offset]
-    return named[-1] if named else known.epochs[0][0]
-
-
-def compare(known: Lineage, claimed: Place, offset: int | None) -> None:
-    """Raises Conflict unless ``claimed`` is the place of what stands at ``offset`` (None: nothing does).
-
-    Every epoch that knew this offset is a good name for it: a reader is told the newest of its time.
-    """
-    if offset is None or claimed.offset != offset or not known.is_good(claimed):
-        raise Conflict("The device was changed meanwhile; read it again and repeat the change on what it is now.")
-
-
 def read(connection: apsw.Connection, after: Cursor, limit: int | None) -> News:
     counters = Counters.load(connection)
     found = rows(
@@ -74,7 +55,7 @@ def read(connection: apsw.Connection, after: Cursor, limit: int | None) -> News:
     whole = limit is None or len(updates) < limit
     seen = rows(
         connection,
-        "SELECT device, seen_at FROM devices WHERE seen > ? AND +offset <= ? AND seen_at IS NOT NULL",
+        "SELECT device, seen_at FROM devices WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
         (after.seen, after.offset),
     )
     events = rows(

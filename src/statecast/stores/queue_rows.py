@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import apsw
 
-from statecast.errors import QueueFull
 from statecast.model import Delivery
 from statecast.stores import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.database import Database, row, rows
+from statecast.stores.queue_bounds import room
 
 
 class QueueRows:
@@ -24,9 +24,18 @@ class QueueRows:
         self.name = name
         self.limits = limits
         self.clock = clock
-        with database.write() as connection:
-            rows(connection, "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-            self.number: int = row(connection, "SELECT number FROM queues WHERE name = ?", (name,))[0]
+        self.number = self._find() or self._create()
+
+    def _find(self) -> int | None:
+        with self.database.read() as connection:
+            found = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))
+        return None if found is None else found[0]
+
+    def _create(self) -> int:
+        with self.database.write() as connection:
+            rows(connection, "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING", (self.name,))
+            number: int = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))[0]
+        return number
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Add messages, all or none; durable on return. Raises QueueFull."""
@@ -184,14 +193,3 @@ class QueueRows:
             "UPDATE queues SET messages = messages + ?, bytes = bytes + ? WHERE number = ?",
             (messages, size, self.number),
         )
-
-
-def room(name: str, limits: Limits, messages: int, size: int) -> None:
-    """Raises QueueFull when the queue would hold more than it may."""
-    if messages > limits.queue_messages:
-        bound = f"{limits.queue_messages} messages (setting queue_messages)"
-    elif size > limits.queue_bytes:
-        bound = f"{limits.queue_bytes} bytes (setting queue_bytes)"
-    else:
-        return
-    raise QueueFull(f"The queue {name!r} is full: it may hold {bound}. Is a `statecast run` consuming it?")

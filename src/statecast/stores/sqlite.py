@@ -27,6 +27,7 @@ from statecast.stores import (
     history_rows,
     known_rows,
     news,
+    places,
     quarantine_rows,
     schema,
 )
@@ -113,12 +114,12 @@ class SqliteStore:
             batch = self._batch(connection, API, 1, counters, now, [message])
             held = batch.held.get(change.device)
             if if_match is not None:
-                news.compare(news.lineage(connection), if_match, held.offset if held else None)
+                places.compare(news.lineage(connection), if_match, held.offset if held else 0)
             counters.arrival += 1
             batch.settle(change, Stamp(now, 0, counters.arrival), message.delivery.id, now)
             self._save(connection, batch)
             held = batch.held.get(change.device)
-        return held.update() if held is not None and held.key is not None else None
+        return held.update() if held is not None and held.offset else None
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
         """Commit a quarantined message with its original id and stamp; it leaves quarantine if nothing is refused.
@@ -218,7 +219,7 @@ class SqliteStore:
 
     def place_of(self, update: Update) -> Place:
         """The place of a version: its offset, and the epoch under which that offset lies."""
-        return Place(news.epoch_of(self.lineage(), update.offset), update.offset)
+        return Place(places.epoch_of(self.lineage(), update.offset), update.offset)
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""

@@ -1,0 +1,28 @@
+"""A queue in this process's memory, for tests and trials: it behaves as the embedded one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Limits, now
+from statecast.stores.memory import MemoryStore
+
+
+class MemorySource(EmbeddedQueue):
+    """Stands alone, without a store: messages are numbered by itself and gone with it."""
+
+    def __init__(
+        self,
+        name: str = "memory",
+        *,
+        visibility: float = 30.0,
+        clock: Callable[[], int] = now,
+        limits: Limits | None = None,
+    ) -> None:
+        self._store = MemoryStore(limits or Limits(), clock)
+        super().__init__(self._store, name, visibility=visibility)
+
+    def consumer(self, visibility: float) -> EmbeddedQueue:
+        """Another consumer of the same queue."""
+        return EmbeddedQueue(self._store, self.name, visibility=visibility)

@@ -1,0 +1,355 @@
+"""A store in dicts, for tests and for ``--store memory:``: what ``fold`` decides, kept until the process ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from statecast.errors import LeaseLost
+from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Stamp, Update
+from statecast.stores import Committed, Cursor, Limits, Lineage, News, places
+from statecast.stores.bell import Bell
+from statecast.stores.counters import Counters
+from statecast.stores.device_rows import TOMBSTONE_MS
+from statecast.stores.fold import Batch, Held, Version, devices_of, events_of
+from statecast.stores.history_rows import DAY_MS
+from statecast.stores.known_rows import KEEP_CONFIRMED_MS, KEEP_EVENTS_MS, MOST
+from statecast.stores.memory_queue import MemoryQueue
+from statecast.stores.quarantine_rows import missing
+
+API = "api"
+
+
+def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool) -> MemoryStore:
+    return MemoryStore(limits, clock)
+
+
+@dataclasses.dataclass(slots=True)
+class Source:
+    """What is kept per source: its term, whether the lease is held, the known ids, and when to forget the confirmed."""
+
+    term: int = 0
+    leased: bool = False
+    known: dict[str, None] = dataclasses.field(default_factory=dict)
+    forget: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class MemoryLease:
+    def __init__(self, source: Source, lock: threading.RLock) -> None:
+        self.term = source.term
+        self._source = source
+        self._lock = lock
+        self._held = True
+
+    def release(self) -> None:
+        with self._lock:
+            if self._held:
+                self._held = self._source.leased = False
+
+
+class MemoryStore:
+    """Everything under one lock; one process only."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], int]) -> None:
+        self.limits = limits
+        self.clock = clock
+        self._lock = threading.RLock()
+        self._bell = Bell()
+        self._looked = threading.local()
+        self._counters = Counters()
+        self._epochs = ((uuid.uuid4().hex, 1),)
+        self._held: dict[str, Held] = {}
+        self._history: dict[str, dict[int, Version]] = {}
+        self._order: dict[int, str] = {}
+        self._sources: dict[str, Source] = {}
+        self._known_events: dict[tuple[str, str], int] = {}
+        self._quarantine: dict[int, Quarantined] = {}
+        self._quarantine_number = 0
+        self._events: dict[int, tuple[int, Event]] = {}
+        self._reports: dict[str, tuple[int, str]] = {}
+        self._queues: dict[str, MemoryQueue] = {}
+
+    # -- writing
+
+    def commit(
+        self,
+        source: str,
+        resolution: int,
+        messages: Sequence[Message],
+        *,
+        term: int | None = None,
+        confirmed: Iterable[str] = (),
+    ) -> Committed:
+        """Apply, versions, history, known ids and quarantine, all or nothing. Raises LeaseLost."""
+        now = self.clock()
+        with self._lock:
+            kept = self._sources.setdefault(source, Source())
+            if term is not None and term != kept.term:
+                raise LeaseLost(f"Another process has taken over the source {source!r}; this one stopped writing.")
+            self._forget_ids(kept, now)
+            batch = self._batch(source, resolution, now, messages)
+            batch.known_ids = {message.delivery.id for message in messages} & kept.known.keys()
+            for message in messages:
+                batch.take(message)
+            self._save(batch)
+            for id_ in confirmed:
+                if id_ in kept.known:
+                    kept.forget.setdefault(id_, now + KEEP_CONFIRMED_MS)
+            kept.known.update(dict.fromkeys(batch.new_ids))
+        self._bell.ring()
+        return batch.result()
+
+    def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
+        """Commit one change as source ``api``, stamp = now. Raises Refused, Conflict."""
+        now = self.clock()
+        with self._lock:
+            message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
+            batch = self._batch(API, 1, now, [message])
+            held = batch.held.get(change.device)
+            if if_match is not None:
+                places.compare(self.lineage(), if_match, held.offset if held else 0)
+            batch.counters.arrival += 1
+            batch.settle(change, Stamp(now, 0, batch.counters.arrival), message.delivery.id, now)
+            self._save(batch)
+            held = batch.held.get(change.device)
+        self._bell.ring()
+        return held.update() if held is not None and held.offset else None
+
+    def replay(self, number: int, message: Message, resolution: int) -> Committed:
+        """Commit a quarantined message with its original id and stamp. Raises NotFound."""
+        now = self.clock()
+        with self._lock:
+            found = self.quarantine_row(number)
+            batch = self._batch(found.source, resolution, now, [message])
+            refused = batch.replay(found, message)
+            if refused is None:
+                del self._quarantine[number]
+            else:
+                again = dataclasses.replace(found, reason=refused, attempts=found.attempts + 1, at=now)
+                self._quarantine[number] = again
+            self._save(batch)
+        self._bell.ring()
+        return batch.result(0 if refused is None else 1)
+
+    def drop(self, number: int) -> None:
+        """Delete a quarantined row for good. Raises NotFound."""
+        with self._lock:
+            self.quarantine_row(number)
+            del self._quarantine[number]
+
+    def _batch(self, source: str, resolution: int, now: int, messages: Sequence[Message]) -> Batch:
+        for event, at in list(self._known_events.items()):
+            if at >= now - KEEP_EVENTS_MS and len(self._known_events) <= MOST:
+                break
+            del self._known_events[event]
+        held = {
+            device: dataclasses.replace(self._held[device], touched=False, visible=False, heard=False)
+            for device in devices_of(messages)
+            if device in self._held
+        }
+        known = {event for event in events_of(messages) if event in self._known_events}
+        fold_after = int(self.limits.fold_after_hours * 3_600_000)
+        counters = dataclasses.replace(self._counters)
+        return Batch(source, resolution, now, fold_after, counters, held, known_events=known)
+
+    def _save(self, batch: Batch) -> None:
+        touched = batch.finish()
+        self._counters = batch.counters
+        for held in touched:
+            held.key = 1
+            self._held[held.record.device] = held
+        for version in batch.versions:
+            self._history.setdefault(version.held.record.device, {})[version.offset] = version
+            self._order[version.offset] = version.held.record.device
+        self._known_events.update(dict.fromkeys(batch.new_events, batch.now))
+        for one in batch.quarantine:
+            self._quarantine_number += 1
+            self._quarantine[self._quarantine_number] = dataclasses.replace(one, number=self._quarantine_number)
+        while len(self._quarantine) > self.limits.quarantine_rows:
+            del self._quarantine[next(iter(self._quarantine))]
+        self._trim(batch)
+
+    def _trim(self, batch: Batch) -> None:
+        limits, counters, now = self.limits, self._counters, batch.now
+        for device in {version.held.record.device for version in batch.versions}:
+            while len(self._history[device]) > limits.history_versions:
+                self._drop_version(next(iter(self._history[device])))
+        while self._order:
+            offset, device = next(iter(self._order.items()))
+            old = self._history[device][offset].row.at < now - limits.history_days * DAY_MS
+            crowded = counters.history_rows > limits.history_rows or counters.history_bytes > limits.history_bytes
+            if not old and not crowded:
+                break
+            self._drop_version(offset)
+        for device, held in list(self._held.items()):
+            if held.removed_at is not None and held.removed_at < now - TOMBSTONE_MS:
+                for offset in list(self._history.get(device, ())):
+                    self._drop_version(offset)
+                del self._held[device]
+                counters.forgotten = max(counters.forgotten, held.offset)
+
+    def _drop_version(self, offset: int) -> None:
+        gone = self._history[self._order.pop(offset)].pop(offset)
+        self._counters.history_rows -= 1
+        self._counters.history_bytes -= gone.size
+
+    def _forget_ids(self, kept: Source, now: int) -> None:
+        for id_, forget_at in list(kept.forget.items()):
+            if forget_at > now:
+                break
+            del kept.forget[id_], kept.known[id_]
+        while len(kept.known) > MOST:
+            oldest = next(iter(kept.known))
+            del kept.known[oldest]
+            kept.forget.pop(oldest, None)
+
+    # -- reading
+
+    def read(self, after: Cursor, limit: int | None = None) -> News:
+        """What was committed after a cursor. ``Cursor()`` reads all states but no old events."""
+        self._look()
+        with self._lock:
+            counters = self._counters
+            changed = sorted((held for held in self._held.values() if held.offset > after.offset), key=offset_of)
+            updates = [held.update() for held in changed[:limit]]
+            whole = limit is None or len(updates) < limit
+            offset = counters.offset if whole else updates[-1].offset
+            seen = {
+                device: held.record.seen_at
+                for device, held in self._held.items()
+                if held.seen > after.seen and 0 < held.offset <= after.offset and held.record.seen_at is not None
+            }
+            since = after.event or counters.event
+            events = [event for number, (_, event) in self._events.items() if number > since]
+            return News(self.read_place(), Cursor(offset, counters.seen, counters.event), updates, seen, events)
+
+    def lineage(self) -> Lineage:
+        """What decides whether a place is good."""
+        with self._lock:
+            return Lineage(self._epochs, self._counters.forgotten, self._counters.offset)
+
+    def read_place(self) -> Place:
+        """The newest epoch and offset."""
+        with self._lock:
+            return Place(self._epochs[-1][0], self._counters.offset)
+
+    def is_good(self, place: Place) -> bool:
+        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+        return self.lineage().is_good(place)
+
+    def place_of(self, update: Update) -> Place:
+        """The place of a version."""
+        return Place(places.epoch_of(self.lineage(), update.offset), update.offset)
+
+    def get(self, device: str) -> Update | None:
+        """The latest update of a device, a tombstone included; None if it never had one."""
+        with self._lock:
+            held = self._held.get(device)
+            return held.update() if held is not None and held.offset else None
+
+    def devices(self) -> list[Update]:
+        """All present devices by name."""
+        with self._lock:
+            return [held.update() for _, held in sorted(self._held.items()) if held.state is not None]
+
+    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+        """Versions below ``before``, newest first."""
+        with self._lock:
+            rows = [version.row for version in self._history.get(device, {}).values()]
+        found = [row for row in rows if before is None or row.version < before]
+        return found[::-1][:limit]
+
+    def history_size(self, device: str) -> tuple[int, int | None]:
+        """(rows, time of the oldest)."""
+        with self._lock:
+            found = self._history.get(device, {})
+            return len(found), min((version.row.at for version in found.values()), default=None)
+
+    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
+        """Rows by number, ascending."""
+        with self._lock:
+            return [row for number, row in self._quarantine.items() if number > after][:limit]
+
+    def quarantine_row(self, number: int) -> Quarantined:
+        """One row. Raises NotFound."""
+        with self._lock:
+            if number not in self._quarantine:
+                raise missing(number)
+            return self._quarantine[number]
+
+    def quarantine_count(self) -> int:
+        return len(self._quarantine)
+
+    # -- between threads
+
+    def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
+        """Hand an application event to every reader; kept 60 s, at most once."""
+        now = self.clock()
+        with self._lock:
+            self._counters.event += 1
+            number = self._counters.event
+            self._events[number] = (now, Event(number, namespace, room, name, data))
+            for old, (at, _) in list(self._events.items()):
+                if abs(now - at) > places.EVENT_MS:
+                    del self._events[old]
+        self._bell.ring()
+
+    def announce(self, process: str, report: Mapping[str, Any]) -> None:
+        """Say what this serving process sees."""
+        with self._lock:
+            self._reports[process] = (self.clock(), json.dumps(report))
+        self._bell.ring()
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """The newest report of each process heard within 10 s."""
+        now = self.clock()
+        with self._lock:
+            self._reports = {
+                process: kept for process, kept in self._reports.items() if abs(now - kept[0]) <= places.REPORT_MS
+            }
+            return {process: json.loads(report) for process, (_, report) in self._reports.items()}
+
+    def lease(self, source: str) -> MemoryLease | None:
+        """Take the lease of a source with a new term, or None at once if another holds it."""
+        with self._lock:
+            kept = self._sources.setdefault(source, Source())
+            if kept.leased:
+                return None
+            kept.leased = True
+            kept.term += 1
+            return MemoryLease(kept, self._lock)
+
+    def wait(self, timeout: float) -> None:
+        """Return when anything was committed since this thread last looked, or after ``timeout`` seconds."""
+        self._bell.wait(getattr(self._looked, "rings", self._bell.rings), timeout)
+        self._look()
+
+    def wake(self) -> None:
+        """End every ``wait`` now."""
+        self._bell.ring()
+
+    def queue(self, name: str) -> MemoryQueue:
+        """The queue of that name inside this store."""
+        with self._lock:
+            if name not in self._queues:
+                self._queues[name] = MemoryQueue(name, self.limits, self.clock, self._arrival, self._bell, self._lock)
+            return self._queues[name]
+
+    def close(self) -> None:
+        """End every wait."""
+        self._bell.ring()
+
+    def _arrival(self) -> int:
+        self._counters.arrival += 1
+        return self._counters.arrival
+
+    def _look(self) -> None:
+        self._looked.rings = self._bell.rings
+
+
+def offset_of(held: Held) -> int:
+    return held.offset

@@ -1,0 +1,160 @@
+"""What every source must keep, whatever queue it speaks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from statecast import strict_json
+from statecast.errors import SourceUnavailable
+from statecast.model import Delivery
+from statecast.sources import Source
+from statecast.sources.memory import MemorySource
+from statecast.testing.values import VirtualClock
+
+
+class FakeSource(MemorySource):
+    """A queue in memory that is away while ``away`` holds a sentence."""
+
+    def __init__(self, name: str = "fake", *, visibility: float = 30.0, clock: Callable[[], int] | None = None) -> None:
+        super().__init__(name, visibility=visibility, clock=clock or VirtualClock())
+        self.away: str | None = None
+
+    def put(self, value: Any) -> str:
+        """Send a value as JSON; the id of its message."""
+        return self.send(strict_json.encode(value))
+
+    def receive(self, limit: int, wait: float) -> list[Delivery]:
+        self._reach()
+        return super().receive(limit, wait)
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
+        self._reach()
+        return super().acknowledge(deliveries)
+
+    def _reach(self) -> None:
+        if self.away is not None:
+            raise SourceUnavailable(self.away)
+
+
+class SourceContract:
+    """Subclass it and say how to make your source, how to put a message into its queue, how time passes there."""
+
+    def make_source(self, visibility: float) -> Source:
+        """A source over the test's own queue; called again, another consumer of the same queue."""
+        raise NotImplementedError
+
+    def put(self, body: bytes) -> None:
+        """Put a message into the queue."""
+        raise NotImplementedError
+
+    def advance(self, seconds: float) -> None:
+        """Let the queue's time pass."""
+        raise NotImplementedError
+
+    def settled(self, source: Source, deliveries: Sequence[Delivery]) -> set[str]:
+        """Acknowledge and make sure that it was done, as a watcher does: with the next receive."""
+        ids = set(source.acknowledge(deliveries))
+        assert source.receive(10, 0) == []
+        return ids | set(source.acknowledge([]))
+
+    def test_an_empty_queue_hands_out_nothing(self) -> None:
+        source = self.make_source(30)
+        assert source.receive(10, 0) == []
+        assert source.waiting() in (0, None)
+
+    def test_a_message_is_handed_out_as_it_was_sent(self) -> None:
+        source = self.make_source(30)
+        self.put(b'{"mood": "happy"}')
+        (delivery,) = source.receive(10, 0)
+        assert delivery.body == b'{"mood": "happy"}'
+        assert delivery.attempt == 1
+        assert delivery.id
+        assert delivery.sent_at > 0
+
+    def test_a_page_is_at_most_as_long_as_asked(self) -> None:
+        source = self.make_source(30)
+        for number in range(5):
+            self.put(b"%d" % number)
+        first = source.receive(3, 0)
+        second = source.receive(3, 0)
+        assert 1 <= len(first) <= 3
+        assert {one.id for one in first}.isdisjoint(one.id for one in second)
+
+    def test_receive_hides(self) -> None:
+        source, other = self.make_source(30), self.make_source(30)
+        self.put(b"1")
+        assert source.receive(10, 0)
+        assert source.receive(10, 0) == []
+        assert other.receive(10, 0) == []
+
+    def test_what_nobody_acknowledged_appears_again_under_its_id(self) -> None:
+        source, other = self.make_source(30), self.make_source(30)
+        self.put(b"1")
+        (first,) = source.receive(10, 0)
+        self.advance(31)
+        (second,) = other.receive(10, 0)
+        assert (second.id, second.body) == (first.id, first.body)
+        assert second.sent_at == first.sent_at
+        assert second.attempt > first.attempt
+        assert second.receipt != first.receipt
+
+    def test_acknowledge_deletes_and_confirms(self) -> None:
+        source = self.make_source(30)
+        self.put(b"1")
+        page = source.receive(10, 0)
+        assert self.settled(source, page) == {page[0].id}
+        self.advance(31)
+        assert source.receive(10, 0) == []
+        assert source.waiting() in (0, None)
+
+    def test_a_part_of_a_page_may_be_acknowledged(self) -> None:
+        source = self.make_source(30)
+        self.put(b"1")
+        self.put(b"2")
+        page = [*source.receive(2, 0), *source.receive(2, 0)]
+        page.sort(key=lambda delivery: delivery.body)
+        self.settled(source, page[:1])
+        self.advance(31)
+        assert [delivery.body for delivery in source.receive(10, 0)] == [b"2"]
+
+    def test_a_stale_receipt_takes_nothing_from_another_consumer(self) -> None:
+        # given a message that came back and is in the hands of another
+        source, other = self.make_source(30), self.make_source(30)
+        self.put(b"1")
+        stale = source.receive(10, 0)
+        self.advance(31)
+        held = other.receive(10, 0)
+        # when the first acknowledges late
+        self.settled(source, stale)
+        # then the other may still fail and get it again
+        self.advance(31)
+        (again,) = other.receive(10, 0)
+        assert again.id == held[0].id
+
+    def test_acknowledging_twice_is_a_success(self) -> None:
+        source = self.make_source(30)
+        self.put(b"1")
+        page = source.receive(10, 0)
+        self.settled(source, page)
+        self.settled(source, page)
+
+    def test_ids_are_never_reused(self) -> None:
+        source = self.make_source(30)
+        ids = []
+        for number in range(3):
+            self.put(b"%d" % number)
+            page = source.receive(10, 0)
+            ids += [delivery.id for delivery in page]
+            self.settled(source, page)
+        assert len(set(ids)) == 3
+
+    def test_close_deletes_what_was_acknowledged_and_nothing_else(self) -> None:
+        source = self.make_source(30)
+        self.put(b"1")
+        self.put(b"2")
+        page = sorted([*source.receive(2, 0), *source.receive(2, 0)], key=lambda delivery: delivery.body)
+        source.acknowledge(page[:1])
+        source.close()
+        self.advance(31)
+        assert [delivery.body for delivery in self.make_source(30).receive(10, 0)] == [b"2"]

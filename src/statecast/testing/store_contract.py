@@ -1,0 +1,456 @@
+"""What every store must keep: changes, versions, places, history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from statecast import strict_json
+from statecast.errors import Conflict, LeaseLost, NotFound, Refused
+from statecast.model import Place
+from statecast.stores import Cursor, Limits, Store
+from statecast.testing.values import START, VirtualClock, change, message, raises, refused
+
+DAY = 24 * 3600.0
+
+
+def state_of(store: Store, device: str = "pillow") -> Any:
+    update = store.get(device)
+    return None if update is None or update.state is None else strict_json.decode(update.state)
+
+
+class StoreFixture:
+    """A store per test, and a clock that stands still."""
+
+    def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
+        """An empty store. The only thing a subclass must say."""
+        raise NotImplementedError
+
+    def setup_method(self) -> None:
+        self.clock = VirtualClock()
+        self.opened: list[Store] = []
+        self.number = 0
+
+    def teardown_method(self) -> None:
+        for store in self.opened:
+            store.close()
+
+    def store(self, **limits: Any) -> Store:
+        store = self.make_store(Limits(**limits), self.clock)
+        self.opened.append(store)
+        return store
+
+    def say(self, store: Store, state: dict[str, Any], device: str = "pillow", **more: Any) -> None:
+        """The device says something new, now."""
+        self.number += 1
+        store.commit("queue", 1, [message(f"m{self.number}", change(device, state, **more), sent_at=self.clock())])
+
+
+class ChangeContract(StoreFixture):
+    """What a commit does to states, ids and quarantine."""
+
+    def test_a_change_becomes_the_state(self) -> None:
+        store = self.store()
+        done = store.commit("queue", 1, [message("a", change("pillow", {"mood": "happy"}), sent_at=START + 5)])
+        assert (done.applied, done.versions) == (1, 1)
+        update = store.get("pillow")
+        assert update is not None
+        assert (update.version, update.state, update.changed_at) == (1, b'{"mood":"happy"}', START + 5)
+        assert (update.seen_at, update.source, update.cause.source, update.cause.id) == (
+            START + 5,
+            "queue",
+            "queue",
+            "a",
+        )
+        assert update.fields == {"mood": START + 5}
+        assert store.get("chair") is None
+
+    def test_each_visible_change_of_a_page_is_a_version_with_its_own_offset(self) -> None:
+        store = self.store()
+        page = [message(f"m{n}", change("ab"[n % 2], {"n": n}), sent_at=START + n) for n in range(6)]
+        assert store.commit("queue", 1, page).versions == 6
+        a, b = store.get("a"), store.get("b")
+        assert a is not None and b is not None
+        assert (a.version, a.offset, b.version, b.offset) == (3, 5, 3, 6)
+        assert store.read_place().offset == 6
+
+    def test_a_message_that_changes_nothing_makes_no_version_but_is_a_sign_of_life(self) -> None:
+        store = self.store()
+        self.say(store, {"mood": "happy"})
+        before = store.read(Cursor())
+        self.clock.advance(5)
+        self.say(store, {"mood": "happy"})
+        news = store.read(before.cursor)
+        assert news.updates == []
+        assert news.seen == {"pillow": START + 5000}
+        assert news.place == before.place
+        assert store.history_size("pillow")[0] == 1
+        assert store.read(news.cursor).seen == {}
+
+    def test_a_user_is_no_sign_of_life(self) -> None:
+        store = self.store()
+        self.say(store, {"mood": "happy"})
+        self.clock.advance(5)
+        self.say(store, {"mood": "sad"}, by="user")
+        update = store.get("pillow")
+        assert update is not None
+        assert (update.seen_at, update.changed_at) == (START, START + 5000)
+
+    def test_a_known_id_counts_once(self) -> None:
+        store = self.store()
+        one = message("a", change("pillow", {"n": 1}))
+        assert store.commit("queue", 1, [one, one]).duplicates == 1
+        assert store.commit("queue", 1, [one]).duplicates == 1
+        assert store.commit("other", 1, [one]).duplicates == 0
+
+    def test_ids_are_known_until_their_acknowledgement_is_confirmed_and_an_hour(self) -> None:
+        store = self.store()
+        page = [message("a", change("pillow", {"n": 1})), message("b", change("pillow", {"n": 2}))]
+        store.commit("queue", 1, page)
+        # given that one of two is confirmed, both stay known however long it takes
+        store.commit("queue", 1, [], confirmed=["a", "never heard of"])
+        self.clock.advance(10 * DAY)
+        assert store.commit("queue", 1, [page[1]]).duplicates == 1
+        # when the other is confirmed too, they are forgotten an hour later, not before
+        store.commit("queue", 1, [], confirmed=["b"])
+        self.clock.advance(3599)
+        assert store.commit("queue", 1, [page[1]]).duplicates == 1
+        self.clock.advance(2)
+        assert store.commit("queue", 1, [page[1]]).duplicates == 0
+
+    def test_an_event_counts_once_a_day_whatever_brings_it(self) -> None:
+        store = self.store()
+        event = change("pillow", {"n": 1}, event_id="e")
+        store.commit("queue", 1, [message("a", event)])
+        assert store.commit("mqtt", 1, [message("b", event), message("c", event)]).duplicates == 2
+        other = change("chair", {"n": 1}, event_id="e")
+        assert store.commit("mqtt", 1, [message("d", other)]).duplicates == 0
+        self.clock.advance(DAY + 1)
+        assert store.commit("queue", 1, [message("x", event)]).duplicates == 0
+
+    def test_one_bad_message_never_stops_its_neighbours(self) -> None:
+        store = self.store()
+        huge = change("pillow", {"text": "x" * 70_000})
+        page = [
+            message("a", change("pillow", {"n": 1})),
+            refused("b"),
+            message("c", change("pillow", {"m": 1}), huge, change("chair", {"n": 3})),
+        ]
+        done = store.commit("queue", 1, page)
+        assert (done.applied, done.quarantined) == (3, 2)
+        assert (state_of(store), state_of(store, "chair")) == ({"n": 1, "m": 1}, {"n": 3})
+        first, second = store.quarantined()
+        assert (first.id, first.item, first.reason, first.body) == ("b", None, "It is not JSON.", b"raw b")
+        assert (second.id, second.item, second.source) == ("c", 1, "queue")
+        assert store.quarantine_count() == 2
+        assert store.commit("queue", 1, page).quarantined == 0, "a known duplicate is not set aside twice"
+
+    def test_the_quarantine_is_capped(self) -> None:
+        store = self.store(quarantine_rows=3)
+        for number in range(5):
+            store.commit("queue", 1, [refused(f"m{number}")])
+        assert [row.id for row in store.quarantined()] == ["m2", "m3", "m4"]
+        assert store.quarantine_count() == 3
+        last = store.quarantined()[-1].number
+        assert store.quarantined(after=last) == []
+        assert len(store.quarantined(limit=2)) == 2
+
+    def test_a_quarantined_row_can_be_dropped(self) -> None:
+        store = self.store()
+        store.commit("queue", 1, [refused("a")])
+        number = store.quarantined()[0].number
+        assert store.quarantine_row(number).id == "a"
+        store.drop(number)
+        assert store.quarantine_count() == 0
+        with raises(NotFound):
+            store.drop(number)
+        with raises(NotFound):
+            store.quarantine_row(number)
+        with raises(NotFound):
+            store.replay(number, message("a"), 1)
+
+    def test_replay_keeps_the_original_stamp_and_overwrites_nothing_newer(self) -> None:
+        store = self.store()
+        store.commit("queue", 1, [refused("a", sent_at=START)])
+        self.clock.advance(60)
+        self.say(store, {"mood": "new"})
+        row = store.quarantined()[0]
+        readable = message("a", change("pillow", {"mood": "old", "colour": "red"}), sent_at=self.clock())
+        done = store.replay(row.number, readable, 1)
+        assert (done.applied, done.duplicates, done.quarantined) == (1, 0, 0)
+        assert state_of(store) == {"mood": "new", "colour": "red"}
+        update = store.get("pillow")
+        assert update is not None and update.cause.id == "a"
+        assert store.quarantine_count() == 0
+
+    def test_replay_that_is_refused_again_stays_with_the_new_reason(self) -> None:
+        store = self.store()
+        store.commit("queue", 1, [refused("a")])
+        row = store.quarantined()[0]
+        assert store.replay(row.number, refused("a", "Still not."), 1).quarantined == 1
+        again = store.quarantine_row(row.number)
+        assert (again.reason, again.attempts, again.order) == ("Still not.", row.attempts + 1, row.order)
+        assert store.replay(row.number, message("a", change("pillow", {"t": "x" * 70_000})), 1).quarantined == 1
+        assert store.quarantine_count() == 1
+
+    def test_edit_commits_at_once_as_the_api(self) -> None:
+        store = self.store()
+        self.say(store, {"mood": "happy"})
+        self.clock.advance(1)
+        update = store.edit(change("pillow", {"mood": "sad"}, by="user"), cause_id="request 7")
+        assert update is not None and update == store.get("pillow")
+        assert (update.cause.source, update.cause.id, update.cause.by) == ("api", "request 7", "user")
+        assert (update.version, update.state, update.source) == (2, b'{"mood":"sad"}', "queue")
+        with raises(Refused):
+            store.edit(change("pillow", {"t": "x" * 70_000}, by="user"))
+        assert store.quarantine_count() == 0
+        assert store.edit(change("nobody", kind="delete", by="user")) is None
+
+    def test_edit_wins_over_what_was_sent_before_and_a_later_message_over_it(self) -> None:
+        store = self.store()
+        store.edit(change("pillow", {"a": 1, "b": 1}, by="user"))
+        store.commit("queue", 1, [message("x", change("pillow", {"a": 2}), sent_at=START - 1)])
+        store.commit("queue", 1, [message("y", change("pillow", {"b": 2}), sent_at=START + 1)])
+        assert state_of(store) == {"a": 1, "b": 2}
+
+    def test_if_match_compares_the_place_of_the_device(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        update = store.get("pillow")
+        assert update is not None
+        place = store.place_of(update)
+        self.say(store, {"n": 1}, device="chair")
+        assert store.edit(change("pillow", {"n": 2}, by="user"), if_match=place) is not None
+        for wrong in (place, Place("unknown", 3), Place(place.epoch, 99)):
+            with raises(Conflict):
+                store.edit(change("pillow", {"n": 3}, by="user"), if_match=wrong)
+        with raises(Conflict):
+            store.edit(change("nobody", {"n": 3}, by="user"), if_match=Place(place.epoch, 0))
+        assert store.edit(change("pillow", {"n": 3}, by="user"), if_match=Place(place.epoch, 3)) is not None
+
+    def test_the_term_guards_every_commit(self) -> None:
+        store = self.store()
+        lease = store.lease("queue")
+        assert lease is not None
+        assert store.lease("queue") is None
+        other = store.lease("other")
+        assert other is not None
+        store.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+        lease.release()
+        lease.release()
+        successor = store.lease("queue")
+        assert successor is not None and successor.term > lease.term
+        with raises(LeaseLost):
+            store.commit("queue", 1, [message("b", change("pillow", {"n": 2}))], term=lease.term)
+        assert state_of(store) == {"n": 1}
+        successor.release()
+        other.release()
+
+
+class ReadContract(StoreFixture):
+    """What readers are told."""
+
+    def test_the_one_question(self) -> None:
+        store = self.store()
+        for number in range(4):
+            self.say(store, {"n": number}, device=f"d{number % 3}")
+        news = store.read(Cursor())
+        assert [(one.device, one.offset) for one in news.updates] == [("d1", 2), ("d2", 3), ("d0", 4)]
+        assert (news.place, news.cursor.offset) == (store.read_place(), 4)
+        assert store.read(news.cursor).updates == []
+        assert [one.device for one in store.read(Cursor(offset=3)).updates] == ["d0"]
+
+    def test_a_limited_answer_goes_on_where_it_was_cut(self) -> None:
+        store = self.store()
+        for number in range(5):
+            self.say(store, {"n": number}, device=f"d{number}")
+        cursor, devices = Cursor(), []
+        for _ in range(3):
+            news = store.read(cursor, limit=2)
+            assert news.place.offset == 5
+            devices += [one.device for one in news.updates]
+            cursor = news.cursor
+        assert devices == ["d0", "d1", "d2", "d3", "d4"]
+        assert cursor.offset == 5
+
+    def test_a_removed_device_leaves_a_tombstone_with_an_offset(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        self.say(store, {"n": 1}, device="chair")
+        self.clock.advance(1)
+        self.say(store, {}, kind="delete")
+        assert [one.device for one in store.devices()] == ["chair"]
+        tombstone = store.read(Cursor(offset=2)).updates[0]
+        assert (tombstone.device, tombstone.state, tombstone.version, tombstone.offset) == ("pillow", None, 2, 3)
+        assert store.history("pillow")[0].change is None
+        self.clock.advance(1)
+        self.say(store, {"n": 2})
+        update = store.get("pillow")
+        assert update is not None and (update.version, update.state) == (3, b'{"n":2}')
+
+    def test_a_forgotten_tombstone_makes_older_places_bad(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        epoch, before = store.read_place()
+        self.clock.advance(1)
+        self.say(store, {}, kind="delete")
+        self.say(store, {"n": 1}, device="chair")
+        assert store.is_good(Place(epoch, before))
+        self.clock.advance(7 * DAY + 1)
+        self.say(store, {"n": 2}, device="chair")
+        assert store.get("pillow") is None
+        assert not store.is_good(Place(epoch, before))
+        assert store.is_good(Place(epoch, 0)), "who has nothing misses no removal"
+        assert store.is_good(Place(epoch, 2))
+        assert store.is_good(store.read_place())
+
+    def test_a_place_is_good_in_its_own_history_only(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        epoch, offset = store.read_place()
+        assert store.is_good(Place(epoch, offset))
+        assert not store.is_good(Place(epoch, offset + 1))
+        assert not store.is_good(Place(epoch, -1))
+        assert not store.is_good(Place("another", offset))
+        assert store.lineage().is_good(Place(epoch, offset))
+
+    def test_history_is_newest_first(self) -> None:
+        store = self.store()
+        for number in range(5):
+            self.say(store, {"n": number})
+            self.clock.advance(1)
+        rows = store.history("pillow", limit=2)
+        assert [(row.version, row.change, row.at) for row in rows] == [
+            (5, b'{"n":4}', START + 4000),
+            (4, b'{"n":3}', START + 3000),
+        ]
+        assert [row.version for row in store.history("pillow", before=4)] == [3, 2, 1]
+        assert store.history_size("pillow") == (5, START)
+        assert (store.history("nobody"), store.history_size("nobody")) == ([], (0, None))
+
+    def test_history_is_bounded_per_device(self) -> None:
+        store = self.store(history_versions=3)
+        for number in range(10):
+            self.say(store, {"n": number})
+        self.say(store, {"n": 0}, device="chair")
+        assert [row.version for row in store.history("pillow")] == [10, 9, 8]
+
+    def test_history_is_bounded_in_days(self) -> None:
+        store = self.store(history_days=2.0)
+        for number in range(3):
+            self.say(store, {"n": number})
+        self.clock.advance(2 * DAY + 1)
+        self.say(store, {"n": 9})
+        assert [row.version for row in store.history("pillow")] == [4]
+
+    def test_history_is_bounded_in_all(self) -> None:
+        store = self.store(history_rows=4)
+        for number in range(10):
+            self.say(store, {"n": number}, device=f"d{number % 5}")
+        assert sum(store.history_size(f"d{number}")[0] for number in range(5)) == 4
+        small = self.store(history_bytes=1_000)
+        for number in range(20):
+            self.say(small, {"text": f"{number:0200}"}, device=f"d{number % 5}")
+        kept = sum(small.history_size(f"d{number}")[0] for number in range(5))
+        assert 1 <= kept <= 4
+        assert len(small.devices()) == 5, "trimming touches no state"
+
+    def test_events_reach_who_reads_from_now_on(self) -> None:
+        store = self.store()
+        fresh = store.read(Cursor()).cursor
+        store.emit("/test", None, "message", b'["hello"]')
+        store.emit("/test", "room", "message", b"[1]")
+        late = store.read(Cursor())
+        assert late.events == []
+        events = store.read(fresh).events
+        assert [(one.namespace, one.room, one.name, one.data) for one in events] == [
+            ("/test", None, "message", b'["hello"]'),
+            ("/test", "room", "message", b"[1]"),
+        ]
+        assert store.read(late.cursor).events == []
+        assert store.read_place().offset == 0, "events are not part of any place"
+
+    def test_events_are_kept_a_minute(self) -> None:
+        store = self.store()
+        cursor = store.read(Cursor()).cursor
+        store.emit("/", None, "old", b"[]")
+        self.clock.advance(61)
+        store.emit("/", None, "new", b"[]")
+        assert [one.name for one in store.read(cursor).events] == ["new"]
+
+    def test_reports_are_those_of_the_last_ten_seconds(self) -> None:
+        store = self.store()
+        store.announce("a", {"viewers": 1})
+        self.clock.advance(6)
+        store.announce("b", {"viewers": 2})
+        assert store.reports() == {"a": {"viewers": 1}, "b": {"viewers": 2}}
+        self.clock.advance(6)
+        assert store.reports() == {"b": {"viewers": 2}}
+        store.announce("b", {"viewers": 3})
+        assert store.reports() == {"b": {"viewers": 3}}
+
+
+class WaitContract(StoreFixture):
+    """Who waits is woken; nothing here looks at a clock."""
+
+    def waiting(self, store: Store, count: int) -> list[threading.Thread]:
+        """Threads that looked, wait for what comes next, and have begun to."""
+        begun = threading.Barrier(count + 1)
+
+        def look_and_wait() -> None:
+            store.read(Cursor())
+            begun.wait()
+            store.wait(60)
+
+        threads = [threading.Thread(target=look_and_wait, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        return threads
+
+    def ended(self, threads: list[threading.Thread]) -> bool:
+        for thread in threads:
+            thread.join(20)
+        return not any(thread.is_alive() for thread in threads)
+
+    def test_a_commit_wakes_everybody(self) -> None:
+        store = self.store()
+        threads = self.waiting(store, 3)
+        self.say(store, {"n": 1})
+        assert self.ended(threads)
+
+    def test_so_do_events_and_wake(self) -> None:
+        store = self.store()
+        threads = self.waiting(store, 2)
+        store.emit("/", None, "message", b"[]")
+        assert self.ended(threads)
+        threads = self.waiting(store, 2)
+        store.wake()
+        assert self.ended(threads)
+
+    def test_what_came_between_the_look_and_the_wait_is_not_lost(self) -> None:
+        store = self.store()
+        looked, committed = threading.Event(), threading.Event()
+
+        def late() -> None:
+            store.read(Cursor())
+            looked.set()
+            committed.wait()
+            store.wait(60)
+
+        thread = threading.Thread(target=late, daemon=True)
+        thread.start()
+        looked.wait()
+        self.say(store, {"n": 1})
+        committed.set()
+        assert self.ended([thread])
+
+    def test_a_wait_ends_with_its_time(self) -> None:
+        store = self.store()
+        store.read(Cursor())
+        store.wait(0.0)
+
+
+class StoreContract(ChangeContract, ReadContract, WaitContract):
+    """All of it: subclass this one."""

@@ -1,0 +1,67 @@
+"""Values for tests, made in one line, and a clock that moves only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from statecast import strict_json
+from statecast.model import Change, Delivery, Kind, Message, Refusal, Speaker
+
+START = 1_767_225_600_000
+"""2026-01-01T00:00:00Z."""
+
+
+@dataclass
+class VirtualClock:
+    """Call it for the time in ms; it moves only by ``advance``."""
+
+    now: int = START
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+
+
+def change(
+    device: str = "pillow",
+    state: dict[str, Any] | None = None,
+    *,
+    kind: Kind = "merge",
+    time: int | None = None,
+    sequence: int = 0,
+    event_id: str | None = None,
+    silent_after: float | None = None,
+    by: Speaker = "device",
+) -> Change:
+    return Change(device, kind, state or {}, time, sequence, event_id, silent_after, by)
+
+
+def message(
+    id_: str, *changes: Change, sent_at: int = START, order: int | None = None, refusals: tuple[Refusal, ...] = ()
+) -> Message:
+    """A decoded message; several changes are the items of an array."""
+    items = tuple(
+        (index if len(changes) > 1 else None, strict_json.encode({"device": one.device, "state": dict(one.state)}))
+        for index, one in enumerate(changes)
+    )
+    return Message(Delivery(id_, b"raw " + id_.encode(), sent_at, order=order), changes, items, refusals)
+
+
+def refused(id_: str, reason: str = "It is not JSON.", sent_at: int = START) -> Message:
+    """A message that no decoder understood."""
+    return message(id_, sent_at=sent_at, refusals=(Refusal(reason, b"raw " + id_.encode()),))
+
+
+@contextmanager
+def raises(kind: type[Exception]) -> Iterator[None]:
+    """The block must fail in this way."""
+    try:
+        yield
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was not raised")
