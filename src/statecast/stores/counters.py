@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from statecast.stores.database import row, rows
+from statecast.stores.driver import row, rows
 
 
 @dataclass(slots=True)

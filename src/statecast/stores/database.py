@@ -9,44 +9,21 @@ Rule 4: after a full disk or a failed read or write the thread's connections are
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import apsw
 
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.stores import guard, schema
 from statecast.stores.bell import Bell
+from statecast.stores.driver import BROKEN, BUSY_SECONDS, Patience, data_version, row, rows, translate
 
-BUSY_SECONDS = 5.0
 JOURNAL_BYTES = 64 * 1024 * 1024
-
-BROKEN = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError)
-
-
-Bindings = Sequence[Any] | Mapping[str, Any]
-
-
-def rows(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> list[Any]:
-    return connection.execute(sql, bindings).fetchall()
-
-
-def row(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> Any:
-    """The first row or None."""
-    found = connection.execute(sql, bindings).fetchall()
-    return found[0] if found else None
-
-
-def data_version(connection: apsw.Connection) -> int:
-    """A number that changes with every commit of another connection, of this process or not."""
-    # The PRAGMA: the method of that name asks the pager, which has not looked at the file since the last read.
-    return int(row(connection, "PRAGMA data_version")[0])
 
 
 class Local(threading.local):
@@ -54,7 +31,8 @@ class Local(threading.local):
 
     reader: apsw.Connection | None = None
     writer: apsw.Connection | None = None
-    process: int = 0
+    generation: int = 0
+    """Of the connections: those from before a fork were closed."""
     rings: int | None = None
     """The bell's number before this thread last looked; None: it never looked."""
     version: int = 0
@@ -69,6 +47,7 @@ class Database:
         self.bell = Bell()
         self.steps = steps
         self.created = False
+        self._generation = 0
         self._begin()
         guard.inspect(path)
         self._lock = guard.Lock(path)
@@ -80,11 +59,14 @@ class Database:
             self._forget()
             self._lock.drop()
             raise
+        close_before_fork(self)
 
     def _begin(self) -> None:
         self._process = os.getpid()
         self._local = Local()
         self._turn = threading.Lock()
+        self._lending = threading.Lock()
+        self._lent: set[apsw.Connection] = set()
         self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()  # those of ended threads close themselves
         self._closed = False
 
@@ -167,13 +149,45 @@ class Database:
 
     def _mine(self) -> Local:
         if self._process != os.getpid():
-            # A fork: the parent's connections must be neither used nor closed here, only left alone.
-            self._inherited = [*getattr(self, "_inherited", []), self._open, self._local]
-            self.bell = Bell()
-            self._begin()
+            self._begin_in_child()
         if self._closed:
             raise StoreUnavailable(f"The store {self.path} was closed by this process.")
-        return self._local
+        local = self._local
+        if local.generation != self._generation:
+            local.reader = local.writer = None
+            local.generation = self._generation
+        return local
+
+    def _begin_in_child(self) -> None:
+        # Connections that a thread was using while the process forked must be neither used nor closed here.
+        self._inherited = (getattr(self, "_inherited", ()), self._open, self._lent, self._local)
+        self._begin()
+        self.bell = Bell()
+        self._lock.drop()
+        self._lock = guard.Lock(self.path)
+        self._lock.enter()
+        self._lock.share()
+
+    @contextmanager
+    def _lend(self, writing: bool) -> Iterator[apsw.Connection]:
+        """The thread's connection, marked as in use: a fork leaves it alone."""
+        self._mine()
+        with self._lending:
+            connection = self._writer() if writing else self._reader()
+            self._lent.add(connection)
+        try:
+            yield connection
+        finally:
+            self._lent.discard(connection)
+
+    def before_fork(self) -> None:
+        """Close what no thread is using: SQLite's bookkeeping of locks does not survive in a child."""
+        if self._process == os.getpid():
+            with self._lending:
+                self._generation += 1
+                for connection in set(self._open) - self._lent:
+                    connection.close(force=True)
+                    self._open.discard(connection)
 
     def _reader(self) -> apsw.Connection:
         local = self._mine()
@@ -202,14 +216,12 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[apsw.Connection]:
         """A snapshot. Remembers what was seen, so that ``wait`` misses nothing after it."""
-        with self.translated():
-            local = self._mine()
+        with self.translated(), self._lend(writing=False) as connection:
             rings = self.bell.rings
-            connection = self._reader()
             rows(connection, "BEGIN")
             try:
-                local.version = data_version(connection)
-                local.rings = rings
+                self._local.version = data_version(connection)
+                self._local.rings = rings
                 yield connection
             finally:
                 if connection.in_transaction:
@@ -218,26 +230,33 @@ class Database:
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[apsw.Connection]:
         """A transaction that has the file for itself; committed when the block ends, durable unless told otherwise."""
-        with self.translated():
-            connection = self._writer()
-            if not self._turn.acquire(timeout=BUSY_SECONDS):
-                raise StoreUnavailable(f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds.")
+        changed = False
+        with self.translated(), self._lend(writing=True) as connection, self._my_turn():
+            rows(connection, "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+            rows(connection, "BEGIN IMMEDIATE")
             try:
-                rows(connection, "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
-                rows(connection, "BEGIN IMMEDIATE")
-                try:
-                    self._compare(connection)
-                    yield connection
-                    changed = connection.total_changes() != self._before
-                    rows(connection, "COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        rows(connection, "ROLLBACK")
-                    raise
-            finally:
-                self._turn.release()
+                self._compare(connection)
+                before = connection.total_changes()
+                yield connection
+                changed = connection.total_changes() != before
+                rows(connection, "COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    rows(connection, "ROLLBACK")
+                raise
         if changed:
             self.bell.ring()
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """Threads of one process queue up here, where waiting is cheaper than at the file."""
+        turn = self._turn
+        if not turn.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable(f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds.")
+        try:
+            yield
+        finally:
+            turn.release()
 
     def _compare(self, connection: apsw.Connection) -> None:
         version = row(connection, "PRAGMA user_version")[0]
@@ -245,7 +264,6 @@ class Database:
             raise StoreUnusable(
                 f"{self.path} is of version {version} now, this process works with {len(self.steps)}; restart it."
             )
-        self._before = connection.total_changes()
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -264,11 +282,14 @@ class Database:
         """Return when anything was committed since this thread last looked, or after ``timeout`` seconds."""
         with self.translated():
             local = self._mine()
-            reader = self._reader()
             if local.rings is None:
-                local.rings, local.version = self.bell.rings, data_version(reader)
-            self.bell.wait(local.rings, timeout, lambda: data_version(reader) != local.version)
-            local.rings, local.version = self.bell.rings, data_version(reader)
+                local.rings, local.version = self.bell.rings, self._data_version()
+            self.bell.wait(local.rings, timeout, lambda: self._data_version() != local.version)
+            local.rings, local.version = self.bell.rings, self._data_version()
+
+    def _data_version(self) -> int:
+        with self._lend(writing=False) as connection:
+            return data_version(connection)
 
     # -- closing
 
@@ -288,37 +309,12 @@ class Database:
         self._lock.leave()
 
 
-class Patience:
-    """The busy handler: short, uneven naps, so that a busy writer does not starve the others."""
+def close_before_fork(database: Database) -> None:
+    """The hook of the interpreter cannot be taken back: it must not keep the database alive."""
+    known = weakref.ref(database)
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.monotonic = monotonic
-        self.until = 0.0
+    def hook() -> None:
+        if (database := known()) is not None:
+            database.before_fork()
 
-    def __call__(self, tries: int) -> bool:
-        now = self.monotonic()
-        if tries == 0:
-            self.until = now + BUSY_SECONDS
-        if now > self.until:
-            return False
-        time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
-        return True
-
-
-def translate(path: Path, error: apsw.Error) -> StatecastError:
-    """The driver's error in a sentence that says what to do."""
-    if isinstance(error, apsw.FullError):
-        return StoreUnavailable(f"The disk of {path} is full; free some space. Nothing was lost.")
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        return StoreUnusable(f"{path} is damaged ({error}); restore it from a backup.")
-    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return StoreUnavailable(f"Another process has been writing to {path} for {BUSY_SECONDS:g} seconds; try again.")
-    if isinstance(error, (apsw.ReadOnlyError, apsw.PermissionsError)):
-        return StoreUnavailable(f"{path} may not be written; check its rights, its folder's and its file system's.")
-    if isinstance(error, apsw.CantOpenError):
-        return StoreUnavailable(f"{path} cannot be opened; check that its folder exists and may be written.")
-    if isinstance(error, apsw.IOError):
-        return StoreUnavailable(f"The disk of {path} failed ({error}); the write was not confirmed.")
-    if isinstance(error, apsw.ConnectionClosedError):
-        return StoreUnavailable(f"The store {path} was closed by this process.")
-    return StoreUnavailable(f"The store {path} failed: {error}.")
+    os.register_at_fork(before=hook)

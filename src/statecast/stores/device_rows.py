@@ -12,7 +12,7 @@ from statecast import strict_json
 from statecast.apply import Record, Stamps
 from statecast.model import Cause, Update
 from statecast.stores.counters import Counters
-from statecast.stores.database import row, rows
+from statecast.stores.driver import row, rows
 from statecast.stores.fold import Held
 
 TOMBSTONE_MS = 7 * 24 * 3600 * 1000

@@ -10,7 +10,7 @@ import apsw
 from statecast.model import Cause, HistoryRow
 from statecast.stores import Limits
 from statecast.stores.counters import Counters
-from statecast.stores.database import row, rows
+from statecast.stores.driver import row, rows
 from statecast.stores.fold import Version
 
 DAY_MS = 24 * 3600 * 1000

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 import apsw
 
 from statecast.stores.counters import Counters
-from statecast.stores.database import row, rows
+from statecast.stores.driver import row, rows
 
 KEEP_CONFIRMED_MS = 3600 * 1000
 KEEP_EVENTS_MS = 24 * 3600 * 1000

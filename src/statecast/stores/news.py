@@ -12,8 +12,8 @@ import apsw
 from statecast.model import Event, Place
 from statecast.stores import Cursor, Lineage, News
 from statecast.stores.counters import Counters
-from statecast.stores.database import row, rows
 from statecast.stores.device_rows import SEEN_COLUMNS, update_of
+from statecast.stores.driver import row, rows
 from statecast.stores.places import EVENT_MS, MOST_EPOCHS, REPORT_MS
 
 

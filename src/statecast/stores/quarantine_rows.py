@@ -10,7 +10,7 @@ import apsw
 from statecast.errors import NotFound
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
-from statecast.stores.database import row, rows
+from statecast.stores.driver import row, rows
 
 COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at"
 

@@ -12,7 +12,8 @@ import apsw
 from statecast.model import Delivery
 from statecast.stores import Limits
 from statecast.stores.counters import Counters
-from statecast.stores.database import Database, row, rows
+from statecast.stores.database import Database
+from statecast.stores.driver import row, rows
 from statecast.stores.queue_bounds import room
 
 

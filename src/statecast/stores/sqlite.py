@@ -33,7 +33,8 @@ from statecast.stores import (
 )
 from statecast.stores import lease as leases
 from statecast.stores.counters import Counters
-from statecast.stores.database import Database, row, rows
+from statecast.stores.database import Database
+from statecast.stores.driver import row, rows
 from statecast.stores.fold import Batch, devices_of, events_of
 from statecast.stores.queue_rows import QueueRows
 

@@ -1,0 +1,73 @@
+"""The driver in our words: rows without open cursors, patience with other writers, errors as sentences."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+
+BUSY_SECONDS = 5.0
+"""For how long a write waits for its turn."""
+
+BROKEN = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError)
+
+
+Bindings = Sequence[Any] | Mapping[str, Any]
+
+
+def rows(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> list[Any]:
+    return connection.execute(sql, bindings).fetchall()
+
+
+def row(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> Any:
+    """The first row or None."""
+    found = connection.execute(sql, bindings).fetchall()
+    return found[0] if found else None
+
+
+def data_version(connection: apsw.Connection) -> int:
+    """A number that changes with every commit of another connection, of this process or not."""
+    # The PRAGMA: the method of that name asks the pager, which has not looked at the file since the last read.
+    return int(row(connection, "PRAGMA data_version")[0])
+
+
+class Patience:
+    """The busy handler: short, uneven naps, so that a busy writer does not starve the others."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self.until = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        now = self.monotonic()
+        if tries == 0:
+            self.until = now + BUSY_SECONDS
+        if now > self.until:
+            return False
+        time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
+        return True
+
+
+def translate(path: Path, error: apsw.Error) -> StatecastError:
+    """The driver's error in a sentence that says what to do."""
+    if isinstance(error, apsw.FullError):
+        return StoreUnavailable(f"The disk of {path} is full; free some space. Nothing was lost.")
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return StoreUnusable(f"{path} is damaged ({error}); restore it from a backup.")
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return StoreUnavailable(f"Another process has been writing to {path} for {BUSY_SECONDS:g} seconds; try again.")
+    if isinstance(error, (apsw.ReadOnlyError, apsw.PermissionsError)):
+        return StoreUnavailable(f"{path} may not be written; check its rights, its folder's and its file system's.")
+    if isinstance(error, apsw.CantOpenError):
+        return StoreUnavailable(f"{path} cannot be opened; check that its folder exists and may be written.")
+    if isinstance(error, apsw.IOError):
+        return StoreUnavailable(f"The disk of {path} failed ({error}); the write was not confirmed.")
+    if isinstance(error, apsw.ConnectionClosedError):
+        return StoreUnavailable(f"The store {path} was closed by this process.")
+    return StoreUnavailable(f"The store {path} failed: {error}.")
