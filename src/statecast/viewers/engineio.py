@@ -1,0 +1,76 @@
+"""Engine.IO v4, without I/O: its packets, and the errors its handshake answers with."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from statecast import strict_json
+from statecast.errors import Malformed
+
+VERSION = "4"
+
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
+
+PING_PACKET = b"2"
+CLOSE_PACKET = b"1"
+
+
+class Mistake(NamedTuple):
+    """Why a request does not become a session: code and sentence as the specification has them."""
+
+    code: int
+    message: str
+    status: int = 400
+
+    def body(self) -> bytes:
+        return strict_json.encode({"code": self.code, "message": self.message})
+
+
+UNKNOWN_TRANSPORT = Mistake(0, "Transport unknown")
+UNKNOWN_SID = Mistake(1, "Session ID unknown")
+BAD_METHOD = Mistake(2, "Bad handshake method")
+BAD_REQUEST = Mistake(3, "Bad request")
+FORBIDDEN = Mistake(4, "Forbidden", 403)
+UNKNOWN_VERSION = Mistake(5, "Unsupported protocol version")
+
+
+class Packet(NamedTuple):
+    """``data`` is text, or bytes for a binary message."""
+
+    kind: str
+    data: str | bytes
+
+
+def new_sid() -> str:
+    """A name nobody guesses."""
+    return secrets.token_urlsafe(15)
+
+
+def open_packet(
+    sid: str, *, ping_interval: float, ping_timeout: float, max_payload: int, upgrades: tuple[str, ...] = ()
+) -> bytes:
+    """The first packet of a session; times in seconds."""
+    return OPEN.encode() + strict_json.encode(
+        {
+            "sid": sid,
+            "upgrades": list(upgrades),
+            "pingInterval": round(ping_interval * 1000),
+            "pingTimeout": round(ping_timeout * 1000),
+            "maxPayload": max_payload,
+        }
+    )
+
+
+def parse(message: str | bytes) -> Packet:
+    """Read one WebSocket message as a packet. Raises Malformed."""
+    if isinstance(message, bytes):
+        return Packet(MESSAGE, message)
+    if not message:
+        raise Malformed("an Engine.IO packet must not be empty")
+    kind, data = message[0], message[1:]
+    if kind not in (CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP):
+        raise Malformed("the type of an Engine.IO packet from a client is one of 1 2 3 4 5 6")
+    if data and kind in (CLOSE, PONG, UPGRADE, NOOP):
+        raise Malformed("an Engine.IO packet of this type carries no data")
+    return Packet(kind, data)
