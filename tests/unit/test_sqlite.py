@@ -1,0 +1,384 @@
+"""The SQLite store as a file: what it refuses, what it survives, how it grows older."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusable
+from statecast.model import Place
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Cursor, Limits, guard, open_store, schema
+from statecast.stores.sqlite import SqliteStore
+from statecast.testing import VirtualClock, change, message
+
+Opener = Callable[..., SqliteStore]
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def opened(path: Path, clock: VirtualClock) -> Iterator[Opener]:
+    stores: list[SqliteStore] = []
+
+    def opener(file: Path = path, **more: object) -> SqliteStore:
+        stores.append(SqliteStore(file, Limits(), clock, **more))  # type: ignore[arg-type]
+        return stores[-1]
+
+    yield opener
+    for store in stores:
+        store.close()
+
+
+def say(store: SqliteStore, id_: str, state: dict[str, object], **more: object) -> None:
+    store.commit("queue", 1, [message(id_, change("pillow", state), sent_at=store.clock(), **more)])  # type: ignore[arg-type]
+
+
+def crash(store: SqliteStore) -> None:
+    """Let go of everything as a killed process does."""
+    store.database._forget()
+    store.database._lock.drop()
+    store.database._closed = True
+
+
+def pragma(path: Path, sql: str) -> object:
+    connection = apsw.Connection(str(path))
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+# What is not a store is left as it is
+
+
+@pytest.mark.parametrize("content", [b"hello", b"x" * 5000, b"SQLite format 3\0", b"SQLite format 3\0" + b"\0" * 4080])
+def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, opened: Opener, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(StoreUnusable, match=r"store\.db"):
+        opened()
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_refused(path: Path, opened: Opener) -> None:
+    pragma(path, "CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="another program"):
+        opened()
+    pragma(path, "PRAGMA application_id = 77")
+    with pytest.raises(StoreUnusable, match="another program"):
+        opened()
+    assert b"theirs" in before and b"theirs" in path.read_bytes()
+
+
+def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    store.close()
+    whole = path.read_bytes()
+    for size in (100, 1000, 4096, 3 * 4096, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises((StoreUnusable, StoreUnavailable)):
+            opened().read(Cursor())
+        assert path.stat().st_size == size
+
+
+def test_an_emptied_store_is_not_begun_anew_in_silence(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    store.close()
+    path.write_bytes(b"")
+    with pytest.raises(StoreUnusable, match="empty although it held a store"):
+        opened()
+    path.unlink()
+    assert opened().devices() == []
+
+
+def test_an_empty_file_is_a_new_store(path: Path, opened: Opener) -> None:
+    path.touch()
+    say(opened(), "a", {"n": 1})
+
+
+def test_places_that_cannot_hold_a_store(tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreUnusable, match="does not exist"):
+        opened(tmp_path / "missing" / "store.db")
+    with pytest.raises(StoreUnusable, match="not a file"):
+        opened(tmp_path)
+    monkeypatch.setattr(guard, "file_system", lambda folder: "nfs4")
+    with pytest.raises(StoreUnusable, match=r"network file system \(nfs4\)"):
+        opened()
+
+
+def test_a_store_without_rights_is_refused(path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened().close()
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    with pytest.raises(StoreUnusable, match="may not be written by this user"):
+        opened()
+
+
+def test_the_kernel_names_the_file_system() -> None:
+    assert guard.file_system(Path("/proc")) == "proc"
+
+
+@pytest.mark.parametrize("url", ["", "nowhere", "mysql://x", "sqlite:", "sqlite:store.db", "sqlite:///"])
+def test_a_wrong_url_says_what_is_known(url: str) -> None:
+    with pytest.raises(BadSetting, match="sqlite"):
+        open_store(url)
+
+
+def test_absolute_and_relative_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///relative.db", f"sqlite:///{tmp_path}/absolute.db"):
+        open_store(url).close()
+    assert (tmp_path / "relative.db").exists() and (tmp_path / "absolute.db").exists()
+
+
+def test_nobody_else_may_read_it(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    lease = store.lease("queue/1")
+    assert lease is not None
+    files = list(path.parent.iterdir())
+    assert {file.name for file in files} >= {"store.db", "store.db-wal", "store.db.lock", "store.db.lease-queue%2F1"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+# Restarts, crashes, damage
+
+
+def test_everything_survives_a_restart(opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    EmbeddedQueue(store).send(b"waiting")
+    update, place = store.get("pillow"), store.read_place()
+    store.close()
+    again = opened()
+    assert again.get("pillow") == update
+    assert again.is_good(place)
+    assert again.read_place().epoch != place.epoch
+    assert update is not None and again.place_of(update) == place
+    assert [one.body for one in EmbeddedQueue(again).receive(10, 0)] == [b"waiting"]
+    assert again.commit("queue", 1, [message("a", change("pillow", {"n": 1}))]).duplicates == 1
+
+
+def test_a_crash_has_the_file_checked(path: Path, opened: Opener) -> None:
+    store = opened()
+    for number in range(200):
+        say(store, f"m{number}", {"text": "x" * 500, "n": number})
+    pragma(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    crash(store)
+    whole = path.read_bytes()
+    # given damage that no first look would meet
+    middle = len(whole) // 4096 // 2 * 4096
+    path.write_bytes(whole[:middle] + b"\xff" * 4096 + whole[middle + 4096 :])
+    for leftover in ("-wal", "-shm"):
+        Path(f"{path}{leftover}").unlink(missing_ok=True)
+    with pytest.raises(StoreUnusable, match="damaged"):
+        opened()
+    # when it is restored, the store opens
+    path.write_bytes(whole)
+    assert opened().history_size("pillow")[0] == 200
+
+
+def test_a_full_disk_is_temporary(opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    writer = store.database._writer()
+    pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
+    writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+    with pytest.raises(StoreUnavailable, match="full"):
+        for number in range(200):
+            say(store, f"m{number}", {"text": "x" * 5000, "n": number})
+    # the connection is opened anew, and the page that was held succeeds
+    assert store.commit("queue", 1, [message("b", change("pillow", {"n": 2}))]).versions == 1
+
+
+def test_a_closed_store_says_so(opened: Opener) -> None:
+    store = opened()
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.devices()
+
+
+def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    say(store, "b", {"n": 2})
+    kept = store.read_place()
+    store.close()
+    shutil.copy(path, f"{path}.backup")
+    # given readers who saw more, under the old epoch's name and under a newer one's
+    store = opened()
+    say(store, "c", {"n": 3})
+    beyond = store.read_place()
+    claimed = store.place_of(store.read(Cursor()).updates[0])
+    store.close()
+    shutil.copy(f"{path}.backup", path)
+    # when the backup is restored, their places are bad at once and stay so
+    store = opened()
+    for _ in range(3):
+        assert store.is_good(kept)
+        assert not store.is_good(beyond)
+        assert not store.is_good(Place(kept.epoch, kept.offset + 1))
+        with pytest.raises(Conflict):
+            store.edit(change("pillow", {"n": 9}, by="user"), if_match=claimed)
+        say(store, f"d{store.read_place().offset}", {"n": store.read_place().offset + 100})
+
+
+def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:
+    store = opened()
+    epoch = store.read_place().epoch
+    guest = opened(begin_epoch=False)
+    EmbeddedQueue(guest).send(b"x")
+    assert guest.read_place().epoch == epoch
+    guest.edit(change("pillow", {"n": 1}, by="user"))
+    assert store.read_place().epoch != epoch
+    assert store.is_good(Place(epoch, 0)) and not store.is_good(Place(epoch, 1))
+    assert store.is_good(store.read_place())
+    assert opened(path := guest.path.with_name("new.db"), begin_epoch=False).read_place().epoch and path
+
+
+def test_epochs_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statecast.stores.news.MOST_EPOCHS", 3)
+    for _ in range(5):
+        store = opened()
+        store.close()
+    assert len(opened().lineage().epochs) == 3
+
+
+def test_ids_of_the_queue_are_not_reused_when_it_ran_empty(opened: Opener) -> None:
+    ids = []
+    for _ in range(3):
+        store = opened()
+        queue = EmbeddedQueue(store)
+        ids.append(queue.send(b"x"))
+        queue.acknowledge(queue.receive(1, 0))
+        queue.close()
+        assert queue.waiting() == 0
+        store.close()
+    assert len(set(ids)) == 3
+
+
+def test_known_ids_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    from statecast.stores import known_rows
+
+    trim = known_rows.trim
+    monkeypatch.setattr(known_rows, "trim", lambda connection, counters, now: trim(connection, counters, now, most=3))
+    store = opened()
+    for number in range(6):
+        say(store, f"m{number}", {"n": number})
+    assert store.commit("queue", 1, [message("m0", change("pillow", {"n": 0}))]).duplicates == 0
+    assert store.commit("queue", 1, [message("m5", change("pillow", {"n": 0}))]).duplicates == 1
+
+
+def test_trimming_takes_a_bounded_share_of_each_commit(path: Path, clock: VirtualClock) -> None:
+    store = SqliteStore(path, Limits(), clock)
+    page = [message(f"m{n}", change(f"d{n % 7}", {"n": n})) for n in range(1000)]
+    store.commit("queue", 1, page)
+    store.close()
+    store = SqliteStore(path, Limits(history_rows=10), clock)
+    sizes = []
+    for number in range(40):
+        say(store, f"x{number}", {"n": number})
+        sizes.append(sum(store.history_size(name)[0] for name in [*(f"d{n}" for n in range(7)), "pillow"]))
+    assert sizes[0] == 1001 - 33
+    assert sizes[-1] == 10
+    store.close()
+
+
+# Versions of the tables
+
+
+NEXT = (*schema.STEPS, "CREATE TABLE extra (x); INSERT INTO extra SELECT count(*) FROM devices;")
+
+
+def test_an_older_file_is_migrated_and_keeps_everything(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    store.close()
+    newer = opened(steps=NEXT)
+    assert newer.get("pillow") is not None
+    assert pragma(path, "SELECT x FROM extra") == [(1,)]
+    assert pragma(path, "PRAGMA user_version") == [(2,)]
+    newer.close()
+    with pytest.raises(StoreUnusable, match="newer Statecast"):
+        opened()
+
+
+def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        opened(steps=(*schema.STEPS, "CREATE TABLE extra (x); INSERT INTO missing VALUES (1);"))
+    assert pragma(path, "PRAGMA user_version") == [(1,)]
+    assert opened().get("pillow") is not None
+
+
+def test_a_migration_waits_for_nobody_to_use_the_store(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened()
+    monkeypatch.setattr(guard, "PATIENCE", 0.0)
+    with pytest.raises(StoreUnavailable, match="older version and another process uses it"):
+        opened(steps=NEXT)
+
+
+def test_a_process_that_finds_another_version_stops_writing(path: Path, opened: Opener) -> None:
+    store = opened()
+    pragma(path, "PRAGMA user_version = 2")
+    with pytest.raises(StoreUnusable, match="restart it"):
+        say(store, "a", {"n": 1})
+
+
+# Threads and forks
+
+
+def test_threads_write_and_read_at_the_same_time(opened: Opener) -> None:
+    store = opened()
+
+    def work(name: str) -> None:
+        for number in range(20):
+            store.commit(name, 1, [message(f"{name}{number}", change(name, {"n": number}))])
+            store.read(Cursor())
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [update.version for update in store.devices()] == [20] * 4
+    assert store.read_place().offset == 80
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_opens_its_own_connections(opened: Opener) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    child = os.fork()
+    if child == 0:
+        done = 1
+        try:
+            store.edit(change("pillow", {"n": 2}, by="user"))
+            store.close()
+            done = 0
+        finally:
+            os._exit(done)
+    assert os.waitpid(child, 0)[1] == 0
+    update = store.get("pillow")
+    assert update is not None and update.state == b'{"n":2}'
+    store.edit(change("pillow", {"n": 3}, by="user"))
