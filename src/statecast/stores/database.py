@@ -214,14 +214,18 @@ class Database:
     # -- transactions
 
     @contextmanager
-    def read(self) -> Iterator[apsw.Connection]:
-        """A snapshot. Remembers what was seen, so that ``wait`` misses nothing after it."""
+    def read(self, looking: bool = False) -> Iterator[apsw.Connection]:
+        """A snapshot. Who asks because he waits for news is ``looking``: ``wait`` misses nothing after this look.
+
+        Other questions of the same thread must not count as looks, or what came before them would be missed.
+        """
         with self.translated(), self._lend(writing=False) as connection:
             rings = self.bell.rings
             rows(connection, "BEGIN")
             try:
-                self._local.version = data_version(connection)
-                self._local.rings = rings
+                if looking:
+                    self._local.version = data_version(connection)
+                    self._local.rings = rings
                 yield connection
             finally:
                 if connection.in_transaction:

@@ -10,6 +10,7 @@ import apsw
 
 from statecast import strict_json
 from statecast.apply import Record, Stamps
+from statecast.errors import StatecastError, StoreUnusable
 from statecast.model import Cause, Update
 from statecast.stores.counters import Counters
 from statecast.stores.driver import row, rows
@@ -41,7 +42,17 @@ def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Hel
         "WHERE device IN (SELECT value FROM json_each(?))",
         (json.dumps(list(devices)),),
     )
-    return {columns[0]: held_of(columns) for columns in found}
+    return {columns[0]: whole(columns) for columns in found}
+
+
+def whole(columns: tuple[Any, ...]) -> Held:
+    """Raises StoreUnusable for a row that somebody else wrote or a disk has changed."""
+    try:
+        return held_of(columns)
+    except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise StoreUnusable(
+            f"The store's row of the device {columns[0]!r} is damaged ({error}); restore the store from a backup."
+        ) from error
 
 
 def held_of(columns: tuple[Any, ...]) -> Held:

@@ -92,7 +92,7 @@ class QueueRows:
 
     def _due(self) -> bool:
         """Whether anything may be handed out: a look, so that an idle queue writes nothing."""
-        with self.database.read() as connection:
+        with self.database.read(looking=True) as connection:
             fresh = row(
                 connection,
                 "SELECT 1 FROM queue WHERE queue = :q AND id > (SELECT handed FROM queues WHERE number = :q) LIMIT 1",

@@ -201,7 +201,7 @@ class SqliteStore:
 
     def read(self, after: Cursor, limit: int | None = None) -> News:
         """What was committed after a cursor, from one snapshot. ``Cursor()`` reads all states but no old events."""
-        with self.database.read() as connection:
+        with self.database.read(looking=True) as connection:
             return news.read(connection, after, limit)
 
     def lineage(self) -> Lineage:

@@ -446,6 +446,24 @@ class WaitContract(StoreFixture):
         committed.set()
         assert self.ended([thread])
 
+    def test_other_questions_in_between_are_no_looks(self) -> None:
+        store = self.store()
+        looked, committed = threading.Event(), threading.Event()
+
+        def late() -> None:
+            store.read(Cursor())
+            looked.set()
+            committed.wait()
+            store.lineage(), store.reports(), store.devices(), store.read_place()
+            store.wait(60)
+
+        thread = threading.Thread(target=late, daemon=True)
+        thread.start()
+        looked.wait()
+        self.say(store, {"n": 1})
+        committed.set()
+        assert self.ended([thread])
+
     def test_a_wait_ends_with_its_time(self) -> None:
         store = self.store()
         store.read(Cursor())

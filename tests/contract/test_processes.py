@@ -1,0 +1,201 @@
+"""Several processes on one SQLite store: real ones, told what to do over pipes, so that nothing waits by the clock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from statecast.errors import LeaseLost
+from statecast.model import Place
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Cursor, Limits, open_store
+from statecast.stores.sqlite import SqliteStore
+from statecast.testing import VirtualClock, change, message
+
+PREAMBLE = """
+import os, sys
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Cursor, Limits, open_store
+from statecast.testing.values import START, change, message
+store = open_store("sqlite:///" + sys.argv[1], Limits(), lambda: START)
+queue = EmbeddedQueue(store)
+def say(*words): print(*words, flush=True)
+def hear(): return sys.stdin.readline().strip()
+"""
+
+Starter = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: VirtualClock) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "store.db", Limits(), clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def start(store: SqliteStore) -> Iterator[Starter]:
+    children: list[subprocess.Popen[str]] = []
+
+    def starter(script: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PREAMBLE + script, str(store.path)]
+        children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return children[-1]
+
+    yield starter
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def heard(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def tell(child: subprocess.Popen[str], words: str = "go") -> None:
+    assert child.stdin is not None
+    print(words, file=child.stdin, flush=True)
+
+
+def killed(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+
+
+def test_a_lease_is_free_when_its_holder_was_killed(store: SqliteStore, start: Starter) -> None:
+    # given a process that holds the lease
+    child = start("lease = store.lease('queue'); say(lease.term); hear()")
+    term = int(heard(child))
+    assert store.lease("queue") is None
+    # when it is killed
+    killed(child)
+    # then the next one has it at once, with a higher term
+    lease = store.lease("queue")
+    assert lease is not None and lease.term == term + 1
+    with pytest.raises(LeaseLost):
+        store.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=term)
+    lease.release()
+
+
+def test_a_child_of_the_killed_holder_does_not_keep_the_lease(store: SqliteStore, start: Starter) -> None:
+    child = start(
+        "lease = store.lease('queue')\n"
+        "say('held')\n"
+        "child = os.fork()\n"
+        "if child == 0: hear(); os._exit(0)\n"
+        "say(child); os.waitpid(child, 0)\n"
+    )
+    assert heard(child) == "held"
+    orphan = int(heard(child))
+    try:
+        killed(child)
+        taken = None
+        while taken is None:  # the orphan may be between its fork and its hook
+            taken = store.lease("queue")
+        taken.release()
+        os.kill(orphan, 0)  # it lives all the same
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_commit_of_another_process_ends_a_wait(store: SqliteStore, start: Starter) -> None:
+    child = start("store.read(Cursor()); say('looked'); store.wait(100); say(store.get('pillow').version)")
+    assert heard(child) == "looked"
+    store.edit(change("pillow", {"n": 1}, by="user"))
+    assert heard(child) == "1"
+
+
+def test_a_message_of_another_process_ends_a_receive(store: SqliteStore, start: Starter) -> None:
+    child = start("say('ready'); (one,) = queue.receive(1, 100); say(one.body.decode())")
+    assert heard(child) == "ready"
+    EmbeddedQueue(store).send(b"hello")
+    assert heard(child) == "hello"
+
+
+def test_what_a_killed_process_held_appears_again(store: SqliteStore, start: Starter, clock: VirtualClock) -> None:
+    queue = EmbeddedQueue(store)
+    queue.send_many([b"1", b"2", b"3"])
+    # given a process that received three, acknowledged one and committed none
+    child = start("page = queue.receive(10, 0); queue.acknowledge(page[:1]); queue.flush(); say(len(page)); hear()")
+    assert heard(child) == "3"
+    assert queue.receive(10, 0) == []
+    # when it is killed, they appear again after their time and not before
+    killed(child)
+    assert queue.receive(10, 0) == []
+    clock.advance(30)
+    assert [(one.body, one.attempt) for one in queue.receive(10, 0)] == [(b"2", 2), (b"3", 2)]
+
+
+def test_many_may_send_and_receive(store: SqliteStore, start: Starter) -> None:
+    # given senders and receivers at the same time
+    sender = "hear()\nfor n in range(60): queue.send(b'%d' % n)\nsay('done')"
+    receiver = (
+        "hear()\nseen = 0\n"
+        "while True:\n"
+        "    page = queue.receive(7, 0.5)\n"
+        "    seen += len(page)\n"
+        "    queue.acknowledge(page)\n"
+        "    if not page and queue.waiting() == 0 and seen >= 0 and os.path.exists(sys.argv[1] + '.over'): break\n"
+        "say(seen)\n"
+    )
+    senders = [start(sender) for _ in range(2)]
+    receivers = [start(receiver) for _ in range(2)]
+    for child in senders + receivers:
+        tell(child)
+    for child in senders:
+        assert heard(child) == "done"
+    Path(f"{store.path}.over").touch()
+    # then each message was handed to exactly one
+    assert sum(int(heard(child)) for child in receivers) == 120
+    assert EmbeddedQueue(store).waiting() == 0
+
+
+def test_offsets_and_versions_stay_in_order_over_processes(store: SqliteStore, start: Starter) -> None:
+    writer = (
+        "hear()\nfor n in range(40): store.edit(change('pillow', {'n': n, 'by': os.getpid()}, by='user'))\nsay('done')"
+    )
+    children = [start(writer) for _ in range(2)]
+    for child in children:
+        tell(child)
+    for child in children:
+        assert heard(child) == "done"
+    assert [row.version for row in store.history("pillow", limit=100)] == list(range(80, 0, -1))
+    assert store.read_place().offset == 80
+
+
+def test_every_process_names_the_newest_epoch(store: SqliteStore, start: Starter) -> None:
+    before = store.read_place()
+    child = start("say(*store.read_place()); hear()")
+    epoch, offset = heard(child).split()
+    assert epoch != before.epoch
+    assert store.read_place() == Place(epoch, int(offset))
+    assert store.is_good(before)
+
+
+def test_a_killed_writer_loses_nothing_it_confirmed(store: SqliteStore, start: Starter) -> None:
+    child = start(
+        "for n in range(10_000):\n"
+        "    store.commit('queue', 1, [message(f'm{n}', change('pillow', {'n': n}), sent_at=START + n)])\n"
+        "    say(n)\n"
+    )
+    confirmed = [int(heard(child)) for _ in range(20)][-1]
+    killed(child)
+    update = store.get("pillow")
+    assert update is not None and update.version > confirmed
+    store.close()
+    again = open_store(f"sqlite:///{store.path}")
+    assert again.get("pillow") == update
+    assert again.read(Cursor()).place.offset == update.offset
+    again.close()
