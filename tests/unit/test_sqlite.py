@@ -195,6 +195,18 @@ def test_a_crash_has_the_file_checked(path: Path, opened: Opener) -> None:
     assert opened().history_size("pillow")[0] == 200
 
 
+@pytest.mark.parametrize("column", ["state", "stamps", "fields"])
+def test_a_damaged_row_is_named(path: Path, opened: Opener, column: str) -> None:
+    store = opened()
+    say(store, "a", {"n": 1})
+    pragma(path, f"UPDATE devices SET {column} = CAST('{{broken' AS BLOB)")
+    with pytest.raises(StoreUnusable, match="'pillow' is damaged"):
+        say(store, "b", {"n": 2})
+    if column == "fields":
+        with pytest.raises(StoreUnusable, match="'pillow' is damaged"):
+            store.read(Cursor())
+
+
 def test_a_full_disk_is_temporary(opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})

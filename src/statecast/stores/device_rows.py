@@ -29,9 +29,11 @@ SEEN_COLUMNS = (
 def update_of(found: tuple[Any, ...]) -> Update:
     device, version, offset, state, changed_at, seen_at, source, id_, by, silent_after, heard_by, fields = found
     cause = Cause(source, id_, by)
-    return Update(
-        device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, json.loads(fields)
-    )
+    try:
+        times = json.loads(fields)
+    except ValueError as error:
+        raise damaged(device, error) from error
+    return Update(device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, times)
 
 
 def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Held]:
@@ -49,10 +51,14 @@ def whole(columns: tuple[Any, ...]) -> Held:
     """Raises StoreUnusable for a row that somebody else wrote or a disk has changed."""
     try:
         return held_of(columns)
+    except StoreUnusable:
+        raise
     except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise StoreUnusable(
-            f"The store's row of the device {columns[0]!r} is damaged ({error}); restore the store from a backup."
-        ) from error
+        raise damaged(columns[0], error) from error
+
+
+def damaged(device: str, error: Exception) -> StoreUnusable:
+    return StoreUnusable(f"The store's row of the device {device!r} is damaged ({error}); restore it from a backup.")
 
 
 def held_of(columns: tuple[Any, ...]) -> Held:
