@@ -1,0 +1,297 @@
+"""The pages: the first HTML is the page, true without any script, and nothing in it claims to be live."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Protocol
+
+import flask
+import jinja2
+from flask.typing import ResponseReturnValue
+
+import statecast
+from statecast.errors import Unavailable
+from statecast.model import HistoryRow, Place, Update
+from statecast.settings import Settings
+from statecast.stores import Cursor, Store
+from statecast.web import formats, pictures, shown
+from statecast.web.shown import Drawing, Shown
+
+CARDS = 60
+"""More devices than these are shown as rows."""
+SEARCH_FROM = 8
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+FILTERS = (
+    ("live", "live", "Live"),
+    ("silent", "late", "Silent"),
+    ("away", "away", "Queue away"),
+    ("lost", "unknown", "Last known"),
+    ("undated", "unknown", "No deadline"),
+)
+NAME = re.compile(r"(?!\.{1,2}(/|$))[\w.:-]+(/(?!\.{1,2}(/|$))[\w.:-]+)*", re.ASCII)
+
+
+class Live(Protocol):
+    """What the pages need of the extension."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Callable[[], int]: ...
+
+
+def pages(live: Live, *, may_write: Callable[[str], bool] = lambda device: True) -> flask.Blueprint:
+    """The blueprint of our own pages; ``may_write`` says whether this request may send for a device."""
+    blueprint = flask.Blueprint("statecast_pages", __name__, static_folder="static", static_url_path="/statecast")
+    site = Site(live, may_write)
+    blueprint.add_url_rule("/", "front", site.front)
+    blueprint.add_url_rule("/devices/<path:name>", "device", site.device)
+    blueprint.add_url_rule("/pictures", "pictures", site.pictures)
+    blueprint.register_error_handler(Unavailable, site.unavailable)
+    return blueprint
+
+
+def environment() -> jinja2.Environment:
+    """Our own, so that a host application's templates and options stay its own."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("statecast.web"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters |= {
+        "attribute": shown.attribute,
+        "json_attribute": shown.json_attribute,
+        "plain": shown.plain,
+        "clock": formats.clock,
+        "day": formats.day,
+        "iso": formats.iso,
+        "number": lambda count: f"{count:,}",
+    }
+    made.globals |= {"bind": Drawing.bind, "words": Drawing.words, "release": statecast.__version__}
+    return made
+
+
+class Site:
+    """Reads the store and renders; holds nothing of a request."""
+
+    def __init__(self, live: Live, may_write: Callable[[str], bool]) -> None:
+        self.live = live
+        self.may_write = may_write
+        self.templates = environment()
+
+    # The pages
+
+    def front(self) -> ResponseReturnValue:
+        """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
+        news = self.live.store.read(Cursor())
+        present = sorted((one for one in news.updates if one.state is not None), key=lambda one: one.device)
+        if not present:
+            return self._page("empty", news.place, title="No device yet", hop="none yet", origin=_origin())
+        if len(present) == 1 and "all" not in flask.request.args:
+            return self._device(present[0], news.place, only=True)
+        return self._list(present, news.place)
+
+    def device(self, name: str) -> ResponseReturnValue:
+        """A device's page. The place is read first: whatever comes after it is told again."""
+        news = self.live.store.read(Cursor(), SEARCH_FROM)
+        update = self.live.store.get(name)
+        find = sum(one.state is not None for one in news.updates) >= SEARCH_FROM
+        if update is None:
+            return self._missing(name, news.place, find)
+        return self._device(update, news.place, find=find)
+
+    def pictures(self) -> ResponseReturnValue:
+        """Every picture: a page fetches those that came into use after it was made."""
+        text = self.templates.get_template("pictures.html").render(
+            asset=_asset, pictures=pictures.PICTURES, icons=pictures.ICONS
+        )
+        return flask.Response(text, headers=HEADERS)
+
+    def unavailable(self, error: Exception) -> ResponseReturnValue:
+        """The store cannot be read: a sentence, never a traceback."""
+        return self.trouble(503, "The states cannot be read just now", f"{error} Reload this page in a moment.")
+
+    def trouble(self, status: int, heading: str, sentence: str, error_id: str = "") -> ResponseReturnValue:
+        """A page that says what happened and what to do."""
+        facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
+        return self._page("trouble", Place("", 0), status, title=heading, **facts)
+
+    # How they are made
+
+    def _list(self, present: Sequence[Update], place: Place) -> ResponseReturnValue:
+        query, show = flask.request.args.get("q", ""), flask.request.args.get("show", "")
+        kind = "list" if len(present) <= CARDS else "rows"
+        now = self.live.clock()
+        devices = [self._shown(one, sparks=kind == "list") for one in present]
+        kinds = [filter_of(one, now) for one in devices]
+        devices = [
+            replace(one, hidden=not (matches(one, query) and show in ("", kind_of)))
+            for one, kind_of in zip(devices, kinds)
+        ]
+        counted = [(*entry, kinds.count(entry[0]) if entry[0] in ("silent", "undated") else 0) for entry in FILTERS]
+        groups = [(name, list(members)) for name, members in groupby(devices, lambda one: prefix(one.name))]
+        return self._page(
+            kind, place, template="list.html", title=f"{len(present):,} devices", hop=f"{len(present):,}", more=True,
+            find=len(present) >= SEARCH_FROM, query=query, show=show, devices=devices, total=len(present),
+            groups=merged(groups), filters=counted, found=any(not one.hidden for one in devices),
+            pictures=used(devices), icons=used_icons(devices), arc=any(one.picture.name == "gauge" for one in devices),
+            usual=(usual([one.silent_after for one in devices]), usual([one.update.source for one in devices])),
+        )  # fmt: skip
+
+    def _device(self, update: Update, place: Place, *, only: bool = False, find: bool = False) -> ResponseReturnValue:
+        rows = self.live.store.history(update.device, limit=60)
+        device = self._shown(update, rows=rows)
+        lanes = shown.lanes(device.state, rows)
+        rows_json, known_from = shown.embedded(rows)
+        view = DeviceView(device, self.live.store.history_size(update.device))
+        cloud = device.picture.name == "cloud"
+        command = "" if not self.may_write(device.name) else "hug" if cloud or "hugged" in device.state else "send"
+        word = next((one.text for one in device.fields if one), "")
+        title = f"{word[:40]} · {device.label}" if word else device.label
+        return self._page(
+            "device", place, 410 if view.gone else 200, title=title, hop="unknown", find=find, only=only, device=view,
+            command=command, more=find or not cloud or command == "send", history=shown.versions(rows), lanes=lanes,
+            lanes_height=shown.lanes_height(lanes), rows_json=rows_json, known_from=known_from, pictures=used([device]),
+            icons=used_icons([device]), hatch=True, arc=device.picture.name == "gauge",
+        )  # fmt: skip
+
+    def _missing(self, name: str, place: Place, find: bool) -> ResponseReturnValue:
+        names = [one.device for one in self.live.store.devices()]
+        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        sendable = len(name) <= 128 and NAME.fullmatch(name) is not None
+        facts: dict[str, Any] = {"missing": name, "nearest": nearest, "sendable": sendable, "find": find}
+        return self._page("missing", place, 404, title=f"No device called “{name[:80]}”", **facts)
+
+    def _shown(self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False) -> Shown:
+        settings = self.live.settings
+        silent_after = deadline(update, settings)
+        first = shown.show(update, wanted=settings.card, silent_after=silent_after)
+        field = first.scene.field
+        if first.picture.name != "number" or field is None or (rows is None and not sparks):
+            return first
+        known = self.live.store.history(update.device, limit=40) if rows is None else rows
+        past = shown.past_values(known, field, first.state.get(field))
+        return replace(first, scene=replace(first.scene, past=past))
+
+    def _page(
+        self, kind: str, place: Place, status: int = 200, *, template: str = "", title: str, **facts: Any
+    ) -> ResponseReturnValue:
+        name = str(getattr(self.live, "title", "") or "Statecast")
+        defaults = {
+            "kind": kind, "place": place, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
+            "root": flask.url_for("statecast_pages.front"), "asset": _asset, "address": flask.request.host,
+            "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
+            "wanted": self.live.settings.card, "more": kind != "device", "pictures": (),
+        }  # fmt: skip
+        text = self.templates.get_template(template or f"{kind}.html").render(defaults | facts)
+        return flask.Response(text, status, HEADERS)
+
+
+class DeviceView:
+    """A device on its own page: what a card shows, and all the rest."""
+
+    def __init__(self, device: Shown, size: tuple[int, int | None]) -> None:
+        self._device = device
+        self.total, self.since = size
+        self.gone = device.update.state is None
+        self.offset = device.update.offset
+        self.version = device.update.version
+        self.source = device.update.source
+        self.at = device.changed if self.gone else device.seen or device.changed
+        self.rows = list(shown.state_rows(device))
+        self.pretty = json.dumps(device.state, indent=2, ensure_ascii=False)
+        self.description = pictures.description(device.label, device.picture, device.scene)
+        seconds = device.silent_after
+        self.deadline = "" if seconds is None else f"{formats.number(seconds)} s"
+
+    @property
+    def example(self) -> str:
+        """A change that this device would understand."""
+        plain = [
+            one for one in self._device.fields if one and not isinstance(self._device.state[one.name], (dict, list))
+        ]
+        name = plain[0].name if plain else "on"
+        return f"{name}={json.dumps(self._device.state.get(name, True), ensure_ascii=False)[:40]}"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+
+def deadline(update: Update, settings: Settings) -> float | None:
+    """Seconds after which the device counts as silent: its own, else the first pattern's that fits."""
+    if update.silent_after is not None:
+        return update.silent_after
+    for pattern, seconds in settings.deadlines.items():
+        if pattern == update.device or (pattern.endswith("*") and update.device.startswith(pattern[:-1])):
+            return seconds
+    return None
+
+
+def filter_of(device: Shown, now: int) -> str:
+    """Under which filter a device falls as of ``now``. Without a live connection only silence is known."""
+    if device.silent_after is None:
+        return "undated"
+    return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""
+
+
+def matches(device: Shown, query: str) -> bool:
+    wanted = query.casefold().strip()
+    texts = [device.name, device.label, *(one.text for one in device.fields if one)]
+    return not wanted or any(wanted in text.casefold() for text in texts)
+
+
+def usual(values: Sequence[Any]) -> Any:
+    """The most common value: a list says it once."""
+    return Counter(values).most_common(1)[0][0]
+
+
+def prefix(name: str) -> str:
+    return name.partition("/")[0] + "/" if "/" in name else ""
+
+
+def merged(groups: Sequence[tuple[str, list[Shown]]]) -> list[tuple[str, list[Shown]]]:
+    """One group per prefix, in order; names without one come first."""
+    gathered: dict[str, list[Shown]] = {}
+    for name, members in groups:
+        gathered.setdefault(name, []).extend(members)
+    return sorted(gathered.items())
+
+
+def used(devices: Sequence[Shown]) -> list[pictures.Picture]:
+    """The pictures in use, in the order of the table."""
+    names = {one.picture.name for one in devices}
+    return [one for one in pictures.PICTURES if one.name in names]
+
+
+def used_icons(devices: Sequence[Shown]) -> list[pictures.Icon]:
+    drawn = [one for one in devices if one.picture.name in ("icon", "box")]
+    names = {pictures.icon(one.state, one.scene.field).name if one.picture.name == "icon" else "box" for one in drawn}
+    return [one for one in pictures.ICONS if one.name in names]
+
+
+def _asset(name: str) -> str:
+    return flask.url_for("statecast_pages.static", filename=name)
+
+
+def _origin() -> str:
+    return flask.request.host_url.rstrip("/")

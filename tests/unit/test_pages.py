@@ -1,0 +1,565 @@
+"""The first HTML: true, escaped, light, and not one word about being live."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import flask
+import pytest
+
+from statecast.errors import StoreUnavailable
+from statecast.model import Cause, HistoryRow, Place, Update
+from statecast.settings import Settings
+from statecast.stores import Cursor, News
+from statecast.web import formats, pages, pictures, shown
+
+NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
+STATIC = Path(pages.__file__).parent / "static"
+PILLOW = {
+    "mood": "happy", "battery": 82, "hugged": False, "hugs": 14, "color": "#ff8fb0",
+    "position": {"room": "living room", "x": 3.2, "y": 1.05},
+}  # fmt: skip
+
+
+@dataclass
+class FakeStore:
+    """Holds what a test puts in; answers the questions that pages ask."""
+
+    updates: list[Update] = field(default_factory=list)
+    rows: dict[str, list[HistoryRow]] = field(default_factory=dict)
+
+    def put(self, device: str, state: dict[str, Any] | None, *, age: float = 2, deadline: float | None = 30) -> None:
+        raw = None if state is None else json.dumps(state, ensure_ascii=False).encode()
+        at = NOW - int(age * 1000)
+        offset = len(self.updates) + 1
+        cause = Cause("queue", str(offset), "device")
+        times = dict.fromkeys(state or {}, at)
+        self.updates.append(Update(device, 7, offset, raw, at, at, cause, deadline, "queue", times))
+
+    def remember(self, device: str, *changes: dict[str, Any]) -> None:
+        """Versions 1, 2, 3 ... a minute apart, the last one now."""
+        self.rows[device] = [
+            HistoryRow(NOW - (len(changes) - version) * 60_000, version, json.dumps(change).encode(),
+                       Cause("queue", str(version), "device"))
+            for version, change in enumerate(changes, 1)
+        ][::-1]  # fmt: skip
+
+    def read(self, after: Cursor, limit: int | None = None) -> News:
+        return News(Place("epoch1", len(self.updates)), Cursor(len(self.updates)), tuple(self.updates[:limit]))
+
+    def get(self, device: str) -> Update | None:
+        return next((one for one in self.updates if one.device == device), None)
+
+    def devices(self) -> list[Update]:
+        return sorted((one for one in self.updates if one.state is not None), key=lambda one: one.device)
+
+    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+        return self.rows.get(device, [])[:limit]
+
+    def history_size(self, device: str) -> tuple[int, int | None]:
+        rows = self.rows.get(device, [])
+        return len(rows), rows[-1].at if rows else None
+
+
+class Tree(HTMLParser):
+    """Every start tag with its attributes, and all text: what a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, **wanted: str) -> list[dict[str, str | None]]:
+        names = {key.replace("_", "-"): value for key, value in wanted.items()}
+        return [attrs for _, attrs in self.tags if all(attrs.get(key) == value for key, value in names.items())]
+
+    def one(self, **wanted: str) -> dict[str, str | None]:
+        (found,) = self.all(**wanted)
+        return found
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+def browse(store: FakeStore, path: str, settings: Settings | None = None, **options: Any) -> Any:
+    app = flask.Flask("host", static_folder=None)
+    live = SimpleNamespace(store=store, settings=settings or Settings(), clock=lambda: NOW, title="Statecast")
+    app.register_blueprint(pages.pages(live, **options))
+    return app.test_client().get(path)
+
+
+def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
+    return Tree(browse(store, path, **options).get_data(as_text=True))
+
+
+def demo(store: FakeStore) -> FakeStore:
+    store.put("pillow", PILLOW)
+    moods = [{"mood": mood, "battery": 95 - place} for place, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)]
+    store.remember("pillow", PILLOW, *moods, {"hugged": True}, {"hugs": 14}, {"hugged": False})
+    return store
+
+
+def twelve(store: FakeStore) -> FakeStore:
+    store.put("pillow", {"mood": "happy", "battery": 82, "hugs": 14})
+    store.put("nursery/pillow", {"mood": "sleepy", "battery": 46, "hugs": 203, "color": "#b8a5ff"})
+    store.put("office/pillow", {"mood": "sad", "battery": 9, "hugs": 0, "color": "#9db8d8"})
+    store.put("lobby/pillow", {"mood": "happy", "hugged": True, "battery": 64})
+    store.put("greenhouse/temperature", {"kind": "temperature", "temperature_c": 21.4, "humidity": 58})
+    store.put("greenhouse/tank", {"level": 62, "pump": "off", "flow": 0})
+    store.put("hall/light", {"kind": "light", "on": True, "brightness": 70, "color": "warm"})
+    store.put("front-door", {"open": False, "locked": True, "battery": 91})
+    store.put("garage/lock", {"locked": True, "battery": 30}, age=840, deadline=60)
+    store.put("roof/power", {"power_kw": 1.28, "today_kwh": 9.6})
+    store.put("stairs/motion", {"motion": False, "battery": 71})
+    store.put("warehouse/parcel", {"position": {"x": 1, "y": 2}}, deadline=None)
+    for name, one in (("greenhouse/temperature", "temperature_c"), ("roof/power", "power_kw")):
+        store.remember(name, *({one: 21 + (place * 7 % 10) / 10} for place in range(40)))
+    return store
+
+
+# Numbers, ages, fields
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "card", "whole"),
+    [
+        ("battery", 82, "82\u00a0%", "82\u00a0%"),
+        ("temperature_c", 21.4, "21.4\u00a0°C", "21.4\u00a0°C"),
+        ("power_kw", 1.28, "1.28\u00a0kW", "1.28\u00a0kW"),
+        ("hugs", 0, "0", "0"),
+        ("x", 123456.789, "123,500", "123,456.789"),
+        ("x", 1234567, "1.235M", "1,234,567"),
+        ("x", 999999.6, "1,000,000", "999,999.6"),
+        ("x", 2**53 - 1, "9.007E15", "9,007,199,254,740,991"),
+        ("x", -(2**53 - 1), "-9.007E15", "-9,007,199,254,740,991"),
+        ("x", 1e-9, "1E-9", "1E-9"),
+        ("x", 1.7e308, "1.7E308", "1.7E308"),
+        ("x", 0.1, "0.1", "0.1"),
+        ("x", 3.0, "3", "3"),
+        ("x", True, "yes", "yes"),
+        ("x", "", "“”", "“”"),
+        ("x", {"a": 1}, "{1 field}", "{1 field}"),
+        ("x", [1, "b", True], "1, b, yes", "1, b, yes"),
+        ("x", list(range(1204)), "[1,204 items]", "[1,204 items]"),
+        ("temperature_c", "warm", "warm", "warm"),
+    ],
+)
+def test_values_are_worded(name: str, value: Any, card: str, whole: str) -> None:
+    assert formats.value(name, value) == card
+    assert formats.value(name, value, None) == whole
+
+
+def test_the_unit_leaves_the_name() -> None:
+    assert formats.split_unit("temperature_c", 21.4) == ("temperature", "°C")
+    assert formats.split_unit("_c", 1) == ("_c", "")
+    assert formats.split_unit("temperature_c", "n/a") == ("temperature_c", "")
+
+
+def test_main_fields_are_the_known_then_by_name_and_battery_last() -> None:
+    state = {"battery": 82, "zeta": 1, "mood": "calm", "hugged": False, "label": "Pillow", "alpha": 2}
+
+    assert formats.main_fields(state) == ["mood", "hugged", "alpha"]
+    assert formats.in_order(state)[-2:] == ["battery", "label"]
+    assert formats.main_fields(state, ("battery", "missing")) == ["battery"]
+
+
+def test_objects_open_two_levels() -> None:
+    state = {"a": {"b": {"c": {"d": 1}}}, "empty": {}}
+
+    assert [path for _, path, _ in formats.rows(state)] == ["a.b.c", "empty"]
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("state", "picture", "decides"),
+    [
+        ({"mood": "sad", "humidity": 5}, "cloud", "mood"),
+        ({"image": "/static/x.png", "mood": "sad"}, "image", "image"),
+        ({"image": "data:image/png;base64,AAAA"}, "image", "image"),
+        ({"image": "//evil.example/x.png", "mood": "sad"}, "cloud", "mood"),
+        ({"image": "https://evil.example/x.png"}, "icon", None),
+        ({"image": "/\\evil.example"}, "icon", None),
+        ({"kind": "cloud"}, "cloud", None),
+        ({"kind": "temperature", "temperature": 20, "humidity": 3}, "number", "temperature"),
+        ({"kind": "light", "on": True, "brightness": 70}, "icon", "on"),
+        ({"kind": "no such kind", "level": 5}, "gauge", "level"),
+        ({"fill_percent": 12}, "gauge", "fill_percent"),
+        ({"power_w": 5, "battery": 3}, "number", "power_w"),
+        ({"open": False, "battery": 91}, "icon", "open"),
+        ({"battery": 91}, "box", None),
+        ({"position": {"x": 1}}, "box", None),
+        ({}, "box", None),
+    ],
+)
+def test_one_table_chooses_the_picture(state: dict[str, Any], picture: str, decides: str | None) -> None:
+    chosen, name = pictures.choose(state)
+
+    if picture == "icon" and decides is None:
+        assert chosen.name == "box"  # a refused image is text, and describes nothing
+    else:
+        assert (chosen.name, name) == (picture, decides)
+
+
+@pytest.mark.parametrize("color", ["#ff8fb0", "pink", "rgb(1, 2, 3)", "hsl(120 50% 50% / .5)", "#abc"])
+def test_colours_pass(color: str) -> None:
+    assert pictures.Scene({"color": color}, None).result("color", "color") == color
+
+
+@pytest.mark.parametrize("color", ["url(//x)", "red;x:y", "var(--a)", "#12", "", 'red" onload="x', 5, None])
+def test_what_is_no_colour_stays_white(color: Any) -> None:
+    assert pictures.Scene({"color": color}, None).result("color", "color") is None
+
+
+def test_a_sparkline_holds_raw_values() -> None:
+    scene = pictures.Scene({"x": 5}, "x", (3, 4, 5))
+
+    assert scene.result("$", "bounds") == "0 3 39 2"
+    assert scene.result("$", "spark") == "36 1 37 3 38 4 39 5 40 1"
+    assert pictures.Scene({"x": 5}, "x", (5,)).result("$", "spark") is None
+
+
+def test_a_flat_or_huge_line_is_drawn_too() -> None:
+    assert pictures.Scene({}, "x", (2, 2)).result("$", "bounds") == "0 1.5 39 1"
+    huge = pictures.Scene({}, "x", (-1.7e308, 1.7e308))
+    assert "nan" not in (huge.result("$", "bounds") or "") and "inf" not in (huge.result("$", "bounds") or "")
+
+
+def test_the_big_picture_says_what_it_shows(store: FakeStore) -> None:
+    store.put("pillow", {"mood": "sad", "hugged": True, "battery": 82})
+
+    assert page(store).one(role="img")["aria-label"] == "Cloud pillow: hugged, battery 82 percent"
+
+
+# The first HTML
+
+
+def test_nothing_yet(store: FakeStore) -> None:
+    tree = page(store)
+
+    assert "No device has sent anything yet" in tree.text
+    assert "statecast send pillow mood=happy battery=82" in tree.text
+    assert tree.one(data_page="empty")["data-epoch"] == "epoch1"
+
+
+def test_exactly_one_device_is_the_page(store: FakeStore) -> None:
+    tree = page(demo(store))
+
+    assert tree.one(id="device")["data-device"] == "pillow"
+    assert "data-only" in tree.one(data_page="device")
+    assert tree.one(id="others")
+    assert page(store, "/?all").one(data_device="pillow", **{"class": "card"})
+
+
+def test_the_first_html_is_true_and_says_as_of(store: FakeStore) -> None:
+    # Given a pillow whose last message is 2 s old
+    tree = page(demo(store), "/devices/pillow")
+
+    # Then state, place and time are in it, and nothing says live
+    body = tree.one(data_page="device")
+    assert (body["data-epoch"], body["data-offset"], body["data-now"]) == ("epoch1", "1", str(NOW))
+    assert "as of 14:02:11 UTC" in tree.text
+    assert "14:02:09 UTC, every 30 s expected" in tree.text
+    assert not tree.all(data_mark="live")
+    assert not re.search(r"\blive\b", re.sub(r"(?s)<noscript>.*?</noscript>", "", tree.text), re.IGNORECASE)
+    assert json.loads(tree.text[tree.text.index('{\n  "mood"') : tree.text.index("\n}") + 2]) == PILLOW
+
+
+def test_history_shows_what_a_field_was(store: FakeStore) -> None:
+    store.put("pillow", {"mood": "happy", "position": {"x": 2}})
+    store.remember("pillow", {"mood": "calm", "position": {"x": 1}}, {"position": {"x": 2}}, {"mood": "happy"})
+
+    html = browse(store, "/devices/pillow").get_data(as_text=True)
+
+    assert "mood <s>calm</s> → <b>happy</b>" in html
+    assert "position.x <s>1</s> → <b>2</b>" in html
+    assert "3 versions since 31 Jan" in html
+
+
+def test_lanes_are_what_changed_and_their_height_is_reserved(store: FakeStore) -> None:
+    lanes = page(demo(store)).one(id="lanes")
+
+    assert json.loads(lanes["data-lanes"] or "") == [
+        ["mood", "band"], ["hugged", "band"], ["hugs", "number"], ["battery", "number"],
+    ]  # fmt: skip
+    assert lanes["height"] == str(2 * 54 + 2 * 82 + 26)
+
+
+def test_two_devices_are_cards_in_the_order_of_their_names(store: FakeStore) -> None:
+    tree = page(twelve(store))
+
+    names = [attrs["data-device"] for attrs in tree.all(**{"class": "card"}) if "data-device" in attrs]
+    assert names == sorted(names) and len(names) == 12
+    assert tree.one(id="search") and "12 devices" in tree.text
+
+
+def test_over_sixty_devices_are_rows_by_prefix(store: FakeStore) -> None:
+    for place in range(61):
+        store.put(f"floor{place % 2}/desk-{place:02}", {"mood": "calm"})
+
+    tree = page(store)
+
+    assert [attrs["data-group"] for attrs in tree.all() if attrs.get("data-group")] == ["floor0/", "floor1/"]
+    assert len([attrs for attrs in tree.all(**{"class": "row"}) if "data-device" in attrs]) == 61
+
+
+def test_search_and_filter_work_without_script(store: FakeStore) -> None:
+    twelve(store)
+
+    shown_names = [
+        attrs["data-device"] for attrs in page(store, "/?q=SAD").all(**{"class": "card"})
+        if "hidden" not in attrs and "data-device" in attrs
+    ]  # fmt: skip
+    silent = [
+        attrs["data-device"] for attrs in page(store, "/?show=silent").all(**{"class": "card"})
+        if "hidden" not in attrs and "data-device" in attrs
+    ]  # fmt: skip
+
+    assert (shown_names, silent) == (["office/pillow"], ["garage/lock"])
+    assert "hidden" not in page(store, "/?q=nothing-like-it").one(id="nothing")
+
+
+def test_the_setting_card_chooses_fields(store: FakeStore) -> None:
+    twelve(store)
+    tree = page(store, settings=Settings(card=("battery",)))
+
+    fields = {attrs["data-field"] for attrs in tree.all() if attrs.get("data-field")}
+    assert "battery" in fields and "hugs" not in fields
+
+
+def test_a_deadline_comes_from_the_message_or_the_settings(store: FakeStore) -> None:
+    store.put("floor2/a", {"on": True}, deadline=None)
+
+    tree = page(store, settings=Settings(deadlines={"floor2/*": 90}))
+
+    assert tree.one(id="device")["data-silent-after"] == "90"
+
+
+def test_a_label_is_shown_as_the_name(store: FakeStore) -> None:
+    store.put("p1", {"label": "سحابة", "mood": "calm"})
+    tree = page(store, "/?all")
+
+    assert "سحابة" in tree.text
+    assert tree.one(data_show="name", href="/devices/p1")["dir"] == "auto"
+
+
+def test_a_removed_device_says_when(store: FakeStore) -> None:
+    store.put("pillow", None)
+    answer = browse(store, "/devices/pillow")
+
+    assert answer.status_code == 410
+    assert Tree(answer.get_data(as_text=True)).one(data_mark="gone") and "14:02:09 UTC" in answer.get_data(as_text=True)
+
+
+def test_an_unknown_device_names_the_nearest_and_the_command(store: FakeStore) -> None:
+    demo(store)
+    answer = browse(store, "/devices/pilow")
+    tree = Tree(answer.get_data(as_text=True))
+
+    assert answer.status_code == 404
+    assert "No device called “pilow” has sent anything" in tree.text
+    assert "statecast send pilow mood=happy battery=82" in tree.text
+    assert tree.one(href="/devices/pillow") and tree.one(data_missing="pilow")
+
+
+def test_a_name_that_no_device_can_have_gets_no_command(store: FakeStore) -> None:
+    tree = page(store, "/devices/a;rm%20-rf")
+
+    assert "statecast send" not in tree.text and "1 to 128" in tree.text
+
+
+def test_who_may_not_write_gets_no_command(store: FakeStore) -> None:
+    demo(store)
+
+    assert not page(store, may_write=lambda device: False).all(id="hug")
+    assert page(store).one(id="hug")
+
+
+def test_other_devices_get_a_form_with_the_command_line(store: FakeStore) -> None:
+    store.put("hall/light", {"on": True})
+    tree = page(store)
+
+    assert tree.one(id="send") and "statecast send hall/light on=true" in tree.text
+
+
+def test_only_pictures_in_use_are_on_the_page(store: FakeStore) -> None:
+    demo(store)
+    html = browse(store, "/").get_data(as_text=True)
+    everything = browse(store, "/pictures").get_data(as_text=True)
+
+    assert 'id="i-' not in html and "more.css" not in html
+    assert all(f"i-{icon.name}" in everything for icon in pictures.ICONS)
+    assert len(re.findall("<template", everything)) == len(pictures.PICTURES)
+
+
+def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None:
+    """The script binds by position: a picture and its template must agree element by element."""
+    template = pages.environment().get_template("art.html").module
+    for picture in pictures.PICTURES:
+        scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, "x")
+        drawn, blank = (Tree(str(template.drawing(picture.name, one))) for one in (scene, None))  # type: ignore[attr-defined]
+        assert [tag for tag, _ in drawn.tags] == [tag for tag, _ in blank.tags]
+
+
+# Safety
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", '"><svg onload=alert(1)>', "' onx='1",
+        "{{ 7*7 }}", "javascript:alert(1)", "\u2028</pre>", "مرحبا", "\x01\x1b[31m", "x" * 60_000,
+    ],
+)  # fmt: skip
+def test_names_fields_and_values_are_data(store: FakeStore, text: str) -> None:
+    # Given the same naughty text as value, field, label, colour, mood and history
+    state = {
+        "v": text,
+        text[:64]: 1,
+        "label": text,
+        "color": text,
+        "mood": text,
+        "kind": text,
+        "deep": {text[:64]: text},
+    }
+    store.put("a", state)
+    store.put("b", {"x": 1})
+    store.remember("a", state, {"v": text})
+
+    for path in ("/", "/devices/a", f"/?q={text[:50]}", "/devices/%3Cimg%20src=x%3E"):
+        tree = page(store, path)
+
+        # Then no tag or attribute came of it
+        assert {tag for tag, _ in tree.tags if tag == "img"} == set()
+        assert [attrs.get("src") for tag, attrs in tree.tags if tag == "script" and "id" not in attrs] == [
+            "/statecast/statecast.js"
+        ]
+        for _, attrs in tree.tags:
+            assert not {name for name in attrs if name.startswith("on") or name == "style"}
+
+
+def test_no_page_has_inline_style_or_script(store: FakeStore) -> None:
+    twelve(store)
+    for path in ("/", "/devices/pillow", "/devices/roof/power", "/devices/none", "/pictures"):
+        html = browse(store, path).get_data(as_text=True)
+        assert not re.search(r"\sstyle=|<style|\son[a-z]+=|javascript:", html)
+        assert "https://" not in html
+
+
+def test_json_is_safe_where_it_is_embedded() -> None:
+    naughty = {"a": "</script>'<!--\u2028&"}
+
+    text = str(shown.script_json(naughty))
+
+    assert not set(text) & set("<>&'\u2028")
+    assert json.loads(text) == naughty
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("pillow", "pillow"), ("a/b", '"a/b"'), ('"x', '"&#34;x"'), ("", '""')]
+)
+def test_attributes_are_quoted_where_html_needs_it(value: str, expected: str) -> None:
+    assert str(shown.attribute(value)) == expected
+
+
+@pytest.mark.parametrize("path", ["/", "/devices/pillow", "/devices/nobody", "/pictures"])
+def test_headers(store: FakeStore, path: str) -> None:
+    demo(store)
+    headers = browse(store, path).headers
+
+    assert headers["Content-Security-Policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
+    app = flask.Flask("host", static_folder=None)
+    live = SimpleNamespace(store=store, settings=Settings(), clock=lambda: NOW, title="")
+    app.register_blueprint(pages.pages(live), url_prefix="/devices-of-ours")
+    app.add_url_rule("/", "own", lambda: "mine")
+
+    assert "Content-Security-Policy" not in app.test_client().get("/").headers
+    assert 'href="/devices-of-ours/statecast/page.css"' in app.test_client().get("/devices-of-ours/").get_data(
+        as_text=True
+    )
+
+
+def test_a_store_that_is_away_is_a_sentence(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> News:
+        raise StoreUnavailable("The disk is full.")
+
+    monkeypatch.setattr(store, "read", fail)
+    answer = browse(store, "/")
+
+    assert answer.status_code == 503
+    assert "The disk is full." in answer.get_data(as_text=True) and "Traceback" not in answer.get_data(as_text=True)
+
+
+# Weight
+
+
+def size(answer: Any) -> int:
+    return len(answer.get_data())
+
+
+def test_the_demo_weighs_what_it_may(store: FakeStore) -> None:
+    demo(store)
+
+    assert size(browse(store, "/")) <= 11_000
+    assert size(browse(store, "/devices/pillow")) <= 11_000
+    assert (STATIC / "page.css").stat().st_size <= 10_800
+    assert (STATIC / "more.css").stat().st_size <= 5_200
+
+
+def test_twelve_devices_weigh_what_they_may(store: FakeStore) -> None:
+    answer = browse(twelve(store), "/")
+    sheets = sum((STATIC / name).stat().st_size for name in ("page.css", "more.css"))
+    script = 19_000
+
+    assert size(answer) + sheets + script <= 52_000
+    cards = re.findall(r"<li class=card data-device.*", answer.get_data(as_text=True))
+    assert len(cards) == 12
+    assert sum(len(card.encode()) for card in cards) / 12 <= 750
+
+
+def test_a_row_is_light(store: FakeStore) -> None:
+    for place in range(61):
+        store.put(f"floor2/desk-{place:02}", {"temperature_c": 21.4, "on": True})
+
+    rows = re.findall(r"<li class=row data-device.*", browse(store, "/").get_data(as_text=True))
+
+    assert max(len(row.encode()) for row in rows) <= 560
+
+
+def test_a_large_state_does_not_double_the_page(store: FakeStore) -> None:
+    store.put("a", {"text": "x" * 60_000})
+    store.put("b", {"text": "x"})
+
+    assert size(browse(store, "/")) < 20_000
+
+
+def test_an_update_without_a_sign_of_life_was_set(store: FakeStore) -> None:
+    store.put("a", {"on": True})
+    store.updates[0] = replace(store.updates[0], seen_at=None)
+
+    assert "Set" in page(store).text and "never" in page(store).text
