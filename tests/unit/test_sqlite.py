@@ -98,6 +98,22 @@ def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
         assert path.stat().st_size == size
 
 
+def test_a_checkpoint_cut_off_in_the_middle_is_repaired_from_the_log(path: Path, opened: Opener) -> None:
+    store = opened()
+    for number in range(50):
+        say(store, f"m{number}", {"text": "x" * 500, "n": number})
+    log = Path(f"{path}-wal").read_bytes()
+    pragma(path, "PRAGMA wal_checkpoint(PASSIVE)")
+    crash(store)
+    # given the file of a machine that lost power while the log was copied into it
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2 + 100])
+    Path(f"{path}-wal").write_bytes(log)
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    # then nothing is missing
+    assert opened().history_size("pillow")[0] == 50
+
+
 def test_an_emptied_store_is_not_begun_anew_in_silence(path: Path, opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})

@@ -139,17 +139,24 @@ def contents(path: Path, size: int) -> None:
         head = file.read(100)
     if not head.startswith(MAGIC):
         raise StoreUnusable(f"{path} is not a store of Statecast (nor any SQLite file); it was left as it is.")
+    if logged(path):
+        return  # a checkpoint may have been cut off in the middle of a page: the log repairs that
     unit = int.from_bytes(head[16:18], "big") if len(head) >= 18 else 0
     unit = 65536 if unit == 1 else unit
     if size < 512 or unit == 0 or size % unit:
         raise StoreUnusable(f"{path} was cut off or damaged; restore it from a backup.")
 
 
+def logged(path: Path) -> bool:
+    """Whether SQLite's log beside the file holds anything."""
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
 def emptied(path: Path) -> None:
     """An empty file is a new store, unless something beside it says that it held one."""
-    wal, lock = Path(f"{path}-wal"), Path(f"{path}.lock")
-    held = (wal.exists() and wal.stat().st_size > 0) or (lock.exists() and lock.stat().st_size > 0)
-    if held:
+    lock = Path(f"{path}.lock")
+    if logged(path) or (lock.exists() and lock.stat().st_size > 0):
         raise StoreUnusable(
             f"{path} is empty although it held a store; restore it from a backup, or delete it to begin anew."
         )
