@@ -14,7 +14,7 @@ import flask
 import pytest
 
 from statecast.errors import StoreUnavailable
-from statecast.model import Cause, HistoryRow, Place, Update
+from statecast.model import Cause, HistoryRow, Place, Quarantined, Update
 from statecast.settings import Settings
 from statecast.stores import Cursor, News
 from statecast.web import formats, pages, pictures, shown
@@ -33,6 +33,7 @@ class FakeStore:
 
     updates: list[Update] = field(default_factory=list)
     rows: dict[str, list[HistoryRow]] = field(default_factory=dict)
+    bad: list[Quarantined] = field(default_factory=list)
 
     def put(self, device: str, state: dict[str, Any] | None, *, age: float = 2, deadline: float | None = 30) -> None:
         raw = None if state is None else json.dumps(state, ensure_ascii=False).encode()
@@ -61,6 +62,16 @@ class FakeStore:
 
     def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
         return self.rows.get(device, [])[:limit]
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        health = {"status": "connected", "received_at": "2026-01-31T14:02:09.000Z", "lag": 0.1, "waiting": 4}
+        return {"p1": {"sources": {"queue": health}, "viewers": 3}, "p2": {"sources": {}, "viewers": 2}}
+
+    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
+        return self.bad
+
+    def quarantine_count(self) -> int:
+        return len(self.bad)
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         rows = self.rows.get(device, [])
@@ -415,6 +426,23 @@ def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None
         scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, "x")
         drawn, blank = (Tree(str(template.drawing(picture.name, one))) for one in (scene, None))  # type: ignore[attr-defined]
         assert [tag for tag, _ in drawn.tags] == [tag for tag, _ in blank.tags]
+
+
+def test_the_operator_sees_sources_quarantine_and_viewers(store: FakeStore) -> None:
+    body = b'{"device":"pillow","state":5}<b>'
+    store.bad.append(Quarantined(9, "queue", "17", None, "“state” must be an object", body, NOW, 1, 2, NOW))
+
+    tree = page(store, "/operator")
+
+    assert "connected" in tree.text and "4 waiting" in tree.text and "5 in 2 processes" in tree.text
+    assert "“state” must be an object" in tree.text and body.decode() in tree.text
+    assert "statecast quarantine replay 9" in tree.text
+
+
+def test_who_is_no_operator_is_told(store: FakeStore) -> None:
+    answer = browse(store, "/operator", may_operate=lambda: False)
+
+    assert answer.status_code == 403 and "operator" in answer.get_data(as_text=True)
 
 
 # Safety

@@ -5,10 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Any, Protocol
 
 import flask
@@ -20,12 +18,16 @@ from statecast.errors import Unavailable
 from statecast.model import HistoryRow, Place, Update
 from statecast.settings import Settings
 from statecast.stores import Cursor, Store
-from statecast.web import formats, pictures, shown
+from statecast.web import formats, listing, pictures, shown
 from statecast.web.shown import Drawing, Shown
 
 CARDS = 60
 """More devices than these are shown as rows."""
 SEARCH_FROM = 8
+
+QUARANTINE_SHOWN = 100
+HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": "?", "waiting": None}
+"""What a report may leave out."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -37,13 +39,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-FILTERS = (
-    ("live", "live", "Live"),
-    ("silent", "late", "Silent"),
-    ("away", "away", "Queue away"),
-    ("lost", "unknown", "Last known"),
-    ("undated", "unknown", "No deadline"),
-)
 NAME = re.compile(r"(?!\.{1,2}(/|$))[\w.:-]+(/(?!\.{1,2}(/|$))[\w.:-]+)*", re.ASCII)
 
 
@@ -58,12 +53,21 @@ class Live(Protocol):
     def clock(self) -> Callable[[], int]: ...
 
 
-def pages(live: Live, *, may_write: Callable[[str], bool] = lambda device: True) -> flask.Blueprint:
-    """The blueprint of our own pages; ``may_write`` says whether this request may send for a device."""
+def pages(
+    live: Live,
+    *,
+    may_write: Callable[[str], bool] = lambda device: True,
+    may_operate: Callable[[], bool] = lambda: True,
+) -> flask.Blueprint:
+    """The blueprint of our own pages.
+
+    ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may see ``/operator``.
+    """
     blueprint = flask.Blueprint("statecast_pages", __name__, static_folder="static", static_url_path="/statecast")
-    site = Site(live, may_write)
+    site = Site(live, may_write, may_operate)
     blueprint.add_url_rule("/", "front", site.front)
     blueprint.add_url_rule("/devices/<path:name>", "device", site.device)
+    blueprint.add_url_rule("/operator", "operator", site.operator)
     blueprint.add_url_rule("/pictures", "pictures", site.pictures)
     blueprint.register_error_handler(Unavailable, site.unavailable)
     return blueprint
@@ -94,9 +98,10 @@ def environment() -> jinja2.Environment:
 class Site:
     """Reads the store and renders; holds nothing of a request."""
 
-    def __init__(self, live: Live, may_write: Callable[[str], bool]) -> None:
+    def __init__(self, live: Live, may_write: Callable[[str], bool], may_operate: Callable[[], bool]) -> None:
         self.live = live
         self.may_write = may_write
+        self.may_operate = may_operate
         self.templates = environment()
 
     # The pages
@@ -119,6 +124,22 @@ class Site:
         if update is None:
             return self._missing(name, news.place, find)
         return self._device(update, news.place, find=find)
+
+    def operator(self) -> ResponseReturnValue:
+        """Sources, quarantine, viewers and store, as the serving processes reported them."""
+        if not self.may_operate():
+            return self.trouble(403, "This page needs the operator's right", "Sign in with a token that has it.")
+        store = self.live.store
+        reports = store.reports()
+        sources = {name: health for report in reports.values() for name, health in report.get("sources", {}).items()}
+        rows = store.quarantined(limit=QUARANTINE_SHOWN)
+        reasons = {row.reason: [one for one in rows if one.reason == row.reason] for row in rows}
+        return self._page(
+            "operator", store.read(Cursor(), 1).place, title="Operator", quarantine=list(reasons.items()),
+            waiting=store.quarantine_count(), viewers=sum(report.get("viewers", 0) for report in reports.values()),
+            processes=len(reports),
+            sources=[{**HEALTH, **health, "name": name} for name, health in sorted(sources.items())],
+        )  # fmt: skip
 
     def pictures(self) -> ResponseReturnValue:
         """Every picture: a page fetches those that came into use after it was made."""
@@ -143,19 +164,17 @@ class Site:
         kind = "list" if len(present) <= CARDS else "rows"
         now = self.live.clock()
         devices = [self._shown(one, sparks=kind == "list") for one in present]
-        kinds = [filter_of(one, now) for one in devices]
+        kinds = [listing.filter_of(one, now) for one in devices]
         devices = [
-            replace(one, hidden=not (matches(one, query) and show in ("", kind_of)))
+            replace(one, hidden=not (listing.matches(one, query) and show in ("", kind_of)))
             for one, kind_of in zip(devices, kinds)
         ]
-        counted = [(*entry, kinds.count(entry[0]) if entry[0] in ("silent", "undated") else 0) for entry in FILTERS]
-        groups = [(name, list(members)) for name, members in groupby(devices, lambda one: prefix(one.name))]
         return self._page(
             kind, place, template="list.html", title=f"{len(present):,} devices", hop=f"{len(present):,}", more=True,
             find=len(present) >= SEARCH_FROM, query=query, show=show, devices=devices, total=len(present),
-            groups=merged(groups), filters=counted, found=any(not one.hidden for one in devices),
-            pictures=used(devices), icons=used_icons(devices), arc=any(one.picture.name == "gauge" for one in devices),
-            usual=(usual([one.silent_after for one in devices]), usual([one.update.source for one in devices])),
+            groups=listing.grouped(devices), filters=listing.counted(kinds),
+            found=any(not one.hidden for one in devices),
+            usual=listing.usual(devices), **listing.art(devices),
         )  # fmt: skip
 
     def _device(self, update: Update, place: Place, *, only: bool = False, find: bool = False) -> ResponseReturnValue:
@@ -171,8 +190,8 @@ class Site:
         return self._page(
             "device", place, 410 if view.gone else 200, title=title, hop="unknown", find=find, only=only, device=view,
             command=command, more=find or not cloud or command == "send", history=shown.versions(rows), lanes=lanes,
-            lanes_height=shown.lanes_height(lanes), rows_json=rows_json, known_from=known_from, pictures=used([device]),
-            icons=used_icons([device]), hatch=True, arc=device.picture.name == "gauge",
+            lanes_height=shown.lanes_height(lanes), rows_json=rows_json, known_from=known_from, hatch=True,
+            **listing.art([device]),
         )  # fmt: skip
 
     def _missing(self, name: str, place: Place, find: bool) -> ResponseReturnValue:
@@ -184,7 +203,7 @@ class Site:
 
     def _shown(self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False) -> Shown:
         settings = self.live.settings
-        silent_after = deadline(update, settings)
+        silent_after = listing.deadline(update, settings)
         first = shown.show(update, wanted=settings.card, silent_after=silent_after)
         field = first.scene.field
         if first.picture.name != "number" or field is None or (rows is None and not sparks):
@@ -235,58 +254,6 @@ class DeviceView:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._device, name)
-
-
-def deadline(update: Update, settings: Settings) -> float | None:
-    """Seconds after which the device counts as silent: its own, else the first pattern's that fits."""
-    if update.silent_after is not None:
-        return update.silent_after
-    for pattern, seconds in settings.deadlines.items():
-        if pattern == update.device or (pattern.endswith("*") and update.device.startswith(pattern[:-1])):
-            return seconds
-    return None
-
-
-def filter_of(device: Shown, now: int) -> str:
-    """Under which filter a device falls as of ``now``. Without a live connection only silence is known."""
-    if device.silent_after is None:
-        return "undated"
-    return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""
-
-
-def matches(device: Shown, query: str) -> bool:
-    wanted = query.casefold().strip()
-    texts = [device.name, device.label, *(one.text for one in device.fields if one)]
-    return not wanted or any(wanted in text.casefold() for text in texts)
-
-
-def usual(values: Sequence[Any]) -> Any:
-    """The most common value: a list says it once."""
-    return Counter(values).most_common(1)[0][0]
-
-
-def prefix(name: str) -> str:
-    return name.partition("/")[0] + "/" if "/" in name else ""
-
-
-def merged(groups: Sequence[tuple[str, list[Shown]]]) -> list[tuple[str, list[Shown]]]:
-    """One group per prefix, in order; names without one come first."""
-    gathered: dict[str, list[Shown]] = {}
-    for name, members in groups:
-        gathered.setdefault(name, []).extend(members)
-    return sorted(gathered.items())
-
-
-def used(devices: Sequence[Shown]) -> list[pictures.Picture]:
-    """The pictures in use, in the order of the table."""
-    names = {one.picture.name for one in devices}
-    return [one for one in pictures.PICTURES if one.name in names]
-
-
-def used_icons(devices: Sequence[Shown]) -> list[pictures.Icon]:
-    drawn = [one for one in devices if one.picture.name in ("icon", "box")]
-    names = {pictures.icon(one.state, one.scene.field).name if one.picture.name == "icon" else "box" for one in drawn}
-    return [one for one in pictures.ICONS if one.name in names]
 
 
 def _asset(name: str) -> str:

@@ -1,0 +1,81 @@
+"""What a list of devices shows: which are hidden, how they group, and which pictures they need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from statecast.model import Update
+from statecast.settings import Settings
+from statecast.web import pictures
+from statecast.web.shown import Shown
+
+FILTERS = (
+    ("live", "live", "Live"),
+    ("silent", "late", "Silent"),
+    ("away", "away", "Queue away"),
+    ("lost", "unknown", "Last known"),
+    ("undated", "unknown", "No deadline"),
+)
+"""(key, mark, word) of each filter, in their order."""
+
+
+def deadline(update: Update, settings: Settings) -> float | None:
+    """Seconds after which the device counts as silent: its own, else the first pattern's that fits."""
+    if update.silent_after is not None:
+        return update.silent_after
+    for pattern, seconds in settings.deadlines.items():
+        if pattern == update.device or (pattern.endswith("*") and update.device.startswith(pattern[:-1])):
+            return seconds
+    return None
+
+
+def filter_of(device: Shown, now: int) -> str:
+    """Under which filter a device falls as of ``now``. Without a live connection only silence is known."""
+    if device.silent_after is None:
+        return "undated"
+    return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""
+
+
+def matches(device: Shown, query: str) -> bool:
+    wanted = query.casefold().strip()
+    texts = [device.name, device.label, *(one.text for one in device.fields if one)]
+    return not wanted or any(wanted in text.casefold() for text in texts)
+
+
+def counted(kinds: Sequence[str]) -> list[tuple[str, str, str, int]]:
+    """The filters with what is known without a live connection; the script counts the others."""
+    known = {"silent", "undated"}
+    return [(key, mark, text, kinds.count(key) if key in known else 0) for key, mark, text in FILTERS]
+
+
+def usual(devices: Sequence[Shown]) -> tuple[float | None, str | None]:
+    """The most common deadline and source: a list says them once."""
+    deadlines = Counter(one.silent_after for one in devices)
+    sources = Counter(one.update.source for one in devices)
+    return deadlines.most_common(1)[0][0], sources.most_common(1)[0][0]
+
+
+def prefix(name: str) -> str:
+    return name.partition("/")[0] + "/" if "/" in name else ""
+
+
+def grouped(devices: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+    """One group per prefix, in order; names without one come first."""
+    groups: dict[str, list[Shown]] = {}
+    for device in devices:
+        groups.setdefault(prefix(device.name), []).append(device)
+    return sorted(groups.items())
+
+
+def art(devices: Sequence[Shown]) -> dict[str, Any]:
+    """What the sprite and the templates of a page need: only pictures in use."""
+    names = {one.picture.name for one in devices}
+    icons = {pictures.icon(one.state, one.scene.field).name for one in devices if one.picture.name == "icon"}
+    icons |= names & {"box"}
+    return {
+        "pictures": [one for one in pictures.PICTURES if one.name in names],
+        "icons": [one for one in pictures.ICONS if one.name in icons],
+        "arc": "gauge" in names,
+    }
