@@ -67,7 +67,7 @@ class Shown:
     @property
     def label(self) -> str:
         label = self.state.get("label")
-        return label if isinstance(label, str) and label.strip() else self.update.device
+        return label[:128] if isinstance(label, str) and label.strip() else self.update.device
 
     @property
     def seen(self) -> int | None:
