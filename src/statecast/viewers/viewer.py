@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-NEW, OPEN, CLOSING, DEAF, ENDED = range(5)
+NEW, OPEN, CLOSING, DEAF, ENDED, GONE = range(6)
 """No WebSocket yet; in conversation; our close frame is out and theirs awaited; the same, and what they send is not
-even read any more; both are out, only the transport's buffer has to go."""
+even read any more; both are out, only the transport's buffer has to go; the connection is no more."""
 
 HARD_BOUND = 4
 """A transport that holds so many times the bound belongs to a peer that asks without ever reading."""
@@ -76,10 +76,9 @@ class Viewer(asyncio.Protocol):
         self._connections.add(self)  # type: ignore[arg-type]
         if self.hub.loop is None:
             self.hub.start(asyncio.get_running_loop())
-        self.hub.join(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state = ENDED
+        self._state = GONE
         self._connections.discard(self)
         self._leave("transport close")
         self.hub.part(self)
@@ -98,6 +97,8 @@ class Viewer(asyncio.Protocol):
         except Exception:
             number = secrets.token_hex(4)
             log.exception("a viewer's message could not be handled, error %s", number)
+            if self._state == NEW:
+                self.abort()
             self._fail(websocket.SERVER_ERROR, f"error {number}")
 
     def eof_received(self) -> None:
@@ -141,6 +142,7 @@ class Viewer(asyncio.Protocol):
         self._state = OPEN
         self._parser = websocket.Parser(settings.max_payload)
         self._session = Session(self.hub, self, self._now())
+        self.hub.join(self)
         self._transport.set_write_buffer_limits(high=settings.viewer_buffer)
         self._transport.write(answer + websocket.frame(self.hub.greeting()))
         self._plan()
@@ -285,7 +287,7 @@ class Viewer(asyncio.Protocol):
 
     def _plan(self) -> None:
         due = self._due()
-        if due is not None and self in self.hub.connections:
+        if due is not None and self._state != GONE:
             self.hub.wheel.put(self, due)
 
     def _end_soon(self) -> None:

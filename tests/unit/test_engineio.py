@@ -1,0 +1,152 @@
+"""Engine.IO packets, and the answers of its handshake."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from statecast.errors import Malformed
+from statecast.viewers import engineio, handshake
+from statecast.viewers.handshake import Declined
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def head(
+    target: str = "/socket.io/?EIO=4&transport=websocket", method: str = "GET", **changes: str | None
+) -> handshake.Head:
+    """A request's head; a header of None is left out, ``_`` stands for ``-``."""
+    headers: dict[str, str | None] = {
+        "host": "example.test:8000",
+        "upgrade": "websocket",
+        "connection": "keep-alive, Upgrade",
+        "sec_websocket_key": KEY,
+        "sec_websocket_version": "13",
+        **changes,
+    }
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None]
+    return handshake.read("\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1"))
+
+
+def answer(request: handshake.Head, origins: tuple[str, ...] = (), secure: bool = False) -> tuple[int, bytes]:
+    """Status and body, or status and all of the head for a 101."""
+    try:
+        return 101, handshake.answer(request, origins=origins, secure=secure)
+    except Declined as declined:
+        first, _, body = declined.answer.partition(b"\r\n\r\n")
+        return int(first.split()[1]), body
+
+
+def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None:
+    status, said = answer(head(sec_websocket_extensions="permessage-deflate; client_max_window_bits"))
+    assert status == 101
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in said
+    assert b"xtensions" not in said
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "message"),
+    [
+        ("/socket.io/", 0, "Transport unknown"),
+        ("/socket.io/?EIO=4", 0, "Transport unknown"),
+        ("/socket.io/?EIO=4&transport=abc", 0, "Transport unknown"),
+        ("/socket.io/?EIO=4&transport=", 0, "Transport unknown"),
+        ("/socket.io/?EIO=4&transport=websocket&sid=unknown", 1, "Session ID unknown"),
+        ("/socket.io/?EIO=4&transport=polling", 3, "Bad request"),
+        ("/socket.io/?transport=websocket", 5, "Unsupported protocol version"),
+        ("/socket.io/?EIO=3&transport=websocket", 5, "Unsupported protocol version"),
+        ("/socket.io/?EIO=abc&transport=websocket", 5, "Unsupported protocol version"),
+        ("/socket.io/?" + "&".join(f"a{n}=1" for n in range(40)), 0, "Transport unknown"),
+    ],
+)
+def test_a_wrong_query_gets_the_error_of_the_specification(target: str, code: int, message: str) -> None:
+    status, body = answer(head(target))
+    assert status == 400
+    assert json.loads(body) == {"code": code, "message": message}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"sec_websocket_version": "8"}, 426),
+        ({"sec_websocket_version": None}, 426),
+        ({"sec_websocket_version": "13, 8"}, 426),
+        ({"sec_websocket_key": None}, 400),
+        ({"sec_websocket_key": "short"}, 400),
+        ({"sec_websocket_key": "AAAA"}, 400),
+        ({"sec_websocket_key": KEY + "\xff"}, 400),
+        ({"upgrade": "h2c"}, 400),
+        ({"upgrade": None}, 400),
+        ({"connection": "close"}, 400),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://evil.test"}, 403),
+    ],
+)
+def test_a_wrong_head_gets_its_status(changes: dict[str, str | None], status: int) -> None:
+    assert answer(head(**changes))[0] == status
+
+
+def test_other_paths_and_methods_are_no_websockets() -> None:
+    assert answer(head("/chat"))[0] == 404
+    assert answer(head("/socket.io/extra?EIO=4&transport=websocket"))[0] == 404
+    assert json.loads(answer(head(method="POST"))[1]) == {"code": 2, "message": "Bad handshake method"}
+
+
+def test_two_keys_or_two_origins_are_a_bad_request() -> None:
+    two = head()
+    two.headers["sec-websocket-key"].append(KEY)
+    assert answer(two)[0] == 400
+    two = head(origin="http://example.test:8000")
+    two.headers["origin"].append("http://example.test:8000")
+    assert answer(two)[0] == 400
+
+
+def test_the_version_that_we_speak_is_in_the_answer() -> None:
+    with pytest.raises(Declined) as caught:
+        handshake.answer(head(sec_websocket_version="7"), origins=(), secure=False)
+    assert b"\r\nsec-websocket-version: 13\r\n" in caught.value.answer
+
+
+def test_the_open_packet_tells_times_in_milliseconds() -> None:
+    packet = engineio.open_packet("abc", ping_interval=0.3, ping_timeout=0.2, max_payload=1_000)
+    assert packet[:1] == b"0"
+    assert json.loads(packet[1:]) == {
+        "sid": "abc",
+        "upgrades": [],
+        "pingInterval": 300,
+        "pingTimeout": 200,
+        "maxPayload": 1000,
+    }
+
+
+def test_sids_differ_and_need_no_escaping() -> None:
+    sids = {engineio.new_sid() for _ in range(1_000)}
+    assert len(sids) == 1_000
+    assert all(len(sid) == 20 and sid.replace("-", "").replace("_", "").isalnum() for sid in sids)
+
+
+@pytest.mark.parametrize(
+    ("message", "packet"),
+    [
+        ("1", ("1", "")),
+        ("2probe", ("2", "probe")),
+        ("3", ("3", "")),
+        ("4", ("4", "")),
+        ("4hello", ("4", "hello")),
+        ("5", ("5", "")),
+        ("6", ("6", "")),
+        (b"\x00\x01", ("4", b"\x00\x01")),
+        (b"", ("4", b"")),
+    ],
+)
+def test_packets_are_read(message: str | bytes, packet: tuple[str, str | bytes]) -> None:
+    assert engineio.parse(message) == packet
+
+
+@pytest.mark.parametrize(
+    "message", ["", "0", '0{"sid":"x"}', "7", "9", "a", "abc", " 4", "\0", "٤x", "1x", "3x", "5x", "6x"]
+)
+def test_what_is_no_packet_is_refused(message: str) -> None:
+    with pytest.raises(Malformed):
+        engineio.parse(message)
