@@ -1,0 +1,94 @@
+"""The state in any store is its messages folded in the order of their stamps, however they arrived and were paged."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from statecast import strict_json
+from statecast.model import Change, Message
+from statecast.stores import Cursor, Limits, open_store
+from statecast.testing import VirtualClock, change, message
+from statecast.testing.values import START
+
+values = st.recursive(
+    st.none() | st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2), max_leaves=4
+)
+patches = st.dictionaries(st.sampled_from("xyz"), values, max_size=3)
+changes = st.builds(
+    change,
+    st.sampled_from(["pillow", "chair"]),
+    patches,
+    kind=st.sampled_from(["merge", "merge", "merge", "replace", "delete"]),
+    time=st.none() | st.integers(START - 5, START + 5),
+    sequence=st.integers(0, 2),
+)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge(result.get(name), value)
+    return result
+
+
+def folded(messages: Sequence[Message], device: str) -> Any:
+    stamped = []
+    for one in messages:
+        (said,) = one.changes
+        if said.device == device:
+            sent_at = one.delivery.sent_at
+            time = sent_at if said.time is None else min(said.time, sent_at + 1)
+            stamped.append(((time, said.sequence, one.delivery.order), said))
+    state: Any = None
+    for _, said in sorted(stamped, key=lambda pair: pair[0]):
+        state = None if said.kind == "delete" else merge({} if said.kind == "replace" else state, dict(said.state))
+    return state
+
+
+@pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
+def test_pages_and_order_do_not_matter(scheme: str) -> None:
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.tuples(changes, st.integers(0, 9)), max_size=12), st.data())
+    def check(said: list[tuple[Change, int]], data: st.DataObject) -> None:
+        clean = [
+            (Change(one.device, one.kind, {} if one.kind == "delete" else tidy(one), one.time, one.sequence), at)
+            for one, at in said
+        ]
+        messages = [message(f"m{n}", one, sent_at=START + at, order=n + 1) for n, (one, at) in enumerate(clean)]
+        arrived = data.draw(st.permutations(messages + messages[:3]))
+        with tempfile.TemporaryDirectory() as folder:
+            store = open_store(scheme.format(folder), Limits(), VirtualClock())
+            versions = 0
+            while arrived:
+                size = data.draw(st.integers(1, len(arrived)))
+                versions += store.commit("queue", 1, arrived[:size]).versions
+                arrived = arrived[size:]
+            for device in ("pillow", "chair"):
+                update = store.get(device)
+                state = None if update is None or update.state is None else strict_json.decode(update.state)
+                assert state == folded(messages, device)
+                assert [row.version for row in store.history(device)] == list(
+                    range(update.version if update else 0, 0, -1)
+                )
+            assert store.read(Cursor()).place.offset == versions
+            store.close()
+
+    check()
+
+
+def tidy(one: Change) -> dict[str, Any]:
+    """A whole state holds no nulls: they would mean "removed"."""
+    state = dict(one.state)
+    return merge({}, state) if one.kind == "replace" else state
