@@ -1,0 +1,74 @@
+"""What tests may need of the machine: a Chromium, Node. Missing means skipped, with the reason, and failed in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import browser as chromium_on_this_machine
+from tools import javascript
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def missing(sentence: str) -> None:
+    """Ends the test: a silent skip in CI would be a promise that nobody checks."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+@dataclass(frozen=True)
+class Node:
+    """Node, with the packages of ``tests/package.json`` in ``modules``."""
+
+    program: str
+    modules: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which ``require("socket.io-client")`` finds the packages."""
+        return os.environ | {"NODE_PATH": str(self.modules)}
+
+    def run(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Waits for the end; for a process that talks with the test use ``program`` and ``variables``."""
+        command = [self.program, *map(str, arguments)]
+        return subprocess.run(command, env=self.variables, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    found = javascript.find(ROOT)
+    if not found:
+        missing(javascript.MISSING)
+    return Node(str(found), javascript.modules(ROOT))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser's program."""
+    found = chromium_on_this_machine.find()
+    if not found:
+        missing(chromium_on_this_machine.MISSING)
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """A headless Chromium, driven by Playwright's synchronous interface; each test makes contexts of its own.
+
+    One per module, not per session: while Playwright runs, its loop occupies this thread; no test could use asyncio.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = chromium_on_this_machine.options()
+        launched = playwright.chromium.launch(executable_path=chromium, args=options, headless=True)
+        yield launched
+        launched.close()
