@@ -23,10 +23,16 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str | Path], variables: Mapping[str, str] | None = None, folder: Path | None = None) -> bool:
-    """Shows the program's output; whether it went well."""
+def run(
+    command: Sequence[str | Path],
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    errors_only: bool = False,
+) -> bool:
+    """Shows the program's output, or only what it writes to standard error; whether it went well."""
+    shown = subprocess.DEVNULL if errors_only else None
     try:
-        finished = subprocess.run(list(map(str, command)), env=os.environ | (variables or {}), cwd=folder)
+        finished = subprocess.run(list(map(str, command)), env=os.environ | (variables or {}), cwd=folder, stdout=shown)
     except OSError as exc:
         say(f"{command[0]} could not be started: {exc}")
         return False
@@ -46,9 +52,9 @@ def quiet(command: Sequence[str | Path]) -> tuple[bool, str]:
 def insist(
     command: Sequence[str | Path], variables: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> bool:
-    """For what crosses a network: up to three tries."""
+    """For what crosses a network: up to three tries, of which only the errors are shown."""
     for attempt in range(1, TRIES + 1):
-        if run(command, variables, folder):
+        if run(command, variables, folder, errors_only=True):
             return True
         if attempt < TRIES:
             say(f"Trying again ({attempt + 1} of {TRIES}).")

@@ -16,7 +16,7 @@ def can_install() -> bool:
 
 def install(packages: Sequence[str]) -> bool:
     """Whether the packages are there afterwards."""
-    say(f"Installing from Debian's packages: {' '.join(packages)}.")
+    say(f"Installing from Debian's packages (the first time takes a minute): {' '.join(packages)}.")
     # A fresh image has no package lists, an old one has lists of versions that are gone.
     # Another apt-get may be at work (a machine that has just started updates itself): wait for it.
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]

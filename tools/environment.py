@@ -50,7 +50,7 @@ class Environment:
             wanted = ALWAYS | set(groups) | done
             if wanted == done:
                 return
-            if not done:
+            if not done or not self.pip():
                 self.make()
             self.stamp.unlink(missing_ok=True)
             self.install(wanted)
@@ -83,28 +83,22 @@ class Environment:
             made, answer = self.with_its_own_pip()
         if not made:
             raise Trouble(
-                f"{self.maker} cannot make a virtual environment (it says: {answer}). "
-                f"On Debian or Ubuntu run `sudo apt-get install {package}`; elsewhere install a Python that has "
-                "ensurepip. Then repeat the command."
+                f"{self.maker} cannot make a virtual environment (it says: {answer}): install what it lacks "
+                f"(on Debian and Ubuntu `sudo apt-get install {package}`) and repeat the command."
             )
 
     def with_its_own_pip(self) -> tuple[bool, str]:
         made, answer = quiet([self.maker, "-m", "venv", "--clear", self.folder])
-        return (True, answer) if made and self.has_pip() else (False, answer)
+        return made and bool(self.pip()), answer
 
     def with_the_systems_pip(self) -> bool:
         made, _ = quiet([self.maker, "-m", "venv", "--clear", "--without-pip", self.folder])
-        return made and quiet([*self.systems_pip(), "--version"])[0]
-
-    def has_pip(self) -> bool:
-        return quiet([self.python, "-m", "pip", "--version"])[0]
-
-    def systems_pip(self) -> list[str]:
-        return [self.maker, "-m", "pip", "--python", str(self.python)]
+        return made and bool(self.pip())
 
     def pip(self) -> list[str]:
-        """The pip that installs into this environment: its own, or the system's."""
-        return [str(self.python), "-m", "pip"] if self.has_pip() else self.systems_pip()
+        """The pip that installs into this environment: its own or the system's; empty when there is neither."""
+        ways = ([str(self.python), "-m", "pip"], [self.maker, "-m", "pip", "--python", str(self.python)])
+        return next((way for way in ways if quiet([*way, "--version"])[0]), [])
 
     def install(self, groups: frozenset[str]) -> None:
         entries = lock.part((self.root / "requirements.txt").read_text(), groups)

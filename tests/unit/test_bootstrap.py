@@ -25,7 +25,7 @@ case "$*" in
     pip=yes; case "$*" in *--without-pip*) pip=no ;; esac
     [ $pip = no ] || [ ! -e "{root}/no-ensurepip" ] || {{ echo "no ensurepip"; exit 1; }}
     rm -rf "$last"; mkdir -p "$last/bin"; cp "$0" "$last/bin/python"; [ $pip = yes ] && touch "$last/pip"; exit 0 ;;
-  "-m pip --python"*) [ ! -e "{root}/no-pip" ] || exit 1 ;;
+  "-m pip --python"*) [ ! -e "{root}/no-pip" ] && [ -e "$4" ] || exit 1 ;;
   "-m pip --version") [ -e "$(dirname "$0")/../pip" ] || exit 1 ;;
 esac
 case "$*" in *--requirement*) [ ! -e "{root}/offline" ] || exit 1 ;; esac
@@ -172,6 +172,17 @@ def test_without_ensurepip_the_systems_pip_installs(machine: Machine) -> None:
     with_systems_pip = [line.replace("-m pip", "-m pip --python /.venv/bin/python") for line in (PACKAGES, ITSELF)]
     assert machine.asked() == [MAKE, "-m venv --clear --without-pip /.venv", *with_systems_pip]
     assert machine.environment.ready()
+
+
+def test_a_pip_that_is_gone_makes_it_anew(machine: Machine) -> None:
+    # given an environment that the system's pip filled, and a system whose pip was removed since
+    machine.lacks("no-ensurepip")
+    machine.environment.ensure()
+    machine.asked()
+    machine.lacks("no-pip")
+    # when a group is added, then it is made anew with the way there is now
+    machine.environment.ensure("test")
+    assert machine.asked() == [MAKE, PACKAGES, ITSELF]
 
 
 def test_without_any_pip_one_sentence(machine: Machine) -> None:
