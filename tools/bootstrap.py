@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 def install_browser_and_node() -> None:
     """As far as they can be installed here. A test that misses one says so itself."""
-    missing = [*([] if browser.find() else browser.PACKAGES), *javascript.packages()]
+    missing = [*browser.packages(), *javascript.packages()]
     if missing and debian.can_install():
         debian.install(missing)
     javascript.ensure(ROOT)

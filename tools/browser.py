@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 
-PACKAGES = ("chromium",)
 VARIABLE = "STATECAST_CHROMIUM"
 MISSING = (
     "needs Chromium: on Debian `apt-get install chromium` (`make test` does it when it is root), "
@@ -29,6 +29,12 @@ def find() -> str | None:
         return shutil.which(named)
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((path for path in map(shutil.which, names) if path), None)
+
+
+def packages() -> list[str]:
+    """The Debian packages that are missing. The program that Playwright brings along is linked with libatomic."""
+    chromium = [] if find() else ["chromium"]
+    return chromium if ctypes.util.find_library("atomic") else [*chromium, "libatomic1"]
 
 
 def options() -> list[str]:

@@ -262,6 +262,7 @@ def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv(browser.VARIABLE, raising=False)
     assert javascript.packages() == ["nodejs", "npm"]
     assert browser.find() is None
+    assert "chromium" in browser.packages()
     assert not debian.can_install()
 
 
