@@ -281,7 +281,7 @@ def test_a_message_has_a_limit(size: int, code: int | None) -> None:
 def test_who_asks_without_reading_is_cut(scene: Scene) -> None:
     client = scene.client().join()
     client.viewer.pause_writing()
-    client.transport.held = 65_536 * 5
+    client.transport.held = scene.hub.hard_bound + 1
     client.say('420["nothing"]')
     assert client.transport.calls[-1] == "abort"
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from typing import NamedTuple
 
 from statecast import strict_json
-from statecast.errors import Malformed
+from statecast.errors import Malformed, TooLarge
 
 VERSION = "4"
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
 
 PING_PACKET = b"2"
+NOOP_PACKET = b"6"
+PROBE, PROBED = "2probe", b"3probe"
 CLOSE_PACKET = b"1"
+SEPARATOR = "\x1e"
+MOST_PACKETS = 64
+"""Packets a client may put into one POST."""
+MOST_PACKETS_OUT = 16
+"""Packets in the answer to one GET: python-engineio reads no more."""
 
 
 class Mistake(NamedTuple):
@@ -60,6 +68,34 @@ def open_packet(
             "maxPayload": max_payload,
         }
     )
+
+
+def parse_payload(body: bytes) -> list[Packet]:
+    """Read the body of a POST: packets with a separator between them. Raises Malformed or TooLarge."""
+    try:
+        parts = body.decode().split(SEPARATOR)
+    except UnicodeDecodeError:
+        raise Malformed("an Engine.IO payload is not UTF-8") from None
+    if len(parts) > MOST_PACKETS:
+        raise TooLarge(f"an Engine.IO payload has at most {MOST_PACKETS} packets")
+    return [parse(_binary(part) if part[:1] == "b" else part) for part in parts]
+
+
+def _binary(part: str) -> bytes:
+    try:
+        return base64.b64decode(part[1:], validate=True)
+    except ValueError:
+        raise Malformed("a binary Engine.IO packet in a payload is not base64") from None
+
+
+def binary_packet(data: bytes) -> bytes:
+    """A binary message as long polling carries it."""
+    return b"b" + base64.b64encode(data)
+
+
+def unpacked(packet: bytes) -> bytes:
+    """What ``binary_packet`` made, undone."""
+    return base64.b64decode(packet[1:])
 
 
 def parse(message: str | bytes) -> Packet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -12,8 +12,8 @@ from statecast.errors import StatecastError
 from statecast.viewers import admission, engineio, websocket
 
 PATH = "/socket.io/"
-_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 426: "Upgrade Required",
-            503: "Service Unavailable"}  # fmt: skip
+_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 413: "Content Too Large", 426: "Upgrade Required",
+            429: "Too Many Requests", 503: "Service Unavailable"}  # fmt: skip
 
 
 class Declined(StatecastError):
@@ -21,6 +21,9 @@ class Declined(StatecastError):
 
     def __init__(self, status: int, body: bytes, headers: str = "", kind: str = "application/json") -> None:
         super().__init__(f"the handshake was declined with {status} {_PHRASES[status]}")
+        self.status = status
+        self.kind = kind
+        self.body = body
         self.answer = (
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             f"cache-control: no-store\r\nconnection: close\r\n{headers}\r\n"
@@ -68,16 +71,21 @@ def read(data: bytes) -> Head:
         name, separator, value = line.partition(":")
         if separator:
             headers.setdefault(name.strip().lower(), []).append(value.strip())
+    return Head(method, path, read_query(query), headers)
+
+
+def read_query(query: str) -> dict[str, str]:
+    """The members of a query; one with absurdly many counts as empty."""
     try:
-        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32))
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32))
     except ValueError:
-        asked = {}
-    return Head(method, path, asked, headers)
+        return {}
 
 
-def answer(head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH) -> bytes:
+def answer(head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH, sids: Container[str] = ()) -> bytes:
     """The answer that makes the connection a WebSocket. Raises Declined.
 
+    ``sids`` are the sessions on long polling, which may be upgraded.
     Extensions and subprotocols that the client offers are not taken up, permessage-deflate included.
     """
     if head.path != path:
@@ -86,7 +94,7 @@ def answer(head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH
     transport = head.query.get("transport", "")
     if transport not in ("websocket", "polling"):
         raise Declined.mistake(engineio.UNKNOWN_TRANSPORT)
-    if head.query.get("sid"):
+    if head.query.get("sid") and head.query["sid"] not in sids:
         raise Declined.mistake(engineio.UNKNOWN_SID)
     if head.method != "GET":
         raise Declined.mistake(engineio.BAD_METHOD)

@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Event
@@ -19,6 +19,9 @@ from statecast.viewers.complaints import Complaints
 from statecast.viewers.rooms import Namespace, Socket
 from statecast.viewers.session import Session
 from statecast.viewers.wheel import Timed, Wheel
+
+if TYPE_CHECKING:
+    from statecast.viewers.polling import LongPolling
 
 CLOSE_GRACE = 2.0
 """Seconds a client has to answer a close frame before the connection is aborted."""
@@ -80,6 +83,8 @@ class Hub:
         self.path = path
         self.complaints = Complaints()
         self.connections: set[Connection] = set()
+        self.polling: dict[str, LongPolling] = {}
+        """The sessions carried by long polling, by sid; those on WebSocket need no name."""
         self.draining = False
         self.dropped_emits = 0
         """Application events not written because a transport was over its bound: the newest is dropped."""
@@ -105,6 +110,11 @@ class Hub:
         self.wheel = Wheel(loop, min(max(min(times) / 20, 0.01), 0.25))
 
     @property
+    def hard_bound(self) -> int:
+        """Bytes in a transport that only a peer reaches who asks without ever reading: well above the largest slice."""
+        return self.settings.slice_bytes + 4 * self.settings.viewer_buffer
+
+    @property
     def viewers(self) -> int:
         return len(self.connections)
 
@@ -115,11 +125,12 @@ class Hub:
         self.wheel.remove(connection)
         self.connections.discard(connection)
 
-    def greeting(self) -> bytes:
-        """The packet that opens a session on a WebSocket. Nobody can come back to its sid, so nobody keeps it."""
+    def greeting(self, sid: str, upgrades: tuple[str, ...] = ()) -> bytes:
+        """The packet that opens a session. To one on a WebSocket nobody can come back, so nobody keeps its sid."""
         settings = self.settings
         return engineio.open_packet(
-            engineio.new_sid(),
+            sid,
+            upgrades=upgrades,
             ping_interval=settings.ping_interval,
             ping_timeout=settings.ping_timeout,
             max_payload=settings.max_payload,

@@ -87,7 +87,10 @@ class Session:
 
     def receive(self, message: str | bytes, now: float) -> None:
         """Take one Engine.IO packet. Raises Malformed or TooLarge."""
-        packet = engineio.parse(message)
+        self.take(engineio.parse(message), now)
+
+    def take(self, packet: engineio.Packet, now: float) -> None:
+        """Take a packet that was read already. Raises Malformed or TooLarge."""
         if packet.kind == engineio.MESSAGE:
             self._take_message(packet.data, now)
         elif packet.kind == engineio.PONG:
@@ -167,6 +170,11 @@ class Session:
             self.carrier.send_binary(attachment)
 
     # Namespaces
+
+    def leave(self, reason: str) -> None:
+        """Leave every namespace: the conversation is over."""
+        for socket in tuple(self.sockets()):
+            self.hub.depart(socket, reason)
 
     def socket(self, namespace: str) -> Socket | None:
         if namespace == "/":

@@ -14,8 +14,8 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from statecast.errors import Refused
-from statecast.viewers import handshake, socketio, websocket
+from statecast.errors import Malformed, Refused
+from statecast.viewers import engineio, handshake, socketio, websocket
 from statecast.viewers.hub import CLOSE_GRACE, Hub, Parcel, Slice
 from statecast.viewers.session import Session
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-NEW, OPEN, CLOSING, DEAF, ENDED, GONE = range(6)
-"""No WebSocket yet; in conversation; our close frame is out and theirs awaited; the same, and what they send is not
-even read any more; both are out, only the transport's buffer has to go; the connection is no more."""
+    from statecast.viewers.polling import LongPolling
 
-HARD_BOUND = 4
-"""A transport that holds so many times the bound belongs to a peer that asks without ever reading."""
+NEW, PROBING, OPEN, CLOSING, DEAF, ENDED, GONE = range(7)
+"""No WebSocket yet; one that is to take the place of long polling; in conversation; our close frame is out and theirs
+awaited; the same, and what they send is not even read any more; both are out, only the transport's buffer has to go; the
+connection is no more."""
+READING = frozenset({PROBING, OPEN, CLOSING})
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Viewer(asyncio.Protocol):
     """A viewer's connection."""
 
     __slots__ = (
+        "_before",
         "_connections",
         "_end_by",
         "_parser",
@@ -61,6 +63,7 @@ class Viewer(asyncio.Protocol):
         self._state = NEW
         self._parser: websocket.Parser | None = None
         self._session: Session | None = None
+        self._before: LongPolling | None = None
         self._end_by: float | None = None
         self._stall_by: float | None = None
         self._stall_size = 0
@@ -88,7 +91,7 @@ class Viewer(asyncio.Protocol):
         try:
             if self._state == NEW:
                 self._shake_hands(data)
-            elif self._state in (OPEN, CLOSING):
+            elif self._state in READING:
                 self._read(data)
         except websocket.Violation as violation:
             self._fail(violation.code, str(violation))
@@ -130,7 +133,10 @@ class Viewer(asyncio.Protocol):
             if self.hub.draining:
                 raise handshake.Declined.sentence(503, "The server restarts; come back.", "retry-after: 1\r\n")
             head = handshake.read(data)
-            answer = handshake.answer(head, origins=self.hub.settings.allow_origins, secure=secure, path=self.hub.path)
+            answer = handshake.answer(
+                head, origins=self.hub.settings.allow_origins, secure=secure, path=self.hub.path, sids=self.hub.polling
+            )
+            before = self._probed_by(head)
         except handshake.Declined as declined:
             self.hub.complaints.about(self.address, str(declined), self._now())
             self._transport.write(declined.answer)
@@ -139,13 +145,51 @@ class Viewer(asyncio.Protocol):
             self._end_soon()
             return
         settings = self.hub.settings
-        self._state = OPEN
         self._parser = websocket.Parser(settings.max_payload)
-        self._session = Session(self.hub, self, self._now())
-        self.hub.join(self)
         self._transport.set_write_buffer_limits(high=settings.viewer_buffer)
-        self._transport.write(answer + websocket.frame(self.hub.greeting()))
+        if before is not None:
+            self._state, self._before = PROBING, before
+            self._end_by = self._now() + settings.connect_timeout
+            self._transport.write(answer)
+        else:
+            self._state = OPEN
+            self._session = Session(self.hub, self, self._now())
+            self._transport.write(answer + websocket.frame(self.hub.greeting(engineio.new_sid())))
+        self.hub.join(self)
         self._plan()
+
+    # The upgrade of a session that began with long polling
+
+    def _probed_by(self, head: handshake.Head) -> LongPolling | None:
+        before = self.hub.polling.get(head.query.get("sid", ""))
+        if before is not None and not before.begin_probe():
+            raise handshake.Declined.mistake(engineio.BAD_REQUEST)
+        return before
+
+    def _probe(self, event: websocket.Event, now: float) -> None:
+        assert self._before is not None
+        self._before.pay(now)
+        if event == (websocket.TEXT, engineio.PROBE):
+            self._transport.write(websocket.frame(engineio.PROBED))
+        elif event == (websocket.TEXT, engineio.UPGRADE):
+            self._take_over(self._before)
+        elif event.opcode in (websocket.TEXT, websocket.BINARY):
+            raise Malformed("before the upgrade a WebSocket carries only the probe")
+
+    def _take_over(self, before: LongPolling) -> None:
+        """From now on the session is carried here; what long polling still held goes first."""
+        self._before = self._end_by = None
+        self._state = OPEN
+        session, packets = before.hand_over()
+        if session is None:
+            self.close(websocket.GOING_AWAY, "the session is over")
+            return
+        self._session = session
+        session.carrier = self
+        for packet in packets:
+            self._transport.write(packet)
+        if not self.paused:
+            self.hub.broadcaster.resume(session)
 
     # From the wire
 
@@ -153,7 +197,7 @@ class Viewer(asyncio.Protocol):
         assert self._parser is not None
         self._parser.feed(data)
         now = self._now()
-        while self._state in (OPEN, CLOSING):
+        while self._state in READING:
             event = self._parser.next_event()
             if event is None:
                 break
@@ -161,6 +205,8 @@ class Viewer(asyncio.Protocol):
                 self._take_close(websocket.close_code(event.payload))
             elif self._state == OPEN:
                 self._take(event, now)
+            elif self._state == PROBING:
+                self._probe(event, now)
         self._plan()
 
     def _take(self, event: websocket.Event, now: float) -> None:
@@ -175,7 +221,7 @@ class Viewer(asyncio.Protocol):
 
     def _take_close(self, code: int) -> None:
         """The close handshake is complete: theirs after ours, or ours in answer to theirs."""
-        if self._state == OPEN:
+        if self._state in (PROBING, OPEN):
             self._leave("transport close")
             self._transport.write(websocket.close_frame(code))
         self._state = ENDED
@@ -183,7 +229,7 @@ class Viewer(asyncio.Protocol):
         self._end_soon()
 
     def _fail(self, code: int, sentence: str) -> None:
-        if self._state not in (OPEN, CLOSING):
+        if self._state not in READING:
             return
         self.hub.complaints.about(self.address, sentence, self._now())
         self.close(code, sentence)
@@ -223,7 +269,7 @@ class Viewer(asyncio.Protocol):
         if self._state != OPEN:
             return
         self._transport.write(frame)
-        if self.paused and self._transport.get_write_buffer_size() > HARD_BOUND * self.hub.settings.viewer_buffer:
+        if self.paused and self._transport.get_write_buffer_size() > self.hub.hard_bound:
             self._cut("asks without reading the answers")
 
     def close(self, code: int, reason: str) -> None:
@@ -231,7 +277,7 @@ class Viewer(asyncio.Protocol):
         if self._state == NEW:
             self._state = ENDED
             self._transport.close()
-        elif self._state == OPEN:
+        elif self._state in (PROBING, OPEN):
             self._leave("server disconnect")
             self._transport.write(websocket.close_frame(code, reason))
             self._state = CLOSING
@@ -251,8 +297,10 @@ class Viewer(asyncio.Protocol):
     def _leave(self, reason: str) -> None:
         session, self._session = self._session, None
         if session is not None:
-            for socket in session.sockets():
-                self.hub.depart(socket, reason)
+            session.leave(reason)
+        before, self._before = self._before, None
+        if before is not None:
+            before.end_probe()
 
     # Time
 

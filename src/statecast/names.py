@@ -1,0 +1,62 @@
+"""Names of devices, and the patterns that choose them: an exact name, ``prefix/*`` (any depth below) or ``*``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from statecast.errors import Malformed
+
+MOST_CHARACTERS = 128
+EVERYTHING = "*"
+
+_NAME = re.compile(r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+)*")
+_SHOWN = 40
+
+
+def check(name: Any) -> str:
+    """The name itself. Raises Malformed with a sentence that says what a name is."""
+    if not isinstance(name, str):
+        raise Malformed("The name of a device must be text.")
+    if not name:
+        raise Malformed("The name of a device must not be empty.")
+    if len(name) > MOST_CHARACTERS:
+        raise Malformed(f"The name of a device has at most {MOST_CHARACTERS} characters; this one has {len(name)}.")
+    if _NAME.fullmatch(name) is None:
+        raise Malformed(
+            f"{quoted(name)} is not a name of a device: letters, digits and . _ : - are allowed, "
+            "with single / between parts, and no part is . or .."
+        )
+    return name
+
+
+def check_pattern(pattern: Any) -> str:
+    """The pattern itself. Raises Malformed."""
+    if pattern == EVERYTHING:
+        return EVERYTHING
+    if isinstance(pattern, str) and "*" in pattern:
+        if not pattern.endswith("/*") or "*" in pattern[:-1]:
+            raise Malformed(
+                f"{quoted(pattern)} is not a pattern; a * stands alone or at the end after a /, like floor2/*."
+            )
+        check(pattern[:-2])
+        return pattern
+    return check(pattern)
+
+
+def match(pattern: str, device: str) -> bool:
+    """Whether a checked pattern chooses a device; ``floor2/*`` does not choose ``floor2`` itself."""
+    if pattern == EVERYTHING:
+        return True
+    if pattern.endswith("/*"):
+        return device.startswith(pattern[:-1])
+    return device == pattern
+
+
+def quoted(text: Any) -> str:
+    """What somebody sent, inside a sentence: short, and without characters that do something to a terminal."""
+    text = str(text)
+    start = text[: _SHOWN + 1]
+    if not start.isprintable():
+        start = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in start)
+    return f"“{start[:_SHOWN]}…”" if len(start) > _SHOWN else f"“{start}”"

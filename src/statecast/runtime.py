@@ -1,0 +1,154 @@
+"""Everything one app has: its settings, store and queue; and, in a process that serves, the running parts.
+
+Nothing here is global: two apps in one process have two runtimes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from statecast import __version__, strict_json
+from statecast.broadcast import Broadcaster
+from statecast.decoders.plain import PlainDecoder
+from statecast.errors import BadSetting, StatecastError
+from statecast.pipeline import Decoder, Pipeline
+from statecast.settings import Settings
+from statecast.sources import Source
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Limits, Store, open_store
+from statecast.watcher import Watcher
+
+ANNOUNCE_EVERY = 2.0
+"""Seconds between two reports of a serving process to the others."""
+
+
+def now() -> int:
+    """The clock of the wall, in ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Runtime:
+    """Opens what is needed when it is needed; ``start`` and ``stop`` frame the time of serving."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], int] = now) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.sources: list[tuple[Source, Decoder]] = []
+        self.watchers: list[Watcher] = []
+        self.viewers: Callable[[], int] = lambda: 0
+        self._opening = threading.Lock()
+        self._store: Store | None = None
+        self._process = uuid.uuid4().hex
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._announced = 0.0
+
+    # What every process has
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at first use. Raises StoreUnusable or BadSetting with a sentence."""
+        with self._opening:
+            if self._store is None:
+                self._store = open_store(self.settings.store, limits(self.settings), self.clock)
+            return self._store
+
+    @cached_property
+    def queue(self) -> EmbeddedQueue:
+        """The embedded queue: what ``send`` writes to."""
+        return EmbeddedQueue(self.store, "queue", visibility=self.settings.visibility)
+
+    def add_source(self, source: Source, decode: Decoder) -> None:
+        if any(source.name == other.name for other, _ in self.sources):
+            raise BadSetting(f"There are two sources called {source.name!r}; give one of them another name.")
+        self.sources.append((source, decode))
+
+    # Serving
+
+    def broadcaster(self) -> Broadcaster:
+        return Broadcaster(self.store, self.settings, report=self.report, clock=self.clock)
+
+    def start(self) -> None:
+        """Start the watchers: from now on messages move."""
+        for url in self.settings.source:
+            self.add_source(*self._open_source(url))
+        reach = crash_at(self.settings.crash_at)
+        for source, decode in self.sources:
+            pipeline = Pipeline(source, decode, self.store, page=self.settings.page, reach=reach)
+            watcher = Watcher(pipeline, self.store, self.clock, self.store.wake)
+            self.watchers.append(watcher)
+            watcher.start()
+
+    def _open_source(self, url: str) -> tuple[Source, Decoder]:
+        scheme, _, name = url.partition(":")
+        if scheme != "embedded" or not name:
+            raise BadSetting(f"There is no source {url!r}; the kinds are embedded:NAME (a queue inside the store).")
+        return EmbeddedQueue(self.store, name, visibility=self.settings.visibility), PlainDecoder()
+
+    def drain(self) -> None:
+        """Stop receiving; pages under way are finished."""
+        for watcher in self.watchers:
+            watcher.stop()
+
+    def stop(self) -> None:
+        """Wait for the watchers and close the store."""
+        self.drain()
+        for watcher in self.watchers:
+            watcher.join(5)
+        if self._store is not None:
+            self._store.close()
+
+    # What is known about the sources
+
+    def report(self) -> dict[str, Any]:
+        """The health event without the clock: own watchers first, else what the process with the lease reports."""
+        own = {watcher.name: watcher.health for watcher in self.watchers}
+        if time.monotonic() - self._announced >= ANNOUNCE_EVERY:
+            self._exchange()
+        sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
+        viewers = self.viewers()
+        for process, other in self._reports.items():
+            if process == self._process:
+                continue
+            viewers += other["viewers"]
+            for name, health in other["sources"].items():
+                if name not in own or own[name].status == "standby":
+                    sources[name] = health
+        return {"sources": sources, "viewers": viewers, "version": __version__}
+
+    def _exchange(self) -> None:
+        self._announced = time.monotonic()
+        active = {watcher.name: watcher.health.report() for watcher in self.watchers if watcher.health.status != "standby"}
+        self.store.announce(self._process, {"sources": active, "viewers": self.viewers()})
+        self._reports = self.store.reports()
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this process can serve: the store answers. A queue that is away is shown, not a reason to be cut off."""
+        try:
+            offset = self.store.read_place().offset
+        except StatecastError as error:
+            return False, {"store": str(error)}
+        return True, {"store": "connected", "offset": offset}
+
+
+def limits(settings: Settings) -> Limits:
+    names = Limits.__dataclass_fields__
+    return Limits(**{name: getattr(settings, name) for name in names})
+
+
+def crash_at(point: str) -> Callable[[str], None]:
+    """For the crash tests: a process that kills itself when the path reaches ``point``."""
+
+    def reach(reached: str) -> None:
+        if reached == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reach
