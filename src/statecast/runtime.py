@@ -19,16 +19,23 @@ from typing import Any
 from statecast import __version__, strict_json
 from statecast.broadcast import Broadcaster
 from statecast.decoders.plain import PlainDecoder
-from statecast.errors import BadSetting, StatecastError
+from statecast.demo import DemoPillow
+from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
+from statecast.model import Delivery
 from statecast.pipeline import Decoder, Pipeline
 from statecast.settings import Settings
 from statecast.sources import Source
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, open_store
+from statecast.viewers import socketio
+from statecast.viewers.application import Handler
+from statecast.viewers.hub import Hub
 from statecast.watcher import Watcher
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of a serving process to the others."""
+EVENT_BYTES = 1_048_576
+"""Bytes the arguments of one application event may have."""
 
 
 def now() -> int:
@@ -44,9 +51,11 @@ class Runtime:
         self.clock = clock
         self.sources: list[tuple[Source, Decoder]] = []
         self.watchers: list[Watcher] = []
+        self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
         self._opening = threading.Lock()
         self._store: Store | None = None
+        self._pillow: DemoPillow | None = None
         self._process = uuid.uuid4().hex
         self._reports: dict[str, dict[str, Any]] = {}
         self._announced = 0.0
@@ -71,10 +80,42 @@ class Runtime:
             raise BadSetting(f"There are two sources called {source.name!r}; give one of them another name.")
         self.sources.append((source, decode))
 
+    def send(self, body: bytes) -> str:
+        """Put a message into the embedded queue, durable on return; its id. Raises Refused or Unavailable.
+
+        What the watcher would put into quarantine is refused here, where its sender can still be told.
+        """
+        message = PlainDecoder()(Delivery("", body, self.clock()))
+        if message.refusals:
+            refusal = message.refusals[0]
+            raise Malformed(refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}")
+        return self.queue.send(body)
+
+    def emit(self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None) -> None:
+        """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process."""
+        if not event or event in socketio.RESERVED:
+            raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
+        data = strict_json.encode(strict_json.check(list(arguments)))
+        if len(data) > EVENT_BYTES:
+            raise TooLarge(f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have.")
+        self.store.emit(namespace, to, event, data)
+
+    def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
+        """Have ``handler`` called for viewers' events, in every process that serves; see ``Hub.on``."""
+        self.handlers.append((event, handler, namespace))
+
     # Serving
 
     def broadcaster(self) -> Broadcaster:
         return Broadcaster(self.store, self.settings, report=self.report, clock=self.clock)
+
+    def hub(self, broadcaster: Broadcaster) -> Hub:
+        """The viewers' hub with everything the application registered. Raises BadSetting."""
+        hub = Hub(broadcaster, self.settings, namespaces=self.settings.namespaces)
+        for event, handler, namespace in self.handlers:
+            hub.on(event, handler, namespace)
+        self.viewers = lambda: hub.viewers
+        return hub
 
     def start(self) -> None:
         """Start the watchers: from now on messages move."""
@@ -86,6 +127,9 @@ class Runtime:
             watcher = Watcher(pipeline, self.store, self.clock, self.store.wake)
             self.watchers.append(watcher)
             watcher.start()
+        if self.settings.demo:
+            self._pillow = DemoPillow(self.store, self.queue, self.clock)
+            self._pillow.start()
 
     def _open_source(self, url: str) -> tuple[Source, Decoder]:
         scheme, _, name = url.partition(":")
@@ -95,6 +139,8 @@ class Runtime:
 
     def drain(self) -> None:
         """Stop receiving; pages under way are finished."""
+        if self._pillow is not None:
+            self._pillow.stop()
         for watcher in self.watchers:
             watcher.stop()
 
@@ -126,12 +172,13 @@ class Runtime:
 
     def _exchange(self) -> None:
         self._announced = time.monotonic()
-        active = {watcher.name: watcher.health.report() for watcher in self.watchers if watcher.health.status != "standby"}
+        health = {watcher.name: watcher.health for watcher in self.watchers}
+        active = {name: known.report() for name, known in health.items() if known.status != "standby"}
         self.store.announce(self._process, {"sources": active, "viewers": self.viewers()})
         self._reports = self.store.reports()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this process can serve: the store answers. A queue that is away is shown, not a reason to be cut off."""
+        """Whether this process can serve: the store answers. A queue that is away is shown, no reason to be cut off."""
         try:
             offset = self.store.read_place().offset
         except StatecastError as error:

@@ -110,6 +110,7 @@ class Settings:
         "The queues to watch, as URLs; `embedded:NAME` is a queue inside the store.",
         words,
     )
+    title: str = setting("Statecast", "The name at the top of the pages.", text)
     host: str = setting("127.0.0.1", "The address to listen on.", text)
     port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65535))
     public: bool = setting(
@@ -122,6 +123,9 @@ class Settings:
     )
     allow_origins: tuple[str, ...] = setting(
         (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", words
+    )
+    namespaces: tuple[str, ...] = setting(
+        (), "Socket.IO namespaces that viewers may join, besides `/` and those with handlers.", words
     )
     trusted_proxy: tuple[str, ...] = setting((), "Addresses of proxies whose X-Forwarded-For is believed.", words)
     deadlines: Mapping[str, float] = mapping_setting(
