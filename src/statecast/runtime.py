@@ -5,7 +5,6 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -13,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from statecast import __version__, strict_json
@@ -34,6 +32,7 @@ from statecast.watcher import Watcher
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of a serving process to the others."""
+EMBEDDED = "embedded:"
 EVENT_BYTES = 1_048_576
 """Bytes the arguments of one application event may have."""
 
@@ -72,8 +71,9 @@ class Runtime:
 
     @cached_property
     def queue(self) -> EmbeddedQueue:
-        """The embedded queue: what ``send`` writes to."""
-        return EmbeddedQueue(self.store, "queue", visibility=self.settings.visibility)
+        """The embedded queue that ``send`` writes to: the first one among the sources."""
+        names = [url.removeprefix(EMBEDDED) for url in self.settings.source if url.startswith(EMBEDDED)]
+        return EmbeddedQueue(self.store, names[0] if names else "queue", visibility=self.settings.visibility)
 
     def add_source(self, source: Source, decode: Decoder) -> None:
         if any(source.name == other.name for other, _ in self.sources):
@@ -132,8 +132,8 @@ class Runtime:
             self._pillow.start()
 
     def _open_source(self, url: str) -> tuple[Source, Decoder]:
-        scheme, _, name = url.partition(":")
-        if scheme != "embedded" or not name:
+        name = url.removeprefix(EMBEDDED)
+        if not name or name == url:
             raise BadSetting(f"There is no source {url!r}; the kinds are embedded:NAME (a queue inside the store).")
         return EmbeddedQueue(self.store, name, visibility=self.settings.visibility), PlainDecoder()
 

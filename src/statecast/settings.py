@@ -1,4 +1,4 @@
-"""The one table of settings: flags, ``STATECAST_*`` variables, the TOML file, Flask keys and the reference page come from it.
+"""The one table of settings: flags, ``STATECAST_*`` variables, the TOML file, Flask keys and the reference come from it.
 
 Each field of ``Settings`` is one line of the table: name, default, sentence, check. Unknown names are errors,
 and so are values that fail their check: nothing is ignored in silence.
