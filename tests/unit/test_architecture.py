@@ -23,7 +23,8 @@ VALUES = {"", "errors", "model", "names", "settings", "strict_json", "wire"}
 ARROWS: dict[str, set[str]] = {
     "sources": {"stores"},  # the embedded queue lives in the store's file, and knows it by its contract
     "decoders": set(),
-    "apply": set(),
+    "apply": {"stamps"},
+    "stamps": set(),
     "stores": {"apply"},
     "pipeline": {"sources", "decoders", "stores"},
     "watcher": {"pipeline", "sources", "stores"},
@@ -31,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "follower": {"stores"},
     "broadcast": {"audience", "follower", "stores"},
     "viewers": set(),
-    "web": {"decoders.", "sources", "stores"},
+    "web": {"decoders.", "sources", "stores", "viewers."},
 }
 EXCEPTIONS = {
     # A queue in memory is the rows of a memory store, as the embedded queue is those of SQLite.

@@ -75,6 +75,7 @@ def held_of(columns: tuple[Any, ...]) -> Held:
         silent_after=update.silent_after,
         source=update.source,
         offset=update.offset,
+        size=None if update.state is None else len(update.state),
     )
     return Held(record, update.cause, update.offset, update.state, seen, key, removed_at)
 

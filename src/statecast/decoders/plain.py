@@ -1,0 +1,185 @@
+"""The plain message: ``{"device": "pillow", "state": {"mood": "happy"}}``, or an array of several.
+
+Rule 1: nothing is guessed and nothing is ignored in silence. An unknown member is a refusal: a misspelt ``time``
+would else be a wrong state that nobody notices.
+Rule 2: items of an array stand alone, each with its own limits.
+Rule 3: a member that may be left out may also be ``null``; many programs write it so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from statecast import names, strict_json
+from statecast.errors import Malformed, Refused, TooLarge
+from statecast.model import Change, Delivery, Kind, Message, Refusal, Speaker
+
+MOST_BYTES = 65_536
+"""Of one message, or of one item of an array."""
+MOST_ARRAY_BYTES = 1_048_576
+MOST_ITEMS = 1_000
+MOST_ID = 256
+MOST_SILENCE = 1e9
+
+IGNORED = "$AzureWebJobsParentId"
+"""Azure's functions add it to whatever they put into a queue."""
+MEMBERS = ("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete")
+_KNOWN = frozenset(MEMBERS)
+_KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
+
+
+class PlainDecoder:
+    """Reads plain messages. With a default device, ``{"mood": "happy"}`` alone is one: the device's state.
+
+    A message with a ``device``, or whose ``state`` is an object, is always read as a whole message.
+    """
+
+    def __init__(self, default_device: str | None = None) -> None:
+        self.default_device = None if default_device is None else names.check(default_device)
+
+    def __call__(self, delivery: Delivery) -> Message:
+        body = delivery.body
+        try:
+            if body.lstrip(b" \t\r\n")[:1] != b"[":
+                return Message(delivery, (self.read(body),), ((None, body),))
+            items = split(body)
+        except Refused as error:
+            return Message(delivery, refusals=(Refusal(str(error), body),))
+        return self.read_items(delivery, items)
+
+    def read_items(self, delivery: Delivery, items: list[str]) -> Message:
+        changes, raw, refusals = [], [], []
+        for index, item in enumerate(items):
+            body = item.encode(errors="surrogatepass")
+            try:
+                changes.append(self.read(body))
+                raw.append((index, body))
+            except Refused as error:
+                refusals.append(Refusal(str(error), body, index))
+        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+
+    def read(self, body: bytes) -> Change:
+        """One message. Raises Refused with a sentence."""
+        if len(body) > MOST_BYTES:
+            raise TooLarge(f"It has {len(body)} bytes; a message has at most {MOST_BYTES}.")
+        said = strict_json.decode(body)
+        if type(said) is not dict:
+            raise Malformed(
+                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {kind(said)}.'
+            )
+        said.pop(IGNORED, None)
+        default = self.default_device
+        if default is not None and "device" not in said:
+            if type(said.get("state")) is not dict:
+                return Change(default, "merge", said)
+            said["device"] = default
+        return change(said)
+
+
+def split(body: bytes) -> list[str]:
+    """The items of an array, as they were written. Raises Refused."""
+    if len(body) > MOST_ARRAY_BYTES:
+        raise TooLarge(f"It has {len(body)} bytes; an array of messages has at most {MOST_ARRAY_BYTES}.")
+    try:
+        items = strict_json.split_array(body.decode())
+    except UnicodeDecodeError as error:
+        raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1} is wrong).") from None
+    if not items:
+        raise Malformed("The array holds no message.")
+    if len(items) > MOST_ITEMS:
+        raise TooLarge(f"The array holds {len(items)} messages; at most {MOST_ITEMS} are allowed.")
+    return items
+
+
+def change(said: dict[str, Any]) -> Change:
+    """A message's members as a change. Raises Refused."""
+    if not said.keys() <= _KNOWN:
+        unknown = next(name for name in said if name not in _KNOWN)
+        raise Malformed(f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}.")
+    if "device" not in said:
+        raise Malformed("It names no device.")
+    device = names.check(said["device"])
+    if len(said) == 2 and type(said.get("state")) is dict:  # most messages
+        return Change(device, "merge", said["state"])
+    what = kind_of(said)
+    return Change(
+        device,
+        what,
+        state(said, what),
+        time(said.get("time")),
+        sequence(said.get("sequence")),
+        event_id(said.get("id")),
+        silent_after(said.get("silent_after")),
+        speaker(said.get("by")),
+    )
+
+
+def kind_of(said: dict[str, Any]) -> Kind:
+    replace, delete = (flag(name, said.get(name)) for name in ("replace", "delete"))
+    if replace and delete:
+        raise Malformed("It asks for replace and delete at once.")
+    return "replace" if replace else "delete" if delete else "merge"
+
+
+def flag(name: str, value: Any) -> bool:
+    if value is None or type(value) is bool:
+        return value is True
+    raise Malformed(f"“{name}” must be true or false; it is {kind(value)}.")
+
+
+def state(said: dict[str, Any], what: Kind) -> dict[str, Any]:
+    value = said.get("state")
+    if what == "delete":
+        if value:
+            raise Malformed("A message that deletes a device brings no state.")
+        return {}
+    if "state" not in said:
+        raise Malformed("It brings no state.")
+    if type(value) is not dict:
+        raise Malformed(f'“state” must be a JSON object, like {{"mood": "happy"}}; it is {kind(value)}.')
+    return value
+
+
+def time(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise Malformed(f"“time” must be text, like 2026-01-31T12:00:00Z; it is {kind(value)}.")
+    return strict_json.parse_time(value)
+
+
+def sequence(value: Any) -> int:
+    if value is None:
+        return 0
+    if type(value) is not int or value < 0:
+        raise Malformed("“sequence” must be a whole number, 0 or above.")
+    return value
+
+
+def event_id(value: Any) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str or not 0 < len(value) <= MOST_ID:
+        raise Malformed(f"“id” must be a text of 1 to {MOST_ID} characters.")
+    return value
+
+
+def silent_after(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= MOST_SILENCE or math.isnan(value):
+        raise Malformed(f"“silent_after” must be a number of seconds above 0, at most {MOST_SILENCE:.0f}.")
+    return float(value)
+
+
+def speaker(value: Any) -> Speaker:
+    if value is None:
+        return "device"
+    if value == "device" or value == "user":
+        return value  # type: ignore[no-any-return]
+    raise Malformed("“by” must be “device” or “user”.")
+
+
+def kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a number")

@@ -1,0 +1,203 @@
+"""Which message decided what: beside a state stands a tree of stamps, by which a late message finds its place.
+
+Rule 1: the outcome is that of RFC 7396 over the messages in the order of their stamps, whatever the order in
+which they come. So a removed field keeps its stamp, and an object keeps two: when it was last anything else
+(everything in it that is older is void), and when it was last said to be an object.
+Rule 2: nothing is changed in place. A message that is refused halfway leaves no trace, and a store may keep what
+it had.
+Rule 3: what has no stamp is older than everything with one. So stamps below the floor need not be kept, as no
+message below it is let in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+from statecast import strict_json
+from statecast.errors import Refused, TooLarge
+from statecast.model import Change, Stamp
+
+OLD = Stamp(0, 0, 0)
+"""Older than every message."""
+MOST_STAMPS = 20_000
+"""A device that sets and removes ever new fields has its floor raised early; a full state has fewer fields."""
+
+
+class Branch(NamedTuple):
+    """The stamps of an object. ``made`` is at least as new as everything inside."""
+
+    void: Stamp
+    """When it was last set to something else, or removed; what is inside and older does not count."""
+    made: Stamp
+    """When it was last said to be an object."""
+    members: dict[str, Any]
+    """Name -> Node, also of removed members; a name that is missing is as old as can be."""
+
+
+Node: TypeAlias = Stamp | Branch
+"""A Stamp tells when a value that is no object was set, or the field removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """All stamps of one device."""
+
+    root: Node = OLD
+    newest: int = 0
+    """Time of the newest stamp in ms."""
+    floor: Stamp = OLD
+    """A message below it is dropped."""
+    deadline: Stamp = OLD
+    """Which message has set ``silent_after``."""
+    size: int = 0
+    """At least as many stamps as the tree holds."""
+
+    @classmethod
+    def load(cls, data: bytes) -> Stamps:
+        """Read what ``dump`` wrote. Raises ValueError, TypeError, KeyError or IndexError for anything else."""
+        floor, newest, deadline, root, numbers = json.loads(data)
+        table = [OLD, *(Stamp(newest - numbers[i], *numbers[i + 1 : i + 3]) for i in range(0, len(numbers), 3))]
+        return cls(_read(root, table), newest, Stamp(*floor), table[deadline], _size_of(root))
+
+    def dump(self) -> bytes:
+        """Everything above the floor: a table of the distinct stamps (one message has set many fields) and the tree."""
+        table: dict[Stamp, int] = {}
+        deadline = _number(self.deadline, self.floor, table)
+        root = _write(self.root, self.floor, table)
+        numbers = [number for at, sequence, order in table for number in (self.newest - at, sequence, order)]
+        return _encoder.encode([self.floor, self.newest, deadline, root, numbers]).encode()
+
+    def sets_deadline(self, change: Change, stamp: Stamp) -> bool:
+        """Whether the device's deadline is now this message's: it has one, or removes the device, and none is newer."""
+        return (change.silent_after is not None or change.kind == "delete") and stamp >= self.deadline
+
+    def moved(self, root: Node, change: Change, stamp: Stamp, fold_after_ms: int) -> Stamps:
+        """The stamps after a change whose outcome is ``root``."""
+        newest = max(self.newest, stamp.time)
+        floor = max(self.floor, Stamp(newest - fold_after_ms, 0, 0))
+        size = self.size + _count(change.state)
+        deadline = stamp if self.sets_deadline(change, stamp) else self.deadline
+        after = Stamps(root, newest, floor, deadline, size)
+        return after if size <= MOST_STAMPS else _crowded(after)
+
+
+def settle(
+    root: Node, state: dict[str, Any] | None, change: Change, stamp: Stamp
+) -> tuple[Node, dict[str, Any] | None]:
+    """The stamps and the state after a change. Raises Refused."""
+    if change.kind != "merge":  # removed, and for a replacement made anew at the same moment
+        root, state = _fold(root, state, None, stamp, 0)
+    if change.kind != "delete":
+        root, state = _fold(root, state, change.state, stamp, 1)
+    return root, state
+
+
+def _fold(node: Node, value: Any, said: Any, stamp: Stamp, depth: int) -> tuple[Node, Any]:
+    """What a message says about one path; None: nothing shall be there."""
+    branch = type(node) is Branch
+    if stamp < (node.void if branch else node):  # type: ignore[union-attr, operator]
+        return node, value
+    if isinstance(said, Mapping):
+        if not branch:
+            node, value = Branch(node, stamp, {}), {}  # type: ignore[arg-type]
+        return _fold_members(node, value, said, stamp, depth)  # type: ignore[arg-type]
+    if branch and stamp < node.made:  # type: ignore[union-attr]
+        return _without_older(node, value, stamp)  # type: ignore[arg-type]
+    return stamp, said
+
+
+def _fold_members(
+    branch: Branch, state: dict[str, Any], said: Mapping[str, Any], stamp: Stamp, depth: int
+) -> tuple[Branch, dict[str, Any]]:
+    if depth > strict_json.MOST_DEPTH:
+        raise Refused(f"The state would be nested more than {strict_json.MOST_DEPTH} levels deep.")
+    members, state = branch.members.copy(), state.copy()
+    for name, value in said.items():
+        held = state.get(name)
+        node = members.get(name)
+        if node is None:
+            node = Branch(OLD, OLD, {}) if type(held) is dict else OLD
+        members[name], value = _fold(node, held, value, stamp, depth + 1)
+        if value is not None:
+            state[name] = value
+        elif held is not None:
+            del state[name]
+    if len(state) > strict_json.MOST_MEMBERS:
+        raise TooLarge(
+            f"An object in the state would have {len(state)} members; {strict_json.MOST_MEMBERS} are allowed."
+        )
+    return Branch(branch.void, max(branch.made, stamp), members), state
+
+
+def _without_older(branch: Branch, state: dict[str, Any], stamp: Stamp) -> tuple[Branch, dict[str, Any]]:
+    """An object that a late message says was something else once: it keeps what is newer than that."""
+    members: dict[str, Node] = {}
+    left: dict[str, Any] = {}
+    for name, node in branch.members.items():
+        if type(node) is Branch:
+            if node.made > stamp:
+                members[name], left[name] = _without_older(node, state[name], max(stamp, node.void))
+        elif node > stamp:
+            members[name] = node
+            if name in state:
+                left[name] = state[name]
+    return Branch(stamp, branch.made, members), left
+
+
+def _crowded(stamps: Stamps) -> Stamps:
+    """Raise the floor so far that the newer half remains."""
+    newest = sorted(stamp for stamp in _leaves(stamps.root) if stamp >= stamps.floor)[-MOST_STAMPS // 2 :]
+    full = len(newest) == MOST_STAMPS // 2
+    stamps = replace(stamps, floor=max(stamps.floor, newest[0]) if full else stamps.floor)
+    return Stamps.load(stamps.dump())
+
+
+def _leaves(node: Node) -> Iterator[Stamp]:
+    if isinstance(node, Branch):
+        for inner in node.members.values():
+            yield from _leaves(inner)
+    else:
+        yield node
+
+
+def _count(said: Mapping[str, Any]) -> int:
+    return len(said) + sum(_count(value) for value in said.values() if type(value) is dict)
+
+
+def _number(stamp: Stamp, floor: Stamp, table: dict[Stamp, int]) -> int:
+    """The number in the table; 0 for what is as old as can be."""
+    return 0 if stamp < floor else table.setdefault(stamp, len(table) + 1)
+
+
+def _write(node: Node, floor: Stamp, table: dict[Stamp, int]) -> Any:
+    if not isinstance(node, Branch):
+        return _number(node, floor, table)
+    members: dict[str, Any] = {}
+    for name, inner in node.members.items():
+        if type(inner) is Branch:
+            if inner.made >= floor:
+                members[name] = _write(inner, floor, table)
+        elif inner >= floor:
+            members[name] = table.setdefault(inner, len(table) + 1)
+    return [_number(node.void, floor, table), _number(node.made, floor, table), members]
+
+
+def _read(written: Any, table: list[Stamp]) -> Node:
+    if type(written) is int:
+        return table[written]
+    void, made, members = written
+    inner = {name: table[one] if type(one) is int else _read(one, table) for name, one in members.items()}
+    return Branch(table[void], table[made], inner)
+
+
+def _size_of(written: Any) -> int:
+    if type(written) is int:
+        return 1
+    members = written[2]
+    return len(members) + sum(_size_of(one) for one in members.values() if type(one) is not int)
+
+
+_encoder = json.JSONEncoder(separators=(",", ":"))
