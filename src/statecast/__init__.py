@@ -4,6 +4,37 @@ The way of the data::
 
     queue -> source -> decode -> apply -> store (+ log) -> broadcast -> viewer (page)
           <- ack <--------------------------/
+
+In a Flask app: ``live = Statecast(app)``. Everything else that is public is named here.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from statecast.errors import BadSetting, Refused, StatecastError, Unavailable
+    from statecast.flask import Statecast
+    from statecast.settings import Settings
+
+__all__ = ["BadSetting", "Refused", "Settings", "Statecast", "StatecastError", "Unavailable", "__version__"]
+
+_HOMES = {
+    "BadSetting": "statecast.errors",
+    "Refused": "statecast.errors",
+    "Settings": "statecast.settings",
+    "Statecast": "statecast.flask",
+    "StatecastError": "statecast.errors",
+    "Unavailable": "statecast.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: a script that only sends needs neither Flask nor a server."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

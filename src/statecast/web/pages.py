@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
+import logging
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -12,9 +13,11 @@ from typing import Any, Protocol
 import flask
 import jinja2
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
 import statecast
-from statecast.errors import Unavailable
+from statecast import names
+from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Place, Update
 from statecast.settings import Settings
 from statecast.stores import Cursor, Store
@@ -25,6 +28,10 @@ CARDS = 60
 """More devices than these are shown as rows."""
 SEARCH_FROM = 8
 
+MISTAKES = {
+    404: ("There is no such page", "The address may be mistyped; all devices are on the first page."),
+    405: ("This page is only for looking", "Changes go to /api, as JSON."),
+}
 QUARANTINE_SHOWN = 100
 HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": "?", "waiting": None}
 """What a report may leave out."""
@@ -39,7 +46,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-NAME = re.compile(r"(?!\.{1,2}(/|$))[\w.:-]+(/(?!\.{1,2}(/|$))[\w.:-]+)*", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 
 class Live(Protocol):
@@ -55,21 +63,24 @@ class Live(Protocol):
 
 def pages(
     live: Live,
+    below: str = "",
     *,
     may_write: Callable[[str], bool] = lambda device: True,
     may_operate: Callable[[], bool] = lambda: True,
 ) -> flask.Blueprint:
-    """The blueprint of our own pages.
+    """The blueprint of our own pages, at ``below``; the static files are at ``/statecast`` wherever the pages are.
 
     ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may see ``/operator``.
     """
     blueprint = flask.Blueprint("statecast_pages", __name__, static_folder="static", static_url_path="/statecast")
     site = Site(live, may_write, may_operate)
-    blueprint.add_url_rule("/", "front", site.front)
-    blueprint.add_url_rule("/devices/<path:name>", "device", site.device)
-    blueprint.add_url_rule("/operator", "operator", site.operator)
-    blueprint.add_url_rule("/pictures", "pictures", site.pictures)
+    blueprint.add_url_rule(f"{below}/", "front", site.front)
+    blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", site.device)
+    blueprint.add_url_rule(f"{below}/operator", "operator", site.operator)
+    blueprint.add_url_rule(f"{below}/pictures", "pictures", site.pictures)
     blueprint.register_error_handler(Unavailable, site.unavailable)
+    blueprint.register_error_handler(HTTPException, site.mistaken)
+    blueprint.register_error_handler(Exception, site.failed)
     return blueprint
 
 
@@ -98,7 +109,12 @@ def environment() -> jinja2.Environment:
 class Site:
     """Reads the store and renders; holds nothing of a request."""
 
-    def __init__(self, live: Live, may_write: Callable[[str], bool], may_operate: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        live: Live,
+        may_write: Callable[[str], bool] = lambda device: True,
+        may_operate: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.live = live
         self.may_write = may_write
         self.may_operate = may_operate
@@ -152,6 +168,21 @@ class Site:
         """The store cannot be read: a sentence, never a traceback."""
         return self.trouble(503, "The states cannot be read just now", f"{error} Reload this page in a moment.")
 
+    def mistaken(self, error: HTTPException) -> ResponseReturnValue:
+        """What the web's own errors (no such page, no such method) look like on our pages."""
+        if error.response is not None or error.code is None or error.code < 400:
+            return error
+        heading, sentence = MISTAKES.get(error.code, (error.name, error.description or ""))
+        made = flask.make_response(self.trouble(error.code, heading, sentence))
+        made.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
+        return made
+
+    def failed(self, error: Exception) -> ResponseReturnValue:
+        """Generic, with an id under which the log tells more."""
+        number = uuid.uuid4().hex[:8]
+        log.error("error %s while answering %s", number, names.quoted(flask.request.path), exc_info=error)
+        return self.trouble(500, "This page failed", "The log says why, under the number below. Try again.", number)
+
     def trouble(self, status: int, heading: str, sentence: str, error_id: str = "") -> ResponseReturnValue:
         """A page that says what happened and what to do."""
         facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
@@ -195,10 +226,9 @@ class Site:
         )  # fmt: skip
 
     def _missing(self, name: str, place: Place, find: bool) -> ResponseReturnValue:
-        names = [one.device for one in self.live.store.devices()]
-        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        sendable = len(name) <= 128 and NAME.fullmatch(name) is not None
-        facts: dict[str, Any] = {"missing": name, "nearest": nearest, "sendable": sendable, "find": find}
+        known = [one.device for one in self.live.store.devices()]
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        facts: dict[str, Any] = {"missing": name, "nearest": nearest, "sendable": is_name(name), "find": find}
         return self._page("missing", place, 404, title=f"No device called “{name[:80]}”", **facts)
 
     def _shown(self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False) -> Shown:
@@ -215,7 +245,7 @@ class Site:
     def _page(
         self, kind: str, place: Place, status: int = 200, *, template: str = "", title: str, **facts: Any
     ) -> ResponseReturnValue:
-        name = str(getattr(self.live, "title", "") or "Statecast")
+        name = self.live.settings.title
         defaults = {
             "kind": kind, "place": place, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
             "root": flask.url_for("statecast_pages.front"), "asset": _asset, "address": flask.request.host,
@@ -254,6 +284,14 @@ class DeviceView:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._device, name)
+
+
+def is_name(name: str) -> bool:
+    try:
+        names.check(name)
+    except Malformed:
+        return False
+    return True
 
 
 def _asset(name: str) -> str:

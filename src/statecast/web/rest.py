@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import names, strict_json, wire
-from statecast.decoders.plain import PlainDecoder
 from statecast.errors import Conflict, Malformed, NotFound, Refused, StatecastError, TooLarge, Unavailable
-from statecast.model import Change, Delivery, Kind, Place, Update
+from statecast.model import Change, Kind, Place, Update
 from statecast.stores import Cursor
+from statecast.viewers.admission import origin_allowed
 
 if TYPE_CHECKING:
-    from statecast.flask import Live
+    from statecast.runtime import Runtime
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotFound, 404),
@@ -28,81 +30,171 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 )
 TITLES = {400: "Bad request", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 412: "Changed meanwhile",
           413: "Too large", 415: "JSON only", 500: "Internal error", 503: "Not available now"}  # fmt: skip
-MOST_HISTORY = 1_000
+SENTENCES = {
+    404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
+    405: "This address does not take the method {method}; it takes {allowed}.",
+}
+METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS"}
+Views = dict[str, Callable[..., ResponseReturnValue]]
+HISTORY, MOST_HISTORY = 50, 1_000
+"""Rows of a page of history, unless asked for fewer or more."""
+CHANGES, MOST_CHANGES = 1_000, 10_000
 
 log = logging.getLogger(__name__)
 
 
-def rest(live: Live) -> Blueprint:
-    """The blueprint; ``live`` is the app's own handle."""
+def rest(live: Runtime) -> Blueprint:
+    """The blueprint of one app."""
     blueprint = Blueprint("statecast_rest", __name__)
     blueprint.before_request(refuse_foreign_writes)
     blueprint.register_error_handler(StatecastError, statecast_problem)
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
+    for number, (path, views) in enumerate(States(live).addresses().items()):
+        others = functools.partial(other_method, views)
+        table = {(method,): view for method, view in views.items()} | {tuple(METHODS - set(views)): others}
+        for methods, view in table.items():
+            name = getattr(view, "__name__", f"other_{number}")
+            blueprint.add_url_rule(path, name, view, methods=methods, provide_automatic_options=False)
+    return blueprint
 
-    @blueprint.get("/devices")
-    def devices() -> Response:
-        news = live.store.read(Cursor())
+
+class States:
+    """The views; holds nothing of a request."""
+
+    def __init__(self, live: Runtime) -> None:
+        self.live = live
+
+    def addresses(self) -> dict[str, Views]:
+        """Every address with its methods."""
+        return {
+            "/devices": {"GET": self.devices},
+            "/devices/<path:device>/history": {"GET": self.history},
+            "/devices/<path:device>": {
+                "GET": self.device,
+                "PUT": self.put,
+                "PATCH": self.patch,
+                "DELETE": self.delete,
+            },
+            "/changes": {"GET": self.changes},
+            "/messages": {"POST": self.messages},
+        }
+
+    # Reading
+
+    def devices(self) -> Response:
+        """All present devices, by name, and the place up to which this is true."""
+        only_arguments()
+        news = self.live.store.read(Cursor())
         present = sorted((update for update in news.updates if update.state is not None), key=lambda u: u.device)
-        items = b",".join(wire.item(update) for update in present)
         head = strict_json.encode({"epoch": news.place.epoch, "offset": news.place.offset})
-        return answer(head[:-1] + b',"devices":[' + items + b"]}")
+        return answer(head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}")
 
-    @blueprint.get("/devices/<path:device>/history")
-    def history(device: str) -> Response:
-        before, limit = whole("before", None), min(whole("limit", 50) or 50, MOST_HISTORY)
+    def device(self, device: str) -> ResponseReturnValue:
+        only_arguments()
+        return self._answer(self._present(device)).make_conditional(request)
+
+    def history(self, device: str) -> Response:
+        """A page of versions, newest first; ``next`` is the ``before`` of the following page."""
+        only_arguments("before", "limit")
         names.check(device)
-        rows = live.store.history(device, before=before, limit=limit + 1)
-        total, since = live.store.history_size(device)
+        before, limit = whole("before", None), min(whole("limit", HISTORY), MOST_HISTORY)
+        rows = self.live.store.history(device, before=before, limit=limit + 1)
+        total, since = self.live.store.history_size(device)
         if not total:
-            raise NotFound(f"No device called “{device}” has sent anything.")
-        following = rows[limit - 1].version if len(rows) > limit else None
+            raise unknown(device)
         body = {
             "device": device,
             "history": [wire.history_row(row) for row in rows[:limit]],
-            "next": following,
+            "next": rows[limit - 1].version if len(rows) > limit else None,
             "total": total,
             "since": None if since is None else strict_json.iso(since),
         }
         return answer(strict_json.encode(body))
 
-    @blueprint.get("/devices/<path:device>")
-    def device(device: str) -> Response:
-        update = live.store.get(names.check(device))
-        if update is None or update.state is None:
-            raise NotFound(f"No device called “{device}” has sent anything.")
-        response = state_answer(live, update)
-        return response.make_conditional(request)  # type: ignore[return-value]
+    def changes(self) -> Response:
+        """What has changed since a place, as a ``states`` event: ask again with its place until it is ``complete``."""
+        only_arguments("since", "limit")
+        store, limit = self.live.store, min(whole("limit", CHANGES), MOST_CHANGES)
+        given = request.args.get("since")
+        since = None if given is None else place(given)
+        reset = given is not None and (since is None or not store.is_good(since))
+        start = 0 if since is None or reset else since.offset
+        news = store.read(Cursor(offset=start), limit)
+        complete = news.cursor.offset >= news.place.offset
+        reached = news.place.offset if complete else news.cursor.offset
+        items = [self._item(update) for update in news.updates]
+        return answer(wire.states(news.place.epoch, reached, items, reset=reset, complete=complete))
 
-    @blueprint.put("/devices/<path:device>")
-    def put(device: str) -> Response:
-        return edit(device, "replace", json_object())
+    # Writing
 
-    @blueprint.patch("/devices/<path:device>")
-    def patch(device: str) -> Response:
-        return edit(device, "merge", json_object())
+    def put(self, device: str) -> Response:
+        return self._edit(device, "replace", self._object())
 
-    @blueprint.delete("/devices/<path:device>")
-    def delete(device: str) -> Response:
-        update = live.store.get(names.check(device))
-        if update is None or update.state is None:
-            raise NotFound(f"No device called “{device}” has sent anything.")
-        edit(device, "delete", {})
+    def patch(self, device: str) -> Response:
+        return self._edit(device, "merge", self._object())
+
+    def delete(self, device: str) -> Response:
+        only_arguments()
+        update = self._present(device)
+        self.live.store.edit(Change(device, "delete", {}, by="user"), if_match=self._if_match(update))
         return Response(status=204)
 
-    def edit(device: str, kind: Kind, state: dict[str, Any]) -> Response:
+    def messages(self) -> Response:
+        """Into the queue, as a device or the page would send it; refused at once if it could never be applied."""
+        only_arguments()
+        return answer(strict_json.encode({"id": self.live.send(self._body())}), 202)
+
+    def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
+        only_arguments()
         change = Change(names.check(device), kind, state, by="user")
-        update = live.store.edit(change, if_match=if_match())
-        if update is None:
-            raise NotFound(f"No device called “{device}” has sent anything.")
-        return state_answer(live, update)
+        update = self.live.store.edit(change, if_match=self._if_match(self.live.store.get(device)))
+        if update is None:  # a change that changes nothing of a device that is not there
+            raise unknown(device)
+        return self._answer(update)
 
-    @blueprint.post("/messages")
-    def messages() -> Response:
-        return answer(strict_json.encode({"id": live.send(json_body())}), 202)
+    # What they share
 
-    return blueprint
+    def _present(self, device: str) -> Update:
+        update = self.live.store.get(names.check(device))
+        if update is None or update.state is None:
+            raise unknown(device)
+        return update
+
+    def _item(self, update: Update) -> bytes:
+        return wire.item(update)
+
+    def _answer(self, update: Update) -> Response:
+        response = answer(self._item(update))
+        epoch, offset = self.live.store.place_of(update)
+        response.set_etag(f"{epoch}.{offset}")
+        return response
+
+    def _if_match(self, update: Update | None) -> Place | None:
+        """The place that the device must have for this change; the store compares it again when it commits."""
+        if "If-Match" not in request.headers:
+            return None
+        named = [found for tag in request.if_match.as_set() if (found := place(tag)) is not None]
+        if update is not None and update.state is not None:
+            if request.if_match.star_tag:
+                return self.live.store.place_of(update)
+            for one in named:
+                if one.offset == update.offset:
+                    return one
+        raise Conflict("The device is not at the version that If-Match names; read it again and send that ETag.")
+
+    def _body(self) -> bytes:
+        most = self.live.settings.body_bytes
+        body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
+        if (request.content_length or len(body)) > most:
+            raise TooLarge(f"A request's body has at most {most} bytes.")
+        return body
+
+    def _object(self) -> dict[str, Any]:
+        state = strict_json.decode(self._body())
+        if not isinstance(state, dict):
+            raise Malformed('A state is a JSON object, like {"mood": "happy"}.')
+        return state
 
 
 def refuse_foreign_writes() -> Response | None:
@@ -112,51 +204,46 @@ def refuse_foreign_writes() -> Response | None:
     if request.method != "DELETE" and request.mimetype != "application/json":
         return problem(415, "Send JSON, with the header Content-Type: application/json.")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
-    if site not in ("same-origin", "none") or foreign:
+    if site not in ("same-origin", "none") or not origin_allowed(request.headers.get("Origin"), request.host):
         return problem(403, "Changes are taken from this server's own pages and from programs, not from other sites.")
     return None
 
 
-def json_body() -> bytes:
-    """The raw body after strict reading. Raises Malformed."""
-    body = request.get_data(cache=True)
-    strict_json.decode(body)
-    return body
+def other_method(views: Views, **names: str) -> ResponseReturnValue:
+    """Ours to answer even in a user's app, whose own 405 is none of a program's business."""
+    allowed = [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
+    if request.method != "OPTIONS":
+        raise MethodNotAllowed(allowed)
+    return Response(status=204, headers={"Allow": ", ".join(allowed)})
 
 
-def json_object() -> dict[str, Any]:
-    state = strict_json.decode(request.get_data(cache=True))
-    if not isinstance(state, dict):
-        raise Malformed("A state is a JSON object, like {\"mood\": \"happy\"}.")
-    return state
+def only_arguments(*known: str) -> None:
+    """A misspelt argument is an error: ignored in silence, it would give an answer to another question."""
+    for name in request.args:
+        if name not in known:
+            takes = f"; it takes {' and '.join(known)}" if known else ""
+            raise Malformed(f"This address has no argument {names.quoted(name)}{takes}.")
 
 
-def whole(name: str, default: int | None) -> int | None:
+def whole(name: str, default: Any) -> Any:
     given = request.args.get(name)
     if given is None:
         return default
     if not given.isascii() or not given.isdigit() or not 0 < int(given[:16]) <= 2**53:
         raise Malformed(f"“{name}” must be a whole number above 0.")
-    return int(given)
+    return int(given[:16])
 
 
-def if_match() -> Place | None:
-    """The place in an ``If-Match: "<epoch>.<offset>"``."""
-    given = request.headers.get("If-Match")
-    if given is None or given == "*":
+def place(text: str) -> Place | None:
+    """The place in an ETag or a ``since``: ``<epoch>.<offset>``."""
+    epoch, _, offset = text.rpartition(".")
+    if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > 16:
         return None
-    epoch, dot, offset = given.strip('"').rpartition(".")
-    if not dot or not offset.isascii() or not offset.isdigit():
-        raise Conflict("The device is not at the version that If-Match names; read it again and send that ETag.")
     return Place(epoch, int(offset))
 
 
-def state_answer(live: Live, update: Update) -> Response:
-    response = answer(wire.item(update))
-    response.set_etag(f"{live.store.read_place().epoch}.{update.offset}")
-    return response
+def unknown(device: str) -> NotFound:
+    return NotFound(f"No device called {names.quoted(device)} has sent anything.")
 
 
 def answer(body: bytes, status: int = 200) -> Response:
@@ -170,6 +257,7 @@ def problem(status: int, detail: str, **more: str) -> Response:
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
     response = Response(strict_json.encode(body), status, content_type="application/problem+json")
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
     if status == 503:
         response.headers["Retry-After"] = "1"
     return response
@@ -180,8 +268,16 @@ def statecast_problem(error: StatecastError) -> Response:
     return unexpected_problem(error) if status is None else problem(status, str(error))
 
 
-def http_problem(error: HTTPException) -> Response:
-    return problem(error.code or 500, error.description or "The request cannot be answered.")
+def http_problem(error: HTTPException) -> ResponseReturnValue:
+    """The web's own errors; a redirect is none."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return error
+    headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+    allowed = ", ".join(value for _, value in headers)
+    sentence = SENTENCES.get(error.code, error.description or "The request cannot be answered.")
+    made = problem(error.code, sentence.format(method=names.quoted(request.method), allowed=allowed))
+    made.headers.extend(headers)
+    return made
 
 
 def unexpected_problem(error: Exception) -> Response:
@@ -189,12 +285,3 @@ def unexpected_problem(error: Exception) -> Response:
     number = uuid.uuid4().hex[:8]
     log.error("error %s while answering %s", number, request.endpoint, exc_info=error)
     return problem(500, f"Something failed here; the log says what, under error {number}.", id=number)
-
-
-def check_message(body: bytes) -> None:
-    """Refuse before it is queued what the watcher would put into quarantine. Raises Refused with its sentence."""
-    message = PlainDecoder()(Delivery("", body, 0))
-    if message.refusals:
-        refusal = message.refusals[0]
-        item = "" if refusal.item is None else f"Item {refusal.item}: "
-        raise Malformed(f"{item}{refusal.reason}")

@@ -1,0 +1,234 @@
+"""Statecast in a Flask app: a polite guest, and the app that stands alone.
+
+An extension keeps nothing of an app on itself but the list of its hosts: what an app has is its ``Runtime``, in
+``app.extensions["statecast"]``. Only a process that serves with us (``statecast run``, ``live.run``) watches queues,
+polls functions and has viewers; under any other server the extension reads and sends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from flask import Flask, current_app, has_app_context
+
+from statecast import names, settings, strict_json
+from statecast.decoders.plain import PlainDecoder
+from statecast.errors import BadSetting, Malformed, StatecastError
+from statecast.model import Change, Kind
+from statecast.runtime import Runtime
+from statecast.sources.poll import PollSource
+from statecast.web import mount
+
+EXTENSION = "statecast"
+Function = TypeVar("Function", bound=Callable[..., Any])
+Registration = Callable[[Flask, Runtime], None]
+
+seconds = settings.number(0.01, 86_400)
+
+
+class Statecast:
+    """The extension: ``Statecast(app)``, or ``Statecast()`` and later ``init_app(app)``.
+
+    Options are the settings by name, ``Statecast(app, store="sqlite:///pillow.db")``. They win over the environment
+    (``STATECAST_STORE``), that over the app's configuration (``app.config["STATECAST_STORE"]``). Raises BadSetting.
+    """
+
+    def __init__(self, app: Flask | None = None, **options: Any) -> None:
+        self._options = options
+        self._apps: list[weakref.ref[Flask]] = []
+        self._registrations: list[Registration] = []
+        settings.known(options, "given to Statecast")
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, **options: Any) -> None:
+        """Be a guest of ``app``: REST at ``/api``, pages below ``/statecast``. ``options`` are for this app alone."""
+        if EXTENSION in app.extensions:
+            raise BadSetting(
+                f"The Flask app {app.name!r} has Statecast already, and an app has it once: remove the second "
+                "Statecast(app) or init_app(app), and use the first one's object everywhere."
+            )
+        loaded = settings.load(self._options | options, os.environ, flask=app.config)
+        runtime = Runtime(loaded)
+        mount.as_guest(app, runtime)
+        for register in self._registrations:
+            register(app, runtime)
+        app.extensions[EXTENSION] = runtime
+        self._apps.append(weakref.ref(app))
+
+    # Which app is meant
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the current app has; outside of any, the only app this extension was given to. Raises BadSetting."""
+        hosts = self._hosts()
+        if has_app_context():
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            if any(app is host for host in hosts):
+                return runtime_of(app)
+        if len(hosts) == 1:
+            return runtime_of(hosts[0])
+        if not hosts:
+            raise BadSetting("This Statecast has no app yet; call Statecast(app), or init_app(app), before using it.")
+        raise BadSetting(
+            f"This Statecast serves {len(hosts)} apps, and no one of them is the current one; "
+            "say which is meant: `with app.app_context(): ...`."
+        )
+
+    def _hosts(self) -> list[Flask]:
+        return [app for reference in self._apps if (app := reference()) is not None]
+
+    # States
+
+    def set(self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+        """Change fields of a device, durable on return: ``live.set("pillow", mood="happy")``; None removes a field.
+
+        Fields whose names are no Python names go in as a mapping. From any thread. Raises Refused or Unavailable.
+        """
+        self._edit(device, "merge", state, fields)
+
+    def replace(self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+        """Make this the whole state of a device, whatever it was. Raises Refused or Unavailable."""
+        self._edit(device, "replace", state, fields)
+
+    def delete(self, device: str) -> None:
+        """Remove a device; one that is not there stays away. Raises Refused or Unavailable."""
+        self._edit(device, "delete", None, {})
+
+    def _edit(self, device: str, kind: Kind, state: Mapping[str, Any] | None, fields: Mapping[str, Any]) -> None:
+        whole = strict_json.check({} if state is None else state)
+        if not isinstance(whole, dict):
+            raise Malformed("A state is a mapping of fields and values, like {'mood': 'happy'}.")
+        whole |= strict_json.check(fields)
+        self.runtime.store.edit(Change(names.check(device), kind, whole, by="user"))
+
+    def get(self, device: str) -> dict[str, Any] | None:
+        """The state of a device, a copy of your own; None if there is no such device."""
+        update = self.runtime.store.get(names.check(device))
+        return None if update is None or update.state is None else strict_json.decode(update.state)
+
+    def devices(self) -> dict[str, dict[str, Any]]:
+        """The states of all devices, by name."""
+        present = self.runtime.store.devices()
+        return {update.device: strict_json.decode(update.state) for update in present if update.state is not None}
+
+    # Messages and events
+
+    def send(self, message: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
+        """Put a message, or a list of several, into the embedded queue, durable on return; its id.
+
+        ``{"device": "pillow", "state": {"mood": "happy"}}``, as a device would send it. Raises Refused or Unavailable.
+        """
+        return self.runtime.send(strict_json.encode(strict_json.check(message)))
+
+    def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:
+        """Send an event to every viewer of a namespace, or of its room ``to``, in whatever process; at most once."""
+        self.runtime.emit(event, *data, namespace=namespace, to=to)
+
+    def on(self, event: str, namespace: str = "/") -> Callable[[Function], Function]:
+        """Decorate a function that is called with (sid, data ...) for a viewer's event; it returns the acknowledgement.
+
+        ``connect`` (sid, auth) may refuse by returning False; ``disconnect`` (sid, reason) is told.
+        """
+
+        def decorate(function: Function) -> Function:
+            def register(app: Flask, runtime: Runtime) -> None:
+                runtime.on(event, within(app, function), namespace)
+
+            self._register(register)
+            return function
+
+        return decorate
+
+    def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
+        """Decorate a function that is called every so many seconds; what it returns is the device's state.
+
+        One process at a time calls it, however many serve. None means that there is nothing new.
+        """
+        try:
+            names.check(device)
+            period = seconds(every)
+        except Malformed as error:
+            raise BadSetting(f"@live.poll takes the name of a device. {error}") from None
+        except ValueError as error:
+            raise BadSetting(f"@live.poll({device!r}): `every` {error} (seconds); it is {every!r}.") from None
+
+        def decorate(function: Function) -> Function:
+            def register(app: Flask, runtime: Runtime) -> None:
+                source = PollSource(device, within(app, function), every=period, clock=runtime.clock)
+                runtime.add_source(source, PlainDecoder())
+
+            self._register(register)
+            return function
+
+        return decorate
+
+    def _register(self, register: Registration) -> None:
+        """For every app, whether it comes before or after."""
+        for app in self._hosts():
+            register(app, runtime_of(app))
+        self._registrations.append(register)
+
+    # Serving
+
+    def run(self, app: Flask | None = None, *, host: str | None = None, port: int | None = None) -> NoReturn:
+        """Serve the app and its viewers until a signal; what ``socketio.run(app)`` was. Ends the program."""
+        from statecast import server  # the server is imported by those who serve
+
+        try:
+            app = app or self._only_host()
+            runtime = runtime_of(app)
+            options: dict[str, Any] = {"host": host, "port": port}
+            given = {name: value for name, value in options.items() if value is not None}
+            runtime.settings = dataclasses.replace(runtime.settings, **given)
+            status = server.serve(runtime, app)
+        except StatecastError as error:
+            sys.exit(f"Statecast: {error}")
+        sys.exit(status)
+
+    def _only_host(self) -> Flask:
+        hosts = self._hosts()
+        if len(hosts) != 1:
+            raise BadSetting("Say which app to serve: live.run(app).")
+        return hosts[0]
+
+
+def runtime_of(app: Flask) -> Runtime:
+    """What Statecast keeps for this app. Raises BadSetting when the app has no Statecast."""
+    runtime = app.extensions.get(EXTENSION)
+    if not isinstance(runtime, Runtime):
+        raise BadSetting(f"The Flask app {app.name!r} has no Statecast; add `live = Statecast(app)` to it.")
+    return runtime
+
+
+def within(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called in the app's context: it finds ``current_app``, and ``live`` finds its app."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        with app.app_context():
+            return function(*arguments)
+
+    @functools.wraps(function)
+    async def call_later(*arguments: Any) -> Any:
+        with app.app_context():
+            return await function(*arguments)
+
+    return call_later if inspect.iscoroutinefunction(function) else call
+
+
+def create_app(loaded: settings.Settings) -> Flask:
+    """The app of ``statecast run`` without one of yours: our pages at ``/``."""
+    app = Flask("statecast", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False
+    runtime = Runtime(loaded)
+    app.extensions[EXTENSION] = runtime
+    mount.alone(app, runtime)
+    return app
