@@ -69,6 +69,11 @@ class Runtime:
                 self._store = open_store(self.settings.store, limits(self.settings), self.clock)
             return self._store
 
+    @property
+    def opened(self) -> bool:
+        """Whether the store was opened already: then another setting of it comes too late."""
+        return self._store is not None
+
     @cached_property
     def queue(self) -> EmbeddedQueue:
         """The embedded queue that ``send`` writes to: the first one among the sources."""

@@ -1,0 +1,6 @@
+"""``python -m statecast`` is the command ``statecast``."""
+
+from statecast.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="statecast")

@@ -1,0 +1,36 @@
+"""The command ``statecast``: each subcommand is a few lines over a public function, in ``commands/``.
+
+Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 used in a wrong way;
+130 after Ctrl-C, 143 after SIGTERM. Nothing that serves is imported here: ``send`` starts as fast as it can.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from statecast import __version__
+from statecast.commands.endings import Program
+from statecast.commands.look import devices, get
+from statecast.commands.quarantine import quarantine
+from statecast.commands.run import run
+from statecast.commands.send import send
+from statecast.commands.watch import watch
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file given by --config.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="statecast")
+def main() -> None:
+    """The state of devices, from a queue to every browser."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character gets an escape, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+
+
+for command in (run, send, get, devices, watch, quarantine):
+    main.add_command(command)

@@ -1,0 +1,78 @@
+"""``statecast get`` and ``statecast devices``: states as the store has them now."""
+
+from __future__ import annotations
+
+import click
+
+from statecast import names, strict_json, wire
+from statecast.commands import terminal
+from statecast.commands.opening import opened, queue
+from statecast.commands.options import Given, takes
+from statecast.errors import NotFound
+from statecast.model import Update
+from statecast.settings import Settings
+from statecast.stores import Store, now
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value per line.")
+
+
+@click.command(short_help="Show the state of one device.")
+@click.argument("device")
+@as_json
+@takes()
+def get(given: Given, device: str, as_json: bool) -> None:
+    """Show the state of DEVICE. Needs no running server."""
+    settings = given.settings()
+    names.check(device)
+    with opened(settings) as store:
+        update = store.get(device)
+        if update is None or update.state is None:
+            raise NotFound(absent(store, settings, device, update))
+        if as_json:
+            terminal.print_json(wire.item(update))
+        else:
+            for line in described(update):
+                click.echo(line)
+
+
+def absent(store: Store, settings: Settings, device: str, update: Update | None) -> str:
+    if update is not None:
+        return f"The device “{device}” was removed {terminal.ago(now() - update.changed_at)} ago."
+    sentence = f"No device called “{device}” has sent anything"
+    if waiting := queue(store, settings).waiting():
+        return f"{sentence} that was applied; messages waiting in the queue for `statecast run`: {waiting}."
+    return f"{sentence}; `statecast devices` lists those that have."
+
+
+def described(update: Update) -> list[str]:
+    """A head line, and one line per field."""
+    head = f"{update.device}  version {update.version}, changed {terminal.ago(now() - update.changed_at)} ago"
+    if update.seen_at is not None:
+        head += f", heard {terminal.ago(now() - update.seen_at)} ago"
+    state = strict_json.decode(update.state or b"{}")
+    fields = [["", name, terminal.value_text(one)] for name, one in state.items()]
+    return [head, *(terminal.columns(fields, None) if fields else [])]
+
+
+@click.command(short_help="List the devices and their states.")
+@as_json
+@takes()
+def devices(given: Given, as_json: bool) -> None:
+    """List all devices with their states. Needs no running server."""
+    with opened(given.settings()) as store:
+        found = store.devices()
+    if as_json:
+        for update in found:
+            terminal.print_json(wire.item(update))
+    elif found:
+        rows = [
+            [one.device, f"v{one.version}", f"{terminal.ago(now() - one.changed_at)} ago", text(one)] for one in found
+        ]
+        for line in terminal.columns(rows, terminal.width()):
+            click.echo(line)
+    else:
+        click.echo("No device has sent anything yet.", err=True)
+
+
+def text(update: Update) -> str:
+    return "removed" if update.state is None else update.state.decode()

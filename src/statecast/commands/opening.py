@@ -1,0 +1,44 @@
+"""The store for commands that only read or send: beside a running server or without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from statecast.errors import BadSetting, NotFound
+from statecast.settings import Settings
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Limits, Store, open_store
+
+SQLITE = "sqlite:///"
+EMBEDDED = "embedded:"
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+    """The store, closed at the end. It begins no epoch.
+
+    A file that is missing is made only for ``create``: reading from a new, empty one would answer a question
+    about a store that was probably meant to be another. Raises NotFound, BadSetting, StoreUnusable, StoreUnavailable.
+    """
+    if settings.store.startswith("memory:"):
+        raise BadSetting("A store in memory lives in the process of its server; this command needs a store in a file.")
+    path = Path(settings.store.removeprefix(SQLITE))
+    if not create and settings.store != SQLITE and settings.store.startswith(SQLITE) and not path.exists():
+        raise NotFound(
+            f"There is no store {path.absolute()}; name another with --store, or make it with `statecast run` "
+            "or `statecast send`."
+        )
+    limits = Limits(**{name: getattr(settings, name) for name in Limits.__dataclass_fields__})
+    store = open_store(settings.store, limits, begin_epoch=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def queue(store: Store, settings: Settings) -> EmbeddedQueue:
+    """The queue to send to: the first embedded one among the sources."""
+    names = [url.removeprefix(EMBEDDED) for url in settings.source if url.startswith(EMBEDDED)]
+    return EmbeddedQueue(store, names[0] if names else "queue", visibility=settings.visibility)

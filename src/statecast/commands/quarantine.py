@@ -1,0 +1,131 @@
+"""``statecast quarantine``: what could not be read or applied, and how it gets a second chance."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+
+import click
+
+from statecast import strict_json
+from statecast.commands import terminal
+from statecast.commands.endings import Ending
+from statecast.commands.look import as_json
+from statecast.commands.opening import opened
+from statecast.commands.options import Given, takes
+from statecast.decoders.plain import PlainDecoder
+from statecast.errors import NotFound
+from statecast.model import Quarantined
+from statecast.pipeline import replay as replay_row
+from statecast.stores import Store, now
+
+PAGE = 100
+
+
+@click.group(short_help="List, show, replay or drop refused messages.")
+def quarantine() -> None:
+    """The messages that could not be read or applied, with the reason."""
+
+
+@quarantine.command("list")
+@as_json
+@takes()
+def list_(given: Given, as_json: bool) -> None:
+    """List the messages in quarantine, oldest first."""
+    with opened(given.settings()) as store:
+        found = list(rows(store))
+    if as_json:
+        for row in found:
+            terminal.print_json(strict_json.encode(described(row)))
+    elif found:
+        cells = [[str(row.number), f"{terminal.ago(now() - row.at)} ago", row.source, row.reason] for row in found]
+        for line in terminal.columns(cells, terminal.width()):
+            click.echo(line)
+    else:
+        click.echo("The quarantine is empty.", err=True)
+
+
+@quarantine.command()
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
+@as_json
+@takes()
+def show(given: Given, number: int, body: bool, as_json: bool) -> None:
+    """Show one message in full."""
+    with opened(given.settings()) as store:
+        row = store.quarantine_row(number)
+    if body:
+        sys.stdout.buffer.write(row.body)
+    elif as_json:
+        terminal.print_json(strict_json.encode(described(row)))
+    else:
+        cells = [[name, terminal.value_text(one)] for name, one in described(row).items() if one is not None]
+        for line in terminal.columns(cells, None):
+            click.echo(line)
+
+
+@quarantine.command()
+@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[NUMBER]...")
+@click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
+@takes()
+def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
+    """Send messages down the same way again, with their original id and time: they overwrite nothing newer.
+
+    What is refused again stays in quarantine, with the new reason.
+    """
+    if bool(numbers) == everything:
+        raise click.UsageError("Say which messages: their numbers, or --all.")
+    refused = done = 0
+    with opened(given.settings()) as store:
+        for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
+            try:
+                again = replay_row(store, PlainDecoder(), number).quarantined
+                reason = store.quarantine_row(number).reason if again else ""
+            except NotFound as error:
+                again, reason = 1, str(error)
+            refused, done = (refused + 1, done) if again else (refused, done + 1)
+            if again:
+                click.echo(f"{number}: {terminal.escaped(reason)}", err=True)
+    terminal.print_line(f"Replayed: {done}.")
+    if refused:
+        raise Ending(f"Not replayed: {refused}.")
+
+
+@quarantine.command()
+@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=1), metavar="NUMBER...")
+@takes()
+def drop(given: Given, numbers: tuple[int, ...]) -> None:
+    """Delete messages for good. If one of them is not there, none is deleted."""
+    with opened(given.settings()) as store:
+        for number in numbers:
+            store.quarantine_row(number)
+        for number in dict.fromkeys(numbers):
+            store.drop(number)
+    terminal.print_line(f"Dropped: {len(set(numbers))}.")
+
+
+def rows(store: Store) -> Iterator[Quarantined]:
+    after = 0
+    while page := store.quarantined(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].number
+
+
+def described(row: Quarantined) -> dict[str, str | int | None]:
+    """For people and programs; a body that is not text comes in Base64."""
+    try:
+        body = {"body": row.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(row.body).decode()}
+    return {
+        "number": row.number,
+        "reason": row.reason,
+        "source": row.source,
+        "id": row.id,
+        "item": row.item,
+        "sent_at": strict_json.iso(row.sent_at),
+        "quarantined_at": strict_json.iso(row.at),
+        "attempts": row.attempts,
+        **body,
+    }

@@ -1,0 +1,66 @@
+"""What devices say, made safe to print: no character of theirs does anything to a terminal or to a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def escaped(text: str) -> str:
+    """Escapes as JSON has them, so that JSON stays the same JSON."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    if (short := SHORT.get(character)) is not None:
+        return short
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def print_line(text: str) -> None:
+    """One line for people."""
+    click.echo(escaped(text))
+
+
+def print_json(line: bytes) -> None:
+    """One JSON value on one line, always in UTF-8: the reader is a program."""
+    click.echo(escaped(line.decode()).encode())
+
+
+def value_text(value: Any) -> str:
+    """A value for people: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def columns(rows: list[list[str]], width: int | None) -> list[str]:
+    """Rows with aligned columns; the last column is cut where the line would exceed ``width``."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
+    lines = ["  ".join([*(cell.ljust(wide) for cell, wide in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+    return lines if width is None else [cut(line, width) for line in lines]
+
+
+def width() -> int | None:
+    """Of the terminal; None in a pipe, where nothing is cut."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def ago(milliseconds: int) -> str:
+    """``12 s``, ``5 min``, ``3 h``, ``2 d``."""
+    seconds = max(0, milliseconds) // 1000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
