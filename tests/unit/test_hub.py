@@ -67,9 +67,21 @@ def test_an_emit_to_a_full_transport_is_dropped_and_counted(scene: Scene) -> Non
     assert client.heard() == []
 
 
-def test_a_bad_namespace_in_the_store_stops_nobody(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    scene.broadcaster.teller(Event(1, "no slash", None, "message", b"[]"))
-    assert "was not emitted" in caplog.text
+@pytest.mark.parametrize("namespace", ["no slash", "/nobody"])
+def test_an_emit_opens_no_namespace_and_is_told_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture, namespace: str
+) -> None:
+    # given two events, written by another process, for what viewers may not join
+    for number in (1, 2):
+        scene.broadcaster.teller(Event(number, namespace, None, "message", b"[]"))
+
+    # then the log says so once, and nobody can join because of them
+    assert len(caplog.records) == 1
+    assert "reach nobody" in caplog.text
+    client = scene.client().open()
+    client.heard()
+    client.say("40/nobody,")
+    assert client.heard() == ['44/nobody,{"message":"Invalid namespace"}']
 
 
 def test_a_viewer_can_be_taken_out_of_its_namespace(scene: Scene) -> None:
@@ -180,7 +192,7 @@ def test_a_connect_hook_decides(scene: Scene) -> None:
     scene.loop.take_call()
     (said,) = client.heard()
     assert said.startswith('40/test,{"sid"')
-    assert asked == [None, {"token": "right"}]
+    assert asked == [{}, {"token": "right"}]
 
 
 def test_what_a_connect_hook_sends_follows_the_connect_packet(scene: Scene) -> None:

@@ -1,8 +1,11 @@
-"""Step 6, viewer: the live endpoint. Socket.IO v5 over Engine.IO v4 on WebSocket.
+"""Step 6, viewer: the live endpoint. Socket.IO v5 over Engine.IO v4, and server-sent events.
 
 From the wire upwards::
 
-    viewer.py      the asyncio protocol that uvicorn hands a connection to; one object per viewer
+    viewer.py      the asyncio protocol that uvicorn hands a WebSocket to; one object per viewer
+    polling.py     the same conversation over long polling, and its way to a WebSocket
+    sse.py         the same states as server-sent events
+    asgi.py        what these two share: heads, answers, clients that leave
     handshake.py   may this request become a WebSocket? the HTTP answer either way
     admission.py   who may connect (Origin) and how much they may send
     websocket.py   RFC 6455: bytes to messages and back

@@ -12,8 +12,9 @@ from statecast.errors import StatecastError
 from statecast.viewers import admission, engineio, websocket
 
 PATH = "/socket.io/"
-_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 413: "Content Too Large", 426: "Upgrade Required",
-            429: "Too Many Requests", 503: "Service Unavailable"}  # fmt: skip
+_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+            413: "Content Too Large", 426: "Upgrade Required", 429: "Too Many Requests",
+            503: "Service Unavailable"}  # fmt: skip
 
 
 class Declined(StatecastError):
@@ -24,6 +25,7 @@ class Declined(StatecastError):
         self.status = status
         self.kind = kind
         self.body = body
+        self.headers = headers
         self.answer = (
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             f"cache-control: no-store\r\nconnection: close\r\n{headers}\r\n"

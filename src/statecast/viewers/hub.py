@@ -15,7 +15,7 @@ from statecast.model import Event
 from statecast.settings import Settings
 from statecast.viewers import engineio, handshake, socketio, websocket
 from statecast.viewers.application import Application, Handler, Outcome
-from statecast.viewers.complaints import Complaints
+from statecast.viewers.complaints import Complaints, printable
 from statecast.viewers.rooms import Namespace, Socket
 from statecast.viewers.session import Session
 from statecast.viewers.wheel import Timed, Wheel
@@ -27,6 +27,8 @@ CLOSE_GRACE = 2.0
 """Seconds a client has to answer a close frame before the connection is aborted."""
 BETWEEN_SLICES = 0.1
 """Seconds between two slices of viewers sent away at shutdown."""
+MOST_STRANGE = 100
+"""Namespaces nobody may join of which the log says, once each, that somebody emits to them."""
 _NAMESPACE = re.compile(r"/[^,\x00-\x1f]*")
 
 log = logging.getLogger(__name__)
@@ -40,13 +42,19 @@ class Slice(Protocol):
     encodings: dict[str, bytes]
 
 
+class Watching(Protocol):
+    """What watches devices: a session, or a stream of server-sent events."""
+
+    def deliver(self, piece: Slice) -> None: ...
+
+
 class Broadcaster(Protocol):
     """What viewers ask of the broadcaster; all of it on the loop."""
 
-    def watch(self, viewer: Session, request: Any) -> dict[str, Any]: ...
-    def leave(self, viewer: Session) -> None: ...
-    def pause(self, viewer: Session) -> None: ...
-    def resume(self, viewer: Session) -> None: ...
+    def watch(self, viewer: Watching, request: Any) -> dict[str, Any]: ...
+    def leave(self, viewer: Watching) -> None: ...
+    def pause(self, viewer: Watching) -> None: ...
+    def resume(self, viewer: Watching) -> None: ...
     def on_event(self, teller: Callable[[Event], None]) -> None: ...
 
 
@@ -91,6 +99,7 @@ class Hub:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._application = Application(settings.threads)
         self._namespaces = {"/": Namespace("/")}
+        self._strange: set[str] = set()
         for name in namespaces:
             self.open(name)
         broadcaster.on_event(self.tell)
@@ -154,7 +163,7 @@ class Hub:
     # What the application says
 
     def open(self, namespace: str) -> Namespace:
-        """Let viewers join ``namespace``."""
+        """Let viewers join ``namespace``: those of the setting and those with handlers."""
         if _NAMESPACE.fullmatch(namespace) is None or len(namespace) > socketio.MOST_NAMESPACE:
             raise BadSetting(f"A namespace begins with / and has no comma, like /test; it is {namespace!r}.")
         return self._namespaces.setdefault(namespace, Namespace(namespace))
@@ -162,7 +171,8 @@ class Hub:
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
         """Have ``handler(sid, *arguments)`` called for each such event; what it returns is the acknowledgement.
 
-        ``connect`` (sid, auth) may refuse by returning False or raising Refused; ``disconnect`` (sid, reason) is told.
+        ``connect`` (sid, auth: an object, empty without one) may refuse by returning False or raising Refused;
+        ``disconnect`` (sid, reason) is told.
         """
         taken = socketio.RESERVED - {"connect", "disconnect"}
         if event in taken or (event == "watch" and namespace == "/"):
@@ -174,17 +184,20 @@ class Hub:
 
     def tell(self, event: Event) -> None:
         """Emit an application event that came through the store."""
-        try:
+        if event.namespace in self._namespaces:
             self.emit(event.namespace, event.room, event.name, event.data)
-        except BadSetting as error:  # another process wrote it: its mistake must not stop our news
-            log.warning("event %d was not emitted: %s", event.number, error)
+        elif event.namespace not in self._strange and len(self._strange) < MOST_STRANGE:
+            self._strange.add(event.namespace)
+            log.warning("events for %s reach nobody: name it in the setting namespaces", printable(event.namespace))
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> int:
         """Send an event to everybody in a namespace, a room of it, or one sid: framed once. Loop thread only.
 
-        ``data`` is the encoded JSON array of the arguments. Returns how many it was written to.
+        ``data`` is the encoded JSON array of the arguments. Returns how many it was written to: none in a namespace
+        that viewers may not join.
         """
-        members = self.open(namespace).members(room)
+        known = self._namespaces.get(namespace)
+        members = known.members(room) if known is not None else ()
         if not members:
             return 0
         parcel = Parcel(socketio.event_of(name, data, namespace))
@@ -265,7 +278,7 @@ class Hub:
             session.carrier.send(socketio.connected(name, socket.sid))
             return
         socket.early = []
-        self._call(hook, (socket.sid, auth), lambda outcome: self._decide(socket, outcome))
+        self._call(hook, (socket.sid, auth or {}), lambda outcome: self._decide(socket, outcome))
 
     def _decide(self, socket: Socket, outcome: Outcome) -> None:
         if not socket.alive or socket.early is None:

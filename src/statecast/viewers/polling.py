@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from statecast.errors import Refused
-from statecast.viewers import engineio, handshake, socketio, websocket
+from statecast.viewers import asgi, engineio, handshake, socketio, websocket
+from statecast.viewers.asgi import Receive, Scope, Send
 from statecast.viewers.handshake import Declined
 from statecast.viewers.hub import Hub, Parcel, Slice
 from statecast.viewers.session import Session
@@ -20,15 +22,11 @@ from statecast.viewers.session import Session
 PROBE_POLL = 0.1
 """Seconds a GET waits during an upgrade: the client goes on only when its last GET was answered."""
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 
 class LongPolling:
     """What carries one session."""
 
-    __slots__ = ("_forget", "_polled", "_probing", "_queue", "_session", "_size", "_waiting",
+    __slots__ = ("_asking", "_forget", "_probing", "_queue", "_session", "_size", "_waiting",
                  "address", "bucket", "hub", "paused", "sid")  # fmt: skip
 
     def __init__(self, hub: Hub, address: str, now: float, forget: Callable[[LongPolling], None]) -> None:
@@ -41,7 +39,7 @@ class LongPolling:
         self._queue: list[bytes] = []
         self._size = 0
         self._waiting: asyncio.Future[None] | None = None
-        self._polled = False
+        self._asking: set[str] = set()
         self._probing = False
         self._forget = forget
         hub.join(self)
@@ -106,18 +104,29 @@ class LongPolling:
 
     # What the client asks
 
-    async def poll(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
-        """The next packets, as soon as there are any; None when the client went away. Raises Declined."""
-        if self._polled:
-            self._complain("two GETs at the same time")
-            raise Declined.mistake(engineio.BAD_REQUEST)
-        self._polled = True
+    @property
+    def alive(self) -> bool:
+        return self._session is not None
+
+    @contextmanager
+    def asking(self, method: str) -> Iterator[None]:
+        """While a request is under way: of each method one at a time, the answer's way to the client included.
+
+        Raises Declined, and then the session is over.
+        """
+        if method in self._asking:
+            raise self.fail(f"two {method} requests at the same time")
+        self._asking.add(method)
         try:
-            if not self._queue and not await self._wait(gone):
-                return None
-            return self._take()
+            yield
         finally:
-            self._polled = False
+            self._asking.discard(method)
+
+    async def poll(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
+        """The next packets, as soon as there are any; None when the client went away."""
+        if not self._queue and not await self._wait(gone):
+            return None
+        return self._take()
 
     async def _wait(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Whether the client is still there when something has come, or in an upgrade after a moment."""
@@ -141,15 +150,22 @@ class LongPolling:
 
     def post(self, body: bytes, now: float) -> None:
         """Take what the client sends. Raises Declined, and then the session is over."""
+        if self._session is None:  # it ended, or went over to a WebSocket, while the body was on its way
+            raise Declined.mistake(engineio.UNKNOWN_SID)
         try:
             for packet in engineio.parse_payload(body):
-                if self._session is not None:
-                    self._session.take(packet, now)
+                if self._session is None:
+                    break
+                self._session.take(packet, now)
         except Refused as refusal:
-            self._complain(str(refusal))
-            raise Declined.mistake(engineio.BAD_REQUEST) from None
+            raise self.fail(str(refusal)) from None
         if self._session is not None:
             self.hub.wheel.put(self, self._session.due())
+
+    def fail(self, sentence: str, answer: Declined | None = None) -> Declined:
+        """End the session because of what the client did; the answer its request gets."""
+        self._complain(sentence)
+        return answer or Declined.mistake(engineio.BAD_REQUEST)
 
     def _complain(self, sentence: str) -> None:
         self.hub.complaints.about(self.address, sentence, asyncio.get_running_loop().time())
@@ -173,9 +189,10 @@ class LongPolling:
     def end_probe(self) -> None:
         self._probing = False
 
-    def hand_over(self) -> tuple[Session | None, list[bytes]]:
-        """The session, and the frames of what waits; a GET that still waits gets a noop."""
+    def hand_over(self) -> tuple[Session, list[bytes]]:
+        """The session, which must be alive, and the frames of what waits; a GET that still waits gets a noop."""
         session, self._session = self._session, None
+        assert session is not None
         frames = [_frame(packet) for packet in self._queue if packet != engineio.NOOP_PACKET]
         self._queue = []
         if self._waiting is not None and not self._waiting.done():
@@ -198,43 +215,28 @@ class Polling:
         self._addresses: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = read_scope(scope)
+        head = asgi.read_scope(scope)
+        cors: list[tuple[bytes, bytes]] = []
         try:
-            handshake.check_origin(head, self.hub.settings.allow_origins, scope.get("scheme") == "https")
-            cors = self._cors(head)
+            cors = asgi.check_origin(head, scope, self.hub.settings.allow_origins)
             if head.method == "OPTIONS":
-                await respond(send, 204, b"", "text/plain", [*cors, (b"access-control-allow-headers", b"content-type")])
+                allowed = [(b"access-control-allow-headers", b"authorization, content-type")]
+                await asgi.respond(send, 200, b"", asgi.TEXT, [*cors, *allowed])
                 return
-            body = await self._answer(head, scope, receive)
+            self._check(head)
+            if self.hub.loop is None:
+                self.hub.start(asyncio.get_running_loop())
+            if not head.query.get("sid"):
+                greeting = self._open(head, asgi.address_of(scope))
+                await asgi.respond(send, 200, greeting, asgi.TEXT, cors)
+                return
+            carrier = self._find(head)
+            with carrier.asking(head.method):
+                body = await self._answer(carrier, head.method, receive)
+                if body is not None:
+                    await asgi.respond(send, 200, body, asgi.TEXT, cors)
         except Declined as declined:
-            await respond(send, declined.status, declined.body, declined.kind, [(b"connection", b"close")])
-            return
-        if body is not None:
-            await respond(send, 200, body, "text/plain; charset=UTF-8", cors)
-
-    async def _answer(self, head: handshake.Head, scope: Scope, receive: Receive) -> bytes | None:
-        self._check(head)
-        if self.hub.loop is None:
-            self.hub.start(asyncio.get_running_loop())
-        now = asyncio.get_running_loop().time()
-        sid = head.query.get("sid")
-        if not sid:
-            client = scope.get("client")
-            return self._open(head, client[0] if client else "local", now)
-        carrier = self.hub.polling.get(sid)
-        if carrier is None:
-            raise Declined.mistake(engineio.UNKNOWN_SID)
-        if head.method == "GET":
-            return await carrier.poll(lambda: _gone(receive))
-        if head.method != "POST":
-            raise Declined.mistake(engineio.BAD_METHOD)
-        try:
-            async with asyncio.timeout(self.hub.settings.body_timeout):
-                body = await self._body(receive)
-        except TimeoutError:
-            raise Declined.sentence(408, "The body did not come in time.") from None
-        carrier.post(body, asyncio.get_running_loop().time())
-        return b"ok"
+            await asgi.decline(send, declined, cors)
 
     def _check(self, head: handshake.Head) -> None:
         transport = head.query.get("transport")
@@ -247,16 +249,16 @@ class Polling:
             sentence = 'Several processes serve here, so long polling is off; connect with transports: ["websocket"].'
             raise Declined.mistake(engineio.Mistake(engineio.UNKNOWN_TRANSPORT.code, sentence))
 
-    def _open(self, head: handshake.Head, address: str, now: float) -> bytes:
+    def _open(self, head: handshake.Head, address: str) -> bytes:
         if head.method != "GET":
             raise Declined.mistake(engineio.BAD_METHOD)
         settings = self.hub.settings
         if self.hub.draining or self.hub.viewers >= settings.max_connections:
-            raise Declined.sentence(503, "The server cannot take more viewers now; come back.")
+            raise Declined.sentence(503, "The server cannot take more viewers now; come back.", "retry-after: 1\r\n")
         if self._addresses[address] >= settings.connections_per_address:
-            raise Declined.sentence(429, "Too many open sessions from this address.")
+            raise Declined.sentence(429, "Too many open sessions from this address.", "retry-after: 10\r\n")
         self._addresses[address] += 1
-        carrier = LongPolling(self.hub, address, now, self._forget)
+        carrier = LongPolling(self.hub, address, asyncio.get_running_loop().time(), self._forget)
         return self.hub.greeting(carrier.sid, ("websocket",))
 
     def _forget(self, carrier: LongPolling) -> None:
@@ -264,40 +266,40 @@ class Polling:
         if self._addresses[carrier.address] <= 0:
             del self._addresses[carrier.address]
 
-    async def _body(self, receive: Receive) -> bytes:
+    def _find(self, head: handshake.Head) -> LongPolling:
+        carrier = self.hub.polling.get(head.query["sid"])
+        if carrier is not None:
+            carrier.turn(asyncio.get_running_loop().time())  # the wheel may be a beat behind
+        if carrier is None or not carrier.alive:
+            raise Declined.mistake(engineio.UNKNOWN_SID)
+        if head.method not in ("GET", "POST"):
+            raise Declined.mistake(engineio.BAD_METHOD)
+        return carrier
+
+    async def _answer(self, carrier: LongPolling, method: str, receive: Receive) -> bytes | None:
+        if method == "GET":
+            return await carrier.poll(lambda: asgi.gone(receive))
+        try:
+            async with asyncio.timeout(self.hub.settings.body_timeout):
+                body = await self._body(carrier, receive)
+        except TimeoutError:
+            late = Declined.sentence(408, "The body did not come in time.")
+            raise carrier.fail("a body did not come in time", late) from None
+        if body is None:
+            return None
+        carrier.post(body, asyncio.get_running_loop().time())
+        return b"ok"
+
+    async def _body(self, carrier: LongPolling, receive: Receive) -> bytes | None:
+        """The whole body; None when the client left before its end. Raises Declined."""
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Declined.mistake(engineio.BAD_REQUEST)
+                return None
             body += message.get("body", b"")
             if len(body) > self.hub.settings.max_payload:
-                raise Declined.sentence(413, f"A payload may have {self.hub.settings.max_payload} bytes.")
+                sentence = f"A payload may have {self.hub.settings.max_payload} bytes."
+                raise carrier.fail(sentence, Declined.sentence(413, sentence))
             if not message.get("more_body"):
                 return bytes(body)
-
-    def _cors(self, head: handshake.Head) -> list[tuple[bytes, bytes]]:
-        """An allowed page of another origin may read the answer."""
-        origin = head.one("origin")
-        if origin is None:
-            return []
-        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin")]
-
-
-def read_scope(scope: Scope) -> handshake.Head:
-    headers: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    query = handshake.read_query(scope.get("query_string", b"").decode("latin-1"))
-    return handshake.Head(scope["method"], scope["path"], query, headers)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def respond(send: Send, status: int, body: bytes, kind: str, headers: list[tuple[bytes, bytes]]) -> None:
-    head = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": [*head, *headers]})
-    await send({"type": "http.response.body", "body": body})

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 NEW, PROBING, OPEN, CLOSING, DEAF, ENDED, GONE = range(7)
 """No WebSocket yet; one that is to take the place of long polling; in conversation; our close frame is out and theirs
-awaited; the same, and what they send is not even read any more; both are out, only the transport's buffer has to go; the
-connection is no more."""
+awaited; the same, and what they send is not even read any more; both are out, only the transport's buffer has to go;
+the connection is no more."""
 READING = frozenset({PROBING, OPEN, CLOSING})
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,11 @@ class Viewer(asyncio.Protocol):
     def _probe(self, event: websocket.Event, now: float) -> None:
         assert self._before is not None
         self._before.pay(now)
-        if event == (websocket.TEXT, engineio.PROBE):
+        if event.opcode == websocket.PING:
+            self._answer_ping(event.payload)
+        elif not self._before.alive:
+            self.close(websocket.GOING_AWAY, "the session is over")
+        elif event == (websocket.TEXT, engineio.PROBE):
             self._transport.write(websocket.frame(engineio.PROBED))
         elif event == (websocket.TEXT, engineio.UPGRADE):
             self._take_over(self._before)
@@ -180,14 +184,11 @@ class Viewer(asyncio.Protocol):
         """From now on the session is carried here; what long polling still held goes first."""
         self._before = self._end_by = None
         self._state = OPEN
-        session, packets = before.hand_over()
-        if session is None:
-            self.close(websocket.GOING_AWAY, "the session is over")
-            return
+        session, frames = before.hand_over()
         self._session = session
         session.carrier = self
-        for packet in packets:
-            self._transport.write(packet)
+        for frame in frames:
+            self._transport.write(frame)
         if not self.paused:
             self.hub.broadcaster.resume(session)
 
@@ -215,9 +216,13 @@ class Viewer(asyncio.Protocol):
             self._session.receive(event.payload, now)
             return
         self._session.pay(now)
-        if event.opcode == websocket.PING and not self.paused:
-            assert isinstance(event.payload, bytes)
-            self._transport.write(websocket.frame(event.payload, websocket.PONG))
+        if event.opcode == websocket.PING:
+            self._answer_ping(event.payload)
+
+    def _answer_ping(self, payload: str | bytes) -> None:
+        assert isinstance(payload, bytes)
+        if not self.paused:
+            self._transport.write(websocket.frame(payload, websocket.PONG))
 
     def _take_close(self, code: int) -> None:
         """The close handshake is complete: theirs after ours, or ours in answer to theirs."""
