@@ -91,7 +91,7 @@ def settle(
     if change.kind != "merge":  # removed, and for a replacement made anew at the same moment
         root, state = _fold(root, state, None, stamp, 0)
     if change.kind != "delete":
-        root, state = _fold(root, state, change.state, stamp, 1)
+        root, state = _fold(root, state, dict(change.state), stamp, 1)
     return root, state
 
 
@@ -100,7 +100,7 @@ def _fold(node: Node, value: Any, said: Any, stamp: Stamp, depth: int) -> tuple[
     branch = type(node) is Branch
     if stamp < (node.void if branch else node):  # type: ignore[union-attr, operator]
         return node, value
-    if isinstance(said, Mapping):
+    if type(said) is dict:
         if not branch:
             node, value = Branch(node, stamp, {}), {}  # type: ignore[arg-type]
         return _fold_members(node, value, said, stamp, depth)  # type: ignore[arg-type]

@@ -100,11 +100,36 @@ def split_array(text: str) -> list[str]:
             at = _skip(text, at + 1)
     except json.JSONDecodeError as error:
         raise Malformed(_explain(error)) from None
-    except RecursionError:
-        raise Malformed(TOO_DEEP) from None
+    except RecursionError:  # one item is too deep for the parser; it shall be refused alone
+        return _split_at_commas(text)
     if _skip(text, at + 1) != len(text):
         raise Malformed("There is something after the end of the JSON array.")
     return items
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """Split by brackets alone; whether what lies between them is JSON is found when an item is decoded."""
+    items: list[str] = []
+    depth, begin = 0, 0
+    for found in _PUNCTUATION.finditer(text):
+        mark = found[0]
+        if mark in "[{":
+            begin = found.end() if depth == 0 else begin
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+            if depth == 0:
+                return _last_item(text, begin, found.start(), items)
+        elif mark == "," and depth == 1:
+            items.append(text[begin : found.start()].strip(" \t\r\n"))
+            begin = found.end()
+    raise Malformed("It is not JSON: the array does not end.")
+
+
+def _last_item(text: str, begin: int, end: int, items: list[str]) -> list[str]:
+    if _skip(text, end + 1) != len(text):
+        raise Malformed("There is something after the end of the JSON array.")
+    return [*items, text[begin:end].strip(" \t\r\n")]
 
 
 def for_html(text: bytes | str) -> str:
@@ -151,6 +176,7 @@ _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
+_PUNCTUATION = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
 _UNSAFE_IN_HTML = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 

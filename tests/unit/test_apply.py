@@ -1,0 +1,346 @@
+"""Apply as tables, and against its definition: sort by stamp, then RFC 7396."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statecast import strict_json
+from statecast.apply import MOST_BYTES, Done, Record, apply, difference, same, stamp_of
+from statecast.errors import Refused, TooLarge
+from statecast.model import Change, Stamp
+from statecast.stamps import OLD, Branch, Stamps
+from statecast.testing import change
+from statecast.testing.values import START
+
+DAY = 24 * 3_600_000
+
+
+def fold(record: Record | None, said: Change, at: int, *, sequence: int = 0, order: int = 0, day: int = DAY) -> Done:
+    """One change, sent and stamped ``at`` ms after START."""
+    stamp = Stamp(START + at, sequence, order or at + 1)
+    return apply(record, said, stamp, sent_at=START + at, source="queue", fold_after_ms=day)
+
+
+def folded(*said: tuple[int, Change], day: int = DAY) -> Record:
+    """(time, change) in the order of arrival."""
+    record = None
+    for order, (at, one) in enumerate(said, 1):
+        record = fold(record, one, at, order=order, day=day).record
+    assert record is not None
+    return record
+
+
+def merge(**state: Any) -> Change:
+    return change("pillow", state)
+
+
+def replaced(**state: Any) -> Change:
+    return change("pillow", state, kind="replace")
+
+
+deleted = change("pillow", kind="delete")
+
+
+# The stamp
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (None, START),
+        (START - 5, START - 5),
+        (START + 1000, START + 1000),
+        (START + 1001, START + 1000),
+        (START + 10**12, START + 1000),
+        (1_577_836_800_000, 1_577_836_800_000),
+        (1_577_836_799_999, START),
+        (0, START),
+        (-5, START),
+    ],
+)
+def test_an_event_is_neither_later_than_its_message_nor_from_before_2020(time: int | None, expected: int) -> None:
+    assert stamp_of(change(time=time, sequence=3), START, 1000, 7) == (expected, 3, 7)
+
+
+# Newer wins, per field: what arrives, as (time, change), and what remains
+
+
+@pytest.mark.parametrize(
+    ("arrived", "state"),
+    [
+        ([(1, merge(a=1)), (2, merge(b=2))], {"a": 1, "b": 2}),
+        ([(2, merge(a=2)), (1, merge(a=1, b=1))], {"a": 2, "b": 1}),
+        ([(2, merge(a=None)), (1, merge(a=1, b=1))], {"b": 1}),
+        ([(1, merge(a=None))], {}),
+        ([(2, replaced(a=2)), (1, merge(a=1, b=1))], {"a": 2}),
+        ([(2, merge(b=2)), (1, replaced(a=1))], {"b": 2, "a": 1}),
+        ([(1, merge(a=1, b=1)), (3, merge(c=3)), (2, replaced(b=2))], {"c": 3, "b": 2}),
+        ([(1, replaced(a=None, b={"c": None}))], {"b": {}}),
+        ([(1, merge(a=1)), (2, deleted)], None),
+        ([(2, deleted), (1, merge(a=1))], None),
+        ([(2, deleted), (3, merge(b=1)), (1, merge(a=1))], {"b": 1}),
+        ([(1, merge(a=1)), (3, merge(b=1)), (2, deleted)], {"b": 1}),
+        ([(3, merge()), (1, merge(a=1)), (2, deleted)], {}),
+        ([(1, merge(o={"a": 1})), (2, merge(o={"b": 2}))], {"o": {"a": 1, "b": 2}}),
+        ([(2, merge(o={"b": 2})), (1, merge(o=5))], {"o": {"b": 2}}),
+        ([(2, merge(o=5)), (1, merge(o={"b": 2}))], {"o": 5}),
+        ([(1, merge(o={"a": 1})), (3, merge(o={"c": 3})), (2, merge(o=[1]))], {"o": {"c": 3}}),
+        (
+            [(1, merge(o={"a": {"x": 1}, "b": 1})), (3, merge(o={"a": {"y": 1}})), (2, merge(o=0))],
+            {"o": {"a": {"y": 1}}},
+        ),
+        ([(2, merge(o={})), (1, merge(o=5))], {"o": {}}),
+        ([(2, merge(o={})), (1, merge(o=None))], {"o": {}}),
+        ([(3, merge(o={"a": 3})), (2, merge(o=None)), (1, merge(o={"a": 1, "b": 1}))], {"o": {"a": 3}}),
+        ([(4, merge(o={"a": None})), (2, merge(o=None)), (3, merge(o={"a": 3, "b": 3}))], {"o": {"b": 3}}),
+        ([(1, merge(l=[{"a": None}]))], {"l": [{"a": None}]}),
+    ],
+)
+def test_newer_wins_per_field(arrived: list[tuple[int, Change]], state: Any) -> None:
+    assert folded(*arrived).state == state
+
+
+def test_of_two_items_of_one_message_the_later_wins() -> None:
+    record = None
+    for said in (merge(a=1, o={"x": 1}), merge(a=2), merge(o=3), deleted, merge(b=1), replaced(c=1), merge(c=2)):
+        record = apply(record, said, Stamp(START, 0, 1), sent_at=START, source="queue", fold_after_ms=DAY).record
+    assert record is not None and record.state == {"c": 2}
+
+
+# Versions, times, patches
+
+
+def test_what_leaves_the_state_as_it_is_is_a_sign_of_life_and_moves_the_stamps() -> None:
+    record = folded((1, merge(a=1)))
+    done = fold(record, merge(a=1), 5)
+    assert (done.visible, done.patch, done.record.version) == (False, None, 1)
+    assert (done.record.changed_at, done.record.seen_at) == (START + 1, START + 5)
+    # then a message from between is too late
+    assert fold(done.record, merge(a=2), 3).record.state == {"a": 1}
+
+
+def test_a_late_message_changes_nothing_back_in_time() -> None:
+    record = folded((9, merge(a=1, b=1)))
+    done = fold(record, merge(b=2, c=3), 4)
+    assert done.record.state == {"a": 1, "b": 1, "c": 3}
+    assert (done.visible, done.patch, done.record.version) == (True, {"c": 3}, 2)
+    assert (done.record.changed_at, done.record.seen_at) == (START + 9, START + 9)
+    assert done.record.fields == {"a": START + 9, "b": START + 9, "c": START + 4}
+
+
+def test_a_user_is_no_sign_of_life() -> None:
+    record = folded((1, merge(a=1)))
+    done = apply(
+        record, change("pillow", {"a": 2}, by="user"), Stamp(START + 9, 0, 9), sent_at=START + 9, source="api",
+        fold_after_ms=DAY,
+    )  # fmt: skip
+    assert (done.record.seen_at, done.record.source, done.record.changed_at) == (START + 1, "queue", START + 9)
+    untouched = apply(
+        None, change("chair", {"a": 2}, by="user"), Stamp(1, 0, 1), sent_at=1, source="api", fold_after_ms=1
+    )
+    assert (untouched.record.seen_at, untouched.record.source) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "patch"),
+    [
+        ({"a": 1}, merge(a=2), {"a": 2}),
+        ({"a": 1}, merge(a=None, b=1), {"a": None, "b": 1}),
+        ({"a": 1, "b": 1}, replaced(b=1), {"a": None}),
+        ({"a": 1}, replaced(a=1), None),
+        ({"a": 1}, merge(a=True), {"a": True}),
+        ({"a": 1}, merge(a=1.0), None),
+        ({"a": [1, {"b": 0}]}, merge(a=[1, {"b": False}]), {"a": [1, {"b": False}]}),
+        ({"a": [1, {"b": 0}]}, merge(a=[1, {"b": 0}]), None),
+        ({"o": {"a": 1, "b": 1}}, merge(o={"a": 2}), {"o": {"a": 2}}),
+        ({"o": {"a": 1}}, merge(o={}), None),
+        ({"o": 1}, merge(o={}), {"o": {}}),
+    ],
+)
+def test_a_version_is_a_visible_change_and_its_patch(before: dict[str, Any], said: Change, patch: Any) -> None:
+    done = fold(folded((0, merge(**before))), said, 1)
+    assert (done.patch, done.visible, done.record.version) == (patch, patch is not None, 1 if patch is None else 2)
+
+
+def test_a_device_comes_goes_and_returns() -> None:
+    first = fold(None, merge(), 1)
+    assert (first.visible, first.patch, first.record.version, first.record.state) == (True, {}, 1, {})
+    gone = fold(first.record, deleted, 2)
+    assert (gone.visible, gone.patch, gone.record.version, gone.record.fields) == (True, None, 2, {})
+    assert not fold(gone.record, deleted, 3).visible
+    again = fold(gone.record, merge(a=1), 4)
+    assert (again.visible, again.patch, again.record.version) == (True, {"a": 1}, 3)
+    never = fold(None, deleted, 1)
+    assert (never.visible, never.record.version, never.record.state) == (False, 0, None)
+
+
+def test_the_deadline_is_the_newest_messages_and_changing_it_is_visible() -> None:
+    record = folded((2, change("pillow", {"a": 1}, silent_after=60)))
+    assert record.silent_after == 60
+    assert fold(record, merge(a=1), 3).record.silent_after == 60
+    assert fold(record, change("pillow", {"a": 1}, silent_after=5), 1).record.silent_after == 60
+    again = fold(record, change("pillow", {"a": 1}, silent_after=60), 4)
+    assert not again.visible
+    shorter = fold(record, change("pillow", {"a": 1}, silent_after=5), 5)
+    assert (shorter.visible, shorter.patch, shorter.record.silent_after) == (True, {}, 5)
+    assert fold(shorter.record, deleted, 6).record.silent_after is None
+
+
+# Limits: nothing was changed by what is refused
+
+
+def test_a_state_has_64_kib_at_most() -> None:
+    fits = "x" * (MOST_BYTES - len('{"t":""}'))
+    assert fold(None, merge(t=fits), 1).visible
+    with pytest.raises(TooLarge, match="65537 bytes"):
+        fold(None, merge(t=fits + "x"), 1)
+    half = folded((1, merge(a="é" * 16_000)))
+    with pytest.raises(TooLarge):
+        fold(half, merge(b="é" * 17_000), 2)
+    assert half.state == {"a": "é" * 16_000}
+    # given many small changes, the bound is that of the whole, not of what was ever sent
+    record = folded((1, merge(a="x" * 40_000)))
+    for number in range(2, 50):
+        record = fold(record, merge(b=f"{number:02}" * 2_000), number).record
+    assert record.version == 49
+
+
+def test_an_object_has_256_members_at_most() -> None:
+    full = folded((1, merge(**{f"f{n}": n for n in range(256)})))
+    assert fold(full, merge(f0=None, g=1), 2).visible
+    with pytest.raises(Refused, match="257 members"):
+        fold(full, merge(g=1), 2)
+    with pytest.raises(Refused):
+        fold(folded((1, merge(o=full.state))), merge(o={"g": 1}), 2)
+
+
+def test_a_state_is_32_levels_deep_at_most() -> None:
+    deep: Any = {}
+    for _ in range(31):
+        deep = {"o": deep}
+    record = fold(None, change("pillow", deep), 1).record
+    with pytest.raises(Refused, match="32 levels"):
+        fold(record, change("pillow", {"o": deep}), 2)
+
+
+# The floor
+
+
+def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -> None:
+    record = folded((0, merge(a=1)), (101, merge(b=1)), day=100)
+    done = apply(record, merge(c=1), Stamp(START, 0, 99), sent_at=START + 200, source="queue", fold_after_ms=100)
+    assert (done.dropped, done.visible, done.record.state) == (True, False, {"a": 1, "b": 1})
+    assert done.record.seen_at == START + 200
+    assert fold(record, merge(c=1), 1, day=100).visible
+    # then what is folded is older than whatever is let in
+    assert fold(record, merge(a=2), 1, day=100).record.state == {"a": 2, "b": 1}
+    assert fold(record, replaced(), 1, day=100).record.state == {"b": 1}
+
+
+def test_what_lies_below_the_floor_is_not_kept() -> None:
+    record = folded((0, merge(a=1, gone=None, o={"x": 1, "gone": None})), (200, merge(b=1)), day=100)
+    kept = Stamps.load(record.stamps.dump())
+    assert kept.root == Branch(OLD, Stamp(START + 200, 0, 2), {"b": Stamp(START + 200, 0, 2)})
+    assert (kept.floor, kept.newest) == (record.stamps.floor, record.stamps.newest)
+
+
+def test_ever_new_fields_raise_the_floor_early() -> None:
+    record = None
+    for number in range(250):
+        record = fold(record, merge(**{f"{number}.{n}": n for n in range(100)}), 2 * number).record
+        record = fold(record, merge(**{f"{number}.{n}": None for n in range(100)}), 2 * number + 1).record
+    assert record is not None
+    assert record.stamps.size <= 20_000
+    assert len(record.stamps.dump()) < 400_000
+    assert fold(record, merge(a=1), 1).dropped
+    assert fold(record, merge(a=1), 450).visible
+
+
+def test_stamps_come_back_as_they_were_written() -> None:
+    record = folded(
+        (5, merge(a=1, o={"x": 1, "y": {}})), (3, merge(o=1, b=2)), (9, change("pillow", {"a": None}, silent_after=9))
+    )
+    assert Stamps.load(record.stamps.dump()).dump() == record.stamps.dump()
+    assert Stamps.load(record.stamps.dump()).root == record.stamps.root
+    empty = Stamps()
+    assert Stamps.load(empty.dump()) == Stamps(size=1)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"5", b"[[0,0,0],0,9,0,[]]", b"[[0,0,0],0,0,[1,2],[]]", b"\xff"])
+def test_damaged_stamps_are_an_error(data: bytes) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
+        Stamps.load(data)
+
+
+# The definition
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.just([None]),
+    lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=5,
+)
+said_by_devices = st.builds(
+    change,
+    st.just("pillow"),
+    st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    kind=st.sampled_from(["merge", "merge", "merge", "merge", "replace", "delete"]),
+)
+messages = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1), said_by_devices), max_size=10)
+
+
+def rfc_7396(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = rfc_7396(result.get(name), value)
+    return result
+
+
+def by_definition(stamped: Sequence[tuple[Stamp, Change]]) -> Any:
+    state: Any = None
+    for _, said in sorted(stamped, key=lambda pair: pair[0]):
+        patch = None if said.kind == "delete" else dict(said.state)
+        state = rfc_7396({} if said.kind == "replace" else state, patch)
+    return state
+
+
+@settings(max_examples=400, deadline=None)
+@given(messages, st.randoms(use_true_random=False))
+def test_the_state_is_the_messages_in_the_order_of_their_stamps(
+    sent: list[tuple[int, int, Change]], random: Any
+) -> None:
+    stamped = [(Stamp(START + at, sequence, n), said) for n, (at, sequence, said) in enumerate(sent)]
+    arrived = stamped + stamped[:2]
+    random.shuffle(arrived)
+    record, shown = None, None
+    for number, (stamp, said) in enumerate(arrived):
+        before = None if record is None else strict_json.encode([record.state, record.stamps.dump().decode()])
+        done = apply(record, said, stamp, sent_at=stamp.time, source="queue", fold_after_ms=DAY)
+        if record is not None:
+            assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, "nothing in place"
+        if done.visible:
+            shown = None if done.patch is None else rfc_7396(shown, done.patch)
+        expected = by_definition(arrived[: number + 1])
+        record = done.record
+        assert same(record.state, expected)
+        assert same(shown, expected), "the history tells how it came about"
+        if record.stamps.root is not OLD and random.random() < 0.3:
+            stored = Stamps.load(record.stamps.dump())
+            assert stored.root == record.stamps.root
+
+
+@given(values, values)
+def test_a_difference_leads_from_one_state_to_the_other(old: Any, new: Any) -> None:
+    old, new = rfc_7396({}, {"v": old}), rfc_7396({}, {"v": new})
+    assert same(rfc_7396(old, difference(old, new)), new)
+    assert difference(new, new) == {}

@@ -1,0 +1,267 @@
+"""Strict JSON: what is refused, with which sentence; what is accepted means the same everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statecast import strict_json
+from statecast.errors import Malformed
+from tests.conftest import Node
+
+
+def nested(depth: int, left: str = "[", right: str = "]") -> str:
+    return left * depth + right * depth
+
+
+def members(count: int) -> str:
+    return "{" + ",".join(f'"f{n}":{n}' for n in range(count)) + "}"
+
+
+REFUSED: list[tuple[str, bytes | str, str]] = [
+    ("empty", b"", "It is empty."),
+    ("blank", b" \n\t", "It is empty."),
+    ("NaN", b'{"a":NaN}', "NaN is not a number"),
+    ("Infinity", b"[Infinity]", "Infinity is not a number"),
+    ("-Infinity", b"-Infinity", "-Infinity is not a number"),
+    ("overflow", b"1e999", "too large"),
+    ("negative overflow", b'{"a":[-1e999]}', "too large"),
+    ("2^53", b"9007199254740992", "beyond"),
+    ("-2^53", b'{"a":-9007199254740992}', "beyond"),
+    ("5 000 digits", b"9" * 5_000, "beyond"),
+    ("a name twice", b'{"a":1,"b":2,"a":3}', "“a” twice"),
+    ("a name twice below", b'[{"o":{"x":1,"x":1}}]', "“x” twice"),
+    ("a name twice, escaped", b'{"a":1,"\\u0061":2}', "“a” twice"),
+    ("lone surrogate", b'"\\ud800"', "half a character"),
+    ("lone low surrogate", b'{"a":"\\udc00x"}', "half a character"),
+    ("lone surrogate as a name", b'{"\\ud800":1}', "half a character"),
+    ("lone surrogate as text", '"\ud800"', "half a character"),
+    ("surrogate in UTF-8", b'"\xed\xa0\x80"', "UTF-8 (byte 2"),
+    ("invalid UTF-8", b'{"a":"\xff"}', "UTF-8 (byte 7"),
+    ("overlong UTF-8", b'"\xc0\xaf"', "UTF-8"),
+    ("UTF-16", '{"a":1}'.encode("utf-16"), "UTF-8"),
+    ("byte order mark", b'\xef\xbb\xbf{"a":1}', "byte order mark"),
+    ("NUL in a name", b'{"a\\u0000b":1}', "NUL"),
+    ("a raw NUL", b'{"a":"\x00"}', "not JSON"),
+    ("33 levels", nested(33), "32 levels"),
+    ("33 levels of objects", '{"a":' * 32 + "{}" + "}" * 32, "32 levels"),
+    ("60 000 [", "[" * 60_000, "32 levels"),
+    ("60 000 [ and ]", nested(60_000), "32 levels"),
+    ("60 000 objects", '{"a":' * 60_000, "32 levels"),
+    ("257 members", members(257), "257 members"),
+    ("name of 65", '{"%s":1}' % ("n" * 65), "longer than 64"),
+    ("single quotes", b"{'a':1}", "line 1, column 2"),
+    ("trailing comma", b"[1,]", "not JSON"),
+    ("trailing comma in an object", b'{"a":1,}', "not JSON"),
+    ("two values", b"{} {}", "not JSON"),
+    ("comment", b"{} // no", "not JSON"),
+    ("control character", b'"a\nb"', "not JSON"),
+    ("leading zero", b"01", "not JSON"),
+    ("plus", b"+1", "not JSON"),
+    ("hexadecimal", b"0x1", "not JSON"),
+    ("bare dot", b".5", "not JSON"),
+    ("word", b"undefined", "not JSON"),
+    ("half", b'{"a":', "not JSON"),
+    ("base64 of garbage", b"3q2+7w==", "not JSON"),
+]
+
+ACCEPTED: list[tuple[str, bytes | str, Any]] = [
+    ("null", b"null", None),
+    ("spaces around", b' \r\n{"a" : 1}\t', {"a": 1}),
+    ("most", b"[9007199254740991,-9007199254740991]", [2**53 - 1, 1 - 2**53]),
+    ("floats", b"[1.5,-0.0,1e308,5e-324,0]", [1.5, -0.0, 1e308, 5e-324, 0]),
+    ("32 levels", nested(32), json.loads(nested(32))),
+    ("256 members", members(256), json.loads(members(256))),
+    ("name of 64", '{"%s":1}' % ("n" * 64), {"n" * 64: 1}),
+    ("a pair of surrogates", b'"\\ud83d\\ude00"', "😀"),
+    ("NUL in a value", b'"\\u0000"', "\0"),
+    ("BOM in a value", '"\ufeff"', "\ufeff"),
+    ("odd names", b'{"__proto__":1,"constructor":2,"":3}', {"__proto__": 1, "constructor": 2, "": 3}),
+    ("line separators", '"\u2028\u2029</script>"', "\u2028\u2029</script>"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_refused_with_a_sentence(text: bytes | str, sentence: str) -> None:
+    with pytest.raises(Malformed) as refusal:
+        strict_json.decode(text)
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize(("text", "value"), [case[1:] for case in ACCEPTED], ids=[case[0] for case in ACCEPTED])
+def test_accepted_and_written_back(text: bytes | str, value: Any) -> None:
+    assert strict_json.decode(text) == value
+    assert strict_json.decode(strict_json.encode(value)) == value
+    assert strict_json.check(value) == value
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), inner,
+                      max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(json_values)
+def test_what_is_accepted_comes_back(value: Any) -> None:
+    assert strict_json.decode(strict_json.encode(strict_json.check(value))) == value
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for read in (strict_json.decode, strict_json.split_array):
+        try:
+            read(text)
+        except Malformed as error:
+            assert str(error).isprintable()
+
+
+def test_a_browsers_parser_reads_the_same(node: Node) -> None:
+    texts = [strict_json.encode(value).decode() for _, _, value in ACCEPTED]
+    script = "console.log(JSON.stringify(JSON.parse(process.argv[1]).map(text => JSON.parse(text))))"
+    ran = node.run("-e", script, json.dumps(texts))
+    assert ran.returncode == 0, ran.stderr
+    read = json.loads(ran.stdout)
+    for (name, _, value), back in zip(ACCEPTED, read, strict=True):
+        if name != "odd names":  # stringify leaves them in place, in another order
+            assert back == value
+        assert back == value or back.items() >= {"constructor": 2}.items()
+
+
+# Values made in Python
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Text(str):
+    pass
+
+
+def test_a_checked_value_is_a_plain_copy() -> None:
+    inner = [1, (2, Level.HIGH)]
+    value = MappingProxyType({Text("a"): inner, "b": OrderedDict(c=Text("x"), d=True)})
+    copy = strict_json.check(value)
+    inner.append(9)
+    assert copy == {"a": [1, [2, 3]], "b": {"c": "x", "d": True}}
+    assert {type(name) for name in copy} == {str}
+    assert type(copy["a"][1][1]) is int and type(copy["b"]["c"]) is str and copy["b"]["d"] is True
+
+
+def endless() -> list[Any]:
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (float("nan"), "too large"),
+        ([float("-inf")], "too large"),
+        (2**53, "beyond"),
+        ({"a": "\ud800"}, "half a character"),
+        ({1: 2}, "must be text"),
+        ({"a": {1, 2}}, "type set"),
+        (b"bytes", "type bytes"),
+        (object(), "type object"),
+        ({"n" * 65: 1}, "longer than 64"),
+        ({"a\0": 1}, "NUL"),
+        ({str(n): n for n in range(257)}, "257 members"),
+        (endless(), "32 levels"),
+    ],
+)
+def test_a_value_that_is_no_json_is_refused(value: Any, sentence: str) -> None:
+    with pytest.raises(Malformed, match=sentence):
+        strict_json.check(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", {1, 2}, endless(), [object()]])
+def test_nothing_that_is_no_json_is_written(value: Any) -> None:
+    with pytest.raises(Malformed):
+        strict_json.encode(value)
+
+
+# Arrays, item by item
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("[]", []),
+        (" [ ] ", []),
+        ('[1, {"a": [2]} ,"x,]" ]', ["1", '{"a": [2]}', '"x,]"']),
+        ('[NaN,{"a":1,"a":2},"\\ud800",1e999]', ["NaN", '{"a":1,"a":2}', '"\\ud800"', "1e999"]),
+        ("[" + "9" * 5_000 + ",2]", ["9" * 5_000, "2"]),
+        (f'[1, {nested(60_000)} ,{{"a":"],\\"["}}]', ["1", nested(60_000), '{"a":"],\\"["}']),
+        (f"[{nested(60_000)}]", [nested(60_000)]),
+    ],
+)
+def test_an_array_is_split_without_judging_its_items(text: str, items: list[str]) -> None:
+    assert strict_json.split_array(text) == items
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "1", "[1", "[1,]", "[,1]", "[1 2]", "[1] 2", "[1]]", "[", "[" * 60_000, f"[{nested(60_000)}", "[{]}",
+     f"[{nested(60_000)}] x", '["a', '[1,"]'],
+)  # fmt: skip
+def test_what_is_no_array_is_refused(text: str) -> None:
+    with pytest.raises(Malformed):
+        strict_json.split_array(text)
+
+
+# Inside a page, and times
+
+
+def test_nothing_in_a_page_ends_its_script() -> None:
+    text = strict_json.for_html('{"a":"</script><!--\u2028\u2029&"}')
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert strict_json.decode(text) == {"a": "</script><!--\u2028\u2029&"}
+    assert strict_json.for_html(b'"<"') == '"\\u003c"'
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:00.001z", 1),
+        ("2026-01-01T00:00:00.1239Z", 1_767_225_600_123),
+        ("2026-01-01t02:30:00+02:30", 1_767_225_600_000),
+        ("2025-12-31T19:00:00.5-05:00", 1_767_225_600_500),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000),
+        ("2024-02-29T00:00:00Z", 1_709_164_800_000),
+        ("1969-12-31T23:59:59.999Z", -1),
+    ],
+)
+def test_a_time_is_read(text: str, ms: int) -> None:
+    assert strict_json.parse_time(text) == ms
+
+
+def test_a_time_is_written_as_it_is_read() -> None:
+    assert strict_json.iso(1_767_225_600_005) == "2026-01-01T00:00:00.005Z"
+    assert strict_json.parse_time(strict_json.iso(1_767_225_600_123)) == 1_767_225_600_123
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2026-01-01", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-02-30T00:00:00Z",
+     "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00+24:00", "0001-01-01T00:00:00+01:00",
+     "9999-12-31T23:59:59-01:00", "٢٠٢٦-01-01T00:00:00Z", "2026-01-01T00:00:00Z\n", "x" * 500],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(Malformed, match="is not a time"):
+        strict_json.parse_time(text)
