@@ -18,6 +18,8 @@ from statecast.errors import BadSetting
 
 T = TypeVar("T")
 PREFIX = "STATECAST_"
+NO_SETTINGS = {"STATECAST_CONFIG", "STATECAST_CHROMIUM"}
+"""Variables with our prefix that are none: the file of the command line, the browser of the tests."""
 
 
 def text(value: Any) -> str:
@@ -218,7 +220,8 @@ def load(
     if flask is not None:
         values |= known(prefixed(flask), "in the Flask configuration")
     if environ is not None:
-        values |= known(prefixed(environ), "in the environment")
+        ours = {name: value for name, value in environ.items() if name not in NO_SETTINGS}
+        values |= known(prefixed(ours), "in the environment")
     values |= known({name: value for name, value in (flags or {}).items() if value is not None}, "given")
     return Settings(**values)
 

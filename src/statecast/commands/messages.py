@@ -20,7 +20,7 @@ PAGE = 256
 def check(body: bytes) -> bytes:
     """The body itself. Raises Refused: what would land in quarantine is refused here, where its sender can be told."""
     if len(body) > MESSAGE_BYTES:
-        raise TooLarge(f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have.")
+        raise TooLarge(f"A message may have at most {MESSAGE_BYTES} bytes; this one has more.")
     message = PlainDecoder()(Delivery("", body, 0))
     for refusal in message.refusals:
         raise Malformed(refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}")

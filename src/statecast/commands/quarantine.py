@@ -21,6 +21,7 @@ from statecast.pipeline import replay as replay_row
 from statecast.stores import Store, now
 
 PAGE = 100
+NUMBER = click.IntRange(1, 2**63 - 1)
 
 
 @click.group(short_help="List, show, replay or drop refused messages.")
@@ -47,7 +48,7 @@ def list_(given: Given, as_json: bool) -> None:
 
 
 @quarantine.command()
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("number", type=NUMBER)
 @click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
 @as_json
 @takes()
@@ -66,7 +67,7 @@ def show(given: Given, number: int, body: bool, as_json: bool) -> None:
 
 
 @quarantine.command()
-@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[NUMBER]...")
+@click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
 @click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
 @takes()
 def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
@@ -93,7 +94,7 @@ def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
 
 
 @quarantine.command()
-@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=1), metavar="NUMBER...")
+@click.argument("numbers", nargs=-1, required=True, type=NUMBER, metavar="NUMBER...")
 @takes()
 def drop(given: Given, numbers: tuple[int, ...]) -> None:
     """Delete messages for good. If one of them is not there, none is deleted."""

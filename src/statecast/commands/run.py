@@ -71,13 +71,13 @@ def wanted(given: Given) -> dict[str, Any]:
 
 
 def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
-    before = runtime.settings
-    runtime.settings = dataclasses.replace(before, **values)
-    if runtime.opened and runtime.settings.store != before.store:
+    settings = dataclasses.replace(runtime.settings, **values)
+    if runtime.opened and settings.store != runtime.settings.store:
         raise BadSetting(
-            f"The app has opened its store {before.store} while it was imported, so --store comes too late; "
-            f"set STATECAST_STORE instead, or use the store first in a function."
+            f"The app opened its store {runtime.settings.store} while it was imported, so --store comes too late; "
+            "set STATECAST_STORE instead, or use the store only later."
         )
+    runtime.settings = settings
 
 
 def greet(address: str, store: str) -> None:

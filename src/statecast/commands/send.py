@@ -41,7 +41,7 @@ def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) ->
     { or [ is a whole message; `-` reads whole messages from the input, one after the other. No server need run:
     the message waits in the store, which is made if it does not exist.
     """
-    options = {name: value for name, value in options.items() if value}
+    options = {name: value for name, value in options.items() if value is not None and value is not False}
     if options and (words[0] == "-" or words[0].startswith(("{", "["))):
         raise click.UsageError(f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself.")
     bodies = None if words[0] == "-" else [body_of(words, options)]
@@ -68,7 +68,7 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
         raise click.UsageError("--delete removes the whole device; leave out the fields and --replace.")
     if not rest and not options:
         raise click.UsageError(
-            f"Say what {terminal.escaped(first)} has to say, like: send {terminal.escaped(first)} mood=happy"
+            f"Say what {terminal.escaped(first)} has to say, like: statecast send {terminal.escaped(first)} mood=happy"
         )
     return messages.compose(first, messages.fields(rest), options)
 

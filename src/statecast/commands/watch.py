@@ -7,9 +7,12 @@ changed since my place?": of changes that come faster than it prints it shows th
 from __future__ import annotations
 
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -36,7 +39,7 @@ def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
     A pattern is a name, `floor2/*` or `*`; without one, all devices are shown. Needs no running server.
     """
     chosen = [names.check_pattern(pattern) for pattern in patterns] or [names.EVERYTHING]
-    with opened(given.settings()) as store:
+    with closing_signals(), opened(given.settings()) as store:
         for update in changes(store):
             if update is None:
                 if not heard():
@@ -47,6 +50,21 @@ def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
                 terminal.print_json(wire.item(update))
             else:
                 click.echo(terminal.cut(line(update), terminal.width() or sys.maxsize))
+
+
+@contextmanager
+def closing_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the block like Ctrl-C does: the store is closed, and not left for a check."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def line(update: Update) -> str:
