@@ -13,6 +13,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import names, strict_json, wire
+from statecast.decoders import plain
+from statecast.decoders.plain import PlainDecoder
 from statecast.errors import Conflict, Malformed, NotFound, Refused, StatecastError, TooLarge, Unavailable
 from statecast.model import Change, Kind, Place, Update
 from statecast.stores import Cursor
@@ -36,6 +38,7 @@ SENTENCES = {
 }
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
+DEVICE = "/devices/<path:device>"
 HISTORY, MOST_HISTORY = 50, 1_000
 """Rows of a page of history, unless asked for fewer or more."""
 CHANGES, MOST_CHANGES = 1_000, 10_000
@@ -50,12 +53,14 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.register_error_handler(StatecastError, statecast_problem)
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
-    for number, (path, views) in enumerate(States(live).addresses().items()):
+    states = States(live)
+    blueprint.add_url_rule(f"{DEVICE}/history", "history", states.history, methods=["GET"])
+    for number, (path, views) in enumerate(states.addresses().items()):
+        for method, view in views.items():
+            blueprint.add_url_rule(path, view.__name__, view, methods=[method], provide_automatic_options=False)
         others = functools.partial(other_method, views)
-        table = {(method,): view for method, view in views.items()} | {tuple(METHODS - set(views)): others}
-        for methods, view in table.items():
-            name = getattr(view, "__name__", f"other_{number}")
-            blueprint.add_url_rule(path, name, view, methods=methods, provide_automatic_options=False)
+        methods = METHODS - set(views)
+        blueprint.add_url_rule(path, f"other_{number}", others, methods=methods, provide_automatic_options=False)
     return blueprint
 
 
@@ -66,11 +71,10 @@ class States:
         self.live = live
 
     def addresses(self) -> dict[str, Views]:
-        """Every address with its methods."""
+        """Every address with its methods; but below ``.../history`` another method than GET is a device's."""
         return {
             "/devices": {"GET": self.devices},
-            "/devices/<path:device>/history": {"GET": self.history},
-            "/devices/<path:device>": {
+            DEVICE: {
                 "GET": self.device,
                 "PUT": self.put,
                 "PATCH": self.patch,
@@ -94,15 +98,17 @@ class States:
         only_arguments()
         return self._answer(self._present(device)).make_conditional(request)
 
-    def history(self, device: str) -> Response:
+    def history(self, device: str) -> ResponseReturnValue:
         """A page of versions, newest first; ``next`` is the ``before`` of the following page."""
         only_arguments("before", "limit")
         names.check(device)
         before, limit = whole("before", None), min(whole("limit", HISTORY), MOST_HISTORY)
         rows = self.live.store.history(device, before=before, limit=limit + 1)
         total, since = self.live.store.history_size(device)
-        if not total:
-            raise unknown(device)
+        if not total:  # the last part may belong to the name
+            if self.live.store.get(f"{device}/history") is None:
+                raise unknown(device)
+            return self.device(f"{device}/history")
         body = {
             "device": device,
             "history": [wire.history_row(row) for row in rows[:limit]],
@@ -141,9 +147,19 @@ class States:
         return Response(status=204)
 
     def messages(self) -> Response:
-        """Into the queue, as a device or the page would send it; refused at once if it could never be applied."""
+        """Into the queue, durable before the answer: one message, or all items of an array or none of them."""
         only_arguments()
-        return answer(strict_json.encode({"id": self.live.send(self._body())}), 202)
+        body = self._body()
+        if body.lstrip(b" \t\r\n")[:1] != b"[":
+            PlainDecoder().read(body)
+            return answer(strict_json.encode({"id": self.live.queue.send(body)}), 202)
+        items = [item.encode(errors="surrogatepass") for item in plain.split(body)]
+        for index, item in enumerate(items):
+            try:
+                PlainDecoder().read(item)
+            except Refused as error:
+                raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
+        return answer(strict_json.encode({"ids": self.live.queue.send_many(items)}), 202)
 
     def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
         only_arguments()
@@ -172,9 +188,11 @@ class States:
 
     def _if_match(self, update: Update | None) -> Place | None:
         """The place that the device must have for this change; the store compares it again when it commits."""
+        if "If-None-Match" in request.headers:
+            raise Malformed("If-None-Match is for reading; a change takes If-Match with the ETag that you read.")
         if "If-Match" not in request.headers:
             return None
-        named = [found for tag in request.if_match.as_set() if (found := place(tag)) is not None]
+        named = [found for tag in request.if_match.as_set() if (found := place(tag or "")) is not None]
         if update is not None and update.state is not None:
             if request.if_match.star_tag:
                 return self.live.store.place_of(update)

@@ -1,0 +1,468 @@
+"""REST: every answer with its status, and no way in that ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from statecast.errors import StoreUnavailable, StoreUnusable
+from statecast.flask import Statecast, create_app, runtime_of
+from statecast.runtime import Runtime
+from statecast.settings import Settings
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def app() -> Flask:
+    return create_app(Settings(store="memory:"))
+
+
+@pytest.fixture
+def live(app: Flask) -> Iterator[Runtime]:
+    yield runtime_of(app)
+    runtime_of(app).stop()
+
+
+@pytest.fixture
+def client(app: Flask, live: Runtime) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def guest(live: Runtime) -> FlaskClient:
+    """REST in a user's app, with an address of the user's below /api."""
+    app = Flask("host")
+    app.get("/api/mine")(lambda: "mine")
+    Statecast(app, store="memory:")
+    return app.test_client()
+
+
+def change(client: FlaskClient, method: str, path: str, state: Any, **headers: str) -> TestResponse:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.open(path, method=method, data=json.dumps(state), content_type=JSON, headers=named)
+
+
+def put(client: FlaskClient, device: str, state: Any, **headers: str) -> TestResponse:
+    return change(client, "PUT", f"/api/devices/{device}", state, **headers)
+
+
+def is_problem(response: TestResponse, status: int) -> bool:
+    said = response.get_json(force=True)
+    assert response.status_code == status, response.text
+    assert response.content_type == PROBLEM
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert said["status"] == status and said["title"] and said["detail"].endswith(".")
+    assert "Traceback" not in response.text
+    return True
+
+
+# Reading and writing a device
+
+
+def test_a_device_is_put_read_changed_and_removed(client: FlaskClient) -> None:
+    # when a state is put
+    made = put(client, "floor2/pillow", {"mood": "happy", "battery": 80})
+    assert (made.status_code, made.get_json()["state"]) == (200, {"mood": "happy", "battery": 80})
+
+    # then it is read, with its version and who made it
+    read = client.get("/api/devices/floor2/pillow")
+    assert read.status_code == 200 and read.content_type == JSON
+    said = read.get_json()
+    assert (said["device"], said["version"], said["state"]["mood"]) == ("floor2/pillow", 1, "happy")
+    assert said["cause"]["source"] == "api" and said["cause"]["by"] == "user"
+    assert said["seen_at"] is None, "a user's edit is no sign of life"
+
+    # when a field is patched and another removed, then the rest stays
+    merged = change(client, "PATCH", "/api/devices/floor2/pillow", {"mood": "calm", "battery": None})
+    assert (merged.status_code, merged.get_json()["state"]) == (200, {"mood": "calm"})
+
+    # when it is removed, then it is gone, and stays known to those who ask for changes
+    assert client.delete("/api/devices/floor2/pillow").status_code == 204
+    assert is_problem(client.get("/api/devices/floor2/pillow"), 404)
+    assert is_problem(client.delete("/api/devices/floor2/pillow"), 404)
+    assert client.get("/api/devices").get_json()["devices"] == []
+    assert client.get("/api/changes").get_json()["states"][0]["state"] is None
+
+
+def test_all_devices_come_by_name_with_the_place(client: FlaskClient) -> None:
+    for name in ("pillow", "a/b", "tank"):
+        put(client, name, {"on": True})
+    said = client.get("/api/devices").get_json()
+    assert [one["device"] for one in said["devices"]] == ["a/b", "pillow", "tank"]
+    assert said["offset"] == 3 and said["epoch"]
+
+
+def test_head_has_no_body_and_options_tells_the_methods(client: FlaskClient) -> None:
+    put(client, "pillow", {"on": True})
+    assert client.head("/api/devices/pillow").data == b""
+    allowed = client.options("/api/devices/pillow")
+    assert allowed.status_code == 204
+    assert set(allowed.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    assert set(client.options("/api/messages").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
+# ETags
+
+
+def test_an_etag_saves_the_body_until_the_device_changes(client: FlaskClient) -> None:
+    tag = put(client, "pillow", {"mood": "happy"}).headers["ETag"]
+    assert client.get("/api/devices/pillow").headers["ETag"] == tag
+    for given in (tag, f'"other", {tag}', "*", f"W/{tag}"):
+        unchanged = client.get("/api/devices/pillow", headers={"If-None-Match": given})
+        assert (unchanged.status_code, unchanged.data) == (304, b""), given
+    put(client, "pillow", {"mood": "sad"})
+    changed = client.get("/api/devices/pillow", headers={"If-None-Match": tag})
+    assert changed.status_code == 200 and changed.headers["ETag"] != tag
+
+
+def test_an_etag_is_stable_over_a_restart(tmp_path: Path) -> None:
+    settings = Settings(store=f"sqlite:///{tmp_path}/states.db")
+    tags = []
+    for mood in ("happy", None):
+        app = create_app(settings)
+        if mood:
+            put(app.test_client(), "pillow", {"mood": mood})
+        tags.append(app.test_client().get("/api/devices/pillow").headers["ETag"])
+        other = put(app.test_client(), "other", {"mood": mood or "new epoch"})
+        assert other.status_code == 200
+        runtime_of(app).stop()
+    app = create_app(settings)
+    with_tag = put(app.test_client(), "pillow", {"mood": "sad"}, If_Match=tags[0])
+    runtime_of(app).stop()
+    assert tags[0] == tags[1]
+    assert with_tag.status_code == 200
+
+
+def test_if_match_protects_what_somebody_else_changed(client: FlaskClient) -> None:
+    old = put(client, "pillow", {"mood": "happy"}).headers["ETag"]
+    new = put(client, "pillow", {"mood": "sad"}).headers["ETag"]
+    place, _, offset = new.strip('"').rpartition(".")
+    wrong = (old, '"nonsense"', '""', '"."', f'"{place}."', f'"{place}.x"', f'"{place}.{"9" * 30}"',
+             f'"foreign.{offset}"', f"W/{new}", "garbage")  # fmt: skip
+    for method in ("PUT", "PATCH", "DELETE"):
+        for given in wrong:
+            assert is_problem(change(client, method, "/api/devices/pillow", {"mood": "lost"}, If_Match=given), 412), (
+                given
+            )
+    assert client.get("/api/devices/pillow").get_json()["state"] == {"mood": "sad"}
+    for given in (new, "*"):
+        assert put(client, "pillow", {"mood": "sad"}, If_Match=given).status_code == 200
+    several = put(client, "pillow", {"mood": "calm"}, If_Match=f"{old}, {new}")
+    assert several.status_code == 200
+    assert change(client, "DELETE", "/api/devices/pillow", None, If_Match=several.headers["ETag"]).status_code == 204
+
+
+@pytest.mark.parametrize("given", ["*", '"epoch.1"'])
+def test_if_match_on_nothing_matches_nothing(client: FlaskClient, given: str) -> None:
+    assert is_problem(put(client, "pillow", {"mood": "happy"}, If_Match=given), 412)
+
+
+def test_a_condition_that_would_be_ignored_is_refused(client: FlaskClient) -> None:
+    assert is_problem(put(client, "pillow", {"mood": "happy"}, If_None_Match="*"), 400)
+    assert is_problem(client.get("/api/devices/pillow"), 404)
+
+
+# History and changes
+
+
+def test_history_comes_in_pages_newest_first(client: FlaskClient) -> None:
+    for battery in range(1, 8):
+        put(client, "pillow", {"battery": battery})
+    versions, query = [], ""
+    while True:
+        said = client.get(f"/api/devices/pillow/history?limit=3{query}").get_json()
+        assert said["total"] == 7 and said["device"] == "pillow" and said["since"].endswith("Z")
+        versions += [version for _, version, _, _ in said["history"]]
+        if said["next"] is None:
+            break
+        query = f"&before={said['next']}"
+    assert versions == [7, 6, 5, 4, 3, 2, 1]
+    assert is_problem(client.get("/api/devices/nobody/history"), 404)
+
+
+def test_a_device_may_be_called_history(client: FlaskClient) -> None:
+    put(client, "museum/history", {"open": True})
+    assert client.get("/api/devices/museum/history").get_json()["state"] == {"open": True}
+    assert client.get("/api/devices/museum/history/history").get_json()["total"] == 1
+    assert client.get("/api/devices/history").status_code == 404
+
+
+def test_changes_since_a_place_come_in_slices_until_complete(client: FlaskClient) -> None:
+    # given a reader who has everything
+    for number in range(3):
+        put(client, f"device{number}", {"value": 0})
+    said = client.get("/api/changes").get_json()
+    assert said["complete"] and len(said["states"]) == 3 and "reset" not in said
+    since = f"{said['epoch']}.{said['offset']}"
+    assert client.get(f"/api/changes?since={since}").get_json()["states"] == []
+
+    # when devices change, then it gets those, in the order of their offsets, in slices
+    for device in ("device2", "device0", "device1"):
+        put(client, device, {"value": 1})
+    heard = []
+    while True:
+        said = client.get(f"/api/changes?since={since}&limit=2").get_json()
+        heard += [one["device"] for one in said["states"]]
+        since = f"{said['epoch']}.{said['offset']}"
+        if said.get("complete"):
+            break
+    assert heard == ["device2", "device0", "device1"]
+
+
+@pytest.mark.parametrize("since", ["", "x", "foreign.1", "foreign.0", "epoch", ".5", "a.b", "a." + "9" * 40, "a.-1"])
+def test_a_place_of_another_history_gets_a_reset_and_everything(client: FlaskClient, since: str) -> None:
+    put(client, "pillow", {"mood": "happy"})
+    said = client.get("/api/changes", query_string={"since": since}).get_json()
+    assert said["reset"] is True and said["complete"] is True and len(said["states"]) == 1
+
+
+def test_a_place_of_the_future_gets_a_reset(client: FlaskClient) -> None:
+    put(client, "pillow", {"mood": "happy"})
+    said = client.get("/api/changes").get_json()
+    assert client.get(f"/api/changes?since={said['epoch']}.{said['offset'] + 1}").get_json()["reset"] is True
+
+
+# Messages
+
+
+def test_a_message_waits_in_the_queue_before_the_answer(client: FlaskClient, live: Runtime) -> None:
+    response = change(client, "POST", "/api/messages", {"device": "pillow", "state": {"mood": "happy"}})
+    assert response.status_code == 202
+    (waiting,) = live.queue.receive(10, 0)
+    assert (waiting.id, json.loads(waiting.body)["device"]) == (response.get_json()["id"], "pillow")
+
+
+def test_items_of_an_array_are_messages_all_or_none(client: FlaskClient, live: Runtime) -> None:
+    good = {"device": "pillow", "state": {"mood": "happy"}}
+    refused = change(client, "POST", "/api/messages", [good, {"device": "pillow", "state": 5}])
+    assert is_problem(refused, 400) and refused.get_json(force=True)["detail"].startswith("Item 1: ")
+    assert live.queue.receive(10, 0) == []
+    sent = change(client, "POST", "/api/messages", [good, good])
+    assert [one.id for one in live.queue.receive(10, 0)] == sent.get_json()["ids"]
+
+
+def message_of(size: int) -> bytes:
+    empty = b'{"device":"pillow","state":{"text":""}}'
+    return empty.replace(b'""', b'"' + b"x" * (size - len(empty)) + b'"')
+
+
+@pytest.mark.parametrize(("size", "status"), [(65_535, 202), (65_536, 202), (65_537, 413)])
+def test_a_message_has_64_kib_at_most(client: FlaskClient, size: int, status: int) -> None:
+    assert len(message_of(size)) == size
+    for body in (message_of(size), b"[" + message_of(size) + b"]"):
+        assert client.post("/api/messages", data=body, content_type=JSON).status_code == status
+
+
+@pytest.mark.parametrize(("items", "status"), [(999, 202), (1_000, 202), (1_001, 413)])
+def test_an_array_has_1000_items_at_most(client: FlaskClient, items: int, status: int) -> None:
+    body = [{"device": "pillow", "state": {}}] * items
+    assert change(client, "POST", "/api/messages", body).status_code == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(4_095, 200), (4_096, 200), (4_097, 413)])
+def test_a_body_has_a_limit(size: int, status: int) -> None:
+    app = create_app(Settings(store="memory:", body_bytes=4_096))
+    body = b'{"text":"' + b"x" * (size - 11) + b'"}'
+    assert len(body) == size
+    response = app.test_client().put("/api/devices/pillow", data=body, content_type=JSON)
+    assert response.status_code == status
+    runtime_of(app).stop()
+
+
+def test_a_state_has_64_kib_at_most(client: FlaskClient) -> None:
+    put(client, "pillow", {"first": "x" * 40_000})
+    assert is_problem(change(client, "PATCH", "/api/devices/pillow", {"second": "x" * 40_000}), 413)
+    assert set(client.get("/api/devices/pillow").get_json()["state"]) == {"first"}
+
+
+# What is refused
+
+BAD_JSON = (
+    b"", b"{", b"nonsense", b"NaN", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}', b'{"a":1,"a":2}', b'{"a":1} x',
+    b'{"a":"\\ud800"}', b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"a\\u0000":1}', b'{"a":9007199254740993}',
+    b"[" * 60_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'{"' + b"n" * 65 + b'":1}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [*BAD_JSON, b"5", b"null", b"[]", b'"text"'], ids=lambda body: repr(body[:12]))
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_state_that_is_none_is_refused(client: FlaskClient, method: str, body: bytes) -> None:
+    assert is_problem(client.open("/api/devices/pillow", method=method, data=body, content_type=JSON), 400)
+    assert is_problem(client.get("/api/devices/pillow"), 404)
+
+
+BAD_MESSAGES = (
+    b"5", b"null", b"[]", b"[5]", b"{}", b'{"device":"pillow"}', b'{"device":null,"state":{}}',
+    b'{"device":5,"state":{}}', b'{"device":"../x","state":{}}', b'{"device":"pillow","state":{},"extra":1}',
+    b'{"device":"pillow","state":{},"time":"now"}', b'{"device":"pillow","state":{"a":1},"by":"nobody"}',
+    b'{"device":"' + b"n" * 129 + b'","state":{}}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [*BAD_JSON, *BAD_MESSAGES], ids=lambda body: repr(body[:30]))
+def test_a_message_that_would_go_to_quarantine_is_refused(client: FlaskClient, live: Runtime, body: bytes) -> None:
+    assert is_problem(client.post("/api/messages", data=body, content_type=JSON), 400)
+    assert live.queue.receive(1, 0) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["devices/..", "devices/a//b", "devices/a/../b", "devices/a b", "devices/%00", "devices/%1b[31m", "devices/ümlaut",
+     "devices/" + "n" * 129, "devices/a/", "devices/*", "devices/<script>"],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_what_is_no_name_is_refused(client: FlaskClient, method: str, path: str) -> None:
+    response = change(client, method, f"/api/{path}", {"a": 1})
+    assert is_problem(response, 400)
+    assert response.get_json(force=True)["detail"].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("devices?limit=5", 400), ("devices/pillow?x", 400), ("devices/pillow/history?page=2", 400),
+        ("changes?from=1", 400), ("devices/pillow/history?limit=0", 400), ("devices/pillow/history?limit=x", 400),
+        ("devices/pillow/history?limit=-1", 400), ("devices/pillow/history?before=1.5", 400),
+        ("devices/pillow/history?before=%C2%B2", 400), ("changes?limit=99999999999999999999", 400),
+        ("devices/pillow/history?before=" + "9" * 5_000, 400), ("devices/pillow/history?limit=1001", 200),
+        ("changes?limit=10001", 200),
+    ],
+)  # fmt: skip
+def test_arguments_are_checked(client: FlaskClient, path: str, status: int) -> None:
+    put(client, "pillow", {"mood": "happy"})
+    response = client.get(f"/api/{path}")
+    assert response.status_code == status and (status == 200 or is_problem(response, status))
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("", "GET", 404), ("/", "GET", 404), ("/nothing", "GET", 404), ("/devices/", "GET", 404),
+        ("/messages/1", "GET", 404), ("/devices", "POST", 405), ("/devices", "DELETE", 405),
+        ("/devices/pillow", "POST", 405), ("/devices/pillow/history", "POST", 405), ("/messages", "GET", 405),
+        ("/messages", "PUT", 405), ("/messages", "HEAD", 405), ("/changes", "POST", 405), ("/changes", "PATCH", 405),
+        ("/devices", "BREW", 405),
+    ],
+)  # fmt: skip
+def test_other_addresses_and_methods(client: FlaskClient, path: str, method: str, status: int) -> None:
+    response = client.open(f"/api{path}", method=method, data=b"{}", content_type=JSON)
+    assert response.status_code == status
+    assert method == "HEAD" or is_problem(response, status)
+    assert status != 405 or response.headers["Allow"]
+
+
+# In a user's app
+
+
+def test_a_guest_answers_its_own_addresses_and_no_other(guest: FlaskClient) -> None:
+    assert guest.get("/api/mine").text == "mine"
+    assert guest.post("/api/mine").content_type.startswith("text/html"), "the user's own 405"
+    assert guest.get("/api/nothing").content_type.startswith("text/html"), "the user's own 404"
+    refused = guest.post("/api/devices", data=b"{}", content_type=JSON)
+    assert is_problem(refused, 405) and "POST" in refused.get_json(force=True)["detail"]
+    assert is_problem(guest.get("/api/devices/nobody"), 404)
+
+
+# Writes on behalf of others
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json"]
+)
+@pytest.mark.parametrize(("method", "path"), [("PUT", "devices/p"), ("PATCH", "devices/p"), ("POST", "messages")])
+def test_a_form_cannot_write(client: FlaskClient, method: str, path: str, content_type: str) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert is_problem(client.open(f"/api/{path}", method=method, data=b"{}", headers=headers), 415)
+
+
+@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "Application/JSON"])
+def test_json_is_taken_however_it_is_spelt(client: FlaskClient, content_type: str) -> None:
+    assert client.put("/api/devices/pillow", data=b'{"a":1}', content_type=content_type).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 200),
+        ({"Origin": "http://localhost:80"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "http://localhost:8001"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_another_sites_page_cannot_write(client: FlaskClient, headers: dict[str, str], status: int) -> None:
+    put(client, "pillow", {"mood": "calm"})
+    for method in ("PUT", "PATCH", "DELETE"):
+        path = "/api/devices/pillow"
+        response = client.open(path, method=method, data=b'{"mood":"happy"}', content_type=JSON, headers=headers)
+        assert response.status_code == (204 if status == 200 and method == "DELETE" else status)
+    message = b'{"device":"pillow","state":{}}'
+    sent = client.post("/api/messages", data=message, content_type=JSON, headers=headers)
+    assert sent.status_code == (202 if status == 200 else status)
+    assert client.get("/api/devices", headers=headers).status_code == 200, "reading is the browser's own affair"
+
+
+# When machines fail
+
+
+class Broken:
+    """A store whose every method fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.error
+
+
+ADDRESSES = [
+    ("GET", "devices"), ("GET", "devices/pillow"), ("PUT", "devices/pillow"), ("PATCH", "devices/pillow"),
+    ("DELETE", "devices/pillow"), ("GET", "devices/pillow/history"), ("GET", "changes"), ("POST", "messages"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), ADDRESSES)
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StoreUnavailable("The disk is full."), 503),
+        (StoreUnusable("Secret path."), 500),
+        (ZeroDivisionError("secret"), 500),
+    ],
+)
+def test_a_store_that_fails_is_told_without_details(
+    client: FlaskClient,
+    live: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    error: Exception,
+    status: int,
+) -> None:
+    monkeypatch.setattr(live, "_store", Broken(error))
+    monkeypatch.setattr(live, "stop", lambda: None)
+    response = change(client, method, f"/api/{path}", {"device": "pillow", "state": {}})
+    assert is_problem(response, status)
+    if status == 503:
+        assert response.headers["Retry-After"] == "1"
+    else:
+        assert "ecret" not in response.text and response.get_json(force=True)["id"]
