@@ -475,9 +475,8 @@ def test_names_fields_and_values_are_data(store: FakeStore, text: str) -> None:
 
         # Then no tag or attribute came of it
         assert {tag for tag, _ in tree.tags if tag == "img"} == set()
-        assert [attrs.get("src") for tag, attrs in tree.tags if tag == "script" and "id" not in attrs] == [
-            "/statecast/statecast.js"
-        ]
+        scripts = {attrs.get("src") for tag, attrs in tree.tags if tag == "script" and "id" not in attrs}
+        assert scripts <= {"/statecast/device.js", "/statecast/more.js"}
         for _, attrs in tree.tags:
             assert not {name for name in attrs if name.startswith("on") or name == "style"}
 

@@ -233,7 +233,7 @@ class Site:
 
     def _shown(self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False) -> Shown:
         settings = self.live.settings
-        silent_after = listing.deadline(update, settings)
+        silent_after = settings.deadline(update)
         first = shown.show(update, wanted=settings.card, silent_after=silent_after)
         field = first.scene.field
         if first.picture.name != "number" or field is None or (rows is None and not sparks):
@@ -252,7 +252,9 @@ class Site:
             "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
             "wanted": self.live.settings.card, "more": kind != "device", "pictures": (),
         }  # fmt: skip
-        text = self.templates.get_template(template or f"{kind}.html").render(defaults | facts)
+        shown = defaults | facts
+        scripts = [name for name, used in (("device.js", kind == "device"), ("more.js", shown["more"])) if used]
+        text = self.templates.get_template(template or f"{kind}.html").render(shown | {"scripts": scripts})
         return flask.Response(text, status, HEADERS)
 
 

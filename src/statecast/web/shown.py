@@ -112,7 +112,7 @@ def attribute(text: str) -> Markup:
 
 def plain(text: str) -> Markup:
     """Text between two tags, where a quotation mark needs no escape: JSON is full of them."""
-    return Markup(escape(text).replace("&#34;", '"').replace("&#39;", "'"))  # noqa: S704 - escaped just here
+    return Markup(str(escape(text)).replace("&#34;", '"').replace("&#39;", "'"))  # noqa: S704 - escaped just here
 
 
 def json_attribute(value: Any) -> Markup:
