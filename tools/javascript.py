@@ -1,4 +1,4 @@
-"""Node, and the npm packages of the tests (``tests/package.json``), installed into ``.tools/node``."""
+"""Node, and the npm packages of the tests and benchmarks (their ``package.json``), installed below ``.tools``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ MISSING = (
     "(on Debian `apt-get install nodejs npm`; `make test` does it when it is root), then run `make test`"
 )
 FILES = ("package.json", "package-lock.json", ".npmrc")
+TESTS, BENCHMARKS = "tests", "benchmarks"
+"""The folders that have packages, each installed into a folder of its own."""
+FOLDERS = {TESTS: "node", BENCHMARKS: "node-benchmarks"}
 
 
-def modules(root: Path) -> Path:
-    return root / ".tools" / "node" / "node_modules"
+def modules(root: Path, owner: str = TESTS) -> Path:
+    return root / ".tools" / FOLDERS[owner] / "node_modules"
 
 
-def find(root: Path) -> str | None:
-    """The path of Node, or None when it or the packages are not there."""
-    return shutil.which("node") if stamp(root).exists() else None
+def find(root: Path, owner: str = TESTS) -> str | None:
+    """The path of Node, or None when it or the owner's packages are not there."""
+    return shutil.which("node") if stamp(root, owner).exists() else None
 
 
 def packages() -> list[str]:
@@ -29,25 +32,26 @@ def packages() -> list[str]:
     return [package for program, package in (("node", "nodejs"), ("npm", "npm")) if not shutil.which(program)]
 
 
-def stamp(root: Path) -> Path:
-    return root / ".tools" / "node" / "ready"
+def stamp(root: Path, owner: str) -> Path:
+    return root / ".tools" / FOLDERS[owner] / "ready"
 
 
-def ensure(root: Path) -> None:
-    """Installs the packages when npm is there and they are not; the tests say what is missing otherwise."""
+def ensure(root: Path, owner: str = TESTS) -> None:
+    """Installs the packages when npm is there and they are not; the owner says what is missing otherwise."""
     if packages():
         return
     digest = hashlib.sha256(quiet(["node", "--version"])[1].encode())
     for name in FILES:
-        digest.update((root / "tests" / name).read_bytes())
+        digest.update((root / owner / name).read_bytes())
     key = digest.hexdigest()
-    if stamp(root).exists() and stamp(root).read_text() == key:
+    ready = stamp(root, owner)
+    if ready.exists() and ready.read_text() == key:
         return
-    say("Installing the tests' JavaScript packages into .tools/node.")
-    folder = stamp(root).parent
+    say(f"Installing the JavaScript packages of {owner} into .tools/{FOLDERS[owner]}.")
+    folder = ready.parent
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in FILES:
-        shutil.copy(root / "tests" / name, folder)
+        shutil.copy(root / owner / name, folder)
     if insist(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder=folder):
-        stamp(root).write_text(key)
+        ready.write_text(key)

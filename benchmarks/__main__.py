@@ -1,0 +1,71 @@
+"""``python -m benchmarks``: measures, and says whether the numbers of DESIGN 6 hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import connects, fanout, ingest, latency, report, updates
+from benchmarks.processes import Broken, raise_file_limit
+from benchmarks.report import Row
+
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "ingest": ingest.rows,
+    "latency": latency.rows,
+    "fanout": fanout.rows,
+    "connects": connects.rows,
+    "updates": updates.rows,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 1 when something could not be measured. A number below its floor is a result, not a failure."""
+    wishes = parse(arguments)
+    raise_file_limit()
+    found: list[Row] = []
+    broken: dict[str, str] = {}
+    for name in wishes.only or BENCHMARKS:
+        began = time.monotonic()
+        try:
+            found += BENCHMARKS[name](wishes.quick)
+        except Broken as reason:
+            broken[name] = str(reason)
+        except Exception:
+            broken[name] = traceback.format_exc()
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(machine() + (" A quick look: the numbers are rough." if wishes.quick else "") + "\n")
+    print(report.markdown(found) if wishes.markdown else report.table(found))
+    for name, reason in broken.items():
+        print(f"\n{name} could not be measured: {reason}")
+    if wishes.json:
+        said = {"machine": machine(), "quick": wishes.quick, "rows": [row.json() for row in found], "broken": broken}
+        wishes.json.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+    return 1 if broken else 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a look, in under a minute")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="only this one; may be repeated")
+    parser.add_argument("--markdown", action="store_true", help="print the table of the README")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to a file")
+    return parser.parse_args(arguments)
+
+
+def machine() -> str:
+    load = os.getloadavg()[0]
+    return (
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()} on {platform.machine()}, "
+        f"{os.cpu_count()} cores, load {load:.1f} at the end."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,233 @@
+"""The viewers: thousands of connections in one process of its own, read by a bare epoll loop.
+
+It must never be what is measured, so it does as little as it can: a connection that has joined is read into one buffer
+and its bytes are counted. Groups are the viewers of one server; commands come in as in peers/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import report, speech
+from benchmarks.processes import answer, raise_file_limit
+
+AT_ONCE = 100
+"""Connections under way at the same time while a group connects."""
+CUT = struct.pack("ii", 1, 0)
+"""SO_LINGER that resets at close: thousands of sockets in TIME_WAIT would burden the next benchmark."""
+
+
+class Group:
+    """The viewers of one server."""
+
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+        self.bytes = 0
+        self.updates = 0
+        self.writes = 0
+        self.latencies: list[float] = []
+        self.lost = 0
+        self.hears = "bytes"
+
+    def take(self, data: memoryview) -> None:
+        """What an open connection received, when more than its size is of interest."""
+        text = bytes(data)
+        if self.hears == "updates":
+            self.updates += text.count(speech.UPDATE)
+            self.writes += text.count(speech.WRITE)
+        else:
+            now = time.monotonic_ns() // 1000
+            self.latencies += [now - sent for sent in speech.times(text)]
+
+
+class Connection:
+    """One viewer until it is open: a list of what it says, each after it has heard something."""
+
+    def __init__(self, group: Group, sock: socket.socket, steps: list[tuple[bytes, bytes]]) -> None:
+        self.group = group
+        self.socket = sock
+        self.steps = steps
+        self.heard = b""
+        self.advance()
+
+    def advance(self) -> None:
+        if self.steps:
+            self.socket.send(self.steps[0][0])
+
+    def take(self, data: bytes) -> bool:
+        """Whether it is through with its steps."""
+        self.heard += data
+        if self.steps and self.steps[0][1] in self.heard:
+            self.heard = b""
+            self.steps = self.steps[1:]
+            self.advance()
+        return not self.steps
+
+
+class Generator:
+    """The loop over everything."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Group] = {}
+        self.epoll = select.epoll()
+        self.epoll.register(0, select.EPOLLIN)
+        self.opening: dict[int, Connection] = {}
+        self.open: dict[int, tuple[Callable[[memoryview], int], Group]] = {}
+        self.buffer = memoryview(bytearray(1 << 18))
+        self.commands = b""
+
+    def run(self) -> None:
+        while self.turn(1.0):
+            while b"\n" in self.commands:
+                line, _, self.commands = self.commands.partition(b"\n")
+                command = json.loads(line)
+                try:
+                    answer(**getattr(self, f"do_{command.pop('do')}")(**command))
+                except OSError as error:
+                    answer(error=str(error))
+
+    def turn(self, timeout: float) -> bool:
+        """Read what there is; False at the end of the commands."""
+        for handle, _ in self.epoll.poll(timeout, 4096):
+            if handle in self.open:
+                self.read(handle)
+            elif handle in self.opening:
+                self.progress(handle)
+            elif handle == 0:
+                piece = os.read(0, 65_536)
+                self.commands += piece
+                if not piece:
+                    return False
+        return True
+
+    def read(self, handle: int) -> None:
+        receive, group = self.open[handle]
+        try:
+            size = receive(self.buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0
+        if not size:
+            group.lost += 1
+            self.epoll.unregister(handle)
+            del self.open[handle]
+            return
+        group.bytes += size
+        if group.hears != "bytes":
+            group.take(self.buffer[:size])
+
+    def progress(self, handle: int) -> None:
+        connection = self.opening[handle]
+        data = connection.socket.recv(65_536)
+        if not data:
+            raise ConnectionError(f"a viewer was sent away after it had heard {connection.heard[-200:]!r}")
+        if connection.take(data):
+            del self.opening[handle]
+            self.open[handle] = (connection.socket.recv_into, connection.group)
+
+    # The commands
+
+    def do_connect(self, group: str, port: int, viewers: int, raw: bool = False) -> dict[str, Any]:
+        """Connect so many viewers, at most ``AT_ONCE`` at a time; a raw one is open when it is connected."""
+        members = self.groups.setdefault(group, Group())
+        steps = [(speech.upgrade(port), b'"sid"'), (speech.said(speech.JOIN), b"40{")]
+        begin = time.monotonic()
+        for _ in range(viewers):
+            while len(self.opening) >= AT_ONCE:
+                self.turn(10)
+            sock = socket.create_connection(("127.0.0.1", port))
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
+            members.sockets.append(sock)
+            self.epoll.register(sock, select.EPOLLIN)
+            if raw:
+                self.open[sock.fileno()] = (sock.recv_into, members)
+            else:
+                self.opening[sock.fileno()] = Connection(members, sock, steps)
+        return self._settle(begin)
+
+    def do_watch(self, group: str, patterns: list[str]) -> dict[str, Any]:
+        """All viewers of the group watch; answered when each has the states of now."""
+        members = self.groups[group]
+        begin = time.monotonic()
+        for sock in members.sockets:
+            while len(self.opening) >= AT_ONCE:
+                self.turn(10)
+            del self.open[sock.fileno()]
+            self.opening[sock.fileno()] = Connection(members, sock, [(speech.watch(patterns), b'"complete":true')])
+        return self._settle(begin)
+
+    def _settle(self, begin: float) -> dict[str, Any]:
+        while self.opening:
+            if time.monotonic() - begin > 120:
+                raise TimeoutError(f"{len(self.opening)} viewers are not through after two minutes")
+            self.turn(1)
+        return {"seconds": time.monotonic() - begin}
+
+    def do_hear(self, group: str, what: str) -> dict[str, Any]:
+        """From now on count ``bytes``, ``updates`` or ``latencies`` of the group; what was counted is forgotten."""
+        members = self.groups[group]
+        members.bytes = members.updates = members.writes = 0
+        members.latencies = []
+        members.hears = what
+        return {}
+
+    def do_counts(self, group: str) -> dict[str, Any]:
+        members = self.groups[group]
+        return {
+            "bytes": members.bytes,
+            "updates": members.updates,
+            "writes": members.writes,
+            "lost": members.lost,
+            "at": time.monotonic(),
+        }
+
+    def do_wait(self, group: str, size: int, timeout: float) -> dict[str, Any]:
+        """Until the group has received so many bytes in all; ``at`` is when."""
+        members = self.groups[group]
+        deadline = time.monotonic() + timeout
+        while members.bytes < size and time.monotonic() < deadline:
+            self.turn(0.05)
+        return self.do_counts(group)
+
+    def do_quiet(self, group: str) -> dict[str, Any]:
+        """Until the group has received nothing for a fifth of a second."""
+        members = self.groups[group]
+        before = -1
+        while before != members.bytes:
+            before, end = members.bytes, time.monotonic() + 0.2
+            while (left := end - time.monotonic()) > 0:
+                self.turn(left)
+        return self.do_counts(group)
+
+    def do_latencies(self, group: str) -> dict[str, Any]:
+        """In ms."""
+        ordered = sorted(latency / 1000 for latency in self.groups[group].latencies)
+        if not ordered:
+            return {"count": 0}
+        shares = {"p50": 0.5, "p99": 0.99}
+        return {"count": len(ordered), **{name: report.percentile(ordered, share) for name, share in shares.items()}}
+
+    def do_close(self, group: str) -> dict[str, Any]:
+        for sock in self.groups.pop(group, Group()).sockets:
+            if self.open.pop(sock.fileno(), None):
+                self.epoll.unregister(sock)
+            sock.close()
+        return {}
+
+
+if __name__ == "__main__":
+    raise_file_limit()
+    with contextlib.suppress(KeyboardInterrupt):
+        Generator().run()
+    sys.exit(0)

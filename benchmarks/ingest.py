@@ -1,0 +1,74 @@
+"""How quickly messages become durable states: the watcher over a full embedded queue, and single sends."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import processes, report, servers
+from benchmarks.processes import Broken, answer
+from benchmarks.report import Bound, Row
+from statecast import settings
+from statecast.runtime import Runtime
+
+DEVICES = 1_000
+PAGE = 500
+AIM = Bound(aim=10_000)
+
+
+def message(number: int) -> bytes:
+    """One of a few devices' partial messages, each of them a visible change."""
+    state = {"battery": number % 101, "mood": ("happy", "calm", "sleepy")[number % 3], "count": number}
+    return json.dumps({"device": f"floor{number % 10}/pillow{number % DEVICES}", "state": state}).encode()
+
+
+def rows(quick: bool) -> list[Row]:
+    messages, sends, turns = (10_000, 300, 1) if quick else (50_000, 2_000, 3)
+    answers = []
+    for _ in range(turns):
+        with servers.scratch() as folder:
+            with processes.python("benchmarks.ingest", str(folder), str(messages), str(sends)) as process:
+                answers.append(process.hear(180))
+    rate, cost, sent, filled = (
+        report.median([said[name] for said in answers]) for name in ("rate", "cost", "sent", "filled")
+    )
+    return [
+        Row("ingest: queue to durable commit", rate, "messages/s", AIM, f"{cost:.0f} µs of CPU each"),
+        Row("send, one durable message after the other", sent, "messages/s"),
+        Row(f"send_many, {PAGE} messages a call", filled, "messages/s"),
+    ]
+
+
+def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
+    runtime = Runtime(settings.Settings(store=f"sqlite:///{folder}/ingest.db"))
+    begin = time.monotonic()
+    for first in range(0, messages, PAGE):
+        runtime.queue.send_many([message(number) for number in range(first, min(first + PAGE, messages))])
+    filled = messages / (time.monotonic() - begin)
+
+    begin, used = time.monotonic(), time.process_time()
+    runtime.start()
+    (watcher,) = runtime.watchers
+    while watcher.total.applied < messages:
+        if time.monotonic() - begin > 120:
+            raise Broken(f"only {watcher.total} of {messages} messages in two minutes")
+        time.sleep(0.002)
+    took, used = time.monotonic() - begin, time.process_time() - used
+    runtime.drain()
+    for ended in runtime.watchers:
+        ended.join(5)
+    if runtime.store.read_place().offset < messages:
+        raise Broken("not every message became a version")
+
+    begin = time.monotonic()
+    for number in range(sends):
+        runtime.queue.send(message(number))
+    sent = sends / (time.monotonic() - begin)
+    runtime.stop()
+    return {"rate": messages / took, "cost": used / messages * 1e6, "sent": sent, "filled": filled}
+
+
+if __name__ == "__main__":
+    answer(**measure(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

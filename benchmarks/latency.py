@@ -1,0 +1,95 @@
+"""How long a message takes from another process's ``send`` to the sockets of 1 000 viewers, and into a page.
+
+The time travels in the state, so each viewer measures each message. Pauses are random: what runs in ticks on the way
+must not fall into step with the sender.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import report, servers
+from benchmarks.processes import Broken
+from benchmarks.report import Bound, Row
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import open_store
+from tools import browser
+
+DOM = Bound(aim=100, less=True)
+
+
+def rows(quick: bool) -> list[Row]:
+    viewers, messages = (1_000, 40) if quick else (1_000, 400)
+    with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server, sending(folder) as queue:
+        with servers.generator() as generator:
+            send(queue, 1, monotonic)
+            generator.ask(do="connect", group="viewers", port=server.port, viewers=viewers)
+            generator.ask(do="watch", group="viewers", patterns=["*"])
+            generator.ask(do="hear", group="viewers", what="latencies")
+            send(queue, messages, monotonic)
+            generator.ask(do="quiet", group="viewers")
+            said = generator.ask(do="latencies", group="viewers")
+        if said["count"] < 0.5 * viewers * messages:
+            raise Broken(f"of {messages} messages to {viewers} viewers only {said['count']} were heard")
+        found = [
+            Row(f"latency, send to {viewers} viewers' sockets, median", said["p50"], "ms"),
+            Row(f"latency, send to {viewers} viewers' sockets, p99", said["p99"], "ms"),
+        ]
+        return [*found, in_browser(server.port, queue, messages)]
+
+
+@contextmanager
+def sending(folder: Path) -> Iterator[EmbeddedQueue]:
+    """The queue as ``statecast send`` opens it, beside a server that runs."""
+    store = open_store(f"sqlite:///{folder}/benchmark.db", begin_epoch=False)
+    try:
+        yield EmbeddedQueue(store)
+    finally:
+        store.close()
+
+
+def monotonic() -> int:
+    """For processes of this machine."""
+    return time.monotonic_ns() // 1000
+
+
+def wall() -> int:
+    """For a browser, which knows no other clock."""
+    return time.time_ns() // 1000
+
+
+def send(queue: EmbeddedQueue, messages: int, clock: Callable[[], int]) -> None:
+    for _ in range(messages):
+        time.sleep(random.uniform(0.03, 0.06))
+        queue.send(json.dumps({"device": "pillow", "state": {"sent": clock(), "mood": "happy"}}).encode())
+
+
+def in_browser(port: int, queue: EmbeddedQueue, messages: int) -> Row:
+    """Into the DOM of headless Chromium: the page writes down when its field changes."""
+    what = "latency, send to the DOM of headless Chromium, median"
+    program = browser.find()
+    if program is None or importlib.util.find_spec("playwright") is None:
+        return Row(what, 0, "", note="not measured: there is no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=browser.options(), headless=True)
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{port}/latency")
+        page.wait_for_function("document.getElementById('sent').textContent !== ''")
+        send(queue, 3, wall)  # what is compiled and loaded at first use
+        time.sleep(0.3)
+        page.evaluate("window.latencies.length = 0")
+        send(queue, messages, wall)
+        time.sleep(0.5)
+        latencies = page.evaluate("window.latencies")
+        chromium.close()
+    if len(latencies) < 0.5 * messages:
+        raise Broken(f"the page saw only {len(latencies)} of {messages} messages")
+    return Row(what, report.median(latencies), "ms", DOM)

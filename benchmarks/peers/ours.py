@@ -1,0 +1,95 @@
+"""Statecast: the server of ``statecast run`` with a Flask app, its bounds on connections opened for a benchmark.
+
+All viewers come from one address here, which is what these bounds are against. The argument is the store's URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from flask import Flask
+
+from benchmarks.processes import answer, raise_file_limit
+from statecast import strict_json
+from statecast.broadcast import Broadcaster
+from statecast.flask import Statecast
+from statecast.runtime import Runtime
+from statecast.server import BackgroundServer
+from statecast.viewers.hub import Hub
+
+OPENED = {
+    "port": 0,
+    "max_connections": 20_000,
+    "connections_per_address": 20_000,
+    "connects_per_second": 1e6,
+    "ping_interval": 600,
+}
+
+# What the browser's part of the latency is measured on: our script, one bound field, and the time at which it changed.
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>Latency</title>
+<p id="sent" data-live="pillow.sent"></p>
+<script type="module">
+  import { connect, bind } from "/statecast/statecast.js";
+  window.latencies = [];
+  const shown = document.getElementById("sent");
+  new MutationObserver(() => {
+    const now = (performance.timeOrigin + performance.now()) * 1000;
+    const sent = Number(shown.textContent);
+    if (sent) window.latencies.push((now - sent) / 1000);
+  }).observe(shown, { childList: true, characterData: true, subtree: true });
+  bind(connect());
+</script>
+"""
+
+
+def application(store: str) -> Flask:
+    app = Flask(__name__)
+    Statecast(app, store=store, **OPENED)
+    app.add_url_rule("/latency", view_func=lambda: PAGE)
+    return app
+
+
+def remembered_hub(runtime: Runtime) -> list[Hub]:
+    """Where the hub appears that the server will build: the events below are emitted on its loop."""
+    made: list[Hub] = []
+    build = runtime.hub
+
+    def hub(broadcaster: Broadcaster) -> Hub:
+        made.append(build(broadcaster))
+        return made[-1]
+
+    runtime.hub = hub  # type: ignore[method-assign]
+    return made
+
+
+async def emit(hub: Hub, rounds: int, data: Any) -> None:
+    for _ in range(rounds):
+        hub.emit("/", None, "states", strict_json.encode([data]))
+        await asyncio.sleep(0)
+    if hub.dropped_emits:
+        answer(error=f"{hub.dropped_emits} deliveries were dropped: the viewers did not keep up")
+
+
+def main(store: str) -> None:
+    raise_file_limit()
+    app = application(store)
+    runtime = app.extensions["statecast"]
+    hubs = remembered_hub(runtime)
+    server = BackgroundServer(runtime, app)
+    server.start()
+    answer(port=int(server.address.rpartition(":")[2]))
+    for line in sys.stdin:
+        command = json.loads(line)
+        (hub,) = hubs
+        assert hub.loop is not None
+        asyncio.run_coroutine_threadsafe(emit(hub, command["rounds"], command["data"]), hub.loop).result()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,122 @@
+"""Processes that take commands: one JSON object per line in, one per line out."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Broken(Exception):
+    """A benchmark could not be done; the message says why."""
+
+
+class Process:
+    """A program of ours on the other end of two pipes; ``with`` ends it."""
+
+    def __init__(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._complaints = tempfile.TemporaryFile()
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            cwd=ROOT,
+            env=os.environ | (variables or {}),
+        )
+        self._process = psutil.Process(self._popen.pid)
+        self._heard = b""
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def tell(self, **command: Any) -> None:
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
+            self._popen.stdin.flush()
+        except OSError:
+            raise Broken(self._last_words()) from None
+
+    def ask(self, timeout: float = 60, **command: Any) -> dict[str, Any]:
+        self.tell(**command)
+        return self.hear(timeout)
+
+    def hear(self, timeout: float = 60) -> dict[str, Any]:
+        assert self._popen.stdout is not None
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._heard:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._popen.stdout], [], [], left)[0]:
+                raise Broken(f"{self.name} said nothing for {timeout:g} seconds. {self._complained()}")
+            piece = os.read(self._popen.stdout.fileno(), 65_536)
+            if not piece:
+                raise Broken(self._last_words())
+            self._heard += piece
+        line, _, self._heard = self._heard.partition(b"\n")
+        said: dict[str, Any] = json.loads(line)
+        if "error" in said:
+            raise Broken(f"{self.name}: {said['error']}")
+        return said
+
+    def cpu(self) -> float:
+        """Seconds of processor it has used, user and system, all its threads."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def memory(self) -> int:
+        """Bytes it occupies."""
+        return int(self._process.memory_info().rss)
+
+    def stop(self) -> None:
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            self._popen.wait(5)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait(5)
+        self._complaints.close()
+
+    def _last_words(self) -> str:
+        return f"{self.name} ended with status {self._popen.wait(5)}. {self._complained()}"
+
+    def _complained(self) -> str:
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace")[-2000:]
+
+
+def python(module: str, *arguments: str) -> Process:
+    return Process(module, [sys.executable, "-m", module, *arguments])
+
+
+def raise_file_limit() -> None:
+    """Thousands of connections need as many file descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def answer(**said: Any) -> None:
+    """What a process says to the one that started it."""
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,94 @@
+"""Starts the servers that are measured, ours among them, and says which cannot be measured here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import processes, speech
+from benchmarks.processes import ROOT, Broken, Process
+from tools import javascript
+
+OURS = "Statecast"
+PYTHON_SOCKETIO = "python-socketio on uvicorn"
+FLASK_SOCKETIO = "Flask-SocketIO with gevent"
+NODE = "Socket.IO on Node"
+LOOP = "a loop of send()"
+FRAME_BYTES = speech.PACKET_BYTES + 4
+"""A server's frame of that size has a head of four bytes."""
+
+
+@dataclass
+class Server:
+    """A running server. ``raw``: it takes connections without a handshake."""
+
+    process: Process
+    port: int
+    raw: bool = False
+
+
+def ours(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.ours", f"sqlite:///{folder}/benchmark.db")
+
+
+def python_socketio(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.python_socketio")
+
+
+def flask_socketio(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.flask_socketio_gevent")
+
+
+def node(folder: Path) -> Process:
+    program = javascript.find(ROOT, javascript.BENCHMARKS)
+    if program is None:
+        raise Broken("Node or its package socket.io is not here; `make bench` installs them where it can")
+    modules = {"NODE_PATH": str(javascript.modules(ROOT, javascript.BENCHMARKS))}
+    return Process(NODE, [program, str(ROOT / "benchmarks" / "peers" / "node.js")], modules)
+
+
+def loop(folder: Path) -> Process:
+    """In C where there is a compiler, else in Python, which costs it a little."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return processes.python("benchmarks.peers.loop", str(FRAME_BYTES))
+    program = folder / "loop"
+    subprocess.run([compiler, "-O2", "-o", program, ROOT / "benchmarks" / "peers" / "loop.c"], check=True)
+    return Process(LOOP, [str(program), str(FRAME_BYTES)])
+
+
+def loop_language() -> str:
+    return "C" if shutil.which("cc") else "Python: there is no C compiler"
+
+
+STARTERS: dict[str, Callable[[Path], Process]] = {
+    OURS: ours,
+    LOOP: loop,
+    NODE: node,
+    PYTHON_SOCKETIO: python_socketio,
+    FLASK_SOCKETIO: flask_socketio,
+}
+
+
+@contextmanager
+def serving(name: str, folder: Path) -> Iterator[Server]:
+    """Raises Broken when it cannot be started."""
+    with STARTERS[name](folder) as process:
+        yield Server(process, process.hear(30)["port"], name == LOOP)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on the disk of the clone: a temporary one may lie in memory, where an fsync costs nothing."""
+    (ROOT / ".tools").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".tools", prefix="bench-") as folder:
+        yield Path(folder)
+
+
+def generator() -> Process:
+    return processes.python("benchmarks.generator")

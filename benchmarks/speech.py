@@ -1,0 +1,64 @@
+"""The few bytes of WebSocket, Engine.IO and Socket.IO that a viewer of a benchmark speaks and hears."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+JOIN = "40"
+SENT = b'"sent":'
+"""Precedes the time in a state by which a latency is measured: microseconds of the machine's monotonic clock."""
+WRITE = b'42["states"'
+UPDATE = b'"device":'
+PACKET_BYTES = 239
+"""Of the Socket.IO packet that is fanned out, as in DESIGN 6."""
+
+
+def upgrade(port: int) -> bytes:
+    return (
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+        f"Host: 127.0.0.1:{port}\r\n"
+        "Upgrade: websocket\r\n"
+        "Connection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
+def said(text: str) -> bytes:
+    """A client's text frame. Its mask is zero, which leaves the payload as it is."""
+    payload = text.encode()
+    size = len(payload)
+    head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x81, 0x80 | 126, size)
+    return head + bytes(4) + payload
+
+
+def watch(patterns: list[str]) -> bytes:
+    return said("420" + json.dumps(["watch", {"devices": patterns, "protocol": 1}], separators=(",", ":")))
+
+
+def state_message() -> dict[str, Any]:
+    """A ``states`` event with one device, which makes a packet of ``PACKET_BYTES``."""
+    state = {"mood": "happy", "battery": 82, "hugged": False, "note": ""}
+    item = {"device": "pillow", "version": 1042, "offset": 90_817, "state": state}
+    message = {"epoch": "6f2f7a0c", "offset": 90_817, "states": [item | {"changed_at": "2026-01-31T12:00:00.000Z"}]}
+    state["note"] = "x" * (PACKET_BYTES - len(packet(message)))
+    return message
+
+
+def packet(message: Any) -> bytes:
+    return b'42["states",' + json.dumps(message, separators=(",", ":")).encode() + b"]"
+
+
+def times(data: bytes) -> Iterator[int]:
+    """The times of sending among what was received; one that is cut off at the end is left out."""
+    at = data.find(SENT)
+    while at >= 0:
+        begin = end = at + len(SENT)
+        while data[end : end + 1].isdigit():
+            end += 1
+        if end < len(data) and end > begin:
+            yield int(data[begin:end])
+        at = data.find(SENT, end)

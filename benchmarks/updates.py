@@ -1,0 +1,54 @@
+"""Many devices that change all the time: updates of one tick share a frame, so there are far fewer writes than updates."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from benchmarks import servers
+from benchmarks.latency import sending
+from benchmarks.processes import Broken
+from benchmarks.report import Bound, Row
+from statecast.sources.embedded import EmbeddedQueue
+
+VIEWERS = 100
+DEVICES = 100
+SHARED = Bound(aim=10)
+"""Updates per write. DESIGN says "far beyond"."""
+
+
+def rows(quick: bool) -> list[Row]:
+    seconds = 2 if quick else 10
+    with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server, sending(folder) as queue:
+        with servers.generator() as generator:
+            generator.ask(do="connect", group="viewers", port=server.port, viewers=VIEWERS)
+            generator.ask(do="watch", group="viewers", patterns=["*"])
+            generator.ask(do="hear", group="viewers", what="updates")
+            begin, used = time.monotonic(), server.process.cpu()
+            sent = flood(queue, seconds)
+            counts = generator.ask(do="counts", group="viewers")
+            took, used = counts["at"] - begin, server.process.cpu() - used
+    if not counts["writes"] or counts["lost"]:
+        raise Broken(f"{counts['lost']} of {VIEWERS} viewers were lost, {counts['writes']} writes heard")
+    shared = f"{counts['writes'] / took:,.0f} writes/s, {sent / took:,.0f} messages/s in".replace(",", " ")
+    cost = f"{used / counts['updates'] * 1e6:.2f} µs of CPU each, ingest included"
+    return [
+        Row(f"updates, {DEVICES} devices to {VIEWERS} viewers", counts["updates"] / took, "updates/s", note=shared),
+        Row("updates per write", counts["updates"] / counts["writes"], "", SHARED, cost),
+    ]
+
+
+def flood(queue: EmbeddedQueue, seconds: float) -> int:
+    """Send as quickly as the disk allows, but no further ahead of the watcher than a few pages; how many."""
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        if queue.waiting() > 2_000:
+            time.sleep(0.01)
+            continue
+        queue.send_many([message(number + step) for step in range(DEVICES)])
+        number += DEVICES
+    return number
+
+
+def message(number: int) -> bytes:
+    return json.dumps({"device": f"pillow{number % DEVICES}", "state": {"count": number, "mood": "happy"}}).encode()
