@@ -70,8 +70,8 @@ class Session:
             self.carrier.close(websocket.AGAINST_POLICY, "a ping was not answered in time")
         else:
             self._asked = True
-            # A beat of the wheel late is on time; a loop that was busy for longer shortens nobody's time to answer.
-            self._beat_at = max(self._beat_at, now - self.hub.wheel.beat) + self.hub.settings.ping_timeout
+            # Two beats of the wheel late is on time; a loop that was busy for longer shortens nobody's time to answer.
+            self._beat_at = max(self._beat_at, now - 2 * self.hub.wheel.beat) + self.hub.settings.ping_timeout
             self.carrier.send(engineio.PING_PACKET)
 
     def pay(self, now: float) -> None:
