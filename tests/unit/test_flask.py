@@ -1,0 +1,449 @@
+"""The extension is a polite guest, and what it does for its host."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import math
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, Response, current_app
+
+import statecast
+from statecast import Statecast, server
+from statecast.errors import BadSetting, Malformed, Refused, SourceUnavailable, StoreUnavailable, TooLarge
+from statecast.flask import create_app, runtime_of
+from statecast.settings import Settings
+from statecast.stores import Cursor
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+
+
+@pytest.fixture
+def app() -> Iterator[Flask]:
+    app = Flask("host")
+    yield app
+    if "statecast" in app.extensions:
+        runtime_of(app).stop()
+
+
+@pytest.fixture
+def live(app: Flask) -> Statecast:
+    return Statecast(app, store="memory:")
+
+
+# A polite guest
+
+
+def test_what_an_app_has_is_kept_in_the_app() -> None:
+    # given one extension without an app, with options
+    live = Statecast(store="memory:", history_versions=5)
+    one, other = Flask("one"), Flask("other")
+
+    # when two apps are given to it, one with a key of its own
+    other.config["STATECAST_HISTORY_VERSIONS"] = 7
+    live.init_app(one)
+    live.init_app(other, title="Other")
+
+    # then each has what is its own
+    assert runtime_of(one) is one.extensions["statecast"] is not runtime_of(other)
+    assert runtime_of(one).store is not runtime_of(other).store
+    assert runtime_of(one).settings.title == "Statecast"
+    assert runtime_of(other).settings.title == "Other"
+
+
+def test_options_win_over_the_environment_and_that_over_the_apps_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {"STATECAST_TITLE": "environment", "STATECAST_PORT": "81"})
+    app = Flask("host")
+    app.config |= {"STATECAST_TITLE": "key", "STATECAST_PORT": 82, "STATECAST_THREADS": 3, "OTHER": 1}
+    Statecast(app, store="memory:", title="option")
+    settings = runtime_of(app).settings
+    assert (settings.title, settings.port, settings.threads) == ("option", 81, 3)
+
+
+@pytest.mark.parametrize("options", [{"prot": 80}, {"port": "eighty"}, {"port": 70_000}, {"namespaces": 5}])
+def test_a_wrong_option_is_told_when_it_is_given(options: dict[str, Any]) -> None:
+    with pytest.raises(BadSetting, match=next(iter(options))):
+        Statecast(Flask("host"), **options)
+
+
+def test_a_wrong_key_leaves_the_app_as_it_was(app: Flask) -> None:
+    app.config["STATECAST_PROT"] = 80
+    with pytest.raises(BadSetting, match="'prot' \\(in the Flask configuration\\)"):
+        Statecast(app)
+    assert not app.extensions and not app.blueprints
+
+
+def test_a_second_registration_is_refused_in_a_sentence(app: Flask, live: Statecast) -> None:
+    for again in (lambda: live.init_app(app), lambda: Statecast(app)):
+        with pytest.raises(BadSetting, match=r"The Flask app 'host' has Statecast already.*remove the second"):
+            again()
+    live.set("pillow", mood="happy")
+    assert live.get("pillow") == {"mood": "happy"}
+
+
+def test_the_hosts_own_pages_headers_and_errors_are_left_alone(app: Flask, live: Statecast) -> None:
+    app.get("/")(lambda: "mine")
+    app.get("/fails", endpoint="fails")(lambda: 1 / 0)
+    app.errorhandler(404)(lambda error: ("my own 404", 404))
+    app.errorhandler(500)(lambda error: ("my own 500", 500))
+    client = app.test_client()
+    for path, text in (("/", "mine"), ("/nope", "my own 404"), ("/fails", "my own 500"), ("/api/x", "my own 404")):
+        answer = client.get(path)
+        assert answer.text == text
+        assert "Content-Security-Policy" not in answer.headers
+    assert not [name for name in app.jinja_env.globals if "statecast" in name]
+    assert app.url_map.merge_slashes and app.config["MAX_CONTENT_LENGTH"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 200), ("/operator", 200), ("/pictures", 200), ("/devices/nobody", 404), ("/devices/pillow", 200),
+     ("/page.css", 200), ("/nope.css", 404)],
+)  # fmt: skip
+def test_our_pages_live_below_statecast(app: Flask, live: Statecast, path: str, status: int) -> None:
+    live.set("pillow", mood="happy")
+    answer = app.test_client().get(f"/statecast{path}")
+    assert answer.status_code == status
+    if not path.endswith(".css") or status == 404:
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    answer.close()
+
+
+def test_links_of_our_pages_stay_below_statecast(app: Flask, live: Statecast) -> None:
+    live.set("pillow", mood="happy")
+    live.set("tank", level=5)
+    html = app.test_client().get("/statecast/").text
+    assert "/statecast/devices/pillow" in html and 'href="/statecast/page.css' in html
+    assert 'href="/devices' not in html
+
+
+def test_a_page_of_ours_that_fails_says_so_with_a_number(
+    app: Flask, live: Statecast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    store = live.runtime.store
+    monkeypatch.setattr(store, "reports", fail)
+    answer = app.test_client().get("/statecast/operator")
+    assert answer.status_code == 500 and "secret" not in answer.text and "Traceback" not in answer.text
+    (record,) = caplog.records
+    number = record.getMessage().split()[1]
+    assert number in answer.text
+
+
+# Which app is meant
+
+
+def test_outside_of_any_context_the_only_app_is_meant(live: Statecast) -> None:
+    heard = []
+
+    def work() -> None:
+        live.set("pillow", mood="happy")
+        heard.append(live.get("pillow"))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert heard == [{"mood": "happy"}]
+
+
+def test_without_an_app_a_sentence_says_what_to_do() -> None:
+    live = Statecast()
+    with pytest.raises(BadSetting, match="no app yet; call Statecast\\(app\\)"):
+        live.set("pillow", mood="happy")
+    with pytest.raises(BadSetting, match="The Flask app 'bare' has no Statecast"):
+        runtime_of(Flask("bare"))
+
+
+def test_with_two_apps_the_current_one_is_meant() -> None:
+    live = Statecast(store="memory:")
+    one, other = Flask("one"), Flask("other")
+    live.init_app(one)
+    live.init_app(other)
+    with pytest.raises(BadSetting, match=r"serves 2 apps.*app_context"):
+        live.set("pillow", mood="lost")
+    with one.app_context():
+        live.set("pillow", mood="one")
+    with other.app_context():
+        assert live.get("pillow") is None
+        with one.app_context():
+            assert live.get("pillow") == {"mood": "one"}
+
+
+def test_two_extensions_in_one_process_keep_to_their_own_apps() -> None:
+    one, other = Flask("one"), Flask("other")
+    first, second = Statecast(one, store="memory:"), Statecast(other, store="memory:")
+    with other.app_context():  # a route of one app may use the other's extension
+        first.set("pillow", mood="first")
+        second.set("pillow", mood="second")
+    assert (first.get("pillow"), second.get("pillow")) == ({"mood": "first"}, {"mood": "second"})
+
+
+def test_an_app_that_is_gone_is_forgotten() -> None:
+    live = Statecast(store="memory:")
+    live.init_app(Flask("gone"))
+    kept = Flask("kept")
+    live.init_app(kept)
+    gc.collect()
+    live.set("pillow", mood="happy")
+    assert runtime_of(kept).store.get("pillow") is not None
+
+
+# States
+
+
+def test_states_are_set_replaced_read_and_removed(live: Statecast) -> None:
+    live.set("pillow", mood="happy", battery=80)
+    live.set("pillow", {"last-hug": 5, "mood": "shadowed"}, mood="calm", battery=None)
+    assert live.get("pillow") == {"mood": "calm", "last-hug": 5}
+    live.replace("pillow", mood="new")
+    assert live.devices() == {"pillow": {"mood": "new"}}
+    live.set("tank", device="a field may be called device", self=1, state={"on": True})
+    assert live.get("tank") == {"device": "a field may be called device", "self": 1, "state": {"on": True}}
+    live.delete("pillow")
+    live.delete("never-was")
+    assert live.get("pillow") is None and list(live.devices()) == ["tank"]
+
+
+def test_what_was_read_is_a_copy(live: Statecast) -> None:
+    live.set("pillow", position={"x": 1})
+    live.get("pillow")["position"]["x"] = 2  # type: ignore[index]
+    assert live.get("pillow") == {"position": {"x": 1}}
+
+
+def test_an_edit_is_the_users_and_no_sign_of_life(live: Statecast) -> None:
+    live.set("pillow", mood="happy")
+    update = live.runtime.store.get("pillow")
+    assert update is not None
+    assert (update.cause.source, update.cause.by, update.seen_at) == ("api", "user", None)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 2**53, "\ud800", object(), {5: 1}, {"a\0": 1}, b"bytes", {1, 2}])
+def test_a_value_that_json_cannot_carry_is_refused(live: Statecast, value: Any) -> None:
+    for act in (live.set, live.replace):
+        with pytest.raises(Refused):
+            act("pillow", field=value)
+    with pytest.raises(Refused):
+        live.send({"device": "pillow", "state": {"field": value}})
+    with pytest.raises(Refused):
+        live.emit("message", value)
+    assert live.get("pillow") is None
+
+
+@pytest.mark.parametrize("name", ["", "a//b", "..", "ü", "n" * 129, "*", None, 5])
+def test_what_is_no_name_is_refused(live: Statecast, name: Any) -> None:
+    for act in (live.set, live.replace, live.delete, live.get):
+        with pytest.raises(Malformed):
+            act(name)
+
+
+@pytest.mark.parametrize("state", ["text", [1], 5])
+def test_what_is_no_state_is_refused(live: Statecast, state: Any) -> None:
+    with pytest.raises(Malformed):
+        live.set("pillow", state)
+
+
+def test_a_state_too_large_is_refused(live: Statecast) -> None:
+    with pytest.raises(TooLarge):
+        live.set("pillow", text="x" * 65_536)
+
+
+# Messages and events
+
+
+def test_a_message_goes_into_the_queue(live: Statecast) -> None:
+    id_ = live.send({"device": "pillow", "state": {"mood": "happy"}, "by": "user"})
+    (waiting,) = live.runtime.queue.receive(10, 0)
+    assert waiting.id == id_
+    assert json.loads(waiting.body) == {"device": "pillow", "state": {"mood": "happy"}, "by": "user"}
+    with pytest.raises(Malformed):
+        live.send({"state": {}})
+
+
+def test_an_event_is_handed_to_every_process(live: Statecast) -> None:
+    after = live.runtime.store.read(Cursor()).cursor
+    live.emit("message", {"time": "12:00"}, namespace="/test", to="room")
+    live.emit("plain")
+    first, second = live.runtime.store.read(after).events
+    assert (first.namespace, first.room, first.name, json.loads(first.data)) == (
+        "/test", "room", "message", [{"time": "12:00"}],
+    )  # fmt: skip
+    assert (second.namespace, second.room, json.loads(second.data)) == ("/", None, [])
+    with pytest.raises(Malformed):
+        live.emit("connect")
+
+
+def test_handlers_may_come_before_and_after_the_app_and_run_in_its_context() -> None:
+    # given handlers before and after
+    live = Statecast(store="memory:")
+
+    @live.on("early")
+    def early(sid: str, data: Any) -> Any:
+        live.set("pillow", mood=data)
+        return current_app.name, sid
+
+    app = Flask("host")
+    live.init_app(app)
+
+    @live.on("late", namespace="/test")
+    async def late(sid: str) -> str:
+        return current_app.name
+
+    # then the app has both, they find it, and the decorated functions are what they were
+    (name, first, space), (other, second, other_space) = runtime_of(app).handlers
+    assert (name, space, other, other_space) == ("early", "/", "late", "/test")
+    assert first("sid", "happy") == ("host", "sid")
+    assert live.get("pillow") == {"mood": "happy"}
+    assert asyncio.run(second("sid")) == "host"
+    assert early.__name__ == first.__name__ == "early"
+    with pytest.raises(RuntimeError):
+        early("sid", "outside")  # no wrapper: current_app is nobody's business here
+
+
+# Polls
+
+
+def test_polls_are_sources_and_may_come_before_and_after_the_app() -> None:
+    live = Statecast(store="memory:")
+
+    @live.poll("early", every=0.5)
+    def early() -> dict[str, str]:
+        live.emit("message", {"from": current_app.name})
+        return {"app": current_app.name}
+
+    app = Flask("host")
+    live.init_app(app)
+
+    @live.poll("late")
+    def late() -> None:
+        raise ZeroDivisionError
+
+    (first, decode), (second, _) = runtime_of(app).sources
+    assert (first.name, first.every, second.name, second.every) == ("early", 0.5, "late", 1.0)  # type: ignore[attr-defined]
+    (delivery,) = first.receive(1, 0)
+    (change,) = decode(delivery).changes
+    assert (change.device, change.state, change.by) == ("early", {"app": "host"}, "device")
+    with pytest.raises(SourceUnavailable, match=r"late\(\) failed"):
+        second.receive(1, 0)
+
+
+@pytest.mark.parametrize("every", [0, -1, math.nan, math.inf, "often", None, True])
+def test_a_period_that_is_none_is_told(live: Statecast, every: Any) -> None:
+    with pytest.raises(BadSetting, match="`every`"):
+        live.poll("clock", every=every)
+
+
+def test_a_poll_needs_the_name_of_a_device_that_no_other_has(live: Statecast) -> None:
+    with pytest.raises(BadSetting, match="name of a device"):
+        live.poll("no name")
+    live.poll("clock")(lambda: None)
+    with pytest.raises(BadSetting, match="two sources called 'clock'"):
+        live.poll("clock")(lambda: None)
+
+
+# Serving
+
+
+class Served:
+    """In place of the server: what it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ends: int | Exception = 0) -> None:
+        self.ends = ends
+        self.asked: list[tuple[Any, Any]] = []
+        monkeypatch.setattr(server, "serve", self.serve)
+
+    def serve(self, runtime: Any, app: Any) -> int:
+        self.asked.append((runtime, app))
+        if isinstance(self.ends, Exception):
+            raise self.ends
+        return self.ends
+
+
+def test_run_serves_and_ends_the_program_with_the_servers_status(
+    app: Flask, live: Statecast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(monkeypatch, 143)
+    with pytest.raises(SystemExit) as ended:
+        live.run(app, port=0)
+    assert ended.value.code == 143
+    assert served.asked == [(runtime_of(app), app)]
+    assert runtime_of(app).settings.port == 0 and runtime_of(app).settings.store == "memory:"
+    with pytest.raises(SystemExit):
+        live.run()
+    assert len(served.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "ends", "sentence"),
+    [
+        ({}, BadSetting("Binding to 0.0.0.0 needs --public."), "Statecast: Binding to 0.0.0.0 needs --public."),
+        ({}, StoreUnavailable("The disk is full."), "Statecast: The disk is full."),
+        ({"port": 70_000}, 0, "Statecast: The setting port must be between 0 and 65535; it is 70000."),
+        ({"app": Flask("bare")}, 0, "Statecast: The Flask app 'bare' has no Statecast;"),
+    ],
+)
+def test_run_that_cannot_ends_with_a_sentence(
+    live: Statecast, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ends: int | Exception, sentence: str
+) -> None:
+    Served(monkeypatch, ends)
+    with pytest.raises(SystemExit) as ended:
+        live.run(**options)
+    assert str(ended.value.code).startswith(sentence)
+
+
+def test_run_needs_to_know_which_app() -> None:
+    with pytest.raises(SystemExit, match="Say which app to serve"):
+        Statecast().run()
+
+
+# The app that stands alone
+
+
+@pytest.fixture
+def alone() -> Iterator[Flask]:
+    app = create_app(Settings(store="memory:", title="Pillows"))
+    yield app
+    runtime_of(app).stop()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 200), ("GET", "/operator", 200), ("GET", "/pictures", 200), ("GET", "/devices/nobody", 404),
+     ("GET", "/nope", 404), ("GET", "/devices/", 404), ("POST", "/", 405), ("GET", "/devices/a//b", 404),
+     ("GET", "/statecast/nope", 404), ("GET", "/apiary", 404), ("GET", "/static/x", 404)],
+)  # fmt: skip
+def test_the_app_alone_answers_everything_in_its_own_way(alone: Flask, method: str, path: str, status: int) -> None:
+    answer = alone.test_client().open(path, method=method)
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.content_type.startswith("text/html")
+    assert "Pillows" in answer.text or path == "/pictures"
+    assert status != 405 or "GET" in answer.headers["Allow"]
+
+
+def test_an_error_outside_of_our_blueprints_is_answered_too(alone: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    @alone.get("/fails")
+    def fails() -> Response:
+        raise ZeroDivisionError("secret")
+
+    answer = alone.test_client().get("/fails")
+    assert answer.status_code == 500 and "secret" not in answer.text
+    assert len(caplog.records) == 1
+
+
+# What the package offers
+
+
+def test_every_public_name_is_there_and_nothing_else_is_pretended() -> None:
+    for name in statecast.__all__:
+        assert getattr(statecast, name)
+    assert not hasattr(statecast, "nothing")
