@@ -1,0 +1,39 @@
+"""The log of a process that serves: one line per event on standard error, whatever a peer put into it."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+
+
+class OneLine(logging.Formatter):
+    """Control characters are escaped, line ends too: nobody writes a second line or talks to the terminal."""
+
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # the stubs know only the default
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT, "%Y-%m-%dT%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
+
+
+def escaped(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def begin() -> None:
+    """Log to standard error, unless the application or the command line has set up its own log.
+
+    What uvicorn says of its ordinary course is silenced: who starts and stops is told by us.
+    """
+    root = logging.getLogger()
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    if root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)

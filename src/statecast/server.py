@@ -1,0 +1,211 @@
+"""Serves: one loop for viewers and HTTP, threads for Flask and the queues, one socket, one end.
+
+How it stops, in this order: readiness goes red and new requests are told to come back; nothing more is received from
+queues; viewers are sent away in slices; requests under way have ``drain_seconds``; then every connection is cut, and
+what was committed is all that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from statecast import listening, logs, workers
+from statecast.ending import Ending
+from statecast.errors import StatecastError
+from statecast.listening import refuse_public
+from statecast.viewers.polling import Polling
+from statecast.viewers.viewer import bind
+from statecast.web.door import Door, Porter
+from statecast.web.front import Front
+from statecast.web.gate import WSGI, Gate
+from statecast.web.readiness import Readiness
+from statecast.web.visitors import Visitors
+
+if TYPE_CHECKING:
+    from statecast.runtime import Runtime
+
+__all__ = ["BackgroundServer", "refuse_public", "serve"]
+
+KEEP_ALIVE = 20
+"""Seconds an idle connection is kept: longer than a page's beat, so that a visitor's clicks share one."""
+SLICES = 10
+FEWEST = 100
+"""Viewers are sent away in so many slices, of no fewer: they come back one slice after the other."""
+AFTER_DRAIN = 4.0
+"""Seconds from the end of the drain to the end of the process, at most."""
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with a beginning and an end of our own. Signals are the business of ``Ending``."""
+
+    def __init__(self, runtime: Runtime, app: WSGI, begun: Callable[[], None]) -> None:
+        settings = runtime.settings
+        self.runtime = runtime
+        self.begun = begun
+        self.broadcaster = runtime.broadcaster()
+        self.hub = runtime.hub(self.broadcaster)
+        self.visitors = Visitors(settings, most=listening.raise_descriptors())
+        porter = Porter(settings, self.visitors, self._complain)
+        self.front = Front(Gate(app, settings), Polling(self.hub), Readiness(runtime.ready))
+        config = uvicorn.Config(
+            self.front, http=porter.door(), ws=porter.counted(bind(self.hub)), lifespan="off", interface="asgi3",
+            log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
+            backlog=listening.BACKLOG,
+        )  # fmt: skip
+        super().__init__(config)
+        self._following = False
+
+    def _complain(self, address: str, sentence: str) -> None:
+        self.hub.complaints.about(address, sentence, time.monotonic())
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._serve(sockets)  # without uvicorn's handlers of signals
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.hub.start(loop)
+        self.broadcaster.start(loop)
+        self._following = True
+        self.runtime.start()
+        await super().startup(sockets)
+        self.begun()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.runtime.settings.drain_seconds
+        self.front.draining = True
+        self.runtime.drain()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Door):
+                connection.shutdown()
+        goodbye = loop.create_task(self.hub.close_all(max(FEWEST, self.hub.viewers // SLICES)))
+        while (self.server_state.connections or self.server_state.tasks) and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        goodbye.cancel()
+        await self._cut(sockets or [])
+        self.stop_following()
+
+    async def _cut(self, sockets: list[socket.socket]) -> None:
+        for server in self.servers:
+            server.close()
+        for one in sockets:
+            one.close()
+        left: list[Any] = list(self.server_state.connections)
+        if left:
+            log.warning("%d connections did not end in time and are cut", len(left))
+        for connection in left:
+            connection.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=1.0)
+
+    def stop_following(self) -> None:
+        if self._following:
+            self._following = False
+            self.broadcaster.stop()
+
+
+def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = print) -> int:
+    """Serve until a signal; the exit status for it. Main thread only.
+
+    ``announce`` gets one line with the address once connections are accepted. Raises BadSetting, StoreUnusable or
+    another StatecastError with a sentence when it cannot begin.
+    """
+    settings = runtime.settings
+    refuse_public(settings)
+    logs.begin()
+    place = workers.inherited()
+    if place is None and settings.workers > 1:
+        return workers.supervise(settings, announce)
+    runtime.store  # noqa: B018 - opened here, where what is wrong with it can still be said
+    taken = listening.listen(settings) if place is None else place.listening
+
+    def begun() -> None:
+        if place is None:
+            announce(f"Statecast is live at {address}")
+        else:
+            place.ready()
+
+    address = listening.address_of(taken)
+    server = Server(runtime, app, begun)
+
+    def ask() -> None:
+        server.should_exit = True
+
+    with Ending(ask, settings.drain_seconds + AFTER_DRAIN) as ending:
+        if place is not None:
+            place.stop_with_parent()
+        run(server, taken)
+        log.info("stopped")
+        return ending.status or 0
+
+
+def run(server: Server, taken: socket.socket) -> None:
+    """Serve on a socket until ``should_exit``."""
+    try:
+        server.run(sockets=[taken])
+    finally:
+        server.stop_following()
+        server.runtime.stop()
+        taken.close()
+
+
+class BackgroundServer:
+    """The same server in a daemon thread, without handlers of signals: for ``flask run``, tests and notebooks."""
+
+    def __init__(self, runtime: Runtime, app: WSGI) -> None:
+        self.runtime = runtime
+        self.app = app
+        self.address = ""
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def server(self) -> Server:
+        """The running server. Only after ``start``."""
+        assert self._server is not None
+        return self._server
+
+    def start(self) -> None:
+        """Return when it accepts connections. Raises what ``serve`` raises."""
+        refuse_public(self.runtime.settings)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        self.runtime.store  # noqa: B018 - opened here, for its sentence
+        taken = listening.listen(self.runtime.settings)
+        self.address = listening.address_of(taken)
+        self._server = Server(self.runtime, self.app, self._begun.set)
+        self._thread = threading.Thread(target=self._run, args=(taken,), name="statecast", daemon=True)
+        self._thread.start()
+        self._begun.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, taken: socket.socket) -> None:
+        try:
+            run(self.server, taken)
+        except BaseException as failure:
+            self._failure = failure
+            if self._begun.is_set() or not isinstance(failure, StatecastError):
+                log.exception("the server failed")
+        finally:
+            self._begun.set()
+
+    def stop(self) -> None:
+        """Stop as a signal would, and wait for it."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join(self.runtime.settings.drain_seconds + AFTER_DRAIN)
