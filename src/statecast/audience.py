@@ -88,7 +88,7 @@ class Audience:
         self.exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
         self.current: set[Watching] = set()
         self.size = 0
-        self.answers: dict[tuple[int, bool, bool], Slice] = {}
+        self.answers: dict[tuple[int, bool, bool, bool], Slice] = {}
         self.answers_head = -1
 
     def matches(self, device: str) -> bool:

@@ -30,15 +30,17 @@ MOST_ANSWERS = 16
 class Entry:
     """The latest update of a device and its encoding."""
 
-    __slots__ = ("_item", "update")
+    __slots__ = ("_item", "_settings", "timed", "update")
 
-    def __init__(self, update: Update) -> None:
+    def __init__(self, update: Update, settings: Settings) -> None:
         self.update = update
+        self.timed = settings.deadline(update) is not None
+        self._settings = settings
         self._item: bytes | None = None
 
     def item(self) -> bytes:
         if self._item is None:
-            self._item = wire.item(self.update)
+            self._item = wire.item(self.update, self._settings)
         return self._item
 
     def hear(self, seen_at: int) -> None:
@@ -49,17 +51,19 @@ class Entry:
 class Member:
     """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
 
-    __slots__ = ("audience", "complete", "had", "health", "paused", "place", "reset", "stale_seen", "viewer")
+    __slots__ = ("audience", "blank", "complete", "had", "paused", "place", "reset", "stale_seen", "viewer")
 
     def __init__(self, viewer: Watching, audience: Audience) -> None:
         self.viewer = viewer
         self.audience = audience
         self.place = 0
+        self.blank = True
+        """It has nothing yet, so nothing that was removed."""
         self.had: tuple[Audience, int] | None = None
+        """Up to which offset it has what another audience watches, while it catches up with its own."""
         self.paused = False
         self.reset = False
         self.complete = False
-        self.health = False
         self.stale_seen = False
 
 
@@ -111,12 +115,13 @@ class Broadcaster:
     def arrive(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
         if lineage is not None:
             self._lineage = lineage
+            self.audiences.forget_answers()  # they name the epoch before
         if anew:
             self._begin_anew()
         self.place = news.place
         for update in news.updates:
             self.latest.pop(update.device, None)
-            self.latest[update.device] = Entry(update)
+            self.latest[update.device] = Entry(update, self.settings)
         self._hear(news)
         self._tick([self.latest[update.device] for update in news.updates])
         for event in news.events:
@@ -159,7 +164,8 @@ class Broadcaster:
         self.latest.clear()
         for member in self.members.values():
             member.audience.current.discard(member.viewer)
-            member.place, member.had, member.reset, member.complete = 0, None, True, True
+            member.place, member.had, member.complete = 0, None, True
+            member.reset = member.blank = True
             self.loop.call_soon(self._catch_up, member)
 
     # Viewers
@@ -176,9 +182,9 @@ class Broadcaster:
         if wish.since is not None:
             good = self._lineage.is_good(wish.since, self.place.offset)
             member.place, member.reset, member.had = (wish.since.offset if good else 0), not good, None
+            member.blank = not good
             member.stale_seen = good
         member.complete = True
-        member.health = wish.health
         (self.listeners.add if wish.health else self.listeners.discard)(member)
         self.loop.call_soon(self._catch_up, member)
         if wish.health:
@@ -186,12 +192,16 @@ class Broadcaster:
         return {"epoch": self.place.epoch, "offset": member.place, "reset": member.reset}
 
     def _change_audience(self, member: Member, audience: Audience) -> None:
-        """What the old audience gave up to the head need not be told again to the new one."""
+        """What the old audience gave need not be told again to the new one."""
         old = member.audience
-        caught_up = member.viewer in old.current
+        if member.viewer in old.current:
+            member.had = (old, self.place.offset)
+        elif member.had is not None or member.reset:
+            member.had = None  # it is between two lists already: it gets all of the third
+        else:
+            member.had = (old, member.place)
         self.audiences.leave(old, member.viewer)
-        member.had = (old, self.place.offset) if caught_up else None
-        member.audience, member.place = audience, 0
+        member.audience, member.place, member.stale_seen = audience, 0, True
 
     def leave(self, viewer: Watching) -> None:
         member = self.members.pop(viewer, None)
@@ -228,7 +238,8 @@ class Broadcaster:
             piece = self._answer(member)
             # Before it is delivered, for delivering may pause the viewer.
             last = piece.place >= self.place.offset
-            member.place, member.reset, member.complete = piece.place, False, member.complete and not last
+            member.place, member.complete = piece.place, member.complete and not last
+            member.reset = member.blank = False
             member.viewer.deliver(piece)
 
     def _answer(self, member: Member) -> Slice:
@@ -237,7 +248,7 @@ class Broadcaster:
         if audience.answers_head != head:
             audience.answers.clear()
             audience.answers_head = head
-        key = (member.place, member.reset, member.complete)
+        key = (member.place, member.blank, member.reset, member.complete)
         piece = audience.answers.get(key) if member.had is None else None
         if piece is None:
             piece, _ = self._cut(self._missed(member), head, member.reset, member.complete)
@@ -246,14 +257,14 @@ class Broadcaster:
         return piece
 
     def _missed(self, member: Member) -> list[Entry]:
-        """The entries above a viewer's place, ascending. Who begins at 0 has nothing that could be removed."""
+        """The entries above a viewer's place, ascending."""
         missed = []
         had, known = member.had or (None, 0)
         for device, entry in reversed(self.latest.items()):
             update = entry.update
             if update.offset <= member.place:
                 break
-            if not member.audience.matches(device) or (member.place == 0 and update.state is None):
+            if not member.audience.matches(device) or (member.blank and update.state is None):
                 continue
             if had is None or update.offset > known or not had.matches(device):
                 missed.append(entry)
@@ -270,7 +281,7 @@ class Broadcaster:
             entry.hear(seen_at)
             for audience in self.audiences.touched([device]):
                 audience.answers.clear()  # they carry the time before
-            if entry.update.silent_after is not None:
+            if entry.timed:
                 if not self._heard:
                     self.loop.call_later(SEEN_EVERY, self._tell_seen)
                 self._heard[device] = seen_at
@@ -292,9 +303,7 @@ class Broadcaster:
         times = {
             device: entry.update.seen_at
             for device, entry in self.latest.items()
-            if entry.update.silent_after is not None
-            and entry.update.seen_at is not None
-            and member.audience.matches(device)
+            if entry.timed and entry.update.seen_at is not None and member.audience.matches(device)
         }
         if times:
             member.viewer.deliver(Slice("seen", wire.seen(times)))

@@ -79,7 +79,7 @@ class DemoPillow:
 
     def _state(self) -> dict[str, object]:
         update = self.store.get("pillow")
-        return strict_json.decode(update.state) if update is not None and update.state is not None else {}  # type: ignore[no-any-return]
+        return strict_json.decode(update.state) if update is not None and update.state is not None else {}
 
     def _hugged_at(self) -> object:
         state = self._state()

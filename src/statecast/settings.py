@@ -1,4 +1,4 @@
-"""The one table of settings: flags, ``STATECAST_*`` variables, the TOML file, Flask keys and the reference come from it.
+"""The one table of settings: flags, `STATECAST_*` variables, the TOML file, Flask keys and the reference come from it.
 
 Each field of ``Settings`` is one line of the table: name, default, sentence, check. Unknown names are errors,
 and so are values that fail their check: nothing is ignored in silence.
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from statecast.errors import BadSetting
+from statecast import names as device_names
+from statecast.errors import BadSetting, Malformed
+from statecast.model import Update
 
 T = TypeVar("T")
 PREFIX = "STATECAST_"
@@ -90,7 +92,10 @@ def deadlines(value: Any) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a table of device pattern and seconds, like pillow=60")
     seconds = number(0.001, 1e9)
-    return {text(pattern): seconds(limit) for pattern, limit in value.items()}
+    try:
+        return {device_names.check_pattern(pattern): seconds(limit) for pattern, limit in value.items()}
+    except Malformed as error:
+        raise ValueError(f"must be a table of device pattern and seconds ({error})") from None
 
 
 def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
@@ -201,6 +206,13 @@ class Settings:
                 object.__setattr__(self, line.name, line.metadata["check"](getattr(self, line.name)))
             except ValueError as error:
                 raise BadSetting(f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}.") from None
+
+    def deadline(self, update: Update) -> float | None:
+        """Seconds of silence after which a device counts as silent: its own word, else the first pattern that fits."""
+        if update.silent_after is not None or not self.deadlines:
+            return update.silent_after
+        fitting = (seconds for pattern, seconds in self.deadlines.items() if device_names.match(pattern, update.device))
+        return next(fitting, None)
 
 
 def names() -> frozenset[str]:

@@ -6,17 +6,21 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.model import Cause, HistoryRow, Update
+from statecast.settings import Settings
 
 
-def item(update: Update) -> bytes:
-    """One entry of a ``states`` event, as JSON. The state's own bytes go in as they are."""
+def item(update: Update, settings: Settings | None = None) -> bytes:
+    """One entry of a ``states`` event, as JSON. The state's own bytes go in as they are.
+
+    With ``settings`` the deadline is the one that holds: theirs for a device that has said none itself.
+    """
     seen = _time(update.seen_at)
     head = {"device": update.device, "version": update.version, "offset": update.offset}
     tail = {
         "changed_at": strict_json.iso(update.changed_at),
         "seen_at": seen,
         "cause": cause(update.cause),
-        "silent_after": update.silent_after,
+        "silent_after": update.silent_after if settings is None else settings.deadline(update),
         "source": update.source,
     }
     state = b"null" if update.state is None else update.state

@@ -29,7 +29,7 @@ def get(given: Given, device: str, as_json: bool) -> None:
         if update is None or update.state is None:
             raise NotFound(absent(store, settings, device, update))
         if as_json:
-            terminal.print_json(wire.item(update))
+            terminal.print_json(wire.item(update, settings))
         else:
             for line in described(update):
                 click.echo(line)
@@ -59,11 +59,12 @@ def described(update: Update) -> list[str]:
 @takes()
 def devices(given: Given, as_json: bool) -> None:
     """List all devices with their states. Needs no running server."""
-    with opened(given.settings()) as store:
+    settings = given.settings()
+    with opened(settings) as store:
         found = store.devices()
     if as_json:
         for update in found:
-            terminal.print_json(wire.item(update))
+            terminal.print_json(wire.item(update, settings))
     elif found:
         rows = [
             [one.device, f"v{one.version}", f"{terminal.ago(now() - one.changed_at)} ago", text(one)] for one in found

@@ -39,7 +39,8 @@ def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
     A pattern is a name, `floor2/*` or `*`; without one, all devices are shown. Needs no running server.
     """
     chosen = [names.check_pattern(pattern) for pattern in patterns] or [names.EVERYTHING]
-    with closing_signals(), opened(given.settings()) as store:
+    settings = given.settings()
+    with closing_signals(), opened(settings) as store:
         for update in changes(store):
             if update is None:
                 if not heard():
@@ -47,7 +48,7 @@ def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
             elif not any(names.match(pattern, update.device) for pattern in chosen):
                 continue
             elif as_json:
-                terminal.print_json(wire.item(update))
+                terminal.print_json(wire.item(update, settings))
             else:
                 click.echo(terminal.cut(line(update), terminal.width() or sys.maxsize))
 

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from statecast.model import Update
-from statecast.settings import Settings
 from statecast.web import pictures
 from statecast.web.shown import Shown
 
@@ -19,16 +17,6 @@ FILTERS = (
     ("undated", "unknown", "No deadline"),
 )
 """(key, mark, word) of each filter, in their order."""
-
-
-def deadline(update: Update, settings: Settings) -> float | None:
-    """Seconds after which the device counts as silent: its own, else the first pattern's that fits."""
-    if update.silent_after is not None:
-        return update.silent_after
-    for pattern, seconds in settings.deadlines.items():
-        if pattern == update.device or (pattern.endswith("*") and update.device.startswith(pattern[:-1])):
-            return seconds
-    return None
 
 
 def filter_of(device: Shown, now: int) -> str:

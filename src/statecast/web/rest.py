@@ -178,7 +178,7 @@ class States:
         return update
 
     def _item(self, update: Update) -> bytes:
-        return wire.item(update)
+        return wire.item(update, self.live.settings)
 
     def _answer(self, update: Update) -> Response:
         response = answer(self._item(update))
