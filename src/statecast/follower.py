@@ -72,6 +72,8 @@ class Follower:
                 self._stop.wait(0.5)
                 continue
             self._taken.clear()
+            if self._stop.is_set():  # after the clear: stop() sets both, and its loop waits for us, not we for it
+                return
             try:
                 self.loop.call_soon_threadsafe(self._take, news, lineage, report, anew)
             except RuntimeError:  # the loop closed while we read

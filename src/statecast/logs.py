@@ -11,7 +11,7 @@ FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 class OneLine(logging.Formatter):
     """Control characters are escaped, line ends too: nobody writes a second line or talks to the terminal."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # the stubs know only the default
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__(FORMAT, "%Y-%m-%dT%H:%M:%S")
