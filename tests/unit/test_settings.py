@@ -1,0 +1,165 @@
+"""The table of settings: every line has a sentence and a check; nothing is ignored in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statecast import settings as table
+from statecast.errors import BadSetting
+from statecast.model import Cause, Update
+from statecast.settings import Settings, load
+
+LINES = {line.name: line for line in dataclasses.fields(Settings)}
+
+
+def test_every_line_has_a_sentence_and_a_default_that_passes_its_check() -> None:
+    defaults = Settings()
+    for name, line in LINES.items():
+        sentence = line.metadata["sentence"]
+        assert sentence[0].isupper() and sentence.endswith("."), name
+        value = getattr(defaults, name)
+        assert line.metadata["check"](value) == value, name
+
+
+@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, (int, float))])
+def test_numbers_and_switches_refuse_what_they_are_not(name: str) -> None:
+    for wrong in ("lots", "", None, [], float("nan"), -1 if name != "public" else "maybe"):
+        with pytest.raises(BadSetting, match=rf"The setting {name} must be .*; it is "):
+            Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, str)])
+def test_texts_refuse_what_they_are_not(name: str) -> None:
+    for wrong in (5, None, b"bytes", "with\0nul"):
+        with pytest.raises(BadSetting, match=f"The setting {name} must be"):
+            Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, tuple)])
+def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
+    assert getattr(Settings(**{name: "a, b,,"}), name) == ("a", "b")
+    assert getattr(Settings(**{name: ["a", "b"]}), name) == ("a", "b")
+    assert getattr(Settings(**{name: ""}), name) == ()
+    for wrong in (5, [5], None, {"a": 1}):
+        with pytest.raises(BadSetting, match=f"The setting {name} must be"):
+            Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("port", "8080", 8080),
+        ("port", 0, 0),
+        ("port", 65535, 65535),
+        ("visibility", "0.5", 0.5),
+        ("public", "Yes", True),
+        ("public", "off", False),
+        ("public", 1, True),
+        ("deadlines", "pillow=60, floor2/*=300,*=1.5", {"pillow": 60, "floor2/*": 300, "*": 1.5}),
+        ("deadlines", {"pillow": "60"}, {"pillow": 60}),
+        ("deadlines", "", {}),
+    ],
+)
+def test_a_value_is_taken_as_text_too(name: str, given: Any, value: Any) -> None:
+    assert getattr(Settings(**{name: given}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("port", 65536),
+        ("port", -1),
+        ("port", 1.5),
+        ("port", True),
+        ("port", "0x50"),
+        ("workers", 0),
+        ("visibility", 0),
+        ("visibility", float("inf")),
+        ("visibility", True),
+        ("public", "maybe"),
+        ("public", 2),
+        ("deadlines", "pillow"),
+        ("deadlines", "pillow=soon"),
+        ("deadlines", "pillow=0"),
+        ("deadlines", {"a*": 5}),
+        ("deadlines", {"": 5}),
+        ("deadlines", {5: 5}),
+        ("deadlines", ["pillow"]),
+        ("drain_seconds", 26),
+    ],
+)
+def test_a_value_outside_its_bounds_is_an_error(name: str, wrong: Any) -> None:
+    with pytest.raises(BadSetting, match=f"The setting {name} must be"):
+        Settings(**{name: wrong})
+
+
+# Where they come from
+
+
+def test_flags_win_over_the_environment_that_over_flask_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "statecast.toml"
+    file.write_text('port = 1\nhost = "file"\nstore = "memory:"\npage = 7\n[deadlines]\npillow = 60\n')
+    flask = {"STATECAST_PORT": 2, "STATECAST_HOST": "flask", "STATECAST_STORE": "sqlite:///f", "SECRET_KEY": "x"}
+    environ = {"STATECAST_PORT": "3", "STATECAST_HOST": "environ", "HOME": "/"}
+    loaded = load({"port": 4, "host": None}, environ, file, flask)
+    assert (loaded.port, loaded.host, loaded.store, loaded.page) == (4, "environ", "sqlite:///f", 7)
+    assert loaded.deadlines == {"pillow": 60}
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        ({"flags": {"prot": 1}}, "given"),
+        ({"environ": {"STATECAST_PROT": "1"}}, "in the environment"),
+        ({"flask": {"STATECAST_PROT": 1}}, "in the Flask configuration"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_lists_the_known(source: dict[str, Any], where: str) -> None:
+    with pytest.raises(BadSetting, match=rf"no setting 'prot' \({where}\).*port"):
+        load(**source)
+
+
+def test_a_variable_that_is_no_setting_is_left_alone() -> None:
+    for name in table.NO_SETTINGS:
+        assert load(environ={name: "1"}) == Settings()
+
+
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="cannot be read: No such file"):
+        load(file=tmp_path / "none.toml")
+    bad = tmp_path / "bad.toml"
+    for content, sentence in (
+        (b"port = ", "is not TOML"),
+        (b"\xff", "is not TOML"),
+        (b"prot = 1", "no setting 'prot'"),
+    ):
+        bad.write_bytes(content)
+        with pytest.raises(BadSetting, match=sentence):
+            load(file=bad)
+
+
+# The deadline of a device
+
+
+@pytest.mark.parametrize(
+    ("device", "own", "deadline"),
+    [
+        ("pillow", None, 60),
+        ("pillow", 5.0, 5),
+        ("floor2/lamp", None, 300),
+        ("floor2", None, 9),
+        ("pillow2", None, 9),
+    ],
+)
+def test_a_device_counts_as_silent_by_its_own_word_else_by_the_first_pattern(
+    device: str, own: float | None, deadline: float
+) -> None:
+    update = Update(device, 1, 1, b"{}", 0, None, Cause("q", "1", "device"), own)
+    chosen = Settings(deadlines={"pillow": 60, "floor2/*": 300, "*": 9})
+    assert chosen.deadline(update) == deadline
+    assert Settings().deadline(update) == own
