@@ -1,0 +1,62 @@
+"""The viewer endpoint behind a plain uvicorn in a thread: WebSocket, long polling, server-sent events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from statecast.viewers.hub import Hub
+from statecast.viewers.polling import Polling
+from statecast.viewers.sse import Events
+from statecast.viewers.viewer import bind
+
+
+class Front:
+    """Which path is whose."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.apps = {"/socket.io/": Polling(hub), "/events": Events(hub)}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self.apps.get(scope["path"])
+        if app is not None:
+            await app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def serving(hub: Hub) -> Iterator[str]:
+    """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first."""
+    config = uvicorn.Config(
+        Front(hub), port=0, http=HttpToolsProtocol, ws=bind(hub), lifespan="off", log_level="warning", loop="uvloop"
+    )
+    started = threading.Event()
+    ports: list[int] = []
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            ports.append(self.servers[0].sockets[0].getsockname()[1])
+            started.set()
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            await hub.close_all(1_000)
+            await super().shutdown(sockets)
+
+    server = Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()

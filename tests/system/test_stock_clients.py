@@ -1,0 +1,188 @@
+"""Stock clients against the viewer endpoint: JavaScript's and both of python-socketio, on every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio as stock
+from endpoint import serving
+
+from statecast.broadcast import Broadcaster
+from statecast.settings import Settings
+from statecast.stores import open_store
+from statecast.viewers.hub import Hub
+
+SCRIPT = Path(__file__).with_name("stock_client.js")
+UPGRADES = int(os.environ.get("STATECAST_TEST_UPGRADES", "100"))
+"""Sessions upgraded while they are talked to; more by the environment."""
+NUMBERS = 40
+AT_ONCE = 20
+"""All that they say at the same time stays below what the application lets wait."""
+TRANSPORTS = {"default": None, "polling": ["polling"], "websocket": ["websocket"]}
+
+
+class Counting:
+    """A hub that counts towards every viewer as soon as it connects, and remembers what each counted itself."""
+
+    def __init__(self, **settings: Any) -> None:
+        limits = {"viewer_messages": 10_000_000, "connections_per_address": 1_000_000, **settings}
+        self.settings = Settings(store="memory:", **limits)
+        self.store = open_store("memory:")
+        self.broadcaster = Broadcaster(self.store, self.settings, clock=lambda: 0)
+        self.hub = Hub(self.broadcaster, self.settings, namespaces=["/test"])
+        self.counted: dict[str, list[int]] = {}
+        self.left: queue.Queue[str] = queue.Queue()
+        self.tasks: set[asyncio.Task[None]] = set()
+        for event, handler in [
+            ("connect", self.connect),
+            ("count", self.count),
+            ("echo", self.echo),
+            ("disconnect", self.disconnect),
+        ]:
+            self.hub.on(event, handler)
+
+    async def connect(self, sid: str, auth: Any) -> None:
+        self.counted[sid] = []
+        self.hub.send(sid, "auth", auth)
+        task = asyncio.get_running_loop().create_task(self._count_towards(sid))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _count_towards(self, sid: str) -> None:
+        for number in range(NUMBERS):
+            self.hub.send(sid, "number", number)
+            await asyncio.sleep(0.004)
+
+    async def count(self, sid: str, number: int) -> int:
+        self.counted[sid].append(number)
+        return number
+
+    async def echo(self, sid: str, *arguments: Any) -> Any:
+        return arguments
+
+    async def disconnect(self, sid: str, reason: str) -> None:
+        self.left.put(reason)
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting(ping_interval=0.5, ping_timeout=20)
+
+
+def javascript(node: Any, address: str, transports: str, sessions: int) -> list[dict[str, Any]]:
+    finished = node.run(SCRIPT, address, transports, str(sessions), str(NUMBERS), timeout=150)
+    assert finished.returncode == 0, finished.stderr
+    return [json.loads(line) for line in finished.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+def test_the_javascript_client(node: Any, counting: Counting, transports: str) -> None:
+    # when a client with these transports connects, counts, is counted towards, and leaves
+    with serving(counting.hub) as address:
+        (said,) = javascript(node, address, transports, 1)
+        reason = counting.left.get(timeout=10)
+
+    # then all of it came, once and in order, over the transport it should
+    assert said["error"] is None
+    assert said["auth"] == {"token": "abc"}
+    assert said["bytes"] == [0, 1, 255]
+    assert said["heard"] == said["acknowledged"] == list(range(NUMBERS))
+    assert said["transport"] == ("polling" if transports == "polling" else "websocket")
+    assert said["upgrades"] == (1 if transports == "default" else 0)
+    assert list(counting.counted.values()) == [list(range(NUMBERS))]
+    assert reason == "client namespace disconnect"
+    assert counting.hub.viewers == 0
+
+
+def test_upgrades_under_load_lose_and_double_nothing(node: Any, counting: Counting) -> None:
+    # given sessions that are talked to from their first moment, and talk themselves
+    with serving(counting.hub) as address:
+        all_said: list[dict[str, Any]] = []
+        while len(all_said) < UPGRADES:
+            all_said += javascript(node, address, "default", min(AT_ONCE, UPGRADES - len(all_said)))
+
+    # then all were upgraded, and each side heard the other whole and in order
+    assert [said["error"] for said in all_said] == [None] * UPGRADES
+    assert [said["transport"] for said in all_said] == ["websocket"] * UPGRADES
+    for said in all_said:
+        assert said["heard"] == said["acknowledged"] == list(range(NUMBERS))
+    assert list(counting.counted.values()) == [list(range(NUMBERS))] * UPGRADES
+    assert counting.hub.dropped_emits == 0
+    assert counting.hub.viewers == 0
+
+
+@contextmanager
+def closing(client: stock.Client) -> Iterator[stock.Client]:
+    try:
+        yield client
+    finally:
+        client.disconnect()
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
+def test_the_python_client(counting: Counting, transports: list[str] | None) -> None:
+    heard: list[int] = []
+    complete = threading.Event()
+    elsewhere: queue.Queue[Any] = queue.Queue()
+
+    def take(number: int) -> None:
+        heard.append(number)
+        if len(heard) == NUMBERS:
+            complete.set()
+
+    with serving(counting.hub) as address, closing(stock.Client()) as client:
+        client.on("number", take)
+        client.on("message", elsewhere.put, namespace="/test")
+        client.connect(address, transports=transports, namespaces=["/", "/test"], auth={"token": "abc"})
+        assert client.transport() == ("polling" if transports == ["polling"] else "websocket")
+
+        # it counts and is counted towards
+        assert [client.call("count", number, timeout=20) for number in range(20)] == list(range(20))
+        assert complete.wait(20)
+        assert heard == list(range(NUMBERS))
+        assert list(counting.counted.values()) == [list(range(20))]
+
+        # bytes go both ways, and what is emitted to another namespace arrives there
+        assert client.call("echo", ("a", b"\x00" * 40_000), timeout=20) == ("a", b"\x00" * 40_000)
+        assert counting.hub.loop is not None
+        data = json.dumps(["☁" * 50_000]).encode()
+        counting.hub.loop.call_soon_threadsafe(counting.hub.emit, "/test", None, "message", data)
+        assert elsewhere.get(timeout=20) == "☁" * 50_000
+
+        client.disconnect()
+        assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
+def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] | None) -> None:
+    async def story(address: str) -> None:
+        client = stock.AsyncClient()
+        heard: list[int] = []
+        complete = asyncio.Event()
+
+        async def take(number: int) -> None:
+            heard.append(number)
+            if len(heard) == NUMBERS:
+                complete.set()
+
+        client.on("number", take)
+        await client.connect(address, transports=transports, auth={"token": "abc"})
+        assert client.transport() == ("polling" if transports == ["polling"] else "websocket")
+        assert [await client.call("count", number, timeout=20) for number in range(20)] == list(range(20))
+        await asyncio.wait_for(complete.wait(), 20)
+        assert heard == list(range(NUMBERS))
+        assert await client.call("echo", b"\x00\xff", timeout=20) == b"\x00\xff"
+        await client.disconnect()
+
+    with serving(counting.hub) as address:
+        asyncio.run(story(address))
+        assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
