@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import Flask, current_app, has_app_context
 
-from statecast import names, settings, strict_json
+from statecast import development, names, settings, strict_json
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
@@ -62,6 +62,7 @@ class Statecast:
             register(app, runtime)
         app.extensions[EXTENSION] = runtime
         self._apps.append(weakref.ref(app))
+        development.maybe_serve(app, runtime)
 
     # Which app is meant
 
