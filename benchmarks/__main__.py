@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> int:
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(machine() + (" A quick look: the numbers are rough." if wishes.quick else "") + "\n")
     print(report.markdown(found) if wishes.markdown else report.table(found))
-    for name, reason in broken.items():
-        print(f"\n{name} could not be measured: {reason}")
+    for name, sentence in broken.items():
+        print(f"\n{name} could not be measured: {sentence}")
     if wishes.json:
         said = {"machine": machine(), "quick": wishes.quick, "rows": [row.json() for row in found], "broken": broken}
         wishes.json.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")

@@ -29,7 +29,7 @@ def rows(quick: bool) -> list[Row]:
                 except Broken as reason:
                     if name == servers.OURS:
                         raise
-                    missing[name] = Row(f"connects: {name}", 0, "", note=f"not measured: {reason}")
+                    missing[name] = report.unmeasured(f"connects: {name}", reason)
                     continue
                 rates.setdefault(name, []).append(rate)
                 sizes.setdefault(name, []).append(size)

@@ -45,7 +45,7 @@ def rows(quick: bool) -> list[Row]:
             except Broken as reason:
                 if name == servers.OURS:
                     raise
-                missing.append(Row(f"fan-out: {name}", 0, "", note=f"not measured: {reason}"))
+                missing.append(report.unmeasured(f"fan-out: {name}", reason))
         for name, server in running.items():
             connect(generator, name, server, viewers)
         rounds = {name: calibrate(generator, name, server, viewers, seconds) for name, server in running.items()}
@@ -62,7 +62,7 @@ def connect(generator: Process, name: str, server: Server, viewers: int) -> None
     generator.ask(120, do="connect", group=name, port=server.port, viewers=viewers, raw=server.raw)
     generator.ask(do="hear", group=name, what="bytes")
     server.process.tell(do="emit", rounds=2, data=speech.state_message())
-    generator.ask(do="wait", group=name, size=2 * viewers * FRAME_BYTES, timeout=30)
+    generator.ask(do="wait", group=name, size=2 * viewers * FRAME_BYTES, seconds=30)
     got = generator.ask(do="quiet", group=name)["bytes"]
     if got != 2 * viewers * FRAME_BYTES:
         raise Broken(f"{name} delivers {got / 2 / viewers:g} bytes per message, not {FRAME_BYTES}")
@@ -80,7 +80,7 @@ def measure(generator: Process, name: str, server: Server, viewers: int, rounds:
     before = generator.ask(do="counts", group=name)
     used = server.process.cpu()
     server.process.tell(do="emit", rounds=rounds, data=speech.state_message())
-    after = generator.ask(150, do="wait", group=name, size=before["bytes"] + size, timeout=120)
+    after = generator.ask(150, do="wait", group=name, size=before["bytes"] + size, seconds=120)
     used = server.process.cpu() - used
     if after["bytes"] - before["bytes"] != size:
         raise Broken(f"{name} delivered {after['bytes'] - before['bytes']} bytes instead of {size}")

@@ -192,10 +192,10 @@ class Generator:
             "at": time.monotonic(),
         }
 
-    def do_wait(self, group: str, size: int, timeout: float) -> dict[str, Any]:
+    def do_wait(self, group: str, size: int, seconds: float) -> dict[str, Any]:
         """Until the group has received so many bytes in all; ``at`` is when."""
         members = self.groups[group]
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + seconds
         while members.bytes < size and time.monotonic() < deadline:
             self.turn(0.05)
         return self.do_counts(group)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import processes, report, servers
-from benchmarks.processes import Broken, answer
+from benchmarks.processes import Broken, Process, answer
 from benchmarks.report import Bound, Row
 from statecast import settings
 from statecast.runtime import Runtime
@@ -28,9 +28,8 @@ def rows(quick: bool) -> list[Row]:
     messages, sends, turns = (10_000, 300, 1) if quick else (50_000, 2_000, 3)
     answers = []
     for _ in range(turns):
-        with servers.scratch() as folder:
-            with processes.python("benchmarks.ingest", str(folder), str(messages), str(sends)) as process:
-                answers.append(process.hear(180))
+        with servers.scratch() as folder, measuring(folder, messages, sends) as process:
+            answers.append(process.hear(180))
     rate, cost, sent, filled = (
         report.median([said[name] for said in answers]) for name in ("rate", "cost", "sent", "filled")
     )
@@ -39,6 +38,10 @@ def rows(quick: bool) -> list[Row]:
         Row("send, one durable message after the other", sent, "messages/s"),
         Row(f"send_many, {PAGE} messages a call", filled, "messages/s"),
     ]
+
+
+def measuring(folder: Path, messages: int, sends: int) -> Process:
+    return processes.python("benchmarks.ingest", str(folder), str(messages), str(sends))
 
 
 def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:

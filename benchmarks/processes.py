@@ -29,7 +29,7 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -37,23 +37,30 @@ class Row:
     """One number. ``note`` says what stands behind it."""
 
     what: str
-    value: float
+    value: float | None
+    """None: it was not measured."""
     unit: str
     bound: Bound = NO_BOUND
     note: str = ""
 
     @property
     def verdict(self) -> str:
-        return self.bound.verdict(self.value)
+        return "" if self.value is None else self.bound.verdict(self.value)
 
     def cells(self) -> tuple[str, ...]:
         limits = ("" if limit is None else shown(limit, self.unit) for limit in (self.bound.floor, self.bound.aim))
+        if self.value is None:
+            return (self.what, self.note, *limits, "")
         measured = shown(self.value, self.unit) + (f" ({self.note})" if self.note else "")
         return (self.what, measured, *limits, self.verdict)
 
     def json(self) -> dict[str, Any]:
         bound = {"floor": self.bound.floor, "aim": self.bound.aim, "verdict": self.verdict}
         return {"what": self.what, "value": self.value, "unit": self.unit, **bound, "note": self.note}
+
+
+def unmeasured(what: str, reason: object) -> Row:
+    return Row(what, None, "", note=f"not measured: {reason}")
 
 
 def shown(value: float, unit: str) -> str:

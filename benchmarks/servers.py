@@ -19,6 +19,7 @@ PYTHON_SOCKETIO = "python-socketio on uvicorn"
 FLASK_SOCKETIO = "Flask-SocketIO with gevent"
 NODE = "Socket.IO on Node"
 LOOP = "a loop of send()"
+PEERS = ROOT / "benchmarks" / "peers"
 FRAME_BYTES = speech.PACKET_BYTES + 4
 """A server's frame of that size has a head of four bytes."""
 
@@ -49,21 +50,25 @@ def node(folder: Path) -> Process:
     if program is None:
         raise Broken("Node or its package socket.io is not here; `make bench` installs them where it can")
     modules = {"NODE_PATH": str(javascript.modules(ROOT, javascript.BENCHMARKS))}
-    return Process(NODE, [program, str(ROOT / "benchmarks" / "peers" / "node.js")], modules)
+    return Process(NODE, [program, str(PEERS / "node.js")], modules)
 
 
 def loop(folder: Path) -> Process:
     """In C where there is a compiler, else in Python, which costs it a little."""
-    compiler = shutil.which("cc")
-    if compiler is None:
+    found = compiler()
+    if found is None:
         return processes.python("benchmarks.peers.loop", str(FRAME_BYTES))
     program = folder / "loop"
-    subprocess.run([compiler, "-O2", "-o", program, ROOT / "benchmarks" / "peers" / "loop.c"], check=True)
+    subprocess.run([found, "-O2", "-o", program, PEERS / "loop.c"], check=True)
     return Process(LOOP, [str(program), str(FRAME_BYTES)])
 
 
+def compiler() -> str | None:
+    return shutil.which("cc")
+
+
 def loop_language() -> str:
-    return "C" if shutil.which("cc") else "Python: there is no C compiler"
+    return "C" if compiler() else "Python: there is no C compiler"
 
 
 STARTERS: dict[str, Callable[[Path], Process]] = {

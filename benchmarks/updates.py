@@ -1,9 +1,10 @@
-"""Many devices that change all the time: updates of one tick share a frame, so there are far fewer writes than updates."""
+"""Many devices that change all the time: updates of one tick share a frame, so writes are far fewer than updates."""
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
 from benchmarks import servers
 from benchmarks.latency import sending
@@ -19,15 +20,18 @@ SHARED = Bound(aim=10)
 
 def rows(quick: bool) -> list[Row]:
     seconds = 2 if quick else 10
-    with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server, sending(folder) as queue:
-        with servers.generator() as generator:
-            generator.ask(do="connect", group="viewers", port=server.port, viewers=VIEWERS)
-            generator.ask(do="watch", group="viewers", patterns=["*"])
-            generator.ask(do="hear", group="viewers", what="updates")
-            begin, used = time.monotonic(), server.process.cpu()
-            sent = flood(queue, seconds)
-            counts = generator.ask(do="counts", group="viewers")
-            took, used = counts["at"] - begin, server.process.cpu() - used
+    with ExitStack() as stack:
+        folder = stack.enter_context(servers.scratch())
+        server = stack.enter_context(servers.serving(servers.OURS, folder))
+        queue = stack.enter_context(sending(folder))
+        generator = stack.enter_context(servers.generator())
+        generator.ask(do="connect", group="viewers", port=server.port, viewers=VIEWERS)
+        generator.ask(do="watch", group="viewers", patterns=["*"])
+        generator.ask(do="hear", group="viewers", what="updates")
+        begin, used = time.monotonic(), server.process.cpu()
+        sent = flood(queue, seconds)
+        counts = generator.ask(do="counts", group="viewers")
+        took, used = counts["at"] - begin, server.process.cpu() - used
     if not counts["writes"] or counts["lost"]:
         raise Broken(f"{counts['lost']} of {VIEWERS} viewers were lost, {counts['writes']} writes heard")
     shared = f"{counts['writes'] / took:,.0f} writes/s, {sent / took:,.0f} messages/s in".replace(",", " ")

@@ -1,4 +1,4 @@
-"""The limit, where there is no C compiler: a loop of ``send()`` over all connections. Its argument is the frame's size."""
+"""The limit without a C compiler: a loop of ``send()`` over all connections. The argument is the frame's size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def main(size: int) -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     answer(port=listening.getsockname()[1])
     while True:
-        for ready in select.select([listening, 0], [], [])[0]:
-            if ready is listening:
+        for ready in select.select([listening.fileno(), 0], [], [])[0]:
+            if ready:
                 viewers.append(listening.accept()[0])
                 viewers[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 continue

@@ -29,21 +29,20 @@ OPENED = {
 }
 
 # What the browser's part of the latency is measured on: our script, one bound field, and the time at which it changed.
+# The field is a text with a letter in front, because a number is shown as people read it.
 PAGE = """<!doctype html>
 <meta charset="utf-8">
 <title>Latency</title>
-<p id="sent" data-live="pillow.sent"></p>
-<script type="module">
-  import { connect, bind } from "/statecast/statecast.js";
-  window.latencies = [];
-  const shown = document.getElementById("sent");
+<p id="at" data-live="pillow.at"></p>
+<script>
+  const latencies = [], shown = document.getElementById("at");
   new MutationObserver(() => {
-    const now = (performance.timeOrigin + performance.now()) * 1000;
-    const sent = Number(shown.textContent);
-    if (sent) window.latencies.push((now - sent) / 1000);
+    const now = performance.timeOrigin + performance.now();
+    const sent = Number(shown.textContent.slice(1)) / 1000;
+    if (sent) latencies.push(now - sent);
   }).observe(shown, { childList: true, characterData: true, subtree: true });
-  bind(connect());
 </script>
+<script type="module" src="/statecast/bind.js"></script>
 """
 
 

@@ -1,0 +1,176 @@
+"""The pure parts of the benchmarks: verdicts, the few words a viewer speaks, the conversation with a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import report, servers, speech
+from benchmarks.generator import Connection, Group
+from benchmarks.processes import Broken, Process
+from benchmarks.report import Bound, Row
+from statecast.viewers import handshake, websocket
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "verdict"),
+    [
+        (Bound(0.7, 0.85), 0.85, "aim held"),
+        (Bound(0.7, 0.85), 0.7, "floor held"),
+        (Bound(0.7, 0.85), 0.69, "BELOW THE FLOOR"),
+        (Bound(4, 2.5, less=True), 2.5, "aim held"),
+        (Bound(4, 2.5, less=True), 4, "floor held"),
+        (Bound(4, 2.5, less=True), 4.1, "BELOW THE FLOOR"),
+        (Bound(aim=10_000), 10_000, "aim held"),
+        (Bound(aim=10_000), 9_999, "AIM MISSED"),
+        (Bound(), 1, ""),
+    ],
+)
+def test_a_number_is_judged_by_its_floor_and_aim(bound: Bound, value: float, verdict: str) -> None:
+    assert bound.verdict(value) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(123_456, "123 500 x"), (9_876, "9 876 x"), (45.67, "45.7 x"), (1.234, "1.23 x")],
+)
+def test_a_number_is_shown_with_the_digits_that_count(value: float, words: str) -> None:
+    assert report.shown(value, "x") == words
+
+
+def test_the_tables_show_every_row() -> None:
+    rows = [Row("ingest", 12_345, "messages/s", Bound(aim=10_000), "80 µs each"), Row("latency", 20.5, "ms")]
+    heads, first, second = report.table(rows).splitlines()
+    assert first.split("  ")[0] == "ingest"
+    assert heads.index("aim") == first.index("10 000 messages/s")
+    assert second.endswith("20.5 ms")
+    assert report.markdown(rows).splitlines()[2:] == [
+        "| ingest | 12 300 messages/s (80 µs each) |  | 10 000 messages/s | aim held |",
+        "| latency | 20.5 ms |  |  |  |",
+    ]
+    assert json.loads(json.dumps(rows[0].json()))["verdict"] == "aim held"
+
+
+def test_what_was_not_measured_says_why_and_has_no_number() -> None:
+    row = report.unmeasured("fan-out: Node", "Node is not here")
+    assert row.cells() == ("fan-out: Node", "not measured: Node is not here", "", "", "")
+
+
+def test_medians_and_percentiles() -> None:
+    assert report.median([3, 1, 2]) == 2
+    assert report.median([4, 1, 2, 3]) == 2.5
+    assert report.percentile(list(range(100)), 0.99) == 99
+    assert report.percentile([7], 0.99) == 7
+
+
+# What a viewer says and hears
+
+
+def test_the_handshake_is_one_that_our_server_takes() -> None:
+    head = handshake.read(speech.upgrade(8000))
+    assert handshake.answer(head, origins=(), secure=False).startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("text", ["40", "4" + "x" * 300])
+def test_what_a_viewer_says_is_a_frame(text: str) -> None:
+    parser = websocket.Parser(65_536)
+    parser.feed(speech.said(text))
+    event = parser.next_event()
+    assert event is not None
+    assert (event.opcode, event.payload) == (websocket.TEXT, text)
+
+
+def test_the_message_that_is_fanned_out_has_the_size_of_the_design() -> None:
+    packet = speech.packet(speech.state_message())
+    assert len(packet) == speech.PACKET_BYTES == 239
+    assert len(websocket.frame(packet)) == servers.FRAME_BYTES
+    assert packet.startswith(speech.WRITE)
+    assert packet.count(speech.UPDATE) == 1
+
+
+def test_the_times_of_sending_are_found_in_what_was_received() -> None:
+    received = b'..{"sent":123,"at":"t"}...{"sent":45}..."sent":6'
+    assert list(speech.times(received)) == [123, 45]  # the last one may be cut off
+
+
+def test_a_viewer_says_each_thing_after_it_has_heard_the_one_before() -> None:
+    # given a viewer that opens a session and then joins
+    sent: list[bytes] = []
+
+    class Paper:
+        send = sent.append
+
+    viewer = Connection(Group(), Paper(), [(b"hello", b"sid"), (b"40", b"40{")])  # type: ignore[arg-type]
+
+    # when it hears the answers in pieces, then it goes on with each, and is through at the last
+    assert sent == [b"hello"]
+    assert not viewer.take(b"HTTP/1.1 101 ... s")
+    assert not viewer.take(b"id")
+    assert sent == [b"hello", b"40"]
+    assert not viewer.take(b"4")
+    assert viewer.take(b'0{"sid"')
+
+
+# Processes and options
+
+ECHO = "import sys, json\nfor line in sys.stdin: print(json.dumps({'heard': json.loads(line)}), flush=True)"
+
+
+def test_a_process_answers_a_line_with_a_line() -> None:
+    with Process("echo", [sys.executable, "-c", ECHO]) as process:
+        assert process.ask(do="emit", rounds=2) == {"heard": {"do": "emit", "rounds": 2}}
+        assert process.memory() > 0
+        assert process.cpu() > 0
+
+
+def test_a_process_that_ends_says_its_last_words() -> None:
+    with (
+        Process("broken", [sys.executable, "-c", "raise SystemExit('the port is taken')"]) as process,
+        pytest.raises(Broken, match=r"ended with status 1\. the port is taken"),
+    ):
+        process.hear(30)
+
+
+def test_an_error_of_a_process_is_told() -> None:
+    said = 'print(\'{"error": "no viewers"}\')'
+    with (
+        Process("sorry", [sys.executable, "-c", said]) as process,
+        pytest.raises(Broken, match="sorry: no viewers"),
+    ):
+        process.hear(30)
+
+
+def test_the_options_name_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmarks.parse(["--quick", "--only", "ingest", "--only", "fanout"]).only == ["ingest", "fanout"]
+    assert benchmarks.parse([]).only is None
+    with pytest.raises(SystemExit):
+        benchmarks.parse(["--only", "everything"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_one_broken_benchmark_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(quick: bool) -> list[Row]:
+        raise Broken("no disk")
+
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"bad": broken, "good": lambda quick: [Row("answer", 42, "")]})
+    monkeypatch.setattr(benchmarks, "raise_file_limit", lambda: None)
+    assert benchmarks.main([]) == 1
+    said = capsys.readouterr().out
+    assert "answer  42.0" in said
+    assert "bad could not be measured: no disk" in said
+
+
+def test_the_loop_in_c_compiles_without_a_warning() -> None:
+    program = servers.compiler()
+    if program is None:
+        pytest.skip("there is no C compiler; the benchmark takes a loop in Python then")
+    source = servers.PEERS / "loop.c"
+    subprocess.run([program, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source], check=True, timeout=60)
