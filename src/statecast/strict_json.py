@@ -156,8 +156,7 @@ def parse_time(text: str) -> int:
         moment = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
         moment += timedelta(seconds=leap) - _offset(found[8], found[9], found[10])
     except (ValueError, OverflowError):
-        shown = text if len(text) <= 40 and text.isprintable() else "This"
-        raise Malformed(f"{shown} is not a time; write it like 2026-01-31T12:00:00Z.") from None
+        raise Malformed(f"{_shown(text)} is not a time; write it like 2026-01-31T12:00:00Z.") from None
     fraction = int((found[7] or "")[:3].ljust(3, "0"))
     return (moment - _EPOCH) // timedelta(seconds=1) * 1000 + fraction
 

@@ -93,7 +93,7 @@ def test_azures_own_member_is_ignored() -> None:
         ('{"device":"pillow","state":{},"tiem":"x"}', "“tiem” is not a member"),
         ('{"device":"pillow","state":{},"\\u001b[31m":"x"}', "is not a member"),
         (said(time=5), "“time” must be text"),
-        (said(time="yesterday"), "yesterday is not a time"),
+        (said(time="yesterday"), "“yesterday” is not a time"),
         (said(time="2026-13-01T00:00:00Z"), "is not a time"),
         (said(sequence=-1), "“sequence”"),
         (said(sequence=1.5), "“sequence”"),

@@ -160,10 +160,17 @@ class Batch:
         self.counters.quarantine_rows += 1
 
     def replay(self, row: Quarantined, message: Message) -> str | None:
-        """Fold a quarantined message in with its original id and stamp; the reason if it is refused again."""
-        before = list(self.quarantine)
+        """Fold a quarantined message in with its original id and stamp; the reason if it is refused again.
+
+        One that has become too old would leave quarantine without any effect; it is refused instead.
+        """
+        before, dropped = list(self.quarantine), self.dropped
         self.fold(replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order)
-        reasons = [refusal.reason for refusal in message.refusals] + [one.reason for one in self.quarantine]
+        reasons = [refusal.reason for refusal in message.refusals] + [
+            one.reason for one in self.quarantine[len(before) :]
+        ]
+        if self.dropped > dropped:
+            reasons.append("It is too far behind the device's newest message and would change nothing.")
         self.counters.quarantine_rows -= len(self.quarantine) - len(before)
         self.quarantine = before
         return reasons[0] if reasons else None

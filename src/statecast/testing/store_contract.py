@@ -194,6 +194,16 @@ class ChangeContract(StoreFixture):
         assert store.replay(row.number, message("a", change("pillow", {"t": "x" * 70_000})), 1).quarantined == 1
         assert store.quarantine_count() == 1
 
+    def test_replay_of_what_is_too_old_to_count_does_not_vanish(self) -> None:
+        store = self.store()
+        store.commit("queue", 1, [refused("a", sent_at=START)])
+        self.clock.advance(DAY + 60)
+        self.say(store, {"mood": "new"})
+        row = store.quarantined()[0]
+        assert store.replay(row.number, message("a", change("pillow", {"colour": "red"})), 1).quarantined == 1
+        assert "too far behind" in store.quarantine_row(row.number).reason
+        assert state_of(store) == {"mood": "new"}
+
     def test_edit_commits_at_once_as_the_api(self) -> None:
         store = self.store()
         self.say(store, {"mood": "happy"})

@@ -1,0 +1,44 @@
+"""A server that is killed and born again, over and over: what the crash test runs in a process of its own.
+
+    python lives.py STORE PORT
+
+Everything is imported once; each ``live`` on standard input forks a server, which is a real process with a real port
+and dies by SIGKILL at the next ``kill``. Every line is answered when it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from statecast.flask import create_app
+from statecast.server import serve
+from statecast.settings import Settings
+
+
+def serve_until_killed(store: str, port: int) -> None:
+    settings = Settings(store=f"sqlite:///{store}", port=port, visibility=0.3, page=16, connects_per_second=1000.0)
+    app = create_app(settings)
+    serve(app.extensions["statecast"], app, announce=lambda line: None)
+
+
+def main(store: str, port: int) -> None:
+    child = 0
+    for line in sys.stdin:
+        word = line.strip()
+        if word == "live":
+            child = os.fork()
+            if not child:
+                serve_until_killed(store, port)
+                os._exit(1)
+        elif word == "kill":
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            # Whoever died of anything else has hidden a defect from the test.
+            word = "killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else f"ended {status}"
+        print(word, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,148 @@
+"""A server killed hundreds of times while partial messages flow, doubled and out of order: nothing is lost or wrong.
+
+The oracle is its own few lines: the messages sorted by their stamps and folded by RFC 7396, never ``apply`` again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Child
+
+from statecast import strict_json
+from statecast.sources.embedded import EmbeddedQueue
+from statecast.stores import Limits, Store, now, open_store
+
+LIVES = int(os.environ.get("STATECAST_TEST_LIVES", "200"))
+DEVICES = ("pillow", "lamp", "floor2/door")
+GARBAGE = b'{"device": "pillow", "state": 5}'
+LIFE = 0.3
+"""Seconds a server lives at most before it is killed: long enough to commit, short enough to die in the middle."""
+
+
+class Flow:
+    """What devices say: partial, late, out of order, now and then twice or unreadable. It remembers all of it."""
+
+    def __init__(self, queue: EmbeddedQueue, seed: int) -> None:
+        self.queue = queue
+        self.random = random.Random(seed)
+        self.times = iter(self.random.sample(range(1, 36_000_000), 500_000))
+        self.started = now()
+        self.sent: list[tuple[int, int, dict[str, Any]]] = []
+        self.garbage: list[str] = []
+
+    def say(self) -> None:
+        if self.random.random() < 0.02:
+            self.garbage.append(self.queue.send(GARBAGE))
+            return
+        # Each time is its own, and the past is longer than the test: no clock can make two orders of it.
+        at = self.started - next(self.times)
+        message = {
+            "id": f"event {at}",
+            "device": self.random.choice(DEVICES),
+            "time": strict_json.iso(at),
+            "state": {self.random.choice("abcdef"): self.value() for _ in range(self.random.randint(1, 2))},
+        }
+        kind = self.random.random()
+        if kind < 0.01:
+            message |= {"state": {}, "delete": True}
+        elif kind < 0.03:
+            message["replace"] = True
+            message["state"] = {name: value for name, value in message["state"].items() if value is not None}
+        bodies = [strict_json.encode(message)] * (2 if self.random.random() < 0.1 else 1)
+        self.sent.append((at, int(self.queue.send_many(bodies)[0]), message))
+
+    def value(self) -> Any:
+        return self.random.choice([None, 1, 2, 3, "x", {"deep": self.random.randint(0, 9)}, {"deep": None, "er": 1}])
+
+    def folded(self) -> dict[str, Any]:
+        states: dict[str, Any] = {}
+        for _, _, message in sorted(self.sent, key=lambda one: one[:2]):
+            before = None if message.get("replace") else states.get(message["device"])
+            states[message["device"]] = None if message.get("delete") else merged(before, message["state"])
+        return {device: state for device, state in states.items() if state is not None}
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}", Limits(), begin_epoch=False)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    return number
+
+
+@pytest.fixture
+def lives(store: Store, port: int, tmp_path: Path) -> Iterator[Child]:
+    child = Child("lives.py", tmp_path / "store.db", port)
+    yield child
+    child.ask("kill")
+    child.end()
+
+
+@pytest.fixture
+def client(port: int) -> Iterator[Child]:
+    child = Child("stays.py", f"http://127.0.0.1:{port}")
+    yield child
+    child.end()
+
+
+def drained(queue: EmbeddedQueue, store: Store) -> None:
+    """Return when nothing waits; the test's own time limit ends it otherwise."""
+    while queue.waiting():
+        store.wait(0.2)
+
+
+@pytest.mark.timeout(600)
+def test_a_server_that_is_killed_all_the_time_loses_nothing(store: Store, lives: Child, client: Child) -> None:
+    # given devices that talk, and one browser-like client that stays
+    queue = EmbeddedQueue(store)
+    flow = Flow(queue, seed=int(os.environ.get("STATECAST_TEST_SEED", "1")))
+    # when the server is killed at random moments, again and again, and messages come meanwhile
+    for _ in range(LIVES):
+        assert lives.ask("live") == "live"
+        dies_at = time.monotonic() + flow.random.uniform(0, LIFE)
+        while time.monotonic() < dies_at:
+            flow.say()
+        for _ in range(3):
+            flow.say()
+        assert lives.ask("kill") == "killed"
+    # and it lives at last
+    assert lives.ask("live") == "live"
+    drained(queue, store)
+    # then the store is what the oracle says, and the unreadable ones are in quarantine, each once
+    states = {update.device: strict_json.decode(update.state) for update in store.devices() if update.state}
+    assert states == flow.folded()
+    assert sorted(row.id for row in store.quarantined(limit=10_000)) == sorted(flow.garbage)
+    # and the client ends equal to the store, without ever having gone back
+    report = json.loads(client.ask(json.dumps(states)))
+    assert report["states"] == states
+    assert report["wrong"] == []
+    assert report["joined"] > LIVES // 10, "the client was hardly ever there"

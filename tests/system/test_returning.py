@@ -1,0 +1,92 @@
+"""A client that stays open converges: over a restart, over messages sent meanwhile, over a backup that was restored."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Child, Running, statecast
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(port: int = 0) -> Running:
+        started.append(Running(tmp_path, "--port", str(port)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def watching() -> Iterator[Callable[[str], Child]]:
+    made: list[Child] = []
+
+    def watch(address: str) -> Child:
+        made.append(Child("stays.py", address))
+        return made[-1]
+
+    yield watch
+    for one in made:
+        one.end()
+
+
+def holds(client: Child, states: dict[str, Any]) -> int:
+    """The client holds these states and has never gone back; how often it was reset."""
+    report = json.loads(client.ask(json.dumps(states)))
+    assert report["states"] == states
+    assert report["wrong"] == []
+    resets: int = report["resets"]
+    return resets
+
+
+def test_what_is_sent_while_the_server_is_away_arrives(
+    tmp_path: Path, servers: Callable[..., Running], watching: Callable[[str], Child]
+) -> None:
+    # given a server with a state and somebody who watches
+    server = servers()
+    assert statecast(tmp_path, "send", "pillow", "mood=happy", "battery=80").returncode == 0
+    client = watching(server.address)
+    holds(client, {"pillow": {"mood": "happy", "battery": 80}})
+    # when it is stopped, two messages are sent, and it starts again
+    assert server.terminate() == 143
+    for mood in ("calm", "sleepy"):
+        assert statecast(tmp_path, "send", "pillow", f"mood={mood}").returncode == 0
+    servers(server.port)
+    # then the one who stayed sees the last; its place was good, so it got what was missing and no reset
+    assert holds(client, {"pillow": {"mood": "sleepy", "battery": 80}}) == 0
+    # and so does whoever asks
+    shown = statecast(tmp_path, "get", "pillow", "--json")
+    assert json.loads(shown.stdout)["state"] == {"mood": "sleepy", "battery": 80}
+
+
+def test_a_restored_backup_is_noticed(
+    tmp_path: Path, servers: Callable[..., Running], watching: Callable[[str], Child]
+) -> None:
+    # given a backup, and a server that has gone on since
+    server = servers()
+    statecast(tmp_path, "send", "pillow", "mood=happy")
+    client = watching(server.address)
+    holds(client, {"pillow": {"mood": "happy"}})
+    assert server.terminate() == 143
+    backup = tmp_path / "backup"
+    shutil.copyfile(tmp_path / "statecast.db", backup)
+    second = servers(server.port)
+    for device in ("pillow", "lamp"):
+        statecast(tmp_path, "send", device, "mood=sad")
+    holds(client, {"pillow": {"mood": "sad"}, "lamp": {"mood": "sad"}})
+    # when the backup is put in place of the store while the client is away, and the server starts
+    assert second.terminate() == 143
+    for file in tmp_path.glob("statecast.db-*"):
+        file.unlink()
+    shutil.copyfile(backup, tmp_path / "statecast.db")
+    servers(server.port)
+    # then the client, whose place was never in this history, is reset and shows the store as it is
+    assert holds(client, {"pillow": {"mood": "happy"}}) == 1
