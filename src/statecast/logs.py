@@ -25,15 +25,16 @@ def escaped(text: str) -> str:
 
 
 def begin() -> None:
-    """Log to standard error, unless the application or the command line has set up its own log.
-
-    What uvicorn says of its ordinary course is silenced: who starts and stops is told by us.
-    """
+    """Log to standard error, unless the application or the command line has set up its own log."""
     root = logging.getLogger()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     if root.handlers:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+
+
+def quiet_uvicorn() -> None:
+    """What it says of its course and of answers that broke off is told by us, in one line each."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -22,6 +22,7 @@ from statecast.ending import Ending
 from statecast.errors import StatecastError
 from statecast.listening import refuse_public
 from statecast.viewers.polling import Polling
+from statecast.viewers.sse import Events
 from statecast.viewers.viewer import bind
 from statecast.web.door import Door, Porter
 from statecast.web.front import Front
@@ -56,13 +57,15 @@ class Server(uvicorn.Server):
         self.hub = runtime.hub(self.broadcaster)
         self.visitors = Visitors(settings, most=listening.raise_descriptors())
         porter = Porter(settings, self.visitors, self._complain)
-        self.front = Front(Gate(app, settings), Polling(self.hub), Readiness(runtime.ready))
+        polling = Polling(self.hub, self.visitors.spares)
+        self.front = Front(Gate(app, settings), polling, Readiness(runtime.ready), Events(self.hub))
         config = uvicorn.Config(
             self.front, http=porter.door(), ws=porter.counted(bind(self.hub)), lifespan="off", interface="asgi3",
             log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
             backlog=listening.BACKLOG,
         )  # fmt: skip
         super().__init__(config)
+        logs.quiet_uvicorn()
         self._following = False
 
     def _complain(self, address: str, sentence: str) -> None:
@@ -182,7 +185,6 @@ class BackgroundServer:
     def start(self) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_public(self.runtime.settings)
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         self.runtime.store  # noqa: B018 - opened here, for its sentence
         taken = listening.listen(self.runtime.settings)
         self.address = listening.address_of(taken)

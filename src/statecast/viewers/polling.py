@@ -210,8 +210,10 @@ def _frame(packet: bytes) -> bytes:
 class Polling:
     """The ASGI app. It lives on the loop of the hub's viewers."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, spared: Callable[[str], bool] = lambda address: False) -> None:
+        """``spared`` says for which addresses the limit per address does not hold."""
         self.hub = hub
+        self._spared = spared
         self._addresses: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -255,7 +257,7 @@ class Polling:
         settings = self.hub.settings
         if self.hub.draining or self.hub.viewers >= settings.max_connections:
             raise Declined.sentence(503, "The server cannot take more viewers now; come back.", "retry-after: 1\r\n")
-        if self._addresses[address] >= settings.connections_per_address:
+        if self._addresses[address] >= settings.connections_per_address and not self._spared(address):
             raise Declined.sentence(429, "Too many open sessions from this address.", "retry-after: 10\r\n")
         self._addresses[address] += 1
         carrier = LongPolling(self.hub, address, asyncio.get_running_loop().time(), self._forget)

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statecast.settings import Settings
 from statecast.web.hosts import Hosts, name_of
-from statecast.web.patience import Patience
+from statecast.web.patience import EARLY, Patience
 from statecast.web.problems import Problem, Receive, Scope, Send
 from statecast.web.visitors import Visitors
 
@@ -96,7 +96,7 @@ class Door(HttpToolsProtocol):
         self._seen = False
         self._unread = 0
         self._size = 0
-        self._stalled: tuple[int, int] | None = None
+        self._stalled: tuple[int, int, float] | None = None
         self._drained = 0
 
     # What asyncio calls
@@ -181,8 +181,12 @@ class Door(HttpToolsProtocol):
         self._check_head()
         self._in_head, self._seen = False, True
         self.porter.heads.drop(self)
-        super().on_headers_complete()
         upgrade = self.parser.should_upgrade()
+        if not upgrade or not self._should_upgrade():
+            self.scope["extensions"] = {
+                "statecast.abort": cast(Any, self.abort)
+            }  # for who knows that the peer takes nothing
+        super().on_headers_complete()
         if upgrade and not self._should_upgrade():
             self.cycle.keep_alive = False  # answered as plain HTTP; the parser reads nothing after it
         self._final = upgrade or self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
@@ -317,12 +321,12 @@ class Door(HttpToolsProtocol):
             viewer.data_received(rest)
 
     def _let_go(self) -> None:
-        """Forget the connection; the parser holds this object in a circle."""
+        """Forget the connection, and the circles that would keep this object: a viewer costs what a viewer costs."""
         self._deaf, self._counted = True, False
         self.connections.discard(self)
         for waiting in (self.porter.heads, self.porter.stalls):
             waiting.drop(self)
-        self.parser = None  # type: ignore[assignment]
+        self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]
 
     def _end_of_http(self, rest: bytes) -> None:
         if self._should_upgrade():
@@ -370,15 +374,15 @@ class Door(HttpToolsProtocol):
         self.porter.lingering.put(self)
 
     def look_for_stall(self) -> None:
-        """Slow is allowed; accepting nothing from one look to the next is not."""
-        held = self.transport.get_write_buffer_size()
-        before = self._stalled
-        if held and (self.flow.write_paused or self.transport.is_closing() or not self._busy):
-            self._stalled = (held, self._drained)
-        else:
+        """Slow is allowed; accepting nothing for the time limit is not."""
+        held, now = self.transport.get_write_buffer_size(), self.loop.time()
+        settled = self.flow.write_paused or self.transport.is_closing() or not self._busy  # nobody writes meanwhile
+        if not held or not settled:
             self._stalled = None
-        if before and self._stalled and before[1] == self._drained and held >= before[0]:
-            self.porter.complain(self.peer, f"accepted nothing for {self.porter.settings.write_timeout / 2:g} seconds")
+        elif self._stalled is None or self._stalled[:2] != (held, self._drained):
+            self._stalled = (held, self._drained, now)
+        elif now - self._stalled[2] >= self.porter.settings.write_timeout - EARLY:
+            self.porter.complain(self.peer, f"accepted nothing for {self.porter.settings.write_timeout:g} seconds")
             self.abort()
             return
         self.porter.stalls.put(self)

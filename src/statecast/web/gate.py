@@ -71,6 +71,8 @@ class Gate:
         leaving = asyncio.create_task(_gone(receive, answer))
         try:
             await answer.deliver(send)
+        except RuntimeError as error:  # the application announced another length than it sent: the answer breaks off
+            log.error("the application's answer was not valid: %s", error)
         finally:
             answer.leave()
             leaving.cancel()

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Who = TypeVar("Who")
-EARLY = 0.002
-"""Seconds a loop's clock may ring too early."""
+EARLY = 0.005
+"""Seconds by which a loop's timer may ring too early."""
 
 
 class Patience(Generic[Who]):

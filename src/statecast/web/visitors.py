@@ -89,14 +89,13 @@ class Visitors:
         ``new`` is a new connection; a request on one that exists costs nothing of the rate.
         """
         key = key_of(address)
-        spared = self._spared(address)
-        if not spared and self._only != key:
+        if self._only != key and not self._spared(address):
             self._several = self._several or self._only is not None
             self._only = self._only or key
         if self.open[key] >= self.settings.connections_per_address:
-            self._refuse(address, spared, "Too many open connections from this address.")
+            self._refuse(address, "Too many open connections from this address.")
         elif new and not self._pay(key, now):
-            self._refuse(address, spared, "Too many new connections per second from this address.")
+            self._refuse(address, "Too many new connections per second from this address.")
         self.open[key] += 1
         return key
 
@@ -116,10 +115,15 @@ class Visitors:
             self._balances.popitem(last=False)
         return after is not None
 
-    def _refuse(self, address: str, spared: bool, sentence: str) -> None:
+    def spares(self, address: str) -> bool:
+        """Whether the limits per address do not hold for it; see the top of this file."""
+        if self._spared(address):
+            return True
         parsed = parse(address)
-        alone = not self._several and parsed is not None and parsed.is_private and not self._proxies
-        if not spared and not alone:
+        return not self._several and not self._proxies and parsed is not None and parsed.is_private
+
+    def _refuse(self, address: str, sentence: str) -> None:
+        if not self.spares(address):
             raise Problem(429, sentence, [(b"retry-after", b"1")])
         if not self._said and not self._proxies:
             self._said = True
