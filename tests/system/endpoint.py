@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class Front:
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[str]:
+def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
     """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first."""
     config = uvicorn.Config(
         Front(hub), port=0, http=HttpToolsProtocol, ws=bind(hub), lifespan="off", log_level="warning", loop="uvloop"
@@ -42,12 +43,16 @@ def serving(hub: Hub) -> Iterator[str]:
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
+            if broadcaster is not None:
+                broadcaster.start(asyncio.get_running_loop())
             await super().startup(sockets)
             ports.append(self.servers[0].sockets[0].getsockname()[1])
             started.set()
 
         async def shutdown(self, sockets: Any = None) -> None:
             await hub.close_all(1_000)
+            if broadcaster is not None:
+                broadcaster.stop()
             await super().shutdown(sockets)
 
     server = Server(config)
