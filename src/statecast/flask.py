@@ -148,6 +148,14 @@ class Statecast:
 
         return decorate
 
+    def enter(self, sid: str, room: str) -> None:
+        """Put a viewer into a room of its namespace; ``sid`` is what a handler of ``@live.on`` is called with."""
+        self.runtime.present.enter(sid, room)
+
+    def leave(self, sid: str, room: str) -> None:
+        """Take a viewer out of a room."""
+        self.runtime.present.leave(sid, room)
+
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
         """Decorate a function that is called every so many seconds; what it returns is the device's state.
 

@@ -52,6 +52,7 @@ class Runtime:
         self.watchers: list[Watcher] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
+        self._hub: Hub | None = None
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
@@ -120,7 +121,17 @@ class Runtime:
         for event, handler, namespace in self.handlers:
             hub.on(event, handler, namespace)
         self.viewers = lambda: hub.viewers
+        self._hub = hub
         return hub
+
+    @property
+    def present(self) -> Hub:
+        """The hub of this process, for what concerns one viewer in it. Raises BadSetting where nobody serves."""
+        if self._hub is None:
+            raise BadSetting(
+                "This process has no viewers; ask where a viewer is, in a function decorated with @live.on."
+            )
+        return self._hub
 
     def start(self) -> None:
         """Start the watchers: from now on messages move."""

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import json
 import math
+import queue
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import socketio as stock
 from flask import Flask, Response, current_app
 
 import statecast
@@ -307,6 +309,48 @@ def test_handlers_may_come_before_and_after_the_app_and_run_in_its_context() -> 
     assert early.__name__ == first.__name__ == "early"
     with pytest.raises(RuntimeError):
         early("sid", "outside")  # no wrapper: current_app is nobody's business here
+
+
+def test_viewers_enter_rooms_and_hear_what_is_emitted_there(app: Flask) -> None:
+    # given a served app that lets viewers into rooms, and a stock client in each of two
+    live = Statecast(app, store="memory:", port=0)
+
+    @live.on("join", namespace="/test")
+    def join(sid: str, room: str) -> str:
+        live.enter(sid, room)
+        return "welcome"
+
+    @live.on("part", namespace="/test")
+    def part(sid: str, room: str) -> str:
+        live.leave(sid, room)
+        return "farewell"
+
+    with pytest.raises(BadSetting, match="no viewers"):
+        live.enter("sid", "room")
+    serving = server.BackgroundServer(runtime_of(app), app)
+    serving.start()
+    heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+    clients = {room: stock.Client() for room in ("attic", "cellar")}
+    try:
+        for room, client in clients.items():
+            client.on("message", lambda data, room=room: heard.put((room, data)), namespace="/test")
+            client.connect(serving.address, namespaces=["/test"])
+            assert client.call("join", room, namespace="/test", timeout=20) == "welcome"
+
+        # when something is emitted to one room and then to all, then those hear it who are there
+        live.emit("message", 1, namespace="/test", to="attic")
+        live.emit("message", 2, namespace="/test")
+        assert sorted(heard.get(timeout=20) for _ in range(3)) == [("attic", 1), ("attic", 2), ("cellar", 2)]
+
+        # when the viewer has left the room, then it hears only what is for all
+        assert clients["attic"].call("part", "attic", namespace="/test", timeout=20) == "farewell"
+        live.emit("message", 3, namespace="/test", to="attic")
+        live.emit("message", 4, namespace="/test")
+        assert sorted(heard.get(timeout=20) for _ in range(2)) == [("attic", 4), ("cellar", 4)]
+    finally:
+        for client in clients.values():
+            client.disconnect()
+        serving.stop()
 
 
 # Polls
