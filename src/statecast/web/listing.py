@@ -58,12 +58,16 @@ def grouped(devices: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
 
 
 def art(devices: Sequence[Shown]) -> dict[str, Any]:
-    """What the sprite and the templates of a page need: only pictures in use."""
+    """What the sprite and the templates of a page need: only pictures in use.
+
+    The table goes on to the last of them, the others without their parts: what comes before it would have won.
+    """
     names = {one.picture.name for one in devices}
     icons = {pictures.icon(one.state, one.scene.field).name for one in devices if one.picture.name == "icon"}
     icons |= names & {"box"}
     return {
-        "pictures": [one for one in pictures.PICTURES if one.name in names],
+        "pictures": pictures.PICTURES[: max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)],
+        "drawn": names,
         "icons": [one for one in pictures.ICONS if one.name in icons],
         "arc": "gauge" in names,
     }

@@ -250,7 +250,7 @@ class Site:
             "kind": kind, "place": place, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
             "root": flask.url_for("statecast_pages.front"), "asset": _asset, "address": flask.request.host,
             "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
-            "wanted": self.live.settings.card, "more": kind != "device", "pictures": (),
+            "wanted": self.live.settings.card, "more": kind != "device", "pictures": (), "drawn": (),
         }  # fmt: skip
         shown = defaults | facts
         scripts = [name for name, used in (("device.js", kind == "device"), ("more.js", shown["more"])) if used]

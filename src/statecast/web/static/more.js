@@ -1,8 +1,62 @@
 // What the page of one cloud does not need: lists, search, pictures of other things, the form that sends, pages without a device.
-import { board, begin, data, draw, every, filters, find, fresh, image, known, label, main, make, moment, ms, picture, put, yes } from "./page.js";
+import { begin, board, data, draw, every, filters, find, fresh, gallery, give, known, label, main, make, moment, ordered, picture, put, share } from "./page.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
-// Pictures
+// Pictures: chosen by the table in the templates, as in pictures.py.
+
+const image = (value) => (/^(data:image\/|\/(?!\/))[^\0-\x20\\]*$/.test(value) && typeof value === "string" ? value : undefined);
+const SORTS = {
+	"": (value) => typeof (value ?? {}) !== "object",
+	number: (value) => typeof value === "number",
+	yes: (value) => typeof value === "boolean",
+	word: (value) => typeof value === "string" || typeof value === "boolean",
+	image,
+};
+
+function decides({ dataset }, state) {
+	for (const token of dataset.when.split(" ").filter(Boolean)) {
+		const [name, sort = ""] = token.split(":"), end = name.slice(1);
+		const open = (field) => field.endsWith(end) && field !== end && !/^(battery|label|kind|image|color)$|_at$/.test(field);
+		const fields = name[0] === "*" ? ordered(state).filter(open) : [name];
+		const field = fields.find((one) => Object.hasOwn(state, one) && SORTS[sort](state[one]));
+		if (field) return field;
+	}
+}
+
+let loaded = false;
+gallery.choose = (state) => {
+	const [first, ...others] = every("template[data-picture]"), kind = own(state, "kind");
+	const named = [first, ...others].find(({ dataset }) => typeof kind === "string" && dataset.kind?.split(" ").includes(kind));
+	const chosen = () => {
+		for (const one of named ? [first, named] : [first, ...others]) {
+			const field = one === named && own(state, kind) != null ? kind : decides(one, state);
+			if (field || (one === named && one !== first) || !one.dataset.when) return [one, field];
+		}
+	};
+	const found = (named || typeof kind !== "string" || loaded) && first ? chosen() : undefined;
+	if (found?.[0].content.firstElementChild) return found;
+	if (!loaded) load();
+	return [];
+};
+
+/** All pictures, once: what is shown now came into use after the page was made. */
+function load() {
+	const request = new XMLHttpRequest();
+	loaded = true;
+	request.responseType = "document";
+	request.onload = () => {
+		const { response } = request, sprite = find("#sprite"), place = find("#pictures");
+		sprite.append(...every("#sprite>[id]", response).filter(({ id }) => !find(`[id="${id}"]`, sprite)));
+		for (const old of every("[data-picture]", place)) old.remove();
+		place.prepend(...every("template", response));
+		if (!find("#more")) document.head.append(find("#more", response));
+		again();
+	};
+	request.open("GET", data.root + "pictures");
+	request.send();
+}
+
+let again = draw;
 
 const WIDEST = 1e37; // SVG counts in single precision
 const span = (values) => {
@@ -24,12 +78,12 @@ function past(parts, value) {
 }
 
 Object.assign(filters, {
-	dash: (value) => (typeof value === "number" ? `${short(Math.min(100, Math.max(0, value)))} 100` : undefined),
+	dash: (value) => (share(value) === undefined ? undefined : `${short(share(value))} 100`),
 	figure: (value) => (typeof value === "number" ? number(value) : undefined),
 	unit: (value, name) => split(name, value)[1],
 	value: (value, name) => text(name, value),
 	icon: (value, name, state) => "#" + (icon(state, name)?.id ?? "i-box"),
-	image: (value) => (image(value) ? value : undefined),
+	image,
 	says(value, name, state) {
 		const { field = "", yes: on, no } = icon(state, name)?.dataset ?? {};
 		if (typeof value !== "boolean") return text(name ?? "", value).slice(0, 60);
@@ -167,9 +221,12 @@ if (list) {
 			if (link.dataset.filter === undefined && search) search.value = "";
 			choose();
 		};
-	const title = () => Array(2).fill(find("#count").textContent);
-	const take = (one) => dirty.set(one.device, one);
-	begin({ devices: ["*"], take, draw: drawList, title, again: () => board.devices.forEach((one) => one.state && dirty.set(one.device, one)) });
+	const title = () => Array(2).fill(find("#count").textContent), take = (one) => dirty.set(one.device, one);
+	begin({ devices: ["*"], take, draw: drawList, title });
+	again = () => {
+		for (const one of board.devices.values()) if (one.state) take(one);
+		draw();
+	};
 	if (search?.value || show) refilter = true;
 	draw();
 }

@@ -1,41 +1,39 @@
-// Live states for any page: `import {connect} from "/statecast/statecast.js"`. Types: statecast.d.ts. No DOM in here.
+// Live states for any page: `import {connect} from "/statecast/statecast.js"`; types in statecast.d.ts. No DOM in here.
 
 // Words: how values and times look, in the browser's languages.
 
 const UNITS = new Map(
 	"percent:% c:°C f:°F k:K w:W kw:kW wh:Wh kwh:kWh v:V a:A pa:Pa hpa:hPa bar:bar mm:mm cm:cm m:m km:km ms:ms s:s min:min h:h hz:Hz lux:lx db:dB ppm:ppm g:g kg:kg l:l deg:°"
-		.split(" ").map((pair) => /** @type {[string, string]} */ (pair.split(":"))),
+		.split(" ").map((pair) => pair.split(":")),
 );
-const format = (options) => new Intl.NumberFormat(undefined, options);
-const four = { maximumSignificantDigits: 4 }, notation = "scientific";
-const plain = format(four), compact = format({ ...four, notation: "compact" }), power = format({ ...four, notation });
-const whole = format({ maximumSignificantDigits: 21 }), exact = format({ maximumSignificantDigits: 17, notation });
-const relative = new Intl.RelativeTimeFormat(undefined, { style: "narrow" });
-const minutes = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const time = new Intl.DateTimeFormat(undefined, { ...minutes, second: "2-digit" });
-const dated = new Intl.DateTimeFormat(undefined, { ...minutes, day: "numeric", month: "short" });
+const digits = (maximumSignificantDigits, notation) => new Intl.NumberFormat([], { maximumSignificantDigits, notation });
+const plain = digits(4), compact = digits(4, "compact"), power = digits(4, "scientific");
+const whole = digits(21), exact = digits(17, "scientific");
+const relative = new Intl.RelativeTimeFormat([], { style: "narrow" });
+const times = (more) => new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...more });
+const today = times({ second: "2-digit" }), dated = times({ day: "numeric", month: "short" });
 
-export const own = (state, name) => (Object.hasOwn(state, name) ? state[name] : undefined);
+export const own = (of, name) => (of && Object.hasOwn(of, name) ? of[name] : undefined);
 
 export function number(value, all) {
 	const size = Math.abs(value);
 	if (all && Number.isSafeInteger(value)) return whole.format(value);
-	if (size >= 1e15 || (size && size < 1e-6)) return (all ? exact : power).format(value);
-	return (all ? whole : size >= 1e6 ? compact : plain).format(value);
+	const style = size >= 1e15 || (size && size < 1e-6) ? [power, exact] : [size < 1e6 ? plain : compact, whole];
+	return style[all ? 1 : 0].format(value);
 }
 
 /** The name to show, and the unit. */
 export function split(name, value) {
-	const [, stem, end] = /^(.+)_([a-z]+)$/.exec(name) ?? [], share = /^(battery|humidity|level|brightness)$/.test(name);
 	if (typeof value !== "number") return [name, ""];
-	return share ? [name, "%"] : UNITS.has(end) ? [stem, UNITS.get(end)] : [name, ""];
+	if (/^(battery|humidity|level|brightness)$/.test(name)) return [name, "%"];
+	const [, stem, end] = /^(.+)_([a-z]+)$/.exec(name) ?? [];
+	return UNITS.has(end) ? [stem, UNITS.get(end)] : [name, ""];
 }
 
 /** A value with its unit; `all` shows every digit, not four. */
 export function text(name, of, all) {
 	if (typeof of === "boolean") return of ? "yes" : "no";
-	const unit = split(name, of)[1];
-	if (typeof of === "number") return number(of, all) + (unit && "\u00a0" + unit);
+	if (typeof of === "number") return [number(of, all), split(name, of)[1]].filter(Boolean).join("\u00a0");
 	if (!of || typeof of !== "object") return of || (of === "" ? "“”" : "");
 	const list = Array.isArray(of), { length } = Object.keys(of);
 	if (list && length && length < 4 && !of.some((part) => part && typeof part === "object"))
@@ -45,31 +43,34 @@ export function text(name, of, all) {
 }
 
 function largest(ms) {
-	const s = Math.max(0, ms) / 1000;
-	if (s < 60) return [s, "second", "s"];
-	return s < 3600 ? [s / 60, "minute", "min"] : s < 86400 ? [s / 3600, "hour", "h"] : [s / 86400, "day", "d"];
+	const s = Math.max(0, ms) / 1000, [size, ...unit] = s < 60 ? [1, "second", "s"]
+		: s < 3600 ? [60, "minute", "min"] : s < 86400 ? [3600, "hour", "h"] : [86400, "day", "d"];
+	return [Math.trunc(s / size), ...unit];
 }
 
 /** "48 s", "14 min". */
-export const span = (ms) => `${Math.trunc(largest(ms)[0])} ${largest(ms)[2]}`;
+export function span(ms) {
+	const [count, , unit] = largest(ms);
+	return `${count} ${unit}`;
+}
+
 /** The time of day, with the day if it was another. */
-export const clock = (at, now) => (new Date(at).toDateString() === new Date(now).toDateString() ? time : dated).format(at);
+export const clock = (at, now) => (new Date(at).toDateString() === new Date(now).toDateString() ? today : dated).format(at);
 
 /** "3s ago", never in the future. */
 export function age(at, now) {
 	const [count, unit] = largest(now - at);
-	if (now - at < 2000) return "just now";
-	return now - at > 2592e6 ? clock(at, now) : relative.format(-Math.trunc(count), unit);
+	return now - at < 2000 ? "just now" : now - at > 2592e6 ? clock(at, now) : relative.format(-count, unit);
 }
 
 // The board: the latest of every device, the place, the server's clock, and how fresh all that is.
 
 export class Board {
 	devices = new Map();
-	place;
 	sources = new Map();
 	away = new Map();
 	skew = 0;
+	place = undefined;
 
 	constructor(ours = Date.now) {
 		this.ours = ours;
@@ -84,12 +85,13 @@ export class Board {
 	/** A `states` event: the devices it changed, each with what it was before. */
 	take({ epoch, offset, states, reset, complete }) {
 		if (reset) this.named = new Set();
-		const changed = states.map(({ device, version, state, cause, source, ...item }) => {
-			const before = this.devices.get(device), seen = Date.parse(item.seen_at) || undefined;
-			const one = { device, version, state, cause, source, seen, changed: Date.parse(item.changed_at) };
-			one.silentAfter = item.silent_after ?? undefined;
+		const changed = states.map(({ changed_at, seen_at, silent_after, ...one }) => {
+			const { device } = one, before = this.devices.get(device);
+			one.changed = Date.parse(changed_at);
+			one.seen = Date.parse(seen_at) || undefined;
+			one.silentAfter = silent_after ?? undefined;
 			this.named?.add(device);
-			if (state) this.devices.set(device, one);
+			if (one.state) this.devices.set(device, one);
 			else this.devices.delete(device);
 			return [one, before];
 		});
@@ -104,12 +106,15 @@ export class Board {
 	}
 
 	see(times) {
-		for (const [device, one] of this.devices) if (Object.hasOwn(times, device)) one.seen = Date.parse(times[device]);
+		for (const [device, at] of Object.entries(times)) {
+			const one = this.devices.get(device);
+			if (one) one.seen = Date.parse(at);
+		}
 	}
 
-	health({ now, sources = {} }) {
+	health({ now, sources }) {
 		this.skew = Date.parse(now) - this.ours();
-		this.sources = new Map(Object.entries(sources));
+		this.sources = new Map(Object.entries(sources ?? {}));
 		// A source that nobody reports is read by nobody.
 		for (const { source } of this.devices.values()) if (source && !this.sources.has(source)) this.sources.set(source, {});
 		for (const [name, { status, since }] of this.sources)
@@ -118,7 +123,7 @@ export class Board {
 	}
 
 	get offline() {
-		return this.gone !== undefined && this.ours() - this.gone >= 3000;
+		return this.ours() - this.gone >= 3000;
 	}
 
 	/** Since when a source is away, unless it is a blip. */
@@ -127,22 +132,22 @@ export class Board {
 		return this.now() - since >= 5000 ? since : undefined;
 	}
 
-	/** How fresh a device is: under which filter it falls, its mark, the word, and since when. */
+	/** How fresh a device is: under which filter it falls, its mark, the word, since when, and whether it may be old. */
 	verdict({ state, seen, changed, source, silentAfter }) {
-		const verdict = (key, mark, word, since, old) => ({ key, mark, word, since, old });
 		const at = seen ?? changed, away = this.awaySince(source);
-		if (state === null) return verdict("gone", "gone", "Removed", changed);
-		if (this.offline) return verdict("lost", "lost", "Last known", this.heard + this.skew, true);
-		if (away) return verdict("away", "away", "Queue away", away, true);
-		if (silentAfter === undefined) return verdict("undated", "unknown", seen ? "Seen" : "Set", at);
-		if (this.now() - at > silentAfter * 1000) return verdict("silent", "late", "Silent", at, true);
-		return verdict("live", "live", "Live", changed);
+		const [key, mark, word, since, old] =
+			state === null ? ["gone", "gone", "Removed", changed]
+			: this.offline ? ["lost", "lost", "Last known", this.heard + this.skew, true]
+			: away ? ["away", "away", "Queue away", away, true]
+			: !silentAfter ? ["undated", "unknown", seen ? "Seen" : "Set", at]
+			: this.now() - at > silentAfter * 1000 ? ["silent", "late", "Silent", at, true]
+			: ["live", "live", "Live", changed];
+		return { key, mark, word, since, old: !!old };
 	}
 }
 
 // The connection: Socket.IO v5 over Engine.IO v4, on WebSocket alone.
 
-const SILENCE = 5000;
 const hidden = () => globalThis.document?.hidden;
 
 export const connect = (options) => new Connection(options);
@@ -151,18 +156,18 @@ export class Connection {
 	listeners = new Map();
 	tries = 0;
 	retryAt = 0;
-	joined = false;
 	asked = 0;
+	joined = false;
 
 	constructor({ devices = ["*"], url = new URL("/socket.io/", import.meta.url).href, board = new Board() } = {}) {
 		this.devices = devices;
 		this.board = board;
 		this.url = url.replace(/^http/, "ws") + "?EIO=4&transport=websocket";
-		const when = (target, event, act) => target?.addEventListener?.(event, act);
-		when(globalThis, "online", () => this.retry());
-		when(globalThis, "pagehide", () => this.close());
-		when(globalThis, "pageshow", ({ persisted }) => persisted && this.retry());
-		when(globalThis.document, "visibilitychange", () => (this.joined ? this.watch() : this.retry()));
+		const when = (event, act, target = globalThis) => target?.addEventListener?.(event, act);
+		when("online", () => this.retry());
+		when("pagehide", () => this.close());
+		when("pageshow", ({ persisted }) => persisted && this.retry());
+		when("visibilitychange", () => (this.joined ? this.watch() : this.retry()), globalThis.document);
 		this.open();
 	}
 
@@ -207,9 +212,9 @@ export class Connection {
 
 	open() {
 		this.close();
-		const socket = (this.socket = new WebSocket(this.url)), current = (act) => (event) => socket === this.socket && act(event);
-		socket.onmessage = current(({ data }) => this.receive(data));
-		socket.onclose = current(() => this.lose());
+		const socket = (this.socket = new WebSocket(this.url));
+		socket.onmessage = ({ data }) => socket === this.socket && this.receive(data);
+		socket.onclose = () => socket === this.socket && this.lose();
 		this.listen();
 	}
 
@@ -220,7 +225,7 @@ export class Connection {
 		this.silence = setTimeout(() => {
 			this.board.gone ??= this.board.heard;
 			this.lose();
-		}, SILENCE);
+		}, 5000);
 	}
 
 	/** Full jitter: after a restart not all come back in the same moment. */
@@ -241,24 +246,24 @@ export class Connection {
 		else if (kind === "40") {
 			this.joined = true;
 			this.watch();
-		} else if (kind === "42") this.happen(JSON.parse(data));
+		} else if (kind === "42") this.happen(...JSON.parse(data));
 		else if (kind === "43") {
 			const { error } = JSON.parse(data)[0];
 			if (error && +id === this.asked) this.tell("refused", error);
 		} else if (/^(1|4[14])$/.test(kind)) this.lose();
 	}
 
-	happen([event, ...values]) {
+	happen(event, ...values) {
 		const { board } = this, [value] = values;
 		if (event === "seen") board.see(value);
 		if (event === "health") board.health(value);
 		if (event !== "states") return this.tell(event, ...values);
-		const changed = board.take(value), back = value.complete && board.gone !== undefined;
+		const changed = board.take(value);
 		if (value.complete) {
 			board.gone = undefined;
 			this.tries = 0;
 		}
 		this.tell("states", changed);
-		if (back) this.tell("link");
+		if (value.complete) this.tell("link");
 	}
 }

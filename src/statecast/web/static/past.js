@@ -1,0 +1,170 @@
+// The past of a device: the timeline, drawn as SVG, and the history.
+import { rows, one, flat } from "./device.js";
+import { board, every, find, give, make, put, stamp } from "./page.js";
+import { clock, number, own, split, text } from "./statecast.js";
+
+const lanes = find("#lanes"), fields = JSON.parse(lanes.dataset.lanes), height = lanes.getAttribute("height") - 26;
+let range = 3600000, cursor, drawn = 0;
+
+// Timeline
+
+/** What a field was, and from when until when: [from, to, value]; equal neighbours are one. */
+function pieces(field, from, to) {
+	const found = [];
+	for (const [at, , change] of rows) {
+		const of = change && own(change, field), last = found.at(-1);
+		if (of === undefined || last?.[2] === of) continue;
+		if (last) last[1] = at;
+		found.push([at, to, of]);
+	}
+	const known = own(one.state, field);
+	if (!found[0] && known !== undefined) found.push([rows[0]?.[0] ?? one.changed, to, known]);
+	return found.filter(([, end, of]) => end > from && of !== null).map(([at, ...rest]) => [Math.max(at, from), ...rest]);
+}
+
+function draw() {
+	const to = board.now(), from = to - range, width = lanes.clientWidth, percent = (time) => `${((time / range) * 100).toFixed(3)}%`;
+	const x = (at) => percent(at - from), parts = [], add = (...made) => parts.push(make(...made));
+	let y = 0;
+	for (const [field, kind] of fields) {
+		const found = pieces(field, from, to), last = found.at(-1)?.[2];
+		add("svg:text", { class: "lane", y: y + 14 }, split(field, last)[0]);
+		if (kind === "band") {
+			const words = [...new Set(found.map(([, , of]) => of))].filter((of) => typeof of !== "boolean");
+			for (const [at, end, of] of found) {
+				const says = text(field, of), color = of === false ? "off" : `l${of === true ? 3 : words.indexOf(of) % 5}`;
+				const fits = ((end - at) / range) * width > says.length * 8 + 14;
+				add("svg:svg", { x: x(at), y: y + 20, width: percent(end - at), height: 26 },
+					make("svg:rect", { width: "100%", height: 26, rx: 4, class: color }),
+					...(fits ? [make("svg:text", { class: "value", x: 8, y: 18 }, says)] : []));
+			}
+		} else if (typeof last === "number") {
+			const values = found.map(([, , of]) => of).filter(Number.isFinite), low = Math.min(...values), high = Math.max(...values);
+			const up = (of) => (high > low ? 54 - ((of - low) / (high - low)) * 50 : 29).toFixed(1), left = (at) => ((at - from) / range * 1000).toFixed(1);
+			const line = found.map(([at, end, of], place) => `${place ? "L" : "M"}${left(at)} ${up(of)}H${left(end)}`).join("");
+			add("svg:svg", { y: y + 18, width: "100%", height: 58, viewBox: "0 0 1000 58", preserveAspectRatio: "none" },
+				make("svg:path", { class: "area", d: `${line}V58H${left(found[0][0])}Z` }),
+				make("svg:path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }));
+			add("svg:text", { class: "range", x: "100%", y: y + 14 }, (high > low ? `${number(low)} – ` : "") + text(field, high));
+		}
+		y += kind === "band" ? 54 : 82;
+	}
+	const { old, since } = board.verdict(one), unknown = Math.max(from, since);
+	if (old) add("svg:rect", { x: x(unknown), width: percent(to - unknown), height, fill: "url(#hatch)" });
+	add("svg:line", { class: "axis", x2: "100%", y1: height, y2: height });
+	const ticks = width < 500 ? 2 : 4, day = { day: "numeric", month: "short" };
+	for (let tick = 0; tick <= ticks; tick++) {
+		const at = from + (range * tick) / ticks, words = range > 864e5 ? new Date(at).toLocaleDateString([], day) : clock(at, at).slice(0, 5);
+		add("svg:text", { x: `${(100 * tick) / ticks}%`, y: height + 18, "text-anchor": tick ? (tick < ticks ? "middle" : "end") : "start" }, tick < ticks ? words : "now");
+	}
+	if (cursor !== undefined) {
+		const at = x(Math.max(from, rows[cursor][0]));
+		add("svg:line", { class: "cursor", x1: at, x2: at, y2: height });
+		add("svg:circle", { class: "cursor", cx: at, cy: height, r: 6 });
+	}
+	lanes.replaceChildren(...parts);
+	drawn = board.ours();
+}
+
+/** Read the past out at a row: above the lanes for eyes, as the slider's text for ears. */
+function point(place) {
+	const last = rows.length - 1, words = [];
+	cursor = place === undefined || last < 0 ? undefined : Math.max(0, Math.min(last, place));
+	if (cursor !== undefined) {
+		words.push(clock(rows[cursor][0], board.now()), `version ${rows[cursor][1]}`);
+		for (const [field] of fields) {
+			const of = rows.slice(0, cursor + 1).map(([, , change]) => change && own(change, field)).findLast((of) => of !== undefined) ?? null;
+			if (of !== null) words.push(`${split(field, of)[0]} ${text(field, of)}`);
+		}
+	}
+	find("#readout").replaceChildren(...words.map((said, place) => make(place ? "span" : "b", {}, said)));
+	give(lanes, { "aria-valuemin": 0, "aria-valuemax": Math.max(0, last), "aria-valuenow": cursor ?? Math.max(0, last), "aria-valuetext": words.join(", ") || "now" });
+	draw();
+}
+
+give(lanes, { tabindex: 0, role: "slider", "aria-label": "Timeline" });
+lanes.onpointermove = lanes.onpointerdown = ({ clientX }) => {
+	const { left, width } = lanes.getBoundingClientRect(), at = board.now() - range * (1 - (clientX - left) / width);
+	point(rows.findLastIndex((row) => row[0] <= at));
+};
+lanes.onpointerleave = lanes.onblur = () => point();
+lanes.onkeydown = (event) => {
+	const last = rows.length - 1, here = cursor ?? last;
+	const to = { ArrowLeft: here - 1, ArrowRight: here + 1, PageUp: here - 10, PageDown: here + 10, Home: 0, End: last }[event.key];
+	if (to === undefined) return;
+	event.preventDefault();
+	point(to);
+};
+
+// History
+
+const list = find("#history"), all = find("#more-history button"), shortest = (id) => (id.length > 12 ? `${id.slice(0, 5)}…${id.slice(-4)}` : id);
+
+/** One version: what each field was, and became. */
+function line([at, version, change, { source, id, by }], was) {
+	const steps = [...flat(change ?? { removed: "" })].slice(0, 6).map(([path, of]) => {
+		const old = was(path) ?? null, before = old === null ? [] : [make("s", {}, text(path, old).slice(0, 120)), " → "];
+		return make("span", {}, split(path, of ?? old)[0] + " ", ...before, make("b", {}, of === null ? "removed" : change ? text(path, of).slice(0, 120) : ""));
+	});
+	const row = make("li", { "data-version": version }, make("time"), " ", make("span", {}, `v${version}`), " ", make("span", { class: "change" }, ...steps),
+		" ", make("code", {}, `${by === "user" ? "page" : source} · ${shortest(id)}`));
+	stamp(find("time", row), at, clock(at, board.now()));
+	return row;
+}
+
+/** What a path was, in rows from the newest to the oldest. */
+const before = (older) => (path) => older.map(([, , change]) => flat(change).get(path)).find((of) => of !== undefined);
+
+async function fetched(limit, before) {
+	const response = await fetch(`/api/devices/${one.device}/history?limit=${limit}${before ? `&before=${before}` : ""}`);
+	if (!response.ok) return [];
+	const { history } = await response.json();
+	return history.map(([at, ...rest]) => [Date.parse(at), ...rest]);
+}
+
+/** Fetch the past as far as the timeline shows it. */
+async function reach() {
+	for (let page = 0; page < 5 && !board.gone && !(rows[0]?.[0] < board.now() - range); page++) {
+		const older = await fetched(200, rows[0]?.[1]).catch(() => []);
+		if (!older[0]) break;
+		rows.unshift(...older.reverse().filter((row) => !(row[1] >= rows[0]?.[1])));
+	}
+	point(cursor);
+}
+
+for (const button of every("#ranges button"))
+	button.onclick = () => {
+		range = +button.dataset.range;
+		for (const other of every("#ranges button")) give(other, { "aria-pressed": other === button });
+		reach();
+	};
+
+all.onclick = async () => {
+	const older = await fetched(51, list.lastElementChild?.dataset.version).catch(() => []);
+	list.append(...older.slice(0, 50).map((row, place) => line(row, before(older.slice(place + 1)))));
+	put(all, "Show more");
+	all.hidden = older.length < 51;
+};
+
+/** Something changed: the newest rows come into the history. */
+export function change() {
+	for (const [place, row] of rows.entries()) {
+		if (!(row[1] > (list.firstElementChild?.dataset.version ?? 0)) || !row[3]) continue;
+		list.prepend(line(row, before(rows.slice(0, place).reverse())));
+		if (list.children.length > 8 && all.textContent !== "Show more") list.lastElementChild.remove();
+	}
+	const total = find("#more-history").firstChild, count = one.version;
+	if (total.nodeType === 3 && count) put(total, total.textContent.replace(/^[\s\S]*?version(s?)/, `${number(count, true)} version${count > 1 ? "s" : ""}`));
+	all.hidden &&= list.children.length < 8 || one.version <= 8;
+	point(cursor);
+}
+
+let reached = false;
+/** Time goes on. */
+export function show() {
+	if (!reached && !board.gone) {
+		reached = true;
+		reach();
+	}
+	if (board.ours() - drawn > 5000) draw();
+}
