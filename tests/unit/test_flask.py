@@ -9,6 +9,7 @@ import math
 import queue
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -351,6 +352,32 @@ def test_viewers_enter_rooms_and_hear_what_is_emitted_there(app: Flask) -> None:
         for client in clients.values():
             client.disconnect()
         serving.stop()
+
+
+def test_under_another_server_the_extension_reads_and_sends_and_one_beside_it_serves(tmp_path: Path) -> None:
+    # given an app that nobody serves with us, and on the same store a server, with a stock client
+    apps = Flask("sends"), Flask("serves")
+    sends, serves = (Statecast(app, store=f"sqlite:///{tmp_path}/states.db", port=0) for app in apps)
+    serving = server.BackgroundServer(serves.runtime, apps[1])
+    serving.start()
+    heard: queue.Queue[Any] = queue.Queue()
+    client = stock.Client()
+    try:
+        client.on("message", heard.put)
+        client.connect(serving.address)
+
+        # when it sends and emits, then the server moves the message, and tells its viewers
+        sends.send({"device": "pillow", "state": {"mood": "happy"}})
+        sends.emit("message", "hello")
+        assert heard.get(timeout=20) == "hello"
+        while sends.get("pillow") is None:
+            sends.runtime.store.wait(5)
+        assert serves.get("pillow") == sends.get("pillow") == {"mood": "happy"}
+        assert sends.runtime.watchers == []
+    finally:
+        client.disconnect()
+        serving.stop()
+        sends.runtime.stop()
 
 
 # Polls

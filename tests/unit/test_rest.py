@@ -105,7 +105,7 @@ def test_head_has_no_body_and_options_tells_the_methods(client: FlaskClient) -> 
     put(client, "pillow", {"on": True})
     assert client.head("/api/devices/pillow").data == b""
     allowed = client.options("/api/devices/pillow")
-    assert allowed.status_code == 204
+    assert allowed.status_code == 204 and "Content-Type" not in allowed.headers
     assert set(allowed.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
     assert set(client.options("/api/messages").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
@@ -369,6 +369,7 @@ def test_a_guest_answers_its_own_addresses_and_no_other(guest: FlaskClient) -> N
     assert guest.get("/api/nothing").content_type.startswith("text/html"), "the user's own 404"
     refused = guest.post("/api/devices", data=b"{}", content_type=JSON)
     assert is_problem(refused, 405) and "POST" in refused.get_json(force=True)["detail"]
+    assert is_problem(guest.trace("/api/messages"), 405)
     assert is_problem(guest.get("/api/devices/nobody"), 404)
 
 

@@ -36,7 +36,7 @@ SENTENCES = {
     404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
     405: "This address does not take the method {method}; it takes {allowed}.",
 }
-METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS"}
+METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
 HISTORY, MOST_HISTORY = 50, 1_000
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 def rest(live: Runtime) -> Blueprint:
     """The blueprint of one app."""
     blueprint = Blueprint("statecast_rest", __name__)
-    blueprint.before_request(refuse_foreign_writes)
     blueprint.register_error_handler(StatecastError, statecast_problem)
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
@@ -57,7 +56,8 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.add_url_rule(f"{DEVICE}/history", "history", states.history, methods=["GET"])
     for number, (path, views) in enumerate(states.addresses().items()):
         for method, view in views.items():
-            blueprint.add_url_rule(path, view.__name__, view, methods=[method], provide_automatic_options=False)
+            guarded = view if method == "GET" else own_writes_only(view)
+            blueprint.add_url_rule(path, view.__name__, guarded, methods=[method], provide_automatic_options=False)
         others = functools.partial(other_method, views)
         methods = METHODS - set(views)
         blueprint.add_url_rule(path, f"other_{number}", others, methods=methods, provide_automatic_options=False)
@@ -144,7 +144,7 @@ class States:
         only_arguments()
         update = self._present(device)
         self.live.store.edit(Change(device, "delete", {}, by="user"), if_match=self._if_match(update))
-        return Response(status=204)
+        return nothing()
 
     def messages(self) -> Response:
         """Into the queue, durable before the answer: one message, or all items of an array or none of them."""
@@ -215,16 +215,19 @@ class States:
         return state
 
 
-def refuse_foreign_writes() -> Response | None:
+def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
     """Only JSON, and never on behalf of another site's page: a browser says where a request comes from."""
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return None
-    if request.method != "DELETE" and request.mimetype != "application/json":
-        return problem(415, "Send JSON, with the header Content-Type: application/json.")
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in ("same-origin", "none") or not origin_allowed(request.headers.get("Origin"), request.host):
-        return problem(403, "Changes are taken from this server's own pages and from programs, not from other sites.")
-    return None
+
+    @functools.wraps(view)
+    def guarded(**names: str) -> ResponseReturnValue:
+        if request.method != "DELETE" and request.mimetype != "application/json":
+            return problem(415, "Send JSON, with the header Content-Type: application/json.")
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if site not in ("same-origin", "none") or not origin_allowed(request.headers.get("Origin"), request.host):
+            return problem(403, "Changes are taken from this server's own pages and from programs, not from others.")
+        return view(**names)
+
+    return guarded
 
 
 def other_method(views: Views, **names: str) -> ResponseReturnValue:
@@ -232,7 +235,9 @@ def other_method(views: Views, **names: str) -> ResponseReturnValue:
     allowed = [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
     if request.method != "OPTIONS":
         raise MethodNotAllowed(allowed)
-    return Response(status=204, headers={"Allow": ", ".join(allowed)})
+    response = nothing()
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
 
 
 def only_arguments(*known: str) -> None:
@@ -268,6 +273,12 @@ def answer(body: bytes, status: int = 200) -> Response:
     response = Response(body, status, content_type="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def nothing() -> Response:
+    response = Response(status=204)
+    del response.headers["Content-Type"]
     return response
 
 
