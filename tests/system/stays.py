@@ -24,7 +24,7 @@ class Stays:
         self.joined = self.resets = 0
         self.wrong: list[str] = []
         self.lock = threading.Condition()
-        self.client = socketio.Client(reconnection_delay=0.02, reconnection_delay_max=0.1, randomization_factor=0.5)
+        self.client = socketio.Client(reconnection_delay=0.02, reconnection_delay_max=0.05)
         self.client.on("connect", self.watch)
         self.client.on("states", self.take)
         self.client.connect(address, transports=["websocket"], retry=True)
