@@ -30,10 +30,12 @@ MOST_ANSWERS = 16
 class Entry:
     """The latest update of a device and its encoding."""
 
-    __slots__ = ("_item", "_settings", "timed", "update")
+    __slots__ = ("_item", "_settings", "heard", "timed", "update")
 
     def __init__(self, update: Update, settings: Settings) -> None:
         self.update = update
+        self.heard = 0
+        """The number of its latest sign of life that made no version."""
         self.timed = settings.deadline(update) is not None
         self._settings = settings
         self._item: bytes | None = None
@@ -43,7 +45,8 @@ class Entry:
             self._item = wire.item(self.update, self._settings)
         return self._item
 
-    def hear(self, seen_at: int) -> None:
+    def hear(self, seen_at: int, number: int) -> None:
+        self.heard = number
         self.update = replace(self.update, seen_at=seen_at)
         self._item = None
 
@@ -51,9 +54,9 @@ class Entry:
 class Member:
     """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
 
-    __slots__ = ("audience", "blank", "complete", "had", "paused", "place", "reset", "stale_seen", "viewer")
+    __slots__ = ("audience", "blank", "complete", "had", "heard", "paused", "place", "reset", "viewer")
 
-    def __init__(self, viewer: Watching, audience: Audience) -> None:
+    def __init__(self, viewer: Watching, audience: Audience, heard: int) -> None:
         self.viewer = viewer
         self.audience = audience
         self.place = 0
@@ -64,7 +67,8 @@ class Member:
         self.paused = False
         self.reset = False
         self.complete = False
-        self.stale_seen = False
+        self.heard = heard
+        """It knows all signs of life up to this number."""
 
 
 class Broadcaster:
@@ -90,7 +94,8 @@ class Broadcaster:
         self._reached = 0
         self._lineage = Lineage((), 0, 0)
         self._health: dict[str, Any] = {}
-        self._heard: dict[str, int] = {}
+        self._heard: set[str] = set()
+        self._hears = self._told_hears = 0
         self._tellers: list[Callable[[Event], None]] = []
 
     # The life of it
@@ -162,6 +167,7 @@ class Broadcaster:
     def _begin_anew(self) -> None:
         """The store was set back: what we remember may never have happened."""
         self.latest.clear()
+        self._heard.clear()
         for member in self.members.values():
             member.audience.current.discard(member.viewer)
             member.place, member.had, member.complete = 0, None, True
@@ -176,14 +182,14 @@ class Broadcaster:
         audience = self.audiences.join(wish.patterns)
         member = self.members.get(viewer)
         if member is None:
-            member = self.members[viewer] = Member(viewer, audience)
+            member = self.members[viewer] = Member(viewer, audience, self._hears)
         else:
             self._change_audience(member, audience)
         if wish.since is not None:
             good = self._lineage.is_good(wish.since, self.place.offset)
             member.place, member.reset, member.had = (wish.since.offset if good else 0), not good, None
             member.blank = not good
-            member.stale_seen = good
+            member.heard = -1 if good else self._hears
         member.complete = True
         (self.listeners.add if wish.health else self.listeners.discard)(member)
         self.loop.call_soon(self._catch_up, member)
@@ -195,13 +201,14 @@ class Broadcaster:
         """What the old audience gave need not be told again to the new one."""
         old = member.audience
         if member.viewer in old.current:
+            member.heard = max(member.heard, self._told_hears)
             member.had = (old, self.place.offset)
         elif member.had is not None or member.reset:
             member.had = None  # it is between two lists already: it gets all of the third
         else:
             member.had = (old, member.place)
         self.audiences.leave(old, member.viewer)
-        member.audience, member.place, member.stale_seen = audience, 0, True
+        member.audience, member.place = audience, 0
 
     def leave(self, viewer: Watching) -> None:
         member = self.members.pop(viewer, None)
@@ -214,8 +221,9 @@ class Broadcaster:
         member = self.members.get(viewer)
         if member is None:
             return
-        member.paused = member.stale_seen = True
+        member.paused = True
         if viewer in member.audience.current:
+            member.heard = max(member.heard, self._told_hears)
             member.audience.current.discard(viewer)
             member.place = self._reached
 
@@ -278,32 +286,36 @@ class Broadcaster:
             entry = self.latest.get(device)
             if entry is None or entry.update.seen_at == seen_at:
                 continue
-            entry.hear(seen_at)
+            self._hears += 1
+            entry.hear(seen_at, self._hears)
             for audience in self.audiences.touched([device]):
                 audience.answers.clear()  # they carry the time before
             if entry.timed:
                 if not self._heard:
                     self.loop.call_later(SEEN_EVERY, self._tell_seen)
-                self._heard[device] = seen_at
+                self._heard.add(device)
 
     def _tell_seen(self) -> None:
-        heard, self._heard = self._heard, {}
+        heard, self._heard = self._heard, set()
+        self._told_hears = self._hears
         for audience in self.audiences.touched(heard):
-            times = {device: time for device, time in heard.items() if audience.matches(device)}
+            times = {device: self._seen_at(device) for device in heard if audience.matches(device)}
             if times:
                 piece = Slice("seen", wire.seen(times))
                 for viewer in tuple(audience.current):
                     viewer.deliver(piece)
 
+    def _seen_at(self, device: str) -> int:
+        """The newest: what was noted a second ago may have been overtaken by a state."""
+        return self.latest[device].update.seen_at or 0
+
     def _refresh_seen(self, member: Member) -> None:
         """Who was away missed signs of life that made no version: without them a device would look silent."""
-        if not member.stale_seen:
-            return
-        member.stale_seen = False
+        known, member.heard = member.heard, self._hears
         times = {
             device: entry.update.seen_at
-            for device, entry in self.latest.items()
-            if entry.timed and entry.update.seen_at is not None and member.audience.matches(device)
+            for device, entry in (self.latest.items() if known < self._hears else ())
+            if entry.heard > known and entry.timed and entry.update.seen_at and member.audience.matches(device)
         }
         if times:
             member.viewer.deliver(Slice("seen", wire.seen(times)))

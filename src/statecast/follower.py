@@ -44,16 +44,21 @@ class Follower:
         self.teller = teller
         self._cursor = Cursor()
         self._epoch = ""
+        self._lost = False
         self._stop = threading.Event()
         self._taken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
         """Hand over every state at once, then follow from the thread. Raises StoreUnavailable."""
-        news, lineage, anew = self._ask()
-        self.teller.arrive(news, lineage, self.report(), anew)
-        self._cursor = news.cursor
+        self.look()
         self._thread.start()
+
+    def look(self) -> None:
+        """Read once and hand over what is new, on the thread of the loop."""
+        news, lineage, anew = self._ask()
+        self._cursor = news.cursor
+        self._take(news, lineage, self.report(), anew)
 
     def stop(self) -> None:
         self._stop.set()
@@ -71,6 +76,10 @@ class Follower:
                 log.warning("the store cannot be read: %s", error)
                 self._stop.wait(0.5)
                 continue
+            except Exception:  # a defect of ours, but a thread that dies in silence would freeze every page
+                log.exception("the store could not be followed; trying again")
+                self._stop.wait(0.5)
+                continue
             self._taken.clear()
             if self._stop.is_set():  # after the clear: stop() sets both, and its loop waits for us, not we for it
                 return
@@ -79,23 +88,30 @@ class Follower:
             except RuntimeError:  # the loop closed while we read
                 return
             self._cursor = news.cursor
-            self._taken.wait()
+            while not self._taken.wait(0.2) and not self._stop.is_set():
+                pass  # the loop is busy, or ended without taking it
             if news.updates or news.events:
                 self._stop.wait(TICK)
 
     def _ask(self) -> tuple[News, Lineage | None, bool]:
+        if self._lost:
+            self._cursor, self._epoch = Cursor(event=self._cursor.event), ""
         news = self.store.read(self._cursor)
         if news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
             return news, None, False
         lineage = self.store.lineage()
-        anew = bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset))
-        if anew:
+        anew = self._lost or (bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset)))
+        if anew and not self._lost:
             news = self.store.read(Cursor())
+        self._lost = False
         self._epoch = news.place.epoch
         return news, lineage, anew
 
     def _take(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
         try:
             self.teller.arrive(news, lineage, report, anew)
+        except Exception:  # a defect of ours; what was told to whom is not known any more
+            log.exception("what changed could not be told; everything is told anew")
+            self._lost = True
         finally:
             self._taken.set()
