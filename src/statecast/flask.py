@@ -57,9 +57,9 @@ class Statecast:
             )
         loaded = settings.load(self._options | options, os.environ, flask=app.config)
         runtime = Runtime(loaded)
-        mount.as_guest(app, runtime)
         for register in self._registrations:
             register(app, runtime)
+        mount.as_guest(app, runtime)
         app.extensions[EXTENSION] = runtime
         self._apps.append(weakref.ref(app))
         development.maybe_serve(app, runtime)
