@@ -88,7 +88,8 @@ GOOD = {
     "empty fragments": (part(b"", TEXT) + part(b"") + last(b""), [(TEXT, "")]),
     "fragments up to the limit": (part(b"a" * 150, TEXT) + last(b"a" * 50), [(TEXT, "a" * LIMIT)]),
     "a sign across fragments": (part(b"\xf0\x9f", TEXT) + last(b"\x98\x80"), [(TEXT, "😀")]),
-    "sixteen empty fragments": (part(b"", TEXT) + part(b"") * 15 + last(b"x"), [(TEXT, "x")]),
+    "twelve empty fragments": (part(b"", TEXT) + part(b"") * 11 + last(b"x"), [(TEXT, "x")]),
+    "as many fragments as bytes": (part(b"a", TEXT) + part(b"a") * 198 + last(b"a"), [(TEXT, "a" * LIMIT)]),
     "ping": (client_frame(b"hi", PING), [(PING, b"hi")]),
     "ping of 125 bytes": (client_frame(b"p" * 125, PING), [(PING, b"p" * 125)]),
     "pong nobody asked for": (client_frame(b"", PONG), [(PONG, b"")]),
@@ -136,7 +137,7 @@ BAD = {
     "limit + 1 in fragments": (part(b"a" * 150, TEXT) + last(b"a" * 51), 1009),
     "2 GB announced, nothing sent": (b"\x82\xff" + struct.pack("!Q", 2**31), 1009),
     "too big, by its head alone": (b"\x81\xfe\x00\xc9", 1009),
-    "seventeen empty fragments": (part(b"", TEXT) + part(b"") * 16, 1008),
+    "thirteen empty fragments": (part(b"", TEXT) + part(b"") * 12, 1008),
     "not UTF-8": (client_frame(b"\xff"), 1007),
     "overlong UTF-8": (client_frame(b"\xc0\xaf"), 1007),
     "a surrogate in UTF-8": (client_frame(b"\xed\xa0\x80"), 1007),
@@ -172,6 +173,14 @@ def test_bad_frames_end_with_their_code_however_they_are_cut(name: str) -> None:
 
 def test_what_came_before_a_violation_is_handed_out() -> None:
     assert read(client_frame(b"a") + client_frame(b"\xff")) == ([(TEXT, "a")], 1007)
+
+
+@pytest.mark.parametrize(("fragments", "code"), [(319, None), (320, None), (321, 1008)])
+def test_a_message_in_crumbs_is_refused(fragments: int, code: int | None) -> None:
+    crumbs = part(b"a", TEXT) + part(b"a") * (fragments - 1) + last(b"a")
+    events, violation = read(crumbs, limit=65_536)
+    assert violation == code
+    assert len(events) == (1 if code is None else 0)
 
 
 def test_nothing_is_kept_beyond_the_limit() -> None:

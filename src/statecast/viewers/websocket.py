@@ -29,8 +29,10 @@ RESTARTING = 1012
 
 MOST_CONTROL = 125
 """Bytes the payload of a control frame may have."""
-MOST_EMPTY = 16
-"""Empty fragments one message may have: they cost nothing to send and would never reach the limit on bytes."""
+MOST_FRAGMENTS = 256
+"""Fragments one message may have, besides one per KiB of its limit: in tiny ones a message costs us far more than its
+sender. Empty ones never reach the limit on bytes and weigh ``EMPTY_WEIGHT`` each."""
+EMPTY_WEIGHT = 20
 
 _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CODES_ON_THE_WIRE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
@@ -89,7 +91,7 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 class Parser:
     """Turns what one client sends into events. An idle one holds no buffer."""
 
-    __slots__ = ("_buffer", "_empty", "_message", "_opcode", "_utf8", "limit")
+    __slots__ = ("_buffer", "_fragments", "_message", "_opcode", "_utf8", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -98,7 +100,7 @@ class Parser:
         self._message: bytearray | None = None
         self._opcode = CONTINUATION
         self._utf8: codecs.IncrementalDecoder | None = None
-        self._empty = 0
+        self._fragments = 0
 
     def feed(self, data: bytes) -> None:
         if self._buffer is None:
@@ -175,10 +177,10 @@ class Parser:
         if final and opcode != CONTINUATION:
             return Event(opcode, _text(payload) if opcode == TEXT else payload)
         if self._message is None:
-            self._message, self._opcode, self._empty = bytearray(), opcode, 0
+            self._message, self._opcode, self._fragments = bytearray(), opcode, 0
             self._utf8 = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
-        if not payload and not final:
-            self._count_empty()
+        if not final:
+            self._count_fragment(payload)
         self._message += payload
         if self._utf8 is not None:
             _text_so_far(self._utf8, payload, final)
@@ -187,10 +189,10 @@ class Parser:
         whole, self._message, self._utf8 = bytes(self._message), None, None
         return Event(self._opcode, whole.decode() if self._opcode == TEXT else whole)
 
-    def _count_empty(self) -> None:
-        self._empty += 1
-        if self._empty > MOST_EMPTY:
-            raise Violation(AGAINST_POLICY, f"a message may have {MOST_EMPTY} empty fragments")
+    def _count_fragment(self, payload: bytes) -> None:
+        self._fragments += 1 if payload else EMPTY_WEIGHT
+        if self._fragments > MOST_FRAGMENTS + self.limit // 1024:
+            raise Violation(AGAINST_POLICY, "a message came in too many fragments")
 
 
 def _text(payload: bytes) -> str:
