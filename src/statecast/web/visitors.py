@@ -23,6 +23,8 @@ from statecast.settings import Settings
 from statecast.viewers import admission
 from statecast.web.problems import Problem
 
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 MOST_REMEMBERED = 10_000
 """Addresses whose rate is remembered; beyond it the one that was quiet for longest is forgotten."""
 
@@ -34,7 +36,7 @@ def is_loopback(address: str) -> bool:
     return parsed is None or parsed.is_loopback
 
 
-def parse(address: str) -> IPv4Address | IPv6Address | None:
+def parse(address: str) -> Address | None:
     """The address, an IPv4 one in IPv6 clothes undressed; None if it is none (a socket in the file system)."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -120,7 +122,7 @@ class Visitors:
         if self._spared(address):
             return True
         parsed = parse(address)
-        return not self._several and not self._proxies and parsed is not None and parsed.is_private
+        return not self._several and not self._proxies and parsed is not None and _within(parsed, PRIVATE)
 
     def _refuse(self, address: str, sentence: str) -> None:
         if not self.spares(address):
@@ -137,7 +139,7 @@ class Visitors:
 
     def is_proxy(self, peer: str) -> bool:
         parsed = parse(peer)
-        return parsed is not None and any(parsed in network for network in self._proxies)
+        return parsed is not None and _within(parsed, self._proxies)
 
     def client_behind(self, peer: str, forwarded: Iterable[str]) -> str:
         """The client's address: from the end of X-Forwarded-For the first that is not a proxy of ours.
@@ -155,11 +157,21 @@ class Visitors:
         return client
 
 
-def networks(entries: Iterable[str]) -> list[IPv4Network | IPv6Network]:
+def networks(entries: Iterable[str]) -> list[Network]:
     try:
         return [ipaddress.ip_network(entry, strict=False) for entry in entries]
     except ValueError as error:
         raise BadSetting(f"The setting trusted_proxy holds addresses or networks like 10.0.0.0/8; {error}.") from None
+
+
+def _within(address: Address, among: Iterable[Network]) -> bool:
+    return any(address in network for network in among)
+
+
+PRIVATE = networks(
+    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16 fc00::/7 fe80::/10".split(" ")  # noqa: SIM905
+)
+"""Addresses that no host of the Internet has; Python's ``is_private`` holds more."""
 
 
 def bare(entry: str) -> str:

@@ -1,0 +1,58 @@
+"""Readiness: one question at a time, and never on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from statecast.web import readiness
+from statecast.web.readiness import Readiness
+
+
+def test_many_who_ask_share_one_question() -> None:
+    asked: list[int] = []
+
+    def ready() -> tuple[bool, dict[str, Any]]:
+        asked.append(threading.get_ident())
+        return True, {}
+
+    async def many() -> list[Any]:
+        one = Readiness(ready)
+        return await asyncio.gather(*(one.ask() for _ in range(100)))
+
+    assert asyncio.run(many()) == [(True, {})] * 100
+    assert len(asked) == 1
+    assert asked != [threading.get_ident()]
+
+
+def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    go = threading.Event()
+    asked: list[bool] = []
+
+    def ready() -> tuple[bool, dict[str, Any]]:
+        asked.append(True)
+        go.wait(20)
+        return True, {}
+
+    async def story() -> None:
+        one = Readiness(ready)
+        assert (await one.ask())[0] is False
+        assert (await one.ask())[0] is False
+        assert len(asked) == 1
+        go.set()
+        while not (await one.ask())[0]:
+            pass
+
+    asyncio.run(story())
+
+
+def test_a_question_that_fails_is_a_no_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ready() -> tuple[bool, dict[str, Any]]:
+        raise OSError("/secret/path")
+
+    assert asyncio.run(Readiness(ready).ask()) == (False, {"store": "The store cannot be asked: OSError."})
