@@ -1,0 +1,342 @@
+"""Writes docs/reference.md from the code: `python -m tools.reference`. A test fails when the page is stale.
+
+What the code can say of itself comes from the code: the settings, the public names, the commands, the addresses, and
+examples of the wire, which are made by the functions that make the real ones. What it cannot say stands here, beside a
+check that it speaks of exactly what there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+import statecast
+from statecast import broadcast, cli, errors, names, settings, strict_json, wire
+from statecast.decoders import plain
+from statecast.model import Cause, Update
+from statecast.watcher import Health
+from statecast.web import front, rest
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+HEAD = """# Reference
+
+Made from the code by `python -m tools.reference`; change the code and run that.
+
+[Settings](#settings) ·
+[Python](#python) ·
+[Commands](#commands) ·
+[Messages](#messages) ·
+[REST](#rest) ·
+[Events to viewers](#events-to-viewers) ·
+[Other addresses](#other-addresses) ·
+[Limits](#limits)
+"""
+MEMBERS = {
+    "device": "The device's name, 1 to 128 characters: parts of letters, digits and `. _ : -`, joined by single `/`; "
+    "no part is `.` or `..`. Required.",
+    "state": "An object, merged into the state by RFC 7396: what is missing stays, `null` removes the field. Required, "
+    "except with `delete`.",
+    "time": "When it happened, like `2026-01-31T12:00:00Z`. Without it, or with one before 2020: when it came into the "
+    "queue; one that is later than that is cut to it.",
+    "id": "The event's own id: the same id of the same device counts once in 24 hours.",
+    "sequence": "A whole number that decides between two messages of one time.",
+    "silent_after": "The device's deadline: seconds without a word from it after which it counts as silent.",
+    "by": '`"device"` (the default) or `"user"`. Only what a device says is a sign of its life.',
+    "replace": "`true`: `state` is the whole state; every other field is removed.",
+    "delete": "`true`: the device is removed.",
+}
+ADDRESSES = {
+    "GET /api/devices": "All devices that are there, by name, and the place up to which that is true.",
+    "GET /api/devices/<device>": 'One device. The ETag is `"<epoch>.<offset>"`; `If-None-Match` gives 304.',
+    "PUT /api/devices/<device>": "The body, an object, becomes the whole state. `If-Match` gives 412 if it changed.",
+    "PATCH /api/devices/<device>": "The body is a merge patch (RFC 7396). `If-Match` as above.",
+    "DELETE /api/devices/<device>": "Removes the device; 204. `If-Match` as above.",
+    "GET /api/devices/<device>/history": "Versions, newest first, each `[time, version, change, cause]`. `limit` (50, "
+    "at most 1,000); `before`, a version: what `next` said, for the following page.",
+    "GET /api/changes": "The latest state of every device that changed after `since` (`<epoch>.<offset>`; without it: "
+    "all), as a `states` event. Ask again with its place until it says `complete`. `limit` (1,000, at most 10,000).",
+    "POST /api/messages": "One message, or an array of up to 1,000 of which all are taken or none, into the embedded "
+    "queue; 202 with `id` or `ids`. Durable before the answer, applied after it.",
+}
+OTHERS = {
+    "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
+    "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, `since=<epoch>:<offset>`; "
+    "the header `Last-Event-ID` wins over `since`.",
+    "/healthz": "200 while the process lives.",
+    "/readyz": "200 while it can serve: the store answers, and it is not stopping; else 503.",
+}
+SCRIPTS = ("statecast.js", "bind.js")
+EXAMPLE = Update(
+    device="pillow",
+    version=47,
+    offset=1203,
+    state=b'{"mood":"happy","battery":82}',
+    changed_at=1_769_860_800_000,
+    seen_at=1_769_860_801_500,
+    cause=Cause("queue", "88", "device"),
+    silent_after=60.0,
+    source="queue",
+)
+
+
+def render() -> str:
+    parts = [HEAD, *table_of_settings(), *python(), *commands(), *messages(), *addresses(), *events(), *others()]
+    return "\n".join([*parts, *limits()]).rstrip() + "\n"
+
+
+def same(written: Mapping[str, Any] | list[str], found: Iterator[str] | list[str], what: str) -> None:
+    """What is written here is what is there."""
+    left, right = set(written), set(found)
+    if left != right:
+        raise SystemExit(f"tools/reference.py and the code differ in {what}: {sorted(left ^ right)}")
+
+
+# Settings
+
+
+def table_of_settings() -> Iterator[str]:
+    yield """## Settings
+
+Every setting is a flag of `statecast run` (`--history-days 30`), a variable (`STATECAST_HISTORY_DAYS=30`), a line of
+the TOML file that `--config` or `STATECAST_CONFIG` names (`history_days = 30`), a key of a Flask app's configuration
+(`app.config["STATECAST_HISTORY_DAYS"]`) and an option of `Statecast(app, history_days=30)`. Flags and options win over
+variables, these over Flask's configuration, that over the file. Unknown names and bad values are errors.
+
+A list is a list in TOML and Python, in a variable one text with commas, and a flag given several times.
+
+| name | default | value | what it sets | variable |
+| --- | --- | --- | --- | --- |"""
+    for line in dataclasses.fields(settings.Settings):
+        shown = "" if line.default in ((), "") or line.default is dataclasses.MISSING else f"`{plainly(line.default)}`"
+        sentence = line.metadata["sentence"]
+        variable = f"`STATECAST_{line.name.upper()}`"
+        yield f"| `{line.name}` | {shown} | {kind(line.metadata['check'])} | {sentence} | {variable} |"
+    yield ""
+
+
+def plainly(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def kind(check: Callable[[Any], Any]) -> str:
+    known = {settings.text: "text", settings.yes_no: "yes or no", settings.words: "list"}
+    known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
+    if check in known:
+        return known[check]
+    bounds = inspect.getclosurevars(check).nonlocals
+    low, high = (
+        f"{bounds[name]:,}" if isinstance(bounds[name], int) else f"{bounds[name]:,g}" for name in ("low", "high")
+    )
+    return f"{low} to {high}"
+
+
+# Python
+
+
+def python() -> Iterator[str]:
+    yield "## Python\n\nEverything here is imported from `statecast`.\n"
+    public = [name for name in statecast.__all__ if not name.startswith("_")]
+    same(["Statecast", "Settings", "StatecastError", "Refused", "Unavailable", "BadSetting"], public, "public names")
+    yield from extension(statecast.Statecast)
+    yield f"### `Settings(...)`\n\n{prose(settings.Settings)} Its fields are the [settings](#settings).\n"
+    for name in ("StatecastError", "Refused", "Unavailable", "BadSetting"):
+        yield f"### `{name}`\n\n{prose(getattr(statecast, name))}\n"
+    tree = (errors.__doc__ or "").partition("::\n\n")[2].rstrip()
+    yield f"All errors, of which those not named above are in `statecast.errors`:\n\n```text\n{tree}\n```\n"
+
+
+def extension(kind_of_guest: type) -> Iterator[str]:
+    yield f"### `Statecast(app=None, **settings)`\n\n{prose(kind_of_guest)}\n"
+    for name, member in vars(kind_of_guest).items():
+        if name.startswith("_") or not inspect.isfunction(member):
+            continue
+        mark = "@" if name in ("on", "poll") else ""
+        yield f"* **`{mark}live.{name}{signature(member)}`**: {prose(member)}"
+    yield ""
+
+
+def signature(function: Callable[..., Any]) -> str:
+    """As one calls it: without types and ``self``."""
+    found = inspect.signature(function)
+    members = [one.replace(annotation=inspect.Parameter.empty) for one in list(found.parameters.values())[1:]]
+    return str(found.replace(parameters=members, return_annotation=inspect.Signature.empty))
+
+
+def prose(documented: Any) -> str:
+    text = inspect.getdoc(documented)
+    assert text, f"{documented} has no docstring"
+    return re.sub(r"\s*\n\s*", " ", text).replace("``", "`")
+
+
+# Commands
+
+
+def commands() -> Iterator[str]:
+    yield """## Commands
+
+`statecast --help` and each command's own `--help` say this too.
+
+Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 used in a wrong way; 130 after
+Ctrl-C, 143 after SIGTERM.
+"""
+    for path, command in subcommands("statecast", cli.main):
+        context = click.Context(command, info_name=path)
+        yield f"### {path}\n\n```text\n{' '.join([path, *command.collect_usage_pieces(context)])}\n```\n"
+        yield paragraphs(command.help or "") + "\n"
+        yield from options(command)
+        if command.epilog:
+            yield f"```text\n{inspect.cleandoc(command.epilog.replace(chr(8), '')).strip()}\n```\n"
+
+
+def subcommands(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from subcommands(f"{path} {name}", command)
+        else:
+            yield f"{path} {name}", command
+
+
+def options(command: click.Command) -> Iterator[str]:
+    table = settings.names()
+    sentences = {line.name: line.metadata["sentence"] for line in dataclasses.fields(settings.Settings)}
+    own = [one for one in command.params if isinstance(one, click.Option) and one.name not in table and not one.hidden]
+    for option in own:
+        metavar = f" {option.metavar}" if option.metavar else ""
+        if isinstance(option.type, click.Choice):
+            metavar = " " + "|".join(option.type.choices)
+        yield f"* `{'`, `'.join(option.opts)}{metavar}`: {option.help}"
+    flags = [one.name for one in command.params if one.name in table]
+    if len(flags) > 5:
+        yield "* A flag for each of the [settings](#settings).\n"
+    else:
+        yield "".join(f"* `--{name} URL`: {sentences[name]}\n" for name in flags)
+
+
+def paragraphs(text: str) -> str:
+    parts = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(re.sub(r"\s*\n\s*", " ", part) for part in parts).replace("``", "`")
+
+
+# Messages, addresses, events
+
+
+def messages() -> Iterator[str]:
+    same(MEMBERS, list(plain.MEMBERS), "the members of a message")
+    yield """## Messages
+
+A message is a JSON object; an array holds several, which stand alone. An unknown member is refused; one that may be
+left out may also be `null`.
+
+| member | what it says |
+| --- | --- |"""
+    for name in plain.MEMBERS:
+        yield f"| `{name}` | {MEMBERS[name]} |"
+    yield f"\n`{plain.IGNORED}` is ignored: Azure's functions add it.\n"
+
+
+def addresses() -> Iterator[str]:
+    views = rest.States(cast(Any, None)).addresses()
+    found = [f"{method} /api{path.replace('<path:device>', '<device>')}" for path in views for method in views[path]]
+    same(ADDRESSES, [*found, "GET /api/devices/<device>/history"], "REST")
+    yield """## REST
+
+What is written is JSON, with `Content-Type: application/json`. Changes by `PUT`, `PATCH` and `DELETE` are
+committed at once, as source `api`, spoken by a user. Unknown arguments are errors.
+
+| request | what it does |
+| --- | --- |"""
+    for request, sentence in ADDRESSES.items():
+        yield f"| `{request}` | {sentence} |"
+    statuses = ", ".join(f"{status} ({title})" for status, title in rest.TITLES.items())
+    yield f"\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`: {statuses}.\n"
+
+
+def events() -> Iterator[str]:
+    item = wire.item(EXAMPLE)
+    states = wire.states("64c8…", EXAMPLE.offset, [item], complete=True)
+    now = EXAMPLE.changed_at
+    health = {"queue": Health("connected", now - 60_000, now, 0.012, 0).report()}
+    beat = strict_json.encode({"now": strict_json.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"})
+    yield f"""## Events to viewers
+
+In the namespace `/`. A viewer sends `watch`, acknowledged at once with `{{"epoch", "offset", "reset"}}` or with
+`{{"error"}}`, a sentence:
+
+```json
+{{"devices": ["pillow", "floor2/*"], "since": {{"epoch": "64c8…", "offset": 1200}}, "protocol": 1, "health": true}}
+```
+
+`devices` holds names and patterns: `floor2/*`, any depth below, or `*`. `since` is the place of the last `states` that
+the viewer has; without it, it gets everything. A further `watch` replaces the list. `health` asks for beats.
+
+The server sends `states`, always with a list:
+
+```json
+{pretty(states)}
+```
+
+`offset` is the viewer's place once it has this. `"complete"`: the answer to `watch` has landed. `"reset"`: the viewer's
+place was not good; what it shows and this answer does not name was removed. A removed device has `"state": null`.
+`source` is the source of the device's own last message, whose health says whether the state may be old.
+
+`seen`, at most once a second, for devices with a deadline that spoke without changing anything:
+
+```json
+{pretty(wire.seen({EXAMPLE.device: EXAMPLE.changed_at}))}
+```
+
+`health`, to viewers that asked, on change and as a beat every {broadcast.BEAT:g} s. `status` is `connected`, `away`
+(`sentence` says why) or `standby`; `lag` is in seconds:
+
+```json
+{pretty(beat)}
+```
+"""
+
+
+def pretty(encoded: bytes) -> str:
+    return strict_json.encode(strict_json.decode(encoded)).decode()
+
+
+def others() -> Iterator[str]:
+    for script in SCRIPTS:
+        assert front.STATIC + script in front.static_files(), f"there is no {script}"
+    yield "## Other addresses\n\n| address | what is there |\n| --- | --- |"
+    for path, sentence in OTHERS.items():
+        yield f"| `{path}` | {sentence} |"
+    scripts = ", ".join(f"`{front.STATIC}{script}`" for script in SCRIPTS)
+    yield f"| {scripts} | The scripts for [pages of your own](how-to/own-page.md). |"
+    yield "| `/`, `/devices/<device>`, `/operator` | The pages; in a Flask app of yours below `/statecast`. |\n"
+
+
+def limits() -> Iterator[str]:
+    yield "## Limits\n\nBeyond the settings, these hold everywhere.\n\n| what | at most |\n| --- | ---: |"
+    for what, most in (
+        ("bytes of a message, and of a state", plain.MOST_BYTES),
+        ("messages of an array", plain.MOST_ITEMS),
+        ("bytes of an array of messages", plain.MOST_ARRAY_BYTES),
+        ("characters of a device's name", names.MOST_CHARACTERS),
+        ("characters of a field's name", strict_json.MOST_NAME),
+        ("levels of nesting", strict_json.MOST_DEPTH),
+        ("members of an object", strict_json.MOST_MEMBERS),
+    ):
+        yield f"| {what} | {most:,} |"
+    yield ""
+
+
+def main() -> None:
+    PAGE.write_text(render(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
