@@ -160,6 +160,9 @@ class PaperViewer:
         request: dict[str, Any] = {"devices": patterns or self.patterns, **more}
         if not self.connected and self.place is not None:
             request["since"] = {"epoch": self.place.epoch, "offset": self.place.offset}
+        elif not self.connected:  # without a place it begins anew
+            self.states.clear()
+            self.versions.clear()
         self.connected, self.patterns = True, request["devices"]
         answer = self.scene.broadcaster.watch(self, request)
         self.asked += 1
