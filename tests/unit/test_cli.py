@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from click.testing import CliRunner, Result
 from statecast import __version__
 from statecast.cli import main
 from statecast.commands import messages, terminal
-from statecast.commands import run as run_module
 from statecast.commands.options import EVERY
 from statecast.commands.watch import changes
 from statecast.decoders.plain import PlainDecoder
@@ -158,7 +156,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
     monkeypatch.setitem(sys.modules, "statecast.server", Server)
     monkeypatch.setattr(statecast, "server", Server, raising=False)
-    monkeypatch.setattr(run_module, "log_to_stderr", lambda: None)
     return found
 
 
@@ -482,6 +479,14 @@ def test_what_is_printed_cannot_reach_the_terminal(statecast: Invoke) -> None:
     assert json.loads(statecast("devices", "--json").stdout)["state"] == {"a": nasty, nasty: 1}
 
 
+def test_a_terminal_that_lacks_a_character_gets_an_escape_and_a_program_does_not(statecast: Invoke) -> None:
+    statecast("send", "pillow", "mood=☁")
+    settle()
+    western = CliRunner(charset="latin-1")
+    assert "mood  \\u2601" in western.invoke(main, ["get", "pillow"]).stdout
+    assert "☁".encode() in western.invoke(main, ["get", "pillow", "--json"]).stdout_bytes
+
+
 def test_devices_lists_what_is_there(statecast: Invoke) -> None:
     assert statecast("send", "b", "x=1").exit_code == 0
     assert statecast("devices").stderr == "No device has sent anything yet.\n"
@@ -673,12 +678,6 @@ def test_columns_are_aligned_and_cut() -> None:
 )
 def test_ages_are_short(milliseconds: int, text: str) -> None:
     assert terminal.ago(milliseconds) == text
-
-
-def test_a_log_line_is_one_line() -> None:
-    record = logging.LogRecord("web", logging.WARNING, "", 0, "bad \x1b[2J\nname", (), None)
-    text = run_module.OneLine("%(levelname)s %(name)s: %(message)s").format(record)
-    assert text == "WARNING web: bad \\u001b[2J\\nname"
 
 
 def test_the_limits_of_the_store_are_settings() -> None:

@@ -10,6 +10,8 @@ import sys
 import tempfile
 import traceback
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -35,23 +37,34 @@ class Misuse(Ending):
 class Program(click.Group):
     """A group that turns whatever its commands raise into an ending."""
 
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:  # prints --help and --version
+        with ending():
+            return super().make_context(*arguments, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with ending():
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            forget_output()  # whoever read our output has had enough
-            raise click.exceptions.Exit(0) from None
-        except StatecastError as error:
-            ending = Misuse if isinstance(error, BadSetting) else Ending
-            raise ending(escaped(str(error))) from error
-        except OSError as error:
-            raise Ending(escaped(system_sentence(error))) from error
-        except Exception as error:
-            raise Ending(escaped(defect(error))) from error
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """What click shows as one sentence, from whatever was raised."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        forget_output()  # whoever read our output has had enough
+        raise click.exceptions.Exit(0) from None
+    except StatecastError as error:
+        kind = Misuse if isinstance(error, BadSetting) else Ending
+        raise kind(escaped(str(error))) from error
+    except OSError as error:
+        raise Ending(escaped(system_sentence(error))) from error
+    except Exception as error:
+        raise Ending(escaped(defect(error))) from error
 
 
 def forget_output() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import shlex
 import sys
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from statecast import settings as table
-from statecast.commands import terminal
 from statecast.commands.options import EVERY, Given, takes
 from statecast.errors import BadSetting
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from statecast.runtime import Runtime
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.command(short_help="Serve the page, watch the queues.")
@@ -35,7 +31,6 @@ def run(given: Given, app: str | None) -> None:
     APP is a Flask app with Statecast, as module:name of the app or of a function that makes it; what is given here
     wins over its own settings. Without APP, Statecast's own pages are served at /.
     """
-    log_to_stderr()
     flask_app = own_app(given) if app is None else users_app(app, given)
     from statecast import server
     from statecast.flask import runtime_of
@@ -88,16 +83,3 @@ def greet(address: str, store: str) -> None:
             f"{address}\nTo send a first message, in another terminal: statecast send pillow mood=happy{elsewhere}\n"
             "Ctrl-C stops it."
         )
-
-
-class OneLine(logging.Formatter):
-    """One line per event, whatever a peer put into it; only a defect brings its traceback."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return terminal.escaped(super().formatMessage(record))
-
-
-def log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine(FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

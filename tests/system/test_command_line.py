@@ -1,0 +1,204 @@
+"""The command line as processes: pipes, signals, and a server beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from running import ENVIRONMENT, PROGRAM, Running, statecast
+
+Watching = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Watching]:
+    """Starts `statecast watch` in the folder."""
+    started: list[subprocess.Popen[str]] = []
+
+    def watch(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [PROGRAM, "watch", *words], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield watch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path, "--port", "0")
+    yield running
+    running.kill()
+
+
+def output(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def next_item(process: subprocess.Popen[str]) -> tuple[str, object]:
+    item = json.loads(output(process).readline())
+    return item["device"], item["state"]
+
+
+def test_send_run_get_watch(tmp_path: Path, watching: Watching) -> None:
+    # Given messages sent before any server ran
+    assert statecast(tmp_path, "send", "pillow", "mood=sleepy").stdout == "1\n"
+    assert statecast(tmp_path, "send", "pillow", "battery=5").returncode == 0
+    assert statecast(tmp_path, "get", "pillow").returncode == 1
+    # When a server starts, then it applies them, and says how to send more
+    watch = watching("pillow", "--json")
+    server = Running(tmp_path, "--port", "0")
+    try:
+        seen = next_item(watch)
+        while seen != ("pillow", {"mood": "sleepy", "battery": 5}):
+            seen = next_item(watch)
+        assert server.process.stdout is not None
+        assert server.process.stdout.readline().endswith("statecast send pillow mood=happy\n")
+        # And what is sent now is seen now, but nothing of others
+        statecast(tmp_path, "send", "lamp", "on=true")
+        statecast(tmp_path, "send", "pillow", "mood=null")
+        assert next_item(watch) == ("pillow", {"battery": 5})
+        item = json.loads(statecast(tmp_path, "get", "pillow", "--json").stdout)
+        assert item["state"] == {"battery": 5}
+        listed = statecast(tmp_path, "devices").stdout.splitlines()
+        assert [line.split()[0] for line in listed] == ["lamp", "pillow"]
+        # When it is told to stop, then it says so by its status, and get still answers
+        assert server.terminate() == 128 + signal.SIGTERM
+    finally:
+        server.kill()
+    assert json.loads(statecast(tmp_path, "get", "pillow", "--json").stdout) == item
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_watch_cleanly(tmp_path: Path, server: Running, watching: Watching, number: int) -> None:
+    # Given a watch that has begun
+    statecast(tmp_path, "send", "pillow", "n=1")
+    watch = watching()
+    assert "pillow  v1  " in output(watch).readline()
+    # When the signal comes, then it ends without a word
+    watch.send_signal(number)
+    assert watch.communicate(timeout=20) == ("", "")
+    assert watch.returncode == 128 + number
+
+
+def test_ctrl_c_ends_run_with_130(server: Running) -> None:
+    assert server.terminate(signal.SIGINT) == 130
+    assert "Traceback" not in "".join(server.said)
+
+
+def test_a_closed_pipe_ends_watch_although_nothing_more_happens(tmp_path: Path, server: Running) -> None:
+    statecast(tmp_path, "send", "pillow", "n=1")
+    watch = subprocess.Popen(
+        [PROGRAM, "watch"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert watch.stdout is not None and watch.stderr is not None
+    with watch, watch.stderr:
+        assert b"pillow" in watch.stdout.readline()
+        watch.stdout.close()
+        assert watch.wait(20) == 0
+        assert watch.stderr.read() == b""
+
+
+def test_a_closed_pipe_ends_what_still_writes(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"device": f"d{number}", "state": {}}) + "\n" for number in range(5000))
+    command = f"{PROGRAM} send - | head -1"
+    piped = subprocess.run(
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], cwd=tmp_path, env=ENVIRONMENT, input=lines,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (piped.stdout, piped.stderr) == ("1\n0\n", "")
+
+
+def test_messages_are_sent_as_they_come(tmp_path: Path) -> None:
+    """A pipe that stays open, like `tail -f`: each message has its id before the next is written."""
+    with subprocess.Popen(
+        [PROGRAM, "send", "-", "--json"], cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    ) as send:  # fmt: skip
+        assert send.stdin and send.stdout
+        for number in range(1, 4):
+            print('{"device": "pillow", "state": {}}', file=send.stdin, flush=True)
+            assert json.loads(send.stdout.readline()) == {"id": str(number)}
+        send.stdin.close()
+        assert send.wait(20) == 0
+
+
+def sentence(finished: subprocess.CompletedProcess[str], status: int) -> str:
+    """The only line it said."""
+    assert finished.returncode == status, finished
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_run_says_what_is_in_its_way(tmp_path: Path) -> None:
+    # A port in use
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = sentence(statecast(tmp_path, "run", "--port", port), 2)
+        assert port in said and "--port" in said
+    # An address that others reach
+    assert "--public" in sentence(statecast(tmp_path, "run", "--host", "0.0.0.0", "--port", "0"), 2)
+    # A file that is not ours
+    (tmp_path / "letter.txt").write_text("Dear pillow")
+    said = sentence(statecast(tmp_path, "run", "--store", "sqlite:///letter.txt", "--port", "0"), 1)
+    assert "letter.txt is not a store of Statecast" in said
+    # A folder that is not there
+    assert "create it" in sentence(statecast(tmp_path, "run", "--store", "sqlite:///no/x.db", "--port", "0"), 1)
+    # A source that nobody knows
+    assert "There is no source" in sentence(statecast(tmp_path, "run", "--source", "fly:away", "--port", "0"), 2)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="for root every folder can be written")
+def test_a_read_only_folder_is_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "sealed"
+    folder.mkdir(mode=0o500)
+    for words in (("run", "--port", "0"), ("send", "pillow", "n=1")):
+        assert "may not be written" in sentence(statecast(folder, *words), 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("words", ["send pillow n=1", "--version", "run --help"])
+def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str) -> None:
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [PROGRAM, *words.split()], cwd=tmp_path, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60,
+        )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr == "Error: The system refused: No space left on device.\n"
+
+
+def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:
+    module = subprocess.run(
+        [sys.executable, "-m", "statecast", "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert module.stdout == statecast(tmp_path, "--version").stdout
+    assert module.stdout.startswith("statecast ")
+
+
+def test_send_imports_nothing_that_serves(tmp_path: Path) -> None:
+    """It is called once per message by scripts: Flask and a server would cost most of its time."""
+    script = (
+        "import sys\nfrom statecast.cli import main\nmain(['send', 'pillow', 'n=1'], standalone_mode=False)\n"
+        "print([name for name in ('flask', 'werkzeug', 'uvicorn', 'uvloop', 'asyncio') if name in sys.modules])"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert finished.stdout == "1\n[]\n"
