@@ -125,19 +125,25 @@ class Session:
             raise Malformed("a packet before all attachments of the last one had come")
         packet = socketio.parse(data)
         if isinstance(packet, socketio.Partial):
+            self._joined(packet.namespace)
             self._partial = packet
         else:
             self._dispatch(packet)
 
+    def _joined(self, namespace: str) -> Socket:
+        socket = self.socket(namespace)
+        if socket is None or not socket.ready:
+            raise Malformed("a packet for a namespace that was not joined")
+        return socket
+
     def _dispatch(self, packet: socketio.Packet) -> None:
-        socket = self.socket(packet.namespace)
         if packet.kind == socketio.CONNECT:
-            if socket is not None:
+            if self.socket(packet.namespace) is not None:
                 raise Malformed("this namespace was joined already")
             self.hub.connect(self, packet.namespace, packet.data)
-        elif socket is None or not socket.ready:
-            raise Malformed("a packet for a namespace that was not joined")
-        elif packet.kind == socketio.DISCONNECT:
+            return
+        socket = self._joined(packet.namespace)
+        if packet.kind == socketio.DISCONNECT:
             self.hub.depart(socket, "client namespace disconnect")
         elif packet.kind in (socketio.EVENT, socketio.BINARY_EVENT):
             name, *arguments = packet.data

@@ -42,6 +42,10 @@ class Partial:
         self._expected = expected
         self._attachments: list[bytes] = []
 
+    @property
+    def namespace(self) -> str:
+        return self._packet.namespace
+
     def add(self, attachment: bytes) -> Packet | None:
         """The packet once this was the last attachment."""
         self._attachments.append(attachment)
