@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import report, servers
@@ -16,53 +17,69 @@ WARM = 200
 """Viewers that connect first: what a server loads for its first ones is no part of a viewer."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Of one server, one turn."""
+
+    rate: float
+    """Connects per second of the clock."""
+    cost: float
+    """Microseconds of the server's processor per connect."""
+    size: float
+    """KB per idle viewer."""
+
+
 def rows(quick: bool) -> list[Row]:
     viewers, turns = (1_000, 1) if quick else (4_000, 3)
-    rates: dict[str, list[float]] = {}
-    sizes: dict[str, list[float]] = {}
+    measured: dict[str, list[Measured]] = {}
     missing: dict[str, Row] = {}
     with servers.scratch() as folder, servers.generator() as generator:
         for _ in range(turns):
             for name in (servers.OURS, *PEERS):
                 try:
-                    rate, size = measure(generator, name, folder, viewers)
+                    turn = measure(generator, name, folder, viewers)
                 except Broken as reason:
                     if name == servers.OURS:
                         raise
                     missing[name] = report.unmeasured(f"connects: {name}", reason)
                     continue
-                rates.setdefault(name, []).append(rate)
-                sizes.setdefault(name, []).append(size)
-    return [*summary(rates, sizes, viewers), *missing.values()]
+                measured.setdefault(name, []).append(turn)
+    return [*summary(measured, viewers), *missing.values()]
 
 
-def measure(generator: Process, name: str, folder: Path, viewers: int) -> tuple[float, float]:
-    """Connects per second, and KB per idle viewer; ours have watched and got the states."""
+def measure(generator: Process, name: str, folder: Path, viewers: int) -> Measured:
+    """Ours have watched and got the states before they count as idle."""
     with servers.serving(name, folder) as server:
-        generator.ask(120, do="connect", group="warm", port=server.port, viewers=WARM)
-        if name == servers.OURS:
-            generator.ask(do="watch", group="warm", patterns=["*"])
-        time.sleep(0.5)
-        before = server.process.memory()
-        took = generator.ask(180, do="connect", group="many", port=server.port, viewers=viewers)["seconds"]
-        if name == servers.OURS:
-            generator.ask(do="watch", group="many", patterns=["*"])
-        time.sleep(0.5)
-        size = (server.process.memory() - before) / viewers / 1024
-        generator.ask(do="close", group="many")
-        generator.ask(do="close", group="warm")
-    return viewers / took, size
+        try:
+            generator.ask(120, do="connect", group="warm", port=server.port, viewers=WARM)
+            if name == servers.OURS:
+                generator.ask(do="watch", group="warm", patterns=["*"])
+            time.sleep(0.5)
+            before, used = server.process.memory(), server.process.cpu()
+            took = generator.ask(180, do="connect", group="many", port=server.port, viewers=viewers)["seconds"]
+            used = server.process.cpu() - used
+            if name == servers.OURS:
+                generator.ask(do="watch", group="many", patterns=["*"])
+            time.sleep(0.5)
+            size = (server.process.memory() - before) / viewers / 1024
+        finally:
+            generator.ask(do="close", group="many")
+            generator.ask(do="close", group="warm")
+    return Measured(viewers / took, used / viewers * 1e6, size)
 
 
-def summary(rates: dict[str, list[float]], sizes: dict[str, list[float]], viewers: int) -> list[Row]:
+def summary(measured: dict[str, list[Measured]], viewers: int) -> list[Row]:
     rows = []
-    for name, values in rates.items():
-        rows.append(Row(f"connects over WebSocket, {viewers} viewers: {name}", report.median(values), "connects/s"))
+    for name, turns in measured.items():
+        note = f"{report.median([turn.cost for turn in turns]):.0f} µs of CPU each"
+        rate = report.median([turn.rate for turn in turns])
+        rows.append(Row(f"connects over WebSocket, {viewers} viewers: {name}", rate, "connects/s", note=note))
     for name in PEERS:
-        if name in rates:
-            ratio = report.median([ours / theirs for ours, theirs in zip(rates[servers.OURS], rates[name])])
+        if name in measured:
+            pairs = zip(measured[servers.OURS], measured[name])
+            ratio = report.median([ours.rate / theirs.rate for ours, theirs in pairs])
             rows.append(Row(f"connects, of {name}", ratio, "x", CONNECTS.get(name, report.NO_BOUND)))
-    for name, values in sizes.items():
+    for name, turns in measured.items():
         bound = MEMORY if name == servers.OURS else report.NO_BOUND
-        rows.append(Row(f"memory per idle viewer: {name}", report.median(values), "KB", bound))
+        rows.append(Row(f"memory per idle viewer: {name}", report.median([turn.size for turn in turns]), "KB", bound))
     return rows

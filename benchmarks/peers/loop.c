@@ -1,5 +1,6 @@
 /* The limit: a loop of send() over all connections, with no protocol and no HTTP. Its argument is the frame's size. */
 
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +17,15 @@ static int viewers[MOST];
 static int count;
 static char frame[65536];
 static char line[65536];
+
+/* All who are connected by now: whoever is told to emit has waited for them. */
+static void take(int listening) {
+    int one = 1, viewer;
+    while (count < MOST && (viewer = accept(listening, NULL, NULL)) >= 0) {
+        setsockopt(viewer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        viewers[count++] = viewer;
+    }
+}
 
 static void emit(long rounds, size_t size) {
     for (long round = 0; round < rounds; round++)
@@ -36,7 +46,7 @@ int main(int argc, char **argv) {
     memset(frame, 'x', size);
     setvbuf(stdout, NULL, _IOLBF, 0);
 
-    int listening = socket(AF_INET, SOCK_STREAM, 0);
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     if (bind(listening, (struct sockaddr *)&address, length) || listen(listening, 4096)) return 1;
@@ -45,11 +55,7 @@ int main(int argc, char **argv) {
 
     struct pollfd watched[2] = {{.fd = 0, .events = POLLIN}, {.fd = listening, .events = POLLIN}};
     while (poll(watched, 2, -1) > 0) {
-        if (watched[1].revents & POLLIN && count < MOST) {
-            int one = 1;
-            viewers[count] = accept(listening, NULL, NULL);
-            setsockopt(viewers[count++], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        }
+        take(listening);
         if (watched[0].revents) {
             ssize_t got = read(0, line, sizeof line - 1);
             if (got <= 0) return 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,21 +15,29 @@ from benchmarks.processes import answer, raise_file_limit
 def main(size: int) -> None:
     raise_file_limit()
     frame = b"x" * size
-    viewers = []
+    viewers: list[socket.socket] = []
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listening.setblocking(False)
     answer(port=listening.getsockname()[1])
     while True:
-        for ready in select.select([listening.fileno(), 0], [], [])[0]:
-            if ready:
-                viewers.append(listening.accept()[0])
-                viewers[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                continue
-            line = os.read(0, 65_536)
-            if not line:
-                return
-            for _ in range(json.loads(line)["rounds"]):
-                for viewer in viewers:
-                    viewer.send(frame)
+        ready = select.select([listening.fileno(), 0], [], [])[0]
+        take(listening, viewers)
+        line = os.read(0, 65_536) if 0 in ready else None
+        if line == b"":
+            return
+        for _ in range(json.loads(line)["rounds"] if line else 0):
+            for viewer in viewers:
+                viewer.send(frame)
+
+
+def take(listening: socket.socket, viewers: list[socket.socket]) -> None:
+    """All who are connected by now: whoever is told to emit has waited for them."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            viewer, _ = listening.accept()
+            viewer.setblocking(True)
+            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            viewers.append(viewer)
 
 
 if __name__ == "__main__":
