@@ -199,8 +199,8 @@ class PaperViewer:
             assert item["version"] >= self.versions.get(device, 0), "a version never goes back"
             self.versions[device] = item["version"]
             self.states[device] = item
-            if item["state"] is None:
-                del self.states[device]
+            if item["state"] is None:  # once a removal is forgotten, a device of that name begins at 1
+                del self.states[device], self.versions[device]
         self.complete += payload.get("complete", False)
         if not self.asked:  # what comes before the answer to a watch is of the list before
             self.place = Place(payload["epoch"], payload["offset"])
