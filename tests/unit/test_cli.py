@@ -23,7 +23,7 @@ from statecast.model import Change
 from statecast.pipeline import Pipeline
 from statecast.settings import Settings
 from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, open_store
+from statecast.stores import Limits, now, open_store
 
 Invoke = Callable[..., Result]
 
@@ -497,6 +497,27 @@ def test_devices_lists_what_is_there(statecast: Invoke) -> None:
     assert [line.split()[0] for line in statecast("devices").stdout.splitlines()] == ["a", "b"]
     items = [json.loads(line) for line in statecast("devices", "--json").stdout.splitlines()]
     assert [(item["device"], item["state"]) for item in items] == [("a", {"x": 2}), ("b", {"x": 1})]
+
+
+def test_a_silent_device_is_shown_as_silent(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a device with a deadline of its own, one with that of a setting, one without
+    statecast("send", "own", "n=1", "--silent-after", "60")
+    statecast("send", "set", "n=1")
+    statecast("send", "none", "n=1")
+    settle()
+    monkeypatch.setenv("STATECAST_DEADLINES", "set=90")
+    # When more time has passed than the deadlines allow
+    later = now() + 80_000
+    monkeypatch.setattr("statecast.commands.look.now", lambda: later)
+    # Then one is silent
+    lines = statecast("devices").stdout.splitlines()
+    assert ["silent" in line for line in lines] == [False, True, False]
+    assert "silent for 8" in statecast("get", "own").stdout
+    # And later both are; without a deadline there is no verdict
+    later += 20_000
+    lines = statecast("devices").stdout.splitlines()
+    assert ["silent" in line for line in lines] == [False, True, True]
+    assert "silent" not in statecast("get", "none").stdout
 
 
 def test_what_is_not_there_is_told(statecast: Invoke) -> None:

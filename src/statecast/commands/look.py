@@ -31,7 +31,7 @@ def get(given: Given, device: str, as_json: bool) -> None:
         if as_json:
             terminal.print_json(wire.item(update, settings))
         else:
-            for line in described(update):
+            for line in described(update, settings):
                 click.echo(line)
 
 
@@ -44,10 +44,12 @@ def absent(store: Store, settings: Settings, device: str, update: Update | None)
     return f"{sentence}; `statecast devices` lists those that have."
 
 
-def described(update: Update) -> list[str]:
+def described(update: Update, settings: Settings) -> list[str]:
     """A head line, and one line per field."""
     head = f"{update.device}  version {update.version}, changed {terminal.ago(now() - update.changed_at)} ago"
-    if update.seen_at is not None:
+    if silent := silence(update, settings):
+        head += f", {silent}"
+    elif update.seen_at is not None:
         head += f", heard {terminal.ago(now() - update.seen_at)} ago"
     state = strict_json.decode(update.state or b"{}")
     fields = [["", name, terminal.value_text(one)] for name, one in state.items()]
@@ -66,13 +68,23 @@ def devices(given: Given, as_json: bool) -> None:
         for update in found:
             terminal.print_json(wire.item(update, settings))
     elif found:
-        rows = [
-            [one.device, f"v{one.version}", f"{terminal.ago(now() - one.changed_at)} ago", text(one)] for one in found
-        ]
+        rows = [row(update, settings) for update in found]
         for line in terminal.columns(rows, terminal.width()):
             click.echo(line)
     else:
         click.echo("No device has sent anything yet.", err=True)
+
+
+def row(update: Update, settings: Settings) -> list[str]:
+    age = silence(update, settings) or f"{terminal.ago(now() - update.changed_at)} ago"
+    return [update.device, f"v{update.version}", age, text(update)]
+
+
+def silence(update: Update, settings: Settings) -> str:
+    """``silent for 5 min``, of a device that has said nothing for longer than its deadline; else empty."""
+    deadline = settings.deadline(update)
+    quiet = now() - (update.seen_at or update.changed_at)
+    return f"silent for {terminal.ago(quiet)}" if deadline is not None and quiet > deadline * 1000 else ""
 
 
 def text(update: Update) -> str:
