@@ -132,16 +132,15 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = prin
     if place is None and settings.workers > 1:
         return workers.supervise(settings, announce)
     runtime.store  # noqa: B018 - opened here, where what is wrong with it can still be said
-    taken = listening.listen(settings) if place is None else place.listening
 
     def begun() -> None:
         if place is None:
-            announce(f"Statecast is live at {address}")
+            announce(f"Statecast is live at {listening.address_of(taken)}")
         else:
             place.ready()
 
-    address = listening.address_of(taken)
     server = Server(runtime, app, begun)
+    taken = listening.listen(settings) if place is None else place.listening
 
     def ask() -> None:
         server.should_exit = True
@@ -186,9 +185,9 @@ class BackgroundServer:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_public(self.runtime.settings)
         self.runtime.store  # noqa: B018 - opened here, for its sentence
+        self._server = Server(self.runtime, self.app, self._begun.set)
         taken = listening.listen(self.runtime.settings)
         self.address = listening.address_of(taken)
-        self._server = Server(self.runtime, self.app, self._begun.set)
         self._thread = threading.Thread(target=self._run, args=(taken,), name="statecast", daemon=True)
         self._thread.start()
         self._begun.wait()

@@ -1,0 +1,172 @@
+"""The server: begins, serves, ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio as stock
+from serving import TARGET, UPGRADE, Peer, ask, get, says_nothing, serving
+
+from statecast import server as module
+from statecast.errors import BadSetting, StoreUnusable
+from statecast.flask import create_app, runtime_of
+from statecast.model import Change
+from statecast.runtime import Runtime
+from statecast.server import BackgroundServer
+from statecast.settings import Settings
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+STREAM = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def test_a_page_its_states_and_a_viewer() -> None:
+    """From a change to a stock client, through everything."""
+    # given a server with our own pages
+    app = create_app(Settings(store="memory:", port=0))
+    server = BackgroundServer(runtime_of(app), app)
+    server.start()
+    try:
+        assert b"<!doctype html>" in ask(server, get()).body
+        assert json.loads(ask(server, get(b"/readyz")).body)["status"] == "ready"
+
+        # when a viewer watches and the device changes
+        heard: Any = threading.Semaphore(0)
+        states: list[Any] = []
+        client = stock.Client()
+        client.on("states", lambda data: (states.append(data), heard.release()))
+        client.connect(server.address)  # long polling first, as its defaults have it
+        client.call("watch", {"devices": ["pillow"]})
+        server.runtime.store.edit(Change("pillow", "merge", {"mood": "happy"}))
+        while not any(item["state"] == {"mood": "happy"} for data in states for item in data["states"]):
+            assert heard.acquire(timeout=20)
+
+        # then everybody knows
+        client.disconnect()
+        assert b"happy" in ask(server, get(b"/api/devices/pillow")).body
+        assert b"happy" in ask(server, get()).body
+    finally:
+        server.stop()
+
+
+def test_a_server_in_the_background_leaves_nothing_behind() -> None:
+    before = threading.active_count()
+    with serving() as server:
+        address = server.address
+        assert ask(server, get()).status == 200
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    assert not [one for one in threading.enumerate() if one.name in ("statecast", "follower") and one.is_alive()]
+    assert threading.active_count() <= before + 2, "threads of the pools are daemons and wait for work"
+
+
+def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
+    def start(**settings: Any) -> None:
+        BackgroundServer(Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), says_nothing).start()
+
+    with pytest.raises(BadSetting, match="--public"):
+        start(host="0.0.0.0")
+    with pytest.raises(BadSetting, match="no source 'nonsense:x'"):
+        start(source="nonsense:x")
+    with pytest.raises(BadSetting, match="trusted_proxy"):
+        start(trusted_proxy="nonsense")
+    with pytest.raises(StoreUnusable):
+        start(store=f"sqlite:///{tmp_path}/nowhere/x.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BadSetting, match="is taken"):
+        start(port=taken.getsockname()[1])
+
+
+def test_the_one_who_serves_is_public_only_on_demand() -> None:
+    with pytest.raises(BadSetting, match="--public"):
+        module.serve(Runtime(Settings(host="0.0.0.0")), says_nothing)
+
+
+def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
+    with serving() as server, Peer(server) as viewer, Peer(server) as polling, Peer(server) as stream:
+        viewer.say(b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").hear_until(b"maxPayload")
+        opened = ask(server, get(b"/socket.io/?EIO=4&transport=polling")).body
+        sid = json.loads(opened[1:])["sid"].encode()
+        polling.say(b"GET /socket.io/?EIO=4&transport=polling&sid=" + sid + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stream.say(STREAM).hear_until(b"text/event-stream")
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert b"\x88" in (closed := viewer.hear_until(b"come back"))
+        assert (1012).to_bytes(2, "big") in closed
+        viewer.say(b"\x88\x80\0\0\0\0")
+        assert polling.hear().endswith(b"\r\n\r\n1")
+        assert b"retry:" in stream.hear()
+        stopping.join(20)
+        assert not stopping.is_alive()
+
+
+def test_a_request_under_way_is_finished_and_others_are_told_to_come_back() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        begun.set()
+        go.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with serving(app, drain_seconds=20) as server, Peer(server) as busy, Peer(server) as idle:
+        idle.say(HEALTH).hear_until(b"alive")
+        busy.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert begun.wait(20)
+
+        # when it stops, then an idle connection ends, readiness is red, and new requests are turned away
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert idle.hear() == b""
+        assert ask(server, get(b"/readyz")).status == 503
+        assert ask(server, get()).headers["retry-after"] == "1"
+        assert ask(server, b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").status == 503
+
+        # and what was begun is finished
+        go.set()
+        answer = busy.hear()
+        assert b"connection: close" in answer
+        assert answer.endswith(b"ok")
+        stopping.join(20)
+        assert not stopping.is_alive()
+
+
+def test_who_does_not_end_is_cut() -> None:
+    """A generator without an end, half a body, half a head, a reader who does not read."""
+    ended = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"a" * 1_000
+        finally:
+            ended.set()
+
+    with serving(app, drain_seconds=0.2) as server:
+        peers = [Peer(server) for _ in range(3)]
+        peers[0].say(get()).hear_until(b"aaa")
+        peers[1].say(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")
+        peers[2].say(b"GET / HT")
+        server.stop()
+        assert server._thread is not None
+        assert not server._thread.is_alive()
+        assert ended.wait(20)
+        for peer in peers:
+            peer.socket.close()
+
+
+def test_the_names_of_uvicorns_server_that_ours_leans_on_are_there() -> None:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(says_nothing, lifespan="off", log_config=None))
+    assert {"should_exit", "server_state", "started"} <= vars(server).keys()
+    assert {"connections", "tasks"} <= vars(server.server_state).keys()
+    assert all(callable(getattr(server, name)) for name in ("_serve", "startup", "shutdown", "run"))
+    assert "servers" in uvicorn.Server.startup.__code__.co_names
+    assert "shutdown" in uvicorn.Server._serve.__code__.co_names

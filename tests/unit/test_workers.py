@@ -1,0 +1,136 @@
+"""A parent and its serving processes: real ones, the smallest that keep the bargain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from statecast import workers
+
+CHILD = """
+import os, signal, sys, threading
+from statecast import workers
+place = workers.inherited()
+stopped = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+signal.signal(signal.SIGINT, lambda *_: stopped.set())
+{before}
+place.stop_with_parent()
+print("child", os.getpid(), place.listening.getsockname()[1], workers.VARIABLE in os.environ, flush=True)
+place.ready()
+stopped.wait()
+print("stopped", os.getpid(), flush=True)
+"""
+PARENT = """
+import sys
+from statecast import workers
+from statecast.settings import Settings
+announce = lambda sentence: print(sentence, flush=True)
+supervisor = workers.Supervisor(Settings(port=0, workers={count}, drain_seconds=1), announce,
+                                [sys.executable, "-c", sys.argv[1]])
+sys.exit(supervisor.run())
+"""
+
+
+class Parent:
+    def __init__(self, child: str, count: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PARENT.format(count=count), child],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> list[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+    def rest(self) -> str:
+        said, self.complaints = self.process.communicate(timeout=30)
+        return said
+
+
+@contextmanager
+def parent(before: str = "", count: int = 2) -> Iterator[Parent]:
+    one = Parent(CHILD.format(before=before), count)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def test_the_parent_says_the_address_once_when_all_serve() -> None:
+    with parent() as one:
+        children = [one.line(), one.line()]
+        said = " ".join(one.line())
+        port = said.rpartition(":")[2]
+        assert said == f"Statecast is live at http://127.0.0.1:{port}"
+        assert [child[2:] for child in children] == [[port, "False"]] * 2
+
+        # when it is told to stop, then they are, and it ends after them
+        one.process.send_signal(signal.SIGTERM)
+        assert one.rest().count("stopped") == 2
+        assert one.process.returncode == 143
+
+
+def test_one_that_dies_is_started_again() -> None:
+    with parent() as one:
+        first, _, _ = one.line(), one.line(), one.line()
+        os.kill(int(first[1]), signal.SIGKILL)
+        again = one.line()
+        assert again[0] == "child"
+        assert again[1] != first[1]
+        one.process.send_signal(signal.SIGINT)
+        assert one.rest().count("stopped") == 2
+        assert one.process.returncode == 130
+        assert "ended with status 137; another starts" in one.complaints
+
+
+def test_one_that_cannot_begin_is_not_started_for_ever() -> None:
+    with parent('sys.exit("There is no such setting.")') as one:
+        assert one.rest() == ""
+        assert one.process.returncode == 1
+        assert "There is no such setting." in one.complaints
+
+
+def test_one_that_does_not_stop_is_killed() -> None:
+    with parent("signal.signal(signal.SIGTERM, signal.SIG_IGN)", count=1) as one:
+        child, _ = one.line(), one.line()
+        one.process.send_signal(signal.SIGTERM)
+        one.rest()
+        assert one.process.returncode == 143
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child[1]), 0)
+
+
+def test_a_second_signal_ends_all_at_once() -> None:
+    before = 'signal.signal(signal.SIGTERM, lambda *_: print("not now", flush=True))'
+    with parent(before, count=1) as one:
+        child, _ = one.line(), one.line()
+        one.process.send_signal(signal.SIGTERM)
+        assert one.line() == ["not", "now"]
+        one.process.send_signal(signal.SIGINT)
+        one.rest()
+        assert one.process.returncode == 130
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child[1]), 0)
+
+
+def test_the_children_of_a_dead_parent_stop() -> None:
+    with parent(count=1) as one:
+        child, _ = one.line(), one.line()
+        one.process.kill()
+        assert one.line() == ["stopped", child[1]]
+
+
+def test_a_process_that_nobody_placed_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(workers.VARIABLE, raising=False)
+    assert workers.inherited() is None
