@@ -47,13 +47,19 @@ class Pipeline:
         """
         self.held = self.held or self.source.receive(self.page, wait)  # 1 receive: it is hidden now
         self.reach("received")
-        messages = [self.decode(delivery) for delivery in self.held]  # 2 decode
+        messages = [self.read(delivery) for delivery in self.held]  # 2 decode
         committed = self.commit(messages, term)  # 3 apply, 4 store: it is durable now
         self.reach("committed")
         done, self.held = self.held, []
         self.confirmed = self.source.acknowledge(done)  # it is gone from the queue now
         self.reach("acknowledged")
         return done, committed
+
+    def read(self, delivery: Delivery) -> Message:
+        try:
+            return self.decode(delivery)
+        except Exception as error:  # a decoder that somebody wrote; it shall not stop the queue
+            return self.defect(delivery, error)
 
     def commit(self, messages: Sequence[Message], term: int) -> Committed:
         if not messages and not self.confirmed:
@@ -73,12 +79,14 @@ class Pipeline:
 
     def isolate(self, messages: Sequence[Message], term: int, error: Exception) -> Committed:
         if len(messages) == 1:
-            number = uuid.uuid4().hex[:8]
-            log.error("error %s while applying a message of %s", number, self.source.name, exc_info=error)
-            delivery = messages[0].delivery
-            reason = f"Statecast failed on this message; its log says why, under error {number}."
-            return self.write([Message(delivery, refusals=(Refusal(reason, delivery.body),))], term)
+            return self.write([self.defect(messages[0].delivery, error)], term)
         return sum((self.commit([message], term) for message in messages), Committed())
+
+    def defect(self, delivery: Delivery, error: Exception) -> Message:
+        number = uuid.uuid4().hex[:8]
+        log.error("error %s in a message of %s", number, self.source.name, exc_info=error)
+        reason = f"Statecast failed on this message; its log says why, under error {number}."
+        return Message(delivery, refusals=(Refusal(reason, delivery.body),))
 
 
 def replay(store: Store, decode: Decoder, number: int, resolution: int = 1) -> Committed:

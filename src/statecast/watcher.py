@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +95,9 @@ class Watcher:
                     log.exception("the watcher of %s failed and starts again", self.name)
                 failures += 1
                 self._become("away", _sentence(error))
-                self._stop.wait(random.uniform(0.05, min(LONGEST_PAUSE, 0.1 * 2**failures)))  # noqa: S311
-        self.pipeline.source.close()
+                self._stop.wait(pause_after(failures))
+        with suppress(Unavailable):  # what was acknowledged and not deleted comes again, and is known
+            self.pipeline.source.close()
 
     def _hold(self) -> None:
         """Consume while the lease is ours; return when there is none to have or the watcher stops."""
@@ -119,8 +121,7 @@ class Watcher:
             except Unavailable as error:
                 failures += 1
                 self._become("away", str(error))
-                pause = random.uniform(0.05, min(LONGEST_PAUSE, 0.1 * 2**failures))  # noqa: S311
-                if self._stop.wait(pause):
+                if self._stop.wait(pause_after(failures)):
                     return
         self.total = self.total + committed
         now = self.clock()
@@ -133,7 +134,10 @@ class Watcher:
         """Ask how many wait, at most once a second: on a real queue that is a request that costs."""
         if time.monotonic() - self._counted_at >= 1.0:
             self._counted_at = time.monotonic()
-            self.health.waiting = self.pipeline.source.waiting()
+            try:
+                self.health.waiting = self.pipeline.source.waiting()
+            except Unavailable:
+                self.health.waiting = None
 
     def _become(self, status: str, sentence: str | None = None) -> None:
         health = self.health
@@ -143,6 +147,11 @@ class Watcher:
             if status == "away":
                 log.warning("source %s is away: %s", self.name, sentence)
             self.changed()
+
+
+def pause_after(failures: int) -> float:
+    """Seconds; jitter, lest many come back in the same moment."""
+    return random.uniform(0.05, min(LONGEST_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
 
 
 def _sentence(error: Exception) -> str:

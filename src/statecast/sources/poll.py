@@ -47,7 +47,8 @@ class PollSource:
         if self.monotonic() < self._due:
             return []
         # A late call is made once, not made up for: the next one is a full period away.
-        self._due = max(self._due + self.every, self.monotonic())
+        now = self.monotonic()
+        self._due = self._due + self.every if now < self._due + self.every else now + self.every
         body = self._ask()
         return [] if body is None else [Delivery(uuid.uuid4().hex, body, self.clock())]
 
