@@ -44,7 +44,8 @@ class FakeBroadcaster:
     def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
         if not isinstance(request, dict):
             raise Malformed("“watch” takes an object.")
-        self.watching.append(viewer)
+        if viewer not in self.watching:
+            self.watching.append(viewer)
         return {"epoch": "e", "offset": 0, "reset": False}
 
     def leave(self, viewer: Any) -> None:
