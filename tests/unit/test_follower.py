@@ -1,0 +1,138 @@
+"""The follower's thread: it reads what the loop has time for, and survives what fails."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from statecast.errors import StoreUnavailable
+from statecast.follower import Follower
+from statecast.model import Update
+from statecast.stores import Limits, News
+from statecast.stores.memory import MemoryStore
+from statecast.testing import VirtualClock, change, message
+
+SHORT = 20.0
+
+
+class QueueLoop:
+    """Calls of other threads wait until the test takes them."""
+
+    def __init__(self) -> None:
+        self.calls: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.Queue()
+        self.closed = False
+
+    def call_soon_threadsafe(self, call: Callable[..., None], *arguments: Any) -> None:
+        if self.closed:
+            raise RuntimeError("Event loop is closed")
+        self.calls.put((call, arguments))
+
+
+class Scene:
+    """A store, a follower of it, and what was told."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(Limits(), VirtualClock())
+        self.loop = QueueLoop()
+        self.told: list[tuple[list[Update], bool]] = []
+        self.defects: list[Exception] = []
+        self.failures: list[Exception] = []
+        self.read, self.store.read = self.store.read, self.failing  # type: ignore[method-assign]
+        self.follower = Follower(self.store, self.loop, dict, self)  # type: ignore[arg-type]
+        self.number = 0
+
+    def failing(self, *arguments: Any) -> News:
+        if self.failures:
+            raise self.failures.pop()
+        return self.read(*arguments)
+
+    def arrive(self, news: News, lineage: Any, report: dict[str, Any], anew: bool) -> None:
+        if self.defects:
+            raise self.defects.pop()
+        self.told.append((list(news.updates), anew))
+
+    def say(self, device: str) -> None:
+        self.number += 1
+        self.store.commit("queue", 1, [message(f"m{self.number}", change(device, {"n": self.number}))])
+
+    def heard(self) -> list[tuple[list[tuple[str, int]], bool]]:
+        """Take calls until something was told that is not empty."""
+        while True:
+            call, arguments = self.loop.calls.get(timeout=SHORT)
+            before = len(self.told)
+            call(*arguments)
+            told = [([(one.device, one.version) for one in updates], anew) for updates, anew in self.told[before:]]
+            if told and (told[0][0] or told[0][1]):
+                return told
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    opened = Scene()
+    opened.say("pillow")
+    opened.follower.start()
+    yield opened
+    opened.follower.stop()
+    assert not opened.follower._thread.is_alive()
+
+
+def test_everything_is_told_at_the_start_and_then_what_changes(scene: Scene) -> None:
+    assert [[one.device for one in updates] for updates, _ in scene.told] == [["pillow"]]
+    scene.say("chair")
+    assert scene.heard() == [([("chair", 1)], False)]
+    scene.say("pillow")
+    assert scene.heard() == [([("pillow", 2)], False)]
+
+
+def test_it_does_not_read_ahead_of_a_busy_loop(scene: Scene) -> None:
+    scene.say("chair")
+    first = scene.loop.calls.get(timeout=SHORT)
+    # given a loop that has no time, a hundred changes are one answer
+    for _ in range(100):
+        scene.say("pillow")
+    assert scene.loop.calls.empty()
+    first[0](*first[1])
+    assert scene.heard() == [([("pillow", 101)], False)]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("The store is locked."), ZeroDivisionError("a defect")])
+def test_a_store_that_fails_is_asked_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
+    scene.failures = [error]
+    scene.say("chair")
+    assert scene.heard() == [([("chair", 1)], False)]
+    assert str(error) in caplog.text
+
+
+def test_what_could_not_be_told_is_told_anew(scene: Scene) -> None:
+    scene.defects = [ZeroDivisionError("a defect")]
+    scene.say("chair")
+    call, arguments = scene.loop.calls.get(timeout=SHORT)
+    call(*arguments)
+    while scene.defects:
+        call, arguments = scene.loop.calls.get(timeout=SHORT)
+        call(*arguments)
+    scene.store.wake()
+    assert scene.heard() == [([("pillow", 1), ("chair", 1)], True)]
+
+
+def test_a_loop_that_is_gone_ends_the_thread(scene: Scene) -> None:
+    scene.loop.closed = True
+    scene.say("chair")
+    scene.follower._thread.join(SHORT)
+    assert not scene.follower._thread.is_alive()
+
+
+def test_a_stop_does_not_wait_for_the_loop(scene: Scene) -> None:
+    scene.say("chair")
+    scene.loop.calls.get(timeout=SHORT)
+    stopping = threading.Thread(target=scene.follower.stop)
+    stopping.start()
+    stopping.join(SHORT)
+    assert not stopping.is_alive()
