@@ -11,8 +11,8 @@ from statecast.errors import BadSetting
 from statecast.settings import Settings
 
 BACKLOG = 2_048
-RESERVE = 100
-"""Descriptors kept for files, pipes and the queues' connections."""
+RESERVE = 256
+"""Descriptors kept for files, pipes, the queues' connections, and for those who are told that there are too many."""
 
 
 def refuse_public(settings: Settings) -> None:

@@ -24,9 +24,10 @@ from statecast.listening import refuse_public
 from statecast.viewers.polling import Polling
 from statecast.viewers.sse import Events
 from statecast.viewers.viewer import bind
-from statecast.web.door import Door, Porter
+from statecast.web import door
 from statecast.web.front import Front
 from statecast.web.gate import WSGI, Gate
+from statecast.web.porter import Porter
 from statecast.web.readiness import Readiness
 from statecast.web.visitors import Visitors
 
@@ -40,6 +41,7 @@ KEEP_ALIVE = 20
 SLICES = 10
 FEWEST = 100
 """Viewers are sent away in so many slices, of no fewer: they come back one slice after the other."""
+LOOK = 0.02
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
 
@@ -49,7 +51,8 @@ log = logging.getLogger(__name__)
 class Server(uvicorn.Server):
     """uvicorn's, with a beginning and an end of our own. Signals are the business of ``Ending``."""
 
-    def __init__(self, runtime: Runtime, app: WSGI, begun: Callable[[], None]) -> None:
+    def __init__(self, runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event) -> None:
+        """``begun`` is called once connections are accepted; it serves until ``asked`` is set."""
         settings = runtime.settings
         self.runtime = runtime
         self.begun = begun
@@ -60,16 +63,21 @@ class Server(uvicorn.Server):
         polling = Polling(self.hub, self.visitors.spares)
         self.front = Front(Gate(app, settings), polling, Readiness(runtime.ready), Events(self.hub))
         config = uvicorn.Config(
-            self.front, http=porter.door(), ws=porter.counted(bind(self.hub)), lifespan="off", interface="asgi3",
+            self.front, http=door.bind(porter), ws=porter.counted(bind(self.hub)), lifespan="off", interface="asgi3",
             log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
-            backlog=listening.BACKLOG,
+            backlog=listening.BACKLOG, workers=1,
         )  # fmt: skip
         super().__init__(config)
         logs.quiet_uvicorn()
+        self._asked = asked
         self._following = False
 
     def _complain(self, address: str, sentence: str) -> None:
         self.hub.complaints.about(address, sentence, time.monotonic())
+
+    async def on_tick(self, counter: int) -> bool:
+        self.should_exit = self._asked.is_set()
+        return await super().on_tick(counter)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await self._serve(sockets)  # without uvicorn's handlers of signals
@@ -89,11 +97,12 @@ class Server(uvicorn.Server):
         self.front.draining = True
         self.runtime.drain()
         for connection in list(self.server_state.connections):
-            if isinstance(connection, Door):
+            if isinstance(connection, door.Door):
                 connection.shutdown()
         goodbye = loop.create_task(self.hub.close_all(max(FEWEST, self.hub.viewers // SLICES)))
+        await asyncio.sleep(LOOK)  # at the least, the viewers are told
         while (self.server_state.connections or self.server_state.tasks) and loop.time() < deadline:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK)
         goodbye.cancel()
         await self._cut(sockets or [])
         self.stop_following()
@@ -119,7 +128,11 @@ class Server(uvicorn.Server):
             self.broadcaster.stop()
 
 
-def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = print) -> int:
+def say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say) -> int:
     """Serve until a signal; the exit status for it. Main thread only.
 
     ``announce`` gets one line with the address once connections are accepted. Raises BadSetting, StoreUnusable or
@@ -131,7 +144,6 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = prin
     place = workers.inherited()
     if place is None and settings.workers > 1:
         return workers.supervise(settings, announce)
-    runtime.store  # noqa: B018 - opened here, where what is wrong with it can still be said
 
     def begun() -> None:
         if place is None:
@@ -139,13 +151,9 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = prin
         else:
             place.ready()
 
-    server = Server(runtime, app, begun)
-    taken = listening.listen(settings) if place is None else place.listening
-
-    def ask() -> None:
-        server.should_exit = True
-
-    with Ending(ask, settings.drain_seconds + AFTER_DRAIN) as ending:
+    asked = threading.Event()
+    with Ending(asked.set, settings.drain_seconds + AFTER_DRAIN) as ending:
+        server, taken = prepare(runtime, app, begun, asked, None if place is None else place.listening)
         if place is not None:
             place.stop_with_parent()
         run(server, taken)
@@ -153,8 +161,20 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = prin
         return ending.status or 0
 
 
+def prepare(
+    runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event, taken: socket.socket | None = None
+) -> tuple[Server, socket.socket]:
+    """All that can be wrong with settings, store and port is found here. Raises a StatecastError."""
+    try:
+        runtime.store  # noqa: B018 - opens it
+        return Server(runtime, app, begun, asked), taken or listening.listen(runtime.settings)
+    except BaseException:
+        runtime.stop()
+        raise
+
+
 def run(server: Server, taken: socket.socket) -> None:
-    """Serve on a socket until ``should_exit``."""
+    """Serve on a socket until the server is asked to stop."""
     try:
         server.run(sockets=[taken])
     finally:
@@ -173,6 +193,7 @@ class BackgroundServer:
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._begun = threading.Event()
+        self._asked = threading.Event()
         self._failure: BaseException | None = None
 
     @property
@@ -184,9 +205,7 @@ class BackgroundServer:
     def start(self) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_public(self.runtime.settings)
-        self.runtime.store  # noqa: B018 - opened here, for its sentence
-        self._server = Server(self.runtime, self.app, self._begun.set)
-        taken = listening.listen(self.runtime.settings)
+        self._server, taken = prepare(self.runtime, self.app, self._begun.set, self._asked)
         self.address = listening.address_of(taken)
         self._thread = threading.Thread(target=self._run, args=(taken,), name="statecast", daemon=True)
         self._thread.start()
@@ -208,5 +227,5 @@ class BackgroundServer:
         """Stop as a signal would, and wait for it."""
         if self._server is None or self._thread is None:
             return
-        self._server.should_exit = True
+        self._asked.set()
         self._thread.join(self.runtime.settings.drain_seconds + AFTER_DRAIN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import threading
 import weakref
 from collections.abc import Iterator
@@ -397,6 +398,33 @@ def test_a_handed_over_door_is_forgotten(server: BackgroundServer) -> None:
 
 
 # Readers
+
+
+def test_who_says_that_nothing_follows_still_gets_his_answer() -> None:
+    """Half-closing clients, like ``printf ... | nc -N``; without the word that it is the last they count as gone."""
+    heard, go = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        heard.set()
+        go.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    def half_close(server: BackgroundServer, request: bytes) -> Peer:
+        heard.clear()
+        peer = Peer(server).say(request)
+        assert heard.wait(20)
+        peer.socket.shutdown(socket.SHUT_WR)
+        return peer
+
+    with serving(app) as server:
+        with half_close(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as gone:
+            assert gone.hear() == b""
+        last = [half_close(server, get()), half_close(server, b"GET / HTTP/1.0\r\n\r\n")]
+        go.set()
+        for peer in last:
+            with peer:
+                assert peer.hear().endswith(b"ok")
 
 
 def test_a_frozen_reader_is_cut() -> None:

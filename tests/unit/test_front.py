@@ -80,7 +80,8 @@ def test_readiness() -> None:
 def test_a_stopping_server_is_not_ready_and_turns_away() -> None:
     client = Client()
     client.front.draining = True
-    assert client.ask("/readyz")[0] == 503
+    status, headers, _ = client.ask("/readyz")
+    assert (status, headers["connection"]) == (503, "close"), "who asks over and over must not hold it up"
     assert client.ask("/healthz")[0] == 200
     for path in ("/", "/events", "/socket.io/", "/statecast/page.css"):
         status, headers, _ = client.ask(path)

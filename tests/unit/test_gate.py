@@ -274,3 +274,25 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
         for peer in waiting:
             with peer:
                 assert peer.hear().endswith(b"ok")
+
+
+def test_waiting_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PATIENCE", 0.2)
+    begun, go = threading.Semaphore(0), threading.Event()
+    paths: list[str] = []
+
+    def app(environ: Environ, start_response: Start) -> list[bytes]:
+        paths.append(environ["PATH_INFO"])
+        begun.release()
+        go.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with serving(app, threads=1) as server, Peer(server) as first:
+        first.say(get(b"/first"))
+        assert begun.acquire(timeout=20)
+        assert ask(server, get(b"/second")).detail == "No thread came free in time; come back."
+        go.set()
+        assert first.hear().endswith(b"ok")
+        assert ask(server, get(b"/third")).body == b"ok"
+    assert paths == ["/first", "/third"], "who was sent away is not served behind his back"

@@ -10,73 +10,25 @@ The names of uvicorn's that this file leans on are pinned in its test, which fai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from statecast.settings import Settings
-from statecast.web.hosts import Hosts, name_of
-from statecast.web.patience import EARLY, Patience
+from statecast.web.hosts import name_of
+from statecast.web.patience import EARLY
+from statecast.web.porter import MOST_LINGERING, Porter
 from statecast.web.problems import Problem, Receive, Scope, Send
-from statecast.web.visitors import Visitors
 
-LINGER = 2.0
-"""Seconds for which a refused client's words are still read, so that it can read the answer."""
-MOST_LINGERING = 100
-"""Connections over a limit that are heard before they are told so; more are told unheard."""
 MOST_PIPELINED = 16
 """Requests of one connection that may wait for the answer to an earlier one; later ones are not read."""
 EXEMPT = (b"/healthz", b"/readyz")
 """Asked by machines that know an address and no name."""
 
 
-class Porter:
-    """What all doors of a process share."""
-
-    def __init__(self, settings: Settings, visitors: Visitors, complain: Callable[[str, str], None]) -> None:
-        self.settings = settings
-        self.visitors = visitors
-        self.complain = complain
-        self.hosts = Hosts(settings)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The first connection does it."""
-        if self._loop is loop:
-            return
-        self._loop = loop
-        self.heads: Patience[Door] = Patience(loop, self.settings.header_timeout, Door.head_is_due)
-        self.stalls: Patience[Door] = Patience(loop, self.settings.write_timeout / 2, Door.look_for_stall)
-        self.lingering: Patience[Door] = Patience(loop, LINGER, Door.abort)
-        self.unheard: Patience[Door] = Patience(loop, LINGER, Door.tell_unheard)
-
-    def door(self) -> type[Door]:
-        """The class of this porter's doors: what uvicorn takes as ``http``."""
-        return type("Door", (Door,), {"porter": self})
-
-    def counted(self, viewer: type[Any]) -> type[Any]:
-        """``viewer`` as a class whose connections stay counted until they are lost: what uvicorn takes as ``ws``."""
-        return type("Viewer", (Counted, viewer), {"__slots__": ("guest", "key"), "porter": self})
-
-
-class Counted:
-    """What a viewer's connection owes the porter. ``guest`` is the client's address."""
-
-    __slots__ = ()
-    porter: ClassVar[Porter]
-    guest: str
-    key: str | None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.porter.visitors.leave(self.key)
-        self.porter.visitors.depart()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    @property
-    def address(self) -> str:
-        return self.guest
+def bind(porter: Porter) -> type[Door]:
+    """A class of doors of this porter: what uvicorn takes as ``http``."""
+    return type("Door", (Door,), {"porter": porter})
 
 
 class Door(HttpToolsProtocol):
@@ -123,8 +75,7 @@ class Door(HttpToolsProtocol):
         porter.heads.put(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for waiting in (self.porter.heads, self.porter.stalls, self.porter.lingering, self.porter.unheard):
-            waiting.drop(self)
+        self.porter.forget(self)
         if self._counted:
             self._counted = False
             self.porter.visitors.leave(self._key)
@@ -148,6 +99,13 @@ class Door(HttpToolsProtocol):
             self.turn_away(self._problem or Problem(400, sentence))
         except Problem as problem:
             self.turn_away(problem)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whoever says that nothing follows his last request may mean just that; the answer still has a moment."""
+        if not (self._busy and self._final and self.transport.can_write_eof()):
+            return False  # he has left
+        self.porter.leaving.put(self)
+        return True
 
     def resume_writing(self) -> None:
         self._drained += 1
@@ -324,8 +282,7 @@ class Door(HttpToolsProtocol):
         """Forget the connection, and the circles that would keep this object: a viewer costs what a viewer costs."""
         self._deaf, self._counted = True, False
         self.connections.discard(self)
-        for waiting in (self.porter.heads, self.porter.stalls):
-            waiting.drop(self)
+        self.porter.forget(self)
         self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]
 
     def _end_of_http(self, rest: bytes) -> None:
@@ -367,7 +324,8 @@ class Door(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(problem.answer(self.server_state.default_headers))
-        if not self.transport.can_write_eof():
+        crowded = not self._counted and len(self.porter.lingering) >= MOST_LINGERING
+        if crowded or not self.transport.can_write_eof():
             self.transport.close()
             return
         self.transport.write_eof()
@@ -386,6 +344,9 @@ class Door(HttpToolsProtocol):
             self.abort()
             return
         self.porter.stalls.put(self)
+
+    def close(self) -> None:
+        self.transport.close()
 
     def abort(self) -> None:
         """No more waiting, no more writing."""

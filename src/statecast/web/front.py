@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from statecast import strict_json
-from statecast.web.problems import App, Problem, Receive, Scope, Send
+from statecast.web.problems import App, Headers, Problem, Receive, Scope, Send
 from statecast.web.readiness import Readiness
 
 KINDS = {
@@ -96,7 +96,7 @@ class Front:
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The process can serve: requests may be sent here."""
         if self.draining:
-            await _json(scope, send, 503, {"status": "stopping"})
+            await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
             return
         ready, details = await self._readiness.ask()
         await _json(scope, send, 200 if ready else 503, {"status": "ready" if ready else "not ready", **details})
@@ -124,7 +124,7 @@ def _reading(scope: Scope) -> None:
         raise Problem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
 
 
-async def _json(scope: Scope, send: Send, status: int, value: dict[str, object]) -> None:
+async def _json(scope: Scope, send: Send, status: int, value: dict[str, object], more: Headers | None = None) -> None:
     _reading(scope)
     body = strict_json.encode(value)
     headers = [
@@ -132,6 +132,7 @@ async def _json(scope: Scope, send: Send, status: int, value: dict[str, object])
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
+        *(more or []),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -30,6 +30,8 @@ BODIES = 64 * 1_048_576
 """Bytes of bodies a process holds at the same time; a body that alone has more may come alone."""
 WAITING = 8
 """Requests per thread that may wait for one."""
+PATIENCE = 10.0
+"""Seconds for which one may wait (503). How long the application then takes is its own affair."""
 BUFFER = 65_536
 """Bytes of an answer that wait for its reader before the thread waits, too."""
 LINGER = 2.0
@@ -69,11 +71,15 @@ class Gate:
         if not self._pool.submit(lambda: answer.run(self.app, environ)):
             raise Problem.busy("The server answers as many requests as it can; come back.")
         leaving = asyncio.create_task(_gone(receive, answer))
+        patience = asyncio.get_running_loop().call_later(PATIENCE, answer.leave_unless_begun)
         try:
             await answer.deliver(send)
+            if answer.forsaken:
+                raise Problem.busy("No thread came free in time; come back.")
         except RuntimeError as error:  # the application announced another length than it sent: the answer breaks off
             log.error("the application's answer was not valid: %s", error)
         finally:
+            patience.cancel()
             answer.leave()
             leaving.cancel()
 
@@ -164,7 +170,9 @@ class Answer:
         self._news = asyncio.Event()
         self._messages: list[dict[str, Any]] = []
         self._size = 0
+        self._begun = False
         self._left = False
+        self.forsaken = False
         self._done = False
         self._whole = False
         self._head: dict[str, Any] | None = None
@@ -174,16 +182,20 @@ class Answer:
 
     def run(self, app: WSGI, environ: dict[str, Any]) -> None:
         try:
-            if not self._left:
-                self._run(app, environ)
+            with self._room:
+                self._begun = True
+                if self._left:
+                    return
+            self._run(app, environ)
             self._whole = True
         except Left:
             pass
         except BaseException as error:
             self._fail(error)
-        with self._room:
-            self._done = True
-        self._ring()
+        finally:
+            with self._room:
+                self._done = True
+            self._ring()
 
     def _run(self, app: WSGI, environ: dict[str, Any]) -> None:
         iterable = app(environ, self._start_response)
@@ -267,10 +279,17 @@ class Answer:
         if self._whole and not self._left:
             await send({"type": "http.response.body", "body": b""})
 
+    def leave_unless_begun(self) -> None:
+        """Waiting for a thread has an end."""
+        with self._room:
+            if not self._begun and not self._left:
+                self.forsaken = self._left = True
+        self._news.set()
+
     def leave(self) -> None:
         """From now on the application's next word ends it."""
         with self._room:
-            self._left = True
+            self._left = True  # a thread that comes later finds this first
             self._messages.clear()
             self._room.notify()
         self._news.set()
