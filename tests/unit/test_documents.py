@@ -1,0 +1,187 @@
+"""The documents say what is true: their snippets run, their links lead somewhere, the reference is that of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+
+from statecast import cli, settings
+from statecast.commands import options
+from statecast.flask import runtime_of
+from tools import reference
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
+SHIPPED = [path for folder in ("src", "examples", "tools", "tests") for path in (ROOT / folder).rglob("*.*")]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STATECAST = re.compile(r"^(?:\.venv/bin/)?statecast ")
+A_TIME = "2026-01-31T12:00:00Z"
+"""Where a snippet asks the shell for one."""
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text())
+
+
+def spans(page: Path) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of every ``statecast`` in a shell block."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if STATECAST.match(line):
+                words = shlex.split(line, comments=True)[1:]
+                words = words[: words.index(">")] if ">" in words else words
+                yield [A_TIME if word.startswith("$(") else word for word in words]
+
+
+# The reference
+
+
+def test_the_reference_is_that_of_the_code() -> None:
+    assert reference.PAGE.read_text("utf-8") == reference.render(), "it is stale: run `python -m tools.reference`"
+
+
+# Links and names
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#{1,6} +(.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[tuple[str, Path, str]]:
+    """Every link within the project: as written, the file, the fragment."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not re.match(r"[a-z]+:", target):
+            file, _, fragment = target.partition("#")
+            yield target, (page.parent / file).resolve() if file else page, fragment
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, file, fragment in links(page):
+        assert file.exists(), f"{target} leads nowhere"
+        assert not fragment or fragment in anchors(file), f"{target}: there is no such heading"
+
+
+def test_every_page_can_be_found() -> None:
+    linked = {file for page in PAGES for _, file, _ in links(page) if file != page}
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} <= linked
+
+
+@every_page
+def test_files_that_are_named_exist(page: Path) -> None:
+    examples = set(re.findall(r"<!-- file: (\S+) -->", page.read_text()))
+    for span in spans(page):
+        if re.fullmatch(r"\w[\w/-]*\.(?:py|js)|(?:src|tests|tools|docs|examples|benchmarks)/[\w/.-]*", span):
+            found = (ROOT / span).exists() or any(str(path).endswith(f"/{span}") for path in SHIPPED)
+            assert found or span in examples, f"there is no {span}"
+
+
+@every_page
+def test_commands_and_flags_that_are_named_exist(page: Path) -> None:
+    groups = [cli.main, *(one for one in cli.main.commands.values() if isinstance(one, click.Group))]
+    every = [command for group in groups for command in [group, *group.commands.values()]]
+    flags = {flag for one in every for option in one.params for flag in [*option.opts, *option.secondary_opts]}
+    for span in spans(page):
+        command = re.match(r"statecast (\w+)", span)
+        assert not command or command[1] in cli.main.commands, f"there is no command `{span}`"
+        if page.is_relative_to(ROOT / "docs") or command:
+            for flag in re.findall(r"(?:^| )(--[a-z-]+)", span):
+                assert flag in flags | {"--help"}, f"there is no flag {flag}"
+
+
+def test_the_readme_has_a_place_for_the_numbers() -> None:
+    assert re.search(
+        r"^<!-- bench -->\n.*\n<!-- /bench -->$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+
+
+# Snippets
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=page_name)
+def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given an empty folder, where a store may be made
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "snippet"}
+    # when the snippets of the page run, one after the other, as somebody would who follows it
+    try:
+        for number, block in enumerate(blocks(page, "python"), 1):
+            exec(compile(block, f"{page_name(page)}, Python block {number}", "exec"), names)
+        # then every route that an app in them has answers
+        if "<!-- file: " in page.read_text():
+            visit(names["app"])
+    finally:
+        for app in [one for one in names.values() if isinstance(one, Flask)]:
+            runtime_of(app).stop()
+
+
+def visit(app: Flask) -> None:
+    routes = [rule for rule in app.url_map.iter_rules() if "." not in rule.endpoint and rule.endpoint != "static"]
+    assert routes
+    for rule in routes:
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert app.test_client().open(rule.rule, method=method).status_code == 200, rule
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=page_name)
+def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in commands(page):
+        if words[0] in ("run", "watch"):  # they end by a signal only: what they are given is read, and that is all
+            parsed = cli.main.commands[words[0]].make_context(words[0], words[1:])
+            given = {name: options.value(one) for name, one in parsed.params.items() if name in settings.names()}
+            settings.load(given)
+            continue
+        result = CliRunner().invoke(cli.main, words)
+        # Nobody watches the queue here, so what asks for a state may find none; but it must have been asked well.
+        allowed = (0,) if words[0] == "send" else (0, 1)
+        assert result.exit_code in allowed, f"statecast {shlex.join(words)}: {result.output}"
+
+
+@every_page
+def test_data_can_be_read(page: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block)
+    for block in blocks(page, "toml"):
+        settings.load(tomllib.loads(block))
+
+
+def test_a_stale_snippet_would_be_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Text.\n\n```sh\nstatecast send pillow \\\n    mood=happy > id.txt  # so\nls\n```\n\n[a](b.md#c)\n")
+    assert list(commands(page)) == [["send", "pillow", "mood=happy"]]
+    assert list(links(page)) == [("b.md#c", tmp_path / "b.md", "c")]
+    result = CliRunner().invoke(cli.main, ["send", "pillow", "--no-such-flag"])
+    assert result.exit_code == 2
