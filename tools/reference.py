@@ -277,7 +277,8 @@ In the namespace `/`. A viewer sends `watch`, acknowledged at once with `{{"epoc
 ```
 
 `devices` holds names and patterns: `floor2/*`, any depth below, or `*`. `since` is the place of the last `states` that
-the viewer has; without it, it gets everything. A further `watch` replaces the list. `health` asks for beats.
+the viewer has; without it, it gets everything. A further `watch` replaces the list; what the viewer has is
+known by then, and is not sent again. `health` asks for beats.
 
 The server sends `states`, always with a list:
 
