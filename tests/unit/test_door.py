@@ -22,7 +22,7 @@ from statecast.web.door import MOST_PIPELINED, Door
 
 ATTRIBUTES = """config app app_state client connections cycle flow headers loop parser pipeline scheme scope server
                 server_state transport ws_protocol_class"""
-METHODS = """_should_upgrade _start_asgi_task _unset_keepalive_if_required connection_lost connection_made data_received
+METHODS = """_should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
              handle_websocket_upgrade on_body on_header on_headers_complete on_message_begin on_message_complete on_url
              resume_writing shutdown"""
 CYCLE = "disconnected keep_alive message_event more_body response_started response_complete"

@@ -20,6 +20,7 @@ from statecast.model import Change
 from statecast.runtime import Runtime
 from statecast.server import BackgroundServer
 from statecast.settings import Settings
+from statecast.web import porter
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -105,7 +106,8 @@ def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
         assert not stopping.is_alive()
 
 
-def test_a_request_under_way_is_finished_and_others_are_told_to_come_back() -> None:
+def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(porter, "MOMENT", 20.0)
     begun, go = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -114,7 +116,7 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back() -> N
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    with serving(app, drain_seconds=20) as server, Peer(server) as busy, Peer(server) as idle:
+    with serving(app, drain_seconds=20) as server, Peer(server) as fresh, Peer(server) as busy, Peer(server) as idle:
         idle.say(HEALTH).hear_until(b"alive")
         busy.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert begun.wait(20)
@@ -123,6 +125,7 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back() -> N
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         assert idle.hear() == b""
+        assert b" 503 " in fresh.say(HEALTH.replace(b"healthz", b"readyz")).hear(), "it had come before"
         assert ask(server, get(b"/readyz")).status == 503
         assert ask(server, get()).headers["retry-after"] == "1"
         assert ask(server, b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").status == 503

@@ -345,6 +345,20 @@ class Door(HttpToolsProtocol):
             return
         self.porter.stalls.put(self)
 
+    def shutdown(self) -> None:
+        """uvicorn's word that the server stops: after the request under way, or at once.
+
+        Who has just come has a moment to ask, so that he is told to come back instead of being hung up on.
+        """
+        if self.cycle is None and not self._deaf and self._problem is None:
+            self.porter.fresh.put(self)
+        else:
+            super().shutdown()
+
+    def close_unless_busy(self) -> None:
+        if not self._busy:
+            self.transport.close()
+
     def close(self) -> None:
         self.transport.close()
 

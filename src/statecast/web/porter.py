@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LINGER = 2.0
 """Seconds for which a refused client's words are still read, so that it can read the answer."""
+MOMENT = 0.5
+"""Seconds for which a stopping server waits for the first request of a connection."""
 MOST_LINGERING = 50
 """Connections above the bound of all that are heard before they are told so, and that linger; others end at once."""
 
@@ -39,10 +41,11 @@ class Porter:
         self.stalls: Patience[Door] = Patience(loop, self.settings.write_timeout / 2, lambda one: one.look_for_stall())
         self.lingering: Patience[Door] = Patience(loop, LINGER, lambda one: one.abort())
         self.leaving: Patience[Door] = Patience(loop, LINGER, lambda one: one.close())
+        self.fresh: Patience[Door] = Patience(loop, MOMENT, lambda one: one.close_unless_busy())
         self.unheard: Patience[Door] = Patience(loop, LINGER, lambda one: one.tell_unheard())
 
     def forget(self, door: Door) -> None:
-        for waiting in (self.heads, self.stalls, self.lingering, self.leaving, self.unheard):
+        for waiting in (self.heads, self.stalls, self.lingering, self.leaving, self.fresh, self.unheard):
             waiting.drop(door)
 
     def counted(self, viewer: type[Any]) -> type[Any]:
