@@ -183,13 +183,10 @@ class Broadcaster:
         member = self.members.get(viewer)
         if member is None:
             member = self.members[viewer] = Member(viewer, audience, self._hears)
-        else:
+            if wish.since is not None:
+                self._believe(member, wish.since)
+        else:  # its place is one of the list before; what it has of the new one is known here
             self._change_audience(member, audience)
-        if wish.since is not None:
-            good = self._lineage.is_good(wish.since, self.place.offset)
-            member.place, member.reset, member.had = (wish.since.offset if good else 0), not good, None
-            member.blank = not good
-            member.heard = -1 if good else self._hears
         member.complete = True
         (self.listeners.add if wish.health else self.listeners.discard)(member)
         self.loop.call_soon(self._catch_up, member)
@@ -197,11 +194,26 @@ class Broadcaster:
             self.loop.call_soon(self._greet, member)
         return {"epoch": self.place.epoch, "offset": member.place, "reset": member.reset}
 
+    def _believe(self, member: Member, since: Place) -> None:
+        """A returning viewer goes on where it was, if that is a place of this history.
+
+        At offset 0 may be who was cut between two lists and holds states of the first: in an older epoch it is not
+        known whether those ever were.
+        """
+        good = self._lineage.is_good(since, self.place.offset) and (since.offset or since.epoch == self.place.epoch)
+        member.place, member.heard = (since.offset, -1) if good else (0, self._hears)
+        member.reset = member.blank = not good
+
     def _change_audience(self, member: Member, audience: Audience) -> None:
         """What the old audience gave need not be told again to the new one."""
         old = member.audience
         if member.viewer in old.current:
             member.heard = max(member.heard, self._told_hears)
+            member.place = self.place.offset
+        if audience is old:
+            self.audiences.leave(old, member.viewer)
+            return
+        if member.viewer in old.current:
             member.had = (old, self.place.offset)
         elif member.had is not None or member.reset:
             member.had = None  # it is between two lists already: it gets all of the third

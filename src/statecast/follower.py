@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from statecast.stores import Cursor, Lineage, News, Store
 
 TICK = 0.02
 """Seconds between two readings under load: changes between them share a frame."""
+
+LINEAGE_EVERY = 600.0
+"""Seconds after which it asks anew what was forgotten; what is removed is remembered for days."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class Follower:
         self._cursor = Cursor()
         self._epoch = ""
         self._lost = False
+        self._lineage_at = 0.0
         self._stop = threading.Event()
         self._taken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -97,9 +102,10 @@ class Follower:
         if self._lost:
             self._cursor, self._epoch = Cursor(event=self._cursor.event), ""
         news = self.store.read(self._cursor)
-        if news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
+        fresh = time.monotonic() - self._lineage_at < LINEAGE_EVERY
+        if fresh and news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
             return news, None, False
-        lineage = self.store.lineage()
+        lineage, self._lineage_at = self.store.lineage(), time.monotonic()
         anew = self._lost or (bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset)))
         if anew and not self._lost:
             news = self.store.read(Cursor())
