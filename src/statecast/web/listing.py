@@ -65,8 +65,9 @@ def art(devices: Sequence[Shown]) -> dict[str, Any]:
     names = {one.picture.name for one in devices}
     icons = {pictures.icon(one.state, one.scene.field).name for one in devices if one.picture.name == "icon"}
     icons |= names & {"box"}
+    last = max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)
     return {
-        "pictures": pictures.PICTURES[: max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)],
+        "pictures": pictures.PICTURES[:last],
         "drawn": names,
         "icons": [one for one in pictures.ICONS if one.name in icons],
         "arc": "gauge" in names,

@@ -1,5 +1,6 @@
 // What the page of one cloud does not need: lists, search, pictures of other things, the form that sends, pages without a device.
-import { begin, board, data, draw, every, filters, find, fresh, gallery, give, known, label, main, make, moment, ordered, picture, put, share } from "./page.js";
+import { begin, board, data, draw, every, find, fresh, give, known, label, main, make, moment, ordered, put } from "./page.js";
+import { filters, gallery, picture, share } from "./picture.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
 // Pictures: chosen by the table in the templates, as in pictures.py.
@@ -34,7 +35,8 @@ gallery.choose = (state) => {
 		}
 	};
 	const found = (named || typeof kind !== "string" || loaded) && first ? chosen() : undefined;
-	if (found?.[0].content.firstElementChild) return found;
+	const here = found?.[0].content.firstElementChild && !(found[0].dataset.picture === "icon" && !loaded && !icon(state, found[1])?.dataset.field);
+	if (here) return found;
 	if (!loaded) load();
 	return [];
 };

@@ -1,5 +1,6 @@
 // The past of a device: the timeline, drawn as SVG, and the history.
-import { rows, one, flat } from "./device.js";
+import { flat } from "./change.js";
+import { one, rows } from "./device.js";
 import { board, every, find, give, make, put, stamp } from "./page.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
@@ -147,11 +148,19 @@ all.onclick = async () => {
 };
 
 /** Something changed: the newest rows come into the history. */
-export function change() {
+function change() {
 	for (const [place, row] of rows.entries()) {
 		if (!(row[1] > (list.firstElementChild?.dataset.version ?? 0)) || !row[3]) continue;
-		list.prepend(line(row, before(rows.slice(0, place).reverse())));
-		if (list.children.length > 8 && all.textContent !== "Show more") list.lastElementChild.remove();
+		// The words go down, the lines stay where they are: nothing jumps.
+		const fresh = line(row, before(rows.slice(0, place).reverse()));
+		if (list.children.length < 8 || all.textContent === "Show more") list.append(make("li"));
+		for (const old of list.children) {
+			const words = [...old.childNodes], { version } = old.dataset;
+			old.replaceChildren(...fresh.childNodes);
+			old.dataset.version = fresh.dataset.version;
+			fresh.replaceChildren(...words);
+			fresh.dataset.version = version;
+		}
 	}
 	const total = find("#more-history").firstChild, count = one.version;
 	if (total.nodeType === 3 && count) put(total, total.textContent.replace(/^[\s\S]*?version(s?)/, `${number(count, true)} version${count > 1 ? "s" : ""}`));
@@ -160,11 +169,12 @@ export function change() {
 }
 
 let reached = false;
-/** Time goes on. */
-export function show() {
-	if (!reached && !board.gone) {
-		reached = true;
-		reach();
-	}
-	if (board.ours() - drawn > 5000) draw();
+
+/** Told by the device's page with every frame. */
+export function show(changed) {
+	if (!drawn || changed) change();
+	else if (board.ours() - drawn > 5000) draw();
+	if (reached || board.gone) return;
+	reached = true;
+	reach();
 }

@@ -1,0 +1,54 @@
+// The picture of a state: HTML has its parts, `data-set` says what of the state is bound to them. No code knows clouds.
+import { draw, every, find, give, label, put } from "./page.js";
+import { own, split, text } from "./statecast.js";
+
+export const word = (value) => (typeof (value ?? {}) === "object" ? undefined : text("", value).toLowerCase().slice(0, 64));
+export const share = (value) => (typeof value === "number" ? Math.min(100, Math.max(0, value)) : undefined);
+const COLOR = /^(#\w+|[a-z]+|(rgb|hsl)a?\([\d\s.,%/-]+\))$/i;
+export const filters = {
+	word,
+	yes: (value) => (value === true || /^(true|yes|on|1)$/.test(value) ? "" : undefined),
+	color: (value) => (COLOR.test(value) && CSS.supports("color", value) ? value : undefined),
+	percent: (value) => share(value) && share(value) + "%",
+	low: (value) => (value < 15 ? "" : undefined),
+	spoken(value, name) {
+		const [stem, unit] = split(name, value), says = word(value);
+		return says && `${stem} ${says}${unit === "%" ? " percent" : ""}`;
+	},
+};
+/** More pictures than the cloud, and how to choose one: in more.js. */
+export const gallery = { choose: undefined };
+
+function choose(state) {
+	if (gallery.choose) return gallery.choose(state);
+	const other = own(state, "image") ?? own(state, "kind"), cloud = find("template[data-picture=cloud]");
+	if (other === undefined && word(own(state, "mood")) && cloud) return [cloud, "mood"];
+	import("./more.js").then(draw);
+	return [];
+}
+
+export function picture(sky, one) {
+	const { state } = one, [template, field] = choose(state);
+	if (!template) return false;
+	const { picture: name, alt } = template.dataset;
+	if (sky.dataset.picture !== name) sky.replaceChildren(template.content.cloneNode(true));
+	sky.dataset.picture = name;
+	const parts = every("*", sky), result = (binding) => {
+		const [of, sort] = binding.split(":"), from = of === "$" ? field : of;
+		return filters[sort]?.(own(state, from), from, state, parts);
+	};
+	every("*", template.content).forEach((blank, place) => {
+		for (const [, target, source] of (blank.dataset.set ?? "").matchAll(/([^\s=]+)=(\S+)/g))
+			if (target === "text") put(parts[place], result(source) ?? "");
+			else give(parts[place], { [target]: result(source) });
+		parts[place].removeAttribute("data-set");
+	});
+	if (sky.role !== "img") return true;
+	const spoken = (part) => {
+		const of = part.split("|").find((binding) => result(binding) !== undefined);
+		return of && (result(of) || of.split(":")[0]);
+	};
+	const words = (alt ?? "").split(" ").map(spoken).filter(Boolean).join(", ");
+	give(sky, { "aria-label": `${name[0].toUpperCase() + name.slice(1)} ${label(one)}${words && ": " + words}` });
+	return true;
+}

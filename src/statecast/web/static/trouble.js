@@ -1,0 +1,53 @@
+// What goes beyond the marks: the title, the icon, one calm notice, and the voice.
+import { board, broken, data, every, find, give, live, put, view } from "./page.js";
+import { clock } from "./statecast.js";
+
+// The voice: what matters, once.
+
+const announce = find("#announce");
+announce.value = localStorage.getItem("statecast-announce") ?? "important";
+announce.onchange = () => localStorage.setItem("statecast-announce", announce.value);
+export const speak = (words) => announce.value === "nothing" || put(find("#say"), words);
+
+// Said at first is nothing: a page that begins well has nothing to report.
+let said = "", saidAt = 0, titled = 0, { release } = data;
+const [, first, site] = /^(.*) — (.*?)$/.exec(document.title) ?? [, "", document.title];
+const COLORS = { live: "0a5bc4", late: "8a5200", away: "8a5200", lost: "b4232c" };
+live.on("health", ({ version }) => (release = version));
+
+/** Say how things are; called with every frame. */
+export function tell({ trouble, queue, awayFor, goneFor, away, silent, total }) {
+	const { offline, gone } = board, ours = board.ours(), at = clock(board.heard + board.skew, board.now());
+	const again = live.retryAt > ours ? `in ${Math.ceil((live.retryAt - ours) / 1000)} s` : "now";
+	const [bold, rest, act] = broken ? ["This page had an error.", "", "Reload"]
+		: offline ? [`No connection to the server for ${goneFor}.`, `You see what was true at ${at}. Trying again ${again}.`, "Try now"]
+		: queue ? [`The queue “${queue}” cannot be read for ${awayFor}.`, `${away} device${away === 1 ? "" : "s"} may have changed since; their messages wait in the queue.`]
+		: release !== data.release ? ["A newer version is ready.", "", "Reload"] : [];
+	const notice = find("#notice"), button = find("button", notice);
+	notice.hidden = !bold;
+	notice.dataset.mark = trouble;
+	put(find("b", notice), bold ?? "");
+	put(find("span", notice), rest ?? "");
+	put(button, act ?? "");
+	button.hidden = !act;
+	find("a", notice).hidden = !!act;
+	button.onclick = () => (act === "Reload" ? location.reload() : live.retry());
+	title(trouble, at.slice(0, 5), `${total > 1 ? `${silent} ` : ""}silent`);
+	const words = { lost: "No connection to the server.", away: `The queue “${queue}” cannot be read.`, late: `${silent} of ${total} silent.` }[trouble] ?? "";
+	if (words === said || ours - gone < 5000 || (trouble === "late" && ours - saidAt < 60000)) return;
+	speak(words || "Up to date again.");
+	said = words;
+	saidAt = ours;
+}
+
+/** At most once a second, and never ticking. */
+function title(trouble, since, silent) {
+	if (board.ours() - titled < 1000) return;
+	const [words, name] = view.title?.() ?? [first, first], icon = find("#icon"), hollow = trouble === "lost" ? "none" : "currentColor";
+	titled = board.ours();
+	document.title = { lost: `⚠ No connection since ${since}`, away: "⚠ Queue away", late: `⚠ ${silent} · ${name}` }[trouble] ?? `${words} — ${site}`;
+	give(icon, { href: icon.href.replace(/(color='%23)\w+(' fill=')\w+/, `$1${COLORS[trouble]}$2${hollow}`) });
+}
+
+for (const button of every("[data-copy]"))
+	button.onclick = () => navigator.clipboard.writeText(find("#" + button.dataset.copy).textContent).then(() => put(button, "Copied"));

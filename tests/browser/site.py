@@ -1,0 +1,134 @@
+"""A real server in this process and a real browser before it, for the tests of the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from statecast.errors import SourceUnavailable
+from statecast.flask import create_app
+from statecast.server import BackgroundServer
+from statecast.settings import Settings
+
+WATCHES = """
+window.seen = {violations: [], shift: 0, moved: []};
+addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
+  seen.violations.push(violatedDirective + " " + blockedURI));
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    seen.shift += entry.value;
+    for (const {node, previousRect: old, currentRect: now} of entry.sources)
+      if (node) seen.moved.push([(node.outerHTML ?? node.textContent).slice(0, 80), now.x - old.x, now.y - old.y]);
+  }
+}).observe({type: "layout-shift", buffered: true});
+"""
+PILLOW = {"mood": "happy", "battery": 82, "hugged": False, "hugs": 14, "color": "#ff8fb0"}
+
+
+class Site:
+    """One store in a folder, served at one port however often the server comes and goes."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.options = {"store": f"sqlite:///{folder / 'store.db'}", "port": 0} | options
+        self.server: BackgroundServer | None = None
+        self.start()
+
+    def start(self) -> None:
+        app = create_app(Settings(**self.options))
+        self.runtime = app.extensions["statecast"]
+        self.server = BackgroundServer(self.runtime, app)
+        self.server.start()
+        self.address = self.server.address
+        self.options["port"] = int(self.address.rpartition(":")[2])
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+    def send(self, device: str = "pillow", silent_after: float | None = 30, **state: Any) -> None:
+        message = {"device": device, "state": state}
+        if silent_after is not None:
+            message["silent_after"] = silent_after
+        self.runtime.send(json.dumps(message).encode())
+
+    def cut_queue(self) -> None:
+        """From now on its queue cannot be read; sending still works."""
+
+        def away(*args: object, **options: object) -> Any:
+            raise SourceUnavailable("The queue does not answer.")
+
+        source, _ = self.runtime.sources[0]
+        source.receive = away
+        while self.runtime.report()["sources"]["queue"]["status"] != "away":  # a receive under way still counts
+            self.runtime.store.wait(0.05)
+
+    def mend_queue(self) -> None:
+        del self.runtime.sources[0][0].receive
+
+
+@contextmanager
+def site(folder: Path, **options: Any) -> Iterator[Site]:
+    made = Site(folder, **options)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+class Eyes:
+    """One browser window. Whatever goes wrong in it is remembered: errors, refused requests, foreign ones."""
+
+    def __init__(self, browser: Any, address: str, *, script: bool = True, **options: Any) -> None:
+        settings = {"viewport": {"width": 1280, "height": 960}, "locale": "en-GB", "timezone_id": "UTC"} | options
+        self.context = browser.new_context(java_script_enabled=script, **settings)
+        self.page = self.context.new_page()
+        self.address = address
+        self.errors: list[str] = []
+        self.bodies: dict[str, int] = {}
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("response", self._weigh)
+        if script:
+            self.page.add_init_script(WATCHES)
+
+    def _weigh(self, response: Any) -> None:
+        self.bodies[response.url] = len(response.body()) if response.status == 200 else 0
+
+    def visit(self, path: str = "/", *, live: bool = True) -> Any:
+        self.page.goto(self.address + path)
+        if live:
+            self.page.wait_for_selector('[data-hop=page][data-mark="live"]', state="attached")
+            self.page.evaluate(
+                "requestAnimationFrame(() => requestAnimationFrame(() => Object.assign(seen, {shift: 0, moved: []})))"
+            )
+        return self.page
+
+    def until(self, condition: str, timeout: float = 20) -> None:
+        """Wait until an expression of JavaScript is true."""
+        self.page.wait_for_function(f"() => {condition}", timeout=timeout * 1000)
+
+    def text(self, selector: str) -> str:
+        return " ".join(self.page.locator(selector).first.inner_text().split())
+
+    def check(self, *, still: bool = True) -> None:
+        """Nothing was violated, nothing failed, nobody else was asked; and nothing jumped since it was live."""
+        assert not self.errors
+        assert all(url.startswith((self.address, "data:")) for url in self.bodies), self.bodies
+        found = self.page.evaluate("window.seen")
+        assert found["violations"] == []
+        assert found["shift"] < 0.001 or not still, found
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@contextmanager
+def looking(browser: Any, made: Site, **options: Any) -> Iterator[Eyes]:
+    eyes = Eyes(browser, made.address, **options)
+    try:
+        yield eyes
+    finally:
+        eyes.close()

@@ -1,0 +1,293 @@
+"""The page in a real browser: true without script, live with it, honest when something is away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.site import PILLOW, Eyes, Site, looking, site
+
+pytestmark = pytest.mark.browser
+
+LATER = ("/trouble.js", "/change.js", "/picture.js", "/past.js", "/history?limit=200")
+"""What a page asks for once it is live."""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path) as made:
+        made.send(**PILLOW)
+        yield made
+
+
+@pytest.fixture
+def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
+    with looking(browser, here) as made:
+        yield made
+
+
+def arrived(made: Site, version: int = 1, device: str = "pillow") -> None:
+    """Wait until the store has it: the watcher is a thread of its own."""
+    for _ in range(500):
+        update = made.runtime.store.get(device)
+        if update is not None and update.version >= version:
+            return
+        made.runtime.store.wait(0.02)
+    raise AssertionError(f"{device} did not reach version {version}")
+
+
+# 1. Without script
+
+
+def test_without_script_the_page_is_true_and_claims_nothing(browser: Any, here: Site) -> None:
+    arrived(here)
+    with looking(browser, here, script=False) as eyes:
+        page = eyes.visit(live=False)
+
+        assert eyes.text("#state [data-field=mood] dd") == "happy"
+        assert "as of" in eyes.text("#path") and "UTC" in eyes.text("#path")
+        assert not page.locator("[data-mark=live]").count()
+        assert eyes.text("noscript aside").startswith("This is the state of")
+        assert page.locator("#hug").is_hidden()
+
+
+# 2. Live
+
+
+def test_one_change_changes_all_of_the_page_in_one_frame(eyes: Eyes, here: Site) -> None:
+    # Given a live page that notes, at the end of each frame, whatever it shows then; its history is full
+    for version in range(2, 10):
+        here.send(hugs=version)
+        arrived(here, version)
+    page = eyes.visit()
+    eyes.until("document.title.startsWith('happy')")
+    page.evaluate("""() => {
+      window.frames_ = new Set();
+      const look = () => {
+        const cloud = document.querySelector('.sky .cloud');
+        frames_.add([cloud.dataset.mood, document.querySelector('#state [data-field=mood] bdi').textContent,
+          document.querySelector('.sky').getAttribute('aria-label').split(',')[0]].join('|'));
+        requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }""")
+
+    # When the device says that it is sad
+    here.send(mood="sad")
+    eyes.until("document.title.startsWith('sad')")
+
+    # Then no frame showed a half of it
+    assert page.evaluate("[...frames_]") == ["happy|happy|Cloud pillow: happy", "sad|sad|Cloud pillow: sad"]
+    assert "was happy" in eyes.text("#state [data-field=mood]")
+    assert page.locator("#icon").get_attribute("href").count("0a5bc4") == 1
+    assert "mood happy → sad" in eyes.text("#history li")
+    eyes.check()
+
+
+def test_a_field_comes_and_goes(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+
+    here.send(position={"room": "attic"}, hugs=None)
+
+    page.wait_for_selector('[data-field="position.room"]')
+    page.wait_for_selector("[data-field=hugs].struck")
+    eyes.until("!document.querySelector('[data-field=hugs]')")
+    assert '"room": "attic"' in page.locator("#raw").text_content()
+    eyes.check(still=False)
+
+
+# 3. The server goes and comes back
+
+
+def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+    page.evaluate("window.same = true")
+
+    # When the server stops
+    here.stop()
+
+    # Then everything is old, in words too, and stays readable
+    page.wait_for_selector("#notice:not([hidden])")
+    page.wait_for_selector("#device.old")
+    assert eyes.text("[data-hop=page]").startswith("This page offline for")
+    assert eyes.text("[data-hop=devices]") == "Devices unknown" and eyes.text("[data-hop=queue]") == "Queue unknown"
+    assert eyes.text(".fresh b") == "Last known" and eyes.text("#state [data-field=mood] bdi") == "happy"
+    assert eyes.text("#notice").startswith("No connection to the server for")
+    eyes.until("document.title.startsWith('⚠ No connection since')")
+    assert "b4232c" in page.locator("#icon").get_attribute("href")
+    assert not page.locator("[data-mark=live]").count()
+    eyes.until("document.querySelector('#say').textContent === 'No connection to the server.'")
+
+    # When it is back with another mood
+    here.start()
+    here.send(mood="calm")
+
+    # Then the same page, never reloaded, is fresh
+    page.wait_for_selector("#device:not(.old)")
+    eyes.until("document.querySelector('.cloud[data-mood=calm]')")
+    page.wait_for_selector("#notice", state="hidden")
+    eyes.until("document.querySelector('#say').textContent === 'Up to date again.'")
+    assert page.evaluate("window.same") is True
+    eyes.check(still=False)
+
+
+def test_try_now_does(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+    page.evaluate("Math.random = () => 0.999")
+    here.stop()
+    page.wait_for_selector("#notice:not([hidden])")
+    here.start()
+
+    page.get_by_role("button", name="Try now").click()
+
+    page.wait_for_selector("#notice", state="hidden")
+
+
+# 4. One cut at a time
+
+
+def test_a_queue_that_is_away_makes_its_devices_old_and_nothing_else(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+
+    here.cut_queue()
+
+    page.wait_for_selector("[data-hop=queue][data-mark=away]")
+    page.wait_for_selector("#device.old .fresh [data-mark=away]")
+    assert eyes.text("[data-hop=devices]") == "Devices 1 unknown"
+    assert eyes.text("[data-hop=page]") == "This page live"
+    assert eyes.text("#notice").startswith("The queue “queue” cannot be read for")
+    eyes.until("document.title === '⚠ Queue away'")
+
+    here.mend_queue()
+    page.wait_for_selector("#device:not(.old)")
+    page.wait_for_selector("#notice", state="hidden")
+    eyes.check()
+
+
+def test_a_silent_device_alone_is_old(eyes: Eyes, here: Site) -> None:
+    here.send("lamp", on=True, silent_after=1)
+    arrived(here, device="lamp")
+    arrived(here)
+    page = eyes.visit()
+
+    page.wait_for_selector("[data-device=lamp].old .fresh [data-mark=late]")
+
+    assert eyes.text("[data-hop=devices]") == "Devices 1 of 2 silent"
+    assert eyes.text("[data-device=pillow] .fresh b") == "Live"
+    assert eyes.text("[data-hop=queue]").endswith("behind") and eyes.text("[data-hop=page]") == "This page live"
+    assert page.locator("#notice").is_hidden()
+    eyes.until("document.title === '⚠ 1 silent · 2 devices'")
+
+
+# 5. The hug
+
+
+def test_a_hug_is_pending_until_it_comes_back(browser: Any, eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    with looking(browser, here) as other:
+        page, elsewhere = eyes.visit(), other.visit()
+
+        page.get_by_role("button", name="Hug pillow").click()
+
+        page.wait_for_selector(".sky .cloud[data-hugged]")
+        elsewhere.wait_for_selector(".sky .cloud[data-hugged]")
+        eyes.until(
+            r"/^Hugged\. \d+ ms from your click to this picture\.$/.test(document.querySelector('#answer').textContent)"
+        )
+        assert here.runtime.store.get("pillow").cause.by == "user"
+
+
+def test_a_hug_waits_while_the_queue_is_away(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+    here.cut_queue()
+
+    page.get_by_role("button", name="Hug pillow").click()
+
+    eyes.until("document.querySelector('#hug').textContent.includes('Hug is in the queue…')")
+    assert page.locator("#hug").get_attribute("aria-disabled") == "true"
+    assert not page.locator(".cloud[data-hugged]").count()
+    here.mend_queue()
+    page.wait_for_selector(".sky .cloud[data-hugged]")
+    eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+
+
+# The front page
+
+
+def test_the_first_device_turns_the_empty_page_live(browser: Any, tmp_path: Path) -> None:
+    with site(tmp_path) as made, looking(browser, made) as eyes:
+        page = eyes.visit()
+        assert "No device has sent anything yet" in eyes.text("main")
+
+        made.send(mood="happy")
+
+        page.wait_for_selector("#device[data-device=pillow]")
+
+
+def test_a_second_device_is_told_and_the_list_keeps_its_order(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit()
+    here.send("lamp", on=True)
+    page.wait_for_selector("#others:not([hidden])")
+    assert eyes.text("#others") == "New: lamp. Show all"
+
+    page.get_by_role("link", name="Show all").click()
+    page.wait_for_selector("[data-device=lamp] [data-mark=live]")
+    here.send("mirror", open=True)
+    page.wait_for_selector("[data-device=mirror].came")
+    assert page.eval_on_selector_all("[data-device]", "all => all.map(one => one.dataset.device)") == [
+        "lamp",
+        "mirror",
+        "pillow",
+    ]
+    assert eyes.text("[data-device=mirror] .sky") == "open"
+    assert eyes.text("#count") == "3 devices"
+
+
+# 10. Weight, and pictures to look at
+
+
+@pytest.mark.parametrize("path", ["/", "/devices/pillow"])
+def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
+    """What a page is made of until it is live; the rest of the script follows then, and has a bound too."""
+    for version in range(2, 10):
+        here.send(mood=("sad", "happy")[version % 2], battery=version)
+        arrived(here, version)
+
+    eyes.visit(path)
+    before = sum(size for url, size in eyes.bodies.items() if not url.endswith(LATER))
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+
+    assert before < 40_960, eyes.bodies
+    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 61_000, eyes.bodies
+    eyes.check()
+
+
+def test_screenshots(browser: Any, here: Site, tmp_path: Path) -> None:
+    """Kept when STATECAST_SCREENSHOTS names a folder; README's picture is one of them."""
+    folder = Path(os.environ.get("STATECAST_SCREENSHOTS") or tmp_path)
+    for version, mood in enumerate(("sleepy", "calm", "sad", "happy"), 2):
+        here.send(mood=mood, battery=90 - version)
+        arrived(here, version)
+    with looking(browser, here, color_scheme="dark") as eyes:
+        page = eyes.visit()
+        page.get_by_role("button", name="Hug pillow").click()
+        page.wait_for_selector(".sky .cloud[data-hugged]")
+        eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+        page.screenshot(path=folder / "screenshot.png")
+    with looking(browser, here, viewport={"width": 412, "height": 880}) as eyes:
+        page = eyes.visit()
+        page.screenshot(path=folder / "phone.png")
+        here.stop()
+        page.wait_for_selector("#notice:not([hidden])")
+        page.screenshot(path=folder / "lost.png")
+    assert (folder / "screenshot.png").stat().st_size > 10_000
