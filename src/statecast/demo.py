@@ -6,7 +6,6 @@ It looks at the store only as a real device would look at its twin, to notice th
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 
@@ -31,7 +30,10 @@ class DemoPillow:
         self.store = store
         self.queue = queue
         self.clock = clock
-        self.random = random.Random()  # noqa: S311 - a game, not a secret
+        self.battery, self.mood = 82, 0
+        self.changes_at = self.hears_at = 0
+        self.hug_ends_at: int | None = None
+        self.answered: object = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-pillow", daemon=True)
 
@@ -40,26 +42,34 @@ class DemoPillow:
 
     def stop(self) -> None:
         self._stop.set()
+        self.store.wake()
 
     def _run(self) -> None:
-        lease = None
-        while lease is None and not self._stop.wait(0.2):
-            lease = self.store.lease("demo")
-        self.battery, self.mood = 82, 0
-        self.changes_at = self.hears_at = 0
-        self.hug_ends_at: int | None = None
-        self.answered = self._hugged_at()
-        while not self._stop.is_set():
+        while not self._stop.wait(0.2):
             try:
-                self._live()
-                self.store.wait(0.5)
+                self._play()
             except StatecastError as error:
                 log.warning("the demo's pillow cannot reach its queue: %s", error)
                 self._stop.wait(1.0)
-        if lease is not None:
+
+    def _play(self) -> None:
+        lease = self.store.lease("demo")
+        if lease is None:
+            return
+        try:
+            self.wake_up()
+            while not self._stop.is_set():
+                self.live()
+                self.store.wait(0.5)
+        finally:
             lease.release()
 
-    def _live(self) -> None:
+    def wake_up(self) -> None:
+        """A hug from before is not answered again."""
+        self.answered = self._hugged_at()
+
+    def live(self) -> None:
+        """Say what is due by now."""
         now = self.clock()
         if self.hug_ends_at is not None and now >= self.hug_ends_at:
             self.hug_ends_at = None
@@ -70,10 +80,10 @@ class DemoPillow:
             self.hug_ends_at = now + HUG_LASTS
             self._say(hugs=self._hugs() + 1)
         if now >= self.changes_at:
-            self.changes_at = now + MOOD_LASTS
             self.battery = self.battery - 1 if self.battery > 5 else 100
             self.mood = (self.mood + 1) % len(MOODS)
             self._say(mood=MOODS[self.mood], battery=self.battery)
+            self.changes_at = now + MOOD_LASTS
         elif now >= self.hears_at:
             self._say(battery=self.battery)
 
@@ -90,5 +100,5 @@ class DemoPillow:
         return hugs if isinstance(hugs, int) else 0
 
     def _say(self, **state: object) -> None:
-        self.hears_at = self.clock() + BEAT
         self.queue.send(strict_json.encode({"device": "pillow", "state": state, "silent_after": 30}))
+        self.hears_at = self.clock() + BEAT
