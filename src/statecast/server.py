@@ -8,6 +8,7 @@ what was committed is all that matters.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -19,7 +20,7 @@ import uvicorn
 
 from statecast import listening, logs, workers
 from statecast.ending import Ending
-from statecast.errors import StatecastError
+from statecast.errors import BadSetting, StatecastError
 from statecast.listening import refuse_public
 from statecast.viewers.polling import Polling
 from statecast.viewers.sse import Events
@@ -139,6 +140,8 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     another StatecastError with a sentence when it cannot begin.
     """
     settings = runtime.settings
+    if threading.current_thread() is not threading.main_thread():
+        raise BadSetting("Signals reach only the main thread, so serve there; elsewhere use BackgroundServer.")
     refuse_public(settings)
     logs.begin()
     place = workers.inherited()
@@ -147,7 +150,8 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
 
     def begun() -> None:
         if place is None:
-            announce(f"Statecast is live at {listening.address_of(taken)}")
+            with contextlib.suppress(OSError):  # whoever closed the pipe does not want to know
+                announce(f"Statecast is live at {listening.address_of(taken)}")
         else:
             place.ready()
 

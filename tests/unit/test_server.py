@@ -88,6 +88,21 @@ def test_the_one_who_serves_is_public_only_on_demand() -> None:
         module.serve(Runtime(Settings(host="0.0.0.0")), says_nothing)
 
 
+def test_it_serves_in_the_main_thread_or_says_so() -> None:
+    said: list[Exception] = []
+
+    def elsewhere() -> None:
+        try:
+            module.serve(Runtime(Settings(store="memory:", port=0)), says_nothing)
+        except BadSetting as error:
+            said.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join(20)
+    assert "BackgroundServer" in str(said[0])
+
+
 def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
     with serving() as server, Peer(server) as viewer, Peer(server) as polling, Peer(server) as stream:
         viewer.say(b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").hear_until(b"maxPayload")
