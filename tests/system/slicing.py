@@ -1,0 +1,82 @@
+"""A proxy of our own that cuts what passes through it into crumbs, and holds some of them up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Slicing:
+    """Forwards in slices, many of a byte or a few; now and then it rests for a moment."""
+
+    def __init__(self, port: int, seed: int) -> None:
+        self.port = port
+        self.random = random.Random(seed)
+        self.slices = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            writer.close()
+            return
+        self._writers |= {writer, back}
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        for one in (writer, back):
+            self._writers.discard(one)
+            one.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                at = 0
+                while at < len(data):
+                    size = self.random.choice([1, self.random.randint(1, 9), self.random.randint(1, 900)])
+                    writer.write(data[at : at + size])
+                    await writer.drain()
+                    at += size
+                    self.slices += 1
+                    await asyncio.sleep(0.0005 if self.random.random() < 0.02 else 0)
+            writer.write_eof()
+        except OSError:
+            writer.close()
+
+    def cut(self) -> None:
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+
+@contextmanager
+def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
+    """The address of a proxy before ``address``, and the proxy."""
+    proxy = Slicing(int(address.rpartition(":")[2]), seed)
+    ports: list[int] = []
+    begun = threading.Event()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await stop.wait()
+        server.close()
+        proxy.cut()
+        await asyncio.sleep(0.05)
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}", proxy
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
