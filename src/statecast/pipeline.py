@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from statecast.errors import StatecastError
 from statecast.model import Delivery, Message, Refusal
-from statecast.sources import Source
+from statecast.sources import KeepsRefused, Source
 from statecast.stores import Committed, Store
 
 Decoder = Callable[[Delivery], Message]
@@ -46,13 +46,16 @@ class Pipeline:
         Raises Unavailable when a machine failed: the page is held, and the next step tries it again.
         """
         self.held = self.held or self.source.receive(self.page, wait)  # 1 receive: it is hidden now
-        self.reach("received")
+        reach = self.reach if self.held else nowhere
+        reach("received")
         messages = [self.read(delivery) for delivery in self.held]  # 2 decode
         committed = self.commit(messages, term)  # 3 apply, 4 store: it is durable now
-        self.reach("committed")
+        reach("committed")
+        if committed.refused and isinstance(self.source, KeepsRefused):
+            self.source.refused(committed.refused)
         done, self.held = self.held, []
         self.confirmed = self.source.acknowledge(done)  # it is gone from the queue now
-        self.reach("acknowledged")
+        reach("acknowledged")
         return done, committed
 
     def read(self, delivery: Delivery) -> Message:

@@ -109,6 +109,7 @@ def test_an_idle_step_writes_nothing(scene: Scene) -> None:
     before = scene.store.commits
     scene.step()
     assert scene.store.commits == before
+    assert scene.crash.reached == ["received", "committed", "acknowledged"], "an empty page reaches nothing"
 
 
 @pytest.mark.parametrize(("point", "known"), [("received", 0), ("committed", 1), ("acknowledged", 1)])
