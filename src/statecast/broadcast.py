@@ -121,6 +121,7 @@ class Broadcaster:
         if lineage is not None:
             self._lineage = lineage
             self.audiences.forget_answers()  # they name the epoch before
+            self._forget(lineage.forgotten)
         if anew:
             self._begin_anew()
         self.place = news.place
@@ -164,15 +165,31 @@ class Broadcaster:
         payload = wire.states(self.place.epoch, place, items, reset=reset, complete=complete and not rest)
         return Slice("states", payload, place), rest
 
+    def _forget(self, forgotten: int) -> None:
+        """Removals that the store has forgotten need not be kept here; who has not heard of them begins anew."""
+        for device, entry in list(self.latest.items()):
+            if entry.update.offset > forgotten:
+                break
+            if entry.update.state is None:
+                del self.latest[device]
+                self._heard.discard(device)
+        for member in self.members.values():
+            behind = member.viewer not in member.audience.current and member.place < forgotten
+            if behind and not member.blank:
+                self._reset(member)
+
     def _begin_anew(self) -> None:
         """The store was set back: what we remember may never have happened."""
         self.latest.clear()
         self._heard.clear()
         for member in self.members.values():
-            member.audience.current.discard(member.viewer)
-            member.place, member.had, member.complete = 0, None, True
-            member.reset = member.blank = True
-            self.loop.call_soon(self._catch_up, member)
+            self._reset(member)
+
+    def _reset(self, member: Member) -> None:
+        member.audience.current.discard(member.viewer)
+        member.place, member.had, member.complete = 0, None, True
+        member.reset = member.blank = True
+        self.loop.call_soon(self._catch_up, member)
 
     # Viewers
 

@@ -130,6 +130,35 @@ def test_a_restart_of_the_store_costs_nobody_anything(scene: Scene) -> None:
     assert viewer.place is not None and viewer.place.epoch == "e2"
 
 
+def test_what_the_store_forgot_is_forgotten_here(scene: Scene) -> None:
+    # given one who is up to date, one who is slow and one who is away
+    for device in ("gone", "pillow"):
+        scene.store.commit(device, {})
+    scene.tick()
+    viewer, slow, away = scene.viewer("*"), scene.viewer("*", room=1), scene.viewer("*")
+    away.cut()
+    scene.broadcaster.pause(slow)
+    slow.full = True
+    scene.store.commit("gone", None)
+    scene.store.commit("pillow", {"n": 1})
+    scene.tick()
+    told(viewer)
+    # when a week has passed
+    scene.store.forget()
+    scene.follower._lineage_at = -1e9
+    scene.tick()
+    assert list(scene.broadcaster.latest) == ["pillow"]
+    # then nobody still shows what was removed, and who knew is not told anything
+    assert told(viewer) == []
+    assert away.watch()["reset"] is True
+    scene.loop.settle()
+    while slow.pipe or slow.full:
+        slow.take()
+    for one in (viewer, slow, away):
+        one.take()
+        assert one.shown() == scene.store.shown(["*"])
+
+
 def test_a_store_set_back_resets_everybody(scene: Scene) -> None:
     scene.store.commit("pillow", {"n": 1})
     backup = scene.store.copy()
