@@ -13,7 +13,7 @@ from statecast import strict_json
 from statecast.apply import MOST_BYTES, Done, Record, apply, difference, same, stamp_of
 from statecast.errors import Refused, TooLarge
 from statecast.model import Change, Stamp
-from statecast.stamps import OLD, Branch, Stamps
+from statecast.stamps import OLD, Stamps
 from statecast.testing import change
 from statecast.testing.values import START
 
@@ -242,13 +242,6 @@ def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -
     assert fold(record, replaced(), 1, day=100).record.state == {"b": 1}
 
 
-def test_what_lies_below_the_floor_is_not_kept() -> None:
-    record = folded((0, merge(a=1, gone=None, o={"x": 1, "gone": None})), (200, merge(b=1)), day=100)
-    kept = Stamps.load(record.stamps.dump())
-    assert kept.root == Branch(OLD, Stamp(START + 200, 0, 2), {"b": Stamp(START + 200, 0, 2)})
-    assert (kept.floor, kept.newest) == (record.stamps.floor, record.stamps.newest)
-
-
 def test_ever_new_fields_raise_the_floor_early() -> None:
     record = None
     for number in range(250):
@@ -259,22 +252,6 @@ def test_ever_new_fields_raise_the_floor_early() -> None:
     assert len(record.stamps.dump()) < 400_000
     assert fold(record, merge(a=1), 1).dropped
     assert fold(record, merge(a=1), 450).visible
-
-
-def test_stamps_come_back_as_they_were_written() -> None:
-    record = folded(
-        (5, merge(a=1, o={"x": 1, "y": {}})), (3, merge(o=1, b=2)), (9, change("pillow", {"a": None}, silent_after=9))
-    )
-    assert Stamps.load(record.stamps.dump()).dump() == record.stamps.dump()
-    assert Stamps.load(record.stamps.dump()).root == record.stamps.root
-    empty = Stamps()
-    assert Stamps.load(empty.dump()) == Stamps(size=1)
-
-
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"5", b"[[0,0,0],0,9,0,[]]", b"[[0,0,0],0,0,[1,2],[]]", b"\xff"])
-def test_damaged_stamps_are_an_error(data: bytes) -> None:
-    with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
-        Stamps.load(data)
 
 
 # The definition
