@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
+import random
 import socket
 import threading
 import weakref
@@ -25,7 +28,7 @@ ATTRIBUTES = """config app app_state client connections cycle flow headers loop 
 METHODS = """_should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
              handle_websocket_upgrade on_body on_header on_headers_complete on_message_begin on_message_complete on_url
              resume_writing shutdown"""
-CYCLE = "disconnected keep_alive message_event more_body response_started response_complete"
+CYCLE = "disconnected keep_alive message_event more_body response_started response_complete waiting_for_100_continue"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -60,6 +63,7 @@ def test_the_names_of_uvicorn_that_the_door_leans_on_are_there() -> None:
     assert protocol.scope["headers"] is protocol.headers
     assert all(callable(getattr(httptools_impl.HttpToolsProtocol, name)) for name in METHODS.split())
     assert set(CYCLE.split()) <= {*httptools_impl.RequestResponseCycle.__init__.__code__.co_names}
+    assert callable(httptools_impl.RequestResponseCycle.send), "the door takes the cycle from this method"
     assert {"write_paused", "read_paused"} <= {*httptools_impl.FlowControl.__init__.__code__.co_names}
     assert callable(httptools_impl.FlowControl.resume_reading)
 
@@ -235,6 +239,39 @@ def test_a_bad_request_does_not_break_the_answer_before_it(server: BackgroundSer
 
     # then the first is answered as if alone, and the connection ends
     assert answer.body == b'{"status":"alive"}'
+
+
+def test_whoever_leaves_has_left_all_his_requests() -> None:
+    """uvicorn tells only the newest request that the client is gone; the one that is answered would go on for ever."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                while True:
+                    begun.set()
+                    yield b""
+            finally:
+                ended.set()
+
+        return pieces()
+
+    with serving(app) as server:
+        with Peer(server) as peer:
+            peer.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEALTH + b"\r\n")
+            assert begun.wait(20)
+        assert ended.wait(20)
+
+
+def test_rubbish_after_a_promise_of_more(server: BackgroundServer, caplog: pytest.LogCaptureFixture) -> None:
+    """The application asks for the rest of a body when its sender has been turned away already."""
+    more = b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
+    with caplog.at_level(logging.ERROR):
+        answer = ask(server, get(b"/", more, b"POST") + b"ZZ\r\n")
+    assert answer.status == 400
+    assert not caplog.records
 
 
 def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
@@ -454,3 +491,50 @@ def test_nothing_is_left_when_all_have_gone(server: BackgroundServer) -> None:
         last.say(HEALTH + b"\r\n").hear_until(b"alive")
         assert server.server.visitors.here == 1
         assert list(server.server.visitors.open.values()) == [1]
+
+
+PARTS = (
+    b"GET / HTTP/1.1\r\n",
+    b"POST /x HTTP/1.1\r\n",
+    b"GET /events HTTP/1.0\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\n",
+    b"PRI * HTTP/2.0\r\n",
+    b"GET http://localhost/ HTTP/1.1\r\n",
+    b"GET " + TARGET + b" HTTP/1.1\r\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"Host: localhost\r\n",
+    b"Host: a:b:c\r\n",
+    b"Connection: close\r\n",
+    b"Connection: Upgrade\r\n",
+    b"Upgrade: h2c\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"3\r\nabc\r\n",
+    b"0\r\n\r\n",
+    b"hello",
+    b"\0",
+    b"\xff",
+    b"X-Forwarded-For: 203.0.113.7\r\n",
+    b"X-Forwarded-For: ,,[::\r\n",
+    UPGRADE,
+    b"\x88\x80\0\0\0\0",
+    b"\x81\x82\0\0\0\x0040",
+)
+
+
+def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    dice = random.Random(2026)
+    with serving(header_timeout=0.3, trusted_proxy="127.0.0.1", drain_seconds=0) as server:
+        for _ in range(1_000):
+            said = bytearray(b"".join(dice.choices(PARTS, k=dice.randint(1, 12))) * dice.choice([1, 1, 3]))
+            for _ in range(dice.choice([0, 0, 1, 3])):
+                said[dice.randrange(len(said))] = dice.randrange(256)
+            with Peer(server) as peer, contextlib.suppress(OSError):
+                for half in (said[: len(said) // 2], said[len(said) // 2 :]):
+                    peer.say(bytes(half))
+        with Peer(server) as last:
+            while server.server.visitors.here > 1 or server.server.visitors.open:
+                last.say(HEALTH + b"\r\n").hear_until(b"alive")
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -41,6 +41,7 @@ class Door(HttpToolsProtocol):
         self._behind, self.app = self.app, cast(Any, self._admit)
         self._counted = False
         self._key: str | None = None
+        self._answering: Any = None
         self._problem: Problem | None = None
         self._deaf = False
         self._in_head = True
@@ -76,6 +77,9 @@ class Door(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.porter.forget(self)
+        if self._answering is not None:  # uvicorn tells only the newest of several
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         if self._counted:
             self._counted = False
             self.porter.visitors.leave(self._key)
@@ -244,19 +248,23 @@ class Door(HttpToolsProtocol):
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, and before it what is left to count: a proxy's requests, for their clients."""
-        if not self._proxied:
-            await self._behind(scope, receive, send)
-            return
-        visitors = self.porter.visitors
+        cycle = self._answering = cast(Any, send).__self__
+
+        async def sending(message: Scope) -> None:
+            if self.transport.is_closing():
+                cycle.disconnected = True  # the loop has not told it yet, and to write now would be an error
+            await send(message)
+
+        key = None
         try:
-            key = visitors.enter(scope["client"][0], self.loop.time(), new=False)
+            if self._proxied:
+                key = self.porter.visitors.enter(scope["client"][0], self.loop.time(), new=False)
+            await self._behind(scope, receive, sending)
         except Problem as problem:
-            await problem.send(send)
-            return
-        try:
-            await self._behind(scope, receive, send)
+            await problem.send(sending)
         finally:
-            visitors.leave(key)
+            self._answering = None
+            self.porter.visitors.leave(key)
 
     def handle_websocket_upgrade(self, rest: bytes = b"") -> None:
         """Hand the connection over, with its place in the counts."""
@@ -321,7 +329,7 @@ class Door(HttpToolsProtocol):
             self.abort()
             return
         if self._busy:  # the application still waits for the body: for it, the client has left
-            self.cycle.disconnected = True
+            self.cycle.disconnected, self.cycle.waiting_for_100_continue = True, False
             self.cycle.message_event.set()
         self.transport.write(problem.answer(self.server_state.default_headers))
         crowded = not self._counted and len(self.porter.lingering) >= MOST_LINGERING
