@@ -12,10 +12,12 @@ from contextlib import contextmanager
 class Slicing:
     """Forwards in slices, many of a byte or a few; now and then it rests for a moment."""
 
-    def __init__(self, port: int, seed: int) -> None:
+    def __init__(self, port: int, seed: int, loop: asyncio.AbstractEventLoop) -> None:
         self.port = port
+        self.loop = loop
         self.random = random.Random(seed)
         self.slices = 0
+        self.cuts = 0
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,6 +48,11 @@ class Slicing:
             writer.close()
 
     def cut(self) -> None:
+        """Break every connection, from any thread."""
+        self.loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        self.cuts += len(self._writers)
         for writer in tuple(self._writers):
             writer.transport.abort()
 
@@ -53,11 +60,11 @@ class Slicing:
 @contextmanager
 def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
     """The address of a proxy before ``address``, and the proxy."""
-    proxy = Slicing(int(address.rpartition(":")[2]), seed)
     ports: list[int] = []
     begun = threading.Event()
     stop = asyncio.Event()
     loop = asyncio.new_event_loop()
+    proxy = Slicing(int(address.rpartition(":")[2]), seed, loop)
 
     async def main() -> None:
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)

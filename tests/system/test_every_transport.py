@@ -1,0 +1,158 @@
+"""Rule 6 with clients that are not ours: after cuts, on every transport, what they show equals the store."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio as stock
+from slicing import slicing
+
+from statecast.flask import create_app
+from statecast.model import Change
+from statecast.runtime import Runtime
+from statecast.server import BackgroundServer
+from statecast.settings import Settings
+
+CHANGES, DEVICES, CUTS = 600, 7, 6
+PATIENCE = 30
+
+
+class Page:
+    """What a viewer knows: states by device, and its place."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+        self.place: dict[str, Any] | None = None
+        self.resets = 0
+        self.changed = threading.Condition()
+
+    def apply(self, said: dict[str, Any]) -> None:
+        with self.changed:
+            if said.get("reset"):
+                self.states.clear()
+                self.resets += 1
+            for item in said["states"]:
+                if item["state"] is None:
+                    self.states.pop(item["device"], None)
+                else:
+                    self.states[item["device"]] = item["state"]
+            self.place = {"epoch": said["epoch"], "offset": said["offset"]}
+            self.changed.notify_all()
+
+    def hear_more(self, than: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Wait until it has another place than that; its place."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.place != than, PATIENCE)
+            return self.place
+
+    def wait_for(self, states: dict[str, Any]) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.states == states, PATIENCE)
+
+
+@contextmanager
+def socket_io(address: str, transports: list[str] | None) -> Iterator[Page]:
+    page = Page()
+    client = stock.Client(reconnection_delay=0.02, reconnection_delay_max=0.1)
+
+    def watch() -> None:
+        client.emit("watch", {"devices": ["*"]} | ({"since": page.place} if page.place else {}))
+
+    client.on("connect", watch)
+    client.on("states", page.apply)
+    client.connect(address, transports=transports, retry=True)
+    try:
+        yield page
+    finally:
+        client.shutdown()
+
+
+@contextmanager
+def events(address: str) -> Iterator[Page]:
+    """What an EventSource does: read, and after a cut come back with the last id."""
+    page = Page()
+    ended = threading.Event()
+
+    def read() -> None:
+        last: dict[str, str] = {}
+        while not ended.is_set():
+            connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
+            try:
+                connection.request("GET", "/events", headers=last)
+                name, number = "", ""
+                for line in connection.getresponse():
+                    field, _, value = line.decode().rstrip("\n").partition(": ")
+                    if field == "event":
+                        name, number = value, ""
+                    elif field == "id":
+                        number = value
+                    elif field == "data" and name == "states":
+                        page.apply(json.loads(value))
+                        last = {"Last-Event-ID": number}
+                    if ended.is_set():
+                        return
+            except (OSError, http.client.HTTPException):
+                ended.wait(0.02)
+            finally:
+                connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield page
+    finally:
+        ended.set()
+        reader.join(10)
+
+
+VIEWERS = {
+    "default": lambda address: socket_io(address, None),
+    "polling": lambda address: socket_io(address, ["polling"]),
+    "websocket": lambda address: socket_io(address, ["websocket"]),
+    "events": events,
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[BackgroundServer]:
+    settings = Settings(store=f"sqlite:///{tmp_path}/s.db", port=0, viewer_messages=100_000, ping_interval=0.5)
+    runtime = Runtime(settings)
+    server = BackgroundServer(runtime, create_app(settings))
+    server.start()
+    yield server
+    server.stop()
+
+
+def change(runtime: Runtime, number: int) -> None:
+    device = f"lamp/{number % DEVICES}"
+    kind = "delete" if number % 41 == 40 else "merge"
+    runtime.store.edit(Change(device, kind, {} if kind == "delete" else {"number": number, f"f{number % 5}": "☁" * 20}))
+    runtime.store.wake()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the clients leave connections behind
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_after_cuts_a_page_equals_the_store(server: BackgroundServer, viewer: str) -> None:
+    runtime = server.runtime
+    change(runtime, 0)
+    with slicing(server.address) as (address, proxy), VIEWERS[viewer](address) as page:
+        # when much changes while the connection breaks again and again, each time after the viewer has heard something
+        place = None
+        for number in range(1, CHANGES):
+            change(runtime, number)
+            if number % (CHANGES // CUTS) == 0:
+                place = page.hear_more(place)
+                proxy.cut()
+
+        # then in the end the page shows what the store holds, and it never had to begin anew
+        shown = {update.device: json.loads(update.state) for update in runtime.store.devices() if update.state}
+        assert page.wait_for(shown), (page.states, shown)
+        assert page.resets == 0
+        assert proxy.cuts >= CUTS - 1
