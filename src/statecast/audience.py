@@ -79,7 +79,17 @@ def _place(since: Any) -> Place | None:
 class Audience:
     """The viewers of one watch set. ``current`` are those who have everything up to the head."""
 
-    __slots__ = ("answers", "answers_head", "current", "everything", "exact", "patterns", "prefixes", "size")
+    __slots__ = (
+        "answers",
+        "answers_head",
+        "current",
+        "everything",
+        "exact",
+        "missed_seen",
+        "patterns",
+        "prefixes",
+        "size",
+    )
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.patterns = patterns
@@ -90,6 +100,7 @@ class Audience:
         self.size = 0
         self.answers: dict[tuple[int, bool, bool, bool], Slice] = {}
         self.answers_head = -1
+        self.missed_seen: tuple[tuple[int, int, int], Slice | None] | None = None
 
     def matches(self, device: str) -> bool:
         return self.everything or device in self.exact or device.startswith(self.prefixes)
@@ -139,6 +150,7 @@ class Audiences:
     def forget_answers(self) -> None:
         for audience in self._all.values():
             audience.answers.clear()
+            audience.missed_seen = None
 
     def __len__(self) -> int:
         return len(self._all)

@@ -341,13 +341,22 @@ class Broadcaster:
     def _refresh_seen(self, member: Member) -> None:
         """Who was away missed signs of life that made no version: without them a device would look silent."""
         known, member.heard = member.heard, self._hears
+        if known == self._hears:
+            return
+        audience, key = member.audience, (known, self._hears, self.place.offset)
+        if audience.missed_seen is None or audience.missed_seen[0] != key:
+            audience.missed_seen = key, self._missed_seen(audience, known)
+        piece = audience.missed_seen[1]
+        if piece is not None:
+            member.viewer.deliver(piece)
+
+    def _missed_seen(self, audience: Audience, known: int) -> Slice | None:
         times = {
             device: entry.update.seen_at
-            for device, entry in (self.latest.items() if known < self._hears else ())
-            if entry.heard > known and entry.timed and entry.update.seen_at and member.audience.matches(device)
+            for device, entry in self.latest.items()
+            if entry.heard > known and entry.timed and entry.update.seen_at and audience.matches(device)
         }
-        if times:
-            member.viewer.deliver(Slice("seen", wire.seen(times)))
+        return Slice("seen", wire.seen(times)) if times else None
 
     def _beat(self) -> None:
         self._beat_timer = self.loop.call_later(BEAT, self._beat)

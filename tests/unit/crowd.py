@@ -177,7 +177,8 @@ class PaperViewer:
             self.said.append((name, payload))
             if name == "answer":
                 self.asked -= 1
-                self.place = Place(payload["epoch"], payload["offset"])
+                if not payload["reset"]:  # else what it has is void, and so is its place until the states come
+                    self.place = Place(payload["epoch"], payload["offset"])
             elif name == "states":
                 self._apply(payload)
             elif name == "seen":

@@ -369,6 +369,24 @@ def test_who_was_away_is_told_the_signs_of_life_it_missed(scene: Scene) -> None:
     assert viewer.shown() == scene.store.shown(["*"])
 
 
+def test_a_storm_of_returning_viewers_shares_what_it_missed(scene: Scene) -> None:
+    for device in ("pillow", "chair"):
+        scene.store.commit(device, {})
+    scene.tick()
+    viewers = [scene.viewer("*") for _ in range(3)]
+    for viewer in viewers:
+        viewer.cut()
+    scene.store.hear("pillow")
+    scene.tick()
+    pieces: list[Any] = []
+    for viewer in viewers:
+        viewer.watch()
+        viewer.deliver = pieces.append  # type: ignore[method-assign]
+    scene.loop.settle()
+    assert [piece.name for piece in pieces].count("seen") == 3
+    assert len({id(piece) for piece in pieces}) == 2
+
+
 def test_health_is_told_to_who_asked_on_change_and_as_a_beat(scene: Scene) -> None:
     scene.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 0}}}
     scene.tick()
