@@ -145,6 +145,8 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     refuse_public(settings)
     logs.begin()
     place = workers.inherited()
+    if settings.workers > 1 and settings.store.startswith("memory:"):
+        raise BadSetting("Several processes cannot share a store in memory; name one in a file (--store).")
     if place is None and settings.workers > 1:
         return workers.supervise(settings, announce)
 

@@ -88,6 +88,11 @@ def test_the_one_who_serves_is_public_only_on_demand() -> None:
         module.serve(Runtime(Settings(host="0.0.0.0")), says_nothing)
 
 
+def test_several_processes_need_a_store_that_they_can_share() -> None:
+    with pytest.raises(BadSetting, match="in memory"):
+        module.serve(Runtime(Settings(store="memory:", workers=2)), says_nothing)
+
+
 def test_it_serves_in_the_main_thread_or_says_so() -> None:
     said: list[Exception] = []
 
