@@ -9,7 +9,7 @@ from memory, from its place, and joins the others at the head. Nothing is queued
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -297,16 +297,23 @@ class Broadcaster:
         """The entries above a viewer's place, ascending."""
         missed = []
         had, known = member.had or (None, 0)
-        for device, entry in reversed(self.latest.items()):
+        for entry in self._newest_first(member.audience):
             update = entry.update
             if update.offset <= member.place:
                 break
-            if not member.audience.matches(device) or (member.blank and update.state is None):
+            if member.blank and update.state is None:
                 continue
-            if had is None or update.offset > known or not had.matches(device):
+            if had is None or update.offset > known or not had.matches(update.device):
                 missed.append(entry)
         missed.reverse()
         return missed
+
+    def _newest_first(self, audience: Audience) -> Iterable[Entry]:
+        """The entries that concern an audience; one that names its devices is not searched among all."""
+        if audience.wide:
+            return (entry for device, entry in reversed(self.latest.items()) if audience.matches(device))
+        named = (self.latest[device] for device in audience.exact if device in self.latest)
+        return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
 
     # Signs of life and health
 
@@ -352,9 +359,9 @@ class Broadcaster:
 
     def _missed_seen(self, audience: Audience, known: int) -> Slice | None:
         times = {
-            device: entry.update.seen_at
-            for device, entry in self.latest.items()
-            if entry.heard > known and entry.timed and entry.update.seen_at and audience.matches(device)
+            entry.update.device: entry.update.seen_at
+            for entry in self._newest_first(audience)
+            if entry.heard > known and entry.timed and entry.update.seen_at
         }
         return Slice("seen", wire.seen(times)) if times else None
 
