@@ -19,10 +19,14 @@ from statecast.stamps import Stamps, settle
 
 MOST_BYTES = 65_536
 """What a state may have as JSON."""
+SEQUENCED = 2**53
+"""The time of stamps that are ordered by sequence."""
+TIME_BITS = 48
+"""Of the time behind a sequence, which decides between two messages of the same sequence."""
 YEAR_2020 = 1_577_836_800_000
 """A clock that is behind this has not been set."""
 
-__all__ = ["Done", "Record", "Stamps", "apply", "stamp_of"]
+__all__ = ["Done", "Record", "Stamps", "apply", "stamp_of", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,28 @@ class Done:
 
 
 def stamp_of(change: Change, sent_at: int, resolution: int, order: int) -> Stamp:
-    """Where a change stands. ``resolution`` of the queue's clock in ms: an event cannot be later than its message."""
+    """Where a change stands. ``resolution`` of the queue's clock in ms: an event cannot be later than its message.
+
+    Where a vendor's sequence is the order, it stands before the time. Such stamps share one time, SEQUENCED, which
+    is later than any other; so they never age, as a sequence does not say how old it is.
+    """
     time = sent_at
     if change.time is not None and change.time >= YEAR_2020:
         time = min(change.time, sent_at + resolution)
+    if change.by_sequence:
+        return Stamp(SEQUENCED, (change.sequence << TIME_BITS) + max(time, 0), order)
     return Stamp(time, change.sequence, order)
+
+
+def standing(stamp: Stamp, before: Stamps) -> Stamp:
+    """Where a change stands that has no sequence, at a device that is ordered by one: where that stood when it came.
+
+    Time and sequence cannot be compared (with a later time and an earlier sequence, three messages would make a
+    circle). So an edit by hand is newer than all that is known and older than what comes next.
+    """
+    if stamp.time >= SEQUENCED or before.newest < SEQUENCED:
+        return stamp
+    return Stamp(SEQUENCED, before.latest.sequence, stamp.order)
 
 
 def apply(
@@ -76,6 +97,7 @@ def apply(
     seen_at, heard_by = before.seen_at, before.source
     if change.by == "device" and (seen_at is None or sent_at >= seen_at):
         seen_at, heard_by = sent_at, source
+    stamp = standing(stamp, before.stamps)
     if stamp < before.stamps.floor:
         return Done(replace(before, seen_at=seen_at, source=heard_by), False, None, True)
     root, state = settle(before.stamps.root, before.state, change, stamp)

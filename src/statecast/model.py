@@ -65,6 +65,8 @@ class Change:
     silent_after: float | None = None
     """Deadline in seconds that the message sets; None leaves the device's deadline as it is."""
     by: Speaker = "device"
+    by_sequence: bool = False
+    """The sequence is the order of its device, before any time; see ``apply.stamp_of``."""
 
 
 @dataclass(frozen=True, slots=True)

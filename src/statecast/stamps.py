@@ -55,6 +55,11 @@ class Stamps:
     size: int = 0
     """At least as many stamps as the tree holds."""
 
+    @property
+    def latest(self) -> Stamp:
+        """The newest stamp of all."""
+        return max(self.root.void, self.root.made) if isinstance(self.root, Branch) else self.root
+
     @classmethod
     def load(cls, data: bytes) -> Stamps:
         """Read what ``dump`` wrote. Raises ValueError, TypeError, KeyError or IndexError for anything else."""

@@ -25,7 +25,7 @@ MOST_SILENCE = 1e9
 IGNORED = "$AzureWebJobsParentId"
 """Azure's functions add it to whatever they put into a queue."""
 MEMBERS = ("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete")
-_KNOWN = frozenset(MEMBERS)
+KNOWN = frozenset(MEMBERS)
 _KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -94,8 +94,8 @@ def split(body: bytes) -> list[str]:
 
 def change(said: dict[str, Any]) -> Change:
     """A message's members as a change. Raises Refused."""
-    if not said.keys() <= _KNOWN:
-        unknown = next(name for name in said if name not in _KNOWN)
+    if not said.keys() <= KNOWN:
+        unknown = next(name for name in said if name not in KNOWN)
         raise Malformed(f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}.")
     if "device" not in said:
         raise Malformed("It names no device.")

@@ -1,0 +1,65 @@
+"""CloudEvents 1.0 in structured JSON: recognised by ``specversion``, ``id``, ``source`` and ``type``.
+
+Its device is its ``subject``, without one its ``source``; its state is its data, merged; ``source`` and ``id``
+together count once. Events of IoT Hub, which Event Grid delivers in this schema too, are read by ``iot_hub``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from statecast import strict_json
+from statecast.decoders import encodings, iot_hub
+from statecast.decoders.events import ABOUT_ITSELF, Event, changes
+from statecast.decoders.plain import kind
+from statecast.decoders.pointers import MISSING
+from statecast.decoders.reading import Reading, required
+from statecast.errors import Malformed
+from statecast.model import Change
+from statecast.names import quoted
+
+MEMBERS = ("specversion", "id", "source", "type")
+VERSION = "1.0"
+_JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+"""Of media types: application/json, and everything that ends in +json."""
+
+
+def is_one(said: dict[str, Any]) -> bool:
+    return all(member in said for member in MEMBERS)
+
+
+def read(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
+    """Raises Refused with a sentence."""
+    version, id_, source, type_ = (required(said, member, "a CloudEvent") for member in MEMBERS)
+    if version != VERSION:
+        raise Malformed(f"It is a CloudEvent of version {quoted(version)}; version {VERSION} is read.")
+    if type_.startswith(ABOUT_ITSELF):
+        return ()
+    if "data_base64" in said:
+        said = {**said, "data": inside(said)}
+    event = Event(
+        said,
+        type=type_,
+        id=f"{source} {id_}",
+        subject=said.get("subject"),
+        source=source,
+        time=said.get("time"),
+        data=said.get("data", MISSING),
+    )
+    return iot_hub.changes(event, reading) if iot_hub.is_event(type_) else changes(event, reading)
+
+
+def inside(said: dict[str, Any]) -> Any:
+    """The data in ``data_base64``, if it is JSON. Raises Malformed."""
+    written, media = said["data_base64"], said.get("datacontenttype")
+    if "data" in said:
+        raise Malformed("It has data and data_base64 at once.")
+    if type(written) is not str:
+        raise Malformed(f"“data_base64” must be text; it is {kind(written)}.")
+    if media is not None and not (type(media) is str and _JSON.fullmatch(media)):
+        raise Malformed(f"Its data is {quoted(media)}; a state is JSON.")
+    try:
+        return strict_json.decode(encodings.from_base64(written.encode()))
+    except Malformed as error:
+        raise Malformed(f"Its data_base64 cannot be read. {error}") from None
