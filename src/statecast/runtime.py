@@ -16,13 +16,15 @@ from typing import Any
 
 from statecast import __version__, strict_json
 from statecast.broadcast import Broadcaster
+from statecast.decoders import OPTIONS, open_decoder
 from statecast.decoders.plain import PlainDecoder
 from statecast.demo import DemoPillow
 from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
 from statecast.model import Delivery
 from statecast.pipeline import Decoder, Pipeline
 from statecast.settings import Settings
-from statecast.sources import Source
+from statecast.sources import Context, Outbox, Source, open_source
+from statecast.sources.address import split
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, open_store
 from statecast.viewers import socketio
@@ -32,7 +34,6 @@ from statecast.watcher import Watcher
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of a serving process to the others."""
-EMBEDDED = "embedded:"
 EVENT_BYTES = 1_048_576
 """Bytes the arguments of one application event may have."""
 
@@ -49,6 +50,7 @@ class Runtime:
         self.settings = settings
         self.clock = clock
         self.sources: list[tuple[Source, Decoder]] = []
+        self._opened: dict[str, tuple[Source, Decoder]] = {}
         self.watchers: list[Watcher] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
@@ -76,10 +78,24 @@ class Runtime:
         return self._store is not None
 
     @cached_property
-    def queue(self) -> EmbeddedQueue:
-        """The embedded queue that ``send`` writes to: the first one among the sources."""
-        names = [url.removeprefix(EMBEDDED) for url in self.settings.source if url.startswith(EMBEDDED)]
-        return EmbeddedQueue(self.store, names[0] if names else "queue", visibility=self.settings.visibility)
+    def queue(self) -> Outbox:
+        """What ``send`` writes to: the first source that takes messages, else a queue inside the store.
+
+        Where this process watches it as well, the watcher is nudged.
+        """
+        for url in self.settings.source:
+            source, _ = self._open(url)
+            if isinstance(source, Outbox):
+                return source
+        return EmbeddedQueue(self.store, visibility=self.settings.visibility)
+
+    def _open(self, url: str) -> tuple[Source, Decoder]:
+        """The source of a URL and what reads its messages, opened once. Raises BadSetting, Malformed."""
+        if url not in self._opened:
+            address, decoding = split(url, OPTIONS)
+            context = Context(lambda: self.store, self.settings, os.environ, self.clock, OPTIONS)
+            self._opened[url] = open_source(address, context), open_decoder(decoding, url)
+        return self._opened[url]
 
     def add_source(self, source: Source, decode: Decoder) -> None:
         if any(source.name == other.name for other, _ in self.sources):
@@ -87,7 +103,7 @@ class Runtime:
         self.sources.append((source, decode))
 
     def send(self, body: bytes) -> str:
-        """Put a message into the embedded queue, durable on return; its id. Raises Refused or Unavailable.
+        """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable.
 
         What the watcher would put into quarantine is refused here, where its sender can still be told.
         """
@@ -136,7 +152,7 @@ class Runtime:
     def start(self) -> None:
         """Start the watchers: from now on messages move."""
         for url in self.settings.source:
-            self.add_source(*self._open_source(url))
+            self.add_source(*self._open(url))
         reach = crash_at(self.settings.crash_at)
         for source, decode in self.sources:
             pipeline = Pipeline(source, decode, self.store, page=self.settings.page, reach=reach)
@@ -144,14 +160,10 @@ class Runtime:
             self.watchers.append(watcher)
             watcher.start()
         if self.settings.demo:
+            if not isinstance(self.queue, EmbeddedQueue):
+                raise BadSetting("The demo needs a queue inside the store as the first source: --source embedded:queue.")
             self._pillow = DemoPillow(self.store, self.queue, self.clock)
             self._pillow.start()
-
-    def _open_source(self, url: str) -> tuple[Source, Decoder]:
-        name = url.removeprefix(EMBEDDED)
-        if not name or name == url:
-            raise BadSetting(f"There is no source {url!r}; the kinds are embedded:NAME (a queue inside the store).")
-        return EmbeddedQueue(self.store, name, visibility=self.settings.visibility), PlainDecoder()
 
     def drain(self) -> None:
         """Stop receiving; pages under way are finished."""

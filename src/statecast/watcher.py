@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statecast import strict_json
 from statecast.errors import LeaseLost, StatecastError, Unavailable
 from statecast.pipeline import Pipeline
+from statecast.sources import Costly
 from statecast.stores import Committed, Store
 
 RECEIVE_WAIT = 0.5
@@ -41,8 +42,11 @@ class Health:
     """Age in seconds of the newest message when it was committed; 0 when nothing waits."""
     waiting: int | None = None
     sentence: str | None = None
+    requests_per_hour: int | None = None
+    """What asking the queue takes at the present pace, where that costs."""
 
     def report(self) -> dict[str, Any]:
+        costs = {} if self.requests_per_hour is None else {"requests_per_hour": self.requests_per_hour}
         return {
             "status": self.status,
             "since": strict_json.iso(self.since),
@@ -50,6 +54,7 @@ class Health:
             "lag": round(self.lag, 3),
             "waiting": self.waiting,
             "sentence": self.sentence,
+            **costs,
         }
 
 
@@ -67,6 +72,8 @@ class Watcher:
         self.health = Health("standby", clock())
         self.total = Committed()
         self._stop = threading.Event()
+        source = pipeline.source
+        self._costly = source if isinstance(source, Costly) else None
         self._counted_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"watcher-{self.name}", daemon=True)
 
@@ -123,27 +130,36 @@ class Watcher:
                 self._become("away", str(error))
                 if self._stop.wait(pause_after(failures)):
                     return
-        self.total = self.total + committed
-        now = self.clock()
-        self.health.received_at = now
-        self.health.lag = max(0, now - done[-1].sent_at) / 1000 if done else 0.0
-        self._count()
-        self._become("connected")
+        self.total = replace(self.total + committed, refused=())
+        if self._heard(bool(done)):
+            self.health.lag = max(0, self.clock() - done[-1].sent_at) / 1000 if done else 0.0
+            self._count()
+            self._become("connected")
+
+    def _heard(self, got_some: bool) -> bool:
+        """Note when the queue last answered; False if it was not even asked, as a costly one is not in each step."""
+        if self._costly is None:
+            self.health.received_at = self.clock()
+            return True
+        before, self.health.received_at = self.health.received_at, self._costly.heard_at
+        return got_some or before != self.health.received_at
 
     def _count(self) -> None:
-        """Ask how many wait, at most once a second: on a real queue that is a request that costs."""
+        """Ask how many wait, at most once a second."""
         if time.monotonic() - self._counted_at >= 1.0:
             self._counted_at = time.monotonic()
             try:
                 self.health.waiting = self.pipeline.source.waiting()
             except Unavailable:
                 self.health.waiting = None
+            if self._costly is not None:
+                self.health.requests_per_hour = self._costly.requests_per_hour()
 
     def _become(self, status: str, sentence: str | None = None) -> None:
         health = self.health
         if (health.status, health.sentence) != (status, sentence):
             since = health.since if health.status == status else self.clock()
-            self.health = Health(status, since, health.received_at, health.lag, health.waiting, sentence)
+            self.health = replace(health, status=status, since=since, sentence=sentence)
             if status == "away":
                 log.warning("source %s is away: %s", self.name, sentence)
             self.changed()

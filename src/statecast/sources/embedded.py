@@ -11,11 +11,22 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from statecast.errors import TooLarge
+from statecast.errors import BadSetting, TooLarge
 from statecast.model import Delivery
+from statecast.sources import Context
+from statecast.sources.address import Options
 from statecast.stores import QueueRows, Store
 
 MESSAGE_BYTES = 65_536
+
+
+def open_url(rest: str, context: Context) -> EmbeddedQueue:
+    """The queue of ``embedded:NAME``."""
+    name, _, query = rest.partition("?")
+    if not name:
+        raise BadSetting("The source 'embedded:' lacks the queue's name, like in embedded:queue.")
+    Options(f"embedded:{name}", query).finish(context.others)
+    return EmbeddedQueue(context.store(), name, visibility=context.settings.visibility)
 
 
 class EmbeddedQueue:

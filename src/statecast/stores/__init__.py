@@ -42,6 +42,8 @@ class Committed:
     quarantined: int = 0
     dropped: int = 0
     """Changes below a device's floor."""
+    refused: tuple[str, ...] = field(default=(), compare=False)
+    """Ids of the messages of which something went into quarantine."""
 
     def __add__(self, other: Committed) -> Committed:
         return Committed(
@@ -50,6 +52,7 @@ class Committed:
             self.duplicates + other.duplicates,
             self.quarantined + other.quarantined,
             self.dropped + other.dropped,
+            self.refused + other.refused,
         )
 
 

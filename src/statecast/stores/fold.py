@@ -192,7 +192,8 @@ class Batch:
 
     def result(self, refused: int = 0) -> Committed:
         quarantined = len(self.quarantine) + refused
-        return Committed(self.applied, len(self.versions), self.duplicates, quarantined, self.dropped)
+        ids = tuple(dict.fromkeys(row.id for row in self.quarantine))
+        return Committed(self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids)
 
 
 def devices_of(messages: Iterable[Message]) -> set[str]:

@@ -1,0 +1,60 @@
+"""An Azure Storage queue: ``azure-queue:NAME``, in the account of ``AZURE_STORAGE_CONNECTION_STRING``.
+
+::
+
+    account.py    which account, and the secret: from the environment or a file
+    service.py    the few requests there are, each with a time limit, each error as a sentence
+    sentences.py  what went wrong, and what to do
+    pace.py       when to ask next
+    hands.py      threads that carry out requests
+    queue.py      the source
+
+Rule 1: only receive and delete are needed. Whatever else the rights do not allow is left out.
+Rule 2: no secret in a URL, a log or an error; also not in the errors of the SDK, which quote addresses with signatures.
+"""
+
+from __future__ import annotations
+
+from statecast.errors import BadSetting
+from statecast.settings import number, yes_no
+from statecast.sources import Context
+from statecast.sources.address import Options
+from statecast.sources.azure_queue.account import find, place
+from statecast.sources.azure_queue.pace import Pace
+from statecast.sources.azure_queue.queue import AzureQueue
+from statecast.sources.azure_queue.service import QueueService
+
+__all__ = ["AzureQueue", "open_url"]
+
+
+def open_url(rest: str, context: Context) -> AzureQueue:
+    """The queue of ``azure-queue:NAME``, ``azure-queue://ACCOUNT/NAME``. Raises BadSetting; asks nobody yet."""
+    head, _, query = rest.partition("?")
+    host, queue = place(head)
+    options = Options(f"azure-queue:{head}", query)
+    variable = options.take("connection", str, "")
+    file = options.take("connection_file", str, "")
+    visibility = options.take("visibility", number(1, 604_800), context.settings.visibility)
+    warm = options.take("warm", number(0.01, 60), 0.1)
+    idle = options.take("idle", number(warm, 3600), max(1.0, warm))
+    create = options.take("create", yes_no, True)
+    poison = options.take("poison", yes_no, True)
+    name = options.take("name", str, queue)
+    options.finish(context.others)
+    try:
+        import azure.storage.queue  # noqa: F401  # lest it be missing only when the first message is due
+    except ImportError:
+        raise BadSetting(
+            "The source azure-queue: needs the package azure-storage-queue; install it with: "
+            "pip install 'statecast[azure]'."
+        ) from None
+    account = find(host, context.environ, variable=variable, file=file)
+    return AzureQueue(
+        name,
+        QueueService(account, queue),
+        QueueService(account, f"{queue}-poison") if poison and not queue.endswith("-poison") else None,
+        pace=Pace(warm, idle),
+        clock=context.clock,
+        visibility=visibility,
+        create=create,
+    )

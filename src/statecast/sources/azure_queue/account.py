@@ -1,0 +1,155 @@
+"""Which storage account, and how it lets us in. Pure but for reading a file and, last of all, making the credential.
+
+The first of these that is there:
+
+1. ``?connection=NAME``: a variable of the environment; ``?connection_file=PATH``: a file with the same content
+2. ``AZURE_STORAGE_CONNECTION_STRING``, or ``AZURE_STORAGE_CONNECTION_STRING_FILE`` with the path of a file
+3. ``AZURE_STORAGE_ACCOUNT`` or ``azure-queue://ACCOUNT/NAME``; ``AZURE_STORAGE_SAS_TOKEN`` or ``AZURE_STORAGE_KEY``
+4. the account alone: an identity, by azure-identity's ``DefaultAzureCredential``
+
+A connection is a connection string, ``UseDevelopmentStorage=true``, or the address of the service with a SAS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from statecast.errors import BadSetting
+
+VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
+QUEUE = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
+DEVELOPMENT = "devstoreaccount1"
+DEVELOPMENT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's, the same for everybody: no secret."""
+SERVICE = "queue.core.windows.net"
+
+
+@dataclass(frozen=True)
+class Account:
+    """The address of a queue service and what opens it; shown, it hides the secret."""
+
+    url: str
+    """Without a signature, as far as errors may name it."""
+    host: str
+    key: tuple[str, str] | None = field(default=None, repr=False)
+    """Name of the account (an address need not carry it) and its shared key."""
+    signature: str = field(default="", repr=False)
+    """A SAS. With neither, it is the identity of this machine or person."""
+
+    def credential(self) -> Any:
+        """What the SDK takes. Raises BadSetting if azure-identity is needed and missing."""
+        from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+        if self.key is not None:
+            return AzureNamedKeyCredential(*self.key)
+        return AzureSasCredential(self.signature) if self.signature else identity()
+
+
+def place(head: str) -> tuple[str, str]:
+    """(account's host or empty, queue) of what stands between the scheme and the options. Raises BadSetting."""
+    host, queue = "", head
+    if head.startswith("//"):
+        host, _, queue = head[2:].partition("/")
+        if "@" in host:
+            raise BadSetting(
+                "A secret has no place in a source's URL, where others may read it; see AZURE_STORAGE_KEY."
+            )
+        host = host if "." in host or not host else f"{host}.{SERVICE}"
+    if not QUEUE.fullmatch(queue):
+        raise BadSetting(
+            f"{queue!r} is not the name of an Azure queue: 3 to 63 of a-z, 0-9 and single - between them, "
+            "like in azure-queue:pillow."
+        )
+    return host, queue
+
+
+def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str = "") -> Account:
+    """The account that the source's URL and the environment name. Raises BadSetting, which tells no secret."""
+    if variable or file:
+        text = read_file(file) if file else environ.get(variable, "")
+        if not text:
+            raise BadSetting(f"The variable {variable} of a source's option connection is not set.")
+        return of_host(connection(text), host)
+    text = environ.get(VARIABLE, "") or read_file(environ.get(f"{VARIABLE}_FILE", ""))
+    if text and (not host or connection(text).host == host):
+        return connection(text)
+    name = environ.get("AZURE_STORAGE_ACCOUNT", "")
+    host = host or (f"{name}.{SERVICE}" if name else "")
+    if not host:
+        raise BadSetting(
+            f"No storage account is named: set {VARIABLE} to its connection string (the portal shows it under "
+            "“Access keys”), or write azure-queue://ACCOUNT/QUEUE and log in with `az login`."
+        )
+    own = not name or host == f"{name}.{SERVICE}"
+    signature = environ.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?") if own else ""
+    secret = environ.get("AZURE_STORAGE_KEY", "") if own and not signature else ""
+    return Account(f"https://{host}", host, (host.partition(".")[0], secret) if secret else None, signature)
+
+
+def of_host(account: Account, host: str) -> Account:
+    if host and account.host != host:
+        raise BadSetting(f"The source names the account at {host}, its connection the one at {account.host}.")
+    return account
+
+
+def read_file(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        text = Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise BadSetting(f"The file {path} with the connection string cannot be read: {reason}.") from None
+    if not text:
+        raise BadSetting(f"The file {path} with the connection string is empty.")
+    return text
+
+
+def connection(text: str) -> Account:
+    """An account from a connection string or a SAS URL. Raises BadSetting."""
+    text = text.strip().strip('"')
+    if text.startswith(("https://", "http://")):
+        parts = urlsplit(text)
+        if not parts.hostname or "sig=" not in parts.query:
+            raise BadSetting("The connection is an address, but has no signature (SAS) that would open it.")
+        path = parts.path.strip("/")
+        root = f"/{path.split('/')[0]}" if path.startswith(DEVELOPMENT) else ""  # Azurite's addresses carry the account
+        return Account(f"{parts.scheme}://{parts.netloc}{root}", parts.netloc, signature=parts.query)
+    values = fields(text)
+    if values.get("usedevelopmentstorage", "").lower() == "true":
+        proxy = values.get("developmentstorageproxyuri", "http://127.0.0.1").rstrip("/")
+        url = f"{proxy}:10001/{DEVELOPMENT}"
+        return Account(url, urlsplit(url).netloc, (DEVELOPMENT, DEVELOPMENT_KEY))
+    name, secret = values.get("accountname", ""), values.get("accountkey", "")
+    suffix, scheme = values.get("endpointsuffix", "core.windows.net"), values.get("defaultendpointsprotocol", "https")
+    url = values.get("queueendpoint", "") or (f"{scheme}://{name}.queue.{suffix}" if name else "")
+    signature = values.get("sharedaccesssignature", "")
+    if not url.startswith(("https://", "http://")) or not (signature or (name and secret)):
+        raise BadSetting(
+            f"The connection string lacks something: it has AccountName and AccountKey, or QueueEndpoint and "
+            f"SharedAccessSignature, or is UseDevelopmentStorage=true. Look at {VARIABLE}."
+        )
+    known = (name, secret) if secret else None
+    return Account(url.rstrip("/"), urlsplit(url).netloc, known, "" if known else signature.lstrip("?"))
+
+
+def fields(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def identity() -> Any:
+    """The identity of this machine or person. Raises BadSetting if azure-identity is not installed."""
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        raise BadSetting(
+            "Without a key the source azure-queue: needs the package azure-identity; install it with: "
+            "pip install 'statecast[azure,azure-identity]', or set AZURE_STORAGE_CONNECTION_STRING."
+        ) from None
+    return DefaultAzureCredential()

@@ -1,0 +1,364 @@
+"""A stand-in for an Azure Storage account's queues, in this process: it answers as the real service does.
+
+What Azurite does in another way is done right here: 404 for a receipt that is no longer good, one receipt per
+message, messages that are behind younger ones when they come back. Its clock moves when told (``advance``), and it
+fails when told (``fail``). Signatures are not checked; what a request may do is (``rights``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+Kind = Literal["busy", "error", "hang", "reset", "lost", "page", "broken", "cut", "redirect"]
+FORBIDDEN = "AuthorizationPermissionMismatch"
+LIFETIME = 7 * 86_400
+NEEDED = {
+    "receive": "p", "delete": "p", "release": "u", "send": "a", "count": "r", "peek": "r", "create": "c", "drop": "c"
+}  # fmt: skip
+"""Per request the letter of the right it needs, as in a SAS; ``c`` stands for what a SAS of a queue cannot have."""
+
+
+@dataclass
+class Stored:
+    """A message inside a queue."""
+
+    id: str
+    text: str
+    inserted: float
+    expires: float
+    visible: float
+    receipt: str
+    count: int = 0
+
+
+@dataclass
+class Fault:
+    """What goes wrong: ``lost`` does what it was asked and loses the answer."""
+
+    kind: Kind
+    request: str | None
+    left: float
+    status: int = 503
+    code: str = "ServerBusy"
+
+
+@dataclass
+class Answer:
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class FakeAzure:
+    """``start`` it, use ``connection``, ``stop`` it; stopped, it remembers its queues."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[Stored]] = {}
+        self.rights = "raupc"
+        self.asked: list[str] = []
+        """The requests so far, by name: receive, delete, release, send, count, create."""
+        self.offset = 0.0
+        self.changing = threading.Lock()
+        self.freed = threading.Event()
+        self._faults: list[Fault] = []
+        self._receipts = itertools.count(1)
+        self._server: Server | None = None
+        self._port = 0
+
+    @property
+    def connection(self) -> str:
+        """The connection string."""
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
+            f"QueueEndpoint=http://127.0.0.1:{self._port}/{ACCOUNT};"
+        )
+
+    def start(self) -> None:
+        handler = type("Bound", (Handler,), {"azure": self})
+        self._server = Server(("127.0.0.1", self._port), handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.freed.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.close_all()
+            self._server = None
+
+    # -- what tests do
+
+    def fail(
+        self, kind: Kind, request: str | None = None, times: float = 1, *, status: int = 503, code: str = "ServerBusy"
+    ) -> None:
+        """Let the next requests (of that name) go wrong."""
+        self.freed.clear()
+        self._faults.append(Fault(kind, request, times, status, code))
+
+    def heal(self) -> None:
+        """No more faults; what hangs is let go."""
+        self._faults.clear()
+        self.freed.set()
+
+    def advance(self, seconds: float) -> None:
+        self.offset += seconds
+
+    def now(self) -> float:
+        return time.time() + self.offset
+
+    def put(self, queue: str, text: str) -> str:
+        """As another producer would."""
+        with self.changing:
+            return self._insert(self.queues.setdefault(queue, []), text, LIFETIME, 0).id
+
+    def texts(self, queue: str) -> list[str]:
+        with self.changing:
+            return [one.text for one in self.queues.get(queue, [])]
+
+    # -- what requests do
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[Answer, Fault | None]:
+        """What the service would do and say, and what shall go wrong with it."""
+        parts = urlsplit(target)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        path = parts.path.strip("/").split("/")[1:]
+        request = named(method, path, query)
+        with self.changing:
+            self.asked.append(request)
+            fault = self._fault(request)
+            if fault is not None and fault.kind != "lost":
+                return Answer(fault.status), fault
+            if NEEDED.get(request, "c") not in self.rights:
+                return refusal(403, FORBIDDEN), None
+            return getattr(self, f"_{request}")(path, query, body), fault
+
+    def _fault(self, request: str) -> Fault | None:
+        for fault in self._faults:
+            if fault.request in (None, request) and fault.left > 0:
+                fault.left -= 1
+                return fault
+        return None
+
+    def _insert(self, queue: list[Stored], text: str, lifetime: float, hidden: float) -> Stored:
+        now = float(int(self.now()))
+        expires = now + lifetime if lifetime >= 0 else 253_402_300_799.0
+        stored = Stored(str(uuid.uuid4()), text, now, expires, self.now() + hidden, self._receipt())
+        queue.append(stored)
+        return stored
+
+    def _receipt(self) -> str:
+        return f"AgAAAAMAAAAAAAAA{next(self._receipts):08d}"
+
+    def _alive(self, name: str) -> list[Stored] | None:
+        if (queue := self.queues.get(name)) is None:
+            return None
+        queue[:] = [one for one in queue if one.expires > self.now()]
+        return queue
+
+    def _create(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        existed = path[0] in self.queues
+        self.queues.setdefault(path[0], [])
+        return Answer(204 if existed else 201)
+
+    def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        return Answer(204) if self.queues.pop(path[0], None) is not None else refusal(404, "QueueNotFound")
+
+    def _count(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        if (queue := self._alive(path[0])) is None:
+            return refusal(404, "QueueNotFound")
+        return Answer(200, headers={"x-ms-approximate-messages-count": str(len(queue))})
+
+    def _send(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        if (queue := self._alive(path[0])) is None:
+            return refusal(404, "QueueNotFound")
+        try:
+            text = ElementTree.fromstring(body).findtext("MessageText") or ""  # noqa: S314  # of our own tests
+        except ElementTree.ParseError:
+            return refusal(400, "InvalidXmlDocument")
+        if len(text.encode()) > 65_536:
+            return refusal(413, "RequestBodyTooLarge")
+        hidden = float(query.get("visibilitytimeout", 0))
+        stored = self._insert(queue, text, float(query.get("messagettl", LIFETIME)), hidden)
+        return Answer(201, listing([stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT)))
+
+    def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        if (queue := self._alive(path[0])) is None:
+            return refusal(404, "QueueNotFound")
+        limit, hidden = int(query.get("numofmessages", 1)), float(query.get("visibilitytimeout", 30))
+        if not (1 <= limit <= 32 and 1 <= hidden <= LIFETIME):
+            return refusal(400, "OutOfRangeQueryParameterValue")
+        now = self.now()
+        page = sorted((one for one in queue if one.visible <= now), key=lambda one: one.visible)[:limit]
+        for one in page:
+            one.visible, one.count, one.receipt = now + hidden, one.count + 1, self._receipt()
+        return Answer(200, listing(page, TOLD))
+
+    def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        if (queue := self._alive(path[0])) is None:
+            return refusal(404, "QueueNotFound")
+        page = [one for one in queue if one.visible <= self.now()][: int(query.get("numofmessages", 1))]
+        return Answer(200, listing(page, tuple(name for name in TOLD if name not in RECEIPT)))
+
+    def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        found = self._found(path, query)
+        if isinstance(found, Answer):
+            return found
+        self.queues[path[0]].remove(found)
+        return Answer(204)
+
+    def _release(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+        found = self._found(path, query)
+        if isinstance(found, Answer):
+            return found
+        found.visible, found.receipt = self.now() + float(query["visibilitytimeout"]), self._receipt()
+        headers = {"x-ms-popreceipt": found.receipt, "x-ms-time-next-visible": formatdate(found.visible, usegmt=True)}
+        return Answer(204, headers=headers)
+
+    def _found(self, path: list[str], query: dict[str, str]) -> Stored | Answer:
+        if (queue := self._alive(path[0])) is None:
+            return refusal(404, "QueueNotFound")
+        for one in queue:
+            if one.id == path[2] and one.receipt == query.get("popreceipt"):
+                return one
+        return refusal(404, "MessageNotFound")
+
+
+RECEIPT = ("PopReceipt", "TimeNextVisible")
+TOLD = ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT, "DequeueCount", "MessageText")
+
+
+def named(method: str, path: list[str], query: dict[str, str]) -> str:
+    """What a request asks for."""
+    if len(path) == 1:
+        return {"PUT": "create", "DELETE": "drop"}.get(method, "count")
+    if method == "GET":
+        return "peek" if query.get("peekonly") == "true" else "receive"
+    return {"POST": "send", "DELETE": "delete", "PUT": "release"}[method]
+
+
+def listing(messages: list[Stored], names: tuple[str, ...]) -> str:
+    def value(one: Stored, name: str) -> str:
+        times: dict[str, float] = {
+            "InsertionTime": one.inserted, "ExpirationTime": one.expires, "TimeNextVisible": one.visible
+        }  # fmt: skip
+        if name in times:
+            return formatdate(times[name], usegmt=True)
+        texts: dict[str, Any] = {
+            "MessageId": one.id, "PopReceipt": one.receipt, "DequeueCount": one.count, "MessageText": escape(one.text)
+        }  # fmt: skip
+        return str(texts[name])
+
+    inner = "".join(
+        f"<QueueMessage>{''.join(f'<{name}>{value(one, name)}</{name}>' for name in names)}</QueueMessage>"
+        for one in messages
+    )
+    return f'<?xml version="1.0" encoding="utf-8"?><QueueMessagesList>{inner}</QueueMessagesList>'
+
+
+def refusal(status: int, code: str) -> Answer:
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}.</Message></Error>'
+    return Answer(status, body, {"x-ms-error-code": code})
+
+
+class Server(ThreadingHTTPServer):
+    """Knows its connections, so that they can be cut as those of a dead service are."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self.open: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def close_all(self) -> None:
+        self.server_close()
+        for request in list(self.open):
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that left is no news."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    azure: FakeAzure
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing to standard error."""
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        answer, fault = self.azure.answer(self.command, self.path, body)
+        if fault is None:
+            self.reply(answer, {"x-ms-request-id": str(uuid.uuid4()), "x-ms-version": "2022-11-02"})
+        else:
+            faults: dict[str, Callable[[Fault], None]] = {
+                "busy": self.busy, "error": self.busy, "hang": self.hang, "page": self.page, "broken": self.broken,
+                "cut": self.cut, "redirect": self.redirect,
+            }  # fmt: skip
+            faults.get(fault.kind, self.reset)(fault)
+
+    do_GET = do_PUT = do_POST = do_DELETE = handle_any
+
+    def reply(self, answer: Answer, more: dict[str, str], kind: str = "application/xml") -> None:
+        data = answer.body.encode()
+        self.send_response_only(answer.status)
+        self.send_header("Date", formatdate(self.azure.now(), usegmt=True))
+        for name, value in {**more, **answer.headers}.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def busy(self, fault: Fault) -> None:
+        self.reply(refusal(fault.status, fault.code), {"x-ms-request-id": str(uuid.uuid4())})
+
+    def hang(self, fault: Fault) -> None:
+        self.azure.freed.wait(60)
+        self.reset(fault)
+
+    def reset(self, fault: Fault) -> None:
+        self.close_connection = True
+        self.connection.close()
+
+    def page(self, fault: Fault) -> None:
+        self.reply(Answer(200, "<html><body>Please log in to the hotel.</body></html>"), {}, "text/html")
+
+    def broken(self, fault: Fault) -> None:
+        self.reply(Answer(200, "<QueueMessagesList><QueueMessage>"), {"x-ms-request-id": str(uuid.uuid4())})
+
+    def cut(self, fault: Fault) -> None:
+        self.send_response_only(200)
+        self.send_header("x-ms-request-id", str(uuid.uuid4()))
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+        self.wfile.write(b'<?xml version="1.0"?><QueueMess')
+        self.reset(fault)
+
+    def redirect(self, fault: Fault) -> None:
+        self.reply(Answer(302), {"Location": "http://127.0.0.1:9/login"}, "text/html")

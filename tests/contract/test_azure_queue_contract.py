@@ -1,0 +1,50 @@
+"""The Azure source keeps the contract of sources, over the fake service and over Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from statecast.settings import Settings
+from statecast.sources import Context, Costly, KeepsRefused, Outbox, Source, open_source
+from statecast.sources.azure_queue import AzureQueue
+from statecast.testing import SourceContract
+from statecast.testing.azure import FakeAzure
+
+
+class OverAzure(SourceContract):
+    connection: str
+    sources: list[AzureQueue]
+    queue = "pillow"
+
+    def make_source(self, visibility: float) -> Source:
+        environ = {"AZURE_STORAGE_CONNECTION_STRING": self.connection}
+        context = Context(lambda: pytest.fail("it needs no store"), Settings(), environ, lambda: 0)
+        source = open_source(f"azure-queue:{self.queue}?visibility={visibility}", context)
+        assert isinstance(source, AzureQueue)
+        self.sources.append(source)
+        return source
+
+    def put(self, body: bytes) -> None:
+        source = self.sources[0] if self.sources else self.make_source(30)
+        source.send(body)  # type: ignore[attr-defined]
+
+    def test_it_keeps_the_optional_contracts(self) -> None:
+        source = self.make_source(30)
+        assert isinstance(source, Costly) and isinstance(source, KeepsRefused) and isinstance(source, Outbox)
+
+
+class TestFakeAzure(OverAzure):
+    @pytest.fixture(autouse=True)
+    def service(self) -> Iterator[None]:
+        self.azure, self.sources = FakeAzure(), []
+        self.azure.start()
+        self.connection = self.azure.connection
+        yield
+        for source in self.sources:
+            source.close()
+        self.azure.stop()
+
+    def advance(self, seconds: float) -> None:
+        self.azure.advance(seconds)
