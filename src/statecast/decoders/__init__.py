@@ -2,34 +2,120 @@
 
 A decoder is any callable ``(Delivery) -> Message``. It is pure and never raises: what it cannot read is a value
 too, which goes to quarantine while the neighbours go on.
+
+Here is the one that a source has by default. What a message is, its members say, never a try:
+
+=================  =====================================================================  =================
+it is              if it has                                                              read by
+=================  =====================================================================  =================
+a CloudEvent       ``specversion``, ``id``, ``source`` and ``type``                       ``cloud_events``
+of Event Grid      ``id``, ``eventType``, ``eventTime`` and ``subject``                   ``event_grid``
+a twin's change    ``deviceId`` and ``opType``, or ``version`` and no more than a twin's  ``iot_hub``
+of your own        (where the source has ``device=`` or ``state=``) a member that a       the pointers
+                   plain message has not, or no ``device``
+plain              anything else                                                          ``plain``
+=================  =====================================================================  =================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from statecast.decoders.plain import PlainDecoder
-from statecast.model import Delivery, Message
+from statecast import strict_json
+from statecast.decoders import cloud_events, event_grid, iot_hub, plain, reading
+from statecast.decoders.encodings import unwrap
+from statecast.decoders.reading import Reading
+from statecast.errors import Malformed, Refused, TooLarge
+from statecast.model import Change, Delivery, Message, Refusal
 
-OPTIONS = ("default", "device", "id", "order", "prefix", "sequence", "state", "time")
+OPTIONS = tuple(reading.CHECKS)
 """What a source's URL may say of its messages."""
+FOREIGN = ("azure-queue",)
+"""Queues that other programs write: text that may be Base64, and members that are none of ours."""
+KINDS: tuple[tuple[Callable[[dict[str, Any]], bool], Callable[[dict[str, Any], Reading], tuple[Change, ...]]], ...] = (
+    (cloud_events.is_one, cloud_events.read),
+    (event_grid.is_one, event_grid.read),
+    (iot_hub.is_twin, iot_hub.read_twin),
+)
 
 
-def open_decoder(options: Mapping[str, str], url: str = "") -> Callable[[Delivery], Message]:
-    """What reads the messages of a source. Raises BadSetting."""
-    return PlainDecoder(options.get("default"))
-
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-
-from statecast.decoders.plain import PlainDecoder
-from statecast.model import Delivery, Message
-
-OPTIONS = ("device",)
-"""What a source's URL may say of its messages."""
+def open_decoder(options: Mapping[str, str], url: str = "") -> Decoder:
+    """What reads the messages of the source with this URL, by its options. Raises BadSetting."""
+    return Decoder(reading.from_options(options, url), foreign=url.partition(":")[0] in FOREIGN)
 
 
-def open_decoder(options: Mapping[str, str], url: str = "") -> Callable[[Delivery], Message]:
-    """What reads the messages of the source with this URL, by its options. Raises Malformed."""
-    return PlainDecoder(options.get("device"))
+class Decoder:
+    """Reads whatever it recognises; items of an array stand alone."""
+
+    def __init__(self, options: Reading | None = None, *, foreign: bool = False) -> None:
+        self.reading = options or Reading()
+        self.foreign = foreign
+
+    def __call__(self, delivery: Delivery) -> Message:
+        try:
+            text = unwrap(delivery.body) if self.foreign else delivery.body
+            if text.lstrip(b" \t\r\n")[:1] == b"[":
+                return self.read_items(delivery, plain.split(text))
+            changes = self.read(text)
+        except Refused as error:
+            return Message(delivery, refusals=(Refusal(str(error), delivery.body),))
+        return Message(delivery, changes, ((None, delivery.body),) * len(changes))
+
+    def read_items(self, delivery: Delivery, items: list[str]) -> Message:
+        changes: list[Change] = []
+        raw: list[tuple[int | None, bytes]] = []
+        refusals: list[Refusal] = []
+        for index, item in enumerate(items):
+            body = item.encode(errors="surrogatepass")
+            try:
+                found = self.read(body)
+            except Refused as error:
+                refusals.append(Refusal(str(error), body, index))
+            else:
+                changes += found
+                raw += [(index, body)] * len(found)
+        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+
+    def read(self, body: bytes) -> tuple[Change, ...]:
+        """One message; most say one thing of one device. Raises Refused with a sentence."""
+        if len(body) > plain.MOST_BYTES:
+            raise TooLarge(f"It has {len(body)} bytes; a message has at most {plain.MOST_BYTES}.")
+        said = strict_json.decode(body)
+        if type(said) is not dict:
+            raise Malformed(
+                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {plain.kind(said)}.'
+            )
+        said.pop(plain.IGNORED, None)
+        for is_one, read in KINDS:
+            if is_one(said):
+                return read(said, self.reading)
+        return (self.read_other(said),)
+
+    def read_other(self, said: dict[str, Any]) -> Change:
+        own = "device" in said and said.keys() <= plain.KNOWN
+        if self.reading.pointed and not own:
+            return self.reading.change(
+                said, self.reading.device_of(said, said.get("device")), self.reading.state_of(said, said)
+            )
+        default = self.reading.default
+        if default is not None and "device" not in said:
+            if type(said.get("state")) is not dict:
+                return self.reading.plain(Change(default, "merge", said), False)
+            said["device"] = default
+        if self.foreign and not own and type(said.get("device")) is str and type(said.get("state")) is dict:
+            said = {name: value for name, value in said.items() if name in plain.KNOWN}
+        elif not own:
+            refuse_incomplete(said)
+        return self.reading.plain(plain.change(said), said.get("sequence") is not None)
+
+
+def refuse_incomplete(said: dict[str, Any]) -> None:
+    """Say what an event lacks, rather than what of it is no member of a plain message. Raises Malformed."""
+    for mark, what, members in (
+        ("specversion", "a CloudEvent", cloud_events.MEMBERS),
+        ("eventType", "an event of Event Grid", event_grid.MEMBERS),
+    ):
+        missing = [member for member in members if member not in said]
+        if mark in said and missing:
+            raise Malformed(f"It has the member “{mark}”, but {what} also has {', '.join(missing)}.")
