@@ -1,4 +1,4 @@
-"""python-socketio on uvicorn, with the loop and the parsers that uvicorn chooses by itself."""
+"""python-socketio on uvicorn, with the loop and the protocols that uvicorn chooses by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ async def obey(line: bytes) -> None:
 
 
 async def serve() -> None:
-    config = uvicorn.Config(socketio.ASGIApp(server), host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    application = socketio.ASGIApp(server)
+    # No pings of WebSocket's own: the viewers of a benchmark answer none.
+    config = uvicorn.Config(application, port=0, log_level="error", lifespan="off", ws_ping_interval=None)
     served = uvicorn.Server(config)
     running = asyncio.create_task(served.serve())
     while not served.started:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import report, servers, speech
+from benchmarks import fanout, report, servers, speech
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import Broken, Process
 from benchmarks.report import Bound, Row
@@ -166,6 +166,30 @@ def test_one_broken_benchmark_does_not_stop_the_others(
     said = capsys.readouterr().out
     assert "answer  42.0" in said
     assert "bad could not be measured: no disk" in said
+
+
+def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a race of two
+    race = fanout.Race(None, 1_000)  # type: ignore[arg-type]
+    race.running = dict.fromkeys((servers.OURS, servers.NODE))  # type: ignore[assignment]
+    race.rounds = dict.fromkeys(race.running, 1)
+
+    # when the peer breaks, then it is out, with the reason, and we are measured
+    def measure(generator: object, name: str, *_: object) -> tuple[float, float]:
+        if name == servers.NODE:
+            raise Broken("it fell asleep")
+        return 100_000, 8.0
+
+    monkeypatch.setattr(fanout, "measure", measure)
+    race.turn()
+    race.turn()
+    assert race.measured[servers.OURS].costs == [8.0, 8.0]
+    assert [row.note for row in race.missing] == ["not measured: it fell asleep"]
+    assert [row.unit for row in fanout.summary(race.measured, 1_000)] == ["deliveries/s"]
+
+    # when ours breaks, then that is no result
+    with pytest.raises(Broken), race.without_who_breaks(servers.OURS):
+        raise Broken("no port")
 
 
 def test_the_loop_in_c_compiles_without_a_warning() -> None:
