@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from flask import Flask
 
 from statecast.errors import SourceUnavailable
 from statecast.flask import create_app
@@ -31,13 +33,15 @@ PILLOW = {"mood": "happy", "battery": 82, "hugged": False, "hugs": 14, "color": 
 class Site:
     """One store in a folder, served at one port however often the server comes and goes."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, prepare: Callable[[Flask], object] = lambda app: None, **options: Any) -> None:
+        self.prepare = prepare
         self.options = {"store": f"sqlite:///{folder / 'store.db'}", "port": 0} | options
         self.server: BackgroundServer | None = None
         self.start()
 
     def start(self) -> None:
         app = create_app(Settings(**self.options))
+        self.prepare(app)
         self.runtime = app.extensions["statecast"]
         self.server = BackgroundServer(self.runtime, app)
         self.server.start()
@@ -71,8 +75,8 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, **options: Any) -> Iterator[Site]:
-    made = Site(folder, **options)
+def site(folder: Path, *prepare: Callable[[Flask], object], **options: Any) -> Iterator[Site]:
+    made = Site(folder, *prepare, **options)
     try:
         yield made
     finally:

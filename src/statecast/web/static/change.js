@@ -1,8 +1,9 @@
 // What a change does to the page of a device: its fields, and the hug that waits for it.
 import { one, device } from "./device.js";
-import { board, every, find, give, label, main, make, moment, ordered, put, stamp } from "./page.js";
+import { main, ordered } from "./fields.js";
+import { board, every, find, give, label, make, moment, put, stamp } from "./page.js";
 import { age, own, span, split, text } from "./statecast.js";
-import { speak } from "./trouble.js";
+import { everything, speak } from "./trouble.js";
 
 const table = find("#state");
 
@@ -21,7 +22,7 @@ function showState(before) {
 	const now = flat(one.state), was = flat(before), shown = new Map(every("#state>*").map((row) => [row.dataset.field, row]));
 	let last;
 	for (const [path, of] of now) {
-		const words = text(path, of, true), old = was.has(path) && text(path, was.get(path), true), row = shown.get(path)
+		const words = text(path, of, true), old = was.has(path) ? text(path, was.get(path), true) : undefined, row = shown.get(path)
 			?? make("div", { "data-field": path }, make("dt", {}, split(path, of)[0]), make("dd", {}, make("bdi", { dir: "auto" })), make("dd", {}, make("time")));
 		if (!row.isConnected) last ? last.after(row) : table.prepend(row);
 		last = row;
@@ -37,7 +38,7 @@ function showState(before) {
 		row.times = (row.times ?? []).filter((at) => at > one.changed - 5000).concat(one.changed);
 		if (row.times.length > 3) moment(row, "bar", 6000);
 		else if (!(one.changed - row.times.at(-2) < 1000)) moment(row, "flash", 1600);
-		if (old === false) continue;
+		if (old === undefined) continue;
 		const note = make("i", {}, ` was ${old.slice(0, 40)}`);
 		value.append(note);
 		setTimeout(() => note.remove(), 6000);
@@ -54,7 +55,7 @@ table.onclick = ({ target }) => target.matches("button") && (target.closest("dd"
 // The hug is a wish: pending until it comes back as the cause of an update.
 
 const hug = find("#hug"), answer = find("#answer");
-let wish;
+/** @type {any} */ let wish;
 const offer = (words) => put(find("span", hug), words);
 
 async function send() {
@@ -101,7 +102,7 @@ export function show(changed, before) {
 	if (wish?.id && ms > 10000) put(answer, `In the queue for ${span(ms)}. The message is safe there.`);
 	for (const time of every("#state time")) if ((time.at ??= Date.parse(time.dateTime))) put(time, age(time.at, now));
 	if (!changes || now - spoken < 10000) return;
-	const told = main(one.state).filter((name) => typeof one.state[name] !== "number").map((name) => text(name, one.state[name]));
+	const names = everything() ? ordered(one.state ?? {}) : main(one.state), told = names.filter((name) => typeof one.state[name] !== "number").map((name) => text(name, one.state[name]));
 	if (told[0] || !one.state) speak(`${label(one)}: ${told.join(", ") || "removed"}. ${changes} change${changes > 1 ? "s" : ""}.`);
 	changes = 0;
 	spoken = now;

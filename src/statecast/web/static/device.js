@@ -1,5 +1,5 @@
 // The page of one device: its picture and what is said of it. What changes do to the rest is loaded once it is live.
-import { begin, board, data, draw, find, fresh, known, label, main, moment, put } from "./page.js";
+import { begin, board, data, draw, find, fresh, known, label, moment, put } from "./page.js";
 import { age, own, text } from "./statecast.js";
 
 const article = find("#device"), raw = find("#raw");
@@ -31,7 +31,7 @@ function take(next) {
 
 function show() {
 	const key = fresh(article, one), heard = one.seen ? age(one.seen, board.now()) : "never";
-	parts ??= Promise.all([import("./picture.js"), import("./change.js"), import("./past.js")]).then((loaded) => (parts = loaded)).then(draw);
+	parts ??= Promise.all([import("./picture.js"), import("./fields.js"), import("./change.js"), import("./past.js")]).then((loaded) => (parts = loaded)).then(draw);
 	article.classList.toggle("gone", key === "gone");
 	put(find("[data-show=heard]"), heard + (one.seen && one.silentAfter ? `, every ${one.silentAfter} s expected` : ""));
 	if (!parts[0]) return;
@@ -45,7 +45,7 @@ function show() {
 		put(find("[data-show=source]"), one.source ?? "–");
 		put(raw, JSON.stringify(one.state, null, 2));
 	}
-	for (const part of parts.slice(1)) part.show(changed, before);
+	for (const part of parts.slice(2)) part.show(changed, before);
 }
 
 begin({
@@ -54,7 +54,7 @@ begin({
 	draw: show,
 	entries: () => (one.state ? [one] : []),
 	title() {
-		const [field] = main(one.state), name = label(one);
+		const [field] = parts[1]?.main(one.state) ?? [], name = label(one);
 		return [field ? `${text(field, one.state[field]).slice(0, 40)} · ${name}` : name, name];
 	},
 });

@@ -1,5 +1,6 @@
 // What the page of one cloud does not need: lists, search, pictures of other things, the form that sends, pages without a device.
-import { begin, board, data, draw, every, find, fresh, give, known, label, main, make, moment, ordered, put } from "./page.js";
+import { main, ordered } from "./fields.js";
+import { begin, board, data, draw, every, find, fresh, give, known, label, make, moment, put } from "./page.js";
 import { filters, gallery, picture, share } from "./picture.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
@@ -285,6 +286,7 @@ if (form) {
 // Pages without a device turn live when it comes.
 
 if (!list && !find("#device")) {
+	board.place = undefined; // this page shows no state: tell it all
 	const missing = find("[data-missing]")?.dataset.missing;
 	const take = ({ device, state }) => state && (data.page === "empty" || device === missing) && location.reload();
 	begin({ devices: [missing && find("#command") ? missing : "*"], take, draw() {} });

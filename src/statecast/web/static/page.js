@@ -1,9 +1,11 @@
 // What every page of ours does: the path, the marks, the ages. Text and attributes only.
-import { Board, age, clock, connect, own, span, split } from "./statecast.js";
+import { Board, age, clock, connect, own, span } from "./statecast.js";
 
 export const data = document.body.dataset;
-export const find = (selector, under = document) => under.querySelector(selector);
-export const every = (selector, under = document) => [...under.querySelectorAll(selector)];
+/** @returns {any} */
+export const find = (selector, under = /** @type {any} */ (document)) => under.querySelector(selector);
+/** @returns {any[]} */
+export const every = (selector, under = /** @type {any} */ (document)) => [...under.querySelectorAll(selector)];
 export const put = (element, words) => element.textContent === `${words}` || (element.textContent = words);
 
 export function give(element, attributes) {
@@ -12,7 +14,7 @@ export function give(element, attributes) {
 		else if (element.getAttribute(name) !== `${value}`) element.setAttribute(name, value);
 }
 
-/** An element with attributes and children; `svg:` before the tag makes it one of a drawing. */
+/** An element with attributes and children; `svg:` before the tag makes it one of a drawing. @returns {any} */
 export function make(tag, attributes = {}, ...children) {
 	const [name, svg] = tag.split(":").reverse(), space = svg ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml";
 	const made = document.createElementNS(space, name);
@@ -31,10 +33,10 @@ export function moment(element, name, time) {
 }
 
 export const board = new Board();
-board.skew = data.now - Date.now();
+board.skew = +data.now - Date.now();
 if (data.epoch) board.place = { epoch: data.epoch, offset: +data.offset };
 
-/** What the HTML says of a device before its first update. */
+/** What the HTML says of a device before its first update. @returns {import("./statecast.js").Device} */
 export function known({ dataset }, usual = dataset) {
 	const { device, changed, seen, silentAfter = usual.silentAfter, source = usual.source } = dataset;
 	const one = { device, changed: +changed, seen: +seen || undefined, silentAfter: +silentAfter || undefined, source };
@@ -42,22 +44,7 @@ export function known({ dataset }, usual = dataset) {
 	return one;
 }
 
-// Which fields come first: as in formats.py.
-
-const FIRST = "mood hugged status on open locked temperature humidity level power".split(" ");
-function rank(name, value) {
-	const [stem] = split(name, value), place = FIRST.indexOf(stem);
-	return place >= 0 ? place : /^(label|kind|image)$|_at$/.test(name) ? 99 : stem === "battery" ? 98 : 50;
-}
-export const ordered = (state) => Object.keys(state).sort((a, b) => rank(a, state[a]) - rank(b, state[b]) || (a < b ? -1 : 1));
-
-/** The three fields of a card; the first one also stands in the title. */
-export function main(state) {
-	const names = ordered(state ?? {}), flat = names.filter((name) => typeof (state[name] ?? 0) !== "object");
-	const loud = flat.filter((name) => name !== "color" && rank(name, state[name]) < 99), wanted = JSON.parse(data.card ?? "[]");
-	return [wanted.filter((name) => names.includes(name)), loud, names].find((some) => some[0])?.slice(0, 3) ?? [];
-}
-
+/** @param {{device: string, state?: any}} one */
 export function label({ device, state }) {
 	const given = own(state, "label");
 	return typeof given === "string" && given.trim() ? given.slice(0, 128) : device;
@@ -84,7 +71,7 @@ export function stamp(time, at, words = age(at, board.now())) {
 
 // The frame, drawn after every event and once a second.
 
-export let live, view, broken;
+export let live, view, broken, refused;
 let waiting, rest;
 
 /** Begin to live: `devices` to watch, `take` an update, `draw` all; `title` and `entries` of the page. */
@@ -95,7 +82,8 @@ export function begin(chosen) {
 		for (const [one, before] of changed) view.take(one, before);
 		draw();
 	});
-	for (const event of ["seen", "health", "link"]) live.on(event, draw);
+	live.on("refused", (sentence) => (refused = sentence));
+	for (const event of ["seen", "health", "link", "refused"]) live.on(event, draw);
 	setInterval(draw, 1000);
 	addEventListener("visibilitychange", draw);
 	return live;

@@ -5,9 +5,12 @@ import { board, every, find, give, make, put, stamp } from "./page.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
 const lanes = find("#lanes"), fields = JSON.parse(lanes.dataset.lanes), height = lanes.getAttribute("height") - 26;
-let range = 3600000, cursor, drawn = 0;
+let wanted = 3600000, range = wanted, cursor, drawn = 0;
 
 // Timeline
+
+/** The words of each lane in the order in which they came: a word keeps its colour. */
+const colors = new Map();
 
 /** What a field was, and from when until when: [from, to, value]; equal neighbours are one. */
 function pieces(field, from, to) {
@@ -24,14 +27,18 @@ function pieces(field, from, to) {
 }
 
 function draw() {
-	const to = board.now(), from = to - range, width = lanes.clientWidth, percent = (time) => `${((time / range) * 100).toFixed(3)}%`;
+	const to = board.now(), born = rows[0]?.[1] === 1 ? rows[0][0] : 0;
+	// A life shorter than the range fills it.
+	range = Math.max(10000, Math.min(wanted, to - born));
+	const from = to - range, width = lanes.clientWidth, percent = (time) => `${((time / range) * 100).toFixed(3)}%`;
 	const x = (at) => percent(at - from), parts = [], add = (...made) => parts.push(make(...made));
 	let y = 0;
 	for (const [field, kind] of fields) {
 		const found = pieces(field, from, to), last = found.at(-1)?.[2];
 		add("svg:text", { class: "lane", y: y + 14 }, split(field, last)[0]);
 		if (kind === "band") {
-			const words = [...new Set(found.map(([, , of]) => of))].filter((of) => typeof of !== "boolean");
+			const words = colors.get(field) ?? colors.set(field, []).get(field);
+			for (const [, , of] of found) if (typeof of !== "boolean" && !words.includes(of)) words.push(of);
 			for (const [at, end, of] of found) {
 				const says = text(field, of), color = of === false ? "off" : `l${of === true ? 3 : words.indexOf(of) % 5}`;
 				const fits = ((end - at) / range) * width > says.length * 8 + 14;
@@ -53,9 +60,10 @@ function draw() {
 	const { old, since } = board.verdict(one), unknown = Math.max(from, since);
 	if (old) add("svg:rect", { x: x(unknown), width: percent(to - unknown), height, fill: "url(#hatch)" });
 	add("svg:line", { class: "axis", x2: "100%", y1: height, y2: height });
-	const ticks = width < 500 ? 2 : 4, day = { day: "numeric", month: "short" };
+	const ticks = width < 500 ? 2 : 4, day = /** @type {any} */ ({ day: "numeric", month: "short" });
 	for (let tick = 0; tick <= ticks; tick++) {
-		const at = from + (range * tick) / ticks, words = range > 864e5 ? new Date(at).toLocaleDateString([], day) : clock(at, at).slice(0, 5);
+		const at = from + (range * tick) / ticks, hour = clock(at, at).slice(0, range < 6e5 ? 8 : 5);
+		const words = range > 864e5 ? new Date(at).toLocaleDateString([], day) : hour;
 		add("svg:text", { x: `${(100 * tick) / ticks}%`, y: height + 18, "text-anchor": tick ? (tick < ticks ? "middle" : "end") : "start" }, tick < ticks ? words : "now");
 	}
 	if (cursor !== undefined) {
@@ -125,7 +133,7 @@ async function fetched(limit, before) {
 
 /** Fetch the past as far as the timeline shows it. */
 async function reach() {
-	for (let page = 0; page < 5 && !board.gone && !(rows[0]?.[0] < board.now() - range); page++) {
+	for (let page = 0; page < 5 && !board.gone && !(rows[0]?.[1] === 1 || rows[0]?.[0] < board.now() - wanted); page++) {
 		const older = await fetched(200, rows[0]?.[1]).catch(() => []);
 		if (!older[0]) break;
 		rows.unshift(...older.reverse().filter((row) => !(row[1] >= rows[0]?.[1])));
@@ -135,7 +143,7 @@ async function reach() {
 
 for (const button of every("#ranges button"))
 	button.onclick = () => {
-		range = +button.dataset.range;
+		wanted = +button.dataset.range;
 		for (const other of every("#ranges button")) give(other, { "aria-pressed": other === button });
 		reach();
 	};

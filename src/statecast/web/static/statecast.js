@@ -4,7 +4,7 @@
 
 const UNITS = new Map(
 	"percent:% c:°C f:°F k:K w:W kw:kW wh:Wh kwh:kWh v:V a:A pa:Pa hpa:hPa bar:bar mm:mm cm:cm m:m km:km ms:ms s:s min:min h:h hz:Hz lux:lx db:dB ppm:ppm g:g kg:kg l:l deg:°"
-		.split(" ").map((pair) => pair.split(":")),
+		.split(" ").map((pair) => /** @type {[string, string]} */ (pair.split(":"))),
 );
 const digits = (maximumSignificantDigits, notation) => new Intl.NumberFormat([], { maximumSignificantDigits, notation });
 const plain = digits(4), compact = digits(4, "compact"), power = digits(4, "scientific");
@@ -42,10 +42,11 @@ export function text(name, of, all) {
 	return list ? `[${says}]` : `{${says}}`;
 }
 
+/** @returns {[number, Intl.RelativeTimeFormatUnit, string]} */
 function largest(ms) {
-	const s = Math.max(0, ms) / 1000, [size, ...unit] = s < 60 ? [1, "second", "s"]
-		: s < 3600 ? [60, "minute", "min"] : s < 86400 ? [3600, "hour", "h"] : [86400, "day", "d"];
-	return [Math.trunc(s / size), ...unit];
+	const s = Math.max(0, ms) / 1000, count = (size) => Math.trunc(s / size);
+	if (s < 60) return [count(1), "second", "s"];
+	return s < 3600 ? [count(60), "minute", "min"] : s < 86400 ? [count(3600), "hour", "h"] : [count(86400), "day", "d"];
 }
 
 /** "48 s", "14 min". */
@@ -163,7 +164,7 @@ export class Connection {
 		this.devices = devices;
 		this.board = board;
 		this.url = url.replace(/^http/, "ws") + "?EIO=4&transport=websocket";
-		const when = (event, act, target = globalThis) => target?.addEventListener?.(event, act);
+		const when = (event, act, /** @type {any} */ target = globalThis) => target?.addEventListener?.(event, act);
 		when("online", () => this.retry());
 		when("pagehide", () => this.close());
 		when("pageshow", ({ persisted }) => persisted && this.retry());

@@ -1,5 +1,5 @@
 // What goes beyond the marks: the title, the icon, one calm notice, and the voice.
-import { board, broken, data, every, find, give, live, put, view } from "./page.js";
+import { board, broken, data, every, find, give, live, put, refused, view } from "./page.js";
 import { clock } from "./statecast.js";
 
 // The voice: what matters, once.
@@ -7,6 +7,7 @@ import { clock } from "./statecast.js";
 const announce = find("#announce");
 announce.value = localStorage.getItem("statecast-announce") ?? "important";
 announce.onchange = () => localStorage.setItem("statecast-announce", announce.value);
+export const everything = () => announce.value === "all";
 export const speak = (words) => announce.value === "nothing" || put(find("#say"), words);
 
 // Said at first is nothing: a page that begins well has nothing to report.
@@ -19,7 +20,7 @@ live.on("health", ({ version }) => (release = version));
 export function tell({ trouble, queue, awayFor, goneFor, away, silent, total }) {
 	const { offline, gone } = board, ours = board.ours(), at = clock(board.heard + board.skew, board.now());
 	const again = live.retryAt > ours ? `in ${Math.ceil((live.retryAt - ours) / 1000)} s` : "now";
-	const [bold, rest, act] = broken ? ["This page had an error.", "", "Reload"]
+	const [bold, rest, act] = broken ? ["This page had an error.", "", "Reload"] : refused ? ["The server refused.", refused, "Reload"]
 		: offline ? [`No connection to the server for ${goneFor}.`, `You see what was true at ${at}. Trying again ${again}.`, "Try now"]
 		: queue ? [`The queue “${queue}” cannot be read for ${awayFor}.`, `${away} device${away === 1 ? "" : "s"} may have changed since; their messages wait in the queue.`]
 		: release !== data.release ? ["A newer version is ready.", "", "Reload"] : [];
@@ -33,7 +34,7 @@ export function tell({ trouble, queue, awayFor, goneFor, away, silent, total }) 
 	find("a", notice).hidden = !!act;
 	button.onclick = () => (act === "Reload" ? location.reload() : live.retry());
 	title(trouble, at.slice(0, 5), `${total > 1 ? `${silent} ` : ""}silent`);
-	const words = { lost: "No connection to the server.", away: `The queue “${queue}” cannot be read.`, late: `${silent} of ${total} silent.` }[trouble] ?? "";
+	const words = { lost: "No connection to the server.", away: `The queue “${queue}” cannot be read.`, late: total > 1 ? `${silent} of ${total} silent.` : "The device is silent." }[trouble] ?? "";
 	if (words === said || ours - gone < 5000 || (trouble === "late" && ours - saidAt < 60000)) return;
 	speak(words || "Up to date again.");
 	said = words;
