@@ -162,8 +162,8 @@ def test_a_wrong_query_fails_on_websocket(address: str, query: str) -> None:
 # Engine.IO: the heartbeat
 
 
-def test_polling_is_pinged(address: str) -> None:
-    session = Polling(address)
+def test_polling_is_pinged(patient: str) -> None:
+    session = Polling(patient)
     session.post("40")
     session.get()
     for _ in range(3):
@@ -179,8 +179,8 @@ def test_a_polling_session_that_answers_no_ping_is_over(address: str) -> None:
     assert session.get().status_code == 400
 
 
-def test_websocket_is_pinged(address: str) -> None:
-    with joined(address) as opened:
+def test_websocket_is_pinged(patient: str) -> None:
+    with joined(patient) as opened:
         for _ in range(3):
             assert opened.recv(PATIENCE) == "2"
             opened.send("3")
@@ -194,20 +194,20 @@ def test_a_websocket_that_answers_no_ping_is_closed(address: str) -> None:
 # Engine.IO: invalid packets, closing
 
 
-def test_an_invalid_packet_ends_a_polling_session(address: str) -> None:
-    session = Polling(address)
+def test_an_invalid_packet_ends_a_polling_session(patient: str) -> None:
+    session = Polling(patient)
     assert session.post("abc").status_code == 400
     assert session.get().status_code == 400
 
 
-def test_an_invalid_packet_closes_a_websocket(address: str) -> None:
-    with socket(address) as opened:
+def test_an_invalid_packet_closes_a_websocket(patient: str) -> None:
+    with socket(patient) as opened:
         opened.send("abc")
         assert ends(opened)
 
 
-def test_two_polls_at_once_end_the_session(address: str) -> None:
-    session = Polling(address)
+def test_two_polls_at_once_end_the_session(patient: str) -> None:
+    session = Polling(patient)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(session.get)
         time.sleep(0.05)
@@ -217,8 +217,8 @@ def test_two_polls_at_once_end_the_session(address: str) -> None:
     assert session.get().status_code == 400
 
 
-def test_a_client_closes_its_polling_session(address: str) -> None:
-    session = Polling(address)
+def test_a_client_closes_its_polling_session(patient: str) -> None:
+    session = Polling(patient)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(session.get)
         time.sleep(0.05)
@@ -227,8 +227,8 @@ def test_a_client_closes_its_polling_session(address: str) -> None:
     assert session.get().status_code == 400
 
 
-def test_a_client_closes_its_websocket_session(address: str) -> None:
-    with socket(address) as opened:
+def test_a_client_closes_its_websocket_session(patient: str) -> None:
+    with socket(patient) as opened:
         opened.send("1")
         assert ends(opened)
 

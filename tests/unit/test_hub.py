@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from paper import Client, FakeBroadcaster, Scene
+from paper import Client, FakeBroadcaster, PaperLoop, Scene
 
 from statecast.errors import BadSetting, Refused
 from statecast.model import Event
@@ -65,6 +65,18 @@ def test_an_emit_to_a_full_transport_is_dropped_and_counted(scene: Scene) -> Non
     assert scene.hub.emit("/", None, "message", b"[]") == 0
     assert scene.hub.dropped_emits == 1
     assert client.heard() == []
+
+
+def test_viewers_join_the_namespaces_of_the_setting_and_those_with_handlers() -> None:
+    hub = Hub(FakeBroadcaster(), Settings(), namespaces=["/named"])
+    hub.start(PaperLoop())  # type: ignore[arg-type]
+    hub.on("hug", print, "/handled")
+    client = Client(hub).open()
+    client.heard()
+    for namespace in ("/", "/named", "/handled", "/other"):
+        client.say(f"40{namespace},")
+    kinds = [said[:2] for said in client.heard()]
+    assert kinds == ["40", "40", "40", "44"]
 
 
 @pytest.mark.parametrize("namespace", ["no slash", "/nobody"])
