@@ -51,6 +51,15 @@ def node() -> Node:
 
 
 @pytest.fixture(scope="session")
+def azurite_program() -> list[str | Path]:
+    """The command that starts Azurite's queues; ``azurite_server`` knows its options."""
+    found = javascript.find(ROOT, javascript.AZURITE)
+    if not found:
+        missing(javascript.MISSING.replace("tests/package.json", "tests/azurite/package.json"))
+    return [str(found), javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js"]
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the browser's program."""
     found = chromium_on_this_machine.find()

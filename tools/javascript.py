@@ -1,4 +1,4 @@
-"""Node, and the npm packages of the tests and benchmarks (their ``package.json``), installed below ``.tools``."""
+"""Node, and the npm packages of tests, benchmarks and Azurite (their ``package.json``), installed below ``.tools``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MISSING = (
     "(on Debian `apt-get install nodejs npm`; `make test` does it when it is root), then run `make test`"
 )
 FILES = ("package.json", "package-lock.json", ".npmrc")
-TESTS, BENCHMARKS = "tests", "benchmarks"
+TESTS, BENCHMARKS, AZURITE = "tests", "benchmarks", "tests/azurite"
 """The folders that have packages, each installed into a folder of its own."""
-FOLDERS = {TESTS: "node", BENCHMARKS: "node-benchmarks"}
+FOLDERS = {TESTS: "node", BENCHMARKS: "node-benchmarks", AZURITE: "node-azurite"}
 
 
 def modules(root: Path, owner: str = TESTS) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from azurite_server import Azurite
 from statecast.settings import Settings
 from statecast.sources import Context, Costly, KeepsRefused, Outbox, Source, open_source
 from statecast.sources.azure_queue import AzureQueue
@@ -48,3 +50,24 @@ class TestFakeAzure(OverAzure):
 
     def advance(self, seconds: float) -> None:
         self.azure.advance(seconds)
+
+
+@pytest.fixture(scope="module")
+def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
+    server = Azurite(azurite_program)
+    server.start()
+    yield server
+    server.stop()
+
+
+class TestAzurite(OverAzure):
+    @pytest.fixture(autouse=True)
+    def service(self, azurite: Azurite, request: pytest.FixtureRequest) -> Iterator[None]:
+        self.azurite, self.sources, self.connection = azurite, [], azurite.connection
+        self.queue = f"q{abs(hash(request.node.name))}"[:40]
+        yield
+        for source in self.sources:
+            source.close()
+
+    def advance(self, seconds: float) -> None:
+        self.azurite.advance(seconds)
