@@ -188,7 +188,7 @@ def event_of(name: str, arguments: bytes, namespace: str = "/") -> bytes:
 
 
 def connected(namespace: str, sid: str) -> bytes:
-    return head(CONNECT, namespace) + strict_json.encode({"sid": sid})
+    return head(CONNECT, namespace) + b'{"sid":"%b"}' % sid.encode()
 
 
 def refused(namespace: str, sentence: str) -> bytes:

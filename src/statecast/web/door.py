@@ -45,6 +45,7 @@ class Door(HttpToolsProtocol):
         self._problem: Problem | None = None
         self._deaf = False
         self._in_head = True
+        self._upgrades: bool | None = None
         self._final = False
         self._seen = False
         self._unread = 0
@@ -120,7 +121,7 @@ class Door(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._final:
             self._refuse(400, "The connection was to end with the request before.")
-        self._in_head, self._size = True, 0
+        self._in_head, self._size, self._upgrades = True, 0, None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -160,6 +161,12 @@ class Door(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = self._seen = True
+
+    def _should_upgrade(self) -> bool:
+        """Asked again and again of one head (uvicorn's code asks too), so answered once."""
+        if self._upgrades is None:
+            self._upgrades = super()._should_upgrade()
+        return self._upgrades
 
     # Reading
 
