@@ -103,10 +103,12 @@ class Decoder:
             if type(said.get("state")) is not dict:
                 return self.reading.plain(Change(default, "merge", said), False)
             said["device"] = default
-        if self.foreign and not own and type(said.get("device")) is str and type(said.get("state")) is dict:
-            said = {name: value for name, value in said.items() if name in plain.KNOWN}
-        elif not own:
+        if not own and not (self.foreign and "device" in said):
             refuse_incomplete(said)
+        if self.foreign:  # its writers may have members of their own, which are theirs
+            if "device" not in said:
+                raise Malformed(reading.NAMELESS)
+            said = {name: value for name, value in said.items() if name in plain.KNOWN}
         return self.reading.plain(plain.change(said), said.get("sequence") is not None)
 
 

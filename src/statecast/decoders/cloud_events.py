@@ -11,7 +11,7 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.decoders import encodings, iot_hub
-from statecast.decoders.events import ABOUT_ITSELF, Event, changes
+from statecast.decoders.event import ABOUT_ITSELF, Event, changes
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING
 from statecast.decoders.reading import Reading, required

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from statecast.decoders import iot_hub
-from statecast.decoders.events import ABOUT_ITSELF, Event, changes
+from statecast.decoders.event import ABOUT_ITSELF, Event, changes
 from statecast.decoders.pointers import MISSING
 from statecast.decoders.reading import Reading, required
 from statecast.model import Change

@@ -13,8 +13,8 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.decoders import encodings
-from statecast.decoders.events import Event
-from statecast.decoders.events import changes as other_changes
+from statecast.decoders.event import Event
+from statecast.decoders.event import changes as other_changes
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING, find
 from statecast.decoders.reading import Reading

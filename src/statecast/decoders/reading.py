@@ -18,6 +18,7 @@ from statecast.decoders.pointers import MISSING, Pointer
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Change, Kind, Speaker
 
+NAMELESS = "It names no device; the options device= or default= of its source can."
 _NOTHING = (MISSING, None, "")
 
 
@@ -90,7 +91,7 @@ class Reading:
             return foreign_names.name_of(text(last, "the name of a device"), self.prefix)
         if self.device is not None:
             raise Malformed(f"It names no device: there is nothing at {pointers.written(self.device)}.")
-        raise Malformed("It names no device; the options device= or default= of its source can.")
+        raise Malformed(NAMELESS)
 
     def state_of(self, said: Any, found: Any) -> dict[str, Any]:
         """The state: at the pointer, else what the kind of event ``found``. Raises Malformed."""

@@ -1,0 +1,73 @@
+"""Azure Event Grid's own schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from statecast.decoders.event_grid import MEMBERS, is_one, read
+from statecast.decoders.reading import Reading, from_options
+from statecast.errors import Refused
+from statecast.model import Change
+
+
+def event(**members: Any) -> dict[str, Any]:
+    said = {
+        "topic": "/subscriptions/s",
+        "id": "e1",
+        "eventType": "Example.Mood",
+        "eventTime": "2026-01-31T12:00:00.1234567Z",
+        "subject": "/rooms/1/pillow",
+        "data": {"mood": "happy"},
+        "dataVersion": "",
+        "metadataVersion": "1",
+    }
+    return {name: value for name, value in (said | members).items() if value is not ...}
+
+
+def one(said: dict[str, Any], **options: str) -> Change:
+    (change,) = read(said, from_options(options))
+    return change
+
+
+def test_it_is_recognised_by_its_required_members() -> None:
+    assert is_one(event())
+    assert is_one(event(topic=..., metadataVersion=..., data=...))
+    for member in MEMBERS:
+        assert not is_one(event(**{member: ...}))
+
+
+def test_what_it_says() -> None:
+    assert one(event()) == Change("rooms/1/pillow", "merge", {"mood": "happy"}, 1_769_860_800_123, 0, "e1")
+
+
+def test_where_things_lie_is_a_setting() -> None:
+    change = one(event(data={"who": 7, "now": {"on": True}}), device="/data/who", state="/data/now", prefix="lamp-")
+    assert (change.device, change.state) == ("lamp-7", {"on": True})
+    assert one(event(subject=""), default="chair").device == "chair"
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"id": None}, "“id” of an event of Event Grid"),
+        ({"eventType": 5}, "“eventType” of an event of Event Grid"),
+        ({"eventTime": "noon"}, "is not a time"),
+        ({"subject": ""}, "names no device"),
+        ({"subject": []}, "must be text or a whole number"),
+        ({"data": ...}, "brings no state"),
+        ({"data": "{}"}, "its data is a text"),
+    ],
+)
+def test_what_is_wrong_is_told(members: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read(event(**members), Reading())
+    assert sentence in str(refused.value)
+
+
+def test_its_own_subscriptions_are_no_devices() -> None:
+    """The validation is for webhooks; in a queue it is neither a state nor a fault."""
+    for what in ("SubscriptionValidationEvent", "SubscriptionDeletedEvent"):
+        data = {"validationCode": "512d38b6", "validationUrl": "https://example.com/validate"}
+        assert read(event(eventType=f"Microsoft.EventGrid.{what}", subject="", data=data), Reading()) == ()
