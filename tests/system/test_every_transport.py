@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,11 +113,30 @@ def events(address: str) -> Iterator[Page]:
         reader.join(10)
 
 
+@contextmanager
+def javascript(address: str, transports: str, node: Any) -> Iterator[Page]:
+    page = Page()
+    command = [node.program, Path(__file__).with_name("stock_watcher.js"), address, transports]
+    with subprocess.Popen(command, env=node.variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = process.stdout
+        reader = threading.Thread(target=lambda: [page.apply(json.loads(line)) for line in lines if line[-1:] == "\n"])
+        reader.start()
+        try:
+            yield page
+        finally:
+            process.kill()
+            reader.join(10)
+
+
 VIEWERS = {
-    "default": lambda address: socket_io(address, None),
-    "polling": lambda address: socket_io(address, ["polling"]),
-    "websocket": lambda address: socket_io(address, ["websocket"]),
-    "events": events,
+    "python default": lambda address, node: socket_io(address, None),
+    "python polling": lambda address, node: socket_io(address, ["polling"]),
+    "python websocket": lambda address, node: socket_io(address, ["websocket"]),
+    "javascript default": lambda address, node: javascript(address, "default", node),
+    "javascript polling": lambda address, node: javascript(address, "polling", node),
+    "javascript websocket": lambda address, node: javascript(address, "websocket", node),
+    "events": lambda address, node: events(address),
 }
 
 
@@ -139,10 +159,10 @@ def change(runtime: Runtime, number: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the clients leave connections behind
 @pytest.mark.parametrize("viewer", VIEWERS)
-def test_after_cuts_a_page_equals_the_store(server: BackgroundServer, viewer: str) -> None:
+def test_after_cuts_a_page_equals_the_store(server: BackgroundServer, viewer: str, node: Any) -> None:
     runtime = server.runtime
     change(runtime, 0)
-    with slicing(server.address) as (address, proxy), VIEWERS[viewer](address) as page:
+    with slicing(server.address) as (address, proxy), VIEWERS[viewer](address, node) as page:
         # when much changes while the connection breaks again and again, each time after the viewer has heard something
         place = None
         for number in range(1, CHANGES):

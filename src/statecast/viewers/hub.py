@@ -164,8 +164,7 @@ class Hub:
 
     def open(self, namespace: str) -> Namespace:
         """Let viewers join ``namespace``: those of the setting and those with handlers."""
-        if _NAMESPACE.fullmatch(namespace) is None or len(namespace) > socketio.MOST_NAMESPACE:
-            raise BadSetting(f"A namespace begins with / and has no comma, like /test; it is {namespace!r}.")
+        check_namespace(namespace)
         return self._namespaces.setdefault(namespace, Namespace(namespace))
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
@@ -174,9 +173,7 @@ class Hub:
         ``connect`` (sid, auth: an object, empty without one) may refuse by returning False or raising Refused;
         ``disconnect`` (sid, reason) is told.
         """
-        taken = socketio.RESERVED - {"connect", "disconnect"}
-        if event in taken or (event == "watch" and namespace == "/"):
-            raise BadSetting(f"The event {event!r} is the protocol's own; choose another name.")
+        check_registration(event, handler, namespace)
         handlers = self.open(namespace).handlers
         if event in handlers:
             raise BadSetting(f"The event {event!r} of {namespace} has a handler already; an event has one.")
@@ -221,7 +218,7 @@ class Hub:
         self._on_loop(self._disconnect, sid)
 
     def find(self, sid: str) -> Socket | None:
-        for namespace in self._namespaces.values():
+        for namespace in tuple(self._namespaces.values()):  # another thread may open one
             socket = namespace.sockets.get(sid)
             if socket is not None:
                 return socket
@@ -327,3 +324,22 @@ class Hub:
     def _call(self, handler: Handler, arguments: tuple[Any, ...], done: Callable[[Outcome], None]) -> None:
         assert self.loop is not None
         self._application.call(self.loop, handler, arguments, done)
+
+
+def check_namespace(namespace: str) -> None:
+    """Raises BadSetting."""
+    name = namespace if isinstance(namespace, str) else ""
+    if _NAMESPACE.fullmatch(name) is None or len(name) > socketio.MOST_NAMESPACE:
+        raise BadSetting(f"A namespace begins with / and has no comma, like /test; it is {namespace!r}.")
+
+
+def check_registration(event: str, handler: Handler, namespace: str) -> None:
+    """Whether such a handler could ever be called. Raises BadSetting."""
+    check_namespace(namespace)
+    if not isinstance(event, str) or not event:
+        raise BadSetting(f"The name of an event is a text; it is {event!r}.")
+    taken = socketio.RESERVED - {"connect", "disconnect"}
+    if event in taken or (event == "watch" and namespace == "/"):
+        raise BadSetting(f"The event {event!r} is the protocol's own; choose another name.")
+    if not callable(handler):
+        raise BadSetting(f"The handler of {event!r} is no function; it is {handler!r}.")
