@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statecast import strict_json
-from statecast.model import Change, Message
+from statecast.model import Change, Message, Stamp
 from statecast.stores import Cursor, Limits, open_store
-from statecast.testing import VirtualClock, change, message
+from statecast.testing import VirtualClock, change, message, oracle
 from statecast.testing.values import START
 
 values = st.recursive(
@@ -30,31 +30,15 @@ changes = st.builds(
 )
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge(result.get(name), value)
-    return result
-
-
-def folded(messages: Sequence[Message], device: str) -> Any:
+def state_by_definition(messages: Sequence[Message], device: str) -> Any:
     stamped = []
     for one in messages:
         (said,) = one.changes
         if said.device == device:
-            sent_at = one.delivery.sent_at
+            sent_at, order = one.delivery.sent_at, one.delivery.order or 0
             time = sent_at if said.time is None else min(said.time, sent_at + 1)
-            stamped.append(((time, said.sequence, one.delivery.order), said))
-    state: Any = None
-    for _, said in sorted(stamped, key=lambda pair: pair[0]):
-        state = None if said.kind == "delete" else merge({} if said.kind == "replace" else state, dict(said.state))
-    return state
+            stamped.append((Stamp(time, said.sequence, order), said))
+    return oracle.folded(stamped)
 
 
 @pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
@@ -78,7 +62,7 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
             for device in ("pillow", "chair"):
                 update = store.get(device)
                 state = None if update is None or update.state is None else strict_json.decode(update.state)
-                assert state == folded(messages, device)
+                assert state == state_by_definition(messages, device)
                 assert [row.version for row in store.history(device)] == list(
                     range(update.version if update else 0, 0, -1)
                 )
@@ -91,4 +75,4 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
 def tidy(one: Change) -> dict[str, Any]:
     """A whole state holds no nulls: they would mean "removed"."""
     state = dict(one.state)
-    return merge({}, state) if one.kind == "replace" else state
+    return oracle.merged({}, state) if one.kind == "replace" else state

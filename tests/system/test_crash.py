@@ -20,6 +20,7 @@ from running import Child
 from statecast import strict_json
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, now, open_store
+from statecast.testing import oracle
 
 LIVES = int(os.environ.get("STATECAST_TEST_LIVES", "200"))
 GARBAGE = b'{"device": "pillow", "state": 5}'
@@ -54,7 +55,7 @@ class Flow:
         elif self.random.random() < 0.9:
             message |= {"device": "restless", "state": shared}
         elif self.random.random() < 0.5:
-            message |= {"device": "restless", "replace": True, "state": merged({}, shared)}
+            message |= {"device": "restless", "replace": True, "state": oracle.merged({}, shared)}
         else:
             message |= {"device": "restless", "delete": True}
         bodies = [strict_json.encode(message)] * (2 if self.random.random() < 0.1 else 1)
@@ -68,21 +69,8 @@ class Flow:
         for _, _, message in sorted(self.sent, key=lambda one: one[:2]):
             before = None if message.get("replace") else states.get(message["device"])
             gone = message.get("delete")
-            states[message["device"]] = None if gone else merged(before, message["state"])
+            states[message["device"]] = None if gone else oracle.merged(before, message["state"])
         return {device: state for device, state in states.items() if state is not None}
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 @pytest.fixture

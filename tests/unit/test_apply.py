@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from statecast.apply import MOST_BYTES, Done, Record, apply, difference, same, s
 from statecast.errors import Refused, TooLarge
 from statecast.model import Change, Stamp
 from statecast.stamps import OLD, Stamps
-from statecast.testing import change
+from statecast.testing import change, oracle
 from statecast.testing.values import START
 
 DAY = 24 * 3_600_000
@@ -271,26 +270,6 @@ said_by_devices = st.builds(
 messages = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1), said_by_devices), max_size=10)
 
 
-def rfc_7396(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = rfc_7396(result.get(name), value)
-    return result
-
-
-def by_definition(stamped: Sequence[tuple[Stamp, Change]]) -> Any:
-    state: Any = None
-    for _, said in sorted(stamped, key=lambda pair: pair[0]):
-        patch = None if said.kind == "delete" else dict(said.state)
-        state = rfc_7396({} if said.kind == "replace" else state, patch)
-    return state
-
-
 @settings(max_examples=400, deadline=None)
 @given(messages, st.randoms(use_true_random=False))
 def test_the_state_is_the_messages_in_the_order_of_their_stamps(
@@ -306,8 +285,8 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
         if record is not None:
             assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, "nothing in place"
         if done.visible:
-            shown = None if done.patch is None else rfc_7396(shown, done.patch)
-        expected = by_definition(arrived[: number + 1])
+            shown = None if done.patch is None else oracle.merged(shown, done.patch)
+        expected = oracle.folded(arrived[: number + 1])
         record = done.record
         assert same(record.state, expected)
         assert same(shown, expected), "the history tells how it came about"
@@ -318,6 +297,6 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
 
 @given(values, values)
 def test_a_difference_leads_from_one_state_to_the_other(old: Any, new: Any) -> None:
-    old, new = rfc_7396({}, {"v": old}), rfc_7396({}, {"v": new})
-    assert same(rfc_7396(old, difference(old, new)), new)
+    old, new = oracle.merged({}, {"v": old}), oracle.merged({}, {"v": new})
+    assert same(oracle.merged(old, difference(old, new)), new)
     assert difference(new, new) == {}

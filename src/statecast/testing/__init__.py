@@ -8,8 +8,19 @@ contracts of sources and stores as test classes for pytest (or any runner that k
 
 from __future__ import annotations
 
+from statecast.testing import oracle
 from statecast.testing.source_contract import FakeSource, SourceContract
 from statecast.testing.store_contract import StoreContract
 from statecast.testing.values import VirtualClock, change, message, raises, refused
 
-__all__ = ["FakeSource", "SourceContract", "StoreContract", "VirtualClock", "change", "message", "raises", "refused"]
+__all__ = [
+    "FakeSource",
+    "SourceContract",
+    "StoreContract",
+    "VirtualClock",
+    "change",
+    "message",
+    "oracle",
+    "raises",
+    "refused",
+]
