@@ -14,7 +14,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, overload
 
 from flask import Flask, current_app, has_app_context
 
@@ -24,6 +24,7 @@ from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
 from statecast.runtime import Runtime
 from statecast.sources.poll import PollSource
+from statecast.viewers.hub import check_registration
 from statecast.web import mount
 
 EXTENSION = "statecast"
@@ -76,6 +77,11 @@ class Statecast:
                 return runtime_of(app)
         if len(hosts) == 1:
             return runtime_of(hosts[0])
+        if not hosts and self._apps:
+            raise BadSetting(
+                "The app of this Statecast is gone: an extension does not keep its app alive. Keep it in a variable: "
+                "`app = Flask(__name__)`, then `live = Statecast(app)`."
+            )
         if not hosts:
             raise BadSetting("This Statecast has no app yet; call Statecast(app), or init_app(app), before using it.")
         raise BadSetting(
@@ -130,36 +136,68 @@ class Statecast:
         return self.runtime.send(strict_json.encode(strict_json.check(message)))
 
     def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:
-        """Send an event to every viewer of a namespace, or of its room ``to``, in whatever process; at most once."""
+        """Send an event to every viewer of a namespace, to those in its room ``to``, or to the one whose sid that is.
+
+        From any thread and process; it reaches viewers in every process, at most once. Raises Refused or Unavailable.
+        """
         self.runtime.emit(event, *data, namespace=namespace, to=to)
 
-    def on(self, event: str, namespace: str = "/") -> Callable[[Function], Function]:
-        """Decorate a function that is called with (sid, data ...) for a viewer's event; it returns the acknowledgement.
+    @overload
+    def on(self, event: str, handler: None = None, *, namespace: str = "/") -> Callable[[Function], Function]: ...
+    @overload
+    def on(self, event: str, handler: Function, *, namespace: str = "/") -> Function: ...
+    def on(self, event: str, handler: Any = None, *, namespace: str = "/") -> Any:
+        """Have a function called with (sid, data ...) for a viewer's event; what it returns is the acknowledgement.
 
-        ``connect`` (sid, auth) may refuse by returning False; ``disconnect`` (sid, reason) is told.
+        ``connect`` (sid, auth) refuses by returning False, or with a sentence by raising Refused; ``disconnect``
+        (sid, reason) is told. Plain functions run on threads, coroutine functions on the loop of the viewers. One that
+        comes while the server runs is called from then on. Raises BadSetting.
         """
 
-        def decorate(function: Function) -> Function:
-            def register(app: Flask, runtime: Runtime) -> None:
-                runtime.on(event, within(app, function), namespace)
-
-            self._register(register)
+        def register(function: Function) -> Function:
+            check_registration(event, function, namespace)
+            self._register(lambda app, runtime: runtime.on(event, within(app, function), namespace))
             return function
 
-        return decorate
+        return register if handler is None else register(handler)
+
+    def register(self, handlers: Any) -> None:
+        """Have an object's methods ``on_<event>`` called, as ``on`` has functions: ``on_connect``, ``on_hug``.
+
+        Its attribute ``namespace``, if it has one, says in which. Raises BadSetting.
+        """
+        kind = handlers if isinstance(handlers, type) else type(handlers)
+        if isinstance(handlers, type):
+            raise BadSetting(f"live.register takes an object, not its class: live.register({kind.__name__}()).")
+        found = {name[3:]: getattr(handlers, name) for name in dir(handlers) if name.startswith("on_")}
+        if not found:
+            raise BadSetting(f"{kind.__name__} has no method on_<event>, so there is nothing to register.")
+        namespace = getattr(handlers, "namespace", "/")
+        for event, handler in found.items():
+            check_registration(event, handler, namespace)
+        for event, handler in found.items():
+            self.on(event, handler, namespace=namespace)
 
     def enter(self, sid: str, room: str) -> None:
-        """Put a viewer into a room of its namespace; ``sid`` is what a handler of ``@live.on`` is called with."""
+        """Put a viewer into a room of its namespace; ``sid`` is what a handler of ``@live.on`` is called with.
+
+        In the process that serves the viewer, which is where its handlers run. A viewer that leaves has left its rooms.
+        """
         self.runtime.present.enter(sid, room)
 
     def leave(self, sid: str, room: str) -> None:
         """Take a viewer out of a room."""
         self.runtime.present.leave(sid, room)
 
+    def disconnect(self, sid: str) -> None:
+        """Take a viewer out of its namespace. Where ``enter`` works."""
+        self.runtime.present.disconnect(sid)
+
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
         """Decorate a function that is called every so many seconds; what it returns is the device's state.
 
-        One process at a time calls it, however many serve. None means that there is nothing new.
+        One process at a time calls it, however many serve. None means that there is nothing new. One that comes while
+        the server runs is called from then on. Raises BadSetting.
         """
         try:
             names.check(device)

@@ -29,7 +29,7 @@ from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, open_store
 from statecast.viewers import socketio
 from statecast.viewers.application import Handler
-from statecast.viewers.hub import Hub
+from statecast.viewers.hub import Hub, check_namespace, check_registration
 from statecast.watcher import Watcher
 
 ANNOUNCE_EVERY = 2.0
@@ -56,6 +56,8 @@ class Runtime:
         self.viewers: Callable[[], int] = lambda: 0
         self._hub: Hub | None = None
         self._opening = threading.Lock()
+        self._registering = threading.RLock()
+        self._serving = False
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
         self._process = uuid.uuid4().hex
@@ -98,9 +100,13 @@ class Runtime:
         return self._opened[url]
 
     def add_source(self, source: Source, decode: Decoder) -> None:
-        if any(source.name == other.name for other, _ in self.sources):
-            raise BadSetting(f"There are two sources called {source.name!r}; give one of them another name.")
-        self.sources.append((source, decode))
+        """Have a source watched where we serve; at once, if that began already. Raises BadSetting."""
+        with self._registering:
+            if any(source.name == other.name for other, _ in self.sources):
+                raise BadSetting(f"There are two sources called {source.name!r}; give one of them another name.")
+            self.sources.append((source, decode))
+            if self._serving:
+                self._watch(source, decode)
 
     def send(self, body: bytes) -> str:
         """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable.
@@ -115,7 +121,10 @@ class Runtime:
 
     def emit(self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None) -> None:
         """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process."""
-        if not event or event in socketio.RESERVED:
+        check_namespace(namespace)
+        if not (to is None or isinstance(to, str)):
+            raise Malformed(f"An event goes to a room or to a viewer's sid, which are texts; it is {to!r}.")
+        if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
         data = strict_json.encode(strict_json.check(list(arguments)))
         if len(data) > EVENT_BYTES:
@@ -123,8 +132,17 @@ class Runtime:
         self.store.emit(namespace, to, event, data)
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
-        """Have ``handler`` called for viewers' events, in every process that serves; see ``Hub.on``."""
-        self.handlers.append((event, handler, namespace))
+        """Have ``handler`` called for viewers' events, in every process that serves; see ``Hub.on``.
+
+        One that comes while we serve is called from then on. Raises BadSetting.
+        """
+        check_registration(event, handler, namespace)
+        with self._registering:
+            if any((event, namespace) == (other, place) for other, _, place in self.handlers):
+                raise BadSetting(f"The event {event!r} of {namespace} has a handler already; an event has one.")
+            self.handlers.append((event, handler, namespace))
+            if self._hub is not None:
+                self._hub.on(event, handler, namespace)
 
     # Serving
 
@@ -134,10 +152,11 @@ class Runtime:
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The viewers' hub with everything the application registered. Raises BadSetting."""
         hub = Hub(broadcaster, self.settings, namespaces=self.settings.namespaces)
-        for event, handler, namespace in self.handlers:
-            hub.on(event, handler, namespace)
-        self.viewers = lambda: hub.viewers
-        self._hub = hub
+        with self._registering:
+            for event, handler, namespace in self.handlers:
+                hub.on(event, handler, namespace)
+            self.viewers = lambda: hub.viewers
+            self._hub = hub
         return hub
 
     @property
@@ -153,20 +172,27 @@ class Runtime:
         """Start the watchers: from now on messages move."""
         for url in self.settings.source:
             self.add_source(*self._open(url))
-        reach = crash_at(self.settings.crash_at)
-        for source, decode in self.sources:
-            pipeline = Pipeline(source, decode, self.store, page=self.settings.page, reach=reach)
-            watcher = Watcher(pipeline, self.store, self.clock, self.store.wake)
-            self.watchers.append(watcher)
-            watcher.start()
+        with self._registering:
+            for source, decode in self.sources:
+                self._watch(source, decode)
+            self._serving = True
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
                 raise BadSetting("The demo needs a queue inside the store as the first source: --source embedded:queue.")
             self._pillow = DemoPillow(self.store, self.queue, self.clock)
             self._pillow.start()
 
+    def _watch(self, source: Source, decode: Decoder) -> None:
+        reach = crash_at(self.settings.crash_at)
+        pipeline = Pipeline(source, decode, self.store, page=self.settings.page, reach=reach)
+        watcher = Watcher(pipeline, self.store, self.clock, self.store.wake)
+        self.watchers.append(watcher)
+        watcher.start()
+
     def drain(self) -> None:
         """Stop receiving; pages under way are finished."""
+        with self._registering:
+            self._serving = False
         if self._pillow is not None:
             self._pillow.stop()
         for watcher in self.watchers:
