@@ -16,15 +16,12 @@ from typing import Any
 
 from statecast import __version__, strict_json
 from statecast.broadcast import Broadcaster
-from statecast.decoders import OPTIONS, open_decoder
-from statecast.decoders.plain import PlainDecoder
 from statecast.demo import DemoPillow
 from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
-from statecast.model import Delivery
 from statecast.pipeline import Decoder, Pipeline
+from statecast.sending import Sources, check
 from statecast.settings import Settings
-from statecast.sources import Context, Outbox, Source, open_source
-from statecast.sources.address import split
+from statecast.sources import Outbox, Source
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, open_store
 from statecast.viewers import socketio
@@ -50,7 +47,6 @@ class Runtime:
         self.settings = settings
         self.clock = clock
         self.sources: list[tuple[Source, Decoder]] = []
-        self._opened: dict[str, tuple[Source, Decoder]] = {}
         self.watchers: list[Watcher] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
@@ -80,24 +76,14 @@ class Runtime:
         return self._store is not None
 
     @cached_property
+    def named(self) -> Sources:
+        """The sources that the settings name."""
+        return Sources(self.settings, lambda: self.store, self.clock)
+
+    @property
     def queue(self) -> Outbox:
-        """What ``send`` writes to: the first source that takes messages, else a queue inside the store.
-
-        Where this process watches it as well, the watcher is nudged.
-        """
-        for url in self.settings.source:
-            source, _ = self._open(url)
-            if isinstance(source, Outbox):
-                return source
-        return EmbeddedQueue(self.store, visibility=self.settings.visibility)
-
-    def _open(self, url: str) -> tuple[Source, Decoder]:
-        """The source of a URL and what reads its messages, opened once. Raises BadSetting, Malformed."""
-        if url not in self._opened:
-            address, decoding = split(url, OPTIONS)
-            context = Context(lambda: self.store, self.settings, os.environ, self.clock, OPTIONS)
-            self._opened[url] = open_source(address, context), open_decoder(decoding, url)
-        return self._opened[url]
+        """What ``send`` writes to. Where this process watches it as well, the watcher is nudged."""
+        return self.named.queue
 
     def add_source(self, source: Source, decode: Decoder) -> None:
         """Have a source watched where we serve; at once, if that began already. Raises BadSetting."""
@@ -109,15 +95,8 @@ class Runtime:
                 self._watch(source, decode)
 
     def send(self, body: bytes) -> str:
-        """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable.
-
-        What the watcher would put into quarantine is refused here, where its sender can still be told.
-        """
-        message = PlainDecoder()(Delivery("", body, self.clock()))
-        if message.refusals:
-            refusal = message.refusals[0]
-            raise Malformed(refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}")
-        return self.queue.send(body)
+        """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable."""
+        return self.queue.send(check(self.settings, body))
 
     def emit(self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None) -> None:
         """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process."""
@@ -168,10 +147,15 @@ class Runtime:
             )
         return self._hub
 
+    def open_sources(self) -> None:
+        """Find what is wrong with the sources that the settings name. Raises BadSetting."""
+        for url in self.settings.source:
+            self.named.open(url)
+
     def start(self) -> None:
         """Start the watchers: from now on messages move."""
         for url in self.settings.source:
-            self.add_source(*self._open(url))
+            self.add_source(*self.named.open(url))
         with self._registering:
             for source, decode in self.sources:
                 self._watch(source, decode)

@@ -22,6 +22,8 @@ T = TypeVar("T")
 PREFIX = "STATECAST_"
 NO_SETTINGS = {"STATECAST_CONFIG", "STATECAST_CHROMIUM"}
 """Variables with our prefix that are none: the file of the command line, the browser of the tests."""
+OF_TESTS = "STATECAST_TEST_"
+"""How the names of variables begin that make tests longer, and are no settings either."""
 
 
 def text(value: Any) -> str:
@@ -232,7 +234,9 @@ def load(
     if flask is not None:
         values |= known(prefixed(flask), "in the Flask configuration")
     if environ is not None:
-        ours = {name: value for name, value in environ.items() if name not in NO_SETTINGS}
+        ours = {
+            name: value for name, value in environ.items() if name not in NO_SETTINGS and not name.startswith(OF_TESTS)
+        }
         values |= known(prefixed(ours), "in the environment")
     values |= known({name: value for name, value in (flags or {}).items() if value is not None}, "given")
     return Settings(**values)

@@ -26,13 +26,14 @@ ARROWS: dict[str, set[str]] = {
     "apply": {"stamps"},
     "stamps": set(),
     "stores": {"apply"},
-    "pipeline": {"sources", "decoders", "stores"},
+    "clocks": set(),
+    "pipeline": {"clocks", "sources", "decoders", "stores"},
     "watcher": {"pipeline", "sources", "stores"},
     "audience": set(),
     "follower": {"stores"},
     "broadcast": {"audience", "follower", "stores"},
     "viewers": set(),
-    "web": {"decoders.", "sources", "stores", "viewers."},
+    "web": {"decoders.", "sending", "sources", "stores", "viewers."},
 }
 EXCEPTIONS = {
     # A queue in memory is the rows of a memory store, as the embedded queue is those of SQLite.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -18,8 +19,9 @@ from statecast.cli import main
 from statecast.commands import messages, terminal
 from statecast.commands.options import EVERY
 from statecast.commands.watch import changes
+from statecast.decoders import Decoder
 from statecast.decoders.plain import PlainDecoder
-from statecast.model import Change
+from statecast.model import Change, Delivery, Message
 from statecast.pipeline import Pipeline
 from statecast.settings import Settings
 from statecast.sources.embedded import EmbeddedQueue
@@ -167,6 +169,7 @@ def test_flags_win_over_the_environment_that_over_the_file(
     monkeypatch.setenv("STATECAST_PORT", "2")
     monkeypatch.setenv("STATECAST_PAGE", "8")
     monkeypatch.setenv("STATECAST_CHROMIUM", "/usr/bin/chromium")
+    monkeypatch.setenv("STATECAST_TEST_SEED", "7")
     # When a flag is given too
     result = statecast(
         *("run", "--config", "my.toml", "--port", "3", "--demo", "--source", "embedded:a", "--source", "embedded:b"),
@@ -639,15 +642,12 @@ def test_replay_tries_again_and_keeps_what_is_refused_again(statecast: Invoke, m
     put_raw(b"garbage", b'{"device":"pillow","state":{"mood":"calm"}}x')
     statecast("send", "pillow", "mood=happy")
     settle()
-    wise = PlainDecoder()
+    read = Decoder.__call__
 
-    class Fixed:
-        def __call__(self, delivery: Any) -> Any:
-            import dataclasses
+    def fixed(self: Decoder, delivery: Delivery) -> Message:
+        return read(self, dataclasses.replace(delivery, body=delivery.body.removesuffix(b"x")))
 
-            return wise(dataclasses.replace(delivery, body=delivery.body.removesuffix(b"x")))
-
-    monkeypatch.setattr("statecast.commands.quarantine.PlainDecoder", Fixed)
+    monkeypatch.setattr(Decoder, "__call__", fixed)
     # When all are replayed
     result = statecast("quarantine", "replay", "--all")
     # Then the good one is applied, below what is newer, and the other one stays
@@ -656,6 +656,17 @@ def test_replay_tries_again_and_keeps_what_is_refused_again(statecast: Invoke, m
     assert "1: " in result.stderr and "Error: Not replayed: 1." in result.stderr
     assert json.loads(statecast("get", "pillow", "--json").stdout)["state"] == {"mood": "happy"}
     assert len(statecast("quarantine", "list").stdout.splitlines()) == 1
+
+
+def test_replay_reads_as_the_messages_own_source_does(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a message that named no device, before its queue had one by its settings
+    put_raw(b'{"mood":"calm"}')
+    assert statecast("quarantine", "replay", "--all").exit_code == 1
+    # When it is replayed after that fix
+    monkeypatch.setenv("STATECAST_SOURCE", "embedded:queue?default=pillow")
+    assert statecast("quarantine", "replay", "--all").stdout == "Replayed: 1.\n"
+    # Then it is that device's
+    assert json.loads(statecast("get", "pillow", "--json").stdout)["state"] == {"mood": "calm"}
 
 
 def test_drop_deletes_all_or_none(statecast: Invoke) -> None:

@@ -6,11 +6,12 @@ import click
 
 from statecast import names, strict_json, wire
 from statecast.commands import terminal
-from statecast.commands.opening import opened, queue
+from statecast.commands.opening import opened, sources
 from statecast.commands.options import Given, takes
 from statecast.errors import NotFound
 from statecast.model import Update
 from statecast.settings import Settings
+from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Store, now
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value per line.")
@@ -39,7 +40,8 @@ def absent(store: Store, settings: Settings, device: str, update: Update | None)
     if update is not None:
         return f"The device “{device}” was removed {terminal.ago(now() - update.changed_at)} ago."
     sentence = f"No device called “{device}” has sent anything"
-    if waiting := queue(store, settings).waiting():
+    queue = sources(store, settings).queue
+    if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
         return f"{sentence} that was applied; messages waiting in the queue for `statecast run`: {waiting}."
     return f"{sentence}; `statecast devices` lists those that have."
 

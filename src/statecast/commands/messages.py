@@ -7,24 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from statecast import names, strict_json
-from statecast.decoders.plain import PlainDecoder
-from statecast.errors import Malformed, TooLarge
-from statecast.model import Delivery
+from statecast.errors import Malformed
 from statecast.sources.embedded import MESSAGE_BYTES
 
 CHUNK = 65_536
 PAGE = 256
 """Messages that go into the queue in one write, if that many are there."""
-
-
-def check(body: bytes) -> bytes:
-    """The body itself. Raises Refused: what would land in quarantine is refused here, where its sender can be told."""
-    if len(body) > MESSAGE_BYTES:
-        raise TooLarge(f"A message may have at most {MESSAGE_BYTES} bytes; this one has more.")
-    message = PlainDecoder()(Delivery("", body, 0))
-    for refusal in message.refusals:
-        raise Malformed(refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}")
-    return body
 
 
 def compose(device: str, state: Mapping[str, Any], options: Mapping[str, Any]) -> bytes:

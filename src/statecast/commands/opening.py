@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from statecast.errors import BadSetting, NotFound
+from statecast.sending import Sources
 from statecast.settings import Settings
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, open_store
+from statecast.stores import Limits, Store, now, open_store
 
 SQLITE = "sqlite:///"
-EMBEDDED = "embedded:"
 
 
 @contextmanager
@@ -38,7 +37,6 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
-def queue(store: Store, settings: Settings) -> EmbeddedQueue:
-    """The queue to send to: the first embedded one among the sources."""
-    names = [url.removeprefix(EMBEDDED) for url in settings.source if url.startswith(EMBEDDED)]
-    return EmbeddedQueue(store, names[0] if names else "queue", visibility=settings.visibility)
+def sources(store: Store, settings: Settings) -> Sources:
+    """The sources that the settings name, as the server opens them."""
+    return Sources(settings, lambda: store, now)

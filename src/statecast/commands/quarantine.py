@@ -12,9 +12,8 @@ from statecast import strict_json
 from statecast.commands import terminal
 from statecast.commands.endings import Ending
 from statecast.commands.look import as_json
-from statecast.commands.opening import opened
+from statecast.commands.opening import opened, sources
 from statecast.commands.options import Given, takes
-from statecast.decoders.plain import PlainDecoder
 from statecast.errors import NotFound
 from statecast.model import Quarantined
 from statecast.pipeline import replay as replay_row
@@ -78,10 +77,13 @@ def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
     if bool(numbers) == everything:
         raise click.UsageError("Say which messages: their numbers, or --all.")
     refused = done = 0
-    with opened(given.settings()) as store:
+    settings = given.settings()
+    with opened(settings) as store:
+        named = sources(store, settings)
         for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
             try:
-                again = replay_row(store, PlainDecoder(), number).quarantined
+                decode, resolution = named.reading(store.quarantine_row(number).source)
+                again = replay_row(store, decode, number, resolution).quarantined
                 reason = store.quarantine_row(number).reason if again else ""
             except NotFound as error:
                 again, reason = 1, str(error)

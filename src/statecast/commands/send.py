@@ -1,4 +1,4 @@
-"""``statecast send``: messages into the embedded queue, with or without a running server."""
+"""``statecast send``: messages into the queue, with or without a running server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from statecast import strict_json
 from statecast.commands import messages, terminal
 from statecast.commands.endings import REFUSED
 from statecast.commands.look import as_json
-from statecast.commands.opening import opened, queue
+from statecast.commands.opening import opened, sources
 from statecast.commands.options import Given, takes
 from statecast.errors import Refused
-from statecast.sources.embedded import EmbeddedQueue
+from statecast.sending import Sources, check
 
 EXAMPLES = """\b
 Examples:
@@ -49,11 +49,11 @@ def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) ->
         raise click.UsageError("With - everything comes from the input; leave out the rest.")
     settings = given.settings()
     for body in bodies or ():
-        messages.check(body)
+        check(settings, body)
     with opened(settings, create=True) as store:
-        target = queue(store, settings)
+        target = sources(store, settings)
         if bodies is not None:
-            report(target.send_many(bodies), as_json)
+            report(target.queue.send_many(bodies), as_json)
         elif not send_input(target, as_json):
             sys.exit(REFUSED)
 
@@ -73,18 +73,18 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
     return messages.compose(first, messages.fields(rest), options)
 
 
-def send_input(target: EmbeddedQueue, as_json: bool) -> bool:
+def send_input(target: Sources, as_json: bool) -> bool:
     """Send what comes, as it comes; a bad message is told and left out. Whether all were good."""
     good = True
     for page in messages.pages(sys.stdin.buffer):
         bodies = []
         for number, body in page:
             try:
-                bodies.append(messages.check(body))
+                bodies.append(check(target.settings, body))
             except Refused as error:
                 good = False
                 click.echo(f"Error: Line {number}: {terminal.escaped(str(error))}", err=True)
-        report(target.send_many(bodies), as_json)
+        report(target.queue.send_many(bodies), as_json)
     return good
 
 

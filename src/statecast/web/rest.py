@@ -14,9 +14,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import names, strict_json, wire
 from statecast.decoders import plain
-from statecast.decoders.plain import PlainDecoder
 from statecast.errors import Conflict, Malformed, NotFound, Refused, StatecastError, TooLarge, Unavailable
 from statecast.model import Change, Kind, Place, Update
+from statecast.sending import decoder
 from statecast.stores import Cursor
 from statecast.viewers.admission import origin_allowed
 
@@ -150,16 +150,17 @@ class States:
         """Into the queue, durable before the answer: one message, or all items of an array or none of them."""
         only_arguments()
         body = self._body()
+        queue, decode = self.live.queue, decoder(self.live.settings)
         if body.lstrip(b" \t\r\n")[:1] != b"[":
-            PlainDecoder().read(body)
-            return answer(strict_json.encode({"id": self.live.queue.send(body)}), 202)
+            decode.read(body)
+            return answer(strict_json.encode({"id": queue.send(body)}), 202)
         items = [item.encode(errors="surrogatepass") for item in plain.split(body)]
         for index, item in enumerate(items):
             try:
-                PlainDecoder().read(item)
+                decode.read(item)
             except Refused as error:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
-        return answer(strict_json.encode({"ids": self.live.queue.send_many(items)}), 202)
+        return answer(strict_json.encode({"ids": queue.send_many(items)}), 202)
 
     def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
         only_arguments()
