@@ -148,6 +148,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     if settings.workers > 1 and settings.store.startswith("memory:"):
         raise BadSetting("Several processes cannot share a store in memory; name one in a file (--store).")
     if place is None and settings.workers > 1:
+        rehearse(runtime, app)
         return workers.supervise(settings, announce)
 
     def begun() -> None:
@@ -173,10 +174,21 @@ def prepare(
     """All that can be wrong with settings, store and port is found here. Raises a StatecastError."""
     try:
         runtime.store  # noqa: B018 - opens it
+        runtime.open_sources()
         return Server(runtime, app, begun, asked), taken or listening.listen(runtime.settings)
     except BaseException:
         runtime.stop()
         raise
+
+
+def rehearse(runtime: Runtime, app: WSGI) -> None:
+    """What every one of several processes would find wrong is said once, by their parent. Raises a StatecastError."""
+    try:
+        runtime.store  # noqa: B018 - opens it
+        runtime.open_sources()
+        Server(runtime, app, lambda: None, threading.Event())
+    finally:
+        runtime.stop()
 
 
 def run(server: Server, taken: socket.socket) -> None:

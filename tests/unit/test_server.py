@@ -93,6 +93,19 @@ def test_several_processes_need_a_store_that_they_can_share() -> None:
         module.serve(Runtime(Settings(store="memory:", workers=2)), says_nothing)
 
 
+def test_several_processes_say_once_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a parent that must not come to start anything
+    monkeypatch.setattr(module.workers, "supervise", lambda *_: pytest.fail("it started its processes"))
+    many = {"workers": 4, "store": f"sqlite:///{tmp_path}/statecast.db"}
+    # Then it finds itself what each of them would find
+    with pytest.raises(StoreUnusable):
+        module.serve(Runtime(Settings(**many | {"store": f"sqlite:///{tmp_path}/nowhere/x.db"})), says_nothing)
+    with pytest.raises(BadSetting, match="no source 'nonsense:x'"):
+        module.serve(Runtime(Settings(**many | {"source": "nonsense:x"})), says_nothing)
+    with pytest.raises(BadSetting, match="trusted_proxy"):
+        module.serve(Runtime(Settings(**many | {"trusted_proxy": "nonsense"})), says_nothing)
+
+
 def test_it_serves_in_the_main_thread_or_says_so() -> None:
     said: list[Exception] = []
 
