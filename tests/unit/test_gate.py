@@ -52,6 +52,17 @@ def test_the_application_sees_the_request() -> None:
     assert "HTTP_CONTENT_LENGTH" not in environ
 
 
+def test_an_answer_has_one_date_whoever_else_gives_it_one() -> None:
+    def dated(environ: Environ, start_response: Start) -> list[bytes]:
+        start_response("200 OK", [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Content-Length", "0")])
+        return []
+
+    with serving(dated) as server:
+        answer = ask(server, get())
+    assert answer.data.lower().count(b"\r\ndate:") == 1
+    assert "1970" not in answer.headers["date"]
+
+
 def test_a_chunked_body_has_a_length_like_any_other() -> None:
     with serving(tell) as server:
         request = get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + b"3\r\nhug\r\n0\r\n\r\n"

@@ -214,6 +214,8 @@ class Answer:
         if self._head is not None and not exc_info:
             raise RuntimeError("start_response was called twice")
         fields = [(name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in headers]
+        # Flask puts a date into what may be asked for conditionally, and uvicorn into every answer: one is enough.
+        fields = [(name, value) for name, value in fields if name != b"date"]
         if any(byte in name + value for name, value in fields for byte in (b"\r", b"\n", b"\0")):
             raise ValueError("a header field ends its line")
         self._head = {"type": "http.response.start", "status": int(status[:3]), "headers": fields}
