@@ -139,6 +139,13 @@ def test_two_extensions_in_one_process_keep_to_their_own_apps() -> None:
     assert (first.get("pillow"), second.get("pillow")) == ({"mood": "first"}, {"mood": "second"})
 
 
+def test_an_app_that_nobody_kept_is_named_as_the_trouble() -> None:
+    live = Statecast(Flask("x"), store="memory:")
+    gc.collect()
+    with pytest.raises(BadSetting, match="keep its app alive"):
+        live.set("pillow", mood="happy")
+
+
 def test_an_app_that_is_gone_is_forgotten() -> None:
     live = Statecast(store="memory:")
     live.init_app(Flask("gone"))
