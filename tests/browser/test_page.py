@@ -346,8 +346,8 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
 
 
 def test_screenshots(browser: Any, here: Site, tmp_path: Path) -> None:
-    """Kept when STATECAST_SCREENSHOTS names a folder; README's picture is one of them."""
-    folder = Path(os.environ.get("STATECAST_SCREENSHOTS") or tmp_path)
+    """Kept when STATECAST_TEST_SCREENSHOTS names a folder; README's picture is one of them."""
+    folder = Path(os.environ.get("STATECAST_TEST_SCREENSHOTS") or tmp_path)
     for version, mood in enumerate(("sleepy", "calm", "sad", "happy"), 2):
         here.send(mood=mood, battery=90 - version)
         arrived(here, version)
