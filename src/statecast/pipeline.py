@@ -12,6 +12,7 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 
+from statecast.clocks import Clocks
 from statecast.errors import StatecastError
 from statecast.model import Delivery, Message, Refusal
 from statecast.sources import KeepsRefused, Source
@@ -39,6 +40,7 @@ class Pipeline:
         self.reach = reach
         self.held: list[Delivery] = []
         self.confirmed: list[str] = []
+        self.clocks = Clocks()
 
     def step(self, term: int, wait: float) -> tuple[Sequence[Delivery], Committed]:
         """Move one page; wait up to ``wait`` seconds for its first message.

@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -19,9 +19,11 @@ from typing import Any
 
 from statecast.errors import Malformed, SourceUnavailable, TooLarge, Unavailable
 from statecast.model import Delivery
+from statecast.sources.azure_queue.examination import examine
 from statecast.sources.azure_queue.hands import Hands
 from statecast.sources.azure_queue.pace import Pace
 from statecast.sources.azure_queue.service import Failed, QueueService
+from statecast.sources.examined import Finding
 
 MESSAGE_BYTES = 65_536
 PAGE = 32
@@ -231,7 +233,15 @@ class AzureQueue:
 
     def send_many(self, bodies: Sequence[bytes]) -> list[str]:
         """One after the other: such a queue takes them in no other way. A failure leaves the rest unsent."""
-        return [self.send(body) for body in bodies]
+        ids: list[str] = []
+        for body in bodies:
+            try:
+                ids.append(self.send(body))
+            except Unavailable as error:
+                if not ids:
+                    raise
+                raise SourceUnavailable(f"{error} {len(ids)} of {len(bodies)} messages were sent before.") from None
+        return ids
 
     # -- looking
 
@@ -250,6 +260,10 @@ class AzureQueue:
 
     def requests_per_hour(self) -> int:
         return self.pace.requests_per_hour()
+
+    def examine(self) -> Iterator[Finding]:
+        """What `statecast doctor` asks."""
+        return examine(self.service, self.pace)
 
     # -- ending
 
