@@ -1,0 +1,216 @@
+"""The Azure source beside its contract: pace, nudges, what it asks and when, and how its URL is read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
+from statecast.settings import Settings
+from statecast.sources import Context, open_source
+from statecast.sources.azure_queue import AzureQueue
+from statecast.testing import VirtualClock
+from statecast.testing.azure import FakeAzure
+
+
+@pytest.fixture
+def azure() -> Iterator[FakeAzure]:
+    fake = FakeAzure()
+    fake.start()
+    fake.queues["pillow"] = []
+    yield fake
+    fake.stop()
+
+
+def opened(azure: FakeAzure, rest: str = "pillow") -> AzureQueue:
+    environ = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
+    context = Context(lambda: pytest.fail("no store"), Settings(), environ, VirtualClock(), ("device",))
+    source = open_source(f"azure-queue:{rest}", context)
+    assert isinstance(source, AzureQueue)
+    return source
+
+
+class Moments:
+    """A monotonic clock for the pace."""
+
+    def __init__(self, source: AzureQueue) -> None:
+        self.now = 1000.0
+        source.monotonic = lambda: self.now
+        source._next_at = source._asked_at = source._count_at = self.now
+
+
+def test_the_url_is_read(azure: FakeAzure) -> None:
+    source = opened(azure, "pillow?visibility=45.2&idle=10&warm=0.5&name=upstairs&create=no&poison=no")
+    assert (source.name, source.visibility, source.create, source.poison) == ("upstairs", 46, False, None)
+    assert (source.pace.warm, source.pace.idle) == (0.5, 10)
+    assert opened(azure).service.queue == "pillow"
+    assert opened(azure, "pillow-poison").poison is None, "its refused messages do not go in circles"
+
+
+@pytest.mark.parametrize(
+    ("rest", "sentence"),
+    [
+        ("pillow?idel=1", "has no option 'idel'; its options are: connection, .*device, idle"),
+        ("pillow?warm=2&idle=1", "must be a number between 2 and 3600"),
+        ("pillow?visibility=0", "between 1 and 604800"),
+        ("Pillow", "is not the name of an Azure queue"),
+        ("pillow?connection=NONE", "variable NONE"),
+    ],
+)
+def test_a_wrong_url_says_so(azure: FakeAzure, rest: str, sentence: str) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        opened(azure, rest)
+
+
+def test_without_the_package_a_sentence_says_what_to_install(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.storage.queue", None)
+    with pytest.raises(BadSetting, match=r"pip install 'statecast\[azure\]'"):
+        opened(azure)
+
+
+def test_one_request_per_page(azure: FakeAzure) -> None:
+    source = opened(azure)
+    for number in range(40):
+        azure.put("pillow", str(number))
+    assert len(source.receive(256, 0)) == 32
+    assert len(source.receive(256, 0)) == 8
+    assert azure.asked == ["receive", "receive"]
+    source.close()
+
+
+def test_it_is_asked_at_its_pace(azure: FakeAzure) -> None:
+    source = opened(azure)
+    moments = Moments(source)
+    azure.put("pillow", "1")
+    # given a message: the next question is a tenth of a second later
+    assert source.receive(32, 0.001) or source.receive(32, 20)
+    assert source.receive(32, 0.001) == []
+    assert azure.asked == ["receive"]
+    heard_at = source.heard_at
+    moments.now += 0.11
+    assert source.receive(32, 20) == []
+    assert azure.asked == ["receive", "receive"]
+    assert source.heard_at == heard_at, "by a clock that stands still"
+    # and idle for long: a second
+    moments.now += 60
+    for _ in range(20):
+        source.receive(32, 20)
+        moments.now += 1.11
+    asked = len(azure.asked)
+    source.receive(32, 20)
+    moments.now += 0.85
+    source.receive(32, 0.001)
+    assert len(azure.asked) == asked + 1
+    assert source.requests_per_hour() == 3600
+    source.close()
+
+
+def test_a_nudge_shortens_the_pause(azure: FakeAzure) -> None:
+    source = opened(azure, "pillow?idle=600")
+    moments = Moments(source)
+    for _ in range(40):
+        source.receive(32, 20)
+        moments.now += 700
+    source.receive(32, 20)
+    asked = len(azure.asked)
+    # given an idle queue that is due in ten minutes, when a sender of this process nudges it
+    moments.now += 1
+    source.send(b'{"device": "pillow", "state": {}}')
+    # then it is asked at once
+    assert [one.body for one in source.receive(32, 20)] == [b'{"device": "pillow", "state": {}}']
+    assert azure.asked[asked:] == ["send", "receive"]
+    source.close()
+
+
+def test_what_is_sent_arrives_as_it_was(azure: FakeAzure) -> None:
+    source = opened(azure)
+    bodies = ['{"a": "<&>\\"é\U0001f600"}', '{"a": "\ufffe\uffff"}', '{"a": 1}\n']
+    ids = source.send_many([body.encode() for body in bodies])
+    page = source.receive(32, 0)
+    assert [one.id for one in page] == ids
+    assert [one.body.decode() for one in page] == [bodies[0], '{"a": "\\ufffe\\uffff"}', bodies[2]]
+    assert source.send(b"x" * 65_536)
+    with pytest.raises(TooLarge):
+        source.send(b"x" * 65_537)
+    with pytest.raises(Malformed):
+        source.send(b"\xff")
+    source.close()
+
+
+def test_sending_makes_the_queue_and_is_never_repeated(azure: FakeAzure) -> None:
+    source = opened(azure, "fresh")
+    source.send(b"1")
+    assert azure.texts("fresh") == ["1"]
+    # when the answer is lost, then the sender is told; a second try might be a second message
+    azure.fail("lost", "send")
+    with pytest.raises(SourceUnavailable):
+        source.send(b"2")
+    assert azure.texts("fresh") == ["1", "2"]
+    azure.fail("busy", "send")
+    azure.asked.clear()
+    with pytest.raises(SourceUnavailable):
+        source.send(b"3")
+    assert azure.asked == ["send"]
+    source.close()
+
+
+def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
+    source = opened(azure, "pillow?create=no")
+    sent = iter([False, True])
+    original = source.service.send
+
+    def send(text: str, *, forever: bool = False) -> str:
+        if next(sent):
+            azure.fail("busy", "send")
+        return original(text, forever=forever)
+
+    source.service.send = send  # type: ignore[method-assign]
+    with pytest.raises(SourceUnavailable, match="1 of 3 messages were sent before"):
+        source.send_many([b"1", b"2", b"3"])
+    source.close()
+
+
+def test_times_are_those_of_the_service(azure: FakeAzure) -> None:
+    azure.offset = 3600
+    source = opened(azure)
+    azure.put("pillow", "1")
+    (one,) = source.receive(32, 0)
+    assert one.sent_at == int(azure.queues["pillow"][0].inserted) * 1000
+    assert source.resolution == 1000
+    source.close()
+
+
+def test_an_examination_takes_no_message(azure: FakeAzure) -> None:
+    source = opened(azure)
+    azure.put("pillow", "1")
+    azure.offset = -30
+    verdicts = [(finding.verdict, finding.sentence) for finding in source.examine()]
+    assert [verdict for verdict, _ in verdicts] == ["good", "notice", "good"]
+    assert "about 1 messages wait" in verdicts[0][1]
+    assert "30 s ahead of" in verdicts[1][1] or "31 s ahead of" in verdicts[1][1] or "29 s" in verdicts[1][1]
+    assert "$1.04 a month" in verdicts[2][1]
+    assert azure.queues["pillow"][0].count == 0
+    assert "receive" not in azure.asked
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("rights", "verdicts"),
+    [("raup", "good good"), ("p", "good notice good"), ("r", "wrong"), ("", "wrong")],
+)
+def test_an_examination_of_rights(azure: FakeAzure, rights: str, verdicts: str) -> None:
+    azure.rights = rights
+    source = opened(azure)
+    assert [finding.verdict for finding in source.examine()] == verdicts.split()
+    source.close()
+
+
+def test_an_examination_of_nothing(azure: FakeAzure) -> None:
+    source = opened(azure, "absent")
+    assert [finding.verdict for finding in source.examine()] == ["notice", "good"]
+    azure.stop()
+    source.close()
+    (finding,) = opened(azure).examine()
+    assert finding.verdict == "wrong" and "cannot be reached" in finding.sentence
