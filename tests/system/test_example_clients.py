@@ -1,0 +1,176 @@
+"""The clients of docs/wire.md follow a real server through a restart, and what the page says of the wire is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Running, statecast
+from websockets.sync.client import ClientConnection, connect
+
+from statecast.viewers import sse, websocket
+from statecast.viewers.engineio import MOST_PACKETS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLIENTS = ROOT / "examples" / "clients"
+PAGE = (ROOT / "docs" / "wire.md").read_text()
+VARYING = re.compile(r'"(sid|epoch|id|changed_at|seen_at|now|since|received_at)":"[^"]*"')
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def begin(port: int = 0) -> Running:
+        started.append(Running(tmp_path, "--port", str(port)))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.kill()
+
+
+# The clients
+
+
+def in_python(node: Any, address: str) -> list[str]:
+    return [sys.executable, str(CLIENTS / "follow.py"), address, "pillow", "floor2/*"]
+
+
+def in_javascript(node: Any, address: str) -> list[str]:
+    show = "(states) => console.log(JSON.stringify(Object.fromEntries(states)))"
+    script = f'import {{ follow }} from "{CLIENTS}/follow.mjs"; follow("{address}", ["pillow", "floor2/*"], {show});'
+    # Node 22 has WebSocket as browsers have it; before, it is behind a flag.
+    flags = (
+        ["--no-warnings"] if node.run("-p", "typeof WebSocket").stdout == "function\n" else ["--experimental-websocket"]
+    )
+    return [node.program, *flags, "--input-type=module", "-e", script]
+
+
+@pytest.mark.parametrize("client", [in_python, in_javascript])
+def test_an_example_ends_equal_to_the_store(
+    tmp_path: Path, node: Any, start: Callable[..., Running], client: Callable[..., list[str]]
+) -> None:
+    server = start()
+    statecast(tmp_path, "send", "pillow", "mood=happy", "battery=80")
+    command = client(node, server.address)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+
+            def shows(states: dict[str, Any]) -> None:
+                for line in process.stdout or ():
+                    if json.loads(line) == states:
+                        return
+                raise AssertionError(process.stderr and process.stderr.read())
+
+            # given a client that shows what is, and what changes
+            shows({"pillow": {"mood": "happy", "battery": 80}})
+            statecast(tmp_path, "send", "floor2/lamp", "on=true")
+            statecast(tmp_path, "send", "elsewhere", "on=true")
+            shows({"pillow": {"mood": "happy", "battery": 80}, "floor2/lamp": {"on": True}})
+            # when the server stops, much happens, and it starts again
+            assert server.terminate() == 143
+            statecast(tmp_path, "send", "pillow", "mood=calm")
+            statecast(tmp_path, "send", "floor2/lamp", "--delete")
+            statecast(tmp_path, "send", "floor2/fan", "speed=3")
+            start(server.port)
+            # then it ends on what there is
+            shows({"pillow": {"mood": "calm", "battery": 80}, "floor2/fan": {"speed": 3}})
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("client", [in_python, in_javascript])
+def test_an_example_that_is_refused_says_why(node: Any, start: Callable[..., Running], client: Any) -> None:
+    command = [part.replace("floor2/*", "floor2/*/x") for part in client(node, start().address)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert "error" in ended.stderr and "floor2/*/x" in ended.stderr
+
+
+# The page
+
+
+def block(after: str, language: str) -> str:
+    """The first block of a language after some words of the page."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE[PAGE.index(after) :], re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def alike(text: str) -> Any:
+    """What an example and the real thing must have in common: all but names, times and numbers that are drawn."""
+    return VARYING.sub(r'"\1":"…"', text.strip())
+
+
+@pytest.mark.parametrize(("name", "language"), [("follow.py", "python"), ("follow.mjs", "js")])
+def test_the_page_shows_the_clients_as_they_are(name: str, language: str) -> None:
+    assert block("## A client in", language) == (CLIENTS / name).read_text()
+
+
+def talk(socket: ClientConnection, conversation: str) -> None:
+    """Say the client's lines, and hear the server's."""
+    for line in conversation.splitlines():
+        speaker, _, words = line.partition(": ")
+        if speaker == "C":
+            socket.send(words)
+        else:
+            assert alike(str(socket.recv(timeout=10))) == alike(words)
+
+
+def test_the_conversation_of_the_page_is_one(tmp_path: Path, start: Callable[..., Running]) -> None:
+    server = start()
+    command = ["send", "pillow", "mood=happy", "battery=82", "--silent-after", "60"]
+    assert statecast(tmp_path, *command).returncode == 0
+    with connect(server.address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as socket:
+        talk(socket, block("## A conversation", "text"))
+
+
+def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None:
+    with connect(start().address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as socket:
+        assert socket.request and socket.response
+    lines = block("## The handshake", "text").splitlines()
+    assert f"S: Sec-WebSocket-Accept: {websocket.accept(b'dGhlIHNhbXBsZSBub25jZQ==').decode()}" in lines
+    answered = {
+        line.partition(": ")[2].partition(":")[0].lower()
+        for line in lines
+        if line.startswith("S: ") and ":" in line[3:]
+    }
+    assert answered == {name.lower() for name in socket.response.headers}
+
+
+def test_the_requests_of_long_polling_of_the_page_are_answered(tmp_path: Path, start: Callable[..., Running]) -> None:
+    server = start()
+    statecast(tmp_path, "send", "pillow", "mood=happy")
+    sid = ""
+    for line in block("## Long polling", "sh").splitlines():
+        if line.startswith("curl"):
+            script = line.replace("http://127.0.0.1:8000", server.address).replace("$SID", sid)
+            heard = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30).stdout
+            sid = sid or json.loads(heard[1:])["sid"]
+        else:
+            assert alike(heard.replace("\x1e", " ")) == alike(line.removeprefix("# "))
+
+
+def test_server_sent_events_of_the_page_are_ours() -> None:
+    event = block("## Server-sent events", "text")
+    payload = re.search(r"^data: (.*)$", event, re.MULTILINE)
+    assert payload
+    assert sse.encode("states", payload[1].encode()).decode().strip() == event.strip()
+
+
+def test_the_close_codes_and_limits_of_the_page_are_ours() -> None:
+    named = set(map(int, re.findall(r"^\| (1\d{3}) \|", PAGE, re.MULTILINE)))
+    ours = {
+        websocket.NORMAL, websocket.GOING_AWAY, websocket.PROTOCOL_ERROR, websocket.NOT_TEXT, websocket.AGAINST_POLICY,
+        websocket.TOO_BIG, websocket.SERVER_ERROR, websocket.RESTARTING,
+    }  # fmt: skip
+    assert named == ours
+    assert f"at most {MOST_PACKETS} packets" in PAGE
