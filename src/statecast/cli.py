@@ -11,6 +11,7 @@ import sys
 import click
 
 from statecast import __version__
+from statecast.commands.doctor import doctor
 from statecast.commands.endings import Program
 from statecast.commands.look import devices, get
 from statecast.commands.quarantine import quarantine
@@ -32,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, send, get, devices, watch, quarantine):
+for command in (run, send, get, devices, watch, quarantine, doctor):
     main.add_command(command)

@@ -162,7 +162,9 @@ class Runtime:
             self._serving = True
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
-                raise BadSetting("The demo needs a queue inside the store as the first source: --source embedded:queue.")
+                raise BadSetting(
+                    "The demo needs a queue inside the store as the first source: --source embedded:queue."
+                )
             self._pillow = DemoPillow(self.store, self.queue, self.clock)
             self._pillow.start()
 
@@ -212,7 +214,10 @@ class Runtime:
         self._announced = time.monotonic()
         health = {watcher.name: watcher.health for watcher in self.watchers}
         active = {name: known.report() for name, known in health.items() if known.status != "standby"}
-        self.store.announce(self._process, {"sources": active, "viewers": self.viewers()})
+        clocks = {
+            device: ahead for watcher in self.watchers for device, ahead in watcher.pipeline.clocks.wrong().items()
+        }
+        self.store.announce(self._process, {"sources": active, "viewers": self.viewers(), "clocks": clocks})
         self._reports = self.store.reports()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from statecast.errors import BadSetting, NotFound
 from statecast.sending import Sources
 from statecast.settings import Settings
+from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits, Store, now, open_store
 
 SQLITE = "sqlite:///"
@@ -40,3 +41,13 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
 def sources(store: Store, settings: Settings) -> Sources:
     """The sources that the settings name, as the server opens them."""
     return Sources(settings, lambda: store, now)
+
+
+@contextmanager
+def outbox(settings: Settings) -> Iterator[Sources]:
+    """The sources, to send to the first one; the store is opened, and made if need be, only for a queue inside it."""
+    with ExitStack() as stack:
+        named = Sources(settings, lambda: stack.enter_context(opened(settings, create=True)), now)
+        if not isinstance(named.queue, EmbeddedQueue):
+            stack.callback(named.queue.close)
+        yield named

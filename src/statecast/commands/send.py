@@ -12,7 +12,7 @@ from statecast import strict_json
 from statecast.commands import messages, terminal
 from statecast.commands.endings import REFUSED
 from statecast.commands.look import as_json
-from statecast.commands.opening import opened, sources
+from statecast.commands.opening import outbox
 from statecast.commands.options import Given, takes
 from statecast.errors import Refused
 from statecast.sending import Sources, check
@@ -22,10 +22,11 @@ Examples:
   statecast send pillow mood=happy battery=80
   statecast send pillow '{"mood": null}'
   statecast send '{"device": "pillow", "state": {"mood": "calm"}}'
-  tail -f messages.jsonl | statecast send -"""
+  tail -f messages.jsonl | statecast send -
+  statecast send --source azure-queue:pillow pillow mood=happy"""
 
 
-@click.command(short_help="Send a message to the embedded queue.", epilog=EXAMPLES)
+@click.command(short_help="Send a message to a queue.", epilog=EXAMPLES)
 @click.argument("words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -")
 @click.option("--by", type=click.Choice(["device", "user"]), help="Who speaks; a user's message is no sign of life.")
 @click.option("--silent-after", type=float, metavar="SECONDS", help="After this long without a word it is silent.")
@@ -33,13 +34,14 @@ Examples:
 @click.option("--replace", is_flag=True, help="The fields are the whole state; all others are removed.")
 @click.option("--delete", is_flag=True, help="Remove the device.")
 @as_json
-@takes()
+@takes(("store", "source"))
 def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Send what a device says. Prints the message's id in the queue.
 
     A value is true, false, null (removes the field), a number, or JSON; else it is text. JSON that begins with
     { or [ is a whole message; `-` reads whole messages from the input, one after the other. No server need run:
-    the message waits in the store, which is made if it does not exist.
+    the message waits in the store, which is made if it does not exist, or in the queue that --source names (of
+    several, the first).
     """
     options = {name: value for name, value in options.items() if value is not None and value is not False}
     if options and (words[0] == "-" or words[0].startswith(("{", "["))):
@@ -50,8 +52,7 @@ def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) ->
     settings = given.settings()
     for body in bodies or ():
         check(settings, body)
-    with opened(settings, create=True) as store:
-        target = sources(store, settings)
+    with outbox(settings) as target:
         if bodies is not None:
             report(target.queue.send_many(bodies), as_json)
         elif not send_input(target, as_json):
