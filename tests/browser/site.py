@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ class Site:
 
     def __init__(self, folder: Path, prepare: Callable[[Flask], object] = lambda app: None, **options: Any) -> None:
         self.prepare = prepare
+        self.minutes_ago = 0
+        """How far the server's clock is behind: a past for pictures."""
         self.options = {"store": f"sqlite:///{folder / 'store.db'}", "port": 0} | options
         self.server: BackgroundServer | None = None
         self.start()
@@ -43,6 +46,7 @@ class Site:
         app = create_app(Settings(**self.options))
         self.prepare(app)
         self.runtime = app.extensions["statecast"]
+        self.runtime.clock = self.clock
         self.server = BackgroundServer(self.runtime, app)
         self.server.start()
         self.address = self.server.address
@@ -53,8 +57,11 @@ class Site:
             self.server.stop()
             self.server = None
 
+    def clock(self) -> int:
+        return time.time_ns() // 1_000_000 - self.minutes_ago * 60_000
+
     def send(self, device: str = "pillow", silent_after: float | None = 30, **state: Any) -> None:
-        message = {"device": device, "state": state}
+        message: dict[str, Any] = {"device": device, "state": state}
         if silent_after is not None:
             message["silent_after"] = silent_after
         self.runtime.send(json.dumps(message).encode())

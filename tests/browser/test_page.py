@@ -341,26 +341,46 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
     eyes.until("document.querySelector('#lanes').childElementCount > 2")
 
     assert before < 40_960, eyes.bodies
-    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 62_000, eyes.bodies
+    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 63_000, eyes.bodies
     eyes.check()
 
 
-def test_screenshots(browser: Any, here: Site, tmp_path: Path) -> None:
-    """Kept when STATECAST_TEST_SCREENSHOTS names a folder; README's picture is one of them."""
-    folder = Path(os.environ.get("STATECAST_TEST_SCREENSHOTS") or tmp_path)
-    for version, mood in enumerate(("sleepy", "calm", "sad", "happy"), 2):
-        here.send(mood=mood, battery=90 - version)
-        arrived(here, version)
-    with looking(browser, here, color_scheme="dark") as eyes:
-        page = eyes.visit()
-        page.get_by_role("button", name="Hug pillow").click()
-        page.wait_for_selector(".sky .cloud[data-hugged]")
-        eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
-        page.screenshot(path=folder / "screenshot.png")
-    with looking(browser, here, viewport={"width": 412, "height": 880}) as eyes:
-        page = eyes.visit()
-        page.screenshot(path=folder / "phone.png")
-        here.stop()
-        page.wait_for_selector("#notice:not([hidden])")
-        page.screenshot(path=folder / "lost.png")
+HOUR = [
+    (58, {"mood": "sleepy", "hugged": False, "hugs": 11, "battery": 100, "color": "#ff8fb0"}),
+    (57, {"position": {"room": "living room", "x": 3.2, "y": 1.05}}),
+    (43, {"mood": "calm", "battery": 97}),
+    (36, {"mood": "happy", "battery": 94}),
+    (30, {"hugged": True, "hugs": 12}),
+    (28, {"hugged": False, "battery": 92}),
+    (22, {"mood": "sad", "battery": 90}),
+    (16, {"mood": "calm", "battery": 87}),
+    (8, {"mood": "happy", "battery": 84}),
+    (5, {"hugged": True, "hugs": 13}),
+    (4, {"hugged": False}),
+    (0, {"battery": 82, "hugs": 14}),
+]
+
+
+def test_screenshots(browser: Any, tmp_path: Path) -> None:
+    """Kept when STATECAST_SCREENSHOTS names a folder: ``screenshot.png`` is README's."""
+    folder = Path(os.environ.get("STATECAST_SCREENSHOTS") or tmp_path)
+    with site(tmp_path) as here:
+        for version, (here.minutes_ago, state) in enumerate(HOUR, 1):
+            here.send(**state)
+            arrived(here, version)
+        with looking(browser, here, color_scheme="dark") as eyes:
+            page = eyes.visit()
+            page.get_by_role("button", name="Hug pillow").click()
+            page.wait_for_selector(".sky .cloud[data-hugged]")
+            eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+            eyes.until("document.getAnimations().every(one => one.playState !== 'running')")
+            eyes.until("!document.querySelector('.new')")
+            page.hover("#lanes", position={"x": 570, "y": 20})
+            page.screenshot(path=folder / "screenshot.png")
+        with looking(browser, here, viewport={"width": 412, "height": 880}) as eyes:
+            page = eyes.visit()
+            page.screenshot(path=folder / "phone.png")
+            here.stop()
+            page.wait_for_selector("#notice:not([hidden])")
+            page.screenshot(path=folder / "lost.png")
     assert (folder / "screenshot.png").stat().st_size > 10_000

@@ -1,7 +1,8 @@
 // What a change does to the page of a device: its fields, and the hug that waits for it.
 import { one, device } from "./device.js";
 import { main, ordered } from "./fields.js";
-import { board, every, find, give, label, make, moment, put, stamp } from "./page.js";
+import { board, every, find, give, label, make, put, stamp } from "./page.js";
+import { flash } from "./picture.js";
 import { age, own, span, split, text } from "./statecast.js";
 import { everything, speak } from "./trouble.js";
 
@@ -34,10 +35,7 @@ function showState(before) {
 		if (words.length > 240 && !find("button", value)) value.append(make("button", { type: "button" }, "Show all"));
 		stamp(find("time", row), one.changed);
 		find("i", row)?.remove();
-		// A field that never rests gets a steady bar: at most one flash a second, three in five.
-		row.times = (row.times ?? []).filter((at) => at > one.changed - 5000).concat(one.changed);
-		if (row.times.length > 3) moment(row, "bar", 6000);
-		else if (!(one.changed - row.times.at(-2) < 1000)) moment(row, "flash", 1600);
+		flash(row, one.changed);
 		if (old === undefined) continue;
 		const note = make("i", {}, ` was ${old.slice(0, 40)}`);
 		value.append(note);

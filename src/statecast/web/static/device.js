@@ -39,7 +39,7 @@ function show() {
 	const changed = dirty && (!one.state || parts[0].picture(find("#one .sky"), one));
 	if (changed) {
 		dirty = false;
-		if (one.state) moment(find("#one .sky"), "new", 4000);
+		if (one.state) moment(find("#one .sky"), "new", 4000, true);
 		put(find("#one h1"), label(one));
 		put(find("[data-show=version]"), one.version);
 		put(find("[data-show=source]"), one.source ?? "–");

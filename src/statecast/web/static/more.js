@@ -1,7 +1,7 @@
 // What the page of one cloud does not need: lists, search, pictures of other things, the form that sends, pages without a device.
 import { main, ordered } from "./fields.js";
 import { begin, board, data, draw, every, find, fresh, give, known, label, make, moment, put } from "./page.js";
-import { filters, gallery, picture, share } from "./picture.js";
+import { filters, flash, gallery, picture, share } from "./picture.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
 // Pictures: chosen by the table in the templates, as in pictures.py.
@@ -25,9 +25,9 @@ function decides({ dataset }, state) {
 	}
 }
 
-let loaded = false;
+let loaded = false, templates;
 gallery.choose = (state) => {
-	const [first, ...others] = every("template[data-picture]"), kind = own(state, "kind");
+	const [first, ...others] = (templates ??= every("template[data-picture]")), kind = own(state, "kind");
 	const named = [first, ...others].find(({ dataset }) => typeof kind === "string" && dataset.kind?.split(" ").includes(kind));
 	const chosen = () => {
 		for (const one of named ? [first, named] : [first, ...others]) {
@@ -52,6 +52,7 @@ function load() {
 		sprite.append(...every("#sprite>[id]", response).filter(({ id }) => !find(`[id="${id}"]`, sprite)));
 		for (const old of every("[data-picture]", place)) old.remove();
 		place.prepend(...every("template", response));
+		templates = undefined;
 		if (!find("#more")) document.head.append(find("#more", response));
 		again();
 	};
@@ -154,17 +155,26 @@ function update(one) {
 		put(row.children[0], split(field, one.state[field])[0]);
 		if (row.children[1].textContent === words) return;
 		put(row.children[1], words);
-		if (li && same && !(Date.now() - row.flashed < 1000)) moment(row, "flash", 1600);
-		if (li && same) row.flashed = Date.now();
+		if (li && same) flash(row, one.changed);
 	});
 	item.words = undefined;
 }
 
 const words = (li) => (li.words ??= [li.dataset.device, ...every("a,dd", li).map((one) => one.textContent)].join("\n").toLowerCase());
 
+let swept = 0, offline = false;
+
 function drawList() {
-	for (const one of dirty.values()) update(one);
+	for (const one of dirty.values()) {
+		update(one);
+		const li = items.get(one.device);
+		if (li) fresh(li, one);
+	}
 	dirty.clear();
+	// What only time changes is looked at once a second: many devices change far more often.
+	if (!refilter && offline === board.offline && board.ours() - swept < 900) return;
+	swept = board.ours();
+	offline = board.offline;
 	const counts = {};
 	for (const [device, li] of items) {
 		const key = fresh(li, li.gone ?? board.devices.get(device));

@@ -23,10 +23,9 @@ export function make(tag, attributes = {}, ...children) {
 	return made;
 }
 
-/** A class for a moment: movement means change, and ends by itself. */
-export function moment(element, name, time) {
-	element.classList.remove(name);
-	void element.getBoundingClientRect();
+/** A class for a moment: movement means change, and ends by itself. To begin it anew costs a layout. */
+export function moment(element, name, time, anew) {
+	if (anew) element.classList.remove(name), void element.getBoundingClientRect();
 	element.classList.add(name);
 	clearTimeout(element[name]);
 	element[name] = setTimeout(() => element.classList.remove(name), time);

@@ -1,5 +1,5 @@
 // The picture of a state: HTML has its parts, `data-set` says what of the state is bound to them. No code knows clouds.
-import { draw, every, find, give, label, put } from "./page.js";
+import { draw, every, find, give, label, moment, put } from "./page.js";
 import { own, split, text } from "./statecast.js";
 
 export const word = (value) => (typeof (value ?? {}) === "object" ? undefined : text("", value).toLowerCase().slice(0, 64));
@@ -16,6 +16,14 @@ export const filters = {
 		return says && `${stem} ${says}${unit === "%" ? " percent" : ""}`;
 	},
 };
+/** A field changed: at most one flash a second; one that never rests, over three in five, gets a steady bar. */
+export function flash(row, at) {
+	const times = (row.times ?? []).filter((before) => before > at - 5000);
+	row.times = [...times.slice(-3), at];
+	if (times.length > 2) moment(row, "bar", 6000);
+	else if (!(at - times.at(-1) < 1000)) moment(row, "flash", 1600);
+}
+
 /** More pictures than the cloud, and how to choose one: in more.js. */
 export const gallery = { choose: undefined };
 
@@ -31,7 +39,9 @@ export function picture(sky, one) {
 	const { state } = one, [template, field] = choose(state);
 	if (!template) return false;
 	const { picture: name, alt } = template.dataset;
-	if (sky.dataset.picture !== name) sky.replaceChildren(template.content.cloneNode(true));
+	// An old image must not stand beside new text while the new one loads.
+	const old = name === "image" && find("img", sky)?.getAttribute("src") !== state.image;
+	if (old || sky.dataset.picture !== name) sky.replaceChildren(template.content.cloneNode(true));
 	sky.dataset.picture = name;
 	const parts = every("*", sky), result = (binding) => {
 		const [of, sort] = binding.split(":"), from = of === "$" ? field : of;
