@@ -1,4 +1,4 @@
-"""A device that says how it is, into an Azure Storage queue. It needs the vendor's SDK and knows nothing of Statecast: README.md."""
+"""A device that says how it is, into an Azure Storage queue. It needs the vendor's SDK; see README.md."""
 
 import contextlib
 import datetime
@@ -24,7 +24,7 @@ def messages(device):
     for sequence in itertools.count(1):
         hugs += random.random() < 0.3
         state = {"mood": random.choice(["calm", "happy", "cuddly"]), "hugs": hugs}
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")  # noqa: UP017  # also before 3.11
         yield {"device": device, "state": state, "time": now.replace("+00:00", "Z"), "sequence": sequence,
                "id": uuid.uuid4().hex, "silent_after": 10 * EVERY}  # fmt: skip
 
