@@ -7,6 +7,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -267,6 +268,36 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
         with pytest.raises(Conflict):
             store.edit(change("pillow", {"n": 9}, by="user"), if_match=claimed)
         say(store, f"d{store.read_place().offset}", {"n": store.read_place().offset + 100})
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(path: Path, opened: Opener, how: str) -> None:
+    # Given a store, in use on two threads, and a backup
+    store = opened()
+    say(store, "m1", {"mood": "happy"})
+    store.close()
+    backup = path.with_suffix(".backup")
+    shutil.copy(path, backup)
+    store = opened()
+    say(store, "m2", {"mood": "calm"})
+    # When its file is removed, or the backup put in its place, without stopping first
+    path.unlink() if how == "removed" else backup.replace(path)
+    # Then nothing is read, waited for or written, on any thread: it would be gone after a restart
+    calls: list[Callable[[], object]] = [
+        lambda: store.get("pillow"), store.read_place, lambda: store.wait(0), lambda: say(store, "m3", {"mood": "sad"})
+    ]  # fmt: skip
+    with ThreadPoolExecutor(1) as other:
+        for call in calls:
+            with pytest.raises(StoreUnusable, match="removed or replaced"):
+                call()
+            with pytest.raises(StoreUnusable, match="removed or replaced"):
+                other.submit(call).result()
+    # And no new database was made in silence, and what lies there is left alone
+    assert path.exists() is (how == "replaced")
+    log = path.with_name(f"{path.name}-wal")
+    before = log.read_bytes()
+    store.close()
+    assert log.read_bytes() == before
 
 
 def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:

@@ -3,7 +3,9 @@
 Rule 1: one connection per thread and purpose, never across a fork.
 Rule 2: every write is ``BEGIN IMMEDIATE`` and compares ``user_version``.
 Rule 3: no cursor stays open: an open one pins an old snapshot. Hence ``rows`` and ``row``.
-Rule 4: after a full disk or a failed read or write the thread's connections are closed; the next use opens anew.
+Rule 4: the file is the one that was opened. Another one under its name, or none, is noticed before anything is
+read or written: what went into a file without a name would be gone.
+Rule 5: after a full disk or a failed read or write the thread's connections are closed; the next use opens anew.
 """
 
 from __future__ import annotations
@@ -48,12 +50,14 @@ class Database:
         self.steps = steps
         self.created = False
         self._generation = 0
+        self._identity: tuple[int, int] | None = None
         self._begin()
         guard.inspect(path)
         self._lock = guard.Lock(path)
         try:
             unclean = self._lock.enter()
             self._prepare(unclean)
+            self._identity = guard.identity(path)
             self._lock.share()
         except BaseException:
             self._forget()
@@ -135,7 +139,8 @@ class Database:
     def _connect(self) -> apsw.Connection:
         mask = os.umask(0o077)
         try:
-            connection = apsw.Connection(str(self.path))
+            create = apsw.SQLITE_OPEN_CREATE if self._identity is None else 0
+            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE | create)
         finally:
             os.umask(mask)
         connection.set_busy_handler(Patience())
@@ -152,11 +157,18 @@ class Database:
             self._begin_in_child()
         if self._closed:
             raise StoreUnavailable(f"The store {self.path} was closed by this process.")
+        if self._replaced():
+            raise StoreUnusable(
+                f"{self.path} was removed or replaced while it was used; put the right file there and restart."
+            )
         local = self._local
         if local.generation != self._generation:
             local.reader = local.writer = None
             local.generation = self._generation
         return local
+
+    def _replaced(self) -> bool:
+        return self._identity is not None and guard.identity(self.path) != self._identity
 
     def _begin_in_child(self) -> None:
         # Connections that a thread was using while the process forked must be neither used nor closed here.
@@ -307,6 +319,8 @@ class Database:
         self._closed = True
         self.bell.ring()
         for connection in list(self._open):
+            if self._replaced():  # the log of that name is not ours any more: neither apply nor delete it
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             with suppress(apsw.Error):  # its thread is using it just now and finds the store closed
                 connection.close(force=True)
         self._open.clear()

@@ -108,6 +108,17 @@ def unopened(path: Path, error: OSError) -> StatecastError:
     return StoreUnusable(f"{path} cannot be opened: {error.strerror}.")
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has this name just now; None: there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unopened(path, error) from error
+    return found.st_dev, found.st_ino
+
+
 def inspect(path: Path) -> None:
     """Refuse what cannot be a store, before anything is created beside it."""
     folder = path.parent
