@@ -73,8 +73,8 @@ class Follower:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.store.wait(1.0)
             try:
+                self.store.wait(1.0)
                 news, lineage, anew = self._ask()
                 report = self.report()
             except StatecastError as error:

@@ -136,3 +136,27 @@ def test_a_stop_does_not_wait_for_the_loop(scene: Scene) -> None:
     stopping.start()
     stopping.join(SHORT)
     assert not stopping.is_alive()
+
+
+def test_a_wait_that_fails_does_not_end_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that dies in silence would freeze every page."""
+    # Given a store that cannot even be waited for, once
+    failed = threading.Event()
+    wait = scene.store.wait
+
+    def failing(timeout: float) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise StoreUnavailable("The disk failed.")
+        wait(timeout)
+
+    monkeypatch.setattr(scene.store, "wait", failing)
+    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
+    scene.store.wake()
+    call, arguments = scene.loop.calls.get(timeout=SHORT)
+    call(*arguments)
+    assert failed.wait(SHORT)
+    # When something changes after it
+    scene.say("lamp")
+    # Then it is told
+    assert [("lamp", 1)] in [updates for updates, _ in scene.heard()]
