@@ -1,0 +1,145 @@
+"""From a queue's texts to the state: whatever a queue does to its messages, the state ends where the oracle says.
+
+The queue repeats and swaps messages, its writers repeat events under new ids, and the store is closed and opened
+again between two pages. The oracle sorts what arrived first by stamp and folds it by RFC 7396; it shares no code
+with the decoders or with apply.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from statecast import strict_json
+from statecast.decoders import Decoder, open_decoder
+from statecast.model import Delivery
+from statecast.stores import Limits, Store, open_store
+from statecast.testing import VirtualClock
+from statecast.testing.values import START
+
+RESOLUTION = 1000
+DEVICES = ("pillow", "floor2/chair")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What somebody wrote, once; ``key`` names it for good, if it has a name."""
+
+    form: str
+    device: str
+    patch: dict[str, Any]
+    time: int | None
+    sequence: int
+    key: str | None
+    wrapped: bool
+
+    def body(self) -> bytes:
+        time = None if self.time is None else strict_json.iso(self.time)
+        said: dict[str, Any]
+        if self.form == "plain":
+            said = {"device": self.device, "state": self.patch, "sequence": self.sequence, "time": time, "id": self.key}
+        else:
+            said = {"specversion": "1.0", "type": "t", "source": "/hub", "id": self.key, "subject": f"/{self.device}"}
+            said |= {"data": self.patch, "sequence": f"{self.sequence:04x}", "time": time}
+        text = json.dumps(said).encode()
+        return base64.b64encode(text) if self.wrapped else text
+
+
+values = st.recursive(
+    st.none() | st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2), max_leaves=4
+)
+
+
+def writers(form: str) -> st.SearchStrategy[Said]:
+    return st.builds(
+        Said,
+        form=st.just(form),
+        device=st.sampled_from(DEVICES),
+        patch=st.dictionaries(st.sampled_from("xyz"), values, max_size=3),
+        time=st.none() | st.integers(START - 5, START + 2 * RESOLUTION),
+        sequence=st.integers(0, 3) | st.sampled_from([2**53 - 1]),
+        key=st.just("named") if form == "cloud" else st.none() | st.just("named"),
+        wrapped=st.booleans(),
+    )
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge(result.get(name), value)
+    return result
+
+
+def oracle(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence: bool) -> Any:
+    seen: set[str] = set()
+    stamped = []
+    for order, (said, delivery) in enumerate(arrived):
+        names = {f"message {delivery.id}"} | ({f"event {said.key}"} if said.key else set())
+        if not names & seen and said.device == device:
+            time = delivery.sent_at if said.time is None else min(said.time, delivery.sent_at + RESOLUTION)
+            stamp = (said.sequence, time, order) if by_sequence else (time, said.sequence, order)
+            stamped.append((stamp, said.patch))
+        seen |= names
+    state: Any = None
+    for _, patch in sorted(stamped, key=lambda pair: pair[0]):
+        state = merge(state, patch)
+    return state
+
+
+def state_of(store: Store, device: str) -> Any:
+    update = store.get(device)
+    return None if update is None or update.state is None else strict_json.decode(update.state)
+
+
+def check(said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, by_sequence: bool) -> None:
+    named = [Said(**{**vars(one), "key": one.key and f"k{number}"}) for number, one in enumerate(said)]
+    copies = [
+        (one, Delivery(f"m{number}.{copy}", one.body(), START + data.draw(st.integers(0, RESOLUTION))))
+        for number, one in enumerate(named)
+        for copy in range(data.draw(st.integers(1, 2)))  # the writer says it twice
+    ]
+    again = data.draw(st.lists(st.sampled_from(copies), max_size=4)) if copies else []  # the queue hands it out twice
+    arrived = data.draw(st.permutations(copies + again))
+    with tempfile.TemporaryDirectory() as folder:
+        url = scheme.format(folder)
+        store = open_store(url, Limits(), VirtualClock())
+        left = arrived
+        while left:
+            size = data.draw(st.integers(1, len(left)))
+            committed = store.commit("queue", RESOLUTION, [decode(delivery) for _, delivery in left[:size]])
+            assert not committed.quarantined
+            left = left[size:]
+            if not url.startswith("memory:") and data.draw(st.booleans()):
+                store.close()
+                store = open_store(url, Limits(), VirtualClock())
+        for device in DEVICES:
+            assert state_of(store, device) == oracle(arrived, device, by_sequence)
+        store.close()
+
+
+@pytest.mark.parametrize("order", ["time", "sequence"])
+@pytest.mark.parametrize("forms", [("plain",), ("cloud",), ("plain", "cloud")])
+@pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
+def test_whatever_the_queue_does_the_state_is_the_oracles(scheme: str, forms: tuple[str, ...], order: str) -> None:
+    decode = open_decoder({"order": order}, "azure-queue:pillow")
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.one_of(*map(writers, forms)), max_size=8), st.data())
+    def run(said: list[Said], data: st.DataObject) -> None:
+        check(said, data, decode, scheme, order == "sequence")
+
+    run()
