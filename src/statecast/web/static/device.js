@@ -20,6 +20,7 @@ let before, parts, dirty = false;
 function take(next) {
 	if (next.device === device) {
 		if (!dirty) before = one.state;
+		if (rows.length > 5000) rows.shift();
 		rows.push([next.changed, next.version, patch(one.state, next.state), next.cause]);
 		one = next;
 		dirty = true;

@@ -41,7 +41,8 @@ function draw() {
 			for (const [, , of] of found) if (typeof of !== "boolean" && !words.includes(of)) words.push(of);
 			for (const [at, end, of] of found) {
 				const says = text(field, of), color = of === false ? "off" : `l${of === true ? 3 : words.indexOf(of) % 5}`;
-				const fits = ((end - at) / range) * width > says.length * 8 + 14;
+				const pixels = ((end - at) / range) * width, fits = pixels > says.length * 8 + 14;
+				if (pixels < 0.5 && end < to) continue;
 				add("svg:svg", { x: x(at), y: y + 20, width: percent(end - at), height: 26 },
 					make("svg:rect", { width: "100%", height: 26, rx: 4, class: color }),
 					...(fits ? [make("svg:text", { class: "value", x: 8, y: 18 }, says)] : []));
@@ -157,10 +158,12 @@ all.onclick = async () => {
 
 /** Something changed: the newest rows come into the history. */
 function change() {
-	for (const [place, row] of rows.entries()) {
-		if (!(row[1] > (list.firstElementChild?.dataset.version ?? 0)) || !row[3]) continue;
+	const top = list.firstElementChild?.dataset.version ?? 0, first = rows.findLastIndex((row) => row[1] <= top) + 1;
+	for (let place = first; place < rows.length; place++) {
+		const row = rows[place];
+		if (!row[3]) continue;
 		// The words go down, the lines stay where they are: nothing jumps.
-		const fresh = line(row, before(rows.slice(0, place).reverse()));
+		const fresh = line(row, before(rows.slice(Math.max(0, place - 100), place).reverse()));
 		if (list.children.length < 8 || all.textContent === "Show more") list.append(make("li"));
 		for (const old of list.children) {
 			const words = [...old.childNodes], { version } = old.dataset;
