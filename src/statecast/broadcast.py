@@ -289,7 +289,7 @@ class Broadcaster:
         piece = audience.answers.get(key) if member.had is None else None
         if piece is None:
             piece, _ = self._cut(self._missed(member), head, member.reset, member.complete)
-            if member.had is None and len(audience.answers) < MOST_ANSWERS:
+            if member.had is None and audience.size > 1 and len(audience.answers) < MOST_ANSWERS:
                 audience.answers[key] = piece
         return piece
 

@@ -162,6 +162,28 @@ def test_an_error_in_a_handler_stays_in_the_log(scene: Scene, caplog: pytest.Log
     assert number in caplog.text
 
 
+def test_what_waits_of_one_viewer_is_bounded(scene: Scene) -> None:
+    # given a handler that does not come to an end, and a viewer whose messages for it hold what one may have
+    go_on = threading.Event()
+    scene.hub.on("hug", lambda sid, data: go_on.wait(10))
+    client, other = scene.client().join(), scene.client().join()
+    half = "a" * (scene.hub.settings.max_payload // 2 - 20)
+    for number in (1, 2):
+        client.say(f'42{number}["hug","{half}"]')
+    # then its next is refused at once; anybody else's is not
+    client.say('423["hug","and this one, which has more than what is left of them"]')
+    assert client.heard() == ['433[{"error":"The server is too busy to handle this now; try again later."}]']
+    other.say('424["hug","a"]')
+    assert other.heard() == []
+    # and when they are done, it may go on
+    go_on.set()
+    for _ in range(3):
+        scene.loop.take_call()
+    client.say('425["hug","a"]')
+    scene.loop.take_call()
+    assert sorted(client.heard()) == ["431[true]", "432[true]", "435[true]"]
+
+
 def test_a_refusal_of_a_handler_is_told(scene: Scene) -> None:
     def hug(sid: str) -> None:
         raise Refused("No hugs today.")

@@ -14,7 +14,7 @@ from statecast.errors import BadSetting, Malformed
 from statecast.model import Event
 from statecast.settings import Settings
 from statecast.viewers import engineio, handshake, socketio, websocket
-from statecast.viewers.application import Application, Handler, Outcome
+from statecast.viewers.application import Application, Handler, Outcome, busy
 from statecast.viewers.complaints import Complaints, printable
 from statecast.viewers.rooms import Namespace, Socket
 from statecast.viewers.session import Session
@@ -290,12 +290,22 @@ class Hub:
         for call in early:
             call()
 
-    def dispatch(self, socket: Socket, number: int | None, name: str, arguments: list[Any]) -> None:
-        handler = socket.namespace.handlers.get(name)
+    def dispatch(self, socket: Socket, number: int | None, name: str, arguments: list[Any], size: int) -> None:
+        """Have the handler called, unless more of this viewer's waits already than one message may have."""
+        handler, session = socket.namespace.handlers.get(name), socket.session
         if handler is None:
             self._acknowledge(socket, number, Outcome(error="Nobody handles this event here."))
             return
-        self._call(handler, (socket.sid, *arguments), lambda outcome: self._acknowledge(socket, number, outcome))
+        if session.held and session.held + size > self.settings.max_payload:
+            self._acknowledge(socket, number, busy())
+            return
+        session.held += size
+
+        def done(outcome: Outcome) -> None:
+            session.held -= size
+            self._acknowledge(socket, number, outcome)
+
+        self._call(handler, (socket.sid, *arguments), done)
 
     def _acknowledge(self, socket: Socket, number: int | None, outcome: Outcome) -> None:
         if number is None or not socket.alive:

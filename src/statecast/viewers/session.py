@@ -41,7 +41,18 @@ class Carrier(Protocol):
 class Session:
     """The conversation. It is also what watches at the broadcaster."""
 
-    __slots__ = ("_asked", "_balance", "_beat_at", "_connect_by", "_others", "_partial", "_root", "carrier", "hub")
+    __slots__ = (
+        "_asked",
+        "_balance",
+        "_beat_at",
+        "_connect_by",
+        "_others",
+        "_partial",
+        "_root",
+        "carrier",
+        "held",
+        "hub",
+    )
 
     def __init__(self, hub: Hub, carrier: Carrier, now: float) -> None:
         self.hub = hub
@@ -49,6 +60,8 @@ class Session:
         self._root: Socket | None = None
         self._others: dict[str, Socket] | None = None
         self._partial: socketio.Partial | None = None
+        self.held = 0
+        """The size of its messages that wait for a handler or are in one."""
         self._balance = 0.0
         self._asked = False
         self._beat_at = now + hub.settings.ping_interval
@@ -114,11 +127,13 @@ class Session:
         if isinstance(data, bytes):
             if self._partial is None:
                 raise Malformed("an attachment without a packet that announced it")
-            whole = self._partial.add(data)
-            if whole is None:
-                return
-            self._partial = None
-            self._dispatch(whole)
+            whole, size = self._partial.add(data), self._partial.size
+            if size > self.hub.settings.max_payload:
+                sentence = f"an event may have {self.hub.settings.max_payload} bytes, with its attachments"
+                raise websocket.Violation(websocket.TOO_BIG, sentence)
+            if whole is not None:
+                self._partial = None
+                self._dispatch(whole, size)
             return
         self.pay(now)
         if self._partial is not None:
@@ -128,7 +143,7 @@ class Session:
             self._joined(packet.namespace)
             self._partial = packet
         else:
-            self._dispatch(packet)
+            self._dispatch(packet, len(data))
 
     def _joined(self, namespace: str) -> Socket:
         socket = self.socket(namespace)
@@ -136,7 +151,7 @@ class Session:
             raise Malformed("a packet for a namespace that was not joined")
         return socket
 
-    def _dispatch(self, packet: socketio.Packet) -> None:
+    def _dispatch(self, packet: socketio.Packet, size: int) -> None:
         if packet.kind == socketio.CONNECT:
             if self.socket(packet.namespace) is not None:
                 raise Malformed("this namespace was joined already")
@@ -150,7 +165,7 @@ class Session:
             if name == "watch" and packet.namespace == "/":
                 self._watch(packet.id, arguments)
             else:
-                self.hub.dispatch(socket, packet.id, name, arguments)
+                self.hub.dispatch(socket, packet.id, name, arguments, size)
 
     def _watch(self, number: int | None, arguments: list[Any]) -> None:
         try:

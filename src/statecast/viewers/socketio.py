@@ -35,12 +35,14 @@ class Packet:
 class Partial:
     """A binary packet whose attachments are still to come."""
 
-    __slots__ = ("_attachments", "_expected", "_packet")
+    __slots__ = ("_attachments", "_expected", "_packet", "size")
 
-    def __init__(self, packet: Packet, expected: int) -> None:
+    def __init__(self, packet: Packet, expected: int, size: int = 0) -> None:
         self._packet = packet
         self._expected = expected
         self._attachments: list[bytes] = []
+        self.size = size
+        """Bytes and characters of it so far."""
 
     @property
     def namespace(self) -> str:
@@ -49,6 +51,7 @@ class Partial:
     def add(self, attachment: bytes) -> Packet | None:
         """The packet once this was the last attachment."""
         self._attachments.append(attachment)
+        self.size += len(attachment)
         if len(self._attachments) < self._expected:
             return None
         packet = self._packet
@@ -72,7 +75,7 @@ def parse(text: str) -> Packet | Partial:
     if kind not in (BINARY_EVENT, BINARY_ACK):
         return packet
     _check_places(data, attachments)
-    return Partial(packet, attachments) if attachments else packet
+    return Partial(packet, attachments, len(text)) if attachments else packet
 
 
 def _attachment_count(text: str) -> tuple[int, int]:
