@@ -5,6 +5,7 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -33,6 +34,8 @@ ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of a serving process to the others."""
 EVENT_BYTES = 1_048_576
 """Bytes the arguments of one application event may have."""
+
+log = logging.getLogger(__name__)
 
 
 def now() -> int:
@@ -198,7 +201,11 @@ class Runtime:
         """The health event without the clock: own watchers first, else what the process with the lease reports."""
         own = {watcher.name: watcher.health for watcher in self.watchers}
         if time.monotonic() - self._announced >= ANNOUNCE_EVERY:
-            self._exchange()
+            self._announced = time.monotonic()
+            try:
+                self._exchange()
+            except StatecastError as error:  # a full disk, or a long write: no reason to keep news from our viewers
+                log.warning("what this process sees cannot be told to the others: %s", error)
         sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
         viewers = self.viewers()
         for process, other in self._reports.items():
@@ -211,7 +218,6 @@ class Runtime:
         return {"sources": sources, "viewers": viewers, "version": __version__}
 
     def _exchange(self) -> None:
-        self._announced = time.monotonic()
         health = {watcher.name: watcher.health for watcher in self.watchers}
         active = {name: known.report() for name, known in health.items() if known.status != "standby"}
         clocks = {
