@@ -22,7 +22,7 @@ from statecast import strict_json
 from statecast.decoders import Decoder, open_decoder
 from statecast.model import Delivery
 from statecast.stores import Limits, Store, open_store
-from statecast.testing import VirtualClock
+from statecast.testing import VirtualClock, oracle
 from statecast.testing.values import START
 
 RESOLUTION = 1000
@@ -71,20 +71,7 @@ def writers(form: str) -> st.SearchStrategy[Said]:
     )
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge(result.get(name), value)
-    return result
-
-
-def oracle(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence: bool) -> Any:
+def expected(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence: bool) -> Any:
     seen: set[str] = set()
     stamped = []
     for order, (said, delivery) in enumerate(arrived):
@@ -96,7 +83,7 @@ def oracle(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence: b
         seen |= names
     state: Any = None
     for _, patch in sorted(stamped, key=lambda pair: pair[0]):
-        state = merge(state, patch)
+        state = oracle.merged(state, patch)
     return state
 
 
@@ -127,7 +114,7 @@ def check(said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, b
                 store.close()
                 store = open_store(url, Limits(), VirtualClock())
         for device in DEVICES:
-            assert state_of(store, device) == oracle(arrived, device, by_sequence)
+            assert state_of(store, device) == expected(arrived, device, by_sequence)
         store.close()
 
 

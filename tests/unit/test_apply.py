@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import strict_json
-from statecast.apply import MOST_BYTES, Done, Record, apply, difference, same, stamp_of
+from statecast.apply import MOST_BYTES, SEQUENCED, Done, Record, apply, difference, same, stamp_of
 from statecast.errors import Refused, TooLarge
 from statecast.model import Change, Stamp
 from statecast.stamps import OLD, Stamps
@@ -64,6 +65,57 @@ deleted = change("pillow", kind="delete")
 )
 def test_an_event_is_neither_later_than_its_message_nor_from_before_2020(time: int | None, expected: int) -> None:
     assert stamp_of(change(time=time, sequence=3), START, 1000, 7) == (expected, 3, 7)
+
+
+# A vendor's sequence as the order
+
+
+def sequenced(said: Change, sequence: int) -> Change:
+    return replace(said, sequence=sequence, by_sequence=True)
+
+
+def take(record: Record | None, said: Change, at: int, order: int) -> Done:
+    """As a store does: stamped when it arrives, ``at`` ms after START."""
+    stamp = stamp_of(said, START + at, 1, order)
+    return apply(record, said, stamp, sent_at=START + at, source="queue", fold_after_ms=DAY)
+
+
+def test_a_sequence_that_is_the_order_stands_before_the_time() -> None:
+    late, early = (stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1) for at in (500, 20))
+    next_one = stamp_of(sequenced(change(time=START - DAY), 8), START, 1000, 0)
+    assert early < late < next_one
+    assert next_one < stamp_of(sequenced(change(), 16**63), START, 1000, 0)
+    assert all(stamp.time == SEQUENCED for stamp in (early, late, next_one))
+
+
+def test_the_order_of_arrival_and_the_time_do_not_matter_to_it() -> None:
+    first = take(None, sequenced(merge(a=2, b=2), 2), 0, 1).record
+    done = take(first, sequenced(merge(a=1, c=1), 1), 10 * DAY, 2)
+    assert not done.dropped and done.record.state == {"a": 2, "b": 2, "c": 1}
+    stored = replace(done.record, stamps=Stamps.load(done.record.stamps.dump()))
+    assert take(stored, sequenced(merge(b=None), 16**63), 1, 3).record.state == {"a": 2, "c": 1}
+
+
+def test_an_edit_stands_where_the_sequence_stood_when_it_came() -> None:
+    """Neither may it vanish below the sequence, nor stand above it for ever."""
+    record = take(None, sequenced(merge(a=5), 5), 0, 1).record
+    edited = take(record, merge(a="by hand"), 1, 2).record
+    assert edited.state == {"a": "by hand"}
+    assert take(edited, sequenced(merge(a=4), 4), 2, 3).record.state == {"a": "by hand"}
+    assert take(edited, sequenced(merge(a=6), 6), 2, 3).record.state == {"a": 6}
+    removed = take(edited, deleted, 3, 4).record
+    assert removed.state is None
+    assert take(removed, sequenced(merge(a=4), 4), 4, 5).record.state is None
+    assert take(removed, sequenced(merge(a=6), 6), 4, 5).record.state == {"a": 6}
+    assert take(removed, merge(a=0), 5, 6).record.state == {"a": 0}
+
+
+def test_a_device_may_come_under_a_sequence_and_out_of_it_again() -> None:
+    record = take(take(None, merge(a=1, b=1), 0, 1).record, sequenced(merge(a=2), 1), 1, 2).record
+    assert record.state == {"a": 2, "b": 1}
+    for order in (3, 4):
+        record = take(record, merge(a=order), order, order).record
+        assert record.state == {"a": order, "b": 1}
 
 
 # Newer wins, per field: what arrives, as (time, change), and what remains
@@ -280,7 +332,9 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
     random.shuffle(arrived)
     record, shown = None, None
     for number, (stamp, said) in enumerate(arrived):
-        before = None if record is None else strict_json.encode([record.state, record.stamps.dump().decode()])
+        before: bytes | None = (
+            None if record is None else strict_json.encode([record.state, record.stamps.dump().decode()])
+        )
         done = apply(record, said, stamp, sent_at=stamp.time, source="queue", fold_after_ms=DAY)
         if record is not None:
             assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, "nothing in place"

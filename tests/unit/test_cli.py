@@ -658,13 +658,19 @@ def test_replay_tries_again_and_keeps_what_is_refused_again(statecast: Invoke, m
     assert len(statecast("quarantine", "list").stdout.splitlines()) == 1
 
 
-def test_replay_reads_as_the_messages_own_source_does(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flag", [True, False])
+def test_replay_reads_as_the_messages_own_source_does(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch, flag: bool
+) -> None:
     # Given a message that named no device, before its queue had one by its settings
     put_raw(b'{"mood":"calm"}')
     assert statecast("quarantine", "replay", "--all").exit_code == 1
     # When it is replayed after that fix
-    monkeypatch.setenv("STATECAST_SOURCE", "embedded:queue?default=pillow")
-    assert statecast("quarantine", "replay", "--all").stdout == "Replayed: 1.\n"
+    source = "embedded:queue?default=pillow"
+    if not flag:
+        monkeypatch.setenv("STATECAST_SOURCE", source)
+    words = ("--source", source) if flag else ()
+    assert statecast("quarantine", "replay", "--all", *words).stdout == "Replayed: 1.\n"
     # Then it is that device's
     assert json.loads(statecast("get", "pillow", "--json").stdout)["state"] == {"mood": "calm"}
 

@@ -68,11 +68,12 @@ def show(given: Given, number: int, body: bool, as_json: bool) -> None:
 @quarantine.command()
 @click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
 @click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
-@takes()
+@takes(("store", "source"))
 def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
     """Send messages down the same way again, with their original id and time: they overwrite nothing newer.
 
-    What is refused again stays in quarantine, with the new reason.
+    Each is read as its source is read, with the options of its URL: name it as the server does. What is refused again
+    stays in quarantine, with the new reason.
     """
     if bool(numbers) == everything:
         raise click.UsageError("Say which messages: their numbers, or --all.")
