@@ -232,6 +232,7 @@ def test_the_first_device_turns_the_empty_page_live(browser: Any, tmp_path: Path
         made.send(mood="happy")
 
         page.wait_for_selector("#device[data-device=pillow]")
+        eyes.until("document.querySelector('#say').textContent === 'First device: pillow.'")
 
 
 def test_a_second_device_is_told_and_the_list_keeps_its_order(eyes: Eyes, here: Site) -> None:

@@ -32,7 +32,8 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        address = next(line.split()[-1] for line in process.stdout if "live at" in line)
+        address = next((line.split()[-1] for line in process.stdout if "live at" in line), "")
+        assert address, "the server did not start"
         yield process, address
         process.send_signal(signal.SIGCONT)
         process.terminate()

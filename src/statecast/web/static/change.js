@@ -77,7 +77,7 @@ function settle(role, ...words) {
 	wish = undefined;
 	give(hug, { "aria-disabled": undefined });
 	offer(`Hug ${label(one)}`);
-	give(answer, { role });
+	give(answer, { role: role === "alert" ? role : undefined });
 	answer.replaceChildren(...words);
 	if (role === "status") speak(answer.textContent);
 }

@@ -298,7 +298,11 @@ if (form) {
 if (!list && !find("#device")) {
 	board.place = undefined; // this page shows no state: tell it all
 	const missing = find("[data-missing]")?.dataset.missing;
-	const take = ({ device, state }) => state && (data.page === "empty" || device === missing) && location.reload();
+	const take = ({ device, state }) => {
+		if (!state || (data.page !== "empty" && device !== missing)) return;
+		sessionStorage.setItem("statecast-say", `First device: ${device}.`);
+		location.reload();
+	};
 	begin({ devices: [missing && find("#command") ? missing : "*"], take, draw() {} });
 	draw();
 }

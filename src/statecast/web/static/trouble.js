@@ -50,5 +50,9 @@ function title(trouble, since, silent) {
 	give(icon, { href: icon.href.replace(/(color='%23)\w+(' fill=')\w+/, `$1${COLORS[trouble]}$2${hollow}`) });
 }
 
+const left = sessionStorage.getItem("statecast-say"); // by the page that this one follows
+if (left) speak(left);
+sessionStorage.removeItem("statecast-say");
+
 for (const button of every("[data-copy]"))
 	button.onclick = () => navigator.clipboard.writeText(find("#" + button.dataset.copy).textContent).then(() => put(button, "Copied"));
