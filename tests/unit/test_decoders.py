@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast import names
-from statecast.decoders import Decoder, open_decoder
+from statecast.decoders import OPTIONS, Decoder, open_decoder
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, Message
@@ -127,6 +127,11 @@ def test_without_options_plain_messages_are_read_as_ever() -> None:
     for body in (b'{"device":"pillow","state":{}}', b"[]", b"5", b'{"state":5}', b'[{"device":"a","state":{}},5]'):
         delivery = Delivery("m1", body, START)
         assert Decoder()(delivery) == PlainDecoder()(delivery)
+
+
+def test_every_option_has_its_line_in_the_how_to() -> None:
+    page = (SAMPLES.parent.parent / "docs" / "how-to" / "read-events.md").read_text()
+    assert not [option for option in OPTIONS if f"| `{option}`" not in page and f", `{option}`" not in page]
 
 
 # Arrays
