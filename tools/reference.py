@@ -241,8 +241,8 @@ left out may also be `null`.
 | --- | --- |"""
     for name in plain.MEMBERS:
         yield f"| `{name}` | {MEMBERS[name]} |"
-    yield f"\n`{plain.IGNORED}` is ignored: Azure's functions add it. Events of other systems: "
-    yield "[CloudEvents, Event Grid, IoT Hub](how-to/read-events.md).\n"
+    yield f"\n`{plain.IGNORED}` is ignored: Azure's functions add it. For events of other systems see"
+    yield "[CloudEvents, Event Grid and IoT Hub](how-to/read-events.md).\n"
 
 
 def addresses() -> Iterator[str]:
