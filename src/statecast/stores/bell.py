@@ -1,4 +1,8 @@
-"""How threads wait for commits: a number that rises, and a condition that says so."""
+"""How threads wait for commits: a number that rises, and a condition that says so.
+
+What only polling can see, the commits of other processes, one waiting thread looks for; the others sleep until it
+goes. Each then looks for itself: what is new to one may be known to another.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ class Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._rings = 0
+        self._polled = False
+        """Whether a waiting thread polls."""
+        self._turns = 0
+        """How many have ceased to."""
 
     @property
     def rings(self) -> int:
@@ -31,10 +39,33 @@ class Bell:
         """Return once it rang after ``rings``, ``changed`` (polled) says so, or the time is over."""
         deadline = time.monotonic() + timeout
         while True:
+            with self._condition:
+                polls = changed is not None and not self._polled
+                self._polled = self._polled or polls
+                turns = self._turns
+            if polls and changed is not None:
+                self._poll(rings, deadline, changed)
+                return
+            # Looked at after somebody else was found polling: he has begun before, so whatever comes now is new to him.
             if changed is not None and changed():
                 return
-            left = deadline - time.monotonic()
             with self._condition:
+                left = deadline - time.monotonic()
                 if self._rings != rings or left <= 0:
                     return
-                self._condition.wait(left if changed is None else min(left, POLL))
+                if self._turns == turns:
+                    self._condition.wait(left)
+
+    def _poll(self, rings: int, deadline: float, changed: Callable[[], bool]) -> None:
+        try:
+            while not changed():
+                with self._condition:
+                    left = deadline - time.monotonic()
+                    if self._rings != rings or left <= 0:
+                        return
+                    self._condition.wait(min(left, POLL))
+        finally:
+            with self._condition:
+                self._polled = False
+                self._turns += 1
+                self._condition.notify_all()

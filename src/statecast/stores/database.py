@@ -157,10 +157,6 @@ class Database:
             self._begin_in_child()
         if self._closed:
             raise StoreUnavailable(f"The store {self.path} was closed by this process.")
-        if self._replaced():
-            raise StoreUnusable(
-                f"{self.path} was removed or replaced while it was used; put the right file there and restart."
-            )
         local = self._local
         if local.generation != self._generation:
             local.reader = local.writer = None
@@ -184,6 +180,10 @@ class Database:
     def _lend(self, writing: bool) -> Iterator[apsw.Connection]:
         """The thread's connection, marked as in use: a fork leaves it alone."""
         self._mine()
+        if self._replaced():
+            raise StoreUnusable(
+                f"{self.path} was removed or replaced while it was used; put the right file there and restart."
+            )
         with self._lending:
             connection = self._writer() if writing else self._reader()
             self._lent.add(connection)
@@ -314,8 +314,8 @@ class Database:
         if self._closed or self._process != os.getpid():
             return
         # Where somebody reads just now, or the disk is full, the log stays beside the file: nothing is lost.
-        with suppress(StatecastError), self.translated():
-            rows(self._writer(), "PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(StatecastError), self.translated(), self._lend(writing=True) as connection:
+            rows(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         self._closed = True
         self.bell.ring()
         for connection in list(self._open):
