@@ -373,6 +373,19 @@ def test_a_guest_answers_its_own_addresses_and_no_other(guest: FlaskClient) -> N
     assert is_problem(guest.get("/api/devices/nobody"), 404)
 
 
+@pytest.mark.parametrize("content_type", ["application/cloudevents+json; charset=utf-8", JSON])
+def test_an_event_is_taken_as_its_senders_send_it(client: FlaskClient, content_type: str) -> None:
+    event = {"specversion": "1.0", "id": "e1", "source": "/hub", "type": "t", "subject": "pillow", "data": {"n": 1}}
+    sent = client.post("/api/messages", data=json.dumps(event), content_type=content_type)
+    assert sent.status_code == 202 and sent.get_json(force=True)["id"]
+    batch = client.post(
+        "/api/messages", data=json.dumps([event, event]), content_type="application/cloudevents-batch+json"
+    )
+    assert len(batch.get_json(force=True)["ids"]) == 2
+    refused = client.post("/api/messages", data=json.dumps(event | {"data": 5}), content_type=content_type)
+    assert is_problem(refused, 400) and "its data is a number" in refused.get_json(force=True)["detail"]
+
+
 # Writes on behalf of others
 
 

@@ -26,7 +26,7 @@ _JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | r
 
 
 def is_one(said: dict[str, Any]) -> bool:
-    return all(member in said for member in MEMBERS)
+    return "specversion" in said and all(member in said for member in MEMBERS)
 
 
 def read(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:

@@ -18,7 +18,7 @@ MEMBERS = ("id", "eventType", "eventTime", "subject")
 
 
 def is_one(said: dict[str, Any]) -> bool:
-    return all(member in said for member in MEMBERS)
+    return "eventType" in said and all(member in said for member in MEMBERS)
 
 
 def read(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:

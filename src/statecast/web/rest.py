@@ -36,6 +36,8 @@ SENTENCES = {
     404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
     405: "This address does not take the method {method}; it takes {allowed}.",
 }
+JSON_TYPES = {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
+"""None of them can a form or a script of another site send without being asked first."""
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
@@ -221,7 +223,7 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
 
     @functools.wraps(view)
     def guarded(**names: str) -> ResponseReturnValue:
-        if request.method != "DELETE" and request.mimetype != "application/json":
+        if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
             return problem(415, "Send JSON, with the header Content-Type: application/json.")
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site not in ("same-origin", "none") or not origin_allowed(request.headers.get("Origin"), request.host):
