@@ -45,7 +45,8 @@ MEMBERS = {
     "time": "When it happened, like `2026-01-31T12:00:00Z`. Without it, or with one before 2020: when it came into the "
     "queue; one that is later than that is cut to it.",
     "id": "The event's own id: the same id of the same device counts once in 24 hours.",
-    "sequence": "A whole number that decides between two messages of one time.",
+    "sequence": "A whole number that decides between two messages of one time; with `order=sequence` in the URL of its "
+    "source, it stands before the time.",
     "silent_after": "The device's deadline: seconds without a word from it after which it counts as silent.",
     "by": '`"device"` (the default) or `"user"`. Only what a device says is a sign of its life.',
     "replace": "`true`: `state` is the whole state; every other field is removed.",
