@@ -12,13 +12,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import connects, fanout, ingest, latency, report, updates
+from benchmarks import azure, connects, fanout, ingest, latency, report, updates
 from benchmarks.processes import Broken, raise_file_limit
 from benchmarks.report import Row
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "ingest": ingest.rows,
     "latency": latency.rows,
+    "azure": azure.rows,
     "fanout": fanout.rows,
     "connects": connects.rows,
     "updates": updates.rows,

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import report, servers
 from benchmarks.processes import Broken
 from benchmarks.report import Bound, Row
+from statecast.sources import Outbox
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import open_store
 from tools import browser
@@ -64,14 +65,15 @@ def wall() -> int:
     return time.time_ns() // 1000
 
 
-def send(queue: EmbeddedQueue, messages: int, clock: Callable[[], int]) -> None:
+def send(queue: Outbox, messages: int, clock: Callable[[], int], pause: float = 0.03) -> None:
+    """With random pauses from ``pause`` seconds to twice that."""
     for _ in range(messages):
-        time.sleep(random.uniform(0.03, 0.06))
+        time.sleep(random.uniform(pause, 2 * pause))
         now = clock()
         queue.send(json.dumps({"device": "pillow", "state": {"sent": now, "at": f"t{now}"}}).encode())
 
 
-def in_browser(port: int, queue: EmbeddedQueue, messages: int) -> Row:
+def in_browser(port: int, queue: Outbox, messages: int, pause: float = 0.03) -> Row:
     """Into the DOM of headless Chromium: the page writes down when its field changes."""
     what = "latency, send to the DOM of headless Chromium, median"
     program = browser.find()
@@ -87,7 +89,7 @@ def in_browser(port: int, queue: EmbeddedQueue, messages: int) -> Row:
         send(queue, 3, wall)  # what is compiled and loaded at first use
         time.sleep(0.3)
         page.evaluate("latencies.length = 0")
-        send(queue, messages, wall)
+        send(queue, messages, wall, pause)
         time.sleep(0.5)
         latencies = page.evaluate("latencies")
         chromium.close()

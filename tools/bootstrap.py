@@ -41,10 +41,10 @@ def main(arguments: list[str]) -> int:
         return report(steps(environment, STYLE_AND_TYPES))
     if command in ("test", "bench"):
         install_browser_and_node()
+        javascript.ensure(ROOT, javascript.AZURITE)
     if command == "bench":
         javascript.ensure(ROOT, javascript.BENCHMARKS)
     if command == "test":
-        javascript.ensure(ROOT, javascript.AZURITE)
         # pytest last and in any case: its closing line is what people look for.
         return report(steps(environment, STYLE_AND_TYPES | {"pytest": ["pytest", *rest]}))
     return 0

@@ -1,0 +1,174 @@
+"""An Azure queue's messages: how many, how soon, and what they and the waiting cost; Azurite stands for the service.
+
+Beside us, on the same Azurite: a plain loop with the SDK's defaults, and kombu's transport. Neither keeps anything.
+Azurite deletes in a time that grows with its queue, so the queues are short and filled anew for each turn.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import ingest, latency, report, servers
+from benchmarks.processes import ROOT, Broken, Process, answer
+from benchmarks.report import Bound, Row
+from statecast.runtime import Runtime
+from statecast.settings import Settings
+from statecast.sources.azure_queue import AzureQueue
+from statecast.sources.azure_queue.pace import cost_per_month
+from statecast.testing.azure import FakeAzure
+from tests.azurite_server import Azurite
+from tools import javascript
+
+RATE = Bound(floor=500)
+SOON = Bound(floor=150, less=True)
+VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
+SENDERS = 8
+PAUSE = 0.15
+"""Seconds between two messages, at least: of those that one receive brings, viewers see the last."""
+PEERS = {"a plain loop with the SDK's defaults": "plain", "kombu": "kombu"}
+
+
+def rows(quick: bool) -> list[Row]:
+    messages, turns, sends, idle = (300, 1, 20, 5) if quick else (600, 3, 100, 30)
+    found = []
+    with azurite() as connection:
+        found.append(rated("azure: queue to durable commit", connection, "benchmarks.azure", messages, turns, RATE))
+        for name, peer in PEERS.items():
+            found.append(rated(f"azure: {name}", connection, "benchmarks.peers.azure", messages, turns, option=peer))
+        found += soon(connection, sends)
+    return [*found, waiting(idle)]
+
+
+@contextmanager
+def azurite() -> Iterator[str]:
+    """Its connection string."""
+    node = javascript.find(ROOT, javascript.AZURITE)
+    if node is None:
+        raise Broken("Node or Azurite is not here; `make bench` installs them where it can")
+    main = javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js"
+    server = Azurite([node, main])
+    server.start()
+    try:
+        yield server.connection
+    finally:
+        server.stop()
+
+
+def rated(
+    what: str, connection: str, module: str, messages: int, turns: int, bound: Bound = report.NO_BOUND, option: str = ""
+) -> Row:
+    answers = []
+    for turn in range(turns):
+        with servers.scratch() as folder, running(module, connection, folder, f"q{turn}", messages, option) as process:
+            answers.append(process.hear(180))
+    rate, cost = (report.median([said[name] for said in answers]) for name in ("rate", "cost"))
+    return Row(what, rate, "messages/s", bound, f"{cost:.1f} ms of CPU each")
+
+
+def running(module: str, connection: str, folder: Path, queue: str, messages: int, option: str) -> Process:
+    command = [sys.executable, "-m", module, str(folder), queue, str(messages), option]
+    return Process(module, command, {VARIABLE: connection})
+
+
+def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
+    """In a process of its own: fill the queue, then watch it run empty."""
+    runtime = Runtime(Settings(store=f"sqlite:///{folder}/azure.db", source=(f"azure-queue:{queue}-ours",)))
+    fill(runtime, messages)
+    begin, used = time.monotonic(), time.process_time()
+    runtime.start()
+    (watcher,) = runtime.watchers
+    while watcher.total.applied < messages:
+        if time.monotonic() - begin > 120:
+            raise Broken(f"only {watcher.total} of {messages} messages in two minutes")
+        time.sleep(0.002)
+    took, used = time.monotonic() - begin, time.process_time() - used
+    runtime.stop()
+    return {"rate": messages / took, "cost": used / messages * 1e3}
+
+
+def fill(runtime: Runtime, messages: int) -> None:
+    target = runtime.queue
+    target.send(ingest.message(0))  # makes the queue
+    with ThreadPoolExecutor(SENDERS) as senders:
+        list(senders.map(lambda number: target.send(ingest.message(number)), range(1, messages)))
+
+
+def soon(connection: str, sends: int) -> list[Row]:
+    """From another process's send to a viewer's socket, and to the DOM, at the default pace."""
+    variables = {VARIABLE: connection, "STATECAST_SOURCE": "azure-queue:latency"}
+    with servers.scratch() as folder:
+        command = [sys.executable, "-m", "benchmarks.peers.ours", f"sqlite:///{folder}/benchmark.db"]
+        with Process("Statecast on Azure", command, variables) as server:
+            port = server.hear(30)["port"]
+            queue = sender(connection, "latency")
+            with servers.generator() as generator:
+                latency.send(queue, 3, latency.monotonic)
+                generator.ask(do="connect", group="viewers", port=port, viewers=1)
+                generator.ask(do="watch", group="viewers", patterns=["*"])
+                generator.ask(do="hear", group="viewers", what="latencies")
+                latency.send(queue, sends, latency.monotonic, PAUSE)
+                generator.ask(do="quiet", group="viewers")
+                said = generator.ask(do="latencies", group="viewers")
+            browser = latency.in_browser(port, queue, sends, PAUSE)
+            queue.close()
+    return [
+        Row("azure: latency, send to a viewer's socket, median", said["p50"], "ms", SOON),
+        Row("azure: latency, send to a viewer's socket, p99", said["p99"], "ms"),
+        Row(
+            "azure: latency, send to the DOM of headless Chromium, median",
+            browser.value,
+            browser.unit,
+            SOON,
+            browser.note,
+        ),
+    ]
+
+
+def sender(connection: str, queue: str) -> AzureQueue:
+    from statecast.sources import Context, open_source
+    from statecast.stores import now
+
+    context = Context(lambda: _no_store(), Settings(), {VARIABLE: connection}, now)
+    opened = open_source(f"azure-queue:{queue}", context)
+    assert isinstance(opened, AzureQueue)
+    return opened
+
+
+def _no_store() -> None:
+    raise Broken("an Azure queue asked for a store")
+
+
+def waiting(seconds: float) -> Row:
+    """What an idle queue is asked, counted by a stand-in of ours."""
+    azure = FakeAzure()
+    azure.start()
+    queue = sender(azure.connection, "idle")
+    stop = threading.Event()
+
+    def receive() -> None:
+        while not stop.is_set():
+            queue.receive(32, 0.5)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    time.sleep(6)  # it is at its slowest then
+    before = len(azure.asked)
+    time.sleep(seconds)
+    asked = (len(azure.asked) - before) / seconds * 3600
+    stop.set()
+    thread.join(5)
+    queue.close()
+    azure.stop()
+    return Row(
+        "azure: requests to an idle queue", asked, "per hour", note=f"about ${cost_per_month(asked):.2f} a month"
+    )
+
+
+if __name__ == "__main__":
+    answer(**measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))
