@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-Speaker = Literal["device", "user"]
+Speaker = Literal["device", "user", "system"]
+"""A system is what knows of devices, like a hub; a plain message has one of the other two. Only a device's own word is
+a sign of its life."""
 Kind = Literal["merge", "replace", "delete"]
 
 

@@ -313,7 +313,9 @@ def check(message: Message, body: bytes) -> None:
     for change in message.changes:
         assert names.check(change.device)
         assert (
-            change.sequence >= 0 and change.kind in ("merge", "replace", "delete") and change.by in ("device", "user")
+            change.sequence >= 0
+            and change.kind in ("merge", "replace", "delete")
+            and change.by in ("device", "user", "system")
         )
         json.dumps(change.state, allow_nan=False).encode()
     for refusal in message.refusals:

@@ -98,7 +98,7 @@ def test_a_connection_is_a_state_and_only_its_beginning_a_sign_of_life() -> None
     connected, gone = (one(event(what, data)) for what in ("DeviceConnected", "DeviceDisconnected"))
     assert connected == Change("d1", "merge", {"connectionState": "Connected"}, NOON, int(NUMBER, 16), "e1")
     assert gone.state == {"connectionState": "Disconnected"}
-    assert (connected.by, gone.by) == ("device", "user")
+    assert (connected.by, gone.by) == ("device", "system")
     assert one(event("DeviceConnected", data), order="sequence").by_sequence
     assert one(event("DeviceConnected", data), state="/data/body/values").state == connected.state
 
@@ -133,12 +133,12 @@ TWIN = {
 def test_a_device_that_was_created_has_what_its_twin_says() -> None:
     change = one(event("DeviceCreated", {"twin": TWIN, "hubName": "hub", "deviceId": "d1"}))
     assert change.state == {"status": "enabled", "connectionState": "Disconnected", "reported": {"fan": "on"}}
-    assert (change.device, change.sequence, change.by) == ("d1", 2, "user")
+    assert (change.device, change.sequence, change.by) == ("d1", 2, "system")
 
 
 def test_a_device_that_was_deleted_is_removed() -> None:
     change = one(event("DeviceDeleted", {"twin": TWIN, "hubName": "hub", "deviceId": "d1"}))
-    assert change == Change("d1", "delete", {}, NOON, 2, "e1", None, "user")
+    assert change == Change("d1", "delete", {}, NOON, 2, "e1", None, "system")
 
 
 def test_an_event_of_the_hub_that_is_not_known_is_an_event() -> None:
@@ -177,7 +177,7 @@ def test_a_change_of_a_twin_is_a_patch() -> None:
     desired = {"fan": None, "$metadata": {"$lastUpdated": TIME}, "$version": 6}
     (change,) = read_twin(twin(version=7, tags={"floor": 2}, properties={"desired": desired}), Reading())
     assert change == Change(
-        "d1", "merge", {"tags": {"floor": 2}, "desired": {"fan": None}}, NOON, 7, None, None, "user"
+        "d1", "merge", {"tags": {"floor": 2}, "desired": {"fan": None}}, NOON, 7, None, None, "system"
     )
     (change,) = read_twin(twin(version=8, moduleId="m", properties={"reported": {"fan": "on"}}), Reading())
     assert (change.device, change.state, change.by) == ("d1/m", {"reported": {"fan": "on"}}, "device")

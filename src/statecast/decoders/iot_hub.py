@@ -43,7 +43,7 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
     if what == "DeviceTelemetry":
         return (telemetry(event, reading),)
     if what in CONNECTION:
-        by: Speaker = "device" if what == "DeviceConnected" else "user"
+        by: Speaker = "device" if what == "DeviceConnected" else "system"
         return (about(event, reading, {"connectionState": CONNECTION[what]}, find(event.said, SEQUENCE_NUMBER), by),)
     if what == "DeviceCreated":
         return (created(event, reading),)
@@ -52,7 +52,7 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
         version = find(event.data, ("twin", "version"))
         return (
             reading.change(
-                event.said, device, {}, what="delete", time=event.time, sequence=version, event_id=event.id, by="user"
+                event.said, device, {}, what="delete", time=event.time, sequence=version, event_id=event.id, by="system"
             ),
         )
     return other_changes(event, reading)
@@ -81,7 +81,7 @@ def created(event: Event, reading: Reading) -> Change:
     twin = find(event.data, ("twin",))
     state = {name: twin[name] for name in ("status", "connectionState") if find(twin, (name,)) is not MISSING}
     state |= {name: part for name, part in parts_of(twin).items() if part}
-    return about(event, reading, state, find(twin, ("version",)), "user")
+    return about(event, reading, state, find(twin, ("version",)), "system")
 
 
 def about(event: Event, reading: Reading, state: dict[str, Any], sequence: Any, by: Speaker) -> Change:
@@ -126,7 +126,7 @@ def read_twin(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
         )
     name = reading.device_of(said, joined(device, said.get("moduleId")))
     state = parts_of(said)
-    by: Speaker = "device" if state.get("reported") else "user"
+    by: Speaker = "device" if state.get("reported") else "system"
     time, version = said.get("operationTimestamp"), said.get("version", MISSING)
     change = reading.change(said, name, state, time=time, sequence=version, by=by)
     if said.get("opType") != "replaceTwin":
