@@ -15,7 +15,7 @@ export interface Device {
 	/** Whose absence makes its state old. */
 	source?: string | null;
 	/** What made this version. */
-	cause?: { source: string; id: string; by: "device" | "user" };
+	cause?: { source: string; id: string; by: "device" | "user" | "system" };
 }
 
 export interface Verdict {
