@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,8 @@ from statecast.errors import Malformed, TooLarge
 from statecast.model import Place
 
 PROTOCOL = 1
+FEW = 8
+"""Up to so many prefixes it is faster to try each than to look up those of a device."""
 
 
 class Slice:
@@ -85,6 +87,7 @@ class Audience:
         "current",
         "everything",
         "exact",
+        "few",
         "missed_seen",
         "patterns",
         "prefixes",
@@ -94,7 +97,8 @@ class Audience:
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.patterns = patterns
         self.everything = "*" in patterns
-        self.prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
+        self.prefixes = frozenset(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
+        self.few = tuple(self.prefixes)[:FEW]
         self.exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
         self.current: set[Watching] = set()
         self.size = 0
@@ -103,11 +107,24 @@ class Audience:
         self.missed_seen: tuple[tuple[int, int, int], Slice | None] | None = None
 
     def matches(self, device: str) -> bool:
-        return self.everything or device in self.exact or device.startswith(self.prefixes)
+        if self.everything or device in self.exact:
+            return True
+        if len(self.prefixes) <= FEW:
+            return device.startswith(self.few)
+        return any(prefix in self.prefixes for prefix in above(device))
 
     @property
     def wide(self) -> bool:
         return self.everything or bool(self.prefixes)
+
+
+def above(device: str) -> Iterator[str]:
+    """The prefixes under which a device lies: ``a/`` and ``a/b/`` for ``a/b/c``. A lookup for each, however many
+    patterns there are."""
+    at = device.find("/") + 1
+    while at:
+        yield device[:at]
+        at = device.find("/", at) + 1
 
 
 class Audiences:
@@ -115,18 +132,19 @@ class Audiences:
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, ...], Audience] = {}
-        self._wide: set[Audience] = set()
+        self._everything: set[Audience] = set()
+        self._below: dict[str, set[Audience]] = {}
         self._exact: dict[str, set[Audience]] = {}
 
     def join(self, patterns: tuple[str, ...]) -> Audience:
         audience = self._all.get(patterns)
         if audience is None:
             audience = self._all[patterns] = Audience(patterns)
-            if audience.wide:
-                self._wide.add(audience)
+            if audience.everything:
+                self._everything.add(audience)
             else:
-                for device in audience.exact:
-                    self._exact.setdefault(device, set()).add(audience)
+                for index, name in self._entries(audience):
+                    index.setdefault(name, set()).add(audience)
         audience.size += 1
         return audience
 
@@ -136,16 +154,33 @@ class Audiences:
         if audience.size:
             return
         del self._all[audience.patterns]
-        self._wide.discard(audience)
-        for device in audience.exact if not audience.wide else ():
-            watching = self._exact[device]
-            watching.discard(audience)
-            if not watching:
-                del self._exact[device]
+        if audience.everything:
+            self._everything.discard(audience)
+            return
+        for index, name in self._entries(audience):
+            index[name].discard(audience)
+            if not index[name]:
+                del index[name]
 
-    def touched(self, devices: Iterable[str]) -> set[Audience]:
-        """Those that a change of ``devices`` may concern."""
-        return self._wide.union(*(self._exact.get(device, ()) for device in devices))
+    def _entries(self, audience: Audience) -> Iterator[tuple[dict[str, set[Audience]], str]]:
+        """Where an audience stands, so that each device finds it once at most."""
+        for prefix in audience.prefixes:
+            if not any(wider in audience.prefixes for wider in above(prefix[:-1])):
+                yield self._below, prefix
+        for device in audience.exact:
+            if not any(prefix in audience.prefixes for prefix in above(device)):
+                yield self._exact, device
+
+    def concerned(self, devices: Sequence[str]) -> dict[Audience, Sequence[str]]:
+        """Who watches which of these, in their order: one pass over the devices, and none over the audiences."""
+        found: dict[Audience, list[str]] = {}
+        for device in devices:
+            for audience in self._exact.get(device, ()):
+                found.setdefault(audience, []).append(device)
+            for prefix in above(device) if self._below else ():
+                for audience in self._below.get(prefix, ()):
+                    found.setdefault(audience, []).append(device)
+        return found | dict.fromkeys(self._everything, devices) if devices else {}
 
     def forget_answers(self) -> None:
         for audience in self._all.values():

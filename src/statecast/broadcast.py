@@ -129,7 +129,7 @@ class Broadcaster:
             self.latest.pop(update.device, None)
             self.latest[update.device] = Entry(update, self.settings)
         self._hear(news)
-        self._tick([self.latest[update.device] for update in news.updates])
+        self._tick([update.device for update in news.updates])
         for event in news.events:
             for tell in self._tellers:
                 tell(event)
@@ -137,10 +137,10 @@ class Broadcaster:
         if _verdicts(report) != _verdicts(before):
             self._tell_health()
 
-    def _tick(self, changed: list[Entry]) -> None:
+    def _tick(self, changed: list[str]) -> None:
         head = self.place.offset
-        for audience in self.audiences.touched(entry.update.device for entry in changed):
-            entries = [entry for entry in changed if audience.matches(entry.update.device)]
+        for audience, devices in self.audiences.concerned(changed).items():
+            entries = [self.latest[device] for device in devices]
             while entries and audience.current:
                 piece, entries = self._cut(entries, head)
                 self._reached = piece.place
@@ -324,7 +324,7 @@ class Broadcaster:
                 continue
             self._hears += 1
             entry.hear(seen_at, self._hears)
-            for audience in self.audiences.touched([device]):
+            for audience in self.audiences.concerned([device]):
                 audience.answers.clear()  # they carry the time before
             if entry.timed:
                 if not self._heard:
@@ -334,12 +334,10 @@ class Broadcaster:
     def _tell_seen(self) -> None:
         heard, self._heard = self._heard, set()
         self._told_hears = self._hears
-        for audience in self.audiences.touched(heard):
-            times = {device: self._seen_at(device) for device in heard if audience.matches(device)}
-            if times:
-                piece = Slice("seen", wire.seen(times))
-                for viewer in tuple(audience.current):
-                    viewer.deliver(piece)
+        for audience, devices in self.audiences.concerned(list(heard)).items():
+            piece = Slice("seen", wire.seen({device: self._seen_at(device) for device in devices}))
+            for viewer in tuple(audience.current):
+                viewer.deliver(piece)
 
     def _seen_at(self, device: str) -> int:
         """The newest: what was noted a second ago may have been overtaken by a state."""

@@ -34,11 +34,14 @@ def test_a_change_finds_all_that_it_concerns(lists: list[set[str]], changed: set
     viewers = [object() for _ in lists]
     joined = [audiences.join(tuple(sorted(chosen))) for chosen in lists]
     assert len(audiences) == len({frozenset(chosen) for chosen in lists})
-    concerned = {audience for audience in joined if any(audience.matches(device) for device in changed)}
-    assert concerned <= audiences.touched(changed)
-    narrow = {audience for audience in joined if not audience.wide}
-    assert audiences.touched(changed) & narrow == concerned & narrow
+    order = sorted(changed, reverse=True)
+    assert audiences.concerned(order) == {
+        audience: matched
+        for audience in joined
+        if (matched := [device for device in order if audience.matches(device)])
+    }
     # when all have left, nothing remains
     for audience, viewer in zip(joined, viewers, strict=True):
         audiences.leave(audience, viewer)  # type: ignore[arg-type]
-    assert (len(audiences), audiences.touched(DEVICES), audiences._exact) == (0, set(), {})
+    assert (len(audiences), audiences.concerned(DEVICES)) == (0, {})
+    assert audiences._exact == audiences._below == {}

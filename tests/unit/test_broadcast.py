@@ -439,7 +439,22 @@ def test_who_left_leaves_nothing_behind(scene: Scene) -> None:
         scene.loop.settle()
     broadcaster = scene.broadcaster
     assert (len(broadcaster.members), len(broadcaster.listeners), len(broadcaster.audiences)) == (0, 0, 0)
-    assert broadcaster.audiences._exact == {} and broadcaster.audiences._wide == set()
+    assert broadcaster.audiences.concerned(["pillow", "a/b"]) == {}
+
+
+def test_a_tick_asks_no_audience_about_each_device(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand audiences times a thousand changed devices would stop the loop for every tick."""
+    viewers = [scene.viewer("*"), scene.viewer("pillow"), scene.viewer("a/*", "a/b/*", "a/b/c", "pillow")]
+    scene.loop.settle()
+    monkeypatch.setattr("statecast.audience.Audience.matches", lambda *_: pytest.fail("it searched"))
+    for device in ("pillow", "chair", "a/b/c"):
+        scene.store.commit(device, {})
+    for one in viewers:
+        told(one)
+    scene.tick()
+    assert [told(one) for one in viewers] == [
+        [({"pillow": 1, "chair": 1, "a/b/c": 1}, 3)], [({"pillow": 1}, 3)], [({"pillow": 1, "a/b/c": 1}, 3)]
+    ]  # fmt: skip
 
 
 def test_what_could_not_be_told_is_told_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
