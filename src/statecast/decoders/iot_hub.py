@@ -67,9 +67,9 @@ def telemetry(event: Event, reading: Reading) -> Change:
             body = strict_json.decode(encodings.from_base64(body.encode()))
         except Malformed as error:
             raise Malformed(f"The body of its telemetry cannot be read as JSON. {error}") from None
-    said = {**event.said, "data": {**event.data, "body": body}} if type(event.data) is dict else event.said
-    device = device_of(event, reading)
-    return reading.change(said, device, reading.state_of(said, body), time=event.time, event_id=event.id)
+    if body is not MISSING:
+        event = replace(event, said={**event.said, "data": {**event.data, "body": body}})
+    return about(event, reading, reading.state_of(event.said, body), MISSING, "device")
 
 
 def says_json(properties: Any) -> bool:
@@ -85,7 +85,7 @@ def created(event: Event, reading: Reading) -> Change:
 
 
 def about(event: Event, reading: Reading, state: dict[str, Any], sequence: Any, by: Speaker) -> Change:
-    """What the hub says of a device."""
+    """A change of the device that the event is about."""
     device = device_of(event, reading)
     return reading.change(event.said, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by)
 
