@@ -162,6 +162,8 @@ class Watcher:
             self.health = replace(health, status=status, since=since, sentence=sentence)
             if status == "away":
                 log.warning("source %s is away: %s", self.name, sentence)
+            elif health.status == "away" and status == "connected":
+                log.warning("source %s is back after %d s", self.name, (self.health.since - health.since) // 1000)
             self.changed()
 
 

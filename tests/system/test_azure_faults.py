@@ -128,7 +128,7 @@ def test_an_outage_is_told_and_survived(scene: Scene, name: str) -> None:
     scene.until(lambda: scene.applied("pillow"), scene.drained, scene.connected)
 
 
-def test_a_service_that_is_gone_comes_back(scene: Scene) -> None:
+def test_a_service_that_is_gone_comes_back(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.put("a", n=1)
     scene.start()
     scene.until(lambda: scene.applied("a"), scene.drained)
@@ -139,6 +139,10 @@ def test_a_service_that_is_gone_comes_back(scene: Scene) -> None:
     scene.put("b", n=1)
     scene.azure.start()
     scene.until(lambda: scene.applied("b"), scene.drained, scene.connected)
+    assert [record.message.partition(" after")[0] for record in caplog.records] == [
+        f"source pillow is away: The queue's service at {scene.source.service.account.host} cannot be reached.",
+        "source pillow is back",
+    ]
 
 
 def test_a_page_whose_answer_is_lost_comes_again(scene: Scene) -> None:

@@ -70,6 +70,13 @@ def test_without_the_package_a_sentence_says_what_to_install(azure: FakeAzure, m
         opened(azure)
 
 
+def test_without_a_key_the_package_for_identities_is_needed(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    context = Context(lambda: pytest.fail("no store"), Settings(), {}, VirtualClock())
+    with pytest.raises(BadSetting, match="azure-identity"):
+        open_source("azure-queue://account/pillow", context)
+
+
 def test_one_request_per_page(azure: FakeAzure) -> None:
     source = opened(azure)
     for number in range(40):

@@ -36,7 +36,7 @@ def run(given: Given, app: str | None) -> None:
     from statecast.flask import runtime_of
 
     runtime = runtime_of(flask_app)
-    sys.exit(server.serve(runtime, flask_app, announce=lambda address: greet(address, runtime.settings.store)))
+    sys.exit(server.serve(runtime, flask_app, announce=lambda address: greet(address, runtime.settings)))
 
 
 def own_app(given: Given) -> Flask:
@@ -75,9 +75,11 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
     runtime.settings = settings
 
 
-def greet(address: str, store: str) -> None:
+def greet(address: str, settings: table.Settings) -> None:
     """The address, and how to send a first message; whoever closed the pipe does not want to know."""
-    elsewhere = "" if store == table.Settings.store else f" --store {shlex.quote(store)}"
+    elsewhere = "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
+    if settings.source and settings.source != table.Settings.source:
+        elsewhere += f" --source {shlex.quote(settings.source[0])}"
     with contextlib.suppress(BrokenPipeError):
         click.echo(
             f"{address}\nTo send a first message, in another terminal: statecast send pillow mood=happy{elsewhere}\n"

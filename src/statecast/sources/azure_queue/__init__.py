@@ -49,6 +49,7 @@ def open_url(rest: str, context: Context) -> AzureQueue:
             "pip install 'statecast[azure]'."
         ) from None
     account = find(host, context.environ, variable=variable, file=file)
+    account.check()
     return AzureQueue(
         name,
         QueueService(account, queue),

@@ -41,13 +41,18 @@ class Account:
     signature: str = field(default="", repr=False)
     """A SAS. With neither, it is the identity of this machine or person."""
 
+    def check(self) -> None:
+        """Raises BadSetting if azure-identity is needed and missing."""
+        if self.key is None and not self.signature:
+            identity()
+
     def credential(self) -> Any:
         """What the SDK takes. Raises BadSetting if azure-identity is needed and missing."""
         from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
         if self.key is not None:
             return AzureNamedKeyCredential(*self.key)
-        return AzureSasCredential(self.signature) if self.signature else identity()
+        return AzureSasCredential(self.signature) if self.signature else identity()()
 
 
 def place(head: str) -> tuple[str, str]:
@@ -144,7 +149,7 @@ def fields(text: str) -> dict[str, str]:
 
 
 def identity() -> Any:
-    """The identity of this machine or person. Raises BadSetting if azure-identity is not installed."""
+    """What makes the identity of this machine or person. Raises BadSetting if azure-identity is not installed."""
     try:
         from azure.identity import DefaultAzureCredential
     except ImportError:
@@ -152,4 +157,4 @@ def identity() -> Any:
             "Without a key the source azure-queue: needs the package azure-identity; install it with: "
             "pip install 'statecast[azure,azure-identity]', or set AZURE_STORAGE_CONNECTION_STRING."
         ) from None
-    return DefaultAzureCredential()
+    return DefaultAzureCredential

@@ -171,7 +171,8 @@ def connect(account: Account, queue: str) -> Any:
 
 def quieten() -> None:
     """The SDK logs 16 lines for each request, the library below it the whole address, with its signature."""
-    for name, level in (("azure", logging.WARNING), ("urllib3.connectionpool", logging.ERROR)):
+    levels = {"azure": logging.WARNING, "azure.identity": logging.ERROR, "urllib3.connectionpool": logging.ERROR}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.setLevel(max(level, logger.level))
 
