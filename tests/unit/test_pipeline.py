@@ -10,7 +10,7 @@ import pytest
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import LeaseLost, NotFound, SourceUnavailable, StoreUnavailable
 from statecast.model import Delivery, Message
-from statecast.pipeline import Pipeline, replay
+from statecast.pipeline import TRUSTED, Pipeline, replay
 from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Limits
 from statecast.stores.memory import MemoryStore
@@ -216,6 +216,35 @@ def test_a_decoder_that_fails_costs_the_message_that_meets_it(scene: Scene) -> N
     scene.step()
     assert scene.state() == {"a": 1}
     assert "log says why" in scene.store.quarantined()[0].reason
+
+
+def test_what_ends_the_process_does_not_stop_its_neighbours_for_ever(scene: Scene) -> None:
+    # given a message whose decoding ends the process, among others
+    class Deadly(PlainDecoder):
+        def __call__(self, delivery: Delivery) -> Message:
+            if b"deadly" in delivery.body:
+                raise Killed
+            return super().__call__(delivery)
+
+    scene.say("before", n=1)
+    scene.say("deadly", n=1)
+    scene.say("after", n=1)
+    for _ in range(TRUSTED):
+        with pytest.raises(Killed):
+            Pipeline(scene.source, Deadly(), scene.store, page=10).step(scene.term, 0)
+        scene.clock.advance(31)
+        assert scene.state("after") is None
+    # when it comes again and again, then its neighbours are applied, although it ends the process each time
+    for _ in range(2):
+        with pytest.raises(Killed):
+            Pipeline(scene.source, Deadly(), scene.store, page=10).step(scene.term, 0)
+        scene.clock.advance(31)
+    assert scene.state("before") == scene.state("after") == {"n": 1}
+    # and a process that survives it finds nothing lost
+    scene.pipeline = scene.begin()
+    scene.drain()
+    assert scene.state("before") == scene.state("deadly") == scene.state("after") == {"n": 1}
+    assert scene.source.waiting() == 0
 
 
 def test_a_lost_acknowledgement_is_a_repetition(scene: Scene) -> None:
