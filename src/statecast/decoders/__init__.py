@@ -55,27 +55,9 @@ class Decoder:
     def __call__(self, delivery: Delivery) -> Message:
         try:
             text = unwrap(delivery.body) if self.foreign else delivery.body
-            if text.lstrip(b" \t\r\n")[:1] == b"[":
-                return self.read_items(delivery, plain.split(text))
-            changes = self.read(text)
         except Refused as error:
             return Message(delivery, refusals=(Refusal(str(error), delivery.body),))
-        return Message(delivery, changes, ((None, delivery.body),) * len(changes))
-
-    def read_items(self, delivery: Delivery, items: list[str]) -> Message:
-        changes: list[Change] = []
-        raw: list[tuple[int | None, bytes]] = []
-        refusals: list[Refusal] = []
-        for index, item in enumerate(items):
-            body = item.encode(errors="surrogatepass")
-            try:
-                found = self.read(body)
-            except Refused as error:
-                refusals.append(Refusal(str(error), body, index))
-            else:
-                changes += found
-                raw += [(index, body)] * len(found)
-        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+        return plain.read_all(delivery, text, self.read)
 
     def read(self, body: bytes) -> tuple[Change, ...]:
         """One message; most say one thing of one device. Raises Refused with a sentence."""

@@ -9,6 +9,7 @@ Rule 3: a member that may be left out may also be ``null``; many programs write 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from statecast import names, strict_json
@@ -39,25 +40,7 @@ class PlainDecoder:
         self.default_device = None if default_device is None else names.check(default_device)
 
     def __call__(self, delivery: Delivery) -> Message:
-        body = delivery.body
-        try:
-            if body.lstrip(b" \t\r\n")[:1] != b"[":
-                return Message(delivery, (self.read(body),), ((None, body),))
-            items = split(body)
-        except Refused as error:
-            return Message(delivery, refusals=(Refusal(str(error), body),))
-        return self.read_items(delivery, items)
-
-    def read_items(self, delivery: Delivery, items: list[str]) -> Message:
-        changes, raw, refusals = [], [], []
-        for index, item in enumerate(items):
-            body = item.encode(errors="surrogatepass")
-            try:
-                changes.append(self.read(body))
-                raw.append((index, body))
-            except Refused as error:
-                refusals.append(Refusal(str(error), body, index))
-        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+        return read_all(delivery, delivery.body, lambda body: (self.read(body),))
 
     def read(self, body: bytes) -> Change:
         """One message. Raises Refused with a sentence."""
@@ -75,6 +58,34 @@ class PlainDecoder:
                 return Change(default, "merge", said)
             said["device"] = default
         return change(said)
+
+
+def read_all(delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Change, ...]]) -> Message:
+    """The message in ``text``, or all items of the array there, by a function that reads one and may raise Refused."""
+    body = delivery.body
+    try:
+        if text.lstrip(b" \t\r\n")[:1] == b"[":
+            return read_items(delivery, split(text), read)
+        changes = read(text)
+    except Refused as error:
+        return Message(delivery, refusals=(Refusal(str(error), body),))
+    return Message(delivery, changes, ((None, body),) * len(changes))
+
+
+def read_items(delivery: Delivery, items: list[str], read: Callable[[bytes], tuple[Change, ...]]) -> Message:
+    changes: list[Change] = []
+    raw: list[tuple[int | None, bytes]] = []
+    refusals: list[Refusal] = []
+    for index, item in enumerate(items):
+        body = item.encode(errors="surrogatepass")
+        try:
+            found = read(body)
+        except Refused as error:
+            refusals.append(Refusal(str(error), body, index))
+        else:
+            changes += found
+            raw += [(index, body)] * len(found)
+    return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
 
 
 def split(body: bytes) -> list[str]:
