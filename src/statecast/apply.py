@@ -88,6 +88,17 @@ def standing(stamp: Stamp, before: Stamps) -> Stamp:
     return Stamp(SEQUENCED, before.latest.sequence, stamp.order)
 
 
+def by_hand(now: int, order: int, before: Record | None) -> Stamp:
+    """Where an edit stands: now, but behind nothing that is known of the device.
+
+    Whoever is told that his edit is done shall see it, although a clock, ours or a device's, was once ahead.
+    """
+    stamp = Stamp(now, 0, order)
+    if before is None or stamp >= before.stamps.latest:
+        return stamp
+    return before.stamps.latest._replace(order=order)
+
+
 def apply(
     before: Record | None, change: Change, stamp: Stamp, *, sent_at: int, source: str, fold_after_ms: int
 ) -> Done:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from statecast import strict_json
-from statecast.apply import Record, apply, stamp_of
+from statecast.apply import Record, apply, by_hand, stamp_of
 from statecast.errors import Refused
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
 from statecast.stores import Committed
@@ -122,6 +122,13 @@ class Batch:
         if event is not None:
             self.known_events.add(event)
             self.new_events.append(event)
+
+    def edit(self, change: Change, cause_id: str) -> None:
+        """Fold in what somebody wants now. Raises Refused, and then nothing was changed."""
+        self.counters.arrival += 1
+        held = self.held.get(change.device)
+        stamp = by_hand(self.now, self.counters.arrival, None if held is None else held.record)
+        self.settle(change, stamp, cause_id, self.now)
 
     def settle(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
         held = self.held.get(change.device)

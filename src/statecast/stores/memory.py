@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from statecast.errors import LeaseLost
-from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Stamp, Update
+from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Update
 from statecast.stores import Committed, Cursor, Limits, Lineage, News, places
 from statecast.stores.bell import Bell
 from statecast.stores.counters import Counters
@@ -104,7 +104,7 @@ class MemoryStore:
         return batch.result()
 
     def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
-        """Commit one change as source ``api``, stamp = now. Raises Refused, Conflict."""
+        """Commit one change as source ``api``, stamp = now and newer than the device's. Raises Refused, Conflict."""
         now = self.clock()
         with self._lock:
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
@@ -112,8 +112,7 @@ class MemoryStore:
             held = batch.held.get(change.device)
             if if_match is not None:
                 places.compare(self.lineage(), if_match, held.offset if held else 0)
-            batch.counters.arrival += 1
-            batch.settle(change, Stamp(now, 0, batch.counters.arrival), message.delivery.id, now)
+            batch.edit(change, message.delivery.id)
             self._save(batch)
             held = batch.held.get(change.device)
         self._bell.ring()

@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from statecast.errors import BadSetting, LeaseLost
-from statecast.model import Change, Delivery, HistoryRow, Message, Place, Quarantined, Stamp, Update
+from statecast.model import Change, Delivery, HistoryRow, Message, Place, Quarantined, Update
 from statecast.stores import (
     Committed,
     Cursor,
@@ -104,9 +104,10 @@ class SqliteStore:
         return batch.result()
 
     def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
-        """Commit one change as source ``api``, stamp = now; the device's update, None if there is no such device.
+        """Commit one change as source ``api``, stamp = now and newer than the device's.
 
-        Raises Refused (and quarantines nothing), Conflict when ``if_match`` is not the device's place.
+        Returns the device's update, None if there is no such device. Raises Refused (and quarantines nothing),
+        Conflict when ``if_match`` is not the device's place.
         """
         now = self.clock()
         with self.database.write() as connection:
@@ -116,8 +117,7 @@ class SqliteStore:
             held = batch.held.get(change.device)
             if if_match is not None:
                 places.compare(news.lineage(connection), if_match, held.offset if held else 0)
-            counters.arrival += 1
-            batch.settle(change, Stamp(now, 0, counters.arrival), message.delivery.id, now)
+            batch.edit(change, message.delivery.id)
             self._save(connection, batch)
             held = batch.held.get(change.device)
         return held.update() if held is not None and held.offset else None

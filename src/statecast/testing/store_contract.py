@@ -224,6 +224,20 @@ class ChangeContract(StoreFixture):
         store.commit("queue", 1, [message("y", change("pillow", {"b": 2}), sent_at=START + 1)])
         assert state_of(store) == {"a": 1, "b": 2}
 
+    def test_an_edit_takes_effect_although_a_clock_was_once_ahead(self) -> None:
+        store = self.store()
+        # Given a device whose newest message is of a day that our clock now denies, and of a high sequence
+        store.commit("queue", 1, [message("x", change("pillow", {"n": 1}, sequence=7), sent_at=START + 300_000_000)])
+        # Then what people are told is done, is done, in their order; one after the other, also within one ms
+        for state in ({"n": 2}, {"n": 3}):
+            update = store.edit(change("pillow", state, by="user"))
+            assert update is not None and state_of(store) == state
+        store.edit(change("pillow", {"m": 1}, kind="replace", by="user"))
+        assert state_of(store) == {"m": 1}
+        store.edit(change("pillow", kind="delete", by="user"))
+        removed = store.get("pillow")
+        assert removed is not None and removed.state is None
+
     def test_if_match_compares_the_place_of_the_device(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
