@@ -21,25 +21,38 @@ def free_port() -> int:
 
 
 class Azurite:
-    """With a folder it keeps its queues there over ``stop`` and ``start``; else in memory."""
+    """With a folder it keeps its queues there over ``stop`` and ``start``; else in memory.
 
-    def __init__(self, program: list[str | Path], folder: Path | None = None) -> None:
+    With a certificate it speaks TLS and takes tokens, whose signature it does not check.
+    """
+
+    def __init__(
+        self, program: list[str | Path], folder: Path | None = None, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.program = program
         self.folder = folder
+        self.certificate = certificate
         self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[str] = queue.Queue()
 
     @property
+    def address(self) -> str:
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}/devstoreaccount1"
+
+    @property
     def connection(self) -> str:
-        address = f"http://127.0.0.1:{self.port}/devstoreaccount1"
-        return f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};QueueEndpoint={address};"
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};QueueEndpoint={self.address};"
+        )
 
     def start(self) -> None:
         """Returns when it accepts connections."""
         node, main = self.program
         where = ["--location", str(self.folder)] if self.folder else ["--inMemoryPersistence"]
         options = ["--queueHost", "127.0.0.1", "--queuePort", str(self.port), "--disableTelemetry"]
+        if self.certificate is not None:
+            options += ["--cert", str(self.certificate[0]), "--key", str(self.certificate[1]), "--oauth", "basic"]
         self.process = subprocess.Popen(
             [node, "--require", CLOCK, main, *options, "--skipApiVersionCheck", *where],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -19,6 +19,15 @@ from azurite_server import SHORT, Azurite
 from statecast.stores import Limits, now, open_store
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
+SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+DEVICES = {
+    "event_grid_blob.json": "blobServices/default/containers/deadletter/blobs/myBlobFile.txt",
+    "cloud_event_blob.json": "blobServices/default/containers/_x7B_container_x7D_/blobs/_x7B_new-file_x7D_",
+    "iot_hub_connected.json": "LogicAppTestDevice/DeviceModuleID",
+    "iot_hub_telemetry.json": "d1",
+    "plain.json": "d-17",
+}
+"""The documented samples that need no option, and the devices they name."""
 SOURCE = ("--source", "azure-queue:pillow?idle=0.2", "--port", "0")
 
 
@@ -89,8 +98,13 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
     with client(azurite) as queue:
         queue.send_message('{"device": "sdk", "state": {"n": 2}}')
         queue.send_message(base64.b64encode(b'{"device": "functions", "state": {"n": 3}}').decode())
-    wanted = {"command": {"n": 1}, "sdk": {"n": 2}, "functions": {"n": 3}}
-    until(lambda: states(server) == wanted, "never shown")
+        # and so do Event Grid (in Base64) and whoever forwards its events as they are
+        for number, file in enumerate(DEVICES):
+            sample = (SAMPLES / file).read_bytes()
+            queue.send_message((base64.b64encode(sample) if number % 2 else sample).decode())
+    until(lambda: states(server).keys() == {"command", "sdk", "functions", *DEVICES.values()}, "never shown")
+    wanted = states(server)
+    assert [wanted[name] for name in ("command", "sdk", "functions")] == [{"n": 1}, {"n": 2}, {"n": 3}]
     until(lambda: health(tmp_path).get("status") == "connected", "never connected")
 
     # when Azure is gone
