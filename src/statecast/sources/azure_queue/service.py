@@ -154,9 +154,16 @@ class QueueService:
 
 
 def connect(account: Account, queue: str) -> Any:
+    """The SDK's client. Proxies and certificates of the environment are looked up here, once.
+
+    The library below it would do that twice for each request, which is a quarter of what a request costs.
+    """
     from azure.storage.queue import QueueClient
+    from requests import Session
 
     quieten()
+    with Session() as session:
+        environment = session.merge_environment_settings(account.url, {}, None, None, None)
     return QueueClient(
         account.url,
         queue,
@@ -166,6 +173,9 @@ def connect(account: Account, queue: str) -> Any:
         permit_redirects=False,
         connection_timeout=CONNECT_WITHIN,
         read_timeout=READ_WITHIN,
+        use_env_settings=False,
+        proxies=dict(environment["proxies"]),
+        connection_verify=environment["verify"],
     )
 
 
