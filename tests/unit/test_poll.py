@@ -73,10 +73,10 @@ def test_none_means_nothing_new() -> None:
 @pytest.mark.parametrize(
     ("returned", "sentence"),
     [
-        (ZeroDivisionError("no"), r"clock\(\) failed: ZeroDivisionError: no"),
-        ({"n": float("nan")}, r"clock\(\) failed: Malformed"),
-        ({"n": object()}, "cannot be written as JSON"),
-        (5, r"clock\(\) failed: TypeError"),
+        (ZeroDivisionError("no"), r"clock\(\) failed \(ZeroDivisionError\); the log says why"),
+        ({"n": float("nan")}, r"clock\(\) failed \(Malformed\)"),
+        ({"n": object()}, r"clock\(\) failed \("),
+        (5, r"clock\(\) failed \(TypeError\)"),
     ],
 )
 def test_a_function_that_fails_is_a_source_that_is_away(returned: Any, sentence: str) -> None:
@@ -95,6 +95,22 @@ def test_a_function_that_fails_is_a_source_that_is_away(returned: Any, sentence:
     time.now += 5
     with pytest.raises(SourceUnavailable):
         source.receive(1, 0)
+
+
+def test_what_an_error_says_is_for_the_log_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    # Given a function whose errors hold what no viewer may see
+    time, secrets = Time(), ["hunter2", "hunter2", "hunter3"]
+
+    def clock() -> Any:
+        raise ConnectionError(f"postgres://user:{secrets.pop(0)}@db")
+
+    source = polled(clock, time)
+    while secrets:
+        with pytest.raises(SourceUnavailable) as caught:
+            source.receive(1, 0)
+        assert "hunter" not in str(caught.value)
+        time.now += 5
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
 def test_a_close_ends_the_wait() -> None:

@@ -6,6 +6,7 @@ lease calls it, so that ten processes do not poll ten times.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -15,6 +16,8 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import SourceUnavailable
 from statecast.model import Delivery
+
+log = logging.getLogger(__name__)
 
 
 class PollSource:
@@ -38,6 +41,7 @@ class PollSource:
         self.monotonic = monotonic
         self._due = monotonic()
         self._closed = threading.Event()
+        self._told = ""
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
         """Call the function if it is due within ``wait`` seconds. A function that fails is a source that is away."""
@@ -55,11 +59,21 @@ class PollSource:
     def _ask(self) -> bytes | None:
         try:
             state = self.function()
-            return None if state is None else strict_json.encode({"device": self.name, "state": dict(state)})
+            body = None if state is None else strict_json.encode({"device": self.name, "state": dict(state)})
         except Exception as error:
+            self._tell(error)
             name = getattr(self.function, "__name__", "function")
-            sentence = f"The polled function {name}() failed: {type(error).__name__}: {error}"
-            raise SourceUnavailable(sentence) from error
+            kind = type(error).__name__
+            raise SourceUnavailable(f"The polled function {name}() failed ({kind}); the log says why.") from error
+        self._told = ""
+        return body
+
+    def _tell(self, error: Exception) -> None:
+        """In the log, once per kind of failure: the sentence reaches every viewer, and an error may hold a secret."""
+        told = f"{type(error).__name__}: {error}"
+        if told != self._told:
+            self._told = told
+            log.error("the polled function of %s failed", self.name, exc_info=error)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
         return [delivery.id for delivery in deliveries]
