@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,15 @@ def words(value: Any) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def origins(value: Any) -> tuple[str, ...]:
+    """A list of origins; one that no browser could ever name would be ignored in silence."""
+    parts = words(value)
+    for part in parts:
+        if part != "*" and re.fullmatch(r"https?://[^/?#@\s]+/?", part, re.IGNORECASE) is None:
+            raise ValueError(f"must hold origins like https://app.example, without a path; {part!r} is none")
+    return parts
+
+
 def deadlines(value: Any) -> Mapping[str, float]:
     """A table of pattern and seconds; as text ``pillow=60,floor2/*=300``."""
     if isinstance(value, str):
@@ -131,7 +141,7 @@ class Settings:
         (), "Host names under which browsers may ask, besides localhost, loopback and the host itself.", words
     )
     allow_origins: tuple[str, ...] = setting(
-        (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", words
+        (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", origins
     )
     namespaces: tuple[str, ...] = setting(
         (), "Socket.IO namespaces that viewers may join, besides `/` and those with handlers.", words

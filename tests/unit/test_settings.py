@@ -41,12 +41,22 @@ def test_texts_refuse_what_they_are_not(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, tuple)])
 def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
-    assert getattr(Settings(**{name: "a, b,,"}), name) == ("a", "b")
-    assert getattr(Settings(**{name: ["a", "b"]}), name) == ("a", "b")
+    a, b = ("http://a", "https://b:8443") if name == "allow_origins" else ("a", "b")
+    assert getattr(Settings(**{name: f"{a}, {b},,"}), name) == (a, b)
+    assert getattr(Settings(**{name: [a, b]}), name) == (a, b)
     assert getattr(Settings(**{name: ""}), name) == ()
     for wrong in (5, [5], None, {"a": 1}):
         with pytest.raises(BadSetting, match=f"The setting {name} must be"):
             Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong", ["evil", "evil.example", "https://", "https://a/path", "null", "https://u@a", "a://b"]
+)
+def test_an_origin_that_no_browser_could_name_is_refused(wrong: str) -> None:
+    assert Settings(allow_origins=("*",)).allow_origins == ("*",)
+    with pytest.raises(BadSetting, match="must hold origins"):
+        Settings(allow_origins=("https://good.example", wrong))
 
 
 @pytest.mark.parametrize(
