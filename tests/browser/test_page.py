@@ -330,6 +330,12 @@ def test_a_page_of_ones_own_is_live_by_attributes(browser: Any, tmp_path: Path) 
 # 10. Weight, and pictures to look at
 
 
+TRANSFERRED = """
+    [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+        .filter((one) => !one.name.includes("/api/")).reduce((sum, one) => sum + one.encodedBodySize, 0)
+"""
+
+
 @pytest.mark.parametrize("path", ["/", "/devices/pillow"])
 def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
     """What a page is made of until it is live; the rest of the script follows then, and has a bound too."""
@@ -343,6 +349,8 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
 
     assert before < 40_960, eyes.bodies
     assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 63_000, eyes.bodies
+    # what crosses the network is less, for the files come packed
+    assert eyes.page.evaluate(TRANSFERRED) < 40_960
     eyes.check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from importlib import resources
@@ -108,6 +109,31 @@ def test_a_static_file_is_kept_and_asked_about() -> None:
         status, again, body = client.ask("/statecast/page.css", if_none_match=known)
         assert (status, again["etag"], body) == (304, headers["etag"], b"")
     assert client.ask("/statecast/page.css", if_none_match='"other"')[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5, br", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("br", False),
+        ("*", False),
+        ("", False),
+    ],
+)
+def test_a_static_file_comes_packed_to_who_says_gzip(accepted: str, packed: bool) -> None:
+    client = Client()
+    plain = client.ask("/statecast/statecast.js")
+    status, headers, body = client.ask("/statecast/statecast.js", accept_encoding=accepted)
+    assert (status, headers.get("content-encoding")) == (200, "gzip" if packed else None)
+    assert (gzip.decompress(body) if packed else body) == plain[2]
+    assert headers["content-length"] == str(len(body))
+    # two forms of one file are two things to a cache
+    assert headers["vary"] == "accept-encoding"
+    assert (headers["etag"] != plain[1]["etag"]) is packed
+    assert client.ask("/statecast/statecast.js", accept_encoding=accepted, if_none_match=headers["etag"])[0] == 304
 
 
 def test_a_defect_behind_it_is_a_generic_answer(caplog: pytest.LogCaptureFixture) -> None:
