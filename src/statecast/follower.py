@@ -47,7 +47,9 @@ class Follower:
         self.report = report
         self.teller = teller
         self._cursor = Cursor()
+        self._place = Place("", 0)
         self._epoch = ""
+        self._trouble = ""
         self._lost = False
         self._lineage_at = 0.0
         self._stop = threading.Event()
@@ -62,7 +64,7 @@ class Follower:
     def look(self) -> None:
         """Read once and hand over what is new, on the thread of the loop."""
         news, lineage, anew = self._ask()
-        self._cursor = news.cursor
+        self._cursor, self._place = news.cursor, news.place
         self._take(news, lineage, self.report(), anew)
 
     def stop(self) -> None:
@@ -76,11 +78,13 @@ class Follower:
             try:
                 self.store.wait(1.0)
                 news, lineage, anew = self._ask()
+                self._complain("")
                 report = self.report()
-            except StatecastError as error:
-                log.warning("the store cannot be read: %s", error)
+            except StatecastError as error:  # nothing is new but what is known of the sources: they are away, too
+                self._complain(str(error))
                 self._stop.wait(0.5)
-                continue
+                news, lineage, anew = News(self._place, self._cursor, [], {}, []), None, False
+                report = self.report()
             except Exception:  # a defect of ours, but a thread that dies in silence would freeze every page
                 log.exception("the store could not be followed; trying again")
                 self._stop.wait(0.5)
@@ -92,11 +96,17 @@ class Follower:
                 self.loop.call_soon_threadsafe(self._take, news, lineage, report, anew)
             except RuntimeError:  # the loop closed while we read
                 return
-            self._cursor = news.cursor
+            self._cursor, self._place = news.cursor, news.place
             while not self._taken.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or ended without taking it
             if news.updates or news.events:
                 self._stop.wait(TICK)
+
+    def _complain(self, trouble: str) -> None:
+        """In the log when it begins, changes and ends, not twice a second."""
+        if trouble != self._trouble:
+            log.warning("the store cannot be read: %s" if trouble else "the store can be read again%s", trouble)
+            self._trouble = trouble
 
     def _ask(self) -> tuple[News, Lineage | None, bool]:
         if self._lost:

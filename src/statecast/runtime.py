@@ -62,6 +62,7 @@ class Runtime:
         self._process = uuid.uuid4().hex
         self._reports: dict[str, dict[str, Any]] = {}
         self._announced = 0.0
+        self._unheard = ""
 
     # What every process has
 
@@ -204,8 +205,11 @@ class Runtime:
             self._announced = time.monotonic()
             try:
                 self._exchange()
+                self._unheard = ""
             except StatecastError as error:  # a full disk, or a long write: no reason to keep news from our viewers
-                log.warning("what this process sees cannot be told to the others: %s", error)
+                if str(error) != self._unheard:
+                    self._unheard = str(error)
+                    log.warning("what this process sees cannot be told to the others: %s", error)
         sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
         viewers = self.viewers()
         for process, other in self._reports.items():

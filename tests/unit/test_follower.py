@@ -138,6 +138,30 @@ def test_a_stop_does_not_wait_for_the_loop(scene: Scene) -> None:
     assert not stopping.is_alive()
 
 
+def test_while_the_store_cannot_be_read_the_report_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else pages would show the queue as connected for as long as that takes."""
+    # Given a store that fails several times, and sources that are away by then
+    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
+    scene.follower.report = lambda: {"sources": "away"}
+    reports: list[Any] = []
+    arrive = scene.arrive
+
+    def noted(news: News, lineage: Any, report: dict[str, Any], anew: bool) -> None:
+        reports.append(report)
+        arrive(news, lineage, report, anew)
+
+    monkeypatch.setattr(scene, "arrive", noted)
+    scene.failures = [StoreUnavailable("The disk failed.") for _ in range(3)]
+    # When something changes
+    scene.say("chair")
+    # Then the report is told while it fails, the change after it, and the log says it once
+    assert scene.heard() == [([("chair", 1)], False)]
+    assert len(reports) >= 4 and reports[1] == {"sources": "away"}
+    assert caplog.text.count("cannot be read") == caplog.text.count("can be read again") == 1
+
+
 def test_a_wait_that_fails_does_not_end_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower that dies in silence would freeze every page."""
     # Given a store that cannot even be waited for, once
