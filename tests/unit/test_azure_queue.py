@@ -11,6 +11,7 @@ from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
 from statecast.settings import Settings
 from statecast.sources import Context, open_source
 from statecast.sources.azure_queue import AzureQueue
+from statecast.sources.azure_queue.queue import deleters
 from statecast.testing import VirtualClock
 from statecast.testing.azure import FakeAzure
 
@@ -177,6 +178,11 @@ def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
     with pytest.raises(SourceUnavailable, match="1 of 3 messages were sent before"):
         source.send_many([b"1", b"2", b"3"])
     source.close()
+
+
+@pytest.mark.parametrize(("fastest", "count"), [(0.0001, 4), (0.006, 4), (0.007, 5), (0.0121, 8), (0.03, 8), (5, 8)])
+def test_deletions_at_a_time_fill_the_wait_for_the_network(fastest: float, count: int) -> None:
+    assert deleters(fastest) == count
 
 
 def test_times_are_those_of_the_service(azure: FakeAzure) -> None:

@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -28,7 +29,10 @@ from statecast.sources.examined import Finding
 MESSAGE_BYTES = 65_536
 PAGE = 32
 """Messages one receive may bring: the service's limit."""
-DELETERS = 8
+FEWEST, MOST = 4, 8
+"""Deletions at a time."""
+WORK = 0.0015
+"""Seconds of the processor that the SDK takes for one; the rest of its time is the network's."""
 MOST_UNDELETED = 256
 """Deletions that may wait; beyond it messages come again instead."""
 PATIENCE = 20.0
@@ -77,7 +81,8 @@ class AzureQueue:
         self._nudged = threading.Event()
         self._closed = threading.Event()
         self._asker = Hands(1, f"receive-{name}")
-        self._hands = Hands(DELETERS, f"delete-{name}")
+        self._hands = Hands(FEWEST, f"delete-{name}")
+        self._took: deque[float] = deque(maxlen=64)
         self._out: dict[str, Delivery] = {}
         self._deleting: dict[str, Future[None]] = {}
         self._refused: set[str] = set()
@@ -167,6 +172,8 @@ class AzureQueue:
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
         """Start deleting; the ids deleted since the last call, whose deletions have had a receive's time to end."""
         confirmed = self._collect(DELETED_WITHIN)
+        if self._took:
+            self._hands.count = deleters(min(self._took))
         for one in deliveries:
             self._out.pop(one.id, None)
             if self._hands.busy < MOST_UNDELETED:
@@ -189,12 +196,16 @@ class AzureQueue:
             self._copy(one)
         for pause in TRIES[:-1]:
             self._closed.wait(pause)
+            began = time.monotonic()
             try:
-                return self.service.delete(one.id, one.receipt)
+                self.service.delete(one.id, one.receipt)
             except Unavailable as error:
                 log.debug("source %s: a deletion failed: %s", self.name, error)
+            else:
+                self._took.append(time.monotonic() - began)
+                return
         self._closed.wait(TRIES[-1])
-        return self.service.delete(one.id, one.receipt)
+        self.service.delete(one.id, one.receipt)
 
     def _copy(self, one: Delivery) -> None:
         """Best effort: the quarantine has it, and the right to send is not needed."""
@@ -289,6 +300,14 @@ class AzureQueue:
         for service in (self.service, self.poison):
             if service is not None:
                 service.close()
+
+
+def deleters(fastest: float) -> int:
+    """How many deletions at a time, from the seconds that the fastest one took.
+
+    While one waits for the network others may work, as many as fit; more would only push each other aside.
+    """
+    return max(FEWEST, min(MOST, math.ceil(fastest / WORK)))
 
 
 def as_text(body: bytes) -> str:
