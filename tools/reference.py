@@ -130,7 +130,7 @@ def plainly(value: Any) -> str:
 
 
 def kind(check: Callable[[Any], Any]) -> str:
-    known = {settings.text: "text", settings.yes_no: "yes or no", settings.words: "list"}
+    known = {settings.text: "text", settings.yes_no: "yes or no", settings.words: "list", settings.origins: "list"}
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
     if check in known:
         return known[check]
@@ -299,7 +299,8 @@ place was not good; what it shows and this answer does not name was removed. A r
 ```
 
 `health`, to viewers that asked, on change and as a beat every {broadcast.BEAT:g} s. `status` is `connected`, `away`
-(`sentence` says why) or `standby`; `lag` is in seconds:
+(`sentence` says why) or `standby`; `lag` is in seconds. A queue whose questions cost also has
+`requests_per_hour`:
 
 ```json
 {pretty(beat)}
