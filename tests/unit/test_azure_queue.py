@@ -48,6 +48,7 @@ def test_the_url_is_read(azure: FakeAzure) -> None:
     assert (source.pace.warm, source.pace.idle) == (0.5, 10)
     assert opened(azure).service.queue == "pillow"
     assert opened(azure, "pillow-poison").poison is None, "its refused messages do not go in circles"
+    assert opened(azure, "p" * 60).poison is None, "a name that long cannot be"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from statecast.errors import BadSetting
 from statecast.settings import number, yes_no
 from statecast.sources import Context
 from statecast.sources.address import Options
-from statecast.sources.azure_queue.account import find, place
+from statecast.sources.azure_queue.account import QUEUE, find, place
 from statecast.sources.azure_queue.pace import Pace
 from statecast.sources.azure_queue.queue import AzureQueue
 from statecast.sources.azure_queue.service import QueueService
@@ -48,12 +48,14 @@ def open_url(rest: str, context: Context) -> AzureQueue:
             "The source azure-queue: needs the package azure-storage-queue; install it with: "
             "pip install 'statecast[azure]'."
         ) from None
+    # Refused messages of a queue that is for refused messages stay where they are.
+    refused = queue if queue.endswith("-poison") else f"{queue}-poison"
     account = find(host, context.environ, variable=variable, file=file)
     account.check()
     return AzureQueue(
         name,
         QueueService(account, queue),
-        QueueService(account, f"{queue}-poison") if poison and not queue.endswith("-poison") else None,
+        QueueService(account, refused) if poison and QUEUE.fullmatch(refused) and refused != queue else None,
         pace=Pace(warm, idle),
         clock=context.clock,
         visibility=visibility,

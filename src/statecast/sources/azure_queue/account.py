@@ -64,13 +64,18 @@ def place(head: str) -> tuple[str, str]:
             raise BadSetting(
                 "A secret has no place in a source's URL, where others may read it; see AZURE_STORAGE_KEY."
             )
-        host = host if "." in host or not host else f"{host}.{SERVICE}"
+        host = full(host)
     if not QUEUE.fullmatch(queue):
         raise BadSetting(
             f"{queue!r} is not the name of an Azure queue: 3 to 63 of a-z, 0-9 and single - between them, "
             "like in azure-queue:pillow."
         )
     return host, queue
+
+
+def full(host: str) -> str:
+    """The host of an account that is given by its name, or already by its host, as in other clouds."""
+    return host if "." in host or not host else f"{host}.{SERVICE}"
 
 
 def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str = "") -> Account:
@@ -83,14 +88,14 @@ def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str
     text = environ.get(VARIABLE, "") or read_file(environ.get(f"{VARIABLE}_FILE", ""))
     if text and (not host or connection(text).host == host):
         return connection(text)
-    name = environ.get("AZURE_STORAGE_ACCOUNT", "")
-    host = host or (f"{name}.{SERVICE}" if name else "")
+    named = full(environ.get("AZURE_STORAGE_ACCOUNT", ""))
+    host = host or named
     if not host:
         raise BadSetting(
             f"No storage account is named: set {VARIABLE} to its connection string (the portal shows it under "
             "“Access keys”), or write azure-queue://ACCOUNT/QUEUE and log in with `az login`."
         )
-    own = not name or host == f"{name}.{SERVICE}"
+    own = not named or host == named
     signature = environ.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?") if own else ""
     secret = environ.get("AZURE_STORAGE_KEY", "") if own and not signature else ""
     return Account(f"https://{host}", host, (host.partition(".")[0], secret) if secret else None, signature)

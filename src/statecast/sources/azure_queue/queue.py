@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from statecast.errors import Malformed, SourceUnavailable, TooLarge, Unavailable
+from statecast.errors import Malformed, SourceUnavailable, StatecastError, TooLarge, Unavailable
 from statecast.model import Delivery
 from statecast.sources.azure_queue.examination import examine
 from statecast.sources.azure_queue.hands import Hands
@@ -184,7 +184,7 @@ class AzureQueue:
         until = time.monotonic() + within
         done = []
         for id_, deletion in self._deleting.items():
-            with suppress(TimeoutError, Unavailable):
+            with suppress(TimeoutError, StatecastError):
                 deletion.result(max(0.0, until - time.monotonic()))
                 done.append(id_)
         self._deleting = {}
@@ -282,7 +282,7 @@ class AzureQueue:
         """End within seconds. A receive under way gets two, deletions two; the rest is released, if that is allowed."""
         page: list[Delivery] = []
         if self._asking is not None:
-            with suppress(TimeoutError, Unavailable):
+            with suppress(TimeoutError, StatecastError):
                 page = self._asking.result(RECEIVE_AT_END)
         self._collect(DELETE_AT_END)
         self._closed.set()
@@ -293,7 +293,7 @@ class AzureQueue:
         ]
         until = time.monotonic() + DELETE_AT_END
         for release in releases:
-            with suppress(TimeoutError, Unavailable):
+            with suppress(TimeoutError, StatecastError):
                 release.result(max(0.0, until - time.monotonic()))
         self._asker.close()
         self._hands.close()
