@@ -14,6 +14,7 @@ from statecast import strict_json, watcher
 from statecast.decoders import open_decoder
 from statecast.errors import StoreUnavailable
 from statecast.pipeline import Pipeline
+from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.sources import Context, open_source
 from statecast.sources.azure_queue import AzureQueue, queue
@@ -328,6 +329,23 @@ def test_what_is_in_hand_at_the_end_is_given_back_at_once(scene: Scene, monkeypa
     scene.open("pillow")
     assert [one.attempt for one in scene.source.receive(32, 0)] == [2]
     scene.source.close()
+
+
+def test_what_the_server_sends_wakes_its_own_watcher(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", scene.azure.connection)
+    runtime = Runtime(Settings(store="memory:", source=("azure-queue:pillow", "embedded:queue")))
+    runtime.start()
+    # the queue that is sent to is the one that is watched, so that its nudge reaches the watcher
+    assert runtime.queue is runtime.watchers[0].pipeline.source
+    assert [one.name for one in runtime.watchers] == ["pillow", "queue"]
+    runtime.send(b'{"device": "pillow", "state": {"mood": "happy"}}')
+    scene.until(
+        lambda: runtime.store.get("pillow") is not None,
+        lambda: all(one["status"] == "connected" for one in runtime.report()["sources"].values()),
+    )
+    assert runtime.report()["sources"]["pillow"]["requests_per_hour"] > 0
+    assert "requests_per_hour" not in runtime.report()["sources"]["queue"]
+    runtime.stop()
 
 
 def test_no_secret_is_told(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
