@@ -1,0 +1,143 @@
+"""A proxy of our own that breaks everything after a given number of bytes in one direction."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DOWN, UP = "down", "up"
+"""From the server to the client, and back."""
+
+
+class Cutting:
+    """Forwards until the budget of its direction is used up, over all connections; then cuts them all, once.
+
+    Just so many bytes get through, not one more. After the cut everything passes, until there is a new budget.
+    """
+
+    def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.port = port
+        self.loop = loop
+        self.left: dict[str, int] = {}
+        self._transports: set[asyncio.Transport] = set()
+
+    # From any thread
+
+    def begin(self, direction: str, budget: int) -> None:
+        """Cut all there is, and give those who come back so many bytes. Returns when it is done."""
+        asyncio.run_coroutine_threadsafe(self._begin(direction, budget), self.loop).result(10)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget was used up, and the cut made."""
+        return not self.left
+
+    # On the loop
+
+    async def _begin(self, direction: str, budget: int) -> None:
+        self.cut()
+        self.left = {direction: budget}
+
+    def cut(self) -> None:
+        for transport in tuple(self._transports):
+            transport.abort()
+        self._transports.clear()
+
+    def pass_on(self, direction: str, data: bytes, to: asyncio.Transport) -> None:
+        left = self.left.get(direction)
+        if left is None or len(data) < left:
+            to.write(data)
+            if left is not None:
+                self.left[direction] = left - len(data)
+            return
+        to.write(data[:left])
+        self.left = {}
+        # What was written is taken by the other side's kernel at once: these are a few bytes, and the line is empty.
+        self.cut()
+
+    def add(self, transport: asyncio.Transport) -> None:
+        self._transports.add(transport)
+
+    def drop(self, transport: asyncio.Transport) -> None:
+        self._transports.discard(transport)
+
+
+class Side(asyncio.Protocol):
+    """One end of a connection through the proxy; the client's makes the server's."""
+
+    def __init__(self, proxy: Cutting, direction: str, other: Side | None = None) -> None:
+        self.proxy = proxy
+        self.direction = direction
+        self.other = other
+        self.early = bytearray()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.proxy.add(transport)
+        if self.other is None:
+            self.task = asyncio.get_running_loop().create_task(self._reach())
+        elif self.other.early:
+            self.proxy.pass_on(UP, bytes(self.other.early), transport)
+
+    async def _reach(self) -> None:
+        other = Side(self.proxy, DOWN, self)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: other, "127.0.0.1", self.proxy.port)
+        except OSError:
+            self._end()
+            return
+        self.other = other
+        if self.transport is None or self.transport.is_closing():
+            other._end()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is None or self.other.transport is None:
+            self.early += data
+        else:
+            self.proxy.pass_on(self.direction, data, self.other.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self.transport is not None
+        self.proxy.drop(self.transport)
+        if self.other is not None:
+            self.other._end()
+
+    def _end(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+@contextmanager
+def cutting(address: str) -> Iterator[tuple[str, Cutting]]:
+    """The address of a proxy before ``address``, and the proxy."""
+    ports: list[int] = []
+    begun = threading.Event()
+    loop = asyncio.new_event_loop()
+    proxy = Cutting(int(address.rpartition(":")[2]), loop)
+    stop = asyncio.Event()
+
+    async def main() -> None:
+        server = await loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await stop.wait()
+        server.close()
+        proxy.cut()
+        await asyncio.sleep(0.05)
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}", proxy
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)

@@ -1,0 +1,145 @@
+"""A connection may break at any byte: after each such cut a client ends equal to the store.
+
+For a number of bytes, all that passes from the server to the client is counted, and after the last everything is cut;
+the client comes back, and must show what the store holds. Then the same with one byte more, until a whole session fits;
+then from the client to the server. ``STATECAST_TEST_CUTS=1`` tries every byte, in minutes; otherwise some.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio as stock
+from cutting import DOWN, UP, Cutting, cutting
+
+from statecast.flask import create_app, runtime_of
+from statecast.model import Change
+from statecast.runtime import Runtime
+from statecast.server import BackgroundServer
+from statecast.settings import Settings
+
+HERE = Path(__file__).parent
+OURS = HERE.parent.parent / "src" / "statecast" / "web" / "static" / "statecast.js"
+STEP = int(os.environ.get("STATECAST_TEST_CUTS", "67"))
+DEVICES = 3
+PATIENCE = 30
+
+
+class Page:
+    """What a client shows, as it says itself."""
+
+    def __init__(self) -> None:
+        self.states: Any = None
+        self.changed = threading.Condition()
+
+    def show(self, states: Any) -> None:
+        with self.changed:
+            self.states = states
+            self.changed.notify_all()
+
+    def wait_for(self, states: Any) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.states == states, PATIENCE)
+
+
+@contextmanager
+def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
+    page = Page()
+    command = [node.program, str(HERE / "cut_client.js"), address, kind, OURS.as_uri()]
+    with subprocess.Popen(command, env=node.variables, stdout=subprocess.PIPE, text=True) as process:
+
+        def read() -> None:
+            for line in process.stdout or ():
+                page.show(json.loads(line))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield page
+            assert process.poll() is None
+        finally:
+            process.kill()
+            reader.join(10)
+
+
+@contextmanager
+def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
+    page, states, place = Page(), {}, {}
+    client = stock.Client(reconnection_delay=0.001, reconnection_delay_max=0.001, randomization_factor=0)
+
+    def take(said: dict[str, Any]) -> None:
+        if said.get("reset"):
+            states.clear()
+        states.update({item["device"]: item["state"] for item in said["states"]})
+        place["since"] = {"epoch": said["epoch"], "offset": said["offset"]}
+        page.show({device: state for device, state in states.items() if state is not None})
+
+    client.on("connect", lambda: client.emit("watch", {"devices": ["*"], **place}))
+    client.on("states", take)
+    client.connect(address, transports=[kind], retry=True)
+    try:
+        yield page
+    finally:
+        client.shutdown()
+
+
+CLIENTS = [
+    (in_javascript, "statecast"), (in_javascript, "websocket"), (in_javascript, "polling"), (in_javascript, "default"),
+    (in_python, "websocket"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Runtime]:
+    settings = Settings(
+        store="memory:", port=0, viewer_messages=10_000_000, ping_interval=2, ping_timeout=2, connect_timeout=2,
+        drain_seconds=0.2,
+    )  # fmt: skip
+    app = create_app(settings)
+    runtime = runtime_of(app)
+    server = BackgroundServer(runtime, app)
+    server.start()
+    runtime.address = server.address  # type: ignore[attr-defined]
+    yield runtime
+    server.stop()
+
+
+def change(runtime: Runtime, number: int) -> dict[str, Any]:
+    """Change a device, or now and then remove it; what the store holds then."""
+    device = f"lamp/{number % DEVICES}"
+    removed = number % 11 == 10
+    runtime.store.edit(Change(device, "delete" if removed else "merge", {} if removed else {"number": number}))
+    runtime.store.wake()
+    return {one.device: json.loads(one.state) for one in runtime.store.devices() if one.state}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # stock clients leave sockets behind
+@pytest.mark.parametrize("direction", [DOWN, UP])
+@pytest.mark.parametrize(("client", "kind"), CLIENTS)
+def test_after_a_cut_at_any_byte_a_page_equals_the_store(
+    node: Any, runtime: Runtime, client: Callable[..., Any], kind: str, direction: str
+) -> None:
+    proxy: Cutting
+    with cutting(runtime.address) as (address, proxy), client(node, address, kind) as page:  # type: ignore[attr-defined]
+        # given a client that shows what there is
+        assert page.wait_for(change(runtime, 0))
+        number, spent = 0, True
+        while spent:
+            # when its session breaks after so many bytes, and something changes meanwhile
+            number += 1
+            budget = 1 + (number - 1) * STEP
+            proxy.begin(direction, budget)
+            held = change(runtime, number)
+            # then it comes back and shows what the store holds
+            assert page.wait_for(held), (budget, page.states, held)
+            spent = proxy.spent
+        # (the last session was whole: it showed everything before it had used up its bytes)
+        assert number > 3
