@@ -112,11 +112,13 @@ def runtime() -> Iterator[Runtime]:
     server.stop()
 
 
-def change(runtime: Runtime, number: int) -> dict[str, Any]:
-    """Change a device, or now and then remove it; what the store holds then."""
+def change(runtime: Runtime, number: int, who: str) -> dict[str, Any]:
+    """Change a device as nobody did before, or now and then remove it; what the store holds then."""
     device = f"lamp/{number % DEVICES}"
     removed = number % 11 == 10
-    runtime.store.edit(Change(device, "delete" if removed else "merge", {} if removed else {"number": number}))
+    runtime.store.edit(
+        Change(device, "delete" if removed else "merge", {} if removed else {"number": number, "who": who})
+    )
     runtime.store.wake()
     return {one.device: json.loads(one.state) for one in runtime.store.devices() if one.state}
 
@@ -128,16 +130,17 @@ def test_after_a_cut_at_any_byte_a_page_equals_the_store(
     node: Any, runtime: Runtime, client: Callable[..., Any], kind: str, direction: str
 ) -> None:
     proxy: Cutting
+    who = f"{client.__name__} {kind} {direction}"
     with cutting(runtime.address) as (address, proxy), client(node, address, kind) as page:  # type: ignore[attr-defined]
         # given a client that shows what there is
-        assert page.wait_for(change(runtime, 0))
+        assert page.wait_for(change(runtime, 0, who))
         number, spent = 0, True
         while spent:
             # when its session breaks after so many bytes, and something changes meanwhile
             number += 1
             budget = 1 + (number - 1) * STEP
             proxy.begin(direction, budget)
-            held = change(runtime, number)
+            held = change(runtime, number, who)
             # then it comes back and shows what the store holds
             assert page.wait_for(held), (budget, page.states, held)
             spent = proxy.spent
