@@ -33,12 +33,14 @@ FEWEST, MOST = 4, 8
 """Deletions at a time."""
 WORK = 0.0015
 """Seconds of the processor that the SDK takes for one; the rest of its time is the network's."""
+MOST_BEHIND = 2 * PAGE
+"""Deletions that may be under way when the next page's begin; with more of them that page waits."""
 MOST_UNDELETED = 256
 """Deletions that may wait; beyond it messages come again instead."""
 PATIENCE = 20.0
 """Seconds until a question without an answer is an outage; after three times as long it is forgotten."""
 DELETED_WITHIN = 5.0
-"""Seconds the next page waits for the deletions of the one before."""
+"""Seconds to wait for deletions; those that take longer are given up."""
 RECEIVE_AT_END, DELETE_AT_END = 2.0, 2.0
 COUNT_BUSY, COUNT_IDLE = 10.0, 60.0
 """Seconds between two looks at how many wait."""
@@ -170,8 +172,9 @@ class AzureQueue:
             self._refused.update(ids)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
-        """Start deleting; the ids deleted since the last call, whose deletions have had a receive's time to end."""
-        confirmed = self._collect(DELETED_WITHIN)
+        """Start deleting; the ids deleted since the last call. It waits for them when it has nothing else to do."""
+        patient = not deliveries or len(self._deleting) > MOST_BEHIND
+        confirmed = self._collect(DELETED_WITHIN if patient else 0)
         if self._took:
             self._hands.count = deleters(min(self._took))
         for one in deliveries:
@@ -181,13 +184,17 @@ class AzureQueue:
         return confirmed
 
     def _collect(self, within: float) -> list[str]:
+        """What is deleted by now, or within so many seconds; then the rest is given up: it comes again."""
         until = time.monotonic() + within
-        done = []
+        done, left = [], {}
         for id_, deletion in self._deleting.items():
+            if not within and not deletion.done():
+                left[id_] = deletion
+                continue
             with suppress(TimeoutError, StatecastError):
                 deletion.result(max(0.0, until - time.monotonic()))
                 done.append(id_)
-        self._deleting = {}
+        self._deleting = left
         return done
 
     def _finish(self, one: Delivery) -> None:
