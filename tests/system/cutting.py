@@ -80,7 +80,9 @@ class Side(asyncio.Protocol):
         self.proxy.add(transport)
         if self.other is None:
             self.task = asyncio.get_running_loop().create_task(self._reach())
-        elif self.other.early:
+            return
+        self.other.other = self
+        if self.other.early:  # what the client said before there was anybody to tell
             self.proxy.pass_on(UP, bytes(self.other.early), transport)
 
     async def _reach(self) -> None:
@@ -90,7 +92,6 @@ class Side(asyncio.Protocol):
         except OSError:
             self._end()
             return
-        self.other = other
         if self.transport is None or self.transport.is_closing():
             other._end()
 
