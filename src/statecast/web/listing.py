@@ -64,7 +64,7 @@ def art(devices: Sequence[Shown]) -> dict[str, Any]:
     """
     names = {one.picture.name for one in devices}
     icons = {pictures.icon(one.state, one.scene.field).name for one in devices if one.picture.name == "icon"}
-    icons |= names & {"box"}
+    icons |= {"box"} if names & {"box", "image"} else set()
     last = max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)
     return {
         "pictures": pictures.PICTURES[:last],

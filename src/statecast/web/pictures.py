@@ -198,7 +198,8 @@ def _unit(scene: Scene, field: str, value: Any) -> str:
 
 def _bounds(scene: Scene, field: str, value: Any) -> str | None:
     low, spread = _span(scene.past)
-    return f"0 {low:.6g} 39 {spread:.6g}"
+    wide = max(1, len(scene.past) - 1)  # a short past fills the picture too
+    return f"{39 - wide} {low:.6g} {wide} {spread:.6g}"
 
 
 def _spark(scene: Scene, field: str, value: Any) -> str | None:

@@ -62,6 +62,13 @@ function load() {
 
 let again = draw;
 
+/** What is not there in 100 ms, or never comes, has the icon stand in: text does not wait for it. */
+gallery.watch = (image) => {
+	const missing = (is) => image.classList.toggle("missing", is), timer = setTimeout(missing, 100, true);
+	image.decode().then(() => missing(false), () => missing(true)).finally(() => clearTimeout(timer));
+};
+for (const image of every(".sky>img")) gallery.watch(image);
+
 const WIDEST = 1e37; // SVG counts in single precision
 const span = (values) => {
 	const low = Math.max(Math.min(...values), -WIDEST), high = Math.min(Math.max(...values), WIDEST);
@@ -95,8 +102,8 @@ Object.assign(filters, {
 		return words + (name === "on" && value && typeof state.brightness === "number" ? " · " + text("brightness", state.brightness) : "");
 	},
 	bounds(value, name, state, parts) {
-		const [low, high] = span(past(parts, value));
-		return `0 ${short(low)} 39 ${short(high)}`;
+		const values = past(parts, value), [low, high] = span(values), wide = Math.max(1, values.length - 1);
+		return `${39 - wide} ${short(low)} ${wide} ${short(high)}`;
 	},
 	spark(value, name, state, parts) {
 		const values = past(parts, value), first = 40 - values.length, [low, high] = span(values), floor = short(low - high);

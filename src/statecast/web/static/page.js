@@ -110,7 +110,7 @@ function frame() {
 		devices: offline ? unknown : silent ? ["late", many(`${silent} of ${total}`, "silent")] : away ? ["unknown", `${away} unknown`]
 			: fine ? ["live", many(fine, "live")] : ["unknown", total ? "no deadline" : "none yet"],
 		queue: offline ? unknown : queue ? ["away", `${queue} away ${awayFor}`] : sources[0] ? ["live", `${lag} s behind`] : ["unknown", "none"],
-		page: broken ? ["lost", "this page stopped"] : offline ? ["lost", `offline for ${goneFor}`]
+		page: broken ? ["lost", "stopped"] : offline ? ["lost", `offline for ${goneFor}`]
 			: ours - gone > 1000 ? ["lost", "reconnecting…"] : ["live", "live"],
 	};
 	for (const item of every("#path li")) {

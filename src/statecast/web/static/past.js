@@ -4,13 +4,24 @@ import { one, rows } from "./device.js";
 import { board, every, find, give, make, put, stamp } from "./page.js";
 import { clock, number, own, split, text } from "./statecast.js";
 
-const lanes = find("#lanes"), fields = JSON.parse(lanes.dataset.lanes), height = lanes.getAttribute("height") - 26;
-let wanted = 3600000, range = wanted, cursor, drawn = 0;
+const lanes = find("#lanes"), fields = JSON.parse(lanes.dataset.lanes);
+let height = lanes.getAttribute("height") - 26, wanted = 3600000, range = wanted, cursor, drawn = 0;
 
 // Timeline
 
 /** The words of each lane in the order in which they came: a word keeps its colour. */
 const colors = new Map();
+
+/** A field that comes later gets a lane too, below the others: as in shown.py. */
+function widen(change) {
+	for (const [name, of] of Object.entries(change ?? {})) {
+		const kind = typeof of === "number" ? "number" : typeof of === "boolean" || (typeof of === "string" && of.length <= 32) ? "band" : "";
+		if (!kind || fields.length > 5 || fields.some(([field]) => field === name) || /^(label|kind|image)$|_at$/.test(name)) continue;
+		fields.push([name, kind]);
+		height += kind === "band" ? 54 : 82;
+		give(lanes, { height: height + 26 });
+	}
+}
 
 /** What a field was, and from when until when: [from, to, value]; equal neighbours are one. */
 function pieces(field, from, to) {
@@ -162,6 +173,7 @@ function change() {
 	for (let place = first; place < rows.length; place++) {
 		const row = rows[place];
 		if (!row[3]) continue;
+		widen(row[2]);
 		// The words go down, the lines stay where they are: nothing jumps.
 		const fresh = line(row, before(rows.slice(Math.max(0, place - 100), place).reverse()));
 		if (list.children.length < 8 || all.textContent === "Show more") list.append(make("li"));

@@ -25,7 +25,7 @@ export function flash(row, at) {
 }
 
 /** More pictures than the cloud, and how to choose one: in more.js. */
-export const gallery = { choose: undefined };
+export const gallery = { choose: undefined, watch: undefined };
 
 function choose(state) {
 	if (gallery.choose) return gallery.choose(state);
@@ -53,6 +53,7 @@ export function picture(sky, one) {
 			else give(parts[place], { [target]: result(source) });
 		parts[place].removeAttribute("data-set");
 	});
+	if (old) gallery.watch(find("img", sky));
 	if (sky.role !== "img") return true;
 	const spoken = (part) => {
 		const of = part.split("|").find((binding) => result(binding) !== undefined);
