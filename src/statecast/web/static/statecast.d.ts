@@ -35,6 +35,8 @@ export class Board {
 	sources: Map<string, { status?: string; since?: string; lag?: number; waiting?: number | null; sentence?: string | null }>;
 	away: Map<string, number>;
 	place?: { epoch: string; offset: number };
+	/** While all there is is being told: the devices named until now. The others go when that is complete. */
+	named?: Set<string>;
 	ours: () => number;
 	/** The server's clock minus ours. */
 	skew: number;
@@ -60,20 +62,24 @@ export interface Options {
 	board?: Board;
 }
 
-/** One connection that comes back by itself, from its place. */
+/** One connection that comes back by itself, from its place; by server-sent events where WebSocket is blocked. */
 export class Connection {
 	constructor(options?: Options);
 	readonly board: Board;
 	devices: string[];
+	/** Whether words are exchanged; `landed`, whether all of the present list is here. */
 	joined: boolean;
+	landed: boolean;
 	/** When it will be tried again, by our clock. */
 	retryAt: number;
 	on(event: "states", listener: (changed: [Device, Device | undefined][]) => void): this;
 	on(event: "seen" | "health" | "link" | "refused", listener: (value: any) => void): this;
-	/** An application's own event. */
+	/** An application's own event; where WebSocket is blocked none comes, and none goes. */
 	on(event: string, listener: (...values: any[]) => void): this;
 	emit(event: string, ...values: unknown[]): void;
+	/** Watch these from now on; others leave the board. A hidden page asks for no beats. */
 	watch(devices?: string[]): void;
+	/** Try now, unless all is well. */
 	retry(): void;
 	close(): void;
 }

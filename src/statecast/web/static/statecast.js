@@ -147,7 +147,7 @@ export class Board {
 	}
 }
 
-// The connection: Socket.IO v5 over Engine.IO v4, on WebSocket alone.
+// The connection: Socket.IO v5 over Engine.IO v4, on WebSocket; events.js where that is blocked.
 
 const hidden = () => globalThis.document?.hidden;
 
@@ -159,9 +159,12 @@ export class Connection {
 	retryAt = 0;
 	asked = 0;
 	joined = false;
+	landed = false;
+	fails = 0;
+	probes = 0;
 
 	constructor({ devices = ["*"], url = new URL("/socket.io/", import.meta.url).href, board = new Board() } = {}) {
-		this.devices = devices;
+		this.devices = [...devices];
 		this.board = board;
 		this.url = url.replace(/^http/, "ws") + "?EIO=4&transport=websocket";
 		const when = (event, act, /** @type {any} */ target = globalThis) => target?.addEventListener?.(event, act);
@@ -172,7 +175,6 @@ export class Connection {
 		this.open();
 	}
 
-	/** Have `listener` called for states, seen, health, link, refused, or an application's own event. */
 	on(event, listener) {
 		this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
 		return this;
@@ -182,21 +184,26 @@ export class Connection {
 		for (const listener of this.listeners.get(event) ?? []) listener(...values);
 	}
 
-	emit(event, ...values) {
-		if (this.joined) this.socket.send("42" + JSON.stringify([event, ...values]));
+	emit(...event) {
+		if (this.joined) this.socket.send("42" + JSON.stringify(event));
 	}
 
-	/** Watch `devices` from now on; a hidden page asks for no beats. */
 	watch(devices = this.devices) {
-		this.devices = devices;
-		const wish = { devices, since: this.board.place, protocol: 1, health: !hidden() };
+		const { board } = this;
+		// With the old list's place the new one would have holes.
+		if (`${devices}` !== `${this.devices}`) {
+			this.sure = board.place = undefined;
+			import("./events.js").then(({ prune }) => prune(this));
+		}
+		this.devices = [...devices];
+		const wish = { devices, since: board.place, protocol: 1, health: !hidden() };
 		if (this.joined) this.socket.send(`42${++this.asked}` + JSON.stringify(["watch", wish]));
 		this.listen();
 	}
 
-	/** Try now, unless all is well. */
 	retry() {
-		if (this.joined) return;
+		this.probes = 0;
+		if (this.landed) return this.socket.probe?.();
 		this.tries = 0;
 		this.open();
 	}
@@ -206,33 +213,40 @@ export class Connection {
 		clearTimeout(this.silence);
 		const { socket } = this;
 		this.socket = undefined;
-		this.joined = false;
+		this.joined = this.landed = false;
 		this.board.gone ??= this.board.ours();
 		socket?.close();
 	}
 
-	open() {
+	open(/** @type {any} */ socket = this.fails < 2 ? new WebSocket(this.url) : this.events()) {
 		this.close();
-		const socket = (this.socket = new WebSocket(this.url));
+		this.socket = socket;
 		socket.onmessage = ({ data }) => socket === this.socket && this.receive(data);
-		socket.onclose = () => socket === this.socket && this.lose();
+		socket.onclose = (event) => socket === this.socket && this.lose(event?.retry);
 		this.listen();
 	}
 
-	/** A visible page hears something every 2 s; if not, the connection is dead, whatever TCP believes. */
+	events() {
+		const none = { close() {} };
+		import(`./events.js?${this.tries}`).then(({ over }) => over(this, none), () => none === this.socket && this.lose());
+		return none;
+	}
+
+	// A visible page hears a beat every 2 s.
 	listen() {
 		clearTimeout(this.silence);
-		if (this.joined && hidden()) return;
+		if (this.landed && hidden()) return;
 		this.silence = setTimeout(() => {
 			this.board.gone ??= this.board.heard;
 			this.lose();
 		}, 5000);
 	}
 
-	/** Full jitter: after a restart not all come back in the same moment. */
-	lose() {
+	// Full jitter
+	lose(wait = Math.random() * Math.min(15000, 500 * 2 ** this.tries)) {
+		this.tries++;
+		if (!this.landed) this.fails = this.fails < 2 ? this.fails + 1 : 1;
 		this.close();
-		const wait = Math.random() * Math.min(15000, 500 * 2 ** this.tries++);
 		this.retryAt = this.board.ours() + wait;
 		this.timer = setTimeout(() => this.open(), wait);
 		this.tell("link");
@@ -245,12 +259,15 @@ export class Connection {
 		if (kind === "0") this.socket.send("40");
 		else if (kind === "2") this.socket.send("3");
 		else if (kind === "40") {
-			this.joined = true;
+			this.joined = this.sure = true;
+			if (!this.board.place) this.board.named = new Set();
 			this.watch();
 		} else if (kind === "42") this.happen(...JSON.parse(data));
 		else if (kind === "43") {
 			const { error } = JSON.parse(data)[0];
-			if (error && +id === this.asked) this.tell("refused", error);
+			if (+id !== this.asked) return;
+			if (error) this.tell("refused", error);
+			else this.sure = true;
 		} else if (/^(1|4[14])$/.test(kind)) this.lose();
 	}
 
@@ -259,12 +276,15 @@ export class Connection {
 		if (event === "seen") board.see(value);
 		if (event === "health") board.health(value);
 		if (event !== "states") return this.tell(event, ...values);
-		const changed = board.take(value);
-		if (value.complete) {
+		const landed = (value.complete &&= this.sure), changed = board.take(value);
+		if (!this.sure) board.place = undefined;
+		if (landed) {
+			this.landed = true;
 			board.gone = undefined;
 			this.tries = 0;
+			if (this.fails < 2) this.fails = this.probes = 0;
 		}
 		this.tell("states", changed);
-		if (value.complete) this.tell("link");
+		if (landed) this.tell("link");
 	}
 }

@@ -1,0 +1,86 @@
+"""A proxy of our own that knows nothing of WebSocket: it answers the upgrade with an error, or swallows it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Blocking:
+    """Forwards connections, but for those that begin with an upgrade to WebSocket, while ``how`` says so."""
+
+    def __init__(self, port: int, how: str) -> None:
+        self.port = port
+        self.how = how
+        """``open`` (let it pass), ``swallow`` (say nothing), or the status of the answer."""
+        self.passed = 0
+        """Upgrades that were let through."""
+        self.blocked = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"upgrade: websocket" in head.lower():
+                if self.how != "open":
+                    await self._block(reader, writer)
+                    return
+                self.passed += 1
+            there, back = await asyncio.open_connection("127.0.0.1", self.port)
+            back.write(head)
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+            back.close()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _block(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.blocked += 1
+        if self.how == "swallow":
+            await reader.read()  # until the client gives up
+        else:
+            writer.write(f"HTTP/1.1 {self.how} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@contextmanager
+def blocking(address: str, how: str) -> Iterator[tuple[str, Blocking]]:
+    """The address of a proxy before ``address``, and the proxy."""
+    ports: list[int] = []
+    begun = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    proxy = Blocking(int(address.rpartition(":")[2]), how)
+
+    async def main() -> None:
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await stop.wait()
+        server.close()
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}", proxy
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
