@@ -134,3 +134,54 @@ def test_a_newer_version_is_offered_and_nothing_reloads_by_itself(eyes: Eyes, he
     eyes.until("!window.same")
     page.wait_for_selector('[data-hop=page][data-mark="live"]')
     assert page.locator("#notice").is_hidden()
+
+
+def test_copy_works_and_paper_has_absolute_times(eyes: Eyes, here: Site) -> None:
+    page = eyes.visit()
+    page.wait_for_selector("#state time[title]", state="attached")
+    eyes.until("document.querySelector('#say') && document.querySelector('#lanes').childElementCount > 2")
+
+    page.get_by_text("Raw JSON").click()
+    page.get_by_role("button", name="Copy").click()
+    eyes.until("document.querySelector('[data-copy]').textContent === 'Copied'")
+    eyes.until("document.querySelector('[data-copy]').textContent === 'Copy'")
+
+    words = page.evaluate("""() => {
+      dispatchEvent(new Event('beforeprint'));
+      return [document.querySelector('.fresh').textContent, document.querySelector('.print').textContent];
+    }""")
+    assert "ago" not in words[0] and "just now" not in words[0] and "since" in words[0]
+    assert words[1].startswith("State as of ") and words[1].endswith(f"from {here.address}/")
+    eyes.until("/now|ago/.test(document.querySelector('.fresh').textContent)")
+    assert not eyes.errors
+
+
+def test_a_browser_that_remembers_nothing_has_the_page_all_the_same(eyes: Eyes, here: Site) -> None:
+    eyes.page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage'])"
+        "  Object.defineProperty(window, name, {get() { throw new DOMException('no', 'SecurityError') }})"
+    )
+    page = eyes.visit()
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    page.locator("#announce").select_option("nothing")
+    here.send(mood="sad")
+    eyes.until("document.title.startsWith('sad')")
+    assert page.locator("#notice").is_hidden() and not eyes.errors
+
+
+def test_all_times_are_those_of_who_looks(browser: Any, here: Site) -> None:
+    for hugs in range(2, 6):
+        here.send(hugs=hugs, text="x" * 100)
+    while here.runtime.store.get("pillow").version < 5:
+        here.runtime.store.wait(0.02)
+    with looking(browser, here, timezone_id="Asia/Tokyo") as eyes:
+        page = eyes.visit()
+        eyes.until("[...document.querySelectorAll('#history time')].every(one => one.title)")
+
+        wrong = page.eval_on_selector_all(
+            "#history time",
+            "all => all.filter(one => !one.title.includes(one.textContent.split(' ').at(-1)))",
+        )
+        assert wrong == [] and page.locator("#history time").count() == 5
+        hour = page.evaluate("new Date(document.querySelector('#history time').dateTime).getUTCHours()")
+        assert int(eyes.text("#history time").split(" ")[-1][:2]) == (hour + 9) % 24

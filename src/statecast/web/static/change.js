@@ -3,7 +3,7 @@ import { one, device } from "./device.js";
 import { main, ordered } from "./fields.js";
 import { board, every, find, give, label, make, put, stamp } from "./page.js";
 import { flash } from "./picture.js";
-import { age, own, span, split, text } from "./statecast.js";
+import { own, span, split, text } from "./statecast.js";
 import { everything, speak } from "./trouble.js";
 
 const table = find("#state");
@@ -98,7 +98,10 @@ export function show(changed, before) {
 		if (mine) settle("status", make("b", {}, "Hugged."), ` ${ms} ms from your click to this picture.`);
 	}
 	if (wish?.id && ms > 10000) put(answer, `In the queue for ${span(ms)}. The message is safe there.`);
-	for (const time of every("#state time")) if ((time.at ??= Date.parse(time.dateTime))) put(time, age(time.at, now));
+	for (const time of every("#state time")) {
+		const at = time.at ?? Date.parse(time.dateTime);
+		if (at) stamp(time, at);
+	}
 	if (!changes || now - spoken < 10000) return;
 	const names = everything() ? ordered(one.state ?? {}) : main(one.state), told = names.filter((name) => typeof one.state[name] !== "number").map((name) => text(name, one.state[name]));
 	if (told[0] || !one.state) speak(`${label(one)}: ${told.join(", ") || "removed"}. ${changes} change${changes > 1 ? "s" : ""}.`);

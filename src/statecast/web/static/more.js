@@ -253,6 +253,7 @@ if (list) {
 
 if (search) {
 	const page = () => (location.href = `${data.root}?q=${encodeURIComponent(search.value)}`);
+	if (matchMedia("(hover)").matches) search.placeholder += /^(Mac|iP)/.test(navigator.platform) ? " (⌘ K)" : " (Ctrl K)";
 	search.oninput = list && choose;
 	search.onkeydown = ({ key }) => {
 		if (key === "Enter" && !list) page();
@@ -307,8 +308,7 @@ if (!list && !find("#device")) {
 	const missing = find("[data-missing]")?.dataset.missing;
 	const take = ({ device, state }) => {
 		if (!state || (data.page !== "empty" && device !== missing)) return;
-		sessionStorage.setItem("statecast-say", `First device: ${device}.`);
-		location.reload();
+		import("./trouble.js").then(({ kept }) => kept("sessionStorage", `First device: ${device}.`)).finally(() => location.reload());
 	};
 	begin({ devices: [missing && find("#command") ? missing : "*"], take, draw() {} });
 	draw();

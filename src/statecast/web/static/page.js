@@ -109,7 +109,7 @@ function frame() {
 	const path = {
 		devices: offline ? unknown : silent ? ["late", many(`${silent} of ${total}`, "silent")] : away ? ["unknown", `${away} unknown`]
 			: fine ? ["live", many(fine, "live")] : ["unknown", total ? "no deadline" : "none yet"],
-		queue: offline ? unknown : queue ? ["away", `${queue} away ${awayFor}`] : sources[0] ? ["live", `${lag} s behind`] : ["unknown", "none"],
+		queue: offline ? unknown : queue ? ["away", `${queue} away ${awayFor}`] : sources[0] ? ["live", total || sources.some((name) => board.sources.get(name).waiting !== 0) ? `${lag} s behind` : "connected, empty"] : ["unknown", "none"],
 		page: broken ? ["lost", "stopped"] : offline ? ["lost", `offline for ${goneFor}`]
 			: ours - gone > 1000 ? ["lost", "reconnecting…"] : ["live", "live"],
 	};

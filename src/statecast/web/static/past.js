@@ -121,6 +121,12 @@ lanes.onkeydown = (event) => {
 
 const list = find("#history"), all = find("#more-history button"), shortest = (id) => (id.length > 12 ? `${id.slice(0, 5)}…${id.slice(-4)}` : id);
 
+// What the server wrote in UTC, in the time of who looks, like all that comes after it.
+for (const row of list.children) {
+	const time = find("time", row), at = rows.find(([, version]) => version === +row.dataset.version)?.[0] ?? Date.parse(time.dateTime);
+	if (at) stamp(time, at, clock(at, board.now()));
+}
+
 /** One version: what each field was, and became. */
 function line([at, version, change, { source, id, by }], was) {
 	const steps = [...flat(change ?? { removed: "" })].slice(0, 6).map(([path, of]) => {

@@ -5,8 +5,17 @@ import { clock } from "./statecast.js";
 // The voice: what matters, once.
 
 const announce = find("#announce");
-announce.value = localStorage.getItem("statecast-announce") ?? "important";
-announce.onchange = () => localStorage.setItem("statecast-announce", announce.value);
+/** What a browser remembers, unless it was told not to. */
+export function kept(where, value) {
+	try {
+		if (value !== undefined) globalThis[where].setItem("statecast", value);
+		return globalThis[where].getItem("statecast") ?? "";
+	} catch {
+		return "";
+	}
+}
+announce.value = kept("localStorage") || "important";
+announce.onchange = () => kept("localStorage", announce.value);
 export const everything = () => announce.value === "all";
 export const speak = (words) => announce.value === "nothing" || put(find("#say"), words);
 
@@ -50,9 +59,21 @@ function title(trouble, since, silent) {
 	give(icon, { href: icon.href.replace(/(color='%23)\w+(' fill=')\w+/, `$1${COLORS[trouble]}$2${hollow}`) });
 }
 
-const left = sessionStorage.getItem("statecast-say"); // by the page that this one follows
+// Paper does not tick: its times are absolute. The next frame has the ages again.
+addEventListener("beforeprint", () => {
+	for (const time of every("time[title]:not(#history *)")) put(time, time.title);
+	for (const words of every(".wide")) put(words, words.textContent && "since ");
+	put(find(".print"), `State as of ${new Date(board.heard + board.skew).toLocaleString()} from ${location.href}`);
+});
+
+const left = kept("sessionStorage"); // by the page that this one follows
 if (left) speak(left);
-sessionStorage.removeItem("statecast-say");
+kept("sessionStorage", "");
 
 for (const button of every("[data-copy]"))
-	button.onclick = () => navigator.clipboard.writeText(find("#" + button.dataset.copy).textContent).then(() => put(button, "Copied"));
+	button.onclick = () => {
+		// Not by navigator.clipboard, which plain HTTP does not have; and who copies sees what.
+		getSelection()?.selectAllChildren(find("#" + button.dataset.copy));
+		put(button, document.execCommand("copy") ? "Copied" : "Selected");
+		setTimeout(() => put(button, "Copy"), 3000);
+	};
