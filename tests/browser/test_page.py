@@ -348,7 +348,7 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
     eyes.until("document.querySelector('#lanes').childElementCount > 2")
 
     assert before < 40_960, eyes.bodies
-    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 63_000, eyes.bodies
+    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 65_500, eyes.bodies
     # what crosses the network is less, for the files come packed
     assert eyes.page.evaluate(TRANSFERRED) < 40_960
     eyes.check()

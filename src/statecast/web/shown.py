@@ -196,10 +196,11 @@ def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:
 
 
 def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[str, str]]:
-    """The fields of the timeline: those that changed, else the first plain ones; (field, band or number)."""
+    """The fields of the timeline: those that changed or come first everywhere, else the first plain ones."""
     moved = {name for row in rows if row.change is not None and row.version > 1 for name in json.loads(row.change)}
     plain = [name for name in formats.in_order(state) if _is_lane(name, state[name])]
-    chosen = [name for name in plain if name in moved] or plain[:3]
+    known = {name for name in plain if formats.rank(name, state[name])[0] == 0}  # their place is kept: nothing jumps
+    chosen = [name for name in plain if name in moved | known] or plain[:3]
     return [(name, "number" if formats.is_number(state[name]) else "band") for name in chosen[:LANES]]
 
 

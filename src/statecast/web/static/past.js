@@ -12,11 +12,11 @@ let height = lanes.getAttribute("height") - 26, wanted = 3600000, range = wanted
 /** The words of each lane in the order in which they came: a word keeps its colour. */
 const colors = new Map();
 
-/** A field that comes later gets a lane too, below the others: as in shown.py. */
-function widen(change) {
+/** A field that is new gets a lane, as in shown.py: it moves the page anyway, by its row. */
+function widen(change, before) {
 	for (const [name, of] of Object.entries(change ?? {})) {
 		const kind = typeof of === "number" ? "number" : typeof of === "boolean" || (typeof of === "string" && of.length <= 32) ? "band" : "";
-		if (!kind || fields.length > 5 || fields.some(([field]) => field === name) || /^(label|kind|image)$|_at$/.test(name)) continue;
+		if (!kind || own(before, name) != null || fields.length > 5 || fields.some(([field]) => field === name) || /^(label|kind|image)$|_at$/.test(name)) continue;
 		fields.push([name, kind]);
 		height += kind === "band" ? 54 : 82;
 		give(lanes, { height: height + 26 });
@@ -174,12 +174,12 @@ all.onclick = async () => {
 };
 
 /** Something changed: the newest rows come into the history. */
-function change() {
+function change(state) {
 	const top = list.firstElementChild?.dataset.version ?? 0, first = rows.findLastIndex((row) => row[1] <= top) + 1;
 	for (let place = first; place < rows.length; place++) {
 		const row = rows[place];
 		if (!row[3]) continue;
-		widen(row[2]);
+		if (state) widen(row[2], state);
 		// The words go down, the lines stay where they are: nothing jumps.
 		const fresh = line(row, before(rows.slice(Math.max(0, place - 100), place).reverse()));
 		if (list.children.length < 8 || all.textContent === "Show more") list.append(make("li"));
@@ -200,8 +200,8 @@ function change() {
 let reached = false;
 
 /** Told by the device's page with every frame. */
-export function show(changed) {
-	if (!drawn || changed) change();
+export function show(changed, before) {
+	if (!drawn || changed) change(changed && before);
 	else if (board.ours() - drawn > 5000) draw();
 	if (reached || board.gone) return;
 	reached = true;
