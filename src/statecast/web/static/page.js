@@ -68,7 +68,7 @@ export function stamp(time, at, words = age(at, board.now())) {
 	give(time, { datetime: new Date(at).toISOString(), title: new Date(at).toLocaleString() });
 }
 
-// The frame, drawn after every event and once a second.
+// Drawn after every event and once a second.
 
 export let live, view, broken, refused;
 let waiting, rest;
