@@ -49,7 +49,6 @@ export function label({ device, state }) {
 	return typeof given === "string" && given.trim() ? given.slice(0, 128) : device;
 }
 
-/** How fresh a card, a row or a page is. */
 export function fresh(root, one) {
 	const { key, mark, word, since, old } = board.verdict(one), now = board.now(), line = find(".fresh", root);
 	const wide = find(".wide", line), state = find("b", line);
