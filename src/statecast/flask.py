@@ -82,11 +82,6 @@ class Statecast:
                 "The app of this Statecast is gone: an extension does not keep its app alive. Keep it in a variable: "
                 "`app = Flask(__name__)`, then `live = Statecast(app)`."
             )
-        if not hosts and self._apps:
-            raise BadSetting(
-                "The app of this Statecast is gone: an extension does not keep its app alive. Keep it in a variable: "
-                "`app = Flask(__name__)`, then `live = Statecast(app)`."
-            )
         if not hosts:
             raise BadSetting("This Statecast has no app yet; call Statecast(app), or init_app(app), before using it.")
         raise BadSetting(
