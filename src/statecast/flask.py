@@ -138,7 +138,8 @@ class Statecast:
     def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:
         """Send an event to every viewer of a namespace, to those in its room ``to``, or to the one whose sid that is.
 
-        From any thread and process; it reaches viewers in every process, at most once. Raises Refused or Unavailable.
+        From any thread and process; it reaches viewers in every process, at most once. Bytes among the data go only to
+        one viewer, by its sid, in the process that serves it. Raises Refused or Unavailable.
         """
         self.runtime.emit(event, *data, namespace=namespace, to=to)
 

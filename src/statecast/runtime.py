@@ -103,16 +103,32 @@ class Runtime:
         return self.queue.send(check(self.settings, body))
 
     def emit(self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None) -> None:
-        """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process."""
+        """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process.
+
+        Bytes go only to one viewer of this process, ``to`` being its sid: what passes through the store is JSON.
+        """
         check_namespace(namespace)
         if not (to is None or isinstance(to, str)):
             raise Malformed(f"An event goes to a room or to a viewer's sid, which are texts; it is {to!r}.")
         if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
+        if socketio.carries_bytes(arguments):
+            self._emit_here(event, arguments, namespace, to)
+            return
         data = strict_json.encode(strict_json.check(list(arguments)))
         if len(data) > EVENT_BYTES:
             raise TooLarge(f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have.")
         self.store.emit(namespace, to, event, data)
+
+    def _emit_here(self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None) -> None:
+        socket = None if self._hub is None or to is None else self._hub.find(to)
+        if socket is None or socket.namespace.name != namespace:
+            raise Malformed(
+                "Bytes are sent to one viewer, named by its sid, in the process that serves it: "
+                "live.emit(event, data, to=sid) in a function decorated with @live.on. To many, send text, like Base64."
+            )
+        assert self._hub is not None and to is not None
+        self._hub.send(to, event, *arguments)
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
         """Have ``handler`` called for viewers' events, in every process that serves; see ``Hub.on``.

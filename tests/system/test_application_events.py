@@ -320,6 +320,22 @@ def test_an_emit_reaches_viewers_of_another_process(tmp_path: Path, serve: Any, 
             server.stop()
 
 
+def test_bytes_go_to_one_viewer_where_it_is_served(live: Statecast, serve: Any, join: Any) -> None:
+    # given a handler that sends back what it gets
+    @live.on("picture")
+    def picture(sid: str, data: Any) -> None:
+        live.emit("said", {"back": data}, to=sid)
+
+    client = join(serve())
+    # when a viewer sends bytes, then it gets bytes
+    client.emit("picture", b"\x00\xff")
+    assert client.heard.get(timeout=PATIENCE) == ("said", {"back": b"\x00\xff"})
+    # and where they would have to pass through the store they are refused in a sentence
+    for more in ({}, {"to": "attic"}, {"to": client.get_sid(), "namespace": "/test"}):
+        with pytest.raises(Malformed, match="Bytes are sent to one viewer"):
+            live.emit("said", b"\x00", **more)
+
+
 # What comes late
 
 

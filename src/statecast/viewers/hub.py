@@ -93,6 +93,8 @@ class Hub:
         self.connections: set[Connection] = set()
         self.polling: dict[str, LongPolling] = {}
         """The sessions carried by long polling, by sid; those on WebSocket need no name."""
+        self.upgraded: set[str] = set()
+        """The sids of sessions that began with long polling and are on a WebSocket now."""
         self.draining = False
         self.dropped_emits = 0
         """Application events not written because a transport was over its bound: the newest is dropped."""

@@ -123,8 +123,10 @@ class LongPolling:
             self._asking.discard(method)
 
     async def poll(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
-        """The next packets, as soon as there are any; None when the client went away."""
+        """The next packets, as soon as there are any; None when the client went away, and then the session is over."""
         if not self._queue and not await self._wait(gone):
+            if self._session is not None:
+                self._end("transport close")
             return None
         return self._take()
 

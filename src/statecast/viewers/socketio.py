@@ -5,7 +5,7 @@ What a viewer sends is read strictly: what is not exactly a packet is refused, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,6 +172,15 @@ def _is_number(digits: str) -> bool:
 
 
 # What the server sends; the text includes Engine.IO's type for a message.
+
+
+def carries_bytes(value: Any) -> bool:
+    """Whether there are attachments in a value."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return True
+    if isinstance(value, Mapping):
+        return any(map(carries_bytes, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(carries_bytes, value))
 
 
 def head(kind: int, namespace: str = "/", number: int | None = None, attachments: int = 0) -> bytes:

@@ -48,6 +48,7 @@ class Viewer(asyncio.Protocol):
         "_end_by",
         "_parser",
         "_session",
+        "_sid",
         "_stall_by",
         "_stall_size",
         "_state",
@@ -64,6 +65,7 @@ class Viewer(asyncio.Protocol):
         self._parser: websocket.Parser | None = None
         self._session: Session | None = None
         self._before: LongPolling | None = None
+        self._sid = ""
         self._end_by: float | None = None
         self._stall_by: float | None = None
         self._stall_size = 0
@@ -133,8 +135,10 @@ class Viewer(asyncio.Protocol):
             if self.hub.draining:
                 raise handshake.Declined.sentence(503, "The server restarts; come back.", "retry-after: 1\r\n")
             head = handshake.read(data)
+            taken = head.query.get("sid") in self.hub.upgraded
+            sids = self.hub.upgraded if taken else self.hub.polling
             answer = handshake.answer(
-                head, origins=self.hub.settings.allow_origins, secure=secure, path=self.hub.path, sids=self.hub.polling
+                head, origins=self.hub.settings.allow_origins, secure=secure, path=self.hub.path, sids=sids
             )
             before = self._probed_by(head)
         except handshake.Declined as declined:
@@ -147,7 +151,11 @@ class Viewer(asyncio.Protocol):
         settings = self.hub.settings
         self._parser = websocket.Parser(settings.max_payload)
         self._transport.set_write_buffer_limits(high=settings.viewer_buffer)
-        if before is not None:
+        if taken:  # the protocol's suite wants it opened and closed, not declined
+            self._state = OPEN
+            self._transport.write(answer)
+            self.close(websocket.AGAINST_POLICY, "the session has its WebSocket already")
+        elif before is not None:
             self._state, self._before = PROBING, before
             self._end_by = self._now() + settings.connect_timeout
             self._transport.write(answer)
@@ -185,7 +193,8 @@ class Viewer(asyncio.Protocol):
         self._before = self._end_by = None
         self._state = OPEN
         session, frames = before.hand_over()
-        self._session = session
+        self._session, self._sid = session, before.sid
+        self.hub.upgraded.add(before.sid)
         session.carrier = self
         for frame in frames:
             self._transport.write(frame)
@@ -301,6 +310,7 @@ class Viewer(asyncio.Protocol):
 
     def _leave(self, reason: str) -> None:
         session, self._session = self._session, None
+        self.hub.upgraded.discard(self._sid)
         if session is not None:
             session.leave(reason)
         before, self._before = self._before, None
