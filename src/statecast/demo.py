@@ -15,7 +15,9 @@ from statecast.sources.embedded import EmbeddedQueue
 from statecast.stores import Store
 
 MOODS = ("happy", "calm", "sleepy", "calm", "happy", "sad", "calm", "angry")
-MOOD_LASTS = 12_000
+LIVELY = 10
+"""So many moods are short, for whoever has just started the demo; later ones leave room for a word in the timeline."""
+SHORT_MOOD, LONG_MOOD = 12_000, 45_000
 HUG_LASTS = 6_000
 BEAT = 5_000
 """Milliseconds between two signs of life."""
@@ -30,7 +32,7 @@ class DemoPillow:
         self.store = store
         self.queue = queue
         self.clock = clock
-        self.battery, self.mood = 82, 0
+        self.battery, self.mood, self.moods = 82, 0, 0
         self.changes_at = self.hears_at = 0
         self.hug_ends_at: int | None = None
         self.answered: object = None
@@ -83,7 +85,8 @@ class DemoPillow:
             self.battery = self.battery - 1 if self.battery > 5 else 100
             self.mood = (self.mood + 1) % len(MOODS)
             self._say(mood=MOODS[self.mood], battery=self.battery)
-            self.changes_at = now + MOOD_LASTS
+            self.moods += 1
+            self.changes_at = now + (SHORT_MOOD if self.moods <= LIVELY else LONG_MOOD)
         elif now >= self.hears_at:
             self._say(battery=self.battery)
 

@@ -250,8 +250,9 @@ class Runtime:
         """Whether this process can serve: the store answers. A queue that is away is shown, no reason to be cut off."""
         try:
             offset = self.store.read_place().offset
-        except StatecastError as error:
-            return False, {"store": str(error)}
+        except StatecastError as error:  # its sentence names the file, which is for the log only
+            log.warning("not ready: %s", error)
+            return False, {"store": "The store cannot be used; the log says why."}
         return True, {"store": "connected", "offset": offset}
 
 

@@ -61,7 +61,7 @@ def test_its_mood_and_battery_change_and_it_is_heard_in_between(scene: Scene) ->
 
 
 def test_its_battery_never_runs_empty(scene: Scene) -> None:
-    levels = [scene.live(12)["battery"] for _ in range(120)]
+    levels = [scene.live(45)["battery"] for _ in range(120)]
     assert min(levels) == 5 and max(levels) == 100
 
 

@@ -531,15 +531,20 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     )
 
 
-def test_a_store_that_is_away_is_a_sentence(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_a_sentence(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(*args: object) -> News:
-        raise StoreUnavailable("The disk is full.")
+        raise StoreUnavailable("/var/lib/pillow.db: the disk is full.")
 
     monkeypatch.setattr(store, "read", fail)
     answer = browse(store, "/")
 
+    # where the file lies is for the log, not for whoever asks
     assert answer.status_code == 503
-    assert "The disk is full." in answer.get_data(as_text=True) and "Traceback" not in answer.get_data(as_text=True)
+    page = answer.get_data(as_text=True)
+    assert "cannot use its store" in page and "/var/lib" not in page and "Traceback" not in page
+    assert "/var/lib/pillow.db: the disk is full." in caplog.text
 
 
 # Weight

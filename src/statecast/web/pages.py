@@ -165,8 +165,10 @@ class Site:
         return flask.Response(text, headers=HEADERS)
 
     def unavailable(self, error: Exception) -> ResponseReturnValue:
-        """The store cannot be read: a sentence, never a traceback."""
-        return self.trouble(503, "The states cannot be read just now", f"{error} Reload this page in a moment.")
+        """The store cannot be read: a sentence, never a traceback; what exactly is for the log."""
+        log.warning("%s was not answered: %s", flask.request.endpoint, error)
+        sentence = "The server cannot use its store; its log says why. Reload this page in a moment."
+        return self.trouble(503, "The states cannot be read just now", sentence)
 
     def mistaken(self, error: HTTPException) -> ResponseReturnValue:
         """What the web's own errors (no such page, no such method) look like on our pages."""

@@ -14,7 +14,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import names, strict_json, wire
 from statecast.decoders import plain
-from statecast.errors import Conflict, Malformed, NotFound, Refused, StatecastError, TooLarge, Unavailable
+from statecast.errors import (
+    Conflict,
+    Malformed,
+    NotFound,
+    Refused,
+    StatecastError,
+    StoreUnavailable,
+    TooLarge,
+    Unavailable,
+)
 from statecast.model import Change, Kind, Place, Update
 from statecast.sending import decoder
 from statecast.stores import Cursor
@@ -297,6 +306,9 @@ def problem(status: int, detail: str, **more: str) -> Response:
 
 def statecast_problem(error: StatecastError) -> Response:
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
+    if isinstance(error, StoreUnavailable):  # its sentence names the file, which is nobody's business over the network
+        log.warning("%s was not answered: %s", request.endpoint, error)
+        return problem(503, "The store cannot be used just now; nothing was changed. Try again in a moment.")
     return unexpected_problem(error) if status is None else problem(status, str(error))
 
 
