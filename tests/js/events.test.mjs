@@ -1,6 +1,6 @@
 // The way by server-sent events against a fake WebSocket, a fake fetch and a clock of their own.
 import assert from "node:assert/strict";
-import { beforeEach, mock, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 import { connect } from "../../src/statecast/web/static/statecast.js";
 
 const real = setImmediate;
@@ -34,6 +34,11 @@ const streaming = async (body) => new Response(body, { headers: { "content-type"
 const settle = async () => {
 	for (let turn = 0; turn < 20; turn++) await new Promise((done) => real(done));
 };
+/** What waits for a module to be loaded takes as long as it takes. */
+const until = async (condition) => {
+	while (!condition()) await new Promise((done) => real(done));
+	await settle();
+};
 const item = (device, offset) => ({ device, offset, version: 1, state: { on: true }, changed_at: new Date().toISOString() });
 const states = (offset, ...items) =>
 	`event: states\nid: e:${offset}\ndata: ${JSON.stringify({ epoch: "e", offset, states: items, complete: true })}\n\n`;
@@ -44,9 +49,10 @@ async function fall() {
 		last(sockets).onclose();
 		mock.timers.tick(live.retryAt - Date.now());
 	}
-	while (!requests.length) await new Promise((done) => real(done)); // the module is loaded
-	await settle();
+	await until(() => requests.length);
 }
+
+afterEach(() => live.close());
 
 beforeEach(() => {
 	mock.timers.reset();
@@ -74,7 +80,7 @@ test("after two sockets that led nowhere it reads events, by its place", async (
 	await settle();
 	assert.equal(live.retryAt - Date.now(), 4000);
 	mock.timers.tick(4000);
-	await settle();
+	await until(() => requests.length > 1);
 	assert.equal(last(requests).url.searchParams.get("since"), "e:5");
 });
 
@@ -149,11 +155,11 @@ test("another list is asked for anew, without the old one's place", async () => 
 	last(requests).say(states(5, item("pillow", 5)));
 	await settle();
 	live.watch(["door"]);
-	await settle();
+	await until(() => requests.length > 1);
 	assert.equal(requests[0].signal.aborted, true);
 	assert.equal(last(requests).url.search, "?health=1&device=door");
 	last(requests).say(states(7, item("door", 7)));
-	await settle();
+	await until(() => live.board.devices.size === 1);
 	assert.deepEqual([...live.board.devices.keys()], ["door"]);
 });
 
