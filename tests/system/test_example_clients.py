@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,18 @@ def talk(socket: ClientConnection, conversation: str) -> None:
             assert alike(str(socket.recv(timeout=10))) == alike(words)
 
 
+def shown(address: str) -> None:
+    """Return when the server's viewers are told of the pillow: what comes later is told the same."""
+    with urllib.request.urlopen(f"{address}/events?device=pillow", timeout=30) as stream:
+        while b'"device":"pillow"' not in stream.readline():
+            pass
+
+
 def test_the_conversation_of_the_page_is_one(tmp_path: Path, start: Callable[..., Running]) -> None:
     server = start()
     command = ["send", "pillow", "mood=happy", "battery=82", "--silent-after", "60"]
     assert statecast(tmp_path, *command).returncode == 0
+    shown(server.address)
     with connect(server.address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as socket:
         talk(socket, block("## A conversation", "text"))
 
@@ -149,6 +158,7 @@ def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None
 def test_the_requests_of_long_polling_of_the_page_are_answered(tmp_path: Path, start: Callable[..., Running]) -> None:
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy")
+    shown(server.address)
     sid = ""
     for line in block("## Long polling", "sh").splitlines():
         if line.startswith("curl"):
