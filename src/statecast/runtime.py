@@ -24,7 +24,7 @@ from statecast.sending import Sources, check
 from statecast.settings import Settings
 from statecast.sources import Outbox, Source
 from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, open_store
+from statecast.stores import Limits, Store, now, open_store
 from statecast.viewers import socketio
 from statecast.viewers.application import Handler
 from statecast.viewers.hub import Hub, check_namespace, check_registration
@@ -36,11 +36,6 @@ EVENT_BYTES = 1_048_576
 """Bytes the arguments of one application event may have."""
 
 log = logging.getLogger(__name__)
-
-
-def now() -> int:
-    """The clock of the wall, in ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Runtime:
