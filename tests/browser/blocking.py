@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from proxying import listening, port_of
 
 
 class Blocking:
@@ -59,28 +60,6 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @contextmanager
 def blocking(address: str, how: str) -> Iterator[tuple[str, Blocking]]:
     """The address of a proxy before ``address``, and the proxy."""
-    ports: list[int] = []
-    begun = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    proxy = Blocking(int(address.rpartition(":")[2]), how)
-
-    async def main() -> None:
-        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        begun.set()
-        await stop.wait()
-        server.close()
-
-    def work() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(main())
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert begun.wait(10)
-    try:
-        yield f"http://127.0.0.1:{ports[0]}", proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+    proxy = Blocking(port_of(address), how)
+    with listening(asyncio.new_event_loop(), lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0)) as there:
+        yield there, proxy

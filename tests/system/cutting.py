@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from proxying import listening, port_of
 
 DOWN, UP = "down", "up"
 """From the server to the client, and back."""
@@ -115,30 +116,7 @@ class Side(asyncio.Protocol):
 @contextmanager
 def cutting(address: str) -> Iterator[tuple[str, Cutting]]:
     """The address of a proxy before ``address``, and the proxy."""
-    ports: list[int] = []
-    begun = threading.Event()
     loop = asyncio.new_event_loop()
-    proxy = Cutting(int(address.rpartition(":")[2]), loop)
-    stop = asyncio.Event()
-
-    async def main() -> None:
-        server = await loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        begun.set()
-        await stop.wait()
-        server.close()
-        proxy.cut()
-        await asyncio.sleep(0.05)
-
-    def work() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(main())
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert begun.wait(10)
-    try:
-        yield f"http://127.0.0.1:{ports[0]}", proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+    proxy = Cutting(port_of(address), loop)
+    with listening(loop, lambda: loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0), proxy.cut) as there:
+        yield there, proxy

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from proxying import listening, port_of
 
 
 class Slicing:
@@ -60,30 +61,7 @@ class Slicing:
 @contextmanager
 def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
     """The address of a proxy before ``address``, and the proxy."""
-    ports: list[int] = []
-    begun = threading.Event()
-    stop = asyncio.Event()
     loop = asyncio.new_event_loop()
-    proxy = Slicing(int(address.rpartition(":")[2]), seed, loop)
-
-    async def main() -> None:
-        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        begun.set()
-        await stop.wait()
-        server.close()
-        proxy.cut()
-        await asyncio.sleep(0.05)
-
-    def work() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(main())
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert begun.wait(10)
-    try:
-        yield f"http://127.0.0.1:{ports[0]}", proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+    proxy = Slicing(port_of(address), seed, loop)
+    with listening(loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.cut) as there:
+        yield there, proxy

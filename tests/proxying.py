@@ -1,0 +1,47 @@
+"""The thread that a proxy of the tests runs on; what it does to the bytes is told where it is made."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+@contextmanager
+def listening(
+    loop: asyncio.AbstractEventLoop,
+    listen: Callable[[], Awaitable[asyncio.Server]],
+    cut: Callable[[], object] | None = None,
+) -> Iterator[str]:
+    """The address of what ``listen`` opens on ``loop``, on a thread of its own; in the end ``cut`` is called there."""
+    ports: list[int] = []
+    begun = threading.Event()
+    stop = asyncio.Event()
+
+    async def main() -> None:
+        server = await listen()
+        ports.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await stop.wait()
+        server.close()
+        if cut is not None:
+            cut()
+            await asyncio.sleep(0.05)
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
