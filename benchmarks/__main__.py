@@ -46,7 +46,12 @@ def main(arguments: list[str]) -> int:
     for name, sentence in broken.items():
         print(f"\n{name} could not be measured: {sentence}")
     if wishes.json:
-        said = {"machine": machine(), "quick": wishes.quick, "rows": [row.json() for row in found], "broken": broken}
+        said = {
+            "machine": machine(),
+            "quick": wishes.quick,
+            "rows": [row.json() for row in found],
+            "broken": broken,
+        }
         wishes.json.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
     return 1 if broken else 0
 
@@ -54,9 +59,13 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a look, in under a minute")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="only this one; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=BENCHMARKS, help="only this one; may be repeated"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table of the README")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to a file")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the numbers to a file"
+    )
     return parser.parse_args(arguments)
 
 

@@ -39,7 +39,9 @@ def rows(quick: bool) -> list[Row]:
     messages, turns, sends, idle = (300, 1, 20, 5) if quick else (600, 3, 100, 30)
     found = [rated("azure: queue to durable commit", "benchmarks.azure", messages, turns, RATE)]
     for name, peer in PEERS.items():
-        found.append(rated(f"azure: {name}", "benchmarks.peers.azure", messages, turns, option=peer))
+        found.append(
+            rated(f"azure: {name}", "benchmarks.peers.azure", messages, turns, option=peer)
+        )
     with azurite() as connection:
         found += soon(connection, sends)
     return [*found, waiting(idle)]
@@ -60,7 +62,14 @@ def azurite() -> Iterator[str]:
         server.stop()
 
 
-def rated(what: str, module: str, messages: int, turns: int, bound: Bound = report.NO_BOUND, option: str = "") -> Row:
+def rated(
+    what: str,
+    module: str,
+    messages: int,
+    turns: int,
+    bound: Bound = report.NO_BOUND,
+    option: str = "",
+) -> Row:
     answers = []
     for _ in range(turns):
         with (
@@ -73,14 +82,18 @@ def rated(what: str, module: str, messages: int, turns: int, bound: Bound = repo
     return Row(what, rate, "messages/s", bound, f"{cost:.1f} ms of CPU each")
 
 
-def running(module: str, connection: str, folder: Path, queue: str, messages: int, option: str) -> Process:
+def running(
+    module: str, connection: str, folder: Path, queue: str, messages: int, option: str
+) -> Process:
     command = [sys.executable, "-m", module, str(folder), queue, str(messages), option]
     return Process(module, command, {VARIABLE: connection})
 
 
 def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
     """In a process of its own: fill the queue, then watch it run empty."""
-    runtime = Runtime(Settings(store=f"sqlite:///{folder}/azure.db", source=(f"azure-queue:{queue}-ours",)))
+    runtime = Runtime(
+        Settings(store=f"sqlite:///{folder}/azure.db", source=(f"azure-queue:{queue}-ours",))
+    )
     fill(runtime, messages)
     begin, used = time.monotonic(), time.process_time()
     runtime.start()
@@ -105,7 +118,12 @@ def soon(connection: str, sends: int) -> list[Row]:
     """From another process's send to a viewer's socket, and to the DOM, at the default pace."""
     variables = {VARIABLE: connection, "STATECAST_SOURCE": "azure-queue:latency"}
     with servers.scratch() as folder:
-        command = [sys.executable, "-m", "benchmarks.peers.ours", f"sqlite:///{folder}/benchmark.db"]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.peers.ours",
+            f"sqlite:///{folder}/benchmark.db",
+        ]
         with Process("Statecast on Azure", command, variables) as server:
             port = server.hear(30)["port"]
             queue = sender(connection, "latency")
@@ -168,7 +186,10 @@ def waiting(seconds: float) -> Row:
     queue.close()
     azure.stop()
     return Row(
-        "azure: requests to an idle queue", asked, "per hour", note=f"about ${cost_per_month(asked):.2f} a month"
+        "azure: requests to an idle queue",
+        asked,
+        "per hour",
+        note=f"about ${cost_per_month(asked):.2f} a month",
     )
 
 

@@ -56,7 +56,9 @@ def measure(generator: Process, name: str, folder: Path, viewers: int) -> Measur
                 generator.ask(do="watch", group="warm", patterns=["*"])
             time.sleep(0.5)
             before, used = server.process.memory(), server.process.cpu()
-            took = generator.ask(180, do="connect", group="many", port=server.port, viewers=viewers)["seconds"]
+            took = generator.ask(
+                180, do="connect", group="many", port=server.port, viewers=viewers
+            )["seconds"]
             used = server.process.cpu() - used
             if name == servers.OURS:
                 generator.ask(do="watch", group="many", patterns=["*"])
@@ -73,13 +75,26 @@ def summary(measured: dict[str, list[Measured]], viewers: int) -> list[Row]:
     for name, turns in measured.items():
         note = f"{report.median([turn.cost for turn in turns]):.0f} µs of CPU each"
         rate = report.median([turn.rate for turn in turns])
-        rows.append(Row(f"connects over WebSocket, {viewers} viewers: {name}", rate, "connects/s", note=note))
+        rows.append(
+            Row(
+                f"connects over WebSocket, {viewers} viewers: {name}", rate, "connects/s", note=note
+            )
+        )
     for name in PEERS:
         if name in measured:
             pairs = zip(measured[servers.OURS], measured[name])
             ratio = report.median([ours.rate / theirs.rate for ours, theirs in pairs])
-            rows.append(Row(f"connects, of {name}", ratio, "x", CONNECTS.get(name, report.NO_BOUND)))
+            rows.append(
+                Row(f"connects, of {name}", ratio, "x", CONNECTS.get(name, report.NO_BOUND))
+            )
     for name, turns in measured.items():
         bound = MEMORY if name == servers.OURS else report.NO_BOUND
-        rows.append(Row(f"memory per idle viewer: {name}", report.median([turn.size for turn in turns]), "KB", bound))
+        rows.append(
+            Row(
+                f"memory per idle viewer: {name}",
+                report.median([turn.size for turn in turns]),
+                "KB",
+                bound,
+            )
+        )
     return rows

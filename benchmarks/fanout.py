@@ -97,7 +97,9 @@ def calibrate(generator: Process, name: str, server: Server, viewers: int, secon
     return max(5, min(1_000, int(rate * seconds / viewers)))
 
 
-def measure(generator: Process, name: str, server: Server, viewers: int, rounds: int) -> tuple[float, float]:
+def measure(
+    generator: Process, name: str, server: Server, viewers: int, rounds: int
+) -> tuple[float, float]:
     """Deliveries per second, and microseconds of processor per delivery."""
     size = rounds * viewers * FRAME_BYTES
     before = generator.ask(do="counts", group=name)
@@ -107,7 +109,9 @@ def measure(generator: Process, name: str, server: Server, viewers: int, rounds:
     used = server.process.cpu() - used
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]
-        raise Broken(f"{name} delivered {got} bytes instead of {size}; it has closed {lost} connections")
+        raise Broken(
+            f"{name} delivered {got} bytes instead of {size}; it has closed {lost} connections"
+        )
     deliveries = rounds * viewers
     return deliveries / (after["at"] - before["at"]), used / deliveries * 1e6
 
@@ -119,10 +123,17 @@ def summary(measured: dict[str, Measured], viewers: int) -> list[Row]:
         cost = f"{report.median(numbers.costs):.2f} µs of CPU each"
         label = f"{name} ({servers.loop_language()})" if name == servers.LOOP else name
         rows.append(
-            Row(f"fan-out to {viewers} viewers: {label}", report.median(numbers.rates), "deliveries/s", note=cost)
+            Row(
+                f"fan-out to {viewers} viewers: {label}",
+                report.median(numbers.rates),
+                "deliveries/s",
+                note=cost,
+            )
         )
     for name, bound in FLOORS.items():
         if name in measured:
-            ratios = [theirs / ours for ours, theirs in zip(own.costs, measured[name].costs) if ours]
+            ratios = [
+                theirs / ours for ours, theirs in zip(own.costs, measured[name].costs) if ours
+            ]
             rows.append(Row(f"fan-out, of {name}, by CPU", report.median(ratios), "x", bound))
     return rows

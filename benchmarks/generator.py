@@ -130,7 +130,9 @@ class Generator:
         connection = self.opening[handle]
         data = connection.socket.recv(65_536)
         if not data:
-            raise ConnectionError(f"a viewer was sent away after it had heard {connection.heard[-200:]!r}")
+            raise ConnectionError(
+                f"a viewer was sent away after it had heard {connection.heard[-200:]!r}"
+            )
         if connection.take(data):
             del self.opening[handle]
             self.open[handle] = (connection.socket.recv_into, connection.group)
@@ -164,7 +166,9 @@ class Generator:
             while len(self.opening) >= AT_ONCE:
                 self.turn(10)
             del self.open[sock.fileno()]
-            self.opening[sock.fileno()] = Connection(members, sock, [(speech.watch(patterns), b'"complete":true')])
+            self.opening[sock.fileno()] = Connection(
+                members, sock, [(speech.watch(patterns), b'"complete":true')]
+            )
         return self._settle(begin)
 
     def _settle(self, begin: float) -> dict[str, Any]:
@@ -216,7 +220,10 @@ class Generator:
         if not ordered:
             return {"count": 0}
         shares = {"p50": 0.5, "p99": 0.99}
-        return {"count": len(ordered), **{name: report.percentile(ordered, share) for name, share in shares.items()}}
+        return {
+            "count": len(ordered),
+            **{name: report.percentile(ordered, share) for name, share in shares.items()},
+        }
 
     def do_close(self, group: str) -> dict[str, Any]:
         for sock in self.groups.pop(group, Group()).sockets:

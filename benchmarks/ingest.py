@@ -20,8 +20,14 @@ AIM = Bound(aim=10_000)
 
 def message(number: int) -> bytes:
     """One of a few devices' partial messages, each of them a visible change."""
-    state = {"battery": number % 101, "mood": ("happy", "calm", "sleepy")[number % 3], "count": number}
-    return json.dumps({"device": f"floor{number % 10}/pillow{number % DEVICES}", "state": state}).encode()
+    state = {
+        "battery": number % 101,
+        "mood": ("happy", "calm", "sleepy")[number % 3],
+        "count": number,
+    }
+    return json.dumps(
+        {"device": f"floor{number % 10}/pillow{number % DEVICES}", "state": state}
+    ).encode()
 
 
 def rows(quick: bool) -> list[Row]:
@@ -31,10 +37,13 @@ def rows(quick: bool) -> list[Row]:
         with servers.scratch() as folder, measuring(folder, messages, sends) as process:
             answers.append(process.hear(180))
     rate, cost, sent, filled = (
-        report.median([said[name] for said in answers]) for name in ("rate", "cost", "sent", "filled")
+        report.median([said[name] for said in answers])
+        for name in ("rate", "cost", "sent", "filled")
     )
     return [
-        Row("ingest: queue to durable commit", rate, "messages/s", AIM, f"{cost:.0f} µs of CPU each"),
+        Row(
+            "ingest: queue to durable commit", rate, "messages/s", AIM, f"{cost:.0f} µs of CPU each"
+        ),
         Row("send, one durable message after the other", sent, "messages/s"),
         Row(f"send_many, {PAGE} messages a call", filled, "messages/s"),
     ]
@@ -48,7 +57,9 @@ def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
     runtime = Runtime(settings.Settings(store=f"sqlite:///{folder}/ingest.db"))
     begin = time.monotonic()
     for first in range(0, messages, PAGE):
-        runtime.queue.send_many([message(number) for number in range(first, min(first + PAGE, messages))])
+        runtime.queue.send_many(
+            [message(number) for number in range(first, min(first + PAGE, messages))]
+        )
     filled = messages / (time.monotonic() - begin)
 
     begin, used = time.monotonic(), time.process_time()

@@ -27,7 +27,11 @@ DOM = Bound(aim=100, less=True)
 
 def rows(quick: bool) -> list[Row]:
     viewers, messages = (1_000, 40) if quick else (1_000, 400)
-    with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server, sending(folder) as queue:
+    with (
+        servers.scratch() as folder,
+        servers.serving(servers.OURS, folder) as server,
+        sending(folder) as queue,
+    ):
         with servers.generator() as generator:
             send(queue, 1, monotonic)
             generator.ask(do="connect", group="viewers", port=server.port, viewers=viewers)
@@ -37,7 +41,9 @@ def rows(quick: bool) -> list[Row]:
             generator.ask(do="quiet", group="viewers")
             said = generator.ask(do="latencies", group="viewers")
         if said["count"] < 0.5 * viewers * messages:
-            raise Broken(f"of {messages} messages to {viewers} viewers only {said['count']} were heard")
+            raise Broken(
+                f"of {messages} messages to {viewers} viewers only {said['count']} were heard"
+            )
         found = [
             Row(f"latency, send to {viewers} viewers' sockets, median", said["p50"], "ms"),
             Row(f"latency, send to {viewers} viewers' sockets, p99", said["p99"], "ms"),
@@ -70,7 +76,9 @@ def send(queue: Outbox, messages: int, clock: Callable[[], int], pause: float = 
     for _ in range(messages):
         time.sleep(random.uniform(pause, 2 * pause))
         now = clock()
-        queue.send(json.dumps({"device": "pillow", "state": {"sent": now, "at": f"t{now}"}}).encode())
+        queue.send(
+            json.dumps({"device": "pillow", "state": {"sent": now, "at": f"t{now}"}}).encode()
+        )
 
 
 def in_browser(port: int, queue: Outbox, messages: int, pause: float = 0.03) -> Row:
@@ -82,7 +90,9 @@ def in_browser(port: int, queue: Outbox, messages: int, pause: float = 0.03) -> 
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=browser.options(), headless=True)
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=browser.options(), headless=True
+        )
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{port}/latency")
         page.wait_for_function("document.getElementById('at').textContent.length > 9")

@@ -27,7 +27,9 @@ class Broken(Exception):
 class Process:
     """A program of ours on the other end of two pipes; ``with`` ends it."""
 
-    def __init__(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._popen = subprocess.Popen(
@@ -45,7 +47,10 @@ class Process:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -67,7 +72,9 @@ class Process:
         while b"\n" not in self._heard:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._popen.stdout], [], [], left)[0]:
-                raise Broken(f"{self.name} said nothing for {timeout:g} seconds. {self._complained()}")
+                raise Broken(
+                    f"{self.name} said nothing for {timeout:g} seconds. {self._complained()}"
+                )
             piece = os.read(self._popen.stdout.fileno(), 65_536)
             if not piece:
                 raise Broken(self._last_words())

@@ -48,7 +48,10 @@ class Row:
         return "" if self.value is None else self.bound.verdict(self.value)
 
     def cells(self) -> tuple[str, ...]:
-        limits = ("" if limit is None else shown(limit, self.unit) for limit in (self.bound.floor, self.bound.aim))
+        limits = (
+            "" if limit is None else shown(limit, self.unit)
+            for limit in (self.bound.floor, self.bound.aim)
+        )
         if self.value is None:
             return (self.what, self.note, *limits, "")
         measured = shown(self.value, self.unit) + (f" ({self.note})" if self.note else "")
@@ -56,7 +59,13 @@ class Row:
 
     def json(self) -> dict[str, Any]:
         bound = {"floor": self.bound.floor, "aim": self.bound.aim, "verdict": self.verdict}
-        return {"what": self.what, "value": self.value, "unit": self.unit, **bound, "note": self.note}
+        return {
+            "what": self.what,
+            "value": self.value,
+            "unit": self.unit,
+            **bound,
+            "note": self.note,
+        }
 
 
 def unmeasured(what: str, reason: object) -> Row:
@@ -74,7 +83,9 @@ def table(rows: Iterable[Row]) -> str:
     """Columns for a terminal."""
     lines = [HEADS, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -31,19 +31,29 @@ def said(text: str) -> bytes:
     """A client's text frame. Its mask is zero, which leaves the payload as it is."""
     payload = text.encode()
     size = len(payload)
-    head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x81, 0x80 | 126, size)
+    head = (
+        struct.pack("!BB", 0x81, 0x80 | size)
+        if size < 126
+        else struct.pack("!BBH", 0x81, 0x80 | 126, size)
+    )
     return head + bytes(4) + payload
 
 
 def watch(patterns: list[str]) -> bytes:
-    return said("420" + json.dumps(["watch", {"devices": patterns, "protocol": 1}], separators=(",", ":")))
+    return said(
+        "420" + json.dumps(["watch", {"devices": patterns, "protocol": 1}], separators=(",", ":"))
+    )
 
 
 def state_message() -> dict[str, Any]:
     """A ``states`` event with one device, which makes a packet of ``PACKET_BYTES``."""
     state = {"mood": "happy", "battery": 82, "hugged": False, "note": ""}
     item = {"device": "pillow", "version": 1042, "offset": 90_817, "state": state}
-    message = {"epoch": "6f2f7a0c", "offset": 90_817, "states": [item | {"changed_at": "2026-01-31T12:00:00.000Z"}]}
+    message = {
+        "epoch": "6f2f7a0c",
+        "offset": 90_817,
+        "states": [item | {"changed_at": "2026-01-31T12:00:00.000Z"}],
+    }
     state["note"] = "x" * (PACKET_BYTES - len(packet(message)))
     return message
 

@@ -33,11 +33,20 @@ def rows(quick: bool) -> list[Row]:
         counts = generator.ask(do="counts", group="viewers")
         took, used = counts["at"] - begin, server.process.cpu() - used
     if not counts["writes"] or counts["lost"]:
-        raise Broken(f"{counts['lost']} of {VIEWERS} viewers were lost, {counts['writes']} writes heard")
-    shared = f"{counts['writes'] / took:,.0f} writes/s, {sent / took:,.0f} messages/s in".replace(",", " ")
+        raise Broken(
+            f"{counts['lost']} of {VIEWERS} viewers were lost, {counts['writes']} writes heard"
+        )
+    shared = f"{counts['writes'] / took:,.0f} writes/s, {sent / took:,.0f} messages/s in".replace(
+        ",", " "
+    )
     cost = f"{used / counts['updates'] * 1e6:.2f} µs of CPU each, ingest included"
     return [
-        Row(f"updates, {DEVICES} devices to {VIEWERS} viewers", counts["updates"] / took, "updates/s", note=shared),
+        Row(
+            f"updates, {DEVICES} devices to {VIEWERS} viewers",
+            counts["updates"] / took,
+            "updates/s",
+            note=shared,
+        ),
         Row("updates per write", counts["updates"] / counts["writes"], "", SHARED, cost),
     ]
 
@@ -55,4 +64,6 @@ def flood(queue: EmbeddedQueue, seconds: float) -> int:
 
 
 def message(number: int) -> bytes:
-    return json.dumps({"device": f"pillow{number % DEVICES}", "state": {"count": number, "mood": "happy"}}).encode()
+    return json.dumps(
+        {"device": f"pillow{number % DEVICES}", "state": {"count": number, "mood": "happy"}}
+    ).encode()

@@ -27,7 +27,10 @@ class Azurite:
     """
 
     def __init__(
-        self, program: list[str | Path], folder: Path | None = None, certificate: tuple[Path, Path] | None = None
+        self,
+        program: list[str | Path],
+        folder: Path | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.program = program
         self.folder = folder
@@ -43,7 +46,8 @@ class Azurite:
     @property
     def connection(self) -> str:
         return (
-            f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};QueueEndpoint={self.address};"
+            "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+            f"AccountKey={KEY};QueueEndpoint={self.address};"
         )
 
     def start(self) -> None:
@@ -52,7 +56,14 @@ class Azurite:
         where = ["--location", str(self.folder)] if self.folder else ["--inMemoryPersistence"]
         options = ["--queueHost", "127.0.0.1", "--queuePort", str(self.port), "--disableTelemetry"]
         if self.certificate is not None:
-            options += ["--cert", str(self.certificate[0]), "--key", str(self.certificate[1]), "--oauth", "basic"]
+            options += [
+                "--cert",
+                str(self.certificate[0]),
+                "--key",
+                str(self.certificate[1]),
+                "--oauth",
+                "basic",
+            ]
         self.process = subprocess.Popen(
             [node, "--require", CLOCK, main, *options, "--skipApiVersionCheck", *where],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -39,7 +39,9 @@ class Node:
     def run(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Waits for the end; for a process that talks with the test use ``program`` and ``variables``."""
         command = [self.program, *map(str, arguments)]
-        return subprocess.run(command, env=self.variables, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            command, env=self.variables, capture_output=True, text=True, timeout=timeout
+        )
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,10 @@ def azurite_program() -> list[str | Path]:
     found = javascript.find(ROOT, javascript.AZURITE)
     if not found:
         missing(javascript.MISSING.replace("tests/package.json", "tests/azurite/package.json"))
-    return [str(found), javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js"]
+    return [
+        str(found),
+        javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,9 @@ def run(
     """Shows the program's output, or only what it writes to standard error; whether it went well."""
     shown = subprocess.DEVNULL if errors_only else None
     try:
-        finished = subprocess.run(list(map(str, command)), env=os.environ | (variables or {}), cwd=folder, stdout=shown)
+        finished = subprocess.run(
+            list(map(str, command)), env=os.environ | (variables or {}), cwd=folder, stdout=shown
+        )
     except OSError as exc:
         say(f"{command[0]} could not be started: {exc}")
         return False
@@ -42,15 +44,21 @@ def run(
 def quiet(command: Sequence[str | Path]) -> tuple[bool, str]:
     """For questions whose answer may be no: whether it went well, and the last line it printed."""
     try:
-        finished = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        finished = subprocess.run(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
     except OSError as exc:
         return False, str(exc)
     lines = finished.stdout.split("\n")
-    return finished.returncode == 0, next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return finished.returncode == 0, next(
+        (line.strip() for line in reversed(lines) if line.strip()), ""
+    )
 
 
 def insist(
-    command: Sequence[str | Path], variables: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str | Path],
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> bool:
     """For what crosses a network: up to three tries, of which only the errors are shown."""
     for attempt in range(1, TRIES + 1):

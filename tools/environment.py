@@ -97,19 +97,30 @@ class Environment:
 
     def pip(self) -> list[str]:
         """The pip that installs into this environment: its own or the system's; empty when there is neither."""
-        ways = ([str(self.python), "-m", "pip"], [self.maker, "-m", "pip", "--python", str(self.python)])
+        ways = (
+            [str(self.python), "-m", "pip"],
+            [self.maker, "-m", "pip", "--python", str(self.python)],
+        )
         return next((way for way in ways if quiet([*way, "--version"])[0]), [])
 
     def install(self, groups: frozenset[str]) -> None:
         entries = lock.part((self.root / "requirements.txt").read_text(), groups)
         count = len(lock.blocks(entries))
-        say(f"Installing {count} packages, each checked against its hash (for: {', '.join(sorted(groups))}).")
+        say(
+            f"Installing {count} packages, each checked against its hash (for: {', '.join(sorted(groups))})."
+        )
         chosen = self.folder / "requirements.txt"
         chosen.write_text(entries)
         install = [*self.pip(), "install", "-qq"]
-        if not insist([*install, "--require-hashes", "--no-deps", "--requirement", chosen], PIP_VARIABLES):
-            raise Trouble("The packages could not be installed; pip says above why. Mend that and repeat the command.")
-        if not run([*install, "--no-deps", "--no-build-isolation", "--editable", self.root], PIP_VARIABLES):
+        if not insist(
+            [*install, "--require-hashes", "--no-deps", "--requirement", chosen], PIP_VARIABLES
+        ):
+            raise Trouble(
+                "The packages could not be installed; pip says above why. Mend that and repeat the command."
+            )
+        if not run(
+            [*install, "--no-deps", "--no-build-isolation", "--editable", self.root], PIP_VARIABLES
+        ):
             raise Trouble("Statecast itself could not be installed into .venv; pip says above why.")
 
     @contextmanager

@@ -29,7 +29,11 @@ def find(root: Path, owner: str = TESTS) -> str | None:
 
 def packages() -> list[str]:
     """The Debian packages that are missing."""
-    return [package for program, package in (("node", "nodejs"), ("npm", "npm")) if not shutil.which(program)]
+    return [
+        package
+        for program, package in (("node", "nodejs"), ("npm", "npm"))
+        if not shutil.which(program)
+    ]
 
 
 def stamp(root: Path, owner: str) -> Path:
@@ -53,5 +57,8 @@ def ensure(root: Path, owner: str = TESTS) -> None:
     folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy(root / owner / name, folder)
-    if insist(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder=folder):
+    if insist(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        folder=folder,
+    ):
         ready.write_text(key)

@@ -21,10 +21,15 @@ def part(lock: str, groups: Iterable[str]) -> str:
     entries = blocks(lock)
     wanted = {f"group {group}" for group in groups}
     needed: set[str] = set()
-    while more := {name for name, (_, askers) in entries.items() if askers & (wanted | needed)} - needed:
+    while (
+        more := {name for name, (_, askers) in entries.items() if askers & (wanted | needed)}
+        - needed
+    ):
         needed |= more
     if not needed:
-        raise Trouble("requirements.txt names nobody who asks for its entries; make it with `make lock`.")
+        raise Trouble(
+            "requirements.txt names nobody who asks for its entries; make it with `make lock`."
+        )
     return "".join(text for name, (text, _) in entries.items() if name in needed)
 
 

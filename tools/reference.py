@@ -87,15 +87,28 @@ EXAMPLE = Update(
 
 
 def render() -> str:
-    parts = [HEAD, *table_of_settings(), *python(), *commands(), *messages(), *addresses(), *events(), *others()]
+    parts = [
+        HEAD,
+        *table_of_settings(),
+        *python(),
+        *commands(),
+        *messages(),
+        *addresses(),
+        *events(),
+        *others(),
+    ]
     return "\n".join([*parts, *limits()]).rstrip() + "\n"
 
 
-def same(written: Mapping[str, Any] | list[str], found: Iterator[str] | list[str], what: str) -> None:
+def same(
+    written: Mapping[str, Any] | list[str], found: Iterator[str] | list[str], what: str
+) -> None:
     """What is written here is what is there."""
     left, right = set(written), set(found)
     if left != right:
-        raise SystemExit(f"tools/reference.py and the code differ in {what}: {sorted(left ^ right)}")
+        raise SystemExit(
+            f"tools/reference.py and the code differ in {what}: {sorted(left ^ right)}"
+        )
 
 
 # Settings
@@ -114,7 +127,11 @@ A list is a list in TOML and Python, in a variable one text with commas, and a f
 | name | default | value | what it sets | variable |
 | --- | --- | --- | --- | --- |"""
     for line in dataclasses.fields(settings.Settings):
-        shown = "" if line.default in ((), "") or line.default is dataclasses.MISSING else f"`{plainly(line.default)}`"
+        shown = (
+            ""
+            if line.default in ((), "") or line.default is dataclasses.MISSING
+            else f"`{plainly(line.default)}`"
+        )
         sentence = line.metadata["sentence"]
         variable = f"`STATECAST_{line.name.upper()}`"
         yield f"| `{line.name}` | {shown} | {kind(line.metadata['check'])} | {sentence} | {variable} |"
@@ -130,13 +147,19 @@ def plainly(value: Any) -> str:
 
 
 def kind(check: Callable[[Any], Any]) -> str:
-    known = {settings.text: "text", settings.yes_no: "yes or no", settings.words: "list", settings.origins: "list"}
+    known = {
+        settings.text: "text",
+        settings.yes_no: "yes or no",
+        settings.words: "list",
+        settings.origins: "list",
+    }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
     if check in known:
         return known[check]
     bounds = inspect.getclosurevars(check).nonlocals
     low, high = (
-        f"{bounds[name]:,}" if isinstance(bounds[name], int) else f"{bounds[name]:,g}" for name in ("low", "high")
+        f"{bounds[name]:,}" if isinstance(bounds[name], int) else f"{bounds[name]:,g}"
+        for name in ("low", "high")
     )
     return f"{low} to {high}"
 
@@ -147,7 +170,11 @@ def kind(check: Callable[[Any], Any]) -> str:
 def python() -> Iterator[str]:
     yield "## Python\n\nEverything here is imported from `statecast`.\n"
     public = [name for name in statecast.__all__ if not name.startswith("_")]
-    same(["Statecast", "Settings", "StatecastError", "Refused", "Unavailable", "BadSetting"], public, "public names")
+    same(
+        ["Statecast", "Settings", "StatecastError", "Refused", "Unavailable", "BadSetting"],
+        public,
+        "public names",
+    )
     yield from extension(statecast.Statecast)
     yield f"### `Settings(...)`\n\n{prose(settings.Settings)} Its fields are the [settings](#settings).\n"
     for name in ("StatecastError", "Refused", "Unavailable", "BadSetting"):
@@ -169,7 +196,10 @@ def extension(kind_of_guest: type) -> Iterator[str]:
 def signature(function: Callable[..., Any]) -> str:
     """As one calls it: without types and ``self``."""
     found = inspect.signature(function)
-    members = [one.replace(annotation=inspect.Parameter.empty) for one in list(found.parameters.values())[1:]]
+    members = [
+        one.replace(annotation=inspect.Parameter.empty)
+        for one in list(found.parameters.values())[1:]
+    ]
     return str(found.replace(parameters=members, return_annotation=inspect.Signature.empty))
 
 
@@ -209,8 +239,14 @@ def subcommands(path: str, group: click.Group) -> Iterator[tuple[str, click.Comm
 
 def options(command: click.Command) -> Iterator[str]:
     table = settings.names()
-    sentences = {line.name: line.metadata["sentence"] for line in dataclasses.fields(settings.Settings)}
-    own = [one for one in command.params if isinstance(one, click.Option) and one.name not in table and not one.hidden]
+    sentences = {
+        line.name: line.metadata["sentence"] for line in dataclasses.fields(settings.Settings)
+    }
+    own = [
+        one
+        for one in command.params
+        if isinstance(one, click.Option) and one.name not in table and not one.hidden
+    ]
     for option in own:
         metavar = f" {option.metavar}" if option.metavar else ""
         if isinstance(option.type, click.Choice):
@@ -248,7 +284,11 @@ left out may also be `null`.
 
 def addresses() -> Iterator[str]:
     views = rest.States(cast(Any, None)).addresses()
-    found = [f"{method} /api{path.replace('<path:device>', '<device>')}" for path in views for method in views[path]]
+    found = [
+        f"{method} /api{path.replace('<path:device>', '<device>')}"
+        for path in views
+        for method in views[path]
+    ]
     same(ADDRESSES, [*found, "GET /api/devices/<device>/history"], "REST")
     yield """## REST
 
@@ -268,7 +308,9 @@ def events() -> Iterator[str]:
     states = wire.states("64c8…", EXAMPLE.offset, [item], complete=True)
     now = EXAMPLE.changed_at
     health = {"queue": Health("connected", now - 60_000, now, 0.012, 0).report()}
-    beat = strict_json.encode({"now": strict_json.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"})
+    beat = strict_json.encode(
+        {"now": strict_json.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"}
+    )
     yield f"""## Events to viewers
 
 In the namespace `/`. A viewer sends `watch`, acknowledged at once with `{{"epoch", "offset", "reset"}}` or with

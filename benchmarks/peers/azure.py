@@ -24,7 +24,12 @@ def plain(name: str, messages: int) -> tuple[float, float]:
     with QueueClient.from_connection_string(CONNECTION, f"{name}-plain") as queue:
         queue.create_queue()
         with ThreadPoolExecutor(SENDERS) as senders:
-            list(senders.map(lambda number: queue.send_message(ingest.message(number).decode()), range(messages)))
+            list(
+                senders.map(
+                    lambda number: queue.send_message(ingest.message(number).decode()),
+                    range(messages),
+                )
+            )
         begin, used = time.monotonic(), time.process_time()
         for message in queue.receive_messages():
             json.loads(message.content)

@@ -86,7 +86,9 @@ def main(store: str) -> None:
         command = json.loads(line)
         (hub,) = hubs
         assert hub.loop is not None
-        asyncio.run_coroutine_threadsafe(emit(hub, command["rounds"], command["data"]), hub.loop).result()
+        asyncio.run_coroutine_threadsafe(
+            emit(hub, command["rounds"], command["data"]), hub.loop
+        ).result()
     server.stop()
 
 

@@ -25,14 +25,18 @@ async def obey(line: bytes) -> None:
 async def serve() -> None:
     application = socketio.ASGIApp(server)
     # No pings of WebSocket's own: the viewers of a benchmark answer none.
-    config = uvicorn.Config(application, port=0, log_level="error", lifespan="off", ws_ping_interval=None)
+    config = uvicorn.Config(
+        application, port=0, log_level="error", lifespan="off", ws_ping_interval=None
+    )
     served = uvicorn.Server(config)
     running = asyncio.create_task(served.serve())
     while not served.started:
         await asyncio.sleep(0.01)
     answer(port=served.servers[0].sockets[0].getsockname()[1])
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while line := await reader.readline():
         await obey(line)
     running.cancel()

@@ -13,18 +13,26 @@ def follow(address, devices, show):
     states, place = {}, None
     while True:
         try:
-            with connect("ws" + address.removeprefix("http") + "/socket.io/?EIO=4&transport=websocket") as socket:
+            with connect(
+                "ws" + address.removeprefix("http") + "/socket.io/?EIO=4&transport=websocket"
+            ) as socket:
                 patience = 10
                 while True:
-                    packet = socket.recv(timeout=patience)  # silence for longer means that the connection is dead
+                    packet = socket.recv(
+                        timeout=patience
+                    )  # silence for longer means that the connection is dead
                     if packet.startswith("0"):  # opened: join the namespace
                         terms = json.loads(packet[1:])
                         patience = (terms["pingInterval"] + terms["pingTimeout"]) / 1000
                         socket.send("40")
                     elif packet == "2":  # a ping
                         socket.send("3")
-                    elif packet.startswith("40"):  # joined: say what to watch, and what is here already
-                        wish = {"devices": devices, "protocol": 1} | ({"since": place} if place else {})
+                    elif packet.startswith(
+                        "40"
+                    ):  # joined: say what to watch, and what is here already
+                        wish = {"devices": devices, "protocol": 1} | (
+                            {"since": place} if place else {}
+                        )
                         socket.send("421" + json.dumps(["watch", wish]))
                     elif packet.startswith(("44", '431[{"error"')):  # refused, in a sentence
                         sys.exit(packet[2:])
@@ -34,9 +42,13 @@ def follow(address, devices, show):
                             states.clear()
                         states |= {item["device"]: item["state"] for item in news["states"]}
                         place = {"epoch": news["epoch"], "offset": news["offset"]}
-                        show({device: state for device, state in states.items() if state is not None})
+                        show(
+                            {device: state for device, state in states.items() if state is not None}
+                        )
         except (OSError, WebSocketException):
-            time.sleep(random.uniform(0.5, 2))  # not all at once: a restarted server has many to greet
+            time.sleep(
+                random.uniform(0.5, 2)
+            )  # not all at once: a restarted server has many to greet
 
 
 if __name__ == "__main__":

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from statecast.flask import Statecast
     from statecast.settings import Settings
 
-__all__ = ["BadSetting", "Refused", "Settings", "Statecast", "StatecastError", "Unavailable", "__version__"]
+__all__ = [
+    "BadSetting",
+    "Refused",
+    "Settings",
+    "Statecast",
+    "StatecastError",
+    "Unavailable",
+    "__version__",
+]
 
 _HOMES = {
     "BadSetting": "statecast.errors",

@@ -100,7 +100,13 @@ def by_hand(now: int, order: int, before: Record | None) -> Stamp:
 
 
 def apply(
-    before: Record | None, change: Change, stamp: Stamp, *, sent_at: int, source: str, fold_after_ms: int
+    before: Record | None,
+    change: Change,
+    stamp: Stamp,
+    *,
+    sent_at: int,
+    source: str,
+    fold_after_ms: int,
 ) -> Done:
     """Fold a change into what was before. Raises Refused, and then nothing was changed."""
     if before is None:
@@ -123,10 +129,16 @@ def apply(
         and (state is None or silent_after == before.silent_after)
     ):
         quiet = before.state, before.fields, before.changed_at
-        return Done(_record(before, stamps, quiet, seen_at, silent_after, heard_by, before.size), False, None)
+        return Done(
+            _record(before, stamps, quiet, seen_at, silent_after, heard_by, before.size),
+            False,
+            None,
+        )
     size = _size(before, patch, state)
     shown = state, _times(before.fields, patch, sent_at), max(before.changed_at, sent_at)
-    return Done(_record(before, stamps, shown, seen_at, silent_after, heard_by, size, 1), True, patch)
+    return Done(
+        _record(before, stamps, shown, seen_at, silent_after, heard_by, size, 1), True, patch
+    )
 
 
 def _record(
@@ -142,7 +154,17 @@ def _record(
     state, fields, changed_at = shown
     version = before.version + versions
     return Record(
-        before.device, version, state, stamps, fields, changed_at, seen_at, silent_after, heard_by, before.offset, size
+        before.device,
+        version,
+        state,
+        stamps,
+        fields,
+        changed_at,
+        seen_at,
+        silent_after,
+        heard_by,
+        before.offset,
+        size,
     )
 
 
@@ -156,11 +178,15 @@ def _size(before: Record, patch: dict[str, Any] | None, state: dict[str, Any] | 
             return bound
     size = len(strict_json.encode(state))
     if size > MOST_BYTES:
-        raise TooLarge(f"The state would have {size} bytes as JSON; at most {MOST_BYTES} are allowed.")
+        raise TooLarge(
+            f"The state would have {size} bytes as JSON; at most {MOST_BYTES} are allowed."
+        )
     return size
 
 
-def _times(before: Mapping[str, int], patch: Mapping[str, Any] | None, sent_at: int) -> Mapping[str, int]:
+def _times(
+    before: Mapping[str, int], patch: Mapping[str, Any] | None, sent_at: int
+) -> Mapping[str, int]:
     """When each top-level field last changed; a late message does not set a field's time back."""
     if patch is None:
         return {}
@@ -202,5 +228,7 @@ def same(one: Any, other: Any) -> bool:
     if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
     if kind is dict:
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+        return one.keys() == other.keys() and all(
+            same(value, other[name]) for name, value in one.items()
+        )
     return bool(one == other)

@@ -53,27 +53,46 @@ class Wish:
                     f"“watch” has no member {names.quoted(member)}; it takes devices, since, protocol and health."
                 )
         if request.get("protocol", PROTOCOL) != PROTOCOL:
-            raise Malformed("This server speaks protocol 1 only; reload the page or update the client.")
+            raise Malformed(
+                "This server speaks protocol 1 only; reload the page or update the client."
+            )
         if not isinstance(request.get("health", False), bool):
             raise Malformed("“health” must be true or false.")
         return cls(
-            _patterns(request.get("devices"), most_patterns), _place(request.get("since")), request.get("health", False)
+            _patterns(request.get("devices"), most_patterns),
+            _place(request.get("since")),
+            request.get("health", False),
         )
 
 
 def _patterns(devices: Any, most: int) -> tuple[str, ...]:
-    if not isinstance(devices, list) or not devices or not all(isinstance(pattern, str) for pattern in devices):
-        raise Malformed('“devices” must be a list of names or patterns, like ["pillow", "floor2/*"].')
+    if (
+        not isinstance(devices, list)
+        or not devices
+        or not all(isinstance(pattern, str) for pattern in devices)
+    ):
+        raise Malformed(
+            '“devices” must be a list of names or patterns, like ["pillow", "floor2/*"].'
+        )
     if len(devices) > most:
-        raise TooLarge(f"At most {most} patterns can be watched; use a wider pattern like floor2/*.")
+        raise TooLarge(
+            f"At most {most} patterns can be watched; use a wider pattern like floor2/*."
+        )
     return tuple(sorted({names.check_pattern(pattern) for pattern in devices}))
 
 
 def _place(since: Any) -> Place | None:
     if since is None:
         return None
-    epoch, offset = (since.get("epoch"), since.get("offset")) if isinstance(since, Mapping) else (None, None)
-    if not isinstance(epoch, str) or not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+    epoch, offset = (
+        (since.get("epoch"), since.get("offset")) if isinstance(since, Mapping) else (None, None)
+    )
+    if (
+        not isinstance(epoch, str)
+        or not isinstance(offset, int)
+        or isinstance(offset, bool)
+        or offset < 0
+    ):
         raise Malformed('“since” must be a place, like {"epoch": "…", "offset": 7}.')
     return Place(epoch, offset)
 

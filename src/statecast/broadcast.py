@@ -54,7 +54,17 @@ class Entry:
 class Member:
     """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
 
-    __slots__ = ("audience", "blank", "complete", "had", "heard", "paused", "place", "reset", "viewer")
+    __slots__ = (
+        "audience",
+        "blank",
+        "complete",
+        "had",
+        "heard",
+        "paused",
+        "place",
+        "reset",
+        "viewer",
+    )
 
     def __init__(self, viewer: Watching, audience: Audience, heard: int) -> None:
         self.viewer = viewer
@@ -117,7 +127,9 @@ class Broadcaster:
 
     # What arrives is told
 
-    def arrive(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+    def arrive(
+        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+    ) -> None:
         if lineage is not None:
             self._lineage = lineage
             self.audiences.forget_answers()  # they name the epoch before
@@ -162,7 +174,9 @@ class Broadcaster:
             size += len(item)
         rest = entries[len(items) :]
         place = entries[len(items) - 1].update.offset if rest else head
-        payload = wire.states(self.place.epoch, place, items, reset=reset, complete=complete and not rest)
+        payload = wire.states(
+            self.place.epoch, place, items, reset=reset, complete=complete and not rest
+        )
         return Slice("states", payload, place), rest
 
     def _forget(self, forgotten: int) -> None:
@@ -217,7 +231,9 @@ class Broadcaster:
         At offset 0 may be who was cut between two lists and holds states of the first: in an older epoch it is not
         known whether those ever were.
         """
-        good = self._lineage.is_good(since, self.place.offset) and (since.offset or since.epoch == self.place.epoch)
+        good = self._lineage.is_good(since, self.place.offset) and (
+            since.offset or since.epoch == self.place.epoch
+        )
         member.place, member.heard = (since.offset, -1) if good else (0, self._hears)
         member.reset = member.blank = not good
 
@@ -264,7 +280,10 @@ class Broadcaster:
             self._catch_up(member)
 
     def _catch_up(self, member: Member) -> None:
-        if self.members.get(member.viewer) is not member or member.viewer in member.audience.current:
+        if (
+            self.members.get(member.viewer) is not member
+            or member.viewer in member.audience.current
+        ):
             return
         while not member.paused:
             if member.place >= self.place.offset and not member.complete:
@@ -311,7 +330,9 @@ class Broadcaster:
     def _newest_first(self, audience: Audience) -> Iterable[Entry]:
         """The entries that concern an audience; one that names its devices is not searched among all."""
         if audience.wide:
-            return (entry for device, entry in reversed(self.latest.items()) if audience.matches(device))
+            return (
+                entry for device, entry in reversed(self.latest.items()) if audience.matches(device)
+            )
         named = (self.latest[device] for device in audience.exact if device in self.latest)
         return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
 
@@ -379,9 +400,14 @@ class Broadcaster:
             member.viewer.deliver(self._health_slice())
 
     def _health_slice(self) -> Slice:
-        return Slice("health", strict_json.encode({"now": strict_json.iso(self.clock()), **self._health}))
+        return Slice(
+            "health", strict_json.encode({"now": strict_json.iso(self.clock()), **self._health})
+        )
 
 
 def _verdicts(report: dict[str, Any]) -> dict[str, Any]:
     """The part of a health report whose change is told at once; the rest waits for the beat."""
-    return {name: (source["status"], source["sentence"]) for name, source in report.get("sources", {}).items()}
+    return {
+        name: (source["status"], source["sentence"])
+        for name, source in report.get("sources", {}).items()
+    }

@@ -38,7 +38,9 @@ def checkup(
         yield Line("settings", "wrong", str(error))
         return
     yield Line(
-        "settings", "good", f"The settings can be read; {' and '.join(map(shown, settings.source))} would be watched."
+        "settings",
+        "good",
+        f"The settings can be read; {' and '.join(map(shown, settings.source))} would be watched.",
     )
     try:
         with opened(settings) as store:
@@ -59,7 +61,11 @@ def shown(url: str) -> str:
 
 def of_store(settings: Settings, store: Store) -> Iterator[Line]:
     devices = len(store.devices())
-    yield Line("store", "good", f"The store {settings.store} can be read; it knows {counted(devices, 'device')}.")
+    yield Line(
+        "store",
+        "good",
+        f"The store {settings.store} can be read; it knows {counted(devices, 'device')}.",
+    )
     if quarantined := store.quarantine_count():
         yield Line(
             "store",
@@ -68,7 +74,11 @@ def of_store(settings: Settings, store: Store) -> Iterator[Line]:
         )
     processes = store.reports()
     if processes:
-        yield Line("store", "good", f"{counted(len(processes), 'process serves', 'processes serve')} from it.")
+        yield Line(
+            "store",
+            "good",
+            f"{counted(len(processes), 'process serves', 'processes serve')} from it.",
+        )
     else:
         yield Line("store", "notice", "No process serves from it just now; `statecast run` would.")
     for report in processes.values():
@@ -78,9 +88,13 @@ def of_store(settings: Settings, store: Store) -> Iterator[Line]:
 def of_clocks(clocks: Mapping[str, int]) -> Iterator[Line]:
     for device, ahead in sorted(clocks.items()):
         if ahead > 0:
-            sentence = f"Its clock is {lasting(ahead)} ahead; its times are cut to those of its queue."
+            sentence = (
+                f"Its clock is {lasting(ahead)} ahead; its times are cut to those of its queue."
+            )
         else:
-            sentence = f"Its clock is {lasting(-ahead)} behind, or its messages take that long to come."
+            sentence = (
+                f"Its clock is {lasting(-ahead)} behind, or its messages take that long to come."
+            )
         yield Line(f"device {device}", "notice", sentence)
 
 
@@ -96,7 +110,11 @@ def of_sources(settings: Settings, store: Store | None) -> Iterator[Line]:
             yield Line(about, "wrong", str(error))
             continue
         if source.name in seen:
-            yield Line(about, "wrong", f"There are two sources called {source.name!r}; give one of them another name.")
+            yield Line(
+                about,
+                "wrong",
+                f"There are two sources called {source.name!r}; give one of them another name.",
+            )
         seen.add(source.name)
         if isinstance(source, Examined):
             for finding in source.examine():
@@ -129,10 +147,18 @@ def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[Line]:
 def of_health(about: str, health: Mapping[str, Any]) -> Line:
     """What the process with the lease says."""
     if health["status"] == "away":
-        return Line(about, "wrong", f"The running server cannot reach it since {health['since']}: {health['sentence']}")
+        return Line(
+            about,
+            "wrong",
+            f"The running server cannot reach it since {health['since']}: {health['sentence']}",
+        )
     costs = health.get("requests_per_hour")
     more = f", at a pace of {costs} requests per hour" if costs is not None else ""
-    return Line(about, "good", f"The running server receives from it, last at {health['received_at']}{more}.")
+    return Line(
+        about,
+        "good",
+        f"The running server receives from it, last at {health['received_at']}{more}.",
+    )
 
 
 def counted(number: int, one: str, many: str = "") -> str:

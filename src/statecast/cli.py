@@ -29,7 +29,9 @@ from statecast.commands.watch import watch
 def main() -> None:
     """The state of devices, from a queue to every browser."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character gets an escape, not a traceback
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a terminal that lacks a character gets an escape, not a traceback
             stream.reconfigure(errors="backslashreplace")
 
 

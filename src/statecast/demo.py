@@ -92,7 +92,11 @@ class DemoPillow:
 
     def _state(self) -> dict[str, object]:
         update = self.store.get("pillow")
-        return strict_json.decode(update.state) if update is not None and update.state is not None else {}
+        return (
+            strict_json.decode(update.state)
+            if update is not None and update.state is not None
+            else {}
+        )
 
     def _hugged_at(self) -> object:
         state = self._state()
@@ -103,5 +107,7 @@ class DemoPillow:
         return hugs if isinstance(hugs, int) else 0
 
     def _say(self, **state: object) -> None:
-        self.queue.send(strict_json.encode({"device": "pillow", "state": state, "silent_after": 30}))
+        self.queue.send(
+            strict_json.encode({"device": "pillow", "state": state, "silent_after": 30})
+        )
         self.hears_at = self.clock() + BEAT

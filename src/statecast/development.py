@@ -38,8 +38,12 @@ def maybe_serve(app: Flask, runtime: Runtime) -> None:
     info = context.ensure_object(ScriptInfo)
     pages = tuple(f"http://{host}:{context.params['port']}" for host in (LOOPBACK, "localhost"))
     settings = runtime.settings
-    runtime.settings = dataclasses.replace(settings, host=LOOPBACK, allow_origins=(*settings.allow_origins, *pages))
-    threading.Thread(target=serve, args=(info, app, runtime), name="statecast-start", daemon=True).start()
+    runtime.settings = dataclasses.replace(
+        settings, host=LOOPBACK, allow_origins=(*settings.allow_origins, *pages)
+    )
+    threading.Thread(
+        target=serve, args=(info, app, runtime), name="statecast-start", daemon=True
+    ).start()
 
 
 def serve(info: ScriptInfo, app: Flask, runtime: Runtime) -> None:

@@ -23,7 +23,9 @@ class Ending:
     before an end at once; it must be quick.
     """
 
-    def __init__(self, ask: Callable[[], None], limit: float, last_words: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, ask: Callable[[], None], limit: float, last_words: Callable[[], None] = lambda: None
+    ) -> None:
         self.status: int | None = None
         self._ask = ask
         self._limit = limit

@@ -83,7 +83,9 @@ class Statecast:
                 "`app = Flask(__name__)`, then `live = Statecast(app)`."
             )
         if not hosts:
-            raise BadSetting("This Statecast has no app yet; call Statecast(app), or init_app(app), before using it.")
+            raise BadSetting(
+                "This Statecast has no app yet; call Statecast(app), or init_app(app), before using it."
+            )
         raise BadSetting(
             f"This Statecast serves {len(hosts)} apps, and no one of them is the current one; "
             "say which is meant: `with app.app_context(): ...`."
@@ -101,7 +103,9 @@ class Statecast:
         """
         self._edit(device, "merge", state, fields)
 
-    def replace(self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+    def replace(
+        self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any
+    ) -> None:
         """Make this the whole state of a device, whatever it was. Raises Refused or Unavailable."""
         self._edit(device, "replace", state, fields)
 
@@ -109,7 +113,9 @@ class Statecast:
         """Remove a device; one that is not there stays away. Raises Refused or Unavailable."""
         self._edit(device, "delete", None, {})
 
-    def _edit(self, device: str, kind: Kind, state: Mapping[str, Any] | None, fields: Mapping[str, Any]) -> None:
+    def _edit(
+        self, device: str, kind: Kind, state: Mapping[str, Any] | None, fields: Mapping[str, Any]
+    ) -> None:
         whole = strict_json.check({} if state is None else state)
         if not isinstance(whole, dict):
             raise Malformed("A state is a mapping of fields and values, like {'mood': 'happy'}.")
@@ -124,7 +130,11 @@ class Statecast:
     def devices(self) -> dict[str, dict[str, Any]]:
         """The states of all devices, by name."""
         present = self.runtime.store.devices()
-        return {update.device: strict_json.decode(update.state) for update in present if update.state is not None}
+        return {
+            update.device: strict_json.decode(update.state)
+            for update in present
+            if update.state is not None
+        }
 
     # Messages and events
 
@@ -144,7 +154,9 @@ class Statecast:
         self.runtime.emit(event, *data, namespace=namespace, to=to)
 
     @overload
-    def on(self, event: str, handler: None = None, *, namespace: str = "/") -> Callable[[Function], Function]: ...
+    def on(
+        self, event: str, handler: None = None, *, namespace: str = "/"
+    ) -> Callable[[Function], Function]: ...
     @overload
     def on(self, event: str, handler: Function, *, namespace: str = "/") -> Function: ...
     def on(self, event: str, handler: Any = None, *, namespace: str = "/") -> Any:
@@ -169,10 +181,16 @@ class Statecast:
         """
         kind = handlers if isinstance(handlers, type) else type(handlers)
         if isinstance(handlers, type):
-            raise BadSetting(f"live.register takes an object, not its class: live.register({kind.__name__}()).")
-        found = {name[3:]: getattr(handlers, name) for name in dir(handlers) if name.startswith("on_")}
+            raise BadSetting(
+                f"live.register takes an object, not its class: live.register({kind.__name__}())."
+            )
+        found = {
+            name[3:]: getattr(handlers, name) for name in dir(handlers) if name.startswith("on_")
+        }
         if not found:
-            raise BadSetting(f"{kind.__name__} has no method on_<event>, so there is nothing to register.")
+            raise BadSetting(
+                f"{kind.__name__} has no method on_<event>, so there is nothing to register."
+            )
         namespace = getattr(handlers, "namespace", "/")
         for event, handler in found.items():
             check_registration(event, handler, namespace)
@@ -206,11 +224,15 @@ class Statecast:
         except Malformed as error:
             raise BadSetting(f"@live.poll takes the name of a device. {error}") from None
         except ValueError as error:
-            raise BadSetting(f"@live.poll({device!r}): `every` {error} (seconds); it is {every!r}.") from None
+            raise BadSetting(
+                f"@live.poll({device!r}): `every` {error} (seconds); it is {every!r}."
+            ) from None
 
         def decorate(function: Function) -> Function:
             def register(app: Flask, runtime: Runtime) -> None:
-                source = PollSource(device, within(app, function), every=period, clock=runtime.clock)
+                source = PollSource(
+                    device, within(app, function), every=period, clock=runtime.clock
+                )
                 runtime.add_source(source, PlainDecoder())
 
             self._register(register)
@@ -226,7 +248,9 @@ class Statecast:
 
     # Serving
 
-    def run(self, app: Flask | None = None, *, host: str | None = None, port: int | None = None) -> NoReturn:
+    def run(
+        self, app: Flask | None = None, *, host: str | None = None, port: int | None = None
+    ) -> NoReturn:
         """Serve the app and its viewers until a signal; what ``socketio.run(app)`` was. Ends the program."""
         from statecast import server  # the server is imported by those who serve
 
@@ -252,7 +276,9 @@ def runtime_of(app: Flask) -> Runtime:
     """What Statecast keeps for this app. Raises BadSetting when the app has no Statecast."""
     runtime = app.extensions.get(EXTENSION)
     if not isinstance(runtime, Runtime):
-        raise BadSetting(f"The Flask app {app.name!r} has no Statecast; add `live = Statecast(app)` to it.")
+        raise BadSetting(
+            f"The Flask app {app.name!r} has no Statecast; add `live = Statecast(app)` to it."
+        )
     return runtime
 
 

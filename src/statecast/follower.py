@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 class Teller(Protocol):
     """Who is told, on the loop: the broadcaster."""
 
-    def arrive(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+    def arrive(
+        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+    ) -> None:
         """Take what is new; ``lineage`` comes with the first news and whenever an epoch began.
 
         ``anew``: the store was set back (a restored backup); forget what you know, this is all there is.
@@ -40,7 +42,11 @@ class Follower:
     """Asks the store the one question, over and over, for one loop."""
 
     def __init__(
-        self, store: Store, loop: asyncio.AbstractEventLoop, report: Callable[[], dict[str, Any]], teller: Teller
+        self,
+        store: Store,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[], dict[str, Any]],
+        teller: Teller,
     ) -> None:
         self.store = store
         self.loop = loop
@@ -80,17 +86,23 @@ class Follower:
                 news, lineage, anew = self._ask()
                 self._complain("")
                 report = self.report()
-            except StatecastError as error:  # nothing is new but what is known of the sources: they are away, too
+            except (
+                StatecastError
+            ) as error:  # nothing is new but what is known of the sources: they are away, too
                 self._complain(str(error))
                 self._stop.wait(0.5)
                 news, lineage, anew = News(self._place, self._cursor, [], {}, []), None, False
                 report = self.report()
-            except Exception:  # a defect of ours, but a thread that dies in silence would freeze every page
+            except (
+                Exception
+            ):  # a defect of ours, but a thread that dies in silence would freeze every page
                 log.exception("the store could not be followed; trying again")
                 self._stop.wait(0.5)
                 continue
             self._taken.clear()
-            if self._stop.is_set():  # after the clear: stop() sets both, and its loop waits for us, not we for it
+            if (
+                self._stop.is_set()
+            ):  # after the clear: stop() sets both, and its loop waits for us, not we for it
                 return
             try:
                 self.loop.call_soon_threadsafe(self._take, news, lineage, report, anew)
@@ -105,7 +117,10 @@ class Follower:
     def _complain(self, trouble: str) -> None:
         """In the log when it begins, changes and ends, not twice a second."""
         if trouble != self._trouble:
-            log.warning("the store cannot be read: %s" if trouble else "the store can be read again%s", trouble)
+            log.warning(
+                "the store cannot be read: %s" if trouble else "the store can be read again%s",
+                trouble,
+            )
             self._trouble = trouble
 
     def _ask(self) -> tuple[News, Lineage | None, bool]:
@@ -116,14 +131,18 @@ class Follower:
         if fresh and news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
             return news, None, False
         lineage, self._lineage_at = self.store.lineage(), time.monotonic()
-        anew = self._lost or (bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset)))
+        anew = self._lost or (
+            bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset))
+        )
         if anew and not self._lost:
             news = self.store.read(Cursor())
         self._lost = False
         self._epoch = news.place.epoch
         return news, lineage, anew
 
-    def _take(self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool) -> None:
+    def _take(
+        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+    ) -> None:
         try:
             self.teller.arrive(news, lineage, report, anew)
         except Exception:  # a defect of ours; what was told to whom is not known any more

@@ -21,7 +21,9 @@ def check(name: Any) -> str:
     if not name:
         raise Malformed("The name of a device must not be empty.")
     if len(name) > MOST_CHARACTERS:
-        raise Malformed(f"The name of a device has at most {MOST_CHARACTERS} characters; this one has {len(name)}.")
+        raise Malformed(
+            f"The name of a device has at most {MOST_CHARACTERS} characters; this one has {len(name)}."
+        )
     if _NAME.fullmatch(name) is None:
         raise Malformed(
             f"{quoted(name)} is not a name of a device: letters, digits and . _ : - are allowed, "

@@ -34,7 +34,13 @@ class Pipeline:
     """Moves messages of one source into the store, a page at a time."""
 
     def __init__(
-        self, source: Source, decode: Decoder, store: Store, *, page: int, reach: Callable[[str], None] = nowhere
+        self,
+        source: Source,
+        decode: Decoder,
+        store: Store,
+        *,
+        page: int,
+        reach: Callable[[str], None] = nowhere,
     ) -> None:
         self.source = source
         self.decode = decode
@@ -79,12 +85,16 @@ class Pipeline:
             return self.write(messages, term)
         except StatecastError:
             raise
-        except Exception as error:  # a defect of ours: find the message that meets it, spare the others
+        except (
+            Exception
+        ) as error:  # a defect of ours: find the message that meets it, spare the others
             return self.isolate(messages, term, error)
 
     def write(self, messages: Sequence[Message], term: int) -> Committed:
         source = self.source
-        committed = self.store.commit(source.name, source.resolution, messages, term=term, confirmed=self.confirmed)
+        committed = self.store.commit(
+            source.name, source.resolution, messages, term=term, confirmed=self.confirmed
+        )
         self.confirmed = []
         return committed
 

@@ -88,7 +88,9 @@ class Runtime:
         """Have a source watched where we serve; at once, if that began already. Raises BadSetting."""
         with self._registering:
             if any(source.name == other.name for other, _ in self.sources):
-                raise BadSetting(f"There are two sources called {source.name!r}; give one of them another name.")
+                raise BadSetting(
+                    f"There are two sources called {source.name!r}; give one of them another name."
+                )
             self.sources.append((source, decode))
             if self._serving:
                 self._watch(source, decode)
@@ -97,14 +99,18 @@ class Runtime:
         """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable."""
         return self.queue.send(check(self.settings, body))
 
-    def emit(self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None) -> None:
+    def emit(
+        self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None
+    ) -> None:
         """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process.
 
         Bytes go only to one viewer of this process, ``to`` being its sid: what passes through the store is JSON.
         """
         check_namespace(namespace)
         if not (to is None or isinstance(to, str)):
-            raise Malformed(f"An event goes to a room or to a viewer's sid, which are texts; it is {to!r}.")
+            raise Malformed(
+                f"An event goes to a room or to a viewer's sid, which are texts; it is {to!r}."
+            )
         if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
         if socketio.carries_bytes(arguments):
@@ -112,10 +118,14 @@ class Runtime:
             return
         data = strict_json.encode(strict_json.check(list(arguments)))
         if len(data) > EVENT_BYTES:
-            raise TooLarge(f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have.")
+            raise TooLarge(
+                f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have."
+            )
         self.store.emit(namespace, to, event, data)
 
-    def _emit_here(self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None) -> None:
+    def _emit_here(
+        self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None
+    ) -> None:
         socket = None if self._hub is None or to is None else self._hub.find(to)
         if socket is None or socket.namespace.name != namespace:
             raise Malformed(
@@ -133,7 +143,9 @@ class Runtime:
         check_registration(event, handler, namespace)
         with self._registering:
             if any((event, namespace) == (other, place) for other, _, place in self.handlers):
-                raise BadSetting(f"The event {event!r} of {namespace} has a handler already; an event has one.")
+                raise BadSetting(
+                    f"The event {event!r} of {namespace} has a handler already; an event has one."
+                )
             self.handlers.append((event, handler, namespace))
             if self._hub is not None:
                 self._hub.on(event, handler, namespace)
@@ -217,7 +229,9 @@ class Runtime:
             try:
                 self._exchange()
                 self._unheard = ""
-            except StatecastError as error:  # a full disk, or a long write: no reason to keep news from our viewers
+            except (
+                StatecastError
+            ) as error:  # a full disk, or a long write: no reason to keep news from our viewers
                 if str(error) != self._unheard:
                     self._unheard = str(error)
                     log.warning("what this process sees cannot be told to the others: %s", error)
@@ -234,11 +248,17 @@ class Runtime:
 
     def _exchange(self) -> None:
         health = {watcher.name: watcher.health for watcher in self.watchers}
-        active = {name: known.report() for name, known in health.items() if known.status != "standby"}
-        clocks = {
-            device: ahead for watcher in self.watchers for device, ahead in watcher.pipeline.clocks.wrong().items()
+        active = {
+            name: known.report() for name, known in health.items() if known.status != "standby"
         }
-        self.store.announce(self._process, {"sources": active, "viewers": self.viewers(), "clocks": clocks})
+        clocks = {
+            device: ahead
+            for watcher in self.watchers
+            for device, ahead in watcher.pipeline.clocks.wrong().items()
+        }
+        self.store.announce(
+            self._process, {"sources": active, "viewers": self.viewers(), "clocks": clocks}
+        )
         self._reports = self.store.reports()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

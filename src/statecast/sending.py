@@ -35,14 +35,18 @@ def check(settings: Settings, body: bytes) -> bytes:
     if len(body) > MOST_BYTES:
         raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MOST_BYTES}.")
     for refusal in decoder(settings)(Delivery("", body, 0)).refusals:
-        raise Malformed(refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}")
+        raise Malformed(
+            refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}"
+        )
     return body
 
 
 class Sources:
     """What the settings name as ``source``; each is opened at first use, once."""
 
-    def __init__(self, settings: Settings, store: Callable[[], Store], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, store: Callable[[], Store], clock: Callable[[], int]
+    ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock

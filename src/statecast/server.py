@@ -52,7 +52,9 @@ log = logging.getLogger(__name__)
 class Server(uvicorn.Server):
     """uvicorn's, with a beginning and an end of our own. Signals are the business of ``Ending``."""
 
-    def __init__(self, runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event) -> None:
+    def __init__(
+        self, runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event
+    ) -> None:
         """``begun`` is called once connections are accepted; it serves until ``asked`` is set."""
         settings = runtime.settings
         self.runtime = runtime
@@ -141,12 +143,16 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     """
     settings = runtime.settings
     if threading.current_thread() is not threading.main_thread():
-        raise BadSetting("Signals reach only the main thread, so serve there; elsewhere use BackgroundServer.")
+        raise BadSetting(
+            "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
+        )
     refuse_public(settings)
     logs.begin()
     place = workers.inherited()
     if settings.workers > 1 and settings.store.startswith("memory:"):
-        raise BadSetting("Several processes cannot share a store in memory; name one in a file (--store).")
+        raise BadSetting(
+            "Several processes cannot share a store in memory; name one in a file (--store)."
+        )
     if place is None and settings.workers > 1:
         rehearse(runtime, app)
         return workers.supervise(settings, announce)
@@ -160,7 +166,9 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
 
     asked = threading.Event()
     with Ending(asked.set, settings.drain_seconds + AFTER_DRAIN) as ending:
-        server, taken = prepare(runtime, app, begun, asked, None if place is None else place.listening)
+        server, taken = prepare(
+            runtime, app, begun, asked, None if place is None else place.listening
+        )
         if place is not None:
             place.stop_with_parent()
         run(server, taken)
@@ -169,7 +177,11 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
 
 
 def prepare(
-    runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event, taken: socket.socket | None = None
+    runtime: Runtime,
+    app: WSGI,
+    begun: Callable[[], None],
+    asked: threading.Event,
+    taken: socket.socket | None = None,
 ) -> tuple[Server, socket.socket]:
     """All that can be wrong with settings, store and port is found here. Raises a StatecastError."""
     try:
@@ -225,7 +237,9 @@ class BackgroundServer:
         refuse_public(self.runtime.settings)
         self._server, taken = prepare(self.runtime, self.app, self._begun.set, self._asked)
         self.address = listening.address_of(taken)
-        self._thread = threading.Thread(target=self._run, args=(taken,), name="statecast", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(taken,), name="statecast", daemon=True
+        )
         self._thread.start()
         self._begun.wait()
         if self._failure is not None:

@@ -93,7 +93,9 @@ def origins(value: Any) -> tuple[str, ...]:
     parts = words(value)
     for part in parts:
         if part != "*" and re.fullmatch(r"https?://[^/?#@\s]+/?", part, re.IGNORECASE) is None:
-            raise ValueError(f"must hold origins like https://app.example, without a path; {part!r} is none")
+            raise ValueError(
+                f"must hold origins like https://app.example, without a path; {part!r} is none"
+            )
     return parts
 
 
@@ -105,7 +107,9 @@ def deadlines(value: Any) -> Mapping[str, float]:
         raise ValueError("must be a table of device pattern and seconds, like pillow=60")
     seconds = number(0.001, 1e9)
     try:
-        return {device_names.check_pattern(pattern): seconds(limit) for pattern, limit in value.items()}
+        return {
+            device_names.check_pattern(pattern): seconds(limit) for pattern, limit in value.items()
+        }
     except Malformed as error:
         raise ValueError(f"must be a table of device pattern and seconds ({error})") from None
 
@@ -133,20 +137,32 @@ class Settings:
     host: str = setting("127.0.0.1", "The address to listen on.", text)
     port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65535))
     public: bool = setting(
-        False, "Allow a host other than loopback although anybody who reaches it may read and write.", yes_no
+        False,
+        "Allow a host other than loopback although anybody who reaches it may read and write.",
+        yes_no,
     )
     workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
-    demo: bool = setting(False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no)
+    demo: bool = setting(
+        False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no
+    )
     allow_hosts: tuple[str, ...] = setting(
-        (), "Host names under which browsers may ask, besides localhost, loopback and the host itself.", words
+        (),
+        "Host names under which browsers may ask, besides localhost, loopback and the host itself.",
+        words,
     )
     allow_origins: tuple[str, ...] = setting(
-        (), "Other origins whose pages may connect, like `https://app.example`; empty: same origin.", origins
+        (),
+        "Other origins whose pages may connect, like `https://app.example`; empty: same origin.",
+        origins,
     )
     namespaces: tuple[str, ...] = setting(
-        (), "Socket.IO namespaces that viewers may join, besides `/` and those with handlers.", words
+        (),
+        "Socket.IO namespaces that viewers may join, besides `/` and those with handlers.",
+        words,
     )
-    trusted_proxy: tuple[str, ...] = setting((), "Addresses of proxies whose X-Forwarded-For is believed.", words)
+    trusted_proxy: tuple[str, ...] = setting(
+        (), "Addresses of proxies whose X-Forwarded-For is believed.", words
+    )
     deadlines: Mapping[str, float] = mapping_setting(
         "Seconds of silence after which a device counts as silent, per pattern; a message's own `silent_after` wins.",
         deadlines,
@@ -154,18 +170,32 @@ class Settings:
     card: tuple[str, ...] = setting(
         (), "The main fields of a card, in this order; empty: a sensible choice by name.", words
     )
-    history_versions: int = setting(1_000, "How many versions of a device the history keeps.", whole(1, 1_000_000))
-    history_days: float = setting(7.0, "For how many days the history keeps a version.", number(0.001, 36_500))
-    history_rows: int = setting(1_000_000, "How many versions the history keeps in all.", whole(1, 1_000_000_000))
-    history_bytes: int = setting(1_000_000_000, "How many bytes the history keeps in all.", whole(1, 10**13))
+    history_versions: int = setting(
+        1_000, "How many versions of a device the history keeps.", whole(1, 1_000_000)
+    )
+    history_days: float = setting(
+        7.0, "For how many days the history keeps a version.", number(0.001, 36_500)
+    )
+    history_rows: int = setting(
+        1_000_000, "How many versions the history keeps in all.", whole(1, 1_000_000_000)
+    )
+    history_bytes: int = setting(
+        1_000_000_000, "How many bytes the history keeps in all.", whole(1, 10**13)
+    )
     quarantine_rows: int = setting(
-        10_000, "How many messages the quarantine keeps; beyond it the oldest go.", whole(1, 10_000_000)
+        10_000,
+        "How many messages the quarantine keeps; beyond it the oldest go.",
+        whole(1, 10_000_000),
     )
     queue_messages: int = setting(
-        1_000_000, "How many messages the embedded queue holds; full, `send` fails.", whole(1, 1_000_000_000)
+        1_000_000,
+        "How many messages the embedded queue holds; full, `send` fails.",
+        whole(1, 1_000_000_000),
     )
     queue_bytes: int = setting(
-        1_000_000_000, "How many bytes the embedded queue holds; full, `send` fails.", whole(1, 10**13)
+        1_000_000_000,
+        "How many bytes the embedded queue holds; full, `send` fails.",
+        whole(1, 10**13),
     )
     fold_after_hours: float = setting(
         24.0, "How far behind a device's newest message a late one may lie.", number(0.001, 10_000)
@@ -179,51 +209,85 @@ class Settings:
     max_connections: int = setting(
         20_000, "How many connections one process holds; beyond it 503.", whole(1, 1_000_000)
     )
-    connections_per_address: int = setting(200, "How many open connections one address may hold.", whole(1, 1_000_000))
+    connections_per_address: int = setting(
+        200, "How many open connections one address may hold.", whole(1, 1_000_000)
+    )
     connects_per_second: float = setting(
         20.0,
         "How many new connections per second one address may open, after a burst of as many as it may hold.",
         number(0.1, 1e6),
     )
-    header_timeout: float = setting(10.0, "Seconds a request's head may take (408).", number(0.1, 3600))
-    header_bytes: int = setting(32_768, "Bytes a request's head may have (431).", whole(1_024, 1_048_576))
+    header_timeout: float = setting(
+        10.0, "Seconds a request's head may take (408).", number(0.1, 3600)
+    )
+    header_bytes: int = setting(
+        32_768, "Bytes a request's head may have (431).", whole(1_024, 1_048_576)
+    )
     header_count: int = setting(100, "Header lines a request may have (431).", whole(8, 10_000))
     url_bytes: int = setting(8_192, "Bytes a URL may have (414).", whole(256, 65_536))
-    body_timeout: float = setting(30.0, "Seconds a request's body may take (408).", number(0.1, 3600))
-    body_bytes: int = setting(1_048_576, "Bytes a request's body may have (413).", whole(1_024, 2**31))
+    body_timeout: float = setting(
+        30.0, "Seconds a request's body may take (408).", number(0.1, 3600)
+    )
+    body_bytes: int = setting(
+        1_048_576, "Bytes a request's body may have (413).", whole(1_024, 2**31)
+    )
     write_timeout: float = setting(
         10.0, "Seconds for which a peer may accept nothing before it is cut.", number(0.1, 3600)
     )
     threads: int = setting(16, "How many requests Flask answers at the same time.", whole(1, 1_000))
-    drain_seconds: float = setting(5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25))
-    connect_timeout: float = setting(10.0, "Seconds until a socket must have joined a namespace.", number(0.1, 3600))
+    drain_seconds: float = setting(
+        5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)
+    )
+    connect_timeout: float = setting(
+        10.0, "Seconds until a socket must have joined a namespace.", number(0.1, 3600)
+    )
     ping_interval: float = setting(25.0, "Seconds between the server's pings.", number(0.05, 3600))
-    ping_timeout: float = setting(20.0, "Seconds to wait for the answer to a ping.", number(0.05, 3600))
-    max_payload: int = setting(65_536, "Bytes one message of a viewer may have (close 1009).", whole(64, 100_000_000))
+    ping_timeout: float = setting(
+        20.0, "Seconds to wait for the answer to a ping.", number(0.05, 3600)
+    )
+    max_payload: int = setting(
+        65_536, "Bytes one message of a viewer may have (close 1009).", whole(64, 100_000_000)
+    )
     viewer_buffer: int = setting(
-        65_536, "Bytes a viewer's transport may hold before the viewer is skipped.", whole(1_024, 16_777_216)
+        65_536,
+        "Bytes a viewer's transport may hold before the viewer is skipped.",
+        whole(1_024, 16_777_216),
     )
     viewer_messages: int = setting(
         100, "Messages per minute a viewer may send, after a burst of 50.", whole(1, 10_000_000)
     )
-    watch_patterns: int = setting(1_000, "How many patterns one viewer may watch.", whole(1, 100_000))
-    slice_bytes: int = setting(
-        262_144, "Bytes one `states` event may have before it is cut into slices.", whole(1_024, 16_777_216)
+    watch_patterns: int = setting(
+        1_000, "How many patterns one viewer may watch.", whole(1, 100_000)
     )
-    crash_at: str = setting("", "For tests: the named point of the path at which the process kills itself.", text)
+    slice_bytes: int = setting(
+        262_144,
+        "Bytes one `states` event may have before it is cut into slices.",
+        whole(1_024, 16_777_216),
+    )
+    crash_at: str = setting(
+        "", "For tests: the named point of the path at which the process kills itself.", text
+    )
 
     def __post_init__(self) -> None:
         for line in dataclasses.fields(self):
             try:
-                object.__setattr__(self, line.name, line.metadata["check"](getattr(self, line.name)))
+                object.__setattr__(
+                    self, line.name, line.metadata["check"](getattr(self, line.name))
+                )
             except ValueError as error:
-                raise BadSetting(f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}.") from None
+                raise BadSetting(
+                    f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}."
+                ) from None
 
     def deadline(self, update: Update) -> float | None:
         """Seconds of silence after which a device counts as silent: its own word, else the first pattern that fits."""
         if update.silent_after is not None or not self.deadlines:
             return update.silent_after
-        fitting = (seconds for pattern, seconds in self.deadlines.items() if device_names.match(pattern, update.device))
+        fitting = (
+            seconds
+            for pattern, seconds in self.deadlines.items()
+            if device_names.match(pattern, update.device)
+        )
         return next(fitting, None)
 
 
@@ -245,21 +309,31 @@ def load(
         values |= known(prefixed(flask), "in the Flask configuration")
     if environ is not None:
         ours = {
-            name: value for name, value in environ.items() if name not in NO_SETTINGS and not name.startswith(OF_TESTS)
+            name: value
+            for name, value in environ.items()
+            if name not in NO_SETTINGS and not name.startswith(OF_TESTS)
         }
         values |= known(prefixed(ours), "in the environment")
-    values |= known({name: value for name, value in (flags or {}).items() if value is not None}, "given")
+    values |= known(
+        {name: value for name, value in (flags or {}).items() if value is not None}, "given"
+    )
     return Settings(**values)
 
 
 def prefixed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(PREFIX).lower(): value for name, value in values.items() if name.startswith(PREFIX)}
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in values.items()
+        if name.startswith(PREFIX)
+    }
 
 
 def known(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for name in values:
         if name not in names():
-            raise BadSetting(f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}.")
+            raise BadSetting(
+                f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}."
+            )
     return values
 
 

@@ -64,7 +64,13 @@ class Stamps:
     def load(cls, data: bytes) -> Stamps:
         """Read what ``dump`` wrote. Raises ValueError, TypeError, KeyError or IndexError for anything else."""
         floor, newest, deadline, root, numbers = json.loads(data)
-        table = [OLD, *(Stamp(newest - numbers[i], *numbers[i + 1 : i + 3]) for i in range(0, len(numbers), 3))]
+        table = [
+            OLD,
+            *(
+                Stamp(newest - numbers[i], *numbers[i + 1 : i + 3])
+                for i in range(0, len(numbers), 3)
+            ),
+        ]
         return cls(_read(root, table), newest, Stamp(*floor), table[deadline], _size_of(root))
 
     def dump(self) -> bytes:
@@ -72,12 +78,18 @@ class Stamps:
         table: dict[Stamp, int] = {}
         deadline = _number(self.deadline, self.floor, table)
         root = _write(self.root, self.floor, table)
-        numbers = [number for at, sequence, order in table for number in (self.newest - at, sequence, order)]
+        numbers = [
+            number
+            for at, sequence, order in table
+            for number in (self.newest - at, sequence, order)
+        ]
         return _encoder.encode([self.floor, self.newest, deadline, root, numbers]).encode()
 
     def sets_deadline(self, change: Change, stamp: Stamp) -> bool:
         """Whether the device's deadline is now this message's: it has one, or removes the device, and none is newer."""
-        return (change.silent_after is not None or change.kind == "delete") and stamp >= self.deadline
+        return (
+            change.silent_after is not None or change.kind == "delete"
+        ) and stamp >= self.deadline
 
     def moved(self, root: Node, change: Change, stamp: Stamp, fold_after_ms: int) -> Stamps:
         """The stamps after a change whose outcome is ``root``."""
@@ -137,7 +149,9 @@ def _fold_members(
     return Branch(branch.void, max(branch.made, stamp), members), state
 
 
-def _without_older(branch: Branch, state: dict[str, Any], stamp: Stamp) -> tuple[Branch, dict[str, Any]]:
+def _without_older(
+    branch: Branch, state: dict[str, Any], stamp: Stamp
+) -> tuple[Branch, dict[str, Any]]:
     """An object that a late message says was something else once: it keeps what is newer than that."""
     members: dict[str, Node] = {}
     left: dict[str, Any] = {}
@@ -154,7 +168,9 @@ def _without_older(branch: Branch, state: dict[str, Any], stamp: Stamp) -> tuple
 
 def _crowded(stamps: Stamps) -> Stamps:
     """Raise the floor so far that the newer half remains."""
-    newest = sorted(stamp for stamp in _leaves(stamps.root) if stamp >= stamps.floor)[-MOST_STAMPS // 2 :]
+    newest = sorted(stamp for stamp in _leaves(stamps.root) if stamp >= stamps.floor)[
+        -MOST_STAMPS // 2 :
+    ]
     full = len(newest) == MOST_STAMPS // 2
     stamps = replace(stamps, floor=max(stamps.floor, newest[0]) if full else stamps.floor)
     return Stamps.load(stamps.dump())
@@ -194,7 +210,9 @@ def _read(written: Any, table: list[Stamp]) -> Node:
     if type(written) is int:
         return table[written]
     void, made, members = written
-    inner = {name: table[one] if type(one) is int else _read(one, table) for name, one in members.items()}
+    inner = {
+        name: table[one] if type(one) is int else _read(one, table) for name, one in members.items()
+    }
     return Branch(table[void], table[made], inner)
 
 

@@ -151,12 +151,16 @@ def parse_time(text: str) -> int:
     try:
         if found is None:
             raise ValueError
-        year, month, day, hour, minute, second = (int(part) for part in found.group(1, 2, 3, 4, 5, 6))
+        year, month, day, hour, minute, second = (
+            int(part) for part in found.group(1, 2, 3, 4, 5, 6)
+        )
         leap = second == 60 and minute == 59
         moment = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
         moment += timedelta(seconds=leap) - _offset(found[8], found[9], found[10])
     except (ValueError, OverflowError):
-        raise Malformed(f"{_shown(text)} is not a time; write it like 2026-01-31T12:00:00Z.") from None
+        raise Malformed(
+            f"{_shown(text)} is not a time; write it like 2026-01-31T12:00:00Z."
+        ) from None
     fraction = int((found[7] or "")[:3].ljust(3, "0"))
     return (moment - _EPOCH) // timedelta(seconds=1) * 1000 + fraction
 
@@ -210,7 +214,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_names(members: Mapping[str, Any]) -> None:
     if len(members) > MOST_MEMBERS:
-        raise Malformed(f"An object has {len(members)} members; at most {MOST_MEMBERS} are allowed.")
+        raise Malformed(
+            f"An object has {len(members)} members; at most {MOST_MEMBERS} are allowed."
+        )
     for name in members:
         if len(name) > MOST_NAME:
             raise Malformed(f"The name {_shown(name)} is longer than {MOST_NAME} characters.")
@@ -250,7 +256,11 @@ def _integer_sentence() -> str:
 
 def _shown(name: str) -> str:
     """A name inside a sentence: short, and without characters that do something to a terminal."""
-    start = name[:MOST_NAME].encode("unicode_escape", "backslashreplace").decode() if not name.isprintable() else name
+    start = (
+        name[:MOST_NAME].encode("unicode_escape", "backslashreplace").decode()
+        if not name.isprintable()
+        else name
+    )
     return f"“{start[:40]}…”" if len(start) > 40 else f"“{start}”"
 
 

@@ -46,11 +46,15 @@ class Health:
     """What asking the queue takes at the present pace, where that costs."""
 
     def report(self) -> dict[str, Any]:
-        costs = {} if self.requests_per_hour is None else {"requests_per_hour": self.requests_per_hour}
+        costs = (
+            {} if self.requests_per_hour is None else {"requests_per_hour": self.requests_per_hour}
+        )
         return {
             "status": self.status,
             "since": strict_json.iso(self.since),
-            "received_at": strict_json.iso(self.received_at) if self.received_at is not None else None,
+            "received_at": strict_json.iso(self.received_at)
+            if self.received_at is not None
+            else None,
             "lag": round(self.lag, 3),
             "waiting": self.waiting,
             "sentence": self.sentence,
@@ -62,7 +66,11 @@ class Watcher:
     """Watches one source in a daemon thread from ``start`` to ``stop``."""
 
     def __init__(
-        self, pipeline: Pipeline, store: Store, clock: Callable[[], int], changed: Callable[[], None] = lambda: None
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        clock: Callable[[], int],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.pipeline = pipeline
         self.name = pipeline.source.name
@@ -103,7 +111,9 @@ class Watcher:
                 failures += 1
                 self._become("away", _sentence(error))
                 self._stop.wait(pause_after(failures))
-        with suppress(Unavailable):  # what was acknowledged and not deleted comes again, and is known
+        with suppress(
+            Unavailable
+        ):  # what was acknowledged and not deleted comes again, and is known
             self.pipeline.source.close()
 
     def _hold(self) -> None:
@@ -163,7 +173,11 @@ class Watcher:
             if status == "away":
                 log.warning("source %s is away: %s", self.name, sentence)
             elif health.status == "away" and status == "connected":
-                log.warning("source %s is back after %d s", self.name, (self.health.since - health.since) // 1000)
+                log.warning(
+                    "source %s is back after %d s",
+                    self.name,
+                    (self.health.since - health.since) // 1000,
+                )
             self.changed()
 
 
@@ -173,4 +187,8 @@ def pause_after(failures: int) -> float:
 
 
 def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, StatecastError) else "Statecast failed here; its log says why."
+    return (
+        str(error)
+        if isinstance(error, StatecastError)
+        else "Statecast failed here; its log says why."
+    )

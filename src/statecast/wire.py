@@ -24,7 +24,9 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
         "source": update.source,
     }
     state = b"null" if update.state is None else update.state
-    return strict_json.encode(head)[:-1] + b',"state":' + state + b"," + strict_json.encode(tail)[1:]
+    return (
+        strict_json.encode(head)[:-1] + b',"state":' + state + b"," + strict_json.encode(tail)[1:]
+    )
 
 
 def cause(made_by: Cause) -> dict[str, str]:
@@ -37,7 +39,9 @@ def history_row(row: HistoryRow) -> list[Any]:
     return [strict_json.iso(row.at), row.version, change, cause(row.cause)]
 
 
-def states(epoch: str, offset: int, items: list[bytes], *, reset: bool = False, complete: bool = False) -> bytes:
+def states(
+    epoch: str, offset: int, items: list[bytes], *, reset: bool = False, complete: bool = False
+) -> bytes:
     """The argument of a ``states`` event: ``offset`` is the reader's place once it has this."""
     flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
     head = b'{"epoch":%b,"offset":%d,"states":[' % (strict_json.encode(epoch), offset)

@@ -136,7 +136,9 @@ class Supervisor:
         lasted = time.monotonic() - worker.started_at
         worker.pause = FIRST_PAUSE if lasted > STEADY else min(worker.pause * 2, LONGEST_PAUSE)
         worker.due = time.monotonic() + worker.pause
-        log.warning("a serving process ended with status %d; another starts in %.1f s", status, worker.pause)
+        log.warning(
+            "a serving process ended with status %d; another starts in %.1f s", status, worker.pause
+        )
 
     def _forget(self, worker: Worker) -> None:
         worker.process = None
@@ -145,7 +147,11 @@ class Supervisor:
             worker.line = None
 
     def _hear(self) -> None:
-        lines = {worker.line: worker for worker in self.workers if worker.line is not None and not worker.ready}
+        lines = {
+            worker.line: worker
+            for worker in self.workers
+            if worker.line is not None and not worker.ready
+        }
         for line in select.select(list(lines), [], [], LOOK)[0] if lines else self._rest():
             if line.recv(64):
                 lines[line].ready = True

@@ -42,7 +42,9 @@ class Blocking:
         if self.how == "swallow":
             await reader.read()  # until the client gives up
         else:
-            writer.write(f"HTTP/1.1 {self.how} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            writer.write(
+                f"HTTP/1.1 {self.how} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            )
             await writer.drain()
 
 
@@ -61,5 +63,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def blocking(address: str, how: str) -> Iterator[tuple[str, Blocking]]:
     """The address of a proxy before ``address``, and the proxy."""
     proxy = Blocking(port_of(address), how)
-    with listening(asyncio.new_event_loop(), lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0)) as there:
+    with listening(
+        asyncio.new_event_loop(), lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    ) as there:
         yield there, proxy

@@ -34,7 +34,9 @@ PILLOW = {"mood": "happy", "battery": 82, "hugged": False, "hugs": 14, "color": 
 class Site:
     """One store in a folder, served at one port however often the server comes and goes."""
 
-    def __init__(self, folder: Path, prepare: Callable[[Flask], object] = lambda app: None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, prepare: Callable[[Flask], object] = lambda app: None, **options: Any
+    ) -> None:
         self.prepare = prepare
         self.minutes_ago = 0
         """How far the server's clock is behind: a past for pictures."""
@@ -74,7 +76,9 @@ class Site:
 
         source, _ = self.runtime.sources[0]
         source.receive = away
-        while self.runtime.report()["sources"]["queue"]["status"] != "away":  # a receive under way still counts
+        while (
+            self.runtime.report()["sources"]["queue"]["status"] != "away"
+        ):  # a receive under way still counts
             self.runtime.store.wait(0.05)
 
     def mend_queue(self) -> None:
@@ -94,7 +98,11 @@ class Eyes:
     """One browser window. Whatever goes wrong in it is remembered: errors, refused requests, foreign ones."""
 
     def __init__(self, browser: Any, address: str, *, script: bool = True, **options: Any) -> None:
-        settings = {"viewport": {"width": 1280, "height": 960}, "locale": "en-GB", "timezone_id": "UTC"} | options
+        settings = {
+            "viewport": {"width": 1280, "height": 960},
+            "locale": "en-GB",
+            "timezone_id": "UTC",
+        } | options
         self.context = browser.new_context(java_script_enabled=script, **settings)
         self.page = self.context.new_page()
         self.address = address

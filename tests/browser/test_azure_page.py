@@ -37,7 +37,9 @@ def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
         yield made
 
 
-def test_the_page_says_that_azure_is_away_and_recovers(azure: FakeAzure, eyes: Eyes, here: Site) -> None:
+def test_the_page_says_that_azure_is_away_and_recovers(
+    azure: FakeAzure, eyes: Eyes, here: Site
+) -> None:
     # given a page that shows what came through Azure
     page = eyes.visit()
     page.wait_for_selector("#device:not(.old)")
@@ -48,7 +50,9 @@ def test_the_page_says_that_azure_is_away_and_recovers(azure: FakeAzure, eyes: E
     page.wait_for_selector("#device.old .fresh [data-mark=away]")
     assert eyes.text("#notice").startswith("The queue “pillow” cannot be read for")
     # and when it is back, with a message that waited in it, the page is live again without a reload
-    azure.put("pillow", json.dumps({"device": "pillow", "state": {"mood": "asleep"}, "silent_after": 30}))
+    azure.put(
+        "pillow", json.dumps({"device": "pillow", "state": {"mood": "asleep"}, "silent_after": 30})
+    )
     azure.start()
     page.wait_for_selector("#device:not(.old)")
     page.wait_for_selector("#notice", state="hidden")

@@ -82,7 +82,10 @@ def test_one_change_changes_all_of_the_page_in_one_frame(eyes: Eyes, here: Site)
     eyes.until("document.title.startsWith('sad')")
 
     # Then no frame showed a half of it
-    assert page.evaluate("[...frames_]") == ["happy|happy|Cloud pillow: happy", "sad|sad|Cloud pillow: sad"]
+    assert page.evaluate("[...frames_]") == [
+        "happy|happy|Cloud pillow: happy",
+        "sad|sad|Cloud pillow: sad",
+    ]
     assert "was happy" in eyes.text("#state [data-field=mood]")
     assert page.locator("#icon").get_attribute("href").count("0a5bc4") == 1
     assert "mood happy → sad" in eyes.text("#history li")
@@ -117,8 +120,14 @@ def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here:
     page.wait_for_selector("#notice:not([hidden])")
     page.wait_for_selector("#device.old")
     assert eyes.text("[data-hop=page]").startswith("This page offline for")
-    assert eyes.text("[data-hop=devices]") == "Devices unknown" and eyes.text("[data-hop=queue]") == "Queue unknown"
-    assert eyes.text(".fresh b") == "Last known" and eyes.text("#state [data-field=mood] bdi") == "happy"
+    assert (
+        eyes.text("[data-hop=devices]") == "Devices unknown"
+        and eyes.text("[data-hop=queue]") == "Queue unknown"
+    )
+    assert (
+        eyes.text(".fresh b") == "Last known"
+        and eyes.text("#state [data-field=mood] bdi") == "happy"
+    )
     assert eyes.text("#notice").startswith("No connection to the server for")
     eyes.until("document.title.startsWith('⚠ No connection since')")
     assert "b4232c" in page.locator("#icon").get_attribute("href")
@@ -154,7 +163,9 @@ def test_try_now_does(eyes: Eyes, here: Site) -> None:
 # 4. One cut at a time
 
 
-def test_a_queue_that_is_away_makes_its_devices_old_and_nothing_else(eyes: Eyes, here: Site) -> None:
+def test_a_queue_that_is_away_makes_its_devices_old_and_nothing_else(
+    eyes: Eyes, here: Site
+) -> None:
     arrived(here)
     page = eyes.visit()
 
@@ -183,7 +194,10 @@ def test_a_silent_device_alone_is_old(eyes: Eyes, here: Site) -> None:
 
     assert eyes.text("[data-hop=devices]") == "Devices 1 of 2 silent"
     assert eyes.text("[data-device=pillow] .fresh b") == "Live"
-    assert eyes.text("[data-hop=queue]").endswith("behind") and eyes.text("[data-hop=page]") == "This page live"
+    assert (
+        eyes.text("[data-hop=queue]").endswith("behind")
+        and eyes.text("[data-hop=page]") == "This page live"
+    )
     assert page.locator("#notice").is_hidden()
     eyes.until("document.title === '⚠ 1 silent · 2 devices'")
 
@@ -246,7 +260,9 @@ def test_a_second_device_is_told_and_the_list_keeps_its_order(eyes: Eyes, here: 
     page.wait_for_selector("[data-device=lamp] [data-mark=live]")
     here.send("mirror", open=True)
     page.wait_for_selector("[data-device=mirror].came")
-    assert page.eval_on_selector_all("[data-device]", "all => all.map(one => one.dataset.device)") == [
+    assert page.eval_on_selector_all(
+        "[data-device]", "all => all.map(one => one.dataset.device)"
+    ) == [
         "lamp",
         "mirror",
         "pillow",
@@ -278,7 +294,9 @@ def test_pictures_that_the_page_did_not_have_are_fetched(eyes: Eyes, here: Site)
 
     page.wait_for_selector('.sky[data-picture="gauge"] use[stroke-dasharray="40 100"]')
     assert page.locator(".sky").get_attribute("aria-label") == "Gauge pillow: level 40 percent"
-    here.send(image="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+    here.send(
+        image="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    )
     page.wait_for_selector('.sky img[src^="data:image/gif"]')
     here.send(image="https://elsewhere.example/x.png")
     page.wait_for_selector('.sky[data-picture="gauge"]')
@@ -344,11 +362,15 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
         arrived(here, version)
 
     eyes.visit(path)
-    before = sum(size for url, size in eyes.bodies.items() if not url.endswith(LATER) and "/api/" not in url)
+    before = sum(
+        size for url, size in eyes.bodies.items() if not url.endswith(LATER) and "/api/" not in url
+    )
     eyes.until("document.querySelector('#lanes').childElementCount > 2")
 
     assert before < 40_960, eyes.bodies
-    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 65_500, eyes.bodies
+    assert sum(size for url, size in eyes.bodies.items() if "/api/" not in url) < 65_500, (
+        eyes.bodies
+    )
     # what crosses the network is less, for the files come packed
     assert eyes.page.evaluate(TRANSFERRED) < 40_960
     eyes.check()

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("how", ["403", "400", "swallow"])
-def test_a_page_whose_websocket_is_blocked_is_live_all_the_same(browser: Any, tmp_path: Path, how: str) -> None:
+def test_a_page_whose_websocket_is_blocked_is_live_all_the_same(
+    browser: Any, tmp_path: Path, how: str
+) -> None:
     with site(tmp_path) as here, blocking(here.address, how) as (address, proxy):
         here.send(**PILLOW)
         eyes = Eyes(browser, address)

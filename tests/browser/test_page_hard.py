@@ -45,25 +45,43 @@ def arrived(made: Site, device: str, version: int = 1) -> None:
 # 6. Many
 
 
-def test_five_hundred_devices_keep_their_places_while_all_of_them_change(eyes: Eyes, here: Site) -> None:
+def test_five_hundred_devices_keep_their_places_while_all_of_them_change(
+    eyes: Eyes, here: Site
+) -> None:
     # Given 500 devices in ten groups
     names = sorted(f"floor{place % 10}/desk-{place:03}" for place in range(500))
     for first in range(0, 500, 100):
-        send(here, *({"device": name, "state": {"on": True, "level": 0}} for name in names[first : first + 100]))
+        send(
+            here,
+            *(
+                {"device": name, "state": {"on": True, "level": 0}}
+                for name in names[first : first + 100]
+            ),
+        )
     arrived(here, names[-1])
     page = eyes.visit()
     before = page.eval_on_selector_all("[data-device]", NAMES)
     count = page.evaluate("document.querySelectorAll('*').length")
-    assert eyes.text("#count") == "500 devices" and len(page.query_selector_all("[data-group]")) == 10
+    assert (
+        eyes.text("#count") == "500 devices" and len(page.query_selector_all("[data-group]")) == 10
+    )
 
     # When every one of them changes ten times
     for turn in range(1, 11):
         for first in range(0, 500, 100):
-            send(here, *({"device": name, "state": {"level": turn}} for name in names[first : first + 100]))
+            send(
+                here,
+                *(
+                    {"device": name, "state": {"level": turn}}
+                    for name in names[first : first + 100]
+                ),
+            )
     arrived(here, names[-1], 11)
 
     # Then each shows its newest value, in its old place, and nothing was left behind
-    eyes.until("[...document.querySelectorAll('[data-field=level] dd')].every(one => one.textContent === '10\\u00a0%')")
+    eyes.until(
+        "[...document.querySelectorAll('[data-field=level] dd')].every(one => one.textContent === '10\\u00a0%')"
+    )
     assert page.eval_on_selector_all("[data-device]", NAMES) == before
     assert page.evaluate("document.querySelectorAll('*').length") == count
     eyes.check()
@@ -98,7 +116,9 @@ def test_nothing_found_says_so_and_clears(eyes: Eyes, here: Site) -> None:
         {"device_scale_factor": 2, "viewport": {"width": 640, "height": 480}},
     ],
 )
-def test_nothing_runs_overflows_or_is_cut(browser: Any, here: Site, options: dict[str, Any]) -> None:
+def test_nothing_runs_overflows_or_is_cut(
+    browser: Any, here: Site, options: dict[str, Any]
+) -> None:
     long, deep = "a" * 64 + "/" + "b" * 63, {"x": 1}
     for _ in range(27):
         deep = {"d": deep}
@@ -177,7 +197,9 @@ def test_with_reduced_motion_nothing_moves(browser: Any, here: Site) -> None:
         here.send(mood="sad")
         eyes.until("document.querySelector('.cloud[data-mood=sad]')")
         assert (
-            page.evaluate("document.getAnimations({subtree: true}).filter(one => one.playState === 'running').length")
+            page.evaluate(
+                "document.getAnimations({subtree: true}).filter(one => one.playState === 'running').length"
+            )
             == 0
         )
 
@@ -229,7 +251,9 @@ def test_every_text_has_contrast(browser: Any, here: Site, options: dict[str, An
             assert page.evaluate(CONTRAST) == []
 
 
-def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(browser: Any, here: Site) -> None:
+def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(
+    browser: Any, here: Site
+) -> None:
     here.send(**PILLOW)
     arrived(here, "pillow")
     with looking(browser, here, forced_colors="active") as eyes:
@@ -237,5 +261,7 @@ def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(br
         mark = "getComputedStyle(document.querySelector('[data-hop=page]'), '::before').backgroundColor"
         assert page.evaluate(mark) == "rgb(17, 122, 69)"
         page.emulate_media(media="print", forced_colors="none")
-        assert page.locator("#hug, #path, #notice").evaluate_all("all => all.every(one => !one.checkVisibility())")
+        assert page.locator("#hug, #path, #notice").evaluate_all(
+            "all => all.every(one => !one.checkVisibility())"
+        )
         assert eyes.text(".print").startswith("State as of")

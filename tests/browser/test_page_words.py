@@ -15,7 +15,9 @@ from tests.browser.site import PILLOW, Eyes, Site, looking, site
 
 pytestmark = pytest.mark.browser
 
-SQUARE = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><rect width='9' height='9'/></svg>"
+SQUARE = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><rect width='9' height='9'/></svg>"
+)
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def test_a_field_that_comes_later_gets_a_lane(eyes: Eyes, here: Site) -> None:
     assert "noted_at" not in (page.text_content("#lanes") or "") and not eyes.errors
 
 
-def test_a_picture_that_does_not_come_has_the_icon_stand_in(eyes: Eyes, here: Site, come: threading.Event) -> None:
+def test_a_picture_that_does_not_come_has_the_icon_stand_in(
+    eyes: Eyes, here: Site, come: threading.Event
+) -> None:
     # Given a camera whose picture is not there, and one whose picture takes its time
     here.send("camera", image="/nothing.png", on=True)
     arrived(here, "camera")
@@ -78,7 +82,9 @@ def test_a_picture_that_does_not_come_has_the_icon_stand_in(eyes: Eyes, here: Si
 
     # Then the picture takes the icon's place when it comes
     come.set()
-    page.wait_for_selector("[data-device=camera] img[src='/slow.svg']:not(.missing)", state="visible")
+    page.wait_for_selector(
+        "[data-device=camera] img[src='/slow.svg']:not(.missing)", state="visible"
+    )
     assert page.locator("[data-device=camera] .icon").is_hidden()
 
 
@@ -139,7 +145,9 @@ def test_a_newer_version_is_offered_and_nothing_reloads_by_itself(eyes: Eyes, he
 def test_copy_works_and_paper_has_absolute_times(eyes: Eyes, here: Site) -> None:
     page = eyes.visit()
     page.wait_for_selector("#state time[title]", state="attached")
-    eyes.until("document.querySelector('#say') && document.querySelector('#lanes').childElementCount > 2")
+    eyes.until(
+        "document.querySelector('#say') && document.querySelector('#lanes').childElementCount > 2"
+    )
 
     page.get_by_text("Raw JSON").click()
     page.get_by_role("button", name="Copy").click()
@@ -183,5 +191,7 @@ def test_all_times_are_those_of_who_looks(browser: Any, here: Site) -> None:
             "all => all.filter(one => !one.title.includes(one.textContent.split(' ').at(-1)))",
         )
         assert wrong == [] and page.locator("#history time").count() == 5
-        hour = page.evaluate("new Date(document.querySelector('#history time').dateTime).getUTCHours()")
+        hour = page.evaluate(
+            "new Date(document.querySelector('#history time').dateTime).getUTCHours()"
+        )
         assert int(eyes.text("#history time").split(" ")[-1][:2]) == (hour + 9) % 24

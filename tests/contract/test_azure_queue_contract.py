@@ -34,7 +34,11 @@ class OverAzure(SourceContract):
 
     def test_it_keeps_the_optional_contracts(self) -> None:
         source = self.make_source(30)
-        assert isinstance(source, Costly) and isinstance(source, KeepsRefused) and isinstance(source, Outbox)
+        assert (
+            isinstance(source, Costly)
+            and isinstance(source, KeepsRefused)
+            and isinstance(source, Outbox)
+        )
 
 
 class TestFakeAzure(OverAzure):

@@ -36,7 +36,9 @@ def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
 
 
 def opened(connection: str, queue: str) -> AzureQueue:
-    context = Context(lambda: pytest.fail("no store"), Settings(), {VARIABLE: connection}, lambda: 0)
+    context = Context(
+        lambda: pytest.fail("no store"), Settings(), {VARIABLE: connection}, lambda: 0
+    )
     source = open_source(f"azure-queue:{queue}", context)
     assert isinstance(source, AzureQueue)
     return source
@@ -107,11 +109,17 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
         .sign(key, hashes.SHA256())
     )
     (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
     (folder / "key.pem").write_bytes(key.private_bytes(*form))
     return folder / "cert.pem", folder / "key.pem"
 

@@ -45,16 +45,30 @@ class Said:
         time = None if self.time is None else strict_json.iso(self.time)
         said: dict[str, Any]
         if self.form == "plain":
-            said = {"device": self.device, "state": self.patch, "sequence": self.sequence, "time": time, "id": self.key}
+            said = {
+                "device": self.device,
+                "state": self.patch,
+                "sequence": self.sequence,
+                "time": time,
+                "id": self.key,
+            }
         else:
-            said = {"specversion": "1.0", "type": "t", "source": "/hub", "id": self.key, "subject": f"/{self.device}"}
+            said = {
+                "specversion": "1.0",
+                "type": "t",
+                "source": "/hub",
+                "id": self.key,
+                "subject": f"/{self.device}",
+            }
             said |= {"data": self.patch, "sequence": f"{self.sequence:04x}", "time": time}
         text = json.dumps(said).encode()
         return base64.b64encode(text) if self.wrapped else text
 
 
 values = st.recursive(
-    st.none() | st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2), max_leaves=4
+    st.none() | st.integers(0, 3),
+    lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
 )
 
 
@@ -77,7 +91,11 @@ def expected(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence:
     for order, (said, delivery) in enumerate(arrived):
         names = {f"message {delivery.id}"} | ({f"event {said.key}"} if said.key else set())
         if not names & seen and said.device == device:
-            time = delivery.sent_at if said.time is None else min(said.time, delivery.sent_at + RESOLUTION)
+            time = (
+                delivery.sent_at
+                if said.time is None
+                else min(said.time, delivery.sent_at + RESOLUTION)
+            )
             stamp = (said.sequence, time, order) if by_sequence else (time, said.sequence, order)
             stamped.append((stamp, said.patch))
         seen |= names
@@ -92,14 +110,25 @@ def state_of(store: Store, device: str) -> Any:
     return None if update is None or update.state is None else strict_json.decode(update.state)
 
 
-def check(said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, by_sequence: bool) -> None:
-    named = [Said(**{**vars(one), "key": one.key and f"k{number}"}) for number, one in enumerate(said)]
+def check(
+    said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, by_sequence: bool
+) -> None:
+    named = [
+        Said(**{**vars(one), "key": one.key and f"k{number}"}) for number, one in enumerate(said)
+    ]
     copies = [
-        (one, Delivery(f"m{number}.{copy}", one.body(), START + data.draw(st.integers(0, RESOLUTION))))
+        (
+            one,
+            Delivery(
+                f"m{number}.{copy}", one.body(), START + data.draw(st.integers(0, RESOLUTION))
+            ),
+        )
         for number, one in enumerate(named)
         for copy in range(data.draw(st.integers(1, 2)))  # the writer says it twice
     ]
-    again = data.draw(st.lists(st.sampled_from(copies), max_size=4)) if copies else []  # the queue hands it out twice
+    again = (
+        data.draw(st.lists(st.sampled_from(copies), max_size=4)) if copies else []
+    )  # the queue hands it out twice
     arrived = data.draw(st.permutations(copies + again))
     with tempfile.TemporaryDirectory() as folder:
         url = scheme.format(folder)
@@ -107,7 +136,9 @@ def check(said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, b
         left = arrived
         while left:
             size = data.draw(st.integers(1, len(left)))
-            committed = store.commit("queue", RESOLUTION, [decode(delivery) for _, delivery in left[:size]])
+            committed = store.commit(
+                "queue", RESOLUTION, [decode(delivery) for _, delivery in left[:size]]
+            )
             assert not committed.quarantined
             left = left[size:]
             if not url.startswith("memory:") and data.draw(st.booleans()):
@@ -121,7 +152,9 @@ def check(said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, b
 @pytest.mark.parametrize("order", ["time", "sequence"])
 @pytest.mark.parametrize("forms", [("plain",), ("cloud",), ("plain", "cloud")])
 @pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
-def test_whatever_the_queue_does_the_state_is_the_oracles(scheme: str, forms: tuple[str, ...], order: str) -> None:
+def test_whatever_the_queue_does_the_state_is_the_oracles(
+    scheme: str, forms: tuple[str, ...], order: str
+) -> None:
     decode = open_decoder({"order": order}, "azure-queue:pillow")
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

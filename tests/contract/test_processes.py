@@ -50,7 +50,9 @@ def start(store: SqliteStore) -> Iterator[Starter]:
 
     def starter(script: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PREAMBLE + script, str(store.path)]
-        children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        children.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
         return children[-1]
 
     yield starter
@@ -89,7 +91,9 @@ def test_a_lease_is_free_when_its_holder_was_killed(store: SqliteStore, start: S
     lease.release()
 
 
-def test_a_child_of_the_killed_holder_does_not_keep_the_lease(store: SqliteStore, start: Starter) -> None:
+def test_a_child_of_the_killed_holder_does_not_keep_the_lease(
+    store: SqliteStore, start: Starter
+) -> None:
     child = start(
         "lease = store.lease('queue')\n"
         "say('held')\n"
@@ -111,7 +115,9 @@ def test_a_child_of_the_killed_holder_does_not_keep_the_lease(store: SqliteStore
 
 
 def test_a_commit_of_another_process_ends_a_wait(store: SqliteStore, start: Starter) -> None:
-    child = start("store.read(Cursor()); say('looked'); store.wait(100); say(store.get('pillow').version)")
+    child = start(
+        "store.read(Cursor()); say('looked'); store.wait(100); say(store.get('pillow').version)"
+    )
     assert heard(child) == "looked"
     store.edit(change("pillow", {"n": 1}, by="user"))
     assert heard(child) == "1"
@@ -124,11 +130,15 @@ def test_a_message_of_another_process_ends_a_receive(store: SqliteStore, start: 
     assert heard(child) == "hello"
 
 
-def test_what_a_killed_process_held_appears_again(store: SqliteStore, start: Starter, clock: VirtualClock) -> None:
+def test_what_a_killed_process_held_appears_again(
+    store: SqliteStore, start: Starter, clock: VirtualClock
+) -> None:
     queue = EmbeddedQueue(store)
     queue.send_many([b"1", b"2", b"3"])
     # given a process that received three, acknowledged one and committed none
-    child = start("page = queue.receive(10, 0); queue.acknowledge(page[:1]); queue.flush(); say(len(page)); hear()")
+    child = start(
+        "page = queue.receive(10, 0); queue.acknowledge(page[:1]); queue.flush(); say(len(page)); hear()"
+    )
     assert heard(child) == "3"
     assert queue.receive(10, 0) == []
     # when it is killed, they appear again after their time and not before
@@ -162,9 +172,13 @@ def test_many_may_send_and_receive(store: SqliteStore, start: Starter) -> None:
     assert EmbeddedQueue(store).waiting() == 0
 
 
-def test_offsets_and_versions_stay_in_order_over_processes(store: SqliteStore, start: Starter) -> None:
+def test_offsets_and_versions_stay_in_order_over_processes(
+    store: SqliteStore, start: Starter
+) -> None:
     writer = (
-        "hear()\nfor n in range(40): store.edit(change('pillow', {'n': n, 'by': os.getpid()}, by='user'))\nsay('done')"
+        "hear()\n"
+        "for n in range(40): store.edit(change('pillow', {'n': n, 'by': os.getpid()}, by='user'))\n"
+        "say('done')"
     )
     children = [start(writer) for _ in range(2)]
     for child in children:

@@ -44,7 +44,11 @@ class QueueInStore(SourceContract):
         ids = [self.sender.send(b"1"), *self.sender.send_many([b"2", b"3"])]
         page = self.sender.receive(10, 0)
         assert [delivery.id for delivery in page] == ids
-        assert [delivery.order for delivery in page] == [int(id_) for id_ in ids] == sorted(map(int, ids))
+        assert (
+            [delivery.order for delivery in page]
+            == [int(id_) for id_ in ids]
+            == sorted(map(int, ids))
+        )
         assert {delivery.sent_at for delivery in page} == {self.clock()}
 
     def test_ids_share_the_counter_of_the_stamps(self) -> None:
@@ -95,7 +99,10 @@ class QueueInStore(SourceContract):
         self.sender.receive(2, 0)
         self.advance(31)
         self.put(b"3")
-        assert [(one.body, one.attempt) for one in self.sender.receive(2, 0)] == [(b"1", 2), (b"2", 2)]
+        assert [(one.body, one.attempt) for one in self.sender.receive(2, 0)] == [
+            (b"1", 2),
+            (b"2", 2),
+        ]
         assert [(one.body, one.attempt) for one in self.sender.receive(2, 0)] == [(b"3", 1)]
 
     def test_a_clock_set_back_hides_nothing_for_ever(self) -> None:
@@ -116,7 +123,8 @@ class QueueInStore(SourceContract):
 
         got: list[bytes] = []
         thread = threading.Thread(
-            target=lambda: got.extend(one.body for one in EmbeddedQueue(self.store).receive(1, 60)), daemon=True
+            target=lambda: got.extend(one.body for one in EmbeddedQueue(self.store).receive(1, 60)),
+            daemon=True,
         )
         thread.start()
         self.put(b"1")

@@ -17,7 +17,9 @@ from statecast.testing import VirtualClock, change, message, oracle
 from statecast.testing.values import START
 
 values = st.recursive(
-    st.none() | st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2), max_leaves=4
+    st.none() | st.integers(0, 3),
+    lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
 )
 patches = st.dictionaries(st.sampled_from("xyz"), values, max_size=3)
 changes = st.builds(
@@ -47,10 +49,22 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
     @given(st.lists(st.tuples(changes, st.integers(0, 9)), max_size=12), st.data())
     def check(said: list[tuple[Change, int]], data: st.DataObject) -> None:
         clean = [
-            (Change(one.device, one.kind, {} if one.kind == "delete" else tidy(one), one.time, one.sequence), at)
+            (
+                Change(
+                    one.device,
+                    one.kind,
+                    {} if one.kind == "delete" else tidy(one),
+                    one.time,
+                    one.sequence,
+                ),
+                at,
+            )
             for one, at in said
         ]
-        messages = [message(f"m{n}", one, sent_at=START + at, order=n + 1) for n, (one, at) in enumerate(clean)]
+        messages = [
+            message(f"m{n}", one, sent_at=START + at, order=n + 1)
+            for n, (one, at) in enumerate(clean)
+        ]
         arrived = data.draw(st.permutations(messages + messages[:3]))
         with tempfile.TemporaryDirectory() as folder:
             store = open_store(scheme.format(folder), Limits(), VirtualClock())
@@ -61,7 +75,11 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
                 arrived = arrived[size:]
             for device in ("pillow", "chair"):
                 update = store.get(device)
-                state = None if update is None or update.state is None else strict_json.decode(update.state)
+                state = (
+                    None
+                    if update is None or update.state is None
+                    else strict_json.decode(update.state)
+                )
                 assert state == state_by_definition(messages, device)
                 assert [row.version for row in store.history(device)] == list(
                     range(update.version if update else 0, 0, -1)

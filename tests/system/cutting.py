@@ -89,7 +89,9 @@ class Side(asyncio.Protocol):
     async def _reach(self) -> None:
         other = Side(self.proxy, DOWN, self)
         try:
-            await asyncio.get_running_loop().create_connection(lambda: other, "127.0.0.1", self.proxy.port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: other, "127.0.0.1", self.proxy.port
+            )
         except OSError:
             self._end()
             return
@@ -118,5 +120,7 @@ def cutting(address: str) -> Iterator[tuple[str, Cutting]]:
     """The address of a proxy before ``address``, and the proxy."""
     loop = asyncio.new_event_loop()
     proxy = Cutting(port_of(address), loop)
-    with listening(loop, lambda: loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0), proxy.cut) as there:
+    with listening(
+        loop, lambda: loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0), proxy.cut
+    ) as there:
         yield there, proxy

@@ -36,7 +36,13 @@ class Front:
 def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
     """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first."""
     config = uvicorn.Config(
-        Front(hub), port=0, http=HttpToolsProtocol, ws=bind(hub), lifespan="off", log_level="warning", loop="uvloop"
+        Front(hub),
+        port=0,
+        http=HttpToolsProtocol,
+        ws=bind(hub),
+        lifespan="off",
+        log_level="warning",
+        loop="uvloop",
     )
     started = threading.Event()
     ports: list[int] = []

@@ -18,7 +18,9 @@ from statecast.settings import Settings
 
 
 def serve_until_killed(store: str, port: int) -> None:
-    settings = Settings(store=f"sqlite:///{store}", port=port, visibility=0.3, page=16, connects_per_second=1000.0)
+    settings = Settings(
+        store=f"sqlite:///{store}", port=port, visibility=0.3, page=16, connects_per_second=1000.0
+    )
     app = create_app(settings)
     serve(app.extensions["statecast"], app, announce=lambda line: None)
 
@@ -36,7 +38,11 @@ def main(store: str, port: int) -> None:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             # Whoever died of anything else has hidden a defect from the test.
-            word = "killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else f"ended {status}"
+            word = (
+                "killed"
+                if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+                else f"ended {status}"
+            )
         print(word, flush=True)
 
 

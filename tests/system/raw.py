@@ -94,9 +94,13 @@ HANDSHAKE = [
 class OnWebSocket(Connection):
     """A viewer on a WebSocket, after its handshake."""
 
-    def __init__(self, address: str, receive_buffer: int | None = None, *, join: bool = True) -> None:
+    def __init__(
+        self, address: str, receive_buffer: int | None = None, *, join: bool = True
+    ) -> None:
         super().__init__(address, receive_buffer)
-        head = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "127.0.0.1"), *HANDSHAKE])
+        head = "".join(
+            f"{name}: {value}\r\n" for name, value in [("Host", "127.0.0.1"), *HANDSHAKE]
+        )
         self.socket.sendall(f"GET {WEBSOCKET} HTTP/1.1\r\n{head}\r\n".encode())
         assert b" 101 " in self.take_until(b"\r\n\r\n")
         assert self.hear()[:1] == b"0"
@@ -143,7 +147,12 @@ def masked(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
     """A frame as a client sends it; the mask is zero, so that a payload is what it is."""
     frame = websocket.frame(payload, opcode)
     head = len(frame) - len(payload)
-    return bytes([frame[0] if final else frame[0] & 0x7F, frame[1] | 0x80]) + frame[2:head] + bytes(4) + payload
+    return (
+        bytes([frame[0] if final else frame[0] & 0x7F, frame[1] | 0x80])
+        + frame[2:head]
+        + bytes(4)
+        + payload
+    )
 
 
 class OnPolling:

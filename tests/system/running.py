@@ -12,7 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).with_name("statecast")
 ADDRESS = re.compile(r"http://[\w.:\[\]]+:\d+")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STATECAST_")}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith("STATECAST_")
+}
 
 
 class Child:
@@ -20,7 +22,9 @@ class Child:
 
     def __init__(self, script: str, *arguments: object) -> None:
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(self, line: str) -> str:
         assert self.process.stdin and self.process.stdout
@@ -68,8 +72,16 @@ class Running:
             self.process.communicate()
 
 
-def statecast(folder: Path, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+def statecast(
+    folder: Path, *arguments: str, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """A command of ours, to its end."""
     return subprocess.run(
-        [PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, input=given, capture_output=True, text=True, timeout=60
+        [PROGRAM, *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )

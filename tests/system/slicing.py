@@ -38,7 +38,9 @@ class Slicing:
             while data := await reader.read(65_536):
                 at = 0
                 while at < len(data):
-                    size = self.random.choice([1, self.random.randint(1, 9), self.random.randint(1, 900)])
+                    size = self.random.choice(
+                        [1, self.random.randint(1, 9), self.random.randint(1, 900)]
+                    )
                     writer.write(data[at : at + size])
                     await writer.drain()
                     at += size
@@ -63,5 +65,7 @@ def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
     """The address of a proxy before ``address``, and the proxy."""
     loop = asyncio.new_event_loop()
     proxy = Slicing(port_of(address), seed, loop)
-    with listening(loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.cut) as there:
+    with listening(
+        loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.cut
+    ) as there:
         yield there, proxy

@@ -44,7 +44,9 @@ class Stays:
             for item in news["states"]:
                 device = item["device"]
                 if item["version"] < self.versions.get(device, 0):
-                    self.wrong.append(f"{device} went back from {self.versions[device]} to {item['version']}")
+                    self.wrong.append(
+                        f"{device} went back from {self.versions[device]} to {item['version']}"
+                    )
                 self.versions[device] = item["version"]
                 if item["state"] is None:
                     self.states.pop(device, None)
@@ -57,7 +59,12 @@ class Stays:
         with self.lock:
             if expected is not None:
                 self.lock.wait_for(lambda: self.states == expected, timeout=30)
-            facts = {"states": self.states, "joined": self.joined, "resets": self.resets, "wrong": self.wrong[:5]}
+            facts = {
+                "states": self.states,
+                "joined": self.joined,
+                "resets": self.resets,
+                "wrong": self.wrong[:5],
+            }
             return json.dumps(facts)
 
 

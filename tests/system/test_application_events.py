@@ -55,7 +55,9 @@ def serve(live: Statecast) -> Iterator[Callable[[], str]]:
 def join() -> Iterator[Callable[..., stock.Client]]:
     clients: list[stock.Client] = []
 
-    def connect(address: str, namespace: str = "/", refused: Any = None, **options: Any) -> stock.Client:
+    def connect(
+        address: str, namespace: str = "/", refused: Any = None, **options: Any
+    ) -> stock.Client:
         client = stock.Client(reconnection=False)
         client.on("connect_error", refused, namespace=namespace)
         clients.append(client)
@@ -78,7 +80,9 @@ def call(client: stock.Client, event: str, *data: Any, namespace: str = "/") -> 
 # Handlers
 
 
-def test_functions_and_coroutines_answer_and_find_their_app(live: Statecast, serve: Any, join: Any) -> None:
+def test_functions_and_coroutines_answer_and_find_their_app(
+    live: Statecast, serve: Any, join: Any
+) -> None:
     # given a plain function, a coroutine function, and one given by name instead of decorated
     @live.on("hug")
     def hug(sid: str, strength: int) -> str:
@@ -126,7 +130,9 @@ def test_an_error_in_a_handler_is_the_logs_business(
             answer = call(client, event)["error"]
             found = re.fullmatch(r"The server could not handle this \(error (\w{8})\)\.", answer)
             assert found and any(found[1] in record.getMessage() for record in caplog.records)
-    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+    assert any(
+        record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records
+    )
     # and a refusal is a sentence for the viewer; whoever asks next is served
     assert call(client, "refuse") == {"error": "The pillow sleeps."}
     assert call(client, "nobody") == {"error": "Nobody handles this event here."}
@@ -161,7 +167,9 @@ def test_slow_functions_hold_up_nobody_but_themselves(
     # and of more calls than may wait the newest are refused at once
     for _ in range(5 + 1):
         client.emit("slow", callback=answers.put)
-    assert answers.get(timeout=PATIENCE) == {"error": "The server is too busy to handle this now; try again later."}
+    assert answers.get(timeout=PATIENCE) == {
+        "error": "The server is too busy to handle this now; try again later."
+    }
     go_on.set()
     assert [answers.get(timeout=PATIENCE) for _ in range(5 + 2)] == ["done"] * (5 + 2)
 
@@ -202,9 +210,13 @@ def test_a_class_has_hooks_and_handlers(live: Statecast, serve: Any, join: Any) 
     with pytest.raises(stock.exceptions.ConnectionError):
         join(address, "/hugs", auth={"friend": False})
     # when others are let in, then they hear what the hook said to them, and are where it put them
-    hall, attic = (join(address, "/hugs", auth={"friend": True, "room": room}) for room in ("hall", "attic"))
+    hall, attic = (
+        join(address, "/hugs", auth={"friend": True, "room": room}) for room in ("hall", "attic")
+    )
     sids = [client.get_sid("/hugs") for client in (hall, attic)]
-    assert [client.heard.get(timeout=PATIENCE) for client in (hall, attic)] == [("welcome", sid) for sid in sids]
+    assert [client.heard.get(timeout=PATIENCE) for client in (hall, attic)] == [
+        ("welcome", sid) for sid in sids
+    ]
     assert call(attic, "hug", "pillow", namespace="/hugs") == "hugged"
     assert hall.heard.get(timeout=PATIENCE) == ("hugged", "pillow")
     # and when they are taken out or leave, the hook is told why
@@ -212,7 +224,10 @@ def test_a_class_has_hooks_and_handlers(live: Statecast, serve: Any, join: Any) 
     assert hugs.left.get(timeout=PATIENCE) == (sids[0], "server namespace disconnect")
     attic.disconnect()
     sid, reason = hugs.left.get(timeout=PATIENCE)
-    assert sid == sids[1] and reason in ("client namespace disconnect", "transport close")  # it may go without a word
+    assert sid == sids[1] and reason in (
+        "client namespace disconnect",
+        "transport close",
+    )  # it may go without a word
     assert hugs.left.empty() and attic.heard.empty()
 
 
@@ -252,7 +267,9 @@ def test_what_cannot_be_registered_is_told_in_a_sentence(live: Statecast) -> Non
 
 
 @pytest.mark.parametrize("refusal", [Refused("Friends only."), ZeroDivisionError("secret"), None])
-def test_a_hook_refuses_with_a_sentence(live: Statecast, serve: Any, join: Any, refusal: Exception | None) -> None:
+def test_a_hook_refuses_with_a_sentence(
+    live: Statecast, serve: Any, join: Any, refusal: Exception | None
+) -> None:
     """Its own one if it raises Refused; an error in it refuses, too, and tells the viewer nothing of its kind."""
 
     @live.on("connect")
@@ -271,7 +288,9 @@ def test_a_hook_refuses_with_a_sentence(live: Statecast, serve: Any, join: Any, 
 # Rooms and emits
 
 
-def test_emits_reach_a_namespace_a_room_or_one_from_any_thread(live: Statecast, serve: Any, join: Any) -> None:
+def test_emits_reach_a_namespace_a_room_or_one_from_any_thread(
+    live: Statecast, serve: Any, join: Any
+) -> None:
     # given three viewers, two of them in a room
     @live.on("enter")
     def enter(sid: str, room: str) -> str:
@@ -289,14 +308,18 @@ def test_emits_reach_a_namespace_a_room_or_one_from_any_thread(live: Statecast, 
         thread.join()
     # then each hears what is for it, in order
     for client, heard in zip(clients, ([1, 2, 4], [1, 2, 3, 4], [1, 4]), strict=True):
-        assert [client.heard.get(timeout=PATIENCE) for _ in heard] == [("said", data) for data in heard]
+        assert [client.heard.get(timeout=PATIENCE) for _ in heard] == [
+            ("said", data) for data in heard
+        ]
     # and what could reach nobody is refused where it is said
     for wrong in ({"namespace": "test"}, {"to": 5}):
         with pytest.raises((BadSetting, Malformed)):
             live.emit("said", 5, **wrong)
 
 
-def test_an_emit_reaches_viewers_of_another_process(tmp_path: Path, serve: Any, live: Statecast, join: Any) -> None:
+def test_an_emit_reaches_viewers_of_another_process(
+    tmp_path: Path, serve: Any, live: Statecast, join: Any
+) -> None:
     """Two apps on one store are two processes to each other: they share nothing else."""
     apps = [Flask("one"), Flask("other")]
     lives = [Statecast(app, store=f"sqlite:///{tmp_path}/s.db", port=0) for app in apps]
@@ -339,7 +362,9 @@ def test_bytes_go_to_one_viewer_where_it_is_served(live: Statecast, serve: Any, 
 # What comes late
 
 
-def test_a_handler_that_comes_while_the_server_runs_is_called(live: Statecast, serve: Any, join: Any) -> None:
+def test_a_handler_that_comes_while_the_server_runs_is_called(
+    live: Statecast, serve: Any, join: Any
+) -> None:
     address = serve()
     client = join(address)
     assert call(client, "late") == {"error": "Nobody handles this event here."}
@@ -353,7 +378,9 @@ def test_a_handler_that_comes_while_the_server_runs_is_called(live: Statecast, s
         live.on("late", print)
 
 
-def test_a_poll_that_comes_while_the_server_runs_is_called(live: Statecast, serve: Any, join: Any) -> None:
+def test_a_poll_that_comes_while_the_server_runs_is_called(
+    live: Statecast, serve: Any, join: Any
+) -> None:
     client = join(serve())
     assert call(client, "watch", {"devices": ["late"]})["offset"] == 0
     assert client.heard.get(timeout=PATIENCE)[1]["complete"] is True

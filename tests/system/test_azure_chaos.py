@@ -38,7 +38,11 @@ class Unreliable(FakeAzure):
         self.well = True
 
     def _fault(self, request: str) -> Fault | None:
-        if self.well or request not in ("receive", "delete", "send", "release") or self.chance.random() > 0.2:
+        if (
+            self.well
+            or request not in ("receive", "delete", "send", "release")
+            or self.chance.random() > 0.2
+        ):
             return None
         kind = self.chance.choice(FAULTS)
         self.met[kind] += 1
@@ -49,7 +53,9 @@ class Unreliable(FakeAzure):
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(watcher, "LONGEST_PAUSE", 0.051)
     monkeypatch.setattr(queue, "TRIES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param)))
+    monkeypatch.setattr(
+        "test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param))
+    )
     made = Scene()
     yield made
     made.end()
@@ -61,7 +67,11 @@ def drawn(chance: random.Random, began: int, messages: int = MESSAGES) -> list[C
         Change(
             f"d{chance.randrange(DEVICES)}",
             chance.choice(("merge", "merge", "merge", "replace")),
-            {f"f{chance.randrange(FIELDS)}": chance.choice((None, number, {"deep": number}, "text"))},
+            {
+                f"f{chance.randrange(FIELDS)}": chance.choice(
+                    (None, number, {"deep": number}, "text")
+                )
+            },
             time=began + number,
         )
         for number in range(messages)
@@ -69,7 +79,11 @@ def drawn(chance: random.Random, began: int, messages: int = MESSAGES) -> list[C
 
 
 def written(change: Change) -> str:
-    said = {"device": change.device, "state": change.state, "time": strict_json.iso(change.time or 0)}
+    said = {
+        "device": change.device,
+        "state": change.state,
+        "time": strict_json.iso(change.time or 0),
+    }
     return json.dumps(said | ({"replace": True} if change.kind == "replace" else {}))
 
 
@@ -92,7 +106,9 @@ def test_the_state_is_the_oracles(scene: Scene) -> None:
             azure.advance(chance.choice((0, 5, 31, 40)))
         if number % 60 == 30:
             # when a consumer takes messages and dies, and another one starts
-            azure.answer("GET", "/devstoreaccount1/pillow/messages?numofmessages=7&visibilitytimeout=30", b"")
+            azure.answer(
+                "GET", "/devstoreaccount1/pillow/messages?numofmessages=7&visibilitytimeout=30", b""
+            )
             assert scene.watcher is not None
             scene.watcher.stop()
             scene.watcher.join()
@@ -115,7 +131,9 @@ def compare(store: Store, changes: list[Change], garbage: list[str]) -> None:
     for device in {change.device for change in changes}:
         stamped = [(Stamp(one.time or 0, 0, 0), one) for one in changes if one.device == device]
         found = store.get(device)
-        assert found is not None and strict_json.decode(found.state or b"null") == folded(stamped), device
+        assert found is not None and strict_json.decode(found.state or b"null") == folded(
+            stamped
+        ), device
     assert Counter(row.body.decode() for row in store.quarantined(limit=10_000)) == Counter(garbage)
 
 
@@ -126,7 +144,10 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
     azure = FakeAzure()
     azure.start()
     changes = drawn(chance, int(azure.now() * 1000) - 3_600_000, count)
-    texts, garbage = [written(change) for change in changes], [f"garbage {number}" for number in range(count // 20)]
+    texts, garbage = (
+        [written(change) for change in changes],
+        [f"garbage {number}" for number in range(count // 20)],
+    )
     everything = texts + chance.sample(texts, count // 10) + garbage
     chance.shuffle(everything)
     for text in everything:
@@ -140,7 +161,9 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
 
     def running() -> Running:
         variables = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
-        return Running(tmp_path, "--source", "azure-queue:pillow?idle=0.2", "--port", "0", **variables)
+        return Running(
+            tmp_path, "--source", "azure-queue:pillow?idle=0.2", "--port", "0", **variables
+        )
 
     for kill in range(1, kills + 1):
         server, left = running(), len(everything) * (1 - kill / (kills + 1))

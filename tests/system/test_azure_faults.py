@@ -54,7 +54,9 @@ class Scene:
         self.watcher.start()
 
     def put(self, device: str, **state: Any) -> str:
-        return self.azure.put("pillow", strict_json.encode({"device": device, "state": state}).decode())
+        return self.azure.put(
+            "pillow", strict_json.encode({"device": device, "state": state}).decode()
+        )
 
     def applied(self, *devices: str) -> bool:
         return all(self.store.get(device) is not None for device in devices)
@@ -75,7 +77,9 @@ class Scene:
         deadline = time.monotonic() + SHORT
         while not all(condition() for condition in conditions):
             health = self.watcher.health if self.watcher else None
-            assert time.monotonic() < deadline, f"never came to be: {why} {health} {self.azure.asked[-10:]}"
+            assert time.monotonic() < deadline, (
+                f"never came to be: {why} {health} {self.azure.asked[-10:]}"
+            )
             self.store.wait(0.01)
 
     def end(self) -> None:
@@ -99,13 +103,31 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 OUTAGES: dict[str, tuple[dict[str, Any], str]] = {
     "throttled": ({"kind": "busy"}, "busy or ill (503 ServerBusy)"),
-    "too many requests": ({"kind": "busy", "status": 429, "code": "TooManyRequests"}, "busy or ill"),
-    "internal error": ({"kind": "error", "status": 500, "code": "InternalError"}, "busy or ill (500"),
-    "being deleted": ({"kind": "error", "status": 409, "code": "QueueBeingDeleted"}, "being deleted"),
-    "expired signature": ({"kind": "error", "status": 403, "code": "AuthenticationFailed"}, "wrong or has expired"),
+    "too many requests": (
+        {"kind": "busy", "status": 429, "code": "TooManyRequests"},
+        "busy or ill",
+    ),
+    "internal error": (
+        {"kind": "error", "status": 500, "code": "InternalError"},
+        "busy or ill (500",
+    ),
+    "being deleted": (
+        {"kind": "error", "status": 409, "code": "QueueBeingDeleted"},
+        "being deleted",
+    ),
+    "expired signature": (
+        {"kind": "error", "status": 403, "code": "AuthenticationFailed"},
+        "wrong or has expired",
+    ),
     "firewall": ({"kind": "error", "status": 403, "code": "AuthorizationFailure"}, "firewall"),
-    "no right": ({"kind": "error", "status": 403, "code": FORBIDDEN}, "Storage Queue Data Message Processor"),
-    "old Azurite": ({"kind": "error", "status": 400, "code": "InvalidHeaderValue"}, "does not understand us"),
+    "no right": (
+        {"kind": "error", "status": 403, "code": FORBIDDEN},
+        "Storage Queue Data Message Processor",
+    ),
+    "old Azurite": (
+        {"kind": "error", "status": 400, "code": "InvalidHeaderValue"},
+        "does not understand us",
+    ),
     "reset": ({"kind": "reset"}, "127.0.0.1"),
     "captive portal": ({"kind": "page"}, "Somebody else answers"),
     "redirected": ({"kind": "redirect"}, "Somebody else answers"),
@@ -171,7 +193,9 @@ def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
     scene.until(lambda: scene.applied("pillow"), scene.drained, scene.connected)
 
 
-def test_a_hanging_service_does_not_hold_up_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_service_does_not_hold_up_the_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "RECEIVE_AT_END", 0.05)
     scene.azure.fail("hang", "receive")
     scene.start()
@@ -186,7 +210,11 @@ def test_a_deletion_whose_answer_is_lost_was_done(scene: Scene) -> None:
     scene.azure.fail("lost", "delete")
     scene.put("pillow", mood="happy")
     scene.start()
-    scene.until(lambda: scene.applied("pillow"), scene.drained, lambda: scene.azure.asked.count("delete") == 2)
+    scene.until(
+        lambda: scene.applied("pillow"),
+        scene.drained,
+        lambda: scene.azure.asked.count("delete") == 2,
+    )
     assert scene.connected()
 
 
@@ -221,7 +249,15 @@ def test_a_message_of_another_consumer_is_not_deleted_under_its_hands(scene: Sce
 
 def test_a_poisonous_message_is_set_aside_twice_and_hurts_nobody(scene: Scene) -> None:
     # given garbage among good messages
-    garbage = ["", "\x7f", "[" * 60_000, '{"device": null}', "4711", '{"device": "a", "state": {"n": NaN}}', "&<>é"]
+    garbage = [
+        "",
+        "\x7f",
+        "[" * 60_000,
+        '{"device": null}',
+        "4711",
+        '{"device": "a", "state": {"n": NaN}}',
+        "&<>é",
+    ]
     devices = [f"d{number}" for number in range(40)]
     for number, device in enumerate(devices):
         scene.put(device, n=number)
@@ -257,7 +293,9 @@ def test_least_rights_suffice(scene: Scene) -> None:
     scene.put("pillow", mood="happy")
     scene.azure.put("pillow", "garbage")
     scene.start()
-    scene.until(lambda: scene.applied("pillow"), scene.drained, lambda: scene.store.quarantine_count() == 1)
+    scene.until(
+        lambda: scene.applied("pillow"), scene.drained, lambda: scene.store.quarantine_count() == 1
+    )
     # then all goes its way, without a copy, and how many wait is asked once
     assert scene.connected() and scene.watcher is not None and scene.watcher.health.waiting is None
     scene.put("other", n=1)
@@ -291,7 +329,9 @@ def test_a_misspelt_queue_is_not_made_if_told_so(scene: Scene) -> None:
     assert "pilow" not in scene.azure.queues
 
 
-def test_while_the_store_is_down_the_page_is_held(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_store_is_down_the_page_is_held(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commit, down = scene.store.commit, threading.Event()
     down.set()
     tried: list[int] = []
@@ -314,7 +354,9 @@ def test_while_the_store_is_down_the_page_is_held(scene: Scene, monkeypatch: pyt
     assert scene.store.quarantine_count() == 0
 
 
-def test_what_is_in_hand_at_the_end_is_given_back_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_hand_at_the_end_is_given_back_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def failing(*arguments: Any, **more: Any) -> Any:
         raise StoreUnavailable("The disk is full.")
 
@@ -331,7 +373,9 @@ def test_what_is_in_hand_at_the_end_is_given_back_at_once(scene: Scene, monkeypa
     scene.source.close()
 
 
-def test_what_the_server_sends_wakes_its_own_watcher(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_server_sends_wakes_its_own_watcher(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", scene.azure.connection)
     runtime = Runtime(Settings(store="memory:", source=("azure-queue:pillow", "embedded:queue")))
     runtime.start()

@@ -68,13 +68,17 @@ def until(condition: Callable[[], bool], why: str) -> None:
 
 def send(azurite: Azurite, *words: str) -> None:
     command = [PROGRAM, "send", "--source", "azure-queue:pillow", *words]
-    subprocess.run(command, env=ENVIRONMENT | {VARIABLE: azurite.connection}, check=True, timeout=SHORT)
+    subprocess.run(
+        command, env=ENVIRONMENT | {VARIABLE: azurite.connection}, check=True, timeout=SHORT
+    )
 
 
 def client(azurite: Azurite) -> Any:
     from azure.storage.queue import QueueClient
 
-    return QueueClient.from_connection_string(azurite.connection, "pillow", api_version="2022-11-02")
+    return QueueClient.from_connection_string(
+        azurite.connection, "pillow", api_version="2022-11-02"
+    )
 
 
 def health(folder: Path) -> dict[str, Any]:
@@ -102,9 +106,16 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
         for number, file in enumerate(DEVICES):
             sample = (SAMPLES / file).read_bytes()
             queue.send_message((base64.b64encode(sample) if number % 2 else sample).decode())
-    until(lambda: states(server).keys() == {"command", "sdk", "functions", *DEVICES.values()}, "never shown")
+    until(
+        lambda: states(server).keys() == {"command", "sdk", "functions", *DEVICES.values()},
+        "never shown",
+    )
     wanted = states(server)
-    assert [wanted[name] for name in ("command", "sdk", "functions")] == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert [wanted[name] for name in ("command", "sdk", "functions")] == [
+        {"n": 1},
+        {"n": 2},
+        {"n": 3},
+    ]
     until(lambda: health(tmp_path).get("status") == "connected", "never connected")
 
     # when Azure is gone
@@ -126,21 +137,29 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
         capture_output=True, text=True, timeout=SHORT,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "requests per hour" in told.stdout and "The running server receives from it" in told.stdout
+    assert (
+        "requests per hour" in told.stdout and "The running server receives from it" in told.stdout
+    )
     command_line = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()
     assert server.terminate() == 143
     key = azurite.connection.partition("AccountKey=")[2].partition(";")[0]
     assert key not in "".join(server.said) + told.stdout + command_line
 
 
-def test_killed_again_and_again_nothing_is_lost(azurite: Azurite, tmp_path: Path, servers: list[Running]) -> None:
+def test_killed_again_and_again_nothing_is_lost(
+    azurite: Azurite, tmp_path: Path, servers: list[Running]
+) -> None:
     # given a queue of messages, duplicates and garbage
     with client(azurite) as queue:
         queue.create_queue()
         for number in range(120):
-            queue.send_message(json.dumps({"device": f"d{number % 7}", "state": {f"f{number}": number}}))
+            queue.send_message(
+                json.dumps({"device": f"d{number % 7}", "state": {f"f{number}": number}})
+            )
             if number % 10 == 0:
-                queue.send_message(json.dumps({"device": f"d{number % 7}", "state": {f"f{number}": number}}))
+                queue.send_message(
+                    json.dumps({"device": f"d{number % 7}", "state": {f"f{number}": number}})
+                )
                 queue.send_message(f"garbage {number}")
     # when the server is killed at each point of the path, and its messages appear again
     for point in ("received", "committed", "acknowledged"):
@@ -179,14 +198,17 @@ def test_several_queues_at_once(azurite: Azurite, tmp_path: Path, servers: list[
         [PROGRAM, "send", "--source", "azure-queue:attic", "two", "n=2"],
         env=ENVIRONMENT | {VARIABLE: azurite.connection}, check=True, timeout=SHORT,
     )  # fmt: skip
-    subprocess.run([PROGRAM, "send", "three", "n=3"], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=SHORT)
+    subprocess.run(
+        [PROGRAM, "send", "three", "n=3"], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=SHORT
+    )
     wanted = {"one": {"n": 1}, "two": {"n": 2}, "three": {"n": 3}}
     for server in servers:
         until(lambda server=server: states(server) == wanted, "not shown by all")  # type: ignore[misc]
     # then each source has its own health, told by whoever holds its lease
     store = open_store(f"sqlite:///{tmp_path / 'statecast.db'}", Limits(), now, begin_epoch=False)
     until(
-        lambda: sum(len(report["sources"]) for report in store.reports().values()) == 3, "three leases, three reports"
+        lambda: sum(len(report["sources"]) for report in store.reports().values()) == 3,
+        "three leases, three reports",
     )
     store.close()
     # when one process is killed, then the other takes over all

@@ -20,7 +20,11 @@ import pytest
 from tools.environment import PIP_VARIABLES, Environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STATECAST_"))}
+OUTSIDE = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("PYTHON", "STATECAST_"))
+}
 """A person's shell, without what this test run was told."""
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -46,7 +50,11 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(environment.folder, with_pip=False)
     base = Environment(environment.root, os.path.realpath(sys.executable))
     pip = environment.pip() or base.pip()
-    subprocess.run([*pip, "install", "-qq", "--no-deps", "--no-index", wheel], env=OUTSIDE | PIP_VARIABLES, check=True)
+    subprocess.run(
+        [*pip, "install", "-qq", "--no-deps", "--no-index", wheel],
+        env=OUTSIDE | PIP_VARIABLES,
+        check=True,
+    )
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(environment.folder)}))
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
     return environment.folder / "bin"
@@ -54,7 +62,11 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_all_that_is_not_code(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
-    ours = (path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    ours = (
+        path
+        for path in (ROOT / "src").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
     assert {str(path.relative_to(ROOT / "src")) for path in ours} <= held
     assert "statecast/py.typed" in held
     assert any(name.endswith("/licenses/LICENSE") for name in held)
@@ -62,7 +74,9 @@ def test_the_wheel_holds_all_that_is_not_code(wheel: Path) -> None:
 
 def test_the_package_comes_from_the_wheel(programs: Path, tmp_path: Path) -> None:
     command = [programs / "python", "-c", "import statecast; print(statecast.__file__)"]
-    finished = subprocess.run(command, cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        command, cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True
+    )
     assert finished.stdout.startswith(str(programs.parent))
 
 
@@ -72,7 +86,12 @@ def demo(programs: Path, tmp_path: Path) -> Iterator[str]:
     command = [programs / "statecast", "run", "--demo", "--port", "0"]
     printed: list[str] = []
     with subprocess.Popen(
-        command, cwd=tmp_path, env=OUTSIDE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=tmp_path,
+        env=OUTSIDE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout
         address = None

@@ -66,7 +66,10 @@ def ask(address: str) -> Any:
 
 
 def scripts() -> list[dict[str, str]]:
-    return [found.groupdict() for found in SCRIPTS.finditer((EXAMPLE / "templates" / "index.html").read_text())]
+    return [
+        found.groupdict()
+        for found in SCRIPTS.finditer((EXAMPLE / "templates" / "index.html").read_text())
+    ]
 
 
 def package(script: dict[str, str]) -> Path:
@@ -75,7 +78,11 @@ def package(script: dict[str, str]) -> Path:
 
 def deliver(route: Any) -> None:
     """In place of the CDN: what it would serve, from npm."""
-    wanted = next(one for one in scripts() if f"/{one['package']}@{one['version']}/{one['file']}" in route.request.url)
+    wanted = next(
+        one
+        for one in scripts()
+        if f"/{one['package']}@{one['version']}/{one['file']}" in route.request.url
+    )
     headers = {"Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*"}
     route.fulfill(status=200, headers=headers, body=(package(wanted) / wanted["file"]).read_bytes())
 
@@ -132,12 +139,16 @@ def test_the_paragraph_changes_every_second_and_two_processes_do_not_double_it(
 
     # and one process asks for the time, the other stands by
     store = open_store(f"sqlite:///{clocks[0].folder / 'statecast.db'}", begin_epoch=False)
-    asking = [process for process, report in store.reports().items() if "clock" in report["sources"]]
+    asking = [
+        process for process, report in store.reports().items() if "clock" in report["sources"]
+    ]
     store.close()
     assert len(asking) == 1
 
     # and the stock client with its default options began with polling and went on with WebSocket
-    assert first.evaluate("socket.io.opts.transports === undefined || socket.io.opts.transports[0] === 'polling'")
+    assert first.evaluate(
+        "socket.io.opts.transports === undefined || socket.io.opts.transports[0] === 'polling'"
+    )
     first.wait_for_function("socket.io.engine.transport.name === 'websocket'")
 
     # when either process ends, then the other goes on
@@ -146,8 +157,12 @@ def test_the_paragraph_changes_every_second_and_two_processes_do_not_double_it(
 
 
 @pytest.mark.browser
-def test_the_clock_is_a_device_with_a_page_of_its_own(browser: Any, node: Any, tmp_path: Path) -> None:
-    clock = Running(tmp_path, f"{EXAMPLE.name}.app:app", "--port", "0", PYTHONPATH=str(EXAMPLE.parent))
+def test_the_clock_is_a_device_with_a_page_of_its_own(
+    browser: Any, node: Any, tmp_path: Path
+) -> None:
+    clock = Running(
+        tmp_path, f"{EXAMPLE.name}.app:app", "--port", "0", PYTHONPATH=str(EXAMPLE.parent)
+    )
     try:
         # given the example under `statecast run`, and a browser that has seen it tick
         hear(visit(browser, clock.address), 1)
@@ -167,7 +182,9 @@ def test_the_clock_is_a_device_with_a_page_of_its_own(browser: Any, node: Any, t
 def test_the_snippet_of_the_design_runs_as_it_stands(tmp_path: Path) -> None:
     # given the ten lines, and the imports they mean
     program = tmp_path / "pillow.py"
-    program.write_text(f"import time\n\nfrom flask import Flask\n\nfrom statecast import Statecast\n{SNIPPET}")
+    program.write_text(
+        f"import time\n\nfrom flask import Flask\n\nfrom statecast import Statecast\n{SNIPPET}"
+    )
     running = Script(tmp_path, program)
     try:
         # then the state that was set is there, and the polled one comes
@@ -186,7 +203,12 @@ def test_an_app_that_may_not_be_reached_says_so_in_a_sentence(tmp_path: Path) ->
     variables = {"STATECAST_HOST": "0.0.0.0", "STATECAST_PORT": "0"}
     program = EXAMPLE / "app.py"
     ended = subprocess.run(
-        [sys.executable, program], cwd=tmp_path, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60
+        [sys.executable, program],
+        cwd=tmp_path,
+        env=ENVIRONMENT | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("Statecast: ") and "public" in ended.stderr

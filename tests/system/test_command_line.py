@@ -85,7 +85,9 @@ def test_send_run_get_watch(tmp_path: Path, watching: Watching) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_watch_cleanly(tmp_path: Path, server: Running, watching: Watching, number: int) -> None:
+def test_a_signal_ends_watch_cleanly(
+    tmp_path: Path, server: Running, watching: Watching, number: int
+) -> None:
     # Given a watch that has begun
     statecast(tmp_path, "send", "pillow", "n=1")
     watch = watching()
@@ -101,10 +103,16 @@ def test_ctrl_c_ends_run_with_130(server: Running) -> None:
     assert "Traceback" not in "".join(server.said)
 
 
-def test_a_closed_pipe_ends_watch_although_nothing_more_happens(tmp_path: Path, server: Running) -> None:
+def test_a_closed_pipe_ends_watch_although_nothing_more_happens(
+    tmp_path: Path, server: Running
+) -> None:
     statecast(tmp_path, "send", "pillow", "n=1")
     watch = subprocess.Popen(
-        [PROGRAM, "watch"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [PROGRAM, "watch"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert watch.stdout is not None and watch.stderr is not None
     with watch, watch.stderr:
@@ -115,7 +123,9 @@ def test_a_closed_pipe_ends_watch_although_nothing_more_happens(tmp_path: Path, 
 
 
 def test_a_closed_pipe_ends_what_still_writes(tmp_path: Path) -> None:
-    lines = "".join(json.dumps({"device": f"d{number}", "state": {}}) + "\n" for number in range(5000))
+    lines = "".join(
+        json.dumps({"device": f"d{number}", "state": {}}) + "\n" for number in range(5000)
+    )
     command = f"{PROGRAM} send - | head -1"
     piped = subprocess.run(
         ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], cwd=tmp_path, env=ENVIRONMENT, input=lines,
@@ -160,9 +170,13 @@ def test_run_says_what_is_in_its_way(tmp_path: Path) -> None:
     said = sentence(statecast(tmp_path, "run", "--store", "sqlite:///letter.txt", "--port", "0"), 1)
     assert "letter.txt is not a store of Statecast" in said
     # A folder that is not there
-    assert "create it" in sentence(statecast(tmp_path, "run", "--store", "sqlite:///no/x.db", "--port", "0"), 1)
+    assert "create it" in sentence(
+        statecast(tmp_path, "run", "--store", "sqlite:///no/x.db", "--port", "0"), 1
+    )
     # A source that nobody knows
-    assert "There is no source" in sentence(statecast(tmp_path, "run", "--source", "fly:away", "--port", "0"), 2)
+    assert "There is no source" in sentence(
+        statecast(tmp_path, "run", "--source", "fly:away", "--port", "0"), 2
+    )
 
 
 def mortal() -> list[str]:
@@ -180,12 +194,19 @@ def test_a_read_only_folder_is_a_sentence(tmp_path: Path, words: str) -> None:
     folder = tmp_path / "sealed"
     folder.mkdir(mode=0o500)
     finished = subprocess.run(
-        [*mortal(), PROGRAM, *words.split()], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+        [*mortal(), PROGRAM, *words.split()],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "may not be written" in sentence(finished, 1)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no device that is always full"
+)
 @pytest.mark.parametrize("words", ["send pillow n=1", "--version", "run --help"])
 def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str) -> None:
     with open("/dev/full", "w") as full:
@@ -199,7 +220,11 @@ def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str) -> Non
 
 def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:
     module = subprocess.run(
-        [sys.executable, "-m", "statecast", "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "statecast", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert module.stdout == statecast(tmp_path, "--version").stdout
     assert module.stdout.startswith("statecast ")
@@ -212,6 +237,11 @@ def test_send_imports_nothing_that_serves(tmp_path: Path) -> None:
         "print([name for name in ('flask', 'werkzeug', 'uvicorn', 'uvloop', 'asyncio') if name in sys.modules])"
     )
     finished = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert finished.stdout == "1\n[]\n"

@@ -48,7 +48,9 @@ class Flow:
         # Each time is its own, and the past is longer than the test: no clock can make two orders of it.
         at = self.started - next(self.times)
         device, own = divmod(len(self.sent), FIELDS)
-        shared = {self.random.choice("abcdef"): self.value() for _ in range(self.random.randint(1, 2))}
+        shared = {
+            self.random.choice("abcdef"): self.value() for _ in range(self.random.randint(1, 2))
+        }
         message: dict[str, Any] = {"id": f"event {at}", "time": strict_json.iso(at)}
         if self.random.random() < 0.9:
             message |= {"device": f"floor/{device}", "state": {f"own{own}": at, **shared}}
@@ -62,7 +64,9 @@ class Flow:
         self.sent.append((at, int(self.queue.send_many(bodies)[0]), message))
 
     def value(self) -> Any:
-        return self.random.choice([None, 1, 2, 3, "x", {"deep": self.random.randint(0, 9)}, {"deep": None, "er": 1}])
+        return self.random.choice(
+            [None, 1, 2, 3, "x", {"deep": self.random.randint(0, 9)}, {"deep": None, "er": 1}]
+        )
 
     def folded(self) -> dict[str, Any]:
         states: dict[str, Any] = {}
@@ -110,7 +114,9 @@ def drained(queue: EmbeddedQueue, store: Store) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_server_that_is_killed_all_the_time_loses_nothing(store: Store, lives: Child, client: Child) -> None:
+def test_a_server_that_is_killed_all_the_time_loses_nothing(
+    store: Store, lives: Child, client: Child
+) -> None:
     # given devices that talk, and one browser-like client that stays
     queue = EmbeddedQueue(store)
     flow = Flow(queue, seed=int(os.environ.get("STATECAST_TEST_SEED", "1")))
@@ -125,7 +131,11 @@ def test_a_server_that_is_killed_all_the_time_loses_nothing(store: Store, lives:
     assert lives.ask("live") == "live"
     drained(queue, store)
     # then the store is what the oracle says, and the unreadable ones are in quarantine, each once
-    states = {update.device: strict_json.decode(update.state) for update in store.devices() if update.state}
+    states = {
+        update.device: strict_json.decode(update.state)
+        for update in store.devices()
+        if update.state
+    }
     assert states == flow.folded()
     assert sorted(row.id for row in store.quarantined(limit=10_000)) == sorted(flow.garbage)
     # and the client ends equal to the store, without ever having gone back

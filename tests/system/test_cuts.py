@@ -54,7 +54,9 @@ class Page:
 def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
     page = Page()
     command = [node.program, str(HERE / "cut_client.js"), address, kind, OURS.as_uri()]
-    with subprocess.Popen(command, env=node.variables, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=node.variables, stdout=subprocess.PIPE, text=True
+    ) as process:
 
         def read() -> None:
             for line in process.stdout or ():
@@ -73,7 +75,9 @@ def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
 @contextmanager
 def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
     page, states, place = Page(), {}, {}
-    client = stock.Client(reconnection_delay=0.001, reconnection_delay_max=0.001, randomization_factor=0)
+    client = stock.Client(
+        reconnection_delay=0.001, reconnection_delay_max=0.001, randomization_factor=0
+    )
 
     def take(said: dict[str, Any]) -> None:
         if said.get("reset"):
@@ -117,13 +121,19 @@ def change(runtime: Runtime, number: int, who: str) -> dict[str, Any]:
     device = f"lamp/{number % DEVICES}"
     removed = number % 11 == 10
     runtime.store.edit(
-        Change(device, "delete" if removed else "merge", {} if removed else {"number": number, "who": who})
+        Change(
+            device,
+            "delete" if removed else "merge",
+            {} if removed else {"number": number, "who": who},
+        )
     )
     runtime.store.wake()
     return {one.device: json.loads(one.state) for one in runtime.store.devices() if one.state}
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # stock clients leave sockets behind
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # stock clients leave sockets behind
 @pytest.mark.parametrize("direction", [DOWN, UP])
 @pytest.mark.parametrize(("client", "kind"), CLIENTS)
 def test_after_a_cut_at_any_byte_a_page_equals_the_store(

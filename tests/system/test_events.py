@@ -47,7 +47,9 @@ class Live:
         assert update is not None
         self.store.wake()
         with self.broadcaster.heard:
-            assert self.broadcaster.heard.wait_for(lambda: self.broadcaster.place.offset >= update.offset, 10)
+            assert self.broadcaster.heard.wait_for(
+                lambda: self.broadcaster.place.offset >= update.offset, 10
+            )
 
 
 @pytest.fixture
@@ -152,7 +154,9 @@ def test_a_stopping_server_ends_the_stream() -> None:
         reader.start()
         assert live.hub.loop is not None
         # (the stream is open, the server is told to stop when the block ends)
-        live.hub.loop.call_soon_threadsafe(lambda: live.hub.loop.create_task(live.hub.close_all(10)))
+        live.hub.loop.call_soon_threadsafe(
+            lambda: live.hub.loop.create_task(live.hub.close_all(10))
+        )
         reader.join(20)
 
     # then it was told when to come back, and the stream ended as it should

@@ -117,10 +117,14 @@ def events(address: str) -> Iterator[Page]:
 def javascript(address: str, transports: str, node: Any) -> Iterator[Page]:
     page = Page()
     command = [node.program, Path(__file__).with_name("stock_watcher.js"), address, transports]
-    with subprocess.Popen(command, env=node.variables, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=node.variables, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         lines = process.stdout
-        reader = threading.Thread(target=lambda: [page.apply(json.loads(line)) for line in lines if line[-1:] == "\n"])
+        reader = threading.Thread(
+            target=lambda: [page.apply(json.loads(line)) for line in lines if line[-1:] == "\n"]
+        )
         reader.start()
         try:
             yield page
@@ -142,7 +146,9 @@ VIEWERS = {
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[BackgroundServer]:
-    settings = Settings(store=f"sqlite:///{tmp_path}/s.db", port=0, viewer_messages=100_000, ping_interval=0.5)
+    settings = Settings(
+        store=f"sqlite:///{tmp_path}/s.db", port=0, viewer_messages=100_000, ping_interval=0.5
+    )
     runtime = Runtime(settings)
     server = BackgroundServer(runtime, create_app(settings))
     server.start()
@@ -153,13 +159,21 @@ def server(tmp_path: Path) -> Iterator[BackgroundServer]:
 def change(runtime: Runtime, number: int) -> None:
     device = f"lamp/{number % DEVICES}"
     kind = "delete" if number % 41 == 40 else "merge"
-    runtime.store.edit(Change(device, kind, {} if kind == "delete" else {"number": number, f"f{number % 5}": "☁" * 20}))
+    runtime.store.edit(
+        Change(
+            device, kind, {} if kind == "delete" else {"number": number, f"f{number % 5}": "☁" * 20}
+        )
+    )
     runtime.store.wake()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the clients leave connections behind
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the clients leave connections behind
 @pytest.mark.parametrize("viewer", VIEWERS)
-def test_after_cuts_a_page_equals_the_store(server: BackgroundServer, viewer: str, node: Any) -> None:
+def test_after_cuts_a_page_equals_the_store(
+    server: BackgroundServer, viewer: str, node: Any
+) -> None:
     runtime = server.runtime
     change(runtime, 0)
     with slicing(server.address) as (address, proxy), VIEWERS[viewer](address, node) as page:
@@ -172,7 +186,11 @@ def test_after_cuts_a_page_equals_the_store(server: BackgroundServer, viewer: st
                 proxy.cut()
 
         # then in the end the page shows what the store holds, and it never had to begin anew
-        shown = {update.device: json.loads(update.state) for update in runtime.store.devices() if update.state}
+        shown = {
+            update.device: json.loads(update.state)
+            for update in runtime.store.devices()
+            if update.state
+        }
         assert page.wait_for(shown), (page.states, shown)
         assert page.resets == 0
         assert proxy.cuts >= CUTS - 1

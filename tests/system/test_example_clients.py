@@ -49,7 +49,9 @@ def in_javascript(node: Any, address: str) -> list[str]:
     script = f'import {{ follow }} from "{CLIENTS}/follow.mjs"; follow("{address}", ["pillow", "floor2/*"], {show});'
     # Node 22 has WebSocket as browsers have it; before, it is behind a flag.
     flags = (
-        ["--no-warnings"] if node.run("-p", "typeof WebSocket").stdout == "function\n" else ["--experimental-websocket"]
+        ["--no-warnings"]
+        if node.run("-p", "typeof WebSocket").stdout == "function\n"
+        else ["--experimental-websocket"]
     )
     return [node.program, *flags, "--input-type=module", "-e", script]
 
@@ -61,7 +63,9 @@ def test_an_example_ends_equal_to_the_store(
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy", "battery=80")
     command = client(node, server.address)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout
 
@@ -89,7 +93,9 @@ def test_an_example_ends_equal_to_the_store(
 
 
 @pytest.mark.parametrize("client", [in_python, in_javascript])
-def test_an_example_that_is_refused_says_why(node: Any, start: Callable[..., Running], client: Any) -> None:
+def test_an_example_that_is_refused_says_why(
+    node: Any, start: Callable[..., Running], client: Any
+) -> None:
     command = [part.replace("floor2/*", "floor2/*/x") for part in client(node, start().address)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
@@ -101,7 +107,9 @@ def test_an_example_that_is_refused_says_why(node: Any, start: Callable[..., Run
 
 def block(after: str, language: str) -> str:
     """The first block of a language after some words of the page."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE[PAGE.index(after) :], re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^```{language}\n(.*?)^```$", PAGE[PAGE.index(after) :], re.MULTILINE | re.DOTALL
+    )
     assert found
     return found[1]
 
@@ -138,15 +146,22 @@ def test_the_conversation_of_the_page_is_one(tmp_path: Path, start: Callable[...
     command = ["send", "pillow", "mood=happy", "battery=82", "--silent-after", "60"]
     assert statecast(tmp_path, *command).returncode == 0
     shown(server.address)
-    with connect(server.address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as socket:
+    with connect(
+        server.address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    ) as socket:
         talk(socket, block("## A conversation", "text"))
 
 
 def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None:
-    with connect(start().address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as socket:
+    with connect(
+        start().address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    ) as socket:
         assert socket.request and socket.response
     lines = block("## The handshake", "text").splitlines()
-    assert f"S: Sec-WebSocket-Accept: {websocket.accept(b'dGhlIHNhbXBsZSBub25jZQ==').decode()}" in lines
+    assert (
+        f"S: Sec-WebSocket-Accept: {websocket.accept(b'dGhlIHNhbXBsZSBub25jZQ==').decode()}"
+        in lines
+    )
     answered = {
         line.partition(": ")[2].partition(":")[0].lower()
         for line in lines
@@ -155,7 +170,9 @@ def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None
     assert answered == {name.lower() for name in socket.response.headers}
 
 
-def test_the_requests_of_long_polling_of_the_page_are_answered(tmp_path: Path, start: Callable[..., Running]) -> None:
+def test_the_requests_of_long_polling_of_the_page_are_answered(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy")
     shown(server.address)
@@ -163,7 +180,9 @@ def test_the_requests_of_long_polling_of_the_page_are_answered(tmp_path: Path, s
     for line in block("## Long polling", "sh").splitlines():
         if line.startswith("curl"):
             script = line.replace("http://127.0.0.1:8000", server.address).replace("$SID", sid)
-            heard = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30).stdout
+            heard = subprocess.run(
+                ["sh", "-c", script], capture_output=True, text=True, timeout=30
+            ).stdout
             sid = sid or json.loads(heard[1:])["sid"]
         else:
             assert alike(heard.replace("\x1e", " ")) == alike(line.removeprefix("# "))

@@ -134,7 +134,9 @@ def change(store: Store, number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [OnWebSocket, OnEvents])
-def test_frozen_readers_cost_a_bound_and_wake_to_the_newest(running: Running, tmp_path: Path, kind: Any) -> None:
+def test_frozen_readers_cost_a_bound_and_wake_to_the_newest(
+    running: Running, tmp_path: Path, kind: Any
+) -> None:
     # given readers that read no further than the beginning
     store = open_store(f"sqlite:///{tmp_path}/statecast.db", begin_epoch=False)
     change(store, 0)

@@ -57,10 +57,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def test_the_neighbours_of_garbage_are_applied(tmp_path: Path, store: Store, start: Callable[[], Running]) -> None:
+def test_the_neighbours_of_garbage_are_applied(
+    tmp_path: Path, store: Store, start: Callable[[], Running]
+) -> None:
     # given a thousand messages in the queue, every fiftieth unreadable in a way of its own
     queue = EmbeddedQueue(store)
-    good = [strict_json.encode({"device": f"d{n % 7}", "state": {f"n{n % 11}": n}}) for n in range(980)]
+    good = [
+        strict_json.encode({"device": f"d{n % 7}", "state": {f"n{n % 11}": n}}) for n in range(980)
+    ]
     bodies = [*good]
     for number, body in enumerate(GARBAGE):
         bodies.insert(number * 50, body)
@@ -78,11 +82,17 @@ def test_the_neighbours_of_garbage_are_applied(tmp_path: Path, store: Store, sta
     assert states == expected
     # and each bad one is in quarantine, whole, with a reason a person understands
     rows = store.quarantined(limit=1000)
-    assert sorted(row.body for row in rows if row.item is None) == sorted(b for b in GARBAGE if b != b"[1, 2]")
-    assert [row.body for row in rows if row.item is not None] == [b"1", b"2"], "items of an array stand alone"
+    assert sorted(row.body for row in rows if row.item is None) == sorted(
+        b for b in GARBAGE if b != b"[1, 2]"
+    )
+    assert [row.body for row in rows if row.item is not None] == [b"1", b"2"], (
+        "items of an array stand alone"
+    )
     assert len({row.reason for row in rows}) >= 15
     for row in rows:
-        assert (row.reason[0].isupper() or row.reason[0] == "“") and row.reason.endswith("."), row.reason
+        assert (row.reason[0].isupper() or row.reason[0] == "“") and row.reason.endswith("."), (
+            row.reason
+        )
         assert "Traceback" not in row.reason and "Error" not in row.reason, row.reason
     listed = statecast(tmp_path, "quarantine", "list", "--json")
     assert len(listed.stdout.splitlines()) == len(rows), listed.stderr

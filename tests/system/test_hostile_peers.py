@@ -85,18 +85,26 @@ def text_of(size: int) -> bytes:
 
 @pytest.mark.parametrize("more", AROUND)
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_the_size_of_a_message_on_websocket(neighbour: None, server: BackgroundServer, more: int, pieces: int) -> None:
+def test_the_size_of_a_message_on_websocket(
+    neighbour: None, server: BackgroundServer, more: int, pieces: int
+) -> None:
     message = text_of(MOST_PAYLOAD + more)
     assert len(message) == MOST_PAYLOAD + more
     with OnWebSocket(server.address) as viewer:
         for number in range(pieces):
             part = message[number * len(message) // pieces : (number + 1) * len(message) // pieces]
-            viewer.send(websocket.CONTINUATION if number else websocket.TEXT, part, final=number == pieces - 1)
+            viewer.send(
+                websocket.CONTINUATION if number else websocket.TEXT,
+                part,
+                final=number == pieces - 1,
+            )
         check(viewer, None if more <= 0 else websocket.TOO_BIG)
 
 
 @pytest.mark.parametrize("more", AROUND)
-def test_the_size_of_a_message_on_polling(neighbour: None, server: BackgroundServer, more: int) -> None:
+def test_the_size_of_a_message_on_polling(
+    neighbour: None, server: BackgroundServer, more: int
+) -> None:
     viewer = OnPolling(server.address)
     assert viewer.post(text_of(MOST_PAYLOAD + more)) == (200 if more <= 0 else 413)
     assert viewer.lives() is (more <= 0)
@@ -111,7 +119,9 @@ def check(viewer: OnWebSocket, code: int | None) -> None:
 
 
 @pytest.mark.parametrize("more", AROUND)
-def test_the_size_of_an_event_with_its_attachments(neighbour: None, server: BackgroundServer, more: int) -> None:
+def test_the_size_of_an_event_with_its_attachments(
+    neighbour: None, server: BackgroundServer, more: int
+) -> None:
     """Each part of it is within the limit for a message; the limit is on all of them."""
     head = b'452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'[1:]
     head = b"4" + head
@@ -123,16 +133,23 @@ def test_the_size_of_an_event_with_its_attachments(neighbour: None, server: Back
             viewer.send(websocket.BINARY, part)
         check(viewer, None if more <= 0 else websocket.TOO_BIG)
     polling = OnPolling(server.address)
-    statuses = [polling.post(head), *(polling.post(b"b" + base64.b64encode(part)) for part in parts)]
+    statuses = [
+        polling.post(head),
+        *(polling.post(b"b" + base64.b64encode(part)) for part in parts),
+    ]
     assert statuses == [200, 200, 200 if more <= 0 else 400]
     assert polling.lives() is (more <= 0)
 
 
 @pytest.mark.parametrize("more", AROUND)
-def test_the_number_of_packets_in_a_payload(neighbour: None, server: BackgroundServer, more: int) -> None:
+def test_the_number_of_packets_in_a_payload(
+    neighbour: None, server: BackgroundServer, more: int
+) -> None:
     viewer = OnPolling(server.address)
     # (noops, of which the burst allows fewer, and pongs nobody asked for would count as messages; attachments do not)
-    announced = b'459-["x"' + b"".join(b',{"_placeholder":true,"num":%d}' % n for n in range(9)) + b"]"
+    announced = (
+        b'459-["x"' + b"".join(b',{"_placeholder":true,"num":%d}' % n for n in range(9)) + b"]"
+    )
     packets = [b"b" + base64.b64encode(b"a")] * 9
     several = ([announced, *packets] * 7)[: MOST_PACKETS + more]
     assert viewer.post(b"\x1e".join(several)) == (200 if more <= 0 else 400)
@@ -171,7 +188,9 @@ def test_the_number_of_patterns(neighbour: None, server: BackgroundServer, more:
 
 @pytest.mark.parametrize("more", AROUND)
 @pytest.mark.parametrize("message", [b'42["x"]', b"6", b'421["watch",{"devices":["*"]}]', b"3"])
-def test_the_burst_of_messages(neighbour: None, server: BackgroundServer, more: int, message: bytes) -> None:
+def test_the_burst_of_messages(
+    neighbour: None, server: BackgroundServer, more: int, message: bytes
+) -> None:
     """Joining was the first."""
     rest = BURST - 1 + more
     with OnWebSocket(server.address) as viewer:
@@ -188,7 +207,9 @@ def test_the_burst_of_messages(neighbour: None, server: BackgroundServer, more: 
 
 @pytest.mark.parametrize("opcode", [websocket.PING, websocket.PONG])
 @pytest.mark.parametrize("more", AROUND)
-def test_the_burst_of_control_frames(neighbour: None, server: BackgroundServer, more: int, opcode: int) -> None:
+def test_the_burst_of_control_frames(
+    neighbour: None, server: BackgroundServer, more: int, opcode: int
+) -> None:
     with OnWebSocket(server.address) as viewer:
         viewer.socket.sendall(masked(opcode, b"") * (BURST - 1 + more))
         viewer.send(websocket.CLOSE, b"")
@@ -207,10 +228,16 @@ def test_the_number_of_fragments(neighbour: None, server: BackgroundServer, more
 
 
 @pytest.mark.parametrize("size", [MOST_PAYLOAD + 1, 2**31, 2**62])
-def test_a_message_is_refused_by_its_announcement(neighbour: None, server: BackgroundServer, size: int) -> None:
+def test_a_message_is_refused_by_its_announcement(
+    neighbour: None, server: BackgroundServer, size: int
+) -> None:
     """Nothing of it needs to come, and nothing is kept."""
     with OnWebSocket(server.address) as viewer:
-        head = b"\x81\xfe" + size.to_bytes(2, "big") if size < 65_536 else b"\x81\xff" + size.to_bytes(8, "big")
+        head = (
+            b"\x81\xfe" + size.to_bytes(2, "big")
+            if size < 65_536
+            else b"\x81\xff" + size.to_bytes(8, "big")
+        )
         viewer.socket.sendall(head + bytes(4))
         assert viewer.close_code() == websocket.TOO_BIG
 
@@ -261,7 +288,8 @@ def test_who_reads_nothing_is_cut(hasty: BackgroundServer, path: str) -> None:
         line.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
         if path == WEBSOCKET:
             line.socket.sendall(
-                masked(websocket.TEXT, b"40") + masked(websocket.TEXT, b'42["watch",{"devices":["*"]}]')
+                masked(websocket.TEXT, b"40")
+                + masked(websocket.TEXT, b'42["watch",{"devices":["*"]}]')
             )
         line.take(1)
         while hasty.server.hub.viewers > before:
@@ -280,7 +308,9 @@ def answers(address: str, headers: list[tuple[str, str]], host: str | None) -> d
         "websocket": request(address, "GET", WEBSOCKET, b"", [*HANDSHAKE, *headers], host)[0],
         "events": request(address, "GET", "/events", b"", headers, host)[0],
         "put": request(address, "PUT", "/api/devices/pillow", b"{}", [*kind, *headers], host)[0],
-        "message": request(address, "POST", "/api/messages", b'{"device":"a","state":{}}', [*kind, *headers], host)[0],
+        "message": request(
+            address, "POST", "/api/messages", b'{"device":"a","state":{}}', [*kind, *headers], host
+        )[0],
     }
     return {name: 200 if status in (101, 202) else status for name, status in said.items()}
 
@@ -320,7 +350,11 @@ def test_an_origin_that_is_named_may_read_and_watch(server: BackgroundServer) ->
 
 
 def test_two_origins_are_none(server: BackgroundServer) -> None:
-    said = answers(server.address, [("Origin", "http://localhost"), ("Origin", "http://localhost")], "localhost")
+    said = answers(
+        server.address,
+        [("Origin", "http://localhost"), ("Origin", "http://localhost")],
+        "localhost",
+    )
     assert all(status in (400, 403) for status in said.values()), said
 
 
@@ -387,7 +421,9 @@ def a_stream(address: str) -> Connection:
     """Everything, of which nothing is read."""
     line = Connection(address, 4_096)
     own = line.socket.getsockname()[1]
-    line.socket.sendall(f"GET /events?device=*&device=a{own} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    line.socket.sendall(
+        f"GET /events?device=*&device=a{own} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    )
     line.take(1)
     return line
 
@@ -403,7 +439,15 @@ def half_a_post(address: str) -> Connection:
     return line
 
 
-SIEGES = [half_a_message, half_an_event, tiny_fragments, many_patterns, many_questions, a_stream, half_a_post]
+SIEGES = [
+    half_a_message,
+    half_an_event,
+    tiny_fragments,
+    many_patterns,
+    many_questions,
+    a_stream,
+    half_a_post,
+]
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +464,9 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("siege", SIEGES)
-def test_a_hostile_viewer_costs_so_much(besieged: Running, siege: Callable[[str], Connection]) -> None:
+def test_a_hostile_viewer_costs_so_much(
+    besieged: Running, siege: Callable[[str], Connection]
+) -> None:
     process = psutil.Process(besieged.process.pid)
     with OnWebSocket(besieged.address) as neighbour, siege(besieged.address):
         # given a neighbour, and what the process has when one such viewer is there already

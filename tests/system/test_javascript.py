@@ -19,14 +19,18 @@ def test_javascript(node: Any, file: Path) -> None:
 
 def test_the_stock_client_is_there(node: Any) -> None:
     """What the examples and the stock-client tests load."""
-    finished = node.run("-e", "require('jquery'); console.log(typeof require('socket.io-client').io)")
+    finished = node.run(
+        "-e", "require('jquery'); console.log(typeof require('socket.io-client').io)"
+    )
     assert finished.stdout.strip() == "function", finished.stderr
 
 
 def test_types(node: Any) -> None:
     """The browser's files as they are, unbuilt, checked by JSDoc and statecast.d.ts."""
     static = ROOT / "src" / "statecast" / "web" / "static"
-    options = "--checkJs --allowJs --noEmit --target es2023 --module esnext --moduleResolution bundler"
+    options = (
+        "--checkJs --allowJs --noEmit --target es2023 --module esnext --moduleResolution bundler"
+    )
     checker = node.modules / "typescript" / "bin" / "tsc"
     finished = node.run(checker, *options.split(), *sorted(static.glob("*.js")), timeout=120)
     assert finished.returncode == 0, finished.stdout

@@ -45,7 +45,9 @@ def serving_as_expected(ping_timeout: float) -> Iterator[str]:
     hub = Hub(Broadcaster(open_store("memory:"), settings, clock=lambda: 0), settings)
     for namespace in ("/", "/custom"):
         hub.on("connect", lambda sid, auth: hub.send(sid, "auth", auth), namespace)
-        hub.on("message", lambda sid, *arguments: hub.send(sid, "message-back", *arguments), namespace)
+        hub.on(
+            "message", lambda sid, *arguments: hub.send(sid, "message-back", *arguments), namespace
+        )
         hub.on("message-with-ack", lambda sid, *arguments: arguments, namespace)
     with serving(hub) as address:
         yield address
@@ -140,14 +142,18 @@ def test_a_session_opens_on_websocket(address: str) -> None:
     assert greeting == GREETING
 
 
-@pytest.mark.parametrize("query", ["transport=polling", "EIO=abc&transport=polling", "EIO=4", "EIO=4&transport=abc"])
+@pytest.mark.parametrize(
+    "query", ["transport=polling", "EIO=abc&transport=polling", "EIO=4", "EIO=4&transport=abc"]
+)
 def test_a_wrong_query_fails_on_polling(address: str, query: str) -> None:
     assert requests.get(f"{address}/socket.io/?{query}", timeout=PATIENCE).status_code == 400
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_wrong_method_fails_on_polling(address: str, method: str) -> None:
-    answer = requests.request(method, f"{address}/socket.io/?EIO=4&transport=polling", timeout=PATIENCE)
+    answer = requests.request(
+        method, f"{address}/socket.io/?EIO=4&transport=polling", timeout=PATIENCE
+    )
     assert answer.status_code == 400
 
 
@@ -167,7 +173,9 @@ def test_polling_is_pinged(patient: str) -> None:
     session.post("40")
     session.get()
     for _ in range(3):
-        while "2" not in session.get().text.split("\x1e"):  # the greeting of our application comes first
+        while "2" not in session.get().text.split(
+            "\x1e"
+        ):  # the greeting of our application comes first
             pass
         pong = session.post("3")
         assert (pong.status_code, pong.text) == (200, "ok")
@@ -265,10 +273,14 @@ def test_after_the_upgrade_a_second_websocket_is_closed_and_the_first_goes_on(pa
         opened.send("40")
         assert str(heard(opened)).startswith("40")
         # the suites want it accepted and closed: a client that sees 400 would take the session for lost
-        with socket(patient, f"EIO=4&transport=websocket&sid={session.sid}", greeted=False) as second:
+        with socket(
+            patient, f"EIO=4&transport=websocket&sid={session.sid}", greeted=False
+        ) as second:
             assert ends(second)
         opened.send('42["message","still here"]')
-        assert '42["message-back","still here"]' in (heard(opened), heard(opened)), "the first of the two is auth"
+        assert '42["message-back","still here"]' in (heard(opened), heard(opened)), (
+            "the first of the two is auth"
+        )
 
 
 # Socket.IO: connecting
@@ -357,14 +369,18 @@ def test_messages_come_back(patient: str, sent: list[str | bytes], said: list[st
         assert [heard(opened) for _ in said] == said
 
 
-@pytest.mark.parametrize("packet", ["4abc", "42{}", '42abc["message-with-ack",1,"2",{"3":[false]}]', "4"])
+@pytest.mark.parametrize(
+    "packet", ["4abc", "42{}", '42abc["message-with-ack",1,"2",{"3":[false]}]', "4"]
+)
 def test_an_invalid_packet_closes(patient: str, packet: str) -> None:
     with joined(patient) as opened:
         opened.send(packet)
         assert ends(opened)
 
 
-@pytest.mark.parametrize("name", ["connect", "connect_error", "disconnect", "disconnecting", "newListener"])
+@pytest.mark.parametrize(
+    "name", ["connect", "connect_error", "disconnect", "disconnecting", "newListener"]
+)
 def test_a_reserved_name_closes(patient: str, name: str) -> None:
     with joined(patient) as opened:
         opened.send(f'42["{name}"]')

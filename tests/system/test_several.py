@@ -64,7 +64,9 @@ def test_each_message_is_applied_once_and_the_death_of_a_process_stops_nothing(
         if server is not None:
             server.kill()
         # when messages come, each of which makes a version
-        queue.send_many([strict_json.encode({"device": "pillow", "state": {"n": sent + n}}) for n in range(200)])
+        queue.send_many(
+            [strict_json.encode({"device": "pillow", "state": {"n": sent + n}}) for n in range(200)]
+        )
         sent += 200
         arrived(store, queue)
         # then each was applied exactly once

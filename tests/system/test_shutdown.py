@@ -106,7 +106,9 @@ def besiege(program: Program) -> None:
     program.say(request("/flood"), b"aaaa")  # a frozen reader from now on
     program.say(request("/take", "Content-Length: 10\r\n", "POST") + b"half")
     program.say(request("/events"), b"text/event-stream")
-    program.say(request("/socket.io/?EIO=4&transport=websocket", upgrade), b"maxPayload")  # answers no close frame
+    program.say(
+        request("/socket.io/?EIO=4&transport=websocket", upgrade), b"maxPayload"
+    )  # answers no close frame
     program.say(b"GET / HT")
     program.say(b"")
     program.say(request("/stuck"))

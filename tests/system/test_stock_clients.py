@@ -154,10 +154,16 @@ def test_the_python_client(counting: Counting, transports: list[str] | None, way
         if len(heard) == NUMBERS:
             complete.set()
 
-    with serving(counting.hub) as server, on_the_way(server, way) as address, closing(stock.Client()) as client:
+    with (
+        serving(counting.hub) as server,
+        on_the_way(server, way) as address,
+        closing(stock.Client()) as client,
+    ):
         client.on("number", take)
         client.on("message", elsewhere.put, namespace="/test")
-        client.connect(address, transports=transports, namespaces=["/", "/test"], auth={"token": "abc"})
+        client.connect(
+            address, transports=transports, namespaces=["/", "/test"], auth={"token": "abc"}
+        )
         assert client.transport() == ("polling" if transports == ["polling"] else "websocket")
 
         # it counts and is counted towards
@@ -174,14 +180,23 @@ def test_the_python_client(counting: Counting, transports: list[str] | None, way
         assert elsewhere.get(timeout=20) == "☁" * 50_000
 
         client.disconnect()
-        if transports != ["polling"]:  # (there it may leave without a word, when it is just posting another)
-            assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+        if transports != [
+            "polling"
+        ]:  # (there it may leave without a word, when it is just posting another)
+            assert counting.left.get(timeout=20) in (
+                "client namespace disconnect",
+                "transport close",
+            )
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its aiohttp leaves a connection behind
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # its aiohttp leaves a connection behind
 @pytest.mark.parametrize("way", ["straight", "in crumbs"])
 @pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
-def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] | None, way: str) -> None:
+def test_the_python_client_on_asyncio(
+    counting: Counting, transports: list[str] | None, way: str
+) -> None:
     async def story(address: str) -> None:
         client = stock.AsyncClient()
         heard: list[int] = []
@@ -195,7 +210,9 @@ def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] 
         client.on("number", take)
         await client.connect(address, transports=transports, auth={"token": "abc"})
         assert client.transport() == ("polling" if transports == ["polling"] else "websocket")
-        assert [await client.call("count", number, timeout=20) for number in range(20)] == list(range(20))
+        assert [await client.call("count", number, timeout=20) for number in range(20)] == list(
+            range(20)
+        )
         await asyncio.wait_for(complete.wait(), 20)
         assert heard == list(range(NUMBERS))
         assert await client.call("echo", b"\x00\xff", timeout=20) == b"\x00\xff"
@@ -204,5 +221,8 @@ def test_the_python_client_on_asyncio(counting: Counting, transports: list[str] 
     with serving(counting.hub) as server, on_the_way(server, way) as address:
         asyncio.run(story(address))
         if transports != ["polling"]:
-            assert counting.left.get(timeout=20) in ("client namespace disconnect", "transport close")
+            assert counting.left.get(timeout=20) in (
+                "client namespace disconnect",
+                "transport close",
+            )
     gc.collect()

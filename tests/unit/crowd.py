@@ -68,7 +68,9 @@ class PaperStore:
         version = before.version + 1 if before else 1
         encoded = None if state is None else strict_json.encode(state)
         at = self._tick()
-        self.latest[device] = Update(device, version, self.offset, encoded, at, at, CAUSE, source="queue")
+        self.latest[device] = Update(
+            device, version, self.offset, encoded, at, at, CAUSE, source="queue"
+        )
 
     def hear(self, device: str) -> None:
         """A sign of life that makes no version."""
@@ -106,11 +108,16 @@ class PaperStore:
         self.restart()
 
     def read(self, after: Cursor, limit: int | None = None) -> News:
-        updates = sorted((one for one in self.latest.values() if one.offset > after.offset), key=lambda one: one.offset)
+        updates = sorted(
+            (one for one in self.latest.values() if one.offset > after.offset),
+            key=lambda one: one.offset,
+        )
         seen = {
             device: self.latest[device].seen_at or 0
             for device, number in self.heard.items()
-            if number > after.seen and device in self.latest and self.latest[device].offset <= after.offset
+            if number > after.seen
+            and device in self.latest
+            and self.latest[device].offset <= after.offset
         }
         events = [event for event in self.events if event.number > (after.event or self.event)]
         place = Place(self.epochs[-1][0], self.offset)
@@ -177,7 +184,9 @@ class PaperViewer:
             self.said.append((name, payload))
             if name == "answer":
                 self.asked -= 1
-                if not payload["reset"]:  # else what it has is void, and so is its place until the states come
+                if not payload[
+                    "reset"
+                ]:  # else what it has is void, and so is its place until the states come
                     self.place = Place(payload["epoch"], payload["offset"])
             elif name == "states":
                 self._apply(payload)
@@ -194,13 +203,17 @@ class PaperViewer:
             self.states.clear()
             self.versions.clear()
         offsets = [item["offset"] for item in payload["states"]]
-        assert offsets == sorted(set(offsets)) and all(offset <= payload["offset"] for offset in offsets)
+        assert offsets == sorted(set(offsets)) and all(
+            offset <= payload["offset"] for offset in offsets
+        )
         for item in payload["states"]:
             device = item["device"]
             assert item["version"] >= self.versions.get(device, 0), "a version never goes back"
             self.versions[device] = item["version"]
             self.states[device] = item
-            if item["state"] is None:  # once a removal is forgotten, a device of that name begins at 1
+            if (
+                item["state"] is None
+            ):  # once a removal is forgotten, a device of that name begins at 1
                 del self.states[device], self.versions[device]
         self.complete += payload.get("complete", False)
         if not self.asked:  # what comes before the answer to a watch is of the list before

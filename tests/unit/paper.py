@@ -162,12 +162,16 @@ class Client:
 
     def say(self, message: str | bytes) -> None:
         binary = isinstance(message, bytes)
-        self.frame(message if binary else message.encode(), websocket.BINARY if binary else websocket.TEXT)
+        self.frame(
+            message if binary else message.encode(), websocket.BINARY if binary else websocket.TEXT
+        )
 
     def frame(self, payload: bytes, opcode: int) -> None:
         head = websocket.frame(payload, opcode)
         size = len(head) - len(payload)
-        self.viewer.data_received(head[:1] + bytes([head[1] | 0x80]) + head[2:size] + bytes(4) + payload)
+        self.viewer.data_received(
+            head[:1] + bytes([head[1] | 0x80]) + head[2:size] + bytes(4) + payload
+        )
 
     def heard(self) -> list[Any]:
         """What was written since the last call: texts, bytes, (opcode, payload) of control frames."""
@@ -185,13 +189,19 @@ class Client:
                 size = int.from_bytes(data[2:start], "big")
             payload, data = data[start : start + size], data[start + size :]
             heard.append(
-                {1: payload.decode, 2: lambda body=payload: body}.get(opcode, lambda o=opcode, p=payload: (o, p))()
+                {1: payload.decode, 2: lambda body=payload: body}.get(
+                    opcode, lambda o=opcode, p=payload: (o, p)
+                )()
             )
         return heard
 
     def closed_with(self) -> int | None:
         """The code of the close frame among what was written since the last look."""
-        codes = [websocket.close_code(said[1]) for said in self.heard() if isinstance(said, tuple) and said[0] == 8]
+        codes = [
+            websocket.close_code(said[1])
+            for said in self.heard()
+            if isinstance(said, tuple) and said[0] == 8
+        ]
         return codes[0] if codes else None
 
     def lose(self) -> None:

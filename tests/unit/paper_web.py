@@ -120,7 +120,9 @@ class Ask:
             await self.flowing.wait()
         if message["type"] == "http.response.start":
             self.answer.status = message["status"]
-            self.answer.headers = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
+            self.answer.headers = {
+                name.decode(): value.decode("latin-1") for name, value in message["headers"]
+            }
         else:
             self.written.append(len(message["body"]))
             self.answer.body += message["body"]

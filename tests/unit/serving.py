@@ -43,7 +43,9 @@ class Answer:
         head, _, self.body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         self.status = int(first.split()[1]) if first.startswith("HTTP/1.1 ") else 0
-        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        self.headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
+        }
 
     @property
     def detail(self) -> str:
@@ -94,4 +96,11 @@ def ask(server: BackgroundServer, request: bytes) -> Answer:
 
 def get(path: bytes = b"/", more: bytes = b"", method: bytes = b"GET") -> bytes:
     """A request that ends the connection."""
-    return method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + more + b"\r\n"
+    return (
+        method
+        + b" "
+        + path
+        + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        + more
+        + b"\r\n"
+    )

@@ -27,7 +27,9 @@ def test_options_are_checked_as_settings_are() -> None:
 
 
 def test_a_wrong_value_is_not_repeated() -> None:
-    with pytest.raises(BadSetting, match=r"option 'idle' .* must be a number between 0.1 and 10") as told:
+    with pytest.raises(
+        BadSetting, match=r"option 'idle' .* must be a number between 0.1 and 10"
+    ) as told:
         Options("azure-queue:pillow", "idle=s3cret").take("idle", number(0.1, 10), 1.0)
     assert "s3cret" not in str(told.value)
 
@@ -55,7 +57,9 @@ def test_an_option_given_twice_is_refused() -> None:
         ("azure-queue://account/a?idle=1", "azure-queue://account/a?idle=1", {}),
     ],
 )
-def test_what_decodes_is_no_matter_of_the_source(url: str, left: str, taken: dict[str, str]) -> None:
+def test_what_decodes_is_no_matter_of_the_source(
+    url: str, left: str, taken: dict[str, str]
+) -> None:
     assert split(url, ["device"]) == (left, taken)
 
 

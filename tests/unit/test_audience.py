@@ -16,9 +16,15 @@ patterns = st.sets(st.sampled_from(["*", "f/*", "f/g/*", *DEVICES]), min_size=1,
 
 
 def test_a_wish_is_sorted_and_said_once() -> None:
-    request: dict[str, Any] = {"devices": ["b", "a", "b", "f/*"], "since": {"epoch": "e", "offset": 3}, "health": True}
+    request: dict[str, Any] = {
+        "devices": ["b", "a", "b", "f/*"],
+        "since": {"epoch": "e", "offset": 3},
+        "health": True,
+    }
     assert Wish.parse(request, 10) == Wish(("a", "b", "f/*"), Place("e", 3), True)
-    assert Wish.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == Wish(("*",), None, False)
+    assert Wish.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == Wish(
+        ("*",), None, False
+    )
 
 
 @given(patterns)

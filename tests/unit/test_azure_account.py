@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from statecast.errors import BadSetting
-from statecast.sources.azure_queue.account import DEVELOPMENT, DEVELOPMENT_KEY, Account, connection, find, place
+from statecast.sources.azure_queue.account import (
+    DEVELOPMENT,
+    DEVELOPMENT_KEY,
+    Account,
+    connection,
+    find,
+    place,
+)
 
 SECRET = "c2VjcmV0"
 STRING = f"DefaultEndpointsProtocol=https;AccountName=acct;AccountKey={SECRET}==;EndpointSuffix=core.windows.net"
@@ -21,7 +28,10 @@ VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
     [
         ("pillow", ("", "pillow")),
         ("//acct/pillow", (HOST, "pillow")),
-        ("//acct.queue.core.chinacloudapi.cn/pillow", ("acct.queue.core.chinacloudapi.cn", "pillow")),
+        (
+            "//acct.queue.core.chinacloudapi.cn/pillow",
+            ("acct.queue.core.chinacloudapi.cn", "pillow"),
+        ),
         ("a-b", ("", "a-b")),
         ("a" * 63, ("", "a" * 63)),
     ],
@@ -31,7 +41,8 @@ def test_the_queue_that_a_url_names(head: str, found: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", ["", "ab", "a" * 64, "Pillow", "a--b", "-ab", "ab-", "a_b", "//acct", "//acct/", "//acct/a/b"]
+    "head",
+    ["", "ab", "a" * 64, "Pillow", "a--b", "-ab", "ab-", "a_b", "//acct", "//acct/", "//acct/a/b"],
 )
 def test_a_queue_that_cannot_be(head: str) -> None:
     with pytest.raises(BadSetting, match="3 to 63"):
@@ -56,11 +67,19 @@ def test_a_secret_in_the_url_is_refused_and_not_repeated() -> None:
         (f"https://{HOST}/pillow?{SAS}", Account(f"https://{HOST}", HOST, signature=SAS)),
         (
             "UseDevelopmentStorage=true",
-            Account(f"http://127.0.0.1:10001/{DEVELOPMENT}", "127.0.0.1:10001", (DEVELOPMENT, DEVELOPMENT_KEY)),
+            Account(
+                f"http://127.0.0.1:10001/{DEVELOPMENT}",
+                "127.0.0.1:10001",
+                (DEVELOPMENT, DEVELOPMENT_KEY),
+            ),
         ),
         (
             "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite",
-            Account(f"http://azurite:10001/{DEVELOPMENT}", "azurite:10001", (DEVELOPMENT, DEVELOPMENT_KEY)),
+            Account(
+                f"http://azurite:10001/{DEVELOPMENT}",
+                "azurite:10001",
+                (DEVELOPMENT, DEVELOPMENT_KEY),
+            ),
         ),
         (
             f"http://127.0.0.1:7/{DEVELOPMENT}/pillow?{SAS}",
@@ -110,7 +129,11 @@ def test_the_order_of_places(tmp_path: Path) -> None:
 
 def test_the_url_says_which_account() -> None:
     # a connection string of another account does not count, nor does another account's key
-    environ = {VARIABLE: STRING, "AZURE_STORAGE_ACCOUNT": "named", "AZURE_STORAGE_SAS_TOKEN": f"?{SAS}"}
+    environ = {
+        VARIABLE: STRING,
+        "AZURE_STORAGE_ACCOUNT": "named",
+        "AZURE_STORAGE_SAS_TOKEN": f"?{SAS}",
+    }
     assert find(HOST, environ).key is not None
     assert find("named.queue.core.windows.net", environ).signature == SAS
     other = find("other.queue.core.windows.net", environ)
@@ -131,7 +154,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         find("", {}, file=str(tmp_path / "empty"))
 
 
-def test_without_azure_identity_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_azure_identity_a_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "azure.identity", None)
     with pytest.raises(BadSetting, match=r"pip install 'statecast\[azure,azure-identity\]'"):
         Account(f"https://{HOST}", HOST).credential()

@@ -19,8 +19,12 @@ def test_warm_for_a_while_then_slower_up_to_the_ceiling() -> None:
     pace.after(1, 32, 0)
     assert [pace.after(0, 32, now) for now in (0.1, 2, KEPT_WARM - 0.01)] == [0.1, 0.1, 0.1]
     slower = [pace.after(0, 32, KEPT_WARM + number) for number in range(10)]
-    for pause, expected in zip(slower, (0.15, 0.225, 0.3375, 0.50625, 0.759, 1, 1, 1, 1, 1), strict=True):
-        assert pause == pytest.approx(expected, rel=0.11), "a tenth of spread, lest many ask in the same moment"
+    for pause, expected in zip(
+        slower, (0.15, 0.225, 0.3375, 0.50625, 0.759, 1, 1, 1, 1, 1), strict=True
+    ):
+        assert pause == pytest.approx(expected, rel=0.11), (
+            "a tenth of spread, lest many ask in the same moment"
+        )
     # and one message warms it again
     assert pace.after(1, 32, 100) == 0.1
     assert pace.after(0, 32, 101) == 0.1

@@ -27,7 +27,9 @@ def azure() -> Iterator[FakeAzure]:
 
 def opened(azure: FakeAzure, rest: str = "pillow") -> AzureQueue:
     environ = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
-    context = Context(lambda: pytest.fail("no store"), Settings(), environ, VirtualClock(), ("device",))
+    context = Context(
+        lambda: pytest.fail("no store"), Settings(), environ, VirtualClock(), ("device",)
+    )
     source = open_source(f"azure-queue:{rest}", context)
     assert isinstance(source, AzureQueue)
     return source
@@ -43,11 +45,20 @@ class Moments:
 
 
 def test_the_url_is_read(azure: FakeAzure) -> None:
-    source = opened(azure, "pillow?visibility=45.2&idle=10&warm=0.5&name=upstairs&create=no&poison=no")
-    assert (source.name, source.visibility, source.create, source.poison) == ("upstairs", 46, False, None)
+    source = opened(
+        azure, "pillow?visibility=45.2&idle=10&warm=0.5&name=upstairs&create=no&poison=no"
+    )
+    assert (source.name, source.visibility, source.create, source.poison) == (
+        "upstairs",
+        46,
+        False,
+        None,
+    )
     assert (source.pace.warm, source.pace.idle) == (0.5, 10)
     assert opened(azure).service.queue == "pillow"
-    assert opened(azure, "pillow-poison").poison is None, "its refused messages do not go in circles"
+    assert opened(azure, "pillow-poison").poison is None, (
+        "its refused messages do not go in circles"
+    )
     assert opened(azure, "p" * 60).poison is None, "a name that long cannot be"
 
 
@@ -66,13 +77,17 @@ def test_a_wrong_url_says_so(azure: FakeAzure, rest: str, sentence: str) -> None
         opened(azure, rest)
 
 
-def test_without_the_package_a_sentence_says_what_to_install(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_a_sentence_says_what_to_install(
+    azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "azure.storage.queue", None)
     with pytest.raises(BadSetting, match=r"pip install 'statecast\[azure\]'"):
         opened(azure)
 
 
-def test_without_a_key_the_package_for_identities_is_needed(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_package_for_identities_is_needed(
+    azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "azure.identity", None)
     context = Context(lambda: pytest.fail("no store"), Settings(), {}, VirtualClock())
     with pytest.raises(BadSetting, match="azure-identity"):
@@ -181,7 +196,9 @@ def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
     source.close()
 
 
-@pytest.mark.parametrize(("fastest", "count"), [(0.0001, 4), (0.006, 4), (0.007, 5), (0.0121, 8), (0.03, 8), (5, 8)])
+@pytest.mark.parametrize(
+    ("fastest", "count"), [(0.0001, 4), (0.006, 4), (0.007, 5), (0.0121, 8), (0.03, 8), (5, 8)]
+)
 def test_deletions_at_a_time_fill_the_wait_for_the_network(fastest: float, count: int) -> None:
     assert deleters(fastest) == count
 
@@ -203,7 +220,11 @@ def test_an_examination_takes_no_message(azure: FakeAzure) -> None:
     verdicts = [(finding.verdict, finding.sentence) for finding in source.examine()]
     assert [verdict for verdict, _ in verdicts] == ["good", "notice", "good"]
     assert "about 1 messages wait" in verdicts[0][1]
-    assert "30 s ahead of" in verdicts[1][1] or "31 s ahead of" in verdicts[1][1] or "29 s" in verdicts[1][1]
+    assert (
+        "30 s ahead of" in verdicts[1][1]
+        or "31 s ahead of" in verdicts[1][1]
+        or "29 s" in verdicts[1][1]
+    )
     assert "$1.04 a month" in verdicts[2][1]
     assert azure.queues["pillow"][0].count == 0
     assert "receive" not in azure.asked

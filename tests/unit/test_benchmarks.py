@@ -45,7 +45,10 @@ def test_a_number_is_shown_with_the_digits_that_count(value: float, words: str) 
 
 
 def test_the_tables_show_every_row() -> None:
-    rows = [Row("ingest", 12_345, "messages/s", Bound(aim=10_000), "80 µs each"), Row("latency", 20.5, "ms")]
+    rows = [
+        Row("ingest", 12_345, "messages/s", Bound(aim=10_000), "80 µs each"),
+        Row("latency", 20.5, "ms"),
+    ]
     heads, first, second = report.table(rows).splitlines()
     assert first.split("  ")[0] == "ingest"
     assert heads.index("aim") == first.index("10 000 messages/s")
@@ -131,7 +134,9 @@ def test_a_process_answers_a_line_with_a_line() -> None:
 
 def test_a_process_that_ends_says_its_last_words() -> None:
     with (
-        Process("broken", [sys.executable, "-c", "raise SystemExit('the port is taken')"]) as process,
+        Process(
+            "broken", [sys.executable, "-c", "raise SystemExit('the port is taken')"]
+        ) as process,
         pytest.raises(Broken, match=r"ended with status 1\. the port is taken"),
     ):
         process.hear(30)
@@ -147,7 +152,10 @@ def test_an_error_of_a_process_is_told() -> None:
 
 
 def test_the_options_name_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmarks.parse(["--quick", "--only", "ingest", "--only", "fanout"]).only == ["ingest", "fanout"]
+    assert benchmarks.parse(["--quick", "--only", "ingest", "--only", "fanout"]).only == [
+        "ingest",
+        "fanout",
+    ]
     assert benchmarks.parse([]).only is None
     with pytest.raises(SystemExit):
         benchmarks.parse(["--only", "everything"])
@@ -160,7 +168,9 @@ def test_one_broken_benchmark_does_not_stop_the_others(
     def broken(quick: bool) -> list[Row]:
         raise Broken("no disk")
 
-    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"bad": broken, "good": lambda quick: [Row("answer", 42, "")]})
+    monkeypatch.setattr(
+        benchmarks, "BENCHMARKS", {"bad": broken, "good": lambda quick: [Row("answer", 42, "")]}
+    )
     monkeypatch.setattr(benchmarks, "raise_file_limit", lambda: None)
     assert benchmarks.main([]) == 1
     said = capsys.readouterr().out
@@ -168,7 +178,9 @@ def test_one_broken_benchmark_does_not_stop_the_others(
     assert "bad could not be measured: no disk" in said
 
 
-def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # given a race of two
     race = fanout.Race(None, 1_000)  # type: ignore[arg-type]
     race.running = dict.fromkeys((servers.OURS, servers.NODE))  # type: ignore[assignment]
@@ -197,4 +209,6 @@ def test_the_loop_in_c_compiles_without_a_warning() -> None:
     if program is None:
         pytest.skip("there is no C compiler; the benchmark takes a loop in Python then")
     source = servers.PEERS / "loop.c"
-    subprocess.run([program, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source], check=True, timeout=60)
+    subprocess.run(
+        [program, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source], check=True, timeout=60
+    )

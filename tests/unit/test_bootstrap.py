@@ -75,7 +75,9 @@ class Machine:
         """What Python was asked since the last look, without questions for pip's version."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink(missing_ok=True)
-        return [line.replace(str(self.root), "") for line in lines if not line.endswith("--version")]
+        return [
+            line.replace(str(self.root), "") for line in lines if not line.endswith("--version")
+        ]
 
 
 MAKE = "-m venv --clear /.venv"
@@ -98,7 +100,11 @@ def test_a_fresh_clone(machine: Machine) -> None:
     assert machine.environment.ready() == {"run", "build"}
     # and what was installed is the part of the lock that was asked for
     installed = (machine.environment.folder / "requirements.txt").read_text()
-    assert [line.split("==")[0] for line in installed.splitlines() if "==" in line] == ["flask", "blinker", "hatchling"]
+    assert [line.split("==")[0] for line in installed.splitlines() if "==" in line] == [
+        "flask",
+        "blinker",
+        "hatchling",
+    ]
 
 
 def test_the_second_time_asks_nobody(machine: Machine) -> None:
@@ -169,7 +175,9 @@ def test_a_python_that_is_gone_makes_it_anew(machine: Machine) -> None:
 def test_without_ensurepip_the_systems_pip_installs(machine: Machine) -> None:
     machine.lacks("no-ensurepip")
     machine.environment.ensure()
-    with_systems_pip = [line.replace("-m pip", "-m pip --python /.venv/bin/python") for line in (PACKAGES, ITSELF)]
+    with_systems_pip = [
+        line.replace("-m pip", "-m pip --python /.venv/bin/python") for line in (PACKAGES, ITSELF)
+    ]
     assert machine.asked() == [MAKE, "-m venv --clear --without-pip /.venv", *with_systems_pip]
     assert machine.environment.ready()
 
@@ -187,12 +195,16 @@ def test_a_pip_that_is_gone_makes_it_anew(machine: Machine) -> None:
 
 def test_without_any_pip_one_sentence(machine: Machine) -> None:
     machine.lacks("no-ensurepip", "no-pip")
-    with pytest.raises(Trouble, match=r"no ensurepip.*apt-get install python3\.\d+-venv.*repeat the command\."):
+    with pytest.raises(
+        Trouble, match=r"no ensurepip.*apt-get install python3\.\d+-venv.*repeat the command\."
+    ):
         machine.environment.ensure()
     assert not machine.environment.ready()
 
 
-def test_without_any_pip_root_on_debian_installs_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_pip_root_on_debian_installs_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a Debian whose Python lacks ensurepip, and we are root
     machine.lacks("no-ensurepip", "no-pip")
     installed: list[str] = []
@@ -210,10 +222,14 @@ def test_without_any_pip_root_on_debian_installs_it(machine: Machine, monkeypatc
     assert machine.environment.ready()
 
 
-def test_packages_are_asked_for_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_are_asked_for_three_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given an apt-get that fails twice
     fake = tmp_path / "apt-get"
-    fake.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/log\n[ "$(grep -c install {tmp_path}/log)" != 2 ] || exit 1\n')
+    fake.write_text(
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/log\n[ "$(grep -c install {tmp_path}/log)" != 2 ] || exit 1\n'
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(commands, "PAUSE", 0)
@@ -257,7 +273,9 @@ def test_a_browser_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert browser.find() is None
 
 
-def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_programs_are_named_by_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(browser.VARIABLE, raising=False)
     assert javascript.packages() == ["nodejs", "npm"]
@@ -278,7 +296,9 @@ def test_only_one_prepares_at_a_time(machine: Machine) -> None:
         "with Environment(Path(sys.argv[1])).alone(): print('in', flush=True); sys.stdin.readline()"
     )
     command = [sys.executable, "-c", code, str(machine.root)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdin and other.stdout
         assert other.stdout.readline() == "in\n"
         release = other.stdin

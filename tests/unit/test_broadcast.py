@@ -100,7 +100,9 @@ def test_a_returning_viewer_gets_what_is_missing(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("since", [{"epoch": "unknown", "offset": 1}, {"epoch": "e1", "offset": 3}])
-def test_a_place_that_never_was_is_answered_with_everything(scene: Scene, since: dict[str, Any]) -> None:
+def test_a_place_that_never_was_is_answered_with_everything(
+    scene: Scene, since: dict[str, Any]
+) -> None:
     scene.store.commit("pillow", {"n": 1})
     scene.store.commit("gone", {})
     scene.store.commit("gone", None)
@@ -188,7 +190,11 @@ def test_a_paused_viewer_costs_its_place_and_gets_the_newest_of_everything(scene
     assert len(viewer.pipe) == 1
     viewer.take(1)
     assert len(viewer.pipe) == 1
-    assert told(viewer) == [({}, 0, "complete"), ({"pillow": 1}, 1), ({"pillow": 6, "chair": 5}, 11)]
+    assert told(viewer) == [
+        ({}, 0, "complete"),
+        ({"pillow": 1}, 1),
+        ({"pillow": 6, "chair": 5}, 11),
+    ]
     assert told(scene.viewer("*"))[-1][0] == {"pillow": 6, "chair": 5}
 
 
@@ -320,7 +326,9 @@ def test_a_further_watch_before_the_first_was_answered(scene: Scene) -> None:
         ({"devices": ["a"] * 1_001}, TooLarge),
     ],
 )
-def test_a_bad_watch_is_refused_and_changes_nothing(scene: Scene, request_: Any, error: type[Exception]) -> None:
+def test_a_bad_watch_is_refused_and_changes_nothing(
+    scene: Scene, request_: Any, error: type[Exception]
+) -> None:
     viewer = scene.viewer("pillow")
     told(viewer)
     with pytest.raises(error):
@@ -347,13 +355,18 @@ def test_signs_of_life_are_told_once_a_second_and_only_for_devices_with_a_deadli
     assert viewer.pipe == []
     scene.loop.advance(1)
     viewer.take(), other.take()
-    assert [said for said in viewer.said if said[0] == "seen"] == [("seen", {"pillow": "2026-01-01T00:00:00.007Z"})]
+    assert [said for said in viewer.said if said[0] == "seen"] == [
+        ("seen", {"pillow": "2026-01-01T00:00:00.007Z"})
+    ]
     assert not [said for said in other.said if said[0] == "seen"]
     # who comes later finds it in the state
     late = scene.viewer("*")
     assert late.states["pillow"]["seen_at"] == "2026-01-01T00:00:00.007Z"
     assert late.states["chair"]["seen_at"] == "2026-01-01T00:00:00.008Z"
-    assert (late.states["pillow"]["silent_after"], late.states["chair"]["silent_after"]) == (60, None)
+    assert (late.states["pillow"]["silent_after"], late.states["chair"]["silent_after"]) == (
+        60,
+        None,
+    )
 
 
 def test_who_was_away_is_told_the_signs_of_life_it_missed(scene: Scene) -> None:
@@ -432,21 +445,37 @@ def test_who_left_leaves_nothing_behind(scene: Scene) -> None:
     scene.store.commit("pillow", {})
     scene.tick()
     for _ in range(2):
-        viewers = [scene.viewer("*", health=True), scene.viewer("pillow"), scene.viewer("a/*", "pillow")]
+        viewers = [
+            scene.viewer("*", health=True),
+            scene.viewer("pillow"),
+            scene.viewer("a/*", "pillow"),
+        ]
         viewers[1].watch(["chair"])
         for viewer in viewers:
             viewer.cut()
         scene.loop.settle()
     broadcaster = scene.broadcaster
-    assert (len(broadcaster.members), len(broadcaster.listeners), len(broadcaster.audiences)) == (0, 0, 0)
+    assert (len(broadcaster.members), len(broadcaster.listeners), len(broadcaster.audiences)) == (
+        0,
+        0,
+        0,
+    )
     assert broadcaster.audiences.concerned(["pillow", "a/b"]) == {}
 
 
-def test_a_tick_asks_no_audience_about_each_device(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_asks_no_audience_about_each_device(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand audiences times a thousand changed devices would stop the loop for every tick."""
-    viewers = [scene.viewer("*"), scene.viewer("pillow"), scene.viewer("a/*", "a/b/*", "a/b/c", "pillow")]
+    viewers = [
+        scene.viewer("*"),
+        scene.viewer("pillow"),
+        scene.viewer("a/*", "a/b/*", "a/b/c", "pillow"),
+    ]
     scene.loop.settle()
-    monkeypatch.setattr("statecast.audience.Audience.matches", lambda *_: pytest.fail("it searched"))
+    monkeypatch.setattr(
+        "statecast.audience.Audience.matches", lambda *_: pytest.fail("it searched")
+    )
     for device in ("pillow", "chair", "a/b/c"):
         scene.store.commit(device, {})
     for one in viewers:
@@ -457,7 +486,9 @@ def test_a_tick_asks_no_audience_about_each_device(scene: Scene, monkeypatch: py
     ]  # fmt: skip
 
 
-def test_what_could_not_be_told_is_told_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_could_not_be_told_is_told_anew(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     # given a viewer that meets a defect of ours, and one beside it
     broken, viewer = scene.viewer("*"), scene.viewer("*")
     broken.deliver = lambda piece: 1 / 0  # type: ignore[method-assign, assignment]
@@ -482,14 +513,17 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
     """Commits, pauses, cuts, restarts and backups as the dice fall; then quiet, and every page equals the store."""
     scene = Scene(kind, slice_bytes=1_024)
     store = scene.store
-    viewers = [PaperViewer(scene, dice.choice(LISTS), room=dice.choice([1, 2, 100])) for _ in range(3)]
+    viewers = [
+        PaperViewer(scene, dice.choice(LISTS), room=dice.choice([1, 2, 100])) for _ in range(3)
+    ]
     backup = store.copy()
     for _ in range(dice.randint(5, 40)):
         match dice.choice("cccccchttttvvvwwxxslbBrf"):
             case "c":
                 gone = dice.random() < 0.25
                 store.commit(
-                    dice.choice(DEVICES), None if gone else {"n": store.offset, "t": "x" * dice.choice([1, 700])}
+                    dice.choice(DEVICES),
+                    None if gone else {"n": store.offset, "t": "x" * dice.choice([1, 700])},
                 )
             case "h":
                 store.hear(dice.choice(DEVICES))
@@ -529,7 +563,9 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
             viewer.take()
     for viewer in viewers:
         page, truth = viewer.shown(), store.shown(viewer.patterns)
-        assert {device: one[:2] for device, one in page.items()} == {device: one[:2] for device, one in truth.items()}
+        assert {device: one[:2] for device, one in page.items()} == {
+            device: one[:2] for device, one in truth.items()
+        }
         # a sign of life that a backup has not heard of was one all the same
         assert all(page[device][2] >= one[2] for device, one in truth.items())  # type: ignore[operator]
         assert viewer.complete
@@ -554,7 +590,9 @@ class GreaterOrEqual(Broadcaster):
     """The question is asked from the place itself: one too few."""
 
     def _missed(self, member: Member) -> list[Entry]:
-        return [entry for entry in super()._missed(member) if entry.update.offset > member.place + 1]
+        return [
+            entry for entry in super()._missed(member) if entry.update.offset > member.place + 1
+        ]
 
 
 class NoTombstones(Broadcaster):
@@ -591,7 +629,9 @@ class StaleSeen(Broadcaster):
         pass
 
 
-@pytest.mark.parametrize("bug", [PlaceAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen])
+@pytest.mark.parametrize(
+    "bug", [PlaceAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen]
+)
 def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
     for seed in range(2_000):
         try:

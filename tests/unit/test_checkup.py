@@ -49,7 +49,11 @@ def test_all_is_well(store: Store) -> None:
 
 
 def health(**more: Any) -> Mapping[str, Any]:
-    usual = {"status": "connected", "since": "2026-01-01T00:00:00.000Z", "received_at": "2026-01-01T00:00:01.000Z"}
+    usual = {
+        "status": "connected",
+        "since": "2026-01-01T00:00:00.000Z",
+        "received_at": "2026-01-01T00:00:01.000Z",
+    }
     return {**usual, "lag": 0.0, "waiting": 0, "sentence": None, **more}
 
 
@@ -63,7 +67,9 @@ def test_settings_that_cannot_be_read() -> None:
 
 def test_no_store_yet_is_no_fault_a_broken_one_is() -> None:
     assert of(lines(NotFound("There is no store.")), "store") == [("notice", "There is no store.")]
-    assert of(lines(StoreUnavailable("The disk is full.")), "store") == [("wrong", "The disk is full.")]
+    assert of(lines(StoreUnavailable("The disk is full.")), "store") == [
+        ("wrong", "The disk is full.")
+    ]
 
 
 def test_quarantine_and_loneliness_are_noticed(store: Store) -> None:
@@ -77,9 +83,10 @@ def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPa
     store.queue("queue").append([b"1"])
     assert of(lines(store), "source embedded:queue") == [("good", "1 message waits in it.")]
     monkeypatch.setattr(checkup, "now", lambda: now() + 600_000)
-    assert ("wrong", "The oldest has waited for 10 min: nobody receives them; start `statecast run`.") in of(
-        lines(store), "source embedded:queue"
-    )
+    assert (
+        "wrong",
+        "The oldest has waited for 10 min: nobody receives them; start `statecast run`.",
+    ) in of(lines(store), "source embedded:queue")
 
 
 def test_what_the_running_server_sees(store: Store) -> None:
@@ -92,13 +99,17 @@ def test_what_the_running_server_sees(store: Store) -> None:
     assert of(found, "device fast") == [
         ("notice", "Its clock is 7 min ahead; its times are cut to those of its queue.")
     ]
-    assert of(found, "device slow") == [("notice", "Its clock is 2 h behind, or its messages take that long to come.")]
+    assert of(found, "device slow") == [
+        ("notice", "Its clock is 2 h behind, or its messages take that long to come.")
+    ]
     store.announce("p", {"sources": {"queue": health(requests_per_hour=3600)}, "viewers": 0})
     assert "at a pace of 3600 requests per hour" in of(lines(store), "source embedded:queue")[1][1]
 
 
 @pytest.mark.parametrize("source", ["fly:away", "azure-queue:pillow", "embedded:"])
-def test_a_source_that_cannot_be_opened(store: Store, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_cannot_be_opened(
+    store: Store, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT", raising=False)
     found = lines(store, source=(source, "embedded:other"))
@@ -107,4 +118,7 @@ def test_a_source_that_cannot_be_opened(store: Store, source: str, monkeypatch: 
 
 
 def test_two_of_one_name(store: Store) -> None:
-    assert "two sources called 'a'" in of(lines(store, source=("embedded:a", "embedded:a")), "source embedded:a")[1][1]
+    assert (
+        "two sources called 'a'"
+        in of(lines(store, source=("embedded:a", "embedded:a")), "source embedded:a")[1][1]
+    )

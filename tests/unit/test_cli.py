@@ -44,7 +44,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def statecast() -> Invoke:
     def invoke(*words: str, stdin: bytes | str | None = None) -> Result:
-        return CliRunner().invoke(main, words, input=stdin, prog_name="statecast", terminal_width=200)
+        return CliRunner().invoke(
+            main, words, input=stdin, prog_name="statecast", terminal_width=200
+        )
 
     return invoke
 
@@ -99,7 +101,9 @@ def test_version_and_help(statecast: Invoke) -> None:
         assert statecast(name, "--help").exit_code == 0
 
 
-@pytest.mark.parametrize("words", [("fly",), ("--fly",), ("get",), ("send",), ("quarantine", "fly"), ("devices", "x")])
+@pytest.mark.parametrize(
+    "words", [("fly",), ("--fly",), ("get",), ("send",), ("quarantine", "fly"), ("devices", "x")]
+)
 def test_wrong_use_ends_with_2(statecast: Invoke, words: tuple[str, ...]) -> None:
     refused(statecast(*words), 2, "Error: ")
 
@@ -122,7 +126,9 @@ def test_a_defect_ends_in_a_sentence_and_its_traceback_in_a_file(
     assert "Traceback" in file.read_text()
 
 
-def test_an_error_of_the_system_ends_in_a_sentence(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_system_ends_in_a_sentence(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -172,7 +178,18 @@ def test_flags_win_over_the_environment_that_over_the_file(
     monkeypatch.setenv("STATECAST_TEST_SEED", "7")
     # When a flag is given too
     result = statecast(
-        *("run", "--config", "my.toml", "--port", "3", "--demo", "--source", "embedded:a", "--source", "embedded:b"),
+        *(
+            "run",
+            "--config",
+            "my.toml",
+            "--port",
+            "3",
+            "--demo",
+            "--source",
+            "embedded:a",
+            "--source",
+            "embedded:b",
+        ),
         *("--deadlines", "lamp=5", "--deadlines", "x/*=6"),
     )
     # Then each wins over the one after it
@@ -208,7 +225,10 @@ def test_run_says_how_to_send_a_first_message(statecast: Invoke, served: list[Se
         (("--workers", "0"), "between 1 and 64"),
         (("--visibility", "nan"), "must be a number"),
         (("--deadlines", "pillow"), "deadlines"),
-        (("--config", "none.toml"), "The settings file none.toml cannot be read: No such file or directory."),
+        (
+            ("--config", "none.toml"),
+            "The settings file none.toml cannot be read: No such file or directory.",
+        ),
         (("--fly", "1"), "No such option"),
         (("--store", "\x1b[2J:"), "There is no store"),
         (("nothing:app",), "There is no module nothing in "),
@@ -217,7 +237,9 @@ def test_run_says_how_to_send_a_first_message(statecast: Invoke, served: list[Se
         ((":",), "names no app"),
     ],
 )
-def test_run_refuses(statecast: Invoke, served: list[Settings], words: tuple[str, ...], sentence: str) -> None:
+def test_run_refuses(
+    statecast: Invoke, served: list[Settings], words: tuple[str, ...], sentence: str
+) -> None:
     if words[0] == "--store":
         words = ("get", "pillow", *words)  # the server is not one here, and so opens nothing
     else:
@@ -229,7 +251,9 @@ def test_run_refuses(statecast: Invoke, served: list[Settings], words: tuple[str
 
 
 @pytest.mark.parametrize("name", ["STATECAST_PROT", "STATECAST_"])
-def test_an_unknown_variable_is_an_error(statecast: Invoke, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_unknown_variable_is_an_error(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "1")
     refused(statecast("devices"), 2, "There is no setting")
 
@@ -271,7 +295,9 @@ def app_module(here: Path) -> Iterator[Callable[[str], str]]:
     yield make
     sys.path[:] = path
     for name in made:
-        if (module := sys.modules.pop(name, None)) is not None and (app := getattr(module, "app", None)) is not None:
+        if (module := sys.modules.pop(name, None)) is not None and (
+            app := getattr(module, "app", None)
+        ) is not None:
             runtime = getattr(app, "extensions", {}).get("statecast")
             if runtime is not None and runtime.opened:
                 runtime.store.close()
@@ -346,14 +372,18 @@ def test_a_store_that_comes_too_late_is_refused(
         (["--delete"], {"delete": True}),
     ],
 )  # fmt: skip
-def test_send_says_what_a_device_says(statecast: Invoke, words: list[str], message: dict[str, Any]) -> None:
+def test_send_says_what_a_device_says(
+    statecast: Invoke, words: list[str], message: dict[str, Any]
+) -> None:
     result = statecast("send", "pillow", *words)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "1\n", "")
     assert bodies() == [{"device": "pillow", **message}]
 
 
 def test_send_takes_a_whole_message_and_answers_in_json(statecast: Invoke) -> None:
-    result = statecast("send", "--json", '[{"device": "a", "state": {}}, {"device": "b", "state": {}}]')
+    result = statecast(
+        "send", "--json", '[{"device": "a", "state": {}}, {"device": "b", "state": {}}]'
+    )
     assert json.loads(result.stdout) == {"id": "1"}
     assert len(bodies()[0]) == 2
 
@@ -398,7 +428,9 @@ def test_send_takes_a_whole_message_and_answers_in_json(statecast: Invoke) -> No
         (["pillow", "a=1", "--store", "sqlite:///no/folder/x.db"], 1, "does not exist; create it"),
     ],
 )
-def test_send_refuses(statecast: Invoke, here: Path, words: list[str], status: int, sentence: str) -> None:
+def test_send_refuses(
+    statecast: Invoke, here: Path, words: list[str], status: int, sentence: str
+) -> None:
     result = statecast("send", *words)
     refused(result, status, sentence)
     assert "\x1b" not in result.output
@@ -423,7 +455,13 @@ def test_send_reads_messages_from_the_input(statecast: Invoke) -> None:
     assert result.exit_code == 1
     assert result.stdout.split() == ["1", "2", "3", "4", "5"]
     sent = [body if isinstance(body, list) else body["device"] for body in bodies()]
-    assert sent == ["a", "b", "c", [{"device": "d", "state": {}}, {"device": "e", "state": {}}], "f"]
+    assert sent == [
+        "a",
+        "b",
+        "c",
+        [{"device": "d", "state": {}}, {"device": "e", "state": {}}],
+        "f",
+    ]
     told = result.stderr.splitlines()
     assert [line.split(":")[1].strip() for line in told] == ["Line 3", "Line 7", "Line 9"]
     assert all(line.startswith("Error: Line ") for line in told)
@@ -476,13 +514,20 @@ def test_what_is_printed_cannot_reach_the_terminal(statecast: Invoke) -> None:
     nasty = "\x1b]0;x\x07\u202e\u2028\x9b😀\U000e0001"
     statecast("send", "pillow", f"a={nasty}", f"{nasty}=1")
     settle()
-    for words in (("get", "pillow"), ("get", "pillow", "--json"), ("devices",), ("devices", "--json")):
+    for words in (
+        ("get", "pillow"),
+        ("get", "pillow", "--json"),
+        ("devices",),
+        ("devices", "--json"),
+    ):
         text = statecast(*words).stdout
         assert all(character.isprintable() or character == "\n" for character in text)
     assert json.loads(statecast("devices", "--json").stdout)["state"] == {"a": nasty, nasty: 1}
 
 
-def test_a_terminal_that_lacks_a_character_gets_an_escape_and_a_program_does_not(statecast: Invoke) -> None:
+def test_a_terminal_that_lacks_a_character_gets_an_escape_and_a_program_does_not(
+    statecast: Invoke,
+) -> None:
     statecast("send", "pillow", "mood=☁")
     settle()
     western = CliRunner(charset="latin-1")
@@ -502,7 +547,9 @@ def test_devices_lists_what_is_there(statecast: Invoke) -> None:
     assert [(item["device"], item["state"]) for item in items] == [("a", {"x": 2}), ("b", {"x": 1})]
 
 
-def test_a_silent_device_is_shown_as_silent(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_device_is_shown_as_silent(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a device with a deadline of its own, one with that of a setting, one without
     statecast("send", "own", "n=1", "--silent-after", "60")
     statecast("send", "set", "n=1")
@@ -529,23 +576,43 @@ def test_what_is_not_there_is_told(statecast: Invoke) -> None:
     statecast("send", "pillow", "--delete")
     settle()
     refused(statecast("get", "pillow"), 1, "was removed")
-    refused(statecast("get", "lamp"), 1, "No device called “lamp” has sent anything; `statecast devices` lists")
+    refused(
+        statecast("get", "lamp"),
+        1,
+        "No device called “lamp” has sent anything; `statecast devices` lists",
+    )
     refused(statecast("get", "a b"), 1, "is not a name of a device")
 
 
 @pytest.mark.parametrize(
     "words",
-    [("get", "pillow"), ("devices",), ("watch",), ("quarantine", "list"), ("quarantine", "replay", "--all")],
+    [
+        ("get", "pillow"),
+        ("devices",),
+        ("watch",),
+        ("quarantine", "list"),
+        ("quarantine", "replay", "--all"),
+    ],
 )
 def test_reading_makes_no_store(statecast: Invoke, here: Path, words: tuple[str, ...]) -> None:
-    refused(statecast(*words), 1, f"There is no store {here}/statecast.db; name another with --store")
+    refused(
+        statecast(*words), 1, f"There is no store {here}/statecast.db; name another with --store"
+    )
     assert not list(here.iterdir())
 
 
 def test_a_file_that_is_not_ours_is_left_alone(statecast: Invoke, here: Path) -> None:
     (here / "letter.txt").write_text("Dear pillow")
-    for words in (("get", "a"), ("send", "a", "b=1"), ("devices",), ("watch",), ("quarantine", "list")):
-        refused(statecast(*words, "--store", "sqlite:///letter.txt"), 1, "is not a store of Statecast")
+    for words in (
+        ("get", "a"),
+        ("send", "a", "b=1"),
+        ("devices",),
+        ("watch",),
+        ("quarantine", "list"),
+    ):
+        refused(
+            statecast(*words, "--store", "sqlite:///letter.txt"), 1, "is not a store of Statecast"
+        )
     assert (here / "letter.txt").read_text() == "Dear pillow"
 
 
@@ -558,7 +625,12 @@ def test_commands_that_send_or_read_begin_no_epoch(statecast: Invoke) -> None:
 
     statecast("send", "pillow", "x=1")
     before = epoch()
-    for words in (("send", "pillow", "x=2"), ("get", "pillow"), ("devices",), ("quarantine", "list")):
+    for words in (
+        ("send", "pillow", "x=2"),
+        ("get", "pillow"),
+        ("devices",),
+        ("quarantine", "list"),
+    ):
         statecast(*words)
     assert epoch() == before
 
@@ -626,7 +698,9 @@ def test_quarantine_shows_why_and_what(statecast: Invoke) -> None:
     # When they are listed, then each has its reason
     lines = statecast("quarantine", "list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2"]
-    rows = [json.loads(line) for line in statecast("quarantine", "list", "--json").stdout.splitlines()]
+    rows = [
+        json.loads(line) for line in statecast("quarantine", "list", "--json").stdout.splitlines()
+    ]
     assert rows[0]["body"] == '{"device": "pillow"} \x1b'
     assert rows[1]["body_base64"] == "/wA="
     assert all(row["reason"] and row["source"] == "queue" for row in rows)
@@ -637,7 +711,9 @@ def test_quarantine_shows_why_and_what(statecast: Invoke) -> None:
     assert statecast("quarantine", "show", "2", "--body").stdout_bytes == b"\xff\x00"
 
 
-def test_replay_tries_again_and_keeps_what_is_refused_again(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_tries_again_and_keeps_what_is_refused_again(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a bad message, and one that a decoder of old refused and today's accepts
     put_raw(b"garbage", b'{"device":"pillow","state":{"mood":"calm"}}x')
     statecast("send", "pillow", "mood=happy")
@@ -679,7 +755,9 @@ def test_drop_deletes_all_or_none(statecast: Invoke) -> None:
     put_raw(b"1", b"2", b"3")
     refused(statecast("quarantine", "drop", "1", "9"), 1, "There is no message 9 in quarantine")
     assert statecast("quarantine", "drop", "1", "3", "3").stdout == "Dropped: 2.\n"
-    assert [line.split()[0] for line in statecast("quarantine", "list").stdout.splitlines()] == ["2"]
+    assert [line.split()[0] for line in statecast("quarantine", "list").stdout.splitlines()] == [
+        "2"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -712,7 +790,14 @@ def test_columns_are_aligned_and_cut() -> None:
 
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
-    [(-5, "0 s"), (999, "0 s"), (119_999, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (172_800_000, "2 d")],
+    [
+        (-5, "0 s"),
+        (999, "0 s"),
+        (119_999, "119 s"),
+        (120_000, "2 min"),
+        (7_200_000, "2 h"),
+        (172_800_000, "2 d"),
+    ],
 )
 def test_ages_are_short(milliseconds: int, text: str) -> None:
     assert terminal.ago(milliseconds) == text

@@ -39,13 +39,24 @@ def test_it_is_recognised_by_its_required_members() -> None:
 
 
 def test_what_it_says() -> None:
-    expected = Change("pillow", "merge", {"mood": "happy"}, 1_769_860_800_000, 0, "/bedroom A234-1234-1234")
+    expected = Change(
+        "pillow", "merge", {"mood": "happy"}, 1_769_860_800_000, 0, "/bedroom A234-1234-1234"
+    )
     assert one(event()) == expected
     assert (
-        one(event(datacontenttype="application/json", dataschema="https://example.com/s", traceparent="x")) == expected
+        one(
+            event(
+                datacontenttype="application/json",
+                dataschema="https://example.com/s",
+                traceparent="x",
+            )
+        )
+        == expected
     )
     assert one(event(time=...)).time is None
-    assert one(event(sequence="0000000010", sequencetype="Integer")).sequence == 16, "read as hexadecimal, in order"
+    assert one(event(sequence="0000000010", sequencetype="Integer")).sequence == 16, (
+        "read as hexadecimal, in order"
+    )
 
 
 def test_without_a_subject_its_source_is_the_device() -> None:
@@ -60,7 +71,9 @@ def test_the_same_id_of_another_source_is_another_event() -> None:
     assert one(event()).event_id == one(event(data={})).event_id
 
 
-@pytest.mark.parametrize("media", [..., None, "application/json", "application/vnd.x+json", "text/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    "media", [..., None, "application/json", "application/vnd.x+json", "text/json; charset=utf-8"]
+)
 def test_data_may_be_json_in_base64(media: Any) -> None:
     written = base64.b64encode(b'{"mood":"calm"}').decode()
     said = event(data=..., data_base64=written, datacontenttype=media)
@@ -87,7 +100,10 @@ def test_data_may_be_json_in_base64(media: Any) -> None:
         ({"data": ..., "data_base64": 5}, "“data_base64” must be text"),
         ({"data": ..., "data_base64": "e30"}, "data_base64 cannot be read"),
         ({"data": ..., "data_base64": "AAEC"}, "data_base64 cannot be read"),
-        ({"data": ..., "data_base64": "AAEC", "datacontenttype": "image/png"}, "Its data is “image/png”"),
+        (
+            {"data": ..., "data_base64": "AAEC", "datacontenttype": "image/png"},
+            "Its data is “image/png”",
+        ),
         ({"data": ..., "data_base64": "e30=", "datacontenttype": 5}, "Its data is “5”"),
         ({"subject": "d" * 200}, "at most 128"),
     ],
@@ -103,5 +119,9 @@ def test_event_grid_about_itself_says_nothing_of_a_device() -> None:
 
 
 def test_devices_of_iot_hub_are_read_as_such() -> None:
-    change = one(event(type="Microsoft.Devices.DeviceConnected", subject="devices/d1", data={"deviceId": "d1"}))
+    change = one(
+        event(
+            type="Microsoft.Devices.DeviceConnected", subject="devices/d1", data={"deviceId": "d1"}
+        )
+    )
     assert (change.device, change.state) == ("d1", {"connectionState": "Connected"})

@@ -19,8 +19,21 @@ from statecast.model import Change, Delivery, Message
 from statecast.testing.values import START
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-CLOUD = {"specversion": "1.0", "id": "c1", "source": "/hub", "type": "t", "subject": "cloud", "data": {"a": 1}}
-GRID = {"id": "g1", "eventType": "t", "eventTime": "2026-01-31T12:00:00Z", "subject": "grid", "data": {"a": 1}}
+CLOUD = {
+    "specversion": "1.0",
+    "id": "c1",
+    "source": "/hub",
+    "type": "t",
+    "subject": "cloud",
+    "data": {"a": 1},
+}
+GRID = {
+    "id": "g1",
+    "eventType": "t",
+    "eventTime": "2026-01-31T12:00:00Z",
+    "subject": "grid",
+    "data": {"a": 1},
+}
 TWIN = {"deviceId": "twin", "opType": "updateTwin", "version": 1, "tags": {"a": 1}}
 PLAIN = {"device": "plain", "state": {"a": 1}}
 
@@ -56,7 +69,10 @@ def reason(body: bytes | str | Any, url: str = "azure-queue:pillow", **options: 
         (GRID, "grid"),
         (TWIN, "twin"),
         (PLAIN, "plain"),
-        (GRID | CLOUD, "cloud"),  # its members are those of both; the first line of the table counts
+        (
+            GRID | CLOUD,
+            "cloud",
+        ),  # its members are those of both; the first line of the table counts
         (CLOUD | {"device": "plain", "state": {}}, "cloud"),  # extensions of a CloudEvent
         (GRID | PLAIN, "grid"),
         (TWIN | PLAIN, "twin"),
@@ -71,8 +87,13 @@ def test_the_members_say_what_it_is(said: dict[str, Any], device: str, url: str)
 @pytest.mark.parametrize("url", ["azure-queue:pillow", "embedded:queue"])
 def test_an_event_that_lacks_something_is_told_what(url: str) -> None:
     said = {"specversion": "1.0", "id": "c1", "data": {}}
-    assert reason(said, url) == "It has the member “specversion”, but a CloudEvent also has source, type."
-    assert "an event of Event Grid also has eventTime, subject." in reason({"id": "g1", "eventType": "t"}, url)
+    assert (
+        reason(said, url)
+        == "It has the member “specversion”, but a CloudEvent also has source, type."
+    )
+    assert "an event of Event Grid also has eventTime, subject." in reason(
+        {"id": "g1", "eventType": "t"}, url
+    )
 
 
 def test_a_default_device_takes_what_names_none() -> None:
@@ -84,11 +105,27 @@ def test_a_default_device_takes_what_names_none() -> None:
 
 
 def test_your_own_messages_are_read_by_pointers() -> None:
-    said = {"unit": {"name": "Lamp 1"}, "values": {"on": True}, "at": "2026-01-31T12:00:00Z", "nr": 9, "key": "k1"}
-    options = {"device": "/unit/name", "state": "/values", "time": "/at", "sequence": "/nr", "id": "/key"}
-    assert one(said, **options) == Change("Lamp_x20_1", "merge", {"on": True}, 1_769_860_800_000, 9, "k1")
+    said = {
+        "unit": {"name": "Lamp 1"},
+        "values": {"on": True},
+        "at": "2026-01-31T12:00:00Z",
+        "nr": 9,
+        "key": "k1",
+    }
+    options = {
+        "device": "/unit/name",
+        "state": "/values",
+        "time": "/at",
+        "sequence": "/nr",
+        "id": "/key",
+    }
+    assert one(said, **options) == Change(
+        "Lamp_x20_1", "merge", {"on": True}, 1_769_860_800_000, 9, "k1"
+    )
     assert one(said, device="/unit/name").state == said
-    assert one({"device": "lamp", "values": {"on": True}}, state="/values") == Change("lamp", "merge", {"on": True})
+    assert one({"device": "lamp", "values": {"on": True}}, state="/values") == Change(
+        "lamp", "merge", {"on": True}
+    )
     assert one(said, state="/values", default="lamp").device == "lamp"
     assert "nothing at /unit/nr" in reason(said, device="/unit/nr")
 
@@ -124,14 +161,22 @@ def test_options_go_for_plain_messages_too() -> None:
 
 
 def test_without_options_plain_messages_are_read_as_ever() -> None:
-    for body in (b'{"device":"pillow","state":{}}', b"[]", b"5", b'{"state":5}', b'[{"device":"a","state":{}},5]'):
+    for body in (
+        b'{"device":"pillow","state":{}}',
+        b"[]",
+        b"5",
+        b'{"state":5}',
+        b'[{"device":"a","state":{}},5]',
+    ):
         delivery = Delivery("m1", body, START)
         assert Decoder()(delivery) == PlainDecoder()(delivery)
 
 
 def test_every_option_has_its_line_in_the_how_to() -> None:
     page = (SAMPLES.parent.parent / "docs" / "how-to" / "read-events.md").read_text()
-    assert not [option for option in OPTIONS if f"| `{option}`" not in page and f", `{option}`" not in page]
+    assert not [
+        option for option in OPTIONS if f"| `{option}`" not in page and f", `{option}`" not in page
+    ]
 
 
 # Arrays
@@ -139,12 +184,22 @@ def test_every_option_has_its_line_in_the_how_to() -> None:
 
 def test_items_of_an_array_stand_alone_whatever_they_are() -> None:
     validation = GRID | {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent"}
-    items: list[Any] = [CLOUD, 5, GRID, validation, {"device": "a b", "state": {}}, TWIN | {"opType": "replaceTwin"}]
+    items: list[Any] = [
+        CLOUD,
+        5,
+        GRID,
+        validation,
+        {"device": "a b", "state": {}},
+        TWIN | {"opType": "replaceTwin"},
+    ]
     message = decoded(base64.b64encode(json.dumps(items).encode()))
     assert [change.device for change in message.changes] == ["cloud", "grid", "twin", "twin"]
     assert [index for index, _ in message.items] == [0, 2, 5, 5]
     assert json.loads(message.items[1][1]) == GRID
-    assert [(refusal.item, json.loads(refusal.body)) for refusal in message.refusals] == [(1, 5), (4, items[4])]
+    assert [(refusal.item, json.loads(refusal.body)) for refusal in message.refusals] == [
+        (1, 5),
+        (4, items[4]),
+    ]
 
 
 def test_a_refused_message_is_kept_as_it_came() -> None:
@@ -168,8 +223,16 @@ def test_a_message_has_at_most_64_kib_without_its_wrapping(size: int) -> None:
 
 # The samples of the vendors' documents, byte for byte: (file, options, device, state, time, sequence)
 
-BLOB = {"api": "PutBlob", "blobType": "BlockBlob", "sequencer": "00000000000000000000000000015508000000000005101c"}
-OTHER = {"api": "PutBlockList", "contentLength": 30699, "sequencer": "000000000000000000000000000099240000000000c41c18"}
+BLOB = {
+    "api": "PutBlob",
+    "blobType": "BlockBlob",
+    "sequencer": "00000000000000000000000000015508000000000005101c",
+}
+OTHER = {
+    "api": "PutBlockList",
+    "contentLength": 30699,
+    "sequencer": "000000000000000000000000000099240000000000c41c18",
+}
 DESIRED = {"tags": {"tag1": "new value"}, "desired": {"property1": "new value"}}
 DOCUMENTED: list[tuple[str, dict[str, str], str, dict[str, Any], int | None, int]] = [
     (
@@ -204,8 +267,22 @@ DOCUMENTED: list[tuple[str, dict[str, str], str, dict[str, Any], int | None, int
         1_546_894_710_480,
         0,
     ),
-    ("iot_hub_telemetry.json", {"state": "/data/body/Weather"}, "d1", {"Temperature": 900}, 1_546_894_710_480, 0),
-    ("iot_hub_telemetry.json", {"device": "/subject"}, "devices/LogicAppTestDevice", {}, 1_546_894_710_480, 0),
+    (
+        "iot_hub_telemetry.json",
+        {"state": "/data/body/Weather"},
+        "d1",
+        {"Temperature": 900},
+        1_546_894_710_480,
+        0,
+    ),
+    (
+        "iot_hub_telemetry.json",
+        {"device": "/subject"},
+        "devices/LogicAppTestDevice",
+        {},
+        1_546_894_710_480,
+        0,
+    ),
     ("twin_update.json", {"default": "thermostat"}, "thermostat", DESIRED, None, 7),
     ("plain.json", {}, "d-17", {"on": True}, None, 0),
 ]
@@ -218,7 +295,13 @@ def test_every_sample_is_read_here() -> None:
 @pytest.mark.parametrize(("file", "options", "device", "state", "time", "sequence"), DOCUMENTED)
 @pytest.mark.parametrize("form", ["base64", "text", "array"])
 def test_the_documented_samples(
-    file: str, options: dict[str, str], device: str, state: dict[str, Any], time: int | None, sequence: int, form: str
+    file: str,
+    options: dict[str, str],
+    device: str,
+    state: dict[str, Any],
+    time: int | None,
+    sequence: int,
+    form: str,
 ) -> None:
     body = (SAMPLES / file).read_bytes()
     if form == "base64":
@@ -277,13 +360,26 @@ leaves = (
     | st.floats()
     | st.text(max_size=6)
     | st.sampled_from(
-        ["1.0", "2026-01-31T12:00:00Z", "e30=", "d1", "application/json", "updateTwin", "replaceTwin"]
-        + [f"Microsoft.Devices.Device{what}" for what in ("Telemetry", "Connected", "Created", "Deleted")]
+        [
+            "1.0",
+            "2026-01-31T12:00:00Z",
+            "e30=",
+            "d1",
+            "application/json",
+            "updateTwin",
+            "replaceTwin",
+        ]
+        + [
+            f"Microsoft.Devices.Device{what}"
+            for what in ("Telemetry", "Connected", "Created", "Deleted")
+        ]
     )
 )
 anything = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(keys | st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -291,15 +387,29 @@ anything = st.recursive(
 def nearly(*bases: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Good events, some of whose members are not."""
     return st.builds(
-        lambda base, more: base | more, st.sampled_from(bases), st.dictionaries(keys, anything, max_size=3)
+        lambda base, more: base | more,
+        st.sampled_from(bases),
+        st.dictionaries(keys, anything, max_size=3),
     )
 
 
-hub = {**GRID, "eventType": "Microsoft.Devices.DeviceTelemetry", "data": {"body": "e30=", "deviceId": "d1"}}
+hub = {
+    **GRID,
+    "eventType": "Microsoft.Devices.DeviceTelemetry",
+    "data": {"body": "e30=", "deviceId": "d1"},
+}
 messages = (
-    anything | nearly(CLOUD, GRID, TWIN, PLAIN, hub) | st.lists(nearly(CLOUD, GRID, TWIN, PLAIN, hub), max_size=3)
+    anything
+    | nearly(CLOUD, GRID, TWIN, PLAIN, hub)
+    | st.lists(nearly(CLOUD, GRID, TWIN, PLAIN, hub), max_size=3)
 )
-pointed = {"device": "/subject", "state": "/data", "time": "/time", "sequence": "/sequence", "id": "/id"}
+pointed = {
+    "device": "/subject",
+    "state": "/data",
+    "time": "/time",
+    "sequence": "/sequence",
+    "id": "/id",
+}
 DECODERS = [
     open_decoder(options, url)
     for url in ("azure-queue:pillow", "embedded:queue")
@@ -319,17 +429,26 @@ def check(message: Message, body: bytes) -> None:
         )
         json.dumps(change.state, allow_nan=False).encode()
     for refusal in message.refusals:
-        assert refusal.reason.isprintable() and refusal.reason.endswith((".", "..")) and len(refusal.reason) < 300
+        assert (
+            refusal.reason.isprintable()
+            and refusal.reason.endswith((".", ".."))
+            and len(refusal.reason) < 300
+        )
 
 
 @given(messages, st.sampled_from(DECODERS), st.booleans())
-def test_any_json_is_read_or_refused_with_a_reason(said: Any, decode: Decoder, wrapped: bool) -> None:
+def test_any_json_is_read_or_refused_with_a_reason(
+    said: Any, decode: Decoder, wrapped: bool
+) -> None:
     body = json.dumps(said).encode()
     body = base64.b64encode(body) if wrapped else body
     check(decode(Delivery("m1", body, START)), body)
 
 
-@given(st.binary(max_size=80) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@given(
+    st.binary(max_size=80)
+    | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass"))
+)
 def test_any_bytes_are_read_or_refused_with_a_reason(body: bytes) -> None:
     for decode in DECODERS:
         for form in (body, base64.b64encode(body)):

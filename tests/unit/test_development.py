@@ -24,7 +24,11 @@ from statecast.errors import BadSetting
 from statecast.flask import runtime_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("STATECAST_", "FLASK_"))}
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("STATECAST_", "FLASK_"))
+}
 
 
 @pytest.fixture
@@ -62,7 +66,12 @@ def give(command: click.Command, **params: Any) -> Flask:
     ],
 )
 def test_of_two_processes_only_the_reloaders_child_serves(
-    monkeypatch: pytest.MonkeyPatch, begun: list[str], reload: bool | None, debug: bool, child: bool, starts: bool
+    monkeypatch: pytest.MonkeyPatch,
+    begun: list[str],
+    reload: bool | None,
+    debug: bool,
+    child: bool,
+    starts: bool,
 ) -> None:
     monkeypatch.setenv("FLASK_DEBUG", str(int(debug)))
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", str(child).lower())
@@ -70,10 +79,16 @@ def test_of_two_processes_only_the_reloaders_child_serves(
     assert begun == ["statecast-start"] * starts
 
 
-def test_only_loopback_is_listened_on_and_pages_of_flasks_server_may_connect(begun: list[str]) -> None:
+def test_only_loopback_is_listened_on_and_pages_of_flasks_server_may_connect(
+    begun: list[str],
+) -> None:
     settings = runtime_of(give(run_command)).settings
     assert settings.host == "127.0.0.1"
-    assert settings.allow_origins == ("https://mine.example", "http://127.0.0.1:5000", "http://localhost:5000")
+    assert settings.allow_origins == (
+        "https://mine.example",
+        "http://127.0.0.1:5000",
+        "http://localhost:5000",
+    )
 
 
 def test_no_other_command_and_no_other_server_starts_anything(begun: list[str]) -> None:
@@ -132,13 +147,17 @@ def flask_run(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("options", [(), ("--debug",)])
-def test_flask_run_serves_the_same_app_with_viewers_and_polls(flask_run: Any, options: tuple[str, ...]) -> None:
+def test_flask_run_serves_the_same_app_with_viewers_and_polls(
+    flask_run: Any, options: tuple[str, ...]
+) -> None:
     # given the example under Flask's own server
     address = flask_run(*options)
 
     # then our server beside it has the user's page, the polled state and the live endpoint
     assert b"Hello" in urllib.request.urlopen(f"{address}/", timeout=10).read()
-    polling = urllib.request.urlopen(f"{address}/socket.io/?EIO=4&transport=polling", timeout=10).read()
+    polling = urllib.request.urlopen(
+        f"{address}/socket.io/?EIO=4&transport=polling", timeout=10
+    ).read()
     assert json.loads(polling[1:])["upgrades"] == ["websocket"]
     sources = urllib.request.urlopen(f"{address}/readyz", timeout=10).read()
     assert json.loads(sources)["status"] == "ready"

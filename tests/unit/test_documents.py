@@ -26,7 +26,11 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
-SHIPPED = [path for folder in ("src", "examples", "tools", "tests") for path in (ROOT / folder).rglob("*.*")]
+SHIPPED = [
+    path
+    for folder in ("src", "examples", "tools", "tests")
+    for path in (ROOT / folder).rglob("*.*")
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STATECAST = re.compile(r"^(?:\.venv/bin/)?statecast ")
 A_TIME = "2026-01-31T12:00:00Z"
@@ -67,7 +71,9 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def test_the_reference_is_that_of_the_code() -> None:
-    assert reference.PAGE.read_text("utf-8") == reference.render(), "it is stale: run `python -m tools.reference`"
+    assert reference.PAGE.read_text("utf-8") == reference.render(), (
+        "it is stale: run `python -m tools.reference`"
+    )
 
 
 # Links and names
@@ -103,16 +109,28 @@ def test_every_page_can_be_found() -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     examples = set(re.findall(r"<!-- file: (\S+) -->", page.read_text()))
     for span in spans(page):
-        if re.fullmatch(r"\w[\w/-]*\.(?:py|js)|(?:src|tests|tools|docs|examples|benchmarks)/[\w/.-]*", span):
-            found = (ROOT / span).exists() or any(str(path).endswith(f"/{span}") for path in SHIPPED)
+        if re.fullmatch(
+            r"\w[\w/-]*\.(?:py|js)|(?:src|tests|tools|docs|examples|benchmarks)/[\w/.-]*", span
+        ):
+            found = (ROOT / span).exists() or any(
+                str(path).endswith(f"/{span}") for path in SHIPPED
+            )
             assert found or span in examples, f"there is no {span}"
 
 
 @every_page
 def test_commands_and_flags_that_are_named_exist(page: Path) -> None:
-    groups = [cli.main, *(one for one in cli.main.commands.values() if isinstance(one, click.Group))]
+    groups = [
+        cli.main,
+        *(one for one in cli.main.commands.values() if isinstance(one, click.Group)),
+    ]
     every = [command for group in groups for command in [group, *group.commands.values()]]
-    flags = {flag for one in every for option in one.params for flag in [*option.opts, *option.secondary_opts]}
+    flags = {
+        flag
+        for one in every
+        for option in one.params
+        for flag in [*option.opts, *option.secondary_opts]
+    }
     for span in spans(page):
         command = re.match(r"statecast (\w+)", span)
         assert not command or command[1] in cli.main.commands, f"there is no command `{span}`"
@@ -123,7 +141,9 @@ def test_commands_and_flags_that_are_named_exist(page: Path) -> None:
 
 def test_the_readme_has_a_place_for_the_numbers() -> None:
     assert re.search(
-        r"^<!-- bench -->\n.*\n<!-- /bench -->$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^<!-- bench -->\n.*\n<!-- /bench -->$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE | re.DOTALL,
     )
 
 
@@ -148,7 +168,11 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def visit(app: Flask) -> None:
-    routes = [rule for rule in app.url_map.iter_rules() if "." not in rule.endpoint and rule.endpoint != "static"]
+    routes = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if "." not in rule.endpoint and rule.endpoint != "static"
+    ]
     assert routes
     for rule in routes:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
@@ -159,9 +183,16 @@ def visit(app: Flask) -> None:
 def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for words in commands(page):
-        if words[0] in ("run", "watch"):  # they end by a signal only: what they are given is read, and that is all
+        if words[0] in (
+            "run",
+            "watch",
+        ):  # they end by a signal only: what they are given is read, and that is all
             parsed = cli.main.commands[words[0]].make_context(words[0], words[1:])
-            given = {name: options.value(one) for name, one in parsed.params.items() if name in settings.names()}
+            given = {
+                name: options.value(one)
+                for name, one in parsed.params.items()
+                if name in settings.names()
+            }
             settings.load(given)
             continue
         result = CliRunner().invoke(cli.main, words)
@@ -180,7 +211,9 @@ def test_data_can_be_read(page: Path) -> None:
 
 def test_a_stale_snippet_would_be_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("Text.\n\n```sh\nstatecast send pillow \\\n    mood=happy > id.txt  # so\nls\n```\n\n[a](b.md#c)\n")
+    page.write_text(
+        "Text.\n\n```sh\nstatecast send pillow \\\n    mood=happy > id.txt  # so\nls\n```\n\n[a](b.md#c)\n"
+    )
     assert list(commands(page)) == [["send", "pillow", "mood=happy"]]
     assert list(links(page)) == [("b.md#c", tmp_path / "b.md", "c")]
     result = CliRunner().invoke(cli.main, ["send", "pillow", "--no-such-flag"])

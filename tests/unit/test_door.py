@@ -61,10 +61,16 @@ def test_the_names_of_uvicorn_that_the_door_leans_on_are_there() -> None:
     protocol.on_message_begin()
     assert (protocol.url, protocol.headers) == (b"", [])
     assert protocol.scope["headers"] is protocol.headers
-    assert all(callable(getattr(httptools_impl.HttpToolsProtocol, name)) for name in METHODS.split())
+    assert all(
+        callable(getattr(httptools_impl.HttpToolsProtocol, name)) for name in METHODS.split()
+    )
     assert set(CYCLE.split()) <= {*httptools_impl.RequestResponseCycle.__init__.__code__.co_names}
-    assert callable(httptools_impl.RequestResponseCycle.send), "the door takes the cycle from this method"
-    assert {"write_paused", "read_paused"} <= {*httptools_impl.FlowControl.__init__.__code__.co_names}
+    assert callable(httptools_impl.RequestResponseCycle.send), (
+        "the door takes the cycle from this method"
+    )
+    assert {"write_paused", "read_paused"} <= {
+        *httptools_impl.FlowControl.__init__.__code__.co_names
+    }
     assert callable(httptools_impl.FlowControl.resume_reading)
 
 
@@ -129,8 +135,14 @@ def test_a_second_head_has_its_time_too(hasty: BackgroundServer) -> None:
 def test_the_head_at_its_limit(server: BackgroundServer) -> None:
     for size, status in ((32_767, 200), (32_768, 200), (32_769, 431)):
         short = get(b"/healthz", b"X: \r\n")
-        assert ask(server, get(b"/healthz", b"X: " + b"a" * (size - len(short)) + b"\r\n")).status == status
-    assert ask(server, get(b"/healthz", b"X: " + b"a" * 32_768)).detail == "A request's head may have 32768 bytes."
+        assert (
+            ask(server, get(b"/healthz", b"X: " + b"a" * (size - len(short)) + b"\r\n")).status
+            == status
+        )
+    assert (
+        ask(server, get(b"/healthz", b"X: " + b"a" * 32_768)).detail
+        == "A request's head may have 32768 bytes."
+    )
 
 
 def test_the_number_of_headers_at_its_limit(server: BackgroundServer) -> None:
@@ -150,7 +162,10 @@ def test_endless_lines_leave_the_memory_flat(server: BackgroundServer) -> None:
     for begin, status in (
         (HEALTH + b"X: ", b" 431 "),
         (b"GET /", b" 414 "),
-        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b" 431 "),
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+            b" 431 ",
+        ),
     ):
         with Peer(server) as peer:
             peer.say(begin)
@@ -170,7 +185,12 @@ def test_trailers_do_not_reach_the_application() -> None:
 
     with serving(app) as server:
         body = b"3\r\nabc\r\n0\r\nAuthorization: stolen\r\n\r\n"
-        assert b"none" in ask(server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST")[:-2] + b"\r\n" + body).body
+        assert (
+            b"none"
+            in ask(
+                server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST")[:-2] + b"\r\n" + body
+            ).body
+        )
 
 
 # Requests that two readers could read differently
@@ -193,8 +213,13 @@ def test_trailers_do_not_reach_the_application() -> None:
         (b"Host: localhost\r\n\r\n", 400),
     ],
 )
-def test_doubtful_framing_is_refused(server: BackgroundServer, request_: bytes, status: int) -> None:
-    answer = ask(server, b"POST / HTTP/1.1\r\nHost: localhost\r\n" + request_ + b"GET /healthz HTTP/1.1\r\n\r\n")
+def test_doubtful_framing_is_refused(
+    server: BackgroundServer, request_: bytes, status: int
+) -> None:
+    answer = ask(
+        server,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\n" + request_ + b"GET /healthz HTTP/1.1\r\n\r\n",
+    )
     assert (answer.status, answer.headers["connection"]) == (status, "close")
     assert answer.detail
     assert b"alive" not in answer.data
@@ -214,7 +239,9 @@ def test_doubtful_framing_is_refused(server: BackgroundServer, request_: bytes, 
         (b"\x16\x03\x01\x02\x00", 400),
     ],
 )
-def test_what_is_not_our_http_is_refused(server: BackgroundServer, line: bytes, status: int) -> None:
+def test_what_is_not_our_http_is_refused(
+    server: BackgroundServer, line: bytes, status: int
+) -> None:
     assert ask(server, line + b"\r\nHost: localhost\r\n\r\n").status == status
 
 
@@ -222,7 +249,9 @@ def test_http_1_0_is_answered_and_closed(server: BackgroundServer) -> None:
     answer = ask(server, b"GET /healthz HTTP/1.0\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
     assert answer.status == 200
     assert answer.data.count(b"alive") == 1
-    assert ask(server, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status == 501
+    assert (
+        ask(server, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status == 501
+    )
 
 
 # Pipelining
@@ -265,7 +294,9 @@ def test_whoever_leaves_has_left_all_his_requests() -> None:
         assert ended.wait(20)
 
 
-def test_rubbish_after_a_promise_of_more(server: BackgroundServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_rubbish_after_a_promise_of_more(
+    server: BackgroundServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """The application asks for the rest of a body when its sender has been turned away already."""
     more = b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
     with caplog.at_level(logging.ERROR):
@@ -282,13 +313,22 @@ def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
 # Hosts
 
 
-@pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:80", b"127.0.0.1:8000", b"[::1]:8000", b"pillow.example."])
+@pytest.mark.parametrize(
+    "host", [b"localhost", b"LOCALHOST:80", b"127.0.0.1:8000", b"[::1]:8000", b"pillow.example."]
+)
 def test_our_own_names(host: bytes) -> None:
     with serving(allow_hosts="pillow.example") as server:
-        assert ask(server, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n").status == 200
+        assert (
+            ask(
+                server, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n"
+            ).status
+            == 200
+        )
 
 
-@pytest.mark.parametrize("host", [b"evil.example", b"localhost.evil.example", b"192.0.2.1", b"127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"localhost.evil.example", b"192.0.2.1", b"127.0.0.1.evil.example"]
+)
 def test_a_foreign_host_is_refused_except_for_health(server: BackgroundServer, host: bytes) -> None:
     head = b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n"
     assert "allow_hosts" in ask(server, b"GET /" + head + b"\r\n").detail
@@ -298,7 +338,9 @@ def test_a_foreign_host_is_refused_except_for_health(server: BackgroundServer, h
     assert ask(server, b"GET /readyz?x" + head + b"\r\n").status == 200
 
 
-@pytest.mark.parametrize("host", [b"", b"a b", b"a/b", b"localhost, localhost", b"localhost:x", b"<script>"])
+@pytest.mark.parametrize(
+    "host", [b"", b"a b", b"a/b", b"localhost, localhost", b"localhost:x", b"<script>"]
+)
 def test_a_host_that_is_none(server: BackgroundServer, host: bytes) -> None:
     assert ask(server, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status == 400
     assert ask(server, b"GET /healthz HTTP/1.1\r\n\r\n").status == 400
@@ -332,7 +374,14 @@ def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
     with serving(trusted_proxy="127.0.0.1", connections_per_address=1) as server:
 
         def upgrade(client: bytes) -> bytes:
-            return b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: " + client + b"\r\n" + UPGRADE
+            return (
+                b"GET "
+                + TARGET
+                + b" HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: "
+                + client
+                + b"\r\n"
+                + UPGRADE
+            )
 
         with Peer(server) as first, Peer(server) as other:
             # given one client's viewer
@@ -380,14 +429,20 @@ def test_who_the_client_is() -> None:
         (b"GET " + TARGET + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + UPGRADE, 400),
     ],
 )
-def test_only_the_live_endpoint_is_upgraded(server: BackgroundServer, request_: bytes, status: int) -> None:
+def test_only_the_live_endpoint_is_upgraded(
+    server: BackgroundServer, request_: bytes, status: int
+) -> None:
     assert ask(server, request_ + b"Host: localhost\r\n\r\n").status == status
 
 
 def test_an_upgrade_to_something_else_is_plain_http(server: BackgroundServer) -> None:
     more = b"Upgrade: h2c\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n"
     answer = ask(server, get(b"/healthz", more).replace(b"close", b"Upgrade"))
-    assert (answer.status, answer.headers["connection"], answer.body) == (200, "close", b'{"status":"alive"}')
+    assert (answer.status, answer.headers["connection"], answer.body) == (
+        200,
+        "close",
+        b'{"status":"alive"}',
+    )
 
 
 def test_an_upgrade_behind_an_unfinished_request_is_not_done() -> None:
@@ -400,7 +455,10 @@ def test_an_upgrade_behind_an_unfinished_request_is_not_done() -> None:
 
     with serving(app) as server, Peer(server) as peer:
         peer.say(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET "
+            + TARGET
+            + b" HTTP/1.1\r\nHost: localhost\r\n"
+            + UPGRADE
         )
         peer.say(b"\r\n")
         going_on.set()
@@ -409,7 +467,9 @@ def test_an_upgrade_behind_an_unfinished_request_is_not_done() -> None:
 
 def test_words_behind_an_upgrade_are_the_viewers(server: BackgroundServer) -> None:
     """A close frame in the same packet as the head."""
-    request = b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n\x88\x80\0\0\0\0"
+    request = (
+        b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n\x88\x80\0\0\0\0"
+    )
     assert ask(server, request).data.endswith(b"\x88\x00")
 
 
@@ -426,8 +486,12 @@ def test_a_handed_over_door_is_forgotten(server: BackgroundServer) -> None:
     try:
         Door.connection_made = remember  # type: ignore[method-assign]
         with Peer(server) as peer:
-            peer.say(b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").hear_until(b"max")
-            peer.say(b"\x89\x80\0\0\0\0").hear_until(b"\x8a\x00")  # a ping: the loop has been around
+            peer.say(
+                b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+            ).hear_until(b"max")
+            peer.say(b"\x89\x80\0\0\0\0").hear_until(
+                b"\x8a\x00"
+            )  # a ping: the loop has been around
             assert [door() for door in doors] == [None]
     finally:
         Door.connection_made = begin  # type: ignore[method-assign]
@@ -524,11 +588,15 @@ PARTS = (
 )
 
 
-def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     dice = random.Random(2026)
     with serving(header_timeout=0.3, trusted_proxy="127.0.0.1", drain_seconds=0) as server:
         for _ in range(1_000):
-            said = bytearray(b"".join(dice.choices(PARTS, k=dice.randint(1, 12))) * dice.choice([1, 1, 3]))
+            said = bytearray(
+                b"".join(dice.choices(PARTS, k=dice.randint(1, 12))) * dice.choice([1, 1, 3])
+            )
             for _ in range(dice.choice([0, 0, 1, 3])):
                 said[dice.randrange(len(said))] = dice.randrange(256)
             with Peer(server) as peer, contextlib.suppress(OSError):

@@ -88,7 +88,9 @@ def test_anything_else_is_refused_with_a_sentence(body: bytes, sentence: str) ->
     assert sentence in str(refused.value)
 
 
-@pytest.mark.parametrize("text", [b"YQ", b"YQ=", b"Y", b"YQ==\n", b"Y Q==", b"YQ==YQ==", b"=", b"", b"\xc3\xbc"])
+@pytest.mark.parametrize(
+    "text", [b"YQ", b"YQ=", b"Y", b"YQ==\n", b"Y Q==", b"YQ==YQ==", b"=", b"", b"\xc3\xbc"]
+)
 def test_base64_is_strict(text: bytes) -> None:
     with pytest.raises(Malformed):
         from_base64(text)

@@ -23,7 +23,9 @@ with Ending(asked.set, {limit}, lambda: print("last words", flush=True)) as endi
 def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
     """Send the signals one after the other, each when the process says that it has dealt with the one before."""
     process = subprocess.Popen(
-        [sys.executable, "-c", STORY.format(serve=serve, limit=limit)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STORY.format(serve=serve, limit=limit)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     for number in numbers:
@@ -33,7 +35,9 @@ def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
     return process.returncode, rest
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_the_first_signal_asks_and_the_status_tells_which(number: int, status: int) -> None:
     assert run("asked.wait()", number) == (status, "")
 
@@ -55,8 +59,13 @@ def test_no_signal_no_status() -> None:
 
 def test_a_process_that_ignores_hangups_goes_on_doing_so() -> None:
     serve = "os.kill(os.getpid(), signal.SIGHUP); assert not asked.is_set()"
-    story = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + STORY.format(serve=serve, limit=5)
-    assert subprocess.run([sys.executable, "-c", story], capture_output=True, timeout=30).returncode == 0
+    story = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + STORY.format(
+        serve=serve, limit=5
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", story], capture_output=True, timeout=30).returncode
+        == 0
+    )
 
 
 def test_afterwards_signals_are_whose_they_were_before() -> None:

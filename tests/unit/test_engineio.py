@@ -14,7 +14,9 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def head(
-    target: str = "/socket.io/?EIO=4&transport=websocket", method: str = "GET", **changes: str | None
+    target: str = "/socket.io/?EIO=4&transport=websocket",
+    method: str = "GET",
+    **changes: str | None,
 ) -> handshake.Head:
     """A request's head; a header of None is left out, ``_`` stands for ``-``."""
     headers: dict[str, str | None] = {
@@ -25,11 +27,17 @@ def head(
         "sec_websocket_version": "13",
         **changes,
     }
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None]
-    return handshake.read("\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1"))
+    lines = [
+        f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None
+    ]
+    return handshake.read(
+        "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+    )
 
 
-def answer(request: handshake.Head, origins: tuple[str, ...] = (), secure: bool = False) -> tuple[int, bytes]:
+def answer(
+    request: handshake.Head, origins: tuple[str, ...] = (), secure: bool = False
+) -> tuple[int, bytes]:
     """Status and body, or status and all of the head for a 101."""
     try:
         return 101, handshake.answer(request, origins=origins, secure=secure)
@@ -39,7 +47,9 @@ def answer(request: handshake.Head, origins: tuple[str, ...] = (), secure: bool 
 
 
 def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None:
-    status, said = answer(head(sec_websocket_extensions="permessage-deflate; client_max_window_bits"))
+    status, said = answer(
+        head(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
+    )
     assert status == 101
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in said
     assert b"xtensions" not in said
@@ -60,7 +70,9 @@ def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None
         ("/socket.io/?" + "&".join(f"a{n}=1" for n in range(40)), 0, "Transport unknown"),
     ],
 )
-def test_a_wrong_query_gets_the_error_of_the_specification(target: str, code: int, message: str) -> None:
+def test_a_wrong_query_gets_the_error_of_the_specification(
+    target: str, code: int, message: str
+) -> None:
     status, body = answer(head(target))
     assert status == 400
     assert json.loads(body) == {"code": code, "message": message}
@@ -90,7 +102,10 @@ def test_a_wrong_head_gets_its_status(changes: dict[str, str | None], status: in
 def test_other_paths_and_methods_are_no_websockets() -> None:
     assert answer(head("/chat"))[0] == 404
     assert answer(head("/socket.io/extra?EIO=4&transport=websocket"))[0] == 404
-    assert json.loads(answer(head(method="POST"))[1]) == {"code": 2, "message": "Bad handshake method"}
+    assert json.loads(answer(head(method="POST"))[1]) == {
+        "code": 2,
+        "message": "Bad handshake method",
+    }
 
 
 def test_two_keys_or_two_origins_are_a_bad_request() -> None:
@@ -145,7 +160,8 @@ def test_packets_are_read(message: str | bytes, packet: tuple[str, str | bytes])
 
 
 @pytest.mark.parametrize(
-    "message", ["", "0", '0{"sid":"x"}', "7", "9", "a", "abc", " 4", "\0", "٤x", "1x", "3x", "5x", "6x"]
+    "message",
+    ["", "0", '0{"sid":"x"}', "7", "9", "a", "abc", " 4", "\0", "٤x", "1x", "3x", "5x", "6x"],
 )
 def test_what_is_no_packet_is_refused(message: str) -> None:
     with pytest.raises(Malformed):

@@ -13,7 +13,9 @@ from statecast.errors import Refused
 from statecast.model import Change
 
 
-def event(data: Any = MISSING, subject: Any = "pillow", source: Any = MISSING, **more: Any) -> Event:
+def event(
+    data: Any = MISSING, subject: Any = "pillow", source: Any = MISSING, **more: Any
+) -> Event:
     said = {"subject": subject, "data": data, **more}
     return Event(said, "com.example.changed", "e1", subject, source, "2026-01-31T12:00:00Z", data)
 

@@ -39,11 +39,18 @@ def test_it_is_recognised_by_its_required_members() -> None:
 
 
 def test_what_it_says() -> None:
-    assert one(event()) == Change("rooms/1/pillow", "merge", {"mood": "happy"}, 1_769_860_800_123, 0, "e1")
+    assert one(event()) == Change(
+        "rooms/1/pillow", "merge", {"mood": "happy"}, 1_769_860_800_123, 0, "e1"
+    )
 
 
 def test_where_things_lie_is_a_setting() -> None:
-    change = one(event(data={"who": 7, "now": {"on": True}}), device="/data/who", state="/data/now", prefix="lamp-")
+    change = one(
+        event(data={"who": 7, "now": {"on": True}}),
+        device="/data/who",
+        state="/data/now",
+        prefix="lamp-",
+    )
     assert (change.device, change.state) == ("lamp-7", {"on": True})
     assert one(event(subject=""), default="chair").device == "chair"
 
@@ -70,4 +77,7 @@ def test_its_own_subscriptions_are_no_devices() -> None:
     """The validation is for webhooks; in a queue it is neither a state nor a fault."""
     for what in ("SubscriptionValidationEvent", "SubscriptionDeletedEvent"):
         data = {"validationCode": "512d38b6", "validationUrl": "https://example.com/validate"}
-        assert read(event(eventType=f"Microsoft.EventGrid.{what}", subject="", data=data), Reading()) == ()
+        assert (
+            read(event(eventType=f"Microsoft.EventGrid.{what}", subject="", data=data), Reading())
+            == ()
+        )

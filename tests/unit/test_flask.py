@@ -18,7 +18,14 @@ from flask import Flask, current_app
 
 import statecast
 from statecast import Statecast, server
-from statecast.errors import BadSetting, Malformed, Refused, SourceUnavailable, StoreUnavailable, TooLarge
+from statecast.errors import (
+    BadSetting,
+    Malformed,
+    Refused,
+    SourceUnavailable,
+    StoreUnavailable,
+    TooLarge,
+)
 from statecast.flask import runtime_of
 from statecast.stores import Cursor
 
@@ -61,16 +68,25 @@ def test_what_an_app_has_is_kept_in_the_app() -> None:
     assert runtime_of(other).settings.title == "Other"
 
 
-def test_options_win_over_the_environment_and_that_over_the_apps_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_win_over_the_environment_and_that_over_the_apps_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("os.environ", {"STATECAST_TITLE": "environment", "STATECAST_PORT": "81"})
     app = Flask("host")
-    app.config |= {"STATECAST_TITLE": "key", "STATECAST_PORT": 82, "STATECAST_THREADS": 3, "OTHER": 1}
+    app.config |= {
+        "STATECAST_TITLE": "key",
+        "STATECAST_PORT": 82,
+        "STATECAST_THREADS": 3,
+        "OTHER": 1,
+    }
     Statecast(app, store="memory:", title="option")
     settings = runtime_of(app).settings
     assert (settings.title, settings.port, settings.threads) == ("option", 81, 3)
 
 
-@pytest.mark.parametrize("options", [{"prot": 80}, {"port": "eighty"}, {"port": 70_000}, {"namespaces": 5}])
+@pytest.mark.parametrize(
+    "options", [{"prot": 80}, {"port": "eighty"}, {"port": 70_000}, {"namespaces": 5}]
+)
 def test_a_wrong_option_is_told_when_it_is_given(options: dict[str, Any]) -> None:
     with pytest.raises(BadSetting, match=next(iter(options))):
         Statecast(Flask("host"), **options)
@@ -85,7 +101,9 @@ def test_a_wrong_key_leaves_the_app_as_it_was(app: Flask) -> None:
 
 def test_a_second_registration_is_refused_in_a_sentence(app: Flask, live: Statecast) -> None:
     for again in (lambda: live.init_app(app), lambda: Statecast(app)):
-        with pytest.raises(BadSetting, match=r"The Flask app 'host' has Statecast already.*remove the second"):
+        with pytest.raises(
+            BadSetting, match=r"The Flask app 'host' has Statecast already.*remove the second"
+        ):
             again()
     live.set("pillow", mood="happy")
     assert live.get("pillow") == {"mood": "happy"}
@@ -166,7 +184,11 @@ def test_states_are_set_replaced_read_and_removed(live: Statecast) -> None:
     live.replace("pillow", mood="new")
     assert live.devices() == {"pillow": {"mood": "new"}}
     live.set("tank", device="a field may be called device", self=1, state={"on": True})
-    assert live.get("tank") == {"device": "a field may be called device", "self": 1, "state": {"on": True}}
+    assert live.get("tank") == {
+        "device": "a field may be called device",
+        "self": 1,
+        "state": {"on": True},
+    }
     live.delete("pillow")
     live.delete("never-was")
     assert live.get("pillow") is None and list(live.devices()) == ["tank"]
@@ -185,7 +207,9 @@ def test_an_edit_is_the_users_and_no_sign_of_life(live: Statecast) -> None:
     assert (update.cause.source, update.cause.by, update.seen_at) == ("api", "user", None)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 2**53, "\ud800", object(), {5: 1}, {"a\0": 1}, b"bytes", {1, 2}])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, 2**53, "\ud800", object(), {5: 1}, {"a\0": 1}, b"bytes", {1, 2}]
+)
 def test_a_value_that_json_cannot_carry_is_refused(live: Statecast, value: Any) -> None:
     for act in (live.set, live.replace):
         with pytest.raises(Refused):
@@ -222,7 +246,11 @@ def test_a_message_goes_into_the_queue(live: Statecast) -> None:
     id_ = live.send({"device": "pillow", "state": {"mood": "happy"}, "by": "user"})
     (waiting,) = live.runtime.queue.receive(10, 0)
     assert waiting.id == id_
-    assert json.loads(waiting.body) == {"device": "pillow", "state": {"mood": "happy"}, "by": "user"}
+    assert json.loads(waiting.body) == {
+        "device": "pillow",
+        "state": {"mood": "happy"},
+        "by": "user",
+    }
     with pytest.raises(Malformed):
         live.send({"state": {}})
 
@@ -296,7 +324,11 @@ def test_viewers_enter_rooms_and_hear_what_is_emitted_there(app: Flask) -> None:
         # when something is emitted to one room and then to all, then those hear it who are there
         live.emit("message", 1, namespace="/test", to="attic")
         live.emit("message", 2, namespace="/test")
-        assert sorted(heard.get(timeout=20) for _ in range(3)) == [("attic", 1), ("attic", 2), ("cellar", 2)]
+        assert sorted(heard.get(timeout=20) for _ in range(3)) == [
+            ("attic", 1),
+            ("attic", 2),
+            ("cellar", 2),
+        ]
 
         # when the viewer has left the room, then it hears only what is for all
         assert clients["attic"].call("part", "attic", namespace="/test", timeout=20) == "farewell"
@@ -309,10 +341,14 @@ def test_viewers_enter_rooms_and_hear_what_is_emitted_there(app: Flask) -> None:
         serving.stop()
 
 
-def test_under_another_server_the_extension_reads_and_sends_and_one_beside_it_serves(tmp_path: Path) -> None:
+def test_under_another_server_the_extension_reads_and_sends_and_one_beside_it_serves(
+    tmp_path: Path,
+) -> None:
     # given an app that nobody serves with us, and on the same store a server, with a stock client
     apps = Flask("sends"), Flask("serves")
-    sends, serves = (Statecast(app, store=f"sqlite:///{tmp_path}/states.db", port=0) for app in apps)
+    sends, serves = (
+        Statecast(app, store=f"sqlite:///{tmp_path}/states.db", port=0) for app in apps
+    )
     serving = server.BackgroundServer(serves.runtime, apps[1])
     serving.start()
     heard: queue.Queue[Any] = queue.Queue()
@@ -411,14 +447,26 @@ def test_run_serves_and_ends_the_program_with_the_servers_status(
 @pytest.mark.parametrize(
     ("options", "ends", "sentence"),
     [
-        ({}, BadSetting("Binding to 0.0.0.0 needs --public."), "Statecast: Binding to 0.0.0.0 needs --public."),
+        (
+            {},
+            BadSetting("Binding to 0.0.0.0 needs --public."),
+            "Statecast: Binding to 0.0.0.0 needs --public.",
+        ),
         ({}, StoreUnavailable("The disk is full."), "Statecast: The disk is full."),
-        ({"port": 70_000}, 0, "Statecast: The setting port must be between 0 and 65535; it is 70000."),
+        (
+            {"port": 70_000},
+            0,
+            "Statecast: The setting port must be between 0 and 65535; it is 70000.",
+        ),
         ({"app": Flask("bare")}, 0, "Statecast: The Flask app 'bare' has no Statecast;"),
     ],
 )
 def test_run_that_cannot_ends_with_a_sentence(
-    live: Statecast, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ends: int | Exception, sentence: str
+    live: Statecast,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    ends: int | Exception,
+    sentence: str,
 ) -> None:
     Served(monkeypatch, ends)
     with pytest.raises(SystemExit) as ended:

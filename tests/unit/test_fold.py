@@ -33,7 +33,9 @@ def test_each_touched_device_is_written_once_and_each_version_has_a_row() -> Non
         ("b", 2, b'{"n":1}'),
         ("a", 3, b'{"n":2}'),
     ]
-    assert [(version.offset, version.row.version, version.row.change) for version in one.versions] == [
+    assert [
+        (version.offset, version.row.version, version.row.change) for version in one.versions
+    ] == [
         (1, 1, b'{"n":0}'),
         (2, 1, b'{"n":1}'),
         (3, 2, b'{"n":2}'),
@@ -48,7 +50,11 @@ def test_each_touched_device_is_written_once_and_each_version_has_a_row() -> Non
 def test_an_id_counts_once_and_arrival_is_counted_where_the_queue_does_not() -> None:
     one = batch()
     one.known_ids = {"known"}
-    for said in (message("known", change()), message("a", change(state={"n": 1})), message("a", change())):
+    for said in (
+        message("known", change()),
+        message("a", change(state={"n": 1})),
+        message("a", change()),
+    ):
         one.take(said)
     one.take(message("b", change("chair"), order=77))
     assert (one.duplicates, one.applied, one.new_ids) == (2, 2, ["a", "b"])
@@ -67,9 +73,18 @@ def test_an_event_counts_once_per_device() -> None:
 def test_a_refused_item_is_set_aside_with_its_body_and_its_event_is_not_known() -> None:
     one = batch()
     huge = change("pillow", {"t": "x" * 70_000}, event_id="e")
-    one.take(message("a", change("pillow", {"n": 1}), huge, refusals=(Refusal("It is not JSON.", b"{", 2),)))
-    assert [(row.id, row.item, row.at) for row in one.quarantine] == [("a", 1, one.now), ("a", 2, one.now)]
-    assert "65536" in one.quarantine[0].reason and one.quarantine[0].body.startswith(b'{"device":"pillow"')
+    one.take(
+        message(
+            "a", change("pillow", {"n": 1}), huge, refusals=(Refusal("It is not JSON.", b"{", 2),)
+        )
+    )
+    assert [(row.id, row.item, row.at) for row in one.quarantine] == [
+        ("a", 1, one.now),
+        ("a", 2, one.now),
+    ]
+    assert "65536" in one.quarantine[0].reason and one.quarantine[0].body.startswith(
+        b'{"device":"pillow"'
+    )
     assert (one.new_events, one.counters.quarantine_rows) == ([], 2)
     assert one.result().quarantined == 2
 
@@ -81,7 +96,12 @@ def test_only_a_sign_of_life_without_a_version_is_counted_as_one() -> None:
     second = later(first)
     second.take(message("b", change("pillow", {"n": 1}), sent_at=START + 5))
     (held,) = second.finish()
-    assert (held.visible, held.seen, second.counters.seen, held.update().seen_at) == (False, 1, 1, START + 5)
+    assert (held.visible, held.seen, second.counters.seen, held.update().seen_at) == (
+        False,
+        1,
+        1,
+        START + 5,
+    )
     assert (held.offset, held.cause.id, second.versions) == (1, "a", [])
     third = later(second)
     third.take(message("c", change("pillow", {"n": 2}), sent_at=START + 6))
@@ -95,7 +115,12 @@ def test_a_removed_device_is_a_tombstone_until_it_returns() -> None:
     first.take(message("a", change("pillow", {"n": 1})))
     first.take(message("b", change("pillow", kind="delete"), sent_at=START + 1))
     (held,) = first.finish()
-    assert (held.state, held.removed_at, held.offset, first.versions[-1].row.change) == (None, first.now, 2, None)
+    assert (held.state, held.removed_at, held.offset, first.versions[-1].row.change) == (
+        None,
+        first.now,
+        2,
+        None,
+    )
     second = later(first)
     second.take(message("c", change("pillow", {"n": 2}), sent_at=START + 2))
     (held,) = second.finish()
@@ -118,6 +143,9 @@ def test_what_lies_below_the_floor_is_counted_as_dropped() -> None:
 
 
 def test_what_messages_touch() -> None:
-    said = [message("a", change("pillow", event_id="e"), change("chair")), message("b", change("pillow"))]
+    said = [
+        message("a", change("pillow", event_id="e"), change("chair")),
+        message("b", change("pillow")),
+    ]
     assert devices_of(said) == {"pillow", "chair"}
     assert events_of(said) == [("pillow", "e")]

@@ -57,7 +57,9 @@ class Scene:
 
     def say(self, device: str) -> None:
         self.number += 1
-        self.store.commit("queue", 1, [message(f"m{self.number}", change(device, {"n": self.number}))])
+        self.store.commit(
+            "queue", 1, [message(f"m{self.number}", change(device, {"n": self.number}))]
+        )
 
     def heard(self) -> list[tuple[list[tuple[str, int]], bool]]:
         """Take calls until something was told that is not empty."""
@@ -65,7 +67,10 @@ class Scene:
             call, arguments = self.loop.calls.get(timeout=SHORT)
             before = len(self.told)
             call(*arguments)
-            told = [([(one.device, one.version) for one in updates], anew) for updates, anew in self.told[before:]]
+            told = [
+                ([(one.device, one.version) for one in updates], anew)
+                for updates, anew in self.told[before:]
+            ]
             if told and (told[0][0] or told[0][1]):
                 return told
 
@@ -99,9 +104,14 @@ def test_it_does_not_read_ahead_of_a_busy_loop(scene: Scene) -> None:
     assert scene.heard() == [([("pillow", 101)], False)]
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("The store is locked."), ZeroDivisionError("a defect")])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("The store is locked."), ZeroDivisionError("a defect")]
+)
 def test_a_store_that_fails_is_asked_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
     scene.failures = [error]

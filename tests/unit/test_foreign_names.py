@@ -18,8 +18,14 @@ from statecast.errors import Malformed
     [
         ("pillow", "pillow"),
         ("floor2/room.1_b/00:1A:2B-c", "floor2/room.1_b/00:1A:2B-c"),
-        ("/blobServices/default/containers/c/blobs/a b.json", "blobServices/default/containers/c/blobs/a_x20_b.json"),
-        ("blobServices/default/containers/c/blobs/a b.json", "blobServices/default/containers/c/blobs/a_x20_b.json"),
+        (
+            "/blobServices/default/containers/c/blobs/a b.json",
+            "blobServices/default/containers/c/blobs/a_x20_b.json",
+        ),
+        (
+            "blobServices/default/containers/c/blobs/a b.json",
+            "blobServices/default/containers/c/blobs/a_x20_b.json",
+        ),
         ("/blobServices/default/containers/$logs", "blobServices/default/containers/_x24_logs"),
         ("{new-file}", "_x7B_new-file_x7D_"),
         ("https://example.com/a?b=c", "https:_x2F_/example.com/a_x3F_b_x3D_c"),
@@ -65,7 +71,9 @@ def undone(name: str) -> str:
     return re.sub(r"_x([0-9A-F]{1,6})_", lambda found: chr(int(found[1], 16)), name)
 
 
-@given(st.text("_x7BF./{} aü\U0001f6cf", min_size=1, max_size=20) | st.text(min_size=1, max_size=20))
+@given(
+    st.text("_x7BF./{} aü\U0001f6cf", min_size=1, max_size=20) | st.text(min_size=1, max_size=20)
+)
 @example("_x7B{")
 @example("_x7B//")
 @example("_x7B/")

@@ -31,7 +31,9 @@ class Client:
         readiness = Readiness(lambda: (ready, {"store": "connected"}))
         self.front = Front(gate or named(b"flask"), named(b"polling"), readiness, named(b"events"))
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def ask(
+        self, path: str, method: str = "GET", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         said: list[Any] = []
 
         async def receive() -> Any:
@@ -40,7 +42,9 @@ class Client:
         async def send(message: Any) -> None:
             said.append(message)
 
-        names = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        names = [
+            (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
+        ]
         scope = {"type": "http", "method": method, "path": path, "headers": names}
         asyncio.run(self.front(scope, receive, send))
         begin, *bodies = said
@@ -82,7 +86,9 @@ def test_a_stopping_server_is_not_ready_and_turns_away() -> None:
     client = Client()
     client.front.draining = True
     status, headers, _ = client.ask("/readyz")
-    assert (status, headers["connection"]) == (503, "close"), "who asks over and over must not hold it up"
+    assert (status, headers["connection"]) == (503, "close"), (
+        "who asks over and over must not hold it up"
+    )
     assert client.ask("/healthz")[0] == 200
     for path in ("/", "/events", "/socket.io/", "/statecast/page.css"):
         status, headers, _ = client.ask(path)
@@ -133,7 +139,12 @@ def test_a_static_file_comes_packed_to_who_says_gzip(accepted: str, packed: bool
     # two forms of one file are two things to a cache
     assert headers["vary"] == "accept-encoding"
     assert (headers["etag"] != plain[1]["etag"]) is packed
-    assert client.ask("/statecast/statecast.js", accept_encoding=accepted, if_none_match=headers["etag"])[0] == 304
+    assert (
+        client.ask(
+            "/statecast/statecast.js", accept_encoding=accepted, if_none_match=headers["etag"]
+        )[0]
+        == 304
+    )
 
 
 def test_a_defect_behind_it_is_a_generic_answer(caplog: pytest.LogCaptureFixture) -> None:

@@ -30,7 +30,11 @@ def echo(environ: Environ, start_response: Start) -> list[bytes]:
 
 def tell(environ: Environ, start_response: Start) -> list[bytes]:
     start_response("200 OK", [])
-    return [json.dumps({name: value for name, value in environ.items() if isinstance(value, str)}).encode()]
+    return [
+        json.dumps(
+            {name: value for name, value in environ.items() if isinstance(value, str)}
+        ).encode()
+    ]
 
 
 # The environment
@@ -39,13 +43,19 @@ def tell(environ: Environ, start_response: Start) -> list[bytes]:
 def test_the_application_sees_the_request() -> None:
     with serving(tell) as server:
         more = b"X-Mood: happy\r\nX-Mood: calm\r\nContent-Type: a/b\r\nX_Forwarded_For: 1\r\nContent_Length: 7\r\n"
-        environ = json.loads(ask(server, post(b"hug", more, b"/a%2Fb%C3%BC?x=%20")).body.split(b"\r\n")[1])
+        environ = json.loads(
+            ask(server, post(b"hug", more, b"/a%2Fb%C3%BC?x=%20")).body.split(b"\r\n")[1]
+        )
     assert (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
         "POST",
         "/a/b\u00c3\u00bc",
         "x=%20",
     )
-    assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"], environ["HTTP_X_MOOD"]) == ("3", "a/b", "happy,calm")
+    assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"], environ["HTTP_X_MOOD"]) == (
+        "3",
+        "a/b",
+        "happy,calm",
+    )
     assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"
     # a name with an underscore would look like the one with a hyphen, which a proxy before us may have set
     assert "HTTP_X_FORWARDED_FOR" not in environ
@@ -54,7 +64,9 @@ def test_the_application_sees_the_request() -> None:
 
 def test_an_answer_has_one_date_whoever_else_gives_it_one() -> None:
     def dated(environ: Environ, start_response: Start) -> list[bytes]:
-        start_response("200 OK", [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Content-Length", "0")])
+        start_response(
+            "200 OK", [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Content-Length", "0")]
+        )
         return []
 
     with serving(dated) as server:
@@ -79,13 +91,18 @@ def test_the_body_at_its_limit() -> None:
         for size, status in ((1_999, 200), (2_000, 200), (2_001, 413)):
             assert ask(server, post(b"a" * size)).status == status
             chunked = b"%x\r\n" % size + b"a" * size + b"\r\n0\r\n\r\n"
-            assert ask(server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + chunked).status == status
+            assert (
+                ask(server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + chunked).status
+                == status
+            )
         assert ask(server, post(b"a" * 3_000_000)).detail == "A body may have 2000 bytes."
 
 
 def test_a_body_too_large_is_refused_before_it_is_sent() -> None:
     with serving(echo, body_bytes=2_000) as server, Peer(server) as peer:
-        peer.say(b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2001\r\n\r\n")
+        peer.say(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2001\r\n\r\n"
+        )
         assert peer.hear_until(b"\r\n").startswith(b"HTTP/1.1 413 ")
 
 
@@ -114,7 +131,8 @@ def test_all_bodies_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(gate, "BODIES", 1_000)
     with serving(echo) as server, Peer(server) as first:
         first.say(
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 901\r\n\r\n" + b"a" * 900
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 901\r\n\r\n"
+            + b"a" * 900
         )
         with Peer(server) as between:  # when it has been served, so has the half body before it
             between.say(get()).hear()
@@ -154,8 +172,12 @@ def test_an_application_may_change_its_mind_until_the_first_byte() -> None:
         assert (ask(server, get()).status, ask(server, get()).body) == (418, b"tea")
 
 
-@pytest.mark.parametrize("when", ["before", "between", "never started", "bad header", "bad length", "exit"])
-def test_a_failing_application_tells_nothing_of_itself(when: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "when", ["before", "between", "never started", "bad header", "bad length", "exit"]
+)
+def test_a_failing_application_tells_nothing_of_itself(
+    when: str, caplog: pytest.LogCaptureFixture
+) -> None:
     def app(environ: Environ, start_response: Start) -> Any:
         if when == "before":
             raise RuntimeError("secret")

@@ -37,6 +37,8 @@ def test_allowed_hosts(settings: dict[str, Any], host: str, own: str | None, all
     assert Hosts(Settings(**settings)).allows(host, own) is allowed
 
 
-@pytest.mark.parametrize("text", ["", " ", "a b", "a/b", "a@b", "a:b", "-a", "[::1", "[g::]", "a\0", "ä", "a,b"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a b", "a/b", "a@b", "a:b", "-a", "[::1", "[g::]", "a\0", "ä", "a,b"]
+)
 def test_what_names_no_host(text: str) -> None:
     assert name_of(text) is None

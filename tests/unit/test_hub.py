@@ -118,7 +118,9 @@ def test_a_viewer_can_be_taken_out_of_its_namespace(scene: Scene) -> None:
         ((), "435[]"),
     ],
 )
-def test_what_a_handler_returns_is_the_acknowledgement(scene: Scene, returned: Any, said: str) -> None:
+def test_what_a_handler_returns_is_the_acknowledgement(
+    scene: Scene, returned: Any, said: str
+) -> None:
     scene.hub.on("hug", lambda sid, *arguments: returned)
     client = scene.client().join()
     client.say('425["hug"]')
@@ -148,7 +150,9 @@ def test_an_event_nobody_handles_is_answered(scene: Scene) -> None:
     assert client.heard() == ['435[{"error":"Nobody handles this event here."}]']
 
 
-def test_an_error_in_a_handler_stays_in_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_a_handler_stays_in_the_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     def hug(sid: str) -> None:
         raise ValueError("a secret")
 
@@ -172,7 +176,9 @@ def test_what_waits_of_one_viewer_is_bounded(scene: Scene) -> None:
         client.say(f'42{number}["hug","{half}"]')
     # then its next is refused at once; anybody else's is not
     client.say('423["hug","and this one, which has more than what is left of them"]')
-    assert client.heard() == ['433[{"error":"The server is too busy to handle this now; try again later."}]']
+    assert client.heard() == [
+        '433[{"error":"The server is too busy to handle this now; try again later."}]'
+    ]
     other.say('424["hug","a"]')
     assert other.heard() == []
     # and when they are done, it may go on
@@ -195,7 +201,9 @@ def test_a_refusal_of_a_handler_is_told(scene: Scene) -> None:
     assert client.heard() == ['435[{"error":"No hugs today."}]']
 
 
-def test_a_handler_that_returns_what_json_cannot_carry(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_returns_what_json_cannot_carry(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.hub.on("hug", lambda sid: float("nan"))
     client = scene.client().join()
     client.say('425["hug"]')

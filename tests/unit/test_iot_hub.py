@@ -21,7 +21,14 @@ NUMBER = "000000000000000001D4132452F67CE200000002000000000000000000000001"
 
 def event(what: str, data: Any, subject: str = "devices/d1") -> dict[str, Any]:
     type_ = f"Microsoft.Devices.{what}"
-    return {"id": "e1", "topic": "/HUB", "subject": subject, "eventType": type_, "eventTime": TIME, "data": data}
+    return {
+        "id": "e1",
+        "topic": "/HUB",
+        "subject": subject,
+        "eventType": type_,
+        "eventTime": TIME,
+        "data": data,
+    }
 
 
 def one(said: dict[str, Any], **options: str) -> Change:
@@ -37,13 +44,22 @@ def one(said: dict[str, Any], **options: str) -> Change:
         "data": said["data"],
     }
     (same,) = cloud_events.read(other, from_options(options))
-    assert (same.device, same.kind, same.state, same.by) == (change.device, change.kind, change.state, change.by)
+    assert (same.device, same.kind, same.state, same.by) == (
+        change.device,
+        change.kind,
+        change.state,
+        change.by,
+    )
     assert (same.time, same.sequence, same.event_id) == (change.time, change.sequence, "/HUB e1")
     return change
 
 
 def telemetry(body: Any, *, json_said: bool = False, module: str | None = None) -> dict[str, Any]:
-    system = {"iothub-connection-device-id": "d1", "iothub-enqueuedtime": TIME, "iothub-message-source": "Telemetry"}
+    system = {
+        "iothub-connection-device-id": "d1",
+        "iothub-enqueuedtime": TIME,
+        "iothub-message-source": "Telemetry",
+    }
     if json_said:
         system |= {"iothub-content-type": "application/json", "iothub-content-encoding": "UTF-8"}
     if module:
@@ -64,10 +80,16 @@ def test_telemetry_is_the_state() -> None:
 def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
     body = {"who": "lamp", "values": {"on": True}}
     for said in (telemetry(body, json_said=True), telemetry(encoded(json.dumps(body)))):
-        change = one(said, state="/data/body/values", device="/data/systemProperties/iothub-connection-device-id")
+        change = one(
+            said,
+            state="/data/body/values",
+            device="/data/systemProperties/iothub-connection-device-id",
+        )
         assert (change.device, change.state) == ("d1", {"on": True})
         assert one(said, device="/data/body/who").device == "lamp"
-    assert one(event("DeviceTelemetry", {"a": 1}), state="/data").state == {"a": 1}, "no body, and none is made up"
+    assert one(event("DeviceTelemetry", {"a": 1}), state="/data").state == {"a": 1}, (
+        "no body, and none is made up"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +105,10 @@ def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
         (event("DeviceTelemetry", 5), "brings no state"),
         (event("DeviceConnected", 5, subject=""), "names no device"),
         (event("DeviceConnected", {"deviceId": {}}), "must be text or a whole number"),
-        (event("DeviceCreated", {"deviceId": "d1", "twin": {"tags": 5}}), "“tags” of a twin must be an object"),
+        (
+            event("DeviceCreated", {"deviceId": "d1", "twin": {"tags": 5}}),
+            "“tags” of a twin must be an object",
+        ),
         (event("SomethingNew", "text"), "its data is a text"),
     ],
 )
@@ -94,9 +119,15 @@ def test_what_is_wrong_is_told(said: dict[str, Any], sentence: str) -> None:
 
 
 def test_a_connection_is_a_state_and_only_its_beginning_a_sign_of_life() -> None:
-    data = {"deviceConnectionStateEventInfo": {"sequenceNumber": NUMBER}, "hubName": "hub", "deviceId": "d1"}
+    data = {
+        "deviceConnectionStateEventInfo": {"sequenceNumber": NUMBER},
+        "hubName": "hub",
+        "deviceId": "d1",
+    }
     connected, gone = (one(event(what, data)) for what in ("DeviceConnected", "DeviceDisconnected"))
-    assert connected == Change("d1", "merge", {"connectionState": "Connected"}, NOON, int(NUMBER, 16), "e1")
+    assert connected == Change(
+        "d1", "merge", {"connectionState": "Connected"}, NOON, int(NUMBER, 16), "e1"
+    )
     assert gone.state == {"connectionState": "Disconnected"}
     assert (connected.by, gone.by) == ("device", "system")
     assert one(event("DeviceConnected", data), order="sequence").by_sequence
@@ -132,7 +163,11 @@ TWIN = {
 
 def test_a_device_that_was_created_has_what_its_twin_says() -> None:
     change = one(event("DeviceCreated", {"twin": TWIN, "hubName": "hub", "deviceId": "d1"}))
-    assert change.state == {"status": "enabled", "connectionState": "Disconnected", "reported": {"fan": "on"}}
+    assert change.state == {
+        "status": "enabled",
+        "connectionState": "Disconnected",
+        "reported": {"fan": "on"},
+    }
     assert (change.device, change.sequence, change.by) == ("d1", 2, "system")
 
 
@@ -169,29 +204,50 @@ def twin(operation: str | None = "updateTwin", **body: Any) -> dict[str, Any]:
         ({"device": "d1", "state": {}}, False),
     ],
 )
-def test_a_change_of_a_twin_is_recognised_by_its_members(said: dict[str, Any], answer: bool) -> None:
+def test_a_change_of_a_twin_is_recognised_by_its_members(
+    said: dict[str, Any], answer: bool
+) -> None:
     assert is_twin(said) is answer
 
 
 def test_a_change_of_a_twin_is_a_patch() -> None:
     desired = {"fan": None, "$metadata": {"$lastUpdated": TIME}, "$version": 6}
-    (change,) = read_twin(twin(version=7, tags={"floor": 2}, properties={"desired": desired}), Reading())
-    assert change == Change(
-        "d1", "merge", {"tags": {"floor": 2}, "desired": {"fan": None}}, NOON, 7, None, None, "system"
+    (change,) = read_twin(
+        twin(version=7, tags={"floor": 2}, properties={"desired": desired}), Reading()
     )
-    (change,) = read_twin(twin(version=8, moduleId="m", properties={"reported": {"fan": "on"}}), Reading())
-    assert (change.device, change.state, change.by) == ("d1/m", {"reported": {"fan": "on"}}, "device")
+    assert change == Change(
+        "d1",
+        "merge",
+        {"tags": {"floor": 2}, "desired": {"fan": None}},
+        NOON,
+        7,
+        None,
+        None,
+        "system",
+    )
+    (change,) = read_twin(
+        twin(version=8, moduleId="m", properties={"reported": {"fan": "on"}}), Reading()
+    )
+    assert (change.device, change.state, change.by) == (
+        "d1/m",
+        {"reported": {"fan": "on"}},
+        "device",
+    )
     (change,) = read_twin(twin(version=9, tags=None), from_options({"order": "sequence"}))
     assert change.state == {"tags": None} and change.by_sequence
 
 
 def test_a_twin_that_is_replaced_is_cleared_at_the_same_stamp() -> None:
-    said = twin("replaceTwin", version=7, etag="A", status="enabled", properties={"desired": {"fan": "on"}})
+    said = twin(
+        "replaceTwin", version=7, etag="A", status="enabled", properties={"desired": {"fan": "on"}}
+    )
     cleared, change = read_twin(said | {"key": "k1"}, from_options({"id": "/key"}))
     assert cleared.state == {"tags": None, "desired": None, "reported": None}
     assert change.state == {"desired": {"fan": "on"}}
     assert (cleared.time, cleared.sequence) == (change.time, change.sequence) == (NOON, 7)
-    assert (cleared.event_id, change.event_id) == ("k1 cleared", "k1"), "a repetition must not clear again"
+    assert (cleared.event_id, change.event_id) == ("k1 cleared", "k1"), (
+        "a repetition must not clear again"
+    )
 
 
 def test_whose_twin_it_is_must_be_said_by_somebody() -> None:

@@ -17,7 +17,9 @@ def test_loopback_needs_no_permission(host: str) -> None:
     listening.refuse_public(Settings(host=host))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "pillow.example", "localhost.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.0.2.1", "pillow.example", "localhost.evil.example"]
+)
 def test_others_do(host: str) -> None:
     with pytest.raises(BadSetting, match="--public"):
         listening.refuse_public(Settings(host=host))

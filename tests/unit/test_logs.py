@@ -11,7 +11,9 @@ from statecast import logs
 
 
 def test_a_record_is_one_line_whatever_is_in_it() -> None:
-    record = logging.LogRecord("x", logging.WARNING, "", 1, "said %s", ("a\nb\x1b[31m\u2028c\0",), None)
+    record = logging.LogRecord(
+        "x", logging.WARNING, "", 1, "said %s", ("a\nb\x1b[31m\u2028c\0",), None
+    )
     record.created = 0.25
     record.msecs = 250.0
     line = logs.OneLine().format(record)

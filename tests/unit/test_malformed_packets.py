@@ -46,10 +46,55 @@ def each(pattern: str, *values: str) -> list[str]:
 
 
 # Engine.IO: what is no packet, and packets that only the server sends, or nobody at this time
-entries(CLOSES, "", "0", '0{"sid":"a"}', "2", "2probe", "2hello", "5", "5x", "7", "8", "9", "1x", "10", "3x", "3probe")
-entries(CLOSES, "6x", "66", "a", "b", "bAQID", "{}", "[]", "null", "ping", "pong", "close", "message", "upgrade")
 entries(
-    CLOSES, " 40", "\n40", "\t", "\0", "\0" * 100, "-1", "+4", "٤0", "\uff140", "²", "\ufeff40", "\u200b40", "\u202e40"
+    CLOSES,
+    "",
+    "0",
+    '0{"sid":"a"}',
+    "2",
+    "2probe",
+    "2hello",
+    "5",
+    "5x",
+    "7",
+    "8",
+    "9",
+    "1x",
+    "10",
+    "3x",
+    "3probe",
+)
+entries(
+    CLOSES,
+    "6x",
+    "66",
+    "a",
+    "b",
+    "bAQID",
+    "{}",
+    "[]",
+    "null",
+    "ping",
+    "pong",
+    "close",
+    "message",
+    "upgrade",
+)
+entries(
+    CLOSES,
+    " 40",
+    "\n40",
+    "\t",
+    "\0",
+    "\0" * 100,
+    "-1",
+    "+4",
+    "٤0",
+    "\uff140",
+    "²",
+    "\ufeff40",
+    "\u200b40",
+    "\u202e40",
 )
 entries(
     CLOSES,
@@ -65,33 +110,120 @@ entries(CLOSES, "6:4hello", "2:40", "1:2", "96:0{}")  # (the payloads of Engine.
 entries([], "6", ["6", "6", "6"], "3")  # a noop, and a pong that nobody asked for
 
 # Socket.IO: types
-entries(CLOSES, "4", "47", "48", "49", "4a", "4abc", "4 ", "4-1", "4\0", "4٢", "4é", "4{}", "4[]", '4["hug"]', "4null")
+entries(
+    CLOSES,
+    "4",
+    "47",
+    "48",
+    "49",
+    "4a",
+    "4abc",
+    "4 ",
+    "4-1",
+    "4\0",
+    "4٢",
+    "4é",
+    "4{}",
+    "4[]",
+    '4["hug"]',
+    "4null",
+)
 entries(CLOSES, "44", '44{"message":"no"}', "44/x,{}", '44"no"', "4-", "4.", "4,")
 
 # Joining
 entries(CLOSES, "40", "40{}", '40{"token":"a"}', "40/,")  # joined already
 entries(
-    CLOSES, "40[]", "40null", "401", '40"x"', "40true", "40{", "40}", "40{}{}", "40{},", "405{}", "40/x,[]", "40/x,5{}"
+    CLOSES,
+    "40[]",
+    "40null",
+    "401",
+    '40"x"',
+    "40true",
+    "40{",
+    "40}",
+    "40{}{}",
+    "40{},",
+    "405{}",
+    "40/x,[]",
+    "40/x,5{}",
 )
-entries(CLOSES, "40/x,null", "40/x,1", "40/x,{", "40/x{}x,[", '40{"a":NaN}', '40{"a":1,"a":2}', '40/x,{"a":1e999}')
+entries(
+    CLOSES,
+    "40/x,null",
+    "40/x,1",
+    "40/x,{",
+    "40/x{}x,[",
+    '40{"a":NaN}',
+    '40{"a":1,"a":2}',
+    '40/x,{"a":1e999}',
+)
 entries(['44/x,{"message":"Invalid namespace"}'], "40/x", "40/x,", "40/x,{}", '40/x,{"token":"a"}')
 entries(['44//,{"message":"Invalid namespace"}'], "40//", "40//,{}")
 entries(['44/../..,{"message":"Invalid namespace"}'], "40/../..,")
 entries(['44/é,{"message":"Invalid namespace"}'], "40/é,")
 entries(['44/__proto__,{"message":"Invalid namespace"}'], "40/__proto__,")
-entries([f'44/{"n" * 127},{{"message":"Invalid namespace"}}'], f"40/{'n' * 127}", f"40/{'n' * 127},{{}}")
-entries(CLOSES, f"40/{'n' * 128}", f"40/{'n' * 128},{{}}", f"40/{'n' * 60_000}", f"40/{'n' * 60_000},")
+entries(
+    [f'44/{"n" * 127},{{"message":"Invalid namespace"}}'], f"40/{'n' * 127}", f"40/{'n' * 127},{{}}"
+)
+entries(
+    CLOSES, f"40/{'n' * 128}", f"40/{'n' * 128},{{}}", f"40/{'n' * 60_000}", f"40/{'n' * 60_000},"
+)
 
 # Leaving
-entries(CLOSES, "41{}", "41[]", "411", "41null", "41 ", "41/x", "41/x,", "41/test,", "41/test,{}", "41/test,1", "41//")
+entries(
+    CLOSES,
+    "41{}",
+    "41[]",
+    "411",
+    "41null",
+    "41 ",
+    "41/x",
+    "41/x,",
+    "41/test,",
+    "41/test,{}",
+    "41/test,1",
+    "41//",
+)
 entries(CLOSES, ["41", "41"], ["41", '42["hug"]'], ["41", '421["hug"]'], ["41", "431[]"])
 
 # Events
 entries(
-    CLOSES, "42", "42{}", "42[]", "42null", "42true", "42false", "420", "4200", '42"hug"', "42[null]", "42[1]", "42[[]]"
+    CLOSES,
+    "42",
+    "42{}",
+    "42[]",
+    "42null",
+    "42true",
+    "42false",
+    "420",
+    "4200",
+    '42"hug"',
+    "42[null]",
+    "42[1]",
+    "42[[]]",
 )
-entries(CLOSES, "42[{}]", "42[true]", "421[]", "421{}", "421", "42abc", '42abc["hug"]', '42-1["hug"]', '421.5["hug"]')
-entries(CLOSES, '42+1["hug"]', '421e1["hug"]', '42 1["hug"]', '42x["hug"]', '42,["hug"]', '421,["hug"]', '42٣["hug"]')
+entries(
+    CLOSES,
+    "42[{}]",
+    "42[true]",
+    "421[]",
+    "421{}",
+    "421",
+    "42abc",
+    '42abc["hug"]',
+    '42-1["hug"]',
+    '421.5["hug"]',
+)
+entries(
+    CLOSES,
+    '42+1["hug"]',
+    '421e1["hug"]',
+    '42 1["hug"]',
+    '42x["hug"]',
+    '42,["hug"]',
+    '421,["hug"]',
+    '42٣["hug"]',
+)
 entries(CLOSES, '421000000000000000["hug"]', "42" + "9" * 60_000 + '["hug"]')
 entries(
     CLOSES,
@@ -105,17 +237,50 @@ entries(
     "42/x,",
 )
 entries(
-    CLOSES, *(f'42["{name}"]' for name in ["connect", "connect_error", "disconnect", "disconnecting", "newListener"])
+    CLOSES,
+    *(
+        f'42["{name}"]'
+        for name in ["connect", "connect_error", "disconnect", "disconnecting", "newListener"]
+    ),
 )
-entries(CLOSES, '42["removeListener"]', '421["connect",{}]', '42/test,["connect"]', '42["dis\\u0063onnect"]')
-entries([f"431{NOBODY}"], '421["hug"]', '421["__proto__"]', '421["constructor"]', '421["toString",1]', '421[""]')
 entries(
-    [f"431{NOBODY}"], '421["Connect"]', '421["disconnect "]', '421["connection"]', '421["error"]', '421["states",{}]'
+    CLOSES,
+    '42["removeListener"]',
+    '421["connect",{}]',
+    '42/test,["connect"]',
+    '42["dis\\u0063onnect"]',
 )
 entries(
-    [f"431{NOBODY}"], '421["' + "a" * 60_000 + '"]', '421["\\u0000"]', '421["\\u202e"]', '421["a\\nb"]', '421["😀"]'
+    [f"431{NOBODY}"],
+    '421["hug"]',
+    '421["__proto__"]',
+    '421["constructor"]',
+    '421["toString",1]',
+    '421[""]',
 )
-entries([f"431{NOBODY}"], '421 ["hug"]', '421[ "hug" ]', '421\t["hug"]\n', '421["hug",{"_placeholder":true,"num":0}]')
+entries(
+    [f"431{NOBODY}"],
+    '421["Connect"]',
+    '421["disconnect "]',
+    '421["connection"]',
+    '421["error"]',
+    '421["states",{}]',
+)
+entries(
+    [f"431{NOBODY}"],
+    '421["' + "a" * 60_000 + '"]',
+    '421["\\u0000"]',
+    '421["\\u202e"]',
+    '421["a\\nb"]',
+    '421["😀"]',
+)
+entries(
+    [f"431{NOBODY}"],
+    '421 ["hug"]',
+    '421[ "hug" ]',
+    '421\t["hug"]\n',
+    '421["hug",{"_placeholder":true,"num":0}]',
+)
 entries([f"43999999999999999{NOBODY}"], '42999999999999999["hug"]')
 entries([f"430{NOBODY}"], '420["hug"]', '42000["hug"]', '42/,0["hug"]')
 entries([], '42["hug"]', '42["hug",1,2,3]', '42/,["hug"]')
@@ -132,7 +297,14 @@ NO_VALUES = [
 ]  # fmt: skip
 entries(CLOSES, *each('421["hug",~]', *NO_VALUES))
 entries(
-    CLOSES, '421["hug"', '421"hug"]', '421["hug"]]', '421[["hug"]', '421["hug"]x', '421["hug"]["hug"]', '421["hug"]{}'
+    CLOSES,
+    '421["hug"',
+    '421"hug"]',
+    '421["hug"]]',
+    '421[["hug"]',
+    '421["hug"]x',
+    '421["hug"]["hug"]',
+    '421["hug"]{}',
 )
 entries(
     CLOSES,
@@ -147,11 +319,26 @@ entries(
 
 # Acknowledgements, which nobody here waits for
 entries([], "431[]", '431["ok"]', "430[]", "43/,1[]", "43999999999999999[1,2]")
-entries(CLOSES, "43", "43[]", "43{}", "431", "431{}", "431null", '43["a"]', "43-1[]", "431[", "43/x,1[]", "43/test,1[]")
+entries(
+    CLOSES,
+    "43",
+    "43[]",
+    "43{}",
+    "431",
+    "431{}",
+    "431null",
+    '43["a"]',
+    "43-1[]",
+    "431[",
+    "43/x,1[]",
+    "43/test,1[]",
+)
 entries(CLOSES, "431000000000000000[]", "43x[]", "431[NaN]")
 
 # Attachments
-entries(CLOSES, b"", b"x", b"\x04hug", b"4", b"\x00" * 1_000, [b"x", b"x"])  # that nothing announced
+entries(
+    CLOSES, b"", b"x", b"\x04hug", b"4", b"\x00" * 1_000, [b"x", b"x"]
+)  # that nothing announced
 entries(
     CLOSES,
     "45",
@@ -164,16 +351,40 @@ entries(
     "451-",
     "451-{}",
 )
-entries(CLOSES, '45٣-["hug"]', '451-["hug"]', '450-["hug",' + PLACE[0] + "]", '451-["hug",' + PLACE[1] + "]")
 entries(
-    CLOSES, '452-["hug",' + PLACE[0] + "]", f'452-["hug",{PLACE[0]},{PLACE[0]}]', f'451-["hug",{PLACE[0]},{PLACE[0]}]'
+    CLOSES,
+    '45٣-["hug"]',
+    '451-["hug"]',
+    '450-["hug",' + PLACE[0] + "]",
+    '451-["hug",' + PLACE[1] + "]",
 )
-entries(CLOSES, *each('451-["hug",{"_placeholder":true~}]', "", ',"num":"0"', ',"num":-1', ',"num":0.5'))
-entries(CLOSES, *each('451-["hug",{"_placeholder":true,"num":~}]', "null", "false", "[0]", "1e0", "{}"))
-entries(CLOSES, '451-["hug",{"_placeholder":1,"num":0}]', '451-["hug",{"_placeholder":"true","num":0}]')
-entries(CLOSES, f"451-[{PLACE[0]}]", f'451-["disconnect",{PLACE[0]}]', f'451-/x,["hug",{PLACE[0]}]', f"4511-{PLACE}")
 entries(
-    CLOSES, *each('4511-["hug",~]', ",".join(PLACE[:11])), '459999999999-["hug"]', '4500000001-["hug",' + PLACE[0] + "]"
+    CLOSES,
+    '452-["hug",' + PLACE[0] + "]",
+    f'452-["hug",{PLACE[0]},{PLACE[0]}]',
+    f'451-["hug",{PLACE[0]},{PLACE[0]}]',
+)
+entries(
+    CLOSES, *each('451-["hug",{"_placeholder":true~}]', "", ',"num":"0"', ',"num":-1', ',"num":0.5')
+)
+entries(
+    CLOSES, *each('451-["hug",{"_placeholder":true,"num":~}]', "null", "false", "[0]", "1e0", "{}")
+)
+entries(
+    CLOSES, '451-["hug",{"_placeholder":1,"num":0}]', '451-["hug",{"_placeholder":"true","num":0}]'
+)
+entries(
+    CLOSES,
+    f"451-[{PLACE[0]}]",
+    f'451-["disconnect",{PLACE[0]}]',
+    f'451-/x,["hug",{PLACE[0]}]',
+    f"4511-{PLACE}",
+)
+entries(
+    CLOSES,
+    *each('4511-["hug",~]', ",".join(PLACE[:11])),
+    '459999999999-["hug"]',
+    '4500000001-["hug",' + PLACE[0] + "]",
 )
 entries(
     CLOSES,
@@ -181,10 +392,17 @@ entries(
     [f'451-["hug",{PLACE[0]}]', "41"],
     [f'451-["hug",{PLACE[0]}]', b"", b""],
 )
-entries(CLOSES, [f'451-["hug",{PLACE[0]}]', f'451-["hug",{PLACE[0]}]'], [f'451-["hug",{PLACE[0]}]', "40/x"])
+entries(
+    CLOSES,
+    [f'451-["hug",{PLACE[0]}]', f'451-["hug",{PLACE[0]}]'],
+    [f'451-["hug",{PLACE[0]}]', "40/x"],
+)
 entries(CLOSES, "46", "461-[]", f"461-[{PLACE[0]}]", f"461-1{PLACE[0]}", f"460-[{PLACE[0]}]")
 entries(
-    [f"431{NOBODY}"], '450-1["hug"]', [f'451-1["hug",{PLACE[0]}]', b""], [f'451-1["hug",{PLACE[0]}]', b"x" * 40_000]
+    [f"431{NOBODY}"],
+    '450-1["hug"]',
+    [f'451-1["hug",{PLACE[0]}]', b""],
+    [f'451-1["hug",{PLACE[0]}]', b"x" * 40_000],
 )
 entries([f"431{NOBODY}"], [*each('4510-1["hug",~]', ",".join(PLACE[:10])), *[b"x"] * 10])
 entries([f"431{NOBODY}"], [f'452-1["hug",{PLACE[1]},{{"a":[{PLACE[0]}]}}]', b"x", b"y"])
@@ -193,15 +411,39 @@ entries([], [f"461-1[{PLACE[0]}]", b"x"], "460-1[]")
 # Watching
 WISHES = ["", ",null", ",1", ',"pillow"', ",[]", ",{},{}", ",{}"]
 WISHES += each(
-    ',{"devices":~}', "null", "[]", '"pillow"', "[1]", "[null]", "[[]]", '[""]', '["/"]', '["a//b"]', '["a/"]'
+    ',{"devices":~}',
+    "null",
+    "[]",
+    '"pillow"',
+    "[1]",
+    "[null]",
+    "[[]]",
+    '[""]',
+    '["/"]',
+    '["a//b"]',
+    '["a/"]',
 )
 WISHES += each(
-    ',{"devices":~}', '["*/a"]', '["a*"]', '["**"]', '[".."]', '["a/../b"]', '["é"]', '["a b"]', '["a\\u0000"]'
+    ',{"devices":~}',
+    '["*/a"]',
+    '["a*"]',
+    '["**"]',
+    '[".."]',
+    '["a/../b"]',
+    '["é"]',
+    '["a b"]',
+    '["a\\u0000"]',
 )
-WISHES += each(',{"devices":~}', json.dumps(["a" * 129]), json.dumps([f"d{n}" for n in range(1_001)]))
+WISHES += each(
+    ',{"devices":~}', json.dumps(["a" * 129]), json.dumps([f"d{n}" for n in range(1_001)])
+)
 WISHES += each(',{"devices":["a"],"~":1}', "sinc", "__proto__", "Devices", "protocol2", "")
-WISHES += each(',{"devices":["a"],"since":~}', "1", "[]", "{}", '"e:1"', '{"epoch":"e"}', '{"offset":1}')
-WISHES += each(',{"devices":["a"],"since":{"epoch":~}}', '1,"offset":1', '"e","offset":-1', '"e","offset":1.5')
+WISHES += each(
+    ',{"devices":["a"],"since":~}', "1", "[]", "{}", '"e:1"', '{"epoch":"e"}', '{"offset":1}'
+)
+WISHES += each(
+    ',{"devices":["a"],"since":{"epoch":~}}', '1,"offset":1', '"e","offset":-1', '"e","offset":1.5'
+)
 WISHES += each(',{"devices":["a"],"since":{"epoch":"e","offset":~}}', "true", '"1"', "null", "1e3")
 WISHES += each(',{"devices":["a"],"protocol":~}', "2", "0", "null", '"1"')
 WISHES += each(',{"devices":["a"],"health":~}', "1", "null", '"yes"')
@@ -209,7 +451,13 @@ REFUSED_WISHES = [f'421["watch"{wish}]' for wish in WISHES]
 
 # Sizes
 entries([f"431{NOBODY}"], '421["hug","' + "a" * (65_536 - 13) + '"]')
-entries(TOO_BIG, '421["hug","' + "a" * (65_537 - 13) + '"]', "4" * 65_537, "\0" * 65_537, "40" + " " * 65_535)
+entries(
+    TOO_BIG,
+    '421["hug","' + "a" * (65_537 - 13) + '"]',
+    "4" * 65_537,
+    "\0" * 65_537,
+    "40" + " " * 65_535,
+)
 
 
 class Strict(FakeBroadcaster):
@@ -233,7 +481,9 @@ async def on_websocket(said: list[Said], hub: Hub) -> Reaction:
     if closed:
         assert hub.viewers == 1  # (until the connection is lost)
         client.lose()
-        return {websocket.AGAINST_POLICY: CLOSES, websocket.TOO_BIG: TOO_BIG}[websocket.close_code(closed[0])]
+        return {websocket.AGAINST_POLICY: CLOSES, websocket.TOO_BIG: TOO_BIG}[
+            websocket.close_code(closed[0])
+        ]
     client.say('427["still there"]')
     assert client.heard()[-1:] == [f"437{NOBODY}"] or "41" in said
     client.lose()
@@ -265,7 +515,9 @@ async def on_polling(said: list[Said], hub: Hub) -> Reaction:
 
 @pytest.mark.parametrize("transport", [on_websocket, on_polling])
 @pytest.mark.parametrize("name", CORPUS)
-def test_every_packet_has_its_reaction(name: str, transport: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_packet_has_its_reaction(
+    name: str, transport: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     said, reaction = CORPUS[name]
     caplog.set_level(logging.WARNING)
 
@@ -277,7 +529,9 @@ def test_every_packet_has_its_reaction(name: str, transport: Any, caplog: pytest
         assert hub.complaints.counted == (0 if isinstance(reaction, list) else 1)
 
     run(story())
-    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+    assert not [
+        record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
+    ]
 
 
 @pytest.mark.parametrize("transport", [on_websocket, on_polling])
@@ -291,5 +545,7 @@ def test_a_wish_that_is_none_gets_a_sentence(packet: str, transport: Any) -> Non
 
 
 def test_the_corpus_is_large() -> None:
-    packets = [tuple(said) for said, _ in CORPUS.values()] + [(packet,) for packet in REFUSED_WISHES]
+    packets = [tuple(said) for said, _ in CORPUS.values()] + [
+        (packet,) for packet in REFUSED_WISHES
+    ]
     assert len(set(packets)) >= 400

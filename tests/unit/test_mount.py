@@ -32,7 +32,12 @@ def test_the_hosts_own_pages_headers_and_errors_are_left_alone(app: Flask, live:
     app.errorhandler(404)(lambda error: ("my own 404", 404))
     app.errorhandler(500)(lambda error: ("my own 500", 500))
     client = app.test_client()
-    for path, text in (("/", "mine"), ("/nope", "my own 404"), ("/fails", "my own 500"), ("/api/x", "my own 404")):
+    for path, text in (
+        ("/", "mine"),
+        ("/nope", "my own 404"),
+        ("/fails", "my own 500"),
+        ("/api/x", "my own 404"),
+    ):
         answer = client.get(path)
         assert answer.text == text
         assert "Content-Security-Policy" not in answer.headers
@@ -45,7 +50,9 @@ def test_the_hosts_own_pages_headers_and_errors_are_left_alone(app: Flask, live:
     [("/", 200), ("/operator", 200), ("/pictures", 200), ("/devices/nobody", 404), ("/devices/pillow", 200),
      ("/page.css", 200), ("/nope.css", 404)],
 )  # fmt: skip
-def test_our_pages_live_below_statecast(app: Flask, live: Statecast, path: str, status: int) -> None:
+def test_our_pages_live_below_statecast(
+    app: Flask, live: Statecast, path: str, status: int
+) -> None:
     live.set("pillow", mood="happy")
     answer = app.test_client().get(f"/statecast{path}")
     assert answer.status_code == status
@@ -71,7 +78,9 @@ def test_a_page_of_ours_that_fails_says_so_with_a_number(
     store = live.runtime.store
     monkeypatch.setattr(store, "reports", fail)
     answer = app.test_client().get("/statecast/operator")
-    assert answer.status_code == 500 and "secret" not in answer.text and "Traceback" not in answer.text
+    assert (
+        answer.status_code == 500 and "secret" not in answer.text and "Traceback" not in answer.text
+    )
     (record,) = caplog.records
     number = record.getMessage().split()[1]
     assert number in answer.text
@@ -93,7 +102,9 @@ def alone() -> Iterator[Flask]:
      ("GET", "/nope", 404), ("GET", "/devices/", 404), ("POST", "/", 405), ("GET", "/devices/a//b", 404),
      ("GET", "/statecast/nope", 404), ("GET", "/apiary", 404), ("GET", "/static/x", 404)],
 )  # fmt: skip
-def test_the_app_alone_answers_everything_in_its_own_way(alone: Flask, method: str, path: str, status: int) -> None:
+def test_the_app_alone_answers_everything_in_its_own_way(
+    alone: Flask, method: str, path: str, status: int
+) -> None:
     answer = alone.test_client().open(path, method=method)
     assert answer.status_code == status
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -102,7 +113,9 @@ def test_the_app_alone_answers_everything_in_its_own_way(alone: Flask, method: s
     assert status != 405 or "GET" in answer.headers["Allow"]
 
 
-def test_an_error_outside_of_our_blueprints_is_answered_too(alone: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_outside_of_our_blueprints_is_answered_too(
+    alone: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     @alone.get("/fails")
     def fails() -> Response:
         raise ZeroDivisionError("secret")

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from statecast import names
 from statecast.errors import Malformed
 
-GOOD = ["pillow", "a", "A-Z_0.9:x", "floor2/room-7/lamp", "...", ".a", "a..b", "-", "d" * 128, "a/b" * 42, "..a/.b"]
+GOOD = [
+    "pillow",
+    "a",
+    "A-Z_0.9:x",
+    "floor2/room-7/lamp",
+    "...",
+    ".a",
+    "a..b",
+    "-",
+    "d" * 128,
+    "a/b" * 42,
+    "..a/.b",
+]
 BAD: list[Any] = [
     "", ".", "..", "a/..", "../a", "a/./b", "/a", "a/", "a//b", "a b", "a\n", "\na", "ä", "a%2fb", "a?b", "*", "a*",
     "a\0", "d" * 129, None, 5, b"pillow", ["pillow"], "<script>", "a\\b", "\u202e",
@@ -36,7 +48,9 @@ def test_a_pattern(pattern: str) -> None:
     assert names.check_pattern(pattern) == pattern
 
 
-@pytest.mark.parametrize("pattern", ["**", "*/a", "a*", "a/*/b", "/*", "../*", "a/**", "*/*", "", None, 5, ["*"]])
+@pytest.mark.parametrize(
+    "pattern", ["**", "*/a", "a*", "a/*/b", "/*", "../*", "a/**", "*/*", "", None, 5, ["*"]]
+)
 def test_no_pattern(pattern: Any) -> None:
     with pytest.raises(Malformed):
         names.check_pattern(pattern)

@@ -105,7 +105,11 @@ class Grammar:
         """Change a place or two, as an accident or a fuzzer does."""
         for _ in range(self.random.choice([0, 1, 1, 2])):
             at = self.random.randint(0, len(packet))
-            packet = packet[:at] + self.random.choice(SPICE) + packet[at + self.random.choice([0, 0, 1, 3]) :]
+            packet = (
+                packet[:at]
+                + self.random.choice(SPICE)
+                + packet[at + self.random.choice([0, 0, 1, 3]) :]
+            )
         return packet
 
     def packet(self) -> str | bytes:

@@ -35,7 +35,14 @@ class FakeStore:
     rows: dict[str, list[HistoryRow]] = field(default_factory=dict)
     bad: list[Quarantined] = field(default_factory=list)
 
-    def put(self, device: str, state: dict[str, Any] | None, *, age: float = 2, deadline: float | None = 30) -> None:
+    def put(
+        self,
+        device: str,
+        state: dict[str, Any] | None,
+        *,
+        age: float = 2,
+        deadline: float | None = 30,
+    ) -> None:
         raw = None if state is None else json.dumps(state, ensure_ascii=False).encode()
         at = NOW - int(age * 1000)
         offset = len(self.updates) + 1
@@ -52,20 +59,36 @@ class FakeStore:
         ][::-1]  # fmt: skip
 
     def read(self, after: Cursor, limit: int | None = None) -> News:
-        return News(Place("epoch1", len(self.updates)), Cursor(len(self.updates)), tuple(self.updates[:limit]))
+        return News(
+            Place("epoch1", len(self.updates)),
+            Cursor(len(self.updates)),
+            tuple(self.updates[:limit]),
+        )
 
     def get(self, device: str) -> Update | None:
         return next((one for one in self.updates if one.device == device), None)
 
     def devices(self) -> list[Update]:
-        return sorted((one for one in self.updates if one.state is not None), key=lambda one: one.device)
+        return sorted(
+            (one for one in self.updates if one.state is not None), key=lambda one: one.device
+        )
 
-    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+    def history(
+        self, device: str, *, before: int | None = None, limit: int = 50
+    ) -> list[HistoryRow]:
         return self.rows.get(device, [])[:limit]
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        health = {"status": "connected", "received_at": "2026-01-31T14:02:09.000Z", "lag": 0.1, "waiting": 4}
-        return {"p1": {"sources": {"queue": health}, "viewers": 3}, "p2": {"sources": {}, "viewers": 2}}
+        health = {
+            "status": "connected",
+            "received_at": "2026-01-31T14:02:09.000Z",
+            "lag": 0.1,
+            "waiting": 4,
+        }
+        return {
+            "p1": {"sources": {"queue": health}, "viewers": 3},
+            "p2": {"sources": {}, "viewers": 2},
+        }
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
         return self.bad
@@ -95,7 +118,11 @@ class Tree(HTMLParser):
 
     def all(self, **wanted: str) -> list[dict[str, str | None]]:
         names = {key.replace("_", "-"): value for key, value in wanted.items()}
-        return [attrs for _, attrs in self.tags if all(attrs.get(key) == value for key, value in names.items())]
+        return [
+            attrs
+            for _, attrs in self.tags
+            if all(attrs.get(key) == value for key, value in names.items())
+        ]
 
     def one(self, **wanted: str) -> dict[str, str | None]:
         (found,) = self.all(**wanted)
@@ -109,7 +136,9 @@ def store() -> FakeStore:
 
 def browse(store: FakeStore, path: str, settings: Settings | None = None, **options: Any) -> Any:
     app = flask.Flask("host", static_folder=None)
-    live = SimpleNamespace(store=store, settings=settings or Settings(), clock=lambda: NOW, title="Statecast")
+    live = SimpleNamespace(
+        store=store, settings=settings or Settings(), clock=lambda: NOW, title="Statecast"
+    )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path)
 
@@ -120,7 +149,10 @@ def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
 
 def demo(store: FakeStore) -> FakeStore:
     store.put("pillow", PILLOW)
-    moods = [{"mood": mood, "battery": 95 - place} for place, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)]
+    moods = [
+        {"mood": mood, "battery": 95 - place}
+        for place, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)
+    ]
     store.remember("pillow", PILLOW, *moods, {"hugged": True}, {"hugs": 14}, {"hugged": False})
     return store
 
@@ -130,7 +162,9 @@ def twelve(store: FakeStore) -> FakeStore:
     store.put("nursery/pillow", {"mood": "sleepy", "battery": 46, "hugs": 203, "color": "#b8a5ff"})
     store.put("office/pillow", {"mood": "sad", "battery": 9, "hugs": 0, "color": "#9db8d8"})
     store.put("lobby/pillow", {"mood": "happy", "hugged": True, "battery": 64})
-    store.put("greenhouse/temperature", {"kind": "temperature", "temperature_c": 21.4, "humidity": 58})
+    store.put(
+        "greenhouse/temperature", {"kind": "temperature", "temperature_c": 21.4, "humidity": 58}
+    )
     store.put("greenhouse/tank", {"level": 62, "pump": "off", "flow": 0})
     store.put("hall/light", {"kind": "light", "on": True, "brightness": 70, "color": "warm"})
     store.put("front-door", {"open": False, "locked": True, "battery": 91})
@@ -182,7 +216,14 @@ def test_the_unit_leaves_the_name() -> None:
 
 
 def test_main_fields_are_the_known_then_by_name_and_battery_last() -> None:
-    state = {"battery": 82, "zeta": 1, "mood": "calm", "hugged": False, "label": "Pillow", "alpha": 2}
+    state = {
+        "battery": 82,
+        "zeta": 1,
+        "mood": "calm",
+        "hugged": False,
+        "label": "Pillow",
+        "alpha": 2,
+    }
 
     assert formats.main_fields(state) == ["mood", "hugged", "alpha"]
     assert formats.in_order(state)[-2:] == ["battery", "label"]
@@ -219,7 +260,9 @@ def test_objects_open_two_levels() -> None:
         ({}, "box", None),
     ],
 )
-def test_one_table_chooses_the_picture(state: dict[str, Any], picture: str, decides: str | None) -> None:
+def test_one_table_chooses_the_picture(
+    state: dict[str, Any], picture: str, decides: str | None
+) -> None:
     chosen, name = pictures.choose(state)
 
     if picture == "icon" and decides is None:
@@ -228,12 +271,16 @@ def test_one_table_chooses_the_picture(state: dict[str, Any], picture: str, deci
         assert (chosen.name, name) == (picture, decides)
 
 
-@pytest.mark.parametrize("color", ["#ff8fb0", "pink", "rgb(1, 2, 3)", "hsl(120 50% 50% / .5)", "#abc"])
+@pytest.mark.parametrize(
+    "color", ["#ff8fb0", "pink", "rgb(1, 2, 3)", "hsl(120 50% 50% / .5)", "#abc"]
+)
 def test_colours_pass(color: str) -> None:
     assert pictures.Scene({"color": color}, None).result("color", "color") == color
 
 
-@pytest.mark.parametrize("color", ["url(//x)", "red;x:y", "var(--a)", "#12", "", 'red" onload="x', 5, None])
+@pytest.mark.parametrize(
+    "color", ["url(//x)", "red;x:y", "var(--a)", "#12", "", 'red" onload="x', 5, None]
+)
 def test_what_is_no_colour_stays_white(color: Any) -> None:
     assert pictures.Scene({"color": color}, None).result("color", "color") is None
 
@@ -249,7 +296,9 @@ def test_a_sparkline_holds_raw_values() -> None:
 def test_a_flat_or_huge_line_is_drawn_too() -> None:
     assert pictures.Scene({}, "x", (2, 2)).result("$", "bounds") == "38 1.5 1 1"
     huge = pictures.Scene({}, "x", (-1.7e308, 1.7e308))
-    assert "nan" not in (huge.result("$", "bounds") or "") and "inf" not in (huge.result("$", "bounds") or "")
+    assert "nan" not in (huge.result("$", "bounds") or "") and "inf" not in (
+        huge.result("$", "bounds") or ""
+    )
 
 
 def test_the_big_picture_says_what_it_shows(store: FakeStore) -> None:
@@ -288,13 +337,19 @@ def test_the_first_html_is_true_and_says_as_of(store: FakeStore) -> None:
     assert "as of 14:02:11 UTC" in tree.text
     assert "14:02:09 UTC, every 30 s expected" in tree.text
     assert not tree.all(data_mark="live")
-    assert not re.search(r"\blive\b", re.sub(r"(?s)<noscript>.*?</noscript>", "", tree.text), re.IGNORECASE)
-    assert json.loads(tree.text[tree.text.index('{\n  "mood"') : tree.text.index("\n}") + 2]) == PILLOW
+    assert not re.search(
+        r"\blive\b", re.sub(r"(?s)<noscript>.*?</noscript>", "", tree.text), re.IGNORECASE
+    )
+    assert (
+        json.loads(tree.text[tree.text.index('{\n  "mood"') : tree.text.index("\n}") + 2]) == PILLOW
+    )
 
 
 def test_history_shows_what_a_field_was(store: FakeStore) -> None:
     store.put("pillow", {"mood": "happy", "position": {"x": 2}})
-    store.remember("pillow", {"mood": "calm", "position": {"x": 1}}, {"position": {"x": 2}}, {"mood": "happy"})
+    store.remember(
+        "pillow", {"mood": "calm", "position": {"x": 1}}, {"position": {"x": 2}}, {"mood": "happy"}
+    )
 
     html = browse(store, "/devices/pillow").get_data(as_text=True)
 
@@ -315,7 +370,9 @@ def test_lanes_are_what_changed_and_their_height_is_reserved(store: FakeStore) -
 def test_two_devices_are_cards_in_the_order_of_their_names(store: FakeStore) -> None:
     tree = page(twelve(store))
 
-    names = [attrs["data-device"] for attrs in tree.all(**{"class": "card"}) if "data-device" in attrs]
+    names = [
+        attrs["data-device"] for attrs in tree.all(**{"class": "card"}) if "data-device" in attrs
+    ]
     assert names == sorted(names) and len(names) == 12
     assert tree.one(id="search") and "12 devices" in tree.text
 
@@ -326,7 +383,10 @@ def test_over_sixty_devices_are_rows_by_prefix(store: FakeStore) -> None:
 
     tree = page(store)
 
-    assert [attrs["data-group"] for attrs in tree.all() if attrs.get("data-group")] == ["floor0/", "floor1/"]
+    assert [attrs["data-group"] for attrs in tree.all() if attrs.get("data-group")] == [
+        "floor0/",
+        "floor1/",
+    ]
     assert len([attrs for attrs in tree.all(**{"class": "row"}) if "data-device" in attrs]) == 61
 
 
@@ -375,7 +435,9 @@ def test_a_removed_device_says_when(store: FakeStore) -> None:
     answer = browse(store, "/devices/pillow")
 
     assert answer.status_code == 410
-    assert Tree(answer.get_data(as_text=True)).one(data_mark="gone") and "14:02:09 UTC" in answer.get_data(as_text=True)
+    assert Tree(answer.get_data(as_text=True)).one(
+        data_mark="gone"
+    ) and "14:02:09 UTC" in answer.get_data(as_text=True)
 
 
 def test_an_unknown_device_names_the_nearest_and_the_command(store: FakeStore) -> None:
@@ -430,7 +492,9 @@ def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None
 
 def test_the_operator_sees_sources_quarantine_and_viewers(store: FakeStore) -> None:
     body = b'{"device":"pillow","state":5}<b>'
-    store.bad.append(Quarantined(9, "queue", "17", None, "“state” must be an object", body, NOW, 1, 2, NOW))
+    store.bad.append(
+        Quarantined(9, "queue", "17", None, "“state” must be an object", body, NOW, 1, 2, NOW)
+    )
 
     tree = page(store, "/operator")
 
@@ -475,7 +539,9 @@ def test_names_fields_and_values_are_data(store: FakeStore, text: str) -> None:
 
         # Then no tag or attribute came of it
         assert {tag for tag, _ in tree.tags if tag == "img"} == set()
-        scripts = {attrs.get("src") for tag, attrs in tree.tags if tag == "script" and "id" not in attrs}
+        scripts = {
+            attrs.get("src") for tag, attrs in tree.tags if tag == "script" and "id" not in attrs
+        }
         assert scripts <= {"/statecast/device.js", "/statecast/more.js"}
         for _, attrs in tree.tags:
             assert not {name for name in attrs if name.startswith("on") or name == "style"}
@@ -526,9 +592,9 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     app.add_url_rule("/", "own", lambda: "mine")
 
     assert "Content-Security-Policy" not in app.test_client().get("/").headers
-    assert 'href="/devices-of-ours/statecast/page.css"' in app.test_client().get("/devices-of-ours/").get_data(
-        as_text=True
-    )
+    assert 'href="/devices-of-ours/statecast/page.css"' in app.test_client().get(
+        "/devices-of-ours/"
+    ).get_data(as_text=True)
 
 
 def test_a_store_that_is_away_is_a_sentence(

@@ -109,10 +109,14 @@ def test_an_idle_step_writes_nothing(scene: Scene) -> None:
     before = scene.store.commits
     scene.step()
     assert scene.store.commits == before
-    assert scene.crash.reached == ["received", "committed", "acknowledged"], "an empty page reaches nothing"
+    assert scene.crash.reached == ["received", "committed", "acknowledged"], (
+        "an empty page reaches nothing"
+    )
 
 
-@pytest.mark.parametrize(("point", "known"), [("received", 0), ("committed", 1), ("acknowledged", 1)])
+@pytest.mark.parametrize(
+    ("point", "known"), [("received", 0), ("committed", 1), ("acknowledged", 1)]
+)
 def test_a_crash_loses_nothing_and_doubles_nothing(point: str, known: int) -> None:
     scene = Scene(point)
     for number in range(3):
@@ -142,7 +146,10 @@ def test_what_the_source_had_handed_out_waits_until_it_appears_again() -> None:
 
 def test_a_page_is_held_while_the_store_is_away(scene: Scene) -> None:
     scene.say(n=1)
-    scene.store.failures = [StoreUnavailable("The disk is full."), StoreUnavailable("The disk is full.")]
+    scene.store.failures = [
+        StoreUnavailable("The disk is full."),
+        StoreUnavailable("The disk is full."),
+    ]
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             scene.step()
@@ -181,7 +188,9 @@ def test_one_bad_message_never_stops_its_neighbours(scene: Scene) -> None:
     assert scene.source.waiting() == 0
 
 
-def test_a_defect_of_ours_costs_the_message_that_meets_it(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_of_ours_costs_the_message_that_meets_it(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.say(a=1)
     scene.say(note="poison")
     scene.say(c=1)

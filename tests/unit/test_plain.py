@@ -35,7 +35,11 @@ def reason(body: bytes | str, default: str | None = None) -> str:
     assert message.changes == () == message.items
     (refusal,) = message.refusals
     assert refusal.body == (body if isinstance(body, bytes) else body.encode())
-    assert refusal.reason.isprintable() and refusal.reason.endswith((".", "..")) and len(refusal.reason) < 250
+    assert (
+        refusal.reason.isprintable()
+        and refusal.reason.endswith((".", ".."))
+        and len(refusal.reason) < 250
+    )
     return refusal.reason
 
 
@@ -50,8 +54,19 @@ def test_a_message_has_a_device_and_a_state() -> None:
 
 
 def test_a_message_may_say_more() -> None:
-    change = one(said(time="2026-01-31T12:00:00Z", id="e1", sequence=7, silent_after=60, by="user", replace=True))
-    assert change == Change("pillow", "replace", {"mood": "happy"}, 1_769_860_800_000, 7, "e1", 60.0, "user")
+    change = one(
+        said(
+            time="2026-01-31T12:00:00Z",
+            id="e1",
+            sequence=7,
+            silent_after=60,
+            by="user",
+            replace=True,
+        )
+    )
+    assert change == Change(
+        "pillow", "replace", {"mood": "happy"}, 1_769_860_800_000, 7, "e1", 60.0, "user"
+    )
     assert one('{"device":"pillow","delete":true}') == Change("pillow", "delete", {})
     assert one('{"device":"pillow","delete":true,"state":{}}').kind == "delete"
     assert one(said(replace=False, delete=False)).kind == "merge"
@@ -183,7 +198,9 @@ def test_a_source_may_have_a_default_device() -> None:
     assert one("{}", "pillow").state == {}
     # a field may be called state: many plugs and lamps say so
     assert one('{"state":"on","power":5}', "plug").state == {"state": "on", "power": 5}
-    assert [change.state for change in decoded('[{"a":1},{"state":{"b":2}}]', "pillow").changes] == [{"a": 1}, {"b": 2}]
+    assert [
+        change.state for change in decoded('[{"a":1},{"state":{"b":2}}]', "pillow").changes
+    ] == [{"a": 1}, {"b": 2}]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +221,10 @@ def test_the_default_device_is_checked_at_once() -> None:
         PlainDecoder("no such name")
 
 
-@given(st.binary(max_size=80) | st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass")))
+@given(
+    st.binary(max_size=80)
+    | st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass"))
+)
 def test_a_decoder_never_raises(body: bytes) -> None:
     for default in (None, "pillow"):
         message = decoded(body, default)

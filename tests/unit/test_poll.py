@@ -25,7 +25,9 @@ class Time:
         return self.now
 
 
-def polled(function: Callable[[], Mapping[str, Any] | None], time: Time, every: float = 5.0) -> PollSource:
+def polled(
+    function: Callable[[], Mapping[str, Any] | None], time: Time, every: float = 5.0
+) -> PollSource:
     return PollSource("clock", function, every=every, clock=VirtualClock(), monotonic=time)
 
 

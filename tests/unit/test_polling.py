@@ -142,7 +142,9 @@ def test_a_session_is_opened() -> None:
         ("GET", "EIO=4&transport=polling&" + "&".join(f"a{n}=1" for n in range(40)), 0),
     ],
 )
-def test_a_wrong_request_gets_the_error_of_the_specification(method: str, query: str, code: int) -> None:
+def test_a_wrong_request_gets_the_error_of_the_specification(
+    method: str, query: str, code: int
+) -> None:
     async def story() -> None:
         visit = Visit()
         answer = await visit.answer(method, query)
@@ -181,7 +183,9 @@ def test_jsonp_is_not_spoken() -> None:
         ("http://any.test", ("*",), 200),
     ],
 )
-def test_the_origin_counts_on_every_request(origin: str, allowed: tuple[str, ...], status: int) -> None:
+def test_the_origin_counts_on_every_request(
+    origin: str, allowed: tuple[str, ...], status: int
+) -> None:
     async def story() -> None:
         visit = Visit(allow_origins=allowed)
         session = await visit.open()
@@ -189,7 +193,9 @@ def test_the_origin_counts_on_every_request(origin: str, allowed: tuple[str, ...
             answer = await visit.answer(method, query, b"6", headers={"origin": origin})
             assert answer.status == status
             assert answer.headers is not None
-            assert answer.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+            assert answer.headers.get("access-control-allow-origin") == (
+                origin if status == 200 else None
+            )
         assert await session.status() == 200
 
     on_loop(story())
@@ -197,7 +203,9 @@ def test_the_origin_counts_on_every_request(origin: str, allowed: tuple[str, ...
 
 def test_an_allowed_page_may_read_what_it_did_wrong() -> None:
     async def story() -> None:
-        answer = await Visit().answer("GET", "EIO=3&transport=polling", headers={"origin": "http://example.test"})
+        answer = await Visit().answer(
+            "GET", "EIO=3&transport=polling", headers={"origin": "http://example.test"}
+        )
         assert answer.headers is not None
         assert answer.headers["access-control-allow-origin"] == "http://example.test"
 
@@ -294,7 +302,10 @@ def test_bytes_travel_as_base64_both_ways() -> None:
         visit.hub.on("hug", echo)
         session = await (await visit.open()).join()
         await session.say('451-7["hug",{"_placeholder":true,"num":0}]', "bAQID/w==")
-        assert (await session.poll()).split(SEPARATOR) == ['461-7[{"_placeholder":true,"num":0}]', "bAQID/w=="]
+        assert (await session.poll()).split(SEPARATOR) == [
+            '461-7[{"_placeholder":true,"num":0}]',
+            "bAQID/w==",
+        ]
 
     on_loop(story())
 
@@ -392,7 +403,9 @@ def test_a_payload_of_python_engineio_is_never_too_long() -> None:
         # then they come in order, sixteen at a time, which is all that client reads
         pages = [(await session.poll()).split(SEPARATOR) for _ in range(3)]
         assert [len(page) for page in pages] == [16, 16, 8]
-        assert [packet for page in pages for packet in page] == [f'42["message",{n}]' for n in range(40)]
+        assert [packet for page in pages for packet in page] == [
+            f'42["message",{n}]' for n in range(40)
+        ]
 
     on_loop(story())
 
@@ -764,7 +777,12 @@ def test_bytes_that_wait_become_binary_frames() -> None:
         probe = session.probe()
         probe.say("2probe")
         probe.say("5")
-        assert probe.heard() == [101, "3probe", '451-["bytes",{"_placeholder":true,"num":0}]', b"\x01\x02"]
+        assert probe.heard() == [
+            101,
+            "3probe",
+            '451-["bytes",{"_placeholder":true,"num":0}]',
+            b"\x01\x02",
+        ]
 
     on_loop(story())
 

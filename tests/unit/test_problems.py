@@ -13,15 +13,30 @@ from statecast.web.problems import Problem
 
 @pytest.mark.parametrize(
     ("status", "title"),
-    [(408, "Request Timeout"), (413, "Content Too Large"), (414, "URI Too Long"), (429, "Too Many Requests")],
+    [
+        (408, "Request Timeout"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (429, "Too Many Requests"),
+    ],
 )
 def test_a_problem_is_json_of_one_sentence(status: int, title: str) -> None:
     problem = Problem(status, "Come back.", [(b"retry-after", b"1")])
     head, _, body = problem.answer([(b"date", b"today")]).partition(b"\r\n\r\n")
     assert head.split(b"\r\n")[0] == f"HTTP/1.1 {status} {title}".encode()
     lines = head.split(b"\r\n")[1:]
-    assert {b"date: today", b"connection: close", b"retry-after: 1", b"content-length: %d" % len(body)} < set(lines)
-    assert json.loads(body) == {"type": "about:blank", "title": title, "status": status, "detail": "Come back."}
+    assert {
+        b"date: today",
+        b"connection: close",
+        b"retry-after: 1",
+        b"content-length: %d" % len(body),
+    } < set(lines)
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": "Come back.",
+    }
 
 
 def test_a_problem_is_sent_as_an_answer() -> None:

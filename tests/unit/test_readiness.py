@@ -28,7 +28,9 @@ def test_many_who_ask_share_one_question() -> None:
     assert asked != [threading.get_ident()]
 
 
-def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(readiness, "PATIENCE", 0.05)
     monkeypatch.setattr(readiness, "FRESH", 0.0)
     go = threading.Event()
@@ -55,4 +57,7 @@ def test_a_question_that_fails_is_a_no_without_details(monkeypatch: pytest.Monke
     def ready() -> tuple[bool, dict[str, Any]]:
         raise OSError("/secret/path")
 
-    assert asyncio.run(Readiness(ready).ask()) == (False, {"store": "The store cannot be asked: OSError."})
+    assert asyncio.run(Readiness(ready).ask()) == (
+        False,
+        {"store": "The store cannot be asked: OSError."},
+    )

@@ -11,7 +11,14 @@ from statecast.decoders.reading import CHECKS, Reading, from_options, required
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Change
 
-SAID = {"who": "pillow", "number": 17, "none": None, "empty": "", "yes": True, "state": {"mood": "happy"}}
+SAID = {
+    "who": "pillow",
+    "number": 17,
+    "none": None,
+    "empty": "",
+    "yes": True,
+    "state": {"mood": "happy"},
+}
 
 
 def test_without_options_the_documented_places_count() -> None:
@@ -27,11 +34,23 @@ def test_without_options_the_documented_places_count() -> None:
 def test_an_option_wins_over_them() -> None:
     said = SAID | {"at": "2026-01-31T12:00:00Z", "count": 7, "key": "k1"}
     reading = from_options(
-        {"device": "/who", "state": "/state", "time": "/at", "sequence": "/count", "id": "/key", "prefix": "floor2/"}
+        {
+            "device": "/who",
+            "state": "/state",
+            "time": "/at",
+            "sequence": "/count",
+            "id": "/key",
+            "prefix": "floor2/",
+        }
     )
     assert reading.pointed
     change = reading.change(
-        said, reading.device_of(said, "other"), reading.state_of(said, {}), time="x", sequence="y", event_id="z"
+        said,
+        reading.device_of(said, "other"),
+        reading.state_of(said, {}),
+        time="x",
+        sequence="y",
+        event_id="z",
     )
     assert change == Change("floor2/pillow", "merge", {"mood": "happy"}, 1_769_860_800_000, 7, "k1")
 
@@ -67,7 +86,9 @@ def test_which_device_is_meant(options: dict[str, str], named: Any, last: Any, d
         ({"device": ""}, "a", "here it is an object"),
     ],
 )
-def test_a_device_that_cannot_be_told_is_not_guessed(options: dict[str, str], named: Any, sentence: str) -> None:
+def test_a_device_that_cannot_be_told_is_not_guessed(
+    options: dict[str, str], named: Any, sentence: str
+) -> None:
     with pytest.raises(Malformed) as refused:
         from_options(options).device_of(SAID, named)
     assert sentence in str(refused.value)
@@ -151,7 +172,9 @@ def test_a_plain_message_says_everything_itself() -> None:
 def test_a_bad_option_is_told_with_its_source(option: str, value: str, sentence: str) -> None:
     with pytest.raises(BadSetting) as bad:
         from_options({option: value}, "azure-queue:pillow?secret=1")
-    assert str(bad.value).startswith(f"The option {option!r} of the source 'azure-queue:pillow' {sentence}")
+    assert str(bad.value).startswith(
+        f"The option {option!r} of the source 'azure-queue:pillow' {sentence}"
+    )
     assert "secret" not in str(bad.value)
 
 

@@ -48,7 +48,9 @@ def guest(live: Runtime) -> FlaskClient:
 
 def change(client: FlaskClient, method: str, path: str, state: Any, **headers: str) -> TestResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.open(path, method=method, data=json.dumps(state), content_type=JSON, headers=named)
+    return client.open(
+        path, method=method, data=json.dumps(state), content_type=JSON, headers=named
+    )
 
 
 def put(client: FlaskClient, device: str, state: Any, **headers: str) -> TestResponse:
@@ -82,7 +84,9 @@ def test_a_device_is_put_read_changed_and_removed(client: FlaskClient) -> None:
     assert said["seen_at"] is None, "a user's edit is no sign of life"
 
     # when a field is patched and another removed, then the rest stays
-    merged = change(client, "PATCH", "/api/devices/floor2/pillow", {"mood": "calm", "battery": None})
+    merged = change(
+        client, "PATCH", "/api/devices/floor2/pillow", {"mood": "calm", "battery": None}
+    )
     assert (merged.status_code, merged.get_json()["state"]) == (200, {"mood": "calm"})
 
     # when it is removed, then it is gone, and stays known to those who ask for changes
@@ -106,7 +110,14 @@ def test_head_has_no_body_and_options_tells_the_methods(client: FlaskClient) -> 
     assert client.head("/api/devices/pillow").data == b""
     allowed = client.options("/api/devices/pillow")
     assert allowed.status_code == 204 and "Content-Type" not in allowed.headers
-    assert set(allowed.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    assert set(allowed.headers["Allow"].split(", ")) == {
+        "GET",
+        "HEAD",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+    }
     assert set(client.options("/api/messages").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
@@ -150,15 +161,20 @@ def test_if_match_protects_what_somebody_else_changed(client: FlaskClient) -> No
              f'"foreign.{offset}"', f"W/{new}", "garbage")  # fmt: skip
     for method in ("PUT", "PATCH", "DELETE"):
         for given in wrong:
-            assert is_problem(change(client, method, "/api/devices/pillow", {"mood": "lost"}, If_Match=given), 412), (
-                given
-            )
+            assert is_problem(
+                change(client, method, "/api/devices/pillow", {"mood": "lost"}, If_Match=given), 412
+            ), given
     assert client.get("/api/devices/pillow").get_json()["state"] == {"mood": "sad"}
     for given in (new, "*"):
         assert put(client, "pillow", {"mood": "sad"}, If_Match=given).status_code == 200
     several = put(client, "pillow", {"mood": "calm"}, If_Match=f"{old}, {new}")
     assert several.status_code == 200
-    assert change(client, "DELETE", "/api/devices/pillow", None, If_Match=several.headers["ETag"]).status_code == 204
+    assert (
+        change(
+            client, "DELETE", "/api/devices/pillow", None, If_Match=several.headers["ETag"]
+        ).status_code
+        == 204
+    )
 
 
 @pytest.mark.parametrize("given", ["*", '"epoch.1"'])
@@ -218,8 +234,12 @@ def test_changes_since_a_place_come_in_slices_until_complete(client: FlaskClient
     assert heard == ["device2", "device0", "device1"]
 
 
-@pytest.mark.parametrize("since", ["", "x", "foreign.1", "foreign.0", "epoch", ".5", "a.b", "a." + "9" * 40, "a.-1"])
-def test_a_place_of_another_history_gets_a_reset_and_everything(client: FlaskClient, since: str) -> None:
+@pytest.mark.parametrize(
+    "since", ["", "x", "foreign.1", "foreign.0", "epoch", ".5", "a.b", "a." + "9" * 40, "a.-1"]
+)
+def test_a_place_of_another_history_gets_a_reset_and_everything(
+    client: FlaskClient, since: str
+) -> None:
     put(client, "pillow", {"mood": "happy"})
     said = client.get("/api/changes", query_string={"since": since}).get_json()
     assert said["reset"] is True and said["complete"] is True and len(said["states"]) == 1
@@ -228,14 +248,19 @@ def test_a_place_of_another_history_gets_a_reset_and_everything(client: FlaskCli
 def test_a_place_of_the_future_gets_a_reset(client: FlaskClient) -> None:
     put(client, "pillow", {"mood": "happy"})
     said = client.get("/api/changes").get_json()
-    assert client.get(f"/api/changes?since={said['epoch']}.{said['offset'] + 1}").get_json()["reset"] is True
+    assert (
+        client.get(f"/api/changes?since={said['epoch']}.{said['offset'] + 1}").get_json()["reset"]
+        is True
+    )
 
 
 # Messages
 
 
 def test_a_message_waits_in_the_queue_before_the_answer(client: FlaskClient, live: Runtime) -> None:
-    response = change(client, "POST", "/api/messages", {"device": "pillow", "state": {"mood": "happy"}})
+    response = change(
+        client, "POST", "/api/messages", {"device": "pillow", "state": {"mood": "happy"}}
+    )
     assert response.status_code == 202
     (waiting,) = live.queue.receive(10, 0)
     assert (waiting.id, json.loads(waiting.body)["device"]) == (response.get_json()["id"], "pillow")
@@ -244,7 +269,9 @@ def test_a_message_waits_in_the_queue_before_the_answer(client: FlaskClient, liv
 def test_items_of_an_array_are_messages_all_or_none(client: FlaskClient, live: Runtime) -> None:
     good = {"device": "pillow", "state": {"mood": "happy"}}
     refused = change(client, "POST", "/api/messages", [good, {"device": "pillow", "state": 5}])
-    assert is_problem(refused, 400) and refused.get_json(force=True)["detail"].startswith("Item 1: ")
+    assert is_problem(refused, 400) and refused.get_json(force=True)["detail"].startswith(
+        "Item 1: "
+    )
     assert live.queue.receive(10, 0) == []
     sent = change(client, "POST", "/api/messages", [good, good])
     assert [one.id for one in live.queue.receive(10, 0)] == sent.get_json()["ids"]
@@ -293,10 +320,14 @@ BAD_JSON = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("body", [*BAD_JSON, b"5", b"null", b"[]", b'"text"'], ids=lambda body: repr(body[:12]))
+@pytest.mark.parametrize(
+    "body", [*BAD_JSON, b"5", b"null", b"[]", b'"text"'], ids=lambda body: repr(body[:12])
+)
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_state_that_is_none_is_refused(client: FlaskClient, method: str, body: bytes) -> None:
-    assert is_problem(client.open("/api/devices/pillow", method=method, data=body, content_type=JSON), 400)
+    assert is_problem(
+        client.open("/api/devices/pillow", method=method, data=body, content_type=JSON), 400
+    )
     assert is_problem(client.get("/api/devices/pillow"), 404)
 
 
@@ -309,7 +340,9 @@ BAD_MESSAGES = (
 
 
 @pytest.mark.parametrize("body", [*BAD_JSON, *BAD_MESSAGES], ids=lambda body: repr(body[:30]))
-def test_a_message_that_would_go_to_quarantine_is_refused(client: FlaskClient, live: Runtime, body: bytes) -> None:
+def test_a_message_that_would_go_to_quarantine_is_refused(
+    client: FlaskClient, live: Runtime, body: bytes
+) -> None:
     assert is_problem(client.post("/api/messages", data=body, content_type=JSON), 400)
     assert live.queue.receive(1, 0) == []
 
@@ -353,7 +386,9 @@ def test_arguments_are_checked(client: FlaskClient, path: str, status: int) -> N
         ("/devices", "BREW", 405),
     ],
 )  # fmt: skip
-def test_other_addresses_and_methods(client: FlaskClient, path: str, method: str, status: int) -> None:
+def test_other_addresses_and_methods(
+    client: FlaskClient, path: str, method: str, status: int
+) -> None:
     response = client.open(f"/api{path}", method=method, data=b"{}", content_type=JSON)
     assert response.status_code == status
     assert method == "HEAD" or is_problem(response, status)
@@ -375,32 +410,62 @@ def test_a_guest_answers_its_own_addresses_and_no_other(guest: FlaskClient) -> N
 
 @pytest.mark.parametrize("content_type", ["application/cloudevents+json; charset=utf-8", JSON])
 def test_an_event_is_taken_as_its_senders_send_it(client: FlaskClient, content_type: str) -> None:
-    event = {"specversion": "1.0", "id": "e1", "source": "/hub", "type": "t", "subject": "pillow", "data": {"n": 1}}
+    event = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "/hub",
+        "type": "t",
+        "subject": "pillow",
+        "data": {"n": 1},
+    }
     sent = client.post("/api/messages", data=json.dumps(event), content_type=content_type)
     assert sent.status_code == 202 and sent.get_json(force=True)["id"]
     batch = client.post(
-        "/api/messages", data=json.dumps([event, event]), content_type="application/cloudevents-batch+json"
+        "/api/messages",
+        data=json.dumps([event, event]),
+        content_type="application/cloudevents-batch+json",
     )
     assert len(batch.get_json(force=True)["ids"]) == 2
-    refused = client.post("/api/messages", data=json.dumps(event | {"data": 5}), content_type=content_type)
-    assert is_problem(refused, 400) and "its data is a number" in refused.get_json(force=True)["detail"]
+    refused = client.post(
+        "/api/messages", data=json.dumps(event | {"data": 5}), content_type=content_type
+    )
+    assert (
+        is_problem(refused, 400)
+        and "its data is a number" in refused.get_json(force=True)["detail"]
+    )
 
 
 # Writes on behalf of others
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json"]
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+        "json",
+    ],
 )
-@pytest.mark.parametrize(("method", "path"), [("PUT", "devices/p"), ("PATCH", "devices/p"), ("POST", "messages")])
-def test_a_form_cannot_write(client: FlaskClient, method: str, path: str, content_type: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "devices/p"), ("PATCH", "devices/p"), ("POST", "messages")]
+)
+def test_a_form_cannot_write(
+    client: FlaskClient, method: str, path: str, content_type: str
+) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     assert is_problem(client.open(f"/api/{path}", method=method, data=b"{}", headers=headers), 415)
 
 
-@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "Application/JSON"])
+@pytest.mark.parametrize(
+    "content_type", [JSON, "application/json; charset=utf-8", "Application/JSON"]
+)
 def test_json_is_taken_however_it_is_spelt(client: FlaskClient, content_type: str) -> None:
-    assert client.put("/api/devices/pillow", data=b'{"a":1}', content_type=content_type).status_code == 200
+    assert (
+        client.put("/api/devices/pillow", data=b'{"a":1}', content_type=content_type).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -423,16 +488,22 @@ def test_json_is_taken_however_it_is_spelt(client: FlaskClient, content_type: st
         ({"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"}, 403),
     ],
 )
-def test_another_sites_page_cannot_write(client: FlaskClient, headers: dict[str, str], status: int) -> None:
+def test_another_sites_page_cannot_write(
+    client: FlaskClient, headers: dict[str, str], status: int
+) -> None:
     put(client, "pillow", {"mood": "calm"})
     for method in ("PUT", "PATCH", "DELETE"):
         path = "/api/devices/pillow"
-        response = client.open(path, method=method, data=b'{"mood":"happy"}', content_type=JSON, headers=headers)
+        response = client.open(
+            path, method=method, data=b'{"mood":"happy"}', content_type=JSON, headers=headers
+        )
         assert response.status_code == (204 if status == 200 and method == "DELETE" else status)
     message = b'{"device":"pillow","state":{}}'
     sent = client.post("/api/messages", data=message, content_type=JSON, headers=headers)
     assert sent.status_code == (202 if status == 200 else status)
-    assert client.get("/api/devices", headers=headers).status_code == 200, "reading is the browser's own affair"
+    assert client.get("/api/devices", headers=headers).status_code == 200, (
+        "reading is the browser's own affair"
+    )
 
 
 # When machines fail

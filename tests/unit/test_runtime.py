@@ -20,7 +20,9 @@ def live() -> Iterator[Runtime]:
 
 
 def test_a_report_adds_what_other_processes_see(live: Runtime) -> None:
-    live.store.announce("another", {"sources": {"far": {"status": "connected", "sentence": None}}, "viewers": 7})
+    live.store.announce(
+        "another", {"sources": {"far": {"status": "connected", "sentence": None}}, "viewers": 7}
+    )
     assert live.report()["viewers"] == 7
     assert live.report()["sources"]["far"]["status"] == "connected"
 

@@ -15,7 +15,11 @@ from statecast.settings import Settings
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Runtime]:
-    runtime = Runtime(Settings(store=f"sqlite:///{tmp_path}/statecast.db", source=("embedded:one", "embedded:two")))
+    runtime = Runtime(
+        Settings(
+            store=f"sqlite:///{tmp_path}/statecast.db", source=("embedded:one", "embedded:two")
+        )
+    )
     yield runtime
     runtime.stop()
 

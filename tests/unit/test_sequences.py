@@ -29,7 +29,8 @@ def test_what_a_sequence_is(value: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, -1, 1.5, "", "g", "0x1", "-1", " 1", "1\n", "1_0", "\u0663", "f" * 65, [], {}]
+    "value",
+    [None, True, -1, 1.5, "", "g", "0x1", "-1", " 1", "1\n", "1_0", "\u0663", "f" * 65, [], {}],
 )
 def test_what_is_none(value: Any) -> None:
     with pytest.raises(Malformed, match="sequence must be"):
@@ -47,6 +48,9 @@ def test_counters_written_as_text_keep_their_order(counters: list[int]) -> None:
 
 
 def test_a_field_that_its_vendor_widens_goes_on() -> None:
-    older, newer = "00000000000004420000000000028963", "00000000000000000000000000015508000000000005101c"
+    older, newer = (
+        "00000000000004420000000000028963",
+        "00000000000000000000000000015508000000000005101c",
+    )
     assert newer < older, "as texts they would go back"
     assert number_of(newer) > number_of(older)

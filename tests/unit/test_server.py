@@ -44,7 +44,9 @@ def test_a_page_its_states_and_a_viewer() -> None:
         client.connect(server.address)  # long polling first, as its defaults have it
         client.call("watch", {"devices": ["pillow"]})
         server.runtime.store.edit(Change("pillow", "merge", {"mood": "happy"}))
-        while not any(item["state"] == {"mood": "happy"} for data in states for item in data["states"]):
+        while not any(
+            item["state"] == {"mood": "happy"} for data in states for item in data["states"]
+        ):
             assert heard.acquire(timeout=20)
 
         # then everybody knows
@@ -63,13 +65,21 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
-    assert not [one for one in threading.enumerate() if one.name in ("statecast", "follower") and one.is_alive()]
-    assert threading.active_count() <= before + 2, "threads of the pools are daemons and wait for work"
+    assert not [
+        one
+        for one in threading.enumerate()
+        if one.name in ("statecast", "follower") and one.is_alive()
+    ]
+    assert threading.active_count() <= before + 2, (
+        "threads of the pools are daemons and wait for work"
+    )
 
 
 def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
     def start(**settings: Any) -> None:
-        BackgroundServer(Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), says_nothing).start()
+        BackgroundServer(
+            Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), says_nothing
+        ).start()
 
     with pytest.raises(BadSetting, match="--public"):
         start(host="0.0.0.0")
@@ -79,7 +89,10 @@ def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
         start(trusted_proxy="nonsense")
     with pytest.raises(StoreUnusable):
         start(store=f"sqlite:///{tmp_path}/nowhere/x.db")
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BadSetting, match="is taken"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(BadSetting, match="is taken"),
+    ):
         start(port=taken.getsockname()[1])
 
 
@@ -93,13 +106,20 @@ def test_several_processes_need_a_store_that_they_can_share() -> None:
         module.serve(Runtime(Settings(store="memory:", workers=2)), says_nothing)
 
 
-def test_several_processes_say_once_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_say_once_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a parent that must not come to start anything
-    monkeypatch.setattr(module.workers, "supervise", lambda *_: pytest.fail("it started its processes"))
+    monkeypatch.setattr(
+        module.workers, "supervise", lambda *_: pytest.fail("it started its processes")
+    )
     many = {"workers": 4, "store": f"sqlite:///{tmp_path}/statecast.db"}
     # Then it finds itself what each of them would find
     with pytest.raises(StoreUnusable):
-        module.serve(Runtime(Settings(**many | {"store": f"sqlite:///{tmp_path}/nowhere/x.db"})), says_nothing)
+        module.serve(
+            Runtime(Settings(**many | {"store": f"sqlite:///{tmp_path}/nowhere/x.db"})),
+            says_nothing,
+        )
     with pytest.raises(BadSetting, match="no source 'nonsense:x'"):
         module.serve(Runtime(Settings(**many | {"source": "nonsense:x"})), says_nothing)
     with pytest.raises(BadSetting, match="trusted_proxy"):
@@ -122,11 +142,22 @@ def test_it_serves_in_the_main_thread_or_says_so() -> None:
 
 
 def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
-    with serving() as server, Peer(server) as viewer, Peer(server) as polling, Peer(server) as stream:
-        viewer.say(b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").hear_until(b"maxPayload")
+    with (
+        serving() as server,
+        Peer(server) as viewer,
+        Peer(server) as polling,
+        Peer(server) as stream,
+    ):
+        viewer.say(
+            b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+        ).hear_until(b"maxPayload")
         opened = ask(server, get(b"/socket.io/?EIO=4&transport=polling")).body
         sid = json.loads(opened[1:])["sid"].encode()
-        polling.say(b"GET /socket.io/?EIO=4&transport=polling&sid=" + sid + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        polling.say(
+            b"GET /socket.io/?EIO=4&transport=polling&sid="
+            + sid
+            + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
         stream.say(STREAM).hear_until(b"text/event-stream")
         stopping = threading.Thread(target=server.stop)
         stopping.start()
@@ -139,7 +170,9 @@ def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
         assert not stopping.is_alive()
 
 
-def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(porter, "MOMENT", 20.0)
     begun, go = threading.Event(), threading.Event()
 
@@ -149,7 +182,12 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(monkey
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    with serving(app, drain_seconds=20) as server, Peer(server) as fresh, Peer(server) as busy, Peer(server) as idle:
+    with (
+        serving(app, drain_seconds=20) as server,
+        Peer(server) as fresh,
+        Peer(server) as busy,
+        Peer(server) as idle,
+    ):
         idle.say(HEALTH).hear_until(b"alive")
         busy.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert begun.wait(20)
@@ -158,10 +196,17 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(monkey
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         assert idle.hear() == b""
-        assert b" 503 " in fresh.say(HEALTH.replace(b"healthz", b"readyz")).hear(), "it had come before"
+        assert b" 503 " in fresh.say(HEALTH.replace(b"healthz", b"readyz")).hear(), (
+            "it had come before"
+        )
         assert ask(server, get(b"/readyz")).status == 503
         assert ask(server, get()).headers["retry-after"] == "1"
-        assert ask(server, b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n").status == 503
+        assert (
+            ask(
+                server, b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+            ).status
+            == 503
+        )
 
         # and what was begun is finished
         go.set()

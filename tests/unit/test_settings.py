@@ -25,21 +25,27 @@ def test_every_line_has_a_sentence_and_a_default_that_passes_its_check() -> None
         assert line.metadata["check"](value) == value, name
 
 
-@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, (int, float))])
+@pytest.mark.parametrize(
+    "name", [name for name, line in LINES.items() if isinstance(line.default, (int, float))]
+)
 def test_numbers_and_switches_refuse_what_they_are_not(name: str) -> None:
     for wrong in ("lots", "", None, [], float("nan"), -1 if name != "public" else "maybe"):
         with pytest.raises(BadSetting, match=rf"The setting {name} must be .*; it is "):
             Settings(**{name: wrong})
 
 
-@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, str)])
+@pytest.mark.parametrize(
+    "name", [name for name, line in LINES.items() if isinstance(line.default, str)]
+)
 def test_texts_refuse_what_they_are_not(name: str) -> None:
     for wrong in (5, None, b"bytes", "with\0nul"):
         with pytest.raises(BadSetting, match=f"The setting {name} must be"):
             Settings(**{name: wrong})
 
 
-@pytest.mark.parametrize("name", [name for name, line in LINES.items() if isinstance(line.default, tuple)])
+@pytest.mark.parametrize(
+    "name", [name for name, line in LINES.items() if isinstance(line.default, tuple)]
+)
 def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
     a, b = ("http://a", "https://b:8443") if name == "allow_origins" else ("a", "b")
     assert getattr(Settings(**{name: f"{a}, {b},,"}), name) == (a, b)
@@ -112,8 +118,15 @@ def test_a_value_outside_its_bounds_is_an_error(name: str, wrong: Any) -> None:
 
 def test_flags_win_over_the_environment_that_over_flask_that_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "statecast.toml"
-    file.write_text('port = 1\nhost = "file"\nstore = "memory:"\npage = 7\n[deadlines]\npillow = 60\n')
-    flask = {"STATECAST_PORT": 2, "STATECAST_HOST": "flask", "STATECAST_STORE": "sqlite:///f", "SECRET_KEY": "x"}
+    file.write_text(
+        'port = 1\nhost = "file"\nstore = "memory:"\npage = 7\n[deadlines]\npillow = 60\n'
+    )
+    flask = {
+        "STATECAST_PORT": 2,
+        "STATECAST_HOST": "flask",
+        "STATECAST_STORE": "sqlite:///f",
+        "SECRET_KEY": "x",
+    }
     environ = {"STATECAST_PORT": "3", "STATECAST_HOST": "environ", "HOME": "/"}
     loaded = load({"port": 4, "host": None}, environ, file, flask)
     assert (loaded.port, loaded.host, loaded.store, loaded.page) == (4, "environ", "sqlite:///f", 7)
@@ -129,7 +142,9 @@ def test_flags_win_over_the_environment_that_over_flask_that_over_the_file(tmp_p
         ({"flask": {"STATECAST_PROT": 1}}, "in the Flask configuration"),
     ],
 )
-def test_an_unknown_name_is_an_error_that_lists_the_known(source: dict[str, Any], where: str) -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known(
+    source: dict[str, Any], where: str
+) -> None:
     with pytest.raises(BadSetting, match=rf"no setting 'prot' \({where}\).*port"):
         load(**source)
 

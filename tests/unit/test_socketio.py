@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from statecast.errors import Refused
 from statecast.viewers import socketio
-from statecast.viewers.socketio import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet, Partial
+from statecast.viewers.socketio import (
+    ACK,
+    BINARY_ACK,
+    BINARY_EVENT,
+    CONNECT,
+    DISCONNECT,
+    EVENT,
+    Packet,
+    Partial,
+)
 
 PLACE_0 = '{"_placeholder":true,"num":0}'
 PLACE_1 = '{"_placeholder":true,"num":1}'
@@ -34,7 +43,10 @@ GOOD = [
     ("312[]", Packet(ACK, id=12, data=[])),
     ('3/admin,12["ok"]', Packet(ACK, "/admin", 12, ["ok"])),
     ('50-["hug"]', Packet(BINARY_EVENT, data=["hug"])),
-    ("2" + '["hug",' + PLACE_0 + "]", Packet(EVENT, data=["hug", {"_placeholder": True, "num": 0}])),
+    (
+        "2" + '["hug",' + PLACE_0 + "]",
+        Packet(EVENT, data=["hug", {"_placeholder": True, "num": 0}]),
+    ),
 ]
 
 BAD = [
@@ -110,7 +122,10 @@ def test_what_the_server_sends() -> None:
     assert socketio.event("states", b'{"a":1}') == b'42["states",{"a":1}]'
     assert socketio.event_of("message", b'[{"a":1},2]', "/test") == b'42/test,["message",{"a":1},2]'
     assert socketio.event_of("message", b"[]") == b'42["message"]'
-    assert socketio.encode(ACK, "/", 5, [1, "2", {"3": [False]}]) == (b'435[1,"2",{"3":[false]}]', [])
+    assert socketio.encode(ACK, "/", 5, [1, "2", {"3": [False]}]) == (
+        b'435[1,"2",{"3":[false]}]',
+        [],
+    )
 
 
 def test_bytes_become_attachments() -> None:
@@ -121,17 +136,28 @@ def test_bytes_become_attachments() -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20) | st.binary(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(max_size=20)
+    | st.binary(max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdef", min_size=1, max_size=8), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abcdef", min_size=1, max_size=8), inner, max_size=3)
     ),
     max_leaves=8,
 )
 
 
 @settings(deadline=None)
-@given(st.lists(values, max_size=4), st.none() | st.integers(0, 10**15 - 1), st.sampled_from(["/", "/test"]))
-def test_what_is_written_is_read_again(arguments: list[object], number: int | None, namespace: str) -> None:
+@given(
+    st.lists(values, max_size=4),
+    st.none() | st.integers(0, 10**15 - 1),
+    st.sampled_from(["/", "/test"]),
+)
+def test_what_is_written_is_read_again(
+    arguments: list[object], number: int | None, namespace: str
+) -> None:
     text, attachments = socketio.encode(EVENT, namespace, number, ["hug", *arguments])
     if len(attachments) > socketio.MOST_ATTACHMENTS:
         return

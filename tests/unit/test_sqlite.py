@@ -68,8 +68,12 @@ def pragma(path: Path, sql: str) -> object:
 # What is not a store is left as it is
 
 
-@pytest.mark.parametrize("content", [b"hello", b"x" * 5000, b"SQLite format 3\0", b"SQLite format 3\0" + b"\0" * 4080])
-def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, opened: Opener, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"hello", b"x" * 5000, b"SQLite format 3\0", b"SQLite format 3\0" + b"\0" * 4080]
+)
+def test_a_file_that_is_no_database_is_refused_and_kept(
+    path: Path, opened: Opener, content: bytes
+) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreUnusable, match=r"store\.db"):
         opened()
@@ -99,7 +103,9 @@ def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
         assert path.stat().st_size == size
 
 
-def test_a_checkpoint_cut_off_in_the_middle_is_repaired_from_the_log(path: Path, opened: Opener) -> None:
+def test_a_checkpoint_cut_off_in_the_middle_is_repaired_from_the_log(
+    path: Path, opened: Opener
+) -> None:
     store = opened()
     for number in range(50):
         say(store, f"m{number}", {"text": "x" * 500, "n": number})
@@ -131,7 +137,9 @@ def test_an_empty_file_is_a_new_store(path: Path, opened: Opener) -> None:
     say(opened(), "a", {"n": 1})
 
 
-def test_places_that_cannot_hold_a_store(tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_that_cannot_hold_a_store(
+    tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(StoreUnusable, match="does not exist"):
         opened(tmp_path / "missing" / "store.db")
     with pytest.raises(StoreUnusable, match="not a file"):
@@ -141,7 +149,9 @@ def test_places_that_cannot_hold_a_store(tmp_path: Path, opened: Opener, monkeyp
         opened()
 
 
-def test_a_store_without_rights_is_refused(path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_rights_is_refused(
+    path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened().close()
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     with pytest.raises(StoreUnusable, match="may not be written by this user"):
@@ -152,7 +162,9 @@ def test_the_kernel_names_the_file_system() -> None:
     assert guard.file_system(Path("/proc")) == "proc"
 
 
-@pytest.mark.parametrize("url", ["", "nowhere", "mysql://x", "sqlite:", "sqlite:store.db", "sqlite:///"])
+@pytest.mark.parametrize(
+    "url", ["", "nowhere", "mysql://x", "sqlite:", "sqlite:store.db", "sqlite:///"]
+)
 def test_a_wrong_url_says_what_is_known(url: str) -> None:
     with pytest.raises(BadSetting, match="sqlite"):
         open_store(url)
@@ -171,7 +183,12 @@ def test_nobody_else_may_read_it(path: Path, opened: Opener) -> None:
     lease = store.lease("queue/1")
     assert lease is not None
     files = list(path.parent.iterdir())
-    assert {file.name for file in files} >= {"store.db", "store.db-wal", "store.db.lock", "store.db.lease-queue%2F1"}
+    assert {file.name for file in files} >= {
+        "store.db",
+        "store.db-wal",
+        "store.db.lock",
+        "store.db.lease-queue%2F1",
+    }
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
@@ -271,7 +288,9 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(path: Path, opened: Opener, how: str) -> None:
+def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
+    path: Path, opened: Opener, how: str
+) -> None:
     # Given a store, in use on two threads, and a backup
     store = opened()
     say(store, "m1", {"mood": "happy"})
@@ -310,7 +329,10 @@ def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:
     assert store.read_place().epoch != epoch
     assert store.is_good(Place(epoch, 0)) and not store.is_good(Place(epoch, 1))
     assert store.is_good(store.read_place())
-    assert opened(path := guest.path.with_name("new.db"), begin_epoch=False).read_place().epoch and path
+    assert (
+        opened(path := guest.path.with_name("new.db"), begin_epoch=False).read_place().epoch
+        and path
+    )
 
 
 def test_epochs_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +360,11 @@ def test_known_ids_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) 
     from statecast.stores import known_rows
 
     trim = known_rows.trim
-    monkeypatch.setattr(known_rows, "trim", lambda connection, counters, now: trim(connection, counters, now, most=3))
+    monkeypatch.setattr(
+        known_rows,
+        "trim",
+        lambda connection, counters, now: trim(connection, counters, now, most=3),
+    )
     store = opened()
     for number in range(6):
         say(store, f"m{number}", {"n": number})
@@ -355,7 +381,9 @@ def test_trimming_takes_a_bounded_share_of_each_commit(path: Path, clock: Virtua
     sizes = []
     for number in range(40):
         say(store, f"x{number}", {"n": number})
-        sizes.append(sum(store.history_size(name)[0] for name in [*(f"d{n}" for n in range(7)), "pillow"]))
+        sizes.append(
+            sum(store.history_size(name)[0] for name in [*(f"d{n}" for n in range(7)), "pillow"])
+        )
     assert sizes[0] == 1001 - 33
     assert sizes[-1] == 10
     store.close()
@@ -390,7 +418,9 @@ def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener
     assert opened().get("pillow") is not None
 
 
-def test_a_migration_waits_for_nobody_to_use_the_store(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_waits_for_nobody_to_use_the_store(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened()
     monkeypatch.setattr(guard, "PATIENCE", 0.0)
     with pytest.raises(StoreUnavailable, match="older version and another process uses it"):

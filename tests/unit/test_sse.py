@@ -85,16 +85,26 @@ PLACE = {"epoch": "abc", "offset": 17}
         (b"device=a", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=abc:17", None, {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=old:1", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
-        (b"device=a", "nonsense", {"devices": ["a"], "health": False, "since": {"epoch": "", "offset": 0}}),
+        (
+            b"device=a",
+            "nonsense",
+            {"devices": ["a"], "health": False, "since": {"epoch": "", "offset": 0}},
+        ),
         (b"device=a", "", {"devices": ["a"], "health": False, "since": {"epoch": "", "offset": 0}}),
-        (b"device=a", "abc:-1", {"devices": ["a"], "health": False, "since": {"epoch": "", "offset": 0}}),
+        (
+            b"device=a",
+            "abc:-1",
+            {"devices": ["a"], "health": False, "since": {"epoch": "", "offset": 0}},
+        ),
     ],
 )
 def test_a_request_is_a_wish(query: bytes, last: str | None, wish: dict[str, Any]) -> None:
     assert read_wish(query, last) == wish
 
 
-@pytest.mark.parametrize("query", [b"devices=a", b"health=yes", b"x", b"&".join([b"device=a"] * 2_001)])
+@pytest.mark.parametrize(
+    "query", [b"devices=a", b"health=yes", b"x", b"&".join([b"device=a"] * 2_001)]
+)
 def test_what_is_no_wish_is_declined(query: bytes) -> None:
     with pytest.raises(Declined):
         read_wish(query, None)
@@ -169,7 +179,9 @@ def test_what_is_no_stream_gets_a_sentence(more: dict[str, Any], status: int) ->
 
 def test_an_allowed_origin_may_read() -> None:
     async def story() -> None:
-        ask, _ = await Visit(allow_origins=("http://app.test",)).watch(headers={"origin": "http://app.test"})
+        ask, _ = await Visit(allow_origins=("http://app.test",)).watch(
+            headers={"origin": "http://app.test"}
+        )
         assert ask.answer.headers is not None
         assert ask.answer.headers["access-control-allow-origin"] == "http://app.test"
         ask.leave()

@@ -28,7 +28,9 @@ def merge(at: int, **state: object) -> tuple[int, Change]:
 def test_a_removed_field_keeps_its_stamp_and_an_object_has_two() -> None:
     stamps = after(merge(1, o=5), merge(2, o={"x": 1}), merge(3, a=None))
     first, second, third = Stamp(1, 0, 1), Stamp(2, 0, 2), Stamp(3, 0, 3)
-    assert stamps.root == Branch(OLD, third, {"o": Branch(first, second, {"x": second}), "a": third})
+    assert stamps.root == Branch(
+        OLD, third, {"o": Branch(first, second, {"x": second}), "a": third}
+    )
     assert (stamps.newest, stamps.size) == (3, 4)
 
 
@@ -47,7 +49,12 @@ def test_stamps_come_back_as_they_were_written() -> None:
     deadline = (9, change("pillow", {"a": None}, silent_after=9))
     stamps = after(merge(5, a=1, o={"x": 1, "y": {}}), merge(3, o=1, b=2), deadline)
     read = Stamps.load(stamps.dump())
-    assert (read.root, read.newest, read.floor, read.deadline) == (stamps.root, 9, OLD, Stamp(9, 0, 3))
+    assert (read.root, read.newest, read.floor, read.deadline) == (
+        stamps.root,
+        9,
+        OLD,
+        Stamp(9, 0, 3),
+    )
     assert read.dump() == stamps.dump()
     assert Stamps.load(Stamps().dump()) == Stamps(size=1)
 
@@ -59,7 +66,9 @@ def test_fields_of_one_message_share_an_entry() -> None:
 
 
 def test_what_lies_below_the_floor_is_not_kept() -> None:
-    stamps = after(merge(1_000, a=1, gone=None, o={"x": 1, "gone": None}), merge(1_200, b=1), day=100)
+    stamps = after(
+        merge(1_000, a=1, gone=None, o={"x": 1, "gone": None}), merge(1_200, b=1), day=100
+    )
     kept = Stamps.load(stamps.dump())
     newest = Stamp(1_200, 0, 2)
     assert kept.root == Branch(OLD, newest, {"b": newest})
@@ -68,10 +77,14 @@ def test_what_lies_below_the_floor_is_not_kept() -> None:
 
 def test_a_floor_never_falls() -> None:
     stamps = after(merge(1_000, a=1), merge(5_000, b=1), merge(4_950, c=1), day=100)
-    assert stamps.moved(stamps.root, change(), Stamp(4_960, 0, 9), 10_000).floor == Stamp(4_900, 0, 0)
+    assert stamps.moved(stamps.root, change(), Stamp(4_960, 0, 9), 10_000).floor == Stamp(
+        4_900, 0, 0
+    )
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"5", b"[[0,0,0],0,9,0,[]]", b"[[0,0,0],0,0,[1,2],[]]", b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b"5", b"[[0,0,0],0,9,0,[]]", b"[[0,0,0],0,0,[1,2],[]]", b"\xff"]
+)
 def test_damaged_stamps_are_an_error(data: bytes) -> None:
     with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
         Stamps.load(data)

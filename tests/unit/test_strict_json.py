@@ -83,12 +83,18 @@ ACCEPTED: list[tuple[str, bytes | str, Any]] = [
     ("a pair of surrogates", b'"\\ud83d\\ude00"', "😀"),
     ("NUL in a value", b'"\\u0000"', "\0"),
     ("BOM in a value", '"\ufeff"', "\ufeff"),
-    ("odd names", b'{"__proto__":1,"constructor":2,"":3}', {"__proto__": 1, "constructor": 2, "": 3}),
+    (
+        "odd names",
+        b'{"__proto__":1,"constructor":2,"":3}',
+        {"__proto__": 1, "constructor": 2, "": 3},
+    ),
     ("line separators", '"\u2028\u2029</script>"', "\u2028\u2029</script>"),
 ]
 
 
-@pytest.mark.parametrize(("text", "sentence"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "sentence"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
 def test_refused_with_a_sentence(text: bytes | str, sentence: str) -> None:
     with pytest.raises(Malformed) as refusal:
         strict_json.decode(text)
@@ -97,7 +103,9 @@ def test_refused_with_a_sentence(text: bytes | str, sentence: str) -> None:
     assert len(str(refusal.value)) < 200
 
 
-@pytest.mark.parametrize(("text", "value"), [case[1:] for case in ACCEPTED], ids=[case[0] for case in ACCEPTED])
+@pytest.mark.parametrize(
+    ("text", "value"), [case[1:] for case in ACCEPTED], ids=[case[0] for case in ACCEPTED]
+)
 def test_accepted_and_written_back(text: bytes | str, value: Any) -> None:
     assert strict_json.decode(text) == value
     assert strict_json.decode(strict_json.encode(value)) == value
@@ -130,7 +138,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_a_browsers_parser_reads_the_same(node: Node) -> None:
     texts = [strict_json.encode(value).decode() for _, _, value in ACCEPTED]
-    script = "console.log(JSON.stringify(JSON.parse(process.argv[1]).map(text => JSON.parse(text))))"
+    script = (
+        "console.log(JSON.stringify(JSON.parse(process.argv[1]).map(text => JSON.parse(text))))"
+    )
     ran = node.run("-e", script, json.dumps(texts))
     assert ran.returncode == 0, ran.stderr
     read = json.loads(ran.stdout)

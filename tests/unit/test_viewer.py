@@ -350,16 +350,22 @@ def test_a_peer_that_breaks_off_before_the_handshake_is_closed(scene: Scene) -> 
     assert client.transport.calls[-1] == "close"
 
 
-def test_a_complaint_is_one_escaped_line_and_not_many(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_complaint_is_one_escaped_line_and_not_many(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, "statecast"):
         for _ in range(40):
             scene.client().join().say('42["\x1b[31m\n')
     assert len(caplog.records) == 10
     assert scene.hub.complaints.counted == 40
-    assert all(record.exc_info is None and "\n" not in record.getMessage() for record in caplog.records)
+    assert all(
+        record.exc_info is None and "\n" not in record.getMessage() for record in caplog.records
+    )
 
 
-def test_an_error_of_our_own_closes_with_an_id(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_our_own_closes_with_an_id(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     client = scene.client().join()
     scene.broadcaster.watch = None  # type: ignore[assignment, method-assign]
     client.say('420["watch",{}]')

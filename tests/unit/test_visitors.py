@@ -68,7 +68,9 @@ def test_loopback_is_not_limited_and_the_log_says_why_that_may_be_wrong(
     assert [record.getMessage().count("trusted_proxy") for record in caplog.records] == [1]
 
 
-def test_one_private_address_alone_is_a_proxy_that_nobody_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_private_address_alone_is_a_proxy_that_nobody_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     # given a proxy on another host, and a health check on this one
     door = visitors()
     door.enter("127.0.0.1", 0.0)

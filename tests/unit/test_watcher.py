@@ -154,7 +154,9 @@ def test_who_lost_the_lease_stands_by_and_asks_again(scene: Scene) -> None:
     scene.applied("pillow")
 
 
-def test_a_defect_is_logged_and_the_watcher_starts_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_logged_and_the_watcher_starts_again(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     receive = scene.source.receive
     defects: list[Exception] = [ZeroDivisionError("a defect")]
 
@@ -215,7 +217,9 @@ def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
 
 
 def test_a_watcher_that_never_started_can_be_stopped(scene: Scene) -> None:
-    watcher = Watcher(Pipeline(scene.source, PlainDecoder(), scene.store, page=1), scene.store, scene.clock)
+    watcher = Watcher(
+        Pipeline(scene.source, PlainDecoder(), scene.store, page=1), scene.store, scene.clock
+    )
     watcher.stop()
     watcher.join(0)
     assert watcher.health.report()["status"] == "standby"

@@ -14,7 +14,17 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from statecast.viewers import websocket
-from statecast.viewers.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Event, Parser, Violation
+from statecast.viewers.websocket import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Event,
+    Parser,
+    Violation,
+)
 
 LIMIT = 200
 KEY = b"\x01\x80\xff\x00"
@@ -47,7 +57,9 @@ def closing(code: int, reason: bytes = b"") -> bytes:
     return client_frame(struct.pack("!H", code) + reason, CLOSE)
 
 
-def read(data: bytes, limit: int = LIMIT, cuts: Iterable[int] = ()) -> tuple[list[Event], int | None]:
+def read(
+    data: bytes, limit: int = LIMIT, cuts: Iterable[int] = ()
+) -> tuple[list[Event], int | None]:
     """All events in ``data``, and the code of the violation that ended it."""
     parser, events = Parser(limit), []
     ends = [*sorted(cut for cut in cuts if cut < len(data)), len(data)]
@@ -82,14 +94,23 @@ GOOD = {
     "126 bytes": (client_frame(b"a" * 126), [(TEXT, "a" * 126)]),
     "limit - 1": (client_frame(b"a" * (LIMIT - 1)), [(TEXT, "a" * (LIMIT - 1))]),
     "limit": (client_frame(b"a" * LIMIT), [(TEXT, "a" * LIMIT)]),
-    "two messages": (client_frame(b"a") + client_frame(b"b", BINARY), [(TEXT, "a"), (BINARY, b"b")]),
+    "two messages": (
+        client_frame(b"a") + client_frame(b"b", BINARY),
+        [(TEXT, "a"), (BINARY, b"b")],
+    ),
     "two fragments": (part(b"ab", TEXT) + last(b"cd"), [(TEXT, "abcd")]),
-    "binary fragments": (part(b"\xff", BINARY) + part(b"\xfe") + last(b"\xfd"), [(BINARY, b"\xff\xfe\xfd")]),
+    "binary fragments": (
+        part(b"\xff", BINARY) + part(b"\xfe") + last(b"\xfd"),
+        [(BINARY, b"\xff\xfe\xfd")],
+    ),
     "empty fragments": (part(b"", TEXT) + part(b"") + last(b""), [(TEXT, "")]),
     "fragments up to the limit": (part(b"a" * 150, TEXT) + last(b"a" * 50), [(TEXT, "a" * LIMIT)]),
     "a sign across fragments": (part(b"\xf0\x9f", TEXT) + last(b"\x98\x80"), [(TEXT, "😀")]),
     "twelve empty fragments": (part(b"", TEXT) + part(b"") * 11 + last(b"x"), [(TEXT, "x")]),
-    "as many fragments as bytes": (part(b"a", TEXT) + part(b"a") * 198 + last(b"a"), [(TEXT, "a" * LIMIT)]),
+    "as many fragments as bytes": (
+        part(b"a", TEXT) + part(b"a") * 198 + last(b"a"),
+        [(TEXT, "a" * LIMIT)],
+    ),
     "ping": (client_frame(b"hi", PING), [(PING, b"hi")]),
     "ping of 125 bytes": (client_frame(b"p" * 125, PING), [(PING, b"p" * 125)]),
     "pong nobody asked for": (client_frame(b"", PONG), [(PONG, b"")]),
@@ -107,7 +128,10 @@ GOOD = {
     "close 1014": (closing(1014), [(CLOSE, b"\x03\xf6")]),
     "close 3000": (closing(3000), [(CLOSE, b"\x0b\xb8")]),
     "close 4999": (closing(4999), [(CLOSE, b"\x13\x87")]),
-    "close with the longest reason": (closing(1000, b"r" * 123), [(CLOSE, b"\x03\xe8" + b"r" * 123)]),
+    "close with the longest reason": (
+        closing(1000, b"r" * 123),
+        [(CLOSE, b"\x03\xe8" + b"r" * 123)],
+    ),
     "close between fragments": (part(b"a", TEXT) + closing(1000), [(CLOSE, b"\x03\xe8")]),
 }
 
@@ -119,8 +143,14 @@ BAD = {
     "reserved bit 2": (client_frame(b"a", reserved=2), 1002),
     "reserved bit 3": (client_frame(b"a", reserved=1), 1002),
     "reserved bit on a ping": (client_frame(b"a", PING, reserved=4), 1002),
-    "reserved bit on a continuation": (part(b"a", TEXT) + client_frame(b"", CONTINUATION, reserved=4), 1002),
-    **{f"frame type {opcode}": (client_frame(b"", opcode), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
+    "reserved bit on a continuation": (
+        part(b"a", TEXT) + client_frame(b"", CONTINUATION, reserved=4),
+        1002,
+    ),
+    **{
+        f"frame type {opcode}": (client_frame(b"", opcode), 1002)
+        for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+    },
     "fragmented ping": (client_frame(b"", PING, final=False), 1002),
     "fragmented close": (client_frame(b"", CLOSE, final=False), 1002),
     "ping of 126 bytes": (client_frame(b"p" * 126, PING), 1002),
@@ -146,7 +176,10 @@ BAD = {
     "half a sign at the end of fragments": (part(b"a", TEXT) + last(b"\xc3"), 1007),
     "wrong in the first fragment": (part(b"\xff", TEXT), 1007),
     "close with half a code": (client_frame(b"\x03", CLOSE), 1002),
-    **{f"close {code}": (closing(code), 1002) for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535)},
+    **{
+        f"close {code}": (closing(code), 1002)
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535)
+    },
     "close with a reason that is not UTF-8": (closing(1000, b"\xff"), 1007),
 }
 
@@ -250,7 +283,9 @@ cuts = st.lists(st.integers(1, 3_000), max_size=20)
 
 @settings(deadline=None)
 @given(messages, cuts)
-def test_what_the_oracle_sends_is_what_we_read(sent: list[tuple[int, list[str | bytes]]], cuts: list[int]) -> None:
+def test_what_the_oracle_sends_is_what_we_read(
+    sent: list[tuple[int, list[str | bytes]]], cuts: list[int]
+) -> None:
     # given messages, some in fragments, sent by an independent client
     client = oracle()
     expected: list[tuple[int, str | bytes]] = []
@@ -283,7 +318,9 @@ def test_what_the_oracle_sends_is_what_we_read(sent: list[tuple[int, list[str | 
 def test_what_we_send_is_what_the_oracle_reads(sent: list[str | bytes], cuts: list[int]) -> None:
     # given frames of ours, and a close at their end
     data = b"".join(
-        websocket.frame(message.encode()) if isinstance(message, str) else websocket.frame(message, BINARY)
+        websocket.frame(message.encode())
+        if isinstance(message, str)
+        else websocket.frame(message, BINARY)
         for message in sent
     ) + websocket.close_frame(1012, "come back")
 
@@ -298,7 +335,8 @@ def test_what_we_send_is_what_the_oracle_reads(sent: list[str | bytes], cuts: li
     frames = [event for event in client.events_received() if isinstance(event, Frame)]
     kinds = {str: Opcode.TEXT, bytes: Opcode.BINARY}
     assert [(frame.opcode, bytes(frame.data)) for frame in frames[:-1]] == [
-        (kinds[type(message)], message.encode() if isinstance(message, str) else message) for message in sent
+        (kinds[type(message)], message.encode() if isinstance(message, str) else message)
+        for message in sent
     ]
     assert client.close_rcvd is not None
     assert (client.close_rcvd.code, client.close_rcvd.reason) == (1012, "come back")
@@ -306,5 +344,7 @@ def test_what_we_send_is_what_the_oracle_reads(sent: list[str | bytes], cuts: li
 
 @settings(deadline=None)
 @given(st.binary(max_size=300), cuts)
-def test_no_bytes_break_the_parser_and_chunks_make_no_difference(data: bytes, cuts: list[int]) -> None:
+def test_no_bytes_break_the_parser_and_chunks_make_no_difference(
+    data: bytes, cuts: list[int]
+) -> None:
     assert read(data) == read(data, cuts=set(cuts))

@@ -27,7 +27,10 @@ class Sleeper:
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.floats(0, 200), min_size=1, max_size=5), min_size=1, max_size=8), st.floats(0.1, 30))
+@given(
+    st.lists(st.lists(st.floats(0, 200), min_size=1, max_size=5), min_size=1, max_size=8),
+    st.floats(0.1, 30),
+)
 def test_everybody_is_asked_in_time(delays: list[list[float]], step: float) -> None:
     # given many with deadlines, some beyond a whole turn of the wheel
     loop = PaperLoop()

@@ -12,7 +12,9 @@ from statecast.settings import Settings
 from statecast.testing.values import START
 
 CAUSE = Cause("queue", "m1", "device")
-PILLOW = Update("pillow", 3, 7, b'{"mood":"happy","\xe2\x80\xa8":1.50}', START, START + 5, CAUSE, None, "queue")
+PILLOW = Update(
+    "pillow", 3, 7, b'{"mood":"happy","\xe2\x80\xa8":1.50}', START, START + 5, CAUSE, None, "queue"
+)
 
 
 def test_an_item_holds_the_states_own_bytes() -> None:

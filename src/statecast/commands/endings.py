@@ -37,7 +37,9 @@ class Misuse(Ending):
 class Program(click.Group):
     """A group that turns whatever its commands raise into an ending."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> click.Context:  # prints --help and --version
+    def make_context(
+        self, *arguments: Any, **more: Any
+    ) -> click.Context:  # prints --help and --version
         with ending():
             return super().make_context(*arguments, **more)
 

@@ -86,7 +86,11 @@ def silence(update: Update, settings: Settings) -> str:
     """``silent for 5 min``, of a device that has said nothing for longer than its deadline; else empty."""
     deadline = settings.deadline(update)
     quiet = now() - (update.seen_at or update.changed_at)
-    return f"silent for {terminal.ago(quiet)}" if deadline is not None and quiet > deadline * 1000 else ""
+    return (
+        f"silent for {terminal.ago(quiet)}"
+        if deadline is not None and quiet > deadline * 1000
+        else ""
+    )
 
 
 def text(update: Update) -> str:

@@ -23,9 +23,16 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     about a store that was probably meant to be another. Raises NotFound, BadSetting, StoreUnusable, StoreUnavailable.
     """
     if settings.store.startswith("memory:"):
-        raise BadSetting("A store in memory lives in the process of its server; this command needs a store in a file.")
+        raise BadSetting(
+            "A store in memory lives in the process of its server; this command needs a store in a file."
+        )
     path = Path(settings.store.removeprefix(SQLITE))
-    if not create and settings.store != SQLITE and settings.store.startswith(SQLITE) and not path.exists():
+    if (
+        not create
+        and settings.store != SQLITE
+        and settings.store.startswith(SQLITE)
+        and not path.exists()
+    ):
         raise NotFound(
             f"There is no store {path.absolute()}; name another with --store, or make it with `statecast run` "
             "or `statecast send`."

@@ -41,7 +41,8 @@ def takes(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
         def with_given(config: Path | None, **arguments: Any) -> Any:
             flags = {name: value(arguments.pop(name)) for name in names}
             return command(
-                given=Given({name: one for name, one in flags.items() if one is not None}, config), **arguments
+                given=Given({name: one for name, one in flags.items() if one is not None}, config),
+                **arguments,
             )
 
         decorated: Command = with_given

@@ -39,7 +39,10 @@ def list_(given: Given, as_json: bool) -> None:
         for row in found:
             terminal.print_json(strict_json.encode(described(row)))
     elif found:
-        cells = [[str(row.number), f"{terminal.ago(now() - row.at)} ago", row.source, row.reason] for row in found]
+        cells = [
+            [str(row.number), f"{terminal.ago(now() - row.at)} ago", row.source, row.reason]
+            for row in found
+        ]
         for line in terminal.columns(cells, terminal.width()):
             click.echo(line)
     else:
@@ -60,7 +63,11 @@ def show(given: Given, number: int, body: bool, as_json: bool) -> None:
     elif as_json:
         terminal.print_json(strict_json.encode(described(row)))
     else:
-        cells = [[name, terminal.value_text(one)] for name, one in described(row).items() if one is not None]
+        cells = [
+            [name, terminal.value_text(one)]
+            for name, one in described(row).items()
+            if one is not None
+        ]
         for line in terminal.columns(cells, None):
             click.echo(line)
 

@@ -36,7 +36,9 @@ def run(given: Given, app: str | None) -> None:
     from statecast.flask import runtime_of
 
     runtime = runtime_of(flask_app)
-    sys.exit(server.serve(runtime, flask_app, announce=lambda address: greet(address, runtime.settings)))
+    sys.exit(
+        server.serve(runtime, flask_app, announce=lambda address: greet(address, runtime.settings))
+    )
 
 
 def own_app(given: Given) -> Flask:
@@ -61,7 +63,9 @@ def wanted(given: Given) -> dict[str, Any]:
     file: Mapping[str, Any] = {}
     if given.file is not None:
         file = table.known(table.read_file(given.file), f"in {given.file}")
-    values = {name: one for name, one in file.items() if f"{table.PREFIX}{name.upper()}" not in os.environ}
+    values = {
+        name: one for name, one in file.items() if f"{table.PREFIX}{name.upper()}" not in os.environ
+    }
     return values | dict(given.flags)
 
 
@@ -77,7 +81,9 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
 
 def greet(address: str, settings: table.Settings) -> None:
     """The address, and how to send a first message; whoever closed the pipe does not want to know."""
-    elsewhere = "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
+    elsewhere = (
+        "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
+    )
     if settings.source and settings.source != table.Settings.source:
         elsewhere += f" --source {shlex.quote(settings.source[0])}"
     with contextlib.suppress(BrokenPipeError):

@@ -27,11 +27,24 @@ Examples:
 
 
 @click.command(short_help="Send a message to a queue.", epilog=EXAMPLES)
-@click.argument("words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -")
-@click.option("--by", type=click.Choice(["device", "user"]), help="Who speaks; a user's message is no sign of life.")
-@click.option("--silent-after", type=float, metavar="SECONDS", help="After this long without a word it is silent.")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -"
+)
+@click.option(
+    "--by",
+    type=click.Choice(["device", "user"]),
+    help="Who speaks; a user's message is no sign of life.",
+)
+@click.option(
+    "--silent-after",
+    type=float,
+    metavar="SECONDS",
+    help="After this long without a word it is silent.",
+)
 @click.option("--time", metavar="TIME", help="When it happened, like 2026-01-31T12:00:00Z.")
-@click.option("--replace", is_flag=True, help="The fields are the whole state; all others are removed.")
+@click.option(
+    "--replace", is_flag=True, help="The fields are the whole state; all others are removed."
+)
 @click.option("--delete", is_flag=True, help="Remove the device.")
 @as_json
 @takes(("store", "source"))
@@ -43,9 +56,13 @@ def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) ->
     the message waits in the store, which is made if it does not exist, or in the queue that --source names (of
     several, the first).
     """
-    options = {name: value for name, value in options.items() if value is not None and value is not False}
+    options = {
+        name: value for name, value in options.items() if value is not None and value is not False
+    }
     if options and (words[0] == "-" or words[0].startswith(("{", "["))):
-        raise click.UsageError(f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself.")
+        raise click.UsageError(
+            f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself."
+        )
     bodies = None if words[0] == "-" else [body_of(words, options)]
     if bodies is None and len(words) > 1:
         raise click.UsageError("With - everything comes from the input; leave out the rest.")
@@ -66,7 +83,9 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
             raise click.UsageError("A JSON message stands alone; put it into quotes.")
         return first.encode("utf-8", "surrogateescape")
     if options.get("delete") and (rest or options.get("replace")):
-        raise click.UsageError("--delete removes the whole device; leave out the fields and --replace.")
+        raise click.UsageError(
+            "--delete removes the whole device; leave out the fields and --replace."
+        )
     if not rest and not options:
         raise click.UsageError(
             f"Say what {terminal.escaped(first)} has to say, like: statecast send {terminal.escaped(first)} mood=happy"

@@ -13,7 +13,11 @@ SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def escaped(text: str) -> str:
     """Escapes as JSON has them, so that JSON stays the same JSON."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(one if one.isprintable() else _escape(one) for one in text)
+    )
 
 
 def _escape(character: str) -> str:
@@ -46,7 +50,10 @@ def columns(rows: list[list[str]], width: int | None) -> list[str]:
     """Rows with aligned columns; the last column is cut where the line would exceed ``width``."""
     rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
-    lines = ["  ".join([*(cell.ljust(wide) for cell, wide in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+    lines = [
+        "  ".join([*(cell.ljust(wide) for cell, wide in zip(row, widths)), row[-1]]).rstrip()
+        for row in rows
+    ]
     return lines if width is None else [cut(line, width) for line in lines]
 
 

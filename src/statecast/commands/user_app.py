@@ -23,7 +23,9 @@ def load_app(text: str) -> Flask:
     ``name`` is an app or a function without arguments that makes one; without it the usual names are tried.
     """
     module_name, _, attribute = text.removesuffix("()").partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")) or (attribute and not attribute.isidentifier()):
+    if not all(part.isidentifier() for part in module_name.split(".")) or (
+        attribute and not attribute.isidentifier()
+    ):
         raise BadSetting(
             f"{names.quoted(text)} names no app; write it like myapp:app, for the variable app in myapp.py."
         )
@@ -31,12 +33,16 @@ def load_app(text: str) -> Flask:
     if not attribute:
         attribute = next((name for name in USUAL if hasattr(module, name)), USUAL[0])
     if not hasattr(module, attribute):
-        raise BadSetting(f"The module {module_name} has no {attribute}; name the Flask app, like {module_name}:app.")
+        raise BadSetting(
+            f"The module {module_name} has no {attribute}; name the Flask app, like {module_name}:app."
+        )
     found = getattr(module, attribute)
     if not isinstance(found, Flask) and callable(found):
         found = made(found, text)
     if not isinstance(found, Flask):
-        raise BadSetting(f"{module_name}:{attribute} is no Flask app but of the type {type(found).__name__}.")
+        raise BadSetting(
+            f"{module_name}:{attribute} is no Flask app but of the type {type(found).__name__}."
+        )
     return found
 
 
@@ -71,6 +77,10 @@ def cause(error: Exception) -> str:
     """What a user needs to find a mistake in code of his own: kind, words, and the line it came from."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}, line {error.lineno})"
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    frames = [
+        one
+        for one in traceback.extract_tb(error.__traceback__)
+        if not one.filename.startswith("<frozen")
+    ]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

@@ -33,7 +33,12 @@ OPTIONS = tuple(reading.CHECKS)
 """What a source's URL may say of its messages."""
 FOREIGN = ("azure-queue",)
 """Queues that other programs write: text that may be Base64, and members that are none of ours."""
-KINDS: tuple[tuple[Callable[[dict[str, Any]], bool], Callable[[dict[str, Any], Reading], tuple[Change, ...]]], ...] = (
+KINDS: tuple[
+    tuple[
+        Callable[[dict[str, Any]], bool], Callable[[dict[str, Any], Reading], tuple[Change, ...]]
+    ],
+    ...,
+] = (
     (cloud_events.is_one, cloud_events.read),
     (event_grid.is_one, event_grid.read),
     (iot_hub.is_twin, iot_hub.read_twin),
@@ -78,7 +83,9 @@ class Decoder:
         own = "device" in said and said.keys() <= plain.KNOWN
         if self.reading.pointed and not own:
             return self.reading.change(
-                said, self.reading.device_of(said, said.get("device")), self.reading.state_of(said, said)
+                said,
+                self.reading.device_of(said, said.get("device")),
+                self.reading.state_of(said, said),
             )
         default = self.reading.default
         if default is not None and "device" not in said:
@@ -102,4 +109,6 @@ def refuse_incomplete(said: dict[str, Any]) -> None:
     ):
         missing = [member for member in members if member not in said]
         if mark in said and missing:
-            raise Malformed(f"It has the member “{mark}”, but {what} also has {', '.join(missing)}.")
+            raise Malformed(
+                f"It has the member “{mark}”, but {what} also has {', '.join(missing)}."
+            )

@@ -33,7 +33,9 @@ def read(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
     """Raises Refused with a sentence."""
     version, id_, source, type_ = (required(said, member, "a CloudEvent") for member in MEMBERS)
     if version != VERSION:
-        raise Malformed(f"It is a CloudEvent of version {quoted(version)}; version {VERSION} is read.")
+        raise Malformed(
+            f"It is a CloudEvent of version {quoted(version)}; version {VERSION} is read."
+        )
     if type_.startswith(ABOUT_ITSELF):
         return ()
     if "data_base64" in said:

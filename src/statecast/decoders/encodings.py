@@ -40,7 +40,9 @@ def from_base64(text: bytes) -> bytes:
     if _BASE64.fullmatch(text) is None:
         raise Malformed(_sentence(text))
     if len(text) % 4:
-        raise Malformed(f"It is neither JSON nor Base64: {len(text)} characters are no multiple of 4.")
+        raise Malformed(
+            f"It is neither JSON nor Base64: {len(text)} characters are no multiple of 4."
+        )
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
@@ -51,7 +53,9 @@ def _inside(text: bytes) -> bytes:
     if not text:
         raise Malformed("It is empty.")
     if len(text) > MOST_BYTES:
-        raise TooLarge(f"It has {len(text)} bytes; a message in Base64 or quotes has at most {MOST_BYTES}.")
+        raise TooLarge(
+            f"It has {len(text)} bytes; a message in Base64 or quotes has at most {MOST_BYTES}."
+        )
     if text[:1] == b'"':
         held = strict_json.decode(text)
         return str.encode(held)
@@ -59,7 +63,9 @@ def _inside(text: bytes) -> bytes:
     try:
         decoded.decode()
     except UnicodeDecodeError as error:
-        raise Malformed(f"It is Base64 of something that is not text in UTF-8 (byte {error.start + 1}).") from None
+        raise Malformed(
+            f"It is Base64 of something that is not text in UTF-8 (byte {error.start + 1})."
+        ) from None
     return decoded
 
 
@@ -69,5 +75,7 @@ def _bare(text: bytes) -> bytes:
 
 def _sentence(text: bytes) -> str:
     if _URL_SAFE.fullmatch(text):
-        return "It is Base64 in the alphabet for URLs (with - and _); queues use the one with + and /."
+        return (
+            "It is Base64 in the alphabet for URLs (with - and _); queues use the one with + and /."
+        )
     return "It is neither JSON (an object or an array) nor Base64."

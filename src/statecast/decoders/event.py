@@ -39,4 +39,6 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
     device = reading.device_of(said, event.subject, event.source)
     state = reading.state_of(said, event.data)
     sequence = next(found, MISSING)
-    return (reading.change(said, device, state, time=event.time, sequence=sequence, event_id=event.id),)
+    return (
+        reading.change(said, device, state, time=event.time, sequence=sequence, event_id=event.id),
+    )

@@ -28,7 +28,14 @@ SEQUENCE_NUMBER = ("data", "deviceConnectionStateEventInfo", "sequenceNumber")
 OPERATIONS = ("updateTwin", "replaceTwin")
 TWIN = {"version", "tags", "properties"}
 """What the body of a twin's change may have."""
-ABOUT_TWIN = {"deviceId", "moduleId", "hubName", "opType", "operationTimestamp", "iothub-message-schema"}
+ABOUT_TWIN = {
+    "deviceId",
+    "moduleId",
+    "hubName",
+    "opType",
+    "operationTimestamp",
+    "iothub-message-schema",
+}
 """The properties of its message, which the function puts beside them."""
 PARTS = ("tags", "desired", "reported")
 
@@ -44,7 +51,15 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
         return (telemetry(event, reading),)
     if what in CONNECTION:
         by: Speaker = "device" if what == "DeviceConnected" else "system"
-        return (about(event, reading, {"connectionState": CONNECTION[what]}, find(event.said, SEQUENCE_NUMBER), by),)
+        return (
+            about(
+                event,
+                reading,
+                {"connectionState": CONNECTION[what]},
+                find(event.said, SEQUENCE_NUMBER),
+                by,
+            ),
+        )
     if what == "DeviceCreated":
         return (created(event, reading),)
     if what == "DeviceDeleted":
@@ -52,7 +67,14 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
         version = find(event.data, ("twin", "version"))
         return (
             reading.change(
-                event.said, device, {}, what="delete", time=event.time, sequence=version, event_id=event.id, by="system"
+                event.said,
+                device,
+                {},
+                what="delete",
+                time=event.time,
+                sequence=version,
+                event_id=event.id,
+                by="system",
             ),
         )
     return other_changes(event, reading)
@@ -73,21 +95,31 @@ def telemetry(event: Event, reading: Reading) -> Change:
 
 
 def says_json(properties: Any) -> bool:
-    media, encoding = (find(properties, (f"iothub-content-{what}",)) for what in ("type", "encoding"))
+    media, encoding = (
+        find(properties, (f"iothub-content-{what}",)) for what in ("type", "encoding")
+    )
     return str(media).lower() == "application/json" and str(encoding).lower() == "utf-8"
 
 
 def created(event: Event, reading: Reading) -> Change:
     twin = find(event.data, ("twin",))
-    state = {name: twin[name] for name in ("status", "connectionState") if find(twin, (name,)) is not MISSING}
+    state = {
+        name: twin[name]
+        for name in ("status", "connectionState")
+        if find(twin, (name,)) is not MISSING
+    }
     state |= {name: part for name, part in parts_of(twin).items() if part}
     return about(event, reading, state, find(twin, ("version",)), "system")
 
 
-def about(event: Event, reading: Reading, state: dict[str, Any], sequence: Any, by: Speaker) -> Change:
+def about(
+    event: Event, reading: Reading, state: dict[str, Any], sequence: Any, by: Speaker
+) -> Change:
     """A change of the device that the event is about."""
     device = device_of(event, reading)
-    return reading.change(event.said, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by)
+    return reading.change(
+        event.said, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by
+    )
 
 
 def device_of(event: Event, reading: Reading) -> str:
@@ -103,7 +135,11 @@ def device_of(event: Event, reading: Reading) -> str:
 
 
 def joined(device: Any, module: Any) -> Any:
-    return f"{device}/{module}" if type(device) is str and type(module) is str and device and module else device
+    return (
+        f"{device}/{module}"
+        if type(device) is str and type(module) is str and device and module
+        else device
+    )
 
 
 # Twins
@@ -113,7 +149,11 @@ def is_twin(said: dict[str, Any]) -> bool:
     """A change of a twin, with or without the properties that the function shall add."""
     if "opType" in said and "deviceId" in said:
         return said["opType"] in OPERATIONS
-    return "version" in said and ("tags" in said or "properties" in said) and said.keys() <= TWIN | ABOUT_TWIN
+    return (
+        "version" in said
+        and ("tags" in said or "properties" in said)
+        and said.keys() <= TWIN | ABOUT_TWIN
+    )
 
 
 def read_twin(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
@@ -137,11 +177,21 @@ def read_twin(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
 
 def parts_of(twin: Any) -> dict[str, Any]:
     """``tags``, ``desired`` and ``reported`` of a twin, as far as they are there, without the hub's own notes."""
-    places = {"tags": ("tags",), "desired": ("properties", "desired"), "reported": ("properties", "reported")}
-    found = {name: part for name, place in places.items() if (part := find(twin, place)) is not MISSING}
+    places = {
+        "tags": ("tags",),
+        "desired": ("properties", "desired"),
+        "reported": ("properties", "reported"),
+    }
+    found = {
+        name: part for name, place in places.items() if (part := find(twin, place)) is not MISSING
+    }
     for name, part in found.items():
         if type(part) is dict:
-            found[name] = {inner: value for inner, value in part.items() if inner not in ("$metadata", "$version")}
+            found[name] = {
+                inner: value
+                for inner, value in part.items()
+                if inner not in ("$metadata", "$version")
+            }
         elif part is not None:
             raise Malformed(f"“{name}” of a twin must be an object; it is {kind(part)}.")
     return found

@@ -27,7 +27,13 @@ IGNORED = "$AzureWebJobsParentId"
 """Azure's functions add it to whatever they put into a queue."""
 MEMBERS = ("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete")
 KNOWN = frozenset(MEMBERS)
-_KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
+_KINDS = {
+    dict: "an object",
+    list: "an array",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 class PlainDecoder:
@@ -60,7 +66,9 @@ class PlainDecoder:
         return change(said)
 
 
-def read_all(delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Change, ...]]) -> Message:
+def read_all(
+    delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Change, ...]]
+) -> Message:
     """The message in ``text``, or all items of the array there, by a function that reads one and may raise Refused."""
     body = delivery.body
     try:
@@ -72,7 +80,9 @@ def read_all(delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Chan
     return Message(delivery, changes, ((None, body),) * len(changes))
 
 
-def read_items(delivery: Delivery, items: list[str], read: Callable[[bytes], tuple[Change, ...]]) -> Message:
+def read_items(
+    delivery: Delivery, items: list[str], read: Callable[[bytes], tuple[Change, ...]]
+) -> Message:
     changes: list[Change] = []
     raw: list[tuple[int | None, bytes]] = []
     refusals: list[Refusal] = []
@@ -91,7 +101,9 @@ def read_items(delivery: Delivery, items: list[str], read: Callable[[bytes], tup
 def split(body: bytes) -> list[str]:
     """The items of an array, as they were written. Raises Refused."""
     if len(body) > MOST_ARRAY_BYTES:
-        raise TooLarge(f"It has {len(body)} bytes; an array of messages has at most {MOST_ARRAY_BYTES}.")
+        raise TooLarge(
+            f"It has {len(body)} bytes; an array of messages has at most {MOST_ARRAY_BYTES}."
+        )
     try:
         items = strict_json.split_array(body.decode())
     except UnicodeDecodeError as error:
@@ -107,7 +119,9 @@ def change(said: dict[str, Any]) -> Change:
     """A message's members as a change. Raises Refused."""
     if not said.keys() <= KNOWN:
         unknown = next(name for name in said if name not in KNOWN)
-        raise Malformed(f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}.")
+        raise Malformed(
+            f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}."
+        )
     if "device" not in said:
         raise Malformed("It names no device.")
     device = names.check(said["device"])
@@ -148,7 +162,9 @@ def state(said: dict[str, Any], what: Kind) -> dict[str, Any]:
     if "state" not in said:
         raise Malformed("It brings no state.")
     if type(value) is not dict:
-        raise Malformed(f'“state” must be a JSON object, like {{"mood": "happy"}}; it is {kind(value)}.')
+        raise Malformed(
+            f'“state” must be a JSON object, like {{"mood": "happy"}}; it is {kind(value)}.'
+        )
     return value
 
 
@@ -180,7 +196,9 @@ def silent_after(value: Any) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 < value <= MOST_SILENCE or math.isnan(value):
-        raise Malformed(f"“silent_after” must be a number of seconds above 0, at most {MOST_SILENCE:.0f}.")
+        raise Malformed(
+            f"“silent_after” must be a number of seconds above 0, at most {MOST_SILENCE:.0f}."
+        )
     return float(value)
 
 

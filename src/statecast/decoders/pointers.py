@@ -24,7 +24,9 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 def parse(text: str) -> Pointer:
     """Read a pointer. Raises ValueError with the end of a sentence, as the checks of settings do."""
     if text and not text.startswith("/"):
-        raise ValueError(f"must be a JSON pointer, which begins with a /, like /data/state; it is {quoted(text)}")
+        raise ValueError(
+            f"must be a JSON pointer, which begins with a /, like /data/state; it is {quoted(text)}"
+        )
     if _STRAY.search(text):
         raise ValueError(
             f"must be a JSON pointer, in which ~ is written ~0 and / inside a name ~1; it is {quoted(text)}"
@@ -46,4 +48,7 @@ def find(value: Any, pointer: Pointer) -> Any:
 
 def written(pointer: Pointer) -> str:
     """For a sentence."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in pointer) or "the whole message"
+    return (
+        "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in pointer)
+        or "the whole message"
+    )

@@ -34,7 +34,9 @@ def prefix(value: str) -> str:
     try:
         names.check(f"{value}x")
     except Malformed as error:
-        raise ValueError(f"must be the beginning of a device's name, like floor2/ ({error})") from None
+        raise ValueError(
+            f"must be the beginning of a device's name, like floor2/ ({error})"
+        ) from None
     return value
 
 
@@ -90,18 +92,25 @@ class Reading:
         if last not in _NOTHING:
             return foreign_names.name_of(text(last, "the name of a device"), self.prefix)
         if self.device is not None:
-            raise Malformed(f"It names no device: there is nothing at {pointers.written(self.device)}.")
+            raise Malformed(
+                f"It names no device: there is nothing at {pointers.written(self.device)}."
+            )
         raise Malformed(NAMELESS)
 
     def state_of(self, said: Any, found: Any) -> dict[str, Any]:
         """The state: at the pointer, else what the kind of event ``found``. Raises Malformed."""
         where = "its data"
         if self.state is not None:
-            found, where = pointers.find(said, self.state), f"what lies at {pointers.written(self.state)}"
+            found, where = (
+                pointers.find(said, self.state),
+                f"what lies at {pointers.written(self.state)}",
+            )
         if found is MISSING:
             raise Malformed(f"It brings no state: {where} is missing.")
         if type(found) is not dict:
-            raise Malformed(f"A state is a JSON object; {where} is {kind(found)}. The option state= can point to one.")
+            raise Malformed(
+                f"A state is a JSON object; {where} is {kind(found)}. The option state= can point to one."
+            )
         return found
 
     def time_of(self, said: Any, found: Any = None) -> int | None:
@@ -111,7 +120,9 @@ class Reading:
         if found in _NOTHING:
             return None
         if type(found) is not str:
-            raise Malformed(f"Its time must be text, like 2026-01-31T12:00:00Z; it is {kind(found)}.")
+            raise Malformed(
+                f"Its time must be text, like 2026-01-31T12:00:00Z; it is {kind(found)}."
+            )
         return strict_json.parse_time(found)
 
     def sequence_of(self, said: Any, found: Any = MISSING) -> int:
@@ -155,7 +166,11 @@ class Reading:
         by: Speaker = "device",
     ) -> Change:
         """What an event says, stamped; the options win over the places that the caller names. Raises Malformed."""
-        at, number, event = self.time_of(said, time), self.sequence_of(said, sequence), self.id_of(said, event_id)
+        at, number, event = (
+            self.time_of(said, time),
+            self.sequence_of(said, sequence),
+            self.id_of(said, event_id),
+        )
         return Change(device, what, state, at, number, event, None, by, self.by_sequence)
 
     def plain(self, change: Change, sequenced: bool) -> Change:
@@ -164,7 +179,9 @@ class Reading:
             raise Malformed("It brings no sequence, and its source is ordered by sequence.")
         if not self.prefix and not self.by_sequence:
             return change
-        return replace(change, device=names.check(self.prefix + change.device), by_sequence=self.by_sequence)
+        return replace(
+            change, device=names.check(self.prefix + change.device), by_sequence=self.by_sequence
+        )
 
 
 def from_options(options: Mapping[str, str], url: str = "") -> Reading:
@@ -186,7 +203,9 @@ def text(value: Any, what: str) -> str:
         return value
     if type(value) is int:
         return str(value)
-    raise Malformed(f"{what[:1].upper()}{what[1:]} must be text or a whole number; here it is {kind(value)}.")
+    raise Malformed(
+        f"{what[:1].upper()}{what[1:]} must be text or a whole number; here it is {kind(value)}."
+    )
 
 
 def required(said: Mapping[str, Any], member: str, what: str) -> str:
@@ -194,4 +213,6 @@ def required(said: Mapping[str, Any], member: str, what: str) -> str:
     value = said.get(member)
     if type(value) is str and value:
         return value
-    raise Malformed(f"“{member}” of {what} must be a text that is not empty; here it is {kind(value)}.")
+    raise Malformed(
+        f"“{member}” of {what} must be a text that is not empty; here it is {kind(value)}."
+    )

@@ -18,7 +18,10 @@ from statecast.settings import Settings
 if TYPE_CHECKING:
     from statecast.stores import Store
 
-BACKENDS = {"azure-queue": "statecast.sources.azure_queue", "embedded": "statecast.sources.embedded"}
+BACKENDS = {
+    "azure-queue": "statecast.sources.azure_queue",
+    "embedded": "statecast.sources.embedded",
+}
 
 
 class Source(Protocol):
@@ -103,6 +106,8 @@ def open_source(url: str, context: Context) -> Source:
     backend = BACKENDS.get(scheme) if colon else None
     if backend is None:
         known = " or ".join(f"{name}:NAME" for name in sorted(BACKENDS))
-        raise BadSetting(f"There is no source {url.partition('?')[0]!r}; a source is written {known}.")
+        raise BadSetting(
+            f"There is no source {url.partition('?')[0]!r}; a source is written {known}."
+        )
     opened: Source = importlib.import_module(backend).open_url(rest, context)
     return opened

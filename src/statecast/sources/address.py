@@ -28,7 +28,9 @@ class Options:
         try:
             return check(value)
         except ValueError as error:
-            raise BadSetting(f"The option {name!r} of the source {self.source!r} {error}.") from None
+            raise BadSetting(
+                f"The option {name!r} of the source {self.source!r} {error}."
+            ) from None
 
     def finish(self, others: Iterable[str] = ()) -> None:
         """Raises BadSetting if something was given that nobody took; ``others`` are the options taken elsewhere."""

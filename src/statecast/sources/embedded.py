@@ -52,7 +52,9 @@ class EmbeddedQueue:
         """Put all messages into the queue or none, in one write: a page costs little more than one."""
         for body in bodies:
             if len(body) > MESSAGE_BYTES:
-                raise TooLarge(f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have.")
+                raise TooLarge(
+                    f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have."
+                )
         return [str(number) for number in self._rows.append(bodies)] if bodies else []
 
     # -- receiving

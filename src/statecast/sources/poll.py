@@ -59,12 +59,18 @@ class PollSource:
     def _ask(self) -> bytes | None:
         try:
             state = self.function()
-            body = None if state is None else strict_json.encode({"device": self.name, "state": dict(state)})
+            body = (
+                None
+                if state is None
+                else strict_json.encode({"device": self.name, "state": dict(state)})
+            )
         except Exception as error:
             self._tell(error)
             name = getattr(self.function, "__name__", "function")
             kind = type(error).__name__
-            raise SourceUnavailable(f"The polled function {name}() failed ({kind}); the log says why.") from error
+            raise SourceUnavailable(
+                f"The polled function {name}() failed ({kind}); the log says why."
+            ) from error
         self._told = ""
         return body
 

@@ -126,7 +126,9 @@ class Store(Protocol):
         Raises LeaseLost when ``term`` is not the source's newest, StoreUnavailable when nothing was written.
         """
 
-    def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
+    def edit(
+        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+    ) -> Update | None:
         """Commit one change directly as source ``api``, stamp = now (REST, ``live.set``); the device's update.
 
         Raises Refused (and quarantines nothing), Conflict when ``if_match`` is not the device's place.
@@ -156,7 +158,9 @@ class Store(Protocol):
     def devices(self) -> list[Update]:
         """All present devices by name (tombstones left out)."""
 
-    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+    def history(
+        self, device: str, *, before: int | None = None, limit: int = 50
+    ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
 
     def history_size(self, device: str) -> tuple[int, int | None]:
@@ -206,7 +210,9 @@ class QueueRows(Protocol):
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Add messages, all or none; durable on return. Raises QueueFull."""
 
-    def exchange(self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int) -> list[Delivery]:
+    def exchange(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
 
     def size(self) -> tuple[int, int]:
@@ -231,7 +237,11 @@ def now() -> int:
 
 
 def open_store(
-    url: str, limits: Limits | None = None, clock: Callable[[], int] = now, *, begin_epoch: bool = True
+    url: str,
+    limits: Limits | None = None,
+    clock: Callable[[], int] = now,
+    *,
+    begin_epoch: bool = True,
 ) -> Store:
     """Open the store that a URL names; its backend is imported only now.
 
@@ -243,5 +253,7 @@ def open_store(
     if backend is None:
         known = ", ".join(f"{name}:" for name in sorted(BACKENDS))
         raise BadSetting(f"There is no store {url!r}; a store's URL begins with one of {known}.")
-    opened: Store = importlib.import_module(backend).open_url(rest, limits or Limits(), clock, begin_epoch)
+    opened: Store = importlib.import_module(backend).open_url(
+        rest, limits or Limits(), clock, begin_epoch
+    )
     return opened

@@ -23,7 +23,15 @@ import apsw
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.stores import guard, schema
 from statecast.stores.bell import Bell
-from statecast.stores.driver import BROKEN, BUSY_SECONDS, Patience, data_version, row, rows, translate
+from statecast.stores.driver import (
+    BROKEN,
+    BUSY_SECONDS,
+    Patience,
+    data_version,
+    row,
+    rows,
+    translate,
+)
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 
@@ -71,7 +79,9 @@ class Database:
         self._turn = threading.Lock()
         self._lending = threading.Lock()
         self._lent: set[apsw.Connection] = set()
-        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()  # those of ended threads close themselves
+        self._open: weakref.WeakSet[apsw.Connection] = (
+            weakref.WeakSet()
+        )  # those of ended threads close themselves
         self._closed = False
 
     # -- opening
@@ -106,7 +116,9 @@ class Database:
         version: int = row(connection, "PRAGMA user_version")[0]
         tables = row(connection, "SELECT count(*) FROM sqlite_master")[0]
         if application != schema.APPLICATION_ID and (application or version or tables):
-            raise StoreUnusable(f"{self.path} belongs to another program; name another file as the store.")
+            raise StoreUnusable(
+                f"{self.path} belongs to another program; name another file as the store."
+            )
         if version > len(self.steps):
             raise StoreUnusable(
                 f"{self.path} is of version {version}, written by a newer Statecast (this one knows up to "
@@ -117,7 +129,9 @@ class Database:
     def _check(self, connection: apsw.Connection) -> None:
         found = rows(connection, "PRAGMA quick_check(1)")
         if found != [("ok",)]:
-            raise StoreUnusable(f"{self.path} is damaged ({found[0][0]}); restore it from a backup.")
+            raise StoreUnusable(
+                f"{self.path} is damaged ({found[0][0]}); restore it from a backup."
+            )
 
     def _migrate(self, connection: apsw.Connection) -> None:
         rows(connection, "BEGIN IMMEDIATE")
@@ -248,7 +262,10 @@ class Database:
         """A transaction that has the file for itself; committed when the block ends, durable unless told otherwise."""
         changed = False
         with self.translated(), self._lend(writing=True) as connection, self._my_turn():
-            rows(connection, "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+            rows(
+                connection,
+                "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL",
+            )
             rows(connection, "BEGIN IMMEDIATE")
             try:
                 self._compare(connection)
@@ -268,7 +285,9 @@ class Database:
         """Threads of one process queue up here, where waiting is cheaper than at the file."""
         turn = self._turn
         if not turn.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailable(f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds.")
+            raise StoreUnavailable(
+                f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds."
+            )
         try:
             yield
         finally:
@@ -319,7 +338,9 @@ class Database:
         self._closed = True
         self.bell.ring()
         for connection in list(self._open):
-            if self._replaced():  # the log of that name is not ours any more: neither apply nor delete it
+            if (
+                self._replaced()
+            ):  # the log of that name is not ours any more: neither apply nor delete it
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             with suppress(apsw.Error):  # its thread is using it just now and finds the store closed
                 connection.close(force=True)

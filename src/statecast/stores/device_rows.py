@@ -27,13 +27,28 @@ SEEN_COLUMNS = (
 
 
 def update_of(found: tuple[Any, ...]) -> Update:
-    device, version, offset, state, changed_at, seen_at, source, id_, by, silent_after, heard_by, fields = found
+    (
+        device,
+        version,
+        offset,
+        state,
+        changed_at,
+        seen_at,
+        source,
+        id_,
+        by,
+        silent_after,
+        heard_by,
+        fields,
+    ) = found
     cause = Cause(source, id_, by)
     try:
         times = json.loads(fields)
     except ValueError as error:
         raise damaged(device, error) from error
-    return Update(device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, times)
+    return Update(
+        device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, times
+    )
 
 
 def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Held]:
@@ -58,7 +73,9 @@ def whole(columns: tuple[Any, ...]) -> Held:
 
 
 def damaged(device: str, error: Exception) -> StoreUnusable:
-    return StoreUnusable(f"The store's row of the device {device!r} is damaged ({error}); restore it from a backup.")
+    return StoreUnusable(
+        f"The store's row of the device {device!r} is damaged ({error}); restore it from a backup."
+    )
 
 
 def held_of(columns: tuple[Any, ...]) -> Held:

@@ -15,7 +15,14 @@ from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 BUSY_SECONDS = 5.0
 """For how long a write waits for its turn."""
 
-BROKEN = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError)
+BROKEN = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+)
 
 
 Bindings = Sequence[Any] | Mapping[str, Any]
@@ -61,13 +68,21 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return StoreUnusable(f"{path} is damaged ({error}); restore it from a backup.")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return StoreUnavailable(f"Another process has been writing to {path} for {BUSY_SECONDS:g} seconds; try again.")
+        return StoreUnavailable(
+            f"Another process has been writing to {path} for {BUSY_SECONDS:g} seconds; try again."
+        )
     if isinstance(error, (apsw.ReadOnlyError, apsw.PermissionsError)):
-        return StoreUnavailable(f"{path} may not be written; check its rights, its folder's and its file system's.")
+        return StoreUnavailable(
+            f"{path} may not be written; check its rights, its folder's and its file system's."
+        )
     if isinstance(error, apsw.CantOpenError):
-        return StoreUnavailable(f"{path} cannot be opened; check that its folder exists and may be written.")
+        return StoreUnavailable(
+            f"{path} cannot be opened; check that its folder exists and may be written."
+        )
     if isinstance(error, apsw.IOError):
-        return StoreUnavailable(f"The disk of {path} failed ({error}); the write was not confirmed.")
+        return StoreUnavailable(
+            f"The disk of {path} failed ({error}); the write was not confirmed."
+        )
     if isinstance(error, apsw.ConnectionClosedError):
         return StoreUnavailable(f"The store {path} was closed by this process.")
     return StoreUnavailable(f"The store {path} failed: {error}.")

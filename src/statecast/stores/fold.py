@@ -133,7 +133,14 @@ class Batch:
     def settle(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
         held = self.held.get(change.device)
         before = None if held is None else held.record
-        done = apply(before, change, stamp, sent_at=sent_at, source=self.source, fold_after_ms=self.fold_after_ms)
+        done = apply(
+            before,
+            change,
+            stamp,
+            sent_at=sent_at,
+            source=self.source,
+            fold_after_ms=self.fold_after_ms,
+        )
         if done.dropped:
             self.dropped += 1
         else:
@@ -152,16 +159,29 @@ class Batch:
         held.offset, held.cause, held.visible = self.counters.offset, cause, True
         change = None if patch is None else strict_json.encode(patch)
         row = HistoryRow(held.record.changed_at, held.record.version, change, cause)
-        size = ROW_BYTES + len(cause.source) + len(cause.id) + (0 if change is None else len(change))
+        size = (
+            ROW_BYTES + len(cause.source) + len(cause.id) + (0 if change is None else len(change))
+        )
         self.versions.append(Version(held, held.offset, row, size))
         self.counters.history_rows += 1
         self.counters.history_bytes += size
 
-    def refuse(self, message: Message, item: int | None, body: bytes, reason: str, order: int) -> None:
+    def refuse(
+        self, message: Message, item: int | None, body: bytes, reason: str, order: int
+    ) -> None:
         delivery = message.delivery
         self.quarantine.append(
             Quarantined(
-                0, self.source, delivery.id, item, reason, body, delivery.sent_at, order, delivery.attempt, self.now
+                0,
+                self.source,
+                delivery.id,
+                item,
+                reason,
+                body,
+                delivery.sent_at,
+                order,
+                delivery.attempt,
+                self.now,
             )
         )
         self.counters.quarantine_rows += 1
@@ -172,12 +192,16 @@ class Batch:
         One that has become too old would leave quarantine without any effect; it is refused instead.
         """
         before, dropped = list(self.quarantine), self.dropped
-        self.fold(replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order)
+        self.fold(
+            replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order
+        )
         reasons = [refusal.reason for refusal in message.refusals] + [
             one.reason for one in self.quarantine[len(before) :]
         ]
         if self.dropped > dropped:
-            reasons.append("It is too far behind the device's newest message and would change nothing.")
+            reasons.append(
+                "It is too far behind the device's newest message and would change nothing."
+            )
         self.counters.quarantine_rows -= len(self.quarantine) - len(before)
         self.quarantine = before
         return reasons[0] if reasons else None
@@ -200,7 +224,9 @@ class Batch:
     def result(self, refused: int = 0) -> Committed:
         quarantined = len(self.quarantine) + refused
         ids = tuple(dict.fromkeys(row.id for row in self.quarantine))
-        return Committed(self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids)
+        return Committed(
+            self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids
+        )
 
 
 def devices_of(messages: Iterable[Message]) -> set[str]:

@@ -50,7 +50,9 @@ class Lock:
             if self._try(fcntl.LOCK_SH):
                 return False
             if time.monotonic() > deadline:
-                raise StoreUnavailable(f"Another process is migrating the store ({self.path}); try again later.")
+                raise StoreUnavailable(
+                    f"Another process is migrating the store ({self.path}); try again later."
+                )
             time.sleep(0.005)
 
     def share(self) -> None:
@@ -100,9 +102,13 @@ def unopened(path: Path, error: OSError) -> StatecastError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreUnavailable(f"The disk of {path} is full; free some space.")
     if error.errno == errno.EROFS:
-        return StoreUnusable(f"{path} is on a read-only file system; keep the store where it can be written.")
+        return StoreUnusable(
+            f"{path} is on a read-only file system; keep the store where it can be written."
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return StoreUnusable(f"{path} may not be written by this user; change its owner or rights, or name another.")
+        return StoreUnusable(
+            f"{path} may not be written by this user; change its owner or rights, or name another."
+        )
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
         return StoreUnavailable(f"{path} cannot be opened just now: {error.strerror}.")
     return StoreUnusable(f"{path} cannot be opened: {error.strerror}.")
@@ -123,10 +129,14 @@ def inspect(path: Path) -> None:
     """Refuse what cannot be a store, before anything is created beside it."""
     folder = path.parent
     if not folder.is_dir():
-        raise StoreUnusable(f"The folder {folder} of the store does not exist; create it or name another.")
+        raise StoreUnusable(
+            f"The folder {folder} of the store does not exist; create it or name another."
+        )
     kind = file_system(folder)
     if kind in NETWORK:
-        raise StoreUnusable(f"{path} is on a network file system ({kind}), where SQLite loses data; use a local disk.")
+        raise StoreUnusable(
+            f"{path} is on a network file system ({kind}), where SQLite loses data; use a local disk."
+        )
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -149,7 +159,9 @@ def contents(path: Path, size: int) -> None:
     with path.open("rb") as file:
         head = file.read(100)
     if not head.startswith(MAGIC):
-        raise StoreUnusable(f"{path} is not a store of Statecast (nor any SQLite file); it was left as it is.")
+        raise StoreUnusable(
+            f"{path} is not a store of Statecast (nor any SQLite file); it was left as it is."
+        )
     if logged(path):
         return  # a checkpoint may have been cut off in the middle of a page: the log repairs that
     unit = int.from_bytes(head[16:18], "big") if len(head) >= 18 else 0

@@ -40,21 +40,33 @@ def save(connection: apsw.Connection, versions: Sequence[Version]) -> None:
 
 
 def trim(
-    connection: apsw.Connection, versions: Sequence[Version], counters: Counters, limits: Limits, now: int
+    connection: apsw.Connection,
+    versions: Sequence[Version],
+    counters: Counters,
+    limits: Limits,
+    now: int,
 ) -> None:
     written = Counter(version.held.key for version in versions)
     newest = {version.held.key: version.row.version for version in versions}
     for key, count in written.items():
         below = newest[key] - limits.history_versions
         if below > 0:
-            forget(connection, counters, "device = ? AND version <= ? ORDER BY version", (key, below), count + SPARE)
+            forget(
+                connection,
+                counters,
+                "device = ? AND version <= ? ORDER BY version",
+                (key, below),
+                count + SPARE,
+            )
     oldest = row(connection, "SELECT at FROM history ORDER BY offset LIMIT 1")
     allowance = len(versions) + SPARE
     if oldest is not None and oldest[0] < now - limits.history_days * DAY_MS:
         before = int(now - limits.history_days * DAY_MS)
         forget_oldest(connection, counters, allowance, before=before)
     if counters.history_rows > limits.history_rows:
-        forget_oldest(connection, counters, min(allowance, counters.history_rows - limits.history_rows))
+        forget_oldest(
+            connection, counters, min(allowance, counters.history_rows - limits.history_rows)
+        )
     while counters.history_bytes > limits.history_bytes and counters.history_rows and allowance > 0:
         share = counters.history_bytes // counters.history_rows + 1
         count = min(allowance, (counters.history_bytes - limits.history_bytes) // share + 1)
@@ -62,7 +74,9 @@ def trim(
         allowance -= count
 
 
-def forget_oldest(connection: apsw.Connection, counters: Counters, count: int, before: int | None = None) -> None:
+def forget_oldest(
+    connection: apsw.Connection, counters: Counters, count: int, before: int | None = None
+) -> None:
     """Up to ``count`` rows from the beginning, and of them those of before a time if one is given."""
     if before is None:
         forget(connection, counters, "TRUE ORDER BY offset", (), count)
@@ -76,7 +90,13 @@ def forget_oldest(connection: apsw.Connection, counters: Counters, count: int, b
     forget(connection, counters, "offset <= ?", (last,), count)
 
 
-def forget(connection: apsw.Connection, counters: Counters, which: str, values: tuple[int | None, ...], n: int) -> None:
+def forget(
+    connection: apsw.Connection,
+    counters: Counters,
+    which: str,
+    values: tuple[int | None, ...],
+    n: int,
+) -> None:
     gone = rows(
         connection,
         f"DELETE FROM history WHERE offset IN (SELECT offset FROM history WHERE {which} LIMIT ?) RETURNING size",  # noqa: S608
@@ -86,14 +106,19 @@ def forget(connection: apsw.Connection, counters: Counters, which: str, values: 
     counters.history_bytes -= sum(size for (size,) in gone)
 
 
-def read(connection: apsw.Connection, device: str, before: int | None, limit: int) -> list[HistoryRow]:
+def read(
+    connection: apsw.Connection, device: str, before: int | None, limit: int
+) -> list[HistoryRow]:
     found = rows(
         connection,
         "SELECT at, version, change, cause_source, cause_id, cause_by FROM history "
         "WHERE device = (SELECT id FROM devices WHERE device = ?) AND version < ? ORDER BY version DESC LIMIT ?",
         (device, 2**62 if before is None else before, limit),
     )
-    return [HistoryRow(at, version, change, Cause(source, id_, by)) for at, version, change, source, id_, by in found]
+    return [
+        HistoryRow(at, version, change, Cause(source, id_, by))
+        for at, version, change, source, id_, by in found
+    ]
 
 
 def size(connection: apsw.Connection, device: str) -> tuple[int, int | None]:

@@ -37,9 +37,14 @@ def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequ
     counters.page += 1
     page = counters.page
     connection.executemany(
-        "INSERT INTO known (source, id, page) VALUES (?, ?, ?)", [(source, id_, page) for id_ in sorted(ids)]
+        "INSERT INTO known (source, id, page) VALUES (?, ?, ?)",
+        [(source, id_, page) for id_ in sorted(ids)],
     )
-    rows(connection, "INSERT INTO pages (page, source, size) VALUES (?, ?, ?)", (page, source, len(ids)))
+    rows(
+        connection,
+        "INSERT INTO pages (page, source, size) VALUES (?, ?, ?)",
+        (page, source, len(ids)),
+    )
     rows(connection, "INSERT INTO page_ids (page, ids) VALUES (?, ?)", (page, json.dumps(ids)))
     counters.known_rows += len(ids)
 
@@ -58,7 +63,9 @@ def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now:
         found = row(connection, "SELECT coalesce(open, ids) FROM page_ids WHERE page = ?", (page,))
         still = [id_ for id_ in json.loads(found[0]) if id_ not in confirmed]
         if still:
-            rows(connection, "UPDATE page_ids SET open = ? WHERE page = ?", (json.dumps(still), page))
+            rows(
+                connection, "UPDATE page_ids SET open = ? WHERE page = ?", (json.dumps(still), page)
+            )
         else:
             rows(
                 connection,
@@ -70,7 +77,9 @@ def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now:
 def trim(connection: apsw.Connection, counters: Counters, now: int, most: int = MOST) -> None:
     """Forget a few pages whose time has come, and the oldest while there are too many."""
     due = rows(
-        connection, "SELECT page FROM pages WHERE forget_at <= ? ORDER BY forget_at LIMIT ?", (now, PAGES_AT_ONCE)
+        connection,
+        "SELECT page FROM pages WHERE forget_at <= ? ORDER BY forget_at LIMIT ?",
+        (now, PAGES_AT_ONCE),
     )
     for (page,) in due:
         forget(connection, counters, page)
@@ -80,13 +89,21 @@ def trim(connection: apsw.Connection, counters: Counters, now: int, most: int = 
 
 
 def forget(connection: apsw.Connection, counters: Counters, page: int) -> None:
-    source, size = row(connection, "DELETE FROM pages WHERE page = ? RETURNING source, size", (page,))
+    source, size = row(
+        connection, "DELETE FROM pages WHERE page = ? RETURNING source, size", (page,)
+    )
     ids = row(connection, "DELETE FROM page_ids WHERE page = ? RETURNING ids", (page,))[0]
-    rows(connection, "DELETE FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))", (source, ids))
+    rows(
+        connection,
+        "DELETE FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
+        (source, ids),
+    )
     counters.known_rows -= size
 
 
-def known_events(connection: apsw.Connection, events: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+def known_events(
+    connection: apsw.Connection, events: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
     if not events:
         return set()
     found = rows(
@@ -98,7 +115,9 @@ def known_events(connection: apsw.Connection, events: Sequence[tuple[str, str]])
     return set(found)
 
 
-def save_events(connection: apsw.Connection, counters: Counters, events: Sequence[tuple[str, str]], now: int) -> None:
+def save_events(
+    connection: apsw.Connection, counters: Counters, events: Sequence[tuple[str, str]], now: int
+) -> None:
     if events:
         connection.executemany(
             "INSERT INTO known_events (device, id, at) VALUES (?, ?, ?)",
@@ -107,12 +126,17 @@ def save_events(connection: apsw.Connection, counters: Counters, events: Sequenc
         counters.known_events += len(events)
 
 
-def trim_events(connection: apsw.Connection, counters: Counters, written: int, now: int, most: int = MOST) -> None:
+def trim_events(
+    connection: apsw.Connection, counters: Counters, written: int, now: int, most: int = MOST
+) -> None:
     before = now - KEEP_EVENTS_MS if counters.known_events <= most else now + 1
     gone = rows(
         connection,
         "DELETE FROM known_events WHERE (device, id) IN "
         "(SELECT device, id FROM known_events WHERE at < ? ORDER BY at LIMIT ?) RETURNING 1",
-        (before, written + SPARE if counters.known_events <= most else counters.known_events - most),
+        (
+            before,
+            written + SPARE if counters.known_events <= most else counters.known_events - most,
+        ),
     )
     counters.known_events -= len(gone)

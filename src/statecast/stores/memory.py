@@ -89,7 +89,9 @@ class MemoryStore:
         with self._lock:
             kept = self._sources.setdefault(source, Source())
             if term is not None and term != kept.term:
-                raise LeaseLost(f"Another process has taken over the source {source!r}; this one stopped writing.")
+                raise LeaseLost(
+                    f"Another process has taken over the source {source!r}; this one stopped writing."
+                )
             self._forget_ids(kept, now)
             batch = self._batch(source, resolution, now, messages)
             batch.known_ids = {message.delivery.id for message in messages} & kept.known.keys()
@@ -103,7 +105,9 @@ class MemoryStore:
         self._bell.ring()
         return batch.result()
 
-    def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
+    def edit(
+        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+    ) -> Update | None:
         """Commit one change as source ``api``, stamp = now and newer than the device's. Raises Refused, Conflict."""
         now = self.clock()
         with self._lock:
@@ -128,7 +132,9 @@ class MemoryStore:
             if refused is None:
                 del self._quarantine[number]
             else:
-                again = dataclasses.replace(found, reason=refused, attempts=found.attempts + 1, at=now)
+                again = dataclasses.replace(
+                    found, reason=refused, attempts=found.attempts + 1, at=now
+                )
                 self._quarantine[number] = again
             self._save(batch)
         self._bell.ring()
@@ -146,7 +152,9 @@ class MemoryStore:
                 break
             del self._known_events[event]
         held = {
-            device: dataclasses.replace(self._held[device], touched=False, visible=False, heard=False)
+            device: dataclasses.replace(
+                self._held[device], touched=False, visible=False, heard=False
+            )
             for device in devices_of(messages)
             if device in self._held
         }
@@ -167,7 +175,9 @@ class MemoryStore:
         self._known_events.update(dict.fromkeys(batch.new_events, batch.now))
         for one in batch.quarantine:
             self._quarantine_number += 1
-            self._quarantine[self._quarantine_number] = dataclasses.replace(one, number=self._quarantine_number)
+            self._quarantine[self._quarantine_number] = dataclasses.replace(
+                one, number=self._quarantine_number
+            )
         while len(self._quarantine) > self.limits.quarantine_rows:
             del self._quarantine[next(iter(self._quarantine))]
         self._trim(batch)
@@ -180,7 +190,10 @@ class MemoryStore:
         while self._order:
             offset, device = next(iter(self._order.items()))
             old = self._history[device][offset].row.at < now - limits.history_days * DAY_MS
-            crowded = counters.history_rows > limits.history_rows or counters.history_bytes > limits.history_bytes
+            crowded = (
+                counters.history_rows > limits.history_rows
+                or counters.history_bytes > limits.history_bytes
+            )
             if not old and not crowded:
                 break
             self._drop_version(offset)
@@ -213,18 +226,28 @@ class MemoryStore:
         self._look()
         with self._lock:
             counters = self._counters
-            changed = sorted((held for held in self._held.values() if held.offset > after.offset), key=offset_of)
+            changed = sorted(
+                (held for held in self._held.values() if held.offset > after.offset), key=offset_of
+            )
             updates = [held.update() for held in changed[:limit]]
             whole = limit is None or len(updates) < limit
             offset = counters.offset if whole else updates[-1].offset
             seen = {
                 device: held.record.seen_at
                 for device, held in self._held.items()
-                if held.seen > after.seen and 0 < held.offset <= after.offset and held.record.seen_at is not None
+                if held.seen > after.seen
+                and 0 < held.offset <= after.offset
+                and held.record.seen_at is not None
             }
             since = after.event or counters.event
             events = [event for number, (_, event) in self._events.items() if number > since]
-            return News(self.read_place(), Cursor(offset, counters.seen, counters.event), updates, seen, events)
+            return News(
+                self.read_place(),
+                Cursor(offset, counters.seen, counters.event),
+                updates,
+                seen,
+                events,
+            )
 
     def lineage(self) -> Lineage:
         """What decides whether a place is good."""
@@ -253,9 +276,13 @@ class MemoryStore:
     def devices(self) -> list[Update]:
         """All present devices by name."""
         with self._lock:
-            return [held.update() for _, held in sorted(self._held.items()) if held.state is not None]
+            return [
+                held.update() for _, held in sorted(self._held.items()) if held.state is not None
+            ]
 
-    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+    def history(
+        self, device: str, *, before: int | None = None, limit: int = 50
+    ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self._lock:
             rows = [version.row for version in self._history.get(device, {}).values()]
@@ -308,7 +335,9 @@ class MemoryStore:
         now = self.clock()
         with self._lock:
             self._reports = {
-                process: kept for process, kept in self._reports.items() if abs(now - kept[0]) <= places.REPORT_MS
+                process: kept
+                for process, kept in self._reports.items()
+                if abs(now - kept[0]) <= places.REPORT_MS
             }
             return {process: json.loads(report) for process, (_, report) in self._reports.items()}
 
@@ -335,7 +364,9 @@ class MemoryStore:
         """The queue of that name inside this store."""
         with self._lock:
             if name not in self._queues:
-                self._queues[name] = MemoryQueue(name, self.limits, self.clock, self._arrival, self._bell, self._lock)
+                self._queues[name] = MemoryQueue(
+                    name, self.limits, self.clock, self._arrival, self._bell, self._lock
+                )
             return self._queues[name]
 
     def close(self) -> None:

@@ -60,7 +60,9 @@ class MemoryQueue:
         self._bell.ring()
         return ids
 
-    def exchange(self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int) -> list[Delivery]:
+    def exchange(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
         with self._lock:
             self._looked.rings = self._bell.rings
@@ -91,7 +93,11 @@ class MemoryQueue:
     def _settle(self, receipt: str, ids: Sequence[str]) -> None:
         handout = self._handouts.get(receipt)
         for id_ in ids if handout else ():
-            if id_.isdecimal() and handout is not None and handout.attempts.pop(int(id_), None) is not None:
+            if (
+                id_.isdecimal()
+                and handout is not None
+                and handout.attempts.pop(int(id_), None) is not None
+            ):
                 self._bytes -= len(self._messages.pop(int(id_))[1])
         if handout is not None and not handout.attempts:
             del self._handouts[receipt]
@@ -114,6 +120,8 @@ class MemoryQueue:
         receipt = str(self._receipts)
         self._handouts[receipt] = Handout(now, now + visibility, taken)
         return [
-            Delivery(str(id_), self._messages[id_][1], self._messages[id_][0], taken[id_], receipt, id_)
+            Delivery(
+                str(id_), self._messages[id_][1], self._messages[id_][0], taken[id_], receipt, id_
+            )
             for id_ in sorted(taken)
         ]

@@ -85,8 +85,14 @@ def emit(connection: apsw.Connection, now: int, event: tuple[str, str | None, st
     counters.save(connection)
 
 
-def announce(connection: apsw.Connection, now: int, process: str, report: Mapping[str, Any]) -> None:
-    rows(connection, "DELETE FROM reports WHERE at NOT BETWEEN ? AND ?", (now - REPORT_MS, now + REPORT_MS))
+def announce(
+    connection: apsw.Connection, now: int, process: str, report: Mapping[str, Any]
+) -> None:
+    rows(
+        connection,
+        "DELETE FROM reports WHERE at NOT BETWEEN ? AND ?",
+        (now - REPORT_MS, now + REPORT_MS),
+    )
     rows(
         connection,
         "INSERT INTO reports (process, at, report) VALUES (?, ?, ?) "

@@ -25,4 +25,6 @@ def compare(known: Lineage, claimed: Place, offset: int) -> None:
     Every epoch that knew this offset is a good name for it: a reader was told the newest of its time.
     """
     if not offset or claimed.offset != offset or not known.is_good(claimed):
-        raise Conflict("The device was changed meanwhile; read it again and repeat the change on what it is now.")
+        raise Conflict(
+            "The device was changed meanwhile; read it again and repeat the change on what it is now."
+        )

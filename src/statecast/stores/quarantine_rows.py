@@ -15,7 +15,9 @@ from statecast.stores.driver import row, rows
 COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at"
 
 
-def save(connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, most: int) -> None:
+def save(
+    connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, most: int
+) -> None:
     """Add rows (the batch has counted them already) and let the oldest go beyond the bound."""
     if not found:
         return
@@ -23,7 +25,17 @@ def save(connection: apsw.Connection, found: Sequence[Quarantined], counters: Co
         "INSERT INTO quarantine (source, id, item, reason, body, sent_at, arrival, attempts, at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (one.source, one.id, one.item, one.reason, one.body, one.sent_at, one.order, one.attempts, one.at)
+            (
+                one.source,
+                one.id,
+                one.item,
+                one.reason,
+                one.body,
+                one.sent_at,
+                one.order,
+                one.attempts,
+                one.at,
+            )
             for one in found
         ],
     )
@@ -58,7 +70,9 @@ def one(connection: apsw.Connection, number: int) -> Quarantined:
 
 
 def missing(number: int) -> NotFound:
-    return NotFound(f"There is no message {number} in quarantine; `statecast quarantine list` shows those there are.")
+    return NotFound(
+        f"There is no message {number} in quarantine; `statecast quarantine list` shows those there are."
+    )
 
 
 def delete(connection: apsw.Connection, counters: Counters, number: int) -> None:

@@ -14,4 +14,6 @@ def room(name: str, limits: Limits, messages: int, size: int) -> None:
         bound = f"{limits.queue_bytes} bytes (setting queue_bytes)"
     else:
         return
-    raise QueueFull(f"The queue {name!r} is full: it may hold {bound}. Is a `statecast run` consuming it?")
+    raise QueueFull(
+        f"The queue {name!r} is full: it may hold {bound}. Is a `statecast run` consuming it?"
+    )

@@ -20,7 +20,9 @@ from statecast.stores.queue_bounds import room
 class QueueRows:
     """One queue inside the store's file; any number of processes may send and receive."""
 
-    def __init__(self, database: Database, name: str, limits: Limits, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, name: str, limits: Limits, clock: Callable[[], int]
+    ) -> None:
         self.database = database
         self.name = name
         self.limits = limits
@@ -34,8 +36,14 @@ class QueueRows:
 
     def _create(self) -> int:
         with self.database.write() as connection:
-            rows(connection, "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING", (self.name,))
-            number: int = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))[0]
+            rows(
+                connection,
+                "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING",
+                (self.name,),
+            )
+            number: int = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))[
+                0
+            ]
         return number
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
@@ -43,7 +51,9 @@ class QueueRows:
         now = self.clock()
         size = sum(map(len, bodies))
         with self.database.write() as connection:
-            held = row(connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,))
+            held = row(
+                connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,)
+            )
             room(self.name, self.limits, held[0] + len(bodies), held[1] + size)
             counters = Counters.load(connection)
             first = counters.arrival + 1
@@ -57,7 +67,9 @@ class QueueRows:
             counters.save(connection)
         return ids
 
-    def exchange(self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int) -> list[Delivery]:
+    def exchange(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, in one transaction.
 
         Neither needs to reach the disk before it returns: what a power cut undoes is handed out again and known.
@@ -72,19 +84,27 @@ class QueueRows:
     def size(self) -> tuple[int, int]:
         """(messages, bytes), hidden ones included."""
         with self.database.read() as connection:
-            messages, size = row(connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,))
+            messages, size = row(
+                connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,)
+            )
         return messages, size
 
     def oldest(self) -> int | None:
         """When the oldest message that waits was sent."""
         with self.database.read() as connection:
-            found = row(connection, "SELECT sent_at FROM queue WHERE queue = ? ORDER BY id LIMIT 1", (self.number,))
+            found = row(
+                connection,
+                "SELECT sent_at FROM queue WHERE queue = ? ORDER BY id LIMIT 1",
+                (self.number,),
+            )
         return found[0] if found else None
 
     def next_visible(self) -> int | None:
         """When the next hidden message appears again."""
         with self.database.read() as connection:
-            found = row(connection, "SELECT min(visible_at) FROM handouts WHERE queue = ?", (self.number,))
+            found = row(
+                connection, "SELECT min(visible_at) FROM handouts WHERE queue = ?", (self.number,)
+            )
         return None if found is None else found[0]
 
     def wait(self, timeout: float) -> None:
@@ -143,13 +163,20 @@ class QueueRows:
         counters.save(connection)
         found.sort()
         hidden = (counters.handout, self.number, now, now + visibility)
-        rows(connection, "INSERT INTO handouts (handout, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)", hidden)
+        rows(
+            connection,
+            "INSERT INTO handouts (handout, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",
+            hidden,
+        )
         connection.executemany(
             "INSERT INTO handed (handout, id, attempt) VALUES (?, ?, ?)",
             [(counters.handout, id_, attempt) for id_, _, _, attempt in found],
         )
         receipt = str(counters.handout)
-        return [Delivery(str(id_), body, sent_at, attempt, receipt, id_) for id_, sent_at, body, attempt in found]
+        return [
+            Delivery(str(id_), body, sent_at, attempt, receipt, id_)
+            for id_, sent_at, body, attempt in found
+        ]
 
     def _take_back(
         self, connection: apsw.Connection, handout: int, limit: int
@@ -170,7 +197,9 @@ class QueueRows:
         self._drop_empty(connection, handout)
         return found
 
-    def _take_fresh(self, connection: apsw.Connection, limit: int) -> list[tuple[int, int, bytes, int]]:
+    def _take_fresh(
+        self, connection: apsw.Connection, limit: int
+    ) -> list[tuple[int, int, bytes, int]]:
         found = rows(
             connection,
             "SELECT id, sent_at, body, 1 FROM queue WHERE queue = :q "
@@ -178,7 +207,11 @@ class QueueRows:
             {"q": self.number, "n": limit},
         )
         if found:
-            rows(connection, "UPDATE queues SET handed = ? WHERE number = ?", (found[-1][0], self.number))
+            rows(
+                connection,
+                "UPDATE queues SET handed = ? WHERE number = ?",
+                (found[-1][0], self.number),
+            )
         return found
 
     def _drop_empty(self, connection: apsw.Connection, handout: int) -> None:

@@ -96,14 +96,18 @@ class SqliteStore:
             known_rows.confirm(connection, key, list(confirmed), now)
             known_rows.trim(connection, counters, now)
             batch = self._batch(connection, source, resolution, counters, now, messages)
-            batch.known_ids = known_rows.known(connection, key, [message.delivery.id for message in messages])
+            batch.known_ids = known_rows.known(
+                connection, key, [message.delivery.id for message in messages]
+            )
             for message in messages:
                 batch.take(message)
             known_rows.save(connection, counters, key, batch.new_ids)
             self._save(connection, batch)
         return batch.result()
 
-    def edit(self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None) -> Update | None:
+    def edit(
+        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+    ) -> Update | None:
         """Commit one change as source ``api``, stamp = now and newer than the device's.
 
         Returns the device's update, None if there is no such device. Raises Refused (and quarantines nothing),
@@ -182,7 +186,9 @@ class SqliteStore:
         device_rows.forget_tombstones(connection, counters, now)
         counters.save(connection)
 
-    def _begin_epoch(self, connection: apsw.Connection, counters: Counters, written: int = 0) -> None:
+    def _begin_epoch(
+        self, connection: apsw.Connection, counters: Counters, written: int = 0
+    ) -> None:
         if not self._epoch_begun:
             news.begin_epoch(connection, counters.offset - written)
             self._epoch_begun = True
@@ -191,10 +197,14 @@ class SqliteStore:
         """The number under which a source's ids are kept."""
         found = row(connection, "SELECT number, term FROM sources WHERE name = ?", (name,))
         if found is None:
-            found = row(connection, "INSERT INTO sources (name) VALUES (?) RETURNING number, term", (name,))
+            found = row(
+                connection, "INSERT INTO sources (name) VALUES (?) RETURNING number, term", (name,)
+            )
         number: int = found[0]
         if term is not None and term != found[1]:
-            raise LeaseLost(f"Another process has taken over the source {name!r}; this one stopped writing.")
+            raise LeaseLost(
+                f"Another process has taken over the source {name!r}; this one stopped writing."
+            )
         return number
 
     # -- reading
@@ -241,7 +251,9 @@ class SqliteStore:
             )
         return [device_rows.update_of(columns) for columns in found]
 
-    def history(self, device: str, *, before: int | None = None, limit: int = 50) -> list[HistoryRow]:
+    def history(
+        self, device: str, *, before: int | None = None, limit: int = 50
+    ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self.database.read() as connection:
             return history_rows.read(connection, device, before, limit)
@@ -291,7 +303,9 @@ class SqliteStore:
             with self.database.write() as connection:
                 number = self._source(connection, source, None)
                 raised = row(
-                    connection, "UPDATE sources SET term = term + 1 WHERE number = ? RETURNING term", (number,)
+                    connection,
+                    "UPDATE sources SET term = term + 1 WHERE number = ? RETURNING term",
+                    (number,),
                 )
         except BaseException:
             taken.release()

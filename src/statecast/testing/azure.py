@@ -102,7 +102,13 @@ class FakeAzure:
     # -- what tests do
 
     def fail(
-        self, kind: Kind, request: str | None = None, times: float = 1, *, status: int = 503, code: str = "ServerBusy"
+        self,
+        kind: Kind,
+        request: str | None = None,
+        times: float = 1,
+        *,
+        status: int = 503,
+        code: str = "ServerBusy",
     ) -> None:
         """Let the next requests (of that name) go wrong."""
         self.freed.clear()
@@ -174,7 +180,11 @@ class FakeAzure:
         return Answer(204 if existed else 201)
 
     def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
-        return Answer(204) if self.queues.pop(path[0], None) is not None else refusal(404, "QueueNotFound")
+        return (
+            Answer(204)
+            if self.queues.pop(path[0], None) is not None
+            else refusal(404, "QueueNotFound")
+        )
 
     def _count(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
         if (queue := self._alive(path[0])) is None:
@@ -192,16 +202,23 @@ class FakeAzure:
             return refusal(413, "RequestBodyTooLarge")
         hidden = float(query.get("visibilitytimeout", 0))
         stored = self._insert(queue, text, float(query.get("messagettl", LIFETIME)), hidden)
-        return Answer(201, listing([stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT)))
+        return Answer(
+            201, listing([stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT))
+        )
 
     def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
-        limit, hidden = int(query.get("numofmessages", 1)), float(query.get("visibilitytimeout", 30))
+        limit, hidden = (
+            int(query.get("numofmessages", 1)),
+            float(query.get("visibilitytimeout", 30)),
+        )
         if not (1 <= limit <= 32 and 1 <= hidden <= LIFETIME):
             return refusal(400, "OutOfRangeQueryParameterValue")
         now = self.now()
-        page = sorted((one for one in queue if one.visible <= now), key=lambda one: one.visible)[:limit]
+        page = sorted((one for one in queue if one.visible <= now), key=lambda one: one.visible)[
+            :limit
+        ]
         for one in page:
             one.visible, one.count, one.receipt = now + hidden, one.count + 1, self._receipt()
         return Answer(200, listing(page, TOLD))
@@ -209,7 +226,9 @@ class FakeAzure:
     def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
-        page = [one for one in queue if one.visible <= self.now()][: int(query.get("numofmessages", 1))]
+        page = [one for one in queue if one.visible <= self.now()][
+            : int(query.get("numofmessages", 1))
+        ]
         return Answer(200, listing(page, tuple(name for name in TOLD if name not in RECEIPT)))
 
     def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
@@ -223,8 +242,14 @@ class FakeAzure:
         found = self._found(path, query)
         if isinstance(found, Answer):
             return found
-        found.visible, found.receipt = self.now() + float(query["visibilitytimeout"]), self._receipt()
-        headers = {"x-ms-popreceipt": found.receipt, "x-ms-time-next-visible": formatdate(found.visible, usegmt=True)}
+        found.visible, found.receipt = (
+            self.now() + float(query["visibilitytimeout"]),
+            self._receipt(),
+        )
+        headers = {
+            "x-ms-popreceipt": found.receipt,
+            "x-ms-time-next-visible": formatdate(found.visible, usegmt=True),
+        }
         return Answer(204, headers=headers)
 
     def _found(self, path: list[str], query: dict[str, str]) -> Stored | Answer:
@@ -346,10 +371,14 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def page(self, fault: Fault) -> None:
-        self.reply(Answer(200, "<html><body>Please log in to the hotel.</body></html>"), {}, "text/html")
+        self.reply(
+            Answer(200, "<html><body>Please log in to the hotel.</body></html>"), {}, "text/html"
+        )
 
     def broken(self, fault: Fault) -> None:
-        self.reply(Answer(200, "<QueueMessagesList><QueueMessage>"), {"x-ms-request-id": str(uuid.uuid4())})
+        self.reply(
+            Answer(200, "<QueueMessagesList><QueueMessage>"), {"x-ms-request-id": str(uuid.uuid4())}
+        )
 
     def cut(self, fault: Fault) -> None:
         self.send_response_only(200)

@@ -16,7 +16,13 @@ from statecast.testing.values import VirtualClock
 class FakeSource(MemorySource):
     """A queue in memory that is away while ``away`` holds a sentence."""
 
-    def __init__(self, name: str = "fake", *, visibility: float = 30.0, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        visibility: float = 30.0,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__(name, visibility=visibility, clock=clock or VirtualClock())
         self.away: str | None = None
 
@@ -153,7 +159,9 @@ class SourceContract:
         source = self.make_source(30)
         self.put(b"1")
         self.put(b"2")
-        page = sorted([*source.receive(2, 0), *source.receive(2, 0)], key=lambda delivery: delivery.body)
+        page = sorted(
+            [*source.receive(2, 0), *source.receive(2, 0)], key=lambda delivery: delivery.body
+        )
         source.acknowledge(page[:1])
         source.close()
         self.advance(31)

@@ -44,7 +44,11 @@ class StoreFixture:
     def say(self, store: Store, state: dict[str, Any], device: str = "pillow", **more: Any) -> None:
         """The device says something new, now."""
         self.number += 1
-        store.commit("queue", 1, [message(f"m{self.number}", change(device, state, **more), sent_at=self.clock())])
+        store.commit(
+            "queue",
+            1,
+            [message(f"m{self.number}", change(device, state, **more), sent_at=self.clock())],
+        )
 
 
 class ChangeContract(StoreFixture):
@@ -52,11 +56,17 @@ class ChangeContract(StoreFixture):
 
     def test_a_change_becomes_the_state(self) -> None:
         store = self.store()
-        done = store.commit("queue", 1, [message("a", change("pillow", {"mood": "happy"}), sent_at=START + 5)])
+        done = store.commit(
+            "queue", 1, [message("a", change("pillow", {"mood": "happy"}), sent_at=START + 5)]
+        )
         assert (done.applied, done.versions) == (1, 1)
         update = store.get("pillow")
         assert update is not None
-        assert (update.version, update.state, update.changed_at) == (1, b'{"mood":"happy"}', START + 5)
+        assert (update.version, update.state, update.changed_at) == (
+            1,
+            b'{"mood":"happy"}',
+            START + 5,
+        )
         assert (update.seen_at, update.source, update.cause.source, update.cause.id) == (
             START + 5,
             "queue",
@@ -68,7 +78,9 @@ class ChangeContract(StoreFixture):
 
     def test_each_visible_change_of_a_page_is_a_version_with_its_own_offset(self) -> None:
         store = self.store()
-        page = [message(f"m{n}", change("ab"[n % 2], {"n": n}), sent_at=START + n) for n in range(6)]
+        page = [
+            message(f"m{n}", change("ab"[n % 2], {"n": n}), sent_at=START + n) for n in range(6)
+        ]
         assert store.commit("queue", 1, page).versions == 6
         a, b = store.get("a"), store.get("b")
         assert a is not None and b is not None
@@ -141,10 +153,17 @@ class ChangeContract(StoreFixture):
         assert (done.applied, done.quarantined) == (3, 2)
         assert (state_of(store), state_of(store, "chair")) == ({"n": 1, "m": 1}, {"n": 3})
         first, second = store.quarantined()
-        assert (first.id, first.item, first.reason, first.body) == ("b", None, "It is not JSON.", b"raw b")
+        assert (first.id, first.item, first.reason, first.body) == (
+            "b",
+            None,
+            "It is not JSON.",
+            b"raw b",
+        )
         assert (second.id, second.item, second.source) == ("c", 1, "queue")
         assert store.quarantine_count() == 2
-        assert store.commit("queue", 1, page).quarantined == 0, "a known duplicate is not set aside twice"
+        assert store.commit("queue", 1, page).quarantined == 0, (
+            "a known duplicate is not set aside twice"
+        )
 
     def test_the_quarantine_is_capped(self) -> None:
         store = self.store(quarantine_rows=3)
@@ -176,7 +195,9 @@ class ChangeContract(StoreFixture):
         self.clock.advance(60)
         self.say(store, {"mood": "new"})
         row = store.quarantined()[0]
-        readable = message("a", change("pillow", {"mood": "old", "colour": "red"}), sent_at=self.clock())
+        readable = message(
+            "a", change("pillow", {"mood": "old", "colour": "red"}), sent_at=self.clock()
+        )
         done = store.replay(row.number, readable, 1)
         assert (done.applied, done.duplicates, done.quarantined) == (1, 0, 0)
         assert state_of(store) == {"mood": "new", "colour": "red"}
@@ -190,8 +211,17 @@ class ChangeContract(StoreFixture):
         row = store.quarantined()[0]
         assert store.replay(row.number, refused("a", "Still not."), 1).quarantined == 1
         again = store.quarantine_row(row.number)
-        assert (again.reason, again.attempts, again.order) == ("Still not.", row.attempts + 1, row.order)
-        assert store.replay(row.number, message("a", change("pillow", {"t": "x" * 70_000})), 1).quarantined == 1
+        assert (again.reason, again.attempts, again.order) == (
+            "Still not.",
+            row.attempts + 1,
+            row.order,
+        )
+        assert (
+            store.replay(
+                row.number, message("a", change("pillow", {"t": "x" * 70_000})), 1
+            ).quarantined
+            == 1
+        )
         assert store.quarantine_count() == 1
 
     def test_replay_of_what_is_too_old_to_count_does_not_vanish(self) -> None:
@@ -200,7 +230,12 @@ class ChangeContract(StoreFixture):
         self.clock.advance(DAY + 60)
         self.say(store, {"mood": "new"})
         row = store.quarantined()[0]
-        assert store.replay(row.number, message("a", change("pillow", {"colour": "red"})), 1).quarantined == 1
+        assert (
+            store.replay(
+                row.number, message("a", change("pillow", {"colour": "red"})), 1
+            ).quarantined
+            == 1
+        )
         assert "too far behind" in store.quarantine_row(row.number).reason
         assert state_of(store) == {"mood": "new"}
 
@@ -210,7 +245,11 @@ class ChangeContract(StoreFixture):
         self.clock.advance(1)
         update = store.edit(change("pillow", {"mood": "sad"}, by="user"), cause_id="request 7")
         assert update is not None and update == store.get("pillow")
-        assert (update.cause.source, update.cause.id, update.cause.by) == ("api", "request 7", "user")
+        assert (update.cause.source, update.cause.id, update.cause.by) == (
+            "api",
+            "request 7",
+            "user",
+        )
         assert (update.version, update.state, update.source) == (2, b'{"mood":"sad"}', "queue")
         with raises(Refused):
             store.edit(change("pillow", {"t": "x" * 70_000}, by="user"))
@@ -227,7 +266,11 @@ class ChangeContract(StoreFixture):
     def test_an_edit_takes_effect_although_a_clock_was_once_ahead(self) -> None:
         store = self.store()
         # Given a device whose newest message is of a day that our clock now denies, and of a high sequence
-        store.commit("queue", 1, [message("x", change("pillow", {"n": 1}, sequence=7), sent_at=START + 300_000_000)])
+        store.commit(
+            "queue",
+            1,
+            [message("x", change("pillow", {"n": 1}, sequence=7), sent_at=START + 300_000_000)],
+        )
         # Then what people are told is done, is done, in their order; one after the other, also within one ms
         for state in ({"n": 2}, {"n": 3}):
             update = store.edit(change("pillow", state, by="user"))
@@ -251,7 +294,10 @@ class ChangeContract(StoreFixture):
                 store.edit(change("pillow", {"n": 3}, by="user"), if_match=wrong)
         with raises(Conflict):
             store.edit(change("nobody", {"n": 3}, by="user"), if_match=Place(place.epoch, 0))
-        assert store.edit(change("pillow", {"n": 3}, by="user"), if_match=Place(place.epoch, 3)) is not None
+        assert (
+            store.edit(change("pillow", {"n": 3}, by="user"), if_match=Place(place.epoch, 3))
+            is not None
+        )
 
     def test_the_term_guards_every_commit(self) -> None:
         store = self.store()
@@ -280,7 +326,11 @@ class ReadContract(StoreFixture):
         for number in range(4):
             self.say(store, {"n": number}, device=f"d{number % 3}")
         news = store.read(Cursor())
-        assert [(one.device, one.offset) for one in news.updates] == [("d1", 2), ("d2", 3), ("d0", 4)]
+        assert [(one.device, one.offset) for one in news.updates] == [
+            ("d1", 2),
+            ("d2", 3),
+            ("d0", 4),
+        ]
         assert (news.place, news.cursor.offset) == (store.read_place(), 4)
         assert store.read(news.cursor).updates == []
         assert [one.device for one in store.read(Cursor(offset=3)).updates] == ["d0"]
@@ -306,7 +356,12 @@ class ReadContract(StoreFixture):
         self.say(store, {}, kind="delete")
         assert [one.device for one in store.devices()] == ["chair"]
         tombstone = store.read(Cursor(offset=2)).updates[0]
-        assert (tombstone.device, tombstone.state, tombstone.version, tombstone.offset) == ("pillow", None, 2, 3)
+        assert (tombstone.device, tombstone.state, tombstone.version, tombstone.offset) == (
+            "pillow",
+            None,
+            2,
+            3,
+        )
         assert store.history("pillow")[0].change is None
         self.clock.advance(1)
         self.say(store, {"n": 2})

@@ -42,14 +42,23 @@ def change(
 
 
 def message(
-    id_: str, *changes: Change, sent_at: int = START, order: int | None = None, refusals: tuple[Refusal, ...] = ()
+    id_: str,
+    *changes: Change,
+    sent_at: int = START,
+    order: int | None = None,
+    refusals: tuple[Refusal, ...] = (),
 ) -> Message:
     """A decoded message; several changes are the items of an array."""
     items = tuple(
-        (index if len(changes) > 1 else None, strict_json.encode({"device": one.device, "state": dict(one.state)}))
+        (
+            index if len(changes) > 1 else None,
+            strict_json.encode({"device": one.device, "state": dict(one.state)}),
+        )
         for index, one in enumerate(changes)
     )
-    return Message(Delivery(id_, b"raw " + id_.encode(), sent_at, order=order), changes, items, refusals)
+    return Message(
+        Delivery(id_, b"raw " + id_.encode(), sent_at, order=order), changes, items, refusals
+    )
 
 
 def refused(id_: str, reason: str = "It is not JSON.", sent_at: int = START) -> Message:

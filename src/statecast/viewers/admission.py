@@ -14,7 +14,9 @@ _ORIGIN = re.compile(rf"(https?)://({_HOST})(?::([0-9]{{1,5}}))?", re.IGNORECASE
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def origin_allowed(origin: str | None, host: str, allowed: Iterable[str] = (), scheme: str | None = None) -> bool:
+def origin_allowed(
+    origin: str | None, host: str, allowed: Iterable[str] = (), scheme: str | None = None
+) -> bool:
     """Whether a page of ``origin`` may connect to us, whom it called ``host``.
 
     Host and port must be equal; the scheme too where it is known (``scheme``; TLS may end in a proxy). No origin at all
@@ -25,7 +27,11 @@ def origin_allowed(origin: str | None, host: str, allowed: Iterable[str] = (), s
     asked = _ORIGIN.fullmatch(origin)
     if asked is None:
         return False
-    asked_scheme, asked_host, asked_port = asked[1].lower(), asked[2].lower(), _port(asked[3], asked[1].lower())
+    asked_scheme, asked_host, asked_port = (
+        asked[1].lower(),
+        asked[2].lower(),
+        _port(asked[3], asked[1].lower()),
+    )
     if any(_is_entry(entry, asked_scheme, asked_host, asked_port) for entry in allowed):
         return True
     own = _AUTHORITY.fullmatch(host)
@@ -38,7 +44,11 @@ def _is_entry(entry: str, scheme: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
     match = _ORIGIN.fullmatch(entry.rstrip("/"))
-    return match is not None and (match[1].lower(), match[2].lower(), _port(match[3], match[1].lower())) == (
+    return match is not None and (
+        match[1].lower(),
+        match[2].lower(),
+        _port(match[3], match[1].lower()),
+    ) == (
         scheme,
         host,
         port,

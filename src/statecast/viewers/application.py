@@ -103,7 +103,12 @@ def failed(handler: Handler, error: Exception) -> Outcome:
     if isinstance(error, Refused):
         return Outcome(error=str(error))
     number = secrets.token_hex(4)
-    log.error("handler %s failed, error %s", getattr(handler, "__qualname__", handler), number, exc_info=error)
+    log.error(
+        "handler %s failed, error %s",
+        getattr(handler, "__qualname__", handler),
+        number,
+        exc_info=error,
+    )
     return Outcome(error=f"The server could not handle this (error {number}).")
 
 

@@ -29,7 +29,9 @@ def address_of(scope: Scope) -> str:
     return str(client[0]) if client else "local"
 
 
-def check_origin(head: handshake.Head, scope: Scope, allowed: Iterable[str]) -> list[tuple[bytes, bytes]]:
+def check_origin(
+    head: handshake.Head, scope: Scope, allowed: Iterable[str]
+) -> list[tuple[bytes, bytes]]:
     """The headers by which a page of another origin may read the answer. Raises Declined."""
     handshake.check_origin(head, allowed, scope.get("scheme") == "https")
     origin = head.one("origin")
@@ -49,7 +51,11 @@ async def respond(send: Send, status: int, body: bytes, kind: str, headers: Head
 
     That is why the end is a message of its own: a server waits before it writes, not after.
     """
-    head = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+    head = [
+        (b"content-type", kind.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": [*head, *headers]})
     await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
@@ -58,4 +64,10 @@ async def respond(send: Send, status: int, body: bytes, kind: str, headers: Head
 async def decline(send: Send, declined: Declined, headers: Headers = ()) -> None:
     lines = (line.partition(": ") for line in declined.headers.split("\r\n") if line)
     more = [(name.encode(), value.encode()) for name, _, value in lines]
-    await respond(send, declined.status, declined.body, declined.kind, [(b"connection", b"close"), *more, *headers])
+    await respond(
+        send,
+        declined.status,
+        declined.body,
+        declined.kind,
+        [(b"connection", b"close"), *more, *headers],
+    )

@@ -57,7 +57,12 @@ def new_sid() -> str:
 
 
 def open_packet(
-    sid: str, *, ping_interval: float, ping_timeout: float, max_payload: int, upgrades: tuple[str, ...] = ()
+    sid: str,
+    *,
+    ping_interval: float,
+    ping_timeout: float,
+    max_payload: int,
+    upgrades: tuple[str, ...] = (),
 ) -> bytes:
     """The first packet of a session; times in seconds."""
     terms = _terms(upgrades, round(ping_interval * 1000), round(ping_timeout * 1000), max_payload)
@@ -65,7 +70,9 @@ def open_packet(
 
 
 @functools.lru_cache(16)
-def _terms(upgrades: tuple[str, ...], ping_interval: int, ping_timeout: int, max_payload: int) -> bytes:
+def _terms(
+    upgrades: tuple[str, ...], ping_interval: int, ping_timeout: int, max_payload: int
+) -> bytes:
     """What all open packets of a server end with; encoded once, for a storm of viewers."""
     terms = {
         "upgrades": list(upgrades),

@@ -29,7 +29,9 @@ class Pool:
         with self._lock:
             if self._idle < self._calls.qsize() and self._started < self.threads:
                 self._started += 1
-                threading.Thread(target=self._run, name=f"handler-{self._started}", daemon=True).start()
+                threading.Thread(
+                    target=self._run, name=f"handler-{self._started}", daemon=True
+                ).start()
         return True
 
     def _run(self) -> None:

@@ -20,7 +20,9 @@ _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method
 class Declined(StatecastError):
     """The request does not become a WebSocket; ``answer`` is what it gets instead."""
 
-    def __init__(self, status: int, body: bytes, headers: str = "", kind: str = "application/json") -> None:
+    def __init__(
+        self, status: int, body: bytes, headers: str = "", kind: str = "application/json"
+    ) -> None:
         super().__init__(f"the handshake was declined with {status} {_PHRASES[status]}")
         self.status = status
         self.kind = kind
@@ -59,7 +61,11 @@ class Head:
 
     def lists(self, name: str, word: str) -> bool:
         """Whether a header that is a list holds ``word``."""
-        return any(part.strip().lower() == word for value in self.headers.get(name, []) for part in value.split(","))
+        return any(
+            part.strip().lower() == word
+            for value in self.headers.get(name, [])
+            for part in value.split(",")
+        )
 
 
 def read(data: bytes) -> Head:
@@ -84,7 +90,9 @@ def read_query(query: str) -> dict[str, str]:
         return {}
 
 
-def answer(head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH, sids: Container[str] = ()) -> bytes:
+def answer(
+    head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH, sids: Container[str] = ()
+) -> bytes:
     """The answer that makes the connection a WebSocket. Raises Declined.
 
     ``sids`` are the sessions on long polling, which may be upgraded.
@@ -121,7 +129,9 @@ def _key(head: Head) -> bytes:
     if not (head.lists("upgrade", "websocket") and head.lists("connection", "upgrade")):
         raise Declined.mistake(engineio.BAD_REQUEST)
     if head.one("sec-websocket-version") != "13":
-        raise Declined.sentence(426, "This server speaks WebSocket version 13.", "sec-websocket-version: 13\r\n")
+        raise Declined.sentence(
+            426, "This server speaks WebSocket version 13.", "sec-websocket-version: 13\r\n"
+        )
     key = (head.one("sec-websocket-key") or "").encode("latin-1")
     try:
         nonce = base64.b64decode(key, validate=True)

@@ -147,7 +147,9 @@ class Hub:
             max_payload=settings.max_payload,
         )
 
-    async def close_all(self, per_slice: int, code: int = websocket.RESTARTING, *, grace: float = CLOSE_GRACE) -> None:
+    async def close_all(
+        self, per_slice: int, code: int = websocket.RESTARTING, *, grace: float = CLOSE_GRACE
+    ) -> None:
         """Send all viewers away, ``per_slice`` at a time, and cut those who do not go. No new ones are taken."""
         self.draining = True
         staying = list(self.connections)
@@ -178,7 +180,9 @@ class Hub:
         check_registration(event, handler, namespace)
         handlers = self.open(namespace).handlers
         if event in handlers:
-            raise BadSetting(f"The event {event!r} of {namespace} has a handler already; an event has one.")
+            raise BadSetting(
+                f"The event {event!r} of {namespace} has a handler already; an event has one."
+            )
         handlers[event] = handler
 
     def tell(self, event: Event) -> None:
@@ -187,7 +191,10 @@ class Hub:
             self.emit(event.namespace, event.room, event.name, event.data)
         elif event.namespace not in self._strange and len(self._strange) < MOST_STRANGE:
             self._strange.add(event.namespace)
-            log.warning("events for %s reach nobody: name it in the setting namespaces", printable(event.namespace))
+            log.warning(
+                "events for %s reach nobody: name it in the setting namespaces",
+                printable(event.namespace),
+            )
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> int:
         """Send an event to everybody in a namespace, a room of it, or one sid: framed once. Loop thread only.
@@ -206,7 +213,9 @@ class Hub:
 
     def send(self, sid: str, name: str, *arguments: Any) -> None:
         """Send an event to one viewer of this process, bytes among the arguments as attachments. Any thread."""
-        socketio.encode(socketio.EVENT, "/", None, (name, *arguments))  # a bad value fails here, at the caller
+        socketio.encode(
+            socketio.EVENT, "/", None, (name, *arguments)
+        )  # a bad value fails here, at the caller
         self._on_loop(self._send, sid, (name, *arguments))
 
     def enter(self, sid: str, room: str) -> None:
@@ -244,7 +253,11 @@ class Hub:
             socket.session.send(socketio.EVENT, socket.namespace.name, None, arguments)
         else:
             waiting = socket
-            socket.wait(lambda: waiting.session.send(socketio.EVENT, waiting.namespace.name, None, arguments))
+            socket.wait(
+                lambda: waiting.session.send(
+                    socketio.EVENT, waiting.namespace.name, None, arguments
+                )
+            )
 
     def _enter(self, sid: str, room: str) -> None:
         socket = self.find(sid)
@@ -284,7 +297,9 @@ class Hub:
             return
         if outcome.error is not None or outcome.value is False:
             self._forget(socket)
-            refusal = socketio.refused(socket.namespace.name, outcome.error or "The connection was refused.")
+            refusal = socketio.refused(
+                socket.namespace.name, outcome.error or "The connection was refused."
+            )
             socket.session.carrier.send(refusal)
             return
         early, socket.early = socket.early, None
@@ -292,7 +307,9 @@ class Hub:
         for call in early:
             call()
 
-    def dispatch(self, socket: Socket, number: int | None, name: str, arguments: list[Any], size: int) -> None:
+    def dispatch(
+        self, socket: Socket, number: int | None, name: str, arguments: list[Any], size: int
+    ) -> None:
         """Have the handler called, unless more of this viewer's waits already than one message may have."""
         handler, session = socket.namespace.handlers.get(name), socket.session
         if handler is None:
@@ -313,12 +330,16 @@ class Hub:
         if number is None or not socket.alive:
             return
         try:
-            socket.session.send(socketio.ACK, socket.namespace.name, number, tuple(outcome.arguments()))
+            socket.session.send(
+                socketio.ACK, socket.namespace.name, number, tuple(outcome.arguments())
+            )
         except Malformed as error:
             mark = secrets.token_hex(4)
             log.error("a handler returned what JSON cannot carry, error %s: %s", mark, error)
             sorry = Outcome(error=f"The server could not answer this (error {mark}).")
-            socket.session.send(socketio.ACK, socket.namespace.name, number, tuple(sorry.arguments()))
+            socket.session.send(
+                socketio.ACK, socket.namespace.name, number, tuple(sorry.arguments())
+            )
 
     def depart(self, socket: Socket, reason: str) -> None:
         """A socket leaves its namespace."""
@@ -333,7 +354,9 @@ class Hub:
         socket.namespace.forget(socket)
         socket.session.remove(socket, self.loop.time())
 
-    def _call(self, handler: Handler, arguments: tuple[Any, ...], done: Callable[[Outcome], None]) -> None:
+    def _call(
+        self, handler: Handler, arguments: tuple[Any, ...], done: Callable[[Outcome], None]
+    ) -> None:
         assert self.loop is not None
         self._application.call(self.loop, handler, arguments, done)
 
@@ -342,7 +365,9 @@ def check_namespace(namespace: str) -> None:
     """Raises BadSetting."""
     name = namespace if isinstance(namespace, str) else ""
     if _NAMESPACE.fullmatch(name) is None or len(name) > socketio.MOST_NAMESPACE:
-        raise BadSetting(f"A namespace begins with / and has no comma, like /test; it is {namespace!r}.")
+        raise BadSetting(
+            f"A namespace begins with / and has no comma, like /test; it is {namespace!r}."
+        )
 
 
 def check_registration(event: str, handler: Handler, namespace: str) -> None:

@@ -29,7 +29,9 @@ class LongPolling:
     __slots__ = ("_asking", "_forget", "_probing", "_queue", "_session", "_size", "_waiting",
                  "address", "bucket", "hub", "paused", "sid")  # fmt: skip
 
-    def __init__(self, hub: Hub, address: str, now: float, forget: Callable[[LongPolling], None]) -> None:
+    def __init__(
+        self, hub: Hub, address: str, now: float, forget: Callable[[LongPolling], None]
+    ) -> None:
         self.hub = hub
         self.address = address
         self.sid = engineio.new_sid()
@@ -136,23 +138,34 @@ class LongPolling:
         leaving = asyncio.get_running_loop().create_task(gone())
         try:
             patience = PROBE_POLL if self._probing else None
-            await asyncio.wait({self._waiting, leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {self._waiting, leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
             return not leaving.done()
         finally:
             leaving.cancel()
             self._waiting = None
 
     def _take(self) -> bytes:
-        packets, self._queue = self._queue[: engineio.MOST_PACKETS_OUT], self._queue[engineio.MOST_PACKETS_OUT :]
+        packets, self._queue = (
+            self._queue[: engineio.MOST_PACKETS_OUT],
+            self._queue[engineio.MOST_PACKETS_OUT :],
+        )
         self._size = sum(map(len, self._queue))
-        if self.paused and self._session is not None and self._size <= self.hub.settings.viewer_buffer // 4:
+        if (
+            self.paused
+            and self._session is not None
+            and self._size <= self.hub.settings.viewer_buffer // 4
+        ):
             self.paused = False
             self.hub.broadcaster.resume(self._session)
         return engineio.SEPARATOR.encode().join(packets) or engineio.NOOP_PACKET
 
     def post(self, body: bytes, now: float) -> None:
         """Take what the client sends. Raises Declined, and then the session is over."""
-        if self._session is None:  # it ended, or went over to a WebSocket, while the body was on its way
+        if (
+            self._session is None
+        ):  # it ended, or went over to a WebSocket, while the body was on its way
             raise Declined.mistake(engineio.UNKNOWN_SID)
         try:
             for packet in engineio.parse_payload(body):
@@ -258,9 +271,15 @@ class Polling:
             raise Declined.mistake(engineio.BAD_METHOD)
         settings = self.hub.settings
         if self.hub.draining or self.hub.viewers >= settings.max_connections:
-            raise Declined.sentence(503, "The server cannot take more viewers now; come back.", "retry-after: 1\r\n")
-        if self._addresses[address] >= settings.connections_per_address and not self._spared(address):
-            raise Declined.sentence(429, "Too many open sessions from this address.", "retry-after: 10\r\n")
+            raise Declined.sentence(
+                503, "The server cannot take more viewers now; come back.", "retry-after: 1\r\n"
+            )
+        if self._addresses[address] >= settings.connections_per_address and not self._spared(
+            address
+        ):
+            raise Declined.sentence(
+                429, "Too many open sessions from this address.", "retry-after: 10\r\n"
+            )
         self._addresses[address] += 1
         carrier = LongPolling(self.hub, address, asyncio.get_running_loop().time(), self._forget)
         return self.hub.greeting(carrier.sid, ("websocket",))

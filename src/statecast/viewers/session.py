@@ -84,7 +84,9 @@ class Session:
         else:
             self._asked = True
             # Two beats of the wheel late is on time; a loop that was busy for longer shortens nobody's time to answer.
-            self._beat_at = max(self._beat_at, now - 2 * self.hub.wheel.beat) + self.hub.settings.ping_timeout
+            self._beat_at = (
+                max(self._beat_at, now - 2 * self.hub.wheel.beat) + self.hub.settings.ping_timeout
+            )
             self.carrier.send(engineio.PING_PACKET)
 
     def pay(self, now: float) -> None:
@@ -114,7 +116,9 @@ class Session:
         elif packet.kind == engineio.NOOP:
             self.pay(now)
         else:
-            raise Malformed("here only the server sends Engine.IO pings, and there is nothing to upgrade")
+            raise Malformed(
+                "here only the server sends Engine.IO pings, and there is nothing to upgrade"
+            )
 
     def _take_pong(self, now: float) -> None:
         if not self._asked:
@@ -129,7 +133,9 @@ class Session:
                 raise Malformed("an attachment without a packet that announced it")
             whole, size = self._partial.add(data), self._partial.size
             if size > self.hub.settings.max_payload:
-                sentence = f"an event may have {self.hub.settings.max_payload} bytes, with its attachments"
+                sentence = (
+                    f"an event may have {self.hub.settings.max_payload} bytes, with its attachments"
+                )
                 raise websocket.Violation(websocket.TOO_BIG, sentence)
             if whole is not None:
                 self._partial = None
@@ -184,7 +190,9 @@ class Session:
     def deliver(self, piece: Slice) -> None:
         self.carrier.deliver(piece)
 
-    def send(self, kind: int, namespace: str, number: int | None, arguments: tuple[Any, ...]) -> None:
+    def send(
+        self, kind: int, namespace: str, number: int | None, arguments: tuple[Any, ...]
+    ) -> None:
         """Send Python values, bytes among them as attachments. Raises Malformed."""
         text, attachments = socketio.encode(kind, namespace, number, arguments)
         self.carrier.send(text)

@@ -18,7 +18,9 @@ MOST_ATTACHMENTS = 10
 MOST_NAMESPACE = 128
 MOST_ID_DIGITS = 15
 """An acknowledgement's id stays a number that every client can hold."""
-RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
+RESERVED = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
 """Event names that only the protocol itself may use."""
 
 
@@ -55,7 +57,9 @@ class Partial:
         if len(self._attachments) < self._expected:
             return None
         packet = self._packet
-        return Packet(packet.kind, packet.namespace, packet.id, _filled(packet.data, self._attachments))
+        return Packet(
+            packet.kind, packet.namespace, packet.id, _filled(packet.data, self._attachments)
+        )
 
 
 def parse(text: str) -> Packet | Partial:
@@ -196,7 +200,13 @@ def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
 def event_of(name: str, arguments: bytes, namespace: str = "/") -> bytes:
     """An event whose arguments come as an encoded JSON array."""
     inner = arguments.strip()[1:-1].strip()
-    return head(EVENT, namespace) + b"[" + strict_json.encode(name) + (b"," + inner if inner else b"") + b"]"
+    return (
+        head(EVENT, namespace)
+        + b"["
+        + strict_json.encode(name)
+        + (b"," + inner if inner else b"")
+        + b"]"
+    )
 
 
 def connected(namespace: str, sid: str) -> bytes:
@@ -211,7 +221,9 @@ def disconnected(namespace: str) -> bytes:
     return head(DISCONNECT, namespace)
 
 
-def encode(kind: int, namespace: str, number: int | None, arguments: Sequence[Any]) -> tuple[bytes, list[bytes]]:
+def encode(
+    kind: int, namespace: str, number: int | None, arguments: Sequence[Any]
+) -> tuple[bytes, list[bytes]]:
     """An event or acknowledgement of Python values, and its attachments in order. Raises Malformed."""
     attachments: list[bytes] = []
     data = _emptied(list(arguments), attachments)

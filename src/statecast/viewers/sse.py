@@ -111,7 +111,11 @@ class Stream:
             self._limit = None
 
     def _resume(self) -> None:
-        if self.paused and self._open and len(self._pending) <= self.hub.settings.viewer_buffer // 4:
+        if (
+            self.paused
+            and self._open
+            and len(self._pending) <= self.hub.settings.viewer_buffer // 4
+        ):
             self.paused = False
             self.hub.broadcaster.resume(self)
 
@@ -146,7 +150,12 @@ class Events:
         await self._serve(stream, scope, receive, send, cors)
 
     async def _serve(
-        self, stream: Stream, scope: Scope, receive: Receive, send: Send, cors: list[tuple[bytes, bytes]]
+        self,
+        stream: Stream,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        cors: list[tuple[bytes, bytes]],
     ) -> None:
         loop = asyncio.get_running_loop()
         self.hub.join(stream)
@@ -190,12 +199,16 @@ def read_wish(query: bytes, last_event_id: str | None) -> dict[str, Any]:
         elif name == "since":
             since = since if last_event_id is not None else value
         else:
-            raise Declined.sentence(400, "The query takes device (any number), health=1 and since=epoch:offset.")
+            raise Declined.sentence(
+                400, "The query takes device (any number), health=1 and since=epoch:offset."
+            )
     wish["devices"] = wish["devices"] or ["*"]
     if since is not None:
         place = _LAST_ID.fullmatch(since)
         # A place that is none is one that is not good: reset, and everything.
-        wish["since"] = {"epoch": place[1], "offset": int(place[2])} if place else {"epoch": "", "offset": 0}
+        wish["since"] = (
+            {"epoch": place[1], "offset": int(place[2])} if place else {"epoch": "", "offset": 0}
+        )
     return wish
 
 

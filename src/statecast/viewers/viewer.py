@@ -58,7 +58,9 @@ class Viewer(asyncio.Protocol):
     )
     hub: ClassVar[Hub]
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **_: Any) -> None:
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **_: Any
+    ) -> None:
         self._connections = server_state.connections
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._state = NEW
@@ -133,12 +135,18 @@ class Viewer(asyncio.Protocol):
         secure = self._transport.get_extra_info("sslcontext") is not None
         try:
             if self.hub.draining:
-                raise handshake.Declined.sentence(503, "The server restarts; come back.", "retry-after: 1\r\n")
+                raise handshake.Declined.sentence(
+                    503, "The server restarts; come back.", "retry-after: 1\r\n"
+                )
             head = handshake.read(data)
             taken = head.query.get("sid") in self.hub.upgraded
             sids = self.hub.upgraded if taken else self.hub.polling
             answer = handshake.answer(
-                head, origins=self.hub.settings.allow_origins, secure=secure, path=self.hub.path, sids=sids
+                head,
+                origins=self.hub.settings.allow_origins,
+                secure=secure,
+                path=self.hub.path,
+                sids=sids,
             )
             before = self._probed_by(head)
         except handshake.Declined as declined:

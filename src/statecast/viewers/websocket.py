@@ -85,7 +85,9 @@ def close_code(payload: str | bytes) -> int:
 def unmask(payload: bytes, key: bytes) -> bytes:
     size = len(payload)
     stream = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(stream, "little")).to_bytes(size, "little")
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(stream, "little")).to_bytes(
+        size, "little"
+    )
 
 
 class Parser:
@@ -151,7 +153,9 @@ class Parser:
     def _check_head(self, first: int, second: int) -> None:
         opcode = first & 0x0F
         if first & 0x70:
-            raise Violation(PROTOCOL_ERROR, "a reserved bit is set although no extension was agreed")
+            raise Violation(
+                PROTOCOL_ERROR, "a reserved bit is set although no extension was agreed"
+            )
         if not second & 0x80:
             raise Violation(PROTOCOL_ERROR, "a frame from a client must be masked")
         if opcode > PONG or BINARY < opcode < CLOSE:

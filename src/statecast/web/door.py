@@ -136,9 +136,13 @@ class Door(HttpToolsProtocol):
         super().on_header(name, value)
         self._size += len(name) + len(value) + 4
         if len(self.headers) > self.porter.settings.header_count:
-            self._refuse(431, f"A request may have {self.porter.settings.header_count} header lines.")
+            self._refuse(
+                431, f"A request may have {self.porter.settings.header_count} header lines."
+            )
         if self._size + len(self.url) > self.porter.settings.header_bytes:
-            self._refuse(431, f"A request's head may have {self.porter.settings.header_bytes} bytes.")
+            self._refuse(
+                431, f"A request's head may have {self.porter.settings.header_bytes} bytes."
+            )
 
     def on_headers_complete(self) -> None:
         self._check_head()
@@ -151,8 +155,14 @@ class Door(HttpToolsProtocol):
             }  # for who knows that the peer takes nothing
         super().on_headers_complete()
         if upgrade and not self._should_upgrade():
-            self.cycle.keep_alive = False  # answered as plain HTTP; the parser reads nothing after it
-        self._final = upgrade or self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
+            self.cycle.keep_alive = (
+                False  # answered as plain HTTP; the parser reads nothing after it
+            )
+        self._final = (
+            upgrade
+            or self.parser.get_http_version() == "1.0"
+            or not self.parser.should_keep_alive()
+        )
 
     def on_body(self, body: bytes) -> None:
         self._seen = True
@@ -208,10 +218,14 @@ class Door(HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse(405, "This server is no proxy.")
         encodings = self._values(b"transfer-encoding")
-        if encodings and (version == "1.0" or [value.strip().lower() for value in encodings] != ["chunked"]):
+        if encodings and (
+            version == "1.0" or [value.strip().lower() for value in encodings] != ["chunked"]
+        ):
             self._refuse(501, "A body may come chunked, and in no other transfer encoding.")
         upgrade = self.parser.should_upgrade() and self._should_upgrade()
-        if upgrade and (self._busy or encodings or self._values(b"content-length") not in ([], ["0"])):
+        if upgrade and (
+            self._busy or encodings or self._values(b"content-length") not in ([], ["0"])
+        ):
             self._refuse(400, "A WebSocket begins with a request of its own, without a body.")
         if len(self.pipeline) >= MOST_PIPELINED:
             self._refuse(429, "Too many requests at once on one connection.")
@@ -237,7 +251,8 @@ class Door(HttpToolsProtocol):
             own = self.server[0] if self.server else None
             if not self.porter.hosts.allows(hosts[0], own):
                 sentence = (
-                    "This server does not answer under that name; the setting allow_hosts says which are its own."
+                    "This server does not answer under that name; "
+                    "the setting allow_hosts says which are its own."
                 )
                 self._refuse(421, sentence)
 
@@ -259,7 +274,9 @@ class Door(HttpToolsProtocol):
 
         async def sending(message: Scope) -> None:
             if self.transport.is_closing():
-                cycle.disconnected = True  # the loop has not told it yet, and to write now would be an error
+                cycle.disconnected = (
+                    True  # the loop has not told it yet, and to write now would be an error
+                )
             await send(message)
 
         key = None
@@ -349,13 +366,17 @@ class Door(HttpToolsProtocol):
     def look_for_stall(self) -> None:
         """Slow is allowed; accepting nothing for the time limit is not."""
         held, now = self.transport.get_write_buffer_size(), self.loop.time()
-        settled = self.flow.write_paused or self.transport.is_closing() or not self._busy  # nobody writes meanwhile
+        settled = (
+            self.flow.write_paused or self.transport.is_closing() or not self._busy
+        )  # nobody writes meanwhile
         if not held or not settled:
             self._stalled = None
         elif self._stalled is None or self._stalled[:2] != (held, self._drained):
             self._stalled = (held, self._drained, now)
         elif now - self._stalled[2] >= self.porter.settings.write_timeout - EARLY:
-            self.porter.complain(self.peer, f"accepted nothing for {self.porter.settings.write_timeout:g} seconds")
+            self.porter.complain(
+                self.peer, f"accepted nothing for {self.porter.settings.write_timeout:g} seconds"
+            )
             self.abort()
             return
         self.porter.stalls.put(self)

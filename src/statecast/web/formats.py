@@ -11,7 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-FIRST = ("mood", "hugged", "status", "on", "open", "locked", "temperature", "humidity", "level", "power")
+FIRST = (
+    "mood",
+    "hugged",
+    "status",
+    "on",
+    "open",
+    "locked",
+    "temperature",
+    "humidity",
+    "level",
+    "power",
+)
 """Fields that a card shows before all others."""
 LAST = ("label", "kind", "image")
 UNITS = {
@@ -61,7 +72,11 @@ def main_fields(state: Mapping[str, Any], wanted: Iterable[str] = (), count: int
     if not chosen:
         names = in_order(state)
         quiet = {name for name in names if rank(name, state[name])[0] == 3 or name == "color"}
-        plain = [name for name in names if not isinstance(state[name], (dict, list)) and name not in quiet]
+        plain = [
+            name
+            for name in names
+            if not isinstance(state[name], (dict, list)) and name not in quiet
+        ]
         nested = [name for name in names if isinstance(state[name], (dict, list))]
         chosen = plain or nested
     return chosen[:count]
@@ -73,10 +88,14 @@ def number(value: float, digits: int | None = 4) -> str:
     if isinstance(value, int) and digits is None and size < 10**15 * 10:
         return f"{value:,}"
     if size >= 1e15 or 0 < size < 1e-6:
-        mantissa, _, power = (f"{value:.{(digits or 17) - 1}e}" if digits else f"{_shortest(value)}").partition("e")
+        mantissa, _, power = (
+            f"{value:.{(digits or 17) - 1}e}" if digits else f"{_shortest(value)}"
+        ).partition("e")
         return f"{_trim(mantissa)}E{int(power)}"
     if digits is None:
-        return f"{_trim(format(value, ',.17f')) if size < 1e-4 else f'{value:,}'}".removesuffix(".0")
+        return f"{_trim(format(value, ',.17f')) if size < 1e-4 else f'{value:,}'}".removesuffix(
+            ".0"
+        )
     if size >= 1e6:
         return _compact(value, digits)
     return _rounded(value, digits)

@@ -55,12 +55,18 @@ def static_files() -> dict[str, File]:
 class Front:
     """Which path is whose. While ``draining`` only health is answered; the rest is asked to come back."""
 
-    def __init__(self, gate: App, polling: App, readiness: Readiness, events: App | None = None) -> None:
+    def __init__(
+        self, gate: App, polling: App, readiness: Readiness, events: App | None = None
+    ) -> None:
         self.draining = False
         self.files = static_files()
         self._gate = gate
         self._readiness = readiness
-        self._apps: dict[str, App] = {"/socket.io/": polling, "/healthz": self._health, "/readyz": self._ready}
+        self._apps: dict[str, App] = {
+            "/socket.io/": polling,
+            "/healthz": self._health,
+            "/readyz": self._ready,
+        }
         if events is not None:
             self._apps["/events"] = events
 
@@ -80,7 +86,9 @@ class Front:
         try:
             if self.draining and scope["path"] not in ("/healthz", "/readyz"):
                 raise Problem(
-                    503, "The server restarts; come back.", [(b"retry-after", b"1"), (b"connection", b"close")]
+                    503,
+                    "The server restarts; come back.",
+                    [(b"retry-after", b"1"), (b"connection", b"close")],
                 )
             await app(scope, receive, sending)
         except Problem as problem:
@@ -103,7 +111,12 @@ class Front:
             await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
             return
         ready, details = await self._readiness.ask()
-        await _json(scope, send, 200 if ready else 503, {"status": "ready" if ready else "not ready", **details})
+        await _json(
+            scope,
+            send,
+            200 if ready else 503,
+            {"status": "ready" if ready else "not ready", **details},
+        )
 
     async def _file(self, scope: Scope, receive: Receive, send: Send) -> None:
         _reading(scope)
@@ -113,7 +126,10 @@ class Front:
         headers = [
             (b"etag", tag),
             (b"vary", b"accept-encoding"),
-            (b"cache-control", b"no-cache"),  # kept, but asked about: after an update nobody runs the old script
+            (
+                b"cache-control",
+                b"no-cache",
+            ),  # kept, but asked about: after an update nobody runs the old script
             (b"x-content-type-options", b"nosniff"),
         ]
         known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
@@ -129,7 +145,9 @@ class Front:
 
 def _takes_gzip(scope: Scope) -> bool:
     """Whether gzip is named without being refused; nobody who takes anything (``*``) needs it."""
-    said = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding").lower()
+    said = b",".join(
+        value for name, value in scope["headers"] if name == b"accept-encoding"
+    ).lower()
     for one in said.split(b","):
         coding, _, weight = one.partition(b";")
         if coding.strip() == b"gzip":
@@ -142,7 +160,9 @@ def _reading(scope: Scope) -> None:
         raise Problem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
 
 
-async def _json(scope: Scope, send: Send, status: int, value: dict[str, object], more: Headers | None = None) -> None:
+async def _json(
+    scope: Scope, send: Send, status: int, value: dict[str, object], more: Headers | None = None
+) -> None:
     _reading(scope)
     body = strict_json.encode(value)
     headers = [

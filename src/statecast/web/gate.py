@@ -76,7 +76,9 @@ class Gate:
             await answer.deliver(send)
             if answer.forsaken:
                 raise Problem.busy("No thread came free in time; come back.")
-        except RuntimeError as error:  # the application announced another length than it sent: the answer breaks off
+        except (
+            RuntimeError
+        ) as error:  # the application announced another length than it sent: the answer breaks off
             log.error("the application's answer was not valid: %s", error)
         finally:
             patience.cancel()
@@ -129,7 +131,11 @@ class Bodies:
 
 def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
     """a2wsgi's environment, with the body at hand and without names that two spellings could mean."""
-    headers = [(name, value) for name, value in scope["headers"] if b"_" not in name and name != b"transfer-encoding"]
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if b"_" not in name and name != b"transfer-encoding"
+    ]
     headers = [(name, value) for name, value in headers if name != b"content-length"]
     if body or scope["method"] in ("POST", "PUT", "PATCH"):
         headers.append((b"content-length", b"%d" % len(body)))
@@ -208,12 +214,17 @@ class Answer:
             if close is not None:
                 close()
 
-    def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[..., None]:
         if exc_info and self._started:
             raise exc_info[1].with_traceback(exc_info[2])
         if self._head is not None and not exc_info:
             raise RuntimeError("start_response was called twice")
-        fields = [(name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in headers]
+        fields = [
+            (name.strip().lower().encode("latin-1"), value.strip().encode("latin-1"))
+            for name, value in headers
+        ]
         # Flask puts a date into what may be asked for conditionally, and uvicorn into every answer: one is enough.
         fields = [(name, value) for name, value in fields if name != b"date"]
         if any(byte in name + value for name, value in fields for byte in (b"\r", b"\n", b"\0")):

@@ -7,7 +7,9 @@ import re
 from statecast.settings import Settings
 from statecast.web.visitors import parse
 
-_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::[0-9]{0,5})?", re.IGNORECASE)
+_AUTHORITY = re.compile(
+    r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::[0-9]{0,5})?", re.IGNORECASE
+)
 EVERY = "*"
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - to be recognised, not to be bound
 

@@ -35,7 +35,9 @@ def matches(device: Shown, query: str) -> bool:
 def counted(kinds: Sequence[str]) -> list[tuple[str, str, str, int]]:
     """The filters with what is known without a live connection; the script counts the others."""
     known = {"silent", "undated"}
-    return [(key, mark, text, kinds.count(key) if key in known else 0) for key, mark, text in FILTERS]
+    return [
+        (key, mark, text, kinds.count(key) if key in known else 0) for key, mark, text in FILTERS
+    ]
 
 
 def usual(devices: Sequence[Shown]) -> tuple[float | None, str | None]:
@@ -63,7 +65,11 @@ def art(devices: Sequence[Shown]) -> dict[str, Any]:
     The table goes on to the last of them, the others without their parts: what comes before it would have won.
     """
     names = {one.picture.name for one in devices}
-    icons = {pictures.icon(one.state, one.scene.field).name for one in devices if one.picture.name == "icon"}
+    icons = {
+        pictures.icon(one.state, one.scene.field).name
+        for one in devices
+        if one.picture.name == "icon"
+    }
     icons |= {"box"} if names & {"box", "image"} else set()
     last = max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)
     return {

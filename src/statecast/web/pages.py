@@ -29,7 +29,10 @@ CARDS = 60
 SEARCH_FROM = 8
 
 MISTAKES = {
-    404: ("There is no such page", "The address may be mistyped; all devices are on the first page."),
+    404: (
+        "There is no such page",
+        "The address may be mistyped; all devices are on the first page.",
+    ),
     405: ("This page is only for looking", "Changes go to /api, as JSON."),
 }
 QUARANTINE_SHOWN = 100
@@ -72,7 +75,9 @@ def pages(
 
     ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may see ``/operator``.
     """
-    blueprint = flask.Blueprint("statecast_pages", __name__, static_folder="static", static_url_path="/statecast")
+    blueprint = flask.Blueprint(
+        "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
+    )
     site = Site(live, may_write, may_operate)
     blueprint.add_url_rule(f"{below}/", "front", site.front)
     blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", site.device)
@@ -125,9 +130,13 @@ class Site:
     def front(self) -> ResponseReturnValue:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
         news = self.live.store.read(Cursor())
-        present = sorted((one for one in news.updates if one.state is not None), key=lambda one: one.device)
+        present = sorted(
+            (one for one in news.updates if one.state is not None), key=lambda one: one.device
+        )
         if not present:
-            return self._page("empty", news.place, title="No device yet", hop="none yet", origin=_origin())
+            return self._page(
+                "empty", news.place, title="No device yet", hop="none yet", origin=_origin()
+            )
         if len(present) == 1 and "all" not in flask.request.args:
             return self._device(present[0], news.place, only=True)
         return self._list(present, news.place)
@@ -144,10 +153,16 @@ class Site:
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
         if not self.may_operate():
-            return self.trouble(403, "This page needs the operator's right", "Sign in with a token that has it.")
+            return self.trouble(
+                403, "This page needs the operator's right", "Sign in with a token that has it."
+            )
         store = self.live.store
         reports = store.reports()
-        sources = {name: health for report in reports.values() for name, health in report.get("sources", {}).items()}
+        sources = {
+            name: health
+            for report in reports.values()
+            for name, health in report.get("sources", {}).items()
+        }
         rows = store.quarantined(limit=QUARANTINE_SHOWN)
         reasons = {row.reason: [one for one in rows if one.reason == row.reason] for row in rows}
         return self._page(
@@ -167,7 +182,9 @@ class Site:
     def unavailable(self, error: Exception) -> ResponseReturnValue:
         """The store cannot be read: a sentence, never a traceback; what exactly is for the log."""
         log.warning("%s was not answered: %s", flask.request.endpoint, error)
-        sentence = "The server cannot use its store; its log says why. Reload this page in a moment."
+        sentence = (
+            "The server cannot use its store; its log says why. Reload this page in a moment."
+        )
         return self.trouble(503, "The states cannot be read just now", sentence)
 
     def mistaken(self, error: HTTPException) -> ResponseReturnValue:
@@ -182,10 +199,16 @@ class Site:
     def failed(self, error: Exception) -> ResponseReturnValue:
         """Generic, with an id under which the log tells more."""
         number = uuid.uuid4().hex[:8]
-        log.error("error %s while answering %s", number, names.quoted(flask.request.path), exc_info=error)
-        return self.trouble(500, "This page failed", "The log says why, under the number below. Try again.", number)
+        log.error(
+            "error %s while answering %s", number, names.quoted(flask.request.path), exc_info=error
+        )
+        return self.trouble(
+            500, "This page failed", "The log says why, under the number below. Try again.", number
+        )
 
-    def trouble(self, status: int, heading: str, sentence: str, error_id: str = "") -> ResponseReturnValue:
+    def trouble(
+        self, status: int, heading: str, sentence: str, error_id: str = ""
+    ) -> ResponseReturnValue:
         """A page that says what happened and what to do."""
         facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
         return self._page("trouble", Place("", 0), status, title=heading, **facts)
@@ -210,14 +233,22 @@ class Site:
             usual=listing.usual(devices), **listing.art(devices),
         )  # fmt: skip
 
-    def _device(self, update: Update, place: Place, *, only: bool = False, find: bool = False) -> ResponseReturnValue:
+    def _device(
+        self, update: Update, place: Place, *, only: bool = False, find: bool = False
+    ) -> ResponseReturnValue:
         rows = self.live.store.history(update.device, limit=60)
         device = self._shown(update, rows=rows)
         lanes = shown.lanes(device.state, rows)
         rows_json, known_from = shown.embedded(rows)
         view = DeviceView(device, self.live.store.history_size(update.device))
         cloud = device.picture.name == "cloud"
-        command = "" if not self.may_write(device.name) else "hug" if cloud or "hugged" in device.state else "send"
+        command = (
+            ""
+            if not self.may_write(device.name)
+            else "hug"
+            if cloud or "hugged" in device.state
+            else "send"
+        )
         word = next((one.text for one in device.fields if one), "")
         title = f"{word[:40]} · {device.label}" if word else device.label
         return self._page(
@@ -230,10 +261,17 @@ class Site:
     def _missing(self, name: str, place: Place, find: bool) -> ResponseReturnValue:
         known = [one.device for one in self.live.store.devices()]
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        facts: dict[str, Any] = {"missing": name, "nearest": nearest, "sendable": is_name(name), "find": find}
+        facts: dict[str, Any] = {
+            "missing": name,
+            "nearest": nearest,
+            "sendable": is_name(name),
+            "find": find,
+        }
         return self._page("missing", place, 404, title=f"No device called “{name[:80]}”", **facts)
 
-    def _shown(self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False) -> Shown:
+    def _shown(
+        self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False
+    ) -> Shown:
         settings = self.live.settings
         silent_after = settings.deadline(update)
         first = shown.show(update, wanted=settings.card, silent_after=silent_after)
@@ -245,7 +283,14 @@ class Site:
         return replace(first, scene=replace(first.scene, past=past))
 
     def _page(
-        self, kind: str, place: Place, status: int = 200, *, template: str = "", title: str, **facts: Any
+        self,
+        kind: str,
+        place: Place,
+        status: int = 200,
+        *,
+        template: str = "",
+        title: str,
+        **facts: Any,
     ) -> ResponseReturnValue:
         name = self.live.settings.title
         defaults = {
@@ -255,8 +300,14 @@ class Site:
             "wanted": self.live.settings.card, "more": kind != "device", "pictures": (), "drawn": (),
         }  # fmt: skip
         shown = defaults | facts
-        scripts = [name for name, used in (("device.js", kind == "device"), ("more.js", shown["more"])) if used]
-        text = self.templates.get_template(template or f"{kind}.html").render(shown | {"scripts": scripts})
+        scripts = [
+            name
+            for name, used in (("device.js", kind == "device"), ("more.js", shown["more"]))
+            if used
+        ]
+        text = self.templates.get_template(template or f"{kind}.html").render(
+            shown | {"scripts": scripts}
+        )
         return flask.Response(text, status, HEADERS)
 
 
@@ -281,7 +332,9 @@ class DeviceView:
     def example(self) -> str:
         """A change that this device would understand."""
         plain = [
-            one for one in self._device.fields if one and not isinstance(self._device.state[one.name], (dict, list))
+            one
+            for one in self._device.fields
+            if one and not isinstance(self._device.state[one.name], (dict, list))
         ]
         name = plain[0].name if plain else "on"
         return f"{name}={json.dumps(self._device.state.get(name, True), ensure_ascii=False)[:40]}"

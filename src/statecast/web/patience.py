@@ -18,7 +18,9 @@ EARLY = 0.005
 class Patience(Generic[Who]):
     """Calls ``due(who)`` once ``seconds`` after ``put(who)``, unless ``drop(who)`` comes before."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, due: Callable[[Who], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, due: Callable[[Who], None]
+    ) -> None:
         self._loop = loop
         self._seconds = seconds
         self._due = due

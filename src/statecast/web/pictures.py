@@ -31,9 +31,16 @@ class Picture:
 PICTURES = (
     Picture("image", "image:image"),
     Picture("cloud", "mood", "cloud", "hugged:yes|asleep:yes|mood:word battery:spoken"),
-    Picture("gauge", "*_percent:number level:number humidity:number brightness:number", "gauge tank", "$:spoken"),
+    Picture(
+        "gauge",
+        "*_percent:number level:number humidity:number brightness:number",
+        "gauge tank",
+        "$:spoken",
+    ),
     Picture("number", "*:number", "number temperature power meter", "$:spoken"),
-    Picture("icon", "*:yes *:word", "icon light lamp door window lock motion plug switch", "$:spoken"),
+    Picture(
+        "icon", "*:yes *:word", "icon light lamp door window lock motion plug switch", "$:spoken"
+    ),
     Picture("box", "", "box"),
 )
 
@@ -91,7 +98,11 @@ def _decides(picture: Picture, state: State) -> str | None:
 def _named(name: str, state: State) -> list[str]:
     if not name.startswith("*"):
         return [name] if name in state else []
-    allowed = (field for field in formats.in_order(state) if field not in DESCRIBING and not field.endswith("_at"))
+    allowed = (
+        field
+        for field in formats.in_order(state)
+        if field not in DESCRIBING and not field.endswith("_at")
+    )
     return [field for field in allowed if field.endswith(name[1:]) and field != name[1:]]
 
 
@@ -103,7 +114,9 @@ def is_image(value: Any) -> bool:
 
 
 def is_yes(value: Any) -> bool:
-    return value is True or value in ("true", "yes", "on") or (formats.is_number(value) and value == 1)
+    return (
+        value is True or value in ("true", "yes", "on") or (formats.is_number(value) and value == 1)
+    )
 
 
 SORTS: dict[str, Callable[[Any], bool]] = {
@@ -115,7 +128,10 @@ SORTS: dict[str, Callable[[Any], bool]] = {
 }
 
 # The names and functions of CSS colours; whatever else is in the state stays white.
-COLOR = re.compile(r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|[a-z]{3,24}|(?:rgb|hsl)a?\([\d\s.,%/-]{1,60}\)", re.I)
+COLOR = re.compile(
+    r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|[a-z]{3,24}|(?:rgb|hsl)a?\([\d\s.,%/-]{1,60}\)",
+    re.I,
+)
 
 
 def word(value: Any) -> str | None:
@@ -189,7 +205,9 @@ def _spoken(scene: Scene, field: str, value: Any) -> str | None:
     text = word(value)
     if not text:
         return None
-    return f"{formats.split_unit(field, value)[0]} {text}" + (" percent" if _unit(scene, field, value) == "%" else "")
+    return f"{formats.split_unit(field, value)[0]} {text}" + (
+        " percent" if _unit(scene, field, value) == "%" else ""
+    )
 
 
 def _unit(scene: Scene, field: str, value: Any) -> str:
@@ -228,7 +246,9 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
     "percent": _percent,
     "low": lambda scene, field, value: "" if formats.is_number(value) and value < 15 else None,
     "dash": _dash,
-    "figure": lambda scene, field, value: formats.number(value) if formats.is_number(value) else None,
+    "figure": lambda scene, field, value: (
+        formats.number(value) if formats.is_number(value) else None
+    ),
     "unit": _unit,
     "value": lambda scene, field, value: formats.value(field, value),
     "spoken": _spoken,

@@ -25,7 +25,9 @@ MOST_LINGERING = 50
 class Porter:
     """What all doors of a process share."""
 
-    def __init__(self, settings: Settings, visitors: Visitors, complain: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, settings: Settings, visitors: Visitors, complain: Callable[[str, str], None]
+    ) -> None:
         self.settings = settings
         self.visitors = visitors
         self.complain = complain
@@ -37,15 +39,26 @@ class Porter:
         if self._loop is loop:
             return
         self._loop = loop
-        self.heads: Patience[Door] = Patience(loop, self.settings.header_timeout, lambda one: one.head_is_due())
-        self.stalls: Patience[Door] = Patience(loop, self.settings.write_timeout / 2, lambda one: one.look_for_stall())
+        self.heads: Patience[Door] = Patience(
+            loop, self.settings.header_timeout, lambda one: one.head_is_due()
+        )
+        self.stalls: Patience[Door] = Patience(
+            loop, self.settings.write_timeout / 2, lambda one: one.look_for_stall()
+        )
         self.lingering: Patience[Door] = Patience(loop, LINGER, lambda one: one.abort())
         self.leaving: Patience[Door] = Patience(loop, LINGER, lambda one: one.close())
         self.fresh: Patience[Door] = Patience(loop, MOMENT, lambda one: one.close_unless_busy())
         self.unheard: Patience[Door] = Patience(loop, LINGER, lambda one: one.tell_unheard())
 
     def forget(self, door: Door) -> None:
-        for waiting in (self.heads, self.stalls, self.lingering, self.leaving, self.fresh, self.unheard):
+        for waiting in (
+            self.heads,
+            self.stalls,
+            self.lingering,
+            self.leaving,
+            self.fresh,
+            self.unheard,
+        ):
             waiting.drop(door)
 
     def counted(self, viewer: type[Any]) -> type[Any]:

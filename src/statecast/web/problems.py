@@ -35,7 +35,12 @@ class Problem(Exception):
     @property
     def body(self) -> bytes:
         return strict_json.encode(
-            {"type": "about:blank", "title": self.phrase, "status": self.status, "detail": str(self)}
+            {
+                "type": "about:blank",
+                "title": self.phrase,
+                "status": self.status,
+                "detail": str(self),
+            }
         )
 
     def headers(self) -> Headers:
@@ -50,9 +55,18 @@ class Problem(Exception):
     def answer(self, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The whole answer, for a connection that ends with it."""
         lines = [f"HTTP/1.1 {self.status} {self.phrase}".encode()]
-        lines += [name + b": " + value for name, value in [*defaults, *self.headers(), (b"connection", b"close")]]
+        lines += [
+            name + b": " + value
+            for name, value in [*defaults, *self.headers(), (b"connection", b"close")]
+        ]
         return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
 
     async def send(self, send: Send, more: Headers | None = None) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers(), *(more or [])]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [*self.headers(), *(more or [])],
+            }
+        )
         await send({"type": "http.response.body", "body": self.body})

@@ -45,7 +45,11 @@ SENTENCES = {
     404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
     405: "This address does not take the method {method}; it takes {allowed}.",
 }
-JSON_TYPES = {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
+JSON_TYPES = {
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+}
 """None of them can a form or a script of another site send without being asked first."""
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
@@ -68,10 +72,14 @@ def rest(live: Runtime) -> Blueprint:
     for number, (path, views) in enumerate(states.addresses().items()):
         for method, view in views.items():
             guarded = view if method == "GET" else own_writes_only(view)
-            blueprint.add_url_rule(path, view.__name__, guarded, methods=[method], provide_automatic_options=False)
+            blueprint.add_url_rule(
+                path, view.__name__, guarded, methods=[method], provide_automatic_options=False
+            )
         others = functools.partial(other_method, views)
         methods = METHODS - set(views)
-        blueprint.add_url_rule(path, f"other_{number}", others, methods=methods, provide_automatic_options=False)
+        blueprint.add_url_rule(
+            path, f"other_{number}", others, methods=methods, provide_automatic_options=False
+        )
     return blueprint
 
 
@@ -101,7 +109,9 @@ class States:
         """All present devices, by name, and the place up to which this is true."""
         only_arguments()
         news = self.live.store.read(Cursor())
-        present = sorted((update for update in news.updates if update.state is not None), key=lambda u: u.device)
+        present = sorted(
+            (update for update in news.updates if update.state is not None), key=lambda u: u.device
+        )
         head = strict_json.encode({"epoch": news.place.epoch, "offset": news.place.offset})
         return answer(head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}")
 
@@ -154,7 +164,9 @@ class States:
     def delete(self, device: str) -> Response:
         only_arguments()
         update = self._present(device)
-        self.live.store.edit(Change(device, "delete", {}, by="user"), if_match=self._if_match(update))
+        self.live.store.edit(
+            Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
+        )
         return nothing()
 
     def messages(self) -> Response:
@@ -201,17 +213,23 @@ class States:
     def _if_match(self, update: Update | None) -> Place | None:
         """The place that the device must have for this change; the store compares it again when it commits."""
         if "If-None-Match" in request.headers:
-            raise Malformed("If-None-Match is for reading; a change takes If-Match with the ETag that you read.")
+            raise Malformed(
+                "If-None-Match is for reading; a change takes If-Match with the ETag that you read."
+            )
         if "If-Match" not in request.headers:
             return None
-        named = [found for tag in request.if_match.as_set() if (found := place(tag or "")) is not None]
+        named = [
+            found for tag in request.if_match.as_set() if (found := place(tag or "")) is not None
+        ]
         if update is not None and update.state is not None:
             if request.if_match.star_tag:
                 return self.live.store.place_of(update)
             for one in named:
                 if one.offset == update.offset:
                     return one
-        raise Conflict("The device is not at the version that If-Match names; read it again and send that ETag.")
+        raise Conflict(
+            "The device is not at the version that If-Match names; read it again and send that ETag."
+        )
 
     def _body(self) -> bytes:
         most = self.live.settings.body_bytes
@@ -235,8 +253,13 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
         if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
             return problem(415, "Send JSON, with the header Content-Type: application/json.")
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
-        if site not in ("same-origin", "none") or not origin_allowed(request.headers.get("Origin"), request.host):
-            return problem(403, "Changes are taken from this server's own pages and from programs, not from others.")
+        if site not in ("same-origin", "none") or not origin_allowed(
+            request.headers.get("Origin"), request.host
+        ):
+            return problem(
+                403,
+                "Changes are taken from this server's own pages and from programs, not from others.",
+            )
         return view(**names)
 
     return guarded
@@ -295,7 +318,13 @@ def nothing() -> Response:
 
 
 def problem(status: int, detail: str, **more: str) -> Response:
-    body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
+    body = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        **more,
+    }
     response = Response(strict_json.encode(body), status, content_type="application/problem+json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
@@ -306,9 +335,13 @@ def problem(status: int, detail: str, **more: str) -> Response:
 
 def statecast_problem(error: StatecastError) -> Response:
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
-    if isinstance(error, StoreUnavailable):  # its sentence names the file, which is nobody's business over the network
+    if isinstance(
+        error, StoreUnavailable
+    ):  # its sentence names the file, which is nobody's business over the network
         log.warning("%s was not answered: %s", request.endpoint, error)
-        return problem(503, "The store cannot be used just now; nothing was changed. Try again in a moment.")
+        return problem(
+            503, "The store cannot be used just now; nothing was changed. Try again in a moment."
+        )
     return unexpected_problem(error) if status is None else problem(status, str(error))
 
 
@@ -319,7 +352,9 @@ def http_problem(error: HTTPException) -> ResponseReturnValue:
     headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
     allowed = ", ".join(value for _, value in headers)
     sentence = SENTENCES.get(error.code, error.description or "The request cannot be answered.")
-    made = problem(error.code, sentence.format(method=names.quoted(request.method), allowed=allowed))
+    made = problem(
+        error.code, sentence.format(method=names.quoted(request.method), allowed=allowed)
+    )
     made.headers.extend(headers)
     return made
 
@@ -328,4 +363,6 @@ def unexpected_problem(error: Exception) -> Response:
     """Generic, with an id under which the log tells more."""
     number = uuid.uuid4().hex[:8]
     log.error("error %s while answering %s", number, request.endpoint, exc_info=error)
-    return problem(500, f"Something failed here; the log says what, under error {number}.", id=number)
+    return problem(
+        500, f"Something failed here; the log says what, under error {number}.", id=number
+    )

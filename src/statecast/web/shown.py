@@ -92,12 +92,18 @@ class Shown:
 
 
 def show(
-    update: Update, *, wanted: Sequence[str] = (), past: Sequence[float] = (), silent_after: float | None = None
+    update: Update,
+    *,
+    wanted: Sequence[str] = (),
+    past: Sequence[float] = (),
+    silent_after: float | None = None,
 ) -> Shown:
     state = json.loads(update.state) if update.state is not None else {}
     picture, field = pictures.choose(state)
     chosen: list[Field | None] = [
-        Field(name, formats.split_unit(name, state[name])[0], formats.value(name, state[name])[:200])
+        Field(
+            name, formats.split_unit(name, state[name])[0], formats.value(name, state[name])[:200]
+        )
         for name in formats.main_fields(state, wanted)
     ]
     fields = chosen + [None] * (3 - len(chosen))
@@ -122,13 +128,19 @@ def json_attribute(value: Any) -> Markup:
 
 def script_json(value: Any) -> Markup:
     """JSON that neither an attribute in single quotes nor a script element can misread."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    )
     for char in "<>&'\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return Markup(text)  # noqa: S704 - what HTML could misread is escaped above, within JSON's own strings
 
 
-def past_values(rows: Sequence[HistoryRow], field: str, present: Any, count: int = 40) -> list[float]:
+def past_values(
+    rows: Sequence[HistoryRow], field: str, present: Any, count: int = 40
+) -> list[float]:
     """The last values of a numeric field, oldest first, equal neighbours as they came."""
     values = [present] if formats.is_number(present) else []
     for row in rows:
@@ -148,7 +160,10 @@ def state_rows(shown: Shown) -> Iterator[StateRow]:
 
 def versions(rows: Sequence[HistoryRow]) -> list[Version]:
     """The newest rows with what each field was before, as far as the rows given know it."""
-    changes = [dict(_leaves("", json.loads(row.change))) if row.change is not None else None for row in rows]
+    changes = [
+        dict(_leaves("", json.loads(row.change))) if row.change is not None else None
+        for row in rows
+    ]
     shown = []
     for place, row in enumerate(rows[:HISTORY_SHOWN]):
         change = changes[place]
@@ -197,17 +212,30 @@ def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:
 
 def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[str, str]]:
     """The fields of the timeline: those that changed or come first everywhere, else the first plain ones."""
-    moved = {name for row in rows if row.change is not None and row.version > 1 for name in json.loads(row.change)}
+    moved = {
+        name
+        for row in rows
+        if row.change is not None and row.version > 1
+        for name in json.loads(row.change)
+    }
     plain = [name for name in formats.in_order(state) if _is_lane(name, state[name])]
-    known = {name for name in plain if formats.rank(name, state[name])[0] == 0}  # their place is kept: nothing jumps
+    known = {
+        name for name in plain if formats.rank(name, state[name])[0] == 0
+    }  # their place is kept: nothing jumps
     chosen = [name for name in plain if name in moved | known] or plain[:3]
-    return [(name, "number" if formats.is_number(state[name]) else "band") for name in chosen[:LANES]]
+    return [
+        (name, "number" if formats.is_number(state[name]) else "band") for name in chosen[:LANES]
+    ]
 
 
 def _is_lane(name: str, value: Any) -> bool:
     if name.endswith("_at") or name in formats.LAST:
         return False
-    return isinstance(value, bool) or formats.is_number(value) or (isinstance(value, str) and len(value) <= 32)
+    return (
+        isinstance(value, bool)
+        or formats.is_number(value)
+        or (isinstance(value, str) and len(value) <= 32)
+    )
 
 
 def lanes_height(chosen: Sequence[tuple[str, str]]) -> int:
@@ -226,7 +254,11 @@ class Drawing:
             target, _, source = binding.partition("=")
             result = None if target == "text" else scene.result(*source.split(":"))
             if result is not None:
-                made += Markup(" {}={}").format(target, attribute(result)) if result else Markup(" {}").format(target)
+                made += (
+                    Markup(" {}={}").format(target, attribute(result))
+                    if result
+                    else Markup(" {}").format(target)
+                )
         return made
 
     @staticmethod

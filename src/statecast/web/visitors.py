@@ -64,7 +64,11 @@ class Visitors:
     """The connections of one process."""
 
     def __init__(
-        self, settings: Settings, *, most: int | None = None, spared: Callable[[str], bool] = is_loopback
+        self,
+        settings: Settings,
+        *,
+        most: int | None = None,
+        spared: Callable[[str], bool] = is_loopback,
     ) -> None:
         """``most`` connections in all, if the process can hold fewer than the settings say. Raises BadSetting."""
         self.settings = settings
@@ -128,7 +132,12 @@ class Visitors:
         if self._spared(address):
             return True
         parsed = parse(address)
-        return not self._several and not self._proxies and parsed is not None and _within(parsed, PRIVATE)
+        return (
+            not self._several
+            and not self._proxies
+            and parsed is not None
+            and _within(parsed, PRIVATE)
+        )
 
     def _refuse(self, address: str, sentence: str) -> None:
         if not self.spares(address):
@@ -169,7 +178,9 @@ def networks(entries: Iterable[str]) -> list[Network]:
     try:
         return [ipaddress.ip_network(entry, strict=False) for entry in entries]
     except ValueError as error:
-        raise BadSetting(f"The setting trusted_proxy holds addresses or networks like 10.0.0.0/8; {error}.") from None
+        raise BadSetting(
+            f"The setting trusted_proxy holds addresses or networks like 10.0.0.0/8; {error}."
+        ) from None
 
 
 def _within(address: Address, among: Iterable[Network]) -> bool:
@@ -177,7 +188,15 @@ def _within(address: Address, among: Iterable[Network]) -> bool:
 
 
 PRIVATE = networks(
-    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16 fc00::/7 fe80::/10".split(" ")  # noqa: SIM905
+    [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    ]
 )
 """Addresses that no host of the Internet has; Python's ``is_private`` holds more."""
 

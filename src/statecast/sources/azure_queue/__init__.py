@@ -55,7 +55,9 @@ def open_url(rest: str, context: Context) -> AzureQueue:
     return AzureQueue(
         name,
         QueueService(account, queue),
-        QueueService(account, refused) if poison and QUEUE.fullmatch(refused) and refused != queue else None,
+        QueueService(account, refused)
+        if poison and QUEUE.fullmatch(refused) and refused != queue
+        else None,
         pace=Pace(warm, idle),
         clock=context.clock,
         visibility=visibility,

@@ -24,7 +24,9 @@ from statecast.errors import BadSetting
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 QUEUE = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 DEVELOPMENT = "devstoreaccount1"
-DEVELOPMENT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+DEVELOPMENT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 """Azurite's, the same for everybody: no secret."""
 SERVICE = "queue.core.windows.net"
 
@@ -98,12 +100,16 @@ def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str
     own = not named or host == named
     signature = environ.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?") if own else ""
     secret = environ.get("AZURE_STORAGE_KEY", "") if own and not signature else ""
-    return Account(f"https://{host}", host, (host.partition(".")[0], secret) if secret else None, signature)
+    return Account(
+        f"https://{host}", host, (host.partition(".")[0], secret) if secret else None, signature
+    )
 
 
 def of_host(account: Account, host: str) -> Account:
     if host and account.host != host:
-        raise BadSetting(f"The source names the account at {host}, its connection the one at {account.host}.")
+        raise BadSetting(
+            f"The source names the account at {host}, its connection the one at {account.host}."
+        )
     return account
 
 
@@ -114,7 +120,9 @@ def read_file(path: str) -> str:
         text = Path(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise BadSetting(f"The file {path} with the connection string cannot be read: {reason}.") from None
+        raise BadSetting(
+            f"The file {path} with the connection string cannot be read: {reason}."
+        ) from None
     if not text:
         raise BadSetting(f"The file {path} with the connection string is empty.")
     return text
@@ -126,17 +134,26 @@ def connection(text: str) -> Account:
     if text.startswith(("https://", "http://")):
         parts = urlsplit(text)
         if not parts.hostname or "sig=" not in parts.query:
-            raise BadSetting("The connection is an address, but has no signature (SAS) that would open it.")
+            raise BadSetting(
+                "The connection is an address, but has no signature (SAS) that would open it."
+            )
         path = parts.path.strip("/")
-        root = f"/{path.split('/')[0]}" if path.startswith(DEVELOPMENT) else ""  # Azurite's addresses carry the account
-        return Account(f"{parts.scheme}://{parts.netloc}{root}", parts.netloc, signature=parts.query)
+        root = (
+            f"/{path.split('/')[0]}" if path.startswith(DEVELOPMENT) else ""
+        )  # Azurite's addresses carry the account
+        return Account(
+            f"{parts.scheme}://{parts.netloc}{root}", parts.netloc, signature=parts.query
+        )
     values = fields(text)
     if values.get("usedevelopmentstorage", "").lower() == "true":
         proxy = values.get("developmentstorageproxyuri", "http://127.0.0.1").rstrip("/")
         url = f"{proxy}:10001/{DEVELOPMENT}"
         return Account(url, urlsplit(url).netloc, (DEVELOPMENT, DEVELOPMENT_KEY))
     name, secret = values.get("accountname", ""), values.get("accountkey", "")
-    suffix, scheme = values.get("endpointsuffix", "core.windows.net"), values.get("defaultendpointsprotocol", "https")
+    suffix, scheme = (
+        values.get("endpointsuffix", "core.windows.net"),
+        values.get("defaultendpointsprotocol", "https"),
+    )
     url = values.get("queueendpoint", "") or (f"{scheme}://{name}.queue.{suffix}" if name else "")
     signature = values.get("sharedaccesssignature", "")
     if not url.startswith(("https://", "http://")) or not (signature or (name and secret)):
@@ -145,7 +162,9 @@ def connection(text: str) -> Account:
             f"SharedAccessSignature, or is UseDevelopmentStorage=true. Look at {VARIABLE}."
         )
     known = (name, secret) if secret else None
-    return Account(url.rstrip("/"), urlsplit(url).netloc, known, "" if known else signature.lstrip("?"))
+    return Account(
+        url.rstrip("/"), urlsplit(url).netloc, known, "" if known else signature.lstrip("?")
+    )
 
 
 def fields(text: str) -> dict[str, str]:

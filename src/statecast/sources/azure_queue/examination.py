@@ -14,7 +14,9 @@ SKEW_NOTICED, SKEW_REFUSED = 5.0, 900.0
 """Seconds between the clocks of service and machine; with more than the second, Azure refuses a key."""
 
 
-def examine(service: QueueService, pace: Pace, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+def examine(
+    service: QueueService, pace: Pace, clock: Callable[[], float] = time.time
+) -> Iterator[Finding]:
     host = service.account.host
     try:
         allowed = service.may_handle()
@@ -43,10 +45,18 @@ def count(service: QueueService, host: str) -> Iterator[Finding]:
         waiting = service.count()
     except Failed as error:
         if error.code == "QueueNotFound":
-            yield Finding("notice", f"There is no queue “{service.queue}” at {host} yet; `statecast run` makes it.")
+            yield Finding(
+                "notice",
+                f"There is no queue “{service.queue}” at {host} yet; `statecast run` makes it.",
+            )
         elif error.status == 403:
-            yield Finding("good", f"The queue “{service.queue}” at {host} is there, and may be received from.")
-            yield Finding("notice", "How many messages wait cannot be told: that takes one more right (r in a SAS).")
+            yield Finding(
+                "good", f"The queue “{service.queue}” at {host} is there, and may be received from."
+            )
+            yield Finding(
+                "notice",
+                "How many messages wait cannot be told: that takes one more right (r in a SAS).",
+            )
         else:
             yield Finding("wrong", str(error))
         return

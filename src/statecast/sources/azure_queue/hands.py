@@ -18,7 +18,9 @@ class Hands:
     def __init__(self, count: int, name: str) -> None:
         self.count = count
         self.name = name
-        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._threads: list[threading.Thread] = []
         self._busy = 0
         self._counting = threading.Lock()

@@ -151,7 +151,9 @@ class AzureQueue:
             page = self._asking.result(wait)
         except TimeoutError:
             late = self.monotonic() - self._asked_at
-            if late > 3 * PATIENCE:  # it will never come; a thread is lost, until the system closes its connection
+            if (
+                late > 3 * PATIENCE
+            ):  # it will never come; a thread is lost, until the system closes its connection
                 self._asking, self._asker = None, Hands(1, f"receive-{self.name}")
             if late >= PATIENCE:
                 raise SourceUnavailable(
@@ -237,7 +239,9 @@ class AzureQueue:
         It is sent once: after a failure nobody knows whether it arrived.
         """
         if len(body) > MESSAGE_BYTES:
-            raise TooLarge(f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have.")
+            raise TooLarge(
+                f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have."
+            )
         text = as_text(body)
         try:
             id_ = self.service.send(text)
@@ -258,7 +262,9 @@ class AzureQueue:
             except Unavailable as error:
                 if not ids:
                     raise
-                raise SourceUnavailable(f"{error} {len(ids)} of {len(bodies)} messages were sent before.") from None
+                raise SourceUnavailable(
+                    f"{error} {len(ids)} of {len(bodies)} messages were sent before."
+                ) from None
         return ids
 
     # -- looking

@@ -61,7 +61,8 @@ class QueueService:
         """Delete a message. That it is gone, or in other hands, is as good: it is known when it comes again."""
         try:
             self._request(
-                lambda client, hook: client.delete_message(id_, receipt, raw_response_hook=hook), "delete from"
+                lambda client, hook: client.delete_message(id_, receipt, raw_response_hook=hook),
+                "delete from",
             )
         except Failed as error:
             if error.code not in sentences.GONE:
@@ -70,25 +71,34 @@ class QueueService:
     def release(self, id_: str, receipt: str) -> None:
         """Let a message appear again at once. By id and receipt, else the SDK would write its content anew."""
         self._request(
-            lambda client, hook: client.update_message(id_, receipt, visibility_timeout=0, raw_response_hook=hook),
+            lambda client, hook: client.update_message(
+                id_, receipt, visibility_timeout=0, raw_response_hook=hook
+            ),
             "release messages of",
         )
 
     def send(self, text: str, *, forever: bool = False) -> str:
         """Put a message into the queue, as it is; its id."""
         more = {"time_to_live": -1} if forever else {}
-        sent = self._request(lambda client, hook: client.send_message(text, raw_response_hook=hook, **more), "send to")
+        sent = self._request(
+            lambda client, hook: client.send_message(text, raw_response_hook=hook, **more),
+            "send to",
+        )
         return str(sent.id)
 
     def count(self) -> int:
         """About how many messages there are, hidden ones included."""
-        found = self._request(lambda client, hook: client.get_queue_properties(raw_response_hook=hook), "look into")
+        found = self._request(
+            lambda client, hook: client.get_queue_properties(raw_response_hook=hook), "look into"
+        )
         return int(found.approximate_message_count)
 
     def create(self) -> None:
         """Make the queue; that it is there already is as good."""
         try:
-            self._request(lambda client, hook: client.create_queue(raw_response_hook=hook), "create")
+            self._request(
+                lambda client, hook: client.create_queue(raw_response_hook=hook), "create"
+            )
         except Failed as error:
             if error.code != "QueueAlreadyExists":
                 raise
@@ -98,7 +108,9 @@ class QueueService:
         try:
             nobody = "00000000-0000-0000-0000-000000000000"
             self._request(
-                lambda client, hook: client.delete_message(nobody, "AgAAAAMAAAAAAAAA", raw_response_hook=hook),
+                lambda client, hook: client.delete_message(
+                    nobody, "AgAAAAMAAAAAAAAA", raw_response_hook=hook
+                ),
                 "delete from",
             )
         except Failed as error:
@@ -139,10 +151,14 @@ class QueueService:
         code = str(getattr(code, "value", code))
         if status is None or isinstance(status, bool):
             return Failed(sentences.of_failure(type(error).__name__, host))
-        if not code and (not all(known) or 200 <= status < 400):  # ours always says which error it is
+        if not code and (
+            not all(known) or 200 <= status < 400
+        ):  # ours always says which error it is
             stranger = not all(known)
             return Failed(
-                sentences.of_stranger(host) if stranger else sentences.of_answer(status, code, self.queue, host, right)
+                sentences.of_stranger(host)
+                if stranger
+                else sentences.of_answer(status, code, self.queue, host, right)
             )
         return Failed(sentences.of_answer(status, code, self.queue, host, right), status, code)
 
@@ -181,7 +197,11 @@ def connect(account: Account, queue: str) -> Any:
 
 def quieten() -> None:
     """The SDK logs 16 lines for each request, the library below it the whole address, with its signature."""
-    levels = {"azure": logging.WARNING, "azure.identity": logging.ERROR, "urllib3.connectionpool": logging.ERROR}
+    levels = {
+        "azure": logging.WARNING,
+        "azure.identity": logging.ERROR,
+        "urllib3.connectionpool": logging.ERROR,
+    }
     for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.setLevel(max(level, logger.level))
