@@ -2,7 +2,7 @@
 # ARGS goes on to the command: make run ARGS="--port 8001", make test ARGS="-k crash".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench wheel lock clean
+.PHONY: help run test check bench dist release lock clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -26,12 +26,17 @@ bench: ## the benchmarks
 	@$(TOOLS) bench
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-wheel: ## the wheel, into dist/
-	@$(TOOLS) run
-	@.venv/bin/python -m hatchling build -t wheel
+dist: ## the source archive and the wheel, into dist/, tried on every Python here
+	@$(TOOLS) dist
+	@.venv/bin/python -m tools.dist $(ARGS)
+
+release: ## the same, and refuses what must not be uploaded (RELEASING.md)
+	@$(TOOLS) dist
+	@.venv/bin/python -m tools.dist release
 
 lock: ## resolves requirements.txt anew (needs uv)
-	uv pip compile pyproject.toml --group build --group test --group bench --upgrade --universal \
+	uv pip compile pyproject.toml --group build --group test --group bench --group image \
+		--group release --group audit --upgrade --universal \
 		--generate-hashes --annotation-style split --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file requirements.txt --quiet
 

@@ -20,7 +20,14 @@ from tools.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
-GROUPS = {"run": [], "check": ["test"], "test": ["test"], "bench": ["test", "bench"]}
+GROUPS = {
+    "run": [],
+    "check": ["test"],
+    "test": ["test"],
+    "bench": ["test", "bench"],
+    "dist": ["test", "release"],
+    "audit": ["audit"],
+}
 """Per command the dependency groups it needs; the benchmarks measure in the tests' browser."""
 
 STYLE_AND_TYPES = {

@@ -10,9 +10,11 @@ In a Flask app: ``live = Statecast(app)``. Everything else that is public is nam
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = version("statecast")
+"""That of the installed package: pyproject.toml has it, and no other file."""
 
 if TYPE_CHECKING:
     from statecast.errors import BadSetting, Refused, StatecastError, Unavailable

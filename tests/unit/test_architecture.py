@@ -19,7 +19,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 
 # Who may import whom, at run time. The values (VALUES) travel through all stages and everyone may know them.
 # "stores." is what lies inside the folder, "stores" only its contract; the same for "sources" and the others.
-VALUES = {"", "errors", "model", "names", "settings", "strict_json", "wire"}
+VALUES = {"", "distribution", "errors", "model", "names", "settings", "strict_json", "wire"}
 ARROWS: dict[str, set[str]] = {
     "sources": {
         "stores"
@@ -135,6 +135,7 @@ def committed() -> Iterator[Path]:
         made = {"__pycache__", "node_modules"} & set(path.parts)
         if (
             path.is_file()
+            and path.name != ".git"  # of a worktree: it names the clone
             and not made
             and path.suffix not in (".png", ".pyc", ".db", ".db-wal", ".db-shm")
         ):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from statecast.distribution import install_hint
 from statecast.errors import BadSetting
 from statecast.sources.azure_queue.account import (
     DEVELOPMENT,
@@ -158,5 +160,5 @@ def test_without_azure_identity_a_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "azure.identity", None)
-    with pytest.raises(BadSetting, match=r"pip install 'statecast\[azure,azure-identity\]'"):
+    with pytest.raises(BadSetting, match=re.escape(install_hint("azure,azure-identity"))):
         Account(f"https://{HOST}", HOST).credential()

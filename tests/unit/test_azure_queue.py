@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from statecast.distribution import install_hint
 from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
 from statecast.settings import Settings
 from statecast.sources import Context, open_source
@@ -81,7 +83,7 @@ def test_without_the_package_a_sentence_says_what_to_install(
     azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "azure.storage.queue", None)
-    with pytest.raises(BadSetting, match=r"pip install 'statecast\[azure\]'"):
+    with pytest.raises(BadSetting, match=re.escape(install_hint("azure"))):
         opened(azure)
 
 

@@ -15,6 +15,7 @@ Rule 2: no secret in a URL, a log or an error; also not in the errors of the SDK
 
 from __future__ import annotations
 
+from statecast.distribution import install_hint
 from statecast.errors import BadSetting
 from statecast.settings import number, yes_no
 from statecast.sources import Context
@@ -46,7 +47,7 @@ def open_url(rest: str, context: Context) -> AzureQueue:
     except ImportError:
         raise BadSetting(
             "The source azure-queue: needs the package azure-storage-queue; install it with: "
-            "pip install 'statecast[azure]'."
+            f"{install_hint('azure')}."
         ) from None
     # Refused messages of a queue that is for refused messages stay where they are.
     refused = queue if queue.endswith("-poison") else f"{queue}-poison"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from statecast.distribution import install_hint
 from statecast.errors import BadSetting
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
@@ -179,6 +180,6 @@ def identity() -> Any:
     except ImportError:
         raise BadSetting(
             "Without a key the source azure-queue: needs the package azure-identity; install it with: "
-            "pip install 'statecast[azure,azure-identity]', or set AZURE_STORAGE_CONNECTION_STRING."
+            f"{install_hint('azure,azure-identity')}, or set AZURE_STORAGE_CONNECTION_STRING."
         ) from None
     return DefaultAzureCredential

@@ -1,0 +1,16 @@
+"""Whether the package index has Statecast, and how it is installed until then.
+
+Error sentences use this module. A test holds every document to it; RELEASING.md says when it changes.
+"""
+
+from __future__ import annotations
+
+PUBLISHED = False
+"""Until the first release the name on the package index is not ours: only a clone can be installed."""
+
+
+def install_hint(extras: str) -> str:
+    """The command that installs Statecast with these extras, for the end of an error sentence."""
+    if PUBLISHED:
+        return f"pip install 'statecast[{extras}]'"
+    return f"pip install '.[{extras}]' in a clone of Statecast"
