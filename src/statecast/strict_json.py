@@ -33,6 +33,23 @@ def decode(text: bytes | str) -> Any:
             text = text.decode()
         elif not text.isascii():
             text.encode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1} is wrong).") from None
+    except UnicodeEncodeError:
+        raise Malformed(HALF_CHARACTER) from None
+    try:
+        return _parse(text)
+    except RecursionError:
+        raise Malformed(TOO_DEEP) from None
+    except json.JSONDecodeError as error:
+        sentence = TOO_DEEP if _is_deep(text, error.pos) else _explain(error)
+        raise Malformed(sentence) from None
+    except Malformed as error:
+        raise Malformed(TOO_DEEP if _is_deep(text, len(text)) else str(error)) from None
+
+
+def _parse(text: str) -> Any:
+    try:
         value = _decoder.decode(text)
         if type(value) is dict:
             _walk(value.values(), 1)
@@ -41,16 +58,28 @@ def decode(text: bytes | str) -> Any:
         if "\\u" in text:  # only an escape brings a lone surrogate past the UTF-8 decoder
             _encoder.encode(value).encode()
         return value
-    except UnicodeDecodeError as error:
-        raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1} is wrong).") from None
+    except json.JSONDecodeError:
+        raise
     except UnicodeEncodeError:
         raise Malformed(HALF_CHARACTER) from None
-    except RecursionError:
-        raise Malformed(TOO_DEEP) from None
-    except json.JSONDecodeError as error:
-        raise Malformed(_explain(error)) from None
     except ValueError:  # more digits than Python converts
         raise Malformed(_integer_sentence()) from None
+
+
+def _is_deep(text: str, end: int) -> bool:
+    """Whether the first ``end`` characters nest more than MOST_DEPTH levels.
+
+    How deep Python's parser can go before it raises RecursionError depends on the version and on
+    the size of the stack. What a refusal says must not, so a text that was refused is measured.
+    """
+    if text.count("[", 0, end) + text.count("{", 0, end) <= MOST_DEPTH:
+        return False
+    depth = 0
+    for found in _PUNCTUATION.finditer(text, 0, end):
+        depth += _LEVELS.get(found[0], 0)
+        if depth > MOST_DEPTH:
+            return True
+    return False
 
 
 def encode(value: Any) -> bytes:
@@ -99,6 +128,8 @@ def split_array(text: str) -> list[str]:
                 raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
             at = _skip(text, at + 1)
     except json.JSONDecodeError as error:
+        if _is_deep(text, error.pos):
+            return _split_at_commas(text)
         raise Malformed(_explain(error)) from None
     except RecursionError:  # one item is too deep for the parser; it shall be refused alone
         return _split_at_commas(text)
@@ -108,7 +139,10 @@ def split_array(text: str) -> list[str]:
 
 
 def _split_at_commas(text: str) -> list[str]:
-    """Split by brackets alone; whether what lies between them is JSON is found when an item is decoded."""
+    """Split by brackets alone; whether what lies between them is JSON is found when an item is decoded.
+
+    An item that is too deep and does not end takes the rest of the text; the items before it stand.
+    """
     items: list[str] = []
     depth, begin = 0, 0
     for found in _PUNCTUATION.finditer(text):
@@ -123,6 +157,8 @@ def _split_at_commas(text: str) -> list[str]:
         elif mark == "," and depth == 1:
             items.append(text[begin : found.start()].strip(" \t\r\n"))
             begin = found.end()
+    if items and depth > MOST_DEPTH:
+        return [*items, text[begin:].strip(" \t\r\n")]
     raise Malformed("It is not JSON: the array does not end.")
 
 
@@ -179,7 +215,8 @@ _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
-_PUNCTUATION = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_PUNCTUATION = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _UNSAFE_IN_HTML = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 

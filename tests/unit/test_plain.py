@@ -172,6 +172,15 @@ def test_items_of_an_array_stand_alone() -> None:
     assert all(refusal.reason for refusal in message.refusals)
 
 
+def test_a_deep_item_that_does_not_end_is_refused_and_its_neighbours_are_kept() -> None:
+    deep = '{"device":"x","state":' + "[" * 60_000
+    message = decoded(f"[{GOOD},{deep}")
+    assert [change.device for change in message.changes] == ["pillow"]
+    (refusal,) = message.refusals
+    assert (refusal.item, refusal.body) == (1, deep.encode())
+    assert "32 levels" in refusal.reason
+
+
 def test_an_array_has_1000_messages_and_1_mib_at_most() -> None:
     assert len(decoded(f"[{','.join([GOOD] * 1_000)}]").changes) == 1_000
     assert "1001" in reason(f"[{','.join([GOOD] * 1_001)}]")

@@ -55,6 +55,13 @@ REFUSED: list[tuple[str, bytes | str, str]] = [
     ("60 000 [", "[" * 60_000, "32 levels"),
     ("60 000 [ and ]", nested(60_000), "32 levels"),
     ("60 000 objects", '{"a":' * 60_000, "32 levels"),
+    ("60 000 levels, then an error", nested(60_000) + "x", "32 levels"),
+    ("60 000 levels, then a name twice", f'[{nested(60_000)},{{"a":1,"a":2}}]', "32 levels"),
+    ("a huge integer, then 60 000 levels", f"[1{'0' * 20},{nested(60_000)}]", "32 levels"),
+    ("33 levels that do not end", "[" * 33, "32 levels"),
+    ("32 levels that do not end", "[" * 32, "not JSON"),
+    ("brackets in a text that does not end", '"' + "[" * 60_000, "not JSON"),
+    ("an error before 60 000 levels", "[x" + "[" * 60_000, "not JSON"),
     ("257 members", members(257), "257 members"),
     ("name of 65", '{"%s":1}' % ("n" * 65), "longer than 64"),
     ("single quotes", b"{'a':1}", "line 1, column 2"),
@@ -218,6 +225,11 @@ def test_nothing_that_is_no_json_is_written(value: Any) -> None:
         ("[" + "9" * 5_000 + ",2]", ["9" * 5_000, "2"]),
         (f'[1, {nested(60_000)} ,{{"a":"],\\"["}}]', ["1", nested(60_000), '{"a":"],\\"["}']),
         (f"[{nested(60_000)}]", [nested(60_000)]),
+        # An item that is deep and no JSON: refused alone, wherever the parser gave up.
+        (f"[1,{'[' * 60_000}{'}' * 60_000},2]", ["1", "[" * 60_000 + "}" * 60_000, "2"]),
+        # A deep item that does not end: where it would have ended is unknown, so it has the rest.
+        (f"[1,{'[' * 60_000},2]", ["1", "[" * 60_000 + ",2]"]),
+        (f'["a",1,{{"b":{"[" * 60_000}', ['"a"', "1", '{"b":' + "[" * 60_000]),
     ],
 )
 def test_an_array_is_split_without_judging_its_items(text: str, items: list[str]) -> None:
