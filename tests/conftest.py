@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+import inheritance
 from tools import browser as chromium_on_this_machine
 from tools import javascript
 
 ROOT = Path(__file__).resolve().parent.parent
+
+inheritance.clean()
 
 
 def missing(sentence: str) -> None:

@@ -217,8 +217,8 @@ def commands() -> Iterator[str]:
 
 `statecast --help` and each command's own `--help` say this too.
 
-Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 used in a wrong way; 130 after
-Ctrl-C, 143 after SIGTERM.
+Exit status: 0 done; 1 refused, not found or unavailable, the output cannot be written, or the operating system is not
+supported (Windows), with one sentence on stderr; 2 used in a wrong way; 130 after Ctrl-C, 143 after SIGTERM.
 """
     for path, command in subcommands("statecast", cli.main):
         context = click.Context(command, info_name=path)

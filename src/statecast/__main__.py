@@ -3,4 +3,4 @@
 from statecast.cli import main
 
 if __name__ == "__main__":
-    main(prog_name="statecast")
+    main()

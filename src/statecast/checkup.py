@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from statecast import program
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.sending import Sources
 from statecast.settings import Settings
@@ -70,7 +71,8 @@ def of_store(settings: Settings, store: Store) -> Iterator[Line]:
         yield Line(
             "store",
             "notice",
-            f"{counted(quarantined, 'message')} could not be read or applied; `statecast quarantine list` says why.",
+            f"{counted(quarantined, 'message')} could not be read or applied; "
+            f"`{program.name()} quarantine list` says why.",
         )
     processes = store.reports()
     if processes:
@@ -80,7 +82,9 @@ def of_store(settings: Settings, store: Store) -> Iterator[Line]:
             f"{counted(len(processes), 'process serves', 'processes serve')} from it.",
         )
     else:
-        yield Line("store", "notice", "No process serves from it just now; `statecast run` would.")
+        yield Line(
+            "store", "notice", f"No process serves from it just now; `{program.name()} run` would."
+        )
     for report in processes.values():
         yield from of_clocks(report.get("clocks", {}))
 
@@ -140,7 +144,8 @@ def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[Line]:
         yield Line(
             about,
             "wrong",
-            f"The oldest has waited for {lasting(now() - oldest)}: nobody receives them; start `statecast run`.",
+            f"The oldest has waited for {lasting(now() - oldest)}: nobody receives them; "
+            f"start `{program.name()} run`.",
         )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from statecast.unix import SIGHUP
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, SIGHUP)
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Ending:
     def __enter__(self) -> Ending:
         for number in SIGNALS:
             before = signal.getsignal(number)
-            if number == signal.SIGHUP and before == signal.SIG_IGN:
+            if number == SIGHUP and before == signal.SIG_IGN:
                 continue  # started with nohup
             self._before[number] = before
             signal.signal(number, self._hear)

@@ -12,6 +12,7 @@ StatecastError               one sentence: what happened and what to do
 |   `-- QueueFull            the embedded queue holds all it may
 |-- LeaseLost                another process took over; this one must stop writing
 |-- StoreUnusable            the store's file is not ours, damaged, or of another version
+|-- UnsupportedSystem        the operating system lacks what Statecast needs
 `-- BadSetting               a setting, option or URL is wrong
 """
 
@@ -64,6 +65,13 @@ class LeaseLost(StatecastError):
 
 class StoreUnusable(StatecastError):
     """The store's file cannot be used by this program."""
+
+
+class UnsupportedSystem(StatecastError):
+    """The operating system lacks what Statecast needs."""
+
+    def __init__(self) -> None:
+        super().__init__("Statecast needs Linux or another Unix; on Windows use WSL.")
 
 
 class BadSetting(StatecastError):

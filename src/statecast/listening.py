@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import resource
+import logging
 import socket
+import sys
+from collections.abc import Callable
 
+from statecast import output
 from statecast.errors import BadSetting
 from statecast.settings import Settings
+from statecast.unix import resource
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
 RESERVE = 256
@@ -71,6 +77,17 @@ def address_of(listening: socket.socket) -> str:
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def announce(listening: socket.socket, print_line: Callable[[str], None]) -> None:
+    """Print the address. A full disk below our output is no reason not to serve."""
+    try:
+        print_line(f"Statecast is live at {address_of(listening)}")
+    except BrokenPipeError:  # the reader of our output closed it
+        output.discard(sys.stdout)
+    except OSError as error:
+        output.discard(sys.stdout)
+        log.warning("the address cannot be printed: %s", error.strerror or error)
 
 
 def raise_descriptors() -> int:

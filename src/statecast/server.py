@@ -8,7 +8,6 @@ what was committed is all that matters.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import threading
@@ -159,8 +158,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
 
     def begun() -> None:
         if place is None:
-            with contextlib.suppress(OSError):  # whoever closed the pipe does not want to know
-                announce(f"Statecast is live at {listening.address_of(taken)}")
+            listening.announce(taken, announce)
         else:
             place.ready()
 

@@ -9,7 +9,6 @@ They are in process groups of their own: Ctrl-C reaches the parent, which passes
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -159,8 +158,7 @@ class Supervisor:
                 time.sleep(LOOK)  # it has just died; the next look finds it
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
-            with contextlib.suppress(OSError):  # whoever closed the pipe does not want to know
-                self.announce(f"Statecast is live at {listening.address_of(self.taken)}")
+            listening.announce(self.taken, self.announce)
 
     def _rest(self) -> list[socket.socket]:
         time.sleep(LOOK)

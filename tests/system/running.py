@@ -1,4 +1,4 @@
-"""``statecast run`` as a process of its own, for tests: started with an empty environment of ours, ended in order."""
+"""``statecast run`` as a process of its own, for tests: ended in order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).with_name("statecast")
 ADDRESS = re.compile(r"http://[\w.:\[\]]+:\d+")
-ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if not name.startswith("STATECAST_")
-}
+ENVIRONMENT = dict(os.environ)
 
 
 class Child:

@@ -24,12 +24,7 @@ from tools.commands import insist
 from tools.environment import PIP_VARIABLES, Environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OUTSIDE = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("PYTHON", "STATECAST_"))
-}
-"""A person's shell, without what this test run was told."""
+OUTSIDE = dict(os.environ)
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 

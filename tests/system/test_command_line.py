@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from flask import Flask
 from running import ENVIRONMENT, PROGRAM, Running, statecast
+
+from child_process import started
+from statecast import Statecast
 
 Watching = Callable[..., "subprocess.Popen[str]"]
 
@@ -204,18 +208,65 @@ def test_a_read_only_folder_is_a_sentence(tmp_path: Path, words: str) -> None:
     assert "may not be written" in sentence(finished, 1)
 
 
-@pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="this system has no device that is always full"
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(
+    not FULL.exists(), reason="this system has no device that is always full"
 )
-@pytest.mark.parametrize("words", ["send pillow n=1", "--version", "run --help"])
-def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str) -> None:
-    with open("/dev/full", "w") as full:
-        finished = subprocess.run(
-            [PROGRAM, *words.split()], cwd=tmp_path, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=60,
+BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+"""As a shell starts it, and with PYTHONUNBUFFERED, which many containers set."""
+
+
+@needs_full
+@BUFFERING
+@pytest.mark.parametrize(
+    "words",
+    ["send pillow n=1", "send pillow n=1 --json", "get pillow", "get pillow --json", "devices",
+     "watch", "doctor", "--version", "--help", "run --help"],
+)  # fmt: skip
+def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str, unbuffered: str) -> None:
+    app = Flask("app")
+    live = Statecast(app, store=f"sqlite:///{tmp_path}/statecast.db")
+    live.set("pillow", {"n": 1})
+    live.runtime.stop()
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            [PROGRAM, *words.split()], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE,
+            env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}, text=True, timeout=60,
         )  # fmt: skip
-    assert finished.returncode == 1
-    assert finished.stderr == "Error: The system refused: No space left on device.\n"
+    assert ended.stderr == "Error: The system refused: No space left on device.\n"
+    assert ended.returncode == 1
+
+
+@needs_full
+@BUFFERING
+@pytest.mark.parametrize(("words", "status"), [("get pillow", 1), ("send", 2), ("bogus", 2)])
+def test_a_sentence_that_cannot_be_written_keeps_its_status(
+    tmp_path: Path, words: str, status: int, unbuffered: str
+) -> None:
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            [PROGRAM, *words.split()], cwd=tmp_path, stdout=full, stderr=full,
+            env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}, timeout=60,
+        )  # fmt: skip
+    assert ended.returncode == status
+
+
+@needs_full
+@BUFFERING
+def test_a_full_output_is_no_reason_not_to_serve(tmp_path: Path, unbuffered: str) -> None:
+    """Its log says so, and its end is the usual one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    with FULL.open("w") as full, started(
+        [PROGRAM, "run", "--port", port], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered},
+    ) as process:  # fmt: skip
+        assert process.stderr
+        assert "the address cannot be printed: No space left" in process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=20):
+            process.terminate()
+            assert process.wait(30) == 143
+        assert "Exception ignored" not in process.stderr.read()
 
 
 def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ REFERENCE = ROOT / "docs" / "reference.md"
 
 # Who may import whom, at run time. The values (VALUES) travel through all stages and everyone may know them.
 # "stores." is what lies inside the folder, "stores" only its contract; the same for "sources" and the others.
-VALUES = {"", "distribution", "errors", "model", "names", "settings", "strict_json", "wire"}
+VALUES = {
+    *("", "distribution", "errors", "model", "names", "output", "program", "settings"),
+    *("strict_json", "unix", "wire"),
+}
 ARROWS: dict[str, set[str]] = {
     "sources": {
         "stores"

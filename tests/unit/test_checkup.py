@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from statecast import checkup
+from statecast import checkup, program
 from statecast.checkup import Line
 from statecast.errors import BadSetting, NotFound, StoreUnavailable
 from statecast.settings import Settings
@@ -85,7 +85,7 @@ def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(checkup, "now", lambda: now() + 600_000)
     assert (
         "wrong",
-        "The oldest has waited for 10 min: nobody receives them; start `statecast run`.",
+        f"The oldest has waited for 10 min: nobody receives them; start `{program.name()} run`.",
     ) in of(lines(store), "source embedded:queue")
 
 

@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from statecast import __version__
+from statecast import __version__, program
 from statecast.cli import main
 from statecast.commands import messages, terminal
 from statecast.commands.options import EVERY
@@ -32,11 +32,7 @@ Invoke = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder without variables of ours."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("STATECAST_")]:
-        monkeypatch.delenv(name)
+    """An empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -572,14 +568,15 @@ def test_a_silent_device_is_shown_as_silent(
 
 def test_what_is_not_there_is_told(statecast: Invoke) -> None:
     statecast("send", "pillow", "x=1")
-    refused(statecast("get", "pillow"), 1, "messages waiting in the queue for `statecast run`: 1")
+    called = program.name()
+    refused(statecast("get", "pillow"), 1, f"messages waiting in the queue for `{called} run`: 1")
     statecast("send", "pillow", "--delete")
     settle()
     refused(statecast("get", "pillow"), 1, "was removed")
     refused(
         statecast("get", "lamp"),
         1,
-        "No device called “lamp” has sent anything; `statecast devices` lists",
+        f"No device called “lamp” has sent anything; `{called} devices` lists",
     )
     refused(statecast("get", "a b"), 1, "is not a name of a device")
 
@@ -805,3 +802,13 @@ def test_ages_are_short(milliseconds: int, text: str) -> None:
 
 def test_the_limits_of_the_store_are_settings() -> None:
     assert set(Limits.__dataclass_fields__) <= set(EVERY)
+
+
+def test_help_names_the_program_as_it_was_called(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["send", "--help"], prog_name=".venv/bin/statecast")
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: .venv/bin/statecast send ")
+    assert "  .venv/bin/statecast send pillow mood=happy battery=80\n" in shown
+    assert "  tail -f messages.jsonl | .venv/bin/statecast send -\n" in shown
+    assert " statecast send" not in shown

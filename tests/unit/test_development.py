@@ -24,11 +24,7 @@ from statecast.errors import BadSetting
 from statecast.flask import runtime_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("STATECAST_", "FLASK_"))
-}
+ENVIRONMENT = dict(os.environ)
 
 
 @pytest.fixture

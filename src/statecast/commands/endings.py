@@ -5,17 +5,19 @@ A defect of ours ends in one sentence too. Its traceback goes to a file that the
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
 import traceback
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
+from statecast import output, program
 from statecast.commands.terminal import escaped
 from statecast.errors import BadSetting, StatecastError
 
@@ -37,6 +39,15 @@ class Misuse(Ending):
 class Program(click.Group):
     """A group that turns whatever its commands raise into an ending."""
 
+    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Ends the process with its status, after what was printed has been written."""
+        if more.get("prog_name") is None:
+            more["prog_name"] = program.name()
+        command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)
+        if not standalone_mode:
+            return command(*arguments, **more)
+        return finish(status_of(lambda: command(*arguments, **more)))
+
     def make_context(
         self, *arguments: Any, **more: Any
     ) -> click.Context:  # prints --help and --version
@@ -48,6 +59,21 @@ class Program(click.Group):
             return super().invoke(ctx)
 
 
+def status_of(command: Callable[[], Any]) -> Any:
+    """The exit status of a command; its sentence is printed."""
+    try:
+        return command()
+    except SystemExit as end:
+        return end.code
+    except click.Abort:
+        click.echo("Aborted!", err=True)
+        return REFUSED
+    except click.ClickException as error:
+        with suppress(OSError):  # stderr cannot be written either: only the status says it
+            error.show()
+        return error.exit_code
+
+
 @contextmanager
 def ending() -> Iterator[None]:
     """What click shows as one sentence, from whatever was raised."""
@@ -57,8 +83,7 @@ def ending() -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        forget_output()  # whoever read our output has had enough
+    except BrokenPipeError:  # the reader of our output closed it, as head does
         raise click.exceptions.Exit(0) from None
     except StatecastError as error:
         kind = Misuse if isinstance(error, BadSetting) else Ending
@@ -69,14 +94,20 @@ def ending() -> Iterator[None]:
         raise Ending(escaped(defect(error))) from error
 
 
-def forget_output() -> None:
-    """Lest the interpreter complain at its end about what it could not write."""
+def finish(status: Any) -> NoReturn:
+    """End with ``status``, or with one sentence and 1 if what was printed cannot be written."""
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-    except (OSError, ValueError):  # not a file at all, in tests
-        return
-    os.close(nowhere)
+        output.flush(sys.stdout)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        if not status:
+            status = REFUSED
+            with suppress(OSError):
+                click.echo(f"Error: {escaped(system_sentence(error))}", err=True)
+    with suppress(OSError):
+        output.flush(sys.stderr)
+    sys.exit(status)
 
 
 def system_sentence(error: OSError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from statecast import names, strict_json, wire
+from statecast import names, program, strict_json, wire
 from statecast.commands import terminal
 from statecast.commands.opening import opened, sources
 from statecast.commands.options import Given, takes
@@ -42,8 +42,11 @@ def absent(store: Store, settings: Settings, device: str, update: Update | None)
     sentence = f"No device called “{device}” has sent anything"
     queue = sources(store, settings).queue
     if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
-        return f"{sentence} that was applied; messages waiting in the queue for `statecast run`: {waiting}."
-    return f"{sentence}; `statecast devices` lists those that have."
+        return (
+            f"{sentence} that was applied; messages waiting in the queue for "
+            f"`{program.name()} run`: {waiting}."
+        )
+    return f"{sentence}; `{program.name()} devices` lists those that have."
 
 
 def described(update: Update, settings: Settings) -> list[str]:

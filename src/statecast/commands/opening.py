@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from statecast import program
 from statecast.errors import BadSetting, NotFound
 from statecast.sending import Sources
 from statecast.settings import Settings
@@ -34,8 +35,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         and not path.exists()
     ):
         raise NotFound(
-            f"There is no store {path.absolute()}; name another with --store, or make it with `statecast run` "
-            "or `statecast send`."
+            f"There is no store {path.absolute()}; name another with --store, or make it with "
+            f"`{program.name()} run` or `{program.name()} send`."
         )
     limits = Limits(**{name: getattr(settings, name) for name in Limits.__dataclass_fields__})
     store = open_store(settings.store, limits, begin_epoch=False)

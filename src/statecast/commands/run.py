@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shlex
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from statecast import program
 from statecast import settings as table
 from statecast.commands.options import EVERY, Given, takes
 from statecast.errors import BadSetting
@@ -80,14 +80,14 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
 
 
 def greet(address: str, settings: table.Settings) -> None:
-    """The address, and how to send a first message; whoever closed the pipe does not want to know."""
+    """The address, and how to send a first message."""
     elsewhere = (
         "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
     )
     if settings.source and settings.source != table.Settings.source:
         elsewhere += f" --source {shlex.quote(settings.source[0])}"
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(
-            f"{address}\nTo send a first message, in another terminal: statecast send pillow mood=happy{elsewhere}\n"
-            "Ctrl-C stops it."
-        )
+    click.echo(
+        f"{address}\nTo send a first message, in another terminal: "
+        f"{program.name()} send pillow mood=happy{elsewhere}\n"
+        "Ctrl-C stops it."
+    )

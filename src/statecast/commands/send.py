@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from statecast import strict_json
+from statecast import program, strict_json
 from statecast.commands import messages, terminal
 from statecast.commands.endings import REFUSED
 from statecast.commands.look import as_json
@@ -26,7 +26,17 @@ Examples:
   statecast send --source azure-queue:pillow pillow mood=happy"""
 
 
-@click.command(short_help="Send a message to a queue.", epilog=EXAMPLES)
+class WithExamples(click.Command):
+    """Its examples name the program as its usage line does: as it was called."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        called = ctx.find_root().info_name or "statecast"
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(EXAMPLES.replace("statecast", called))
+
+
+@click.command(cls=WithExamples, short_help="Send a message to a queue.", epilog=EXAMPLES)
 @click.argument(
     "words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -"
 )
@@ -88,7 +98,8 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
         )
     if not rest and not options:
         raise click.UsageError(
-            f"Say what {terminal.escaped(first)} has to say, like: statecast send {terminal.escaped(first)} mood=happy"
+            f"Say what {terminal.escaped(first)} has to say, "
+            f"like: {program.name()} send {terminal.escaped(first)} mood=happy"
         )
     return messages.compose(first, messages.fields(rest), options)
 

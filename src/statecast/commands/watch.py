@@ -57,10 +57,12 @@ def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
 def closing_signals() -> Iterator[None]:
     """SIGTERM and a closed terminal end the block like Ctrl-C does: the store is closed, and not left for a check."""
 
+    from statecast.unix import SIGHUP
+
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, SIGHUP)}
     try:
         yield
     finally:

@@ -32,6 +32,7 @@ from statecast.stores.driver import (
     rows,
     translate,
 )
+from statecast.unix import register_at_fork
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 
@@ -158,6 +159,8 @@ class Database:
         finally:
             os.umask(mask)
         connection.set_busy_handler(Patience())
+        # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
+        rows(connection, "PRAGMA fullfsync = 1")
         rows(connection, "PRAGMA journal_mode = WAL")
         rows(connection, "PRAGMA synchronous = FULL")
         rows(connection, f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
@@ -356,4 +359,4 @@ def close_before_fork(database: Database) -> None:
         if (database := known()) is not None:
             database.before_fork()
 
-    os.register_at_fork(before=hook)
+    register_at_fork(before=hook)

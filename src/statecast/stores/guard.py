@@ -9,13 +9,13 @@ last user did not stop cleanly, and has the file checked.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
 from pathlib import Path
 
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+from statecast.unix import fcntl, pread, pwrite
 
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "vboxsf", "davfs"),
@@ -77,12 +77,12 @@ class Lock:
 
     @property
     def mark(self) -> bytes:
-        return os.pread(self._file, 16, 0)
+        return pread(self._file, 16, 0)
 
     def _write(self, mark: bytes) -> None:
         if self.mark != mark:
             try:
-                os.pwrite(self._file, mark, 0)
+                pwrite(self._file, mark, 0)
                 os.ftruncate(self._file, len(mark))
             except OSError as error:
                 raise unopened(self.path, error) from error

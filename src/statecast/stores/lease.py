@@ -5,13 +5,13 @@ stops a holder that lost the lock without noticing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import urllib.parse
 from pathlib import Path
 
 from statecast.stores import guard
+from statecast.unix import fcntl
 
 LONGEST_NAME = 100
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from statecast import program
 from statecast.errors import NotFound
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
@@ -71,7 +72,8 @@ def one(connection: apsw.Connection, number: int) -> Quarantined:
 
 def missing(number: int) -> NotFound:
     return NotFound(
-        f"There is no message {number} in quarantine; `statecast quarantine list` shows those there are."
+        f"There is no message {number} in quarantine; "
+        f"`{program.name()} quarantine list` shows those there are."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statecast import program
 from statecast.errors import QueueFull
 from statecast.stores import Limits
 
@@ -15,5 +16,5 @@ def room(name: str, limits: Limits, messages: int, size: int) -> None:
     else:
         return
     raise QueueFull(
-        f"The queue {name!r} is full: it may hold {bound}. Is a `statecast run` consuming it?"
+        f"The queue {name!r} is full: it may hold {bound}. Is a `{program.name()} run` consuming it?"
     )

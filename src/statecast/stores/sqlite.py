@@ -37,6 +37,7 @@ from statecast.stores.database import Database
 from statecast.stores.driver import row, rows
 from statecast.stores.fold import Batch, devices_of, events_of
 from statecast.stores.queue_rows import QueueRows
+from statecast.unix import register_at_fork
 
 API = "api"
 
@@ -341,4 +342,4 @@ def release_after_fork(store: SqliteStore) -> None:
                 with suppress(OSError):
                     lease.after_fork()
 
-    os.register_at_fork(after_in_child=in_child)
+    register_at_fork(after_in_child=in_child)

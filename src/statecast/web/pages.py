@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 import statecast
-from statecast import names
+from statecast import names, program
 from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Place, Update
 from statecast.settings import Settings
@@ -107,7 +107,12 @@ def environment() -> jinja2.Environment:
         "iso": formats.iso,
         "number": lambda count: f"{count:,}",
     }
-    made.globals |= {"bind": Drawing.bind, "words": Drawing.words, "release": statecast.__version__}
+    made.globals |= {
+        "bind": Drawing.bind,
+        "words": Drawing.words,
+        "program": program.name,
+        "release": statecast.__version__,
+    }
     return made
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
+from statecast import program
 from statecast.sources.azure_queue.pace import Pace, cost_per_month
 from statecast.sources.azure_queue.service import Failed, QueueService
 from statecast.sources.examined import Finding
@@ -47,7 +48,7 @@ def count(service: QueueService, host: str) -> Iterator[Finding]:
         if error.code == "QueueNotFound":
             yield Finding(
                 "notice",
-                f"There is no queue “{service.queue}” at {host} yet; `statecast run` makes it.",
+                f"There is no queue “{service.queue}” at {host} yet; `{program.name()} run` makes it.",
             )
         elif error.status == 403:
             yield Finding(

@@ -286,7 +286,8 @@ export function parse(line) {
 const form = find("#send form");
 if (form) {
 	const { device } = find("#device").dataset, { change: field } = form.elements, answer = find("#answer");
-	field.oninput = () => put(find("code", form), `statecast send ${device} ${field.value || field.placeholder}`);
+	const command = find("code", form);
+	field.oninput = () => put(command, `${command.dataset.program} send ${device} ${field.value || field.placeholder}`);
 	form.onsubmit = async (event) => {
 		event.preventDefault();
 		const state = parse(field.value || field.placeholder);

@@ -1,0 +1,52 @@
+"""How this program is called, for the commands that sentences and pages tell people to type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+SCRIPT = "statecast"
+
+
+def name() -> str:
+    """The words that start this program again in the folder where it was started.
+
+    ``statecast`` where the shell finds it, else the way it was called: ``.venv/bin/statecast`` or
+    ``python -m statecast``. Inside another program (an app of yours) it is the ``statecast`` that
+    is installed beside the interpreter.
+    """
+    called = Path(sys.argv[0] if sys.argv else "")
+    if called.name == "__main__.py" and called.parent.name == SCRIPT:
+        return f"{_interpreter()} -m {SCRIPT}"
+    if called.stem != SCRIPT:
+        called = Path(sys.executable or "").with_name(SCRIPT)
+        if not called.exists():
+            return f"{_interpreter()} -m {SCRIPT}"
+        called = _from_here(called)
+    if _is_found(called):
+        return SCRIPT
+    return shlex.quote(str(called))
+
+
+def _interpreter() -> str:
+    return shlex.quote(sys.orig_argv[0] if sys.orig_argv else sys.executable)
+
+
+def _from_here(path: Path) -> Path:
+    """Relative, if it lies below the current folder: short, and what people type."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path
+
+
+def _is_found(called: Path) -> bool:
+    """Whether the shell starts this same file for the plain name."""
+    found = shutil.which(SCRIPT)
+    try:
+        return found is not None and os.path.samefile(found, called)
+    except OSError:
+        return False

@@ -1,0 +1,81 @@
+"""On a system that lacks what Statecast needs: one sentence, and never a defect of its own.
+
+Windows is played in a process of its own: what it lacks is taken away before anything is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SENTENCE = "Statecast needs Linux or another Unix; on Windows use WSL."
+WINDOWS = """
+import json, os, select, signal, sys
+import asyncio, shutil, socketserver, subprocess, tempfile, uuid  # made for the system that is here
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for module, names in {
+    os: ("fork", "pread", "pwrite", "register_at_fork", "geteuid", "getuid", "killpg", "WNOHANG"),
+    signal: ("SIGHUP", "SIGKILL", "SIGQUIT", "pthread_sigmask"),
+    select: ("poll", "epoll"),
+}.items():
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+"""
+COMMAND = "\nfrom statecast.cli import main\nmain(prog_name='statecast')\n"
+
+
+def on_windows(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WINDOWS + script, *words],
+        cwd=folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["run --port 0", "run --demo --port 0", "send pillow n=1", "run --store memory: --port 0"],
+)
+def test_a_command_ends_with_the_sentence(tmp_path: Path, words: str) -> None:
+    ended = on_windows(COMMAND, tmp_path, *words.split())
+    assert (ended.stdout, ended.stderr) == ("", f"Error: {SENTENCE}\n")
+    assert ended.returncode == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["get pillow", "devices", "watch", "quarantine list"])
+def test_a_command_that_reads_a_store_ends_with_the_sentence(tmp_path: Path, words: str) -> None:
+    (tmp_path / "statecast.db").touch()
+    ended = on_windows(COMMAND, tmp_path, *words.split())
+    assert (ended.returncode, ended.stderr) == (1, f"Error: {SENTENCE}\n")
+
+
+def test_what_needs_nothing_of_the_system_works(tmp_path: Path) -> None:
+    assert on_windows(COMMAND, tmp_path, "--version").stdout.startswith("statecast ")
+    assert on_windows(COMMAND, tmp_path, "run", "--help").stdout.startswith("Usage: statecast run")
+    ended = on_windows(COMMAND, tmp_path, "get", "pillow")
+    assert ended.returncode == 1 and "There is no store" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "call", ["live.set('pillow', {'n': 1})", "live.get('pillow')", "live.run(app)"]
+)
+def test_a_program_gets_an_error_of_ours(tmp_path: Path, call: str) -> None:
+    script = f"""
+from flask import Flask
+import statecast
+app = Flask("app")
+live = statecast.Statecast(app, port=0)
+try:
+    {call}
+except statecast.StatecastError as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+    ended = on_windows(script, tmp_path)
+    assert ended.stderr == ""
+    assert json.loads(ended.stdout) == ["UnsupportedSystem", SENTENCE]
