@@ -2,7 +2,7 @@
 # ARGS goes on to the command: make run ARGS="--port 8001", make test ARGS="-k crash".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench dist release lock clean
+.PHONY: help run test test-one check format coverage bench dist release lock system-deps clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -10,36 +10,41 @@ TOOLS = $(or $(PYTHON),$(error Statecast needs Python 3.11 or newer and found no
 	or name it: make run PYTHON=/path/to/python3)) -m tools.bootstrap
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 20
 
-run: ## the demo: a simulated pillow, live on a page of its own
-	@$(TOOLS) run
-	@.venv/bin/statecast run --demo $(ARGS)
+run: ## the demo: a simulated pillow, live on a page of its own; Ctrl-C ends it
+	@$(TOOLS) run $(ARGS)
 
-test: ## everything: style, types and all tests; installs what they need
+test: ## everything: style, types and all tests
 	@$(TOOLS) test $(ARGS)
+
+test-one: ## some tests only: make test-one T=tests/unit/test_names.py
+	@$(TOOLS) test-one $(or $(T),$(error Name the test: make test-one T=tests/unit/test_names.py)) $(ARGS)
 
 check: ## style and types only
 	@$(TOOLS) check
 
+format: ## formats the code and sorts its imports
+	@$(TOOLS) format
+
+coverage: ## all tests, and which lines they do not run
+	@$(TOOLS) coverage $(ARGS)
+
 bench: ## the benchmarks
-	@$(TOOLS) bench
-	@.venv/bin/python -m benchmarks $(ARGS)
+	@$(TOOLS) bench $(ARGS)
 
 dist: ## the source archive and the wheel, into dist/, tried on every Python here
-	@$(TOOLS) dist
-	@.venv/bin/python -m tools.dist $(ARGS)
+	@$(TOOLS) dist $(ARGS)
 
 release: ## the same, and refuses what must not be uploaded (RELEASING.md)
-	@$(TOOLS) dist
-	@.venv/bin/python -m tools.dist release
+	@$(TOOLS) dist release
 
-lock: ## resolves requirements.txt anew (needs uv)
-	uv pip compile pyproject.toml --group build --group test --group bench --group image \
-		--group release --group audit --upgrade --universal \
-		--generate-hashes --annotation-style split --no-header --no-emit-index-url --no-emit-find-links \
-		--output-file requirements.txt --quiet
+lock: ## the newest versions that pyproject.toml allows, into requirements/
+	@$(TOOLS) lock
+
+system-deps: ## the programs that tests need of the system, such as Chromium; on Debian, as root
+	@$(TOOLS) system-deps
 
 clean: ## removes what the other targets made; databases stay
-	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find src tests tools benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

@@ -52,7 +52,7 @@ def azurite() -> Iterator[str]:
     """Its connection string."""
     node = javascript.find(ROOT, javascript.AZURITE)
     if node is None:
-        raise Broken("Node or Azurite is not here; `make bench` installs them where it can")
+        raise Broken("Node or Azurite is not here; `make bench` installs them")
     main = javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js"
     server = Azurite([node, main])
     server.start()

@@ -48,9 +48,7 @@ def flask_socketio(folder: Path) -> Process:
 def node(folder: Path) -> Process:
     program = javascript.find(ROOT, javascript.BENCHMARKS)
     if program is None:
-        raise Broken(
-            "Node or its package socket.io is not here; `make bench` installs them where it can"
-        )
+        raise Broken("Node or its package socket.io is not here; `make bench` installs them")
     modules = {"NODE_PATH": str(javascript.modules(ROOT, javascript.BENCHMARKS))}
     return Process(NODE, [program, str(PEERS / "node.js")], modules)
 

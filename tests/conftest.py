@@ -1,4 +1,7 @@
-"""What tests may need of the machine: a Chromium, Node. Missing means skipped, with the reason, and failed in CI."""
+"""What tests may need of the machine: Chromium, curl, the npm packages.
+
+Missing means skipped, with the sentence that says what brings it, and failed in CI.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 
 import inheritance
 from tools import browser as chromium_on_this_machine
-from tools import javascript
+from tools import javascript, system_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,7 +43,10 @@ class Node:
         return os.environ | {"NODE_PATH": str(self.modules)}
 
     def run(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Waits for the end; for a process that talks with the test use ``program`` and ``variables``."""
+        """Waits for the end.
+
+        For a process that talks with the test use ``program`` and ``variables``.
+        """
         command = [self.program, *map(str, arguments)]
         return subprocess.run(
             command, env=self.variables, capture_output=True, text=True, timeout=timeout
@@ -51,7 +57,7 @@ class Node:
 def node() -> Node:
     found = javascript.find(ROOT)
     if not found:
-        missing(javascript.MISSING)
+        missing(javascript.missing())
     return Node(str(found), javascript.modules(ROOT))
 
 
@@ -60,27 +66,38 @@ def azurite_program() -> list[str | Path]:
     """The command that starts Azurite's queues; ``azurite_server`` knows its options."""
     found = javascript.find(ROOT, javascript.AZURITE)
     if not found:
-        missing(javascript.MISSING.replace("tests/package.json", "tests/azurite/package.json"))
+        missing(javascript.missing(javascript.AZURITE))
     return [
         str(found),
         javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js",
     ]
 
 
+def installed(program: system_parts.Program) -> str:
+    found = program.find()
+    if not found:
+        missing(program.missing())
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """The path of curl, for tests of the documents that use it; others need no curl."""
+    return installed(system_parts.CURL)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the browser's program."""
-    found = chromium_on_this_machine.find()
-    if not found:
-        missing(chromium_on_this_machine.MISSING)
-    return str(found)
+    return installed(system_parts.CHROMIUM)
 
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
-    """A headless Chromium, driven by Playwright's synchronous interface; each test makes contexts of its own.
+    """A headless Chromium, driven by Playwright's synchronous interface.
 
-    One per module, not per session: while Playwright runs, its loop occupies this thread; no test could use asyncio.
+    Each test makes contexts of its own. One browser per module, not per session: while Playwright
+    runs, its loop occupies this thread; no test could use asyncio.
     """
     from playwright.sync_api import sync_playwright
 

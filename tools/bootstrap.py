@@ -1,8 +1,9 @@
-"""What ``make run``, ``make test``, ``make check`` and ``make bench`` need, from a clean clone and Python alone.
+"""What the Makefile's targets do, from a clean clone and Python alone.
 
-    python3 -m tools.bootstrap run | test [pytest's options] | check | bench
+    python3 -m tools.bootstrap COMMAND [ARGUMENTS]
 
-``run`` and ``bench`` only prepare the environment; ``test`` and ``check`` also do what their name says.
+Each command first installs what it needs into ``.venv``. Arguments go on to the program that the
+command is about.
 """
 
 from __future__ import annotations
@@ -12,23 +13,16 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"Statecast needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools import browser, debian, javascript
+from tools import foreground, javascript, lock, system_parts
 from tools.commands import Trouble, run, say
 from tools.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
-GROUPS = {
-    "run": [],
-    "check": ["test"],
-    "test": ["test"],
-    "bench": ["test", "bench"],
-    "dist": ["test", "release"],
-    "audit": ["audit"],
-}
-"""Per command the dependency groups it needs; the benchmarks measure in the tests' browser."""
+Arguments = Sequence[str]
 
 STYLE_AND_TYPES = {
     "ruff check": ["ruff", "check", "--quiet", "."],
@@ -37,40 +31,119 @@ STYLE_AND_TYPES = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Arguments) -> int:
     """The exit code: 0 when everything went well."""
     command, *rest = arguments or ["help"]
-    if command not in GROUPS:
-        raise Trouble(str(__doc__))
-    environment = Environment(ROOT)
-    environment.ensure(*GROUPS[command])
-    if command == "check":
-        return report(steps(environment, STYLE_AND_TYPES))
-    if command in ("test", "bench"):
-        install_browser_and_node()
-        javascript.ensure(ROOT, javascript.AZURITE)
-    if command == "bench":
-        javascript.ensure(ROOT, javascript.BENCHMARKS)
-    if command == "test":
-        # pytest last and in any case: its closing line is what people look for.
-        return report(steps(environment, STYLE_AND_TYPES | {"pytest": ["pytest", *rest]}))
+    if command not in COMMANDS:
+        raise Trouble(f"{__doc__}\nCommands: {', '.join(COMMANDS)}.")
+    return COMMANDS[command](rest)
+
+
+def demo(arguments: Arguments) -> int:
+    environment = ready()
+    return foreground.run([program(environment, "statecast"), "run", "--demo", *arguments])
+
+
+def check(arguments: Arguments) -> int:
+    return report(steps(ready("test"), STYLE_AND_TYPES))
+
+
+def format_code(arguments: Arguments) -> int:
+    """The order of the imports first, since it may change where lines break."""
+    imports = ["ruff", "check", "--quiet", "--select", "I", "--fix", "."]
+    commands = {"imports": imports, "ruff format": ["ruff", "format", "--quiet", "."]}
+    return report(steps(ready("test"), commands))
+
+
+def test(arguments: Arguments) -> int:
+    """pytest last and in any case: its closing line is what people look for."""
+    environment = ready_to_test()
+    return report(steps(environment, STYLE_AND_TYPES | {"pytest": ["pytest", *arguments]}))
+
+
+def test_one(arguments: Arguments) -> int:
+    return report(steps(ready_to_test(), {"pytest": ["pytest", *arguments]}))
+
+
+def coverage(arguments: Arguments) -> int:
+    """Of what runs in the tests' own process; a server that a test starts is not measured."""
+    environment = ready_to_test("coverage")
+    commands = {
+        "pytest": ["coverage", "run", "--branch", "--source", "statecast", "-m", "pytest"],
+        "coverage": ["coverage", "report", "--skip-covered", "--show-missing"],
+    }
+    commands["pytest"] += arguments
+    return report(steps(environment, commands))
+
+
+def bench(arguments: Arguments) -> int:
+    environment = ready_to_test("bench")
+    javascript.ensure(ROOT, javascript.BENCHMARKS)
+    command = [str(environment.python), "-m", "benchmarks", *arguments]
+    return 0 if run(command, folder=ROOT) else 1
+
+
+def dist(arguments: Arguments) -> int:
+    command = [str(ready("test", "release").python), "-m", "tools.dist", *arguments]
+    return 0 if run(command, folder=ROOT) else 1
+
+
+def audit(arguments: Arguments) -> int:
+    """Only the environment, as of yet."""
+    ready("audit")
     return 0
 
 
-def install_browser_and_node() -> None:
-    """As far as they can be installed here. A test that misses one says so itself."""
-    missing = [*browser.packages(), *javascript.packages()]
-    if missing and debian.can_install():
-        debian.install(missing)
+def resolve(arguments: Arguments) -> int:
+    lock.resolve(ROOT, Environment(ROOT).uv_for_the_lock())
+    return 0
+
+
+def system_deps(arguments: Arguments) -> int:
+    system_parts.ensure()
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Arguments], int]] = {
+    "run": demo,
+    "test": test,
+    "test-one": test_one,
+    "check": check,
+    "format": format_code,
+    "coverage": coverage,
+    "bench": bench,
+    "dist": dist,
+    "audit": audit,
+    "lock": resolve,
+    "system-deps": system_deps,
+}
+
+
+def ready(*groups: str) -> Environment:
+    environment = Environment(ROOT)
+    environment.ensure(*groups)
+    return environment
+
+
+def ready_to_test(*groups: str) -> Environment:
+    """A test that misses something says so itself."""
+    environment = ready("test", *groups)
+    system_parts.ensure_or_tell()
     javascript.ensure(ROOT)
+    javascript.ensure(ROOT, javascript.AZURITE)
+    return environment
+
+
+def program(environment: Environment, name: str) -> Path:
+    return environment.folder / "bin" / name
 
 
 def steps(environment: Environment, commands: dict[str, list[str]]) -> list[str]:
     """Does all of them, and names those that failed: one run tells everything that is wrong."""
     failed = []
-    for name, (program, *options) in commands.items():
+    for name, (name_of_program, *options) in commands.items():
         say(f"== {name}")
-        if not run([environment.folder / "bin" / program, *options], folder=ROOT):
+        if not run([program(environment, name_of_program), *options], folder=ROOT):
             failed.append(name)
     return failed
 

@@ -1,16 +1,10 @@
-"""The Chromium of the browser tests."""
+"""The Chromium of browser tests and benchmarks: how it is started."""
 
 from __future__ import annotations
 
-import ctypes.util
 import os
-import shutil
 
-VARIABLE = "STATECAST_CHROMIUM"
-MISSING = (
-    "needs Chromium: on Debian `apt-get install chromium` (`make test` does it when it is root), "
-    f"elsewhere any Chromium or Chrome on the PATH, or its path in {VARIABLE}"
-)
+from tools.system_parts import CHROMIUM
 
 # Without these it asks its maker's hosts for updates and lists at every start.
 OPTIONS = (
@@ -25,16 +19,7 @@ OPTIONS = (
 
 def find() -> str | None:
     """The path of the browser, or None."""
-    if named := os.environ.get(VARIABLE):
-        return shutil.which(named)
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((path for path in map(shutil.which, names) if path), None)
-
-
-def packages() -> list[str]:
-    """The Debian packages that are missing. The program that Playwright brings along is linked with libatomic."""
-    chromium = [] if find() else ["chromium"]
-    return chromium if ctypes.util.find_library("atomic") else [*chromium, "libatomic1"]
+    return CHROMIUM.find()
 
 
 def options() -> list[str]:

@@ -14,6 +14,16 @@ def can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
+def may_install() -> bool:
+    """Unasked: only on a CI machine."""
+    return os.environ.get("CI") == "true" and can_install()
+
+
+def command(packages: Sequence[str]) -> str:
+    """What a person types who has to install them."""
+    return f"sudo apt-get install --no-install-recommends {' '.join(packages)}"
+
+
 def install(packages: Sequence[str]) -> bool:
     """Whether the packages are there afterwards."""
     say(f"Installing from Debian's packages (the first time takes a minute): {' '.join(packages)}.")

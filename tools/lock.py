@@ -1,55 +1,62 @@
-"""The parts of the lock.
+"""The lock: one file of exact versions and hashes per dependency group, below ``requirements``.
 
-``requirements.txt`` is one resolution for everything, so that no two groups ever disagree about a version. Each entry
-says who asked for it (``# via``); what a group needs is found by following these lines from the project downwards.
+All files come from one resolution, so that no two of them disagree about a version. Each file is
+complete: what it names is all that is installed for its group, and nothing in it but the
+requirements themselves is read. Not ``uv.lock``, which is one file for the same purpose: it carries
+the address of the registry it was made with, and which registry serves a machine is that machine's
+own affair.
 """
 
 from __future__ import annotations
 
-import re
+import tempfile
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 
-from tools.commands import Trouble
+from tools.commands import Trouble, run, say
 
-ENTRY = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.IGNORECASE)
-ASKED_BY = re.compile(r"^ +#(?: via)? +(\S.*)$")
-PROJECT = re.compile(r"^statecast \(pyproject\.toml(?::(\w+))?\)$")
-
-
-def part(lock: str, groups: Iterable[str]) -> str:
-    """The entries that the package itself ("run") and the dependency groups need, in the lock's own words."""
-    entries = blocks(lock)
-    wanted = {f"group {group}" for group in groups}
-    needed: set[str] = set()
-    while (
-        more := {name for name, (_, askers) in entries.items() if askers & (wanted | needed)}
-        - needed
-    ):
-        needed |= more
-    if not needed:
-        raise Trouble(
-            "requirements.txt names nobody who asks for its entries; make it with `make lock`."
-        )
-    return "".join(text for name, (text, _) in entries.items() if name in needed)
+RUN = "run"
+"""The package's own dependencies; the other names are those of ``[dependency-groups]``."""
 
 
-def blocks(lock: str) -> dict[str, tuple[str, set[str]]]:
-    """Per package its lines, and who asks for it."""
-    entries: dict[str, tuple[str, set[str]]] = {}
-    name = ""
-    for line in lock.splitlines(keepends=True):
-        if found := ENTRY.match(line):
-            name = found[1].lower()
-            entries.setdefault(name, ("", set()))
-        if not name:
-            continue
-        text, askers = entries[name]
-        if via := ASKED_BY.match(line):
-            askers.add(asker(via[1].strip()))
-        entries[name] = (text + line, askers)
-    return entries
+def groups(root: Path) -> list[str]:
+    """The names of all files of the lock, without their ending."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    return [RUN, *project.get("dependency-groups", {})]
 
 
-def asker(words: str) -> str:
-    found = PROJECT.match(words)
-    return f"group {found[1] or 'run'}" if found else words.lower()
+def files(root: Path, names: Iterable[str]) -> list[Path]:
+    return [root / "requirements" / f"{name}.txt" for name in sorted(names)]
+
+
+def resolve(root: Path, uv: str) -> None:
+    """Writes all files, from the newest versions that ``pyproject.toml`` allows.
+
+    Raises: Trouble, when uv finds no versions that fit together; uv then says why.
+    """
+    names = groups(root)
+    with tempfile.TemporaryDirectory() as folder:
+        everything = Path(folder) / "everything.txt"
+        compile_lock(root, uv, everything, ["pyproject.toml", *for_groups(names[1:])])
+        for name, file in zip(names, (root / "requirements" / f"{n}.txt" for n in names)):
+            sources = ["pyproject.toml"] if name == RUN else for_groups([name])
+            new = Path(folder) / file.name
+            compile_lock(root, uv, new, [*sources, "--constraints", str(everything)])
+            file.write_text(new.read_text())
+    say(f"Resolved {', '.join(names)}: see `git diff requirements`.")
+
+
+def for_groups(names: Iterable[str]) -> list[str]:
+    return [word for name in names for word in ("--group", name)]
+
+
+def compile_lock(root: Path, uv: str, output: Path, sources: list[str]) -> None:
+    # Universal: for all systems and for every Python that `requires-python` allows.
+    # Without annotations and addresses: the files hold data, and nothing of the machine they
+    # were made on.
+    options = "--universal --generate-hashes --no-annotate --no-header --quiet"
+    bare = "--no-emit-index-url --no-emit-find-links"
+    command = [uv, "pip", "compile", *sources, *options.split(), *bare.split()]
+    if not run([*command, "--output-file", str(output)], folder=root, errors_only=True):
+        raise Trouble("The lock could not be made; uv says above why.")

