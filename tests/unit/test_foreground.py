@@ -15,18 +15,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Programs that wait for what ends them; `input` would wait for the terminal, `pause` for a signal.
+# It takes its signals one by one, so that none can come between a check and a wait.
 PROGRAM = """
 import signal, sys
-def end(number, frame):
-    print("asked to end by", signal.Signals(number).name, flush=True)
-    sys.exit(int(sys.argv[1]) or 128 + number)
-signal.signal(signal.SIGINT, end)
-signal.signal(signal.SIGTERM, end)
-signal.signal(signal.SIGCONT, lambda number, frame: print("continued", flush=True))
+signals = {signal.SIGINT, signal.SIGTERM, signal.SIGCONT}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 print("ready", flush=True)
-while True:
-    signal.pause()
+while (number := signal.sigwait(signals)) == signal.SIGCONT:
+    print("continued", flush=True)
+print("asked to end by", signal.Signals(number).name, flush=True)
+sys.exit(int(sys.argv[1]) or 128 + number)
 """
 
 # A session of its own whose controlling terminal is standard input, as a terminal window makes it.
