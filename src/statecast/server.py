@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from statecast import listening, logs, workers
+from statecast import listening, logs, service_manager, workers
 from statecast.ending import Ending
 from statecast.errors import BadSetting, StatecastError
 from statecast.listening import refuse_public
+from statecast.service_manager import Watchdog
 from statecast.viewers.polling import Polling
 from statecast.viewers.sse import Events
 from statecast.viewers.viewer import bind
@@ -52,9 +53,17 @@ class Server(uvicorn.Server):
     """uvicorn's, with a beginning and an end of our own. Signals are the business of ``Ending``."""
 
     def __init__(
-        self, runtime: Runtime, app: WSGI, begun: Callable[[], None], asked: threading.Event
+        self,
+        runtime: Runtime,
+        app: WSGI,
+        begun: Callable[[], None],
+        asked: threading.Event,
+        watchdog: Watchdog | None = None,
     ) -> None:
-        """``begun`` is called once connections are accepted; it serves until ``asked`` is set."""
+        """``begun`` is called once connections are accepted; it serves until ``asked`` is set.
+
+        ``watchdog`` is fed by the loop, and only while the store answers.
+        """
         settings = runtime.settings
         self.runtime = runtime
         self.begun = begun
@@ -63,7 +72,8 @@ class Server(uvicorn.Server):
         self.visitors = Visitors(settings, most=listening.raise_descriptors())
         porter = Porter(settings, self.visitors, self._complain)
         polling = Polling(self.hub, self.visitors.spares)
-        self.front = Front(Gate(app, settings), polling, Readiness(runtime.ready), Events(self.hub))
+        self.readiness = Readiness(runtime.ready)
+        self.front = Front(Gate(app, settings), polling, self.readiness, Events(self.hub))
         config = uvicorn.Config(
             self.front, http=door.bind(porter), ws=porter.counted(bind(self.hub)), lifespan="off", interface="asgi3",
             log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
@@ -73,6 +83,8 @@ class Server(uvicorn.Server):
         logs.quiet_uvicorn()
         self._asked = asked
         self._following = False
+        self._watchdog = watchdog
+        self._feeding: asyncio.Task[None] | None = None
 
     def _complain(self, address: str, sentence: str) -> None:
         self.hub.complaints.about(address, sentence, time.monotonic())
@@ -92,6 +104,14 @@ class Server(uvicorn.Server):
         self.runtime.start()
         await super().startup(sockets)
         self.begun()
+        if self._watchdog is not None:
+            self._feeding = loop.create_task(self._feed(self._watchdog))
+
+    async def _feed(self, watchdog: Watchdog) -> None:
+        while True:
+            if await self.readiness.answers():
+                watchdog.feed()
+            await asyncio.sleep(watchdog.interval)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -106,6 +126,8 @@ class Server(uvicorn.Server):
         while (self.server_state.connections or self.server_state.tasks) and loop.time() < deadline:
             await asyncio.sleep(LOOK)
         goodbye.cancel()
+        if self._feeding is not None:
+            self._feeding.cancel()
         await self._cut(sockets or [])
         self.stop_following()
 
@@ -148,24 +170,31 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     refuse_public(settings)
     logs.begin()
     place = workers.inherited()
+    manager = service_manager.from_environment()
     if settings.workers > 1 and settings.store.startswith("memory:"):
         raise BadSetting(
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
     if place is None and settings.workers > 1:
         rehearse(runtime, app)
-        return workers.supervise(settings, announce)
+        return workers.supervise(settings, announce, manager)
 
     def begun() -> None:
         if place is None:
+            manager.ready(f"Serving at {listening.address_of(taken)}")
             listening.announce(taken, announce)
         else:
             place.ready()
 
+    def stop() -> None:
+        manager.stopping()
+        asked.set()
+
     asked = threading.Event()
-    with Ending(asked.set, settings.drain_seconds + AFTER_DRAIN) as ending:
+    watchdog = manager.watchdog if place is None else place.watchdog
+    with Ending(stop, settings.drain_seconds + AFTER_DRAIN) as ending:
         server, taken = prepare(
-            runtime, app, begun, asked, None if place is None else place.listening
+            runtime, app, begun, asked, None if place is None else place.listening, watchdog
         )
         if place is not None:
             place.stop_with_parent()
@@ -180,12 +209,14 @@ def prepare(
     begun: Callable[[], None],
     asked: threading.Event,
     taken: socket.socket | None = None,
+    watchdog: Watchdog | None = None,
 ) -> tuple[Server, socket.socket]:
     """All that can be wrong with settings, store and port is found here. Raises a StatecastError."""
     try:
         runtime.store  # noqa: B018 - opens it
         runtime.open_sources()
-        return Server(runtime, app, begun, asked), taken or listening.listen(runtime.settings)
+        server = Server(runtime, app, begun, asked, watchdog)
+        return server, taken or listening.listen(runtime.settings)
     except BaseException:
         runtime.stop()
         raise

@@ -2,7 +2,8 @@
 
 Each is this program once more, with the same arguments: a fresh process and not a fork, so whatever the application
 has started on threads begins properly in it. It finds the listening socket and a line to its parent in the environment.
-On that line it says ``ready``; when the line breaks, its parent is dead, and it stops.
+On that line it says ``ready``, and ``alive`` as long as it serves, if the service manager watches us; when the line
+breaks, its parent is dead, and it stops.
 
 They are in process groups of their own: Ctrl-C reaches the parent, which passes it on, once.
 """
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 
 from statecast import listening
 from statecast.ending import Ending
+from statecast.service_manager import ServiceManager, Watchdog
 from statecast.settings import Settings
 
 VARIABLE = "_STATECAST_WORKER"
@@ -42,9 +44,18 @@ class Place:
 
     listening: socket.socket
     line: socket.socket
+    watchdog_interval: float = 0.0
 
     def ready(self) -> None:
         self.line.sendall(b"ready\n")
+
+    def alive(self) -> None:
+        with contextlib.suppress(OSError):  # a parent that does not read stops nothing here
+            self.line.send(b"alive\n", socket.MSG_DONTWAIT)
+
+    @property
+    def watchdog(self) -> Watchdog | None:
+        return Watchdog(self.watchdog_interval, self.alive) if self.watchdog_interval else None
 
     def stop_with_parent(self) -> None:
         threading.Thread(target=self._watch, name="parent", daemon=True).start()
@@ -63,11 +74,12 @@ def inherited() -> Place | None:
     value = os.environ.pop(VARIABLE, None)  # what we start has no parent of that kind
     if value is None:
         return None
-    taken, line = (socket.socket(fileno=int(number)) for number in value.split(":"))
+    *descriptors, interval = value.split(":")
+    taken, line = (socket.socket(fileno=int(number)) for number in descriptors)
     taken.setblocking(False)
     os.set_inheritable(taken.fileno(), False)
     os.set_inheritable(line.fileno(), False)
-    return Place(taken, line)
+    return Place(taken, line, float(interval))
 
 
 @dataclass(slots=True)
@@ -78,6 +90,7 @@ class Worker:
     line: socket.socket | None = None
     ready: bool = False
     started_at: float = 0.0
+    heard_at: float = 0.0
     pause: float = FIRST_PAUSE
     due: float = 0.0
 
@@ -89,15 +102,18 @@ class Supervisor:
     settings: Settings
     announce: Callable[[str], None]
     command: list[str] = field(default_factory=lambda: [sys.executable, *sys.orig_argv[1:]])
+    manager: ServiceManager = field(default_factory=ServiceManager)
 
     def run(self) -> int:
         self.taken = listening.listen(self.settings)
         self.workers = [Worker() for _ in range(self.settings.workers)]
         self.announced = False
         self.failure: int | None = None
+        self.watchdog = self.manager.watchdog
+        self.fed_at = 0.0
         limit = self.settings.drain_seconds + GRACE
         try:
-            with Ending(lambda: None, limit, self._kill) as ending:
+            with Ending(self.manager.stopping, limit, self._kill) as ending:
                 while ending.status is None and self.failure is None:
                     self._look()
                 self._stop((ending.status or 128 + signal.SIGTERM) - 128, limit)
@@ -114,11 +130,27 @@ class Supervisor:
             elif worker.process is not None and worker.process.poll() is not None:
                 self._bury(worker, worker.process.returncode)
         self._hear()
+        self._feed(time.monotonic())
+
+    def _feed(self, now: float) -> None:
+        """The watchdog, unless a process hangs. One that ended does not count: its successor comes."""
+        if (
+            self.watchdog is None
+            or not self.announced
+            or now < self.fed_at + self.watchdog.interval
+        ):
+            return
+        serving = [worker for worker in self.workers if worker.process and worker.ready]
+        if all(now - worker.heard_at <= self.watchdog.interval for worker in serving):
+            self.fed_at = now
+            self.watchdog.feed()
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
         descriptors = (self.taken.fileno(), theirs.fileno())
-        environment = os.environ | {VARIABLE: ":".join(map(str, descriptors))}
+        # Twice as often as the manager expects us: one that is late is no alarm yet.
+        interval = 0.0 if self.watchdog is None else self.watchdog.interval / 2
+        environment = os.environ | {VARIABLE: ":".join(map(str, (*descriptors, interval)))}
         worker.process = subprocess.Popen(  # noqa: S603 - this program itself
             self.command, env=environment, pass_fds=descriptors, process_group=0
         )
@@ -146,18 +178,16 @@ class Supervisor:
             worker.line = None
 
     def _hear(self) -> None:
-        lines = {
-            worker.line: worker
-            for worker in self.workers
-            if worker.line is not None and not worker.ready
-        }
+        lines = {worker.line: worker for worker in self.workers if worker.line is not None}
         for line in select.select(list(lines), [], [], LOOK)[0] if lines else self._rest():
             if line.recv(64):
                 lines[line].ready = True
+                lines[line].heard_at = time.monotonic()
             else:
                 time.sleep(LOOK)  # it has just died; the next look finds it
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
+            self.manager.ready(f"Serving at {listening.address_of(self.taken)}")
             listening.announce(self.taken, self.announce)
 
     def _rest(self) -> list[socket.socket]:
@@ -181,6 +211,6 @@ class Supervisor:
                 worker.process.wait()
 
 
-def supervise(settings: Settings, announce: Callable[[str], None]) -> int:
+def supervise(settings: Settings, announce: Callable[[str], None], manager: ServiceManager) -> int:
     """Serve with ``settings.workers`` processes until a signal; the exit status."""
-    return Supervisor(settings, announce).run()
+    return Supervisor(settings, announce, manager=manager).run()

@@ -53,6 +53,21 @@ def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
     asyncio.run(story())
 
 
+def test_only_silence_of_the_store_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog restarts a process whose store hangs; a restart frees no disk that is full."""
+    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    go = threading.Event()
+
+    def hangs() -> tuple[bool, dict[str, Any]]:
+        go.wait(20)
+        return True, {}
+
+    assert asyncio.run(Readiness(lambda: (True, {})).answers()) is True
+    assert asyncio.run(Readiness(lambda: (False, {"store": "full"})).answers()) is True
+    assert asyncio.run(Readiness(hangs).answers()) is False
+    go.set()
+
+
 def test_a_question_that_fails_is_a_no_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
     def ready() -> tuple[bool, dict[str, Any]]:
         raise OSError("/secret/path")

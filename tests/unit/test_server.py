@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
 from statecast.server import BackgroundServer
+from statecast.service_manager import Watchdog
 from statecast.settings import Settings
-from statecast.web import porter
+from statecast.web import porter, readiness
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -124,6 +126,51 @@ def test_several_processes_say_once_what_is_wrong(
         module.serve(Runtime(Settings(**many | {"source": "nonsense:x"})), says_nothing)
     with pytest.raises(BadSetting, match="trusted_proxy"):
         module.serve(Runtime(Settings(**many | {"trusted_proxy": "nonsense"})), says_nothing)
+
+
+def test_the_watchdog_is_fed_only_while_the_store_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a server under a watchdog
+    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    app = create_app(Settings(store="memory:", port=0))
+    runtime = runtime_of(app)
+    asked, hangs, starved = threading.Event(), threading.Event(), threading.Event()
+    fed: Queue[None] = Queue()
+    meanwhile: list[int] = []
+    ready = runtime.ready
+
+    def ready_or_hung() -> tuple[bool, dict[str, Any]]:
+        if hangs.is_set():
+            before = fed.qsize()  # the loop asks after it has fed: nothing is on its way
+            asked.wait(1)  # ten intervals; only a test that is over cuts it short
+            meanwhile.append(fed.qsize() - before)
+            hangs.clear()
+            starved.set()
+        return ready()
+
+    monkeypatch.setattr(runtime, "ready", ready_or_hung)
+    watchdog = Watchdog(0.1, lambda: fed.put(None))
+    server, taken = module.prepare(runtime, app, lambda: None, asked, watchdog=watchdog)
+    thread = threading.Thread(target=module.run, args=(server, taken))
+    thread.start()
+    try:
+        # then it is fed, and again
+        fed.get(timeout=20)
+        fed.get(timeout=20)
+        # when the store hangs, then it is fed no more
+        hangs.set()
+        assert starved.wait(20)
+        assert meanwhile == [0]
+        # and once the store answers it is fed again
+        while not fed.empty():
+            fed.get()
+        fed.get(timeout=20)
+    finally:
+        asked.set()
+        thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_it_serves_in_the_main_thread_or_says_so() -> None:

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 
 from statecast import workers
+from statecast.service_manager import Watchdog
+from statecast.settings import Settings
 
 CHILD = """
 import os, signal, sys, threading
@@ -134,3 +137,45 @@ def test_the_children_of_a_dead_parent_stop() -> None:
 def test_a_process_that_nobody_placed_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(workers.VARIABLE, raising=False)
     assert workers.inherited() is None
+
+
+# The watchdog of the service manager
+
+
+def watched(*processes: workers.Worker) -> tuple[workers.Supervisor, list[str]]:
+    """A supervisor that was fed never, and what it fed; two seconds are the interval."""
+    fed: list[str] = []
+    supervisor = workers.Supervisor(Settings(), fed.append, [])
+    supervisor.workers = list(processes)
+    supervisor.announced, supervisor.fed_at = True, 0.0
+    supervisor.watchdog = Watchdog(2.0, lambda: fed.append("alive"))
+    return supervisor, fed
+
+
+def serving(heard_at: float) -> workers.Worker:
+    process = cast("subprocess.Popen[bytes]", object())
+    return workers.Worker(process, ready=True, heard_at=heard_at)
+
+
+def test_the_watchdog_is_fed_while_all_processes_are_alive() -> None:
+    supervisor, fed = watched(serving(99.0), serving(98.5))
+    supervisor._feed(100.0)
+    supervisor._feed(101.0)  # it was fed a second ago
+    assert fed == ["alive"]
+
+
+def test_a_process_that_hangs_starves_the_watchdog() -> None:
+    supervisor, fed = watched(serving(99.0), serving(97.0))
+    supervisor._feed(100.0)
+    assert fed == []
+    # when it says something again, then all is well
+    supervisor.workers[1].heard_at = 100.0
+    supervisor._feed(100.1)
+    assert fed == ["alive"]
+
+
+def test_a_process_that_ended_has_a_successor_and_starves_nothing() -> None:
+    ended = workers.Worker(None, ready=False, heard_at=1.0)
+    supervisor, fed = watched(serving(99.0), ended)
+    supervisor._feed(100.0)
+    assert fed == ["alive"]

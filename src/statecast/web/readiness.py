@@ -25,17 +25,29 @@ class Readiness:
         self._asked_at = 0.0
 
     async def ask(self) -> Verdict:
+        try:
+            return await self._verdict()
+        except TimeoutError:
+            return False, {"store": "The store does not answer."}
+
+    async def answers(self) -> bool:
+        """Whether the store says anything in time: a full disk is an answer, a disk that hangs is none."""
+        try:
+            await self._verdict()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _verdict(self) -> Verdict:
+        """Raises TimeoutError."""
         loop = asyncio.get_running_loop()
         stale = loop.time() - self._asked_at >= FRESH
         if self._asking is None or (self._asking.done() and stale):
             self._asked_at = loop.time()
             self._asking = loop.create_future()
             self._pool.submit(lambda future=self._asking: self._run(loop, future))  # type: ignore[misc]
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(self._asking)
-        except TimeoutError:
-            return False, {"store": "The store does not answer."}
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.shield(self._asking)
 
     def _run(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Verdict]) -> None:
         try:
