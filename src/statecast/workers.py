@@ -10,6 +10,7 @@ They are in process groups of their own: Ctrl-C reaches the parent, which passes
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
