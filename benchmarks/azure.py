@@ -21,7 +21,7 @@ from benchmarks.report import Bound, Row
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.sources.azure_queue import AzureQueue
-from statecast.sources.azure_queue.pace import cost_per_month
+from statecast.sources.azure_queue.poll_interval import cost_per_month
 from statecast.testing.azure import FakeAzure
 from tests.azurite_server import Azurite
 from tools import javascript
@@ -152,7 +152,7 @@ def soon(connection: str, sends: int) -> list[Row]:
 
 def sender(connection: str, queue: str) -> AzureQueue:
     from statecast.sources import Context, open_source
-    from statecast.stores import now
+    from statecast.timestamps import now
 
     context = Context(lambda: _no_store(), Settings(), {VARIABLE: connection}, now)
     opened = open_source(f"azure-queue:{queue}", context)

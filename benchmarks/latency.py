@@ -18,7 +18,7 @@ from benchmarks import report, servers
 from benchmarks.processes import Broken
 from benchmarks.report import Bound, Row
 from statecast.sources import Outbox
-from statecast.sources.embedded import EmbeddedQueue
+from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from tools import browser
 

@@ -10,7 +10,7 @@ from benchmarks import servers
 from benchmarks.latency import sending
 from benchmarks.processes import Broken
 from benchmarks.report import Bound, Row
-from statecast.sources.embedded import EmbeddedQueue
+from statecast.sources.embedded_queue import EmbeddedQueue
 
 VIEWERS = 100
 DEVICES = 100

@@ -82,7 +82,7 @@ def try_everywhere(wheel: Path) -> list[str]:
 def refuse_release() -> None:
     """Everything that would be wrong for ever once it is uploaded. Raises: Trouble."""
     from statecast import __version__
-    from statecast.distribution import PUBLISHED
+    from statecast.program.distribution import PUBLISHED
 
     pyproject = (ROOT / "pyproject.toml").read_text()
     if publish.UNKNOWN_ADDRESS in pyproject or not PUBLISHED:

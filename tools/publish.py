@@ -27,7 +27,7 @@ pip install statecast
 
 BLOCK = re.compile(r"<!-- install -->\n.*?\n<!-- /install -->", re.DOTALL)
 FROM_CLONE = re.compile(r"pip install '\.(\[[a-z,-]+\])'(`?)(?: +# in a clone| in a clone)?")
-CONSTANT = "src/statecast/distribution.py"
+CONSTANT = "src/statecast/program/distribution.py"
 
 
 def documents(root: Path) -> list[Path]:

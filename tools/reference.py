@@ -17,11 +17,14 @@ from typing import Any, cast
 import click
 
 import statecast
-from statecast import broadcast, cli, errors, names, settings, strict_json, wire
+from statecast import errors, names, settings, strict_json
+from statecast.broadcast import broadcaster, encoding
+from statecast.cli.main import main as command_line
 from statecast.decoders import plain
+from statecast.ingest.consumer import Health
 from statecast.model import Cause, Update
-from statecast.watcher import Health
-from statecast.web import front, rest
+from statecast.server import router
+from statecast.web import api
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 HEAD = """# Reference
@@ -220,7 +223,7 @@ def commands() -> Iterator[str]:
 Exit status: 0 done; 1 refused, not found or unavailable, the output cannot be written, or the operating system is not
 supported (Windows), with one sentence on stderr; 2 used in a wrong way; 130 after Ctrl-C, 143 after SIGTERM.
 """
-    for path, command in subcommands("statecast", cli.main):
+    for path, command in subcommands("statecast", command_line):
         context = click.Context(command, info_name=path)
         yield f"### {path}\n\n```text\n{' '.join([path, *command.collect_usage_pieces(context)])}\n```\n"
         yield paragraphs(command.help or "") + "\n"
@@ -283,7 +286,7 @@ left out may also be `null`.
 
 
 def addresses() -> Iterator[str]:
-    views = rest.States(cast(Any, None)).addresses()
+    views = api.States(cast(Any, None)).addresses()
     found = [
         f"{method} /api{path.replace('<path:device>', '<device>')}"
         for path in views
@@ -299,13 +302,13 @@ committed at once, as source `api`, spoken by a user. Unknown arguments are erro
 | --- | --- |"""
     for request, sentence in ADDRESSES.items():
         yield f"| `{request}` | {sentence} |"
-    statuses = ", ".join(f"{status} ({title})" for status, title in rest.TITLES.items())
+    statuses = ", ".join(f"{status} ({title})" for status, title in api.TITLES.items())
     yield f"\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`: {statuses}.\n"
 
 
 def events() -> Iterator[str]:
-    item = wire.item(EXAMPLE)
-    states = wire.states("64c8…", EXAMPLE.offset, [item], complete=True)
+    item = encoding.item(EXAMPLE)
+    states = encoding.states("64c8…", EXAMPLE.offset, [item], complete=True)
     now = EXAMPLE.changed_at
     health = {"queue": Health("connected", now - 60_000, now, 0.012, 0).report()}
     beat = strict_json.encode(
@@ -337,10 +340,10 @@ place was not good; what it shows and this answer does not name was removed. A r
 `seen`, at most once a second, for devices with a deadline that spoke without changing anything:
 
 ```json
-{pretty(wire.seen({EXAMPLE.device: EXAMPLE.changed_at}))}
+{pretty(encoding.seen({EXAMPLE.device: EXAMPLE.changed_at}))}
 ```
 
-`health`, to viewers that asked, on change and as a beat every {broadcast.BEAT:g} s. `status` is `connected`, `away`
+`health`, to viewers that asked, on change and as a beat every {broadcaster.BEAT:g} s. `status` is `connected`, `away`
 (`sentence` says why) or `standby`; `lag` is in seconds. A queue whose questions cost also has
 `requests_per_hour`:
 
@@ -356,11 +359,11 @@ def pretty(encoded: bytes) -> str:
 
 def others() -> Iterator[str]:
     for script in SCRIPTS:
-        assert front.STATIC + script in front.static_files(), f"there is no {script}"
+        assert router.STATIC + script in router.static_files(), f"there is no {script}"
     yield "## Other addresses\n\n| address | what is there |\n| --- | --- |"
     for path, sentence in OTHERS.items():
         yield f"| `{path}` | {sentence} |"
-    scripts = ", ".join(f"`{front.STATIC}{script}`" for script in SCRIPTS)
+    scripts = ", ".join(f"`{router.STATIC}{script}`" for script in SCRIPTS)
     yield f"| {scripts} | The scripts for [pages of your own](how-to/own-page.md). |"
     yield "| `/`, `/devices/<device>`, `/operator` | The pages; in a Flask app of yours below `/statecast`. |\n"
 

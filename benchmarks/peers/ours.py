@@ -14,11 +14,11 @@ from flask import Flask
 
 from benchmarks.processes import answer, raise_file_limit
 from statecast import strict_json
-from statecast.broadcast import Broadcaster
+from statecast.broadcast.broadcaster import Broadcaster
 from statecast.flask import Statecast
+from statecast.realtime.hub import Hub
 from statecast.runtime import Runtime
-from statecast.server import BackgroundServer
-from statecast.viewers.hub import Hub
+from statecast.server.server import BackgroundServer
 
 OPENED = {
     "port": 0,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from statecast import strict_json
 from statecast.errors import StatecastError
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import Store
 
 MOODS = ("happy", "calm", "sleepy", "calm", "happy", "sad", "calm", "angry")
 LIVELY = 10

@@ -18,14 +18,14 @@ from typing import Any, NoReturn, TypeVar, overload
 
 from flask import Flask, current_app, has_app_context
 
-from statecast import development, names, settings, strict_json
+from statecast import dev_server, names, settings, strict_json
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
+from statecast.realtime.hub import check_registration
 from statecast.runtime import Runtime
-from statecast.sources.poll import PollSource
-from statecast.viewers.hub import check_registration
-from statecast.web import mount
+from statecast.sources.polled_function import PollSource
+from statecast.web import blueprints
 
 EXTENSION = "statecast"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -60,10 +60,10 @@ class Statecast:
         runtime = Runtime(loaded)
         for register in self._registrations:
             register(app, runtime)
-        mount.as_guest(app, runtime)
+        blueprints.as_guest(app, runtime)
         app.extensions[EXTENSION] = runtime
         self._apps.append(weakref.ref(app))
-        development.maybe_serve(app, runtime)
+        dev_server.maybe_serve(app, runtime)
 
     # Which app is meant
 
@@ -252,7 +252,7 @@ class Statecast:
         self, app: Flask | None = None, *, host: str | None = None, port: int | None = None
     ) -> NoReturn:
         """Serve the app and its viewers until a signal; what ``socketio.run(app)`` was. Ends the program."""
-        from statecast import server  # the server is imported by those who serve
+        from statecast.server import server  # the server is imported by those who serve
 
         try:
             app = app or self._only_host()
@@ -304,5 +304,5 @@ def create_app(loaded: settings.Settings) -> Flask:
     app.url_map.merge_slashes = False
     runtime = Runtime(loaded)
     app.extensions[EXTENSION] = runtime
-    mount.alone(app, runtime)
+    blueprints.alone(app, runtime)
     return app

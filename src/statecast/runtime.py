@@ -16,19 +16,21 @@ from functools import cached_property
 from typing import Any
 
 from statecast import __version__, strict_json
-from statecast.broadcast import Broadcaster
+from statecast.broadcast.broadcaster import Broadcaster
 from statecast.demo import DemoPillow
 from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
-from statecast.pipeline import Decoder, Pipeline
-from statecast.sending import Sources, check
+from statecast.ingest.consumer import Watcher
+from statecast.ingest.pipeline import Decoder, Pipeline
+from statecast.outbox import Sources, check
+from statecast.realtime.handlers import Handler
+from statecast.realtime.hub import Hub, check_namespace, check_registration
+from statecast.realtime.protocol import socketio
 from statecast.settings import Settings
 from statecast.sources import Outbox, Source
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, now, open_store
-from statecast.viewers import socketio
-from statecast.viewers.application import Handler
-from statecast.viewers.hub import Hub, check_namespace, check_registration
-from statecast.watcher import Watcher
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
+from statecast.timestamps import now
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of a serving process to the others."""

@@ -13,7 +13,7 @@ from flask import Flask
 
 from statecast.errors import SourceUnavailable
 from statecast.flask import create_app
-from statecast.server import BackgroundServer
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
 WATCHES = """

@@ -20,8 +20,8 @@ from statecast.settings import Settings
 from statecast.sources import Context, open_source
 from statecast.sources.azure_queue import AzureQueue
 from statecast.sources.azure_queue.account import Account
-from statecast.sources.azure_queue.pace import Pace
-from statecast.sources.azure_queue.service import QueueService
+from statecast.sources.azure_queue.client import QueueService
+from statecast.sources.azure_queue.poll_interval import Pace
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 ACCOUNT = "devstoreaccount1"

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from statecast import strict_json
 from statecast.decoders import Decoder, open_decoder
 from statecast.model import Delivery
-from statecast.stores import Limits, Store, open_store
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 from statecast.testing import VirtualClock, oracle
 from statecast.testing.values import START
 

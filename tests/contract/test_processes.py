@@ -13,15 +13,17 @@ import pytest
 
 from statecast.errors import LeaseLost
 from statecast.model import Place
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Cursor, Limits, open_store
-from statecast.stores.sqlite import SqliteStore
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Cursor, Limits
+from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
 PREAMBLE = """
 import os, sys
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Cursor, Limits, open_store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Cursor, Limits
 from statecast.testing.values import START, change, message
 store = open_store("sqlite:///" + sys.argv[1], Limits(), lambda: START)
 queue = EmbeddedQueue(store)

@@ -9,9 +9,10 @@ import pytest
 
 from statecast.errors import QueueFull, SourceUnavailable, TooLarge
 from statecast.sources import Source
-from statecast.sources.embedded import EmbeddedQueue
+from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.memory import MemorySource
-from statecast.stores import Limits, Store, open_store
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 from statecast.testing import FakeSource, SourceContract, VirtualClock, change, message
 
 

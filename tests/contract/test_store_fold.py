@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from statecast import strict_json
 from statecast.model import Change, Message, Stamp
-from statecast.stores import Cursor, Limits, open_store
+from statecast.stores import open_store
+from statecast.stores.contract import Cursor, Limits
 from statecast.testing import VirtualClock, change, message, oracle
 from statecast.testing.values import START
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from statecast.stores import Limits, Store, open_store
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 from statecast.testing import StoreContract
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from statecast.viewers.hub import Hub
-from statecast.viewers.polling import Polling
-from statecast.viewers.sse import Events
-from statecast.viewers.viewer import bind
+from statecast.realtime.hub import Hub
+from statecast.realtime.polling import Polling
+from statecast.realtime.sse import Events
+from statecast.realtime.websocket_connection import bind
 
 
 class Front:

@@ -13,7 +13,7 @@ import signal
 import sys
 
 from statecast.flask import create_app
-from statecast.server import serve
+from statecast.server.server import serve
 from statecast.settings import Settings
 
 

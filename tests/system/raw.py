@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any
 
-from statecast.viewers import websocket
+from statecast.realtime.protocol import websocket
 
 PATIENCE = 20
 POLLING = "/socket.io/?EIO=4&transport=polling"

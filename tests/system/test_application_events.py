@@ -18,8 +18,8 @@ from flask import Flask, current_app
 
 from statecast import Refused, Statecast
 from statecast.errors import BadSetting, Malformed
-from statecast.server import BackgroundServer
-from statecast.viewers import application
+from statecast.realtime import handlers
+from statecast.server.server import BackgroundServer
 
 PATIENCE = 20
 # A stock client that was refused leaves its socket to the garbage collector.
@@ -142,7 +142,7 @@ def test_an_error_in_a_handler_is_the_logs_business(
 def test_slow_functions_hold_up_nobody_but_themselves(
     live: Statecast, serve: Any, join: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application, "BACKLOG", 5)
+    monkeypatch.setattr(handlers, "BACKLOG", 5)
     # given functions that occupy every thread there is
     go_on, begun = threading.Event(), queue.Queue[str]()
 

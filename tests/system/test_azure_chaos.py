@@ -17,12 +17,15 @@ import pytest
 from running import Running
 from test_azure_faults import Scene
 
-from statecast import strict_json, watcher
+from statecast import strict_json
+from statecast.ingest import consumer
 from statecast.model import Change, Stamp
-from statecast.sources.azure_queue import queue
-from statecast.stores import Limits, Store, now, open_store
+from statecast.sources.azure_queue import source
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 from statecast.testing.azure import FakeAzure, Fault, Kind
 from statecast.testing.oracle import folded
+from statecast.timestamps import now
 
 MESSAGES, DEVICES, FIELDS = 300, 6, 4
 FAULTS: tuple[Kind, ...] = ("busy", "reset", "lost", "lost", "page", "broken", "cut", "redirect")
@@ -51,8 +54,8 @@ class Unreliable(FakeAzure):
 
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(watcher, "LONGEST_PAUSE", 0.051)
-    monkeypatch.setattr(queue, "TRIES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.051)
+    monkeypatch.setattr(source, "TRIES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(
         "test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param))
     )

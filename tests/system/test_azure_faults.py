@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-from statecast import strict_json, watcher
+from statecast import strict_json
 from statecast.decoders import open_decoder
 from statecast.errors import StoreUnavailable
-from statecast.pipeline import Pipeline
+from statecast.ingest import consumer
+from statecast.ingest.consumer import Watcher
+from statecast.ingest.pipeline import Pipeline
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.sources import Context, open_source
-from statecast.sources.azure_queue import AzureQueue, queue
-from statecast.stores import Limits, now
+from statecast.sources.azure_queue import AzureQueue, source
+from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
 from statecast.testing.azure import FORBIDDEN, FakeAzure
-from statecast.watcher import Watcher
+from statecast.timestamps import now
 
 SHORT = 30.0
 """Seconds after which a test gives up; nothing takes that long."""
@@ -94,8 +96,8 @@ class Scene:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(watcher, "LONGEST_PAUSE", 0.06)
-    monkeypatch.setattr(queue, "TRIES", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.06)
+    monkeypatch.setattr(source, "TRIES", (0.0, 0.01, 0.01))
     made = Scene()
     yield made
     made.end()
@@ -183,7 +185,7 @@ def test_a_page_whose_answer_is_lost_comes_again(scene: Scene) -> None:
 def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "PATIENCE", 0.1)
+    monkeypatch.setattr(source, "PATIENCE", 0.1)
     scene.azure.fail("hang", "receive")
     scene.put("pillow", mood="happy")
     scene.start()
@@ -196,7 +198,7 @@ def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
 def test_a_hanging_service_does_not_hold_up_the_end(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "RECEIVE_AT_END", 0.05)
+    monkeypatch.setattr(source, "RECEIVE_AT_END", 0.05)
     scene.azure.fail("hang", "receive")
     scene.start()
     scene.until(lambda: "receive" in scene.azure.asked)

@@ -16,7 +16,9 @@ import pytest
 from running import ENVIRONMENT, PROGRAM, Running
 
 from azurite_server import SHORT, Azurite
-from statecast.stores import Limits, now, open_store
+from statecast.stores import open_store
+from statecast.stores.contract import Limits
+from statecast.timestamps import now
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

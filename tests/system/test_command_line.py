@@ -284,7 +284,7 @@ def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:
 def test_send_imports_nothing_that_serves(tmp_path: Path) -> None:
     """It is called once per message by scripts: Flask and a server would cost most of its time."""
     script = (
-        "import sys\nfrom statecast.cli import main\nmain(['send', 'pillow', 'n=1'], standalone_mode=False)\n"
+        "import sys\nfrom statecast.cli.main import main\nmain(['send', 'pillow', 'n=1'], standalone_mode=False)\n"
         "print([name for name in ('flask', 'werkzeug', 'uvicorn', 'uvloop', 'asyncio') if name in sys.modules])"
     )
     finished = subprocess.run(

@@ -18,9 +18,11 @@ import pytest
 from running import Child
 
 from statecast import strict_json
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, now, open_store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 from statecast.testing import oracle
+from statecast.timestamps import now
 
 LIVES = int(os.environ.get("STATECAST_TEST_LIVES", "200"))
 GARBAGE = b'{"device": "pillow", "state": 5}'

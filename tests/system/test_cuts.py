@@ -23,7 +23,7 @@ from cutting import DOWN, UP, Cutting, cutting
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
-from statecast.server import BackgroundServer
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
 HERE = Path(__file__).parent

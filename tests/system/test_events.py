@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from endpoint import serving
 
-from statecast.broadcast import Broadcaster
+from statecast.broadcast.broadcaster import Broadcaster
 from statecast.model import Change
+from statecast.realtime.hub import Hub
 from statecast.settings import Settings
-from statecast.stores import Store, open_store
-from statecast.viewers.hub import Hub
+from statecast.stores import open_store
+from statecast.stores.contract import Store
 
 
 class Broadcasting(Broadcaster):

@@ -18,7 +18,7 @@ from slicing import slicing
 from statecast.flask import create_app
 from statecast.model import Change
 from statecast.runtime import Runtime
-from statecast.server import BackgroundServer
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
 CHANGES, DEVICES, CUTS = 600, 7, 6

@@ -15,8 +15,9 @@ import pytest
 from running import Running, statecast
 from websockets.sync.client import ClientConnection, connect
 
-from statecast.viewers import sse, websocket
-from statecast.viewers.engineio import MOST_PACKETS
+from statecast.realtime import sse
+from statecast.realtime.protocol import websocket
+from statecast.realtime.protocol.engineio import MOST_PACKETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENTS = ROOT / "examples" / "clients"

@@ -19,8 +19,9 @@ import pytest
 from running import Running
 
 from statecast.model import Change
-from statecast.stores import Store, open_store
-from statecast.viewers import websocket
+from statecast.realtime.protocol import websocket
+from statecast.stores import open_store
+from statecast.stores.contract import Store
 
 FROZEN = int(os.environ.get("STATECAST_TEST_FROZEN", "40"))
 CHANGES = int(os.environ.get("STATECAST_TEST_CHANGES", "1500"))

@@ -10,8 +10,10 @@ import pytest
 from running import Running, statecast
 
 from statecast import strict_json
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, now, open_store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
+from statecast.timestamps import now
 
 GARBAGE: tuple[bytes, ...] = (
     b"",

@@ -18,12 +18,12 @@ from raw import HANDSHAKE, POLLING, WEBSOCKET, Connection, OnPolling, OnWebSocke
 from running import Running
 
 from statecast.flask import create_app, runtime_of
-from statecast.server import BackgroundServer
+from statecast.http.origin import BURST
+from statecast.realtime.protocol import websocket
+from statecast.realtime.protocol.engineio import MOST_PACKETS
+from statecast.realtime.protocol.socketio import MOST_ATTACHMENTS
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
-from statecast.viewers import websocket
-from statecast.viewers.admission import BURST
-from statecast.viewers.engineio import MOST_PACKETS
-from statecast.viewers.socketio import MOST_ATTACHMENTS
 
 AROUND = (-1, 0, 1)
 """One below a limit, at it, one above."""

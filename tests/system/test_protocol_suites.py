@@ -20,10 +20,10 @@ from endpoint import serving
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from statecast.broadcast import Broadcaster
+from statecast.broadcast.broadcaster import Broadcaster
+from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.viewers.hub import Hub
 
 INTERVAL, TIMEOUT = 0.3, 0.2
 PATIENCE = 10

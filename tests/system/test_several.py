@@ -12,8 +12,9 @@ import socketio
 from running import Running
 
 from statecast import strict_json
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, Store, open_store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
 
 APP = """
 from flask import Flask

@@ -18,10 +18,10 @@ import socketio as stock
 from endpoint import serving
 from slicing import slicing
 
-from statecast.broadcast import Broadcaster
+from statecast.broadcast.broadcaster import Broadcaster
+from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.viewers.hub import Hub
 
 SCRIPT = Path(__file__).with_name("stock_client.js")
 UPGRADES = int(os.environ.get("STATECAST_TEST_UPGRADES", "100"))

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from statecast import names, strict_json
-from statecast.audience import Slice
-from statecast.broadcast import Broadcaster
-from statecast.follower import Follower
+from statecast.broadcast.broadcaster import Broadcaster
+from statecast.broadcast.change_feed import Follower
+from statecast.broadcast.subscriptions import Slice
 from statecast.model import Cause, Event, Place, Update
 from statecast.settings import Settings
-from statecast.stores import Cursor, Lineage, News
+from statecast.stores.contract import Cursor, Lineage, News
 from statecast.testing.values import START
 
 CAUSE = Cause("queue", "m1", "device")

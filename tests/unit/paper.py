@@ -12,10 +12,10 @@ from uvicorn.server import ServerState
 
 from statecast.errors import Malformed
 from statecast.model import Event
+from statecast.realtime.hub import Hub
+from statecast.realtime.protocol import websocket
+from statecast.realtime.websocket_connection import Viewer, bind
 from statecast.settings import Settings
-from statecast.viewers import websocket
-from statecast.viewers.hub import Hub
-from statecast.viewers.viewer import Viewer, bind
 
 HEAD = (
     "GET {target} HTTP/1.1\r\nhost: example.test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"

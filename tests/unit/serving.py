@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from statecast.runtime import Runtime
-from statecast.server import BackgroundServer
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
 UPGRADE = (

@@ -10,10 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import strict_json
-from statecast.apply import MOST_BYTES, SEQUENCED, Done, Record, apply, difference, same, stamp_of
 from statecast.errors import Refused, TooLarge
+from statecast.merge.apply import (
+    MOST_BYTES,
+    SEQUENCED,
+    Done,
+    Record,
+    apply,
+    difference,
+    same,
+    stamp_of,
+)
+from statecast.merge.stamps import OLD, Stamps
 from statecast.model import Change, Stamp
-from statecast.stamps import OLD, Stamps
 from statecast.testing import change, oracle
 from statecast.testing.values import START
 

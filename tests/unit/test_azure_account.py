@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from statecast.distribution import install_hint
 from statecast.errors import BadSetting
+from statecast.program.distribution import install_hint
 from statecast.sources.azure_queue.account import (
     DEVELOPMENT,
     DEVELOPMENT_KEY,

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from statecast.distribution import install_hint
 from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
+from statecast.program.distribution import install_hint
 from statecast.settings import Settings
 from statecast.sources import Context, open_source
 from statecast.sources.azure_queue import AzureQueue
-from statecast.sources.azure_queue.queue import deleters
+from statecast.sources.azure_queue.source import deleters
 from statecast.testing import VirtualClock
 from statecast.testing.azure import FakeAzure
 

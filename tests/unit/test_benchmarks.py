@@ -13,7 +13,7 @@ from benchmarks import fanout, report, servers, speech
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import Broken, Process
 from benchmarks.report import Bound, Row
-from statecast.viewers import handshake, websocket
+from statecast.realtime.protocol import handshake, websocket
 
 # Verdicts
 

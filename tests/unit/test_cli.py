@@ -15,17 +15,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from statecast import __version__, program
-from statecast.cli import main
-from statecast.commands import messages, terminal
-from statecast.commands.options import EVERY
-from statecast.commands.watch import changes
+from statecast.cli import message_parser, output
+from statecast.cli.main import main
+from statecast.cli.options import EVERY
+from statecast.cli.watch import changes
 from statecast.decoders import Decoder
 from statecast.decoders.plain import PlainDecoder
+from statecast.ingest.pipeline import Pipeline
 from statecast.model import Change, Delivery, Message
-from statecast.pipeline import Pipeline
 from statecast.settings import Settings
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, now, open_store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Limits
+from statecast.timestamps import now
 
 Invoke = Callable[..., Result]
 
@@ -111,7 +113,7 @@ def test_a_defect_ends_in_a_sentence_and_its_traceback_in_a_file(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("nobody thought of this\n\x1b[2J")
 
-    monkeypatch.setattr("statecast.commands.look.opened", fail)
+    monkeypatch.setattr("statecast.cli.show.opened", fail)
     monkeypatch.setattr("tempfile.tempdir", str(here))
     # When it is called, then there is one sentence that names a file
     result = statecast("get", "pillow")
@@ -128,7 +130,7 @@ def test_an_error_of_the_system_ends_in_a_sentence(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("statecast.commands.look.opened", fail)
+    monkeypatch.setattr("statecast.cli.show.opened", fail)
     refused(statecast("devices"), 1, "No space left on device")
 
 
@@ -156,10 +158,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
             announce("Statecast is live at http://127.0.0.1:8000")
             return 130
 
-    import statecast
-
-    monkeypatch.setitem(sys.modules, "statecast.server", Server)
-    monkeypatch.setattr(statecast, "server", Server, raising=False)
+    monkeypatch.setitem(sys.modules, "statecast.server.server", Server)
+    monkeypatch.setattr("statecast.server.server", Server, raising=False)
     return found
 
 
@@ -476,7 +476,7 @@ def test_a_line_without_end_is_not_gathered() -> None:
             self.left -= 1
             return b"[" * 65_536 if self.left else b""
 
-    ((number, body),) = [one for page in messages.pages(Endless()) for one in page]
+    ((number, body),) = [one for page in message_parser.pages(Endless()) for one in page]
     assert number == 1
     assert len(body) < 1_000_000
 
@@ -554,7 +554,7 @@ def test_a_silent_device_is_shown_as_silent(
     monkeypatch.setenv("STATECAST_DEADLINES", "set=90")
     # When more time has passed than the deadlines allow
     later = now() + 80_000
-    monkeypatch.setattr("statecast.commands.look.now", lambda: later)
+    monkeypatch.setattr("statecast.cli.show.now", lambda: later)
     # Then one is silent
     lines = statecast("devices").stdout.splitlines()
     assert ["silent" in line for line in lines] == [False, True, False]
@@ -781,8 +781,8 @@ def test_quarantine_refuses(statecast: Invoke, words: tuple[str, ...], status: i
 
 def test_columns_are_aligned_and_cut() -> None:
     rows = [["a", "bb", "long text"], ["aaa", "b", "x"]]
-    assert terminal.columns(rows, None) == ["a    bb  long text", "aaa  b   x"]
-    assert terminal.columns(rows, 12) == ["a    bb  lo…", "aaa  b   x"]
+    assert output.columns(rows, None) == ["a    bb  long text", "aaa  b   x"]
+    assert output.columns(rows, 12) == ["a    bb  lo…", "aaa  b   x"]
 
 
 @pytest.mark.parametrize(
@@ -797,7 +797,7 @@ def test_columns_are_aligned_and_cut() -> None:
     ],
 )
 def test_ages_are_short(milliseconds: int, text: str) -> None:
-    assert terminal.ago(milliseconds) == text
+    assert output.ago(milliseconds) == text
 
 
 def test_the_limits_of_the_store_are_settings() -> None:

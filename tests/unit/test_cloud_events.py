@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from statecast.decoders.cloud_events import is_one, read
-from statecast.decoders.reading import Reading, from_options
+from statecast.decoders.options import Reading, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 

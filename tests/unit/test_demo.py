@@ -11,10 +11,10 @@ import pytest
 from statecast.decoders.plain import PlainDecoder
 from statecast.demo import DemoPillow
 from statecast.errors import QueueFull
+from statecast.ingest.pipeline import Pipeline
 from statecast.model import Change
-from statecast.pipeline import Pipeline
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
 from statecast.testing import VirtualClock
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from statecast import cli, settings
+from statecast import settings
+from statecast.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNIT = ROOT / "contrib" / "statecast.service"
@@ -25,7 +26,7 @@ def given_to_run(command: list[str]) -> dict[str, object]:
     """What ``statecast run`` makes of its flags. Fails for one that does not exist."""
     program, name, *flags = command
     assert program.rpartition("/")[2] == "statecast"
-    run = cli.main.commands[name]
+    run = main.commands[name]
     assert isinstance(run, click.Command)
     return dict(run.make_context(name, flags).params)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from statecast import distribution
+from statecast.program import distribution
 from tools import publish
 from tools.commands import Trouble
 
@@ -23,7 +23,7 @@ FROM_INDEX = re.compile(
 """An install line that only the package index can answer."""
 FROM_CLONE = re.compile(r"pip install '?\.(?:\[|\s|'|$)")
 
-ABOUT_PUBLISHING = {"tools/publish.py", "src/statecast/distribution.py", "RELEASING.md"}
+ABOUT_PUBLISHING = {"tools/publish.py", "src/statecast/program/distribution.py", "RELEASING.md"}
 FOR_CONTRIBUTORS = {"CONTRIBUTING.md", "SECURITY.md"}
 FOLDERS = ("src", "docs", "examples", "tools", "contrib", "benchmarks", ".github")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from statecast import cli
+from statecast.cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +19,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doctor(*words: str) -> Result:
-    return CliRunner().invoke(cli.main, ["doctor", *words])
+    return CliRunner().invoke(main.main, ["doctor", *words])
 
 
 def test_nothing_is_wrong() -> None:
-    assert CliRunner().invoke(cli.main, ["send", "pillow", "mood=happy"]).exit_code == 0
+    assert CliRunner().invoke(main.main, ["send", "pillow", "mood=happy"]).exit_code == 0
     result = doctor()
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.output.splitlines()] == ["ok", "ok", "note", "ok"]

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
-from statecast import cli, settings
-from statecast.commands import options
+from statecast import settings
+from statecast.cli import main, options
 from statecast.flask import runtime_of
 from tools import reference
 
@@ -121,8 +121,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 @every_page
 def test_commands_and_flags_that_are_named_exist(page: Path) -> None:
     groups = [
-        cli.main,
-        *(one for one in cli.main.commands.values() if isinstance(one, click.Group)),
+        main.main,
+        *(one for one in main.main.commands.values() if isinstance(one, click.Group)),
     ]
     every = [command for group in groups for command in [group, *group.commands.values()]]
     flags = {
@@ -133,7 +133,7 @@ def test_commands_and_flags_that_are_named_exist(page: Path) -> None:
     }
     for span in spans(page):
         command = re.match(r"statecast (\w+)", span)
-        assert not command or command[1] in cli.main.commands, f"there is no command `{span}`"
+        assert not command or command[1] in main.main.commands, f"there is no command `{span}`"
         if page.is_relative_to(ROOT / "docs") or command:
             for flag in re.findall(r"(?:^| )(--[a-z-]+)", span):
                 assert flag in flags | {"--help"}, f"there is no flag {flag}"
@@ -187,7 +187,7 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "run",
             "watch",
         ):  # they end by a signal only: what they are given is read, and that is all
-            parsed = cli.main.commands[words[0]].make_context(words[0], words[1:])
+            parsed = main.main.commands[words[0]].make_context(words[0], words[1:])
             given = {
                 name: options.value(one)
                 for name, one in parsed.params.items()
@@ -195,7 +195,7 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             }
             settings.load(given)
             continue
-        result = CliRunner().invoke(cli.main, words)
+        result = CliRunner().invoke(main.main, words)
         # Nobody watches the queue here, so what asks for a state may find none; but it must have been asked well.
         allowed = (0,) if words[0] == "send" else (0, 1)
         assert result.exit_code in allowed, f"statecast {shlex.join(words)}: {result.output}"
@@ -216,5 +216,5 @@ def test_a_stale_snippet_would_be_found(tmp_path: Path) -> None:
     )
     assert list(commands(page)) == [["send", "pillow", "mood=happy"]]
     assert list(links(page)) == [("b.md#c", tmp_path / "b.md", "c")]
-    result = CliRunner().invoke(cli.main, ["send", "pillow", "--no-such-flag"])
+    result = CliRunner().invoke(main.main, ["send", "pillow", "--no-such-flag"])
     assert result.exit_code == 2

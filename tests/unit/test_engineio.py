@@ -7,8 +7,8 @@ import json
 import pytest
 
 from statecast.errors import Malformed
-from statecast.viewers import engineio, handshake
-from statecast.viewers.handshake import Declined
+from statecast.realtime.protocol import engineio, handshake
+from statecast.realtime.protocol.handshake import Declined
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

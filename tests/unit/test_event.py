@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from statecast.decoders.event import Event, changes
+from statecast.decoders.options import Reading, from_options
 from statecast.decoders.pointers import MISSING
-from statecast.decoders.reading import Reading, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 

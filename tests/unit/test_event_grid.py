@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from statecast.decoders.event_grid import MEMBERS, is_one, read
-from statecast.decoders.reading import Reading, from_options
+from statecast.decoders.options import Reading, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 

@@ -17,7 +17,7 @@ import socketio as stock
 from flask import Flask, current_app
 
 import statecast
-from statecast import Statecast, server
+from statecast import Statecast
 from statecast.errors import (
     BadSetting,
     Malformed,
@@ -27,7 +27,8 @@ from statecast.errors import (
     TooLarge,
 )
 from statecast.flask import runtime_of
-from statecast.stores import Cursor
+from statecast.server import server
+from statecast.stores.contract import Cursor
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from statecast.http.hosts import Hosts, name_of
 from statecast.settings import Settings
-from statecast.web.hosts import Hosts, name_of
 
 
 @pytest.mark.parametrize(

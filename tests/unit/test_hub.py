@@ -13,9 +13,9 @@ from paper import Client, FakeBroadcaster, PaperLoop, Scene
 
 from statecast.errors import BadSetting, Refused
 from statecast.model import Event
+from statecast.realtime.hub import Hub
+from statecast.realtime.protocol import websocket
 from statecast.settings import Settings
-from statecast.viewers import websocket
-from statecast.viewers.hub import Hub
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from statecast.decoders import cloud_events, event_grid
 from statecast.decoders.iot_hub import is_twin, read_twin
-from statecast.decoders.reading import Reading, from_options
+from statecast.decoders.options import Reading, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 

@@ -15,11 +15,11 @@ import pytest
 from paper import Client, FakeBroadcaster
 from paper_web import Ask, run, settle
 
-from statecast.audience import Wish
+from statecast.broadcast.subscriptions import Wish
+from statecast.realtime.hub import Hub
+from statecast.realtime.polling import Polling
+from statecast.realtime.protocol import websocket
 from statecast.settings import Settings
-from statecast.viewers import websocket
-from statecast.viewers.hub import Hub
-from statecast.viewers.polling import Polling
 
 CLOSES, TOO_BIG = "closes", "too big"
 NOBODY = '[{"error":"Nobody handles this event here."}]'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from statecast import output
+from statecast.program import output
 
 FULL = Path("/dev/full")
 

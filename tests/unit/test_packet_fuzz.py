@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from paper import Client, FakeBroadcaster, PaperLoop
 
-from statecast.audience import Wish
+from statecast.broadcast.subscriptions import Wish
+from statecast.realtime.hub import Hub
+from statecast.realtime.protocol import websocket
 from statecast.settings import Settings
-from statecast.viewers import websocket
-from statecast.viewers.hub import Hub
 
 PACKETS = int(os.environ.get("STATECAST_TEST_PACKETS", "100000"))
 SEED = int(os.environ.get("STATECAST_TEST_SEED", "20260131"))

@@ -16,8 +16,8 @@ import pytest
 from statecast.errors import StoreUnavailable
 from statecast.model import Cause, HistoryRow, Place, Quarantined, Update
 from statecast.settings import Settings
-from statecast.stores import Cursor, News
-from statecast.web import formats, pages, pictures, shown
+from statecast.stores.contract import Cursor, News
+from statecast.web import formatting, pages, pictures, view_models
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
 STATIC = Path(pages.__file__).parent / "static"
@@ -205,14 +205,14 @@ def twelve(store: FakeStore) -> FakeStore:
     ],
 )
 def test_values_are_worded(name: str, value: Any, card: str, whole: str) -> None:
-    assert formats.value(name, value) == card
-    assert formats.value(name, value, None) == whole
+    assert formatting.value(name, value) == card
+    assert formatting.value(name, value, None) == whole
 
 
 def test_the_unit_leaves_the_name() -> None:
-    assert formats.split_unit("temperature_c", 21.4) == ("temperature", "°C")
-    assert formats.split_unit("_c", 1) == ("_c", "")
-    assert formats.split_unit("temperature_c", "n/a") == ("temperature_c", "")
+    assert formatting.split_unit("temperature_c", 21.4) == ("temperature", "°C")
+    assert formatting.split_unit("_c", 1) == ("_c", "")
+    assert formatting.split_unit("temperature_c", "n/a") == ("temperature_c", "")
 
 
 def test_main_fields_are_the_known_then_by_name_and_battery_last() -> None:
@@ -225,15 +225,15 @@ def test_main_fields_are_the_known_then_by_name_and_battery_last() -> None:
         "alpha": 2,
     }
 
-    assert formats.main_fields(state) == ["mood", "hugged", "alpha"]
-    assert formats.in_order(state)[-2:] == ["battery", "label"]
-    assert formats.main_fields(state, ("battery", "missing")) == ["battery"]
+    assert formatting.main_fields(state) == ["mood", "hugged", "alpha"]
+    assert formatting.in_order(state)[-2:] == ["battery", "label"]
+    assert formatting.main_fields(state, ("battery", "missing")) == ["battery"]
 
 
 def test_objects_open_two_levels() -> None:
     state = {"a": {"b": {"c": {"d": 1}}}, "empty": {}}
 
-    assert [path for _, path, _ in formats.rows(state)] == ["a.b.c", "empty"]
+    assert [path for _, path, _ in formatting.rows(state)] == ["a.b.c", "empty"]
 
 
 # Pictures
@@ -558,7 +558,7 @@ def test_no_page_has_inline_style_or_script(store: FakeStore) -> None:
 def test_json_is_safe_where_it_is_embedded() -> None:
     naughty = {"a": "</script>'<!--\u2028&"}
 
-    text = str(shown.script_json(naughty))
+    text = str(view_models.script_json(naughty))
 
     assert not set(text) & set("<>&'\u2028")
     assert json.loads(text) == naughty
@@ -568,7 +568,7 @@ def test_json_is_safe_where_it_is_embedded() -> None:
     ("value", "expected"), [("pillow", "pillow"), ("a/b", '"a/b"'), ('"x', '"&#34;x"'), ("", '""')]
 )
 def test_attributes_are_quoted_where_html_needs_it(value: str, expected: str) -> None:
-    assert str(shown.attribute(value)) == expected
+    assert str(view_models.attribute(value)) == expected
 
 
 @pytest.mark.parametrize("path", ["/", "/devices/pillow", "/devices/nobody", "/pictures"])

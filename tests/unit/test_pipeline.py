@@ -9,10 +9,10 @@ import pytest
 
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import LeaseLost, NotFound, SourceUnavailable, StoreUnavailable
+from statecast.ingest.pipeline import TRUSTED, Pipeline, replay
 from statecast.model import Delivery, Message
-from statecast.pipeline import TRUSTED, Pipeline, replay
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 

@@ -12,10 +12,10 @@ import pytest
 from paper import Client, FakeBroadcaster, Piece
 from paper_web import Answer, Ask, run, settle
 
+from statecast.realtime.hub import Hub
+from statecast.realtime.polling import Polling
+from statecast.realtime.protocol import engineio, websocket
 from statecast.settings import Settings
-from statecast.viewers import engineio, websocket
-from statecast.viewers.hub import Hub
-from statecast.viewers.polling import Polling
 
 QUERY = "EIO=4&transport=polling"
 SEPARATOR = "\x1e"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from statecast.server.connection_limits import Visitors
+from statecast.server.porter import Porter
 from statecast.settings import Settings
-from statecast.web.porter import Porter
-from statecast.web.visitors import Visitors
 
 
 class Viewer:

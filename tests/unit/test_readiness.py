@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from statecast.web import readiness
-from statecast.web.readiness import Readiness
+from statecast.server import readiness
+from statecast.server.readiness import Readiness
 
 
 def test_many_who_ask_share_one_question() -> None:

@@ -14,15 +14,15 @@ import pytest
 import socketio as stock
 from serving import TARGET, UPGRADE, Peer, ask, get, says_nothing, serving
 
-from statecast import server as module
 from statecast.errors import BadSetting, StoreUnusable
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
-from statecast.server import BackgroundServer
-from statecast.service_manager import Watchdog
+from statecast.server import porter, readiness
+from statecast.server import server as module
+from statecast.server.server import BackgroundServer
+from statecast.server.service_manager import Watchdog
 from statecast.settings import Settings
-from statecast.web import porter, readiness
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -113,7 +113,7 @@ def test_several_processes_say_once_what_is_wrong(
 ) -> None:
     # Given a parent that must not come to start anything
     monkeypatch.setattr(
-        module.workers, "supervise", lambda *_: pytest.fail("it started its processes")
+        module.supervisor, "supervise", lambda *_: pytest.fail("it started its processes")
     )
     many = {"workers": 4, "store": f"sqlite:///{tmp_path}/statecast.db"}
     # Then it finds itself what each of them would find

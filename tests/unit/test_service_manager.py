@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from statecast.service_manager import ServiceManager, from_environment
+from statecast.server.service_manager import ServiceManager, from_environment
 
 
 @pytest.fixture

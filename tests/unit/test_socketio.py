@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast.errors import Refused
-from statecast.viewers import socketio
-from statecast.viewers.socketio import (
+from statecast.realtime.protocol import socketio
+from statecast.realtime.protocol.socketio import (
     ACK,
     BINARY_ACK,
     BINARY_EVENT,

@@ -15,9 +15,11 @@ import pytest
 
 from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusable
 from statecast.model import Place
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Cursor, Limits, guard, open_store, schema
-from statecast.stores.sqlite import SqliteStore
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Cursor, Limits
+from statecast.stores.sqlite import file_lock, schema
+from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
 Opener = Callable[..., SqliteStore]
@@ -144,7 +146,7 @@ def test_places_that_cannot_hold_a_store(
         opened(tmp_path / "missing" / "store.db")
     with pytest.raises(StoreUnusable, match="not a file"):
         opened(tmp_path)
-    monkeypatch.setattr(guard, "file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(file_lock, "file_system", lambda folder: "nfs4")
     with pytest.raises(StoreUnusable, match=r"network file system \(nfs4\)"):
         opened()
 
@@ -159,7 +161,7 @@ def test_a_store_without_rights_is_refused(
 
 
 def test_the_kernel_names_the_file_system() -> None:
-    assert guard.file_system(Path("/proc")) == "proc"
+    assert file_lock.file_system(Path("/proc")) == "proc"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,7 @@ def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:
 
 
 def test_epochs_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("statecast.stores.news.MOST_EPOCHS", 3)
+    monkeypatch.setattr("statecast.stores.sqlite.changes.MOST_EPOCHS", 3)
     for _ in range(5):
         store = opened()
         store.close()
@@ -357,11 +359,11 @@ def test_ids_of_the_queue_are_not_reused_when_it_ran_empty(opened: Opener) -> No
 
 
 def test_known_ids_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    from statecast.stores import known_rows
+    from statecast.stores.sqlite import dedup
 
-    trim = known_rows.trim
+    trim = dedup.trim
     monkeypatch.setattr(
-        known_rows,
+        dedup,
         "trim",
         lambda connection, counters, now: trim(connection, counters, now, most=3),
     )
@@ -422,7 +424,7 @@ def test_a_migration_waits_for_nobody_to_use_the_store(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened()
-    monkeypatch.setattr(guard, "PATIENCE", 0.0)
+    monkeypatch.setattr(file_lock, "PATIENCE", 0.0)
     with pytest.raises(StoreUnavailable, match="older version and another process uses it"):
         opened(steps=NEXT)
 

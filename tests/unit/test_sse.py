@@ -11,10 +11,10 @@ from paper import FakeBroadcaster, Piece
 from paper_web import Ask, run, settle
 
 from statecast.errors import Malformed
+from statecast.realtime.hub import Hub
+from statecast.realtime.protocol.handshake import Declined
+from statecast.realtime.sse import CHUNK, Events, encode, read_wish
 from statecast.settings import Settings
-from statecast.viewers.handshake import Declined
-from statecast.viewers.hub import Hub
-from statecast.viewers.sse import CHUNK, Events, encode, read_wish
 
 
 class Picky(FakeBroadcaster):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from statecast.merge.stamps import OLD, Branch, Stamps, settle
 from statecast.model import Change, Stamp
-from statecast.stamps import OLD, Branch, Stamps, settle
 from statecast.testing import change
 
 

@@ -27,7 +27,7 @@ for module, names in {
         if hasattr(module, name):
             delattr(module, name)
 """
-COMMAND = "\nfrom statecast.cli import main\nmain(prog_name='statecast')\n"
+COMMAND = "\nfrom statecast.cli.main import main\nmain(prog_name='statecast')\n"
 
 
 def on_windows(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,8 +13,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from statecast.viewers import websocket
-from statecast.viewers.websocket import (
+from statecast.realtime.protocol import websocket
+from statecast.realtime.protocol.websocket import (
     BINARY,
     CLOSE,
     CONTINUATION,

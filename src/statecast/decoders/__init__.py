@@ -23,13 +23,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from statecast import strict_json
-from statecast.decoders import cloud_events, event_grid, iot_hub, plain, reading
-from statecast.decoders.encodings import unwrap
-from statecast.decoders.reading import Reading
+from statecast.decoders import cloud_events, event_grid, iot_hub, plain
+from statecast.decoders.base64_text import unwrap
+from statecast.decoders.options import CHECKS, NAMELESS, Reading, from_options
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Message, Refusal
 
-OPTIONS = tuple(reading.CHECKS)
+OPTIONS = tuple(CHECKS)
 """What a source's URL may say of its messages."""
 FOREIGN = ("azure-queue",)
 """Queues that other programs write: text that may be Base64, and members that are none of ours."""
@@ -47,7 +47,7 @@ KINDS: tuple[
 
 def open_decoder(options: Mapping[str, str], url: str = "") -> Decoder:
     """What reads the messages of the source with this URL, by its options. Raises BadSetting."""
-    return Decoder(reading.from_options(options, url), foreign=url.partition(":")[0] in FOREIGN)
+    return Decoder(from_options(options, url), foreign=url.partition(":")[0] in FOREIGN)
 
 
 class Decoder:
@@ -96,7 +96,7 @@ class Decoder:
             refuse_incomplete(said)
         if self.foreign:  # its writers may have members of their own, which are theirs
             if "device" not in said:
-                raise Malformed(reading.NAMELESS)
+                raise Malformed(NAMELESS)
             said = {name: value for name, value in said.items() if name in plain.KNOWN}
         return self.reading.plain(plain.change(said), said.get("sequence") is not None)
 

@@ -10,11 +10,11 @@ import re
 from typing import Any
 
 from statecast import strict_json
-from statecast.decoders import encodings, iot_hub
+from statecast.decoders import base64_text, iot_hub
 from statecast.decoders.event import ABOUT_ITSELF, Event, changes
+from statecast.decoders.options import Reading, required
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING
-from statecast.decoders.reading import Reading, required
 from statecast.errors import Malformed
 from statecast.model import Change
 from statecast.names import quoted
@@ -62,6 +62,6 @@ def inside(said: dict[str, Any]) -> Any:
     if media is not None and not (type(media) is str and _JSON.fullmatch(media)):
         raise Malformed(f"Its data is {quoted(media)}; a state is JSON.")
     try:
-        return strict_json.decode(encodings.from_base64(written.encode()))
+        return strict_json.decode(base64_text.from_base64(written.encode()))
     except Malformed as error:
         raise Malformed(f"Its data_base64 cannot be read. {error}") from None

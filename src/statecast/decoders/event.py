@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from statecast.decoders.options import Reading
 from statecast.decoders.pointers import MISSING, Pointer, find
-from statecast.decoders.reading import Reading
 from statecast.model import Change
 
 ABOUT_ITSELF = "Microsoft.EventGrid."

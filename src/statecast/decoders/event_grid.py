@@ -10,8 +10,8 @@ from typing import Any
 
 from statecast.decoders import iot_hub
 from statecast.decoders.event import ABOUT_ITSELF, Event, changes
+from statecast.decoders.options import Reading, required
 from statecast.decoders.pointers import MISSING
-from statecast.decoders.reading import Reading, required
 from statecast.model import Change
 
 MEMBERS = ("id", "eventType", "eventTime", "subject")

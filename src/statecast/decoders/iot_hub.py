@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from statecast import strict_json
-from statecast.decoders import encodings
+from statecast.decoders import base64_text
 from statecast.decoders.event import Event
 from statecast.decoders.event import changes as other_changes
+from statecast.decoders.options import Reading
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING, find
-from statecast.decoders.reading import Reading
 from statecast.errors import Malformed
 from statecast.model import Change, Speaker
 
@@ -86,7 +86,7 @@ def telemetry(event: Event, reading: Reading) -> Change:
     body = find(event.data, ("body",))
     if type(body) is str and not says_json(properties):
         try:
-            body = strict_json.decode(encodings.from_base64(body.encode()))
+            body = strict_json.decode(base64_text.from_base64(body.encode()))
         except Malformed as error:
             raise Malformed(f"The body of its telemetry cannot be read as JSON. {error}") from None
     if body is not MISSING:

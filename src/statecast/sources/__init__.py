@@ -16,11 +16,11 @@ from statecast.model import Delivery
 from statecast.settings import Settings
 
 if TYPE_CHECKING:
-    from statecast.stores import Store
+    from statecast.stores.contract import Store
 
 BACKENDS = {
     "azure-queue": "statecast.sources.azure_queue",
-    "embedded": "statecast.sources.embedded",
+    "embedded": "statecast.sources.embedded_queue",
 }
 
 

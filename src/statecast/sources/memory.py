@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from statecast.sources.embedded import EmbeddedQueue
-from statecast.stores import Limits, now
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
+from statecast.timestamps import now
 
 
 class MemorySource(EmbeddedQueue):

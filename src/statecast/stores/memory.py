@@ -11,15 +11,16 @@ from typing import Any
 
 from statecast.errors import LeaseLost
 from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Update
-from statecast.stores import Committed, Cursor, Limits, Lineage, News, places
-from statecast.stores.bell import Bell
-from statecast.stores.counters import Counters
-from statecast.stores.device_rows import TOMBSTONE_MS
-from statecast.stores.fold import Batch, Held, Version, devices_of, events_of
-from statecast.stores.history_rows import DAY_MS
-from statecast.stores.known_rows import KEEP_CONFIRMED_MS, KEEP_EVENTS_MS, MOST
+from statecast.stores import places
+from statecast.stores.batch import Batch, Held, Version, devices_of, events_of
+from statecast.stores.contract import Committed, Cursor, Limits, Lineage, News
 from statecast.stores.memory_queue import MemoryQueue
-from statecast.stores.quarantine_rows import missing
+from statecast.stores.notifier import Bell
+from statecast.stores.sqlite.counters import Counters
+from statecast.stores.sqlite.dedup import KEEP_CONFIRMED_MS, KEEP_EVENTS_MS, MOST
+from statecast.stores.sqlite.devices import TOMBSTONE_MS
+from statecast.stores.sqlite.history import DAY_MS
+from statecast.stores.sqlite.quarantine import missing
 
 API = "api"
 

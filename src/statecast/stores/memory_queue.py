@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from statecast.model import Delivery
-from statecast.stores import Limits
-from statecast.stores.bell import Bell
+from statecast.stores.contract import Limits
+from statecast.stores.notifier import Bell
 from statecast.stores.queue_bounds import room
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statecast.errors import Conflict
 from statecast.model import Place
-from statecast.stores import Lineage
+from statecast.stores.contract import Lineage
 
 MOST_EPOCHS = 1_000
 EVENT_MS = 60_000

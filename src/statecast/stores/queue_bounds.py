@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statecast import program
 from statecast.errors import QueueFull
-from statecast.stores import Limits
+from statecast.stores.contract import Limits
 
 
 def room(name: str, limits: Limits, messages: int, size: int) -> None:

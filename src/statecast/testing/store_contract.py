@@ -9,7 +9,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import Conflict, LeaseLost, NotFound, Refused
 from statecast.model import Place
-from statecast.stores import Cursor, Limits, Store
+from statecast.stores.contract import Cursor, Limits, Store
 from statecast.testing.values import START, VirtualClock, change, message, raises, refused
 
 DAY = 24 * 3600.0

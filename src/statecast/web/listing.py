@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from statecast.web import pictures
-from statecast.web.shown import Shown
+from statecast.web.view_models import Shown
 
 FILTERS = (
     ("live", "live", "Live"),

@@ -20,9 +20,9 @@ from statecast import names, program
 from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Place, Update
 from statecast.settings import Settings
-from statecast.stores import Cursor, Store
-from statecast.web import formats, listing, pictures, shown
-from statecast.web.shown import Drawing, Shown
+from statecast.stores.contract import Cursor, Store
+from statecast.web import formatting, listing, pictures, view_models
+from statecast.web.view_models import Drawing, Shown
 
 CARDS = 60
 """More devices than these are shown as rows."""
@@ -99,12 +99,12 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     made.filters |= {
-        "attribute": shown.attribute,
-        "json_attribute": shown.json_attribute,
-        "plain": shown.plain,
-        "clock": formats.clock,
-        "day": formats.day,
-        "iso": formats.iso,
+        "attribute": view_models.attribute,
+        "json_attribute": view_models.json_attribute,
+        "plain": view_models.plain,
+        "clock": formatting.clock,
+        "day": formatting.day,
+        "iso": formatting.iso,
         "number": lambda count: f"{count:,}",
     }
     made.globals |= {
@@ -243,8 +243,8 @@ class Site:
     ) -> ResponseReturnValue:
         rows = self.live.store.history(update.device, limit=60)
         device = self._shown(update, rows=rows)
-        lanes = shown.lanes(device.state, rows)
-        rows_json, known_from = shown.embedded(rows)
+        lanes = view_models.lanes(device.state, rows)
+        rows_json, known_from = view_models.embedded(rows)
         view = DeviceView(device, self.live.store.history_size(update.device))
         cloud = device.picture.name == "cloud"
         command = (
@@ -258,8 +258,9 @@ class Site:
         title = f"{word[:40]} · {device.label}" if word else device.label
         return self._page(
             "device", place, 410 if view.gone else 200, title=title, hop="unknown", find=find, only=only, device=view,
-            command=command, more=find or not cloud or command == "send", history=shown.versions(rows), lanes=lanes,
-            lanes_height=shown.lanes_height(lanes), rows_json=rows_json, known_from=known_from, hatch=True,
+            command=command, more=find or not cloud or command == "send",
+            history=view_models.versions(rows), lanes=lanes,
+            lanes_height=view_models.lanes_height(lanes), rows_json=rows_json, known_from=known_from, hatch=True,
             **listing.art([device]),
         )  # fmt: skip
 
@@ -279,12 +280,12 @@ class Site:
     ) -> Shown:
         settings = self.live.settings
         silent_after = settings.deadline(update)
-        first = shown.show(update, wanted=settings.card, silent_after=silent_after)
+        first = view_models.show(update, wanted=settings.card, silent_after=silent_after)
         field = first.scene.field
         if first.picture.name != "number" or field is None or (rows is None and not sparks):
             return first
         known = self.live.store.history(update.device, limit=40) if rows is None else rows
-        past = shown.past_values(known, field, first.state.get(field))
+        past = view_models.past_values(known, field, first.state.get(field))
         return replace(first, scene=replace(first.scene, past=past))
 
     def _page(
@@ -304,14 +305,14 @@ class Site:
             "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
             "wanted": self.live.settings.card, "more": kind != "device", "pictures": (), "drawn": (),
         }  # fmt: skip
-        shown = defaults | facts
+        view_models = defaults | facts
         scripts = [
             name
-            for name, used in (("device.js", kind == "device"), ("more.js", shown["more"]))
+            for name, used in (("device.js", kind == "device"), ("more.js", view_models["more"]))
             if used
         ]
         text = self.templates.get_template(template or f"{kind}.html").render(
-            shown | {"scripts": scripts}
+            view_models | {"scripts": scripts}
         )
         return flask.Response(text, status, HEADERS)
 
@@ -327,11 +328,11 @@ class DeviceView:
         self.version = device.update.version
         self.source = device.update.source
         self.at = device.changed if self.gone else device.seen or device.changed
-        self.rows = list(shown.state_rows(device))
+        self.rows = list(view_models.state_rows(device))
         self.pretty = json.dumps(device.state, indent=2, ensure_ascii=False)
         self.description = pictures.description(device.label, device.picture, device.scene)
         seconds = device.silent_after
-        self.deadline = "" if seconds is None else f"{formats.number(seconds)} s"
+        self.deadline = "" if seconds is None else f"{formatting.number(seconds)} s"
 
     @property
     def example(self) -> str:

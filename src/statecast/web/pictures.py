@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from statecast.web import formats
+from statecast.web import formatting
 
 State = Mapping[str, Any]
 Values = Sequence[tuple[int, float]]
@@ -100,7 +100,7 @@ def _named(name: str, state: State) -> list[str]:
         return [name] if name in state else []
     allowed = (
         field
-        for field in formats.in_order(state)
+        for field in formatting.in_order(state)
         if field not in DESCRIBING and not field.endswith("_at")
     )
     return [field for field in allowed if field.endswith(name[1:]) and field != name[1:]]
@@ -115,13 +115,15 @@ def is_image(value: Any) -> bool:
 
 def is_yes(value: Any) -> bool:
     return (
-        value is True or value in ("true", "yes", "on") or (formats.is_number(value) and value == 1)
+        value is True
+        or value in ("true", "yes", "on")
+        or (formatting.is_number(value) and value == 1)
     )
 
 
 SORTS: dict[str, Callable[[Any], bool]] = {
     "": lambda value: value is not None and not isinstance(value, (dict, list)),
-    "number": formats.is_number,
+    "number": formatting.is_number,
     "yes": lambda value: isinstance(value, bool),
     "word": lambda value: isinstance(value, (str, bool)),
     "image": is_image,
@@ -137,11 +139,11 @@ COLOR = re.compile(
 def word(value: Any) -> str | None:
     if value is None or isinstance(value, (dict, list)):
         return None
-    return formats.value("", value).lower()[:64]
+    return formatting.value("", value).lower()[:64]
 
 
 def share(value: Any) -> float | None:
-    return min(100, max(0, value)) if formats.is_number(value) else None
+    return min(100, max(0, value)) if formatting.is_number(value) else None
 
 
 def icon(state: State, field: str | None) -> Icon:
@@ -162,12 +164,12 @@ def says(state: State, field: str | None) -> str:
         return ""
     value, one = state.get(field), icon(state, field)
     if not isinstance(value, bool):
-        return formats.value(field, value)[:60]
+        return formatting.value(field, value)[:60]
     known = field in one.fields.split() and one.yes
-    text = (one.yes if value else one.no) if known else formats.value(field, value)
+    text = (one.yes if value else one.no) if known else formatting.value(field, value)
     bright = state.get("brightness")
-    if field == "on" and value and formats.is_number(bright):
-        text += " · " + formats.value("brightness", bright)
+    if field == "on" and value and formatting.is_number(bright):
+        text += " · " + formatting.value("brightness", bright)
     return text
 
 
@@ -205,13 +207,13 @@ def _spoken(scene: Scene, field: str, value: Any) -> str | None:
     text = word(value)
     if not text:
         return None
-    return f"{formats.split_unit(field, value)[0]} {text}" + (
+    return f"{formatting.split_unit(field, value)[0]} {text}" + (
         " percent" if _unit(scene, field, value) == "%" else ""
     )
 
 
 def _unit(scene: Scene, field: str, value: Any) -> str:
-    return formats.split_unit(field, value)[1]
+    return formatting.split_unit(field, value)[1]
 
 
 def _bounds(scene: Scene, field: str, value: Any) -> str | None:
@@ -244,13 +246,13 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
     "yes": lambda scene, field, value: "" if is_yes(value) else None,
     "color": _color,
     "percent": _percent,
-    "low": lambda scene, field, value: "" if formats.is_number(value) and value < 15 else None,
+    "low": lambda scene, field, value: "" if formatting.is_number(value) and value < 15 else None,
     "dash": _dash,
     "figure": lambda scene, field, value: (
-        formats.number(value) if formats.is_number(value) else None
+        formatting.number(value) if formatting.is_number(value) else None
     ),
     "unit": _unit,
-    "value": lambda scene, field, value: formats.value(field, value),
+    "value": lambda scene, field, value: formatting.value(field, value),
     "spoken": _spoken,
     "icon": lambda scene, field, value: "#i-" + icon(scene.state, scene.field).name,
     "says": lambda scene, field, value: says(scene.state, scene.field),

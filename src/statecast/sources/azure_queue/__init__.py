@@ -15,15 +15,15 @@ Rule 2: no secret in a URL, a log or an error; also not in the errors of the SDK
 
 from __future__ import annotations
 
-from statecast.distribution import install_hint
 from statecast.errors import BadSetting
+from statecast.program.distribution import install_hint
 from statecast.settings import number, yes_no
 from statecast.sources import Context
-from statecast.sources.address import Options
 from statecast.sources.azure_queue.account import QUEUE, find, place
-from statecast.sources.azure_queue.pace import Pace
-from statecast.sources.azure_queue.queue import AzureQueue
-from statecast.sources.azure_queue.service import QueueService
+from statecast.sources.azure_queue.client import QueueService
+from statecast.sources.azure_queue.poll_interval import Pace
+from statecast.sources.azure_queue.source import AzureQueue
+from statecast.sources.url import Options
 
 __all__ = ["AzureQueue", "open_url"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from statecast.distribution import install_hint
 from statecast.errors import BadSetting
+from statecast.program.distribution import install_hint
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 QUEUE = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")

@@ -1,0 +1,36 @@
+"""``statecast doctor``: what is wrong, in sentences."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from statecast import strict_json
+from statecast.cli import output
+from statecast.cli.errors import REFUSED
+from statecast.cli.options import Given, takes
+from statecast.cli.show import as_json
+from statecast.cli.store import opened
+from statecast.diagnostics import checkup
+
+MARKS = {"good": "ok", "notice": "note", "wrong": "WRONG"}
+
+
+@click.command(short_help="Say what is wrong with settings, store and queues.")
+@as_json
+@takes(("store", "source"))
+def doctor(given: Given, as_json: bool) -> None:
+    """Look at the settings, the store, each queue and the clocks of devices, and say what is wrong.
+
+    It changes nothing and takes no message. Ends with 1 if something is wrong.
+    """
+    wrong = False
+    for line in checkup(given.settings, opened):
+        wrong = wrong or line.verdict == "wrong"
+        if as_json:
+            output.print_json(strict_json.encode(line._asdict()))
+        else:
+            output.print_line(f"{MARKS[line.verdict]:<6} {line.about}: {line.sentence}")
+    if wrong:
+        sys.exit(REFUSED)

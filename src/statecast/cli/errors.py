@@ -1,0 +1,130 @@
+"""How a command ends: its exit status, and one sentence on stderr that says what to do; never a traceback.
+
+A defect of ours ends in one sentence too. Its traceback goes to a file that the sentence names.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import click
+
+from statecast import program
+from statecast.cli.output import escaped
+from statecast.errors import BadSetting, StatecastError
+from statecast.program import output
+
+REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+class Ending(click.ClickException):
+    """Refused, not found, unavailable: one sentence."""
+
+    exit_code = REFUSED
+
+
+class Misuse(Ending):
+    """Used or configured in a wrong way."""
+
+    exit_code = MISUSED
+
+
+class Program(click.Group):
+    """A group that turns whatever its commands raise into an ending."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Ends the process with its status, after what was printed has been written."""
+        if more.get("prog_name") is None:
+            more["prog_name"] = program.name()
+        command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)
+        if not standalone_mode:
+            return command(*arguments, **more)
+        return finish(status_of(lambda: command(*arguments, **more)))
+
+    def make_context(
+        self, *arguments: Any, **more: Any
+    ) -> click.Context:  # prints --help and --version
+        with ending():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with ending():
+            return super().invoke(ctx)
+
+
+def status_of(command: Callable[[], Any]) -> Any:
+    """The exit status of a command; its sentence is printed."""
+    try:
+        return command()
+    except SystemExit as end:
+        return end.code
+    except click.Abort:
+        click.echo("Aborted!", err=True)
+        return REFUSED
+    except click.ClickException as error:
+        with suppress(OSError):  # stderr cannot be written either: only the status says it
+            error.show()
+        return error.exit_code
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """What click shows as one sentence, from whatever was raised."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader of our output closed it, as head does
+        raise click.exceptions.Exit(0) from None
+    except StatecastError as error:
+        kind = Misuse if isinstance(error, BadSetting) else Ending
+        raise kind(escaped(str(error))) from error
+    except OSError as error:
+        raise Ending(escaped(system_sentence(error))) from error
+    except Exception as error:
+        raise Ending(escaped(defect(error))) from error
+
+
+def finish(status: Any) -> NoReturn:
+    """End with ``status``, or with one sentence and 1 if what was printed cannot be written."""
+    try:
+        output.flush(sys.stdout)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        if not status:
+            status = REFUSED
+            with suppress(OSError):
+                click.echo(f"Error: {escaped(system_sentence(error))}", err=True)
+    with suppress(OSError):
+        output.flush(sys.stderr)
+    sys.exit(status)
+
+
+def system_sentence(error: OSError) -> str:
+    about = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return f"The system refused: {about}{error.strerror or error}."
+
+
+def defect(error: Exception) -> str:
+    """Keep the traceback where its reader finds it; the sentence that says so."""
+    number = uuid.uuid4().hex[:8]
+    text = "".join(traceback.format_exception(error))
+    try:
+        handle, path = tempfile.mkstemp(prefix=f"statecast-{number}-", suffix=".log", text=True)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        click.echo(escaped(text), err=True)
+        return f"Statecast failed, which is a defect of its own (error {number}); please report what is above."
+    return f"Statecast failed, which is a defect of its own (error {number}); please report it with the file {path}."

@@ -1,0 +1,39 @@
+"""The command ``statecast``: each subcommand is a few lines over a public function, in ``commands/``.
+
+Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 used in a wrong way;
+130 after Ctrl-C, 143 after SIGTERM. Nothing that serves is imported here: ``send`` starts as fast as it can.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from statecast import __version__
+from statecast.cli.doctor import doctor
+from statecast.cli.errors import Program
+from statecast.cli.quarantine import quarantine
+from statecast.cli.run import run
+from statecast.cli.send import send
+from statecast.cli.show import devices, get
+from statecast.cli.watch import watch
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file given by --config.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="statecast")
+def main() -> None:
+    """The state of devices, from a queue to every browser."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a terminal that lacks a character gets an escape, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+
+
+for command in (run, send, get, devices, watch, quarantine, doctor):
+    main.add_command(command)

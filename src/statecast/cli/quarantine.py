@@ -1,0 +1,143 @@
+"""``statecast quarantine``: what could not be read or applied, and how it gets a second chance."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+
+import click
+
+from statecast import strict_json
+from statecast.cli import output
+from statecast.cli.errors import Ending
+from statecast.cli.options import Given, takes
+from statecast.cli.show import as_json
+from statecast.cli.store import opened, sources
+from statecast.errors import NotFound
+from statecast.ingest.pipeline import replay as replay_row
+from statecast.model import Quarantined
+from statecast.stores.contract import Store
+from statecast.timestamps import now
+
+PAGE = 100
+NUMBER = click.IntRange(1, 2**63 - 1)
+
+
+@click.group(short_help="List, show, replay or drop refused messages.")
+def quarantine() -> None:
+    """The messages that could not be read or applied, with the reason."""
+
+
+@quarantine.command("list")
+@as_json
+@takes()
+def list_(given: Given, as_json: bool) -> None:
+    """List the messages in quarantine, oldest first."""
+    with opened(given.settings()) as store:
+        found = list(rows(store))
+    if as_json:
+        for row in found:
+            output.print_json(strict_json.encode(described(row)))
+    elif found:
+        cells = [
+            [str(row.number), f"{output.ago(now() - row.at)} ago", row.source, row.reason]
+            for row in found
+        ]
+        for line in output.columns(cells, output.width()):
+            click.echo(line)
+    else:
+        click.echo("The quarantine is empty.", err=True)
+
+
+@quarantine.command()
+@click.argument("number", type=NUMBER)
+@click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
+@as_json
+@takes()
+def show(given: Given, number: int, body: bool, as_json: bool) -> None:
+    """Show one message in full."""
+    with opened(given.settings()) as store:
+        row = store.quarantine_row(number)
+    if body:
+        sys.stdout.buffer.write(row.body)
+    elif as_json:
+        output.print_json(strict_json.encode(described(row)))
+    else:
+        cells = [
+            [name, output.value_text(one)]
+            for name, one in described(row).items()
+            if one is not None
+        ]
+        for line in output.columns(cells, None):
+            click.echo(line)
+
+
+@quarantine.command()
+@click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
+@click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
+@takes(("store", "source"))
+def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
+    """Send messages down the same way again, with their original id and time: they overwrite nothing newer.
+
+    Each is read as its source is read, with the options of its URL: name it as the server does. What is refused again
+    stays in quarantine, with the new reason.
+    """
+    if bool(numbers) == everything:
+        raise click.UsageError("Say which messages: their numbers, or --all.")
+    refused = done = 0
+    settings = given.settings()
+    with opened(settings) as store:
+        named = sources(store, settings)
+        for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
+            try:
+                decode, resolution = named.reading(store.quarantine_row(number).source)
+                again = replay_row(store, decode, number, resolution).quarantined
+                reason = store.quarantine_row(number).reason if again else ""
+            except NotFound as error:
+                again, reason = 1, str(error)
+            refused, done = (refused + 1, done) if again else (refused, done + 1)
+            if again:
+                click.echo(f"{number}: {output.escaped(reason)}", err=True)
+    output.print_line(f"Replayed: {done}.")
+    if refused:
+        raise Ending(f"Not replayed: {refused}.")
+
+
+@quarantine.command()
+@click.argument("numbers", nargs=-1, required=True, type=NUMBER, metavar="NUMBER...")
+@takes()
+def drop(given: Given, numbers: tuple[int, ...]) -> None:
+    """Delete messages for good. If one of them is not there, none is deleted."""
+    with opened(given.settings()) as store:
+        for number in numbers:
+            store.quarantine_row(number)
+        for number in dict.fromkeys(numbers):
+            store.drop(number)
+    output.print_line(f"Dropped: {len(set(numbers))}.")
+
+
+def rows(store: Store) -> Iterator[Quarantined]:
+    after = 0
+    while page := store.quarantined(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].number
+
+
+def described(row: Quarantined) -> dict[str, str | int | None]:
+    """For people and programs; a body that is not text comes in Base64."""
+    try:
+        body = {"body": row.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(row.body).decode()}
+    return {
+        "number": row.number,
+        "reason": row.reason,
+        "source": row.source,
+        "id": row.id,
+        "item": row.item,
+        "sent_at": strict_json.iso(row.sent_at),
+        "quarantined_at": strict_json.iso(row.at),
+        "attempts": row.attempts,
+        **body,
+    }

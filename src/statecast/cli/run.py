@@ -1,0 +1,93 @@
+"""``statecast run``: serve. Flask and the server are imported here and nowhere else in the commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from statecast import program
+from statecast import settings as table
+from statecast.cli.options import EVERY, Given, takes
+from statecast.errors import BadSetting
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from statecast.runtime import Runtime
+
+
+@click.command(short_help="Serve the page, watch the queues.")
+@click.argument("app", required=False, metavar="[APP]")
+@takes(EVERY)
+def run(given: Given, app: str | None) -> None:
+    """Watch the queues, keep the states, and show them live in every browser, until Ctrl-C.
+
+    APP is a Flask app with Statecast, as module:name of the app or of a function that makes it; what is given here
+    wins over its own settings. Without APP, Statecast's own pages are served at /.
+    """
+    flask_app = own_app(given) if app is None else users_app(app, given)
+    from statecast.flask import runtime_of
+    from statecast.server import server
+
+    runtime = runtime_of(flask_app)
+    sys.exit(
+        server.serve(runtime, flask_app, announce=lambda address: greet(address, runtime.settings))
+    )
+
+
+def own_app(given: Given) -> Flask:
+    settings = given.settings()
+    from statecast.flask import create_app
+
+    return create_app(settings)
+
+
+def users_app(name: str, given: Given) -> Flask:
+    """The app, with the settings that were given. Raises BadSetting."""
+    from statecast.cli.app_loader import load_app
+    from statecast.flask import runtime_of
+
+    flask_app = load_app(name)
+    override(runtime_of(flask_app), wanted(given))
+    return flask_app
+
+
+def wanted(given: Given) -> dict[str, Any]:
+    """Flags, and what the file says where the environment (which the app has read) says nothing."""
+    file: Mapping[str, Any] = {}
+    if given.file is not None:
+        file = table.known(table.read_file(given.file), f"in {given.file}")
+    values = {
+        name: one for name, one in file.items() if f"{table.PREFIX}{name.upper()}" not in os.environ
+    }
+    return values | dict(given.flags)
+
+
+def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
+    settings = dataclasses.replace(runtime.settings, **values)
+    if runtime.opened and settings.store != runtime.settings.store:
+        raise BadSetting(
+            f"The app opened its store {runtime.settings.store} while it was imported, so --store comes too late; "
+            "set STATECAST_STORE instead, or use the store only later."
+        )
+    runtime.settings = settings
+
+
+def greet(address: str, settings: table.Settings) -> None:
+    """The address, and how to send a first message."""
+    elsewhere = (
+        "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
+    )
+    if settings.source and settings.source != table.Settings.source:
+        elsewhere += f" --source {shlex.quote(settings.source[0])}"
+    click.echo(
+        f"{address}\nTo send a first message, in another terminal: "
+        f"{program.name()} send pillow mood=happy{elsewhere}\n"
+        "Ctrl-C stops it."
+    )

@@ -1,0 +1,127 @@
+"""``statecast send``: messages into the queue, with or without a running server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from statecast import program, strict_json
+from statecast.cli import message_parser, output
+from statecast.cli.errors import REFUSED
+from statecast.cli.options import Given, takes
+from statecast.cli.show import as_json
+from statecast.cli.store import outbox
+from statecast.errors import Refused
+from statecast.outbox import Sources, check
+
+EXAMPLES = """\b
+Examples:
+  statecast send pillow mood=happy battery=80
+  statecast send pillow '{"mood": null}'
+  statecast send '{"device": "pillow", "state": {"mood": "calm"}}'
+  tail -f messages.jsonl | statecast send -
+  statecast send --source azure-queue:pillow pillow mood=happy"""
+
+
+class WithExamples(click.Command):
+    """Its examples name the program as its usage line does: as it was called."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        called = ctx.find_root().info_name or "statecast"
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(EXAMPLES.replace("statecast", called))
+
+
+@click.command(cls=WithExamples, short_help="Send a message to a queue.", epilog=EXAMPLES)
+@click.argument(
+    "words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -"
+)
+@click.option(
+    "--by",
+    type=click.Choice(["device", "user"]),
+    help="Who speaks; a user's message is no sign of life.",
+)
+@click.option(
+    "--silent-after",
+    type=float,
+    metavar="SECONDS",
+    help="After this long without a word it is silent.",
+)
+@click.option("--time", metavar="TIME", help="When it happened, like 2026-01-31T12:00:00Z.")
+@click.option(
+    "--replace", is_flag=True, help="The fields are the whole state; all others are removed."
+)
+@click.option("--delete", is_flag=True, help="Remove the device.")
+@as_json
+@takes(("store", "source"))
+def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Send what a device says. Prints the message's id in the queue.
+
+    A value is true, false, null (removes the field), a number, or JSON; else it is text. JSON that begins with
+    { or [ is a whole message; `-` reads whole messages from the input, one after the other. No server need run:
+    the message waits in the store, which is made if it does not exist, or in the queue that --source names (of
+    several, the first).
+    """
+    options = {
+        name: value for name, value in options.items() if value is not None and value is not False
+    }
+    if options and (words[0] == "-" or words[0].startswith(("{", "["))):
+        raise click.UsageError(
+            f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself."
+        )
+    bodies = None if words[0] == "-" else [body_of(words, options)]
+    if bodies is None and len(words) > 1:
+        raise click.UsageError("With - everything comes from the input; leave out the rest.")
+    settings = given.settings()
+    for body in bodies or ():
+        check(settings, body)
+    with outbox(settings) as target:
+        if bodies is not None:
+            report(target.queue.send_many(bodies), as_json)
+        elif not send_input(target, as_json):
+            sys.exit(REFUSED)
+
+
+def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
+    first, *rest = words
+    if first.startswith(("{", "[")):
+        if rest:
+            raise click.UsageError("A JSON message stands alone; put it into quotes.")
+        return first.encode("utf-8", "surrogateescape")
+    if options.get("delete") and (rest or options.get("replace")):
+        raise click.UsageError(
+            "--delete removes the whole device; leave out the fields and --replace."
+        )
+    if not rest and not options:
+        raise click.UsageError(
+            f"Say what {output.escaped(first)} has to say, "
+            f"like: {program.name()} send {output.escaped(first)} mood=happy"
+        )
+    return message_parser.compose(first, message_parser.fields(rest), options)
+
+
+def send_input(target: Sources, as_json: bool) -> bool:
+    """Send what comes, as it comes; a bad message is told and left out. Whether all were good."""
+    good = True
+    for page in message_parser.pages(sys.stdin.buffer):
+        bodies = []
+        for number, body in page:
+            try:
+                bodies.append(check(target.settings, body))
+            except Refused as error:
+                good = False
+                click.echo(f"Error: Line {number}: {output.escaped(str(error))}", err=True)
+        report(target.queue.send_many(bodies), as_json)
+    return good
+
+
+def report(ids: Sequence[str], as_json: bool) -> None:
+    for id_ in ids:
+        if as_json:
+            output.print_json(strict_json.encode({"id": id_}))
+        else:
+            click.echo(id_)

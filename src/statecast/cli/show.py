@@ -1,0 +1,102 @@
+"""``statecast get`` and ``statecast devices``: states as the store has them now."""
+
+from __future__ import annotations
+
+import click
+
+from statecast import names, program, strict_json
+from statecast.broadcast import encoding
+from statecast.cli import output
+from statecast.cli.options import Given, takes
+from statecast.cli.store import opened, sources
+from statecast.errors import NotFound
+from statecast.model import Update
+from statecast.settings import Settings
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import Store
+from statecast.timestamps import now
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value per line.")
+
+
+@click.command(short_help="Show the state of one device.")
+@click.argument("device")
+@as_json
+@takes()
+def get(given: Given, device: str, as_json: bool) -> None:
+    """Show the state of DEVICE. Needs no running server."""
+    settings = given.settings()
+    names.check(device)
+    with opened(settings) as store:
+        update = store.get(device)
+        if update is None or update.state is None:
+            raise NotFound(absent(store, settings, device, update))
+        if as_json:
+            output.print_json(encoding.item(update, settings))
+        else:
+            for line in described(update, settings):
+                click.echo(line)
+
+
+def absent(store: Store, settings: Settings, device: str, update: Update | None) -> str:
+    if update is not None:
+        return f"The device “{device}” was removed {output.ago(now() - update.changed_at)} ago."
+    sentence = f"No device called “{device}” has sent anything"
+    queue = sources(store, settings).queue
+    if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
+        return (
+            f"{sentence} that was applied; messages waiting in the queue for "
+            f"`{program.name()} run`: {waiting}."
+        )
+    return f"{sentence}; `{program.name()} devices` lists those that have."
+
+
+def described(update: Update, settings: Settings) -> list[str]:
+    """A head line, and one line per field."""
+    head = f"{update.device}  version {update.version}, changed {output.ago(now() - update.changed_at)} ago"
+    if silent := silence(update, settings):
+        head += f", {silent}"
+    elif update.seen_at is not None:
+        head += f", heard {output.ago(now() - update.seen_at)} ago"
+    state = strict_json.decode(update.state or b"{}")
+    fields = [["", name, output.value_text(one)] for name, one in state.items()]
+    return [head, *(output.columns(fields, None) if fields else [])]
+
+
+@click.command(short_help="List the devices and their states.")
+@as_json
+@takes()
+def devices(given: Given, as_json: bool) -> None:
+    """List all devices with their states. Needs no running server."""
+    settings = given.settings()
+    with opened(settings) as store:
+        found = store.devices()
+    if as_json:
+        for update in found:
+            output.print_json(encoding.item(update, settings))
+    elif found:
+        rows = [row(update, settings) for update in found]
+        for line in output.columns(rows, output.width()):
+            click.echo(line)
+    else:
+        click.echo("No device has sent anything yet.", err=True)
+
+
+def row(update: Update, settings: Settings) -> list[str]:
+    age = silence(update, settings) or f"{output.ago(now() - update.changed_at)} ago"
+    return [update.device, f"v{update.version}", age, text(update)]
+
+
+def silence(update: Update, settings: Settings) -> str:
+    """``silent for 5 min``, of a device that has said nothing for longer than its deadline; else empty."""
+    deadline = settings.deadline(update)
+    quiet = now() - (update.seen_at or update.changed_at)
+    return (
+        f"silent for {output.ago(quiet)}"
+        if deadline is not None and quiet > deadline * 1000
+        else ""
+    )
+
+
+def text(update: Update) -> str:
+    return "removed" if update.state is None else update.state.decode()

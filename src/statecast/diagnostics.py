@@ -1,0 +1,179 @@
+"""What is wrong, and what is not: settings, store, sources and the clocks of devices, in sentences.
+
+Nothing is changed and no message is taken. Beside a running server it also tells what that one sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from statecast import program
+from statecast.errors import BadSetting, NotFound, StatecastError
+from statecast.outbox import Sources
+from statecast.settings import Settings
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.sources.examined import Examined, Verdict
+from statecast.stores.contract import Store
+from statecast.timestamps import now
+
+OLD = 60_000
+"""Milliseconds after which a message that waits is a sign that nobody receives."""
+
+
+class Line(NamedTuple):
+    """A finding, and what it is about: ``settings``, ``store``, ``source pillow``, ``device pillow``."""
+
+    about: str
+    verdict: Verdict
+    sentence: str
+
+
+def checkup(
+    load: Callable[[], Settings], opened: Callable[[Settings], AbstractContextManager[Store]]
+) -> Iterator[Line]:
+    """Look at everything; ``opened`` opens an existing store."""
+    try:
+        settings = load()
+    except BadSetting as error:
+        yield Line("settings", "wrong", str(error))
+        return
+    yield Line(
+        "settings",
+        "good",
+        f"The settings can be read; {' and '.join(map(shown, settings.source))} would be watched.",
+    )
+    try:
+        with opened(settings) as store:
+            yield from of_store(settings, store)
+            yield from of_sources(settings, store)
+    except NotFound as error:
+        yield Line("store", "notice", str(error))
+        yield from of_sources(settings, None)
+    except StatecastError as error:
+        yield Line("store", "wrong", str(error))
+        yield from of_sources(settings, None)
+
+
+def shown(url: str) -> str:
+    """A source's URL without its options."""
+    return url.partition("?")[0]
+
+
+def of_store(settings: Settings, store: Store) -> Iterator[Line]:
+    devices = len(store.devices())
+    yield Line(
+        "store",
+        "good",
+        f"The store {settings.store} can be read; it knows {counted(devices, 'device')}.",
+    )
+    if quarantined := store.quarantine_count():
+        yield Line(
+            "store",
+            "notice",
+            f"{counted(quarantined, 'message')} could not be read or applied; "
+            f"`{program.name()} quarantine list` says why.",
+        )
+    processes = store.reports()
+    if processes:
+        yield Line(
+            "store",
+            "good",
+            f"{counted(len(processes), 'process serves', 'processes serve')} from it.",
+        )
+    else:
+        yield Line(
+            "store", "notice", f"No process serves from it just now; `{program.name()} run` would."
+        )
+    for report in processes.values():
+        yield from of_clocks(report.get("clocks", {}))
+
+
+def of_clocks(clocks: Mapping[str, int]) -> Iterator[Line]:
+    for device, ahead in sorted(clocks.items()):
+        if ahead > 0:
+            sentence = (
+                f"Its clock is {lasting(ahead)} ahead; its times are cut to those of its queue."
+            )
+        else:
+            sentence = (
+                f"Its clock is {lasting(-ahead)} behind, or its messages take that long to come."
+            )
+        yield Line(f"device {device}", "notice", sentence)
+
+
+def of_sources(settings: Settings, store: Store | None) -> Iterator[Line]:
+    seen: set[str] = set()
+    for url in settings.source:
+        about = f"source {shown(url)}"
+        if store is None and url.startswith("embedded:"):
+            continue  # it is inside the store
+        try:
+            source, _ = Sources(settings, lambda: present(store), now).open(url)
+        except StatecastError as error:
+            yield Line(about, "wrong", str(error))
+            continue
+        if source.name in seen:
+            yield Line(
+                about,
+                "wrong",
+                f"There are two sources called {source.name!r}; give one of them another name.",
+            )
+        seen.add(source.name)
+        if isinstance(source, Examined):
+            for finding in source.examine():
+                yield Line(about, *finding)
+        if isinstance(source, EmbeddedQueue):
+            yield from of_embedded(about, source)
+        for report in store.reports().values() if store is not None else ():
+            if source.name in report.get("sources", {}):
+                yield of_health(about, report["sources"][source.name])
+        source.close()
+
+
+def present(store: Store | None) -> Store:
+    if store is None:
+        raise NotFound("It needs the store, which is not there.")
+    return store
+
+
+def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[Line]:
+    waiting, oldest = queue.waiting(), queue.oldest()
+    yield Line(about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it.")
+    if oldest is not None and now() - oldest > OLD:
+        yield Line(
+            about,
+            "wrong",
+            f"The oldest has waited for {lasting(now() - oldest)}: nobody receives them; "
+            f"start `{program.name()} run`.",
+        )
+
+
+def of_health(about: str, health: Mapping[str, Any]) -> Line:
+    """What the process with the lease says."""
+    if health["status"] == "away":
+        return Line(
+            about,
+            "wrong",
+            f"The running server cannot reach it since {health['since']}: {health['sentence']}",
+        )
+    costs = health.get("requests_per_hour")
+    more = f", at a pace of {costs} requests per hour" if costs is not None else ""
+    return Line(
+        about,
+        "good",
+        f"The running server receives from it, last at {health['received_at']}{more}.",
+    )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def lasting(milliseconds: int) -> str:
+    seconds = milliseconds // 1000
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,43 @@
+"""Which Host a request may name. A foreign one is refused: that stops pages that rebind their name to our address."""
+
+from __future__ import annotations
+
+import re
+
+from statecast.http.addresses import parse
+from statecast.settings import Settings
+
+_AUTHORITY = re.compile(
+    r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::[0-9]{0,5})?", re.IGNORECASE
+)
+EVERY = "*"
+WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - to be recognised, not to be bound
+
+
+class Hosts:
+    """``localhost``, loopback, the host listened on, ``allow_hosts`` (``*`` allows all).
+
+    Who listens on every address may be called by any address: rebinding needs a name.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._names = {"localhost", name_of(settings.host) or settings.host.lower()}
+        self._names |= {name_of(entry) or entry.lower() for entry in settings.allow_hosts}
+        self._every = EVERY in settings.allow_hosts
+        self._addresses = settings.host in WILDCARDS
+
+    def allows(self, host: str, own: str | None = None) -> bool:
+        """``own`` is the address at which the connection arrived."""
+        name = name_of(host)
+        if name is None:
+            return False
+        if self._every or name in self._names or name == own:
+            return True
+        address = parse(name)
+        return address is not None and (self._addresses or address.is_loopback)
+
+
+def name_of(host: str) -> str | None:
+    """The name in a Host header without port, brackets and final dot; None if it is none."""
+    match = _AUTHORITY.fullmatch(host)
+    return match[1].strip("[]").rstrip(".").lower() if match else None

@@ -1,0 +1,370 @@
+"""The asyncio protocol that carries one viewer: one small object, no task, no queue, no timer of its own.
+
+uvicorn makes it (``ws=bind(hub)``) when a request asks for an upgrade and hands over the connection with the request's
+head. From then on: bytes to ``websocket.Parser``, its messages to ``Session``, packets out as frames.
+
+What a transport over its bound is not given: slices of states (the viewer's place waits, nothing is lost), application
+events (dropped, counted), pongs (a later one answers for all). All else is small and paid for by the viewer's messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from statecast.errors import Malformed, Refused
+from statecast.realtime.hub import CLOSE_GRACE, Hub, Parcel, Slice
+from statecast.realtime.protocol import engineio, handshake, socketio, websocket
+from statecast.realtime.session import Session
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from statecast.realtime.polling import LongPolling
+
+NEW, PROBING, OPEN, CLOSING, DEAF, ENDED, GONE = range(7)
+"""No WebSocket yet; one that is to take the place of long polling; in conversation; our close frame is out and theirs
+awaited; the same, and what they send is not even read any more; both are out, only the transport's buffer has to go;
+the connection is no more."""
+READING = frozenset({PROBING, OPEN, CLOSING})
+
+log = logging.getLogger(__name__)
+
+
+def bind(hub: Hub) -> type[Viewer]:
+    """A class of viewers of this hub: what uvicorn takes as ``ws``."""
+    return type("Viewer", (Viewer,), {"__slots__": (), "hub": hub})
+
+
+class Viewer(asyncio.Protocol):
+    """A viewer's connection."""
+
+    __slots__ = (
+        "_before",
+        "_connections",
+        "_end_by",
+        "_parser",
+        "_session",
+        "_sid",
+        "_stall_by",
+        "_stall_size",
+        "_state",
+        "_transport",
+        "bucket",
+        "paused",
+    )
+    hub: ClassVar[Hub]
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **_: Any
+    ) -> None:
+        self._connections = server_state.connections
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._state = NEW
+        self._parser: websocket.Parser | None = None
+        self._session: Session | None = None
+        self._before: LongPolling | None = None
+        self._sid = ""
+        self._end_by: float | None = None
+        self._stall_by: float | None = None
+        self._stall_size = 0
+        self.bucket = -1
+        self.paused = False
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # At once: uvicorn does it only after data_received, and pause_writing would go to its own protocol until then.
+        self._transport.set_protocol(self)
+        self._connections.add(self)  # type: ignore[arg-type]
+        if self.hub.loop is None:
+            self.hub.start(asyncio.get_running_loop())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = GONE
+        self._connections.discard(self)
+        self._leave("transport close")
+        self.hub.part(self)
+        self._parser = None
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self._state == NEW:
+                self._shake_hands(data)
+            elif self._state in READING:
+                self._read(data)
+        except websocket.Violation as violation:
+            self._fail(violation.code, str(violation))
+        except Refused as refusal:
+            self._fail(websocket.AGAINST_POLICY, str(refusal))
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("a viewer's message could not be handled, error %s", number)
+            if self._state == NEW:
+                self.abort()
+            self._fail(websocket.SERVER_ERROR, f"error {number}")
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._stall_size = self._transport.get_write_buffer_size()
+        self._stall_by = self._now() + self.hub.settings.write_timeout
+        if self._session is not None:
+            self.hub.broadcaster.pause(self._session)
+        self._plan()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._stall_by = None
+        if self._session is not None:
+            self.hub.broadcaster.resume(self._session)
+
+    def shutdown(self) -> None:
+        """uvicorn's word that the server stops."""
+        self.close(websocket.RESTARTING, "the server restarts; come back")
+
+    # The handshake
+
+    def _shake_hands(self, data: bytes) -> None:
+        secure = self._transport.get_extra_info("sslcontext") is not None
+        try:
+            if self.hub.draining:
+                raise handshake.Declined.sentence(
+                    503, "The server restarts; come back.", "retry-after: 1\r\n"
+                )
+            head = handshake.read(data)
+            taken = head.query.get("sid") in self.hub.upgraded
+            sids = self.hub.upgraded if taken else self.hub.polling
+            answer = handshake.answer(
+                head,
+                origins=self.hub.settings.allow_origins,
+                secure=secure,
+                path=self.hub.path,
+                sids=sids,
+            )
+            before = self._probed_by(head)
+        except handshake.Declined as declined:
+            self.hub.complaints.about(self.address, str(declined), self._now())
+            self._transport.write(declined.answer)
+            self._state = ENDED
+            self._transport.close()
+            self._end_soon()
+            return
+        settings = self.hub.settings
+        self._parser = websocket.Parser(settings.max_payload)
+        self._transport.set_write_buffer_limits(high=settings.viewer_buffer)
+        if taken:  # the protocol's suite wants it opened and closed, not declined
+            self._state = OPEN
+            self._transport.write(answer)
+            self.close(websocket.AGAINST_POLICY, "the session has its WebSocket already")
+        elif before is not None:
+            self._state, self._before = PROBING, before
+            self._end_by = self._now() + settings.connect_timeout
+            self._transport.write(answer)
+        else:
+            self._state = OPEN
+            self._session = Session(self.hub, self, self._now())
+            self._transport.write(answer + websocket.frame(self.hub.greeting(engineio.new_sid())))
+        self.hub.join(self)
+        self._plan()
+
+    # The upgrade of a session that began with long polling
+
+    def _probed_by(self, head: handshake.Head) -> LongPolling | None:
+        before = self.hub.polling.get(head.query.get("sid", ""))
+        if before is not None and not before.begin_probe():
+            raise handshake.Declined.mistake(engineio.BAD_REQUEST)
+        return before
+
+    def _probe(self, event: websocket.Event, now: float) -> None:
+        assert self._before is not None
+        self._before.pay(now)
+        if event.opcode == websocket.PING:
+            self._answer_ping(event.payload)
+        elif not self._before.alive:
+            self.close(websocket.GOING_AWAY, "the session is over")
+        elif event == (websocket.TEXT, engineio.PROBE):
+            self._transport.write(websocket.frame(engineio.PROBED))
+        elif event == (websocket.TEXT, engineio.UPGRADE):
+            self._take_over(self._before)
+        elif event.opcode in (websocket.TEXT, websocket.BINARY):
+            raise Malformed("before the upgrade a WebSocket carries only the probe")
+
+    def _take_over(self, before: LongPolling) -> None:
+        """From now on the session is carried here; what long polling still held goes first."""
+        self._before = self._end_by = None
+        self._state = OPEN
+        session, frames = before.hand_over()
+        self._session, self._sid = session, before.sid
+        self.hub.upgraded.add(before.sid)
+        session.carrier = self
+        for frame in frames:
+            self._transport.write(frame)
+        if not self.paused:
+            self.hub.broadcaster.resume(session)
+
+    # From the wire
+
+    def _read(self, data: bytes) -> None:
+        assert self._parser is not None
+        self._parser.feed(data)
+        now = self._now()
+        while self._state in READING:
+            event = self._parser.next_event()
+            if event is None:
+                break
+            if event.opcode == websocket.CLOSE:
+                self._take_close(websocket.close_code(event.payload))
+            elif self._state == OPEN:
+                self._take(event, now)
+            elif self._state == PROBING:
+                self._probe(event, now)
+        self._plan()
+
+    def _take(self, event: websocket.Event, now: float) -> None:
+        assert self._session is not None
+        if event.opcode in (websocket.TEXT, websocket.BINARY):
+            self._session.receive(event.payload, now)
+            return
+        self._session.pay(now)
+        if event.opcode == websocket.PING:
+            self._answer_ping(event.payload)
+
+    def _answer_ping(self, payload: str | bytes) -> None:
+        assert isinstance(payload, bytes)
+        if not self.paused:
+            self._transport.write(websocket.frame(payload, websocket.PONG))
+
+    def _take_close(self, code: int) -> None:
+        """The close handshake is complete: theirs after ours, or ours in answer to theirs."""
+        if self._state in (PROBING, OPEN):
+            self._leave("transport close")
+            self._transport.write(websocket.close_frame(code))
+        self._state = ENDED
+        self._transport.close()
+        self._end_soon()
+
+    def _fail(self, code: int, sentence: str) -> None:
+        if self._state not in READING:
+            return
+        self.hub.complaints.about(self.address, sentence, self._now())
+        self.close(code, sentence)
+        self._state = DEAF
+        self._parser = None
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    # To the wire
+
+    @property
+    def address(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else "local"
+
+    def send(self, packet: bytes) -> None:
+        self._write(websocket.frame(packet))
+
+    def send_binary(self, data: bytes) -> None:
+        self._write(websocket.frame(data, websocket.BINARY))
+
+    def offer(self, parcel: Parcel) -> bool:
+        if self.paused or self._state != OPEN:
+            return False
+        self._transport.write(parcel.frame)
+        return True
+
+    def deliver(self, piece: Slice) -> None:
+        frame = piece.encodings.get("websocket")
+        if frame is None:
+            frame = websocket.frame(socketio.event(piece.name, piece.payload))
+            piece.encodings["websocket"] = frame
+        if self._state == OPEN:
+            self._transport.write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        if self._state != OPEN:
+            return
+        self._transport.write(frame)
+        if self.paused and self._transport.get_write_buffer_size() > self.hub.hard_bound:
+            self._cut("asks without reading the answers")
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye and wait a moment for the answer."""
+        if self._state == NEW:
+            self._state = ENDED
+            self._transport.close()
+        elif self._state in (PROBING, OPEN):
+            self._leave("server disconnect")
+            self._transport.write(websocket.close_frame(code, reason))
+            self._state = CLOSING
+        else:
+            return
+        self._end_soon()
+
+    def abort(self) -> None:
+        """No more waiting, no more writing."""
+        self._state = ENDED
+        self._transport.abort()
+
+    def _cut(self, sentence: str) -> None:
+        self.hub.complaints.about(self.address, sentence, self._now())
+        self.abort()
+
+    def _leave(self, reason: str) -> None:
+        session, self._session = self._session, None
+        self.hub.upgraded.discard(self._sid)
+        if session is not None:
+            session.leave(reason)
+        before, self._before = self._before, None
+        if before is not None:
+            before.end_probe()
+
+    # Time
+
+    def turn(self, now: float) -> float | None:
+        """Do what is due; the wheel asks."""
+        if self._end_by is not None:
+            if now >= self._end_by:
+                self.abort()
+                return None
+        elif self._stall_by is not None and now >= self._stall_by:
+            self._check_stall(now)
+        if self._session is not None:
+            self._session.turn(now)
+        return self._due()
+
+    def _check_stall(self, now: float) -> None:
+        """Slow is allowed; accepting nothing for that long is not."""
+        size = self._transport.get_write_buffer_size()
+        if size >= self._stall_size:
+            self._cut(f"accepted nothing for {self.hub.settings.write_timeout:g} seconds")
+            return
+        self._stall_size = size
+        self._stall_by = now + self.hub.settings.write_timeout
+
+    def _due(self) -> float | None:
+        if self._end_by is not None:
+            return self._end_by
+        due = self._stall_by
+        if self._session is not None:
+            due = self._session.due() if due is None else min(due, self._session.due())
+        return due
+
+    def _plan(self) -> None:
+        due = self._due()
+        if due is not None and self._state != GONE:
+            self.hub.wheel.put(self, due)
+
+    def _end_soon(self) -> None:
+        self._end_by = self._now() + CLOSE_GRACE
+        self._plan()
+
+    def _now(self) -> float:
+        assert self.hub.loop is not None
+        return self.hub.loop.time()

@@ -1,0 +1,84 @@
+"""What all doors of a process share: the limits, the counts, and who must do what until when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from statecast.http.hosts import Hosts
+from statecast.server.connection_limits import Visitors
+from statecast.server.timeouts import Patience
+from statecast.settings import Settings
+
+if TYPE_CHECKING:
+    from statecast.server.http_protocol import Door
+
+LINGER = 2.0
+"""Seconds for which a refused client's words are still read, so that it can read the answer."""
+MOMENT = 0.5
+"""Seconds for which a stopping server waits for the first request of a connection."""
+MOST_LINGERING = 50
+"""Connections above the bound of all that are heard before they are told so, and that linger; others end at once."""
+
+
+class Porter:
+    """What all doors of a process share."""
+
+    def __init__(
+        self, settings: Settings, visitors: Visitors, complain: Callable[[str, str], None]
+    ) -> None:
+        self.settings = settings
+        self.visitors = visitors
+        self.complain = complain
+        self.hosts = Hosts(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The first connection does it."""
+        if self._loop is loop:
+            return
+        self._loop = loop
+        self.heads: Patience[Door] = Patience(
+            loop, self.settings.header_timeout, lambda one: one.head_is_due()
+        )
+        self.stalls: Patience[Door] = Patience(
+            loop, self.settings.write_timeout / 2, lambda one: one.look_for_stall()
+        )
+        self.lingering: Patience[Door] = Patience(loop, LINGER, lambda one: one.abort())
+        self.leaving: Patience[Door] = Patience(loop, LINGER, lambda one: one.close())
+        self.fresh: Patience[Door] = Patience(loop, MOMENT, lambda one: one.close_unless_busy())
+        self.unheard: Patience[Door] = Patience(loop, LINGER, lambda one: one.tell_unheard())
+
+    def forget(self, door: Door) -> None:
+        for waiting in (
+            self.heads,
+            self.stalls,
+            self.lingering,
+            self.leaving,
+            self.fresh,
+            self.unheard,
+        ):
+            waiting.drop(door)
+
+    def counted(self, viewer: type[Any]) -> type[Any]:
+        """``viewer`` as a class whose connections stay counted until they are lost: what uvicorn takes as ``ws``."""
+        return type("Viewer", (Counted, viewer), {"__slots__": ("guest", "key"), "porter": self})
+
+
+class Counted:
+    """What a viewer's connection owes the porter. ``guest`` is the client's address."""
+
+    __slots__ = ()
+    porter: ClassVar[Porter]
+    guest: str
+    key: str | None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.porter.visitors.leave(self.key)
+        self.porter.visitors.depart()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    @property
+    def address(self) -> str:
+        return self.guest

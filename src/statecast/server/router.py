@@ -1,0 +1,176 @@
+"""The ASGI app of the whole server: what is answered on the loop, and the gate to Flask for all else.
+
+On the loop are the answers that must come when every thread is busy or Flask broken: the live endpoint, health, and
+the few static files, which are read once and kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import secrets
+from dataclasses import dataclass
+from importlib import resources
+
+from statecast import strict_json
+from statecast.http.errors import App, Headers, Problem, Receive, Scope, Send
+from statecast.server.readiness import Readiness
+
+KINDS = {
+    "css": "text/css; charset=utf-8",
+    "ico": "image/x-icon",
+    "js": "text/javascript; charset=utf-8",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+STATIC = "/statecast/"
+READ = ("GET", "HEAD")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    body: bytes
+    packed: bytes
+    """The same for who takes gzip, packed once: a third of the bytes."""
+    kind: bytes
+    tag: bytes
+
+
+def static_files() -> dict[str, File]:
+    """The files of ``web/static``, by path."""
+    files = {}
+    for entry in resources.files("statecast.web").joinpath("static").iterdir():
+        suffix = entry.name.rpartition(".")[2]
+        if entry.is_file() and suffix in KINDS:
+            body = entry.read_bytes()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+            packed = gzip.compress(body, 9, mtime=0)
+            files[STATIC + entry.name] = File(body, packed, KINDS[suffix].encode(), tag.encode())
+    return files
+
+
+class Front:
+    """Which path is whose. While ``draining`` only health is answered; the rest is asked to come back."""
+
+    def __init__(
+        self, gate: App, polling: App, readiness: Readiness, events: App | None = None
+    ) -> None:
+        self.draining = False
+        self.files = static_files()
+        self._gate = gate
+        self._readiness = readiness
+        self._apps: dict[str, App] = {
+            "/socket.io/": polling,
+            "/healthz": self._health,
+            "/readyz": self._ready,
+        }
+        if events is not None:
+            self._apps["/events"] = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        app = self._apps.get(scope["path"])
+        if app is None:
+            app = self._file if scope["path"] in self.files else self._gate
+        started = False
+
+        async def sending(message: Scope) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            if self.draining and scope["path"] not in ("/healthz", "/readyz"):
+                raise Problem(
+                    503,
+                    "The server restarts; come back.",
+                    [(b"retry-after", b"1"), (b"connection", b"close")],
+                )
+            await app(scope, receive, sending)
+        except Problem as problem:
+            await problem.send(send)
+        except Exception as error:
+            number = secrets.token_hex(4)
+            log.error("an answer failed, error %s", number, exc_info=error)
+            if not started:
+                sentence = f"Something failed here; the log says what, under error {number}."
+                await Problem(500, sentence, [(b"connection", b"close")]).send(send)
+        # An answer that broke off is not completed: the connection ends, and the client sees that it did.
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The process lives."""
+        await _json(scope, send, 200, {"status": "alive"})
+
+    async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The process can serve: requests may be sent here."""
+        if self.draining:
+            await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
+            return
+        ready, details = await self._readiness.ask()
+        await _json(
+            scope,
+            send,
+            200 if ready else 503,
+            {"status": "ready" if ready else "not ready", **details},
+        )
+
+    async def _file(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _reading(scope)
+        file = self.files[scope["path"]]
+        packed = _takes_gzip(scope)
+        body, tag = (file.packed, file.tag[:-1] + b'-gzip"') if packed else (file.body, file.tag)
+        headers = [
+            (b"etag", tag),
+            (b"vary", b"accept-encoding"),
+            (
+                b"cache-control",
+                b"no-cache",
+            ),  # kept, but asked about: after an update nobody runs the old script
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
+        if any(one.strip().removeprefix(b"W/") in (tag, b"*") for one in known.split(b",")):
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        headers += [(b"content-type", file.kind), (b"content-length", b"%d" % len(body))]
+        headers += [(b"content-encoding", b"gzip")] if packed else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    """Whether gzip is named without being refused; nobody who takes anything (``*``) needs it."""
+    said = b",".join(
+        value for name, value in scope["headers"] if name == b"accept-encoding"
+    ).lower()
+    for one in said.split(b","):
+        coding, _, weight = one.partition(b";")
+        if coding.strip() == b"gzip":
+            return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
+    return False
+
+
+def _reading(scope: Scope) -> None:
+    if scope["method"] not in READ:
+        raise Problem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
+
+
+async def _json(
+    scope: Scope, send: Send, status: int, value: dict[str, object], more: Headers | None = None
+) -> None:
+    _reading(scope)
+    body = strict_json.encode(value)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *(more or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

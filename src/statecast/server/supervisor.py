@@ -1,0 +1,217 @@
+"""Several serving processes on one port: a parent that takes the port, starts them, and starts again those that die.
+
+Each is this program once more, with the same arguments: a fresh process and not a fork, so whatever the application
+has started on threads begins properly in it. It finds the listening socket and a line to its parent in the environment.
+On that line it says ``ready``, and ``alive`` as long as it serves, if the service manager watches us; when the line
+breaks, its parent is dead, and it stops.
+
+They are in process groups of their own: Ctrl-C reaches the parent, which passes it on, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from statecast.server import sockets
+from statecast.server.service_manager import ServiceManager, Watchdog
+from statecast.server.shutdown import Ending
+from statecast.settings import Settings
+
+VARIABLE = "_STATECAST_WORKER"
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+STEADY = 30.0
+"""Seconds after which a process counts as healthy, and the pause before its successor is short again."""
+GRACE = 5.5
+"""Seconds beyond the drain after which a process that does not stop is killed."""
+LOOK = 0.1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a serving process has from its parent."""
+
+    listening: socket.socket
+    line: socket.socket
+    watchdog_interval: float = 0.0
+
+    def ready(self) -> None:
+        self.line.sendall(b"ready\n")
+
+    def alive(self) -> None:
+        with contextlib.suppress(OSError):  # a parent that does not read stops nothing here
+            self.line.send(b"alive\n", socket.MSG_DONTWAIT)
+
+    @property
+    def watchdog(self) -> Watchdog | None:
+        return Watchdog(self.watchdog_interval, self.alive) if self.watchdog_interval else None
+
+    def stop_with_parent(self) -> None:
+        threading.Thread(target=self._watch, name="parent", daemon=True).start()
+
+    def _watch(self) -> None:
+        try:
+            while self.line.recv(64):
+                pass
+        except OSError:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def inherited() -> Place | None:
+    """Our place, if a parent started us."""
+    value = os.environ.pop(VARIABLE, None)  # what we start has no parent of that kind
+    if value is None:
+        return None
+    *descriptors, interval = value.split(":")
+    taken, line = (socket.socket(fileno=int(number)) for number in descriptors)
+    taken.setblocking(False)
+    os.set_inheritable(taken.fileno(), False)
+    os.set_inheritable(line.fileno(), False)
+    return Place(taken, line, float(interval))
+
+
+@dataclass(slots=True)
+class Worker:
+    """One place among the N, and the process that has it now."""
+
+    process: subprocess.Popen[bytes] | None = None
+    line: socket.socket | None = None
+    ready: bool = False
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    pause: float = FIRST_PAUSE
+    due: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """The parent."""
+
+    settings: Settings
+    announce: Callable[[str], None]
+    command: list[str] = field(default_factory=lambda: [sys.executable, *sys.orig_argv[1:]])
+    manager: ServiceManager = field(default_factory=ServiceManager)
+
+    def run(self) -> int:
+        self.taken = sockets.listen(self.settings)
+        self.workers = [Worker() for _ in range(self.settings.workers)]
+        self.announced = False
+        self.failure: int | None = None
+        self.watchdog = self.manager.watchdog
+        self.fed_at = 0.0
+        limit = self.settings.drain_seconds + GRACE
+        try:
+            with Ending(self.manager.stopping, limit, self._kill) as ending:
+                while ending.status is None and self.failure is None:
+                    self._look()
+                self._stop((ending.status or 128 + signal.SIGTERM) - 128, limit)
+                return ending.status or self.failure or 0
+        finally:
+            self._kill()
+            self.taken.close()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for worker in self.workers:
+            if worker.process is None and now >= worker.due:
+                self._start(worker)
+            elif worker.process is not None and worker.process.poll() is not None:
+                self._bury(worker, worker.process.returncode)
+        self._hear()
+        self._feed(time.monotonic())
+
+    def _feed(self, now: float) -> None:
+        """The watchdog, unless a process hangs. One that ended does not count: its successor comes."""
+        if (
+            self.watchdog is None
+            or not self.announced
+            or now < self.fed_at + self.watchdog.interval
+        ):
+            return
+        serving = [worker for worker in self.workers if worker.process and worker.ready]
+        if all(now - worker.heard_at <= self.watchdog.interval for worker in serving):
+            self.fed_at = now
+            self.watchdog.feed()
+
+    def _start(self, worker: Worker) -> None:
+        ours, theirs = socket.socketpair()
+        descriptors = (self.taken.fileno(), theirs.fileno())
+        # Twice as often as the manager expects us: one that is late is no alarm yet.
+        interval = 0.0 if self.watchdog is None else self.watchdog.interval / 2
+        environment = os.environ | {VARIABLE: ":".join(map(str, (*descriptors, interval)))}
+        worker.process = subprocess.Popen(  # noqa: S603 - this program itself
+            self.command, env=environment, pass_fds=descriptors, process_group=0
+        )
+        theirs.close()
+        worker.line, worker.ready, worker.started_at = ours, False, time.monotonic()
+
+    def _bury(self, worker: Worker, code: int) -> None:
+        """Plan a successor; but if none was ever ready, the next would fail as this one did."""
+        status = 128 - code if code < 0 else code
+        self._forget(worker)
+        if not self.announced and not worker.ready:
+            self.failure = status or 1
+            return
+        lasted = time.monotonic() - worker.started_at
+        worker.pause = FIRST_PAUSE if lasted > STEADY else min(worker.pause * 2, LONGEST_PAUSE)
+        worker.due = time.monotonic() + worker.pause
+        log.warning(
+            "a serving process ended with status %d; another starts in %.1f s", status, worker.pause
+        )
+
+    def _forget(self, worker: Worker) -> None:
+        worker.process = None
+        if worker.line is not None:
+            worker.line.close()
+            worker.line = None
+
+    def _hear(self) -> None:
+        lines = {worker.line: worker for worker in self.workers if worker.line is not None}
+        for line in select.select(list(lines), [], [], LOOK)[0] if lines else self._rest():
+            if line.recv(64):
+                lines[line].ready = True
+                lines[line].heard_at = time.monotonic()
+            else:
+                time.sleep(LOOK)  # it has just died; the next look finds it
+        if not self.announced and all(worker.ready for worker in self.workers):
+            self.announced = True
+            self.manager.ready(f"Serving at {sockets.address_of(self.taken)}")
+            sockets.announce(self.taken, self.announce)
+
+    def _rest(self) -> list[socket.socket]:
+        time.sleep(LOOK)
+        return []
+
+    def _stop(self, number: int, limit: float) -> None:
+        """Pass the signal on and wait; who does not stop in time is killed."""
+        running = [worker.process for worker in self.workers if worker.process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(number)
+        deadline = time.monotonic() + limit - 0.5
+        while time.monotonic() < deadline and any(process.poll() is None for process in running):
+            time.sleep(0.02)
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+
+
+def supervise(settings: Settings, announce: Callable[[str], None], manager: ServiceManager) -> int:
+    """Serve with ``settings.workers`` processes until a signal; the exit status."""
+    return Supervisor(settings, announce, manager=manager).run()

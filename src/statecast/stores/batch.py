@@ -1,0 +1,242 @@
+"""What one commit makes of its messages: pure, so that every store means the same by it.
+
+A store loads what the messages touch, lets the batch take them one by one, and writes what the batch holds
+then: each touched device once, one history row per visible version.
+
+Rule 1: nothing here looks at a clock, a disk or another thread.
+Rule 2: a refusal concerns one item; it goes to quarantine and its neighbours go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from statecast import strict_json
+from statecast.errors import Refused
+from statecast.merge.apply import Record, apply, by_hand, stamp_of
+from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
+from statecast.stores.contract import Committed
+from statecast.stores.sqlite.counters import Counters
+
+ROW_BYTES = 64
+"""What a history row costs besides its change and its cause."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One device during a commit."""
+
+    record: Record
+    cause: Cause
+    offset: int
+    state: bytes | None
+    seen: int = 0
+    key: int | None = None
+    """The store's own name for the row; None: the device is new."""
+    removed_at: int | None = None
+    touched: bool = False
+    visible: bool = False
+    heard: bool = False
+
+    def update(self) -> Update:
+        record = self.record
+        return Update(
+            device=record.device,
+            version=record.version,
+            offset=self.offset,
+            state=self.state,
+            changed_at=record.changed_at,
+            seen_at=record.seen_at,
+            cause=self.cause,
+            silent_after=record.silent_after,
+            source=record.source,
+            fields=record.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A history row on its way to the store."""
+
+    held: Held
+    offset: int
+    row: HistoryRow
+    size: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """The messages of one commit, folded into the devices they touch."""
+
+    source: str
+    resolution: int
+    now: int
+    fold_after_ms: int
+    counters: Counters
+    held: dict[str, Held] = field(default_factory=dict)
+    """The devices that exist, of those the messages name; new ones are added."""
+    known_ids: set[str] = field(default_factory=set)
+    known_events: set[tuple[str, str]] = field(default_factory=set)
+    new_ids: list[str] = field(default_factory=list)
+    new_events: list[tuple[str, str]] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+    quarantine: list[Quarantined] = field(default_factory=list)
+    applied: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+
+    def take(self, message: Message) -> None:
+        """Fold a message in, unless its id is known."""
+        delivery = message.delivery
+        if delivery.id in self.known_ids:
+            self.duplicates += 1
+            return
+        self.known_ids.add(delivery.id)
+        self.new_ids.append(delivery.id)
+        order = delivery.order
+        if order is None:
+            self.counters.arrival += 1
+            order = self.counters.arrival
+        self.fold(message, delivery.sent_at, order)
+        for refusal in message.refusals:
+            self.refuse(message, refusal.item, refusal.body, refusal.reason, order)
+
+    def fold(self, message: Message, sent_at: int, order: int) -> None:
+        items = message.items or [(None, message.delivery.body)] * len(message.changes)
+        for change, (item, body) in zip(message.changes, items, strict=True):
+            try:
+                self.change(change, message.delivery.id, sent_at, order)
+            except Refused as error:
+                self.refuse(message, item, body, str(error), order)
+
+    def change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
+        """Fold one change in. Raises Refused, and then nothing was changed."""
+        event = None if change.event_id is None else (change.device, change.event_id)
+        if event is not None and event in self.known_events:
+            self.duplicates += 1
+            return
+        stamp = stamp_of(change, sent_at, self.resolution, order)
+        self.settle(change, stamp, cause_id, sent_at)
+        if event is not None:
+            self.known_events.add(event)
+            self.new_events.append(event)
+
+    def edit(self, change: Change, cause_id: str) -> None:
+        """Fold in what somebody wants now. Raises Refused, and then nothing was changed."""
+        self.counters.arrival += 1
+        held = self.held.get(change.device)
+        stamp = by_hand(self.now, self.counters.arrival, None if held is None else held.record)
+        self.settle(change, stamp, cause_id, self.now)
+
+    def settle(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
+        held = self.held.get(change.device)
+        before = None if held is None else held.record
+        done = apply(
+            before,
+            change,
+            stamp,
+            sent_at=sent_at,
+            source=self.source,
+            fold_after_ms=self.fold_after_ms,
+        )
+        if done.dropped:
+            self.dropped += 1
+        else:
+            self.applied += 1
+        cause = Cause(self.source, cause_id, change.by)
+        if held is None:
+            held = self.held[change.device] = Held(done.record, cause, 0, None)
+        held.heard = held.heard or (before is not None and done.record.seen_at != before.seen_at)
+        held.record = done.record
+        held.touched = True
+        if done.visible:
+            self.version(held, cause, done.patch)
+
+    def version(self, held: Held, cause: Cause, patch: dict[str, Any] | None) -> None:
+        self.counters.offset += 1
+        held.offset, held.cause, held.visible = self.counters.offset, cause, True
+        change = None if patch is None else strict_json.encode(patch)
+        row = HistoryRow(held.record.changed_at, held.record.version, change, cause)
+        size = (
+            ROW_BYTES + len(cause.source) + len(cause.id) + (0 if change is None else len(change))
+        )
+        self.versions.append(Version(held, held.offset, row, size))
+        self.counters.history_rows += 1
+        self.counters.history_bytes += size
+
+    def refuse(
+        self, message: Message, item: int | None, body: bytes, reason: str, order: int
+    ) -> None:
+        delivery = message.delivery
+        self.quarantine.append(
+            Quarantined(
+                0,
+                self.source,
+                delivery.id,
+                item,
+                reason,
+                body,
+                delivery.sent_at,
+                order,
+                delivery.attempt,
+                self.now,
+            )
+        )
+        self.counters.quarantine_rows += 1
+
+    def replay(self, row: Quarantined, message: Message) -> str | None:
+        """Fold a quarantined message in with its original id and stamp; the reason if it is refused again.
+
+        One that has become too old would leave quarantine without any effect; it is refused instead.
+        """
+        before, dropped = list(self.quarantine), self.dropped
+        self.fold(
+            replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order
+        )
+        reasons = [refusal.reason for refusal in message.refusals] + [
+            one.reason for one in self.quarantine[len(before) :]
+        ]
+        if self.dropped > dropped:
+            reasons.append(
+                "It is too far behind the device's newest message and would change nothing."
+            )
+        self.counters.quarantine_rows -= len(self.quarantine) - len(before)
+        self.quarantine = before
+        return reasons[0] if reasons else None
+
+    def finish(self) -> list[Held]:
+        """Encode what became visible, once per device; the devices to write, in order of offset."""
+        touched = [held for held in self.held.values() if held.touched]
+        for held in touched:
+            state = held.record.state
+            if state is None and (held.visible or held.removed_at is None):
+                held.removed_at = self.now
+            if held.visible:
+                held.state = None if state is None else strict_json.encode(state)
+                held.removed_at = held.removed_at if state is None else None
+            elif held.heard:
+                self.counters.seen += 1
+                held.seen = self.counters.seen
+        return sorted(touched, key=lambda held: held.offset)
+
+    def result(self, refused: int = 0) -> Committed:
+        quarantined = len(self.quarantine) + refused
+        ids = tuple(dict.fromkeys(row.id for row in self.quarantine))
+        return Committed(
+            self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids
+        )
+
+
+def devices_of(messages: Iterable[Message]) -> set[str]:
+    return {change.device for message in messages for change in message.changes}
+
+
+def events_of(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    return [
+        (change.device, change.event_id)
+        for message in messages
+        for change in message.changes
+        if change.event_id is not None
+    ]

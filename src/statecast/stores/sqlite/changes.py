@@ -1,0 +1,110 @@
+"""What readers ask: places and epochs, what changed after a cursor, events, and reports of other processes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+
+from statecast.model import Event, Place
+from statecast.stores.contract import Cursor, Lineage, News
+from statecast.stores.places import EVENT_MS, MOST_EPOCHS, REPORT_MS
+from statecast.stores.sqlite.counters import Counters
+from statecast.stores.sqlite.devices import SEEN_COLUMNS, update_of
+from statecast.stores.sqlite.driver import row, rows
+
+
+def begin_epoch(connection: apsw.Connection, offset: int) -> str:
+    """A new epoch, from the offset after ``offset`` on."""
+    epoch = uuid.uuid4().hex
+    rows(connection, "INSERT INTO epochs (epoch, first_offset) VALUES (?, ?)", (epoch, offset + 1))
+    rows(
+        connection,
+        "DELETE FROM epochs WHERE number <= (SELECT max(number) FROM epochs) - ?",
+        (MOST_EPOCHS,),
+    )
+    return epoch
+
+
+def lineage(connection: apsw.Connection) -> Lineage:
+    epochs = rows(connection, "SELECT epoch, first_offset FROM epochs ORDER BY number")
+    offset, forgotten = row(connection, "SELECT offset, forgotten FROM counters")
+    return Lineage(tuple(epochs), forgotten, offset)
+
+
+def place(connection: apsw.Connection) -> Place:
+    return Place(
+        *row(
+            connection,
+            "SELECT (SELECT epoch FROM epochs ORDER BY number DESC LIMIT 1), offset FROM counters",
+        )
+    )
+
+
+def read(connection: apsw.Connection, after: Cursor, limit: int | None) -> News:
+    counters = Counters.load(connection)
+    found = rows(
+        connection,
+        f"SELECT {SEEN_COLUMNS} FROM devices WHERE offset > ? ORDER BY offset LIMIT ?",  # noqa: S608
+        (after.offset, -1 if limit is None else limit),
+    )
+    updates = [update_of(columns) for columns in found]
+    whole = limit is None or len(updates) < limit
+    seen = rows(
+        connection,
+        "SELECT device, seen_at FROM devices WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
+        (after.seen, after.offset),
+    )
+    events = rows(
+        connection,
+        "SELECT number, namespace, room, name, data FROM events WHERE number > ? ORDER BY number",
+        (after.event or counters.event,),
+    )
+    offset = counters.offset if whole else updates[-1].offset
+    return News(
+        place(connection),
+        Cursor(offset, counters.seen, counters.event),
+        updates,
+        dict(seen),
+        [Event(*columns) for columns in events],
+    )
+
+
+def emit(connection: apsw.Connection, now: int, event: tuple[str, str | None, str, bytes]) -> None:
+    counters = Counters.load(connection)
+    counters.event += 1
+    rows(
+        connection,
+        "INSERT INTO events (number, at, namespace, room, name, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (counters.event, now, *event),
+    )
+    rows(connection, "DELETE FROM events WHERE at < ? OR at > ?", (now - EVENT_MS, now + EVENT_MS))
+    counters.save(connection)
+
+
+def announce(
+    connection: apsw.Connection, now: int, process: str, report: Mapping[str, Any]
+) -> None:
+    rows(
+        connection,
+        "DELETE FROM reports WHERE at NOT BETWEEN ? AND ?",
+        (now - REPORT_MS, now + REPORT_MS),
+    )
+    rows(
+        connection,
+        "INSERT INTO reports (process, at, report) VALUES (?, ?, ?) "
+        "ON CONFLICT (process) DO UPDATE SET at = excluded.at, report = excluded.report",
+        (process, now, json.dumps(report)),
+    )
+
+
+def reports(connection: apsw.Connection, now: int) -> dict[str, dict[str, Any]]:
+    found = rows(
+        connection,
+        "SELECT process, report FROM reports WHERE at BETWEEN ? AND ?",
+        (now - REPORT_MS, now + REPORT_MS),
+    )
+    return {process: json.loads(report) for process, report in found}

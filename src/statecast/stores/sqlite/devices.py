@@ -1,0 +1,151 @@
+"""Devices as rows: the state beside the stamps that decide what a late message may still change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import apsw
+
+from statecast import strict_json
+from statecast.errors import StatecastError, StoreUnusable
+from statecast.merge.apply import Record, Stamps
+from statecast.model import Cause, Update
+from statecast.stores.batch import Held
+from statecast.stores.sqlite.counters import Counters
+from statecast.stores.sqlite.driver import row, rows
+
+TOMBSTONE_MS = 7 * 24 * 3600 * 1000
+FORGET_AT_ONCE = 16
+"""How many tombstones, and history rows of one, a single commit forgets."""
+
+SEEN_COLUMNS = (
+    "device, version, offset, state, changed_at, seen_at, cause_source, cause_id, cause_by, silent_after, source, "
+    "fields"
+)
+
+
+def update_of(found: tuple[Any, ...]) -> Update:
+    (
+        device,
+        version,
+        offset,
+        state,
+        changed_at,
+        seen_at,
+        source,
+        id_,
+        by,
+        silent_after,
+        heard_by,
+        fields,
+    ) = found
+    cause = Cause(source, id_, by)
+    try:
+        times = json.loads(fields)
+    except ValueError as error:
+        raise damaged(device, error) from error
+    return Update(
+        device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, times
+    )
+
+
+def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Held]:
+    """The rows of the named devices that exist."""
+    found = rows(
+        connection,
+        f"SELECT {SEEN_COLUMNS}, id, seen, removed_at, stamps FROM devices "  # noqa: S608
+        "WHERE device IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(devices)),),
+    )
+    return {columns[0]: whole(columns) for columns in found}
+
+
+def whole(columns: tuple[Any, ...]) -> Held:
+    """Raises StoreUnusable for a row that somebody else wrote or a disk has changed."""
+    try:
+        return held_of(columns)
+    except StoreUnusable:
+        raise
+    except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise damaged(columns[0], error) from error
+
+
+def damaged(device: str, error: Exception) -> StoreUnusable:
+    return StoreUnusable(
+        f"The store's row of the device {device!r} is damaged ({error}); restore it from a backup."
+    )
+
+
+def held_of(columns: tuple[Any, ...]) -> Held:
+    update = update_of(columns[:12])
+    key, seen, removed_at, stamps = columns[12:]
+    record = Record(
+        device=update.device,
+        version=update.version,
+        state=None if update.state is None else strict_json.decode(update.state),
+        stamps=Stamps.load(stamps),
+        fields=update.fields,
+        changed_at=update.changed_at,
+        seen_at=update.seen_at,
+        silent_after=update.silent_after,
+        source=update.source,
+        offset=update.offset,
+        size=None if update.state is None else len(update.state),
+    )
+    return Held(record, update.cause, update.offset, update.state, seen, key, removed_at)
+
+
+def save(connection: apsw.Connection, touched: Iterable[Held]) -> None:
+    """Write each device once; new ones learn their key."""
+    for held in touched:
+        record, cause = held.record, held.cause
+        values = (
+            record.version,
+            held.offset,
+            held.seen,
+            held.state,
+            record.changed_at,
+            record.seen_at,
+            cause.source,
+            cause.id,
+            cause.by,
+            record.silent_after,
+            record.source,
+            held.removed_at,
+            json.dumps(dict(record.fields)).encode(),
+            record.stamps.dump(),
+        )
+        if held.key is None:
+            held.key = row(connection, INSERT, (record.device, *values))[0]
+        else:
+            rows(connection, UPDATE, (*values, held.key))
+
+
+WRITTEN = (
+    "version, offset, seen, state, changed_at, seen_at, cause_source, cause_id, cause_by, silent_after, source, "
+    "removed_at, fields, stamps"
+)
+INSERT = f"INSERT INTO devices (device, {WRITTEN}) VALUES ({', '.join('?' * 15)}) RETURNING id"  # noqa: S608
+UPDATE = f"UPDATE devices SET ({WRITTEN}) = ({', '.join('?' * 14)}) WHERE id = ?"  # noqa: S608
+
+
+def forget_tombstones(connection: apsw.Connection, counters: Counters, now: int) -> None:
+    """Forget what was removed long ago, a few at a time; a reader that has not heard of it gets everything anew."""
+    old = rows(
+        connection,
+        "SELECT id, offset FROM devices WHERE removed_at IS NOT NULL AND removed_at < ? ORDER BY removed_at LIMIT ?",
+        (now - TOMBSTONE_MS, FORGET_AT_ONCE),
+    )
+    for key, offset in old:
+        gone = rows(
+            connection,
+            "DELETE FROM history WHERE offset IN (SELECT offset FROM history WHERE device = ? LIMIT ?) RETURNING size",
+            (key, FORGET_AT_ONCE),
+        )
+        counters.history_rows -= len(gone)
+        counters.history_bytes -= sum(size for (size,) in gone)
+        if len(gone) < FORGET_AT_ONCE:
+            rows(connection, "DELETE FROM devices WHERE id = ?", (key,))
+            counters.forgotten = max(counters.forgotten, offset)

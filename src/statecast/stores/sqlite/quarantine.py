@@ -1,0 +1,90 @@
+"""What could not be read or applied, with its reason and raw body; capped, oldest out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from statecast import program
+from statecast.errors import NotFound
+from statecast.model import Quarantined
+from statecast.stores.sqlite.counters import Counters
+from statecast.stores.sqlite.driver import row, rows
+
+COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at"
+
+
+def save(
+    connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, most: int
+) -> None:
+    """Add rows (the batch has counted them already) and let the oldest go beyond the bound."""
+    if not found:
+        return
+    connection.executemany(
+        "INSERT INTO quarantine (source, id, item, reason, body, sent_at, arrival, attempts, at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                one.source,
+                one.id,
+                one.item,
+                one.reason,
+                one.body,
+                one.sent_at,
+                one.order,
+                one.attempts,
+                one.at,
+            )
+            for one in found
+        ],
+    )
+    if counters.quarantine_rows > most:
+        gone = rows(
+            connection,
+            "DELETE FROM quarantine WHERE number IN (SELECT number FROM quarantine ORDER BY number LIMIT ?) "
+            "RETURNING 1",
+            (counters.quarantine_rows - most,),
+        )
+        counters.quarantine_rows -= len(gone)
+
+
+def read(connection: apsw.Connection, after: int, limit: int) -> list[Quarantined]:
+    found = rows(
+        connection,
+        f"SELECT {COLUMNS} FROM quarantine WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608
+        (after, limit),
+    )
+    return [Quarantined(*columns) for columns in found]
+
+
+def one(connection: apsw.Connection, number: int) -> Quarantined:
+    found: tuple[Any, ...] | None = row(
+        connection,
+        f"SELECT {COLUMNS} FROM quarantine WHERE number = ?",  # noqa: S608
+        (number,),
+    )
+    if found is None:
+        raise missing(number)
+    return Quarantined(*found)
+
+
+def missing(number: int) -> NotFound:
+    return NotFound(
+        f"There is no message {number} in quarantine; "
+        f"`{program.name()} quarantine list` shows those there are."
+    )
+
+
+def delete(connection: apsw.Connection, counters: Counters, number: int) -> None:
+    rows(connection, "DELETE FROM quarantine WHERE number = ?", (number,))
+    counters.quarantine_rows -= 1
+
+
+def refuse_again(connection: apsw.Connection, number: int, reason: str, now: int) -> None:
+    rows(
+        connection,
+        "UPDATE quarantine SET reason = ?, attempts = attempts + 1, at = ? WHERE number = ?",
+        (reason, now, number),
+    )

@@ -1,0 +1,371 @@
+"""REST: the same states for programs, and a way into the queue. Errors are ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from statecast import names, strict_json
+from statecast.broadcast import encoding
+from statecast.decoders import plain
+from statecast.errors import (
+    Conflict,
+    Malformed,
+    NotFound,
+    Refused,
+    StatecastError,
+    StoreUnavailable,
+    TooLarge,
+    Unavailable,
+)
+from statecast.http.origin import origin_allowed
+from statecast.model import Change, Kind, Place, Update
+from statecast.outbox import decoder
+from statecast.stores.contract import Cursor
+
+if TYPE_CHECKING:
+    from statecast.runtime import Runtime
+
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NotFound, 404),
+    (Conflict, 412),
+    (TooLarge, 413),
+    (Refused, 400),
+    (Unavailable, 503),
+)
+TITLES = {400: "Bad request", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 412: "Changed meanwhile",
+          413: "Too large", 415: "JSON only", 500: "Internal error", 503: "Not available now"}  # fmt: skip
+SENTENCES = {
+    404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
+    405: "This address does not take the method {method}; it takes {allowed}.",
+}
+JSON_TYPES = {
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+}
+"""None of them can a form or a script of another site send without being asked first."""
+METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
+Views = dict[str, Callable[..., ResponseReturnValue]]
+DEVICE = "/devices/<path:device>"
+HISTORY, MOST_HISTORY = 50, 1_000
+"""Rows of a page of history, unless asked for fewer or more."""
+CHANGES, MOST_CHANGES = 1_000, 10_000
+
+log = logging.getLogger(__name__)
+
+
+def rest(live: Runtime) -> Blueprint:
+    """The blueprint of one app."""
+    blueprint = Blueprint("statecast_rest", __name__)
+    blueprint.register_error_handler(StatecastError, statecast_problem)
+    blueprint.register_error_handler(HTTPException, http_problem)
+    blueprint.register_error_handler(Exception, unexpected_problem)
+    states = States(live)
+    blueprint.add_url_rule(f"{DEVICE}/history", "history", states.history, methods=["GET"])
+    for number, (path, views) in enumerate(states.addresses().items()):
+        for method, view in views.items():
+            guarded = view if method == "GET" else own_writes_only(view)
+            blueprint.add_url_rule(
+                path, view.__name__, guarded, methods=[method], provide_automatic_options=False
+            )
+        others = functools.partial(other_method, views)
+        methods = METHODS - set(views)
+        blueprint.add_url_rule(
+            path, f"other_{number}", others, methods=methods, provide_automatic_options=False
+        )
+    return blueprint
+
+
+class States:
+    """The views; holds nothing of a request."""
+
+    def __init__(self, live: Runtime) -> None:
+        self.live = live
+
+    def addresses(self) -> dict[str, Views]:
+        """Every address with its methods; but below ``.../history`` another method than GET is a device's."""
+        return {
+            "/devices": {"GET": self.devices},
+            DEVICE: {
+                "GET": self.device,
+                "PUT": self.put,
+                "PATCH": self.patch,
+                "DELETE": self.delete,
+            },
+            "/changes": {"GET": self.changes},
+            "/messages": {"POST": self.messages},
+        }
+
+    # Reading
+
+    def devices(self) -> Response:
+        """All present devices, by name, and the place up to which this is true."""
+        only_arguments()
+        news = self.live.store.read(Cursor())
+        present = sorted(
+            (update for update in news.updates if update.state is not None), key=lambda u: u.device
+        )
+        head = strict_json.encode({"epoch": news.place.epoch, "offset": news.place.offset})
+        return answer(head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}")
+
+    def device(self, device: str) -> ResponseReturnValue:
+        only_arguments()
+        return self._answer(self._present(device)).make_conditional(request)
+
+    def history(self, device: str) -> ResponseReturnValue:
+        """A page of versions, newest first; ``next`` is the ``before`` of the following page."""
+        only_arguments("before", "limit")
+        names.check(device)
+        before, limit = whole("before", None), min(whole("limit", HISTORY), MOST_HISTORY)
+        rows = self.live.store.history(device, before=before, limit=limit + 1)
+        total, since = self.live.store.history_size(device)
+        if not total:  # the last part may belong to the name
+            if self.live.store.get(f"{device}/history") is None:
+                raise unknown(device)
+            return self.device(f"{device}/history")
+        body = {
+            "device": device,
+            "history": [encoding.history_row(row) for row in rows[:limit]],
+            "next": rows[limit - 1].version if len(rows) > limit else None,
+            "total": total,
+            "since": None if since is None else strict_json.iso(since),
+        }
+        return answer(strict_json.encode(body))
+
+    def changes(self) -> Response:
+        """What has changed since a place, as a ``states`` event: ask again with its place until it is ``complete``."""
+        only_arguments("since", "limit")
+        store, limit = self.live.store, min(whole("limit", CHANGES), MOST_CHANGES)
+        given = request.args.get("since")
+        since = None if given is None else place(given)
+        reset = given is not None and (since is None or not store.is_good(since))
+        start = 0 if since is None or reset else since.offset
+        news = store.read(Cursor(offset=start), limit)
+        complete = news.cursor.offset >= news.place.offset
+        reached = news.place.offset if complete else news.cursor.offset
+        items = [self._item(update) for update in news.updates]
+        return answer(
+            encoding.states(news.place.epoch, reached, items, reset=reset, complete=complete)
+        )
+
+    # Writing
+
+    def put(self, device: str) -> Response:
+        return self._edit(device, "replace", self._object())
+
+    def patch(self, device: str) -> Response:
+        return self._edit(device, "merge", self._object())
+
+    def delete(self, device: str) -> Response:
+        only_arguments()
+        update = self._present(device)
+        self.live.store.edit(
+            Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
+        )
+        return nothing()
+
+    def messages(self) -> Response:
+        """Into the queue, durable before the answer: one message, or all items of an array or none of them."""
+        only_arguments()
+        body = self._body()
+        queue, decode = self.live.queue, decoder(self.live.settings)
+        if body.lstrip(b" \t\r\n")[:1] != b"[":
+            decode.read(body)
+            return answer(strict_json.encode({"id": queue.send(body)}), 202)
+        items = [item.encode(errors="surrogatepass") for item in plain.split(body)]
+        for index, item in enumerate(items):
+            try:
+                decode.read(item)
+            except Refused as error:
+                raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
+        return answer(strict_json.encode({"ids": queue.send_many(items)}), 202)
+
+    def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
+        only_arguments()
+        change = Change(names.check(device), kind, state, by="user")
+        update = self.live.store.edit(change, if_match=self._if_match(self.live.store.get(device)))
+        if update is None:  # a change that changes nothing of a device that is not there
+            raise unknown(device)
+        return self._answer(update)
+
+    # What they share
+
+    def _present(self, device: str) -> Update:
+        update = self.live.store.get(names.check(device))
+        if update is None or update.state is None:
+            raise unknown(device)
+        return update
+
+    def _item(self, update: Update) -> bytes:
+        return encoding.item(update, self.live.settings)
+
+    def _answer(self, update: Update) -> Response:
+        response = answer(self._item(update))
+        epoch, offset = self.live.store.place_of(update)
+        response.set_etag(f"{epoch}.{offset}")
+        return response
+
+    def _if_match(self, update: Update | None) -> Place | None:
+        """The place that the device must have for this change; the store compares it again when it commits."""
+        if "If-None-Match" in request.headers:
+            raise Malformed(
+                "If-None-Match is for reading; a change takes If-Match with the ETag that you read."
+            )
+        if "If-Match" not in request.headers:
+            return None
+        named = [
+            found for tag in request.if_match.as_set() if (found := place(tag or "")) is not None
+        ]
+        if update is not None and update.state is not None:
+            if request.if_match.star_tag:
+                return self.live.store.place_of(update)
+            for one in named:
+                if one.offset == update.offset:
+                    return one
+        raise Conflict(
+            "The device is not at the version that If-Match names; read it again and send that ETag."
+        )
+
+    def _body(self) -> bytes:
+        most = self.live.settings.body_bytes
+        body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
+        if (request.content_length or len(body)) > most:
+            raise TooLarge(f"A request's body has at most {most} bytes.")
+        return body
+
+    def _object(self) -> dict[str, Any]:
+        state = strict_json.decode(self._body())
+        if not isinstance(state, dict):
+            raise Malformed('A state is a JSON object, like {"mood": "happy"}.')
+        return state
+
+
+def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+    """Only JSON, and never on behalf of another site's page: a browser says where a request comes from."""
+
+    @functools.wraps(view)
+    def guarded(**names: str) -> ResponseReturnValue:
+        if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
+            return problem(415, "Send JSON, with the header Content-Type: application/json.")
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if site not in ("same-origin", "none") or not origin_allowed(
+            request.headers.get("Origin"), request.host
+        ):
+            return problem(
+                403,
+                "Changes are taken from this server's own pages and from programs, not from others.",
+            )
+        return view(**names)
+
+    return guarded
+
+
+def other_method(views: Views, **names: str) -> ResponseReturnValue:
+    """Ours to answer even in a user's app, whose own 405 is none of a program's business."""
+    allowed = [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
+    if request.method != "OPTIONS":
+        raise MethodNotAllowed(allowed)
+    response = nothing()
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def only_arguments(*known: str) -> None:
+    """A misspelt argument is an error: ignored in silence, it would give an answer to another question."""
+    for name in request.args:
+        if name not in known:
+            takes = f"; it takes {' and '.join(known)}" if known else ""
+            raise Malformed(f"This address has no argument {names.quoted(name)}{takes}.")
+
+
+def whole(name: str, default: Any) -> Any:
+    given = request.args.get(name)
+    if given is None:
+        return default
+    if not given.isascii() or not given.isdigit() or not 0 < int(given[:16]) <= 2**53:
+        raise Malformed(f"“{name}” must be a whole number above 0.")
+    return int(given[:16])
+
+
+def place(text: str) -> Place | None:
+    """The place in an ETag or a ``since``: ``<epoch>.<offset>``."""
+    epoch, _, offset = text.rpartition(".")
+    if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > 16:
+        return None
+    return Place(epoch, int(offset))
+
+
+def unknown(device: str) -> NotFound:
+    return NotFound(f"No device called {names.quoted(device)} has sent anything.")
+
+
+def answer(body: bytes, status: int = 200) -> Response:
+    response = Response(body, status, content_type="application/json")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def nothing() -> Response:
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
+def problem(status: int, detail: str, **more: str) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    response = Response(strict_json.encode(body), status, content_type="application/problem+json")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    if status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def statecast_problem(error: StatecastError) -> Response:
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
+    if isinstance(
+        error, StoreUnavailable
+    ):  # its sentence names the file, which is nobody's business over the network
+        log.warning("%s was not answered: %s", request.endpoint, error)
+        return problem(
+            503, "The store cannot be used just now; nothing was changed. Try again in a moment."
+        )
+    return unexpected_problem(error) if status is None else problem(status, str(error))
+
+
+def http_problem(error: HTTPException) -> ResponseReturnValue:
+    """The web's own errors; a redirect is none."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return error
+    headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+    allowed = ", ".join(value for _, value in headers)
+    sentence = SENTENCES.get(error.code, error.description or "The request cannot be answered.")
+    made = problem(
+        error.code, sentence.format(method=names.quoted(request.method), allowed=allowed)
+    )
+    made.headers.extend(headers)
+    return made
+
+
+def unexpected_problem(error: Exception) -> Response:
+    """Generic, with an id under which the log tells more."""
+    number = uuid.uuid4().hex[:8]
+    log.error("error %s while answering %s", number, request.endpoint, exc_info=error)
+    return problem(
+        500, f"Something failed here; the log says what, under error {number}.", id=number
+    )

@@ -1,0 +1,271 @@
+"""What the templates show of a device: values already worded, in their order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
+
+from statecast.model import HistoryRow, Update
+from statecast.web import formatting, pictures
+
+ROWS_BYTES = 440
+"""How much of the history travels inside the page for the first timeline."""
+HISTORY_SHOWN = 8
+LANES = 6
+
+
+class Field(NamedTuple):
+    name: str
+    label: str
+    text: str
+
+
+class StateRow(NamedTuple):
+    path: str
+    label: str
+    text: str
+    at: int | None
+    """When the top-level field last changed."""
+
+
+class Step(NamedTuple):
+    """One field of one version: ``mood calm -> happy``."""
+
+    label: str
+    was: str | None
+    now: str
+
+
+class Version(NamedTuple):
+    at: int
+    version: int
+    steps: Sequence[Step]
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One device of a list or a page."""
+
+    update: Update
+    state: Mapping[str, Any]
+    picture: pictures.Picture
+    scene: pictures.Scene
+    fields: Sequence[Field | None]
+    silent_after: float | None
+    hidden: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.update.device
+
+    @property
+    def label(self) -> str:
+        label = self.state.get("label")
+        return label[:128] if isinstance(label, str) and label.strip() else self.update.device
+
+    @property
+    def seen(self) -> int | None:
+        return self.update.seen_at
+
+    @property
+    def changed(self) -> int:
+        return self.update.changed_at
+
+    def facts(self, silent_after: float | None = None, source: str | None = None) -> Markup:
+        """The attributes that the script starts from; what equals the list's own is left out."""
+        facts: dict[str, object] = {"changed": self.changed, "seen": self.seen}
+        if self.silent_after != silent_after:
+            facts["silent-after"] = "" if self.silent_after is None else f"{self.silent_after:.12g}"
+        if self.update.source != source:
+            facts["source"] = self.update.source or ""
+        return Markup("").join(
+            Markup(" data-{}={}").format(name, attribute(str(value)))
+            for name, value in facts.items()
+            if value is not None
+        )
+
+
+def show(
+    update: Update,
+    *,
+    wanted: Sequence[str] = (),
+    past: Sequence[float] = (),
+    silent_after: float | None = None,
+) -> Shown:
+    state = json.loads(update.state) if update.state is not None else {}
+    picture, field = pictures.choose(state)
+    chosen: list[Field | None] = [
+        Field(
+            name,
+            formatting.split_unit(name, state[name])[0],
+            formatting.value(name, state[name])[:200],
+        )
+        for name in formatting.main_fields(state, wanted)
+    ]
+    fields = chosen + [None] * (3 - len(chosen))
+    return Shown(update, state, picture, pictures.Scene(state, field, past), fields, silent_after)
+
+
+def attribute(text: str) -> Markup:
+    """An attribute's value, quoted only where HTML needs it: a list of many devices is long."""
+    plain = text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum()
+    return Markup(text) if plain else Markup('"{}"').format(text)  # noqa: S704 - letters and digits only
+
+
+def plain(text: str) -> Markup:
+    """Text between two tags, where a quotation mark needs no escape: JSON is full of them."""
+    return Markup(str(escape(text)).replace("&#34;", '"').replace("&#39;", "'"))  # noqa: S704 - escaped just here
+
+
+def json_attribute(value: Any) -> Markup:
+    """JSON as an attribute's value or a script's text: in single quotes, which JSON never needs."""
+    return Markup("'{}'").format(script_json(value))
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that neither an attribute in single quotes nor a script element can misread."""
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    )
+    for char in "<>&'\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)  # noqa: S704 - what HTML could misread is escaped above, within JSON's own strings
+
+
+def past_values(
+    rows: Sequence[HistoryRow], field: str, present: Any, count: int = 40
+) -> list[float]:
+    """The last values of a numeric field, oldest first, equal neighbours as they came."""
+    values = [present] if formatting.is_number(present) else []
+    for row in rows:
+        value = json.loads(row.change).get(field) if row.change is not None else None
+        if formatting.is_number(value):
+            values.append(value)
+    if len(values) > 1 and values[0] == values[1]:
+        del values[0]  # the newest row is the present
+    return values[:count][::-1]
+
+
+def state_rows(shown: Shown) -> Iterator[StateRow]:
+    for top, path, value in formatting.rows(shown.state):
+        label = formatting.split_unit(path, value)[0]
+        yield StateRow(
+            path, label, formatting.value(path, value, None), shown.update.fields.get(top)
+        )
+
+
+def versions(rows: Sequence[HistoryRow]) -> list[Version]:
+    """The newest rows with what each field was before, as far as the rows given know it."""
+    changes = [
+        dict(_leaves("", json.loads(row.change))) if row.change is not None else None
+        for row in rows
+    ]
+    shown = []
+    for place, row in enumerate(rows[:HISTORY_SHOWN]):
+        change = changes[place]
+        steps = [Step("removed", None, "")]
+        if change is not None:
+            older = changes[place + 1 :]
+            steps = [_step(path, value, older) for path, value in list(change.items())[:6]]
+        source = "page" if row.cause.by == "user" else row.cause.source
+        shown.append(Version(row.at, row.version, steps, source, short(row.cause.id)))
+    return shown
+
+
+def _step(path: str, value: Any, older: Sequence[dict[str, Any] | None]) -> Step:
+    before = next((change[path] for change in older if change is not None and path in change), None)
+    now = "removed" if value is None else formatting.value(path, value)[:120]
+    was = None if before is None else formatting.value(path, before)[:120]
+    return Step(formatting.split_unit(path, value)[0], was, now)
+
+
+def _leaves(prefix: str, change: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in change.items():
+        if isinstance(value, dict) and value and not prefix:
+            yield from _leaves(f"{name}.", value)
+        else:
+            yield prefix + name, value
+
+
+def short(text: str) -> str:
+    return text if len(text) <= 12 else f"{text[:5]}…{text[-4:]}"
+
+
+def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:
+    """As many of the newest rows as fit, for the timeline; and the oldest version among them."""
+    parts: list[str] = []
+    room, oldest = ROWS_BYTES, 1 << 53
+    for row in rows:
+        change = "null" if row.change is None else row.change.decode()
+        part = f"[{row.at},{row.version},{change}]"
+        room -= len(part.encode()) + 1
+        if room < 0:
+            break
+        parts.append(part)
+        oldest = row.version
+    return script_json("[" + ",".join(parts) + "]"), oldest
+
+
+def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[str, str]]:
+    """The fields of the timeline: those that changed or come first everywhere, else the first plain ones."""
+    moved = {
+        name
+        for row in rows
+        if row.change is not None and row.version > 1
+        for name in json.loads(row.change)
+    }
+    plain = [name for name in formatting.in_order(state) if _is_lane(name, state[name])]
+    known = {
+        name for name in plain if formatting.rank(name, state[name])[0] == 0
+    }  # their place is kept: nothing jumps
+    chosen = [name for name in plain if name in moved | known] or plain[:3]
+    return [
+        (name, "number" if formatting.is_number(state[name]) else "band") for name in chosen[:LANES]
+    ]
+
+
+def _is_lane(name: str, value: Any) -> bool:
+    if name.endswith("_at") or name in formatting.LAST:
+        return False
+    return (
+        isinstance(value, bool)
+        or formatting.is_number(value)
+        or (isinstance(value, str) and len(value) <= 32)
+    )
+
+
+def lanes_height(chosen: Sequence[tuple[str, str]]) -> int:
+    return sum(82 if kind == "number" else 54 for _, kind in chosen) + 26
+
+
+class Drawing:
+    """The two functions of the templates that draw a picture from a scene, or, without one, its template."""
+
+    @staticmethod
+    def bind(scene: pictures.Scene | None, spec: str) -> Markup:
+        if scene is None:
+            return Markup(' data-set="{}"').format(spec)
+        made = Markup("")
+        for binding in spec.split():
+            target, _, source = binding.partition("=")
+            result = None if target == "text" else scene.result(*source.split(":"))
+            if result is not None:
+                made += (
+                    Markup(" {}={}").format(target, attribute(result))
+                    if result
+                    else Markup(" {}").format(target)
+                )
+        return made
+
+    @staticmethod
+    def words(scene: pictures.Scene | None, source: str) -> str:
+        name, _, sort = source.partition(":")
+        return "" if scene is None else scene.result(name, sort) or ""

@@ -1,0 +1,231 @@
+"""The watcher: one per source works, the others stand by; an outage is shown and survived."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from statecast.decoders.plain import PlainDecoder
+from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
+from statecast.ingest.consumer import LONGEST_PAUSE, Health, Watcher, pause_after
+from statecast.ingest.pipeline import Pipeline
+from statecast.stores.contract import Limits
+from statecast.stores.memory import MemoryStore
+from statecast.testing import FakeSource, VirtualClock
+
+SHORT = 20.0
+"""Seconds after which a test gives up; nothing waits that long."""
+
+
+class Scene:
+    """A store, a queue, and watchers of it whose every change of mind is noted."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryStore(Limits(), self.clock)
+        self.source = FakeSource(clock=self.clock)
+        self.watchers: list[Watcher] = []
+
+    def watcher(self) -> tuple[Watcher, queue.Queue[Health]]:
+        said: queue.Queue[Health] = queue.Queue()
+        pipeline = Pipeline(self.source, PlainDecoder(), self.store, page=10)
+        watcher = Watcher(pipeline, self.store, self.clock, lambda: said.put(watcher.health))
+        self.watchers.append(watcher)
+        watcher.start()
+        return watcher, said
+
+    def stop(self) -> None:
+        for watcher in self.watchers:
+            watcher.stop()
+        for watcher in self.watchers:
+            watcher.join(SHORT)
+            assert not watcher._thread.is_alive()
+
+    def applied(self, device: str) -> None:
+        """Wait until the store has heard of a device."""
+        give_up = threading.Event()
+        timer = threading.Timer(SHORT, lambda: (give_up.set(), self.store.wake()))
+        timer.start()
+        self.store.read_place()
+        while self.store.get(device) is None:
+            assert not give_up.is_set(), f"{device} was never applied"
+            self.store.wait(0.1)
+        timer.cancel()
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr("statecast.ingest.consumer.RECEIVE_WAIT", 0.02)
+    opened = Scene()
+    yield opened
+    opened.stop()
+
+
+def until(said: queue.Queue[Health], status: str) -> Health:
+    while (health := said.get(timeout=SHORT)).status != status:
+        pass
+    return health
+
+
+def test_messages_move_and_the_health_says_so(scene: Scene) -> None:
+    watcher, said = scene.watcher()
+    health = until(said, "connected")
+    assert health.received_at == scene.clock()
+    scene.source.put({"device": "pillow", "state": {"n": 1}})
+    scene.applied("pillow")
+    scene.stop()
+    assert watcher.total.applied == 1
+    assert watcher.health.report() == {
+        "status": "connected",
+        "since": "2026-01-01T00:00:00.000Z",
+        "received_at": "2026-01-01T00:00:00.000Z",
+        "lag": 0.0,
+        "waiting": watcher.health.waiting,
+        "sentence": None,
+    }
+
+
+def test_only_one_works_and_the_other_takes_over(scene: Scene) -> None:
+    first, said = scene.watcher()
+    until(said, "connected")
+    second, said = scene.watcher()
+    scene.source.put({"device": "pillow", "state": {}})
+    scene.applied("pillow")
+    assert (second.health.status, second.total.applied) == ("standby", 0)
+    # when the first stops, its successor has a new term
+    first.stop()
+    until(said, "connected")
+    scene.source.put({"device": "chair", "state": {}})
+    scene.applied("chair")
+    first.join(SHORT)
+    assert (first.total.applied, second.total.applied) == (1, 1)
+
+
+def test_a_queue_that_is_away_is_shown_and_comes_back(scene: Scene) -> None:
+    _, said = scene.watcher()
+    until(said, "connected")
+    scene.clock.advance(60)
+    scene.source.away = "The queue cannot be reached."
+    scene.source.put({"device": "pillow", "state": {}})
+    health = until(said, "away")
+    assert (health.sentence, health.since) == ("The queue cannot be reached.", scene.clock())
+    assert health.received_at is not None and health.received_at < scene.clock()
+    scene.source.away = None
+    assert until(said, "connected").sentence is None
+    scene.applied("pillow")
+
+
+def test_a_store_that_is_away_loses_nothing(scene: Scene) -> None:
+    failures: list[Exception] = [StoreUnavailable("The disk is full.")] * 2
+    commit = scene.store.commit
+
+    def failing(*arguments: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return commit(*arguments, **more)
+
+    scene.store.commit = failing  # type: ignore[method-assign]
+    scene.source.put({"device": "pillow", "state": {}})
+    _, said = scene.watcher()
+    assert until(said, "away").sentence == "The disk is full."
+    until(said, "connected")
+    scene.applied("pillow")
+
+
+def test_who_lost_the_lease_stands_by_and_asks_again(scene: Scene) -> None:
+    lost: list[Exception] = [LeaseLost("Another process has taken over.")]
+    commit = scene.store.commit
+
+    def failing(*arguments: Any, **more: Any) -> Any:
+        if lost:
+            raise lost.pop()
+        return commit(*arguments, **more)
+
+    scene.store.commit = failing  # type: ignore[method-assign]
+    _, said = scene.watcher()
+    until(said, "connected")
+    scene.source.put({"device": "pillow", "state": {}})
+    until(said, "standby")
+    until(said, "connected")
+    scene.applied("pillow")
+
+
+def test_a_defect_is_logged_and_the_watcher_starts_again(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    receive = scene.source.receive
+    defects: list[Exception] = [ZeroDivisionError("a defect")]
+
+    def failing(limit: int, wait: float) -> Any:
+        if defects:
+            raise defects.pop()
+        return receive(limit, wait)
+
+    scene.source.receive = failing  # type: ignore[method-assign]
+    _, said = scene.watcher()
+    health = until(said, "away")
+    assert health.sentence == "Statecast failed here; its log says why."
+    until(said, "connected")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_queue_that_cannot_count_is_connected_all_the_same(scene: Scene) -> None:
+    def away() -> int:
+        raise SourceUnavailable("It does not count.")
+
+    scene.source.waiting = away  # type: ignore[method-assign]
+    watcher, said = scene.watcher()
+    assert until(said, "connected").waiting is None
+    scene.stop()
+    assert watcher.health.status == "connected"
+
+
+def test_a_stop_finishes_the_page_and_closes_the_source(scene: Scene) -> None:
+    committing, go_on = threading.Event(), threading.Event()
+    commit = scene.store.commit
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        committing.set()
+        assert go_on.wait(SHORT)
+        return commit(*arguments, **more)
+
+    scene.store.commit = slow  # type: ignore[method-assign]
+    scene.source.put({"device": "pillow", "state": {}})
+    watcher, _ = scene.watcher()
+    assert committing.wait(SHORT)
+    watcher.stop()
+    go_on.set()
+    watcher.join(SHORT)
+    assert scene.store.get("pillow") is not None
+    assert scene.source.waiting() == 0
+    lease = scene.store.lease(scene.source.name)
+    assert lease is not None, "it let go of the lease"
+
+
+def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
+    def away() -> None:
+        raise SourceUnavailable("The queue cannot be reached.")
+
+    scene.source.close = away  # type: ignore[method-assign]
+    _, said = scene.watcher()
+    until(said, "connected")
+    scene.stop()
+
+
+def test_a_watcher_that_never_started_can_be_stopped(scene: Scene) -> None:
+    watcher = Watcher(
+        Pipeline(scene.source, PlainDecoder(), scene.store, page=1), scene.store, scene.clock
+    )
+    watcher.stop()
+    watcher.join(0)
+    assert watcher.health.report()["status"] == "standby"
+
+
+def test_pauses_grow_to_a_bound_however_long_an_outage_is() -> None:
+    for failures in (1, 2, 10, 100, 5_000):
+        assert all(0.05 <= pause_after(failures) <= LONGEST_PAUSE for _ in range(20))
+    assert max(pause_after(1) for _ in range(50)) <= 0.2

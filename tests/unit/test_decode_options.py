@@ -1,0 +1,191 @@
+"""The options of a source's URL: what they mean, and the sentence for each bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from statecast.decoders.options import CHECKS, Reading, from_options, required
+from statecast.decoders.pointers import MISSING
+from statecast.errors import BadSetting, Malformed
+from statecast.model import Change
+
+SAID = {
+    "who": "pillow",
+    "number": 17,
+    "none": None,
+    "empty": "",
+    "yes": True,
+    "state": {"mood": "happy"},
+}
+
+
+def test_without_options_the_documented_places_count() -> None:
+    reading = from_options({})
+    assert reading == Reading() and not reading.pointed
+    assert reading.device_of(SAID, "/chairs/1") == "chairs/1"
+    assert reading.state_of(SAID, {"on": True}) == {"on": True}
+    assert reading.time_of(SAID, "2026-01-31T12:00:00Z") == 1_769_860_800_000
+    assert reading.sequence_of(SAID, "ff") == 255
+    assert reading.id_of(SAID, "e1") == "e1"
+
+
+def test_an_option_wins_over_them() -> None:
+    said = SAID | {"at": "2026-01-31T12:00:00Z", "count": 7, "key": "k1"}
+    reading = from_options(
+        {
+            "device": "/who",
+            "state": "/state",
+            "time": "/at",
+            "sequence": "/count",
+            "id": "/key",
+            "prefix": "floor2/",
+        }
+    )
+    assert reading.pointed
+    change = reading.change(
+        said,
+        reading.device_of(said, "other"),
+        reading.state_of(said, {}),
+        time="x",
+        sequence="y",
+        event_id="z",
+    )
+    assert change == Change("floor2/pillow", "merge", {"mood": "happy"}, 1_769_860_800_000, 7, "k1")
+
+
+@pytest.mark.parametrize(
+    ("options", "named", "last", "device"),
+    [
+        ({}, "a", "b", "a"),
+        ({}, None, "b", "b"),
+        ({}, "", "b", "b"),
+        ({}, 17, MISSING, "17"),
+        ({"default": "d"}, "a", "b", "a"),
+        ({"default": "d"}, MISSING, "b", "d"),
+        ({"default": "d", "prefix": "p/"}, MISSING, "b", "p/d"),
+        ({"device": "/number"}, "a", "b", "17"),
+        ({"device": "/none", "default": "d"}, "a", "b", "d"),
+        ({"device": "/nowhere", "default": "d"}, "a", "b", "d"),
+    ],
+)
+def test_which_device_is_meant(options: dict[str, str], named: Any, last: Any, device: str) -> None:
+    assert from_options(options).device_of(SAID, named, last) == device
+
+
+@pytest.mark.parametrize(
+    ("options", "named", "sentence"),
+    [
+        ({}, MISSING, "It names no device; the options device= or default="),
+        ({}, None, "It names no device"),
+        ({}, {}, "must be text or a whole number; here it is an object"),
+        ({}, 1.5, "here it is a number"),
+        ({"device": "/yes"}, "a", "here it is true or false"),
+        ({"device": "/nowhere"}, "a", "there is nothing at /nowhere"),
+        ({"device": ""}, "a", "here it is an object"),
+    ],
+)
+def test_a_device_that_cannot_be_told_is_not_guessed(
+    options: dict[str, str], named: Any, sentence: str
+) -> None:
+    with pytest.raises(Malformed) as refused:
+        from_options(options).device_of(SAID, named)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "found", "sentence"),
+    [
+        ({}, MISSING, "its data is missing"),
+        ({}, None, "its data is null. The option state="),
+        ({}, "text", "its data is a text"),
+        ({"state": "/nowhere"}, {}, "what lies at /nowhere is missing"),
+        ({"state": "/number"}, {}, "what lies at /number is a number"),
+    ],
+)
+def test_a_state_is_an_object(options: dict[str, str], found: Any, sentence: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        from_options(options).state_of(SAID, found)
+    assert sentence in str(refused.value)
+
+
+def test_the_whole_message_may_be_the_state() -> None:
+    assert from_options({"state": ""}).state_of(SAID, 5) is SAID
+
+
+def test_a_time_is_text_or_not_there() -> None:
+    assert Reading().time_of(SAID, MISSING) is None
+    assert Reading().time_of(SAID, None) is None
+    assert from_options({"time": "/nowhere"}).time_of(SAID, "2026-01-31T12:00:00Z") is None
+    with pytest.raises(Malformed, match="must be text"):
+        from_options({"time": "/number"}).time_of(SAID)
+    with pytest.raises(Malformed, match="is not a time"):
+        Reading().time_of(SAID, "noon")
+
+
+def test_a_sequence_that_only_breaks_ties_may_be_unreadable_one_that_is_the_order_may_not() -> None:
+    assert Reading().sequence_of(SAID, "v1.2") == 0
+    assert Reading().sequence_of(SAID) == 0
+    assert from_options({"sequence": "/nowhere"}).sequence_of(SAID, 3) == 0
+    for options in ({"order": "sequence"}, {"sequence": "/who"}):
+        with pytest.raises(Malformed, match="sequence must be"):
+            from_options(options).sequence_of(SAID, "v1.2")
+    with pytest.raises(Malformed, match="brings no sequence"):
+        from_options({"order": "sequence"}).sequence_of(SAID)
+    change = from_options({"order": "sequence"}).change(SAID, "pillow", {}, sequence=3)
+    assert change.by_sequence and change.sequence == 3
+
+
+def test_a_long_id_counts_by_its_digest() -> None:
+    assert Reading().id_of(SAID, None) is None
+    assert Reading().id_of(SAID, "i" * 256) == "i" * 256
+    one, other = (Reading().id_of(SAID, "i" * 256 + end) for end in "ab")
+    assert one != other and one is not None and len(one) == 64
+    assert from_options({"id": "/number"}).id_of(SAID, "e1") == "17"
+    assert from_options({"id": "/nowhere"}).id_of(SAID, "e1") is None
+
+
+def test_a_plain_message_says_everything_itself() -> None:
+    change = Change("pillow", "merge", {}, sequence=3)
+    assert Reading().plain(change, False) is change
+    assert from_options({"prefix": "a/"}).plain(change, True).device == "a/pillow"
+    assert from_options({"order": "sequence"}).plain(change, True).by_sequence
+    with pytest.raises(Malformed, match="brings no sequence"):
+        from_options({"order": "sequence"}).plain(change, False)
+    with pytest.raises(Malformed, match="at most 128"):
+        from_options({"prefix": "a" * 100}).plain(Change("b" * 100, "merge", {}), False)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("device", "subject", "must be a JSON pointer"),
+        ("state", "/a~b", "must be a JSON pointer"),
+        ("default", "a b", "must be the name of a device"),
+        ("default", "", "must be the name of a device"),
+        ("prefix", "a b/", "must be the beginning of a device's name"),
+        ("prefix", "/", "must be the beginning of a device's name"),
+        ("order", "arrival", "must be time or sequence"),
+    ],
+)
+def test_a_bad_option_is_told_with_its_source(option: str, value: str, sentence: str) -> None:
+    with pytest.raises(BadSetting) as bad:
+        from_options({option: value}, "azure-queue:pillow?secret=1")
+    assert str(bad.value).startswith(
+        f"The option {option!r} of the source 'azure-queue:pillow' {sentence}"
+    )
+    assert "secret" not in str(bad.value)
+
+
+def test_every_option_sets_its_own_field() -> None:
+    assert {name for name, _ in CHECKS.values()} == set(Reading.__dataclass_fields__)
+    assert from_options({"order": "time", "prefix": ""}) == Reading()
+
+
+def test_a_required_member_is_text() -> None:
+    assert required({"id": "e1"}, "id", "a CloudEvent") == "e1"
+    values: tuple[Any, ...] = (None, "", 5, {})
+    for value in values:
+        with pytest.raises(Malformed, match="“id” of a CloudEvent must be a text"):
+            required({"id": value}, "id", "a CloudEvent")

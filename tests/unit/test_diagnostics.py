@@ -1,0 +1,126 @@
+"""What `statecast doctor` finds: each sentence, and whether it is good news."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statecast import diagnostics, program
+from statecast.diagnostics import Line
+from statecast.errors import BadSetting, NotFound, StoreUnavailable
+from statecast.settings import Settings
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Store
+from statecast.testing import change, message, refused
+from statecast.timestamps import now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = open_store(f"sqlite:///{tmp_path / 'store.db'}", Limits(), now)
+    yield made
+    made.close()
+
+
+def lines(store: Store | Exception, **settings: Any) -> list[Line]:
+    @contextmanager
+    def opened(_: Settings) -> Iterator[Store]:
+        if isinstance(store, Exception):
+            raise store
+        yield store
+
+    return list(diagnostics.checkup(lambda: Settings(**settings), opened))
+
+
+def of(found: list[Line], about: str) -> list[tuple[str, str]]:
+    return [(line.verdict, line.sentence) for line in found if line.about == about]
+
+
+def test_all_is_well(store: Store) -> None:
+    store.commit("queue", 1, [message("1", change("pillow", {"n": 1}))])
+    store.announce("p", {"sources": {"queue": health()}, "viewers": 0})
+    found = lines(store)
+    assert {line.verdict for line in found} == {"good"}
+    assert "knows 1 device." in of(found, "store")[0][1]
+    assert "1 process serves" in of(found, "store")[1][1]
+    assert "receives from it, last at" in of(found, "source embedded:queue")[1][1]
+
+
+def health(**more: Any) -> Mapping[str, Any]:
+    usual = {
+        "status": "connected",
+        "since": "2026-01-01T00:00:00.000Z",
+        "received_at": "2026-01-01T00:00:01.000Z",
+    }
+    return {**usual, "lag": 0.0, "waiting": 0, "sentence": None, **more}
+
+
+def test_settings_that_cannot_be_read() -> None:
+    def load() -> Settings:
+        raise BadSetting("The setting port must be a whole number.")
+
+    found = list(diagnostics.checkup(load, None))  # type: ignore[arg-type]
+    assert found == [Line("settings", "wrong", "The setting port must be a whole number.")]
+
+
+def test_no_store_yet_is_no_fault_a_broken_one_is() -> None:
+    assert of(lines(NotFound("There is no store.")), "store") == [("notice", "There is no store.")]
+    assert of(lines(StoreUnavailable("The disk is full.")), "store") == [
+        ("wrong", "The disk is full.")
+    ]
+
+
+def test_quarantine_and_loneliness_are_noticed(store: Store) -> None:
+    store.commit("queue", 1, [refused("1"), refused("2")])
+    notices = [sentence for verdict, sentence in of(lines(store), "store") if verdict == "notice"]
+    assert "2 messages could not be read" in notices[0]
+    assert "No process serves" in notices[1]
+
+
+def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.queue("queue").append([b"1"])
+    assert of(lines(store), "source embedded:queue") == [("good", "1 message waits in it.")]
+    monkeypatch.setattr(diagnostics, "now", lambda: now() + 600_000)
+    assert (
+        "wrong",
+        f"The oldest has waited for 10 min: nobody receives them; start `{program.name()} run`.",
+    ) in of(lines(store), "source embedded:queue")
+
+
+def test_what_the_running_server_sees(store: Store) -> None:
+    away = health(status="away", sentence="The queue is asleep.")
+    clocks = {"fast": 420_000, "slow": -7_200_000}
+    store.announce("p", {"sources": {"queue": away}, "viewers": 0, "clocks": clocks})
+    found = lines(store)
+    assert of(found, "source embedded:queue")[1][0] == "wrong"
+    assert "asleep" in of(found, "source embedded:queue")[1][1]
+    assert of(found, "device fast") == [
+        ("notice", "Its clock is 7 min ahead; its times are cut to those of its queue.")
+    ]
+    assert of(found, "device slow") == [
+        ("notice", "Its clock is 2 h behind, or its messages take that long to come.")
+    ]
+    store.announce("p", {"sources": {"queue": health(requests_per_hour=3600)}, "viewers": 0})
+    assert "at a pace of 3600 requests per hour" in of(lines(store), "source embedded:queue")[1][1]
+
+
+@pytest.mark.parametrize("source", ["fly:away", "azure-queue:pillow", "embedded:"])
+def test_a_source_that_cannot_be_opened(
+    store: Store, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT", raising=False)
+    found = lines(store, source=(source, "embedded:other"))
+    assert [verdict for verdict, _ in of(found, f"source {source}")] == ["wrong"]
+    assert of(found, "source embedded:other") == [("good", "0 messages wait in it.")]
+
+
+def test_two_of_one_name(store: Store) -> None:
+    assert (
+        "two sources called 'a'"
+        in of(lines(store, source=("embedded:a", "embedded:a")), "source embedded:a")[1][1]
+    )

@@ -1,0 +1,71 @@
+"""How updates look on the wire."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from statecast.broadcast import encoding
+from statecast.model import Cause, HistoryRow, Update
+from statecast.settings import Settings
+from statecast.testing.values import START
+
+CAUSE = Cause("queue", "m1", "device")
+PILLOW = Update(
+    "pillow", 3, 7, b'{"mood":"happy","\xe2\x80\xa8":1.50}', START, START + 5, CAUSE, None, "queue"
+)
+
+
+def test_an_item_holds_the_states_own_bytes() -> None:
+    item = encoding.item(PILLOW)
+    assert PILLOW.state is not None and PILLOW.state in item
+    assert json.loads(item) == {
+        "device": "pillow",
+        "version": 3,
+        "offset": 7,
+        "state": {"mood": "happy", "\u2028": 1.5},
+        "changed_at": "2026-01-01T00:00:00.000Z",
+        "seen_at": "2026-01-01T00:00:00.005Z",
+        "cause": {"source": "queue", "id": "m1", "by": "device"},
+        "silent_after": None,
+        "source": "queue",
+    }
+
+
+def test_a_removed_device_has_no_state_and_who_was_never_heard_no_time() -> None:
+    item = json.loads(encoding.item(Update("pillow", 4, 8, None, START, None, CAUSE)))
+    assert (item["state"], item["seen_at"], item["source"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("own", "said"), [(None, 60), (5.0, 5)])
+def test_the_deadline_is_the_one_that_holds(own: float | None, said: float) -> None:
+    update = Update("pillow", 1, 1, b"{}", START, START, CAUSE, own)
+    assert (
+        json.loads(encoding.item(update, Settings(deadlines={"pillow": 60})))["silent_after"]
+        == said
+    )
+
+
+def test_states_say_where_their_reader_is_then() -> None:
+    plain = json.loads(encoding.states("e", 8, [encoding.item(PILLOW), b'{"device":"chair"}']))
+    assert (plain["epoch"], plain["offset"], [one["device"] for one in plain["states"]]) == (
+        "e",
+        8,
+        ["pillow", "chair"],
+    )
+    assert plain.keys() == {"epoch", "offset", "states"}
+    marked = json.loads(encoding.states("e", 0, [], reset=True, complete=True))
+    assert marked == {"epoch": "e", "offset": 0, "states": [], "reset": True, "complete": True}
+
+
+def test_signs_of_life_are_times_by_device() -> None:
+    assert json.loads(encoding.seen({"pillow": START})) == {"pillow": "2026-01-01T00:00:00.000Z"}
+
+
+def test_a_row_of_history() -> None:
+    cause = {"source": "queue", "id": "m1", "by": "device"}
+    assert encoding.history_row(HistoryRow(START, 3, b'{"a":null}', CAUSE)) == [
+        "2026-01-01T00:00:00.000Z", 3, {"a": None}, cause,
+    ]  # fmt: skip
+    assert encoding.history_row(HistoryRow(START, 4, None, CAUSE))[2] is None

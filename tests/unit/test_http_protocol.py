@@ -1,0 +1,608 @@
+"""The door: every limit at its edge, over real sockets, and the parts of uvicorn that it stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import random
+import socket
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import httptools
+import psutil
+import pytest
+from serving import TARGET, UPGRADE, Peer, ask, get, serving
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.server import ServerState
+
+from statecast.server.http_protocol import MOST_PIPELINED, Door
+from statecast.server.server import BackgroundServer
+
+ATTRIBUTES = """config app app_state client connections cycle flow headers loop parser pipeline scheme scope server
+                server_state transport ws_protocol_class"""
+METHODS = """_should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
+             handle_websocket_upgrade on_body on_header on_headers_complete on_message_begin on_message_complete on_url
+             resume_writing shutdown"""
+CYCLE = "disconnected keep_alive message_event more_body response_started response_complete waiting_for_100_continue"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BackgroundServer]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[BackgroundServer]:
+    with serving(header_timeout=0.3) as running:
+        yield running
+
+
+# What we lean on
+
+
+def test_the_names_of_uvicorn_that_the_door_leans_on_are_there() -> None:
+    """When this fails after an upgrade, read the new ``httptools_impl.py`` beside ``web/door.py`` first."""
+
+    class Config:
+        loaded, loaded_app, ws_protocol_class, root_path, asgi_version = True, None, None, "", "3.0"
+        limit_concurrency, timeout_keep_alive = None, 5
+
+    loop = asyncio.new_event_loop()
+    protocol: Any = httptools_impl.HttpToolsProtocol(Config(), ServerState(), {}, loop)  # type: ignore[arg-type]
+    loop.close()
+    assert set(ATTRIBUTES.split()) <= vars(protocol).keys()
+    protocol.on_message_begin()
+    assert (protocol.url, protocol.headers) == (b"", [])
+    assert protocol.scope["headers"] is protocol.headers
+    assert all(
+        callable(getattr(httptools_impl.HttpToolsProtocol, name)) for name in METHODS.split()
+    )
+    assert set(CYCLE.split()) <= {*httptools_impl.RequestResponseCycle.__init__.__code__.co_names}
+    assert callable(httptools_impl.RequestResponseCycle.send), (
+        "the door takes the cycle from this method"
+    )
+    assert {"write_paused", "read_paused"} <= {
+        *httptools_impl.FlowControl.__init__.__code__.co_names
+    }
+    assert callable(httptools_impl.FlowControl.resume_reading)
+
+
+def test_the_parser_says_where_http_ended() -> None:
+    seen: list[bytes] = []
+
+    class Protocol:
+        def on_url(self, url: bytes) -> None:
+            seen.append(url)
+
+    parser = httptools.HttpRequestParser(Protocol())
+    request = b"GET / HTTP/1.1\r\n" + UPGRADE + b"\r\n"
+    with pytest.raises(httptools.HttpParserUpgrade) as upgrade:
+        parser.feed_data(request + b"rest")
+    assert upgrade.value.args == (len(request),)
+    assert not issubclass(httptools.HttpParserUpgrade, httptools.HttpParserError)
+    assert issubclass(httptools.HttpParserCallbackError, httptools.HttpParserError)
+
+
+# Time
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HT", HEALTH + b"X: y\r\n", b"\r\n\r\n"])
+def test_a_head_has_its_time(hasty: BackgroundServer, begin: bytes) -> None:
+    # given a client that says nothing, or half
+    answer = ask(hasty, begin)
+
+    # then it is told so, and the connection ends
+    assert answer.status == 408
+    assert answer.detail == "The request did not come within 0.3 seconds."
+
+
+def test_drops_of_a_head_buy_no_time(hasty: BackgroundServer) -> None:
+    with Peer(hasty) as peer:
+        peer.say(HEALTH)
+        stop = threading.Event()
+
+        def drip() -> None:
+            while not stop.wait(0.02):
+                try:
+                    peer.say(b"X: y\r\n")
+                except OSError:
+                    return
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        heard = peer.hear_until(b"seconds.")
+        stop.set()
+        dripping.join()
+    assert b" 408 " in heard
+
+
+def test_a_second_head_has_its_time_too(hasty: BackgroundServer) -> None:
+    with Peer(hasty) as peer:
+        peer.say(HEALTH + b"\r\n").hear_until(b"alive")
+        assert b" 408 " in peer.say(b"GET /").hear()
+
+
+# Size
+
+
+def test_the_head_at_its_limit(server: BackgroundServer) -> None:
+    for size, status in ((32_767, 200), (32_768, 200), (32_769, 431)):
+        short = get(b"/healthz", b"X: \r\n")
+        assert (
+            ask(server, get(b"/healthz", b"X: " + b"a" * (size - len(short)) + b"\r\n")).status
+            == status
+        )
+    assert (
+        ask(server, get(b"/healthz", b"X: " + b"a" * 32_768)).detail
+        == "A request's head may have 32768 bytes."
+    )
+
+
+def test_the_number_of_headers_at_its_limit(server: BackgroundServer) -> None:
+    for more, status in ((97, 200), (98, 200), (99, 431)):
+        assert ask(server, get(b"/healthz", b"X: y\r\n" * more)).status == status
+
+
+def test_the_url_at_its_limit(server: BackgroundServer) -> None:
+    for size, status in ((8_191, 200), (8_192, 200), (8_193, 414)):
+        assert ask(server, get(b"/healthz?" + b"a" * (size - 9))).status == status
+
+
+def test_endless_lines_leave_the_memory_flat(server: BackgroundServer) -> None:
+    """A header, a URL and a trailer of 100 MB; the parser would keep each."""
+    megabyte = b"a" * 1_000_000
+    before = psutil.Process().memory_info().rss
+    for begin, status in (
+        (HEALTH + b"X: ", b" 431 "),
+        (b"GET /", b" 414 "),
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+            b" 431 ",
+        ),
+    ):
+        with Peer(server) as peer:
+            peer.say(begin)
+            try:
+                for _ in range(100):
+                    peer.say(megabyte)
+            except OSError:
+                pass  # the server does not listen for ever
+            assert status in peer.socket.recv(20)
+    assert psutil.Process().memory_info().rss - before < 20_000_000
+
+
+def test_trailers_do_not_reach_the_application() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ.get("HTTP_AUTHORIZATION", "none").encode(), environ["wsgi.input"].read()]
+
+    with serving(app) as server:
+        body = b"3\r\nabc\r\n0\r\nAuthorization: stolen\r\n\r\n"
+        assert (
+            b"none"
+            in ask(
+                server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST")[:-2] + b"\r\n" + body
+            ).body
+        )
+
+
+# Requests that two readers could read differently
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
+        (b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
+        (b"Content-Length: +3\r\n\r\nabc", 400),
+        (b"Content-Length: 99999999999999999999999\r\n\r\nabc", 400),
+        (b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+        (b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", 400),
+        (b"X : y\r\n\r\n", 400),
+        (b"X: a\r\n b\r\n\r\n", 400),
+        (b"X: a\0b\r\n\r\n", 400),
+        (b"Host: localhost\r\n\r\n", 400),
+    ],
+)
+def test_doubtful_framing_is_refused(
+    server: BackgroundServer, request_: bytes, status: int
+) -> None:
+    answer = ask(
+        server,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\n" + request_ + b"GET /healthz HTTP/1.1\r\n\r\n",
+    )
+    assert (answer.status, answer.headers["connection"]) == (status, "close")
+    assert answer.detail
+    assert b"alive" not in answer.data
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /", 505),
+        (b"GET / HTTP/2.0", 505),
+        (b"GET / HTTP/1.7", 400),
+        (b"PRI * HTTP/2.0", 400),
+        (b"FOO / HTTP/1.1", 400),
+        (b"CONNECT example.test:443 HTTP/1.1", 405),
+        (b"OPTIONS * HTTP/1.1", 400),
+        (b"GET /\xff HTTP/1.1", 400),
+        (b"\x16\x03\x01\x02\x00", 400),
+    ],
+)
+def test_what_is_not_our_http_is_refused(
+    server: BackgroundServer, line: bytes, status: int
+) -> None:
+    assert ask(server, line + b"\r\nHost: localhost\r\n\r\n").status == status
+
+
+def test_http_1_0_is_answered_and_closed(server: BackgroundServer) -> None:
+    answer = ask(server, b"GET /healthz HTTP/1.0\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
+    assert answer.status == 200
+    assert answer.data.count(b"alive") == 1
+    assert (
+        ask(server, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status == 501
+    )
+
+
+# Pipelining
+
+
+def test_pipelined_requests_are_answered_in_order(server: BackgroundServer) -> None:
+    heard = ask(server, HEALTH + b"\r\n" + get(b"/statecast/page.css", method=b"HEAD")).data
+    assert heard.index(b"alive") < heard.index(b"text/css")
+
+
+def test_a_bad_request_does_not_break_the_answer_before_it(server: BackgroundServer) -> None:
+    # given a good request and rubbish behind it
+    answer = ask(server, HEALTH + b"\r\nrubbish\r\n\r\n")
+
+    # then the first is answered as if alone, and the connection ends
+    assert answer.body == b'{"status":"alive"}'
+
+
+def test_whoever_leaves_has_left_all_his_requests() -> None:
+    """uvicorn tells only the newest request that the client is gone; the one that is answered would go on for ever."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                while True:
+                    begun.set()
+                    yield b""
+            finally:
+                ended.set()
+
+        return pieces()
+
+    with serving(app) as server:
+        with Peer(server) as peer:
+            peer.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEALTH + b"\r\n")
+            assert begun.wait(20)
+        assert ended.wait(20)
+
+
+def test_rubbish_after_a_promise_of_more(
+    server: BackgroundServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application asks for the rest of a body when its sender has been turned away already."""
+    more = b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
+    with caplog.at_level(logging.ERROR):
+        answer = ask(server, get(b"/", more, b"POST") + b"ZZ\r\n")
+    assert answer.status == 400
+    assert not caplog.records
+
+
+def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
+    heard = ask(server, (HEALTH + b"\r\n") * 1_000).data
+    assert heard.count(b"alive") == MOST_PIPELINED + 1
+
+
+# Hosts
+
+
+@pytest.mark.parametrize(
+    "host", [b"localhost", b"LOCALHOST:80", b"127.0.0.1:8000", b"[::1]:8000", b"pillow.example."]
+)
+def test_our_own_names(host: bytes) -> None:
+    with serving(allow_hosts="pillow.example") as server:
+        assert (
+            ask(
+                server, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n"
+            ).status
+            == 200
+        )
+
+
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"localhost.evil.example", b"192.0.2.1", b"127.0.0.1.evil.example"]
+)
+def test_a_foreign_host_is_refused_except_for_health(server: BackgroundServer, host: bytes) -> None:
+    head = b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n"
+    assert "allow_hosts" in ask(server, b"GET /" + head + b"\r\n").detail
+    assert ask(server, b"GET /" + head + b"\r\n").status == 421
+    assert ask(server, b"GET " + TARGET + head + UPGRADE + b"\r\n").status == 421
+    assert ask(server, b"GET /healthz" + head + b"\r\n").status == 200
+    assert ask(server, b"GET /readyz?x" + head + b"\r\n").status == 200
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"a b", b"a/b", b"localhost, localhost", b"localhost:x", b"<script>"]
+)
+def test_a_host_that_is_none(server: BackgroundServer, host: bytes) -> None:
+    assert ask(server, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status == 400
+    assert ask(server, b"GET /healthz HTTP/1.1\r\n\r\n").status == 400
+
+
+def test_an_absolute_url_is_its_path_and_must_name_the_same_host(server: BackgroundServer) -> None:
+    end = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert ask(server, b"GET http://localhost/healthz" + end).body == b'{"status":"alive"}'
+    assert ask(server, b"GET http://evil.example/healthz" + end).status == 400
+    assert ask(server, b"GET http://localhost:81/healthz" + end).status == 400
+
+
+# Connections
+
+
+def test_too_many_connections_in_all() -> None:
+    with serving(max_connections=1) as server:
+        with Peer(server) as first:
+            first.say(HEALTH + b"\r\n").hear_until(b"alive")
+            answer = ask(server, get(b"/healthz"))
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert answer.detail
+            # the first still is served
+            first.say(HEALTH + b"\r\n").hear_until(b"alive")
+            assert first.say(HEALTH + b"Connection: close\r\n\r\n").hear()
+        assert ask(server, get(b"/healthz")).status == 200
+
+
+def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
+    """Behind a proxy only viewers and requests under way count, for the client that the proxy names."""
+    with serving(trusted_proxy="127.0.0.1", connections_per_address=1) as server:
+
+        def upgrade(client: bytes) -> bytes:
+            return (
+                b"GET "
+                + TARGET
+                + b" HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: "
+                + client
+                + b"\r\n"
+                + UPGRADE
+            )
+
+        with Peer(server) as first, Peer(server) as other:
+            # given one client's viewer
+            first.say(upgrade(b"203.0.113.7") + b"\r\n").hear_until(b"maxPayload")
+
+            # then its second is refused, also with a lie in front, and another client's is not
+            answer = ask(server, upgrade(b"198.51.100.1, 203.0.113.7") + b"\r\n")
+            assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+            assert answer.detail == "Too many open connections from this address."
+            assert ask(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 429
+            other.say(upgrade(b"203.0.113.8") + b"\r\n").hear_until(b"maxPayload")
+            assert server.server.visitors.here == 2
+
+            # when the viewer leaves, then its place is free
+            first.say(b"\x88\x80\0\0\0\0").hear()
+        assert ask(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 200
+
+
+def test_who_the_client_is() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append((environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]))
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    forwarded = get(b"/", b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n")
+    with serving(app, trusted_proxy="127.0.0.0/8") as trusting:
+        ask(trusting, forwarded)
+    with serving(app) as server:
+        ask(server, forwarded)
+    assert seen == [("203.0.113.7", "https"), ("127.0.0.1", "http")]
+
+
+# Upgrades
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + UPGRADE, 404),
+        (b"GET /healthz HTTP/1.1\r\n" + UPGRADE, 404),
+        (b"POST " + TARGET + b" HTTP/1.1\r\n" + UPGRADE, 400),
+        (b"GET " + TARGET + b" HTTP/1.1\r\nContent-Length: 5\r\n" + UPGRADE, 400),
+        (b"GET " + TARGET + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + UPGRADE, 400),
+    ],
+)
+def test_only_the_live_endpoint_is_upgraded(
+    server: BackgroundServer, request_: bytes, status: int
+) -> None:
+    assert ask(server, request_ + b"Host: localhost\r\n\r\n").status == status
+
+
+def test_an_upgrade_to_something_else_is_plain_http(server: BackgroundServer) -> None:
+    more = b"Upgrade: h2c\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    answer = ask(server, get(b"/healthz", more).replace(b"close", b"Upgrade"))
+    assert (answer.status, answer.headers["connection"], answer.body) == (
+        200,
+        "close",
+        b'{"status":"alive"}',
+    )
+
+
+def test_an_upgrade_behind_an_unfinished_request_is_not_done() -> None:
+    going_on = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        going_on.wait(20)
+        return [b"ok"]
+
+    with serving(app) as server, Peer(server) as peer:
+        peer.say(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET "
+            + TARGET
+            + b" HTTP/1.1\r\nHost: localhost\r\n"
+            + UPGRADE
+        )
+        peer.say(b"\r\n")
+        going_on.set()
+        assert peer.hear().endswith(b"\r\n\r\nok")
+
+
+def test_words_behind_an_upgrade_are_the_viewers(server: BackgroundServer) -> None:
+    """A close frame in the same packet as the head."""
+    request = (
+        b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n\x88\x80\0\0\0\0"
+    )
+    assert ask(server, request).data.endswith(b"\x88\x00")
+
+
+def test_a_handed_over_door_is_forgotten(server: BackgroundServer) -> None:
+    """A viewer must not keep the HTTP connection that it was; no collector is needed for that."""
+    doors: list[weakref.ref[Door]] = []
+    begin = Door.connection_made
+
+    def remember(self: Door, transport: Any) -> None:
+        doors.append(weakref.ref(self))
+        begin(self, transport)
+
+    gc.disable()
+    try:
+        Door.connection_made = remember  # type: ignore[method-assign]
+        with Peer(server) as peer:
+            peer.say(
+                b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+            ).hear_until(b"max")
+            peer.say(b"\x89\x80\0\0\0\0").hear_until(
+                b"\x8a\x00"
+            )  # a ping: the loop has been around
+            assert [door() for door in doors] == [None]
+    finally:
+        Door.connection_made = begin  # type: ignore[method-assign]
+        gc.enable()
+
+
+# Readers
+
+
+def test_who_says_that_nothing_follows_still_gets_his_answer() -> None:
+    """Half-closing clients, like ``printf ... | nc -N``; without the word that it is the last they count as gone."""
+    heard, go = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        heard.set()
+        go.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    def half_close(server: BackgroundServer, request: bytes) -> Peer:
+        heard.clear()
+        peer = Peer(server).say(request)
+        assert heard.wait(20)
+        peer.socket.shutdown(socket.SHUT_WR)
+        return peer
+
+    with serving(app) as server:
+        with half_close(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as gone:
+            assert gone.hear() == b""
+        last = [half_close(server, get()), half_close(server, b"GET / HTTP/1.0\r\n\r\n")]
+        go.set()
+        for peer in last:
+            with peer:
+                assert peer.hear().endswith(b"ok")
+
+
+def test_a_frozen_reader_is_cut() -> None:
+    left = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                while True:
+                    yield b"a" * 65_536
+            finally:
+                left.set()
+
+        return pieces()
+
+    with serving(app, write_timeout=0.3) as server, Peer(server) as peer:
+        peer.say(get())
+        assert left.wait(20), "the application still writes to nobody"
+
+
+def test_nothing_is_left_when_all_have_gone(server: BackgroundServer) -> None:
+    for request in (get(b"/healthz"), get(b"/"), b"rubbish\r\n\r\n", get(b"/nothing", UPGRADE)):
+        ask(server, request)
+    with Peer(server) as last:  # those before it are lost by then
+        last.say(HEALTH + b"\r\n").hear_until(b"alive")
+        assert server.server.visitors.here == 1
+        assert list(server.server.visitors.open.values()) == [1]
+
+
+PARTS = (
+    b"GET / HTTP/1.1\r\n",
+    b"POST /x HTTP/1.1\r\n",
+    b"GET /events HTTP/1.0\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\n",
+    b"PRI * HTTP/2.0\r\n",
+    b"GET http://localhost/ HTTP/1.1\r\n",
+    b"GET " + TARGET + b" HTTP/1.1\r\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"Host: localhost\r\n",
+    b"Host: a:b:c\r\n",
+    b"Connection: close\r\n",
+    b"Connection: Upgrade\r\n",
+    b"Upgrade: h2c\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"3\r\nabc\r\n",
+    b"0\r\n\r\n",
+    b"hello",
+    b"\0",
+    b"\xff",
+    b"X-Forwarded-For: 203.0.113.7\r\n",
+    b"X-Forwarded-For: ,,[::\r\n",
+    UPGRADE,
+    b"\x88\x80\0\0\0\0",
+    b"\x81\x82\0\0\0\x0040",
+)
+
+
+def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dice = random.Random(2026)
+    with serving(header_timeout=0.3, trusted_proxy="127.0.0.1", drain_seconds=0) as server:
+        for _ in range(1_000):
+            said = bytearray(
+                b"".join(dice.choices(PARTS, k=dice.randint(1, 12))) * dice.choice([1, 1, 3])
+            )
+            for _ in range(dice.choice([0, 0, 1, 3])):
+                said[dice.randrange(len(said))] = dice.randrange(256)
+            with Peer(server) as peer, contextlib.suppress(OSError):
+                for half in (said[: len(said) // 2], said[len(said) // 2 :]):
+                    peer.say(bytes(half))
+        with Peer(server) as last:
+            while server.server.visitors.here > 1 or server.server.visitors.open:
+                last.say(HEALTH + b"\r\n").hear_until(b"alive")
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -1,0 +1,78 @@
+"""Signals: the first asks, the second ends. In processes of their own, for it is a process that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+STORY = """
+import os, signal, sys, threading
+from statecast.server.shutdown import Ending
+asked = threading.Event()
+with Ending(asked.set, {limit}, lambda: print("last words", flush=True)) as ending:
+    print("ready", flush=True)
+    {serve}
+    sys.exit(ending.status or 0)
+"""
+
+
+def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
+    """Send the signals one after the other, each when the process says that it has dealt with the one before."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STORY.format(serve=serve, limit=limit)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for number in numbers:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+    rest, _ = process.communicate(timeout=30)
+    return process.returncode, rest
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_the_first_signal_asks_and_the_status_tells_which(number: int, status: int) -> None:
+    assert run("asked.wait()", number) == (status, "")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_of_any_kind_ends_at_once(second: int) -> None:
+    serve = 'asked.wait(); print("ready", flush=True); threading.Event().wait()'
+    assert run(serve, signal.SIGTERM, second) == (128 + second, "last words\n")
+
+
+def test_what_takes_too_long_is_ended() -> None:
+    status, said = run("threading.Event().wait()", signal.SIGTERM, limit=0.2)
+    assert (status, said) == (143, "last words\n")
+
+
+def test_no_signal_no_status() -> None:
+    assert run("pass") == (0, "ready\n")
+
+
+def test_a_process_that_ignores_hangups_goes_on_doing_so() -> None:
+    serve = "os.kill(os.getpid(), signal.SIGHUP); assert not asked.is_set()"
+    story = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + STORY.format(
+        serve=serve, limit=5
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", story], capture_output=True, timeout=30).returncode
+        == 0
+    )
+
+
+def test_afterwards_signals_are_whose_they_were_before() -> None:
+    from statecast.server.shutdown import Ending
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Ending(lambda: None, 20) as ending:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ending.status == 143
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
