@@ -8,100 +8,176 @@ const iso = (ms) => new Date(ms).toISOString();
 
 /** A board whose clock is `at.ms`; the server's is the same. */
 function made() {
-	const at = { ms: T };
-	return { at, board: new Board(() => at.ms) };
+  const at = { ms: T };
+  return { at, board: new Board(() => at.ms) };
 }
 
 const item = (device, offset, state = { mood: "happy" }, more = {}) => ({
-	device, offset, state, version: offset, changed_at: iso(T), seen_at: iso(T), silent_after: 30, source: "queue",
-	cause: { source: "queue", id: `${offset}`, by: "device" }, ...more,
+  device,
+  offset,
+  state,
+  version: offset,
+  changed_at: iso(T),
+  seen_at: iso(T),
+  silent_after: 30,
+  source: "queue",
+  cause: { source: "queue", id: `${offset}`, by: "device" },
+  ...more,
 });
-const event = (states, more = {}) => ({ epoch: "e", offset: states.at(-1)?.offset ?? 0, states, ...more });
+const event = (states, more = {}) => ({
+  epoch: "e",
+  offset: states.at(-1)?.offset ?? 0,
+  states,
+  ...more,
+});
 
 test("states are taken, with what was before, and the place goes on", () => {
-	const { board } = made();
-	board.take(event([item("a", 1)], { complete: true }));
-	const [[now, before]] = board.take(event([item("a", 7, { mood: "sad" })]));
-	assert.equal(now.state.mood, "sad");
-	assert.equal(before.state.mood, "happy");
-	assert.deepEqual(board.place, { epoch: "e", offset: 7 });
-	assert.equal(board.devices.get("a").changed, T);
+  const { board } = made();
+  board.applyStates(event([item("a", 1)], { complete: true }));
+  const [[now, before]] = board.applyStates(event([item("a", 7, { mood: "sad" })]));
+  assert.equal(now.state.mood, "sad");
+  assert.equal(before.state.mood, "happy");
+  assert.deepEqual(board.position, { epoch: "e", offset: 7 });
+  assert.equal(board.devices.get("a").changed, T);
+});
+
+test("an item counts only above the offset held for its device, and the position never goes back", () => {
+  // Given a board at offset 7, from which one device was removed at 6
+  const { board } = made();
+  board.applyStates(
+    event([item("a", 5, { mood: "calm" }), item("b", 6, null), item("c", 7)], { complete: true }),
+  );
+
+  // When older items come late, one of them of the removed device
+  const late = board.applyStates(event([item("a", 4, { mood: "sad" }), item("b", 3)]));
+
+  // Then nothing changes
+  assert.deepEqual(late, []);
+  assert.equal(board.devices.get("a").state.mood, "calm");
+  assert.equal(board.devices.has("b"), false);
+  assert.deepEqual(board.position, { epoch: "e", offset: 7 });
+});
+
+test("the same version again brings only a newer sign of life", () => {
+  const { board } = made();
+  board.applyStates(event([item("a", 5)]));
+  const again = board.applyStates(
+    event([item("a", 5, { mood: "happy" }, { seen_at: iso(T + 9000) })]),
+  );
+  assert.deepEqual(again, []);
+  assert.equal(board.devices.get("a").seen, T + 9000);
+});
+
+test("what the HTML shows is held like what was received", () => {
+  const { board } = made();
+  board.startFrom({ epoch: "e", offset: 5 });
+  board.addKnown({ device: "a", offset: 5, changed: T, state: { mood: "calm" } });
+  assert.deepEqual(board.applyStates(event([item("a", 5, { mood: "sad" })])), []);
+  assert.equal(board.applyStates(event([item("a", 6, { mood: "sad" })])).length, 1);
+});
+
+test("in another epoch, or after a reset, offsets begin again", () => {
+  const { board } = made();
+  board.applyStates(event([item("a", 50)], { complete: true }));
+  board.applyStates(event([item("a", 2, { mood: "sad" })], { reset: true, complete: true }));
+  assert.deepEqual([board.devices.get("a").state.mood, board.position.offset], ["sad", 2]);
+  board.applyStates(event([item("a", 1, { mood: "calm" })], { epoch: "f" }));
+  assert.deepEqual(board.position, { epoch: "f", offset: 1 });
+  assert.equal(board.devices.get("a").state.mood, "calm");
+});
+
+test("a device that left the watch list and comes back is shown again", () => {
+  const { board } = made();
+  board.applyStates(event([item("a", 5), item("b", 6)], { complete: true }));
+  board.keepOnly(["b"]);
+  assert.deepEqual([...board.devices.keys()], ["b"]);
+  board.applyStates(event([item("a", 5)]));
+  assert.deepEqual([...board.devices.keys()], ["b", "a"]);
 });
 
 test("a removed device goes", () => {
-	const { board } = made();
-	board.take(event([item("a", 1)]));
-	const [[now]] = board.take(event([item("a", 2, null)]));
-	assert.equal(board.verdict(now).key, "gone");
-	assert.equal(board.devices.size, 0);
+  const { board } = made();
+  board.applyStates(event([item("a", 1)]));
+  const [[now]] = board.applyStates(event([item("a", 2, null)]));
+  assert.equal(board.verdict(now).key, "gone");
+  assert.equal(board.devices.size, 0);
 });
 
 test("a reset in slices, cut between two, removes only what no slice named", () => {
-	const { board } = made();
-	board.take(event([item("a", 1), item("b", 2), item("c", 3)], { complete: true }));
-	board.take(event([item("a", 1)], { reset: true }));
-	assert.equal(board.devices.size, 3);
-	// here the connection broke; the answer goes on from the place of the first slice
-	const changed = board.take(event([item("b", 2)], { complete: true }));
-	assert.deepEqual([...board.devices.keys()], ["a", "b"]);
-	assert.equal(changed.at(-1)[0].state, null);
-	board.take(event([], { complete: true }));
-	assert.equal(board.devices.size, 2);
+  const { board } = made();
+  board.applyStates(event([item("a", 1), item("b", 2), item("c", 3)], { complete: true }));
+  board.applyStates(event([item("a", 1)], { reset: true }));
+  assert.equal(board.devices.size, 3);
+  // here the connection broke; the answer goes on from the place of the first slice
+  const changed = board.applyStates(event([item("b", 2)], { complete: true }));
+  assert.deepEqual([...board.devices.keys()], ["a", "b"]);
+  assert.equal(changed.at(-1)[0].state, null);
+  board.applyStates(event([], { complete: true }));
+  assert.equal(board.devices.size, 2);
 });
 
 test("__proto__ is a name like any other", () => {
-	const { board } = made();
-	board.take(event([item("__proto__", 1, JSON.parse('{"__proto__": {"polluted": 1}}'))]));
-	board.see(JSON.parse('{"__proto__": "2026-01-31T14:00:05.000Z"}'));
-	assert.equal(board.devices.get("__proto__").seen, T + 5000);
-	assert.equal({}.polluted, undefined);
+  const { board } = made();
+  board.applyStates(event([item("__proto__", 1, JSON.parse('{"__proto__": {"polluted": 1}}'))]));
+  board.applySeen(JSON.parse('{"__proto__": "2026-01-31T14:00:05.000Z"}'));
+  assert.equal(board.devices.get("__proto__").seen, T + 5000);
+  assert.equal({}.polluted, undefined);
 });
 
 test("the server's clock counts, not ours", () => {
-	const { board, at } = made();
-	board.health({ now: iso(T + 3_600_000), sources: {} });
-	at.ms += 1000;
-	assert.equal(board.now(), T + 3_601_000);
+  const { board, at } = made();
+  board.applyHealth({ now: iso(T + 3_600_000), sources: {} });
+  at.ms += 1000;
+  assert.equal(board.now(), T + 3_601_000);
 });
 
 /** The verdict of one device after `ms`, with everything live at first. */
-function verdict(ms, { more = {}, sources = { queue: { status: "connected", since: iso(T) } }, gone } = {}) {
-	const { board, at } = made();
-	board.take(event([item("a", 1, { mood: "calm" }, more)], { complete: true }));
-	board.gone = gone;
-	at.ms += ms;
-	board.health({ now: iso(at.ms), sources });
-	return board.verdict(board.devices.get("a"));
+function verdict(
+  ms,
+  { more = {}, sources = { queue: { status: "connected", since: iso(T) } }, gone } = {},
+) {
+  const { board, at } = made();
+  board.applyStates(event([item("a", 1, { mood: "calm" }, more)], { complete: true }));
+  board.disconnectedSince = gone;
+  at.ms += ms;
+  board.applyHealth({ now: iso(at.ms), sources });
+  return board.verdict(board.devices.get("a"));
 }
 
 test("a device is live within its deadline and silent after it", () => {
-	assert.deepEqual([verdict(29_000).key, verdict(29_000).old], ["live", false]);
-	assert.deepEqual([verdict(31_000).key, verdict(31_000).mark, verdict(31_000).old], ["silent", "late", true]);
-	assert.equal(verdict(31_000).since, T);
+  assert.deepEqual([verdict(29_000).key, verdict(29_000).old], ["live", false]);
+  assert.deepEqual(
+    [verdict(31_000).key, verdict(31_000).mark, verdict(31_000).old],
+    ["silent", "late", true],
+  );
+  assert.equal(verdict(31_000).since, T);
 });
 
 test("without a deadline there is no verdict", () => {
-	assert.deepEqual([verdict(1e9, { more: { silent_after: null } }).key, verdict(0).word], ["undated", "Live"]);
-	assert.equal(verdict(0, { more: { silent_after: null, seen_at: null } }).word, "Set");
+  assert.deepEqual(
+    [verdict(1e9, { more: { silent_after: null } }).key, verdict(0).word],
+    ["undated", "Live"],
+  );
+  assert.equal(verdict(0, { more: { silent_after: null, seen_at: null } }).word, "Set");
 });
 
 test("a queue is away after 5 s; one that nobody reports is read by nobody", () => {
-	const away = { queue: { status: "away", since: iso(T) } };
-	assert.equal(verdict(4000, { sources: away }).key, "live");
-	assert.equal(verdict(6000, { sources: away }).key, "away");
-	assert.equal(verdict(6000, { sources: away, more: { source: "other" } }).key, "live");
-	const { board, at } = made();
-	board.gone = undefined;
-	board.take(event([item("a", 1)]));
-	board.health({ now: iso(T), sources: {} });
-	at.ms += 6000;
-	assert.equal(board.verdict(board.devices.get("a")).key, "away");
-	board.health({ now: iso(at.ms), sources: { queue: { status: "connected" } } });
-	assert.equal(board.verdict(board.devices.get("a")).key, "live");
+  const away = { queue: { status: "away", since: iso(T) } };
+  assert.equal(verdict(4000, { sources: away }).key, "live");
+  assert.equal(verdict(6000, { sources: away }).key, "away");
+  assert.equal(verdict(6000, { sources: away, more: { source: "other" } }).key, "live");
+  const { board, at } = made();
+  board.disconnectedSince = undefined;
+  board.applyStates(event([item("a", 1)]));
+  board.applyHealth({ now: iso(T), sources: {} });
+  at.ms += 6000;
+  assert.equal(board.verdict(board.devices.get("a")).key, "away");
+  board.applyHealth({ now: iso(at.ms), sources: { queue: { status: "connected" } } });
+  assert.equal(board.verdict(board.devices.get("a")).key, "live");
 });
 
 test("offline is worse than everything, after 3 s", () => {
-	assert.equal(verdict(2000, { gone: T }).key, "live");
-	assert.equal(verdict(3000, { gone: T }).key, "lost");
-	assert.equal(verdict(60_000, { gone: T }).key, "lost");
+  assert.equal(verdict(2000, { gone: T }).key, "live");
+  assert.equal(verdict(3000, { gone: T }).key, "lost");
+  assert.equal(verdict(60_000, { gone: T }).key, "lost");
 });

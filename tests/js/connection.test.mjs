@@ -4,186 +4,200 @@ import { beforeEach, mock, test } from "node:test";
 import { connect } from "../../src/statecast/web/static/statecast.js";
 
 class FakeSocket {
-	static all = [];
-	sent = [];
-	open = true;
-	constructor(url) {
-		this.url = url;
-		FakeSocket.all.push(this);
-	}
-	send(data) {
-		this.sent.push(data);
-	}
-	close() {
-		this.open = false;
-	}
-	hear(...packets) {
-		for (const data of packets) this.onmessage({ data });
-	}
-	/** The server's part of joining. */
-	join() {
-		this.hear('0{"sid":"s","pingInterval":25000,"pingTimeout":20000,"maxPayload":65536,"upgrades":[]}', '40{"sid":"t"}');
-		return this;
-	}
-	get wish() {
-		return JSON.parse(this.sent.at(-1).replace(/^\d+/, ""))[1];
-	}
+  static all = [];
+  sent = [];
+  open = true;
+  constructor(url) {
+    this.url = url;
+    FakeSocket.all.push(this);
+  }
+  send(data) {
+    this.sent.push(data);
+  }
+  close() {
+    this.open = false;
+  }
+  hear(...packets) {
+    for (const data of packets) this.onmessage({ data });
+  }
+  /** The server's part of joining. */
+  join() {
+    this.hear(
+      '0{"sid":"s","pingInterval":25000,"pingTimeout":20000,"maxPayload":65536,"upgrades":[]}',
+      '40{"sid":"t"}',
+    );
+    return this;
+  }
+  get wish() {
+    return JSON.parse(this.sent.at(-1).replace(/^\d+/, ""))[1];
+  }
 }
 
-const states = (more) => "42" + JSON.stringify(["states", { epoch: "e", offset: 5, states: [], complete: true, ...more }]);
+const states = (more) =>
+  "42" + JSON.stringify(["states", { epoch: "e", offset: 5, states: [], complete: true, ...more }]);
 const last = () => FakeSocket.all.at(-1);
 let live;
 
 beforeEach(() => {
-	mock.timers.reset();
-	mock.restoreAll();
-	mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.UTC(2026, 0, 31) });
-	mock.method(Math, "random", () => 0.5);
-	globalThis.WebSocket = FakeSocket;
-	FakeSocket.all = [];
-	live = connect({ url: "http://h/socket.io/", devices: ["pillow"] });
+  mock.timers.reset();
+  mock.restoreAll();
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.UTC(2026, 0, 31) });
+  mock.method(Math, "random", () => 0.5);
+  globalThis.WebSocket = FakeSocket;
+  FakeSocket.all = [];
+  live = connect({ url: "http://h/socket.io/", devices: ["pillow"] });
 });
 
 test("it opens, joins and watches", () => {
-	const socket = last();
-	assert.equal(socket.url, "ws://h/socket.io/?EIO=4&transport=websocket");
-	socket.join();
-	assert.deepEqual(socket.sent.slice(0, 1), ["40"]);
-	assert.match(socket.sent[1], /^421\["watch",/);
-	assert.deepEqual(socket.wish, { devices: ["pillow"], protocol: 1, health: true });
+  const socket = last();
+  assert.equal(socket.url, "ws://h/socket.io/?EIO=4&transport=websocket");
+  socket.join();
+  assert.deepEqual(socket.sent.slice(0, 1), ["40"]);
+  assert.match(socket.sent[1], /^421\["watch",/);
+  assert.deepEqual(socket.wish, { devices: ["pillow"], protocol: 1, health: true });
 });
 
 test("it answers pings, ignores what it does not know, survives binary", () => {
-	const socket = last().join();
-	socket.hear("2", "6", "45", '451-["x",{"_placeholder":true,"num":0}]', new ArrayBuffer(2));
-	assert.equal(socket.sent.at(-1), "3");
-	assert.equal(last(), socket);
+  const socket = last().join();
+  socket.hear("2", "6", "45", '451-["x",{"_placeholder":true,"num":0}]', new ArrayBuffer(2));
+  assert.equal(socket.sent.at(-1), "3");
+  assert.equal(last(), socket);
 });
 
 test("only a resync that has landed is live", () => {
-	const links = [];
-	live.on("link", () => links.push(live.board.gone));
-	const socket = last().join();
-	socket.hear(states({ complete: undefined }));
-	assert.notEqual(live.board.gone, undefined);
-	socket.hear(states());
-	assert.equal(live.board.gone, undefined);
-	assert.deepEqual(links, [undefined]);
+  const links = [];
+  live.on("link", () => links.push(live.board.disconnectedSince));
+  const socket = last().join();
+  socket.hear(states({ complete: undefined }));
+  assert.notEqual(live.board.disconnectedSince, undefined);
+  socket.hear(states());
+  assert.equal(live.board.disconnectedSince, undefined);
+  assert.deepEqual(links, [undefined]);
 });
 
 test("it comes back with its place, after a jittered pause that doubles up to a bound", () => {
-	last().join().hear(states());
-	last().onclose();
-	assert.equal(live.retryAt - Date.now(), 250);
-	mock.timers.tick(250);
-	last().onclose();
-	assert.equal(live.retryAt - Date.now(), 500);
-	for (let count = 0; count < 9; count++) {
-		live.fails = 0; // the other way is for events.test.mjs
-		mock.timers.tick(live.retryAt - Date.now());
-		last().onclose();
-	}
-	assert.equal(live.retryAt - Date.now(), 7500);
-	live.fails = 0;
-	mock.timers.tick(7500);
-	last().join();
-	assert.deepEqual(last().wish.since, { epoch: "e", offset: 5 });
+  last().join().hear(states());
+  last().onclose();
+  assert.equal(live.retryAt - Date.now(), 250);
+  mock.timers.tick(250);
+  last().onclose();
+  assert.equal(live.retryAt - Date.now(), 500);
+  for (let count = 0; count < 9; count++) {
+    live.failures = 0; // the other way is for events.test.mjs
+    mock.timers.tick(live.retryAt - Date.now());
+    last().onclose();
+  }
+  assert.equal(live.retryAt - Date.now(), 7500);
+  live.failures = 0;
+  mock.timers.tick(7500);
+  last().join();
+  assert.deepEqual(last().wish.since, { epoch: "e", offset: 5 });
 });
 
 test("five seconds of silence are the end, and count from the last word", () => {
-	last().join().hear(states());
-	const heard = Date.now(), socket = last();
-	mock.timers.tick(4999);
-	assert.equal(socket.open, true);
-	mock.timers.tick(1);
-	assert.equal(socket.open, false);
-	assert.equal(live.board.gone, heard);
-	assert.equal(live.board.offline, true);
+  last().join().hear(states());
+  const heard = Date.now(),
+    socket = last();
+  mock.timers.tick(4999);
+  assert.equal(socket.open, true);
+  mock.timers.tick(1);
+  assert.equal(socket.open, false);
+  assert.equal(live.board.disconnectedSince, heard);
+  assert.equal(live.board.offline, true);
 });
 
 test("beats keep it alive", () => {
-	last().join().hear(states());
-	for (let beat = 0; beat < 20; beat++) {
-		mock.timers.tick(1500);
-		last().hear("42" + JSON.stringify(["health", { now: new Date().toISOString(), sources: {} }]));
-	}
-	assert.equal(FakeSocket.all.length, 1);
+  last().join().hear(states());
+  for (let beat = 0; beat < 20; beat++) {
+    mock.timers.tick(1500);
+    last().hear("42" + JSON.stringify(["health", { now: new Date().toISOString(), sources: {} }]));
+  }
+  assert.equal(FakeSocket.all.length, 1);
 });
 
 test("what an abandoned socket still says is not heard", () => {
-	const old = last().join();
-	old.onclose();
-	live.retry();
-	old.hear(states({ offset: 99 }));
-	old.onclose();
-	assert.equal(live.board.place, undefined);
-	assert.equal(FakeSocket.all.length, 2);
+  const old = last().join();
+  old.onclose();
+  live.retry();
+  old.hear(states({ offset: 99 }));
+  old.onclose();
+  assert.equal(live.board.position, undefined);
+  assert.equal(FakeSocket.all.length, 2);
 });
 
 test("retry does nothing while all is well, and at once otherwise", () => {
-	last().join().hear(states());
-	live.retry();
-	assert.equal(FakeSocket.all.length, 1);
-	last().onclose();
-	live.retry();
-	assert.equal(FakeSocket.all.length, 2);
+  last().join().hear(states());
+  live.retry();
+  assert.equal(FakeSocket.all.length, 1);
+  last().onclose();
+  live.retry();
+  assert.equal(FakeSocket.all.length, 2);
 });
 
 test("closed by hand it stays closed", () => {
-	last().join();
-	live.close();
-	mock.timers.tick(60_000);
-	assert.equal(FakeSocket.all.length, 1);
+  last().join();
+  live.close();
+  mock.timers.tick(60_000);
+  assert.equal(FakeSocket.all.length, 1);
 });
 
 test("the server's refusal is told; that of an older wish is not", () => {
-	const heard = [];
-	live.on("refused", (sentence) => heard.push(sentence));
-	const socket = last().join();
-	live.watch(["lamp"]);
-	socket.hear('431[{"error":"old"}]', '432[{"error":"At most 1000 patterns."}]');
-	assert.deepEqual(heard, ["At most 1000 patterns."]);
+  const heard = [];
+  live.on("refused", (sentence) => heard.push(sentence));
+  const socket = last().join();
+  live.watch(["lamp"]);
+  socket.hear('431[{"error":"old"}]', '432[{"error":"At most 1000 patterns."}]');
+  assert.deepEqual(heard, ["At most 1000 patterns."]);
 });
 
 test("an application's own events go both ways", () => {
-	const heard = [];
-	live.on("message", (...values) => heard.push(values));
-	const socket = last().join();
-	socket.hear('42["message",{"a":1},2]');
-	live.emit("hello", 1);
-	assert.deepEqual(heard, [[{ a: 1 }, 2]]);
-	assert.equal(socket.sent.at(-1), '42["hello",1]');
+  const heard = [];
+  live.on("message", (...values) => heard.push(values));
+  const socket = last().join();
+  socket.hear('42["message",{"a":1},2]');
+  live.emit("hello", 1);
+  assert.deepEqual(heard, [[{ a: 1 }, 2]]);
+  assert.equal(socket.sent.at(-1), '42["hello",1]');
 });
 
 for (const packet of ["1", "41", '44{"message":"no"}'])
-	test(`${packet} ends the connection`, () => {
-		const socket = last().join();
-		socket.hear(packet);
-		assert.equal(socket.open, false);
-		assert.ok(live.retryAt > Date.now());
-	});
+  test(`${packet} ends the connection`, () => {
+    const socket = last().join();
+    socket.hear(packet);
+    assert.equal(socket.open, false);
+    assert.ok(live.retryAt > Date.now());
+  });
 
 test("after another list the old one's place is not named, and what is gone by then goes", async () => {
-	const item = (device, offset) => ({ device, offset, version: 1, state: { on: true }, changed_at: new Date().toISOString() });
-	// Given a viewer of pillow that asks for lamps, while a word about pillow is on its way
-	last().join().hear(states({ states: [item("pillow", 5)] }));
-	live.watch(["lamp/*"]);
-	last().hear(states({ offset: 6, states: [item("pillow", 6)] }));
-	assert.equal(live.board.place, undefined);
+  const item = (device, offset) => ({
+    device,
+    offset,
+    version: 1,
+    state: { on: true },
+    changed_at: new Date().toISOString(),
+  });
+  // Given a viewer of pillow that asks for lamps, while a word about pillow is on its way
+  last()
+    .join()
+    .hear(states({ states: [item("pillow", 5)] }));
+  live.watch(["lamp/*"]);
+  last().hear(states({ offset: 6, states: [item("pillow", 6)] }));
+  assert.equal(live.board.position, undefined);
 
-	// When the answer is there, its place counts; cut before it, there is none
-	last().hear('432[{"epoch":"e","offset":0,"reset":false}]', states({ offset: 7, states: [item("lamp/1", 7)] }));
-	assert.deepEqual(live.board.place, { epoch: "e", offset: 7 });
-	await import("../../src/statecast/web/static/events.js");
-	await Promise.resolve();
-	assert.deepEqual([...live.board.devices.keys()], ["lamp/1"]);
-	live.watch(["lamp/*", "door"]);
-	last().onclose();
-	mock.timers.tick(250);
-	last().join();
-	assert.equal(last().wish.since, undefined);
+  // When the answer is there, its place counts; cut before it, there is none
+  last().hear(
+    '432[{"epoch":"e","offset":0,"reset":false}]',
+    states({ offset: 7, states: [item("lamp/1", 7)] }),
+  );
+  assert.deepEqual(live.board.position, { epoch: "e", offset: 7 });
+  assert.deepEqual([...live.board.devices.keys()], ["lamp/1"]);
+  live.watch(["lamp/*", "door"]);
+  last().onclose();
+  mock.timers.tick(250);
+  last().join();
+  assert.equal(last().wish.since, undefined);
 
-	// Then what the new answer does not name was removed meanwhile
-	last().hear(states({ offset: 9, states: [item("door", 9)] }));
-	assert.deepEqual([...live.board.devices.keys()], ["door"]);
+  // Then what the new answer does not name was removed meanwhile
+  last().hear(states({ offset: 9, states: [item("door", 9)] }));
+  assert.deepEqual([...live.board.devices.keys()], ["door"]);
 });

@@ -632,7 +632,7 @@ def test_the_demo_weighs_what_it_may(store: FakeStore) -> None:
 def test_twelve_devices_weigh_what_they_may(store: FakeStore) -> None:
     answer = browse(twelve(store), "/")
     sheets = sum((STATIC / name).stat().st_size for name in ("page.css", "more.css"))
-    names = ("statecast.js", "page.js", "more.js", "fields.js", "picture.js", "trouble.js")
+    names = ("page.js", "more.js", "fields.js", "picture.js", "trouble.js")
     script = sum((STATIC / name).stat().st_size for name in names)
 
     assert size(answer) + sheets <= 33_000

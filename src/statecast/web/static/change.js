@@ -3,7 +3,7 @@ import { one, device } from "./device.js";
 import { main, ordered } from "./fields.js";
 import { board, every, find, give, label, make, put, stamp } from "./page.js";
 import { flash } from "./picture.js";
-import { own, span, split, text } from "./statecast.js";
+import { getOwn as own, formatDuration as span, splitUnit as split, formatValue as text } from "./statecast.js";
 import { everything, speak } from "./trouble.js";
 
 const table = find("#state");

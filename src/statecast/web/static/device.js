@@ -1,6 +1,6 @@
 // The page of one device: its picture and what is said of it. What changes do to the rest is loaded once it is live.
 import { begin, board, data, draw, find, fresh, known, label, moment, put } from "./page.js";
-import { age, own, text } from "./statecast.js";
+import { formatAge as age, getOwn as own, formatValue as text } from "./statecast.js";
 
 const article = find("#device"), raw = find("#raw");
 export const { device } = article.dataset;

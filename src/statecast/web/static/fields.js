@@ -1,6 +1,6 @@
 // Which fields of a state come first: as in formats.py.
 import { data } from "./page.js";
-import { split } from "./statecast.js";
+import { splitUnit as split } from "./statecast.js";
 
 const FIRST = "mood hugged status on open locked temperature humidity level power".split(" ");
 function rank(name, value) {

@@ -2,7 +2,7 @@
 import { main, ordered } from "./fields.js";
 import { begin, board, data, draw, every, find, fresh, give, known, label, make, moment, put } from "./page.js";
 import { filters, flash, gallery, picture, share } from "./picture.js";
-import { clock, number, own, split, text } from "./statecast.js";
+import { formatClock as clock, formatNumber as number, getOwn as own, splitUnit as split, formatValue as text } from "./statecast.js";
 
 // Pictures: chosen by the table in the templates, as in pictures.py.
 
@@ -179,8 +179,8 @@ function drawList() {
 	}
 	dirty.clear();
 	// What only time changes is looked at once a second: many devices change far more often.
-	if (!refilter && offline === board.offline && board.ours() - swept < 900) return;
-	swept = board.ours();
+	if (!refilter && offline === board.offline && board.clock() - swept < 900) return;
+	swept = board.clock();
 	offline = board.offline;
 	const counts = {};
 	for (const [device, li] of items) {
@@ -188,7 +188,7 @@ function drawList() {
 		if (!board.offline && li.key !== key) (li.key = key), (refilter ||= !!show);
 		if (!li.gone) counts[li.key] = (counts[li.key] ?? 0) + 1;
 	}
-	const total = board.devices.size, at = board.offline ? " at " + clock(board.heard + board.skew, board.now()).slice(0, 5) : "";
+	const total = board.devices.size, at = board.offline ? " at " + clock(board.lastReceivedAt, board.now()).slice(0, 5) : "";
 	put(find("#count"), `${total.toLocaleString()} device${total === 1 ? "" : "s"}`);
 	for (const link of every("#filters a")) {
 		const { filter: key } = link.dataset, count = key ? counts[key] : total;
@@ -305,7 +305,7 @@ if (form) {
 // Pages without a device turn live when it comes.
 
 if (!list && !find("#device")) {
-	board.place = undefined; // this page shows no state: tell it all
+	board.position = undefined; // this page shows no state: tell it all
 	const missing = find("[data-missing]")?.dataset.missing;
 	const take = ({ device, state }) => {
 		if (!state || (data.page !== "empty" && device !== missing)) return;

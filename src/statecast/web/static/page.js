@@ -1,5 +1,5 @@
 // What every page of ours does: the path, the marks, the ages. Text and attributes only.
-import { Board, age, clock, connect, own, span } from "./statecast.js";
+import { Board, formatAge as age, formatClock as clock, connect, getOwn as own, formatDuration as span } from "./statecast.js";
 
 export const data = document.body.dataset;
 /** @returns {any} */
@@ -32,14 +32,14 @@ export function moment(element, name, time, anew) {
 }
 
 export const board = new Board();
-board.skew = +data.now - Date.now();
-if (data.epoch) board.place = { epoch: data.epoch, offset: +data.offset };
+board.clockSkew = +data.now - Date.now();
+if (data.epoch) board.startFrom({ epoch: data.epoch, offset: +data.offset });
 
 /** What the HTML says of a device before its first update. @returns {import("./statecast.js").Device} */
 export function known({ dataset }, usual = dataset) {
 	const { device, changed, seen, silentAfter = usual.silentAfter, source = usual.source } = dataset;
 	const one = { device, changed: +changed, seen: +seen || undefined, silentAfter: +silentAfter || undefined, source };
-	board.devices.set(device, one);
+	board.addKnown(one);
 	return one;
 }
 
@@ -94,7 +94,7 @@ export function draw() {
 
 function frame() {
 	waiting = undefined;
-	const { offline, gone } = board, now = board.now(), ours = board.ours();
+	const { offline, disconnectedSince: gone } = board, now = board.now(), ours = board.clock();
 	if (!rest && gone && !offline) return;
 	// Once the page is live, what speaks of trouble is loaded, so that it is here when the server is not.
 	rest ??= import("./trouble.js").then(({ tell }) => (rest = tell)).then(draw);

@@ -2,7 +2,7 @@
 import { flat } from "./change.js";
 import { one, rows } from "./device.js";
 import { board, every, find, give, make, put, stamp } from "./page.js";
-import { clock, number, own, split, text } from "./statecast.js";
+import { formatClock as clock, formatNumber as number, getOwn as own, splitUnit as split, formatValue as text } from "./statecast.js";
 
 const lanes = find("#lanes"), fields = JSON.parse(lanes.dataset.lanes);
 let height = lanes.getAttribute("height") - 26, wanted = 3600000, range = wanted, cursor, drawn = 0;
@@ -84,7 +84,7 @@ function draw() {
 		add("svg:circle", { class: "cursor", cx: at, cy: height, r: 6 });
 	}
 	lanes.replaceChildren(...parts);
-	drawn = board.ours();
+	drawn = board.clock();
 }
 
 /** Read the past out at a row: above the lanes for eyes, as the slider's text for ears. */
@@ -151,7 +151,7 @@ async function fetched(limit, before) {
 
 /** Fetch the past as far as the timeline shows it. */
 async function reach() {
-	for (let page = 0; page < 5 && !board.gone && !(rows[0]?.[1] === 1 || rows[0]?.[0] < board.now() - wanted); page++) {
+	for (let page = 0; page < 5 && !board.disconnectedSince && !(rows[0]?.[1] === 1 || rows[0]?.[0] < board.now() - wanted); page++) {
 		const older = await fetched(200, rows[0]?.[1]).catch(() => []);
 		if (!older[0]) break;
 		rows.unshift(...older.reverse().filter((row) => !(row[1] >= rows[0]?.[1])));
@@ -202,8 +202,8 @@ let reached = false;
 /** Told by the device's page with every frame. */
 export function show(changed, before) {
 	if (!drawn || changed) change(changed && before);
-	else if (board.ours() - drawn > 5000) draw();
-	if (reached || board.gone) return;
+	else if (board.clock() - drawn > 5000) draw();
+	if (reached || board.disconnectedSince) return;
 	reached = true;
 	reach();
 }

@@ -1,6 +1,6 @@
 // The picture of a state: HTML has its parts, `data-set` says what of the state is bound to them. No code knows clouds.
 import { draw, every, find, give, label, moment, put } from "./page.js";
-import { own, split, text } from "./statecast.js";
+import { getOwn as own, splitUnit as split, formatValue as text } from "./statecast.js";
 
 export const word = (value) => (typeof (value ?? {}) === "object" ? undefined : text("", value).toLowerCase().slice(0, 64));
 export const share = (value) => (typeof value === "number" ? Math.min(100, Math.max(0, value)) : undefined);

@@ -1,6 +1,6 @@
 // What goes beyond the marks: the title, the icon, one calm notice, and the voice.
 import { board, broken, data, every, find, give, live, put, refused, view } from "./page.js";
-import { clock } from "./statecast.js";
+import { formatClock as clock } from "./statecast.js";
 
 // The voice: what matters, once.
 
@@ -27,7 +27,7 @@ live.on("health", ({ version }) => (release = version));
 
 /** Say how things are; called with every frame. */
 export function tell({ trouble, queue, awayFor, goneFor, away, silent, total }) {
-	const { offline, gone } = board, ours = board.ours(), at = clock(board.heard + board.skew, board.now());
+	const { offline, disconnectedSince: gone } = board, ours = board.clock(), at = clock(board.lastReceivedAt, board.now());
 	const again = live.retryAt > ours ? `in ${Math.ceil((live.retryAt - ours) / 1000)} s` : "now";
 	const [bold, rest, act] = broken ? ["This page had an error.", "", "Reload"] : refused ? ["The server refused.", refused, "Reload"]
 		: offline ? [`No connection to the server for ${goneFor}.`, `You see what was true at ${at}. Trying again ${again}.`, "Try now"]
@@ -52,9 +52,9 @@ export function tell({ trouble, queue, awayFor, goneFor, away, silent, total }) 
 
 /** At most once a second, and never ticking. */
 function title(trouble, since, silent) {
-	if (board.ours() - titled < 1000) return;
+	if (board.clock() - titled < 1000) return;
 	const [words, name] = view.title?.() ?? [first, first], icon = find("#icon"), hollow = trouble === "lost" ? "none" : "currentColor";
-	titled = board.ours();
+	titled = board.clock();
 	document.title = { lost: `⚠ No connection since ${since}`, away: "⚠ Queue away", late: `⚠ ${silent} · ${name}` }[trouble] ?? `${words} — ${site}`;
 	give(icon, { href: icon.href.replace(/(color='%23)\w+(' fill=')\w+/, `$1${COLORS[trouble]}$2${hollow}`) });
 }
@@ -63,7 +63,7 @@ function title(trouble, since, silent) {
 addEventListener("beforeprint", () => {
 	for (const time of every("time[title]:not(#history *)")) put(time, time.title);
 	for (const words of every(".wide")) put(words, words.textContent && "since ");
-	put(find(".print"), `State as of ${new Date(board.heard + board.skew).toLocaleString()} from ${location.href}`);
+	put(find(".print"), `State as of ${new Date(board.lastReceivedAt).toLocaleString()} from ${location.href}`);
 });
 
 const left = kept("sessionStorage"); // by the page that this one follows

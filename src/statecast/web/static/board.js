@@ -1,0 +1,314 @@
+// The board: the latest state of every device, the position in the store's history, the clock of
+// the server, and how fresh all of it is. No DOM and no network.
+
+const OFFLINE_AFTER = 3000;
+const AWAY_AFTER = 5000;
+
+/**
+ * What made a version of a device.
+ * @typedef {{ source: string, id: string, by: "device" | "user" | "system" }} Cause
+ */
+
+/**
+ * The latest that is known of a device. Times are milliseconds since 1970, by the server's clock.
+ * @typedef {object} Device
+ * @property {string} device Its name.
+ * @property {number} [version] 1, 2, 3 ... per device; missing until its first update arrived.
+ * @property {number} [offset] Where this version stands in the store.
+ * @property {Record<string, any> | null} [state] Its fields; null once it was removed; missing
+ *   until its first update arrived.
+ * @property {number} changed When its state last changed.
+ * @property {number} [seen] When it last sent anything itself.
+ * @property {number} [silentAfter] Seconds after which it counts as silent; none: no verdict.
+ * @property {string | null} [source] The source that its messages come from.
+ * @property {Cause} [cause] What made this version.
+ */
+
+/**
+ * How far the state of a device can be believed.
+ * @typedef {object} Verdict
+ * @property {"live" | "silent" | "away" | "lost" | "undated" | "gone"} key
+ * @property {"live" | "late" | "away" | "lost" | "unknown" | "gone"} mark The mark to draw.
+ * @property {string} word One word for people.
+ * @property {number} since Since when the verdict holds, or when the device was last heard.
+ * @property {boolean} old Whether what is shown may no longer be true.
+ */
+
+/** @typedef {{ epoch: string, offset: number }} Position */
+/** @typedef {[now: Device, before: Device | undefined]} Update */
+
+/**
+ * The health of a source as a `health` event reports it.
+ * @typedef {object} SourceHealth
+ * @property {string} [status]
+ * @property {string} [since]
+ * @property {number} [lag] Seconds that the newest applied message is behind.
+ * @property {number | null} [waiting] Messages in the queue, if the source knows.
+ * @property {string | null} [sentence]
+ */
+
+/**
+ * A device in a `states` event, as it is on the wire.
+ * @typedef {object} StateItem
+ * @property {string} device
+ * @property {number} version
+ * @property {number} offset
+ * @property {Record<string, any> | null} state
+ * @property {string} changed_at
+ * @property {string | null} [seen_at]
+ * @property {number | null} [silent_after]
+ * @property {string | null} [source]
+ * @property {Cause} [cause]
+ */
+
+/**
+ * @typedef {object} StatesEvent
+ * @property {string} epoch
+ * @property {number} offset
+ * @property {StateItem[]} states
+ * @property {boolean} [reset] The position that was asked for is not part of this history.
+ * @property {boolean} [complete] After this event everything has been sent.
+ */
+
+/**
+ * Whether a list of names and patterns, like `["pillow", "floor2/*"]`, covers a device.
+ * @param {readonly string[]} watched
+ * @param {string} device
+ */
+export function isWatched(watched, device) {
+  return watched.some(
+    (name) =>
+      name === "*" ||
+      name === device ||
+      (name.endsWith("/*") && device.startsWith(name.slice(0, -1))),
+  );
+}
+
+/**
+ * @param {StateItem} item
+ * @returns {Device}
+ */
+function deviceFromWire({ changed_at, seen_at, silent_after, ...item }) {
+  return {
+    ...item,
+    changed: Date.parse(changed_at),
+    seen: seen_at ? Date.parse(seen_at) : undefined,
+    silentAfter: silent_after ?? undefined,
+  };
+}
+
+export class Board {
+  /** @type {Map<string, Device>} Every device that is present. */
+  devices = new Map();
+  /** @type {Map<string, SourceHealth>} */
+  sources = new Map();
+  /** @type {Map<string, number>} Since when a source has not been connected. */
+  away = new Map();
+  /** The server's clock minus the browser's. */
+  clockSkew = 0;
+  /** @type {Position | undefined} Everything up to here has been applied. */
+  position;
+  /**
+   * While the server lists everything there is: the devices listed so far. When the list is
+   * complete, all others are gone.
+   * @type {Set<string> | undefined}
+   */
+  listed;
+
+  /** The run of the store's history that the offsets below belong to. */
+  #epoch = "";
+  /** @type {Map<string, number>} The offset applied last per device, removed ones included. */
+  #offsets = new Map();
+
+  /** @param {() => number} [clock] The clock of the browser. */
+  constructor(clock = Date.now) {
+    this.clock = clock;
+    /** When something was received last, by the browser's clock. */
+    this.lastReceived = clock();
+    /** @type {number | undefined} Since when there is no connection, by the browser's clock. */
+    this.disconnectedSince = clock();
+  }
+
+  /**
+   * Begin with what the HTML shows: everything up to a position.
+   * @param {Position} position
+   */
+  startFrom(position) {
+    this.#epoch = position.epoch;
+    this.position = position;
+  }
+
+  /**
+   * A device that the HTML shows.
+   * @param {Device} device
+   */
+  addKnown(device) {
+    this.devices.set(device.device, device);
+    if (device.offset !== undefined) this.#offsets.set(device.device, device.offset);
+  }
+
+  /** The time of the server. */
+  now() {
+    return this.clock() + this.clockSkew;
+  }
+
+  /** When something was received last, by the server's clock. */
+  get lastReceivedAt() {
+    return this.lastReceived + this.clockSkew;
+  }
+
+  /**
+   * Apply a `states` event. Returns the devices that it changed, each with what it was before.
+   * An item counts only if its offset is above what is held for its device, and the position
+   * never goes back: a late or repeated event changes nothing.
+   * @param {StatesEvent} event
+   * @returns {Update[]}
+   */
+  applyStates({ epoch, offset, states, reset = false, complete = false }) {
+    if (reset || epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#offsets.clear();
+      this.position = undefined;
+    }
+    if (reset) this.listed = new Set();
+    /** @type {Update[]} */
+    const changed = [];
+    for (const item of states) {
+      this.listed?.add(item.device);
+      const update = this.#apply(deviceFromWire(item));
+      if (update) changed.push(update);
+    }
+    if (complete && this.listed) changed.push(...this.#removeUnlisted(this.listed));
+    if (!this.position || offset > this.position.offset) this.position = { epoch, offset };
+    return changed;
+  }
+
+  /**
+   * @param {Device} device
+   * @returns {Update | undefined}
+   */
+  #apply(device) {
+    const name = device.device;
+    const before = this.devices.get(name);
+    const offset = device.offset ?? 0;
+    const held = this.#offsets.get(name) ?? -1;
+    if (offset <= held) {
+      // The same version may come again with a newer sign of life.
+      if (offset === held && before && device.seen) before.seen = device.seen;
+      return undefined;
+    }
+    this.#offsets.set(name, offset);
+    if (device.state) this.devices.set(name, device);
+    else this.devices.delete(name);
+    return [device, before];
+  }
+
+  /**
+   * The complete list names everything there is, even when a reconnect divided it: a device that
+   * it left out was removed in the meantime.
+   * @param {Set<string>} listed
+   * @returns {Update[]}
+   */
+  #removeUnlisted(listed) {
+    this.listed = undefined;
+    for (const name of this.#offsets.keys()) {
+      if (!listed.has(name)) this.#offsets.delete(name);
+    }
+    /** @type {Update[]} */
+    const removed = [];
+    for (const [name, before] of this.devices) {
+      if (listed.has(name)) continue;
+      this.devices.delete(name);
+      removed.push([{ ...before, state: null }, before]);
+    }
+    return removed;
+  }
+
+  /**
+   * Forget the devices that a new watch list no longer covers.
+   * @param {readonly string[]} watched
+   */
+  keepOnly(watched) {
+    for (const name of this.devices.keys()) {
+      if (isWatched(watched, name)) continue;
+      this.devices.delete(name);
+      this.#offsets.delete(name);
+    }
+  }
+
+  /**
+   * Apply a `seen` event: devices that sent something that changed nothing.
+   * @param {Record<string, string>} times
+   */
+  applySeen(times) {
+    for (const [name, at] of Object.entries(times)) {
+      const device = this.devices.get(name);
+      if (device) device.seen = Date.parse(at);
+    }
+  }
+
+  /**
+   * Apply a `health` event: the time of the server and the health of its sources.
+   * @param {{ now: string, sources?: Record<string, SourceHealth> | null }} report
+   */
+  applyHealth({ now, sources }) {
+    this.clockSkew = Date.parse(now) - this.clock();
+    this.sources = new Map(Object.entries(sources ?? {}));
+    // A source that no process reports is read by no process.
+    for (const { source } of this.devices.values()) {
+      if (source && !this.sources.has(source)) this.sources.set(source, {});
+    }
+    for (const [name, { status, since }] of this.sources) {
+      if (status === "connected") this.away.delete(name);
+      else if (!this.away.has(name)) this.away.set(name, Date.parse(since ?? "") || this.now());
+    }
+  }
+
+  /** Whether the connection has been gone for longer than a blip. */
+  get offline() {
+    const since = this.disconnectedSince;
+    return since !== undefined && this.clock() - since >= OFFLINE_AFTER;
+  }
+
+  /**
+   * Since when a source is away, unless it is a blip.
+   * @param {string | null | undefined} source
+   */
+  awaySince(source) {
+    const since = source ? this.away.get(source) : undefined;
+    return since !== undefined && this.now() - since >= AWAY_AFTER ? since : undefined;
+  }
+
+  /**
+   * How far the state of a device can be believed. The widest trouble wins.
+   * @param {Device} device
+   * @returns {Verdict}
+   */
+  verdict({ state, seen, changed, source, silentAfter }) {
+    const heard = seen ?? changed;
+    const away = this.awaySince(source);
+    if (state === null) {
+      return { key: "gone", mark: "gone", word: "Removed", since: changed, old: false };
+    }
+    if (this.offline) {
+      return {
+        key: "lost",
+        mark: "lost",
+        word: "Last known",
+        since: this.lastReceivedAt,
+        old: true,
+      };
+    }
+    if (away !== undefined) {
+      return { key: "away", mark: "away", word: "Queue away", since: away, old: true };
+    }
+    if (!silentAfter) {
+      const word = seen ? "Seen" : "Set";
+      return { key: "undated", mark: "unknown", word, since: heard, old: false };
+    }
+    if (this.now() - heard > silentAfter * 1000) {
+      return { key: "silent", mark: "late", word: "Silent", since: heard, old: true };
+    }
+    return { key: "live", mark: "live", word: "Live", since: changed, old: false };
+  }
+}
