@@ -2,7 +2,7 @@
 # ARGS goes on to the command: make run ARGS="--port 8001", make test ARGS="-k crash".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-one check format coverage bench dist release lock system-deps clean
+.PHONY: help run test test-one check format coverage bench dist release audit sbom platforms lock system-deps clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -38,6 +38,15 @@ dist: ## the source archive and the wheel, into dist/, tried on every Python her
 
 release: ## the same, and refuses what must not be uploaded (RELEASING.md)
 	@$(TOOLS) dist release
+
+audit: ## known vulnerabilities of everything in the lock; asks a public service
+	@$(TOOLS) audit
+
+sbom: ## the bill of materials of a release (CycloneDX), into dist/
+	@$(TOOLS) sbom
+
+platforms: ## whether each locked package has a wheel for each system and Python
+	@$(TOOLS) platforms
 
 lock: ## the newest versions that pyproject.toml allows, into requirements/
 	@$(TOOLS) lock

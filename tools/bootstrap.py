@@ -88,10 +88,21 @@ def dist(arguments: Arguments) -> int:
     return 0 if run(command, folder=ROOT) else 1
 
 
+def inventory(task: str, *groups: str) -> int:
+    command = [str(ready(*groups).python), "-m", "tools.inventory", task]
+    return 0 if run(command, folder=ROOT) else 1
+
+
 def audit(arguments: Arguments) -> int:
-    """Only the environment, as of yet."""
-    ready("audit")
-    return 0
+    return inventory("audit", "audit")
+
+
+def sbom(arguments: Arguments) -> int:
+    return inventory("sbom", "release")
+
+
+def platforms(arguments: Arguments) -> int:
+    return inventory("platforms", "lock")
 
 
 def resolve(arguments: Arguments) -> int:
@@ -114,6 +125,8 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "dist": dist,
     "audit": audit,
+    "sbom": sbom,
+    "platforms": platforms,
     "lock": resolve,
     "system-deps": system_deps,
 }

@@ -44,6 +44,11 @@ def build(folder: Path) -> tuple[Path, Path]:
     return archive, wheel
 
 
+def empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 def hatchling(kind: str, source: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
     if not run(command, folder=source, errors_only=True):
@@ -109,9 +114,7 @@ def main(arguments: list[str]) -> int:
         raise Trouble(str(__doc__))
     if arguments:
         refuse_release()
-    folder = ROOT / "dist"
-    shutil.rmtree(folder, ignore_errors=True)
-    archive, wheel = build(folder)
+    archive, wheel = build(empty(ROOT / "dist"))
     if not run([sys.executable, "-m", "twine", "check", "--strict", archive, wheel]):
         raise Trouble("The package index would refuse this; twine says above why.")
     failed = try_everywhere(wheel)

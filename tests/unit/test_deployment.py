@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 import shutil
@@ -89,3 +90,55 @@ def test_the_page_about_proxies_shows_what_the_file_has() -> None:
     assert "proxy_set_header Host $http_host;" in directives
     assert "proxy_buffering off;" in directives
     assert directives <= {line.partition("  #")[0].strip() for line in file.splitlines()}
+
+
+# Containers
+
+
+def container(word: str) -> list[str]:
+    """The arguments of every such instruction in the Containerfile's last stage."""
+    text = (ROOT / "Containerfile").read_text().replace("\\\n", " ")
+    last = text.rpartition("\nFROM ")[2]
+    return re.findall(rf"^{word} +(.+)$", last, re.MULTILINE)
+
+
+def test_the_container_starts_a_server_that_can_be_reached() -> None:
+    (entry,), (command,), (port,) = map(container, ("ENTRYPOINT", "CMD", "EXPOSE"))
+    flags = given_to_run([*json.loads(entry), *json.loads(command)])
+    assert flags["host"] == "0.0.0.0"
+    assert int(port) == settings.Settings.port
+    # and its health is asked there, of an address that exists
+    (check,) = container("HEALTHCHECK")
+    assert f"http://127.0.0.1:{port}/readyz" in check
+
+
+def test_the_container_is_not_root_and_writes_in_one_place() -> None:
+    (user,), (volume,), (environment,) = map(container, ("USER", "VOLUME", "ENV"))
+    assert all(int(number) > 0 for number in user.split(":"))
+    assert f"STATECAST_STORE=sqlite:///{volume}/statecast.db" in environment
+
+
+def test_the_container_installs_what_the_lock_names() -> None:
+    """All extras, with hashes; the group ``image`` names the same packages as the extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = {
+        one for extra in project["project"]["optional-dependencies"].values() for one in extra
+    }
+    assert set(project["dependency-groups"]["image"]) == extras
+    text = (ROOT / "Containerfile").read_text()
+    for name in re.findall(r"requirements/([\w-]+)\.txt", text):
+        assert (ROOT / "requirements" / f"{name}.txt").exists()
+    assert "requirements/image.txt" in text and text.count("--require-hashes") == 2
+
+
+def test_what_the_container_copies_is_let_through() -> None:
+    allowed = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    text = (ROOT / "Containerfile").read_text()
+    copied = [words.split()[:-1] for words in re.findall(r"^COPY ([^-].*)$", text, re.MULTILINE)]
+    assert {name for names in copied for name in names} == allowed
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "Containerfile", "contrib/statecast.service"])
+def test_the_variables_that_are_named_are_settings(file: str) -> None:
+    named = set(re.findall(r"\bSTATECAST_([A-Z_]+)", (ROOT / file).read_text()))
+    assert named and named <= {name.upper() for name in settings.names()}
