@@ -11,10 +11,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from statecast.http.head import RequestHead
 from statecast.realtime.hub import Hub
 from statecast.realtime.polling import Polling
 from statecast.realtime.sse import Events
-from statecast.realtime.websocket_connection import bind
+from statecast.realtime.websocket_connection import WebSocketEndpoint
 
 
 class Front:
@@ -35,11 +36,24 @@ class Front:
 @contextmanager
 def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
     """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first."""
+
+    class UpgradingProtocol(HttpToolsProtocol):
+        """uvicorn's, which hands a WebSocket over as our own HTTP protocol does."""
+
+        def _should_upgrade_to_ws(self) -> bool:
+            return True
+
+        def handle_websocket_upgrade(self) -> None:
+            self.connections.discard(self)
+            method, secure = self.scope["method"], self.scope["scheme"] == "https"
+            head = RequestHead.of_target(method, self.url, self.headers, secure)
+            endpoint.accept(self.transport, head)
+
     config = uvicorn.Config(
         Front(hub),
         port=0,
-        http=HttpToolsProtocol,
-        ws=bind(hub),
+        http=UpgradingProtocol,
+        ws="none",
         lifespan="off",
         log_level="warning",
         loop="uvloop",
@@ -62,6 +76,7 @@ def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
             await super().shutdown(sockets)
 
     server = Server(config)
+    endpoint = WebSocketEndpoint(hub, connections=server.server_state.connections)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(10)

@@ -8,19 +8,21 @@ import queue
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.server import ServerState
-
 from statecast.errors import Malformed
+from statecast.http.head import RequestHead
 from statecast.model import Event
 from statecast.realtime.hub import Hub
 from statecast.realtime.protocol import websocket
-from statecast.realtime.websocket_connection import Viewer, bind
+from statecast.realtime.websocket_connection import Viewer, WebSocketEndpoint
 from statecast.settings import Settings
 
-HEAD = (
-    "GET {target} HTTP/1.1\r\nhost: example.test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-    "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
-)
+HEADERS = [
+    (b"host", b"example.test"),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"Upgrade"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
 TARGET = "/socket.io/?EIO=4&transport=websocket"
 
 
@@ -140,21 +142,19 @@ class PaperTransport:
 class Client:
     """A viewer and both ends of its paper connection."""
 
-    def __init__(self, hub: Hub, viewer: type[Viewer] | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         self.transport = PaperTransport()
-        self.state = ServerState()
-        self.opened = False
-        self.viewer = (viewer or bind(hub))(None, self.state, {})  # type: ignore[arg-type]
-        self.viewer.connection_made(self.transport)  # type: ignore[arg-type]
+        self.endpoint = WebSocketEndpoint(hub, connections=set())
+        self.viewer: Viewer
 
-    def open(self, target: str = TARGET, more: str = "") -> Client:
-        self.opened = True
-        self.viewer.data_received(HEAD.format(target=target, more=more).encode())
+    def open(self, target: str = TARGET, *headers: tuple[bytes, bytes]) -> Client:
+        head = RequestHead.of_target("GET", target.encode(), [*HEADERS, *headers], secure=False)
+        self.viewer = self.endpoint.accept(self.transport, head)  # type: ignore[arg-type]
         return self
 
     def join(self, namespace: str = "/") -> Client:
         """Open, join, forget what was said meanwhile."""
-        if not self.opened:
+        if not hasattr(self, "viewer"):
             self.open()
         self.say("40" if namespace == "/" else f"40{namespace},")
         self.heard()

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from statecast.errors import Malformed
+from statecast.http.head import RequestHead
 from statecast.realtime.protocol import engineio, handshake
 from statecast.realtime.protocol.handshake import Declined
 
@@ -16,8 +17,9 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 def head(
     target: str = "/socket.io/?EIO=4&transport=websocket",
     method: str = "GET",
+    secure: bool = False,
     **changes: str | None,
-) -> handshake.Head:
+) -> RequestHead:
     """A request's head; a header of None is left out, ``_`` stands for ``-``."""
     headers: dict[str, str | None] = {
         "host": "example.test:8000",
@@ -27,20 +29,18 @@ def head(
         "sec_websocket_version": "13",
         **changes,
     }
-    lines = [
-        f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None
+    encoded = [
+        (name.replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+        if value is not None
     ]
-    return handshake.read(
-        "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
-    )
+    return RequestHead.of_target(method, target.encode("latin-1"), encoded, secure)
 
 
-def answer(
-    request: handshake.Head, origins: tuple[str, ...] = (), secure: bool = False
-) -> tuple[int, bytes]:
+def answer(request: RequestHead, origins: tuple[str, ...] = ()) -> tuple[int, bytes]:
     """Status and body, or status and all of the head for a 101."""
     try:
-        return 101, handshake.answer(request, origins=origins, secure=secure)
+        return 101, handshake.answer(request, origins=origins)
     except Declined as declined:
         first, _, body = declined.answer.partition(b"\r\n\r\n")
         return int(first.split()[1]), body
@@ -109,17 +109,18 @@ def test_other_paths_and_methods_are_no_websockets() -> None:
 
 
 def test_two_keys_or_two_origins_are_a_bad_request() -> None:
-    two = head()
-    two.headers["sec-websocket-key"].append(KEY)
-    assert answer(two)[0] == 400
-    two = head(origin="http://example.test:8000")
-    two.headers["origin"].append("http://example.test:8000")
-    assert answer(two)[0] == 400
+    one = head()
+    assert (
+        answer(one._replace(headers=[*one.headers, (b"sec-websocket-key", KEY.encode())]))[0] == 400
+    )
+    one = head(origin="http://example.test:8000")
+    origin = (b"origin", b"http://example.test:8000")
+    assert answer(one._replace(headers=[*one.headers, origin]))[0] == 400
 
 
 def test_the_version_that_we_speak_is_in_the_answer() -> None:
     with pytest.raises(Declined) as caught:
-        handshake.answer(head(sec_websocket_version="7"), origins=(), secure=False)
+        handshake.answer(head(sec_websocket_version="7"), origins=())
     assert b"\r\nsec-websocket-version: 13\r\n" in caught.value.answer
 
 

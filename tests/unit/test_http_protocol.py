@@ -24,8 +24,8 @@ from statecast.server.http_protocol import MOST_PIPELINED, Door
 from statecast.server.server import BackgroundServer
 
 ATTRIBUTES = """config app app_state client connections cycle flow headers loop parser pipeline scheme scope server
-                server_state transport ws_protocol_class"""
-METHODS = """_should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
+                server_state transport"""
+METHODS = """_get_upgrade _should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
              handle_websocket_upgrade on_body on_header on_headers_complete on_message_begin on_message_complete on_url
              resume_writing shutdown"""
 CYCLE = "disconnected keep_alive message_event more_body response_started response_complete waiting_for_100_continue"

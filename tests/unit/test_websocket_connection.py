@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from paper import Piece, Scene
+from paper import TARGET, Piece, Scene
 
 from statecast.realtime.protocol import websocket
 
@@ -36,7 +36,7 @@ def test_an_upgrade_opens_a_session(scene: Scene) -> None:
     )
     assert client.transport.calls == ["set_protocol"]
     assert client.transport.high == scene.hub.settings.viewer_buffer
-    assert client.viewer in client.state.connections
+    assert client.viewer in client.endpoint.connections
     assert scene.hub.viewers == 1
 
 
@@ -52,9 +52,9 @@ def test_a_declined_request_is_answered_and_closed(scene: Scene) -> None:
 
 
 def test_a_foreign_origin_is_forbidden(scene: Scene) -> None:
-    client = scene.client().open(more="origin: http://example.test.evil.test\r\n")
+    client = scene.client().open(TARGET, (b"origin", b"http://example.test.evil.test"))
     assert client.heard() == [403, b'{"code":4,"message":"Forbidden"}']
-    assert scene.client().open(more="origin: https://example.test\r\n").heard()[0] == 101
+    assert scene.client().open(TARGET, (b"origin", b"https://example.test")).heard()[0] == 101
 
 
 def test_a_stopping_server_takes_nobody(scene: Scene) -> None:
@@ -68,7 +68,7 @@ def test_everything_is_given_back_when_the_connection_is_lost(scene: Scene) -> N
     client.lose()
     assert scene.hub.viewers == 0
     assert scene.broadcaster.watching == []
-    assert client.viewer not in client.state.connections
+    assert client.viewer not in client.endpoint.connections
     assert len(scene.hub.wheel) == 0
     assert not scene.hub.open("/").sockets
 
@@ -342,12 +342,6 @@ def test_the_engine_io_close_packet_closes(scene: Scene) -> None:
     client = scene.client().join()
     client.say("1")
     assert client.closed_with() == websocket.NORMAL
-
-
-def test_a_peer_that_breaks_off_before_the_handshake_is_closed(scene: Scene) -> None:
-    client = scene.client()
-    client.viewer.shutdown()
-    assert client.transport.calls[-1] == "close"
 
 
 def test_a_complaint_is_one_escaped_line_and_not_many(

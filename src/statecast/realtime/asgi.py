@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from statecast.http.head import RequestHead
 from statecast.realtime.protocol import handshake
 from statecast.realtime.protocol.handshake import Declined
 
@@ -16,25 +17,15 @@ Headers = Iterable[tuple[bytes, bytes]]
 JSON, TEXT = "application/json", "text/plain; charset=UTF-8"
 
 
-def read_scope(scope: Scope) -> handshake.Head:
-    headers: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    query = handshake.read_query(scope.get("query_string", b"").decode("latin-1"))
-    return handshake.Head(scope["method"], scope["path"], query, headers)
-
-
 def address_of(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else "local"
 
 
-def check_origin(
-    head: handshake.Head, scope: Scope, allowed: Iterable[str]
-) -> list[tuple[bytes, bytes]]:
+def check_origin(head: RequestHead, allowed: Iterable[str]) -> list[tuple[bytes, bytes]]:
     """The headers by which a page of another origin may read the answer. Raises Declined."""
-    handshake.check_origin(head, allowed, scope.get("scheme") == "https")
-    origin = head.one("origin")
+    handshake.check_origin(head, allowed)
+    origin = handshake.single(head, b"origin")
     if origin is None:
         return []
     return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin")]

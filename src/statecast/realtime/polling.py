@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from statecast.errors import Refused
+from statecast.http.head import RequestHead
 from statecast.realtime import asgi
 from statecast.realtime.asgi import Receive, Scope, Send
 from statecast.realtime.hub import Hub, Parcel, Slice
-from statecast.realtime.protocol import engineio, handshake, socketio, websocket
+from statecast.realtime.protocol import engineio, socketio, websocket
 from statecast.realtime.protocol.handshake import Declined
 from statecast.realtime.session import Session
 
@@ -233,10 +234,10 @@ class Polling:
         self._addresses: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = asgi.read_scope(scope)
+        head = RequestHead.of_scope(scope)
         cors: list[tuple[bytes, bytes]] = []
         try:
-            cors = asgi.check_origin(head, scope, self.hub.settings.allow_origins)
+            cors = asgi.check_origin(head, self.hub.settings.allow_origins)
             if head.method == "OPTIONS":
                 allowed = [(b"access-control-allow-headers", b"authorization, content-type")]
                 await asgi.respond(send, 200, b"", asgi.TEXT, [*cors, *allowed])
@@ -256,7 +257,7 @@ class Polling:
         except Declined as declined:
             await asgi.decline(send, declined, cors)
 
-    def _check(self, head: handshake.Head) -> None:
+    def _check(self, head: RequestHead) -> None:
         transport = head.query.get("transport")
         if transport != "polling":
             known = transport == "websocket"
@@ -267,7 +268,7 @@ class Polling:
             sentence = 'Several processes serve here, so long polling is off; connect with transports: ["websocket"].'
             raise Declined.mistake(engineio.Mistake(engineio.UNKNOWN_TRANSPORT.code, sentence))
 
-    def _open(self, head: handshake.Head, address: str) -> bytes:
+    def _open(self, head: RequestHead, address: str) -> bytes:
         if head.method != "GET":
             raise Declined.mistake(engineio.BAD_METHOD)
         settings = self.hub.settings
@@ -290,7 +291,7 @@ class Polling:
         if self._addresses[carrier.address] <= 0:
             del self._addresses[carrier.address]
 
-    def _find(self, head: handshake.Head) -> LongPolling:
+    def _find(self, head: RequestHead) -> LongPolling:
         carrier = self.hub.polling.get(head.query["sid"])
         if carrier is not None:
             carrier.turn(asyncio.get_running_loop().time())  # the wheel may be a beat behind

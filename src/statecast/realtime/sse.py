@@ -14,9 +14,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from statecast.errors import Refused
+from statecast.http.head import RequestHead
 from statecast.realtime import asgi
 from statecast.realtime.asgi import Receive, Scope, Send
 from statecast.realtime.hub import Hub, Slice
+from statecast.realtime.protocol import handshake
 from statecast.realtime.protocol.handshake import Declined
 
 CHUNK = 16_384
@@ -127,19 +129,21 @@ class Events:
         self.hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = asgi.read_scope(scope)
+        head = RequestHead.of_scope(scope)
         cors: list[tuple[bytes, bytes]] = []
         if self.hub.loop is None:
             self.hub.start(asyncio.get_running_loop())
         stream = Stream(self.hub, asyncio.get_running_loop().time())
         try:
-            cors = asgi.check_origin(head, scope, self.hub.settings.allow_origins)
+            cors = asgi.check_origin(head, self.hub.settings.allow_origins)
             if head.method != "GET":
                 raise Declined.sentence(405, "This address only answers GET.", "allow: GET\r\n")
             if self.hub.draining or self.hub.viewers >= self.hub.settings.max_connections:
                 sentence = "The server cannot take more viewers now; come back."
                 raise Declined.sentence(503, sentence, "retry-after: 1\r\n")
-            wish = read_wish(scope.get("query_string", b""), head.one("last-event-id"))
+            wish = read_wish(
+                scope.get("query_string", b""), handshake.single(head, b"last-event-id")
+            )
             self.hub.broadcaster.watch(stream, wish)
         except Refused as refusal:
             await asgi.decline(send, Declined.sentence(400, str(refusal)), cors)

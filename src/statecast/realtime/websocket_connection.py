@@ -1,7 +1,7 @@
 """The asyncio protocol that carries one viewer: one small object, no task, no queue, no timer of its own.
 
-uvicorn makes it (``ws=bind(hub)``) when a request asks for an upgrade and hands over the connection with the request's
-head. From then on: bytes to ``websocket.Parser``, its messages to ``Session``, packets out as frames.
+The HTTP protocol hands the connection over, with the request's parsed head, when a request asks for
+an upgrade. From then on: bytes to ``websocket.Parser``, its messages to ``Session``, packets out as frames.
 
 What a transport over its bound is not given: slices of states (the viewer's place waits, nothing is lost), application
 events (dropped, counted), pongs (a later one answers for all). All else is small and paid for by the viewer's messages.
@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from statecast.errors import Malformed, Refused
+from statecast.http.head import RequestHead
 from statecast.realtime.hub import CLOSE_GRACE, Hub, Parcel, Slice
 from statecast.realtime.protocol import engineio, handshake, socketio, websocket
 from statecast.realtime.session import Session
 
 if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
-
     from statecast.realtime.polling import LongPolling
 
 NEW, PROBING, OPEN, CLOSING, DEAF, ENDED, GONE = range(7)
@@ -34,9 +34,41 @@ READING = frozenset({PROBING, OPEN, CLOSING})
 log = logging.getLogger(__name__)
 
 
-def bind(hub: Hub) -> type[Viewer]:
-    """A class of viewers of this hub: what uvicorn takes as ``ws``."""
-    return type("Viewer", (Viewer,), {"__slots__": (), "hub": hub})
+class WebSocketEndpoint:
+    """Makes the connections of one process, and holds what they share."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        connections: set[Any],
+        on_lost: Callable[[str | None], None] = lambda client_key: None,
+    ) -> None:
+        """``connections``: all of the server, which ends when they have. ``on_lost`` gets the key
+        under which a lost connection was counted."""
+        self.hub = hub
+        self.connections = connections
+        self.on_lost = on_lost
+
+    def accept(
+        self,
+        transport: asyncio.Transport,
+        head: RequestHead,
+        *,
+        client_address: str | None = None,
+        client_key: str | None = None,
+        rest: bytes = b"",
+    ) -> Viewer:
+        """Take over a connection whose client asks for a WebSocket; ``rest`` came after its head.
+
+        ``client_address`` is the client's, where a proxy stands between. The answer is written
+        here, either way.
+        """
+        viewer = Viewer(self, transport, client_address, client_key)
+        viewer.handle_head(head)
+        if rest:
+            viewer.data_received(rest)
+        return viewer
 
 
 class Viewer(asyncio.Protocol):
@@ -44,8 +76,10 @@ class Viewer(asyncio.Protocol):
 
     __slots__ = (
         "_before",
-        "_connections",
+        "_client_address",
+        "_client_key",
         "_end_by",
+        "_endpoint",
         "_parser",
         "_session",
         "_sid",
@@ -56,13 +90,18 @@ class Viewer(asyncio.Protocol):
         "bucket",
         "paused",
     )
-    hub: ClassVar[Hub]
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **_: Any
+        self,
+        endpoint: WebSocketEndpoint,
+        transport: asyncio.Transport,
+        client_address: str | None,
+        client_key: str | None,
     ) -> None:
-        self._connections = server_state.connections
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._endpoint = endpoint
+        self._transport = transport
+        self._client_address = client_address
+        self._client_key = client_key
         self._state = NEW
         self._parser: websocket.Parser | None = None
         self._session: Session | None = None
@@ -73,30 +112,35 @@ class Viewer(asyncio.Protocol):
         self._stall_size = 0
         self.bucket = -1
         self.paused = False
-
-    # What asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        # At once: uvicorn does it only after data_received, and pause_writing would go to its own protocol until then.
-        self._transport.set_protocol(self)
-        self._connections.add(self)  # type: ignore[arg-type]
+        # Before anything is written, or pause_writing would reach the HTTP protocol.
+        transport.set_protocol(self)
+        endpoint.connections.add(self)
         if self.hub.loop is None:
             self.hub.start(asyncio.get_running_loop())
 
+    @property
+    def hub(self) -> Hub:
+        return self._endpoint.hub
+
+    # What asyncio calls
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = GONE
-        self._connections.discard(self)
+        self._endpoint.connections.discard(self)
         self._leave("transport close")
         self.hub.part(self)
+        self._endpoint.on_lost(self._client_key)
         self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        try:
-            if self._state == NEW:
-                self._shake_hands(data)
-            elif self._state in READING:
+        with self._failures_reported():
+            if self._state in READING:
                 self._read(data)
+
+    @contextmanager
+    def _failures_reported(self) -> Iterator[None]:
+        try:
+            yield
         except websocket.Violation as violation:
             self._fail(violation.code, str(violation))
         except Refused as refusal:
@@ -131,20 +175,21 @@ class Viewer(asyncio.Protocol):
 
     # The handshake
 
-    def _shake_hands(self, data: bytes) -> None:
-        secure = self._transport.get_extra_info("sslcontext") is not None
+    def handle_head(self, head: RequestHead) -> None:
+        with self._failures_reported():
+            self._shake_hands(head)
+
+    def _shake_hands(self, head: RequestHead) -> None:
         try:
             if self.hub.draining:
                 raise handshake.Declined.sentence(
                     503, "The server restarts; come back.", "retry-after: 1\r\n"
                 )
-            head = handshake.read(data)
             taken = head.query.get("sid") in self.hub.upgraded
             sids = self.hub.upgraded if taken else self.hub.polling
             answer = handshake.answer(
                 head,
                 origins=self.hub.settings.allow_origins,
-                secure=secure,
                 path=self.hub.path,
                 sids=sids,
             )
@@ -176,7 +221,7 @@ class Viewer(asyncio.Protocol):
 
     # The upgrade of a session that began with long polling
 
-    def _probed_by(self, head: handshake.Head) -> LongPolling | None:
+    def _probed_by(self, head: RequestHead) -> LongPolling | None:
         before = self.hub.polling.get(head.query.get("sid", ""))
         if before is not None and not before.begin_probe():
             raise handshake.Declined.mistake(engineio.BAD_REQUEST)
@@ -264,6 +309,8 @@ class Viewer(asyncio.Protocol):
 
     @property
     def address(self) -> str:
+        if self._client_address is not None:
+            return self._client_address
         peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else "local"
 

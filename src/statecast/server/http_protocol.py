@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statecast.http.errors import Problem, Receive, Scope, Send
+from statecast.http.head import RequestHead
 from statecast.http.hosts import name_of
 from statecast.server.porter import MOST_LINGERING, Porter
 from statecast.server.timeouts import EARLY
@@ -175,7 +176,7 @@ class Door(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Asked again and again of one head (uvicorn's code asks too), so answered once."""
         if self._upgrades is None:
-            self._upgrades = super()._should_upgrade()
+            self._upgrades = self._get_upgrade() == b"websocket"
         return self._upgrades
 
     # Reading
@@ -296,19 +297,14 @@ class Door(HttpToolsProtocol):
         guest = self.scope["client"][0] if self.scope["client"] else self.peer
         if self._proxied:
             self._key = visitors.enter(guest, self.loop.time())
-        viewer = cast(Any, self.ws_protocol_class)(
-            config=self.config, server_state=self.server_state, app_state=self.app_state
+        head = RequestHead.of_target(
+            self.scope["method"], self.url, self.headers, self.scope["scheme"] == "https"
         )
-        viewer.guest, viewer.key = guest, self._key
-        head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
-        for name, value in self.scope["headers"]:
-            head += [name, b": ", value, b"\r\n"]
         self._let_go()
         self.flow.resume_reading()
-        viewer.connection_made(self.transport)
-        viewer.data_received(b"".join([*head, b"\r\n"]))
-        if rest:
-            viewer.data_received(rest)
+        self.porter.websockets.accept(
+            self.transport, head, client_address=guest, client_key=self._key, rest=rest
+        )
 
     def _let_go(self) -> None:
         """Forget the connection, and the circles that would keep this object: a viewer costs what a viewer costs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from statecast.http.hosts import Hosts
 from statecast.server.connection_limits import Visitors
@@ -12,6 +12,7 @@ from statecast.server.timeouts import Patience
 from statecast.settings import Settings
 
 if TYPE_CHECKING:
+    from statecast.realtime.websocket_connection import WebSocketEndpoint
     from statecast.server.http_protocol import Door
 
 LINGER = 2.0
@@ -32,7 +33,14 @@ class Porter:
         self.visitors = visitors
         self.complain = complain
         self.hosts = Hosts(settings)
+        self.websockets: WebSocketEndpoint
+        """Takes the connections that become WebSockets. The server sets it."""
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def websocket_lost(self, key: str | None) -> None:
+        """A connection that became a WebSocket stays counted until here."""
+        self.visitors.leave(key)
+        self.visitors.depart()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """The first connection does it."""
@@ -60,25 +68,3 @@ class Porter:
             self.unheard,
         ):
             waiting.drop(door)
-
-    def counted(self, viewer: type[Any]) -> type[Any]:
-        """``viewer`` as a class whose connections stay counted until they are lost: what uvicorn takes as ``ws``."""
-        return type("Viewer", (Counted, viewer), {"__slots__": ("guest", "key"), "porter": self})
-
-
-class Counted:
-    """What a viewer's connection owes the porter. ``guest`` is the client's address."""
-
-    __slots__ = ()
-    porter: ClassVar[Porter]
-    guest: str
-    key: str | None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.porter.visitors.leave(self.key)
-        self.porter.visitors.depart()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    @property
-    def address(self) -> str:
-        return self.guest

@@ -21,7 +21,7 @@ from statecast import logs
 from statecast.errors import BadSetting, StatecastError
 from statecast.realtime.polling import Polling
 from statecast.realtime.sse import Events
-from statecast.realtime.websocket_connection import bind
+from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import http_protocol, service_manager, sockets, supervisor
 from statecast.server.connection_limits import Visitors
 from statecast.server.porter import Porter
@@ -75,12 +75,15 @@ class Server(uvicorn.Server):
         self.readiness = Readiness(runtime.ready)
         self.front = Front(Gate(app, settings), polling, self.readiness, Events(self.hub))
         config = uvicorn.Config(
-            self.front, http=http_protocol.bind(porter), ws=porter.counted(bind(self.hub)), lifespan="off",
+            self.front, http=http_protocol.bind(porter), ws="none", lifespan="off",
             interface="asgi3",
             log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
             backlog=sockets.BACKLOG, workers=1,
         )  # fmt: skip
         super().__init__(config)
+        porter.websockets = WebSocketEndpoint(
+            self.hub, connections=self.server_state.connections, on_lost=porter.websocket_lost
+        )
         logs.quiet_uvicorn()
         self._asked = asked
         self._following = False

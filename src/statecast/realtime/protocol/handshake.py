@@ -1,15 +1,14 @@
-"""May this request become a WebSocket? Without I/O: the request's head in, the HTTP answer out."""
+"""Decides whether a request may become a WebSocket. No I/O: the request's head in, the response out."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from statecast.errors import StatecastError
 from statecast.http import origin
+from statecast.http.head import RequestHead
 from statecast.realtime.protocol import engineio, websocket
 
 PATH = "/socket.io/"
@@ -43,56 +42,8 @@ class Declined(StatecastError):
         return cls(status, sentence.encode() + b"\n", headers, "text/plain; charset=utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The head of a request."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, list[str]]
-    """By lower-case name."""
-
-    def one(self, name: str) -> str | None:
-        """The only value; None when there is none. Several are a reason to decline."""
-        values = self.headers.get(name, [])
-        if len(values) > 1:
-            raise Declined.mistake(engineio.BAD_REQUEST)
-        return values[0] if values else None
-
-    def lists(self, name: str, word: str) -> bool:
-        """Whether a header that is a list holds ``word``."""
-        return any(
-            part.strip().lower() == word
-            for value in self.headers.get(name, [])
-            for part in value.split(",")
-        )
-
-
-def read(data: bytes) -> Head:
-    """Read a head that an HTTP parser has already accepted and put together again."""
-    lines = data.decode("latin-1").split("\r\n")
-    method, _, rest = lines[0].partition(" ")
-    target = rest.rpartition(" ")[0]
-    path, _, query = target.partition("?")
-    headers: dict[str, list[str]] = {}
-    for line in lines[1:]:
-        name, separator, value = line.partition(":")
-        if separator:
-            headers.setdefault(name.strip().lower(), []).append(value.strip())
-    return Head(method, path, read_query(query), headers)
-
-
-def read_query(query: str) -> dict[str, str]:
-    """The members of a query; one with absurdly many counts as empty."""
-    try:
-        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32))
-    except ValueError:
-        return {}
-
-
 def answer(
-    head: Head, *, origins: Iterable[str], secure: bool, path: str = PATH, sids: Container[str] = ()
+    head: RequestHead, *, origins: Iterable[str], path: str = PATH, sids: Container[str] = ()
 ) -> bytes:
     """The answer that makes the connection a WebSocket. Raises Declined.
 
@@ -101,17 +52,18 @@ def answer(
     """
     if head.path != path:
         raise Declined.sentence(404, f"There is no WebSocket here; the live endpoint is {path}.")
-    check_origin(head, origins, secure)
-    transport = head.query.get("transport", "")
+    check_origin(head, origins)
+    query = head.query
+    transport = query.get("transport", "")
     if transport not in ("websocket", "polling"):
         raise Declined.mistake(engineio.UNKNOWN_TRANSPORT)
-    if head.query.get("sid") and head.query["sid"] not in sids:
+    if query.get("sid") and query["sid"] not in sids:
         raise Declined.mistake(engineio.UNKNOWN_SID)
     if head.method != "GET":
         raise Declined.mistake(engineio.BAD_METHOD)
     if transport != "websocket":
         raise Declined.mistake(engineio.BAD_REQUEST)
-    if head.query.get("EIO") != engineio.VERSION:
+    if query.get("EIO") != engineio.VERSION:
         raise Declined.mistake(engineio.UNKNOWN_VERSION)
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
@@ -120,20 +72,30 @@ def answer(
     )
 
 
-def check_origin(head: Head, origins: Iterable[str], secure: bool) -> None:
-    host = head.one("host") or ""
-    if not origin.origin_allowed(head.one("origin"), host, origins, "https" if secure else None):
+def check_origin(head: RequestHead, origins: Iterable[str]) -> None:
+    """Raises Declined."""
+    host = single(head, b"host") or ""
+    scheme = "https" if head.secure else None
+    if not origin.origin_allowed(single(head, b"origin"), host, origins, scheme):
         raise Declined.mistake(engineio.FORBIDDEN)
 
 
-def _key(head: Head) -> bytes:
-    if not (head.lists("upgrade", "websocket") and head.lists("connection", "upgrade")):
+def single(head: RequestHead, name: bytes) -> str | None:
+    """The only value of a header; None when it is missing. Raises Declined when there are several."""
+    values = head.values(name)
+    if len(values) > 1:
         raise Declined.mistake(engineio.BAD_REQUEST)
-    if head.one("sec-websocket-version") != "13":
+    return values[0] if values else None
+
+
+def _key(head: RequestHead) -> bytes:
+    if not (head.lists(b"upgrade", "websocket") and head.lists(b"connection", "upgrade")):
+        raise Declined.mistake(engineio.BAD_REQUEST)
+    if single(head, b"sec-websocket-version") != "13":
         raise Declined.sentence(
             426, "This server speaks WebSocket version 13.", "sec-websocket-version: 13\r\n"
         )
-    key = (head.one("sec-websocket-key") or "").encode("latin-1")
+    key = (single(head, b"sec-websocket-key") or "").encode("latin-1")
     try:
         nonce = base64.b64decode(key, validate=True)
     except binascii.Error:
