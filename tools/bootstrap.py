@@ -16,7 +16,7 @@ if sys.version_info < (3, 11):
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools import foreground, javascript, lock, system_parts
+from tools import foreground, javascript, lock, newest, system_parts
 from tools.commands import Trouble, run, say
 from tools.environment import Environment
 
@@ -63,6 +63,11 @@ def test(arguments: Arguments) -> int:
 
 def test_one(arguments: Arguments) -> int:
     return report(steps(ready_to_test(), {"pytest": ["pytest", *arguments]}))
+
+
+def test_newest(arguments: Arguments) -> int:
+    ready_to_test()  # what the tests use beside the Python packages
+    return 0 if newest.test(ROOT, arguments) else 1
 
 
 def coverage(arguments: Arguments) -> int:
@@ -119,6 +124,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "run": demo,
     "test": test,
     "test-one": test_one,
+    "test-newest": test_newest,
     "check": check,
     "format": format_code,
     "coverage": coverage,

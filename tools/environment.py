@@ -38,14 +38,16 @@ PIP_VARIABLES = {
 class Environment:
     """``python`` makes the environment; ``self.python`` is the one inside it.
 
-    ``self.uv`` is the path of uv, or None.
+    ``self.uv`` is the path of uv, or None. ``folder`` is ``.venv`` of the clone.
     """
 
-    def __init__(self, root: Path, python: str = sys.executable) -> None:
+    def __init__(
+        self, root: Path, python: str = sys.executable, folder: Path | None = None
+    ) -> None:
         self.root = root
         self.maker = python
         self.uv = shutil.which("uv")
-        self.folder = root / ".venv"
+        self.folder = folder or root / ".venv"
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / "ready.json"
 

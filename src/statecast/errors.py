@@ -13,6 +13,7 @@ StatecastError               one sentence: what happened and what to do
 |-- LeaseLost                another process took over; this one must stop writing
 |-- StoreUnusable            the store's file is not ours, damaged, or of another version
 |-- UnsupportedSystem        the operating system lacks what Statecast needs
+|-- UnsupportedLibrary       an installed library lacks what Statecast needs of it
 `-- BadSetting               a setting, option or URL is wrong
 """
 
@@ -72,6 +73,17 @@ class UnsupportedSystem(StatecastError):
 
     def __init__(self) -> None:
         super().__init__("Statecast needs Linux or another Unix; on Windows use WSL.")
+
+
+class UnsupportedLibrary(StatecastError):
+    """An installed library lacks what Statecast needs of it."""
+
+    def __init__(self, name: str, version: str, missing: list[str], tested: str) -> None:
+        """``tested`` is a version that has all; ``missing`` are the names that this one lacks."""
+        super().__init__(
+            f"Statecast cannot serve with {name} {version}: it lacks {', '.join(missing)}; "
+            f"install a version that has them (pip install '{name}=={tested}')."
+        )
 
 
 class BadSetting(StatecastError):

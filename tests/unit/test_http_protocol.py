@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -17,18 +16,10 @@ import httptools
 import psutil
 import pytest
 from serving import TARGET, UPGRADE, Peer, ask, get, serving
-from uvicorn.protocols.http import httptools_impl
-from uvicorn.server import ServerState
 
 from statecast.server.http_protocol import MOST_PIPELINED, Door
 from statecast.server.server import BackgroundServer
 
-ATTRIBUTES = """config app app_state client connections cycle flow headers loop parser pipeline scheme scope server
-                server_state transport"""
-METHODS = """_get_upgrade _should_upgrade _unset_keepalive_if_required connection_lost connection_made data_received
-             handle_websocket_upgrade on_body on_header on_headers_complete on_message_begin on_message_complete on_url
-             resume_writing shutdown"""
-CYCLE = "disconnected keep_alive message_event more_body response_started response_complete waiting_for_100_continue"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -42,36 +33,6 @@ def server() -> Iterator[BackgroundServer]:
 def hasty() -> Iterator[BackgroundServer]:
     with serving(header_timeout=0.3) as running:
         yield running
-
-
-# What we lean on
-
-
-def test_the_names_of_uvicorn_that_the_door_leans_on_are_there() -> None:
-    """When this fails after an upgrade, read the new ``httptools_impl.py`` beside ``web/door.py`` first."""
-
-    class Config:
-        loaded, loaded_app, ws_protocol_class, root_path, asgi_version = True, None, None, "", "3.0"
-        limit_concurrency, timeout_keep_alive = None, 5
-
-    loop = asyncio.new_event_loop()
-    protocol: Any = httptools_impl.HttpToolsProtocol(Config(), ServerState(), {}, loop)  # type: ignore[arg-type]
-    loop.close()
-    assert set(ATTRIBUTES.split()) <= vars(protocol).keys()
-    protocol.on_message_begin()
-    assert (protocol.url, protocol.headers) == (b"", [])
-    assert protocol.scope["headers"] is protocol.headers
-    assert all(
-        callable(getattr(httptools_impl.HttpToolsProtocol, name)) for name in METHODS.split()
-    )
-    assert set(CYCLE.split()) <= {*httptools_impl.RequestResponseCycle.__init__.__code__.co_names}
-    assert callable(httptools_impl.RequestResponseCycle.send), (
-        "the door takes the cycle from this method"
-    )
-    assert {"write_paused", "read_paused"} <= {
-        *httptools_impl.FlowControl.__init__.__code__.co_names
-    }
-    assert callable(httptools_impl.FlowControl.resume_reading)
 
 
 def test_the_parser_says_where_http_ended() -> None:

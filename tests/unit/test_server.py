@@ -287,14 +287,3 @@ def test_who_does_not_end_is_cut() -> None:
         assert ended.wait(20)
         for peer in peers:
             peer.socket.close()
-
-
-def test_the_names_of_uvicorns_server_that_ours_leans_on_are_there() -> None:
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(says_nothing, lifespan="off", log_config=None))
-    assert {"should_exit", "server_state", "started"} <= vars(server).keys()
-    assert {"connections", "tasks"} <= vars(server.server_state).keys()
-    assert all(callable(getattr(server, name)) for name in ("_serve", "startup", "shutdown", "run"))
-    assert "servers" in uvicorn.Server.startup.__code__.co_names
-    assert "shutdown" in uvicorn.Server._serve.__code__.co_names

@@ -4,7 +4,7 @@ uvicorn as it comes has no limit of time or size before the application: a heade
 is never finished is waited for. Each limit here has its answer, given at once, and then the connection ends; what the
 client still sends is read and thrown away for a moment, because closing under its feet would destroy the answer.
 
-The names of uvicorn's that this file leans on are pinned in its test, which fails loudly when an upgrade moves one.
+The inner names of uvicorn that this file uses are listed in ``uvicorn_names``, which checks them at start.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import asyncio
 from typing import Any, ClassVar, NoReturn, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statecast.http.errors import Problem, Receive, Scope, Send
 from statecast.http.head import RequestHead
 from statecast.http.hosts import name_of
 from statecast.server.porter import MOST_LINGERING, Porter
 from statecast.server.timeouts import EARLY
+from statecast.server.uvicorn_names import HttpToolsProtocol
 
 MOST_PIPELINED = 16
 """Requests of one connection that may wait for the answer to an earlier one; later ones are not read."""

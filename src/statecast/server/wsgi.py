@@ -1,8 +1,8 @@
 """Carries a WSGI application, Flask, on a bounded number of daemon threads.
 
-a2wsgi builds the environment; its responder is not used. It takes a thread before the body has come and holds it
-until a slow reader has read, so ten slow clients stop everybody; it ends no iterable when the client leaves; its pool's
-threads keep a stopping process alive.
+An adapter of our own, because those on offer take a thread before the body has come and hold it until a slow
+reader has read, so ten slow clients stop the server; they do not close the iterable when the client leaves; and
+the threads of their pools keep a stopping process alive.
 
 Rule 1: a thread is taken when the whole body is here, and given back when the answer is written into a bound buffer.
 Rule 2: every buffer has a bound. Bodies: one by ``body_bytes`` (413), all by BODIES (503). Requests that wait for a
@@ -12,17 +12,14 @@ thread: WAITING per thread (503). An answer: BUFFER bytes and one piece; beyond 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, cast
-
-from a2wsgi.wsgi import build_environ
+from typing import Any
 
 from statecast.http.errors import Headers, Problem, Receive, Scope, Send
+from statecast.server.wsgi_environ import build_environ
 from statecast.settings import Settings
 from statecast.threads import Pool
 
@@ -60,7 +57,7 @@ class Gate:
         try:
             body = await bodies.read(scope, receive)
             if body is not None:
-                await self._answer(environ_of(scope, body), receive, send)
+                await self._answer(build_environ(scope, body), receive, send)
         except Problem as problem:
             await decline(problem, receive, send)
         finally:
@@ -127,22 +124,6 @@ class Bodies:
     def drop(self) -> None:
         self.gate._held -= self.size
         self.size = 0
-
-
-def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
-    """a2wsgi's environment, with the body at hand and without names that two spellings could mean."""
-    headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if b"_" not in name and name != b"transfer-encoding"
-    ]
-    headers = [(name, value) for name, value in headers if name != b"content-length"]
-    if body or scope["method"] in ("POST", "PUT", "PATCH"):
-        headers.append((b"content-length", b"%d" % len(body)))
-    plain = {**scope, "headers": headers}
-    environ = cast(dict[str, Any], build_environ(cast(Any, plain), cast(Any, io.BytesIO(body))))
-    environ |= {"wsgi.errors": sys.stderr, "wsgi.input_terminated": True, "asgi.scope": scope}
-    return environ
 
 
 async def _gone(receive: Receive, answer: Answer) -> None:
