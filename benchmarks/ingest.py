@@ -73,7 +73,7 @@ def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
     runtime.drain()
     for ended in runtime.watchers:
         ended.join(5)
-    if runtime.store.read_place().offset < messages:
+    if runtime.store.read_position().offset < messages:
         raise Broken("not every message became a version")
 
     begin = time.monotonic()

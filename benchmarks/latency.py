@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import report, servers
 from benchmarks.processes import Broken
 from benchmarks.report import Bound, Row
-from statecast.sources import Outbox
+from statecast.sources import Sender
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from tools import browser
@@ -71,7 +71,7 @@ def wall() -> int:
     return time.time_ns() // 1000
 
 
-def send(queue: Outbox, messages: int, clock: Callable[[], int], pause: float = 0.03) -> None:
+def send(queue: Sender, messages: int, clock: Callable[[], int], pause: float = 0.03) -> None:
     """With random pauses from ``pause`` seconds to twice that."""
     for _ in range(messages):
         time.sleep(random.uniform(pause, 2 * pause))
@@ -81,7 +81,7 @@ def send(queue: Outbox, messages: int, clock: Callable[[], int], pause: float = 
         )
 
 
-def in_browser(port: int, queue: Outbox, messages: int, pause: float = 0.03) -> Row:
+def in_browser(port: int, queue: Sender, messages: int, pause: float = 0.03) -> Row:
     """Into the DOM of headless Chromium: the page writes down when its field changes."""
     what = "latency, send to the DOM of headless Chromium, median"
     program = browser.find()

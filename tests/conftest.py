@@ -73,7 +73,7 @@ def azurite_program() -> list[str | Path]:
     ]
 
 
-def installed(program: system_parts.Program) -> str:
+def installed(program: system_parts.CommandGroup) -> str:
     found = program.find()
     if not found:
         missing(program.missing())

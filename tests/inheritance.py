@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import signal
 
-KEPT = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "CI", "STATECAST_CHROMIUM"}
+KEPT = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "CI", "CHROMIUM"}
 """Where programs are found and where files may lie; which browser; whether a skip is a failure."""
 
 KEPT_BEGINNINGS = (
-    *("STATECAST_TEST_", "PYTEST_", "COVERAGE_"),  # how much is tested, and how
+    *("TEST_STATECAST_", "PYTEST_", "COVERAGE_"),  # how much is tested, and how
     *("PIP_", "UV_", "NPM_CONFIG_", "SSL_", "NODE_EXTRA_"),  # how packages are reached
 )
 NO_PROXY = "localhost,127.0.0.1,::1"

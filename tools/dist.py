@@ -26,7 +26,7 @@ from tools.commands import Trouble, quiet, run, say
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = range(11, 15)
 """Python 3.11 to 3.14, as the classifiers say."""
-WHEEL, PYTHON = "STATECAST_TEST_WHEEL", "STATECAST_TEST_PYTHON"
+WHEEL, PYTHON = "TEST_STATECAST_WHEEL", "TEST_STATECAST_PYTHON"
 """Tell tests/system/test_built_wheel.py which wheel to try, and with which Python."""
 
 TRY = ["pytest", "-q", "-p", "no:cacheprovider", "tests/system/test_built_wheel.py"]

@@ -22,7 +22,7 @@ VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
 @dataclass(frozen=True)
-class Program:
+class CommandGroup:
     """``variable`` names an environment variable with the path of one that is not on the PATH."""
 
     title: str
@@ -60,15 +60,15 @@ class Program:
 
 # Chromium 120 (December 2023): the oldest whose developer protocol the locked Playwright drives
 # with all that the tests use, and newer than every style rule of the page.
-CHROMIUM = Program(
+CHROMIUM = CommandGroup(
     "Chromium",
     ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     (120,),
     "chromium",
-    "STATECAST_CHROMIUM",
+    "CHROMIUM",
 )
 # curl 7.61 (2018): the oldest in a distribution that still has support.
-CURL = Program("curl", ("curl",), (7, 61), "curl")
+CURL = CommandGroup("curl", ("curl",), (7, 61), "curl")
 
 PROGRAMS = (CHROMIUM, CURL)
 

@@ -24,7 +24,7 @@ OPENED = {
     "port": 0,
     "max_connections": 20_000,
     "connections_per_address": 20_000,
-    "connects_per_second": 1e6,
+    "connect_rate_limit": 1e6,
     "ping_interval": 600,
 }
 

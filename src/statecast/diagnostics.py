@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from statecast import program
 from statecast.errors import BadSetting, NotFound, StatecastError
-from statecast.outbox import Sources
+from statecast.outbox import Outbox
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.sources.examined import Examined, Verdict
+from statecast.sources.examined import Diagnosable, Verdict
 from statecast.stores.contract import Store
 from statecast.timestamps import now
 
@@ -22,7 +22,7 @@ OLD = 60_000
 """Milliseconds after which a message that waits is a sign that nobody receives."""
 
 
-class Line(NamedTuple):
+class DiagnosticLine(NamedTuple):
     """A finding, and what it is about: ``settings``, ``store``, ``source pillow``, ``device pillow``."""
 
     about: str
@@ -32,14 +32,14 @@ class Line(NamedTuple):
 
 def checkup(
     load: Callable[[], Settings], opened: Callable[[Settings], AbstractContextManager[Store]]
-) -> Iterator[Line]:
+) -> Iterator[DiagnosticLine]:
     """Look at everything; ``opened`` opens an existing store."""
     try:
         settings = load()
     except BadSetting as error:
-        yield Line("settings", "wrong", str(error))
+        yield DiagnosticLine("settings", "wrong", str(error))
         return
-    yield Line(
+    yield DiagnosticLine(
         "settings",
         "good",
         f"The settings can be read; {' and '.join(map(shown, settings.source))} would be watched.",
@@ -49,10 +49,10 @@ def checkup(
             yield from of_store(settings, store)
             yield from of_sources(settings, store)
     except NotFound as error:
-        yield Line("store", "notice", str(error))
+        yield DiagnosticLine("store", "notice", str(error))
         yield from of_sources(settings, None)
     except StatecastError as error:
-        yield Line("store", "wrong", str(error))
+        yield DiagnosticLine("store", "wrong", str(error))
         yield from of_sources(settings, None)
 
 
@@ -61,15 +61,15 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
-def of_store(settings: Settings, store: Store) -> Iterator[Line]:
+def of_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     devices = len(store.devices())
-    yield Line(
+    yield DiagnosticLine(
         "store",
         "good",
         f"The store {settings.store} can be read; it knows {counted(devices, 'device')}.",
     )
     if quarantined := store.quarantine_count():
-        yield Line(
+        yield DiagnosticLine(
             "store",
             "notice",
             f"{counted(quarantined, 'message')} could not be read or applied; "
@@ -77,20 +77,20 @@ def of_store(settings: Settings, store: Store) -> Iterator[Line]:
         )
     processes = store.reports()
     if processes:
-        yield Line(
+        yield DiagnosticLine(
             "store",
             "good",
             f"{counted(len(processes), 'process serves', 'processes serve')} from it.",
         )
     else:
-        yield Line(
+        yield DiagnosticLine(
             "store", "notice", f"No process serves from it just now; `{program.name()} run` would."
         )
     for report in processes.values():
         yield from of_clocks(report.get("clocks", {}))
 
 
-def of_clocks(clocks: Mapping[str, int]) -> Iterator[Line]:
+def of_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
     for device, ahead in sorted(clocks.items()):
         if ahead > 0:
             sentence = (
@@ -100,30 +100,30 @@ def of_clocks(clocks: Mapping[str, int]) -> Iterator[Line]:
             sentence = (
                 f"Its clock is {lasting(-ahead)} behind, or its messages take that long to come."
             )
-        yield Line(f"device {device}", "notice", sentence)
+        yield DiagnosticLine(f"device {device}", "notice", sentence)
 
 
-def of_sources(settings: Settings, store: Store | None) -> Iterator[Line]:
+def of_sources(settings: Settings, store: Store | None) -> Iterator[DiagnosticLine]:
     seen: set[str] = set()
     for url in settings.source:
         about = f"source {shown(url)}"
         if store is None and url.startswith("embedded:"):
             continue  # it is inside the store
         try:
-            source, _ = Sources(settings, lambda: present(store), now).open(url)
+            source, _ = Outbox(settings, lambda: present(store), now).open(url)
         except StatecastError as error:
-            yield Line(about, "wrong", str(error))
+            yield DiagnosticLine(about, "wrong", str(error))
             continue
         if source.name in seen:
-            yield Line(
+            yield DiagnosticLine(
                 about,
                 "wrong",
                 f"There are two sources called {source.name!r}; give one of them another name.",
             )
         seen.add(source.name)
-        if isinstance(source, Examined):
+        if isinstance(source, Diagnosable):
             for finding in source.examine():
-                yield Line(about, *finding)
+                yield DiagnosticLine(about, *finding)
         if isinstance(source, EmbeddedQueue):
             yield from of_embedded(about, source)
         for report in store.reports().values() if store is not None else ():
@@ -138,11 +138,13 @@ def present(store: Store | None) -> Store:
     return store
 
 
-def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[Line]:
+def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
     waiting, oldest = queue.waiting(), queue.oldest()
-    yield Line(about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it.")
+    yield DiagnosticLine(
+        about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it."
+    )
     if oldest is not None and now() - oldest > OLD:
-        yield Line(
+        yield DiagnosticLine(
             about,
             "wrong",
             f"The oldest has waited for {lasting(now() - oldest)}: nobody receives them; "
@@ -150,17 +152,17 @@ def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[Line]:
         )
 
 
-def of_health(about: str, health: Mapping[str, Any]) -> Line:
+def of_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
     """What the process with the lease says."""
     if health["status"] == "away":
-        return Line(
+        return DiagnosticLine(
             about,
             "wrong",
             f"The running server cannot reach it since {health['since']}: {health['sentence']}",
         )
     costs = health.get("requests_per_hour")
     more = f", at a pace of {costs} requests per hour" if costs is not None else ""
-    return Line(
+    return DiagnosticLine(
         about,
         "good",
         f"The running server receives from it, last at {health['received_at']}{more}.",

@@ -27,7 +27,7 @@ class Stamp(NamedTuple):
     """Order of first arrival: unique per store."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A reader's claim "I have everything up to here"."""
 
     epoch: str

@@ -14,7 +14,7 @@ from statecast.decoders.plain import MOST_BYTES
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Delivery
 from statecast.settings import Settings
-from statecast.sources import Context, Outbox, Source, open_source
+from statecast.sources import Context, Sender, Source, open_source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.url import split
 from statecast.stores.contract import Store
@@ -41,7 +41,7 @@ def check(settings: Settings, body: bytes) -> bytes:
     return body
 
 
-class Sources:
+class Outbox:
     """What the settings name as ``source``; each is opened at first use, once."""
 
     def __init__(
@@ -61,13 +61,13 @@ class Sources:
         return self._opened[url]
 
     @cached_property
-    def queue(self) -> Outbox:
+    def queue(self) -> Sender:
         """What ``send`` writes to: the first source that takes messages, else a queue inside the store."""
         for url in self.settings.source:
             source, _ = self.open(url)
-            if isinstance(source, Outbox):
+            if isinstance(source, Sender):
                 return source
-        return EmbeddedQueue(self.store(), visibility=self.settings.visibility)
+        return EmbeddedQueue(self.store(), visibility_timeout=self.settings.visibility_timeout)
 
     def reading(self, name: str) -> tuple[Decoder, int]:
         """What reads the messages of the source called ``name``, and its clock's resolution in ms: for a replay.

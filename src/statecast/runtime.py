@@ -6,8 +6,6 @@ Nothing here is global: two apps in one process have two runtimes.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import time
 import uuid
@@ -19,14 +17,14 @@ from statecast import __version__, strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.demo import DemoPillow
 from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
-from statecast.ingest.consumer import Watcher
+from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
-from statecast.outbox import Sources, check
+from statecast.outbox import Outbox, check
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub, check_namespace, check_registration
 from statecast.realtime.protocol import socketio
 from statecast.settings import Settings
-from statecast.sources import Outbox, Source
+from statecast.sources import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
@@ -47,7 +45,7 @@ class Runtime:
         self.settings = settings
         self.clock = clock
         self.sources: list[tuple[Source, Decoder]] = []
-        self.watchers: list[Watcher] = []
+        self.consumers: list[Consumer] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
         self._hub: Hub | None = None
@@ -77,12 +75,12 @@ class Runtime:
         return self._store is not None
 
     @cached_property
-    def named(self) -> Sources:
+    def named(self) -> Outbox:
         """The sources that the settings name."""
-        return Sources(self.settings, lambda: self.store, self.clock)
+        return Outbox(self.settings, lambda: self.store, self.clock)
 
     @property
-    def queue(self) -> Outbox:
+    def queue(self) -> Sender:
         """What ``send`` writes to. Where this process watches it as well, the watcher is nudged."""
         return self.named.queue
 
@@ -144,7 +142,7 @@ class Runtime:
         """
         check_registration(event, handler, namespace)
         with self._registering:
-            if any((event, namespace) == (other, place) for other, _, place in self.handlers):
+            if any((event, namespace) == (other, position) for other, _, position in self.handlers):
                 raise BadSetting(
                     f"The event {event!r} of {namespace} has a handler already; an event has one."
                 )
@@ -198,11 +196,10 @@ class Runtime:
             self._pillow.start()
 
     def _watch(self, source: Source, decode: Decoder) -> None:
-        reach = crash_at(self.settings.crash_at)
-        pipeline = Pipeline(source, decode, self.store, page=self.settings.page, reach=reach)
-        watcher = Watcher(pipeline, self.store, self.clock, self.store.wake)
-        self.watchers.append(watcher)
-        watcher.start()
+        pipeline = Pipeline(source, decode, self.store, batch_size=self.settings.batch_size)
+        consumer = Consumer(pipeline, self.store, self.clock, self.store.wake)
+        self.consumers.append(consumer)
+        consumer.start()
 
     def drain(self) -> None:
         """Stop receiving; pages under way are finished."""
@@ -210,14 +207,14 @@ class Runtime:
             self._serving = False
         if self._pillow is not None:
             self._pillow.stop()
-        for watcher in self.watchers:
-            watcher.stop()
+        for consumer in self.consumers:
+            consumer.stop()
 
     def stop(self) -> None:
         """Wait for the watchers and close the store."""
         self.drain()
-        for watcher in self.watchers:
-            watcher.join(5)
+        for consumer in self.consumers:
+            consumer.join(5)
         if self._store is not None:
             self._store.close()
 
@@ -225,7 +222,7 @@ class Runtime:
 
     def report(self) -> dict[str, Any]:
         """The health event without the clock: own watchers first, else what the process with the lease reports."""
-        own = {watcher.name: watcher.health for watcher in self.watchers}
+        own = {consumer.name: consumer.health for consumer in self.consumers}
         if time.monotonic() - self._announced >= ANNOUNCE_EVERY:
             self._announced = time.monotonic()
             try:
@@ -249,14 +246,14 @@ class Runtime:
         return {"sources": sources, "viewers": viewers, "version": __version__}
 
     def _exchange(self) -> None:
-        health = {watcher.name: watcher.health for watcher in self.watchers}
+        health = {consumer.name: consumer.health for consumer in self.consumers}
         active = {
             name: known.report() for name, known in health.items() if known.status != "standby"
         }
         clocks = {
             device: ahead
-            for watcher in self.watchers
-            for device, ahead in watcher.pipeline.clocks.wrong().items()
+            for consumer in self.consumers
+            for device, ahead in consumer.pipeline.clock_skew.wrong().items()
         }
         self.store.announce(
             self._process, {"sources": active, "viewers": self.viewers(), "clocks": clocks}
@@ -266,7 +263,7 @@ class Runtime:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this process can serve: the store answers. A queue that is away is shown, no reason to be cut off."""
         try:
-            offset = self.store.read_place().offset
+            offset = self.store.read_position().offset
         except StatecastError as error:  # its sentence names the file, which is for the log only
             log.warning("not ready: %s", error)
             return False, {"store": "The store cannot be used; the log says why."}
@@ -276,13 +273,3 @@ class Runtime:
 def limits(settings: Settings) -> Limits:
     names = Limits.__dataclass_fields__
     return Limits(**{name: getattr(settings, name) for name in names})
-
-
-def crash_at(point: str) -> Callable[[str], None]:
-    """For the crash tests: a process that kills itself when the path reaches ``point``."""
-
-    def reach(reached: str) -> None:
-        if reached == point:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return reach

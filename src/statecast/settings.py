@@ -21,10 +21,8 @@ from statecast.model import Update
 
 T = TypeVar("T")
 PREFIX = "STATECAST_"
-NO_SETTINGS = {"STATECAST_CONFIG", "STATECAST_CHROMIUM"}
-"""Variables with our prefix that are none: the file of the command line, the browser of the tests."""
-OF_TESTS = "STATECAST_TEST_"
-"""How the names of variables begin that make tests longer, and are no settings either."""
+SETTINGS_FILE = "STATECAST_CONFIG"
+"""The one variable with our prefix that is no setting: it names the file that holds them."""
 
 
 def text(value: Any) -> str:
@@ -136,7 +134,7 @@ class Settings:
     title: str = setting("Statecast", "The name at the top of the pages.", text)
     host: str = setting("127.0.0.1", "The address to listen on.", text)
     port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65535))
-    public: bool = setting(
+    allow_public: bool = setting(
         False,
         "Allow a host other than loopback although anybody who reaches it may read and write.",
         yes_no,
@@ -167,7 +165,7 @@ class Settings:
         "Seconds of silence after which a device counts as silent, per pattern; a message's own `silent_after` wins.",
         deadlines,
     )
-    card: tuple[str, ...] = setting(
+    card_fields: tuple[str, ...] = setting(
         (), "The main fields of a card, in this order; empty: a sensible choice by name.", words
     )
     history_versions: int = setting(
@@ -197,22 +195,24 @@ class Settings:
         "How many bytes the embedded queue holds; full, `send` fails.",
         whole(1, 10**13),
     )
-    fold_after_hours: float = setting(
+    late_message_hours: float = setting(
         24.0, "How far behind a device's newest message a late one may lie.", number(0.001, 10_000)
     )
-    visibility: float = setting(
+    visibility_timeout: float = setting(
         30.0,
         "Seconds after which a received message that nobody acknowledged appears again.",
         number(0.1, 604_800),
     )
-    page: int = setting(256, "How many messages one receive and one commit take.", whole(1, 10_000))
+    batch_size: int = setting(
+        256, "How many messages one receive and one commit take.", whole(1, 10_000)
+    )
     max_connections: int = setting(
         20_000, "How many connections one process holds; beyond it 503.", whole(1, 1_000_000)
     )
     connections_per_address: int = setting(
         200, "How many open connections one address may hold.", whole(1, 1_000_000)
     )
-    connects_per_second: float = setting(
+    connect_rate_limit: float = setting(
         20.0,
         "How many new connections per second one address may open, after a burst of as many as it may hold.",
         number(0.1, 1e6),
@@ -234,8 +234,10 @@ class Settings:
     write_timeout: float = setting(
         10.0, "Seconds for which a peer may accept nothing before it is cut.", number(0.1, 3600)
     )
-    threads: int = setting(16, "How many requests Flask answers at the same time.", whole(1, 1_000))
-    drain_seconds: float = setting(
+    wsgi_threads: int = setting(
+        16, "How many requests Flask answers at the same time.", whole(1, 1_000)
+    )
+    shutdown_timeout: float = setting(
         5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)
     )
     connect_timeout: float = setting(
@@ -253,19 +255,16 @@ class Settings:
         "Bytes a viewer's transport may hold before the viewer is skipped.",
         whole(1_024, 16_777_216),
     )
-    viewer_messages: int = setting(
+    viewer_rate_limit: int = setting(
         100, "Messages per minute a viewer may send, after a burst of 50.", whole(1, 10_000_000)
     )
     watch_patterns: int = setting(
         1_000, "How many patterns one viewer may watch.", whole(1, 100_000)
     )
-    slice_bytes: int = setting(
+    max_states_bytes: int = setting(
         262_144,
         "Bytes one `states` event may have before it is cut into slices.",
         whole(1_024, 16_777_216),
-    )
-    crash_at: str = setting(
-        "", "For tests: the named point of the path at which the process kills itself.", text
     )
 
     def __post_init__(self) -> None:
@@ -308,12 +307,10 @@ def load(
     if flask is not None:
         values |= known(prefixed(flask), "in the Flask configuration")
     if environ is not None:
-        ours = {
-            name: value
-            for name, value in environ.items()
-            if name not in NO_SETTINGS and not name.startswith(OF_TESTS)
-        }
-        values |= known(prefixed(ours), "in the environment")
+        values |= known(
+            prefixed({name: environ[name] for name in environ if name != SETTINGS_FILE}),
+            "in the environment",
+        )
     values |= known(
         {name: value for name, value in (flags or {}).items() if value is not None}, "given"
     )

@@ -395,8 +395,8 @@ HOUR = [
 
 
 def test_screenshots(browser: Any, tmp_path: Path) -> None:
-    """Kept when STATECAST_TEST_SCREENSHOTS names a folder: ``screenshot.png`` is README's."""
-    folder = Path(os.environ.get("STATECAST_TEST_SCREENSHOTS") or tmp_path)
+    """Kept when TEST_STATECAST_SCREENSHOTS names a folder: ``screenshot.png`` is README's."""
+    folder = Path(os.environ.get("TEST_STATECAST_SCREENSHOTS") or tmp_path)
     with site(tmp_path) as here:
         for version, (here.minutes_ago, state) in enumerate(HOUR, 1):
             here.send(**state)

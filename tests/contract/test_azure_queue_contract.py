@@ -9,7 +9,7 @@ import pytest
 
 from azurite_server import Azurite
 from statecast.settings import Settings
-from statecast.sources import Context, Costly, KeepsRefused, Outbox, Source, open_source
+from statecast.sources import Context, DeadLetterSource, Metered, Sender, Source, open_source
 from statecast.sources.azure_queue import AzureQueue
 from statecast.testing import SourceContract
 from statecast.testing.azure import FakeAzure
@@ -20,10 +20,12 @@ class OverAzure(SourceContract):
     sources: list[AzureQueue]
     queue = "pillow"
 
-    def make_source(self, visibility: float) -> Source:
+    def make_source(self, visibility_timeout: float) -> Source:
         environ = {"AZURE_STORAGE_CONNECTION_STRING": self.connection}
         context = Context(lambda: pytest.fail("it needs no store"), Settings(), environ, lambda: 0)
-        source = open_source(f"azure-queue:{self.queue}?visibility={visibility}", context)
+        source = open_source(
+            f"azure-queue:{self.queue}?visibility_timeout={visibility_timeout}", context
+        )
         assert isinstance(source, AzureQueue)
         self.sources.append(source)
         return source
@@ -35,9 +37,9 @@ class OverAzure(SourceContract):
     def test_it_keeps_the_optional_contracts(self) -> None:
         source = self.make_source(30)
         assert (
-            isinstance(source, Costly)
-            and isinstance(source, KeepsRefused)
-            and isinstance(source, Outbox)
+            isinstance(source, Metered)
+            and isinstance(source, DeadLetterSource)
+            and isinstance(source, Sender)
         )
 
 

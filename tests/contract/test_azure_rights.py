@@ -21,7 +21,7 @@ from statecast.sources import Context, open_source
 from statecast.sources.azure_queue import AzureQueue
 from statecast.sources.azure_queue.account import Account
 from statecast.sources.azure_queue.client import QueueService
-from statecast.sources.azure_queue.poll_interval import Pace
+from statecast.sources.azure_queue.poll_interval import PollInterval
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 ACCOUNT = "devstoreaccount1"
@@ -165,7 +165,9 @@ def test_an_identity_opens_the_queue(
     monkeypatch.setitem(sys.modules, "azure.identity", module)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files[0]))
     account = Account(azurite.address, azurite.address.split("/")[2])
-    source = AzureQueue("pillow", QueueService(account, "pillow"), pace=Pace(), clock=lambda: 0)
+    source = AzureQueue(
+        "pillow", QueueService(account, "pillow"), pace=PollInterval(), clock=lambda: 0
+    )
     # when messages go to and fro, then one token was asked for all of it
     source.send(b"{}")
     page = source.receive(32, 0)

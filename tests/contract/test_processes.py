@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from statecast.errors import LeaseLost
-from statecast.model import Place
+from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Cursor, Limits
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
@@ -188,16 +188,16 @@ def test_offsets_and_versions_stay_in_order_over_processes(
     for child in children:
         assert heard(child) == "done"
     assert [row.version for row in store.history("pillow", limit=100)] == list(range(80, 0, -1))
-    assert store.read_place().offset == 80
+    assert store.read_position().offset == 80
 
 
 def test_every_process_names_the_newest_epoch(store: SqliteStore, start: Starter) -> None:
-    before = store.read_place()
+    before = store.read_position()
     child = start("say(*store.read_place()); hear()")
     epoch, offset = heard(child).split()
     assert epoch != before.epoch
-    assert store.read_place() == Place(epoch, int(offset))
-    assert store.is_good(before)
+    assert store.read_position() == Position(epoch, int(offset))
+    assert store.is_valid(before)
 
 
 def test_a_killed_writer_loses_nothing_it_confirmed(store: SqliteStore, start: Starter) -> None:
@@ -213,5 +213,5 @@ def test_a_killed_writer_loses_nothing_it_confirmed(store: SqliteStore, start: S
     store.close()
     again = open_store(f"sqlite:///{store.path}")
     assert again.get("pillow") == update
-    assert again.read(Cursor()).place.offset == update.offset
+    assert again.read(ReadCursor()).position.offset == update.offset
     again.close()

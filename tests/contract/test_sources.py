@@ -32,8 +32,8 @@ class QueueInStore(SourceContract):
     def open(self, folder: Path, limits: Limits) -> Store:
         return open_store(self.url.format(folder=folder), limits, self.clock)
 
-    def make_source(self, visibility: float) -> Source:
-        return EmbeddedQueue(self.store, visibility=visibility)
+    def make_source(self, visibility_timeout: float) -> Source:
+        return EmbeddedQueue(self.store, visibility_timeout=visibility_timeout)
 
     def put(self, body: bytes) -> None:
         self.sender.send(body)
@@ -146,8 +146,8 @@ class TestMemorySource(SourceContract):
         self.clock = VirtualClock()
         self.one = MemorySource(clock=self.clock)
 
-    def make_source(self, visibility: float) -> Source:
-        return self.one.consumer(visibility)
+    def make_source(self, visibility_timeout: float) -> Source:
+        return self.one.consumer(visibility_timeout)
 
     def put(self, body: bytes) -> None:
         self.one.send(body)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from statecast import strict_json
 from statecast.model import Change, Message, Stamp
 from statecast.stores import open_store
-from statecast.stores.contract import Cursor, Limits
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.testing import VirtualClock, change, message, oracle
 from statecast.testing.values import START
 
@@ -85,7 +85,7 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
                 assert [row.version for row in store.history(device)] == list(
                     range(update.version if update else 0, 0, -1)
                 )
-            assert store.read(Cursor()).place.offset == versions
+            assert store.read(ReadCursor()).position.offset == versions
             store.close()
 
     check()

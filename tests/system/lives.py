@@ -19,7 +19,11 @@ from statecast.settings import Settings
 
 def serve_until_killed(store: str, port: int) -> None:
     settings = Settings(
-        store=f"sqlite:///{store}", port=port, visibility=0.3, page=16, connects_per_second=1000.0
+        store=f"sqlite:///{store}",
+        port=port,
+        visibility_timeout=0.3,
+        batch_size=16,
+        connect_rate_limit=1000.0,
     )
     app = create_app(settings)
     serve(app.extensions["statecast"], app, announce=lambda line: None)

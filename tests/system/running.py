@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -37,10 +38,16 @@ class Child:
 class Running:
     """One server. It has its address once it accepts connections; if it ends before, the test learns what it said."""
 
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        program: Sequence[str | Path] = (PROGRAM,),
+        **variables: str,
+    ) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [PROGRAM, "run", *arguments], cwd=folder, env=ENVIRONMENT | variables, stdout=subprocess.PIPE,
+            [*program, "run", *arguments], cwd=folder, env=ENVIRONMENT | variables, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.said: list[str] = []

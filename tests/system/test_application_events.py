@@ -31,7 +31,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statecast]:
     """An app that is served, with namespaces of its own; handlers may come before and after."""
     monkeypatch.setattr("os.environ", {})
     app = Flask("hugs")
-    live = Statecast(app, store="memory:", port=0, threads=2, namespaces=["/test"])
+    live = Statecast(app, store="memory:", port=0, wsgi_threads=2, namespaces=["/test"])
     yield live
     live.runtime.stop()
 

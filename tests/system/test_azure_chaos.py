@@ -141,8 +141,8 @@ def compare(store: Store, changes: list[Change], garbage: list[str]) -> None:
 
 
 def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
-    """With STATECAST_TEST_AZURE=10000,20: so many messages, so many kills."""
-    count, kills = map(int, os.environ.get("STATECAST_TEST_AZURE", "250,3").split(","))
+    """With TEST_STATECAST_AZURE=10000,20: so many messages, so many kills."""
+    count, kills = map(int, os.environ.get("TEST_STATECAST_AZURE", "250,3").split(","))
     chance = random.Random(7)
     azure = FakeAzure()
     azure.start()

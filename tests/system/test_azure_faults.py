@@ -14,7 +14,7 @@ from statecast import strict_json
 from statecast.decoders import open_decoder
 from statecast.errors import StoreUnavailable
 from statecast.ingest import consumer
-from statecast.ingest.consumer import Watcher
+from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Pipeline
 from statecast.runtime import Runtime
 from statecast.settings import Settings
@@ -39,7 +39,7 @@ class Scene:
         self.azure.queues["pillow"] = []
         self.store = MemoryStore(Limits(), now)
         self.open("pillow")
-        self.watcher: Watcher | None = None
+        self.watcher: Consumer | None = None
 
     def open(self, rest: str, **environ: str) -> None:
         environ = environ or {"AZURE_STORAGE_CONNECTION_STRING": self.azure.connection}
@@ -51,8 +51,8 @@ class Scene:
 
     def start(self) -> None:
         decode = open_decoder({}, "azure-queue:pillow")
-        pipeline = Pipeline(self.source, decode, self.store, page=256)
-        self.watcher = Watcher(pipeline, self.store, now)
+        pipeline = Pipeline(self.source, decode, self.store, batch_size=256)
+        self.watcher = Consumer(pipeline, self.store, now)
         self.watcher.start()
 
     def put(self, device: str, **state: Any) -> str:

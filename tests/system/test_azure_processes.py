@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import ENVIRONMENT, PROGRAM, Running
+from running import ENVIRONMENT, HERE, PROGRAM, Running
 
 from azurite_server import SHORT, Azurite
 from statecast.stores import open_store
@@ -165,7 +166,8 @@ def test_killed_again_and_again_nothing_is_lost(
                 queue.send_message(f"garbage {number}")
     # when the server is killed at each point of the path, and its messages appear again
     for point in ("received", "committed", "acknowledged"):
-        server = Running(tmp_path, *SOURCE, "--crash-at", point, **{VARIABLE: azurite.connection})
+        program = [sys.executable, HERE / "crashing_program.py", point]
+        server = Running(tmp_path, *SOURCE, program=program, **{VARIABLE: azurite.connection})
         servers.append(server)
         server.process.communicate(timeout=SHORT)
         assert server.process.returncode == -signal.SIGKILL

@@ -168,7 +168,9 @@ def test_run_says_what_is_in_its_way(tmp_path: Path) -> None:
         said = sentence(statecast(tmp_path, "run", "--port", port), 2)
         assert port in said and "--port" in said
     # An address that others reach
-    assert "--public" in sentence(statecast(tmp_path, "run", "--host", "0.0.0.0", "--port", "0"), 2)
+    assert "--allow-public" in sentence(
+        statecast(tmp_path, "run", "--host", "0.0.0.0", "--port", "0"), 2
+    )
     # A file that is not ours
     (tmp_path / "letter.txt").write_text("Dear pillow")
     said = sentence(statecast(tmp_path, "run", "--store", "sqlite:///letter.txt", "--port", "0"), 1)

@@ -24,7 +24,7 @@ from statecast.stores.contract import Limits, Store
 from statecast.testing import oracle
 from statecast.timestamps import now
 
-LIVES = int(os.environ.get("STATECAST_TEST_LIVES", "200"))
+LIVES = int(os.environ.get("TEST_STATECAST_LIVES", "200"))
 GARBAGE = b'{"device": "pillow", "state": 5}'
 FIELDS = 200
 LIFE = 0.3
@@ -121,7 +121,7 @@ def test_a_server_that_is_killed_all_the_time_loses_nothing(
 ) -> None:
     # given devices that talk, and one browser-like client that stays
     queue = EmbeddedQueue(store)
-    flow = Flow(queue, seed=int(os.environ.get("STATECAST_TEST_SEED", "1")))
+    flow = Flow(queue, seed=int(os.environ.get("TEST_STATECAST_SEED", "1")))
     # when the server is killed at random moments, again and again, and messages come meanwhile
     for _ in range(LIVES):
         assert lives.ask("live") == "live"

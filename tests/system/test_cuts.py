@@ -2,7 +2,7 @@
 
 For a number of bytes, all that passes from the server to the client is counted, and after the last everything is cut;
 the client comes back, and must show what the store holds. Then the same with one byte more, until a whole session fits;
-then from the client to the server. ``STATECAST_TEST_CUTS=1`` tries every byte, otherwise some of them.
+then from the client to the server. ``TEST_STATECAST_CUTS=1`` tries every byte, otherwise some of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from statecast.settings import Settings
 
 HERE = Path(__file__).parent
 OURS = HERE.parent.parent / "src" / "statecast" / "web" / "static" / "statecast.js"
-STEP = int(os.environ.get("STATECAST_TEST_CUTS", "13"))
+STEP = int(os.environ.get("TEST_STATECAST_CUTS", "13"))
 DEVICES = 3
 PATIENCE = 30
 
@@ -104,8 +104,8 @@ CLIENTS = [
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
     settings = Settings(
-        store="memory:", port=0, viewer_messages=10_000_000, ping_interval=2, ping_timeout=2, connect_timeout=2,
-        drain_seconds=0.2,
+        store="memory:", port=0, viewer_rate_limit=10_000_000, ping_interval=2, ping_timeout=2, connect_timeout=2,
+        shutdown_timeout=0.2,
     )  # fmt: skip
     app = create_app(settings)
     runtime = runtime_of(app)

@@ -147,7 +147,7 @@ VIEWERS = {
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[BackgroundServer]:
     settings = Settings(
-        store=f"sqlite:///{tmp_path}/s.db", port=0, viewer_messages=100_000, ping_interval=0.5
+        store=f"sqlite:///{tmp_path}/s.db", port=0, viewer_rate_limit=100_000, ping_interval=0.5
     )
     runtime = Runtime(settings)
     server = BackgroundServer(runtime, create_app(settings))

@@ -1,6 +1,6 @@
 """Rule 7: a reader that is frozen costs its place and a bound, and when it wakes it ends on the newest.
 
-``STATECAST_TEST_FROZEN`` and ``STATECAST_TEST_CHANGES`` make it larger.
+``TEST_STATECAST_FROZEN`` and ``TEST_STATECAST_CHANGES`` make it larger.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from statecast.realtime.protocol import websocket
 from statecast.stores import open_store
 from statecast.stores.contract import Store
 
-FROZEN = int(os.environ.get("STATECAST_TEST_FROZEN", "40"))
-CHANGES = int(os.environ.get("STATECAST_TEST_CHANGES", "1500"))
+FROZEN = int(os.environ.get("TEST_STATECAST_FROZEN", "40"))
+CHANGES = int(os.environ.get("TEST_STATECAST_CHANGES", "1500"))
 DEVICES = 10
 PADDING = "☁" * 1_500
 PER_READER = 1_000_000

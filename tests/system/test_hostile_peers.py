@@ -35,7 +35,7 @@ PER_HOSTILE = 2_000_000
 
 
 def serving(**options: Any) -> Iterator[BackgroundServer]:
-    settings = Settings(**{"store": "memory:", "port": 0, "drain_seconds": 0.2, **options})
+    settings = Settings(**{"store": "memory:", "port": 0, "shutdown_timeout": 0.2, **options})
     app = create_app(settings)
     server = BackgroundServer(runtime_of(app), app)
     server.start()

@@ -52,7 +52,7 @@ LIMIT = 10.0
 """Seconds in which it has ended, with the drain of 5 that is the default."""
 
 
-class Program:
+class CommandGroup:
     """The user's program as a process."""
 
     def __init__(self, folder: Path, settings: str = "") -> None:
@@ -86,8 +86,8 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    one = Program(tmp_path)
+def program(tmp_path: Path) -> Iterator[CommandGroup]:
+    one = CommandGroup(tmp_path)
     yield one
     one.end()
 
@@ -96,7 +96,7 @@ def request(path: str, more: str = "", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode()
 
 
-def besiege(program: Program) -> None:
+def besiege(program: CommandGroup) -> None:
     """Everything that once kept a server from stopping, at the same time."""
     upgrade = (
         "Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -117,7 +117,7 @@ def besiege(program: Program) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_it_ends_in_time_whatever_holds_it(program: Program, number: int, status: int) -> None:
+def test_it_ends_in_time_whatever_holds_it(program: CommandGroup, number: int, status: int) -> None:
     besiege(program)
     program.process.send_signal(number)
     assert program.process.wait(LIMIT) == status
@@ -125,7 +125,7 @@ def test_it_ends_in_time_whatever_holds_it(program: Program, number: int, status
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     """With a drain of its longest it would take half a minute."""
-    program = Program(tmp_path, "drain_seconds=25")
+    program = CommandGroup(tmp_path, "shutdown_timeout=25")
     try:
         besiege(program)
         program.process.send_signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ def test_several_processes_end_together(tmp_path: Path) -> None:
         running.kill()
 
 
-def test_a_header_of_100_mb_leaves_the_memory_flat(program: Program) -> None:
+def test_a_header_of_100_mb_leaves_the_memory_flat(program: CommandGroup) -> None:
     memory = psutil.Process(program.process.pid).memory_info
     before = memory().rss
     peer = program.say(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")

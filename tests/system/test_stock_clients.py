@@ -24,7 +24,7 @@ from statecast.settings import Settings
 from statecast.stores import open_store
 
 SCRIPT = Path(__file__).with_name("stock_client.js")
-UPGRADES = int(os.environ.get("STATECAST_TEST_UPGRADES", "100"))
+UPGRADES = int(os.environ.get("TEST_STATECAST_UPGRADES", "100"))
 """Sessions upgraded while they are talked to; more by the environment."""
 NUMBERS = 40
 AT_ONCE = 20
@@ -36,7 +36,7 @@ class Counting:
     """A hub that counts towards every viewer as soon as it connects, and remembers what each counted itself."""
 
     def __init__(self, **settings: Any) -> None:
-        limits = {"viewer_messages": 10_000_000, "connections_per_address": 1_000_000, **settings}
+        limits = {"viewer_rate_limit": 10_000_000, "connections_per_address": 1_000_000, **settings}
         self.settings = Settings(store="memory:", **limits)
         self.store = open_store("memory:")
         self.broadcaster = Broadcaster(self.store, self.settings, clock=lambda: 0)

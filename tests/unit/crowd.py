@@ -11,11 +11,11 @@ from typing import Any
 
 from statecast import names, strict_json
 from statecast.broadcast.broadcaster import Broadcaster
-from statecast.broadcast.change_feed import Follower
-from statecast.broadcast.subscriptions import Slice
-from statecast.model import Cause, Event, Place, Update
+from statecast.broadcast.change_feed import ChangeFeed
+from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.model import Cause, Event, Position, Update
 from statecast.settings import Settings
-from statecast.stores.contract import Cursor, Lineage, News
+from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.testing.values import START
 
 CAUSE = Cause("queue", "m1", "device")
@@ -107,7 +107,7 @@ class PaperStore:
         self.latest = dict(latest)
         self.restart()
 
-    def read(self, after: Cursor, limit: int | None = None) -> News:
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         updates = sorted(
             (one for one in self.latest.values() if one.offset > after.offset),
             key=lambda one: one.offset,
@@ -120,11 +120,13 @@ class PaperStore:
             and self.latest[device].offset <= after.offset
         }
         events = [event for event in self.events if event.number > (after.event or self.event)]
-        place = Place(self.epochs[-1][0], self.offset)
-        return News(place, Cursor(self.offset, self.seen, self.event), updates, seen, events)
+        position = Position(self.epochs[-1][0], self.offset)
+        return Changes(
+            position, ReadCursor(self.offset, self.seen, self.event), updates, seen, events
+        )
 
-    def lineage(self) -> Lineage:
-        return Lineage(self.epochs, self.forgotten, self.offset)
+    def epoch_history(self) -> EpochHistory:
+        return EpochHistory(self.epochs, self.forgotten, self.offset)
 
     def shown(self, patterns: list[str]) -> dict[str, tuple[int, Any, int | None]]:
         """What a page that watches ``patterns`` must show."""
@@ -146,16 +148,16 @@ class PaperViewer:
         self.full = self.connected = False
         self.states: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, int] = {}
-        self.place: Place | None = None
+        self.position: Position | None = None
         self.asked = 0
         self.complete = 0
         self.said: list[tuple[str, Any]] = []
 
     # The server's side
 
-    def deliver(self, piece: Slice) -> None:
+    def deliver(self, message: OutgoingMessage) -> None:
         assert self.connected, "nothing is told to who has left"
-        self.pipe.append((piece.name, json.loads(piece.payload)))
+        self.pipe.append((message.name, json.loads(message.payload)))
         if not self.full and len(self.pipe) >= self.room:
             self.full = True
             self.scene.broadcaster.pause(self)
@@ -165,15 +167,15 @@ class PaperViewer:
     def watch(self, patterns: list[str] | None = None, **more: Any) -> dict[str, Any]:
         """Connect if need be, and watch; a returning client says what it has."""
         request: dict[str, Any] = {"devices": patterns or self.patterns, **more}
-        if not self.connected and self.place is not None:
-            request["since"] = {"epoch": self.place.epoch, "offset": self.place.offset}
+        if not self.connected and self.position is not None:
+            request["since"] = {"epoch": self.position.epoch, "offset": self.position.offset}
         elif not self.connected:  # without a place it begins anew
             self.states.clear()
             self.versions.clear()
         self.connected, self.patterns = True, request["devices"]
         answer = self.scene.broadcaster.watch(self, request)
         self.asked += 1
-        self.place = self.place if "since" in request else None
+        self.position = self.position if "since" in request else None
         self.pipe.append(("answer", answer))
         return answer
 
@@ -187,7 +189,7 @@ class PaperViewer:
                 if not payload[
                     "reset"
                 ]:  # else what it has is void, and so is its place until the states come
-                    self.place = Place(payload["epoch"], payload["offset"])
+                    self.position = Position(payload["epoch"], payload["offset"])
             elif name == "states":
                 self._apply(payload)
             elif name == "seen":
@@ -217,7 +219,7 @@ class PaperViewer:
                 del self.states[device], self.versions[device]
         self.complete += payload.get("complete", False)
         if not self.asked:  # what comes before the answer to a watch is of the list before
-            self.place = Place(payload["epoch"], payload["offset"])
+            self.position = Position(payload["epoch"], payload["offset"])
 
     def cut(self) -> None:
         """The connection breaks; what was on its way is lost."""
@@ -249,8 +251,8 @@ class Scene:
             clock=lambda: START,
         )
         self.broadcaster.loop = self.loop  # type: ignore[assignment]
-        self.follower = Follower(self.store, self.loop, lambda: self.health, self.broadcaster)  # type: ignore[arg-type]
-        self.follower.look()
+        self.follower = ChangeFeed(self.store, self.loop, lambda: self.health, self.broadcaster)  # type: ignore[arg-type]
+        self.follower.read_once()
 
     def viewer(self, *patterns: str, room: int = 100, **more: Any) -> PaperViewer:
         """Who watches already, and has read what came."""
@@ -261,5 +263,5 @@ class Scene:
         return viewer
 
     def tick(self) -> None:
-        self.follower.look()
+        self.follower.read_once()
         self.loop.settle()

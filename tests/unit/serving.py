@@ -26,7 +26,7 @@ def says_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) ->
 
 @contextmanager
 def serving(app: Callable[..., Any] = says_nothing, **settings: Any) -> Iterator[BackgroundServer]:
-    options = {"store": "memory:", "port": 0, "drain_seconds": 0.5} | settings
+    options = {"store": "memory:", "port": 0, "shutdown_timeout": 0.5} | settings
     server = BackgroundServer(Runtime(Settings(**options)), app)
     server.start()
     try:

@@ -156,8 +156,8 @@ def test_an_etag_is_stable_over_a_restart(tmp_path: Path) -> None:
 def test_if_match_protects_what_somebody_else_changed(client: FlaskClient) -> None:
     old = put(client, "pillow", {"mood": "happy"}).headers["ETag"]
     new = put(client, "pillow", {"mood": "sad"}).headers["ETag"]
-    place, _, offset = new.strip('"').rpartition(".")
-    wrong = (old, '"nonsense"', '""', '"."', f'"{place}."', f'"{place}.x"', f'"{place}.{"9" * 30}"',
+    position, _, offset = new.strip('"').rpartition(".")
+    wrong = (old, '"nonsense"', '""', '"."', f'"{position}."', f'"{position}.x"', f'"{position}.{"9" * 30}"',
              f'"foreign.{offset}"', f"W/{new}", "garbage")  # fmt: skip
     for method in ("PUT", "PATCH", "DELETE"):
         for given in wrong:

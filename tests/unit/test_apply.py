@@ -14,8 +14,8 @@ from statecast.errors import Refused, TooLarge
 from statecast.merge.apply import (
     MOST_BYTES,
     SEQUENCED,
-    Done,
-    Record,
+    ApplyResult,
+    DeviceRecord,
     apply,
     difference,
     same,
@@ -30,20 +30,20 @@ DAY = 24 * 3_600_000
 
 
 def fold(
-    record: Record | None,
+    record: DeviceRecord | None,
     said: Change,
     at: int,
     *,
     sequence: int = 0,
     order: int = 0,
     day: int = DAY,
-) -> Done:
+) -> ApplyResult:
     """One change, sent and stamped ``at`` ms after START."""
     stamp = Stamp(START + at, sequence, order or at + 1)
-    return apply(record, said, stamp, sent_at=START + at, source="queue", fold_after_ms=day)
+    return apply(record, said, stamp, sent_at=START + at, source="queue", late_message_ms=day)
 
 
-def folded(*said: tuple[int, Change], day: int = DAY) -> Record:
+def folded(*said: tuple[int, Change], day: int = DAY) -> DeviceRecord:
     """(time, change) in the order of arrival."""
     record = None
     for order, (at, one) in enumerate(said, 1):
@@ -93,10 +93,10 @@ def sequenced(said: Change, sequence: int) -> Change:
     return replace(said, sequence=sequence, by_sequence=True)
 
 
-def take(record: Record | None, said: Change, at: int, order: int) -> Done:
+def take(record: DeviceRecord | None, said: Change, at: int, order: int) -> ApplyResult:
     """As a store does: stamped when it arrives, ``at`` ms after START."""
     stamp = stamp_of(said, START + at, 1, order)
-    return apply(record, said, stamp, sent_at=START + at, source="queue", fold_after_ms=DAY)
+    return apply(record, said, stamp, sent_at=START + at, source="queue", late_message_ms=DAY)
 
 
 def test_a_sequence_that_is_the_order_stands_before_the_time() -> None:
@@ -195,7 +195,7 @@ def test_of_two_items_of_one_message_the_later_wins() -> None:
         merge(c=2),
     ):
         record = apply(
-            record, said, Stamp(START, 0, 1), sent_at=START, source="queue", fold_after_ms=DAY
+            record, said, Stamp(START, 0, 1), sent_at=START, source="queue", late_message_ms=DAY
         ).record
     assert record is not None and record.state == {"c": 2}
 
@@ -225,7 +225,7 @@ def test_a_user_is_no_sign_of_life() -> None:
     record = folded((1, merge(a=1)))
     done = apply(
         record, change("pillow", {"a": 2}, by="user"), Stamp(START + 9, 0, 9), sent_at=START + 9, source="api",
-        fold_after_ms=DAY,
+        late_message_ms=DAY,
     )  # fmt: skip
     assert (done.record.seen_at, done.record.source, done.record.changed_at) == (
         START + 1,
@@ -238,7 +238,7 @@ def test_a_user_is_no_sign_of_life() -> None:
         Stamp(1, 0, 1),
         sent_at=1,
         source="api",
-        fold_after_ms=1,
+        late_message_ms=1,
     )
     assert (untouched.record.seen_at, untouched.record.source) == (None, None)
 
@@ -352,7 +352,7 @@ def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -
         Stamp(START, 0, 99),
         sent_at=START + 200,
         source="queue",
-        fold_after_ms=100,
+        late_message_ms=100,
     )
     assert (done.dropped, done.visible, done.record.state) == (True, False, {"a": 1, "b": 1})
     assert done.record.seen_at == START + 200
@@ -410,7 +410,7 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
             if record is None
             else strict_json.encode([record.state, record.stamps.dump().decode()])
         )
-        done = apply(record, said, stamp, sent_at=stamp.time, source="queue", fold_after_ms=DAY)
+        done = apply(record, said, stamp, sent_at=stamp.time, source="queue", late_message_ms=DAY)
         if record is not None:
             assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, (
                 "nothing in place"

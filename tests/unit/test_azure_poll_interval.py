@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from statecast.sources.azure_queue.poll_interval import KEPT_WARM, Pace, cost_per_month
+from statecast.sources.azure_queue.poll_interval import KEPT_WARM, PollInterval, cost_per_month
 
 
 def test_after_a_full_page_at_once_after_some_soon() -> None:
-    pace = Pace()
+    pace = PollInterval()
     assert pace.after(32, 32, 0) == 0
     assert pace.after(1, 32, 0) == 0.1
     assert pace.after(31, 32, 0) == 0.1
 
 
 def test_warm_for_a_while_then_slower_up_to_the_ceiling() -> None:
-    pace = Pace()
+    pace = PollInterval()
     pace.after(1, 32, 0)
     assert [pace.after(0, 32, now) for now in (0.1, 2, KEPT_WARM - 0.01)] == [0.1, 0.1, 0.1]
     slower = [pace.after(0, 32, KEPT_WARM + number) for number in range(10)]
@@ -31,7 +31,7 @@ def test_warm_for_a_while_then_slower_up_to_the_ceiling() -> None:
 
 
 def test_a_queue_that_never_had_a_message_is_not_warm() -> None:
-    pace = Pace(0.1, 60)
+    pace = PollInterval(0.1, 60)
     for _ in range(30):
         last = pace.after(0, 32, 0)
     assert last == pytest.approx(60, rel=0.11)

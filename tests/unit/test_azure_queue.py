@@ -48,9 +48,9 @@ class Moments:
 
 def test_the_url_is_read(azure: FakeAzure) -> None:
     source = opened(
-        azure, "pillow?visibility=45.2&idle=10&warm=0.5&name=upstairs&create=no&poison=no"
+        azure, "pillow?visibility_timeout=45.2&idle=10&warm=0.5&name=upstairs&create=no&poison=no"
     )
-    assert (source.name, source.visibility, source.create, source.poison) == (
+    assert (source.name, source.visibility_timeout, source.create, source.poison) == (
         "upstairs",
         46,
         False,
@@ -69,7 +69,7 @@ def test_the_url_is_read(azure: FakeAzure) -> None:
     [
         ("pillow?idel=1", "has no option 'idel'; its options are: connection, .*device, idle"),
         ("pillow?warm=2&idle=1", "must be a number between 2 and 3600"),
-        ("pillow?visibility=0", "between 1 and 604800"),
+        ("pillow?visibility_timeout=0", "between 1 and 604800"),
         ("Pillow", "is not the name of an Azure queue"),
         ("pillow?connection=NONE", "variable NONE"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statecast.model import Refusal
-from statecast.stores.batch import Batch, Held, devices_of, events_of
+from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
 from statecast.stores.sqlite.counters import Counters
 from statecast.testing import change, message
 from statecast.testing.values import START
@@ -11,25 +11,25 @@ from statecast.testing.values import START
 DAY = 24 * 3_600_000
 
 
-def batch(held: dict[str, Held] | None = None, counters: Counters | None = None) -> Batch:
+def batch(loaded: dict[str, DeviceState] | None = None, counters: Counters | None = None) -> Batch:
     """A commit a minute after START."""
-    return Batch("queue", 1, START + 60_000, DAY, counters or Counters(), held or {})
+    return Batch("queue", 1, START + 60_000, DAY, counters or Counters(), loaded or {})
 
 
 def later(before: Batch) -> Batch:
     """The next commit, over what a finished one has left in the store."""
-    for held in before.held.values():
-        held.touched = held.visible = held.heard = False
-        held.key = 1
-    return batch(before.held, before.counters)
+    for loaded in before.loaded.values():
+        loaded.touched = loaded.visible = loaded.heard = False
+        loaded.key = 1
+    return batch(before.loaded, before.counters)
 
 
 def test_each_touched_device_is_written_once_and_each_version_has_a_row() -> None:
     one = batch()
     for number, device in enumerate(("a", "b", "a")):
-        one.take(message(f"m{number}", change(device, {"n": number}), sent_at=START + number))
-    written = one.finish()
-    assert [(held.record.device, held.offset, held.state) for held in written] == [
+        one.add(message(f"m{number}", change(device, {"n": number}), sent_at=START + number))
+    written = one.flush()
+    assert [(loaded.record.device, loaded.offset, loaded.state) for loaded in written] == [
         ("b", 2, b'{"n":1}'),
         ("a", 3, b'{"n":2}'),
     ]
@@ -55,8 +55,8 @@ def test_an_id_counts_once_and_arrival_is_counted_where_the_queue_does_not() -> 
         message("a", change(state={"n": 1})),
         message("a", change()),
     ):
-        one.take(said)
-    one.take(message("b", change("chair"), order=77))
+        one.add(said)
+    one.add(message("b", change("chair"), order=77))
     assert (one.duplicates, one.applied, one.new_ids) == (2, 2, ["a", "b"])
     assert one.counters.arrival == 1
 
@@ -64,8 +64,8 @@ def test_an_id_counts_once_and_arrival_is_counted_where_the_queue_does_not() -> 
 def test_an_event_counts_once_per_device() -> None:
     one = batch()
     one.known_events = {("pillow", "old")}
-    one.take(message("a", change(event_id="old"), change(event_id="new"), change(event_id="new")))
-    one.take(message("b", change("chair", event_id="new")))
+    one.add(message("a", change(event_id="old"), change(event_id="new"), change(event_id="new")))
+    one.add(message("b", change("chair", event_id="new")))
     assert (one.applied, one.duplicates) == (2, 2)
     assert one.new_events == [("pillow", "new"), ("chair", "new")]
 
@@ -73,7 +73,7 @@ def test_an_event_counts_once_per_device() -> None:
 def test_a_refused_item_is_set_aside_with_its_body_and_its_event_is_not_known() -> None:
     one = batch()
     huge = change("pillow", {"t": "x" * 70_000}, event_id="e")
-    one.take(
+    one.add(
         message(
             "a", change("pillow", {"n": 1}), huge, refusals=(Refusal("It is not JSON.", b"{", 2),)
         )
@@ -91,54 +91,54 @@ def test_a_refused_item_is_set_aside_with_its_body_and_its_event_is_not_known() 
 
 def test_only_a_sign_of_life_without_a_version_is_counted_as_one() -> None:
     first = batch()
-    first.take(message("a", change("pillow", {"n": 1})))
-    first.finish()
+    first.add(message("a", change("pillow", {"n": 1})))
+    first.flush()
     second = later(first)
-    second.take(message("b", change("pillow", {"n": 1}), sent_at=START + 5))
-    (held,) = second.finish()
-    assert (held.visible, held.seen, second.counters.seen, held.update().seen_at) == (
+    second.add(message("b", change("pillow", {"n": 1}), sent_at=START + 5))
+    (loaded,) = second.flush()
+    assert (loaded.visible, loaded.seen, second.counters.seen, loaded.update().seen_at) == (
         False,
         1,
         1,
         START + 5,
     )
-    assert (held.offset, held.cause.id, second.versions) == (1, "a", [])
+    assert (loaded.offset, loaded.cause.id, second.versions) == (1, "a", [])
     third = later(second)
-    third.take(message("c", change("pillow", {"n": 2}), sent_at=START + 6))
-    third.take(message("d", change("pillow", {"n": 2}, by="user"), sent_at=START + 9))
-    (held,) = third.finish()
-    assert (held.seen, third.counters.seen) == (1, 1)
+    third.add(message("c", change("pillow", {"n": 2}), sent_at=START + 6))
+    third.add(message("d", change("pillow", {"n": 2}, by="user"), sent_at=START + 9))
+    (loaded,) = third.flush()
+    assert (loaded.seen, third.counters.seen) == (1, 1)
 
 
 def test_a_removed_device_is_a_tombstone_until_it_returns() -> None:
     first = batch()
-    first.take(message("a", change("pillow", {"n": 1})))
-    first.take(message("b", change("pillow", kind="delete"), sent_at=START + 1))
-    (held,) = first.finish()
-    assert (held.state, held.removed_at, held.offset, first.versions[-1].row.change) == (
+    first.add(message("a", change("pillow", {"n": 1})))
+    first.add(message("b", change("pillow", kind="delete"), sent_at=START + 1))
+    (loaded,) = first.flush()
+    assert (loaded.state, loaded.removed_at, loaded.offset, first.versions[-1].row.change) == (
         None,
         first.now,
         2,
         None,
     )
     second = later(first)
-    second.take(message("c", change("pillow", {"n": 2}), sent_at=START + 2))
-    (held,) = second.finish()
-    assert (held.state, held.removed_at, held.record.version) == (b'{"n":2}', None, 3)
+    second.add(message("c", change("pillow", {"n": 2}), sent_at=START + 2))
+    (loaded,) = second.flush()
+    assert (loaded.state, loaded.removed_at, loaded.record.version) == (b'{"n":2}', None, 3)
 
 
 def test_a_deletion_of_nobody_is_remembered_for_late_messages() -> None:
     one = batch()
-    one.take(message("a", change("pillow", kind="delete"), sent_at=START + 9))
-    one.take(message("b", change("pillow", {"n": 1}), sent_at=START))
-    (held,) = one.finish()
-    assert (held.offset, held.state, held.removed_at, one.versions) == (0, None, one.now, [])
+    one.add(message("a", change("pillow", kind="delete"), sent_at=START + 9))
+    one.add(message("b", change("pillow", {"n": 1}), sent_at=START))
+    (loaded,) = one.flush()
+    assert (loaded.offset, loaded.state, loaded.removed_at, one.versions) == (0, None, one.now, [])
 
 
 def test_what_lies_below_the_floor_is_counted_as_dropped() -> None:
     one = batch()
-    one.take(message("a", change("pillow", {"n": 1}), sent_at=START + 2 * DAY))
-    one.take(message("b", change("pillow", {"m": 1}), sent_at=START))
+    one.add(message("a", change("pillow", {"n": 1}), sent_at=START + 2 * DAY))
+    one.add(message("b", change("pillow", {"m": 1}), sent_at=START))
     assert (one.applied, one.dropped, one.result().dropped) == (1, 1, 1)
 
 

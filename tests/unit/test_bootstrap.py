@@ -354,7 +354,7 @@ def test_a_program_is_looked_for_with_its_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("STATECAST_CHROMIUM", raising=False)
+    monkeypatch.delenv("CHROMIUM", raising=False)
     chromium = system_parts.CHROMIUM
     assert chromium.find() is None
     # one that is too old is as good as none, and the sentence says how new it must be
@@ -371,10 +371,10 @@ def test_a_program_is_looked_for_with_its_version(
 
 def test_a_browser_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = a_program(tmp_path / "my-chromium", "Chromium 150.0.1")
-    monkeypatch.setenv("STATECAST_CHROMIUM", program)
+    monkeypatch.setenv("CHROMIUM", program)
     assert system_parts.CHROMIUM.find() == program
     # and a name that leads nowhere is not silently replaced by another browser
-    monkeypatch.setenv("STATECAST_CHROMIUM", str(tmp_path / "nothing"))
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "nothing"))
     assert system_parts.CHROMIUM.find() is None
 
 
@@ -390,7 +390,7 @@ def empty_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return True
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("STATECAST_CHROMIUM", raising=False)
+    monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: name)
     monkeypatch.setattr(debian, "install", install)

@@ -11,7 +11,7 @@ from crowd import PaperViewer, Scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statecast.broadcast.broadcaster import Broadcaster, Entry, Member
+from statecast.broadcast.broadcaster import Broadcaster, Entry, Subscriber
 from statecast.broadcast.subscriptions import Audience
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Event
@@ -110,7 +110,7 @@ def test_a_place_that_never_was_is_answered_with_everything(
     scene.store.set_back(({"pillow": scene.store.latest["pillow"]}, (("e1", 1),), 2, 0))
     scene.tick()
     viewer = PaperViewer(scene, ["*"])
-    viewer.place = None
+    viewer.position = None
     assert viewer.watch(since=since)["reset"] is True
     scene.loop.settle()
     assert told(viewer) == [({"pillow": 1}, 2, "reset", "complete")]
@@ -129,7 +129,7 @@ def test_a_restart_of_the_store_costs_nobody_anything(scene: Scene) -> None:
     scene.tick()
     assert told(viewer) == [({"pillow": 2}, 2)]
     assert told(returning)[-1] == ({"pillow": 2}, 2, "complete")
-    assert viewer.place is not None and viewer.place.epoch == "e2"
+    assert viewer.position is not None and viewer.position.epoch == "e2"
 
 
 def test_what_the_store_forgot_is_forgotten_here(scene: Scene) -> None:
@@ -147,7 +147,7 @@ def test_what_the_store_forgot_is_forgotten_here(scene: Scene) -> None:
     told(viewer)
     # when a week has passed
     scene.store.forget()
-    scene.follower._lineage_at = -1e9
+    scene.follower._epoch_history_at = -1e9
     scene.tick()
     assert list(scene.broadcaster.latest) == ["pillow"]
     # then nobody still shows what was removed, and who knew is not told anything
@@ -199,7 +199,7 @@ def test_a_paused_viewer_costs_its_place_and_gets_the_newest_of_everything(scene
 
 
 def test_a_big_answer_is_cut_and_only_its_last_slice_is_complete() -> None:
-    scene = Scene(slice_bytes=1_024)
+    scene = Scene(max_states_bytes=1_024)
     for number in range(9):
         scene.store.commit(f"d{number}", {"text": "x" * 300})
     scene.tick()
@@ -214,7 +214,7 @@ def test_a_big_answer_is_cut_and_only_its_last_slice_is_complete() -> None:
 
 
 def test_a_viewer_paused_within_a_tick_goes_on_from_where_it_was() -> None:
-    scene = Scene(slice_bytes=1_024)
+    scene = Scene(max_states_bytes=1_024)
     slow, quick = scene.viewer("*", room=1), scene.viewer("*")
     for number in range(9):
         scene.store.commit(f"d{number}", {"text": "x" * 900})
@@ -396,8 +396,8 @@ def test_a_storm_of_returning_viewers_shares_what_it_missed(scene: Scene) -> Non
         viewer.watch()
         viewer.deliver = pieces.append  # type: ignore[method-assign]
     scene.loop.settle()
-    assert [piece.name for piece in pieces].count("seen") == 3
-    assert len({id(piece) for piece in pieces}) == 2
+    assert [message.name for message in pieces].count("seen") == 3
+    assert len({id(message) for message in pieces}) == 2
 
 
 def test_health_is_told_to_who_asked_on_change_and_as_a_beat(scene: Scene) -> None:
@@ -491,7 +491,7 @@ def test_what_could_not_be_told_is_told_anew(
 ) -> None:
     # given a viewer that meets a defect of ours, and one beside it
     broken, viewer = scene.viewer("*"), scene.viewer("*")
-    broken.deliver = lambda piece: 1 / 0  # type: ignore[method-assign, assignment]
+    broken.deliver = lambda message: 1 / 0  # type: ignore[method-assign, assignment]
     scene.store.commit("pillow", {})
     scene.tick()
     assert "told anew" in caplog.text
@@ -511,7 +511,7 @@ LISTS = [["*"], ["a"], ["a", "b"], ["f/*"], ["a", "f/*"], ["f/a", "g"]]
 
 def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None:
     """Commits, pauses, cuts, restarts and backups as the dice fall; then quiet, and every page equals the store."""
-    scene = Scene(kind, slice_bytes=1_024)
+    scene = Scene(kind, max_states_bytes=1_024)
     store = scene.store
     viewers = [
         PaperViewer(scene, dice.choice(LISTS), room=dice.choice([1, 2, 100])) for _ in range(3)
@@ -528,7 +528,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
             case "h":
                 store.hear(dice.choice(DEVICES))
             case "t":
-                scene.follower.look()
+                scene.follower.read_once()
             case "s":
                 scene.loop.settle()
             case "l":
@@ -552,7 +552,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                     while viewer.pipe:
                         viewer.take()
                 store.forget()
-                scene.follower._lineage_at = -1e9
+                scene.follower._epoch_history_at = -1e9
     for viewer in viewers:
         if not viewer.connected:
             viewer.watch()
@@ -583,49 +583,49 @@ class PlaceAhead(Broadcaster):
     def pause(self, viewer: Any) -> None:
         super().pause(viewer)
         if viewer in self.members:
-            self.members[viewer].place = self.place.offset
+            self.members[viewer].position = self.position.offset
 
 
 class GreaterOrEqual(Broadcaster):
     """The question is asked from the place itself: one too few."""
 
-    def _missed(self, member: Member) -> list[Entry]:
+    def _missed(self, member: Subscriber) -> list[Entry]:
         return [
-            entry for entry in super()._missed(member) if entry.update.offset > member.place + 1
+            entry for entry in super()._missed(member) if entry.update.offset > member.position + 1
         ]
 
 
 class NoTombstones(Broadcaster):
     """Who catches up is never told what was removed."""
 
-    def _missed(self, member: Member) -> list[Entry]:
+    def _missed(self, member: Subscriber) -> list[Entry]:
         return [entry for entry in super()._missed(member) if entry.update.state is not None]
 
 
 class ForgottenReset(Broadcaster):
     """A bad place is answered with everything, but the client is not told to forget."""
 
-    def _answer(self, member: Member) -> Any:
-        piece = super()._answer(member)
-        payload = json.loads(piece.payload)
+    def _answer(self, member: Subscriber) -> Any:
+        message = super()._answer(member)
+        payload = json.loads(message.payload)
         payload.pop("reset", None)
-        piece.payload = json.dumps(payload).encode()
-        return piece
+        message.payload = json.dumps(payload).encode()
+        return message
 
 
 class HadEverything(Broadcaster):
     """A further watch is taken to have all that the new list has."""
 
-    def _change_audience(self, member: Member, audience: Audience) -> None:
+    def _change_audience(self, member: Subscriber, audience: Audience) -> None:
         super()._change_audience(member, audience)
         if member.had is not None:
-            member.had = (audience, self.place.offset)
+            member.had = (audience, self.position.offset)
 
 
 class StaleSeen(Broadcaster):
     """Who comes back is not told the signs of life it missed."""
 
-    def _refresh_seen(self, member: Member) -> None:
+    def _refresh_seen(self, member: Subscriber) -> None:
         pass
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.change_feed import Follower
+from statecast.broadcast.change_feed import ChangeFeed
 from statecast.errors import StoreUnavailable
 from statecast.model import Update
-from statecast.stores.contract import Limits, News
+from statecast.stores.contract import Changes, Limits
 from statecast.stores.memory import MemoryStore
 from statecast.testing import VirtualClock, change, message
 
@@ -42,15 +42,15 @@ class Scene:
         self.defects: list[Exception] = []
         self.failures: list[Exception] = []
         self.read, self.store.read = self.store.read, self.failing  # type: ignore[method-assign]
-        self.follower = Follower(self.store, self.loop, dict, self)  # type: ignore[arg-type]
+        self.follower = ChangeFeed(self.store, self.loop, dict, self)  # type: ignore[arg-type]
         self.number = 0
 
-    def failing(self, *arguments: Any) -> News:
+    def failing(self, *arguments: Any) -> Changes:
         if self.failures:
             raise self.failures.pop()
         return self.read(*arguments)
 
-    def arrive(self, news: News, lineage: Any, report: dict[str, Any], anew: bool) -> None:
+    def arrive(self, news: Changes, epoch_history: Any, report: dict[str, Any], anew: bool) -> None:
         if self.defects:
             raise self.defects.pop()
         self.told.append((list(news.updates), anew))
@@ -158,9 +158,9 @@ def test_while_the_store_cannot_be_read_the_report_goes_on(
     reports: list[Any] = []
     arrive = scene.arrive
 
-    def noted(news: News, lineage: Any, report: dict[str, Any], anew: bool) -> None:
+    def noted(news: Changes, epoch_history: Any, report: dict[str, Any], anew: bool) -> None:
         reports.append(report)
-        arrive(news, lineage, report, anew)
+        arrive(news, epoch_history, report, anew)
 
     monkeypatch.setattr(scene, "arrive", noted)
     scene.failures = [StoreUnavailable("The disk failed.") for _ in range(3)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from statecast.ingest.clock_skew import MOST_DEVICES, Clocks
+from statecast.ingest.clock_skew import MOST_DEVICES, ClockSkew
 from statecast.testing import change, message
 from statecast.testing.values import START
 
 
-def note(clocks: Clocks, device: str, *ahead: float, by: str = "device") -> None:
+def note(clocks: ClockSkew, device: str, *ahead: float, by: str = "device") -> None:
     for number, seconds in enumerate(ahead):
         said = change(device, {"n": number}, time=START + int(seconds * 1000), by=by)  # type: ignore[arg-type]
         clocks.note([message(f"{device}{number}", said, sent_at=START)])
 
 
 def test_a_clock_that_is_ahead_or_behind() -> None:
-    clocks = Clocks()
+    clocks = ClockSkew()
     note(clocks, "fast", 420)
     note(clocks, "slow", -3600)
     note(clocks, "good", -2, 0.5)
@@ -22,7 +22,7 @@ def test_a_clock_that_is_ahead_or_behind() -> None:
 
 
 def test_one_that_was_offline_is_judged_by_its_fastest_message() -> None:
-    clocks = Clocks()
+    clocks = ClockSkew()
     note(clocks, "pillow", -7200, -3600, -1)
     assert clocks.wrong() == {}
     # and a clock that was set right is forgiven
@@ -31,14 +31,14 @@ def test_one_that_was_offline_is_judged_by_its_fastest_message() -> None:
 
 
 def test_who_brings_no_time_or_is_no_device_is_not_judged() -> None:
-    clocks = Clocks()
+    clocks = ClockSkew()
     clocks.note([message("a", change("pillow", {"n": 1}))])
     note(clocks, "pillow", 420, by="user")
     assert clocks.wrong() == {}
 
 
 def test_devices_are_forgotten_in_the_end() -> None:
-    clocks = Clocks()
+    clocks = ClockSkew()
     note(clocks, "first", 420)
     for number in range(MOST_DEVICES):
         note(clocks, f"d{number}", 0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from statecast.decoders.cloud_events import is_one, read
-from statecast.decoders.options import Reading, from_options
+from statecast.decoders.options import DecodeOptions, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 
@@ -110,12 +110,14 @@ def test_data_may_be_json_in_base64(media: Any) -> None:
 )
 def test_what_is_wrong_is_told(members: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        read(event(**members), Reading())
+        read(event(**members), DecodeOptions())
     assert sentence in str(refused.value)
 
 
 def test_event_grid_about_itself_says_nothing_of_a_device() -> None:
-    assert read(event(type="Microsoft.EventGrid.SubscriptionValidationEvent"), Reading()) == ()
+    assert (
+        read(event(type="Microsoft.EventGrid.SubscriptionValidationEvent"), DecodeOptions()) == ()
+    )
 
 
 def test_devices_of_iot_hub_are_read_as_such() -> None:

@@ -15,7 +15,7 @@ from statecast.settings import Settings
 
 
 def visitors(**settings: Any) -> Visitors:
-    return Visitors(Settings(**{"connections_per_address": 2, "connects_per_second": 1} | settings))
+    return Visitors(Settings(**{"connections_per_address": 2, "connect_rate_limit": 1} | settings))
 
 
 def test_all_connections_have_a_bound() -> None:
@@ -30,7 +30,7 @@ def test_all_connections_have_a_bound() -> None:
 
 
 def test_an_address_has_a_bound_of_open_connections() -> None:
-    door = visitors(connects_per_second=1_000)
+    door = visitors(connect_rate_limit=1_000)
     keys = [door.enter("203.0.113.7", 0.0), door.enter("203.0.113.7", 0.0)]
     with pytest.raises(Problem) as full:
         door.enter("203.0.113.7", 0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
-from statecast.ingest.consumer import LONGEST_PAUSE, Health, Watcher, pause_after
+from statecast.ingest.consumer import LONGEST_PAUSE, Consumer, Health, pause_after
 from statecast.ingest.pipeline import Pipeline
 from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
@@ -28,29 +28,29 @@ class Scene:
         self.clock = VirtualClock()
         self.store = MemoryStore(Limits(), self.clock)
         self.source = FakeSource(clock=self.clock)
-        self.watchers: list[Watcher] = []
+        self.consumers: list[Consumer] = []
 
-    def watcher(self) -> tuple[Watcher, queue.Queue[Health]]:
+    def consumer(self) -> tuple[Consumer, queue.Queue[Health]]:
         said: queue.Queue[Health] = queue.Queue()
-        pipeline = Pipeline(self.source, PlainDecoder(), self.store, page=10)
-        watcher = Watcher(pipeline, self.store, self.clock, lambda: said.put(watcher.health))
-        self.watchers.append(watcher)
-        watcher.start()
-        return watcher, said
+        pipeline = Pipeline(self.source, PlainDecoder(), self.store, batch_size=10)
+        consumer = Consumer(pipeline, self.store, self.clock, lambda: said.put(consumer.health))
+        self.consumers.append(consumer)
+        consumer.start()
+        return consumer, said
 
     def stop(self) -> None:
-        for watcher in self.watchers:
-            watcher.stop()
-        for watcher in self.watchers:
-            watcher.join(SHORT)
-            assert not watcher._thread.is_alive()
+        for consumer in self.consumers:
+            consumer.stop()
+        for consumer in self.consumers:
+            consumer.join(SHORT)
+            assert not consumer._thread.is_alive()
 
     def applied(self, device: str) -> None:
         """Wait until the store has heard of a device."""
         give_up = threading.Event()
         timer = threading.Timer(SHORT, lambda: (give_up.set(), self.store.wake()))
         timer.start()
-        self.store.read_place()
+        self.store.read_position()
         while self.store.get(device) is None:
             assert not give_up.is_set(), f"{device} was never applied"
             self.store.wait(0.1)
@@ -72,27 +72,27 @@ def until(said: queue.Queue[Health], status: str) -> Health:
 
 
 def test_messages_move_and_the_health_says_so(scene: Scene) -> None:
-    watcher, said = scene.watcher()
+    consumer, said = scene.consumer()
     health = until(said, "connected")
     assert health.received_at == scene.clock()
     scene.source.put({"device": "pillow", "state": {"n": 1}})
     scene.applied("pillow")
     scene.stop()
-    assert watcher.total.applied == 1
-    assert watcher.health.report() == {
+    assert consumer.total.applied == 1
+    assert consumer.health.report() == {
         "status": "connected",
         "since": "2026-01-01T00:00:00.000Z",
         "received_at": "2026-01-01T00:00:00.000Z",
         "lag": 0.0,
-        "waiting": watcher.health.waiting,
+        "waiting": consumer.health.waiting,
         "sentence": None,
     }
 
 
 def test_only_one_works_and_the_other_takes_over(scene: Scene) -> None:
-    first, said = scene.watcher()
+    first, said = scene.consumer()
     until(said, "connected")
-    second, said = scene.watcher()
+    second, said = scene.consumer()
     scene.source.put({"device": "pillow", "state": {}})
     scene.applied("pillow")
     assert (second.health.status, second.total.applied) == ("standby", 0)
@@ -106,7 +106,7 @@ def test_only_one_works_and_the_other_takes_over(scene: Scene) -> None:
 
 
 def test_a_queue_that_is_away_is_shown_and_comes_back(scene: Scene) -> None:
-    _, said = scene.watcher()
+    _, said = scene.consumer()
     until(said, "connected")
     scene.clock.advance(60)
     scene.source.away = "The queue cannot be reached."
@@ -130,7 +130,7 @@ def test_a_store_that_is_away_loses_nothing(scene: Scene) -> None:
 
     scene.store.commit = failing  # type: ignore[method-assign]
     scene.source.put({"device": "pillow", "state": {}})
-    _, said = scene.watcher()
+    _, said = scene.consumer()
     assert until(said, "away").sentence == "The disk is full."
     until(said, "connected")
     scene.applied("pillow")
@@ -146,7 +146,7 @@ def test_who_lost_the_lease_stands_by_and_asks_again(scene: Scene) -> None:
         return commit(*arguments, **more)
 
     scene.store.commit = failing  # type: ignore[method-assign]
-    _, said = scene.watcher()
+    _, said = scene.consumer()
     until(said, "connected")
     scene.source.put({"device": "pillow", "state": {}})
     until(said, "standby")
@@ -166,7 +166,7 @@ def test_a_defect_is_logged_and_the_watcher_starts_again(
         return receive(limit, wait)
 
     scene.source.receive = failing  # type: ignore[method-assign]
-    _, said = scene.watcher()
+    _, said = scene.consumer()
     health = until(said, "away")
     assert health.sentence == "Statecast failed here; its log says why."
     until(said, "connected")
@@ -178,10 +178,10 @@ def test_a_queue_that_cannot_count_is_connected_all_the_same(scene: Scene) -> No
         raise SourceUnavailable("It does not count.")
 
     scene.source.waiting = away  # type: ignore[method-assign]
-    watcher, said = scene.watcher()
+    consumer, said = scene.consumer()
     assert until(said, "connected").waiting is None
     scene.stop()
-    assert watcher.health.status == "connected"
+    assert consumer.health.status == "connected"
 
 
 def test_a_stop_finishes_the_page_and_closes_the_source(scene: Scene) -> None:
@@ -195,11 +195,11 @@ def test_a_stop_finishes_the_page_and_closes_the_source(scene: Scene) -> None:
 
     scene.store.commit = slow  # type: ignore[method-assign]
     scene.source.put({"device": "pillow", "state": {}})
-    watcher, _ = scene.watcher()
+    consumer, _ = scene.consumer()
     assert committing.wait(SHORT)
-    watcher.stop()
+    consumer.stop()
     go_on.set()
-    watcher.join(SHORT)
+    consumer.join(SHORT)
     assert scene.store.get("pillow") is not None
     assert scene.source.waiting() == 0
     lease = scene.store.lease(scene.source.name)
@@ -211,18 +211,18 @@ def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
         raise SourceUnavailable("The queue cannot be reached.")
 
     scene.source.close = away  # type: ignore[method-assign]
-    _, said = scene.watcher()
+    _, said = scene.consumer()
     until(said, "connected")
     scene.stop()
 
 
 def test_a_watcher_that_never_started_can_be_stopped(scene: Scene) -> None:
-    watcher = Watcher(
-        Pipeline(scene.source, PlainDecoder(), scene.store, page=1), scene.store, scene.clock
+    consumer = Consumer(
+        Pipeline(scene.source, PlainDecoder(), scene.store, batch_size=1), scene.store, scene.clock
     )
-    watcher.stop()
-    watcher.join(0)
-    assert watcher.health.report()["status"] == "standby"
+    consumer.stop()
+    consumer.join(0)
+    assert consumer.health.report()["status"] == "standby"
 
 
 def test_pauses_grow_to_a_bound_however_long_an_outage_is() -> None:

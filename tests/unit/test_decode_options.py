@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.options import CHECKS, Reading, from_options, required
+from statecast.decoders.options import CHECKS, DecodeOptions, from_options, required
 from statecast.decoders.pointers import MISSING
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Change
@@ -23,7 +23,7 @@ SAID = {
 
 def test_without_options_the_documented_places_count() -> None:
     reading = from_options({})
-    assert reading == Reading() and not reading.pointed
+    assert reading == DecodeOptions() and not reading.has_pointers
     assert reading.device_of(SAID, "/chairs/1") == "chairs/1"
     assert reading.state_of(SAID, {"on": True}) == {"on": True}
     assert reading.time_of(SAID, "2026-01-31T12:00:00Z") == 1_769_860_800_000
@@ -43,7 +43,7 @@ def test_an_option_wins_over_them() -> None:
             "prefix": "floor2/",
         }
     )
-    assert reading.pointed
+    assert reading.has_pointers
     change = reading.change(
         said,
         reading.device_of(said, "other"),
@@ -115,18 +115,18 @@ def test_the_whole_message_may_be_the_state() -> None:
 
 
 def test_a_time_is_text_or_not_there() -> None:
-    assert Reading().time_of(SAID, MISSING) is None
-    assert Reading().time_of(SAID, None) is None
+    assert DecodeOptions().time_of(SAID, MISSING) is None
+    assert DecodeOptions().time_of(SAID, None) is None
     assert from_options({"time": "/nowhere"}).time_of(SAID, "2026-01-31T12:00:00Z") is None
     with pytest.raises(Malformed, match="must be text"):
         from_options({"time": "/number"}).time_of(SAID)
     with pytest.raises(Malformed, match="is not a time"):
-        Reading().time_of(SAID, "noon")
+        DecodeOptions().time_of(SAID, "noon")
 
 
 def test_a_sequence_that_only_breaks_ties_may_be_unreadable_one_that_is_the_order_may_not() -> None:
-    assert Reading().sequence_of(SAID, "v1.2") == 0
-    assert Reading().sequence_of(SAID) == 0
+    assert DecodeOptions().sequence_of(SAID, "v1.2") == 0
+    assert DecodeOptions().sequence_of(SAID) == 0
     assert from_options({"sequence": "/nowhere"}).sequence_of(SAID, 3) == 0
     for options in ({"order": "sequence"}, {"sequence": "/who"}):
         with pytest.raises(Malformed, match="sequence must be"):
@@ -138,9 +138,9 @@ def test_a_sequence_that_only_breaks_ties_may_be_unreadable_one_that_is_the_orde
 
 
 def test_a_long_id_counts_by_its_digest() -> None:
-    assert Reading().id_of(SAID, None) is None
-    assert Reading().id_of(SAID, "i" * 256) == "i" * 256
-    one, other = (Reading().id_of(SAID, "i" * 256 + end) for end in "ab")
+    assert DecodeOptions().id_of(SAID, None) is None
+    assert DecodeOptions().id_of(SAID, "i" * 256) == "i" * 256
+    one, other = (DecodeOptions().id_of(SAID, "i" * 256 + end) for end in "ab")
     assert one != other and one is not None and len(one) == 64
     assert from_options({"id": "/number"}).id_of(SAID, "e1") == "17"
     assert from_options({"id": "/nowhere"}).id_of(SAID, "e1") is None
@@ -148,7 +148,7 @@ def test_a_long_id_counts_by_its_digest() -> None:
 
 def test_a_plain_message_says_everything_itself() -> None:
     change = Change("pillow", "merge", {}, sequence=3)
-    assert Reading().plain(change, False) is change
+    assert DecodeOptions().plain(change, False) is change
     assert from_options({"prefix": "a/"}).plain(change, True).device == "a/pillow"
     assert from_options({"order": "sequence"}).plain(change, True).by_sequence
     with pytest.raises(Malformed, match="brings no sequence"):
@@ -179,8 +179,8 @@ def test_a_bad_option_is_told_with_its_source(option: str, value: str, sentence:
 
 
 def test_every_option_sets_its_own_field() -> None:
-    assert {name for name, _ in CHECKS.values()} == set(Reading.__dataclass_fields__)
-    assert from_options({"order": "time", "prefix": ""}) == Reading()
+    assert {name for name, _ in CHECKS.values()} == set(DecodeOptions.__dataclass_fields__)
+    assert from_options({"order": "time", "prefix": ""}) == DecodeOptions()
 
 
 def test_a_required_member_is_text() -> None:

@@ -403,7 +403,7 @@ messages = (
     | nearly(CLOUD, GRID, TWIN, PLAIN, hub)
     | st.lists(nearly(CLOUD, GRID, TWIN, PLAIN, hub), max_size=3)
 )
-pointed = {
+has_pointers = {
     "device": "/subject",
     "state": "/data",
     "time": "/time",
@@ -413,7 +413,12 @@ pointed = {
 DECODERS = [
     open_decoder(options, url)
     for url in ("azure-queue:pillow", "embedded:queue")
-    for options in ({}, {"default": "pillow"}, {"order": "sequence", "prefix": "hub/"}, pointed)
+    for options in (
+        {},
+        {"default": "pillow"},
+        {"order": "sequence", "prefix": "hub/"},
+        has_pointers,
+    )
 ]
 
 

@@ -25,7 +25,7 @@ class Scene:
         self.store = MemoryStore(Limits(), self.clock)
         self.queue = EmbeddedQueue(self.store)
         self.pillow = DemoPillow(self.store, self.queue, self.clock)
-        self.pipeline = Pipeline(self.queue, PlainDecoder(), self.store, page=100)
+        self.pipeline = Pipeline(self.queue, PlainDecoder(), self.store, batch_size=100)
 
     def live(self, seconds: float = 0.0) -> dict[str, Any]:
         """Time passes, the pillow lives, its messages arrive; its state."""

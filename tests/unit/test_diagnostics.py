@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from statecast import diagnostics, program
-from statecast.diagnostics import Line
+from statecast.diagnostics import DiagnosticLine
 from statecast.errors import BadSetting, NotFound, StoreUnavailable
 from statecast.settings import Settings
 from statecast.stores import open_store
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-def lines(store: Store | Exception, **settings: Any) -> list[Line]:
+def lines(store: Store | Exception, **settings: Any) -> list[DiagnosticLine]:
     @contextmanager
     def opened(_: Settings) -> Iterator[Store]:
         if isinstance(store, Exception):
@@ -36,7 +36,7 @@ def lines(store: Store | Exception, **settings: Any) -> list[Line]:
     return list(diagnostics.checkup(lambda: Settings(**settings), opened))
 
 
-def of(found: list[Line], about: str) -> list[tuple[str, str]]:
+def of(found: list[DiagnosticLine], about: str) -> list[tuple[str, str]]:
     return [(line.verdict, line.sentence) for line in found if line.about == about]
 
 
@@ -64,7 +64,9 @@ def test_settings_that_cannot_be_read() -> None:
         raise BadSetting("The setting port must be a whole number.")
 
     found = list(diagnostics.checkup(load, None))  # type: ignore[arg-type]
-    assert found == [Line("settings", "wrong", "The setting port must be a whole number.")]
+    assert found == [
+        DiagnosticLine("settings", "wrong", "The setting port must be a whole number.")
+    ]
 
 
 def test_no_store_yet_is_no_fault_a_broken_one_is() -> None:

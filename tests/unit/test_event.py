@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.event import Event, changes
-from statecast.decoders.options import Reading, from_options
+from statecast.decoders.event import EventEnvelope, changes
+from statecast.decoders.options import DecodeOptions, from_options
 from statecast.decoders.pointers import MISSING
 from statecast.errors import Refused
 from statecast.model import Change
@@ -15,16 +15,18 @@ from statecast.model import Change
 
 def event(
     data: Any = MISSING, subject: Any = "pillow", source: Any = MISSING, **more: Any
-) -> Event:
+) -> EventEnvelope:
     said = {"subject": subject, "data": data, **more}
-    return Event(said, "com.example.changed", "e1", subject, source, "2026-01-31T12:00:00Z", data)
+    return EventEnvelope(
+        said, "com.example.changed", "e1", subject, source, "2026-01-31T12:00:00Z", data
+    )
 
 
 def test_the_subject_is_the_device_and_the_data_its_state() -> None:
-    assert changes(event({"mood": "happy"}), Reading()) == (
+    assert changes(event({"mood": "happy"}), DecodeOptions()) == (
         Change("pillow", "merge", {"mood": "happy"}, 1_769_860_800_000, 0, "e1"),
     )
-    assert changes(event({}, None, "/hub"), Reading())[0].device == "hub"
+    assert changes(event({}, None, "/hub"), DecodeOptions())[0].device == "hub"
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,8 @@ def test_the_subject_is_the_device_and_the_data_its_state() -> None:
         (event({}, sequence="first"), 0),
     ],
 )
-def test_a_vendors_sequence_is_found(made: Event, sequence: int) -> None:
-    (change,) = changes(made, Reading())
+def test_a_vendors_sequence_is_found(made: EventEnvelope, sequence: int) -> None:
+    (change,) = changes(made, DecodeOptions())
     assert change.sequence == sequence and not change.by_sequence
 
 
@@ -53,6 +55,6 @@ def test_where_the_sequence_is_the_order_it_must_be_there() -> None:
 def test_data_that_is_no_object_is_refused_unless_a_pointer_finds_one() -> None:
     for data in (5, "text", [1], None, MISSING):
         with pytest.raises(Refused, match="its data is"):
-            changes(event(data), Reading())
+            changes(event(data), DecodeOptions())
     (change,) = changes(event([{"a": 1}]), from_options({"state": "/data/0"}))
     assert change.state == {"a": 1}

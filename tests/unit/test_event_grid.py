@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from statecast.decoders.event_grid import MEMBERS, is_one, read
-from statecast.decoders.options import Reading, from_options
+from statecast.decoders.options import DecodeOptions, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 
@@ -69,7 +69,7 @@ def test_where_things_lie_is_a_setting() -> None:
 )
 def test_what_is_wrong_is_told(members: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        read(event(**members), Reading())
+        read(event(**members), DecodeOptions())
     assert sentence in str(refused.value)
 
 
@@ -78,6 +78,9 @@ def test_its_own_subscriptions_are_no_devices() -> None:
     for what in ("SubscriptionValidationEvent", "SubscriptionDeletedEvent"):
         data = {"validationCode": "512d38b6", "validationUrl": "https://example.com/validate"}
         assert (
-            read(event(eventType=f"Microsoft.EventGrid.{what}", subject="", data=data), Reading())
+            read(
+                event(eventType=f"Microsoft.EventGrid.{what}", subject="", data=data),
+                DecodeOptions(),
+            )
             == ()
         )

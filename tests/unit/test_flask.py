@@ -28,7 +28,7 @@ from statecast.errors import (
 )
 from statecast.flask import runtime_of
 from statecast.server import server
-from statecast.stores.contract import Cursor
+from statecast.stores.contract import ReadCursor
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +77,12 @@ def test_options_win_over_the_environment_and_that_over_the_apps_keys(
     app.config |= {
         "STATECAST_TITLE": "key",
         "STATECAST_PORT": 82,
-        "STATECAST_THREADS": 3,
+        "STATECAST_WSGI_THREADS": 3,
         "OTHER": 1,
     }
     Statecast(app, store="memory:", title="option")
     settings = runtime_of(app).settings
-    assert (settings.title, settings.port, settings.threads) == ("option", 81, 3)
+    assert (settings.title, settings.port, settings.wsgi_threads) == ("option", 81, 3)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_message_goes_into_the_queue(live: Statecast) -> None:
 
 
 def test_an_event_is_handed_to_every_process(live: Statecast) -> None:
-    after = live.runtime.store.read(Cursor()).cursor
+    after = live.runtime.store.read(ReadCursor()).cursor
     live.emit("message", {"time": "12:00"}, namespace="/test", to="room")
     live.emit("plain")
     first, second = live.runtime.store.read(after).events
@@ -365,7 +365,7 @@ def test_under_another_server_the_extension_reads_and_sends_and_one_beside_it_se
         while sends.get("pillow") is None:
             sends.runtime.store.wait(5)
         assert serves.get("pillow") == sends.get("pillow") == {"mood": "happy"}
-        assert sends.runtime.watchers == []
+        assert sends.runtime.consumers == []
     finally:
         client.disconnect()
         serving.stop()
@@ -450,8 +450,8 @@ def test_run_serves_and_ends_the_program_with_the_servers_status(
     [
         (
             {},
-            BadSetting("Binding to 0.0.0.0 needs --public."),
-            "Statecast: Binding to 0.0.0.0 needs --public.",
+            BadSetting("Binding to 0.0.0.0 needs --allow-public."),
+            "Statecast: Binding to 0.0.0.0 needs --allow-public.",
         ),
         ({}, StoreUnavailable("The disk is full."), "Statecast: The disk is full."),
         (

@@ -553,7 +553,7 @@ def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     dice = random.Random(2026)
-    with serving(header_timeout=0.3, trusted_proxy="127.0.0.1", drain_seconds=0) as server:
+    with serving(header_timeout=0.3, trusted_proxy="127.0.0.1", shutdown_timeout=0) as server:
         for _ in range(1_000):
             said = bytearray(
                 b"".join(dice.choices(PARTS, k=dice.randint(1, 12))) * dice.choice([1, 1, 3])

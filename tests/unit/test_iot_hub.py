@@ -10,7 +10,7 @@ import pytest
 
 from statecast.decoders import cloud_events, event_grid
 from statecast.decoders.iot_hub import is_twin, read_twin
-from statecast.decoders.options import Reading, from_options
+from statecast.decoders.options import DecodeOptions, from_options
 from statecast.errors import Refused
 from statecast.model import Change
 
@@ -114,7 +114,7 @@ def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
 )
 def test_what_is_wrong_is_told(said: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        event_grid.read(said, Reading())
+        event_grid.read(said, DecodeOptions())
     assert sentence in str(refused.value)
 
 
@@ -213,7 +213,7 @@ def test_a_change_of_a_twin_is_recognised_by_its_members(
 def test_a_change_of_a_twin_is_a_patch() -> None:
     desired = {"fan": None, "$metadata": {"$lastUpdated": TIME}, "$version": 6}
     (change,) = read_twin(
-        twin(version=7, tags={"floor": 2}, properties={"desired": desired}), Reading()
+        twin(version=7, tags={"floor": 2}, properties={"desired": desired}), DecodeOptions()
     )
     assert change == Change(
         "d1",
@@ -226,7 +226,7 @@ def test_a_change_of_a_twin_is_a_patch() -> None:
         "system",
     )
     (change,) = read_twin(
-        twin(version=8, moduleId="m", properties={"reported": {"fan": "on"}}), Reading()
+        twin(version=8, moduleId="m", properties={"reported": {"fan": "on"}}), DecodeOptions()
     )
     assert (change.device, change.state, change.by) == (
         "d1/m",
@@ -253,8 +253,8 @@ def test_a_twin_that_is_replaced_is_cleared_at_the_same_stamp() -> None:
 def test_whose_twin_it_is_must_be_said_by_somebody() -> None:
     said = {"version": 7, "tags": {"floor": 2}}
     with pytest.raises(Refused, match="must add deviceId and opType"):
-        read_twin(said, Reading())
+        read_twin(said, DecodeOptions())
     assert read_twin(said, from_options({"default": "thermostat"}))[0].device == "thermostat"
     assert read_twin(said, from_options({"device": "/tags/floor"}))[0].device == "2"
     with pytest.raises(Refused, match="“desired” of a twin must be an object"):
-        read_twin(twin(version=1, properties={"desired": 5}), Reading())
+        read_twin(twin(version=1, properties={"desired": 5}), DecodeOptions())

@@ -15,7 +15,7 @@ import pytest
 from paper import Client, FakeBroadcaster
 from paper_web import Ask, run, settle
 
-from statecast.broadcast.subscriptions import Wish
+from statecast.broadcast.subscriptions import WatchRequest
 from statecast.realtime.hub import Hub
 from statecast.realtime.polling import Polling
 from statecast.realtime.protocol import websocket
@@ -464,7 +464,7 @@ class Strict(FakeBroadcaster):
     """Reads wishes as the real one does."""
 
     def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
-        Wish.parse(request, 1_000)
+        WatchRequest.parse(request, 1_000)
         return super().watch(viewer, request)
 
 

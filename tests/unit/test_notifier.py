@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from statecast.stores.notifier import Bell
+from statecast.stores.notifier import CommitNotifier
 
 SHORT = 20.0
 
@@ -16,7 +16,7 @@ SHORT = 20.0
 class Waiting:
     """A thread that waits; it counts its looks at the world, which is a number."""
 
-    def __init__(self, bell: Bell, world: list[int]) -> None:
+    def __init__(self, bell: CommitNotifier, world: list[int]) -> None:
         self.bell = bell
         self.world = world
         self.known = world[0]
@@ -41,10 +41,10 @@ class Waiting:
 
 
 @pytest.fixture
-def bell() -> Iterator[Bell]:
-    opened = Bell()
+def bell() -> Iterator[CommitNotifier]:
+    opened = CommitNotifier()
     yield opened
-    opened.ring()
+    opened.notify()
 
 
 def look_again(waiting: Waiting, times: int = 5) -> None:
@@ -53,7 +53,7 @@ def look_again(waiting: Waiting, times: int = 5) -> None:
         assert waiting.looked.wait(SHORT)
 
 
-def test_one_looks_for_all_and_all_are_woken(bell: Bell) -> None:
+def test_one_looks_for_all_and_all_are_woken(bell: CommitNotifier) -> None:
     # Given three threads that wait for another process
     world = [0]
     first, second, third = (Waiting(bell, world).begin() for _ in range(3))
@@ -66,7 +66,7 @@ def test_one_looks_for_all_and_all_are_woken(bell: Bell) -> None:
     assert all(one.woken.wait(SHORT) for one in (first, second, third))
 
 
-def test_when_the_one_who_looks_is_done_another_looks(bell: Bell) -> None:
+def test_when_the_one_who_looks_is_done_another_looks(bell: CommitNotifier) -> None:
     # Given one who polls but already knows what comes next, and one who does not
     world = [0]
     first = Waiting(bell, world)
@@ -82,7 +82,7 @@ def test_when_the_one_who_looks_is_done_another_looks(bell: Bell) -> None:
     assert second.woken.wait(SHORT)
 
 
-def test_what_is_new_to_the_one_who_sleeps_wakes_him_before_he_sleeps(bell: Bell) -> None:
+def test_what_is_new_to_the_one_who_sleeps_wakes_him_before_he_sleeps(bell: CommitNotifier) -> None:
     world = [0]
     first = Waiting(bell, world).begin()
     late = Waiting(bell, world)
@@ -92,7 +92,7 @@ def test_what_is_new_to_the_one_who_sleeps_wakes_him_before_he_sleeps(bell: Bell
     assert late.woken.wait(SHORT)
 
 
-def test_a_look_that_fails_leaves_the_place_to_another(bell: Bell) -> None:
+def test_a_look_that_fails_leaves_the_place_to_another(bell: CommitNotifier) -> None:
     def fails() -> bool:
         raise OSError("the disk failed")
 
@@ -101,9 +101,9 @@ def test_a_look_that_fails_leaves_the_place_to_another(bell: Bell) -> None:
     look_again(Waiting(bell, [0]).begin())
 
 
-def test_a_ring_before_the_wait_is_not_lost_and_time_ends_it(bell: Bell) -> None:
+def test_a_ring_before_the_wait_is_not_lost_and_time_ends_it(bell: CommitNotifier) -> None:
     before = bell.rings
-    bell.ring()
+    bell.notify()
     bell.wait(before, SHORT)
     bell.wait(bell.rings, 0.0)
     begun = time.monotonic()

@@ -1,6 +1,6 @@
 """A grammar fuzzer: packets that are nearly right, many of them, from one seed that replays all.
 
-``STATECAST_TEST_PACKETS`` and ``STATECAST_TEST_SEED`` make it longer and other.
+``TEST_STATECAST_PACKETS`` and ``TEST_STATECAST_SEED`` make it longer and other.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from paper import Client, FakeBroadcaster, PaperLoop
 
-from statecast.broadcast.subscriptions import Wish
+from statecast.broadcast.subscriptions import WatchRequest
 from statecast.realtime.hub import Hub
 from statecast.realtime.protocol import websocket
 from statecast.settings import Settings
 
-PACKETS = int(os.environ.get("STATECAST_TEST_PACKETS", "100000"))
-SEED = int(os.environ.get("STATECAST_TEST_SEED", "20260131"))
+PACKETS = int(os.environ.get("TEST_STATECAST_PACKETS", "100000"))
+SEED = int(os.environ.get("TEST_STATECAST_SEED", "20260131"))
 PER_SESSION = 40
 """Below the burst that a viewer may send."""
 CLOSES = {websocket.NORMAL, websocket.AGAINST_POLICY}
@@ -126,7 +126,7 @@ class Strict(FakeBroadcaster):
     """Reads wishes as the real one does."""
 
     def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
-        Wish.parse(request, 1_000)
+        WatchRequest.parse(request, 1_000)
         return super().watch(viewer, request)
 
 

@@ -14,9 +14,9 @@ import flask
 import pytest
 
 from statecast.errors import StoreUnavailable
-from statecast.model import Cause, HistoryRow, Place, Quarantined, Update
+from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.settings import Settings
-from statecast.stores.contract import Cursor, News
+from statecast.stores.contract import Changes, ReadCursor
 from statecast.web import formatting, pages, pictures, view_models
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
@@ -58,10 +58,10 @@ class FakeStore:
             for version, change in enumerate(changes, 1)
         ][::-1]  # fmt: skip
 
-    def read(self, after: Cursor, limit: int | None = None) -> News:
-        return News(
-            Place("epoch1", len(self.updates)),
-            Cursor(len(self.updates)),
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
+        return Changes(
+            Position("epoch1", len(self.updates)),
+            ReadCursor(len(self.updates)),
             tuple(self.updates[:limit]),
         )
 
@@ -150,8 +150,8 @@ def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
 def demo(store: FakeStore) -> FakeStore:
     store.put("pillow", PILLOW)
     moods = [
-        {"mood": mood, "battery": 95 - place}
-        for place, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)
+        {"mood": mood, "battery": 95 - position}
+        for position, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)
     ]
     store.remember("pillow", PILLOW, *moods, {"hugged": True}, {"hugs": 14}, {"hugged": False})
     return store
@@ -173,7 +173,7 @@ def twelve(store: FakeStore) -> FakeStore:
     store.put("stairs/motion", {"motion": False, "battery": 71})
     store.put("warehouse/parcel", {"position": {"x": 1, "y": 2}}, deadline=None)
     for name, one in (("greenhouse/temperature", "temperature_c"), ("roof/power", "power_kw")):
-        store.remember(name, *({one: 21 + (place * 7 % 10) / 10} for place in range(40)))
+        store.remember(name, *({one: 21 + (position * 7 % 10) / 10} for position in range(40)))
     return store
 
 
@@ -378,8 +378,8 @@ def test_two_devices_are_cards_in_the_order_of_their_names(store: FakeStore) -> 
 
 
 def test_over_sixty_devices_are_rows_by_prefix(store: FakeStore) -> None:
-    for place in range(61):
-        store.put(f"floor{place % 2}/desk-{place:02}", {"mood": "calm"})
+    for position in range(61):
+        store.put(f"floor{position % 2}/desk-{position:02}", {"mood": "calm"})
 
     tree = page(store)
 
@@ -408,7 +408,7 @@ def test_search_and_filter_work_without_script(store: FakeStore) -> None:
 
 def test_the_setting_card_chooses_fields(store: FakeStore) -> None:
     twelve(store)
-    tree = page(store, settings=Settings(card=("battery",)))
+    tree = page(store, settings=Settings(card_fields=("battery",)))
 
     fields = {attrs["data-field"] for attrs in tree.all() if attrs.get("data-field")}
     assert "battery" in fields and "hugs" not in fields
@@ -600,7 +600,7 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
 def test_a_store_that_is_away_is_a_sentence(
     store: FakeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*args: object) -> News:
+    def fail(*args: object) -> Changes:
         raise StoreUnavailable("/var/lib/pillow.db: the disk is full.")
 
     monkeypatch.setattr(store, "read", fail)
@@ -643,8 +643,8 @@ def test_twelve_devices_weigh_what_they_may(store: FakeStore) -> None:
 
 
 def test_a_row_is_light(store: FakeStore) -> None:
-    for place in range(61):
-        store.put(f"floor2/desk-{place:02}", {"temperature_c": 21.4, "on": True})
+    for position in range(61):
+        store.put(f"floor2/desk-{position:02}", {"temperature_c": 21.4, "on": True})
 
     rows = re.findall(r"<li class=row data-device.*", browse(store, "/").get_data(as_text=True))
 

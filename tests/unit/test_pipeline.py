@@ -9,7 +9,7 @@ import pytest
 
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import LeaseLost, NotFound, SourceUnavailable, StoreUnavailable
-from statecast.ingest.pipeline import TRUSTED, Pipeline, replay
+from statecast.ingest.pipeline import SUSPECT_AFTER, Pipeline, replay
 from statecast.model import Delivery, Message
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Limits
@@ -53,12 +53,12 @@ class FailingStore(MemoryStore):
 
 
 class Scene:
-    def __init__(self, crash: str = "", page: int = 10) -> None:
+    def __init__(self, crash: str = "", batch_size: int = 10) -> None:
         self.clock = VirtualClock()
         self.store = FailingStore(self.clock)
         self.source = FakeSource(clock=self.clock)
         self.crash = Crash(crash)
-        self.page = page
+        self.batch_size = batch_size
         self.pipeline = self.begin()
         lease = self.store.lease(self.source.name)
         assert lease is not None
@@ -66,7 +66,9 @@ class Scene:
 
     def begin(self) -> Pipeline:
         """The pipeline of a process that has just started."""
-        return Pipeline(self.source, PlainDecoder(), self.store, page=self.page, reach=self.crash)
+        return Pipeline(
+            self.source, PlainDecoder(), self.store, batch_size=self.batch_size, reach=self.crash
+        )
 
     def say(self, device: str = "pillow", **state: Any) -> str:
         return self.source.put({"device": device, "state": state})
@@ -238,15 +240,15 @@ def test_what_ends_the_process_does_not_stop_its_neighbours_for_ever(scene: Scen
     scene.say("before", n=1)
     scene.say("deadly", n=1)
     scene.say("after", n=1)
-    for _ in range(TRUSTED):
+    for _ in range(SUSPECT_AFTER):
         with pytest.raises(Killed):
-            Pipeline(scene.source, Deadly(), scene.store, page=10).step(scene.term, 0)
+            Pipeline(scene.source, Deadly(), scene.store, batch_size=10).step(scene.term, 0)
         scene.clock.advance(31)
         assert scene.state("after") is None
     # when it comes again and again, then its neighbours are applied, although it ends the process each time
     for _ in range(2):
         with pytest.raises(Killed):
-            Pipeline(scene.source, Deadly(), scene.store, page=10).step(scene.term, 0)
+            Pipeline(scene.source, Deadly(), scene.store, batch_size=10).step(scene.term, 0)
         scene.clock.advance(31)
     assert scene.state("before") == scene.state("after") == {"n": 1}
     # and a process that survives it finds nothing lost
@@ -268,7 +270,7 @@ def test_a_lost_acknowledgement_is_a_repetition(scene: Scene) -> None:
 
 
 def test_pages_are_as_long_as_asked() -> None:
-    scene = Scene(page=2)
+    scene = Scene(batch_size=2)
     for number in range(5):
         scene.say(n=number)
     assert [len(scene.step()[0]) for _ in range(4)] == [2, 2, 1, 0]
@@ -299,7 +301,7 @@ def test_the_queue_inside_the_store_is_a_source_like_any_other() -> None:
     store = MemoryStore(Limits(), clock)
     queue = EmbeddedQueue(store)
     queue.send(b'{"device":"pillow","state":{"n":1}}')
-    pipeline = Pipeline(queue, PlainDecoder(), store, page=10)
+    pipeline = Pipeline(queue, PlainDecoder(), store, batch_size=10)
     pipeline.step(0, 0)
     pipeline.step(0, 0)
     assert (store.get("pillow") is not None, queue.waiting()) == (True, 0)

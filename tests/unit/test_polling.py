@@ -603,7 +603,7 @@ def test_what_waits_is_bounded_and_resumed_when_it_was_fetched() -> None:
 
 def test_who_asks_without_fetching_is_cut() -> None:
     async def story() -> None:
-        visit = Visit(viewer_buffer=1_024, slice_bytes=1_024, viewer_messages=10_000_000)
+        visit = Visit(viewer_buffer=1_024, max_states_bytes=1_024, viewer_rate_limit=10_000_000)
 
         async def shout(sid: str) -> str:
             return "a" * 1_000

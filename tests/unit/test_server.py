@@ -83,7 +83,7 @@ def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
             Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), says_nothing
         ).start()
 
-    with pytest.raises(BadSetting, match="--public"):
+    with pytest.raises(BadSetting, match="--allow-public"):
         start(host="0.0.0.0")
     with pytest.raises(BadSetting, match="no source 'nonsense:x'"):
         start(source="nonsense:x")
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
 
 
 def test_the_one_who_serves_is_public_only_on_demand() -> None:
-    with pytest.raises(BadSetting, match="--public"):
+    with pytest.raises(BadSetting, match="--allow-public"):
         module.serve(Runtime(Settings(host="0.0.0.0")), says_nothing)
 
 
@@ -230,7 +230,7 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
         return [b"ok"]
 
     with (
-        serving(app, drain_seconds=20) as server,
+        serving(app, shutdown_timeout=20) as server,
         Peer(server) as fresh,
         Peer(server) as busy,
         Peer(server) as idle,
@@ -276,7 +276,7 @@ def test_who_does_not_end_is_cut() -> None:
         finally:
             ended.set()
 
-    with serving(app, drain_seconds=0.2) as server:
+    with serving(app, shutdown_timeout=0.2) as server:
         peers = [Peer(server) for _ in range(3)]
         peers[0].say(get()).hear_until(b"aaa")
         peers[1].say(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")

@@ -29,7 +29,7 @@ def test_every_line_has_a_sentence_and_a_default_that_passes_its_check() -> None
     "name", [name for name, line in LINES.items() if isinstance(line.default, (int, float))]
 )
 def test_numbers_and_switches_refuse_what_they_are_not(name: str) -> None:
-    for wrong in ("lots", "", None, [], float("nan"), -1 if name != "public" else "maybe"):
+    for wrong in ("lots", "", None, [], float("nan"), -1 if name != "allow_public" else "maybe"):
         with pytest.raises(BadSetting, match=rf"The setting {name} must be .*; it is "):
             Settings(**{name: wrong})
 
@@ -71,10 +71,10 @@ def test_an_origin_that_no_browser_could_name_is_refused(wrong: str) -> None:
         ("port", "8080", 8080),
         ("port", 0, 0),
         ("port", 65535, 65535),
-        ("visibility", "0.5", 0.5),
-        ("public", "Yes", True),
-        ("public", "off", False),
-        ("public", 1, True),
+        ("visibility_timeout", "0.5", 0.5),
+        ("allow_public", "Yes", True),
+        ("allow_public", "off", False),
+        ("allow_public", 1, True),
         ("deadlines", "pillow=60, floor2/*=300,*=1.5", {"pillow": 60, "floor2/*": 300, "*": 1.5}),
         ("deadlines", {"pillow": "60"}, {"pillow": 60}),
         ("deadlines", "", {}),
@@ -93,11 +93,11 @@ def test_a_value_is_taken_as_text_too(name: str, given: Any, value: Any) -> None
         ("port", True),
         ("port", "0x50"),
         ("workers", 0),
-        ("visibility", 0),
-        ("visibility", float("inf")),
-        ("visibility", True),
-        ("public", "maybe"),
-        ("public", 2),
+        ("visibility_timeout", 0),
+        ("visibility_timeout", float("inf")),
+        ("visibility_timeout", True),
+        ("allow_public", "maybe"),
+        ("allow_public", 2),
         ("deadlines", "pillow"),
         ("deadlines", "pillow=soon"),
         ("deadlines", "pillow=0"),
@@ -105,7 +105,7 @@ def test_a_value_is_taken_as_text_too(name: str, given: Any, value: Any) -> None
         ("deadlines", {"": 5}),
         ("deadlines", {5: 5}),
         ("deadlines", ["pillow"]),
-        ("drain_seconds", 26),
+        ("shutdown_timeout", 26),
     ],
 )
 def test_a_value_outside_its_bounds_is_an_error(name: str, wrong: Any) -> None:
@@ -119,7 +119,7 @@ def test_a_value_outside_its_bounds_is_an_error(name: str, wrong: Any) -> None:
 def test_flags_win_over_the_environment_that_over_flask_that_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "statecast.toml"
     file.write_text(
-        'port = 1\nhost = "file"\nstore = "memory:"\npage = 7\n[deadlines]\npillow = 60\n'
+        'port = 1\nhost = "file"\nstore = "memory:"\nbatch_size = 7\n[deadlines]\npillow = 60\n'
     )
     flask = {
         "STATECAST_PORT": 2,
@@ -129,7 +129,12 @@ def test_flags_win_over_the_environment_that_over_flask_that_over_the_file(tmp_p
     }
     environ = {"STATECAST_PORT": "3", "STATECAST_HOST": "environ", "HOME": "/"}
     loaded = load({"port": 4, "host": None}, environ, file, flask)
-    assert (loaded.port, loaded.host, loaded.store, loaded.page) == (4, "environ", "sqlite:///f", 7)
+    assert (loaded.port, loaded.host, loaded.store, loaded.batch_size) == (
+        4,
+        "environ",
+        "sqlite:///f",
+        7,
+    )
     assert loaded.deadlines == {"pillow": 60}
     assert load() == Settings()
 
@@ -150,7 +155,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
 
 
 def test_a_variable_that_is_no_setting_is_left_alone() -> None:
-    for name in table.NO_SETTINGS:
+    for name in (table.SETTINGS_FILE, "CHROMIUM", "TEST_STATECAST_SEED"):
         assert load(environ={name: "1"}) == Settings()
 
 

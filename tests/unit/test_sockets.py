@@ -21,9 +21,9 @@ def test_loopback_needs_no_permission(host: str) -> None:
     "host", ["0.0.0.0", "::", "", "192.0.2.1", "pillow.example", "localhost.evil.example"]
 )
 def test_others_do(host: str) -> None:
-    with pytest.raises(BadSetting, match="--public"):
+    with pytest.raises(BadSetting, match="--allow-public"):
         sockets.refuse_public(Settings(host=host))
-    sockets.refuse_public(Settings(host=host, public=True))
+    sockets.refuse_public(Settings(host=host, allow_public=True))
 
 
 def test_a_free_port_and_what_it_is_called() -> None:

@@ -14,10 +14,10 @@ import apsw
 import pytest
 
 from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusable
-from statecast.model import Place
+from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Cursor, Limits
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.sqlite import file_lock, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
@@ -101,7 +101,7 @@ def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
     for size in (100, 1000, 4096, 3 * 4096, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises((StoreUnusable, StoreUnavailable)):
-            opened().read(Cursor())
+            opened().read(ReadCursor())
         assert path.stat().st_size == size
 
 
@@ -201,13 +201,13 @@ def test_everything_survives_a_restart(opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
     EmbeddedQueue(store).send(b"waiting")
-    update, place = store.get("pillow"), store.read_place()
+    update, position = store.get("pillow"), store.read_position()
     store.close()
     again = opened()
     assert again.get("pillow") == update
-    assert again.is_good(place)
-    assert again.read_place().epoch != place.epoch
-    assert update is not None and again.place_of(update) == place
+    assert again.is_valid(position)
+    assert again.read_position().epoch != position.epoch
+    assert update is not None and again.position_of(update) == position
     assert [one.body for one in EmbeddedQueue(again).receive(10, 0)] == [b"waiting"]
     assert again.commit("queue", 1, [message("a", change("pillow", {"n": 1}))]).duplicates == 1
 
@@ -240,7 +240,7 @@ def test_a_damaged_row_is_named(path: Path, opened: Opener, column: str) -> None
         say(store, "b", {"n": 2})
     if column == "fields":
         with pytest.raises(StoreUnusable, match="'pillow' is damaged"):
-            store.read(Cursor())
+            store.read(ReadCursor())
 
 
 def test_a_full_disk_is_temporary(opened: Opener) -> None:
@@ -268,25 +268,25 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
     say(store, "b", {"n": 2})
-    kept = store.read_place()
+    kept = store.read_position()
     store.close()
     shutil.copy(path, f"{path}.backup")
     # given readers who saw more, under the old epoch's name and under a newer one's
     store = opened()
     say(store, "c", {"n": 3})
-    beyond = store.read_place()
-    claimed = store.place_of(store.read(Cursor()).updates[0])
+    beyond = store.read_position()
+    claimed = store.position_of(store.read(ReadCursor()).updates[0])
     store.close()
     shutil.copy(f"{path}.backup", path)
     # when the backup is restored, their places are bad at once and stay so
     store = opened()
     for _ in range(3):
-        assert store.is_good(kept)
-        assert not store.is_good(beyond)
-        assert not store.is_good(Place(kept.epoch, kept.offset + 1))
+        assert store.is_valid(kept)
+        assert not store.is_valid(beyond)
+        assert not store.is_valid(Position(kept.epoch, kept.offset + 1))
         with pytest.raises(Conflict):
             store.edit(change("pillow", {"n": 9}, by="user"), if_match=claimed)
-        say(store, f"d{store.read_place().offset}", {"n": store.read_place().offset + 100})
+        say(store, f"d{store.read_position().offset}", {"n": store.read_position().offset + 100})
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
@@ -305,7 +305,8 @@ def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
     path.unlink() if how == "removed" else backup.replace(path)
     # Then nothing is read, waited for or written, on any thread: it would be gone after a restart
     calls: list[Callable[[], object]] = [
-        lambda: store.get("pillow"), store.read_place, lambda: store.wait(0), lambda: say(store, "m3", {"mood": "sad"})
+        lambda: store.get("pillow"), store.read_position, lambda: store.wait(0),
+        lambda: say(store, "m3", {"mood": "sad"})
     ]  # fmt: skip
     with ThreadPoolExecutor(1) as other:
         for call in calls:
@@ -323,16 +324,16 @@ def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
 
 def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:
     store = opened()
-    epoch = store.read_place().epoch
+    epoch = store.read_position().epoch
     guest = opened(begin_epoch=False)
     EmbeddedQueue(guest).send(b"x")
-    assert guest.read_place().epoch == epoch
+    assert guest.read_position().epoch == epoch
     guest.edit(change("pillow", {"n": 1}, by="user"))
-    assert store.read_place().epoch != epoch
-    assert store.is_good(Place(epoch, 0)) and not store.is_good(Place(epoch, 1))
-    assert store.is_good(store.read_place())
+    assert store.read_position().epoch != epoch
+    assert store.is_valid(Position(epoch, 0)) and not store.is_valid(Position(epoch, 1))
+    assert store.is_valid(store.read_position())
     assert (
-        opened(path := guest.path.with_name("new.db"), begin_epoch=False).read_place().epoch
+        opened(path := guest.path.with_name("new.db"), begin_epoch=False).read_position().epoch
         and path
     )
 
@@ -342,7 +343,7 @@ def test_epochs_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(5):
         store = opened()
         store.close()
-    assert len(opened().lineage().epochs) == 3
+    assert len(opened().epoch_history().epochs) == 3
 
 
 def test_ids_of_the_queue_are_not_reused_when_it_ran_empty(opened: Opener) -> None:
@@ -445,7 +446,7 @@ def test_threads_write_and_read_at_the_same_time(opened: Opener) -> None:
     def work(name: str) -> None:
         for number in range(20):
             store.commit(name, 1, [message(f"{name}{number}", change(name, {"n": number}))])
-            store.read(Cursor())
+            store.read(ReadCursor())
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -453,7 +454,7 @@ def test_threads_write_and_read_at_the_same_time(opened: Opener) -> None:
     for thread in threads:
         thread.join()
     assert [update.version for update in store.devices()] == [20] * 4
-    assert store.read_place().offset == 80
+    assert store.read_position().offset == 80
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast import names
-from statecast.broadcast.subscriptions import Audience, Audiences, Wish
-from statecast.model import Place
+from statecast.broadcast.subscriptions import Audience, Audiences, WatchRequest
+from statecast.model import Position
 
 DEVICES = ["a", "b", "f/a", "f/b", "f/g/c", "fa"]
 patterns = st.sets(st.sampled_from(["*", "f/*", "f/g/*", *DEVICES]), min_size=1, max_size=4)
@@ -21,8 +21,10 @@ def test_a_wish_is_sorted_and_said_once() -> None:
         "since": {"epoch": "e", "offset": 3},
         "health": True,
     }
-    assert Wish.parse(request, 10) == Wish(("a", "b", "f/*"), Place("e", 3), True)
-    assert Wish.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == Wish(
+    assert WatchRequest.parse(request, 10) == WatchRequest(
+        ("a", "b", "f/*"), Position("e", 3), True
+    )
+    assert WatchRequest.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == WatchRequest(
         ("*",), None, False
     )
 

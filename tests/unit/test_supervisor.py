@@ -35,7 +35,7 @@ import sys
 from statecast.server import supervisor as workers
 from statecast.settings import Settings
 announce = lambda sentence: print(sentence, flush=True)
-supervisor = workers.Supervisor(Settings(port=0, workers={count}, drain_seconds=1), announce,
+supervisor = workers.Supervisor(Settings(port=0, workers={count}, shutdown_timeout=1), announce,
                                 [sys.executable, "-c", sys.argv[1]])
 sys.exit(supervisor.run())
 """

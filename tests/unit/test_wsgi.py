@@ -115,7 +115,7 @@ def test_a_body_that_is_asked_for_comes() -> None:
 
 def test_half_a_body_takes_no_thread_and_has_its_time() -> None:
     # given one thread, and many who send half a body
-    with serving(echo, threads=1, body_timeout=0.5) as server:
+    with serving(echo, wsgi_threads=1, body_timeout=0.5) as server:
         slow = [Peer(server) for _ in range(20)]
         for peer in slow:
             peer.say(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nhu")
@@ -215,7 +215,7 @@ def test_a_broken_application_stops_nobody() -> None:
     def app(environ: Environ, start_response: Start) -> list[bytes]:
         raise BaseException("gone mad")
 
-    with serving(app, threads=1) as server:
+    with serving(app, wsgi_threads=1) as server:
         assert [ask(server, get()).status for _ in range(5)] == [500] * 5
 
 
@@ -253,7 +253,7 @@ def test_slow_readers_hold_no_thread() -> None:
         start_response("200 OK", [("Content-Length", str(len(page)))])
         return [page]
 
-    with serving(app, threads=4) as server:
+    with serving(app, wsgi_threads=4) as server:
         slow = [Peer(server) for _ in range(20)]
         for peer in slow:
             peer.say(get())
@@ -289,7 +289,7 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    with serving(app, threads=1) as server:
+    with serving(app, wsgi_threads=1) as server:
         waiting = [Peer(server)]
         waiting[0].say(get())
         assert begun.acquire(timeout=20)
@@ -321,7 +321,7 @@ def test_waiting_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> Non
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    with serving(app, threads=1) as server, Peer(server) as first:
+    with serving(app, wsgi_threads=1) as server, Peer(server) as first:
         first.say(get(b"/first"))
         assert begun.acquire(timeout=20)
         assert ask(server, get(b"/second")).detail == "No thread came free in time; come back."

@@ -15,11 +15,17 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.broadcast import encoding
-from statecast.broadcast.change_feed import Follower
-from statecast.broadcast.subscriptions import Audience, Audiences, Slice, Watching, Wish
-from statecast.model import Event, Place, Update
+from statecast.broadcast.change_feed import ChangeFeed
+from statecast.broadcast.subscriptions import (
+    Audience,
+    Audiences,
+    OutgoingMessage,
+    Recipient,
+    WatchRequest,
+)
+from statecast.model import Event, Position, Update
 from statecast.settings import Settings
-from statecast.stores.contract import Lineage, News, Store
+from statecast.stores.contract import Changes, EpochHistory, Store
 
 BEAT = 1.5
 """Seconds between two health events; a visible page expects a frame every 2."""
@@ -52,7 +58,7 @@ class Entry:
         self._item = None
 
 
-class Member:
+class Subscriber:
     """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
 
     __slots__ = (
@@ -62,15 +68,15 @@ class Member:
         "had",
         "heard",
         "paused",
-        "place",
+        "position",
         "reset",
         "viewer",
     )
 
-    def __init__(self, viewer: Watching, audience: Audience, heard: int) -> None:
+    def __init__(self, viewer: Recipient, audience: Audience, heard: int) -> None:
         self.viewer = viewer
         self.audience = audience
-        self.place = 0
+        self.position = 0
         self.blank = True
         """It has nothing yet, so nothing that was removed."""
         self.had: tuple[Audience, int] | None = None
@@ -98,12 +104,12 @@ class Broadcaster:
         self.report = report
         self.clock = clock
         self.latest: dict[str, Entry] = {}
-        self.members: dict[Watching, Member] = {}
+        self.members: dict[Recipient, Subscriber] = {}
         self.audiences = Audiences()
-        self.listeners: set[Member] = set()
-        self.place = Place("", 0)
+        self.listeners: set[Subscriber] = set()
+        self.position = Position("", 0)
         self._reached = 0
-        self._lineage = Lineage((), 0, 0)
+        self._epoch_history = EpochHistory((), 0, 0)
         self._health: dict[str, Any] = {}
         self._heard: set[str] = set()
         self._hears = self._told_hears = 0
@@ -114,7 +120,7 @@ class Broadcaster:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read every state, then follow the store from a thread. Raises StoreUnavailable."""
         self.loop = loop
-        self._follower = Follower(self.store, loop, self.report, self)
+        self._follower = ChangeFeed(self.store, loop, self.report, self)
         self._follower.start()
         self._beat_timer = loop.call_later(BEAT, self._beat)
 
@@ -122,22 +128,22 @@ class Broadcaster:
         self._beat_timer.cancel()
         self._follower.stop()
 
-    def on_event(self, teller: Callable[[Event], None]) -> None:
+    def on_event(self, listener: Callable[[Event], None]) -> None:
         """Have application events from the store told by ``teller``."""
-        self._tellers.append(teller)
+        self._tellers.append(listener)
 
     # What arrives is told
 
     def arrive(
-        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
     ) -> None:
-        if lineage is not None:
-            self._lineage = lineage
+        if epoch_history is not None:
+            self._epoch_history = epoch_history
             self.audiences.forget_answers()  # they name the epoch before
-            self._forget(lineage.forgotten)
+            self._forget(epoch_history.forgotten)
         if anew:
             self._begin_anew()
-        self.place = news.place
+        self.position = news.position
         for update in news.updates:
             self.latest.pop(update.device, None)
             self.latest[update.device] = Entry(update, self.settings)
@@ -151,34 +157,34 @@ class Broadcaster:
             self._tell_health()
 
     def _tick(self, changed: list[str]) -> None:
-        head = self.place.offset
+        head = self.position.offset
         for audience, devices in self.audiences.concerned(changed).items():
             entries = [self.latest[device] for device in devices]
             while entries and audience.current:
-                piece, entries = self._cut(entries, head)
-                self._reached = piece.place
+                message, entries = self._cut(entries, head)
+                self._reached = message.position
                 for viewer in tuple(audience.current):
-                    viewer.deliver(piece)
+                    viewer.deliver(message)
         self._reached = head
 
     def _cut(
         self, entries: list[Entry], head: int, reset: bool = False, complete: bool = False
-    ) -> tuple[Slice, list[Entry]]:
+    ) -> tuple[OutgoingMessage, list[Entry]]:
         """The first piece of ``entries`` and the rest. The last piece carries the head as its place."""
         items: list[bytes] = []
         size = 0
         for entry in entries:
             item = entry.item()
-            if items and size + len(item) > self.settings.slice_bytes:
+            if items and size + len(item) > self.settings.max_states_bytes:
                 break
             items.append(item)
             size += len(item)
         rest = entries[len(items) :]
-        place = entries[len(items) - 1].update.offset if rest else head
+        position = entries[len(items) - 1].update.offset if rest else head
         payload = encoding.states(
-            self.place.epoch, place, items, reset=reset, complete=complete and not rest
+            self.position.epoch, position, items, reset=reset, complete=complete and not rest
         )
-        return Slice("states", payload, place), rest
+        return OutgoingMessage("states", payload, position), rest
 
     def _forget(self, forgotten: int) -> None:
         """Removals that the store has forgotten need not be kept here; who has not heard of them begins anew."""
@@ -189,7 +195,7 @@ class Broadcaster:
                 del self.latest[device]
                 self._heard.discard(device)
         for member in self.members.values():
-            behind = member.viewer not in member.audience.current and member.place < forgotten
+            behind = member.viewer not in member.audience.current and member.position < forgotten
             if behind and not member.blank:
                 self._reset(member)
 
@@ -200,21 +206,21 @@ class Broadcaster:
         for member in self.members.values():
             self._reset(member)
 
-    def _reset(self, member: Member) -> None:
+    def _reset(self, member: Subscriber) -> None:
         member.audience.current.discard(member.viewer)
-        member.place, member.had, member.complete = 0, None, True
+        member.position, member.had, member.complete = 0, None, True
         member.reset = member.blank = True
         self.loop.call_soon(self._catch_up, member)
 
     # Viewers
 
-    def watch(self, viewer: Watching, request: Any) -> dict[str, Any]:
+    def watch(self, viewer: Recipient, request: Any) -> dict[str, Any]:
         """Begin or replace what ``viewer`` watches; the states follow. Raises Refused."""
-        wish = Wish.parse(request, self.settings.watch_patterns)
+        wish = WatchRequest.parse(request, self.settings.watch_patterns)
         audience = self.audiences.join(wish.patterns)
         member = self.members.get(viewer)
         if member is None:
-            member = self.members[viewer] = Member(viewer, audience, self._hears)
+            member = self.members[viewer] = Subscriber(viewer, audience, self._hears)
             if wish.since is not None:
                 self._believe(member, wish.since)
         else:  # its place is one of the list before; what it has of the new one is known here
@@ -224,45 +230,45 @@ class Broadcaster:
         self.loop.call_soon(self._catch_up, member)
         if wish.health:
             self.loop.call_soon(self._greet, member)
-        return {"epoch": self.place.epoch, "offset": member.place, "reset": member.reset}
+        return {"epoch": self.position.epoch, "offset": member.position, "reset": member.reset}
 
-    def _believe(self, member: Member, since: Place) -> None:
+    def _believe(self, member: Subscriber, since: Position) -> None:
         """A returning viewer goes on where it was, if that is a place of this history.
 
         At offset 0 may be who was cut between two lists and holds states of the first: in an older epoch it is not
         known whether those ever were.
         """
-        good = self._lineage.is_good(since, self.place.offset) and (
-            since.offset or since.epoch == self.place.epoch
+        good = self._epoch_history.is_valid(since, self.position.offset) and (
+            since.offset or since.epoch == self.position.epoch
         )
-        member.place, member.heard = (since.offset, -1) if good else (0, self._hears)
+        member.position, member.heard = (since.offset, -1) if good else (0, self._hears)
         member.reset = member.blank = not good
 
-    def _change_audience(self, member: Member, audience: Audience) -> None:
+    def _change_audience(self, member: Subscriber, audience: Audience) -> None:
         """What the old audience gave need not be told again to the new one."""
         old = member.audience
         if member.viewer in old.current:
             member.heard = max(member.heard, self._told_hears)
-            member.place = self.place.offset
+            member.position = self.position.offset
         if audience is old:
             self.audiences.leave(old, member.viewer)
             return
         if member.viewer in old.current:
-            member.had = (old, self.place.offset)
+            member.had = (old, self.position.offset)
         elif member.had is not None or member.reset:
             member.had = None  # it is between two lists already: it gets all of the third
         else:
-            member.had = (old, member.place)
+            member.had = (old, member.position)
         self.audiences.leave(old, member.viewer)
-        member.audience, member.place = audience, 0
+        member.audience, member.position = audience, 0
 
-    def leave(self, viewer: Watching) -> None:
+    def leave(self, viewer: Recipient) -> None:
         member = self.members.pop(viewer, None)
         if member is not None:
             self.audiences.leave(member.audience, viewer)
             self.listeners.discard(member)
 
-    def pause(self, viewer: Watching) -> None:
+    def pause(self, viewer: Recipient) -> None:
         """Its transport holds more than its bound: from now on it costs its place."""
         member = self.members.get(viewer)
         if member is None:
@@ -271,55 +277,55 @@ class Broadcaster:
         if viewer in member.audience.current:
             member.heard = max(member.heard, self._told_hears)
             member.audience.current.discard(viewer)
-            member.place = self._reached
+            member.position = self._reached
 
-    def resume(self, viewer: Watching) -> None:
+    def resume(self, viewer: Recipient) -> None:
         """Its transport drained: it gets the newest of everything it missed."""
         member = self.members.get(viewer)
         if member is not None and member.paused:
             member.paused = False
             self._catch_up(member)
 
-    def _catch_up(self, member: Member) -> None:
+    def _catch_up(self, member: Subscriber) -> None:
         if (
             self.members.get(member.viewer) is not member
             or member.viewer in member.audience.current
         ):
             return
         while not member.paused:
-            if member.place >= self.place.offset and not member.complete:
+            if member.position >= self.position.offset and not member.complete:
                 member.had = None
                 member.audience.current.add(member.viewer)
                 self._refresh_seen(member)
                 return
-            piece = self._answer(member)
+            message = self._answer(member)
             # Before it is delivered, for delivering may pause the viewer.
-            last = piece.place >= self.place.offset
-            member.place, member.complete = piece.place, member.complete and not last
+            last = message.position >= self.position.offset
+            member.position, member.complete = message.position, member.complete and not last
             member.reset = member.blank = False
-            member.viewer.deliver(piece)
+            member.viewer.deliver(message)
 
-    def _answer(self, member: Member) -> Slice:
+    def _answer(self, member: Subscriber) -> OutgoingMessage:
         """The next piece for a viewer's place; viewers of one audience and place share it."""
-        audience, head = member.audience, self.place.offset
+        audience, head = member.audience, self.position.offset
         if audience.answers_head != head:
             audience.answers.clear()
             audience.answers_head = head
-        key = (member.place, member.blank, member.reset, member.complete)
-        piece = audience.answers.get(key) if member.had is None else None
-        if piece is None:
-            piece, _ = self._cut(self._missed(member), head, member.reset, member.complete)
+        key = (member.position, member.blank, member.reset, member.complete)
+        message = audience.answers.get(key) if member.had is None else None
+        if message is None:
+            message, _ = self._cut(self._missed(member), head, member.reset, member.complete)
             if member.had is None and audience.size > 1 and len(audience.answers) < MOST_ANSWERS:
-                audience.answers[key] = piece
-        return piece
+                audience.answers[key] = message
+        return message
 
-    def _missed(self, member: Member) -> list[Entry]:
+    def _missed(self, member: Subscriber) -> list[Entry]:
         """The entries above a viewer's place, ascending."""
         missed = []
         had, known = member.had or (None, 0)
         for entry in self._newest_first(member.audience):
             update = entry.update
-            if update.offset <= member.place:
+            if update.offset <= member.position:
                 break
             if member.blank and update.state is None:
                 continue
@@ -339,7 +345,7 @@ class Broadcaster:
 
     # Signs of life and health
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: Changes) -> None:
         for device, seen_at in news.seen.items():
             entry = self.latest.get(device)
             if entry is None or entry.update.seen_at == seen_at:
@@ -357,35 +363,35 @@ class Broadcaster:
         heard, self._heard = self._heard, set()
         self._told_hears = self._hears
         for audience, devices in self.audiences.concerned(list(heard)).items():
-            piece = Slice(
+            message = OutgoingMessage(
                 "seen", encoding.seen({device: self._seen_at(device) for device in devices})
             )
             for viewer in tuple(audience.current):
-                viewer.deliver(piece)
+                viewer.deliver(message)
 
     def _seen_at(self, device: str) -> int:
         """The newest: what was noted a second ago may have been overtaken by a state."""
         return self.latest[device].update.seen_at or 0
 
-    def _refresh_seen(self, member: Member) -> None:
+    def _refresh_seen(self, member: Subscriber) -> None:
         """Who was away missed signs of life that made no version: without them a device would look silent."""
         known, member.heard = member.heard, self._hears
         if known == self._hears:
             return
-        audience, key = member.audience, (known, self._hears, self.place.offset)
+        audience, key = member.audience, (known, self._hears, self.position.offset)
         if audience.missed_seen is None or audience.missed_seen[0] != key:
             audience.missed_seen = key, self._missed_seen(audience, known)
-        piece = audience.missed_seen[1]
-        if piece is not None:
-            member.viewer.deliver(piece)
+        message = audience.missed_seen[1]
+        if message is not None:
+            member.viewer.deliver(message)
 
-    def _missed_seen(self, audience: Audience, known: int) -> Slice | None:
+    def _missed_seen(self, audience: Audience, known: int) -> OutgoingMessage | None:
         times = {
             entry.update.device: entry.update.seen_at
             for entry in self._newest_first(audience)
             if entry.heard > known and entry.timed and entry.update.seen_at
         }
-        return Slice("seen", encoding.seen(times)) if times else None
+        return OutgoingMessage("seen", encoding.seen(times)) if times else None
 
     def _beat(self) -> None:
         self._beat_timer = self.loop.call_later(BEAT, self._beat)
@@ -393,17 +399,17 @@ class Broadcaster:
         self._tell_health()
 
     def _tell_health(self) -> None:
-        piece = self._health_slice()
+        message = self._health_slice()
         for member in tuple(self.listeners):
             if not member.paused:
-                member.viewer.deliver(piece)
+                member.viewer.deliver(message)
 
-    def _greet(self, member: Member) -> None:
+    def _greet(self, member: Subscriber) -> None:
         if member in self.listeners and not member.paused:
             member.viewer.deliver(self._health_slice())
 
-    def _health_slice(self) -> Slice:
-        return Slice(
+    def _health_slice(self) -> OutgoingMessage:
+        return OutgoingMessage(
             "health", strict_json.encode({"now": strict_json.iso(self.clock()), **self._health})
         )
 

@@ -14,23 +14,23 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from statecast.errors import StatecastError
-from statecast.model import Place
-from statecast.stores.contract import Cursor, Lineage, News, Store
+from statecast.model import Position
+from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 
 TICK = 0.02
 """Seconds between two readings under load: changes between them share a frame."""
 
-LINEAGE_EVERY = 600.0
+EPOCH_HISTORY_EVERY = 600.0
 """Seconds after which it asks anew what was forgotten; what is removed is remembered for days."""
 
 log = logging.getLogger(__name__)
 
 
-class Teller(Protocol):
+class ChangeListener(Protocol):
     """Who is told, on the loop: the broadcaster."""
 
     def arrive(
-        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
     ) -> None:
         """Take what is new; ``lineage`` comes with the first news and whenever an epoch began.
 
@@ -38,7 +38,7 @@ class Teller(Protocol):
         """
 
 
-class Follower:
+class ChangeFeed:
     """Asks the store the one question, over and over, for one loop."""
 
     def __init__(
@@ -46,32 +46,32 @@ class Follower:
         store: Store,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[], dict[str, Any]],
-        teller: Teller,
+        listener: ChangeListener,
     ) -> None:
         self.store = store
         self.loop = loop
         self.report = report
-        self.teller = teller
-        self._cursor = Cursor()
-        self._place = Place("", 0)
+        self.listener = listener
+        self._cursor = ReadCursor()
+        self._position = Position("", 0)
         self._epoch = ""
         self._trouble = ""
         self._lost = False
-        self._lineage_at = 0.0
+        self._epoch_history_at = 0.0
         self._stop = threading.Event()
         self._taken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
         """Hand over every state at once, then follow from the thread. Raises StoreUnavailable."""
-        self.look()
+        self.read_once()
         self._thread.start()
 
-    def look(self) -> None:
+    def read_once(self) -> None:
         """Read once and hand over what is new, on the thread of the loop."""
-        news, lineage, anew = self._ask()
-        self._cursor, self._place = news.cursor, news.place
-        self._take(news, lineage, self.report(), anew)
+        news, epoch_history, anew = self._ask()
+        self._cursor, self._position = news.cursor, news.position
+        self._take(news, epoch_history, self.report(), anew)
 
     def stop(self) -> None:
         self._stop.set()
@@ -83,7 +83,7 @@ class Follower:
         while not self._stop.is_set():
             try:
                 self.store.wait(1.0)
-                news, lineage, anew = self._ask()
+                news, epoch_history, anew = self._ask()
                 self._complain("")
                 report = self.report()
             except (
@@ -91,7 +91,11 @@ class Follower:
             ) as error:  # nothing is new but what is known of the sources: they are away, too
                 self._complain(str(error))
                 self._stop.wait(0.5)
-                news, lineage, anew = News(self._place, self._cursor, [], {}, []), None, False
+                news, epoch_history, anew = (
+                    Changes(self._position, self._cursor, [], {}, []),
+                    None,
+                    False,
+                )
                 report = self.report()
             except (
                 Exception
@@ -105,10 +109,10 @@ class Follower:
             ):  # after the clear: stop() sets both, and its loop waits for us, not we for it
                 return
             try:
-                self.loop.call_soon_threadsafe(self._take, news, lineage, report, anew)
+                self.loop.call_soon_threadsafe(self._take, news, epoch_history, report, anew)
             except RuntimeError:  # the loop closed while we read
                 return
-            self._cursor, self._place = news.cursor, news.place
+            self._cursor, self._position = news.cursor, news.position
             while not self._taken.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or ended without taking it
             if news.updates or news.events:
@@ -123,28 +127,33 @@ class Follower:
             )
             self._trouble = trouble
 
-    def _ask(self) -> tuple[News, Lineage | None, bool]:
+    def _ask(self) -> tuple[Changes, EpochHistory | None, bool]:
         if self._lost:
-            self._cursor, self._epoch = Cursor(event=self._cursor.event), ""
+            self._cursor, self._epoch = ReadCursor(event=self._cursor.event), ""
         news = self.store.read(self._cursor)
-        fresh = time.monotonic() - self._lineage_at < LINEAGE_EVERY
-        if fresh and news.place.epoch == self._epoch and news.place.offset >= self._cursor.offset:
+        fresh = time.monotonic() - self._epoch_history_at < EPOCH_HISTORY_EVERY
+        if (
+            fresh
+            and news.position.epoch == self._epoch
+            and news.position.offset >= self._cursor.offset
+        ):
             return news, None, False
-        lineage, self._lineage_at = self.store.lineage(), time.monotonic()
+        epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
         anew = self._lost or (
-            bool(self._epoch) and not lineage.is_good(Place(self._epoch, self._cursor.offset))
+            bool(self._epoch)
+            and not epoch_history.is_valid(Position(self._epoch, self._cursor.offset))
         )
         if anew and not self._lost:
-            news = self.store.read(Cursor())
+            news = self.store.read(ReadCursor())
         self._lost = False
-        self._epoch = news.place.epoch
-        return news, lineage, anew
+        self._epoch = news.position.epoch
+        return news, epoch_history, anew
 
     def _take(
-        self, news: News, lineage: Lineage | None, report: dict[str, Any], anew: bool
+        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
     ) -> None:
         try:
-            self.teller.arrive(news, lineage, report, anew)
+            self.listener.arrive(news, epoch_history, report, anew)
         except Exception:  # a defect of ours; what was told to whom is not known any more
             log.exception("what changed could not be told; everything is told anew")
             self._lost = True

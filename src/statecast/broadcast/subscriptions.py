@@ -8,42 +8,42 @@ from typing import Any, Protocol
 
 from statecast import names
 from statecast.errors import Malformed, TooLarge
-from statecast.model import Place
+from statecast.model import Position
 
 PROTOCOL = 1
 FEW = 8
 """Up to so many prefixes it is faster to try each than to look up those of a device."""
 
 
-class Slice:
+class OutgoingMessage:
     """One event on its way to one or many viewers; transports keep their encoding of it here."""
 
-    __slots__ = ("encodings", "name", "payload", "place")
+    __slots__ = ("encodings", "name", "payload", "position")
 
-    def __init__(self, name: str, payload: bytes, place: int = 0) -> None:
+    def __init__(self, name: str, payload: bytes, position: int = 0) -> None:
         self.name = name
         self.payload = payload
-        self.place = place
+        self.position = position
         self.encodings: dict[str, bytes] = {}
 
 
-class Watching(Protocol):
+class Recipient(Protocol):
     """What a viewer shows to the broadcaster."""
 
-    def deliver(self, piece: Slice) -> None:
+    def deliver(self, message: OutgoingMessage) -> None:
         """Write it out now, without waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WatchRequest:
     """A ``watch`` request after checking."""
 
     patterns: tuple[str, ...]
-    since: Place | None
+    since: Position | None
     health: bool
 
     @classmethod
-    def parse(cls, request: Any, most_patterns: int) -> Wish:
+    def parse(cls, request: Any, most_patterns: int) -> WatchRequest:
         """Raises Refused with a sentence."""
         if not isinstance(request, Mapping):
             raise Malformed('“watch” takes an object like {"devices": ["pillow"], "protocol": 1}.')
@@ -60,7 +60,7 @@ class Wish:
             raise Malformed("“health” must be true or false.")
         return cls(
             _patterns(request.get("devices"), most_patterns),
-            _place(request.get("since")),
+            _position(request.get("since")),
             request.get("health", False),
         )
 
@@ -81,7 +81,7 @@ def _patterns(devices: Any, most: int) -> tuple[str, ...]:
     return tuple(sorted({names.check_pattern(pattern) for pattern in devices}))
 
 
-def _place(since: Any) -> Place | None:
+def _position(since: Any) -> Position | None:
     if since is None:
         return None
     epoch, offset = (
@@ -94,7 +94,7 @@ def _place(since: Any) -> Place | None:
         or offset < 0
     ):
         raise Malformed('“since” must be a place, like {"epoch": "…", "offset": 7}.')
-    return Place(epoch, offset)
+    return Position(epoch, offset)
 
 
 class Audience:
@@ -119,11 +119,11 @@ class Audience:
         self.prefixes = frozenset(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
         self.few = tuple(self.prefixes)[:FEW]
         self.exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
-        self.current: set[Watching] = set()
+        self.current: set[Recipient] = set()
         self.size = 0
-        self.answers: dict[tuple[int, bool, bool, bool], Slice] = {}
+        self.answers: dict[tuple[int, bool, bool, bool], OutgoingMessage] = {}
         self.answers_head = -1
-        self.missed_seen: tuple[tuple[int, int, int], Slice | None] | None = None
+        self.missed_seen: tuple[tuple[int, int, int], OutgoingMessage | None] | None = None
 
     def matches(self, device: str) -> bool:
         if self.everything or device in self.exact:
@@ -167,7 +167,7 @@ class Audiences:
         audience.size += 1
         return audience
 
-    def leave(self, audience: Audience, viewer: Watching) -> None:
+    def leave(self, audience: Audience, viewer: Recipient) -> None:
         audience.current.discard(viewer)
         audience.size -= 1
         if audience.size:

@@ -9,7 +9,7 @@ import click
 from statecast import strict_json
 from statecast.cli import output
 from statecast.cli.errors import REFUSED
-from statecast.cli.options import Given, takes
+from statecast.cli.options import GivenSettings, takes
 from statecast.cli.show import as_json
 from statecast.cli.store import opened
 from statecast.diagnostics import checkup
@@ -20,7 +20,7 @@ MARKS = {"good": "ok", "notice": "note", "wrong": "WRONG"}
 @click.command(short_help="Say what is wrong with settings, store and queues.")
 @as_json
 @takes(("store", "source"))
-def doctor(given: Given, as_json: bool) -> None:
+def doctor(given: GivenSettings, as_json: bool) -> None:
     """Look at the settings, the store, each queue and the clocks of devices, and say what is wrong.
 
     It changes nothing and takes no message. Ends with 1 if something is wrong.

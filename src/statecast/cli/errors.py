@@ -25,19 +25,19 @@ from statecast.program import output
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
-class Ending(click.ClickException):
+class CommandError(click.ClickException):
     """Refused, not found, unavailable: one sentence."""
 
     exit_code = REFUSED
 
 
-class Misuse(Ending):
+class MisuseError(CommandError):
     """Used or configured in a wrong way."""
 
     exit_code = MISUSED
 
 
-class Program(click.Group):
+class CommandGroup(click.Group):
     """A group that turns whatever its commands raise into an ending."""
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
@@ -52,11 +52,11 @@ class Program(click.Group):
     def make_context(
         self, *arguments: Any, **more: Any
     ) -> click.Context:  # prints --help and --version
-        with ending():
+        with as_one_sentence():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with ending():
+        with as_one_sentence():
             return super().invoke(ctx)
 
 
@@ -76,7 +76,7 @@ def status_of(command: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def ending() -> Iterator[None]:
+def as_one_sentence() -> Iterator[None]:
     """What click shows as one sentence, from whatever was raised."""
     try:
         yield
@@ -87,12 +87,12 @@ def ending() -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output closed it, as head does
         raise click.exceptions.Exit(0) from None
     except StatecastError as error:
-        kind = Misuse if isinstance(error, BadSetting) else Ending
+        kind = MisuseError if isinstance(error, BadSetting) else CommandError
         raise kind(escaped(str(error))) from error
     except OSError as error:
-        raise Ending(escaped(system_sentence(error))) from error
+        raise CommandError(escaped(system_sentence(error))) from error
     except Exception as error:
-        raise Ending(escaped(defect(error))) from error
+        raise CommandError(escaped(defect(error))) from error
 
 
 def finish(status: Any) -> NoReturn:

@@ -12,7 +12,7 @@ import click
 
 from statecast import __version__
 from statecast.cli.doctor import doctor
-from statecast.cli.errors import Program
+from statecast.cli.errors import CommandGroup
 from statecast.cli.quarantine import quarantine
 from statecast.cli.run import run
 from statecast.cli.send import send
@@ -21,7 +21,7 @@ from statecast.cli.watch import watch
 
 
 @click.group(
-    cls=Program,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file given by --config.",
 )

@@ -17,11 +17,10 @@ from statecast.settings import Settings, load
 Command = Callable[..., Any]
 LINES = {line.name: line for line in dataclasses.fields(Settings)}
 EVERY = tuple(LINES)
-FOR_TESTS = {"crash_at"}
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenSettings:
     """What the command line said: values by setting, and the TOML file."""
 
     flags: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +40,9 @@ def takes(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
         def with_given(config: Path | None, **arguments: Any) -> Any:
             flags = {name: value(arguments.pop(name)) for name in names}
             return command(
-                given=Given({name: one for name, one in flags.items() if one is not None}, config),
+                given=GivenSettings(
+                    {name: one for name, one in flags.items() if one is not None}, config
+                ),
                 **arguments,
             )
 
@@ -75,7 +76,6 @@ def flag(line: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         multiple=several,
         metavar=metavar(line),
         help=f"{sentence} May be given several times." if several else sentence,
-        hidden=line.name in FOR_TESTS,
     )
 
 

@@ -10,8 +10,8 @@ import click
 
 from statecast import strict_json
 from statecast.cli import output
-from statecast.cli.errors import Ending
-from statecast.cli.options import Given, takes
+from statecast.cli.errors import CommandError
+from statecast.cli.options import GivenSettings, takes
 from statecast.cli.show import as_json
 from statecast.cli.store import opened, sources
 from statecast.errors import NotFound
@@ -32,7 +32,7 @@ def quarantine() -> None:
 @quarantine.command("list")
 @as_json
 @takes()
-def list_(given: Given, as_json: bool) -> None:
+def list_(given: GivenSettings, as_json: bool) -> None:
     """List the messages in quarantine, oldest first."""
     with opened(given.settings()) as store:
         found = list(rows(store))
@@ -55,7 +55,7 @@ def list_(given: Given, as_json: bool) -> None:
 @click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
 @as_json
 @takes()
-def show(given: Given, number: int, body: bool, as_json: bool) -> None:
+def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
     """Show one message in full."""
     with opened(given.settings()) as store:
         row = store.quarantine_row(number)
@@ -77,7 +77,7 @@ def show(given: Given, number: int, body: bool, as_json: bool) -> None:
 @click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
 @click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
 @takes(("store", "source"))
-def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
+def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> None:
     """Send messages down the same way again, with their original id and time: they overwrite nothing newer.
 
     Each is read as its source is read, with the options of its URL: name it as the server does. What is refused again
@@ -101,13 +101,13 @@ def replay(given: Given, numbers: tuple[int, ...], everything: bool) -> None:
                 click.echo(f"{number}: {output.escaped(reason)}", err=True)
     output.print_line(f"Replayed: {done}.")
     if refused:
-        raise Ending(f"Not replayed: {refused}.")
+        raise CommandError(f"Not replayed: {refused}.")
 
 
 @quarantine.command()
 @click.argument("numbers", nargs=-1, required=True, type=NUMBER, metavar="NUMBER...")
 @takes()
-def drop(given: Given, numbers: tuple[int, ...]) -> None:
+def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
     """Delete messages for good. If one of them is not there, none is deleted."""
     with opened(given.settings()) as store:
         for number in numbers:

@@ -13,7 +13,7 @@ import click
 
 from statecast import program
 from statecast import settings as table
-from statecast.cli.options import EVERY, Given, takes
+from statecast.cli.options import EVERY, GivenSettings, takes
 from statecast.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Serve the page, watch the queues.")
 @click.argument("app", required=False, metavar="[APP]")
 @takes(EVERY)
-def run(given: Given, app: str | None) -> None:
+def run(given: GivenSettings, app: str | None) -> None:
     """Watch the queues, keep the states, and show them live in every browser, until Ctrl-C.
 
     APP is a Flask app with Statecast, as module:name of the app or of a function that makes it; what is given here
@@ -41,14 +41,14 @@ def run(given: Given, app: str | None) -> None:
     )
 
 
-def own_app(given: Given) -> Flask:
+def own_app(given: GivenSettings) -> Flask:
     settings = given.settings()
     from statecast.flask import create_app
 
     return create_app(settings)
 
 
-def users_app(name: str, given: Given) -> Flask:
+def users_app(name: str, given: GivenSettings) -> Flask:
     """The app, with the settings that were given. Raises BadSetting."""
     from statecast.cli.app_loader import load_app
     from statecast.flask import runtime_of
@@ -58,7 +58,7 @@ def users_app(name: str, given: Given) -> Flask:
     return flask_app
 
 
-def wanted(given: Given) -> dict[str, Any]:
+def wanted(given: GivenSettings) -> dict[str, Any]:
     """Flags, and what the file says where the environment (which the app has read) says nothing."""
     file: Mapping[str, Any] = {}
     if given.file is not None:

@@ -11,11 +11,11 @@ import click
 from statecast import program, strict_json
 from statecast.cli import message_parser, output
 from statecast.cli.errors import REFUSED
-from statecast.cli.options import Given, takes
+from statecast.cli.options import GivenSettings, takes
 from statecast.cli.show import as_json
 from statecast.cli.store import outbox
 from statecast.errors import Refused
-from statecast.outbox import Sources, check
+from statecast.outbox import Outbox, check
 
 EXAMPLES = """\b
 Examples:
@@ -58,7 +58,7 @@ class WithExamples(click.Command):
 @click.option("--delete", is_flag=True, help="Remove the device.")
 @as_json
 @takes(("store", "source"))
-def send(given: Given, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Send what a device says. Prints the message's id in the queue.
 
     A value is true, false, null (removes the field), a number, or JSON; else it is text. JSON that begins with
@@ -104,7 +104,7 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
     return message_parser.compose(first, message_parser.fields(rest), options)
 
 
-def send_input(target: Sources, as_json: bool) -> bool:
+def send_input(target: Outbox, as_json: bool) -> bool:
     """Send what comes, as it comes; a bad message is told and left out. Whether all were good."""
     good = True
     for page in message_parser.pages(sys.stdin.buffer):

@@ -7,7 +7,7 @@ import click
 from statecast import names, program, strict_json
 from statecast.broadcast import encoding
 from statecast.cli import output
-from statecast.cli.options import Given, takes
+from statecast.cli.options import GivenSettings, takes
 from statecast.cli.store import opened, sources
 from statecast.errors import NotFound
 from statecast.model import Update
@@ -23,7 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value 
 @click.argument("device")
 @as_json
 @takes()
-def get(given: Given, device: str, as_json: bool) -> None:
+def get(given: GivenSettings, device: str, as_json: bool) -> None:
     """Show the state of DEVICE. Needs no running server."""
     settings = given.settings()
     names.check(device)
@@ -66,7 +66,7 @@ def described(update: Update, settings: Settings) -> list[str]:
 @click.command(short_help="List the devices and their states.")
 @as_json
 @takes()
-def devices(given: Given, as_json: bool) -> None:
+def devices(given: GivenSettings, as_json: bool) -> None:
     """List all devices with their states. Needs no running server."""
     settings = given.settings()
     with opened(settings) as store:

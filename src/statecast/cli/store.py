@@ -8,7 +8,7 @@ from pathlib import Path
 
 from statecast import program
 from statecast.errors import BadSetting, NotFound
-from statecast.outbox import Sources
+from statecast.outbox import Outbox
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
@@ -48,16 +48,16 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
-def sources(store: Store, settings: Settings) -> Sources:
+def sources(store: Store, settings: Settings) -> Outbox:
     """The sources that the settings name, as the server opens them."""
-    return Sources(settings, lambda: store, now)
+    return Outbox(settings, lambda: store, now)
 
 
 @contextmanager
-def outbox(settings: Settings) -> Iterator[Sources]:
+def outbox(settings: Settings) -> Iterator[Outbox]:
     """The sources, to send to the first one; the store is opened, and made if need be, only for a queue inside it."""
     with ExitStack() as stack:
-        named = Sources(settings, lambda: stack.enter_context(opened(settings, create=True)), now)
+        named = Outbox(settings, lambda: stack.enter_context(opened(settings, create=True)), now)
         if not isinstance(named.queue, EmbeddedQueue):
             stack.callback(named.queue.close)
         yield named

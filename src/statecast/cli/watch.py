@@ -19,12 +19,12 @@ import click
 from statecast import names
 from statecast.broadcast import encoding
 from statecast.cli import output
-from statecast.cli.options import Given, takes
+from statecast.cli.options import GivenSettings, takes
 from statecast.cli.show import as_json, text
 from statecast.cli.store import opened
 from statecast.errors import Unavailable
-from statecast.model import Place, Update
-from statecast.stores.contract import Cursor, Store
+from statecast.model import Position, Update
+from statecast.stores.contract import ReadCursor, Store
 
 PATIENCE = 0.5
 """Seconds to wait for a commit before looking whether anybody still reads our output."""
@@ -34,7 +34,7 @@ PATIENCE = 0.5
 @click.argument("patterns", nargs=-1, metavar="[DEVICE or PATTERN]...")
 @as_json
 @takes()
-def watch(given: Given, patterns: tuple[str, ...], as_json: bool) -> None:
+def watch(given: GivenSettings, patterns: tuple[str, ...], as_json: bool) -> None:
     """Show the states of devices, then every change, until Ctrl-C.
 
     A pattern is a name, `floor2/*` or `*`; without one, all devices are shown. Needs no running server.
@@ -81,28 +81,28 @@ def changes(store: Store) -> Iterator[Update | None]:
 
     A removed device comes as a change only, not among the first states.
     """
-    cursor, place = Cursor(), Place("", 0)
+    cursor, position = ReadCursor(), Position("", 0)
     while True:
         try:
             news = store.read(cursor)
-            if not follows(store, news.place, cursor, place):
-                news = store.read(Cursor())  # a backup was restored: begin anew
+            if not follows(store, news.position, cursor, position):
+                news = store.read(ReadCursor())  # a backup was restored: begin anew
         except Unavailable as error:
             click.echo(f"{output.escaped(str(error))} Trying again.", err=True)
             time.sleep(PATIENCE)
             yield None
             continue
-        first, cursor, place = not place.epoch, news.cursor, news.place
+        first, cursor, position = not position.epoch, news.cursor, news.position
         yield from (update for update in news.updates if update.state is not None or not first)
         if not news.updates:
             yield None
         store.wait(PATIENCE)
 
 
-def follows(store: Store, now: Place, cursor: Cursor, before: Place) -> bool:
+def follows(store: Store, now: Position, cursor: ReadCursor, before: Position) -> bool:
     """Whether what was read after ``cursor`` continues what was read before it."""
     same = now.epoch == before.epoch and now.offset >= cursor.offset
-    return same or not before.epoch or store.is_good(Place(before.epoch, cursor.offset))
+    return same or not before.epoch or store.is_valid(Position(before.epoch, cursor.offset))
 
 
 def heard() -> bool:

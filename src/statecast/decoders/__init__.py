@@ -25,7 +25,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.decoders import cloud_events, event_grid, iot_hub, plain
 from statecast.decoders.base64_text import unwrap
-from statecast.decoders.options import CHECKS, NAMELESS, Reading, from_options
+from statecast.decoders.options import CHECKS, NAMELESS, DecodeOptions, from_options
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Message, Refusal
 
@@ -35,7 +35,8 @@ FOREIGN = ("azure-queue",)
 """Queues that other programs write: text that may be Base64, and members that are none of ours."""
 KINDS: tuple[
     tuple[
-        Callable[[dict[str, Any]], bool], Callable[[dict[str, Any], Reading], tuple[Change, ...]]
+        Callable[[dict[str, Any]], bool],
+        Callable[[dict[str, Any], DecodeOptions], tuple[Change, ...]],
     ],
     ...,
 ] = (
@@ -53,8 +54,8 @@ def open_decoder(options: Mapping[str, str], url: str = "") -> Decoder:
 class Decoder:
     """Reads whatever it recognises; items of an array stand alone."""
 
-    def __init__(self, options: Reading | None = None, *, foreign: bool = False) -> None:
-        self.reading = options or Reading()
+    def __init__(self, options: DecodeOptions | None = None, *, foreign: bool = False) -> None:
+        self.reading = options or DecodeOptions()
         self.foreign = foreign
 
     def __call__(self, delivery: Delivery) -> Message:
@@ -68,47 +69,48 @@ class Decoder:
         """One message; most say one thing of one device. Raises Refused with a sentence."""
         if len(body) > plain.MOST_BYTES:
             raise TooLarge(f"It has {len(body)} bytes; a message has at most {plain.MOST_BYTES}.")
-        said = strict_json.decode(body)
-        if type(said) is not dict:
+        payload = strict_json.decode(body)
+        if type(payload) is not dict:
             raise Malformed(
-                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {plain.kind(said)}.'
+                'A message is a JSON object, like {"device": "pillow", "state": {}}; '
+                f"this is {plain.kind(payload)}."
             )
-        said.pop(plain.IGNORED, None)
+        payload.pop(plain.IGNORED, None)
         for is_one, read in KINDS:
-            if is_one(said):
-                return read(said, self.reading)
-        return (self.read_other(said),)
+            if is_one(payload):
+                return read(payload, self.reading)
+        return (self.read_other(payload),)
 
-    def read_other(self, said: dict[str, Any]) -> Change:
-        own = "device" in said and said.keys() <= plain.KNOWN
-        if self.reading.pointed and not own:
+    def read_other(self, payload: dict[str, Any]) -> Change:
+        own = "device" in payload and payload.keys() <= plain.KNOWN
+        if self.reading.has_pointers and not own:
             return self.reading.change(
-                said,
-                self.reading.device_of(said, said.get("device")),
-                self.reading.state_of(said, said),
+                payload,
+                self.reading.device_of(payload, payload.get("device")),
+                self.reading.state_of(payload, payload),
             )
         default = self.reading.default
-        if default is not None and "device" not in said:
-            if type(said.get("state")) is not dict:
-                return self.reading.plain(Change(default, "merge", said), False)
-            said["device"] = default
-        if not own and not (self.foreign and "device" in said):
-            refuse_incomplete(said)
+        if default is not None and "device" not in payload:
+            if type(payload.get("state")) is not dict:
+                return self.reading.plain(Change(default, "merge", payload), False)
+            payload["device"] = default
+        if not own and not (self.foreign and "device" in payload):
+            refuse_incomplete(payload)
         if self.foreign:  # its writers may have members of their own, which are theirs
-            if "device" not in said:
+            if "device" not in payload:
                 raise Malformed(NAMELESS)
-            said = {name: value for name, value in said.items() if name in plain.KNOWN}
-        return self.reading.plain(plain.change(said), said.get("sequence") is not None)
+            payload = {name: value for name, value in payload.items() if name in plain.KNOWN}
+        return self.reading.plain(plain.change(payload), payload.get("sequence") is not None)
 
 
-def refuse_incomplete(said: dict[str, Any]) -> None:
+def refuse_incomplete(payload: dict[str, Any]) -> None:
     """Say what an event lacks, rather than what of it is no member of a plain message. Raises Malformed."""
     for mark, what, members in (
         ("specversion", "a CloudEvent", cloud_events.MEMBERS),
         ("eventType", "an event of Event Grid", event_grid.MEMBERS),
     ):
-        missing = [member for member in members if member not in said]
-        if mark in said and missing:
+        missing = [member for member in members if member not in payload]
+        if mark in payload and missing:
             raise Malformed(
                 f"It has the member “{mark}”, but {what} also has {', '.join(missing)}."
             )

@@ -11,8 +11,8 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.decoders import base64_text, iot_hub
-from statecast.decoders.event import ABOUT_ITSELF, Event, changes
-from statecast.decoders.options import Reading, required
+from statecast.decoders.event import ABOUT_ITSELF, EventEnvelope, changes
+from statecast.decoders.options import DecodeOptions, required
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING
 from statecast.errors import Malformed
@@ -25,37 +25,37 @@ _JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | r
 """Of media types: application/json, and everything that ends in +json."""
 
 
-def is_one(said: dict[str, Any]) -> bool:
-    return "specversion" in said and all(member in said for member in MEMBERS)
+def is_one(payload: dict[str, Any]) -> bool:
+    return "specversion" in payload and all(member in payload for member in MEMBERS)
 
 
-def read(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
+def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
     """Raises Refused with a sentence."""
-    version, id_, source, type_ = (required(said, member, "a CloudEvent") for member in MEMBERS)
+    version, id_, source, type_ = (required(payload, member, "a CloudEvent") for member in MEMBERS)
     if version != VERSION:
         raise Malformed(
             f"It is a CloudEvent of version {quoted(version)}; version {VERSION} is read."
         )
     if type_.startswith(ABOUT_ITSELF):
         return ()
-    if "data_base64" in said:
-        said = {**said, "data": inside(said)}
-    event = Event(
-        said,
+    if "data_base64" in payload:
+        payload = {**payload, "data": inside(payload)}
+    event = EventEnvelope(
+        payload,
         type=type_,
         id=f"{source} {id_}",
-        subject=said.get("subject"),
+        subject=payload.get("subject"),
         source=source,
-        time=said.get("time"),
-        data=said.get("data", MISSING),
+        time=payload.get("time"),
+        data=payload.get("data", MISSING),
     )
     return iot_hub.changes(event, reading) if iot_hub.is_event(type_) else changes(event, reading)
 
 
-def inside(said: dict[str, Any]) -> Any:
+def inside(payload: dict[str, Any]) -> Any:
     """The data in ``data_base64``, if it is JSON. Raises Malformed."""
-    written, media = said["data_base64"], said.get("datacontenttype")
-    if "data" in said:
+    written, media = payload["data_base64"], payload.get("datacontenttype")
+    if "data" in payload:
         raise Malformed("It has data and data_base64 at once.")
     if type(written) is not str:
         raise Malformed(f"“data_base64” must be text; it is {kind(written)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from statecast.decoders.options import Reading
+from statecast.decoders.options import DecodeOptions
 from statecast.decoders.pointers import MISSING, Pointer, find
 from statecast.model import Change
 
@@ -17,10 +17,10 @@ SEQUENCES: tuple[Pointer, ...] = (("data", "sequencer"), ("sequence",))
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventEnvelope:
     """One event; ``said`` is all of it, with its data decoded, for the pointers."""
 
-    said: dict[str, Any]
+    payload: dict[str, Any]
     type: str
     id: str
     """Names the event for good: the same on every repetition."""
@@ -32,13 +32,15 @@ class Event:
     """MISSING if it brings none."""
 
 
-def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
+def changes(event: EventEnvelope, reading: DecodeOptions) -> tuple[Change, ...]:
     """An event that no module of ours knows better. Raises Refused."""
-    said = event.said
-    found = (value for pointer in SEQUENCES if (value := find(said, pointer)) is not MISSING)
-    device = reading.device_of(said, event.subject, event.source)
-    state = reading.state_of(said, event.data)
+    payload = event.payload
+    found = (value for pointer in SEQUENCES if (value := find(payload, pointer)) is not MISSING)
+    device = reading.device_of(payload, event.subject, event.source)
+    state = reading.state_of(payload, event.data)
     sequence = next(found, MISSING)
     return (
-        reading.change(said, device, state, time=event.time, sequence=sequence, event_id=event.id),
+        reading.change(
+            payload, device, state, time=event.time, sequence=sequence, event_id=event.id
+        ),
     )

@@ -13,9 +13,9 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.decoders import base64_text
-from statecast.decoders.event import Event
+from statecast.decoders.event import EventEnvelope
 from statecast.decoders.event import changes as other_changes
-from statecast.decoders.options import Reading
+from statecast.decoders.options import DecodeOptions
 from statecast.decoders.plain import kind
 from statecast.decoders.pointers import MISSING, find
 from statecast.errors import Malformed
@@ -44,7 +44,7 @@ def is_event(type_: str) -> bool:
     return type_.startswith(EVENTS)
 
 
-def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
+def changes(event: EventEnvelope, reading: DecodeOptions) -> tuple[Change, ...]:
     """One event that came through Event Grid, in either schema. Raises Refused."""
     what = event.type.removeprefix(EVENTS)
     if what == "DeviceTelemetry":
@@ -56,7 +56,7 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
                 event,
                 reading,
                 {"connectionState": CONNECTION[what]},
-                find(event.said, SEQUENCE_NUMBER),
+                find(event.payload, SEQUENCE_NUMBER),
                 by,
             ),
         )
@@ -67,7 +67,7 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
         version = find(event.data, ("twin", "version"))
         return (
             reading.change(
-                event.said,
+                event.payload,
                 device,
                 {},
                 what="delete",
@@ -80,7 +80,7 @@ def changes(event: Event, reading: Reading) -> tuple[Change, ...]:
     return other_changes(event, reading)
 
 
-def telemetry(event: Event, reading: Reading) -> Change:
+def telemetry(event: EventEnvelope, reading: DecodeOptions) -> Change:
     """The body is JSON where the device said so, else Base64 of what it sent."""
     properties = find(event.data, ("systemProperties",))
     body = find(event.data, ("body",))
@@ -90,8 +90,8 @@ def telemetry(event: Event, reading: Reading) -> Change:
         except Malformed as error:
             raise Malformed(f"The body of its telemetry cannot be read as JSON. {error}") from None
     if body is not MISSING:
-        event = replace(event, said={**event.said, "data": {**event.data, "body": body}})
-    return about(event, reading, reading.state_of(event.said, body), MISSING, "device")
+        event = replace(event, payload={**event.payload, "data": {**event.data, "body": body}})
+    return about(event, reading, reading.state_of(event.payload, body), MISSING, "device")
 
 
 def says_json(properties: Any) -> bool:
@@ -101,7 +101,7 @@ def says_json(properties: Any) -> bool:
     return str(media).lower() == "application/json" and str(encoding).lower() == "utf-8"
 
 
-def created(event: Event, reading: Reading) -> Change:
+def created(event: EventEnvelope, reading: DecodeOptions) -> Change:
     twin = find(event.data, ("twin",))
     state = {
         name: twin[name]
@@ -113,16 +113,16 @@ def created(event: Event, reading: Reading) -> Change:
 
 
 def about(
-    event: Event, reading: Reading, state: dict[str, Any], sequence: Any, by: Speaker
+    event: EventEnvelope, reading: DecodeOptions, state: dict[str, Any], sequence: Any, by: Speaker
 ) -> Change:
     """A change of the device that the event is about."""
     device = device_of(event, reading)
     return reading.change(
-        event.said, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by
+        event.payload, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by
     )
 
 
-def device_of(event: Event, reading: Reading) -> str:
+def device_of(event: EventEnvelope, reading: DecodeOptions) -> str:
     """As the hub vouches for it in telemetry, as it writes it in other events, else by the subject."""
     sender = find(event.data, ("systemProperties",))
     device = find(sender, ("iothub-connection-device-id",))
@@ -131,7 +131,7 @@ def device_of(event: Event, reading: Reading) -> str:
         device, module = find(event.data, ("deviceId",)), find(event.data, ("moduleId",))
     if device is MISSING and type(event.subject) is str:
         device = event.subject.removeprefix("devices/")
-    return reading.device_of(event.said, joined(device, module))
+    return reading.device_of(event.payload, joined(device, module))
 
 
 def joined(device: Any, module: Any) -> Any:
@@ -145,31 +145,31 @@ def joined(device: Any, module: Any) -> Any:
 # Twins
 
 
-def is_twin(said: dict[str, Any]) -> bool:
+def is_twin(payload: dict[str, Any]) -> bool:
     """A change of a twin, with or without the properties that the function shall add."""
-    if "opType" in said and "deviceId" in said:
-        return said["opType"] in OPERATIONS
+    if "opType" in payload and "deviceId" in payload:
+        return payload["opType"] in OPERATIONS
     return (
-        "version" in said
-        and ("tags" in said or "properties" in said)
-        and said.keys() <= TWIN | ABOUT_TWIN
+        "version" in payload
+        and ("tags" in payload or "properties" in payload)
+        and payload.keys() <= TWIN | ABOUT_TWIN
     )
 
 
-def read_twin(said: dict[str, Any], reading: Reading) -> tuple[Change, ...]:
+def read_twin(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
     """A change is a patch; what replaces the twin first clears its parts, at the same stamp. Raises Refused."""
-    device = said.get("deviceId")
+    device = payload.get("deviceId")
     if device is None and reading.default is None and reading.device is None:
         raise Malformed(
             "It is a change of a twin that does not say whose: the function that forwards it must add deviceId "
             "and opType, which are properties of the message."
         )
-    name = reading.device_of(said, joined(device, said.get("moduleId")))
-    state = parts_of(said)
+    name = reading.device_of(payload, joined(device, payload.get("moduleId")))
+    state = parts_of(payload)
     by: Speaker = "device" if state.get("reported") else "system"
-    time, version = said.get("operationTimestamp"), said.get("version", MISSING)
-    change = reading.change(said, name, state, time=time, sequence=version, by=by)
-    if said.get("opType") != "replaceTwin":
+    time, version = payload.get("operationTimestamp"), payload.get("version", MISSING)
+    change = reading.change(payload, name, state, time=time, sequence=version, by=by)
+    if payload.get("opType") != "replaceTwin":
         return (change,)
     id_ = None if change.event_id is None else f"{change.event_id} cleared"
     return replace(change, state=dict.fromkeys(PARTS), event_id=id_), change

@@ -59,7 +59,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DecodeOptions:
     """The options of one source; each pointer is None where the documented place counts."""
 
     device: Pointer | None = None
@@ -74,17 +74,17 @@ class Reading:
     """The sequence is the order; a message without one is refused."""
 
     @property
-    def pointed(self) -> bool:
+    def has_pointers(self) -> bool:
         """Whether messages of an unknown kind can be read, by where their device or state lies."""
         return self.device is not None or self.state is not None
 
-    def device_of(self, said: Any, named: Any = MISSING, last: Any = MISSING) -> str:
+    def device_of(self, payload: Any, named: Any = MISSING, last: Any = MISSING) -> str:
         """The device: at the pointer, else what the kind of event ``named``; then the default; ``last`` the last.
 
         Raises Malformed.
         """
         if self.device is not None:
-            named, last = pointers.find(said, self.device), MISSING
+            named, last = pointers.find(payload, self.device), MISSING
         if named not in _NOTHING:
             return device_names.name_of(text(named, "the name of a device"), self.prefix)
         if self.default is not None:
@@ -97,12 +97,12 @@ class Reading:
             )
         raise Malformed(NAMELESS)
 
-    def state_of(self, said: Any, found: Any) -> dict[str, Any]:
+    def state_of(self, payload: Any, found: Any) -> dict[str, Any]:
         """The state: at the pointer, else what the kind of event ``found``. Raises Malformed."""
         where = "its data"
         if self.state is not None:
             found, where = (
-                pointers.find(said, self.state),
+                pointers.find(payload, self.state),
                 f"what lies at {pointers.written(self.state)}",
             )
         if found is MISSING:
@@ -113,10 +113,10 @@ class Reading:
             )
         return found
 
-    def time_of(self, said: Any, found: Any = None) -> int | None:
+    def time_of(self, payload: Any, found: Any = None) -> int | None:
         """When it happened, in ms; None if it does not say. Raises Malformed."""
         if self.time is not None:
-            found = pointers.find(said, self.time)
+            found = pointers.find(payload, self.time)
         if found in _NOTHING:
             return None
         if type(found) is not str:
@@ -125,14 +125,14 @@ class Reading:
             )
         return strict_json.parse_time(found)
 
-    def sequence_of(self, said: Any, found: Any = MISSING) -> int:
+    def sequence_of(self, payload: Any, found: Any = MISSING) -> int:
         """Its sequence; 0 if it has none. What only breaks ties may be unreadable, what is the order may not.
 
         Raises Malformed.
         """
         strict = self.by_sequence or self.sequence is not None
         if self.sequence is not None:
-            found = pointers.find(said, self.sequence)
+            found = pointers.find(payload, self.sequence)
         if found in _NOTHING:
             if self.by_sequence:
                 raise Malformed("It brings no sequence, and its source is ordered by sequence.")
@@ -144,10 +144,10 @@ class Reading:
                 raise
             return 0
 
-    def id_of(self, said: Any, found: str | None = None) -> str | None:
+    def id_of(self, payload: Any, found: str | None = None) -> str | None:
         """The event's own id, by which a repetition is known; a long one by its digest. Raises Malformed."""
         if self.id is not None:
-            value = pointers.find(said, self.id)
+            value = pointers.find(payload, self.id)
             found = None if value in _NOTHING else text(value, "an id")
         if found is None or len(found) <= MOST_ID:
             return found
@@ -155,7 +155,7 @@ class Reading:
 
     def change(
         self,
-        said: Any,
+        payload: Any,
         device: str,
         state: Mapping[str, Any],
         *,
@@ -167,9 +167,9 @@ class Reading:
     ) -> Change:
         """What an event says, stamped; the options win over the places that the caller names. Raises Malformed."""
         at, number, event = (
-            self.time_of(said, time),
-            self.sequence_of(said, sequence),
-            self.id_of(said, event_id),
+            self.time_of(payload, time),
+            self.sequence_of(payload, sequence),
+            self.id_of(payload, event_id),
         )
         return Change(device, what, state, at, number, event, None, by, self.by_sequence)
 
@@ -184,7 +184,7 @@ class Reading:
         )
 
 
-def from_options(options: Mapping[str, str], url: str = "") -> Reading:
+def from_options(options: Mapping[str, str], url: str = "") -> DecodeOptions:
     """Raises BadSetting with a sentence."""
     found: dict[str, Any] = {}
     source = url.partition("?")[0]
@@ -194,7 +194,7 @@ def from_options(options: Mapping[str, str], url: str = "") -> Reading:
             found[name] = check(value)
         except ValueError as error:
             raise BadSetting(f"The option {option!r} of the source {source!r} {error}.") from None
-    return Reading(**found)
+    return DecodeOptions(**found)
 
 
 def text(value: Any, what: str) -> str:
@@ -208,9 +208,9 @@ def text(value: Any, what: str) -> str:
     )
 
 
-def required(said: Mapping[str, Any], member: str, what: str) -> str:
+def required(payload: Mapping[str, Any], member: str, what: str) -> str:
     """A member that must be text with something in it. Raises Malformed."""
-    value = said.get(member)
+    value = payload.get(member)
     if type(value) is str and value:
         return value
     raise Malformed(

@@ -52,18 +52,18 @@ class PlainDecoder:
         """One message. Raises Refused with a sentence."""
         if len(body) > MOST_BYTES:
             raise TooLarge(f"It has {len(body)} bytes; a message has at most {MOST_BYTES}.")
-        said = strict_json.decode(body)
-        if type(said) is not dict:
+        payload = strict_json.decode(body)
+        if type(payload) is not dict:
             raise Malformed(
-                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {kind(said)}.'
+                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {kind(payload)}.'
             )
-        said.pop(IGNORED, None)
+        payload.pop(IGNORED, None)
         default = self.default_device
-        if default is not None and "device" not in said:
-            if type(said.get("state")) is not dict:
-                return Change(default, "merge", said)
-            said["device"] = default
-        return change(said)
+        if default is not None and "device" not in payload:
+            if type(payload.get("state")) is not dict:
+                return Change(default, "merge", payload)
+            payload["device"] = default
+        return change(payload)
 
 
 def read_all(
@@ -115,33 +115,33 @@ def split(body: bytes) -> list[str]:
     return items
 
 
-def change(said: dict[str, Any]) -> Change:
+def change(payload: dict[str, Any]) -> Change:
     """A message's members as a change. Raises Refused."""
-    if not said.keys() <= KNOWN:
-        unknown = next(name for name in said if name not in KNOWN)
+    if not payload.keys() <= KNOWN:
+        unknown = next(name for name in payload if name not in KNOWN)
         raise Malformed(
             f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}."
         )
-    if "device" not in said:
+    if "device" not in payload:
         raise Malformed("It names no device.")
-    device = names.check(said["device"])
-    if len(said) == 2 and type(said.get("state")) is dict:  # most messages
-        return Change(device, "merge", said["state"])
-    what = kind_of(said)
+    device = names.check(payload["device"])
+    if len(payload) == 2 and type(payload.get("state")) is dict:  # most messages
+        return Change(device, "merge", payload["state"])
+    what = kind_of(payload)
     return Change(
         device,
         what,
-        state(said, what),
-        time(said.get("time")),
-        sequence(said.get("sequence")),
-        event_id(said.get("id")),
-        silent_after(said.get("silent_after")),
-        speaker(said.get("by")),
+        state(payload, what),
+        time(payload.get("time")),
+        sequence(payload.get("sequence")),
+        event_id(payload.get("id")),
+        silent_after(payload.get("silent_after")),
+        speaker(payload.get("by")),
     )
 
 
-def kind_of(said: dict[str, Any]) -> Kind:
-    replace, delete = (flag(name, said.get(name)) for name in ("replace", "delete"))
+def kind_of(payload: dict[str, Any]) -> Kind:
+    replace, delete = (flag(name, payload.get(name)) for name in ("replace", "delete"))
     if replace and delete:
         raise Malformed("It asks for replace and delete at once.")
     return "replace" if replace else "delete" if delete else "merge"
@@ -153,13 +153,13 @@ def flag(name: str, value: Any) -> bool:
     raise Malformed(f"“{name}” must be true or false; it is {kind(value)}.")
 
 
-def state(said: dict[str, Any], what: Kind) -> dict[str, Any]:
-    value = said.get("state")
+def state(payload: dict[str, Any], what: Kind) -> dict[str, Any]:
+    value = payload.get("state")
     if what == "delete":
         if value:
             raise Malformed("A message that deletes a device brings no state.")
         return {}
-    if "state" not in said:
+    if "state" not in payload:
         raise Malformed("It brings no state.")
     if type(value) is not dict:
         raise Malformed(

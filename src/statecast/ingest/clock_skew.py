@@ -18,7 +18,7 @@ WORTH_TELLING = 30_000
 """Milliseconds; less may be the network or a queue that writes whole seconds."""
 
 
-class Clocks:
+class ClockSkew:
     """Of the devices of one source."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import LeaseLost, StatecastError, Unavailable
 from statecast.ingest.pipeline import Pipeline
-from statecast.sources import Costly
+from statecast.sources import Metered
 from statecast.stores.contract import Committed, Store
 
 RECEIVE_WAIT = 0.5
@@ -62,7 +62,7 @@ class Health:
         }
 
 
-class Watcher:
+class Consumer:
     """Watches one source in a daemon thread from ``start`` to ``stop``."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Watcher:
         self.total = Committed()
         self._stop = threading.Event()
         source = pipeline.source
-        self._costly = source if isinstance(source, Costly) else None
+        self._costly = source if isinstance(source, Metered) else None
         self._counted_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"watcher-{self.name}", daemon=True)
 

@@ -1,9 +1,9 @@
-"""The way of a message, on one screen.
+"""The path of a message from its queue into the store, on one screen.
 
-Rule 1: receive hides, acknowledge deletes; between them lies the commit. A crash anywhere repeats the page,
-and a repetition is a no-op.
-Rule 2: one bad message never stops its neighbours. Decode and apply refuse with a reason; past them only
-machines fail, and then the page is held, not dropped.
+Rule 1: receive hides, acknowledge deletes, and the commit lies between them. After a crash the
+queue hands out the batch again, and a repeated message changes nothing.
+Rule 2: one bad message does not stop its neighbours. Decode and apply refuse it with a reason.
+What fails after them is a machine; then the batch is kept and tried again.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from statecast.errors import StatecastError
-from statecast.ingest.clock_skew import Clocks
+from statecast.ingest.clock_skew import ClockSkew
 from statecast.model import Delivery, Message, Refusal
-from statecast.sources import KeepsRefused, Source
+from statecast.sources import DeadLetterSource, Source
 from statecast.stores.contract import Committed, Store
 
 Decoder = Callable[[Delivery], Message]
 
-TRUSTED = 3
-"""Hand-outs after which a message is tried alone."""
+SUSPECT_AFTER = 3
+"""A message that was handed out more often than this is tried alone."""
 
 log = logging.getLogger(__name__)
 
 
-def nowhere(point: str) -> None:
-    """Where a test would crash, production passes by."""
+def no_hook(point: str) -> None:
+    """The crash tests give a hook that kills the process at a named point of the path."""
 
 
 class Pipeline:
-    """Moves messages of one source into the store, a page at a time."""
+    """Moves messages of one source into the store, one batch per step."""
 
     def __init__(
         self,
@@ -39,43 +39,45 @@ class Pipeline:
         decode: Decoder,
         store: Store,
         *,
-        page: int,
-        reach: Callable[[str], None] = nowhere,
+        batch_size: int,
+        reach: Callable[[str], None] = no_hook,
     ) -> None:
         self.source = source
         self.decode = decode
         self.store = store
-        self.page = page
+        self.batch_size = batch_size
         self.reach = reach
-        self.held: list[Delivery] = []
+        self.pending: list[Delivery] = []
+        """Received and not yet committed: the next step starts with them."""
         self.confirmed: list[str] = []
-        self.clocks = Clocks()
+        """Ids that the queue has deleted; the next commit forgets them an hour later."""
+        self.clock_skew = ClockSkew()
 
     def step(self, term: int, wait: float) -> tuple[Sequence[Delivery], Committed]:
-        """Move one page; wait up to ``wait`` seconds for its first message.
+        """Move one batch; wait up to ``wait`` seconds for its first message.
 
-        Raises Unavailable when a machine failed: the page is held, and the next step tries it again.
+        Raises Unavailable when a machine failed: the next step tries the same batch again.
         """
-        self.held = self.held or self.source.receive(self.page, wait)  # 1 receive: it is hidden now
-        reach = self.reach if self.held else nowhere
+        self.pending = self.pending or self.source.receive(self.batch_size, wait)  # 1 receive
+        reach = self.reach if self.pending else no_hook
         reach("received")
         committed = Committed()
-        for part in parts(self.held):
+        for part in parts(self.pending):
             messages = [self.read(delivery) for delivery in part]  # 2 decode
-            committed += self.commit(messages, term)  # 3 apply, 4 store: it is durable now
-            self.clocks.note(messages)
+            committed += self.commit(messages, term)  # 3 apply, 4 store: durable from here on
+            self.clock_skew.note(messages)
         reach("committed")
-        if committed.refused and isinstance(self.source, KeepsRefused):
+        if committed.refused and isinstance(self.source, DeadLetterSource):
             self.source.refused(committed.refused)
-        done, self.held = self.held, []
-        self.confirmed = self.source.acknowledge(done)  # it is gone from the queue now
+        done, self.pending = self.pending, []
+        self.confirmed = self.source.acknowledge(done)  # the queue deletes it
         reach("acknowledged")
         return done, committed
 
     def read(self, delivery: Delivery) -> Message:
         try:
             return self.decode(delivery)
-        except Exception as error:  # a decoder that somebody wrote; it shall not stop the queue
+        except Exception as error:  # a user's decoder may raise; the queue must go on
             return self.defect(delivery, error)
 
     def commit(self, messages: Sequence[Message], term: int) -> Committed:
@@ -85,9 +87,7 @@ class Pipeline:
             return self.write(messages, term)
         except StatecastError:
             raise
-        except (
-            Exception
-        ) as error:  # a defect of ours: find the message that meets it, spare the others
+        except Exception as error:  # a defect of ours: set the one message aside that triggers it
             return self.isolate(messages, term, error)
 
     def write(self, messages: Sequence[Message], term: int) -> Committed:
@@ -110,21 +110,25 @@ class Pipeline:
         return Message(delivery, refusals=(Refusal(reason, delivery.body),))
 
 
-def parts(page: Sequence[Delivery]) -> list[Sequence[Delivery]]:
-    """All at once; but what was handed out again and again comes last, alone, and every other time from the end.
+def parts(batch: Sequence[Delivery]) -> list[Sequence[Delivery]]:
+    """The batch as one part, and each message that was handed out too often as a part of its own.
 
-    One that ends the process whenever it is tried would else take those beside it with it every time.
+    A message that crashes the process would otherwise take its whole batch down on every retry.
+    The order of the suspects alternates, so that the first of them cannot hide the others.
     """
-    suspects = [one for one in page if one.attempt > TRUSTED]
+    suspects = [one for one in batch if one.attempt > SUSPECT_AFTER]
     if suspects and suspects[0].attempt % 2:
         suspects.reverse()
-    return [[one for one in page if one.attempt <= TRUSTED], *([one] for one in suspects)]
+    return [
+        [one for one in batch if one.attempt <= SUSPECT_AFTER],
+        *([one] for one in suspects),
+    ]
 
 
 def replay(store: Store, decode: Decoder, number: int, resolution: int = 1) -> Committed:
-    """Take a message out of quarantine and down the same way again, with its original id and stamp.
+    """Send a quarantined message down the same path again, with its original id and stamp.
 
-    If it is refused again it stays, with the new reason. Raises NotFound.
+    A message that is refused again stays in quarantine, with the new reason. Raises NotFound.
     """
     row = store.quarantine_row(number)
     delivery = Delivery(row.id, row.body, row.sent_at, row.attempts, order=row.order)

@@ -26,11 +26,11 @@ TIME_BITS = 48
 YEAR_2020 = 1_577_836_800_000
 """A clock that is behind this has not been set."""
 
-__all__ = ["Done", "Record", "Stamps", "apply", "stamp_of", "standing"]
+__all__ = ["ApplyResult", "DeviceRecord", "Stamps", "apply", "stamp_of", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DeviceRecord:
     """All that is kept of one device between two changes."""
 
     device: str
@@ -51,10 +51,10 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ApplyResult:
     """What a change did."""
 
-    record: Record
+    record: DeviceRecord
     visible: bool
     """It made a version."""
     patch: dict[str, Any] | None
@@ -88,7 +88,7 @@ def standing(stamp: Stamp, before: Stamps) -> Stamp:
     return Stamp(SEQUENCED, before.latest.sequence, stamp.order)
 
 
-def by_hand(now: int, order: int, before: Record | None) -> Stamp:
+def by_hand(now: int, order: int, before: DeviceRecord | None) -> Stamp:
     """Where an edit stands: now, but behind nothing that is known of the device.
 
     Whoever is told that his edit is done shall see it, although a clock, ours or a device's, was once ahead.
@@ -100,25 +100,25 @@ def by_hand(now: int, order: int, before: Record | None) -> Stamp:
 
 
 def apply(
-    before: Record | None,
+    before: DeviceRecord | None,
     change: Change,
     stamp: Stamp,
     *,
     sent_at: int,
     source: str,
-    fold_after_ms: int,
-) -> Done:
+    late_message_ms: int,
+) -> ApplyResult:
     """Fold a change into what was before. Raises Refused, and then nothing was changed."""
     if before is None:
-        before = Record(change.device, 0, None, Stamps(), {}, sent_at, None, None, None)
+        before = DeviceRecord(change.device, 0, None, Stamps(), {}, sent_at, None, None, None)
     seen_at, heard_by = before.seen_at, before.source
     if change.by == "device" and (seen_at is None or sent_at >= seen_at):
         seen_at, heard_by = sent_at, source
     stamp = standing(stamp, before.stamps)
     if stamp < before.stamps.floor:
-        return Done(replace(before, seen_at=seen_at, source=heard_by), False, None, True)
+        return ApplyResult(replace(before, seen_at=seen_at, source=heard_by), False, None, True)
     root, state = settle(before.stamps.root, before.state, change, stamp)
-    stamps = before.stamps.moved(root, change, stamp, fold_after_ms)
+    stamps = before.stamps.moved(root, change, stamp, late_message_ms)
     silent_after = before.silent_after
     if before.stamps.sets_deadline(change, stamp):
         silent_after = None if change.kind == "delete" else change.silent_after
@@ -129,20 +129,20 @@ def apply(
         and (state is None or silent_after == before.silent_after)
     ):
         quiet = before.state, before.fields, before.changed_at
-        return Done(
+        return ApplyResult(
             _record(before, stamps, quiet, seen_at, silent_after, heard_by, before.size),
             False,
             None,
         )
     size = _size(before, patch, state)
     shown = state, _times(before.fields, patch, sent_at), max(before.changed_at, sent_at)
-    return Done(
+    return ApplyResult(
         _record(before, stamps, shown, seen_at, silent_after, heard_by, size, 1), True, patch
     )
 
 
 def _record(
-    before: Record,
+    before: DeviceRecord,
     stamps: Stamps,
     shown: tuple[dict[str, Any] | None, Mapping[str, int], int],
     seen_at: int | None,
@@ -150,10 +150,10 @@ def _record(
     heard_by: str | None,
     size: int | None,
     versions: int = 0,
-) -> Record:
+) -> DeviceRecord:
     state, fields, changed_at = shown
     version = before.version + versions
-    return Record(
+    return DeviceRecord(
         before.device,
         version,
         state,
@@ -168,7 +168,9 @@ def _record(
     )
 
 
-def _size(before: Record, patch: dict[str, Any] | None, state: dict[str, Any] | None) -> int | None:
+def _size(
+    before: DeviceRecord, patch: dict[str, Any] | None, state: dict[str, Any] | None
+) -> int | None:
     """A bound of the new state's bytes, by its patch; only near the limit the whole state is encoded to know."""
     if state is None or patch is None:
         return None

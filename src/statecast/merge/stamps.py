@@ -91,10 +91,10 @@ class Stamps:
             change.silent_after is not None or change.kind == "delete"
         ) and stamp >= self.deadline
 
-    def moved(self, root: Node, change: Change, stamp: Stamp, fold_after_ms: int) -> Stamps:
+    def moved(self, root: Node, change: Change, stamp: Stamp, late_message_ms: int) -> Stamps:
         """The stamps after a change whose outcome is ``root``."""
         newest = max(self.newest, stamp.time)
-        floor = max(self.floor, Stamp(newest - fold_after_ms, 0, 0))
+        floor = max(self.floor, Stamp(newest - late_message_ms, 0, 0))
         size = self.size + _count(change.state)
         deadline = stamp if self.sets_deadline(change, stamp) else self.deadline
         after = Stamps(root, newest, floor, deadline, size)

@@ -99,7 +99,7 @@ class Hub:
         self.dropped_emits = 0
         """Application events not written because a transport was over its bound: the newest is dropped."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._application = Application(settings.threads)
+        self._application = Application(settings.wsgi_threads)
         self._namespaces = {"/": Namespace("/")}
         self._strange: set[str] = set()
         for name in namespaces:
@@ -123,7 +123,7 @@ class Hub:
     @property
     def hard_bound(self) -> int:
         """Bytes in a transport that only a peer reaches who asks without ever reading: well above the largest slice."""
-        return self.settings.slice_bytes + 4 * self.settings.viewer_buffer
+        return self.settings.max_states_bytes + 4 * self.settings.viewer_buffer
 
     @property
     def viewers(self) -> int:

@@ -92,11 +92,11 @@ class Session:
 
     def pay(self, now: float) -> None:
         """Count one message of the viewer. Raises Violation."""
-        balance = rate_limit.spend(self._balance, now, self.hub.settings.viewer_messages)
+        balance = rate_limit.spend(self._balance, now, self.hub.settings.viewer_rate_limit)
         if balance is None:
             raise websocket.Violation(
                 websocket.AGAINST_POLICY,
-                f"a viewer may send {self.hub.settings.viewer_messages} messages per minute",
+                f"a viewer may send {self.hub.settings.viewer_rate_limit} messages per minute",
             )
         self._balance = balance
 

@@ -90,7 +90,7 @@ class Visitors:
             del self.open[key]
 
     def _pay(self, key: str, now: float) -> bool:
-        rate, burst = self.settings.connects_per_second, self.settings.connections_per_address
+        rate, burst = self.settings.connect_rate_limit, self.settings.connections_per_address
         before = self._balances.pop(key, 0.0)
         after = rate_limit.spend(before, now, rate * 60, burst)
         self._balances[key] = before if after is None else after

@@ -1,7 +1,7 @@
 """Serves: one loop for viewers and HTTP, threads for Flask and the queues, one socket, one end.
 
 How it stops, in this order: readiness goes red and new requests are told to come back; nothing more is received from
-queues; viewers are sent away in slices; requests under way have ``drain_seconds``; then every connection is cut, and
+queues; viewers are sent away in slices; requests under way have ``shutdown_timeout``; then every connection is cut, and
 what was committed is all that matters.
 """
 
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.runtime.settings.drain_seconds
+        deadline = loop.time() + self.runtime.settings.shutdown_timeout
         self.front.draining = True
         self.runtime.drain()
         for connection in list(self.server_state.connections):
@@ -196,7 +196,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
 
     asked = threading.Event()
     watchdog = manager.watchdog if place is None else place.watchdog
-    with Ending(stop, settings.drain_seconds + AFTER_DRAIN) as ending:
+    with Ending(stop, settings.shutdown_timeout + AFTER_DRAIN) as ending:
         server, taken = prepare(
             runtime, app, begun, asked, None if place is None else place.listening, watchdog
         )
@@ -293,4 +293,4 @@ class BackgroundServer:
         if self._server is None or self._thread is None:
             return
         self._asked.set()
-        self._thread.join(self.runtime.settings.drain_seconds + AFTER_DRAIN)
+        self._thread.join(self.runtime.settings.shutdown_timeout + AFTER_DRAIN)

@@ -23,10 +23,10 @@ RESERVE = 256
 
 def refuse_public(settings: Settings) -> None:
     """Raises BadSetting when others could reach us and nobody said that they may."""
-    if not is_loopback(settings.host) and not settings.public:
+    if not is_loopback(settings.host) and not settings.allow_public:
         raise BadSetting(
             f"Whoever reaches {settings.host or 'this address'} may read and write every state; if that is what you "
-            "want, set `public` (--public). Otherwise listen on 127.0.0.1."
+            "want, set `allow_public` (--allow-public). Otherwise listen on 127.0.0.1."
         )
 
 

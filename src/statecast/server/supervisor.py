@@ -112,7 +112,7 @@ class Supervisor:
         self.failure: int | None = None
         self.watchdog = self.manager.watchdog
         self.fed_at = 0.0
-        limit = self.settings.drain_seconds + GRACE
+        limit = self.settings.shutdown_timeout + GRACE
         try:
             with Ending(self.manager.stopping, limit, self._kill) as ending:
                 while ending.status is None and self.failure is None:

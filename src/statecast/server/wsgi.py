@@ -49,7 +49,7 @@ class Gate:
     def __init__(self, app: WSGI, settings: Settings) -> None:
         self.app = app
         self.settings = settings
-        self._pool = Pool(settings.threads, WAITING * settings.threads)
+        self._pool = Pool(settings.wsgi_threads, WAITING * settings.wsgi_threads)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

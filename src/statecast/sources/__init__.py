@@ -52,13 +52,13 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Costly(Protocol):
+class Metered(Protocol):
     """A source whose questions cost money: it does not ask its queue in each ``receive``, so it says when it did."""
 
     heard_at: int | None
     """When the queue last gave a good answer, in ms by our clock."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Somebody in this process has just sent a message: ask soon."""
 
     def requests_per_hour(self) -> int:
@@ -66,7 +66,7 @@ class Costly(Protocol):
 
 
 @runtime_checkable
-class KeepsRefused(Protocol):
+class DeadLetterSource(Protocol):
     """A source that keeps a copy of refused messages where the operators of its queue expect it."""
 
     def refused(self, ids: Iterable[str]) -> None:
@@ -74,7 +74,7 @@ class KeepsRefused(Protocol):
 
 
 @runtime_checkable
-class Outbox(Protocol):
+class Sender(Protocol):
     """A queue that this process can send to."""
 
     def send(self, body: bytes) -> str:

@@ -15,7 +15,7 @@ from statecast.errors import BadSetting, TooLarge
 from statecast.model import Delivery
 from statecast.sources import Context
 from statecast.sources.url import Options
-from statecast.stores.contract import QueueRows, Store
+from statecast.stores.contract import Store, StoredQueue
 
 MESSAGE_BYTES = 65_536
 
@@ -26,7 +26,9 @@ def open_url(rest: str, context: Context) -> EmbeddedQueue:
     if not name:
         raise BadSetting("The source 'embedded:' lacks the queue's name, like in embedded:queue.")
     Options(f"embedded:{name}", query).finish(context.others)
-    return EmbeddedQueue(context.store(), name, visibility=context.settings.visibility)
+    return EmbeddedQueue(
+        context.store(), name, visibility_timeout=context.settings.visibility_timeout
+    )
 
 
 class EmbeddedQueue:
@@ -34,10 +36,12 @@ class EmbeddedQueue:
 
     resolution = 1
 
-    def __init__(self, store: Store, name: str = "queue", *, visibility: float = 30.0) -> None:
+    def __init__(
+        self, store: Store, name: str = "queue", *, visibility_timeout: float = 30.0
+    ) -> None:
         self.name = name
-        self.visibility = visibility
-        self._rows: QueueRows = store.queue(name)
+        self.visibility_timeout = visibility_timeout
+        self._rows: StoredQueue = store.queue(name)
         self._noting = threading.Lock()
         self._settled: defaultdict[str, list[str]] = defaultdict(list)
         self._confirmed: list[str] = []
@@ -85,7 +89,9 @@ class EmbeddedQueue:
         with self._noting:
             settled, self._settled = self._settled, defaultdict(list)
         try:
-            found = self._rows.exchange(settled, limit, int(self.visibility * 1000))
+            found = self._rows.acknowledge_and_receive(
+                settled, limit, int(self.visibility_timeout * 1000)
+            )
         except BaseException:
             with self._noting:
                 for receipt, ids in settled.items():

@@ -16,7 +16,7 @@ class Finding(NamedTuple):
 
 
 @runtime_checkable
-class Examined(Protocol):
+class Diagnosable(Protocol):
     """An optional contract of sources."""
 
     def examine(self) -> Iterator[Finding]:

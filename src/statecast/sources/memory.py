@@ -17,13 +17,13 @@ class MemorySource(EmbeddedQueue):
         self,
         name: str = "memory",
         *,
-        visibility: float = 30.0,
+        visibility_timeout: float = 30.0,
         clock: Callable[[], int] = now,
         limits: Limits | None = None,
     ) -> None:
         self._store = MemoryStore(limits or Limits(), clock)
-        super().__init__(self._store, name, visibility=visibility)
+        super().__init__(self._store, name, visibility_timeout=visibility_timeout)
 
-    def consumer(self, visibility: float) -> EmbeddedQueue:
+    def consumer(self, visibility_timeout: float) -> EmbeddedQueue:
         """Another consumer of the same queue."""
-        return EmbeddedQueue(self._store, self.name, visibility=visibility)
+        return EmbeddedQueue(self._store, self.name, visibility_timeout=visibility_timeout)

@@ -15,7 +15,7 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Refused
-from statecast.merge.apply import Record, apply, by_hand, stamp_of
+from statecast.merge.apply import DeviceRecord, apply, by_hand, stamp_of
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
 from statecast.stores.contract import Committed
 from statecast.stores.sqlite.counters import Counters
@@ -25,10 +25,10 @@ ROW_BYTES = 64
 
 
 @dataclass(slots=True)
-class Held:
+class DeviceState:
     """One device during a commit."""
 
-    record: Record
+    record: DeviceRecord
     cause: Cause
     offset: int
     state: bytes | None
@@ -57,10 +57,10 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class NewVersion:
     """A history row on its way to the store."""
 
-    held: Held
+    loaded: DeviceState
     offset: int
     row: HistoryRow
     size: int
@@ -73,21 +73,21 @@ class Batch:
     source: str
     resolution: int
     now: int
-    fold_after_ms: int
+    late_message_ms: int
     counters: Counters
-    held: dict[str, Held] = field(default_factory=dict)
+    loaded: dict[str, DeviceState] = field(default_factory=dict)
     """The devices that exist, of those the messages name; new ones are added."""
     known_ids: set[str] = field(default_factory=set)
     known_events: set[tuple[str, str]] = field(default_factory=set)
     new_ids: list[str] = field(default_factory=list)
     new_events: list[tuple[str, str]] = field(default_factory=list)
-    versions: list[Version] = field(default_factory=list)
+    versions: list[NewVersion] = field(default_factory=list)
     quarantine: list[Quarantined] = field(default_factory=list)
     applied: int = 0
     duplicates: int = 0
     dropped: int = 0
 
-    def take(self, message: Message) -> None:
+    def add(self, message: Message) -> None:
         """Fold a message in, unless its id is known."""
         delivery = message.delivery
         if delivery.id in self.known_ids:
@@ -118,7 +118,7 @@ class Batch:
             self.duplicates += 1
             return
         stamp = stamp_of(change, sent_at, self.resolution, order)
-        self.settle(change, stamp, cause_id, sent_at)
+        self.apply_change(change, stamp, cause_id, sent_at)
         if event is not None:
             self.known_events.add(event)
             self.new_events.append(event)
@@ -126,43 +126,45 @@ class Batch:
     def edit(self, change: Change, cause_id: str) -> None:
         """Fold in what somebody wants now. Raises Refused, and then nothing was changed."""
         self.counters.arrival += 1
-        held = self.held.get(change.device)
-        stamp = by_hand(self.now, self.counters.arrival, None if held is None else held.record)
-        self.settle(change, stamp, cause_id, self.now)
+        loaded = self.loaded.get(change.device)
+        stamp = by_hand(self.now, self.counters.arrival, None if loaded is None else loaded.record)
+        self.apply_change(change, stamp, cause_id, self.now)
 
-    def settle(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
-        held = self.held.get(change.device)
-        before = None if held is None else held.record
+    def apply_change(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
+        loaded = self.loaded.get(change.device)
+        before = None if loaded is None else loaded.record
         done = apply(
             before,
             change,
             stamp,
             sent_at=sent_at,
             source=self.source,
-            fold_after_ms=self.fold_after_ms,
+            late_message_ms=self.late_message_ms,
         )
         if done.dropped:
             self.dropped += 1
         else:
             self.applied += 1
         cause = Cause(self.source, cause_id, change.by)
-        if held is None:
-            held = self.held[change.device] = Held(done.record, cause, 0, None)
-        held.heard = held.heard or (before is not None and done.record.seen_at != before.seen_at)
-        held.record = done.record
-        held.touched = True
+        if loaded is None:
+            loaded = self.loaded[change.device] = DeviceState(done.record, cause, 0, None)
+        loaded.heard = loaded.heard or (
+            before is not None and done.record.seen_at != before.seen_at
+        )
+        loaded.record = done.record
+        loaded.touched = True
         if done.visible:
-            self.version(held, cause, done.patch)
+            self.version(loaded, cause, done.patch)
 
-    def version(self, held: Held, cause: Cause, patch: dict[str, Any] | None) -> None:
+    def version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
         self.counters.offset += 1
-        held.offset, held.cause, held.visible = self.counters.offset, cause, True
+        loaded.offset, loaded.cause, loaded.visible = self.counters.offset, cause, True
         change = None if patch is None else strict_json.encode(patch)
-        row = HistoryRow(held.record.changed_at, held.record.version, change, cause)
+        row = HistoryRow(loaded.record.changed_at, loaded.record.version, change, cause)
         size = (
             ROW_BYTES + len(cause.source) + len(cause.id) + (0 if change is None else len(change))
         )
-        self.versions.append(Version(held, held.offset, row, size))
+        self.versions.append(NewVersion(loaded, loaded.offset, row, size))
         self.counters.history_rows += 1
         self.counters.history_bytes += size
 
@@ -206,20 +208,20 @@ class Batch:
         self.quarantine = before
         return reasons[0] if reasons else None
 
-    def finish(self) -> list[Held]:
+    def flush(self) -> list[DeviceState]:
         """Encode what became visible, once per device; the devices to write, in order of offset."""
-        touched = [held for held in self.held.values() if held.touched]
-        for held in touched:
-            state = held.record.state
-            if state is None and (held.visible or held.removed_at is None):
-                held.removed_at = self.now
-            if held.visible:
-                held.state = None if state is None else strict_json.encode(state)
-                held.removed_at = held.removed_at if state is None else None
-            elif held.heard:
+        touched = [loaded for loaded in self.loaded.values() if loaded.touched]
+        for loaded in touched:
+            state = loaded.record.state
+            if state is None and (loaded.visible or loaded.removed_at is None):
+                loaded.removed_at = self.now
+            if loaded.visible:
+                loaded.state = None if state is None else strict_json.encode(state)
+                loaded.removed_at = loaded.removed_at if state is None else None
+            elif loaded.heard:
                 self.counters.seen += 1
-                held.seen = self.counters.seen
-        return sorted(touched, key=lambda held: held.offset)
+                loaded.seen = self.counters.seen
+        return sorted(touched, key=lambda loaded: loaded.offset)
 
     def result(self, refused: int = 0) -> Committed:
         quarantined = len(self.quarantine) + refused

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Update
+from statecast.model import (
+    Change,
+    Delivery,
+    Event,
+    HistoryRow,
+    Message,
+    Position,
+    Quarantined,
+    Update,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Limits:
     quarantine_rows: int = 10_000
     queue_messages: int = 1_000_000
     queue_bytes: int = 1_000_000_000
-    fold_after_hours: float = 24.0
+    late_message_hours: float = 24.0
     """Stamps further behind the device's newest are folded into one floor."""
 
 
@@ -53,7 +62,7 @@ class Committed:
         )
 
 
-class Lineage(NamedTuple):
+class EpochHistory(NamedTuple):
     """What decides whether a place is good: the epochs with their first offsets, ascending, and what was forgotten."""
 
     epochs: tuple[tuple[str, int], ...]
@@ -62,18 +71,18 @@ class Lineage(NamedTuple):
     offset: int
     """The store's offset when this was read."""
 
-    def is_good(self, place: Place, offset: int | None = None) -> bool:
+    def is_valid(self, position: Position, offset: int | None = None) -> bool:
         """Whether ``place`` is of this history; ``offset`` is the store's newest, if the asker knows a newer one."""
         head = max(self.offset, offset or 0)
         names = [epoch for epoch, _ in self.epochs]
-        if place.epoch not in names or 0 < place.offset < self.forgotten:
+        if position.epoch not in names or 0 < position.offset < self.forgotten:
             return False
-        following = names.index(place.epoch) + 1
+        following = names.index(position.epoch) + 1
         last = self.epochs[following][1] - 1 if following < len(names) else head
-        return 0 <= place.offset <= last
+        return 0 <= position.offset <= last
 
 
-class Cursor(NamedTuple):
+class ReadCursor(NamedTuple):
     """How far a reader has read each of the store's rising numbers."""
 
     offset: int = 0
@@ -82,12 +91,12 @@ class Cursor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Changes:
     """One consistent cut: everything committed after a cursor."""
 
-    place: Place
+    position: Position
     """The newest epoch and the store's offset at this cut."""
-    cursor: Cursor
+    cursor: ReadCursor
     """Pass it to the next ``read``. Its offset may be below ``place.offset`` if ``limit`` cut the answer."""
     updates: Sequence[Update] = ()
     """Latest state of each device changed after the cursor, in ascending order of offset."""
@@ -124,7 +133,7 @@ class Store(Protocol):
         """
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
         """Commit one change directly as source ``api``, stamp = now (REST, ``live.set``); the device's update.
 
@@ -134,19 +143,19 @@ class Store(Protocol):
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
         """Commit a quarantined row's message again, with its original id and stamp, and drop the row if it worked."""
 
-    def read(self, after: Cursor, limit: int | None = None) -> News:
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """Answer the one question, from one snapshot. ``Cursor()`` reads all states (but no old events)."""
 
-    def lineage(self) -> Lineage:
+    def epoch_history(self) -> EpochHistory:
         """What decides whether a place is good (DESIGN 2); readers keep it while the epoch stays the same."""
 
-    def read_place(self) -> Place:
+    def read_position(self) -> Position:
         """The newest epoch and offset."""
 
-    def is_good(self, place: Place) -> bool:
+    def is_valid(self, position: Position) -> bool:
         """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
 
-    def place_of(self, update: Update) -> Place:
+    def position_of(self, update: Update) -> Position:
         """The place of a version: its offset, and the epoch under which that offset lies; stable over restarts."""
 
     def get(self, device: str) -> Update | None:
@@ -192,14 +201,14 @@ class Store(Protocol):
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
 
-    def queue(self, name: str) -> QueueRows:
+    def queue(self, name: str) -> StoredQueue:
         """The queue of that name inside this store."""
 
     def close(self) -> None:
         """Checkpoint and let go of the files."""
 
 
-class QueueRows(Protocol):
+class StoredQueue(Protocol):
     """What the embedded queue asks of the store that holds it."""
 
     clock: Callable[[], int]
@@ -207,8 +216,8 @@ class QueueRows(Protocol):
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Add messages, all or none; durable on return. Raises QueueFull."""
 
-    def exchange(
-        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    def acknowledge_and_receive(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
     ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
 

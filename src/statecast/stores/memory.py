@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from statecast.errors import LeaseLost
-from statecast.model import Change, Delivery, Event, HistoryRow, Message, Place, Quarantined, Update
+from statecast.model import (
+    Change,
+    Delivery,
+    Event,
+    HistoryRow,
+    Message,
+    Position,
+    Quarantined,
+    Update,
+)
 from statecast.stores import places
-from statecast.stores.batch import Batch, Held, Version, devices_of, events_of
-from statecast.stores.contract import Committed, Cursor, Limits, Lineage, News
+from statecast.stores.batch import Batch, DeviceState, NewVersion, devices_of, events_of
+from statecast.stores.contract import Changes, Committed, EpochHistory, Limits, ReadCursor
 from statecast.stores.memory_queue import MemoryQueue
-from statecast.stores.notifier import Bell
+from statecast.stores.notifier import CommitNotifier
 from statecast.stores.sqlite.counters import Counters
 from statecast.stores.sqlite.dedup import KEEP_CONFIRMED_MS, KEEP_EVENTS_MS, MOST
 from statecast.stores.sqlite.devices import TOMBSTONE_MS
@@ -30,7 +39,7 @@ def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: b
 
 
 @dataclasses.dataclass(slots=True)
-class Source:
+class SourceRecord:
     """What is kept per source: its term, whether the lease is held, the known ids, and when to forget the confirmed."""
 
     term: int = 0
@@ -40,7 +49,7 @@ class Source:
 
 
 class MemoryLease:
-    def __init__(self, source: Source, lock: threading.RLock) -> None:
+    def __init__(self, source: SourceRecord, lock: threading.RLock) -> None:
         self.term = source.term
         self._source = source
         self._lock = lock
@@ -59,14 +68,14 @@ class MemoryStore:
         self.limits = limits
         self.clock = clock
         self._lock = threading.RLock()
-        self._bell = Bell()
+        self._bell = CommitNotifier()
         self._looked = threading.local()
         self._counters = Counters()
         self._epochs = ((uuid.uuid4().hex, 1),)
-        self._held: dict[str, Held] = {}
-        self._history: dict[str, dict[int, Version]] = {}
+        self._held: dict[str, DeviceState] = {}
+        self._history: dict[str, dict[int, NewVersion]] = {}
         self._order: dict[int, str] = {}
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, SourceRecord] = {}
         self._known_events: dict[tuple[str, str], int] = {}
         self._quarantine: dict[int, Quarantined] = {}
         self._quarantine_number = 0
@@ -88,7 +97,7 @@ class MemoryStore:
         """Apply, versions, history, known ids and quarantine, all or nothing. Raises LeaseLost."""
         now = self.clock()
         with self._lock:
-            kept = self._sources.setdefault(source, Source())
+            kept = self._sources.setdefault(source, SourceRecord())
             if term is not None and term != kept.term:
                 raise LeaseLost(
                     f"Another process has taken over the source {source!r}; this one stopped writing."
@@ -97,31 +106,31 @@ class MemoryStore:
             batch = self._batch(source, resolution, now, messages)
             batch.known_ids = {message.delivery.id for message in messages} & kept.known.keys()
             for message in messages:
-                batch.take(message)
+                batch.add(message)
             self._save(batch)
             for id_ in confirmed:
                 if id_ in kept.known:
                     kept.forget.setdefault(id_, now + KEEP_CONFIRMED_MS)
             kept.known.update(dict.fromkeys(batch.new_ids))
-        self._bell.ring()
+        self._bell.notify()
         return batch.result()
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
         """Commit one change as source ``api``, stamp = now and newer than the device's. Raises Refused, Conflict."""
         now = self.clock()
         with self._lock:
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(API, 1, now, [message])
-            held = batch.held.get(change.device)
+            loaded = batch.loaded.get(change.device)
             if if_match is not None:
-                places.compare(self.lineage(), if_match, held.offset if held else 0)
+                places.compare(self.epoch_history(), if_match, loaded.offset if loaded else 0)
             batch.edit(change, message.delivery.id)
             self._save(batch)
-            held = batch.held.get(change.device)
-        self._bell.ring()
-        return held.update() if held is not None and held.offset else None
+            loaded = batch.loaded.get(change.device)
+        self._bell.notify()
+        return loaded.update() if loaded is not None and loaded.offset else None
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
         """Commit a quarantined message with its original id and stamp. Raises NotFound."""
@@ -138,7 +147,7 @@ class MemoryStore:
                 )
                 self._quarantine[number] = again
             self._save(batch)
-        self._bell.ring()
+        self._bell.notify()
         return batch.result(0 if refused is None else 1)
 
     def drop(self, number: int) -> None:
@@ -152,7 +161,7 @@ class MemoryStore:
             if at >= now - KEEP_EVENTS_MS and len(self._known_events) <= MOST:
                 break
             del self._known_events[event]
-        held = {
+        loaded = {
             device: dataclasses.replace(
                 self._held[device], touched=False, visible=False, heard=False
             )
@@ -160,19 +169,19 @@ class MemoryStore:
             if device in self._held
         }
         known = {event for event in events_of(messages) if event in self._known_events}
-        fold_after = int(self.limits.fold_after_hours * 3_600_000)
+        fold_after = int(self.limits.late_message_hours * 3_600_000)
         counters = dataclasses.replace(self._counters)
-        return Batch(source, resolution, now, fold_after, counters, held, known_events=known)
+        return Batch(source, resolution, now, fold_after, counters, loaded, known_events=known)
 
     def _save(self, batch: Batch) -> None:
-        touched = batch.finish()
+        touched = batch.flush()
         self._counters = batch.counters
-        for held in touched:
-            held.key = 1
-            self._held[held.record.device] = held
+        for loaded in touched:
+            loaded.key = 1
+            self._held[loaded.record.device] = loaded
         for version in batch.versions:
-            self._history.setdefault(version.held.record.device, {})[version.offset] = version
-            self._order[version.offset] = version.held.record.device
+            self._history.setdefault(version.loaded.record.device, {})[version.offset] = version
+            self._order[version.offset] = version.loaded.record.device
         self._known_events.update(dict.fromkeys(batch.new_events, batch.now))
         for one in batch.quarantine:
             self._quarantine_number += 1
@@ -185,7 +194,7 @@ class MemoryStore:
 
     def _trim(self, batch: Batch) -> None:
         limits, counters, now = self.limits, self._counters, batch.now
-        for device in {version.held.record.device for version in batch.versions}:
+        for device in {version.loaded.record.device for version in batch.versions}:
             while len(self._history[device]) > limits.history_versions:
                 self._drop_version(next(iter(self._history[device])))
         while self._order:
@@ -198,19 +207,19 @@ class MemoryStore:
             if not old and not crowded:
                 break
             self._drop_version(offset)
-        for device, held in list(self._held.items()):
-            if held.removed_at is not None and held.removed_at < now - TOMBSTONE_MS:
+        for device, loaded in list(self._held.items()):
+            if loaded.removed_at is not None and loaded.removed_at < now - TOMBSTONE_MS:
                 for offset in list(self._history.get(device, ())):
                     self._drop_version(offset)
                 del self._held[device]
-                counters.forgotten = max(counters.forgotten, held.offset)
+                counters.forgotten = max(counters.forgotten, loaded.offset)
 
     def _drop_version(self, offset: int) -> None:
         gone = self._history[self._order.pop(offset)].pop(offset)
         self._counters.history_rows -= 1
         self._counters.history_bytes -= gone.size
 
-    def _forget_ids(self, kept: Source, now: int) -> None:
+    def _forget_ids(self, kept: SourceRecord, now: int) -> None:
         for id_, forget_at in list(kept.forget.items()):
             if forget_at > now:
                 break
@@ -222,63 +231,66 @@ class MemoryStore:
 
     # -- reading
 
-    def read(self, after: Cursor, limit: int | None = None) -> News:
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """What was committed after a cursor. ``Cursor()`` reads all states but no old events."""
         self._look()
         with self._lock:
             counters = self._counters
             changed = sorted(
-                (held for held in self._held.values() if held.offset > after.offset), key=offset_of
+                (loaded for loaded in self._held.values() if loaded.offset > after.offset),
+                key=offset_of,
             )
-            updates = [held.update() for held in changed[:limit]]
+            updates = [loaded.update() for loaded in changed[:limit]]
             whole = limit is None or len(updates) < limit
             offset = counters.offset if whole else updates[-1].offset
             seen = {
-                device: held.record.seen_at
-                for device, held in self._held.items()
-                if held.seen > after.seen
-                and 0 < held.offset <= after.offset
-                and held.record.seen_at is not None
+                device: loaded.record.seen_at
+                for device, loaded in self._held.items()
+                if loaded.seen > after.seen
+                and 0 < loaded.offset <= after.offset
+                and loaded.record.seen_at is not None
             }
             since = after.event or counters.event
             events = [event for number, (_, event) in self._events.items() if number > since]
-            return News(
-                self.read_place(),
-                Cursor(offset, counters.seen, counters.event),
+            return Changes(
+                self.read_position(),
+                ReadCursor(offset, counters.seen, counters.event),
                 updates,
                 seen,
                 events,
             )
 
-    def lineage(self) -> Lineage:
+    def epoch_history(self) -> EpochHistory:
         """What decides whether a place is good."""
         with self._lock:
-            return Lineage(self._epochs, self._counters.forgotten, self._counters.offset)
+            return EpochHistory(self._epochs, self._counters.forgotten, self._counters.offset)
 
-    def read_place(self) -> Place:
+    def read_position(self) -> Position:
         """The newest epoch and offset."""
         with self._lock:
-            return Place(self._epochs[-1][0], self._counters.offset)
+            return Position(self._epochs[-1][0], self._counters.offset)
 
-    def is_good(self, place: Place) -> bool:
+    def is_valid(self, position: Position) -> bool:
         """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
-        return self.lineage().is_good(place)
+        return self.epoch_history().is_valid(position)
 
-    def place_of(self, update: Update) -> Place:
+    def position_of(self, update: Update) -> Position:
         """The place of a version."""
-        return Place(places.epoch_of(self.lineage(), update.offset), update.offset)
+        return Position(places.epoch_of(self.epoch_history(), update.offset), update.offset)
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
         with self._lock:
-            held = self._held.get(device)
-            return held.update() if held is not None and held.offset else None
+            loaded = self._held.get(device)
+            return loaded.update() if loaded is not None and loaded.offset else None
 
     def devices(self) -> list[Update]:
         """All present devices by name."""
         with self._lock:
             return [
-                held.update() for _, held in sorted(self._held.items()) if held.state is not None
+                loaded.update()
+                for _, loaded in sorted(self._held.items())
+                if loaded.state is not None
             ]
 
     def history(
@@ -323,13 +335,13 @@ class MemoryStore:
             for old, (at, _) in list(self._events.items()):
                 if abs(now - at) > places.EVENT_MS:
                     del self._events[old]
-        self._bell.ring()
+        self._bell.notify()
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Say what this serving process sees."""
         with self._lock:
             self._reports[process] = (self.clock(), json.dumps(report))
-        self._bell.ring()
+        self._bell.notify()
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process heard within 10 s."""
@@ -345,7 +357,7 @@ class MemoryStore:
     def lease(self, source: str) -> MemoryLease | None:
         """Take the lease of a source with a new term, or None at once if another holds it."""
         with self._lock:
-            kept = self._sources.setdefault(source, Source())
+            kept = self._sources.setdefault(source, SourceRecord())
             if kept.leased:
                 return None
             kept.leased = True
@@ -359,7 +371,7 @@ class MemoryStore:
 
     def wake(self) -> None:
         """End every ``wait`` now."""
-        self._bell.ring()
+        self._bell.notify()
 
     def queue(self, name: str) -> MemoryQueue:
         """The queue of that name inside this store."""
@@ -372,7 +384,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """End every wait."""
-        self._bell.ring()
+        self._bell.notify()
 
     def _arrival(self) -> int:
         self._counters.arrival += 1
@@ -382,5 +394,5 @@ class MemoryStore:
         self._looked.rings = self._bell.rings
 
 
-def offset_of(held: Held) -> int:
-    return held.offset
+def offset_of(loaded: DeviceState) -> int:
+    return loaded.offset

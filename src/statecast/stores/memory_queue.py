@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
-from statecast.stores.notifier import Bell
+from statecast.stores.notifier import CommitNotifier
 from statecast.stores.queue_bounds import room
 
 
 @dataclass(slots=True)
-class Handout:
+class InFlight:
     """A page in somebody's hands: attempt by id, and when it appears again."""
 
     hidden_at: int
@@ -30,7 +30,7 @@ class MemoryQueue:
         limits: Limits,
         clock: Callable[[], int],
         number: Callable[[], int],
-        bell: Bell,
+        bell: CommitNotifier,
         lock: threading.RLock,
     ) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class MemoryQueue:
         self._messages: dict[int, tuple[int, bytes]] = {}
         self._bytes = 0
         self._fresh: dict[int, None] = {}
-        self._handouts: dict[str, Handout] = {}
+        self._handouts: dict[str, InFlight] = {}
         self._receipts = 0
         self._looked = threading.local()
 
@@ -57,18 +57,18 @@ class MemoryQueue:
                 self._messages[id_] = (now, body)
                 self._fresh[id_] = None
             self._bytes += size
-        self._bell.ring()
+        self._bell.notify()
         return ids
 
-    def exchange(
-        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    def acknowledge_and_receive(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
     ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
         with self._lock:
             self._looked.rings = self._bell.rings
             for receipt, ids in settled.items():
                 self._settle(receipt, ids)
-            return self._hand_out(limit, visibility) if limit else []
+            return self._hand_out(limit, visibility_timeout) if limit else []
 
     def size(self) -> tuple[int, int]:
         """(messages, bytes), hidden ones included."""
@@ -102,7 +102,7 @@ class MemoryQueue:
         if handout is not None and not handout.attempts:
             del self._handouts[receipt]
 
-    def _hand_out(self, limit: int, visibility: int) -> list[Delivery]:
+    def _hand_out(self, limit: int, visibility_timeout: int) -> list[Delivery]:
         now = self.clock()
         taken: dict[int, int] = {}
         for receipt, handout in list(self._handouts.items()):
@@ -118,7 +118,7 @@ class MemoryQueue:
             return []
         self._receipts += 1
         receipt = str(self._receipts)
-        self._handouts[receipt] = Handout(now, now + visibility, taken)
+        self._handouts[receipt] = InFlight(now, now + visibility_timeout, taken)
         return [
             Delivery(
                 str(id_), self._messages[id_][1], self._messages[id_][0], taken[id_], receipt, id_

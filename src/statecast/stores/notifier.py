@@ -14,7 +14,7 @@ POLL = 0.02
 """Seconds between two looks at what only polling can see: the commits of other processes."""
 
 
-class Bell:
+class CommitNotifier:
     """Every waiting thread is woken by every ring; a ring between a look and the wait is not lost."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Bell:
         """Remember it before you look; ``wait`` returns at once if it has risen since."""
         return self._rings
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         with self._condition:
             self._rings += 1
             self._condition.notify_all()

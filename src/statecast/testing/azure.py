@@ -56,7 +56,7 @@ class Fault:
 
 
 @dataclass
-class Answer:
+class FakeAnswer:
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class FakeAzure:
         self.freed = threading.Event()
         self._faults: list[Fault] = []
         self._receipts = itertools.count(1)
-        self._server: Server | None = None
+        self._server: FakeAzureServer | None = None
         self._port = 0
 
     @property
@@ -87,8 +87,8 @@ class FakeAzure:
         )
 
     def start(self) -> None:
-        handler = type("Bound", (Handler,), {"azure": self})
-        self._server = Server(("127.0.0.1", self._port), handler)
+        handler = type("Bound", (FakeAzureHandler,), {"azure": self})
+        self._server = FakeAzureServer(("127.0.0.1", self._port), handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -136,7 +136,7 @@ class FakeAzure:
 
     # -- what requests do
 
-    def answer(self, method: str, target: str, body: bytes) -> tuple[Answer, Fault | None]:
+    def answer(self, method: str, target: str, body: bytes) -> tuple[FakeAnswer, Fault | None]:
         """What the service would do and say, and what shall go wrong with it."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -146,7 +146,7 @@ class FakeAzure:
             self.asked.append(request)
             fault = self._fault(request)
             if fault is not None and fault.kind != "lost":
-                return Answer(fault.status), fault
+                return FakeAnswer(fault.status), fault
             if NEEDED.get(request, "c") not in self.rights:
                 return refusal(403, FORBIDDEN), None
             return getattr(self, f"_{request}")(path, query, body), fault
@@ -174,24 +174,24 @@ class FakeAzure:
         queue[:] = [one for one in queue if one.expires > self.now()]
         return queue
 
-    def _create(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _create(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         existed = path[0] in self.queues
         self.queues.setdefault(path[0], [])
-        return Answer(204 if existed else 201)
+        return FakeAnswer(204 if existed else 201)
 
-    def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         return (
-            Answer(204)
+            FakeAnswer(204)
             if self.queues.pop(path[0], None) is not None
             else refusal(404, "QueueNotFound")
         )
 
-    def _count(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _count(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
-        return Answer(200, headers={"x-ms-approximate-messages-count": str(len(queue))})
+        return FakeAnswer(200, headers={"x-ms-approximate-messages-count": str(len(queue))})
 
-    def _send(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _send(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
         try:
@@ -202,11 +202,11 @@ class FakeAzure:
             return refusal(413, "RequestBodyTooLarge")
         hidden = float(query.get("visibilitytimeout", 0))
         stored = self._insert(queue, text, float(query.get("messagettl", LIFETIME)), hidden)
-        return Answer(
+        return FakeAnswer(
             201, listing([stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT))
         )
 
-    def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
         limit, hidden = (
@@ -221,26 +221,26 @@ class FakeAzure:
         ]
         for one in page:
             one.visible, one.count, one.receipt = now + hidden, one.count + 1, self._receipt()
-        return Answer(200, listing(page, TOLD))
+        return FakeAnswer(200, listing(page, TOLD))
 
-    def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
         page = [one for one in queue if one.visible <= self.now()][
             : int(query.get("numofmessages", 1))
         ]
-        return Answer(200, listing(page, tuple(name for name in TOLD if name not in RECEIPT)))
+        return FakeAnswer(200, listing(page, tuple(name for name in TOLD if name not in RECEIPT)))
 
-    def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         found = self._found(path, query)
-        if isinstance(found, Answer):
+        if isinstance(found, FakeAnswer):
             return found
         self.queues[path[0]].remove(found)
-        return Answer(204)
+        return FakeAnswer(204)
 
-    def _release(self, path: list[str], query: dict[str, str], body: bytes) -> Answer:
+    def _release(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
         found = self._found(path, query)
-        if isinstance(found, Answer):
+        if isinstance(found, FakeAnswer):
             return found
         found.visible, found.receipt = (
             self.now() + float(query["visibilitytimeout"]),
@@ -250,9 +250,9 @@ class FakeAzure:
             "x-ms-popreceipt": found.receipt,
             "x-ms-time-next-visible": formatdate(found.visible, usegmt=True),
         }
-        return Answer(204, headers=headers)
+        return FakeAnswer(204, headers=headers)
 
-    def _found(self, path: list[str], query: dict[str, str]) -> Stored | Answer:
+    def _found(self, path: list[str], query: dict[str, str]) -> Stored | FakeAnswer:
         if (queue := self._alive(path[0])) is None:
             return refusal(404, "QueueNotFound")
         for one in queue:
@@ -293,12 +293,12 @@ def listing(messages: list[Stored], names: tuple[str, ...]) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?><QueueMessagesList>{inner}</QueueMessagesList>'
 
 
-def refusal(status: int, code: str) -> Answer:
+def refusal(status: int, code: str) -> FakeAnswer:
     body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}.</Message></Error>'
-    return Answer(status, body, {"x-ms-error-code": code})
+    return FakeAnswer(status, body, {"x-ms-error-code": code})
 
 
-class Server(ThreadingHTTPServer):
+class FakeAzureServer(ThreadingHTTPServer):
     """Knows its connections, so that they can be cut as those of a dead service are."""
 
     daemon_threads = True
@@ -325,7 +325,7 @@ class Server(ThreadingHTTPServer):
         """A peer that left is no news."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class FakeAzureHandler(BaseHTTPRequestHandler):
     azure: FakeAzure
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -347,7 +347,9 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = handle_any
 
-    def reply(self, answer: Answer, more: dict[str, str], kind: str = "application/xml") -> None:
+    def reply(
+        self, answer: FakeAnswer, more: dict[str, str], kind: str = "application/xml"
+    ) -> None:
         data = answer.body.encode()
         self.send_response_only(answer.status)
         self.send_header("Date", formatdate(self.azure.now(), usegmt=True))
@@ -372,12 +374,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def page(self, fault: Fault) -> None:
         self.reply(
-            Answer(200, "<html><body>Please log in to the hotel.</body></html>"), {}, "text/html"
+            FakeAnswer(200, "<html><body>Please log in to the hotel.</body></html>"),
+            {},
+            "text/html",
         )
 
     def broken(self, fault: Fault) -> None:
         self.reply(
-            Answer(200, "<QueueMessagesList><QueueMessage>"), {"x-ms-request-id": str(uuid.uuid4())}
+            FakeAnswer(200, "<QueueMessagesList><QueueMessage>"),
+            {"x-ms-request-id": str(uuid.uuid4())},
         )
 
     def cut(self, fault: Fault) -> None:
@@ -390,4 +395,4 @@ class Handler(BaseHTTPRequestHandler):
         self.reset(fault)
 
     def redirect(self, fault: Fault) -> None:
-        self.reply(Answer(302), {"Location": "http://127.0.0.1:9/login"}, "text/html")
+        self.reply(FakeAnswer(302), {"Location": "http://127.0.0.1:9/login"}, "text/html")

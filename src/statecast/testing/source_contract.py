@@ -20,10 +20,10 @@ class FakeSource(MemorySource):
         self,
         name: str = "fake",
         *,
-        visibility: float = 30.0,
+        visibility_timeout: float = 30.0,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(name, visibility=visibility, clock=clock or VirtualClock())
+        super().__init__(name, visibility_timeout=visibility_timeout, clock=clock or VirtualClock())
         self.away: str | None = None
 
     def put(self, value: Any) -> str:
@@ -46,7 +46,7 @@ class FakeSource(MemorySource):
 class SourceContract:
     """Subclass it and say how to make your source, how to put a message into its queue, how time passes there."""
 
-    def make_source(self, visibility: float) -> Source:
+    def make_source(self, visibility_timeout: float) -> Source:
         """A source over the test's own queue; called again, another consumer of the same queue."""
         raise NotImplementedError
 

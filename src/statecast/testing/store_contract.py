@@ -8,8 +8,8 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Conflict, LeaseLost, NotFound, Refused
-from statecast.model import Place
-from statecast.stores.contract import Cursor, Limits, Store
+from statecast.model import Position
+from statecast.stores.contract import Limits, ReadCursor, Store
 from statecast.testing.values import START, VirtualClock, change, message, raises, refused
 
 DAY = 24 * 3600.0
@@ -85,18 +85,18 @@ class ChangeContract(StoreFixture):
         a, b = store.get("a"), store.get("b")
         assert a is not None and b is not None
         assert (a.version, a.offset, b.version, b.offset) == (3, 5, 3, 6)
-        assert store.read_place().offset == 6
+        assert store.read_position().offset == 6
 
     def test_a_message_that_changes_nothing_makes_no_version_but_is_a_sign_of_life(self) -> None:
         store = self.store()
         self.say(store, {"mood": "happy"})
-        before = store.read(Cursor())
+        before = store.read(ReadCursor())
         self.clock.advance(5)
         self.say(store, {"mood": "happy"})
         news = store.read(before.cursor)
         assert news.updates == []
         assert news.seen == {"pillow": START + 5000}
-        assert news.place == before.place
+        assert news.position == before.position
         assert store.history_size("pillow")[0] == 1
         assert store.read(news.cursor).seen == {}
 
@@ -286,16 +286,16 @@ class ChangeContract(StoreFixture):
         self.say(store, {"n": 1})
         update = store.get("pillow")
         assert update is not None
-        place = store.place_of(update)
+        position = store.position_of(update)
         self.say(store, {"n": 1}, device="chair")
-        assert store.edit(change("pillow", {"n": 2}, by="user"), if_match=place) is not None
-        for wrong in (place, Place("unknown", 3), Place(place.epoch, 99)):
+        assert store.edit(change("pillow", {"n": 2}, by="user"), if_match=position) is not None
+        for wrong in (position, Position("unknown", 3), Position(position.epoch, 99)):
             with raises(Conflict):
                 store.edit(change("pillow", {"n": 3}, by="user"), if_match=wrong)
         with raises(Conflict):
-            store.edit(change("nobody", {"n": 3}, by="user"), if_match=Place(place.epoch, 0))
+            store.edit(change("nobody", {"n": 3}, by="user"), if_match=Position(position.epoch, 0))
         assert (
-            store.edit(change("pillow", {"n": 3}, by="user"), if_match=Place(place.epoch, 3))
+            store.edit(change("pillow", {"n": 3}, by="user"), if_match=Position(position.epoch, 3))
             is not None
         )
 
@@ -325,24 +325,24 @@ class ReadContract(StoreFixture):
         store = self.store()
         for number in range(4):
             self.say(store, {"n": number}, device=f"d{number % 3}")
-        news = store.read(Cursor())
+        news = store.read(ReadCursor())
         assert [(one.device, one.offset) for one in news.updates] == [
             ("d1", 2),
             ("d2", 3),
             ("d0", 4),
         ]
-        assert (news.place, news.cursor.offset) == (store.read_place(), 4)
+        assert (news.position, news.cursor.offset) == (store.read_position(), 4)
         assert store.read(news.cursor).updates == []
-        assert [one.device for one in store.read(Cursor(offset=3)).updates] == ["d0"]
+        assert [one.device for one in store.read(ReadCursor(offset=3)).updates] == ["d0"]
 
     def test_a_limited_answer_goes_on_where_it_was_cut(self) -> None:
         store = self.store()
         for number in range(5):
             self.say(store, {"n": number}, device=f"d{number}")
-        cursor, devices = Cursor(), []
+        cursor, devices = ReadCursor(), []
         for _ in range(3):
             news = store.read(cursor, limit=2)
-            assert news.place.offset == 5
+            assert news.position.offset == 5
             devices += [one.device for one in news.updates]
             cursor = news.cursor
         assert devices == ["d0", "d1", "d2", "d3", "d4"]
@@ -355,7 +355,7 @@ class ReadContract(StoreFixture):
         self.clock.advance(1)
         self.say(store, {}, kind="delete")
         assert [one.device for one in store.devices()] == ["chair"]
-        tombstone = store.read(Cursor(offset=2)).updates[0]
+        tombstone = store.read(ReadCursor(offset=2)).updates[0]
         assert (tombstone.device, tombstone.state, tombstone.version, tombstone.offset) == (
             "pillow",
             None,
@@ -371,28 +371,28 @@ class ReadContract(StoreFixture):
     def test_a_forgotten_tombstone_makes_older_places_bad(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
-        epoch, before = store.read_place()
+        epoch, before = store.read_position()
         self.clock.advance(1)
         self.say(store, {}, kind="delete")
         self.say(store, {"n": 1}, device="chair")
-        assert store.is_good(Place(epoch, before))
+        assert store.is_valid(Position(epoch, before))
         self.clock.advance(7 * DAY + 1)
         self.say(store, {"n": 2}, device="chair")
         assert store.get("pillow") is None
-        assert not store.is_good(Place(epoch, before))
-        assert store.is_good(Place(epoch, 0)), "who has nothing misses no removal"
-        assert store.is_good(Place(epoch, 2))
-        assert store.is_good(store.read_place())
+        assert not store.is_valid(Position(epoch, before))
+        assert store.is_valid(Position(epoch, 0)), "who has nothing misses no removal"
+        assert store.is_valid(Position(epoch, 2))
+        assert store.is_valid(store.read_position())
 
     def test_a_place_is_good_in_its_own_history_only(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
-        epoch, offset = store.read_place()
-        assert store.is_good(Place(epoch, offset))
-        assert not store.is_good(Place(epoch, offset + 1))
-        assert not store.is_good(Place(epoch, -1))
-        assert not store.is_good(Place("another", offset))
-        assert store.lineage().is_good(Place(epoch, offset))
+        epoch, offset = store.read_position()
+        assert store.is_valid(Position(epoch, offset))
+        assert not store.is_valid(Position(epoch, offset + 1))
+        assert not store.is_valid(Position(epoch, -1))
+        assert not store.is_valid(Position("another", offset))
+        assert store.epoch_history().is_valid(Position(epoch, offset))
 
     def test_history_is_newest_first(self) -> None:
         store = self.store()
@@ -437,10 +437,10 @@ class ReadContract(StoreFixture):
 
     def test_events_reach_who_reads_from_now_on(self) -> None:
         store = self.store()
-        fresh = store.read(Cursor()).cursor
+        fresh = store.read(ReadCursor()).cursor
         store.emit("/test", None, "message", b'["hello"]')
         store.emit("/test", "room", "message", b"[1]")
-        late = store.read(Cursor())
+        late = store.read(ReadCursor())
         assert late.events == []
         events = store.read(fresh).events
         assert [(one.namespace, one.room, one.name, one.data) for one in events] == [
@@ -448,11 +448,11 @@ class ReadContract(StoreFixture):
             ("/test", "room", "message", b"[1]"),
         ]
         assert store.read(late.cursor).events == []
-        assert store.read_place().offset == 0, "events are not part of any place"
+        assert store.read_position().offset == 0, "events are not part of any place"
 
     def test_events_are_kept_a_minute(self) -> None:
         store = self.store()
-        cursor = store.read(Cursor()).cursor
+        cursor = store.read(ReadCursor()).cursor
         store.emit("/", None, "old", b"[]")
         self.clock.advance(61)
         store.emit("/", None, "new", b"[]")
@@ -478,7 +478,7 @@ class WaitContract(StoreFixture):
         begun = threading.Barrier(count + 1)
 
         def look_and_wait() -> None:
-            store.read(Cursor())
+            store.read(ReadCursor())
             begun.wait()
             store.wait(60)
 
@@ -513,7 +513,7 @@ class WaitContract(StoreFixture):
         looked, committed = threading.Event(), threading.Event()
 
         def late() -> None:
-            store.read(Cursor())
+            store.read(ReadCursor())
             looked.set()
             committed.wait()
             store.wait(60)
@@ -530,10 +530,10 @@ class WaitContract(StoreFixture):
         looked, committed = threading.Event(), threading.Event()
 
         def late() -> None:
-            store.read(Cursor())
+            store.read(ReadCursor())
             looked.set()
             committed.wait()
-            store.lineage(), store.reports(), store.devices(), store.read_place()
+            store.epoch_history(), store.reports(), store.devices(), store.read_position()
             store.wait(60)
 
         thread = threading.Thread(target=late, daemon=True)
@@ -545,7 +545,7 @@ class WaitContract(StoreFixture):
 
     def test_a_wait_ends_with_its_time(self) -> None:
         store = self.store()
-        store.read(Cursor())
+        store.read(ReadCursor())
         store.wait(0.0)
 
 

@@ -26,9 +26,9 @@ from statecast.errors import (
     Unavailable,
 )
 from statecast.http.origin import origin_allowed
-from statecast.model import Change, Kind, Place, Update
+from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
-from statecast.stores.contract import Cursor
+from statecast.stores.contract import ReadCursor
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
@@ -109,11 +109,11 @@ class States:
     def devices(self) -> Response:
         """All present devices, by name, and the place up to which this is true."""
         only_arguments()
-        news = self.live.store.read(Cursor())
+        news = self.live.store.read(ReadCursor())
         present = sorted(
             (update for update in news.updates if update.state is not None), key=lambda u: u.device
         )
-        head = strict_json.encode({"epoch": news.place.epoch, "offset": news.place.offset})
+        head = strict_json.encode({"epoch": news.position.epoch, "offset": news.position.offset})
         return answer(head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}")
 
     def device(self, device: str) -> ResponseReturnValue:
@@ -145,15 +145,15 @@ class States:
         only_arguments("since", "limit")
         store, limit = self.live.store, min(whole("limit", CHANGES), MOST_CHANGES)
         given = request.args.get("since")
-        since = None if given is None else place(given)
-        reset = given is not None and (since is None or not store.is_good(since))
+        since = None if given is None else position(given)
+        reset = given is not None and (since is None or not store.is_valid(since))
         start = 0 if since is None or reset else since.offset
-        news = store.read(Cursor(offset=start), limit)
-        complete = news.cursor.offset >= news.place.offset
-        reached = news.place.offset if complete else news.cursor.offset
+        news = store.read(ReadCursor(offset=start), limit)
+        complete = news.cursor.offset >= news.position.offset
+        reached = news.position.offset if complete else news.cursor.offset
         items = [self._item(update) for update in news.updates]
         return answer(
-            encoding.states(news.place.epoch, reached, items, reset=reset, complete=complete)
+            encoding.states(news.position.epoch, reached, items, reset=reset, complete=complete)
         )
 
     # Writing
@@ -209,11 +209,11 @@ class States:
 
     def _answer(self, update: Update) -> Response:
         response = answer(self._item(update))
-        epoch, offset = self.live.store.place_of(update)
+        epoch, offset = self.live.store.position_of(update)
         response.set_etag(f"{epoch}.{offset}")
         return response
 
-    def _if_match(self, update: Update | None) -> Place | None:
+    def _if_match(self, update: Update | None) -> Position | None:
         """The place that the device must have for this change; the store compares it again when it commits."""
         if "If-None-Match" in request.headers:
             raise Malformed(
@@ -222,11 +222,11 @@ class States:
         if "If-Match" not in request.headers:
             return None
         named = [
-            found for tag in request.if_match.as_set() if (found := place(tag or "")) is not None
+            found for tag in request.if_match.as_set() if (found := position(tag or "")) is not None
         ]
         if update is not None and update.state is not None:
             if request.if_match.star_tag:
-                return self.live.store.place_of(update)
+                return self.live.store.position_of(update)
             for one in named:
                 if one.offset == update.offset:
                     return one
@@ -295,12 +295,12 @@ def whole(name: str, default: Any) -> Any:
     return int(given[:16])
 
 
-def place(text: str) -> Place | None:
+def position(text: str) -> Position | None:
     """The place in an ETag or a ``since``: ``<epoch>.<offset>``."""
     epoch, _, offset = text.rpartition(".")
     if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > 16:
         return None
-    return Place(epoch, int(offset))
+    return Position(epoch, int(offset))
 
 
 def unknown(device: str) -> NotFound:

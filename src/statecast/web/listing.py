@@ -71,7 +71,7 @@ def art(devices: Sequence[Shown]) -> dict[str, Any]:
         if one.picture.name == "icon"
     }
     icons |= {"box"} if names & {"box", "image"} else set()
-    last = max(place for place, one in enumerate(pictures.PICTURES, 1) if one.name in names)
+    last = max(position for position, one in enumerate(pictures.PICTURES, 1) if one.name in names)
     return {
         "pictures": pictures.PICTURES[:last],
         "drawn": names,

@@ -18,9 +18,9 @@ from werkzeug.exceptions import HTTPException
 import statecast
 from statecast import names, program
 from statecast.errors import Malformed, Unavailable
-from statecast.model import HistoryRow, Place, Update
+from statecast.model import HistoryRow, Position, Update
 from statecast.settings import Settings
-from statecast.stores.contract import Cursor, Store
+from statecast.stores.contract import ReadCursor, Store
 from statecast.web import formatting, listing, pictures, view_models
 from statecast.web.view_models import Drawing, Shown
 
@@ -134,26 +134,26 @@ class Site:
 
     def front(self) -> ResponseReturnValue:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
-        news = self.live.store.read(Cursor())
+        news = self.live.store.read(ReadCursor())
         present = sorted(
             (one for one in news.updates if one.state is not None), key=lambda one: one.device
         )
         if not present:
             return self._page(
-                "empty", news.place, title="No device yet", hop="none yet", origin=_origin()
+                "empty", news.position, title="No device yet", hop="none yet", origin=_origin()
             )
         if len(present) == 1 and "all" not in flask.request.args:
-            return self._device(present[0], news.place, only=True)
-        return self._list(present, news.place)
+            return self._device(present[0], news.position, only=True)
+        return self._list(present, news.position)
 
     def device(self, name: str) -> ResponseReturnValue:
         """A device's page. The place is read first: whatever comes after it is told again."""
-        news = self.live.store.read(Cursor(), SEARCH_FROM)
+        news = self.live.store.read(ReadCursor(), SEARCH_FROM)
         update = self.live.store.get(name)
         find = sum(one.state is not None for one in news.updates) >= SEARCH_FROM
         if update is None:
-            return self._missing(name, news.place, find)
-        return self._device(update, news.place, find=find)
+            return self._missing(name, news.position, find)
+        return self._device(update, news.position, find=find)
 
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
@@ -171,7 +171,7 @@ class Site:
         rows = store.quarantined(limit=QUARANTINE_SHOWN)
         reasons = {row.reason: [one for one in rows if one.reason == row.reason] for row in rows}
         return self._page(
-            "operator", store.read(Cursor(), 1).place, title="Operator", quarantine=list(reasons.items()),
+            "operator", store.read(ReadCursor(), 1).position, title="Operator", quarantine=list(reasons.items()),
             waiting=store.quarantine_count(), viewers=sum(report.get("viewers", 0) for report in reports.values()),
             processes=len(reports),
             sources=[{**HEALTH, **health, "name": name} for name, health in sorted(sources.items())],
@@ -216,11 +216,11 @@ class Site:
     ) -> ResponseReturnValue:
         """A page that says what happened and what to do."""
         facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
-        return self._page("trouble", Place("", 0), status, title=heading, **facts)
+        return self._page("trouble", Position("", 0), status, title=heading, **facts)
 
     # How they are made
 
-    def _list(self, present: Sequence[Update], place: Place) -> ResponseReturnValue:
+    def _list(self, present: Sequence[Update], position: Position) -> ResponseReturnValue:
         query, show = flask.request.args.get("q", ""), flask.request.args.get("show", "")
         kind = "list" if len(present) <= CARDS else "rows"
         now = self.live.clock()
@@ -231,7 +231,7 @@ class Site:
             for one, kind_of in zip(devices, kinds)
         ]
         return self._page(
-            kind, place, template="list.html", title=f"{len(present):,} devices", hop=f"{len(present):,}", more=True,
+            kind, position, template="list.html", title=f"{len(present):,} devices", hop=f"{len(present):,}", more=True,
             find=len(present) >= SEARCH_FROM, query=query, show=show, devices=devices, total=len(present),
             groups=listing.grouped(devices), filters=listing.counted(kinds),
             found=any(not one.hidden for one in devices),
@@ -239,7 +239,7 @@ class Site:
         )  # fmt: skip
 
     def _device(
-        self, update: Update, place: Place, *, only: bool = False, find: bool = False
+        self, update: Update, position: Position, *, only: bool = False, find: bool = False
     ) -> ResponseReturnValue:
         rows = self.live.store.history(update.device, limit=60)
         device = self._shown(update, rows=rows)
@@ -257,14 +257,15 @@ class Site:
         word = next((one.text for one in device.fields if one), "")
         title = f"{word[:40]} · {device.label}" if word else device.label
         return self._page(
-            "device", place, 410 if view.gone else 200, title=title, hop="unknown", find=find, only=only, device=view,
+            "device", position, 410 if view.gone else 200, title=title, hop="unknown", find=find,
+            only=only, device=view,
             command=command, more=find or not cloud or command == "send",
             history=view_models.versions(rows), lanes=lanes,
             lanes_height=view_models.lanes_height(lanes), rows_json=rows_json, known_from=known_from, hatch=True,
             **listing.art([device]),
         )  # fmt: skip
 
-    def _missing(self, name: str, place: Place, find: bool) -> ResponseReturnValue:
+    def _missing(self, name: str, position: Position, find: bool) -> ResponseReturnValue:
         known = [one.device for one in self.live.store.devices()]
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         facts: dict[str, Any] = {
@@ -273,14 +274,16 @@ class Site:
             "sendable": is_name(name),
             "find": find,
         }
-        return self._page("missing", place, 404, title=f"No device called “{name[:80]}”", **facts)
+        return self._page(
+            "missing", position, 404, title=f"No device called “{name[:80]}”", **facts
+        )
 
     def _shown(
         self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False
     ) -> Shown:
         settings = self.live.settings
         silent_after = settings.deadline(update)
-        first = view_models.show(update, wanted=settings.card, silent_after=silent_after)
+        first = view_models.show(update, wanted=settings.card_fields, silent_after=silent_after)
         field = first.scene.field
         if first.picture.name != "number" or field is None or (rows is None and not sparks):
             return first
@@ -291,7 +294,7 @@ class Site:
     def _page(
         self,
         kind: str,
-        place: Place,
+        position: Position,
         status: int = 200,
         *,
         template: str = "",
@@ -300,10 +303,10 @@ class Site:
     ) -> ResponseReturnValue:
         name = self.live.settings.title
         defaults = {
-            "kind": kind, "place": place, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
+            "kind": kind, "place": position, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
             "root": flask.url_for("statecast_pages.front"), "asset": _asset, "address": flask.request.host,
             "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
-            "wanted": self.live.settings.card, "more": kind != "device", "pictures": (), "drawn": (),
+            "wanted": self.live.settings.card_fields, "more": kind != "device", "pictures": (), "drawn": (),
         }  # fmt: skip
         view_models = defaults | facts
         scripts = [

@@ -169,11 +169,11 @@ def versions(rows: Sequence[HistoryRow]) -> list[Version]:
         for row in rows
     ]
     shown = []
-    for place, row in enumerate(rows[:HISTORY_SHOWN]):
-        change = changes[place]
+    for position, row in enumerate(rows[:HISTORY_SHOWN]):
+        change = changes[position]
         steps = [Step("removed", None, "")]
         if change is not None:
-            older = changes[place + 1 :]
+            older = changes[position + 1 :]
             steps = [_step(path, value, older) for path, value in list(change.items())[:6]]
         source = "page" if row.cause.by == "user" else row.cause.source
         shown.append(Version(row.at, row.version, steps, source, short(row.cause.id)))

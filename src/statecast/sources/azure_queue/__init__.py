@@ -21,7 +21,7 @@ from statecast.settings import number, yes_no
 from statecast.sources import Context
 from statecast.sources.azure_queue.account import QUEUE, find, place
 from statecast.sources.azure_queue.client import QueueService
-from statecast.sources.azure_queue.poll_interval import Pace
+from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.azure_queue.source import AzureQueue
 from statecast.sources.url import Options
 
@@ -35,7 +35,9 @@ def open_url(rest: str, context: Context) -> AzureQueue:
     options = Options(f"azure-queue:{head}", query)
     variable = options.take("connection", str, "")
     file = options.take("connection_file", str, "")
-    visibility = options.take("visibility", number(1, 604_800), context.settings.visibility)
+    visibility_timeout = options.take(
+        "visibility_timeout", number(1, 604_800), context.settings.visibility_timeout
+    )
     warm = options.take("warm", number(0.01, 60), 0.1)
     idle = options.take("idle", number(warm, 3600), max(1.0, warm))
     create = options.take("create", yes_no, True)
@@ -59,8 +61,8 @@ def open_url(rest: str, context: Context) -> AzureQueue:
         QueueService(account, refused)
         if poison and QUEUE.fullmatch(refused) and refused != queue
         else None,
-        pace=Pace(warm, idle),
+        pace=PollInterval(warm, idle),
         clock=context.clock,
-        visibility=visibility,
+        visibility_timeout=visibility_timeout,
         create=create,
     )

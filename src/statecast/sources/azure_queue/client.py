@@ -46,12 +46,14 @@ class QueueService:
         self._client: Any = None
         self._making = threading.Lock()
 
-    def receive(self, limit: int, visibility: int) -> list[Delivery]:
+    def receive(self, limit: int, visibility_timeout: int) -> list[Delivery]:
         """The first page, hidden for ``visibility`` seconds: one request."""
 
         def ask(client: Any, hook: Callable[[Any], None]) -> list[Any]:
             asked = client.receive_messages(
-                messages_per_page=limit, visibility_timeout=visibility, raw_response_hook=hook
+                messages_per_page=limit,
+                visibility_timeout=visibility_timeout,
+                raw_response_hook=hook,
             )
             return list(next(asked.by_page(), ()))
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from statecast import program
 from statecast.sources.azure_queue.client import Failed, QueueService
-from statecast.sources.azure_queue.poll_interval import Pace, cost_per_month
+from statecast.sources.azure_queue.poll_interval import PollInterval, cost_per_month
 from statecast.sources.examined import Finding
 
 SKEW_NOTICED, SKEW_REFUSED = 5.0, 900.0
@@ -16,7 +16,7 @@ SKEW_NOTICED, SKEW_REFUSED = 5.0, 900.0
 
 
 def examine(
-    service: QueueService, pace: Pace, clock: Callable[[], float] = time.time
+    service: QueueService, pace: PollInterval, clock: Callable[[], float] = time.time
 ) -> Iterator[Finding]:
     host = service.account.host
     try:
@@ -80,7 +80,7 @@ def skew(service: QueueService, clock: Callable[[], float]) -> Iterator[Finding]
         )
 
 
-def cost(pace: Pace) -> Finding:
+def cost(pace: PollInterval) -> Finding:
     idle, warm = round(3600 / pace.idle), round(3600 / pace.warm)
     return Finding(
         "good",

@@ -17,7 +17,7 @@ PRICE = 0.004 / 10_000
 MONTH = 30 * 24
 
 
-class Pace:
+class PollInterval:
     """``after`` each answer says how many seconds to wait for the next question."""
 
     def __init__(self, warm: float = 0.1, idle: float = 1.0) -> None:

@@ -23,7 +23,7 @@ from statecast.model import Delivery
 from statecast.sources.azure_queue.client import Failed, QueueService
 from statecast.sources.azure_queue.diagnostics import examine
 from statecast.sources.azure_queue.hands import Hands
-from statecast.sources.azure_queue.poll_interval import Pace
+from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.examined import Finding
 
 MESSAGE_BYTES = 65_536
@@ -62,9 +62,9 @@ class AzureQueue:
         service: QueueService,
         poison: QueueService | None = None,
         *,
-        pace: Pace,
+        pace: PollInterval,
         clock: Callable[[], int],
-        visibility: float = 30.0,
+        visibility_timeout: float = 30.0,
         create: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,7 +73,7 @@ class AzureQueue:
         self.poison = poison
         self.pace = pace
         self.clock = clock
-        self.visibility = max(1, math.ceil(visibility))
+        self.visibility_timeout = max(1, math.ceil(visibility_timeout))
         self.create = create
         self.monotonic = monotonic
         self.heard_at: int | None = None
@@ -124,7 +124,7 @@ class AzureQueue:
                 self._closed.wait(pause)
         return self.monotonic() >= self._next_at
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Somebody in this process has just sent a message: ask soon, but not more often than a warm queue."""
         self._nudged.set()
 
@@ -134,7 +134,7 @@ class AzureQueue:
 
     def _page(self, limit: int) -> list[Delivery]:
         try:
-            return self.service.receive(limit, self.visibility)
+            return self.service.receive(limit, self.visibility_timeout)
         except Failed as error:
             if error.code != "QueueNotFound" or not self.create:
                 raise
@@ -250,7 +250,7 @@ class AzureQueue:
                 raise
             self.service.create()
             id_ = self.service.send(text)
-        self.nudge()
+        self.wake()
         return id_
 
     def send_many(self, bodies: Sequence[bytes]) -> list[str]:

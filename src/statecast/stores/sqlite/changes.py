@@ -9,8 +9,8 @@ from typing import Any
 
 import apsw
 
-from statecast.model import Event, Place
-from statecast.stores.contract import Cursor, Lineage, News
+from statecast.model import Event, Position
+from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.stores.places import EVENT_MS, MOST_EPOCHS, REPORT_MS
 from statecast.stores.sqlite.counters import Counters
 from statecast.stores.sqlite.devices import SEEN_COLUMNS, update_of
@@ -29,14 +29,14 @@ def begin_epoch(connection: apsw.Connection, offset: int) -> str:
     return epoch
 
 
-def lineage(connection: apsw.Connection) -> Lineage:
+def epoch_history(connection: apsw.Connection) -> EpochHistory:
     epochs = rows(connection, "SELECT epoch, first_offset FROM epochs ORDER BY number")
     offset, forgotten = row(connection, "SELECT offset, forgotten FROM counters")
-    return Lineage(tuple(epochs), forgotten, offset)
+    return EpochHistory(tuple(epochs), forgotten, offset)
 
 
-def place(connection: apsw.Connection) -> Place:
-    return Place(
+def position(connection: apsw.Connection) -> Position:
+    return Position(
         *row(
             connection,
             "SELECT (SELECT epoch FROM epochs ORDER BY number DESC LIMIT 1), offset FROM counters",
@@ -44,7 +44,7 @@ def place(connection: apsw.Connection) -> Place:
     )
 
 
-def read(connection: apsw.Connection, after: Cursor, limit: int | None) -> News:
+def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> Changes:
     counters = Counters.load(connection)
     found = rows(
         connection,
@@ -64,9 +64,9 @@ def read(connection: apsw.Connection, after: Cursor, limit: int | None) -> News:
         (after.event or counters.event,),
     )
     offset = counters.offset if whole else updates[-1].offset
-    return News(
-        place(connection),
-        Cursor(offset, counters.seen, counters.event),
+    return Changes(
+        position(connection),
+        ReadCursor(offset, counters.seen, counters.event),
         updates,
         dict(seen),
         [Event(*columns) for columns in events],

@@ -22,12 +22,12 @@ import apsw
 
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.program.unix import register_at_fork
-from statecast.stores.notifier import Bell
+from statecast.stores.notifier import CommitNotifier
 from statecast.stores.sqlite import file_lock, schema
 from statecast.stores.sqlite.driver import (
     BROKEN,
     BUSY_SECONDS,
-    Patience,
+    BusyTimeout,
     data_version,
     row,
     rows,
@@ -55,7 +55,7 @@ class Database:
 
     def __init__(self, path: Path, steps: Sequence[str] = schema.STEPS) -> None:
         self.path = path
-        self.bell = Bell()
+        self.bell = CommitNotifier()
         self.steps = steps
         self.created = False
         self._generation = 0
@@ -158,7 +158,7 @@ class Database:
             connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE | create)
         finally:
             os.umask(mask)
-        connection.set_busy_handler(Patience())
+        connection.set_busy_handler(BusyTimeout())
         # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
         rows(connection, "PRAGMA fullfsync = 1")
         rows(connection, "PRAGMA journal_mode = WAL")
@@ -187,7 +187,7 @@ class Database:
         # Connections that a thread was using while the process forked must be neither used nor closed here.
         self._inherited = (getattr(self, "_inherited", ()), self._open, self._lent, self._local)
         self._begin()
-        self.bell = Bell()
+        self.bell = CommitNotifier()
         self._lock.drop()
         self._lock = file_lock.Lock(self.path)
         self._lock.enter()
@@ -281,7 +281,7 @@ class Database:
                     rows(connection, "ROLLBACK")
                 raise
         if changed:
-            self.bell.ring()
+            self.bell.notify()
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
@@ -339,7 +339,7 @@ class Database:
         with suppress(StatecastError), self.translated(), self._lend(writing=True) as connection:
             rows(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         self._closed = True
-        self.bell.ring()
+        self.bell.notify()
         for connection in list(self._open):
             if (
                 self._replaced()

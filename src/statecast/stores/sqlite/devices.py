@@ -10,9 +10,9 @@ import apsw
 
 from statecast import strict_json
 from statecast.errors import StatecastError, StoreUnusable
-from statecast.merge.apply import Record, Stamps
+from statecast.merge.apply import DeviceRecord, Stamps
 from statecast.model import Cause, Update
-from statecast.stores.batch import Held
+from statecast.stores.batch import DeviceState
 from statecast.stores.sqlite.counters import Counters
 from statecast.stores.sqlite.driver import row, rows
 
@@ -51,7 +51,7 @@ def update_of(found: tuple[Any, ...]) -> Update:
     )
 
 
-def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Held]:
+def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, DeviceState]:
     """The rows of the named devices that exist."""
     found = rows(
         connection,
@@ -62,7 +62,7 @@ def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Hel
     return {columns[0]: whole(columns) for columns in found}
 
 
-def whole(columns: tuple[Any, ...]) -> Held:
+def whole(columns: tuple[Any, ...]) -> DeviceState:
     """Raises StoreUnusable for a row that somebody else wrote or a disk has changed."""
     try:
         return held_of(columns)
@@ -78,10 +78,10 @@ def damaged(device: str, error: Exception) -> StoreUnusable:
     )
 
 
-def held_of(columns: tuple[Any, ...]) -> Held:
+def held_of(columns: tuple[Any, ...]) -> DeviceState:
     update = update_of(columns[:12])
     key, seen, removed_at, stamps = columns[12:]
-    record = Record(
+    record = DeviceRecord(
         device=update.device,
         version=update.version,
         state=None if update.state is None else strict_json.decode(update.state),
@@ -94,18 +94,18 @@ def held_of(columns: tuple[Any, ...]) -> Held:
         offset=update.offset,
         size=None if update.state is None else len(update.state),
     )
-    return Held(record, update.cause, update.offset, update.state, seen, key, removed_at)
+    return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
 
 
-def save(connection: apsw.Connection, touched: Iterable[Held]) -> None:
+def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
     """Write each device once; new ones learn their key."""
-    for held in touched:
-        record, cause = held.record, held.cause
+    for loaded in touched:
+        record, cause = loaded.record, loaded.cause
         values = (
             record.version,
-            held.offset,
-            held.seen,
-            held.state,
+            loaded.offset,
+            loaded.seen,
+            loaded.state,
             record.changed_at,
             record.seen_at,
             cause.source,
@@ -113,14 +113,14 @@ def save(connection: apsw.Connection, touched: Iterable[Held]) -> None:
             cause.by,
             record.silent_after,
             record.source,
-            held.removed_at,
+            loaded.removed_at,
             json.dumps(dict(record.fields)).encode(),
             record.stamps.dump(),
         )
-        if held.key is None:
-            held.key = row(connection, INSERT, (record.device, *values))[0]
+        if loaded.key is None:
+            loaded.key = row(connection, INSERT, (record.device, *values))[0]
         else:
-            rows(connection, UPDATE, (*values, held.key))
+            rows(connection, UPDATE, (*values, loaded.key))
 
 
 WRITTEN = (

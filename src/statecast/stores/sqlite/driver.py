@@ -44,7 +44,7 @@ def data_version(connection: apsw.Connection) -> int:
     return int(row(connection, "PRAGMA data_version")[0])
 
 
-class Patience:
+class BusyTimeout:
     """The busy handler: short, uneven naps, so that a busy writer does not starve the others."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import apsw
 
 from statecast.model import Cause, HistoryRow
-from statecast.stores.batch import Version
+from statecast.stores.batch import NewVersion
 from statecast.stores.contract import Limits
 from statecast.stores.sqlite.counters import Counters
 from statecast.stores.sqlite.driver import row, rows
@@ -18,14 +18,14 @@ SPARE = 32
 """A commit trims at most this many rows more than it wrote, so that the bounds are reached in the end."""
 
 
-def save(connection: apsw.Connection, versions: Sequence[Version]) -> None:
+def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
     connection.executemany(
         "INSERT INTO history (offset, device, version, at, change, cause_source, cause_id, cause_by, size) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 version.offset,
-                version.held.key,
+                version.loaded.key,
                 version.row.version,
                 version.row.at,
                 version.row.change,
@@ -41,13 +41,13 @@ def save(connection: apsw.Connection, versions: Sequence[Version]) -> None:
 
 def trim(
     connection: apsw.Connection,
-    versions: Sequence[Version],
+    versions: Sequence[NewVersion],
     counters: Counters,
     limits: Limits,
     now: int,
 ) -> None:
-    written = Counter(version.held.key for version in versions)
-    newest = {version.held.key: version.row.version for version in versions}
+    written = Counter(version.loaded.key for version in versions)
+    newest = {version.loaded.key: version.row.version for version in versions}
     for key, count in written.items():
         below = newest[key] - limits.history_versions
         if below > 0:

@@ -17,7 +17,7 @@ from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
 
 
-class QueueRows:
+class SqliteQueue:
     """One queue inside the store's file; any number of processes may send and receive."""
 
     def __init__(
@@ -67,8 +67,8 @@ class QueueRows:
             counters.save(connection)
         return ids
 
-    def exchange(
-        self, settled: Mapping[str, Sequence[str]], limit: int, visibility: int
+    def acknowledge_and_receive(
+        self, settled: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
     ) -> list[Delivery]:
         """Delete what was handled (ids by receipt) and hand out the next page, in one transaction.
 
@@ -79,7 +79,7 @@ class QueueRows:
         with self.database.write(durable=False) as connection:
             for receipt, ids in settled.items():
                 self._settle(connection, receipt, ids)
-            return self._hand_out(connection, limit, visibility) if limit else []
+            return self._hand_out(connection, limit, visibility_timeout) if limit else []
 
     def size(self) -> tuple[int, int]:
         """(messages, bytes), hidden ones included."""
@@ -148,7 +148,9 @@ class QueueRows:
         self._count(connection, -len(gone), -sum(length for (length,) in gone))
         self._drop_empty(connection, handout)
 
-    def _hand_out(self, connection: apsw.Connection, limit: int, visibility: int) -> list[Delivery]:
+    def _hand_out(
+        self, connection: apsw.Connection, limit: int, visibility_timeout: int
+    ) -> list[Delivery]:
         now = self.clock()
         found: list[tuple[int, int, bytes, int]] = []
         for handout in self._expired(connection, now):
@@ -162,7 +164,7 @@ class QueueRows:
         counters.handout += 1
         counters.save(connection)
         found.sort()
-        hidden = (counters.handout, self.number, now, now + visibility)
+        hidden = (counters.handout, self.number, now, now + visibility_timeout)
         rows(
             connection,
             "INSERT INTO handouts (handout, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",

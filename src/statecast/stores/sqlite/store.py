@@ -16,17 +16,17 @@ from typing import Any
 import apsw
 
 from statecast.errors import BadSetting, LeaseLost
-from statecast.model import Change, Delivery, HistoryRow, Message, Place, Quarantined, Update
+from statecast.model import Change, Delivery, HistoryRow, Message, Position, Quarantined, Update
 from statecast.program.unix import register_at_fork
 from statecast.stores import places
 from statecast.stores.batch import Batch, devices_of, events_of
-from statecast.stores.contract import Committed, Cursor, Limits, Lineage, News
+from statecast.stores.contract import Changes, Committed, EpochHistory, Limits, ReadCursor
 from statecast.stores.sqlite import changes, dedup, devices, history, quarantine, schema
 from statecast.stores.sqlite import lease as leases
 from statecast.stores.sqlite.counters import Counters
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
-from statecast.stores.sqlite.queue import QueueRows
+from statecast.stores.sqlite.queue import SqliteQueue
 
 API = "api"
 
@@ -90,13 +90,13 @@ class SqliteStore:
                 connection, key, [message.delivery.id for message in messages]
             )
             for message in messages:
-                batch.take(message)
+                batch.add(message)
             dedup.save(connection, counters, key, batch.new_ids)
             self._save(connection, batch)
         return batch.result()
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Place | None = None
+        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
         """Commit one change as source ``api``, stamp = now and newer than the device's.
 
@@ -108,13 +108,15 @@ class SqliteStore:
             counters = Counters.load(connection)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(connection, API, 1, counters, now, [message])
-            held = batch.held.get(change.device)
+            loaded = batch.loaded.get(change.device)
             if if_match is not None:
-                places.compare(changes.lineage(connection), if_match, held.offset if held else 0)
+                places.compare(
+                    changes.epoch_history(connection), if_match, loaded.offset if loaded else 0
+                )
             batch.edit(change, message.delivery.id)
             self._save(connection, batch)
-            held = batch.held.get(change.device)
-        return held.update() if held is not None and held.offset else None
+            loaded = batch.loaded.get(change.device)
+        return loaded.update() if loaded is not None and loaded.offset else None
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
         """Commit a quarantined message with its original id and stamp; it leaves quarantine if nothing is refused.
@@ -157,7 +159,7 @@ class SqliteStore:
             source,
             resolution,
             now,
-            int(self.limits.fold_after_hours * 3_600_000),
+            int(self.limits.late_message_hours * 3_600_000),
             counters,
             devices.load(connection, devices_of(messages)),
             known_events=dedup.known_events(connection, events),
@@ -165,7 +167,7 @@ class SqliteStore:
 
     def _save(self, connection: apsw.Connection, batch: Batch) -> None:
         counters, now = batch.counters, batch.now
-        touched = batch.finish()
+        touched = batch.flush()
         if batch.versions:
             self._begin_epoch(connection, counters, len(batch.versions))
         devices.save(connection, touched)
@@ -199,28 +201,28 @@ class SqliteStore:
 
     # -- reading
 
-    def read(self, after: Cursor, limit: int | None = None) -> News:
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """What was committed after a cursor, from one snapshot. ``Cursor()`` reads all states but no old events."""
         with self.database.read(looking=True) as connection:
             return changes.read(connection, after, limit)
 
-    def lineage(self) -> Lineage:
+    def epoch_history(self) -> EpochHistory:
         """What decides whether a place is good."""
         with self.database.read() as connection:
-            return changes.lineage(connection)
+            return changes.epoch_history(connection)
 
-    def read_place(self) -> Place:
+    def read_position(self) -> Position:
         """The newest epoch and offset."""
         with self.database.read() as connection:
-            return changes.place(connection)
+            return changes.position(connection)
 
-    def is_good(self, place: Place) -> bool:
+    def is_valid(self, position: Position) -> bool:
         """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
-        return self.lineage().is_good(place)
+        return self.epoch_history().is_valid(position)
 
-    def place_of(self, update: Update) -> Place:
+    def position_of(self, update: Update) -> Position:
         """The place of a version: its offset, and the epoch under which that offset lies."""
-        return Place(places.epoch_of(self.lineage(), update.offset), update.offset)
+        return Position(places.epoch_of(self.epoch_history(), update.offset), update.offset)
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
@@ -310,11 +312,11 @@ class SqliteStore:
 
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
-        self.database.bell.ring()
+        self.database.bell.notify()
 
-    def queue(self, name: str) -> QueueRows:
+    def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
-        return QueueRows(self.database, name, self.limits, self.clock)
+        return SqliteQueue(self.database, name, self.limits, self.clock)
 
     def close(self) -> None:
         """Checkpoint and let go of the files."""
