@@ -23,7 +23,7 @@ PREAMBLE = """
 import os, sys
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Cursor, Limits
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.testing.values import START, change, message
 store = open_store("sqlite:///" + sys.argv[1], Limits(), lambda: START)
 queue = EmbeddedQueue(store)
@@ -118,7 +118,7 @@ def test_a_child_of_the_killed_holder_does_not_keep_the_lease(
 
 def test_a_commit_of_another_process_ends_a_wait(store: SqliteStore, start: Starter) -> None:
     child = start(
-        "store.read(Cursor()); say('looked'); store.wait(100); say(store.get('pillow').version)"
+        "store.read(ReadCursor()); say('looked'); store.wait(100); say(store.get('pillow').version)"
     )
     assert heard(child) == "looked"
     store.edit(change("pillow", {"n": 1}, by="user"))
