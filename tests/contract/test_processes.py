@@ -193,7 +193,7 @@ def test_offsets_and_versions_stay_in_order_over_processes(
 
 def test_every_process_names_the_newest_epoch(store: SqliteStore, start: Starter) -> None:
     before = store.read_position()
-    child = start("say(*store.read_place()); hear()")
+    child = start("say(*store.read_position()); hear()")
     epoch, offset = heard(child).split()
     assert epoch != before.epoch
     assert store.read_position() == Position(epoch, int(offset))
