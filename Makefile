@@ -2,7 +2,7 @@
 # ARGS goes on to the command: make run ARGS="--port 8001", make test ARGS="-k crash".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-one test-newest check format coverage bench dist release audit sbom platforms lock system-deps clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
@@ -23,6 +23,10 @@ test-one: ## some tests only: make test-one T=tests/unit/test_names.py
 
 test-newest: ## the server's tests with the newest versions of its dependencies, e.g. uvicorn
 	@$(TOOLS) test-newest $(ARGS)
+
+test-bare: ## run and test on a Debian with nothing installed: AS=root|user, SUITE=sid, SHORT=1
+	@$(TOOLS) test-bare $(if $(AS),--as $(AS)) $(if $(SUITE),--suite $(SUITE)) \
+		$(if $(SHORT),--short) -- $(ARGS)
 
 check: ## style and types only
 	@$(TOOLS) check

@@ -73,7 +73,7 @@ def azurite_program() -> list[str | Path]:
     ]
 
 
-def installed(program: system_parts.CommandGroup) -> str:
+def installed(program: system_parts.Program) -> str:
     found = program.find()
     if not found:
         missing(program.missing())
@@ -84,6 +84,16 @@ def installed(program: system_parts.CommandGroup) -> str:
 def curl() -> str:
     """The path of curl, for tests of the documents that use it; others need no curl."""
     return installed(system_parts.CURL)
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    return installed(system_parts.SYSTEMD_ANALYZE)
+
+
+@pytest.fixture(scope="session")
+def c_compiler() -> str:
+    return installed(system_parts.C_COMPILER)
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,16 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"Statecast needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from tools import foreground, javascript, lock, newest, system_parts
+from tools import bare, foreground, javascript, lock, newest, system_parts
 from tools.commands import Trouble, run, say
 from tools.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
-Arguments = Sequence[str]
+Arguments = list[str]
 
 STYLE_AND_TYPES = {
     "ruff check": ["ruff", "check", "--quiet", "."],
@@ -125,6 +125,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "test-one": test_one,
     "test-newest": test_newest,
+    "test-bare": bare.main,
     "check": check,
     "format": format_code,
     "coverage": coverage,

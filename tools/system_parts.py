@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from tools import debian
 from tools.commands import Trouble, say
 
-VERSION = re.compile(r"\d+(?:\.\d+)+")
+VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)
-class CommandGroup:
-    """``variable`` names an environment variable with the path of one that is not on the PATH."""
+class Program:
+    """``packages`` are Debian's; ``variable`` may name one that is not on the PATH."""
 
     title: str
     names: tuple[str, ...]
     minimum: tuple[int, ...]
-    package: str
+    packages: tuple[str, ...]
     variable: str | None = None
 
     def find(self) -> str | None:
@@ -60,22 +60,27 @@ class CommandGroup:
 
 # Chromium 120 (December 2023): the oldest whose developer protocol the locked Playwright drives
 # with all that the tests use, and newer than every style rule of the page.
-CHROMIUM = CommandGroup(
+CHROMIUM = Program(
     "Chromium",
     ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     (120,),
-    "chromium",
-    "CHROMIUM",
+    ("chromium",),
+    "STATECAST_CHROMIUM",
 )
 # curl 7.61 (2018): the oldest in a distribution that still has support.
-CURL = CommandGroup("curl", ("curl",), (7, 61), "curl")
+CURL = Program("curl", ("curl",), (7, 61), ("curl",))
+# systemd 250: the first that rates a unit file that is not installed.
+SYSTEMD_ANALYZE = Program("systemd-analyze", ("systemd-analyze",), (250,), ("systemd",))
+# For a program of the benchmarks, in C99, which every version knows.
+C_COMPILER = Program("a C compiler", ("cc",), (4,), ("gcc", "libc6-dev"))
 
-PROGRAMS = (CHROMIUM, CURL)
+PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER)
 
 
 def packages() -> list[str]:
     """The Debian packages that are missing."""
-    found = [program.package for program in PROGRAMS if not program.find()]
+    missing = (program.packages for program in PROGRAMS if not program.find())
+    found = [package for packages in missing for package in packages]
     # The Node that Playwright brings along, and cannot do without, is linked with libatomic.
     return found if ctypes.util.find_library("atomic") else [*found, "libatomic1"]
 

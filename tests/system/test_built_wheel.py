@@ -23,6 +23,8 @@ from tools import dist
 from tools.commands import insist
 from tools.environment import PIP_VARIABLES, Environment
 
+pytestmark = pytest.mark.bare
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 OUTSIDE = dict(os.environ)
 

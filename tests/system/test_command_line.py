@@ -20,6 +20,8 @@ from running import ENVIRONMENT, PROGRAM, Running, statecast
 from child_process import started
 from statecast import Statecast
 
+pytestmark = pytest.mark.bare
+
 Watching = Callable[..., "subprocess.Popen[str]"]
 
 

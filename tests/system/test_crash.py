@@ -24,6 +24,8 @@ from statecast.stores.contract import Limits, Store
 from statecast.testing import oracle
 from statecast.timestamps import now
 
+pytestmark = pytest.mark.bare
+
 LIVES = int(os.environ.get("TEST_STATECAST_LIVES", "200"))
 GARBAGE = b'{"device": "pillow", "state": 5}'
 FIELDS = 200

@@ -19,6 +19,8 @@ from statecast.realtime import sse
 from statecast.realtime.protocol import websocket
 from statecast.realtime.protocol.engineio import MOST_PACKETS
 
+pytestmark = pytest.mark.bare
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENTS = ROOT / "examples" / "clients"
 PAGE = (ROOT / "docs" / "wire.md").read_text()

@@ -18,7 +18,7 @@ from raw import HANDSHAKE, POLLING, WEBSOCKET, Connection, OnPolling, OnWebSocke
 from running import Running
 
 from statecast.flask import create_app, runtime_of
-from statecast.http.origin import BURST
+from statecast.http.rate_limit import BURST
 from statecast.realtime.protocol import websocket
 from statecast.realtime.protocol.engineio import MOST_PACKETS
 from statecast.realtime.protocol.socketio import MOST_ATTACHMENTS

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.bare
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted(path for path in (ROOT / "tests" / "js").glob("*.test.*js"))
 

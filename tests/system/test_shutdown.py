@@ -13,6 +13,8 @@ import psutil
 import pytest
 from running import ADDRESS, ENVIRONMENT, Running
 
+pytestmark = pytest.mark.bare
+
 APP = """
 import time
 from flask import Flask

@@ -27,6 +27,8 @@ from tools import (
 from tools.commands import Trouble
 from tools.environment import Environment
 
+pytestmark = pytest.mark.bare
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 PYTHON = """#!/bin/sh
@@ -393,6 +395,8 @@ def empty_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: name)
+    wanted = (system_parts.CHROMIUM, system_parts.CURL)
+    monkeypatch.setattr(system_parts, "PROGRAMS", wanted)
     monkeypatch.setattr(debian, "install", install)
     return installed
 

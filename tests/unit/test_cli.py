@@ -29,6 +29,8 @@ from statecast.stores import open_store
 from statecast.stores.contract import Limits
 from statecast.timestamps import now
 
+pytestmark = pytest.mark.bare
+
 Invoke = Callable[..., Result]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.bare
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # It takes its signals one by one, so that none can come between a check and a wait.

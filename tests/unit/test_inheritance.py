@@ -13,6 +13,8 @@ import pytest
 
 import inheritance
 
+pytestmark = pytest.mark.bare
+
 TESTS = Path(inheritance.__file__).parent
 
 # A process that cleans itself as pytest does, and then starts a child that says what it has.

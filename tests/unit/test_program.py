@@ -11,6 +11,8 @@ import pytest
 
 from statecast import program
 
+pytestmark = pytest.mark.bare
+
 PRINT = "from statecast import program; print(program.name())"
 SCRIPT = f"#!{sys.executable}\n{PRINT}\n"
 

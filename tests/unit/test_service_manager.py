@@ -11,6 +11,8 @@ import pytest
 
 from statecast.server.service_manager import ServiceManager, from_environment
 
+pytestmark = pytest.mark.bare
+
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Iterator[socket.socket]:

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.bare
+
 STORY = """
 import os, signal, sys, threading
 from statecast.server.shutdown import Ending

@@ -16,6 +16,8 @@ from statecast import strict_json
 from statecast.errors import Malformed
 from tests.conftest import Node
 
+pytestmark = pytest.mark.bare
+
 
 def nested(depth: int, left: str = "[", right: str = "]") -> str:
     return left * depth + right * depth

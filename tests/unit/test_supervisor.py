@@ -16,6 +16,8 @@ from statecast.server import supervisor as workers
 from statecast.server.service_manager import Watchdog
 from statecast.settings import Settings
 
+pytestmark = pytest.mark.bare
+
 CHILD = """
 import os, signal, sys, threading
 from statecast.server import supervisor as workers

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.bare
+
 SENTENCE = "Statecast needs Linux or another Unix; on Windows use WSL."
 WINDOWS = """
 import json, os, select, signal, sys

@@ -1,0 +1,111 @@
+"""What a newcomer does first: `make run`, send a state, get it, look at the page, Ctrl-C.
+
+    python3 -m tools.first_minutes
+
+Run in a fresh clone. It works with what the programs print and with what the page says, as a person
+does; the terminal is a pseudo-terminal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tools.commands import Trouble, say
+
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+SEND = (".venv/bin/statecast", "send", "floor2/lamp", "on=true", "brightness=40")
+GET = (".venv/bin/statecast", "get", "floor2/lamp")
+SESSION = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); " + (
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+@contextmanager
+def terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The program in a terminal of its own; what it shows can be read from the number."""
+    keyboard, screen = pty.openpty()
+    # As wide as a person's, so that no line is broken.
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, (50).to_bytes(2, sys.byteorder) * 2 + bytes(4))
+    process = subprocess.Popen(
+        [sys.executable, "-c", SESSION, *command],
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        start_new_session=True,
+    )
+    os.close(screen)
+    try:
+        yield keyboard, process
+    finally:
+        os.close(keyboard)  # hangs up: whatever is left in the session ends
+        process.wait()
+
+
+def read(keyboard: int) -> str:
+    """What the terminal shows next; empty at its end."""
+    try:
+        shown = os.read(keyboard, 4096).decode(errors="replace")
+    except OSError:
+        return ""
+    sys.stderr.write(shown)
+    sys.stderr.flush()
+    return shown
+
+
+def expect(keyboard: int, wanted: re.Pattern[str]) -> str:
+    shown = ""
+    while not (found := wanted.search(shown)):
+        if not (more := read(keyboard)):
+            raise Trouble(f"`make run` ended without showing {wanted.pattern!r}.")
+        shown += more
+    return found[0]
+
+
+def told(*command: str) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True)
+    if finished.returncode or finished.stderr:
+        raise Trouble(f"`{' '.join(command)}` ended with {finished.returncode}: {finished.stderr}")
+    return finished.stdout
+
+
+def visit(address: str) -> None:
+    """The pages that the demo's address leads to, and the state that was sent."""
+    for path, words in (("/", "pillow"), ("/devices/floor2/lamp", "brightness")):
+        with urllib.request.urlopen(address + path, timeout=60) as answer:
+            if words not in answer.read().decode():
+                raise Trouble(f"{path} does not show {words!r}.")
+
+
+def main() -> int:
+    # Port 0: another program on this machine may have 8000, which README names.
+    with terminal("make", "run", "ARGS=--port 0") as (keyboard, process):
+        address = expect(keyboard, ADDRESS)
+        told(*SEND)
+        state = told(*GET)
+        if "brightness" not in state or "40" not in state:
+            raise Trouble(f"`{' '.join(GET)}` shows {state!r}.")
+        visit(address)
+        os.write(keyboard, b"\x03")
+        rest = expect(keyboard, re.compile(r"Stopped\.[\r\n]+"))
+        while more := read(keyboard):
+            rest += more
+        if process.wait() or "Error" in rest:
+            raise Trouble(f"Ctrl-C ended `make run` with {process.returncode}.")
+    say("make run, send, get, the page, Ctrl-C: all as README says.")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Trouble as exc:
+        sys.exit(str(exc))
