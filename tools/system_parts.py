@@ -65,7 +65,7 @@ CHROMIUM = Program(
     ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     (120,),
     ("chromium",),
-    "STATECAST_CHROMIUM",
+    "CHROMIUM",
 )
 # curl 7.61 (2018): the oldest in a distribution that still has support.
 CURL = Program("curl", ("curl",), (7, 61), ("curl",))
