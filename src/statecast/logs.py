@@ -1,15 +1,18 @@
-"""The log of a process that serves: one line per event on standard error, whatever a peer put into it."""
+"""The log of a serving process: one line per event on standard error, whatever a peer put into it."""
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
+
+from statecast.names import escaped
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 
 
 class OneLine(logging.Formatter):
-    """Control characters are escaped, line ends too: nobody writes a second line or talks to the terminal."""
+    """Escapes control characters and line ends: nothing in a record can start a second line."""
 
     converter = staticmethod(time.gmtime)
 
@@ -18,10 +21,6 @@ class OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))
-
-
-def escaped(text: str) -> str:
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def begin() -> None:
@@ -35,6 +34,16 @@ def begin() -> None:
     root.setLevel(logging.INFO)
 
 
+def log_error(log: logging.Logger, what: str, error: BaseException) -> str:
+    """Log an error with its traceback under a new number; the number.
+
+    The response to the client names the number only, and nothing of what happened inside.
+    """
+    number = secrets.token_hex(4)
+    log.error("%s, error %s", what, number, exc_info=error)
+    return number
+
+
 def quiet_uvicorn() -> None:
-    """What it says of its course and of answers that broke off is told by us, in one line each."""
+    """Its start, its stop and its broken responses are logged by us, in one line each."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from statecast.errors import Malformed
@@ -55,10 +56,22 @@ def match(pattern: str, device: str) -> bool:
     return device == pattern
 
 
+def _python_escape(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def escaped(text: str, escape: Callable[[str], str] = _python_escape) -> str:
+    """The text without characters that end a line or control a terminal.
+
+    ``escape`` says what stands for one of them; by default what Python writes, such as ``\\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else escape(one) for one in text)
+
+
 def quoted(text: Any) -> str:
-    """What somebody sent, inside a sentence: short, and without characters that do something to a terminal."""
+    """A text of a client as part of a sentence: short and printable."""
     text = str(text)
-    start = text[: _SHOWN + 1]
-    if not start.isprintable():
-        start = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in start)
+    start = escaped(text[: _SHOWN + 1])
     return f"“{start[:_SHOWN]}…”" if len(start) > _SHOWN else f"“{start}”"

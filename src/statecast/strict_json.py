@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from statecast.errors import Malformed
+from statecast.names import quoted
 
 MOST_DEPTH = 32
 MOST_MEMBERS = 256
@@ -195,7 +196,7 @@ def parse_time(text: str) -> int:
         moment += timedelta(seconds=leap) - _offset(found[8], found[9], found[10])
     except (ValueError, OverflowError):
         raise Malformed(
-            f"{_shown(text)} is not a time; write it like 2026-01-31T12:00:00Z."
+            f"{quoted(text)} is not a time; write it like 2026-01-31T12:00:00Z."
         ) from None
     fraction = int((found[7] or "")[:3].ljust(3, "0"))
     return (moment - _EPOCH) // timedelta(seconds=1) * 1000 + fraction
@@ -244,7 +245,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Malformed(f"An object has the member {_shown(twice)} twice.")
+        raise Malformed(f"An object has the member {quoted(twice)} twice.")
     _check_names(members)
     return members
 
@@ -256,9 +257,9 @@ def _check_names(members: Mapping[str, Any]) -> None:
         )
     for name in members:
         if len(name) > MOST_NAME:
-            raise Malformed(f"The name {_shown(name)} is longer than {MOST_NAME} characters.")
+            raise Malformed(f"The name {quoted(name)} is longer than {MOST_NAME} characters.")
         if "\0" in name:
-            raise Malformed(f"The name {_shown(name)} contains a NUL character.")
+            raise Malformed(f"The name {quoted(name)} contains a NUL character.")
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -289,16 +290,6 @@ def _constant(name: str) -> NoReturn:
 
 def _integer_sentence() -> str:
     return f"It contains an integer beyond ±{MOST_INTEGER}, which browsers cannot hold; send it as text."
-
-
-def _shown(name: str) -> str:
-    """A name inside a sentence: short, and without characters that do something to a terminal."""
-    start = (
-        name[:MOST_NAME].encode("unicode_escape", "backslashreplace").decode()
-        if not name.isprintable()
-        else name
-    )
-    return f"“{start[:40]}…”" if len(start) > 40 else f"“{start}”"
 
 
 def _explain(error: json.JSONDecodeError) -> str:

@@ -9,63 +9,65 @@ import pytest
 
 from statecast.errors import BadSetting
 from statecast.http.addresses import key_of
-from statecast.http.errors import Problem
-from statecast.server.connection_limits import Visitors
+from statecast.http.errors import HTTPProblem
+from statecast.server.connection_limits import ConnectionLimiter
 from statecast.settings import Settings
 
 
-def visitors(**settings: Any) -> Visitors:
-    return Visitors(Settings(**{"connections_per_address": 2, "connect_rate_limit": 1} | settings))
+def limiter(**settings: Any) -> ConnectionLimiter:
+    return ConnectionLimiter(
+        Settings(**{"connections_per_address": 2, "connect_rate_limit": 1} | settings)
+    )
 
 
 def test_all_connections_have_a_bound() -> None:
-    few = Visitors(Settings(max_connections=5), most=2)
-    few.arrive()
-    few.arrive()
-    with pytest.raises(Problem) as full:
-        few.arrive()
-    assert (full.value.status, full.value.more) == (503, [(b"retry-after", b"1")])
-    few.depart()
-    few.arrive()
+    few = ConnectionLimiter(Settings(max_connections=5), max_total=2)
+    few.acquire()
+    few.acquire()
+    with pytest.raises(HTTPProblem) as full:
+        few.acquire()
+    assert (full.value.status, full.value.headers) == (503, [(b"retry-after", b"1")])
+    few.release()
+    few.acquire()
 
 
 def test_an_address_has_a_bound_of_open_connections() -> None:
-    door = visitors(connect_rate_limit=1_000)
-    keys = [door.enter("203.0.113.7", 0.0), door.enter("203.0.113.7", 0.0)]
-    with pytest.raises(Problem) as full:
-        door.enter("203.0.113.7", 0.0)
+    limits = limiter(connect_rate_limit=1_000)
+    keys = [limits.acquire_address("203.0.113.7", 0.0), limits.acquire_address("203.0.113.7", 0.0)]
+    with pytest.raises(HTTPProblem) as full:
+        limits.acquire_address("203.0.113.7", 0.0)
     assert full.value.status == 429
-    door.enter("203.0.113.8", 0.0)
-    door.leave(keys.pop())
-    door.enter("203.0.113.7", 5.0)
-    assert dict(door.open) == {"203.0.113.7": 2, "203.0.113.8": 1}
+    limits.acquire_address("203.0.113.8", 0.0)
+    limits.release_address(keys.pop())
+    limits.acquire_address("203.0.113.7", 5.0)
+    assert dict(limits.per_address) == {"203.0.113.7": 2, "203.0.113.8": 1}
 
 
 def test_an_address_has_a_rate_of_new_connections() -> None:
     # given a burst of two and one per second after it
-    door = visitors()
+    limits = limiter()
     for _ in range(2):
-        door.leave(door.enter("203.0.113.7", 10.0))
-    with pytest.raises(Problem, match="per second"):
-        door.enter("203.0.113.7", 10.5)
+        limits.release_address(limits.acquire_address("203.0.113.7", 10.0))
+    with pytest.raises(HTTPProblem, match="per second"):
+        limits.acquire_address("203.0.113.7", 10.5)
 
     # then requests on what is open cost nothing, and time pays for the next
-    door.leave(door.enter("203.0.113.7", 10.5, new=False))
-    door.leave(door.enter("203.0.113.7", 11.0))
-    with pytest.raises(Problem):
-        door.enter("203.0.113.7", 11.5)
-    assert not door.open
+    limits.release_address(limits.acquire_address("203.0.113.7", 10.5, new=False))
+    limits.release_address(limits.acquire_address("203.0.113.7", 11.0))
+    with pytest.raises(HTTPProblem):
+        limits.acquire_address("203.0.113.7", 11.5)
+    assert not limits.per_address
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "local"])
 def test_loopback_is_not_limited_and_the_log_says_why_that_may_be_wrong(
     address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = visitors()
-    door.enter("203.0.113.7", 0.0)
+    limits = limiter()
+    limits.acquire_address("203.0.113.7", 0.0)
     with caplog.at_level(logging.WARNING):
         for _ in range(1_000):
-            door.enter(address, 0.0)
+            limits.acquire_address(address, 0.0)
     assert [record.getMessage().count("trusted_proxy") for record in caplog.records] == [1]
 
 
@@ -73,25 +75,25 @@ def test_one_private_address_alone_is_a_proxy_that_nobody_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # given a proxy on another host, and a health check on this one
-    door = visitors()
-    door.enter("127.0.0.1", 0.0)
+    limits = limiter()
+    limits.acquire_address("127.0.0.1", 0.0)
     with caplog.at_level(logging.WARNING):
         for _ in range(10):
-            door.enter("10.0.0.5", 0.0)
+            limits.acquire_address("10.0.0.5", 0.0)
     assert len(caplog.records) == 1
 
     # when another address comes, then there is no such proxy
-    door.enter("10.0.0.6", 0.0)
-    with pytest.raises(Problem):
-        door.enter("10.0.0.5", 0.0)
+    limits.acquire_address("10.0.0.6", 0.0)
+    with pytest.raises(HTTPProblem):
+        limits.acquire_address("10.0.0.5", 0.0)
 
 
 def test_a_private_address_is_limited_once_the_proxies_are_known() -> None:
-    door = visitors(trusted_proxy="10.0.0.9")
-    door.enter("10.0.0.5", 0.0)
-    door.enter("10.0.0.5", 0.0)
-    with pytest.raises(Problem):
-        door.enter("10.0.0.5", 0.0)
+    limits = limiter(trusted_proxy="10.0.0.9")
+    limits.acquire_address("10.0.0.5", 0.0)
+    limits.acquire_address("10.0.0.5", 0.0)
+    with pytest.raises(HTTPProblem):
+        limits.acquire_address("10.0.0.5", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +115,16 @@ def test_a_private_address_is_limited_once_the_proxies_are_known() -> None:
     ],
 )
 def test_who_stands_behind_a_proxy(forwarded: list[str], client: str) -> None:
-    door = visitors(trusted_proxy="10.0.0.0/8")
-    assert door.is_proxy("10.0.0.1")
-    assert not door.is_proxy("203.0.113.7")
-    assert not door.is_proxy("local")
-    assert door.client_behind("10.0.0.1", forwarded) == client
+    limits = limiter(trusted_proxy="10.0.0.0/8")
+    assert limits.is_proxy("10.0.0.1")
+    assert not limits.is_proxy("203.0.113.7")
+    assert not limits.is_proxy("local")
+    assert limits.client_behind("10.0.0.1", forwarded) == client
 
 
 def test_a_proxy_that_is_no_address() -> None:
     with pytest.raises(BadSetting, match="trusted_proxy"):
-        visitors(trusted_proxy="proxy.example")
+        limiter(trusted_proxy="proxy.example")
 
 
 def test_under_what_an_address_is_counted() -> None:
@@ -132,9 +134,9 @@ def test_under_what_an_address_is_counted() -> None:
 
 
 def test_remembered_addresses_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("statecast.server.connection_limits.MOST_REMEMBERED", 10)
-    door = visitors()
+    monkeypatch.setattr("statecast.server.connection_limits.MAX_REMEMBERED", 10)
+    limits = limiter()
     for number in range(100):
-        door.leave(door.enter(f"203.0.113.{number}", 0.0))
-    assert len(door._balances) == 10
-    assert not door.open
+        limits.release_address(limits.acquire_address(f"203.0.113.{number}", 0.0))
+    assert len(limits._full_at) == 10
+    assert not limits.per_address

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from statecast.http.errors import Problem
+from statecast.http.errors import HTTPProblem
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from statecast.http.errors import Problem
     ],
 )
 def test_a_problem_is_json_of_one_sentence(status: int, title: str) -> None:
-    problem = Problem(status, "Come back.", [(b"retry-after", b"1")])
-    head, _, body = problem.answer([(b"date", b"today")]).partition(b"\r\n\r\n")
+    problem = HTTPProblem(status, "Come back.", [(b"retry-after", b"1")])
+    head, _, body = problem.response([(b"date", b"today")]).partition(b"\r\n\r\n")
     assert head.split(b"\r\n")[0] == f"HTTP/1.1 {status} {title}".encode()
     lines = head.split(b"\r\n")[1:]
     assert {
@@ -45,7 +45,7 @@ def test_a_problem_is_sent_as_an_answer() -> None:
     async def send(message: Any) -> None:
         said.append(message)
 
-    problem = Problem.busy("Come back.")
+    problem = HTTPProblem.busy("Come back.")
     asyncio.run(problem.send(send))
     assert [message["type"] for message in said] == ["http.response.start", "http.response.body"]
     assert (said[0]["status"], said[1]["body"]) == (503, problem.body)

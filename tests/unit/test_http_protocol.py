@@ -354,7 +354,7 @@ def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
             assert answer.detail == "Too many open connections from this address."
             assert ask(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 429
             other.say(upgrade(b"203.0.113.8") + b"\r\n").hear_until(b"maxPayload")
-            assert server.server.visitors.here == 2
+            assert server.server.limiter.total == 2
 
             # when the viewer leaves, then its place is free
             first.say(b"\x88\x80\0\0\0\0").hear()
@@ -514,8 +514,8 @@ def test_nothing_is_left_when_all_have_gone(server: BackgroundServer) -> None:
         ask(server, request)
     with Peer(server) as last:  # those before it are lost by then
         last.say(HEALTH + b"\r\n").hear_until(b"alive")
-        assert server.server.visitors.here == 1
-        assert list(server.server.visitors.open.values()) == [1]
+        assert server.server.limiter.total == 1
+        assert list(server.server.limiter.per_address.values()) == [1]
 
 
 PARTS = (
@@ -564,6 +564,6 @@ def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(
                 for half in (said[: len(said) // 2], said[len(said) // 2 :]):
                     peer.say(bytes(half))
         with Peer(server) as last:
-            while server.server.visitors.here > 1 or server.server.visitors.open:
+            while server.server.limiter.total > 1 or server.server.limiter.per_address:
                 last.say(HEALTH + b"\r\n").hear_until(b"alive")
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

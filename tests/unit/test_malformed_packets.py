@@ -526,7 +526,7 @@ def test_every_packet_has_its_reaction(
         assert await transport(said, hub) == reaction
         await settle()
         assert hub.viewers == 0
-        assert hub.complaints.counted == (0 if isinstance(reaction, list) else 1)
+        assert hub.throttled_log.counted == (0 if isinstance(reaction, list) else 1)
 
     run(story())
     assert not [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from statecast.http.origin import origin_allowed
-from statecast.http.rate_limit import spend
 
 HOST = "app.example:8000"
 
@@ -88,25 +87,3 @@ def test_further_origins_are_named_exactly(origin: str, allowed: bool) -> None:
 def test_a_star_allows_every_origin_but_null() -> None:
     assert origin_allowed("https://any.example", HOST, ["*"])
     assert not origin_allowed("null", HOST, ["*"])
-
-
-def test_a_balance_lets_a_burst_through_and_then_the_rate() -> None:
-    # given a full bucket of 50, filled with 100 a minute
-    balance, now = 0.0, 1_000.0
-    for _ in range(50):
-        after = spend(balance, now, 100)
-        assert after is not None
-        balance = after
-
-    # then the next is one too many, until its price has come in
-    assert spend(balance, now, 100) is None
-    assert spend(balance, now + 0.59, 100) is None
-    assert spend(balance, now + 0.6, 100) is not None
-
-    # and after half a minute of silence the bucket is full again, no fuller
-    later = now + 600
-    for _ in range(50):
-        after = spend(balance, later, 100)
-        assert after is not None
-        balance = after
-    assert spend(balance, later, 100) is None

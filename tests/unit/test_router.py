@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from statecast.http.errors import Problem, Receive, Scope, Send
+from statecast.http.asgi import Receive, Scope, Send
+from statecast.http.errors import HTTPProblem
 from statecast.server.readiness import Readiness
 from statecast.server.router import Front
 
@@ -152,7 +153,7 @@ def test_a_defect_behind_it_is_a_generic_answer(caplog: pytest.LogCaptureFixture
         raise ValueError("secret")
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
-        raise Problem(403, "Not yours.")
+        raise HTTPProblem(403, "Not yours.")
 
     with caplog.at_level(logging.ERROR):
         status, headers, body = Client(broken).ask("/")

@@ -267,7 +267,7 @@ def test_a_frozen_reader_is_cut() -> None:
         assert cut == [True]
         assert not ask.answer.complete
         assert visit.hub.viewers == 0
-        assert visit.hub.complaints.counted == 1
+        assert visit.hub.throttled_log.counted == 1
 
     on_loop(story())
 

@@ -351,7 +351,7 @@ def test_a_complaint_is_one_escaped_line_and_not_many(
         for _ in range(40):
             scene.client().join().say('42["\x1b[31m\n')
     assert len(caplog.records) == 10
-    assert scene.hub.complaints.counted == 40
+    assert scene.hub.throttled_log.counted == 40
     assert all(
         record.exc_info is None and "\n" not in record.getMessage() for record in caplog.records
     )

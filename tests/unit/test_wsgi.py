@@ -1,4 +1,4 @@
-"""The gate: WSGI on threads that nobody can hold but the application itself."""
+"""WSGI on threads that only the application itself can hold."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_half_a_body_takes_no_thread_and_has_its_time() -> None:
 
 
 def test_all_bodies_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wsgi, "BODIES", 1_000)
+    monkeypatch.setattr(wsgi, "MAX_HELD", 1_000)
     with serving(echo) as server, Peer(server) as first:
         first.say(
             b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 901\r\n\r\n"
@@ -293,7 +293,7 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
         waiting = [Peer(server)]
         waiting[0].say(get())
         assert begun.acquire(timeout=20)
-        for _ in range(wsgi.WAITING):
+        for _ in range(wsgi.BACKLOG):
             waiting.append(Peer(server))
             waiting[-1].say(get())
 
@@ -310,7 +310,7 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
 
 
 def test_waiting_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wsgi, "PATIENCE", 0.2)
+    monkeypatch.setattr(wsgi, "THREAD_TIMEOUT", 0.2)
     begun, go = threading.Semaphore(0), threading.Event()
     paths: list[str] = []
 

@@ -8,19 +8,17 @@ from typing import Any
 
 import click
 
+from statecast import names
+
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escaped(text: str) -> str:
-    """Escapes as JSON has them, so that JSON stays the same JSON."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(one if one.isprintable() else _escape(one) for one in text)
-    )
+    """With the escapes of JSON, so that JSON stays the same JSON."""
+    return names.escaped(text, _json_escape)
 
 
-def _escape(character: str) -> str:
+def _json_escape(character: str) -> str:
     if (short := SHORT.get(character)) is not None:
         return short
     units = character.encode("utf-16-be", "surrogatepass")

@@ -1,72 +1,93 @@
-"""What a request gets that is not answered as it hoped: a status, one sentence, and nothing about our insides."""
+"""Refusals of HTTP requests: a status and a body that say what to do, and nothing about our insides.
+
+::
+
+    HTTPError          any status, body and content type
+    `-- HTTPProblem    one sentence as application/problem+json (RFC 9457)
+"""
 
 from __future__ import annotations
 
 import http
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
 from statecast import strict_json
+from statecast.errors import StatecastError
+from statecast.http.asgi import Headers, Send
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
-KIND = b"application/problem+json"
 PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
 """Where Python's table differs between its versions."""
 
 
-class Problem(Exception):
-    """An answer of RFC 9457. ``more`` are further header fields."""
+class HTTPError(StatecastError):
+    """A request is refused; the response to it."""
 
-    def __init__(self, status: int, sentence: str, more: Headers | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        kind: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        sentence: str = "",
+    ) -> None:
+        """``kind`` is the content type; ``sentence`` is for the log."""
         self.status = status
-        self.phrase = PHRASES.get(status) or http.HTTPStatus(status).phrase
-        self.more = more or []
-
-    @classmethod
-    def busy(cls, sentence: str) -> Problem:
-        return cls(503, sentence, [(b"retry-after", b"1")])
+        self.body = body
+        self.kind = kind
+        self.headers = list(headers)
+        super().__init__(sentence or f"the request was refused with {status} {self.phrase}")
 
     @property
-    def body(self) -> bytes:
-        return strict_json.encode(
-            {
-                "type": "about:blank",
-                "title": self.phrase,
-                "status": self.status,
-                "detail": str(self),
-            }
-        )
+    def phrase(self) -> str:
+        return PHRASES.get(self.status) or http.HTTPStatus(self.status).phrase
 
-    def headers(self) -> Headers:
+    def fields(self) -> Headers:
+        """All header fields."""
         return [
-            (b"content-type", KIND),
+            (b"content-type", self.kind.encode()),
             (b"content-length", b"%d" % len(self.body)),
             (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *self.more,
+            *self.headers,
         ]
 
-    def answer(self, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, for a connection that ends with it."""
+    def response(self, defaults: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+        """The whole response, for a connection that ends with it. ``defaults`` are further fields."""
+        fields = [*defaults, *self.fields(), (b"connection", b"close")]
         lines = [f"HTTP/1.1 {self.status} {self.phrase}".encode()]
-        lines += [
-            name + b": " + value
-            for name, value in [*defaults, *self.headers(), (b"connection", b"close")]
-        ]
+        lines += [name + b": " + value for name, value in fields]
         return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
 
-    async def send(self, send: Send, more: Headers | None = None) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [*self.headers(), *(more or [])],
-            }
-        )
+    async def send(self, send: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Send the response of an ASGI application, with ``more`` header fields."""
+        fields = [*self.fields(), *more]
+        await send({"type": "http.response.start", "status": self.status, "headers": fields})
         await send({"type": "http.response.body", "body": self.body})
+
+
+class HTTPProblem(HTTPError):
+    """A refusal that one sentence explains."""
+
+    def __init__(
+        self, status: int, sentence: str, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        super().__init__(status, b"", "application/problem+json", headers, sentence)
+        members = {
+            "type": "about:blank",
+            "title": self.phrase,
+            "status": status,
+            "detail": sentence,
+        }
+        self.body = strict_json.encode(members)
+
+    @classmethod
+    def failed(cls, number: str) -> HTTPProblem:
+        """500, for an error of our own that was logged under ``number``."""
+        return cls(500, f"Something failed here; the log says what, under error {number}.")
+
+    def fields(self) -> Headers:
+        return [*super().fields(), (b"x-content-type-options", b"nosniff")]
+
+    @classmethod
+    def busy(cls, sentence: str) -> HTTPProblem:
+        """503, with the advice to come back."""
+        return cls(503, sentence, [(b"retry-after", b"1")])

@@ -1,18 +1,32 @@
-"""How often something may happen: a token bucket that needs one number of state."""
+"""How often something may happen: a token bucket whose state is one number."""
 
 from __future__ import annotations
 
 BURST = 50
-"""Messages a viewer may send at once, before its rate counts."""
+"""Messages that a viewer may send at once before its rate applies."""
+ROUNDING = 1e-9
 
 
-def spend(balance: float, now: float, per_minute: float, burst: int = BURST) -> float | None:
-    """Pay for one message: the new balance, or None when there is nothing left to spend.
+class TokenBucket:
+    """The rate and the burst that many buckets have in common.
 
-    A token bucket in one number, the time at which the bucket will be full again; 0.0 is a full one.
+    The state of each bucket stays with its owner: the time at which the bucket will be full again,
+    0.0 for a full one. A viewer thus costs one float.
     """
-    price = 60.0 / per_minute
-    begin = max(balance, now)
-    if begin - now > price * (burst - 1) + 1e-9:
-        return None
-    return begin + price
+
+    __slots__ = ("_burst", "_interval")
+
+    def __init__(self, per_minute: float, burst: int = BURST) -> None:
+        self._interval = 60.0 / per_minute
+        self._burst = burst
+
+    def try_acquire(self, full_at: float, now: float) -> float | None:
+        """Take one token of the bucket that is full at ``full_at``: its new state, or None if empty."""
+        start = max(full_at, now)
+        if start - now > self._interval * (self._burst - 1) + ROUNDING:
+            return None
+        return start + self._interval
+
+    def empty(self, now: float) -> float:
+        """The state of a bucket that has just been emptied."""
+        return now + self._interval * self._burst

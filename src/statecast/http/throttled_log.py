@@ -1,40 +1,39 @@
-"""Says in the log what a peer did wrong: one line each, and only so many per address."""
+"""Logs what clients do wrong, one line each, and limits how many lines each address can cause."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
 
-from statecast.http import rate_limit
+from statecast.http.rate_limit import TokenBucket
+from statecast.names import escaped
 
 PER_MINUTE = 6
 BURST = 10
-MOST_ADDRESSES = 1_000
+MAX_ADDRESSES = 1_000
 """Addresses remembered; beyond it the one that was quiet for longest is forgotten."""
+MAX_CHARACTERS = 200
+"""Of an address or a sentence, in a line."""
 
 log = logging.getLogger(__name__)
 
 
-class Complaints:
-    """The complaints of one process."""
+class ThrottledLog:
+    """The warnings of one process. An address that goes on above the limit stays silent."""
 
     def __init__(self) -> None:
-        self._balances: OrderedDict[str, float] = OrderedDict()
         self.counted = 0
-        """All of them, also those that did not reach the log."""
+        """All warnings, also those that did not reach the log."""
+        self._bucket = TokenBucket(PER_MINUTE, BURST)
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        """By address, the state of its bucket; the one used last is at the end."""
 
-    def about(self, address: str, sentence: str, now: float) -> None:
+    def warning(self, address: str, sentence: str, now: float) -> None:
         self.counted += 1
-        balance = rate_limit.spend(self._balances.pop(address, 0.0), now, PER_MINUTE, BURST)
-        if balance is None:
-            self._balances[address] = now + 60.0 / PER_MINUTE * BURST
-            return
-        self._balances[address] = balance
-        if len(self._balances) > MOST_ADDRESSES:
-            self._balances.popitem(last=False)
-        log.warning("viewer %s: %s", printable(address), printable(sentence))
-
-
-def printable(text: str, most: int = 200) -> str:
-    """Text that neither ends the line nor talks to the terminal."""
-    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text[:most])
+        full_at = self._bucket.try_acquire(self._full_at.pop(address, 0.0), now)
+        self._full_at[address] = self._bucket.empty(now) if full_at is None else full_at
+        if len(self._full_at) > MAX_ADDRESSES:
+            self._full_at.popitem(last=False)
+        if full_at is not None:
+            shown = [escaped(text[:MAX_CHARACTERS]) for text in (address, sentence)]
+            log.warning("viewer %s: %s", *shown)

@@ -9,9 +9,9 @@ What fails after them is a machine; then the batch is kept and tried again.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 
+from statecast import logs
 from statecast.errors import StatecastError
 from statecast.ingest.clock_skew import ClockSkew
 from statecast.model import Delivery, Message, Refusal
@@ -104,8 +104,7 @@ class Pipeline:
         return sum((self.commit([message], term) for message in messages), Committed())
 
     def defect(self, delivery: Delivery, error: Exception) -> Message:
-        number = uuid.uuid4().hex[:8]
-        log.error("error %s in a message of %s", number, self.source.name, exc_info=error)
+        number = logs.log_error(log, f"a message of {self.source.name} failed", error)
         reason = f"Statecast failed on this message; its log says why, under error {number}."
         return Message(delivery, refusals=(Refusal(reason, delivery.body),))
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from statecast import logs
 from statecast.errors import Refused
-from statecast.threads import Pool
+from statecast.threads import ThreadPool
 
 Handler = Callable[..., Any]
 
@@ -45,7 +45,7 @@ class Application:
     """Runs handlers; ``done`` is always called on the loop, exactly once."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = Pool(threads, BACKLOG)
+        self._pool = ThreadPool(threads, name="handler", backlog=BACKLOG)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(
@@ -66,7 +66,7 @@ class Application:
             except RuntimeError:  # the loop closed meanwhile, so the viewer is gone too
                 return
 
-        if not self._pool.submit(run):
+        if not self._pool.try_submit(run):
             done(busy())
 
     def _call_coroutine(
@@ -102,13 +102,8 @@ def failed(handler: Handler, error: Exception) -> Outcome:
     """A refusal is a sentence meant for the viewer; anything else is not the viewer's business."""
     if isinstance(error, Refused):
         return Outcome(error=str(error))
-    number = secrets.token_hex(4)
-    log.error(
-        "handler %s failed, error %s",
-        getattr(handler, "__qualname__", handler),
-        number,
-        exc_info=error,
-    )
+    name = getattr(handler, "__qualname__", handler)
+    number = logs.log_error(log, f"handler {name} failed", error)
     return Outcome(error=f"The server could not handle this (error {number}).")
 
 

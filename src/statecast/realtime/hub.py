@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from statecast import logs
 from statecast.errors import BadSetting, Malformed
-from statecast.http.throttled_log import Complaints, printable
+from statecast.http.rate_limit import TokenBucket
+from statecast.http.throttled_log import ThrottledLog
 from statecast.model import Event
+from statecast.names import escaped
 from statecast.realtime.handlers import Application, Handler, Outcome, busy
 from statecast.realtime.protocol import engineio, handshake, socketio, websocket
 from statecast.realtime.rooms import Namespace, Socket
@@ -89,7 +91,9 @@ class Hub:
         self.broadcaster = broadcaster
         self.settings = settings
         self.path = path
-        self.complaints = Complaints()
+        self.throttled_log = ThrottledLog()
+        self.message_rate = TokenBucket(settings.viewer_rate_limit)
+        """What each viewer may send; the state of its bucket is with its session."""
         self.connections: set[Connection] = set()
         self.polling: dict[str, LongPolling] = {}
         """The sessions carried by long polling, by sid; those on WebSocket need no name."""
@@ -193,7 +197,7 @@ class Hub:
             self._strange.add(event.namespace)
             log.warning(
                 "events for %s reach nobody: name it in the setting namespaces",
-                printable(event.namespace),
+                escaped(event.namespace),
             )
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> int:
@@ -334,8 +338,7 @@ class Hub:
                 socketio.ACK, socket.namespace.name, number, tuple(outcome.arguments())
             )
         except Malformed as error:
-            mark = secrets.token_hex(4)
-            log.error("a handler returned what JSON cannot carry, error %s: %s", mark, error)
+            mark = logs.log_error(log, "a handler returned what JSON cannot carry", error)
             sorry = Outcome(error=f"The server could not answer this (error {mark}).")
             socket.session.send(
                 socketio.ACK, socket.namespace.name, number, tuple(sorry.arguments())

@@ -185,7 +185,7 @@ class LongPolling:
         return answer or Declined.mistake(engineio.BAD_REQUEST)
 
     def _complain(self, sentence: str) -> None:
-        self.hub.complaints.about(self.address, sentence, asyncio.get_running_loop().time())
+        self.hub.throttled_log.warning(self.address, sentence, asyncio.get_running_loop().time())
         self.close(websocket.AGAINST_POLICY, sentence)
 
     # The upgrade

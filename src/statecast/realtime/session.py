@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from statecast.errors import Malformed, Refused
-from statecast.http import rate_limit
 from statecast.realtime.protocol import engineio, socketio, websocket
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class Session:
 
     def pay(self, now: float) -> None:
         """Count one message of the viewer. Raises Violation."""
-        balance = rate_limit.spend(self._balance, now, self.hub.settings.viewer_rate_limit)
+        balance = self.hub.message_rate.try_acquire(self._balance, now)
         if balance is None:
             raise websocket.Violation(
                 websocket.AGAINST_POLICY,

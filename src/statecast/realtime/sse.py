@@ -171,7 +171,7 @@ class Events:
             await stream.run(send)
         except TimeoutError:
             sentence = f"accepted nothing for {self.hub.settings.write_timeout:g} seconds"
-            self.hub.complaints.about(asgi.address_of(scope), sentence, loop.time())
+            self.hub.throttled_log.warning(asgi.address_of(scope), sentence, loop.time())
             cut(scope)
         finally:
             stream.leave()

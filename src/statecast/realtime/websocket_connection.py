@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from statecast import logs
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime.hub import CLOSE_GRACE, Hub, Parcel, Slice
@@ -145,9 +145,8 @@ class Viewer(asyncio.Protocol):
             self._fail(violation.code, str(violation))
         except Refused as refusal:
             self._fail(websocket.AGAINST_POLICY, str(refusal))
-        except Exception:
-            number = secrets.token_hex(4)
-            log.exception("a viewer's message could not be handled, error %s", number)
+        except Exception as error:
+            number = logs.log_error(log, "a viewer's message could not be handled", error)
             if self._state == NEW:
                 self.abort()
             self._fail(websocket.SERVER_ERROR, f"error {number}")
@@ -195,7 +194,7 @@ class Viewer(asyncio.Protocol):
             )
             before = self._probed_by(head)
         except handshake.Declined as declined:
-            self.hub.complaints.about(self.address, str(declined), self._now())
+            self.hub.throttled_log.warning(self.address, str(declined), self._now())
             self._transport.write(declined.answer)
             self._state = ENDED
             self._transport.close()
@@ -298,7 +297,7 @@ class Viewer(asyncio.Protocol):
     def _fail(self, code: int, sentence: str) -> None:
         if self._state not in READING:
             return
-        self.hub.complaints.about(self.address, sentence, self._now())
+        self.hub.throttled_log.warning(self.address, sentence, self._now())
         self.close(code, sentence)
         self._state = DEAF
         self._parser = None
@@ -360,7 +359,7 @@ class Viewer(asyncio.Protocol):
         self._transport.abort()
 
     def _cut(self, sentence: str) -> None:
-        self.hub.complaints.about(self.address, sentence, self._now())
+        self.hub.throttled_log.warning(self.address, sentence, self._now())
         self.abort()
 
     def _leave(self, reason: str) -> None:

@@ -1,13 +1,15 @@
-"""Who is connected: how many in all, how many per address, how fast they come. Decisions only, no I/O.
+"""Limits the connections of one process: how many in all, how many per address, how fast they open.
 
-What counts as an address:
+Decisions only, no I/O. What counts as an address:
 
-* The peer, or behind a ``trusted_proxy`` the client that its X-Forwarded-For names: the last one that is not itself a
-  trusted proxy. The proxy's own connections are counted in all, never per address.
-* An IPv6 peer is its /64, of which every customer has one whole.
-* A loopback peer is not limited per address (in all it is): it is this machine's own user, who needs no network to do
-  harm, or a proxy beside us that nobody named, behind which is everybody. Beyond the limit a sentence says so, once.
-* The same holds for one private address as long as no other, loopback aside, was ever seen: a proxy on another host.
+* The peer. Behind a ``trusted_proxy`` it is the client that X-Forwarded-For names: the last address
+  that is not a trusted proxy itself. The proxy's own connections count in all, never per address.
+* An IPv6 peer is its /64 network, because every customer has a whole one.
+* A loopback peer is not limited per address (in all it is). It is a user of this machine, who needs
+  no network to do harm, or a proxy beside us that no setting names, which carries all clients. The
+  log says so once when the limit would apply.
+* The same holds for one private address as long as no other address was ever seen, loopback aside:
+  it may be a proxy on another host.
 """
 
 from __future__ import annotations
@@ -19,88 +21,100 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from statecast.errors import BadSetting
-from statecast.http import rate_limit
 from statecast.http.addresses import Address, is_loopback, key_of, parse
-from statecast.http.errors import Problem
+from statecast.http.errors import HTTPProblem
+from statecast.http.rate_limit import TokenBucket
 from statecast.settings import Settings
 
 Network = IPv4Network | IPv6Network
-MOST_REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 """Addresses whose rate is remembered; beyond it the one that was quiet for longest is forgotten."""
 
 log = logging.getLogger(__name__)
 
 
-class Visitors:
+class ConnectionLimiter:
     """The connections of one process."""
 
     def __init__(
         self,
         settings: Settings,
         *,
-        most: int | None = None,
-        spared: Callable[[str], bool] = is_loopback,
+        max_total: int | None = None,
+        exempt: Callable[[str], bool] = is_loopback,
     ) -> None:
-        """``most`` connections in all, if the process can hold fewer than the settings say. Raises BadSetting."""
+        """``max_total`` connections, if the process can hold fewer than the settings allow.
+
+        Raises BadSetting.
+        """
         self.settings = settings
-        self.most = min(settings.max_connections, most or settings.max_connections)
-        self.here = 0
-        self.open: Counter[str] = Counter()
-        self._spared = spared
+        self.max_total = min(settings.max_connections, max_total or settings.max_connections)
+        self.total = 0
+        """Open connections."""
+        self.per_address: Counter[str] = Counter()
+        """Open connections, and behind a proxy requests under way, by the key of their address."""
+        self._exempt = exempt
         self._proxies = networks(settings.trusted_proxy)
-        self._balances: OrderedDict[str, float] = OrderedDict()
-        self._only: str | None = None
+        self._bucket = TokenBucket(
+            settings.connect_rate_limit * 60, settings.connections_per_address
+        )
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        """The state of each address's bucket; the one used last is at the end."""
+        self._first: str | None = None
+        """The key of the first address that is not exempt."""
         self._several = False
-        self._said = False
+        """A second one came: the first is not a proxy that carries all clients."""
+        self._warned = False
 
     # In all
 
-    def arrive(self) -> None:
-        """Count a connection. Raises Problem when there are too many."""
-        if self.here >= self.most:
-            raise Problem.busy("The server holds as many connections as it may; come back.")
-        self.here += 1
+    def acquire(self) -> None:
+        """Count a connection. Raises HTTPProblem when there are too many."""
+        if self.total >= self.max_total:
+            raise HTTPProblem.busy("The server holds as many connections as it may; come back.")
+        self.total += 1
 
-    def depart(self) -> None:
-        self.here -= 1
+    def release(self) -> None:
+        self.total -= 1
 
     # Per address
 
-    def enter(self, address: str, now: float, *, new: bool = True) -> str | None:
-        """Count one for an address; what ``leave`` gets later. Raises Problem when it has or opens too many.
+    def acquire_address(self, address: str, now: float, *, new: bool = True) -> str | None:
+        """Count one for an address; the key for ``release_address``.
 
-        ``new`` is a new connection; a request on one that exists costs nothing of the rate.
+        ``new`` is a new connection; a request on an existing one takes nothing of the rate.
+        Raises HTTPProblem when the address has or opens too many.
         """
         key = key_of(address)
-        if self._only != key and not self._spared(address):
-            self._several = self._several or self._only is not None
-            self._only = self._only or key
-        if self.open[key] >= self.settings.connections_per_address:
+        if self._first != key and not self._exempt(address):
+            self._several = self._several or self._first is not None
+            self._first = self._first or key
+        if self.per_address[key] >= self.settings.connections_per_address:
             self._refuse(address, "Too many open connections from this address.")
-        elif new and not self._pay(key, now):
+        elif new and not self._try_acquire_token(key, now):
             self._refuse(address, "Too many new connections per second from this address.")
-        self.open[key] += 1
+        self.per_address[key] += 1
         return key
 
-    def leave(self, key: str | None) -> None:
+    def release_address(self, key: str | None) -> None:
+        """None is the key of a connection that was not counted."""
         if key is None:
             return
-        self.open[key] -= 1
-        if self.open[key] <= 0:
-            del self.open[key]
+        self.per_address[key] -= 1
+        if self.per_address[key] <= 0:
+            del self.per_address[key]
 
-    def _pay(self, key: str, now: float) -> bool:
-        rate, burst = self.settings.connect_rate_limit, self.settings.connections_per_address
-        before = self._balances.pop(key, 0.0)
-        after = rate_limit.spend(before, now, rate * 60, burst)
-        self._balances[key] = before if after is None else after
-        if len(self._balances) > MOST_REMEMBERED:
-            self._balances.popitem(last=False)
+    def _try_acquire_token(self, key: str, now: float) -> bool:
+        before = self._full_at.pop(key, 0.0)
+        after = self._bucket.try_acquire(before, now)
+        self._full_at[key] = before if after is None else after
+        if len(self._full_at) > MAX_REMEMBERED:
+            self._full_at.popitem(last=False)
         return after is not None
 
-    def spares(self, address: str) -> bool:
-        """Whether the limits per address do not hold for it; see the top of this file."""
-        if self._spared(address):
+    def is_exempt(self, address: str) -> bool:
+        """Whether the limits per address do not apply to it; see the top of this file."""
+        if self._exempt(address):
             return True
         parsed = parse(address)
         return (
@@ -111,13 +125,15 @@ class Visitors:
         )
 
     def _refuse(self, address: str, sentence: str) -> None:
-        if not self.spares(address):
-            raise Problem(429, sentence, [(b"retry-after", b"1")])
-        if not self._said and not self._proxies:
-            self._said = True
+        """Returns, after one warning, when the address is exempt. Else raises HTTPProblem."""
+        if not self.is_exempt(address):
+            raise HTTPProblem(429, sentence, [(b"retry-after", b"1")])
+        if not self._warned and not self._proxies:
+            self._warned = True
             log.warning(
-                "More connections come from %s than one address may open; if a proxy sends them, name it in the "
-                "setting trusted_proxy, so that the limits count for its clients. Until then nobody is cut.",
+                "More connections come from %s than one address may open; if a proxy sends them, "
+                "name it in the setting trusted_proxy, so that the limits count for its clients. "
+                "Until then nobody is cut.",
                 address,
             )
 
@@ -130,9 +146,9 @@ class Visitors:
         return parsed is not None and _within(parsed, self._proxies)
 
     def client_behind(self, peer: str, forwarded: Iterable[str]) -> str:
-        """The client's address: from the end of X-Forwarded-For the first that is not a proxy of ours.
+        """The client's address: the last of X-Forwarded-For that is not a trusted proxy.
 
-        What stands before it is the client's own word and believed by nobody.
+        Entries before it were sent by the client itself, so they are ignored.
         """
         client = peer
         for entry in reversed([part for line in forwarded for part in line.split(",")]):

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, NoReturn, cast
 
 import httptools
 
-from statecast.http.errors import Problem, Receive, Scope, Send
+from statecast.http.asgi import Receive, Scope, Send
+from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
 from statecast.http.hosts import name_of
 from statecast.server.porter import MOST_LINGERING, Porter
@@ -43,7 +44,7 @@ class Door(HttpToolsProtocol):
         self._counted = False
         self._key: str | None = None
         self._answering: Any = None
-        self._problem: Problem | None = None
+        self._problem: HTTPProblem | None = None
         self._deaf = False
         self._in_head = True
         self._upgrades: bool | None = None
@@ -61,14 +62,14 @@ class Door(HttpToolsProtocol):
         porter = self.porter
         porter.start(self.loop)
         self.peer = self.client[0] if self.client else "local"
-        self._proxied = porter.visitors.is_proxy(self.peer)
+        self._proxied = porter.limiter.is_proxy(self.peer)
         porter.stalls.put(self)
         try:
-            porter.visitors.arrive()
+            porter.limiter.acquire()
             self._counted = True
             if not self._proxied:
-                self._key = porter.visitors.enter(self.peer, self.loop.time())
-        except Problem as problem:
+                self._key = porter.limiter.acquire_address(self.peer, self.loop.time())
+        except HTTPProblem as problem:
             self._problem = problem
             if len(porter.unheard) < MOST_LINGERING:
                 porter.unheard.put(self)
@@ -84,8 +85,8 @@ class Door(HttpToolsProtocol):
             self._answering.message_event.set()
         if self._counted:
             self._counted = False
-            self.porter.visitors.leave(self._key)
-            self.porter.visitors.depart()
+            self.porter.limiter.release_address(self._key)
+            self.porter.limiter.release()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -102,8 +103,8 @@ class Door(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             sentence = "This is not a request that this server understands."
-            self.turn_away(self._problem or Problem(400, sentence))
-        except Problem as problem:
+            self.turn_away(self._problem or HTTPProblem(400, sentence))
+        except HTTPProblem as problem:
             self.turn_away(problem)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -208,11 +209,11 @@ class Door(HttpToolsProtocol):
 
     def _refuse(self, status: int, sentence: str) -> NoReturn:
         """Out of the parser, which keeps no exception but its own."""
-        self._problem = Problem(status, sentence)
+        self._problem = HTTPProblem(status, sentence)
         raise self._problem
 
     def _check_head(self) -> None:
-        """What the parser lets pass. Raises Problem."""
+        """What the parser lets pass. Raises HTTPProblem."""
         version, method = self.parser.get_http_version(), self.parser.get_method()
         if version not in ("1.0", "1.1"):
             self._refuse(505, "This server speaks HTTP/1.1.")
@@ -258,7 +259,7 @@ class Door(HttpToolsProtocol):
                 self._refuse(421, sentence)
 
     def _believe_proxy(self) -> None:
-        guest = self.porter.visitors.client_behind(self.peer, self._values(b"x-forwarded-for"))
+        guest = self.porter.limiter.client_behind(self.peer, self._values(b"x-forwarded-for"))
         self.scope["client"] = (guest, 0)
         schemes = self._values(b"x-forwarded-proto")
         if len(schemes) == 1 and schemes[0].strip().lower() in ("http", "https"):
@@ -283,20 +284,22 @@ class Door(HttpToolsProtocol):
         key = None
         try:
             if self._proxied:
-                key = self.porter.visitors.enter(scope["client"][0], self.loop.time(), new=False)
+                key = self.porter.limiter.acquire_address(
+                    scope["client"][0], self.loop.time(), new=False
+                )
             await self._behind(scope, receive, sending)
-        except Problem as problem:
+        except HTTPProblem as problem:
             await problem.send(sending)
         finally:
             self._answering = None
-            self.porter.visitors.leave(key)
+            self.porter.limiter.release_address(key)
 
     def handle_websocket_upgrade(self, rest: bytes = b"") -> None:
         """Hand the connection over, with its place in the counts."""
-        visitors = self.porter.visitors
+        limiter = self.porter.limiter
         guest = self.scope["client"][0] if self.scope["client"] else self.peer
         if self._proxied:
-            self._key = visitors.enter(guest, self.loop.time())
+            self._key = limiter.acquire_address(guest, self.loop.time())
         head = RequestHead.of_target(
             self.scope["method"], self.url, self.headers, self.scope["scheme"] == "https"
         )
@@ -328,14 +331,14 @@ class Door(HttpToolsProtocol):
             self.abort()  # answered long ago, and its body still does not end
             return
         seconds = self.porter.settings.header_timeout
-        self.turn_away(Problem(408, f"The request did not come within {seconds:g} seconds."))
+        self.turn_away(HTTPProblem(408, f"The request did not come within {seconds:g} seconds."))
 
     def tell_unheard(self) -> None:
         self.porter.unheard.drop(self)
         if self._problem is not None:
             self.turn_away(self._problem)
 
-    def turn_away(self, problem: Problem) -> None:
+    def turn_away(self, problem: HTTPProblem) -> None:
         """Answer and end. An answer under way goes first, and then stays the last."""
         if self._deaf or self.transport.is_closing():
             return
@@ -351,7 +354,7 @@ class Door(HttpToolsProtocol):
         if self._busy:  # the application still waits for the body: for it, the client has left
             self.cycle.disconnected, self.cycle.waiting_for_100_continue = True, False
             self.cycle.message_event.set()
-        self.transport.write(problem.answer(self.server_state.default_headers))
+        self.transport.write(problem.response(self.server_state.default_headers))
         crowded = not self._counted and len(self.porter.lingering) >= MOST_LINGERING
         if crowded or not self.transport.can_write_eof():
             self.transport.close()

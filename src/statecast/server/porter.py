@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from statecast.http.hosts import Hosts
-from statecast.server.connection_limits import Visitors
+from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.timeouts import Patience
 from statecast.settings import Settings
 
@@ -27,10 +27,10 @@ class Porter:
     """What all doors of a process share."""
 
     def __init__(
-        self, settings: Settings, visitors: Visitors, complain: Callable[[str, str], None]
+        self, settings: Settings, limiter: ConnectionLimiter, complain: Callable[[str, str], None]
     ) -> None:
         self.settings = settings
-        self.visitors = visitors
+        self.limiter = limiter
         self.complain = complain
         self.hosts = Hosts(settings)
         self.websockets: WebSocketEndpoint
@@ -39,8 +39,8 @@ class Porter:
 
     def websocket_lost(self, key: str | None) -> None:
         """A connection that became a WebSocket stays counted until here."""
-        self.visitors.leave(key)
-        self.visitors.depart()
+        self.limiter.release_address(key)
+        self.limiter.release()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """The first connection does it."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from statecast.threads import Pool
+from statecast.threads import ThreadPool
 
 FRESH = 0.5
 """Seconds for which an answer holds: many who ask cost the store one read."""
@@ -20,7 +20,7 @@ class Readiness:
 
     def __init__(self, ready: Callable[[], Verdict]) -> None:
         self._ready = ready
-        self._pool = Pool(1, 1)
+        self._pool = ThreadPool(1, name="readiness", backlog=1)
         self._asking: asyncio.Future[Verdict] | None = None
         self._asked_at = 0.0
 
@@ -45,7 +45,7 @@ class Readiness:
         if self._asking is None or (self._asking.done() and stale):
             self._asked_at = loop.time()
             self._asking = loop.create_future()
-            self._pool.submit(lambda future=self._asking: self._run(loop, future))  # type: ignore[misc]
+            self._pool.try_submit(lambda future=self._asking: self._run(loop, future))  # type: ignore[misc]
         async with asyncio.timeout(PATIENCE):
             return await asyncio.shield(self._asking)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import secrets
 from dataclasses import dataclass
 from importlib import resources
 
-from statecast import strict_json
-from statecast.http.errors import App, Headers, Problem, Receive, Scope, Send
+from statecast import logs, strict_json
+from statecast.http.asgi import App, Headers, Receive, Scope, Send
+from statecast.http.errors import HTTPProblem
 from statecast.server.readiness import Readiness
 
 KINDS = {
@@ -85,20 +85,18 @@ class Front:
 
         try:
             if self.draining and scope["path"] not in ("/healthz", "/readyz"):
-                raise Problem(
+                raise HTTPProblem(
                     503,
                     "The server restarts; come back.",
                     [(b"retry-after", b"1"), (b"connection", b"close")],
                 )
             await app(scope, receive, sending)
-        except Problem as problem:
+        except HTTPProblem as problem:
             await problem.send(send)
         except Exception as error:
-            number = secrets.token_hex(4)
-            log.error("an answer failed, error %s", number, exc_info=error)
+            number = logs.log_error(log, "a response failed", error)
             if not started:
-                sentence = f"Something failed here; the log says what, under error {number}."
-                await Problem(500, sentence, [(b"connection", b"close")]).send(send)
+                await HTTPProblem.failed(number).send(send, [(b"connection", b"close")])
         # An answer that broke off is not completed: the connection ends, and the client sees that it did.
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,7 +155,7 @@ def _takes_gzip(scope: Scope) -> bool:
 
 def _reading(scope: Scope) -> None:
     if scope["method"] not in READ:
-        raise Problem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
+        raise HTTPProblem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
 
 
 async def _json(

@@ -23,14 +23,14 @@ from statecast.realtime.polling import Polling
 from statecast.realtime.sse import Events
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import http_protocol, service_manager, sockets, supervisor
-from statecast.server.connection_limits import Visitors
+from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.porter import Porter
 from statecast.server.readiness import Readiness
 from statecast.server.router import Front
 from statecast.server.service_manager import Watchdog
 from statecast.server.shutdown import Ending
 from statecast.server.sockets import refuse_public
-from statecast.server.wsgi import WSGI, Gate
+from statecast.server.wsgi import WSGI, WsgiBridge
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
@@ -69,11 +69,11 @@ class Server(uvicorn.Server):
         self.begun = begun
         self.broadcaster = runtime.broadcaster()
         self.hub = runtime.hub(self.broadcaster)
-        self.visitors = Visitors(settings, most=sockets.raise_descriptors())
-        porter = Porter(settings, self.visitors, self._complain)
-        polling = Polling(self.hub, self.visitors.spares)
+        self.limiter = ConnectionLimiter(settings, max_total=sockets.raise_descriptors())
+        porter = Porter(settings, self.limiter, self._complain)
+        polling = Polling(self.hub, self.limiter.is_exempt)
         self.readiness = Readiness(runtime.ready)
-        self.front = Front(Gate(app, settings), polling, self.readiness, Events(self.hub))
+        self.front = Front(WsgiBridge(app, settings), polling, self.readiness, Events(self.hub))
         config = uvicorn.Config(
             self.front, http=http_protocol.bind(porter), ws="none", lifespan="off",
             interface="asgi3",
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         self._feeding: asyncio.Task[None] | None = None
 
     def _complain(self, address: str, sentence: str) -> None:
-        self.hub.complaints.about(address, sentence, time.monotonic())
+        self.hub.throttled_log.warning(address, sentence, time.monotonic())
 
     async def on_tick(self, counter: int) -> bool:
         self.should_exit = self._asked.is_set()

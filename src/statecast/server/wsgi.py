@@ -1,140 +1,141 @@
-"""Carries a WSGI application, Flask, on a bounded number of daemon threads.
+"""Runs a WSGI application, Flask, on a bounded number of daemon threads behind an ASGI server.
 
-An adapter of our own, because those on offer take a thread before the body has come and hold it until a slow
-reader has read, so ten slow clients stop the server; they do not close the iterable when the client leaves; and
-the threads of their pools keep a stopping process alive.
+Rule 1: a thread is taken when the whole body has been read, and given back when the response is
+written into a bounded buffer. Slow clients therefore hold no threads.
+Rule 2: every buffer has a bound. Bodies: each by ``body_bytes`` (413), all by MAX_HELD (503).
+Requests that wait for a thread: BACKLOG per thread (503). A response: BUFFER bytes and one piece;
+beyond it the thread waits for the reader.
 
-Rule 1: a thread is taken when the whole body is here, and given back when the answer is written into a bound buffer.
-Rule 2: every buffer has a bound. Bodies: one by ``body_bytes`` (413), all by BODIES (503). Requests that wait for a
-thread: WAITING per thread (503). An answer: BUFFER bytes and one piece; beyond it the thread waits for the reader.
+The adapters on offer take a thread before the body has come and hold it until a slow reader has
+read, so ten slow clients stop the server. They do not close the iterable when the client leaves,
+and the threads of their pools keep a stopping process alive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from enum import IntEnum
 from typing import Any
 
-from statecast.http.errors import Headers, Problem, Receive, Scope, Send
+from statecast import logs
+from statecast.http import asgi
+from statecast.http.asgi import BodyTooLarge, ClientDisconnected, Receive, Scope, Send
+from statecast.http.errors import HTTPProblem
 from statecast.server.wsgi_environ import build_environ
 from statecast.settings import Settings
-from statecast.threads import Pool
+from statecast.threads import ThreadPool
 
-BODIES = 64 * 1_048_576
-"""Bytes of bodies a process holds at the same time; a body that alone has more may come alone."""
-WAITING = 8
+MAX_HELD = 64 * 1_048_576
+"""Bytes of bodies that a process holds at the same time; a single body may exceed it alone."""
+BACKLOG = 8
 """Requests per thread that may wait for one."""
-PATIENCE = 10.0
-"""Seconds for which one may wait (503). How long the application then takes is its own affair."""
+THREAD_TIMEOUT = 10.0
+"""Seconds for which a request may wait for a thread (503). The application itself has no limit."""
 BUFFER = 65_536
-"""Bytes of an answer that wait for its reader before the thread waits, too."""
+"""Bytes of a response that wait for its reader before the thread waits, too."""
 LINGER = 2.0
-"""Seconds for which a refused body is still read, so that its sender can read the answer."""
+"""Seconds for which a refused body is still read, so that its sender can read the response."""
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger(__name__)
 
 
-class Left(Exception):
-    """The client is gone: nobody reads what the application says."""
-
-
-class Gate:
-    """The ASGI app."""
+class WsgiBridge:
+    """The ASGI application that carries a WSGI application."""
 
     def __init__(self, app: WSGI, settings: Settings) -> None:
         self.app = app
-        self.settings = settings
-        self._pool = Pool(settings.wsgi_threads, WAITING * settings.wsgi_threads)
-        self._held = 0
+        self._bodies = BodyReader(settings)
+        self._pool = ThreadPool(
+            settings.wsgi_threads, name="wsgi", backlog=BACKLOG * settings.wsgi_threads
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bodies = Bodies(self)
         try:
-            body = await bodies.read(scope, receive)
-            if body is not None:
-                await self._answer(build_environ(scope, body), receive, send)
-        except Problem as problem:
-            await decline(problem, receive, send)
-        finally:
-            bodies.drop()
+            async with self._bodies.read(scope, receive) as body:
+                await self._respond(build_environ(scope, body), receive, send)
+        except ClientDisconnected:
+            return
+        except HTTPProblem as problem:
+            await refuse(problem, receive, send)
 
-    async def _answer(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
-        answer = Answer(asyncio.get_running_loop())
-        if not self._pool.submit(lambda: answer.run(self.app, environ)):
-            raise Problem.busy("The server answers as many requests as it can; come back.")
-        leaving = asyncio.create_task(_gone(receive, answer))
-        patience = asyncio.get_running_loop().call_later(PATIENCE, answer.leave_unless_begun)
+    async def _respond(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        response = WsgiResponse(loop)
+        if not self._pool.try_submit(lambda: response.run(self.app, environ)):
+            raise HTTPProblem.busy("The server answers as many requests as it can; come back.")
+        leaving = asyncio.create_task(_cancel_on_disconnect(receive, response))
+        timer = loop.call_later(THREAD_TIMEOUT, response.time_out)
         try:
-            await answer.deliver(send)
-            if answer.forsaken:
-                raise Problem.busy("No thread came free in time; come back.")
-        except (
-            RuntimeError
-        ) as error:  # the application announced another length than it sent: the answer breaks off
+            if await response.deliver(send) is State.TIMED_OUT:
+                raise HTTPProblem.busy("No thread came free in time; come back.")
+        except RuntimeError as error:
+            # The application sent another length than it announced: the response breaks off.
             log.error("the application's answer was not valid: %s", error)
         finally:
-            patience.cancel()
-            answer.leave()
+            timer.cancel()
+            response.cancel()
             leaving.cancel()
 
 
-class Bodies:
-    """Reads one request's body, and gives back what it took of the common bound."""
+class BodyReader:
+    """Reads bodies; those that are held at the same time have a common bound."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        self.size = 0
+    def __init__(self, settings: Settings) -> None:
+        self._max_bytes = settings.body_bytes
+        self._timeout = settings.body_timeout
+        self._held = 0
+        """Bytes of all bodies that are read or in use."""
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body; None when the client left. Raises Problem."""
-        most, seconds = self.gate.settings.body_bytes, self.gate.settings.body_timeout
-        announced = [value for name, value in scope["headers"] if name == b"content-length"]
-        if announced and int(announced[0]) > most:
-            raise Problem(413, f"A body may have {most} bytes.")
+    @asynccontextmanager
+    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+        """The body, held until the block ends. Raises HTTPProblem or ClientDisconnected."""
+        size = 0
+
+        def count(size_now: int) -> None:
+            nonlocal size
+            self._held += size_now - size
+            size = size_now
+            if self._held > MAX_HELD and self._held > size:
+                raise HTTPProblem.busy("The server holds as many bodies as it can; come back.")
+
         try:
-            async with asyncio.timeout(seconds):
-                return await self._read(receive, most)
+            yield await self._read(scope, receive, count)
+        finally:
+            self._held -= size
+
+    async def _read(self, scope: Scope, receive: Receive, count: Callable[[int], None]) -> bytes:
+        too_large = HTTPProblem(413, f"A body may have {self._max_bytes} bytes.")
+        announced = [value for name, value in scope["headers"] if name == b"content-length"]
+        if announced and int(announced[0]) > self._max_bytes:
+            raise too_large
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asgi.read_body(receive, self._max_bytes, count)
+        except BodyTooLarge:
+            raise too_large from None
         except TimeoutError:
-            raise Problem(408, f"The body did not come within {seconds:g} seconds.") from None
-
-    async def _read(self, receive: Receive, most: int) -> bytes | None:
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            self._count(len(body))
-            if len(body) > most:
-                raise Problem(413, f"A body may have {most} bytes.")
-            if not message.get("more_body"):
-                return bytes(body)
-
-    def _count(self, size: int) -> None:
-        self.gate._held += size - self.size
-        self.size = size
-        if self.gate._held > BODIES and self.gate._held > size:
-            raise Problem.busy("The server holds as many bodies as it can; come back.")
-
-    def drop(self) -> None:
-        self.gate._held -= self.size
-        self.size = 0
+            sentence = f"The body did not come within {self._timeout:g} seconds."
+            raise HTTPProblem(408, sentence) from None
 
 
-async def _gone(receive: Receive, answer: Answer) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answer.leave()
+async def _cancel_on_disconnect(receive: Receive, response: WsgiResponse) -> None:
+    await asgi.disconnected(receive)
+    response.cancel()
 
 
-async def decline(problem: Problem, receive: Receive, send: Send) -> None:
-    """Say no, and then still read for a moment: to close under a sender destroys the answer."""
-    head: Headers = [*problem.headers(), (b"connection", b"close")]
+async def refuse(problem: HTTPProblem, receive: Receive, send: Send) -> None:
+    """Send the refusal, and go on reading for a moment.
+
+    Closing while the client is still sending makes the kernel reset the connection and discard our
+    response.
+    """
+    head = [*problem.fields(), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": problem.status, "headers": head})
     await send({"type": "http.response.body", "body": problem.body, "more_body": True})
     try:
@@ -148,48 +149,80 @@ async def decline(problem: Problem, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class Answer:
-    """One answer on its way from the application's thread to the loop."""
+class State(IntEnum):
+    """Of a response."""
+
+    WAITING = 0  # for a thread
+    RUNNING = 1  # the application runs on a thread
+    COMPLETE = 2  # the application has returned; all of the response is in the buffer or sent
+    BROKEN = 3  # the application failed after the response had started: it breaks off
+    TIMED_OUT = 4  # no thread came free in time
+    CANCELLED = 5  # the client has left, or the server has
+
+
+TRANSITIONS = {
+    State.WAITING: {State.RUNNING, State.TIMED_OUT, State.CANCELLED},
+    State.RUNNING: {State.COMPLETE, State.BROKEN, State.CANCELLED},
+}
+"""The other states are final."""
+
+
+class WsgiResponse:
+    """One response on its way from the application's thread to the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._room = threading.Condition()
-        self._news = asyncio.Event()
+        """Guards the state, the messages and their size; notified when the thread may go on."""
+        self._changed = asyncio.Event()
+        """Set on the loop when there are messages or a new state."""
+        self._state = State.WAITING
         self._messages: list[dict[str, Any]] = []
+        """Messages for ASGI that wait for the loop."""
         self._size = 0
-        self._begun = False
-        self._left = False
-        self.forsaken = False
-        self._done = False
-        self._whole = False
+        """Bytes of body in ``_messages``, and in what the loop is sending."""
         self._head: dict[str, Any] | None = None
+        """The message that starts the response, once the application called start_response."""
         self._started = False
+        """``_head`` has been put among the messages. Used by the thread only."""
+
+    def _enter(self, state: State) -> None:
+        """Only with the lock ``_room``."""
+        assert state in TRANSITIONS[self._state], (self._state, state)
+        self._state = state
 
     # On the thread
 
     def run(self, app: WSGI, environ: dict[str, Any]) -> None:
+        if not self._take_thread():
+            return
+        end = State.BROKEN
         try:
-            with self._room:
-                self._begun = True
-                if self._left:
-                    return
-            self._run(app, environ)
-            self._whole = True
-        except Left:
+            self._call(app, environ)
+            end = State.COMPLETE
+        except ClientDisconnected:
             pass
         except BaseException as error:
-            self._fail(error)
-        finally:
-            with self._room:
-                self._done = True
-            self._ring()
+            end = self._report(error)
+        with self._room:
+            if self._state is State.RUNNING:
+                self._enter(end)
+        self._wake_loop()
 
-    def _run(self, app: WSGI, environ: dict[str, Any]) -> None:
+    def _take_thread(self) -> bool:
+        """False when the request was given up while it waited."""
+        with self._room:
+            waiting = self._state is State.WAITING
+            if waiting:
+                self._enter(State.RUNNING)
+        return waiting
+
+    def _call(self, app: WSGI, environ: dict[str, Any]) -> None:
         iterable = app(environ, self._start_response)
         try:
             for piece in iterable:
                 self._write(piece)
-            self._begin()
+            self._start()
         finally:
             close = getattr(iterable, "close", None)
             if close is not None:
@@ -206,7 +239,7 @@ class Answer:
             (name.strip().lower().encode("latin-1"), value.strip().encode("latin-1"))
             for name, value in headers
         ]
-        # Flask puts a date into what may be asked for conditionally, and uvicorn into every answer: one is enough.
+        # Flask dates conditional responses, and uvicorn dates all: one date is enough.
         fields = [(name, value) for name, value in fields if name != b"date"]
         if any(byte in name + value for name, value in fields for byte in (b"\r", b"\n", b"\0")):
             raise ValueError("a header field ends its line")
@@ -215,75 +248,81 @@ class Answer:
 
     def _write(self, piece: bytes) -> None:
         if piece:
-            self._begin()
+            self._start()
             self._put({"type": "http.response.body", "body": piece, "more_body": True})
-        elif self._left:
-            raise Left
+        elif self._state is not State.RUNNING:
+            raise ClientDisconnected
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if self._head is None:
             raise RuntimeError("the application did not call start_response")
         if not self._started:
             self._started = True
             self._put(self._head)
 
-    def _fail(self, error: BaseException) -> None:
-        number = secrets.token_hex(4)
-        log.error("the application failed, error %s", number, exc_info=error)
+    def _report(self, error: BaseException) -> State:
+        """Log a failure of the application, and respond with 500 unless a response has started."""
+        number = logs.log_error(log, "the application failed", error)
         if self._started:
-            return  # the client sees an answer that breaks off, as it did
-        problem = Problem(500, f"Something failed here; the log says what, under error {number}.")
-        self._head = {"type": "http.response.start", "status": 500, "headers": problem.headers()}
+            return State.BROKEN
+        problem = HTTPProblem.failed(number)
+        self._head = {
+            "type": "http.response.start",
+            "status": problem.status,
+            "headers": problem.fields(),
+        }
         try:
             self._write(problem.body)
-        except Left:
-            return
-        self._whole = True
+        except ClientDisconnected:
+            return State.BROKEN
+        return State.COMPLETE
 
     def _put(self, message: dict[str, Any]) -> None:
         with self._room:
-            self._room.wait_for(lambda: self._left or self._size < BUFFER)
-            if self._left:
-                raise Left
+            self._room.wait_for(lambda: self._state is not State.RUNNING or self._size < BUFFER)
+            if self._state is not State.RUNNING:
+                raise ClientDisconnected
             self._messages.append(message)
             self._size += len(message.get("body", b""))
-        self._ring()
+        self._wake_loop()
 
-    def _ring(self) -> None:
+    def _wake_loop(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._changed.set)
         except RuntimeError:  # the loop is closed: the server has stopped
-            self.leave()
+            self.cancel()
 
     # On the loop
 
-    async def deliver(self, send: Send) -> None:
-        """Write until the application is done or the client gone."""
-        done = False
-        while not done and not self._left:
-            await self._news.wait()
-            self._news.clear()
+    async def deliver(self, send: Send) -> State:
+        """Send until the application is done or the client has left; the last state."""
+        state = State.WAITING
+        while state in TRANSITIONS:
+            await self._changed.wait()
+            self._changed.clear()
             with self._room:
-                messages, self._messages, done = self._messages, [], self._done
+                state, messages, self._messages = self._state, self._messages, []
             for message in messages:
                 await send(message)
                 with self._room:
                     self._size -= len(message.get("body", b""))
                     self._room.notify()
-        if self._whole and not self._left:
+        if state is State.COMPLETE:
             await send({"type": "http.response.body", "body": b""})
+        return state
 
-    def leave_unless_begun(self) -> None:
-        """Waiting for a thread has an end."""
+    def time_out(self) -> None:
+        """The wait for a thread is over; a response that runs goes on."""
         with self._room:
-            if not self._begun and not self._left:
-                self.forsaken = self._left = True
-        self._news.set()
+            if self._state is State.WAITING:
+                self._enter(State.TIMED_OUT)
+        self._changed.set()
 
-    def leave(self) -> None:
-        """From now on the application's next word ends it."""
+    def cancel(self) -> None:
+        """The next write of the application raises ClientDisconnected, which ends it."""
         with self._room:
-            self._left = True  # a thread that comes later finds this first
+            if self._state in TRANSITIONS:
+                self._enter(State.CANCELLED)
             self._messages.clear()
             self._room.notify()
-        self._news.set()
+        self._changed.set()

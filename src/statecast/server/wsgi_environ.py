@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from statecast.http.errors import Scope
+from statecast.http.asgi import Scope
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 """Methods whose requests have a length even when the body is empty."""

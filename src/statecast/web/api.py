@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from statecast import names, strict_json
+from statecast import logs, names, strict_json
 from statecast.broadcast import encoding
 from statecast.decoders import plain
 from statecast.errors import (
@@ -364,8 +363,7 @@ def http_problem(error: HTTPException) -> ResponseReturnValue:
 
 def unexpected_problem(error: Exception) -> Response:
     """Generic, with an id under which the log tells more."""
-    number = uuid.uuid4().hex[:8]
-    log.error("error %s while answering %s", number, request.endpoint, exc_info=error)
+    number = logs.log_error(log, f"the answer of {request.endpoint} failed", error)
     return problem(
         500, f"Something failed here; the log says what, under error {number}.", id=number
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 import statecast
-from statecast import names, program
+from statecast import logs, names, program
 from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Position, Update
 from statecast.settings import Settings
@@ -203,10 +202,7 @@ class Site:
 
     def failed(self, error: Exception) -> ResponseReturnValue:
         """Generic, with an id under which the log tells more."""
-        number = uuid.uuid4().hex[:8]
-        log.error(
-            "error %s while answering %s", number, names.quoted(flask.request.path), exc_info=error
-        )
+        number = logs.log_error(log, f"the page {names.quoted(flask.request.path)} failed", error)
         return self.trouble(
             500, "This page failed", "The log says why, under the number below. Try again.", number
         )

@@ -6,7 +6,6 @@
     service.py    the few requests there are, each with a time limit, each error as a sentence
     sentences.py  what went wrong, and what to do
     pace.py       when to ask next
-    hands.py      threads that carry out requests
     queue.py      the source
 
 Rule 1: only receive and delete are needed. Whatever else the rights do not allow is left out.

@@ -22,9 +22,9 @@ from statecast.errors import Malformed, SourceUnavailable, StatecastError, TooLa
 from statecast.model import Delivery
 from statecast.sources.azure_queue.client import Failed, QueueService
 from statecast.sources.azure_queue.diagnostics import examine
-from statecast.sources.azure_queue.hands import Hands
 from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.examined import Finding
+from statecast.threads import ThreadPool
 
 MESSAGE_BYTES = 65_536
 PAGE = 32
@@ -82,8 +82,8 @@ class AzureQueue:
         self._asked = 0
         self._nudged = threading.Event()
         self._closed = threading.Event()
-        self._asker = Hands(1, f"receive-{name}")
-        self._hands = Hands(FEWEST, f"delete-{name}")
+        self._asker = ThreadPool(1, name=f"receive-{name}")
+        self._workers = ThreadPool(FEWEST, name=f"delete-{name}")
         self._took: deque[float] = deque(maxlen=64)
         self._out: dict[str, Delivery] = {}
         self._deleting: dict[str, Future[None]] = {}
@@ -154,7 +154,8 @@ class AzureQueue:
             if (
                 late > 3 * PATIENCE
             ):  # it will never come; a thread is lost, until the system closes its connection
-                self._asking, self._asker = None, Hands(1, f"receive-{self.name}")
+                self._asking = None
+                self._asker = ThreadPool(1, name=f"receive-{self.name}")
             if late >= PATIENCE:
                 raise SourceUnavailable(
                     f"The queue's service at {self.service.account.host} does not answer."
@@ -178,11 +179,11 @@ class AzureQueue:
         patient = not deliveries or len(self._deleting) > MOST_BEHIND
         confirmed = self._collect(DELETED_WITHIN if patient else 0)
         if self._took:
-            self._hands.count = deleters(min(self._took))
+            self._workers.max_threads = deleters(min(self._took))
         for one in deliveries:
             self._out.pop(one.id, None)
-            if self._hands.busy < MOST_UNDELETED:
-                self._deleting[one.id] = self._hands.submit(partial(self._finish, one))
+            if self._workers.pending < MOST_UNDELETED:
+                self._deleting[one.id] = self._workers.submit(partial(self._finish, one))
         return confirmed
 
     def _collect(self, within: float) -> list[str]:
@@ -279,7 +280,7 @@ class AzureQueue:
                 self._count_at = math.inf
         elif self._counting is None and self.monotonic() >= self._count_at:
             self._count_at = self.monotonic() + COUNT_IDLE
-            self._counting = self._hands.submit(self.service.count)
+            self._counting = self._workers.submit(self.service.count)
         return self._count
 
     def requests_per_hour(self) -> int:
@@ -302,14 +303,14 @@ class AzureQueue:
         left = [*self._out.values(), *page]
         self._out.clear()
         releases: list[Future[Any]] = [
-            self._hands.submit(partial(self.service.release, one.id, one.receipt)) for one in left
+            self._workers.submit(partial(self.service.release, one.id, one.receipt)) for one in left
         ]
         until = time.monotonic() + DELETE_AT_END
         for release in releases:
             with suppress(TimeoutError, StatecastError):
                 release.result(max(0.0, until - time.monotonic()))
         self._asker.close()
-        self._hands.close()
+        self._workers.close()
         for service in (self.service, self.poison):
             if service is not None:
                 service.close()
