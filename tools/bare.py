@@ -36,6 +36,7 @@ USER = "newcomer"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT = ("-m", "bare")
 REPORT = "tmp/report.xml"
+CLONE = "git -c advice.detachedHead=false clone --quiet"
 
 # The ways to the registries: indexes, mirrors, proxies and the certificates of all these.
 KEPT = re.compile(
@@ -100,7 +101,7 @@ def lane(who: str, suite: str, short: bool, options: list[str]) -> str:
     with machine(suite) as root:
         furnish(root, who)
         steps = {
-            "clone": "git -c advice.detachedHead=false clone --quiet /tmp/statecast.bundle statecast",
+            "clone": f"{CLONE} /tmp/statecast.bundle statecast",
             "make run": "cd statecast && python3 -m tools.first_minutes",
         }
         if who == "root" and not short:  # an ordinary user goes without
@@ -150,7 +151,7 @@ def machine(suite: str) -> Iterator[Path]:
 
 
 def make_debian(suite: str) -> Path:
-    """Made under another name first: what an interrupted run left is never taken for a whole one."""
+    """Made under another name first, so that half a Debian is never taken for a whole one."""
     made = FOLDER / f"{suite}-{'-'.join(PACKAGES)}"
     if made.exists():
         return made
