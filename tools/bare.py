@@ -201,6 +201,8 @@ def furnish(root: Path, who: str) -> None:
         run(["chroot", root, "chown", "-R", f"{USER}:{USER}", home(who)])
     quiet(["chroot", root, "update-ca-certificates"])
     (root / "etc/apt/apt.conf.d/99machine").write_text(apt_settings())
+    # A machine that is thrown away need not survive a loss of power: dpkg is twice as fast.
+    (root / "etc/dpkg/dpkg.cfg.d/unsafe").write_text("force-unsafe-io\n")
 
 
 def copy_into(root: Path, source: Path, target: Path) -> None:
