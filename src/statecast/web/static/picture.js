@@ -1,65 +1,108 @@
-// The picture of a state: HTML has its parts, `data-set` says what of the state is bound to them. No code knows clouds.
-import { draw, every, find, give, label, moment, put } from "./page.js";
-import { getOwn as own, splitUnit as split, formatValue as text } from "./statecast.js";
+// The picture of a device: a copy of a template, whose parts are bound to the state.
+import { find, findAll, findOptional, setAttributes, setText } from "./dom.js";
+import { displayName } from "./fields.js";
+import { watchImage } from "./gallery.js";
+import { evaluateBinding } from "./picture-bindings.js";
+import { chooseIcon, choosePicture } from "./picture-rules.js";
+import { rememberValue } from "./sparkline.js";
+import { getOwn } from "./words.js";
 
-export const word = (value) => (typeof (value ?? {}) === "object" ? undefined : text("", value).toLowerCase().slice(0, 64));
-export const share = (value) => (typeof value === "number" ? Math.min(100, Math.max(0, value)) : undefined);
-const COLOR = /^(#\w+|[a-z]+|(rgb|hsl)a?\([\d\s.,%/-]+\))$/i;
-export const filters = {
-	word,
-	yes: (value) => (value === true || /^(true|yes|on|1)$/.test(value) ? "" : undefined),
-	color: (value) => (COLOR.test(value) && CSS.supports("color", value) ? value : undefined),
-	percent: (value) => share(value) && share(value) + "%",
-	low: (value) => (value < 15 ? "" : undefined),
-	spoken(value, name) {
-		const [stem, unit] = split(name, value), says = word(value);
-		return says && `${stem} ${says}${unit === "%" ? " percent" : ""}`;
-	},
-};
-/** A field changed: at most one flash a second; one that never rests, over three in five, gets a steady bar. */
-export function flash(row, at) {
-	const times = (row.times ?? []).filter((before) => before > at - 5000);
-	row.times = [...times.slice(-3), at];
-	if (times.length > 2) moment(row, "bar", 6000);
-	else if (!(at - times.at(-1) < 1000)) moment(row, "flash", 1600);
+/** @import { Device } from "./board.js" */
+/** @import { Gallery } from "./gallery.js" */
+/** @import { Scene } from "./picture-bindings.js" */
+/** @import { Picture } from "./picture-rules.js" */
+
+/** A part of a template, as `attribute=field:binding`; the attribute `text` is its text. */
+const BINDING = /([^\s=]+)=(\S+)/g;
+
+/**
+ * Draw the picture of a device. Returns false while its template is still being fetched.
+ * @param {HTMLElement} sky The element that holds the picture.
+ * @param {Device} device
+ * @param {Gallery} gallery
+ */
+export function showPicture(sky, device, gallery) {
+  const state = device.state ?? {};
+  const { picture, field } = choosePicture(state);
+  const template = findTemplate(picture, chooseIcon(state, field).name);
+  if (!template) {
+    gallery.load();
+    return false;
+  }
+  const isNewImage = picture.name === "image" && imageAddress(sky) !== getOwn(state, "image");
+  // An old image must not stand beside new text while the new one loads.
+  if (isNewImage || sky.dataset.picture !== picture.name) {
+    sky.replaceChildren(document.importNode(template.content, true));
+    sky.dataset.picture = picture.name;
+  }
+  const line = findOptional("polyline", sky, SVGElement);
+  const past = line && field ? rememberValue(line, getOwn(state, field)) : [];
+  const scene = { state, field, past };
+  bindParts(template, sky, scene);
+  if (isNewImage) watchImage(find("img", sky, HTMLImageElement));
+  if (sky.role === "img") {
+    setAttributes(sky, { "aria-label": describePicture(picture, device, scene) });
+  }
+  return true;
 }
 
-/** More pictures than the cloud, and how to choose one: in more.js. */
-export const gallery = { choose: undefined, watch: undefined };
-
-function choose(state) {
-	if (gallery.choose) return gallery.choose(state);
-	const other = own(state, "image") ?? own(state, "kind"), cloud = find("template[data-picture=cloud]");
-	if (other === undefined && word(own(state, "mood")) && cloud) return [cloud, "mood"];
-	import("./more.js").then(draw);
-	return [];
+/** @param {HTMLElement} sky */
+function imageAddress(sky) {
+  return sky.querySelector("img")?.getAttribute("src") ?? undefined;
 }
 
-export function picture(sky, one) {
-	const { state } = one, [template, field] = choose(state);
-	if (!template) return false;
-	const { picture: name, alt } = template.dataset;
-	// An old image must not stand beside new text while the new one loads.
-	const old = name === "image" && find("img", sky)?.getAttribute("src") !== state.image;
-	if (old || sky.dataset.picture !== name) sky.replaceChildren(template.content.cloneNode(true));
-	sky.dataset.picture = name;
-	const parts = every("*", sky), result = (binding) => {
-		const [of, sort] = binding.split(":"), from = of === "$" ? field : of;
-		return filters[sort]?.(own(state, from), from, state, parts);
-	};
-	every("*", template.content).forEach((blank, place) => {
-		for (const [, target, source] of (blank.dataset.set ?? "").matchAll(/([^\s=]+)=(\S+)/g))
-			if (target === "text") put(parts[place], result(source) ?? "");
-			else give(parts[place], { [target]: result(source) });
-		parts[place].removeAttribute("data-set");
-	});
-	if (old) gallery.watch(find("img", sky));
-	if (sky.role !== "img") return true;
-	const spoken = (part) => {
-		const of = part.split("|").find((binding) => result(binding) !== undefined);
-		return of && (result(of) || of.split(":")[0]);
-	};
-	const words = (alt ?? "").split(" ").map(spoken).filter(Boolean).join(", ");
-	give(sky, { "aria-label": `${name[0].toUpperCase() + name.slice(1)} ${label(one)}${words && ": " + words}` });
-	return true;
+/**
+ * The template of a picture; undefined if the page does not have it, or not the icon in it.
+ * @param {Picture} picture
+ * @param {string} icon
+ */
+function findTemplate({ name }, icon) {
+  const selector = `template[data-picture="${name}"]`;
+  const template = findOptional(selector, document, HTMLTemplateElement);
+  if (!template?.content.firstElementChild) return undefined;
+  const isMissing = name === "icon" && !document.querySelector(`#sprite > #i-${icon}`);
+  return isMissing ? undefined : template;
+}
+
+/**
+ * The parts of a picture and of its template correspond, one by one.
+ * @param {HTMLTemplateElement} template
+ * @param {HTMLElement} sky
+ * @param {Scene} scene
+ */
+function bindParts(template, sky, scene) {
+  const parts = findAll("*", sky);
+  findAll("*", template.content).forEach((blank, place) => {
+    const part = parts[place];
+    for (const [, target, source] of (blank.dataset.set ?? "").matchAll(BINDING)) {
+      const result = evaluateBinding(scene, source);
+      if (target === "text") setText(part, result ?? "");
+      else setAttributes(part, { [target]: result });
+    }
+    part.removeAttribute("data-set");
+  });
+}
+
+/**
+ * What a screen reader says: `Cloud pillow: hugged, battery 82 percent`.
+ * @param {Picture} picture
+ * @param {Device} device
+ * @param {Scene} scene
+ */
+export function describePicture({ name, alt }, device, scene) {
+  const title = `${name[0].toUpperCase()}${name.slice(1)} ${displayName(device)}`;
+  const facts = alt.map((choices) => describeFirst(choices, scene)).filter(Boolean);
+  return facts.length ? `${title}: ${facts.join(", ")}` : title;
+}
+
+/**
+ * @param {string[]} choices
+ * @param {Scene} scene
+ */
+function describeFirst(choices, scene) {
+  for (const source of choices) {
+    const result = evaluateBinding(scene, source);
+    if (result !== undefined) return result || source.split(":")[0];
+  }
+  return "";
 }

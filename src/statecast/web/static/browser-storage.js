@@ -1,0 +1,26 @@
+// What a browser remembers of the page. A browser may be told to remember nothing.
+
+const KEY = "statecast";
+
+/** @typedef {"localStorage" | "sessionStorage"} Kind */
+
+/**
+ * @param {Kind} kind
+ * @param {string} text
+ */
+export function remember(kind, text) {
+  try {
+    globalThis[kind].setItem(KEY, text);
+  } catch {
+    // It is a convenience only.
+  }
+}
+
+/** @param {Kind} kind */
+export function recall(kind) {
+  try {
+    return globalThis[kind].getItem(KEY) ?? "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,204 @@
+// The page of one device. What changes do to its picture, fields, timeline and history is loaded
+// once the page is live.
+import { find, findOptional, restartClass, setText } from "./dom.js";
+import { displayName, mainFields, orderFields } from "./fields.js";
+import { showFreshness } from "./freshness.js";
+import { LivePage } from "./page.js";
+import { readEmbeddedVersions, VersionLog } from "./version-log.js";
+import { formatAge, formatValue } from "./words.js";
+
+/** @import { Device } from "./board.js" */
+/** @import { Gallery } from "./gallery.js" */
+/** @import { History } from "./history.js" */
+/** @import { HugButton } from "./hug-button.js" */
+/** @import { StateTable } from "./state-table.js" */
+/** @import { Timeline } from "./timeline.js" */
+/** @import { State } from "./fields.js" */
+
+/**
+ * What is loaded once the page is live.
+ * @typedef {object} Parts
+ * @property {typeof import("./picture.js").showPicture} showPicture
+ * @property {Gallery} gallery
+ * @property {StateTable} table
+ * @property {Timeline} timeline
+ * @property {History} history
+ * @property {HugButton | undefined} hug
+ */
+
+const PICTURE_MOVES_FOR = 4000;
+const SPEECH_PAUSE = 10_000;
+const LONGEST_TITLE = 40;
+
+class DevicePage {
+  #page = new LivePage();
+  #article = find("#device");
+  #sky = find("#one .sky");
+  #heading = find("#one h1");
+  #raw = find("#raw");
+  #device = this.#readDevice();
+  #log = new VersionLog(
+    readEmbeddedVersions(JSON.parse(find("#rows", document).textContent ?? "")),
+  );
+  /** Whether an update has not been drawn yet. */
+  #isDirty = false;
+  /** The state that is drawn, while an update waits. @type {State | null | undefined} */
+  #before;
+  /** @type {Parts | undefined} */
+  #parts;
+  #isLoading = false;
+  /** Changes since the voice last spoke. */
+  #unspoken = 0;
+  #spokenAt = 0;
+
+  start() {
+    // A page of the only device also watches for a second one.
+    const devices = ["only" in this.#page.data ? "*" : this.#device.device];
+    this.#page.start({
+      devices,
+      update: (device) => this.#update(device),
+      draw: () => this.#draw(),
+      present: () => (this.#device.state ? [this.#device] : []),
+      title: () => this.#title(),
+    });
+  }
+
+  /** @returns {Device} */
+  #readDevice() {
+    const device = this.#page.addKnownDevice(this.#article);
+    const isGone = this.#article.classList.contains("gone");
+    device.state = isGone ? null : JSON.parse(this.#raw.textContent ?? "{}");
+    return device;
+  }
+
+  /** @param {Device} device */
+  #update(device) {
+    if (device.device !== this.#device.device) {
+      if (device.state) this.#mention(device);
+      return;
+    }
+    if (!this.#isDirty) this.#before = this.#device.state;
+    this.#log.add(device, this.#device.state);
+    this.#device = device;
+    this.#isDirty = true;
+  }
+
+  /** @param {Device} device */
+  #mention(device) {
+    const others = find("#others");
+    setText(find("b", others), `New: ${displayName(device)}.`);
+    others.hidden = false;
+  }
+
+  #draw() {
+    const key = showFreshness(this.#article, this.#device, this.#page.board);
+    this.#article.classList.toggle("gone", key === "gone");
+    this.#showHeard();
+    this.#loadParts();
+    if (!this.#parts) return;
+    // Picture and words change together, or not yet.
+    const isChanged = this.#isDirty && this.#showPicture(this.#parts);
+    if (isChanged) this.#change(this.#parts);
+    this.#parts.table.tick();
+    this.#parts.hug?.tick();
+    this.#parts.timeline.tick();
+    this.#speak();
+  }
+
+  #showHeard() {
+    const { seen, silentAfter } = this.#device;
+    const heard = seen ? formatAge(seen, this.#page.board.now()) : "never";
+    const expected = seen && silentAfter ? `, every ${silentAfter} s expected` : "";
+    setText(find("[data-show=heard]"), heard + expected);
+  }
+
+  /** @param {Parts} parts */
+  #showPicture({ showPicture, gallery }) {
+    return !this.#device.state || showPicture(this.#sky, this.#device, gallery);
+  }
+
+  /** @param {Parts} parts */
+  #change({ table, hug, timeline, history }) {
+    const { state, version = "", source } = this.#device;
+    this.#isDirty = false;
+    this.#unspoken++;
+    if (state) restartClass(this.#sky, "new", PICTURE_MOVES_FOR);
+    setText(this.#heading, displayName(this.#device));
+    setText(find("[data-show=version]"), version);
+    setText(find("[data-show=source]"), source ?? "–");
+    setText(this.#raw, JSON.stringify(state, null, 2));
+    table.update(this.#device, this.#before);
+    hug?.update();
+    history.update();
+    timeline.update(this.#before);
+  }
+
+  async #loadParts() {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    const [{ showPicture }, { Gallery }, { StateTable }, { Timeline }, { History }, hug] =
+      await Promise.all([
+        import("./picture.js"),
+        import("./gallery.js"),
+        import("./state-table.js"),
+        import("./timeline.js"),
+        import("./history.js"),
+        this.#loadHug(),
+      ]);
+    const { board, root } = this.#page;
+    const currentDevice = () => this.#device;
+    this.#parts = {
+      showPicture,
+      gallery: new Gallery(root, () => this.#page.draw()),
+      table: new StateTable(board),
+      timeline: new Timeline(board, this.#log, currentDevice),
+      history: new History(board, this.#log, currentDevice),
+      hug,
+    };
+    this.#parts.history.update();
+    this.#parts.timeline.fetchPast();
+    this.#page.draw();
+  }
+
+  async #loadHug() {
+    if (!findOptional("#hug")) return undefined;
+    const { HugButton } = await import("./hug-button.js");
+    return new HugButton(
+      this.#page.board,
+      () => this.#device,
+      () => this.#page.announcer,
+    );
+  }
+
+  /** The voice says the words of the newest change, never numbers, and not too often. */
+  #speak() {
+    const { announcer, board } = this.#page;
+    const now = board.now();
+    if (!this.#unspoken || !announcer || now - this.#spokenAt < SPEECH_PAUSE) return;
+    const { state } = this.#device;
+    const wanted = this.#page.wantedFields;
+    const names = announcer.wantsAll ? orderFields(state ?? {}) : mainFields(state, wanted);
+    const words = names
+      .filter((name) => typeof state?.[name] !== "number")
+      .map((name) => formatValue(name, state?.[name]));
+    if (words.length || !state) {
+      const changes = `${this.#unspoken} change${this.#unspoken > 1 ? "s" : ""}`;
+      const text = words.join(", ") || "removed";
+      announcer.speak(`${displayName(this.#device)}: ${text}. ${changes}.`);
+    }
+    this.#unspoken = 0;
+    this.#spokenAt = now;
+  }
+
+  /** @returns {[words: string, name: string]} */
+  #title() {
+    const name = displayName(this.#device);
+    const [field] = mainFields(this.#device.state, this.#page.wantedFields);
+    if (field === undefined) return [name, name];
+    const word = formatValue(field, this.#device.state?.[field]).slice(0, LONGEST_TITLE);
+    return [`${word} · ${name}`, name];
+  }
+}
+
+const page = new DevicePage();
+page.start();

@@ -1,0 +1,161 @@
+// The history: one line per version, with what each field was and became.
+import { createElement, find, setText } from "./dom.js";
+import { flattenState } from "./fields.js";
+import { fetchVersions } from "./history-api.js";
+import { getTime, setTime } from "./time-element.js";
+import { valueBefore } from "./version-log.js";
+import { formatClock, formatNumber, formatValue, splitUnit } from "./words.js";
+
+/** @import { Board, Device } from "./board.js" */
+/** @import { Version, VersionLog } from "./version-log.js" */
+
+const FIRST_ROWS = 8;
+const PAGE_SIZE = 50;
+const STEPS = 6;
+const LONGEST_VALUE = 120;
+const LONGEST_ID = 12;
+
+export class History {
+  #list = find("#history", document, HTMLOListElement);
+  #more = find("#more-history");
+  #button = find("button", this.#more);
+  /** Whether the reader asked for more than the first rows. */
+  #isOpen = false;
+
+  /**
+   * @param {Board} board
+   * @param {VersionLog} log
+   * @param {() => Device} currentDevice
+   */
+  constructor(board, log, currentDevice) {
+    this.board = board;
+    this.log = log;
+    this.currentDevice = currentDevice;
+    this.#button.addEventListener("click", () => this.#showOlder());
+    this.#showLocalTimes();
+  }
+
+  /** What the server wrote in UTC, in the time zone of the reader. */
+  #showLocalTimes() {
+    for (const row of this.#rows()) {
+      const time = find("time", row);
+      const at = this.log.find(Number(row.dataset.version))?.at ?? getTime(time);
+      if (at !== undefined) setTime(time, at, formatClock(at, this.board.now()));
+    }
+  }
+
+  #rows() {
+    return /** @type {HTMLElement[]} */ ([...this.#list.children]);
+  }
+
+  /** The device changed: the newest versions come in at the top. */
+  update() {
+    const newest = Number(this.#rows()[0]?.dataset.version ?? 0);
+    for (const version of this.log.after(newest)) {
+      if (version.cause) this.#insert(this.#createRow(version, this.log.before(version)));
+    }
+    this.#showCount();
+  }
+
+  /**
+   * The text moves down and the lines stay where they are: nothing jumps.
+   * @param {HTMLElement} fresh
+   */
+  #insert(fresh) {
+    const hasRoom = this.#list.children.length < FIRST_ROWS || this.#isOpen;
+    if (hasRoom) this.#list.append(createElement("li"));
+    let { version } = fresh.dataset;
+    let content = [...fresh.childNodes];
+    for (const row of this.#rows()) {
+      const next = { version: row.dataset.version, content: [...row.childNodes] };
+      row.replaceChildren(...content);
+      row.dataset.version = version;
+      ({ version, content } = next);
+    }
+  }
+
+  #showCount() {
+    const { version: count = 0 } = this.currentDevice();
+    const text = this.#more.firstChild;
+    if (count && text instanceof Text) {
+      const words = `${formatNumber(count, true)} version${count > 1 ? "s" : ""}`;
+      setText(text, text.data.replace(/^[\s\S]*?version(s?)/, words));
+    }
+    const isAllShown = this.#list.children.length < FIRST_ROWS || count <= FIRST_ROWS;
+    if (!isAllShown) this.#button.hidden = false;
+  }
+
+  async #showOlder() {
+    const oldest = Number(this.#rows().at(-1)?.dataset.version);
+    const { device } = this.currentDevice();
+    const older = await fetchVersions(device, PAGE_SIZE + 1, oldest || undefined);
+    const shown = older.slice(0, PAGE_SIZE);
+    this.#list.append(
+      ...shown.map((version, place) => this.#createRow(version, older.slice(place + 1))),
+    );
+    this.#isOpen = true;
+    setText(this.#button, "Show more");
+    this.#button.hidden = older.length <= PAGE_SIZE;
+  }
+
+  /**
+   * @param {Version} version
+   * @param {Version[]} older What came before it, the newest first.
+   */
+  #createRow({ at, version, change, cause }, older) {
+    const time = createElement("time");
+    setTime(time, at, formatClock(at, this.board.now()));
+    return createElement(
+      "li",
+      { "data-version": version },
+      time,
+      " ",
+      createElement("span", {}, `v${version}`),
+      " ",
+      createElement("span", { class: "change" }, ...createSteps(change, older)),
+      " ",
+      createElement("code", {}, describeCause(cause)),
+    );
+  }
+}
+
+/**
+ * @param {Version["change"]} change
+ * @param {Version[]} older
+ */
+function createSteps(change, older) {
+  if (!change) return [createStep("removed", undefined, "")];
+  const fields = [...flattenState(change)].slice(0, STEPS);
+  return fields.map(([path, value]) => {
+    const old = valueBefore(older, path) ?? undefined;
+    const [label] = splitUnit(path, value ?? old);
+    const text = value === null ? "removed" : shortValue(path, value);
+    return createStep(label, old === undefined ? undefined : shortValue(path, old), text);
+  });
+}
+
+/**
+ * @param {string} label
+ * @param {string | undefined} old
+ * @param {string} text
+ */
+function createStep(label, old, text) {
+  const before = old === undefined ? [] : [createElement("s", {}, old), " → "];
+  return createElement("span", {}, `${label} `, ...before, createElement("b", {}, text));
+}
+
+/**
+ * @param {string} path
+ * @param {any} value
+ */
+function shortValue(path, value) {
+  return formatValue(path, value).slice(0, LONGEST_VALUE);
+}
+
+/** @param {Version["cause"]} cause */
+function describeCause(cause) {
+  if (!cause) return "";
+  const { source, id, by } = cause;
+  const shortId = id.length > LONGEST_ID ? `${id.slice(0, 5)}…${id.slice(-4)}` : id;
+  return `${by === "user" ? "page" : source} · ${shortId}`;
+}

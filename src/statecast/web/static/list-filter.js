@@ -1,0 +1,95 @@
+// Which devices of a list are shown: by a verdict, by a search, or both. The address holds both.
+import { find, findAll, setAttributes, setText } from "./dom.js";
+import tables from "./tables.js";
+
+/** @import { Verdict } from "./board.js" */
+/** @import { DeviceList } from "./list.js" */
+/** @import { SearchBox } from "./search-box.js" */
+
+/** @type {Map<string, string>} */
+const MARKS = new Map(tables.filters.map(({ key, mark }) => [key, mark]));
+
+export class ListFilter {
+  /** The key of the verdict that is shown; empty for all. */
+  #key = new URLSearchParams(location.search).get("show") ?? "";
+  #links = findAll("#filters a");
+  #nothing = find("#nothing");
+
+  /**
+   * @param {DeviceList} list
+   * @param {SearchBox | undefined} search
+   */
+  constructor(list, search) {
+    this.list = list;
+    this.search = search;
+    search?.onInput(() => this.#choose());
+    for (const link of [...this.#links, ...findAll("a", this.#nothing)]) {
+      link.addEventListener("click", (event) => this.#follow(event, link));
+    }
+  }
+
+  /** Whether a change of verdicts changes what is shown. */
+  get isByVerdict() {
+    return this.#key !== "";
+  }
+
+  get isActive() {
+    return this.isByVerdict || Boolean(this.search?.text);
+  }
+
+  /**
+   * @param {MouseEvent} event
+   * @param {HTMLElement} link
+   */
+  #follow(event, link) {
+    // With a modifier key a browser opens links elsewhere.
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.#key = link.dataset.filter ?? "";
+    const isClear = link.dataset.filter === undefined;
+    if (isClear) this.search?.clear();
+    this.#choose();
+  }
+
+  #choose() {
+    const url = new URL(location.href);
+    for (const [name, value] of Object.entries({ q: this.search?.text, show: this.#key })) {
+      if (value) url.searchParams.set(name, value);
+      else url.searchParams.delete(name);
+    }
+    history.replaceState(null, "", url);
+    this.apply();
+  }
+
+  apply() {
+    const query = (this.search?.text ?? "").trim().toLowerCase();
+    const shown = this.list.filter((item) => {
+      const isFound = !query || item.matches(query);
+      return isFound && (!this.#key || item.key === this.#key);
+    });
+    for (const link of this.#links) {
+      const isCurrent = link.dataset.filter === this.#key;
+      setAttributes(link, { "aria-current": isCurrent ? true : undefined });
+    }
+    this.#nothing.hidden = shown > 0;
+    setText(find("bdi", this.#nothing), query || this.#key);
+    this.search?.showIfUseful(this.list.size);
+  }
+
+  /**
+   * @param {Partial<Record<Verdict["key"], number>>} counts
+   * @param {number} total
+   * @param {string} lastKnown The time that the counts are of, if the page is offline.
+   */
+  showCounts(counts, total, lastKnown) {
+    setText(find("#count"), `${total.toLocaleString()} device${total === 1 ? "" : "s"}`);
+    for (const link of this.#links) {
+      const key = /** @type {Verdict["key"] | ""} */ (link.dataset.filter);
+      const count = key ? (counts[key] ?? 0) : total;
+      const time = key && lastKnown ? ` at ${lastKnown}` : "";
+      setText(find("b", link), count.toLocaleString() + time);
+      link.hidden = key !== "" && !count && this.#key !== key;
+      if (key) link.dataset.mark = lastKnown ? "unknown" : (MARKS.get(key) ?? "unknown");
+    }
+  }
+}

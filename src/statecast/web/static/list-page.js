@@ -1,0 +1,83 @@
+// The page of many devices.
+import { find } from "./dom.js";
+import { Gallery, watchImages } from "./gallery.js";
+import { ListFilter } from "./list-filter.js";
+import { DeviceList } from "./list.js";
+import { LivePage } from "./page.js";
+import { SearchBox } from "./search-box.js";
+import { formatClock } from "./words.js";
+
+/** @import { Device } from "./board.js" */
+
+/** What only time changes is looked at so often: many devices change far more often. */
+const SWEEP = 900;
+
+class ListPage {
+  #page = new LivePage();
+  #isCards = this.#page.data.page === "list";
+  #gallery = new Gallery(this.#page.root, () => this.#showAgain());
+  #list = new DeviceList(this.#page, this.#gallery, this.#isCards);
+  #filter = new ListFilter(this.#list, SearchBox.find(this.#page.root));
+  /** Devices that changed and are not drawn yet. @type {Map<string, Device>} */
+  #dirty = new Map();
+  /** Whether devices came, went or changed their verdict since the filter was applied. */
+  #isFilterDue = this.#filter.isActive;
+  #sweptAt = 0;
+  #wasOffline = false;
+
+  start() {
+    for (const { element } of this.#list.items) {
+      this.#page.addKnownDevice(element, this.#list.usual);
+    }
+    watchImages();
+    this.#page.start({
+      devices: ["*"],
+      update: (device) => this.#dirty.set(device.device, device),
+      draw: () => this.#draw(),
+      title: () => this.#title(),
+    });
+  }
+
+  /** All pictures are here now: draw those that waited. */
+  #showAgain() {
+    for (const device of this.#page.board.devices.values()) {
+      if (device.state) this.#dirty.set(device.device, device);
+    }
+    this.#page.draw();
+  }
+
+  #draw() {
+    for (const device of this.#dirty.values()) {
+      if (this.#list.update(device)) this.#isFilterDue = true;
+    }
+    this.#dirty.clear();
+    if (this.#isSweepDue()) this.#sweep();
+  }
+
+  #isSweepDue() {
+    const { board } = this.#page;
+    const isOfflineChanged = this.#wasOffline !== board.offline;
+    return this.#isFilterDue || isOfflineChanged || board.clock() - this.#sweptAt >= SWEEP;
+  }
+
+  #sweep() {
+    const { board } = this.#page;
+    this.#sweptAt = board.clock();
+    this.#wasOffline = board.offline;
+    const { counts, isChanged } = this.#list.showFreshness();
+    const lastKnown = formatClock(board.lastReceivedAt, board.now()).slice(0, 5);
+    this.#filter.showCounts(counts, board.devices.size, board.offline ? lastKnown : "");
+    if (this.#isFilterDue || (isChanged && this.#filter.isByVerdict)) this.#filter.apply();
+    this.#isFilterDue = false;
+    if (!this.#isCards) this.#list.showGroupCounts();
+  }
+
+  /** @returns {[words: string, name: string]} */
+  #title() {
+    const count = find("#count").textContent ?? "";
+    return [count, count];
+  }
+}
+
+const page = new ListPage();
+page.start();

@@ -1,0 +1,134 @@
+// The table of a device's fields: the value, what it was, and since when.
+import { createElement, find, findAll, findOptional, setText } from "./dom.js";
+import { flattenState } from "./fields.js";
+import { flashChange } from "./flash.js";
+import { getTime, setAge } from "./time-element.js";
+import { formatValue, splitUnit } from "./words.js";
+
+/** @import { Board, Device } from "./board.js" */
+/** @import { State } from "./fields.js" */
+
+const LONG_TEXT = 240;
+const LONGEST_NOTE = 40;
+const NOTE_SHOWN_FOR = 6000;
+const REMOVED_SHOWN_FOR = 5000;
+
+export class StateTable {
+  #table = find("#state");
+
+  /** @param {Board} board */
+  constructor(board) {
+    this.board = board;
+    this.#table.addEventListener("click", ({ target }) => {
+      if (target instanceof HTMLButtonElement) showWhole(target);
+    });
+  }
+
+  /**
+   * @param {Device} device
+   * @param {State | null | undefined} before Its state before.
+   */
+  update(device, before) {
+    const fields = flattenState(device.state);
+    const old = flattenState(before);
+    const rows = this.#rows();
+    /** @type {HTMLElement | undefined} */
+    let previous;
+    for (const [path, value] of fields) {
+      const row = rows.get(path) ?? createRow(path, value);
+      if (!row.isConnected) this.#insert(row, previous);
+      previous = row;
+      row.classList.remove("struck");
+      const oldText = old.has(path) ? formatValue(path, old.get(path), true) : undefined;
+      const text = formatValue(path, value, true);
+      if (text !== oldText) this.#change(row, text, oldText, device.changed);
+    }
+    for (const [path, row] of rows) {
+      if (!fields.has(path)) strike(row);
+    }
+  }
+
+  /** Time passes: every row says how long ago it changed. */
+  tick() {
+    for (const element of findAll("time", this.#table)) {
+      const at = getTime(element);
+      if (at !== undefined) setAge(element, at, this.board.now());
+    }
+  }
+
+  #rows() {
+    const rows = /** @type {HTMLElement[]} */ ([...this.#table.children]);
+    return new Map(rows.map((row) => [row.dataset.field ?? "", row]));
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {HTMLElement | undefined} previous
+   */
+  #insert(row, previous) {
+    if (previous) previous.after(row);
+    else this.#table.prepend(row);
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {string} text
+   * @param {string | undefined} oldText
+   * @param {number} at
+   */
+  #change(row, text, oldText, at) {
+    const value = find("dd", row);
+    setText(find("bdi", row), text);
+    const isLong = text.length > LONG_TEXT;
+    value.classList.toggle("long", isLong);
+    if (isLong && !findOptional("button", value)) {
+      value.append(createElement("button", { type: "button" }, "Show all"));
+    }
+    setAge(find("time", row), at, this.board.now());
+    flashChange(row, at);
+    findOptional("i", row)?.remove();
+    if (oldText !== undefined) showNote(value, ` was ${oldText.slice(0, LONGEST_NOTE)}`);
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {any} value
+ */
+function createRow(path, value) {
+  const [label] = splitUnit(path, value);
+  return createElement(
+    "div",
+    { "data-field": path },
+    createElement("dt", {}, label),
+    createElement("dd", {}, createElement("bdi", { dir: "auto" })),
+    createElement("dd", {}, createElement("time")),
+  );
+}
+
+/**
+ * @param {HTMLElement} value
+ * @param {string} text
+ */
+function showNote(value, text) {
+  const note = createElement("i", {}, text);
+  value.append(note);
+  setTimeout(() => note.remove(), NOTE_SHOWN_FOR);
+}
+
+/**
+ * A removed field is struck through before it goes.
+ * @param {HTMLElement} row
+ */
+function strike(row) {
+  row.classList.add("struck");
+  setTimeout(() => {
+    if (row.classList.contains("struck")) row.remove();
+  }, REMOVED_SHOWN_FOR);
+}
+
+/** @param {HTMLButtonElement} button */
+function showWhole(button) {
+  button.closest("dd")?.classList.remove("long");
+  button.remove();
+}
