@@ -47,7 +47,7 @@ def test_without_script_the_page_is_true_and_claims_nothing(browser: Any, here: 
         page = eyes.visit(live=False)
 
         assert eyes.text("#state [data-field=mood] dd") == "happy"
-        assert "as of" in eyes.text("#path") and "UTC" in eyes.text("#path")
+        assert "as of" in eyes.text("#status-bar") and "UTC" in eyes.text("#status-bar")
         assert not page.locator("[data-mark=live]").count()
         assert eyes.text("noscript aside").startswith("This is the state of")
         assert page.locator("#hug").is_hidden()

@@ -261,7 +261,7 @@ def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(
         mark = "getComputedStyle(document.querySelector('[data-hop=page]'), '::before').backgroundColor"
         assert page.evaluate(mark) == "rgb(17, 122, 69)"
         page.emulate_media(media="print", forced_colors="none")
-        assert page.locator("#hug, #path, #notice").evaluate_all(
+        assert page.locator("#hug, #status-bar, #notice").evaluate_all(
             "all => all.every(one => !one.checkVisibility())"
         )
         assert eyes.text(".print").startswith("State as of")

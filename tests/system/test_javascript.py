@@ -28,23 +28,48 @@ def test_the_stock_client_is_there(node: Any) -> None:
 
 
 STATIC = ROOT / "src" / "statecast" / "web" / "static"
-CLIENT = ("bind", "board", "connection", "event-stream", "statecast", "tables", "words")
+
+USER = """
+import { connect, formatAge } from "./static/statecast.js";
+const live = connect({ devices: ["pillow"] });
+live.on("states", (changed) => {
+  for (const [now, before] of changed) console.log(now.device, before?.state, now.cause?.by);
+});
+const verdict = live.board.verdict({ device: "pillow", changed: 0 });
+const word: string = verdict.word + formatAge(verdict.since, live.board.now());
+%s
+"""
 
 
 def test_types(node: Any) -> None:
     """The browser's files as they are, unbuilt; their types are in JSDoc."""
     checker = node.modules / "typescript" / "bin" / "tsc"
     finished = node.run(checker, "-p", ROOT / "jsconfig.json", timeout=120)
-    wrong = [
-        line
-        for line in finished.stdout.splitlines()
-        if line.startswith(tuple(f"src/statecast/web/static/{name}.js" for name in CLIENT))
-    ]
-    assert not wrong
+    assert finished.returncode == 0, finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [("", ""), ("live.watch(5);", "TS2345"), ("connect({ device: 'pillow' });", "TS2561")],
+)
+def test_a_user_of_typescript_has_types(
+    node: Any, tmp_path: Path, line: str, complaint: str
+) -> None:
+    """TypeScript reads the JSDoc of the files; a right program passes and a wrong one does not."""
+    (tmp_path / "static").symlink_to(STATIC)
+    (tmp_path / "user.ts").write_text(USER % line)
+    options = "--allowJs --strict --noEmit --target es2023 --module esnext --skipLibCheck"
+    checker = node.modules / "typescript" / "bin" / "tsc"
+    finished = node.run(
+        checker, *options.split(), "--moduleResolution", "bundler", tmp_path / "user.ts"
+    )
+    errors = [line for line in finished.stdout.splitlines() if "error" in line]
+    assert len(errors) == bool(complaint) and complaint in finished.stdout, finished.stdout
 
 
 def test_format(node: Any) -> None:
+    """Scripts, styles and their tests are as prettier writes them; ``make format`` does."""
     formatter = node.modules / "prettier" / "bin" / "prettier.cjs"
-    files = [STATIC / f"{name}.js" for name in CLIENT]
-    finished = node.run(formatter, "--check", *files, *FILES, timeout=120)
+    files = [*sorted(STATIC.glob("*.js")), *sorted(STATIC.glob("*.css")), *FILES]
+    finished = node.run(formatter, "--check", *files, timeout=120)
     assert finished.returncode == 0, finished.stderr

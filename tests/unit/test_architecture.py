@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import graphlib
 import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -160,6 +161,53 @@ def test_the_rule_of_the_arrows_bites() -> None:
 
 def test_few_modules_lie_at_the_top() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_AT_THE_TOP
+
+
+# The page script, from the ground up: what is public, what knows elements, the parts of a page,
+# and the entries, one per kind of page. A module imports from its own layer and from those below.
+SCRIPTS = PACKAGE / "web" / "static"
+CLIENT = {"board", "connection", "event-stream", "statecast", "tables", "words"}
+ELEMENTS = {"dom", "time-element"}
+ENTRIES = {"bind", "device-page", "list-page", "page", "waiting-page"}
+
+
+def script_imports() -> dict[str, set[str]]:
+    """Per module of the page script what it imports: at once, later, or only as types."""
+    mentions = re.compile(r"""["'`]\./([\w-]+)\.js""")
+    return {path.stem: set(mentions.findall(path.read_text())) for path in SCRIPTS.glob("*.js")}
+
+
+def script_layer(module: str) -> int:
+    layers = [CLIENT, ELEMENTS, ENTRIES]
+    places = {name: place for place, names in zip((0, 1, 3), layers) for name in names}
+    return places.get(module, 2)
+
+
+def test_the_page_script_has_no_circle() -> None:
+    imports = script_imports()
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
+    assert imports["connection"] == {"board", "event-stream"}
+    assert set().union(*imports.values()) <= set(imports)
+
+
+def test_the_page_script_imports_only_downwards() -> None:
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in script_imports().items()
+        for target in targets
+        if script_layer(target) > script_layer(module)
+    ]
+    assert not wrong, "\n".join(wrong)
+    # a page of your own needs no more than the public client
+    assert script_imports()["bind"] <= CLIENT
+
+
+def test_the_page_script_can_be_read() -> None:
+    for path in [*SCRIPTS.iterdir(), *(PACKAGE / "web" / "templates").iterdir()]:
+        text = path.read_text()
+        long = [number for number, line in enumerate(text.splitlines(), 1) if len(line) > 100]
+        assert not long, f"{path.name}: longer than 100 columns: {long}"
+        assert "export let" not in text, path.name
 
 
 def test_no_module_keeps_what_belongs_to_an_app() -> None:

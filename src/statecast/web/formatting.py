@@ -11,27 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-FIRST = (
-    "mood",
-    "hugged",
-    "status",
-    "on",
-    "open",
-    "locked",
-    "temperature",
-    "humidity",
-    "level",
-    "power",
-)
+from statecast.web.tables import TABLES
+
+FIRST: list[str] = TABLES["first_fields"]
 """Fields that a card shows before all others."""
-LAST = ("label", "kind", "image")
-UNITS = {
-    "percent": "%", "c": "°C", "f": "°F", "k": "K", "w": "W", "kw": "kW", "wh": "Wh", "kwh": "kWh",
-    "v": "V", "a": "A", "pa": "Pa", "hpa": "hPa", "bar": "bar", "mm": "mm", "cm": "cm", "m": "m", "km": "km",
-    "ms": "ms", "s": "s", "min": "min", "h": "h", "hz": "Hz", "lux": "lx", "db": "dB", "ppm": "ppm",
-    "g": "g", "kg": "kg", "l": "l", "deg": "°",
-}  # fmt: skip
-SHARES = frozenset({"battery", "humidity", "level", "brightness"})
+DESCRIBING: list[str] = TABLES["describing_fields"]
+DESCRIBING_SUFFIX: str = TABLES["describing_suffix"]
+UNITS: dict[str, str] = TABLES["units"]
+"""By the end of a field's name."""
+SHARES: list[str] = TABLES["percent_fields"]
 """Whole names that mean percent."""
 NO_BREAK = "\u00a0"
 
@@ -50,12 +38,17 @@ def split_unit(name: str, value: Any) -> tuple[str, str]:
     return (stem, UNITS[end]) if stem and end in UNITS else (name, "")
 
 
+def is_describing(name: str) -> bool:
+    """Whether a field only describes its device, like ``label`` or ``noted_at``."""
+    return name in DESCRIBING or name.endswith(DESCRIBING_SUFFIX)
+
+
 def rank(name: str, value: Any) -> tuple[int, int, str]:
     """Sort key of fields: the known first, then by name, battery and what only describes the device last."""
     stem = split_unit(name, value)[0]
     if stem in FIRST:
         return 0, FIRST.index(stem), name
-    if name in LAST or name.endswith("_at"):
+    if is_describing(name):
         return 3, 0, name
     if stem == "battery":
         return 2, 0, name

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from statecast.web import pictures
+from statecast.web.tables import TABLES
 from statecast.web.view_models import Shown
 
-FILTERS = (
-    ("live", "live", "Live"),
-    ("silent", "late", "Silent"),
-    ("away", "away", "Queue away"),
-    ("lost", "unknown", "Last known"),
-    ("undated", "unknown", "No deadline"),
-)
-"""(key, mark, word) of each filter, in their order."""
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A link that shows only the devices of one verdict."""
+
+    key: str
+    mark: str
+    word: str
+    count: int
 
 
 def filter_of(device: Shown, now: int) -> str:
@@ -32,11 +35,14 @@ def matches(device: Shown, query: str) -> bool:
     return not wanted or any(wanted in text.casefold() for text in texts)
 
 
-def counted(kinds: Sequence[str]) -> list[tuple[str, str, str, int]]:
+def counted(kinds: Sequence[str]) -> list[Filter]:
     """The filters with what is known without a live connection; the script counts the others."""
     known = {"silent", "undated"}
     return [
-        (key, mark, text, kinds.count(key) if key in known else 0) for key, mark, text in FILTERS
+        Filter(row["key"], row["mark"], row["word"], kinds.count(row["key"]))
+        if row["key"] in known
+        else Filter(row["key"], row["mark"], row["word"], 0)
+        for row in TABLES["filters"]
     ]
 
 
@@ -60,10 +66,7 @@ def grouped(devices: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
 
 
 def art(devices: Sequence[Shown]) -> dict[str, Any]:
-    """What the sprite and the templates of a page need: only pictures in use.
-
-    The table goes on to the last of them, the others without their parts: what comes before it would have won.
-    """
+    """The drawings and templates of a page: only the pictures in use. The script fetches others."""
     names = {one.picture.name for one in devices}
     icons = {
         pictures.icon(one.state, one.scene.field).name
@@ -71,10 +74,8 @@ def art(devices: Sequence[Shown]) -> dict[str, Any]:
         if one.picture.name == "icon"
     }
     icons |= {"box"} if names & {"box", "image"} else set()
-    last = max(position for position, one in enumerate(pictures.PICTURES, 1) if one.name in names)
     return {
-        "pictures": pictures.PICTURES[:last],
-        "drawn": names,
+        "pictures": [one for one in pictures.PICTURES if one.name in names],
         "icons": [one for one in pictures.ICONS if one.name in icons],
         "arc": "gauge" in names,
     }

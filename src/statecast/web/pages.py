@@ -20,7 +20,7 @@ from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Position, Update
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
-from statecast.web import formatting, listing, pictures, view_models
+from statecast.web import formatting, listing, pictures, scripts, view_models
 from statecast.web.view_models import Drawing, Shown
 
 CARDS = 60
@@ -37,6 +37,18 @@ MISTAKES = {
 QUARANTINE_SHOWN = 100
 HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": "?", "waiting": None}
 """What a report may leave out."""
+
+OPTIONAL: dict[str, Any] = {
+    "only": False,
+    "find": False,
+    "query": "",
+    "hop": "unknown",
+    "hatch": False,
+    "arc": False,
+    "icons": (),
+    "pictures": (),
+}
+"""What the template of every page asks for, where a page says nothing of it."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -227,12 +239,22 @@ class Site:
             for one, kind_of in zip(devices, kinds)
         ]
         return self._page(
-            kind, position, template="list.html", title=f"{len(present):,} devices", hop=f"{len(present):,}", more=True,
-            find=len(present) >= SEARCH_FROM, query=query, show=show, devices=devices, total=len(present),
-            groups=listing.grouped(devices), filters=listing.counted(kinds),
+            kind,
+            position,
+            template="list.html",
+            title=f"{len(present):,} devices",
+            hop=f"{len(present):,}",
+            find=len(present) >= SEARCH_FROM,
+            query=query,
+            show=show,
+            devices=devices,
+            total=len(present),
+            groups=listing.grouped(devices),
+            filters=listing.counted(kinds),
             found=any(not one.hidden for one in devices),
-            usual=listing.usual(devices), **listing.art(devices),
-        )  # fmt: skip
+            usual=listing.usual(devices),
+            **listing.art(devices),
+        )
 
     def _device(
         self, update: Update, position: Position, *, only: bool = False, find: bool = False
@@ -253,13 +275,22 @@ class Site:
         word = next((one.text for one in device.fields if one), "")
         title = f"{word[:40]} · {device.label}" if word else device.label
         return self._page(
-            "device", position, 410 if view.gone else 200, title=title, hop="unknown", find=find,
-            only=only, device=view,
-            command=command, more=find or not cloud or command == "send",
-            history=view_models.versions(rows), lanes=lanes,
-            lanes_height=view_models.lanes_height(lanes), rows_json=rows_json, known_from=known_from, hatch=True,
+            "device",
+            position,
+            410 if view.gone else 200,
+            title=title,
+            find=find,
+            only=only,
+            device=view,
+            command=command,
+            history=view_models.versions(rows),
+            lanes=lanes,
+            lanes_height=view_models.lanes_height(lanes),
+            rows_json=rows_json,
+            known_from=known_from,
+            hatch=True,
             **listing.art([device]),
-        )  # fmt: skip
+        )
 
     def _missing(self, name: str, position: Position, find: bool) -> ResponseReturnValue:
         known = [one.device for one in self.live.store.devices()]
@@ -298,20 +329,23 @@ class Site:
         **facts: Any,
     ) -> ResponseReturnValue:
         name = self.live.settings.title
+        script = scripts.entry(kind)
         defaults = {
-            "kind": kind, "place": position, "now": self.live.clock(), "name": name, "title": f"{title} — {name}",
-            "root": flask.url_for("statecast_pages.front"), "asset": _asset, "address": flask.request.host,
-            "only": False, "find": False, "query": "", "hop": "unknown", "hatch": False, "arc": False, "icons": (),
-            "wanted": self.live.settings.card_fields, "more": kind != "device", "pictures": (), "drawn": (),
-        }  # fmt: skip
-        view_models = defaults | facts
-        scripts = [
-            name
-            for name, used in (("device.js", kind == "device"), ("more.js", view_models["more"]))
-            if used
-        ]
+            "kind": kind,
+            "place": position,
+            "now": self.live.clock(),
+            "name": name,
+            "title": f"{title} — {name}",
+            "root": flask.url_for("statecast_pages.front"),
+            "asset": _asset,
+            "address": flask.request.host,
+            "script": script,
+            "preloads": scripts.reached(script),
+            "styles": _styles(kind, facts.get("pictures", ())),
+            "wanted": self.live.settings.card_fields,
+        }
         text = self.templates.get_template(template or f"{kind}.html").render(
-            view_models | {"scripts": scripts}
+            OPTIONAL | defaults | facts
         )
         return flask.Response(text, status, HEADERS)
 
@@ -354,6 +388,13 @@ def is_name(name: str) -> bool:
     except Malformed:
         return False
     return True
+
+
+def _styles(kind: str, shown: Sequence[pictures.Picture]) -> list[str]:
+    """The style sheets of a kind of page, in the order in which they build on each other."""
+    own = {"device": ["device.css"], "list": ["list.css"], "rows": ["list.css"]}
+    generic = any(picture.name != "cloud" for picture in shown)
+    return ["page.css", "cloud.css", *own.get(kind, []), *(["gallery.css"] if generic else [])]
 
 
 def _asset(name: str) -> str:

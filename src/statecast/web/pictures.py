@@ -1,7 +1,7 @@
-"""Which picture a state gets, and what is bound to its parts: one table for server and script.
+"""Which picture a state gets, and what is bound to its parts.
 
-The templates of the page carry this very table as ``data-when``, ``data-kind`` and ``data-set``, and
-``statecast.js`` reads it there. So a user adds a picture by adding a template.
+The rules are a table that the script shares (``tables.js``; ``picture-rules.js`` applies it alike).
+What is bound to a part stands in the template, for the server and, as ``data-set``, for the script.
 """
 
 from __future__ import annotations
@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from statecast.web import formatting
+from statecast.web.tables import TABLES
 
 State = Mapping[str, Any]
 Values = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A field, or the end of its name, whose value must meet a predicate."""
+
+    is_: str
+    field: str | None = None
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +32,12 @@ class Picture:
     """One picture and the states it is for."""
 
     name: str
-    when: str
-    """Tokens ``field`` or ``field:sort``; the first that matches names the deciding field."""
-    kinds: str = ""
-    alt: str = ""
-
-
-PICTURES = (
-    Picture("image", "image:image"),
-    Picture("cloud", "mood", "cloud", "hugged:yes|asleep:yes|mood:word battery:spoken"),
-    Picture(
-        "gauge",
-        "*_percent:number level:number humidity:number brightness:number",
-        "gauge tank",
-        "$:spoken",
-    ),
-    Picture("number", "*:number", "number temperature power meter", "$:spoken"),
-    Picture(
-        "icon", "*:yes *:word", "icon light lamp door window lock motion plug switch", "$:spoken"
-    ),
-    Picture("box", "", "box"),
-)
+    when: tuple[Rule, ...]
+    """The first rule that matches names the deciding field."""
+    kinds: tuple[str, ...]
+    """Values of the field ``kind`` that choose this picture."""
+    alt: tuple[tuple[str, ...], ...]
+    """What it says to screen readers: of each group of bindings the first that is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +45,28 @@ class Icon:
     """A line icon of the sprite, and the words of a yes/no that it stands for."""
 
     name: str
-    kinds: str
-    fields: str
+    kinds: tuple[str, ...]
+    fields: tuple[str, ...]
     yes: str
     no: str
 
 
-ICONS = (
-    Icon("light", "light lamp", "on", "on", "off"),
-    Icon("door", "door window", "open", "open", "closed"),
-    Icon("lock", "lock", "locked", "locked", "unlocked"),
-    Icon("motion", "motion", "motion moving presence", "moving", "still"),
-    Icon("switch", "switch plug", "status power pump", "on", "off"),
-    Icon("box", "", "", "", ""),
-)
+def _picture(row: Mapping[str, Any]) -> Picture:
+    rules = tuple(
+        Rule(rule["is"], rule.get("field"), rule.get("suffix", "")) for rule in row["when"]
+    )
+    alt = tuple(tuple(choices) for choices in row["alt"])
+    return Picture(row["name"], rules, tuple(row["kinds"]), alt)
 
-DESCRIBING = frozenset({"battery", "label", "kind", "image", "color"})
-"""Fields that never decide on a picture through ``*``."""
+
+def _icon(row: Mapping[str, Any]) -> Icon:
+    return Icon(row["name"], tuple(row["kinds"]), tuple(row["fields"]), row["yes"], row["no"])
+
+
+PICTURES = tuple(_picture(row) for row in TABLES["pictures"])
+ICONS = tuple(_icon(row) for row in TABLES["icons"])
+IGNORED: list[str] = TABLES["picture_ignored_fields"]
+"""Fields that never decide on a picture by the end of their name."""
 
 
 def choose(state: State) -> tuple[Picture, str | None]:
@@ -77,7 +77,7 @@ def choose(state: State) -> tuple[Picture, str | None]:
     kind = state.get("kind")
     if isinstance(kind, str):
         for picture in PICTURES:
-            if kind in picture.kinds.split():
+            if kind in picture.kinds:
                 return picture, kind if state.get(kind) is not None else _decides(picture, state)
     for picture in PICTURES[1:]:
         field = _decides(picture, state)
@@ -87,53 +87,47 @@ def choose(state: State) -> tuple[Picture, str | None]:
 
 
 def _decides(picture: Picture, state: State) -> str | None:
-    for token in picture.when.split():
-        name, _, sort = token.partition(":")
-        for field in _named(name, state):
-            if SORTS[sort](state[field]):
+    for rule in picture.when:
+        for field in _named(rule, state):
+            if PREDICATES[rule.is_](state[field]):
                 return field
     return None
 
 
-def _named(name: str, state: State) -> list[str]:
-    if not name.startswith("*"):
-        return [name] if name in state else []
-    allowed = (
+def _named(rule: Rule, state: State) -> list[str]:
+    if rule.field is not None:
+        return [rule.field] if rule.field in state else []
+    return [
         field
         for field in formatting.in_order(state)
-        if field not in DESCRIBING and not field.endswith("_at")
-    )
-    return [field for field in allowed if field.endswith(name[1:]) and field != name[1:]]
+        if field.endswith(rule.suffix)
+        and field != rule.suffix
+        and field not in IGNORED
+        and not formatting.is_describing(field)
+    ]
+
+
+IMAGE = re.compile(TABLES["image_pattern"])
+"""Images of this origin, or inside the value itself: others would learn who looks."""
+COLOR = re.compile(TABLES["color_pattern"], re.IGNORECASE | re.ASCII)
+"""The names and functions of CSS colours; of anything else the picture stays white."""
 
 
 def is_image(value: Any) -> bool:
-    """Only pictures of this origin, or inside the value itself: nothing that would tell others who looks."""
-    if not isinstance(value, str) or re.search(r"[\x00-\x20\\]", value):
-        return False
-    return value.startswith("data:image/") or (value.startswith("/") and not value.startswith("//"))
+    return isinstance(value, str) and IMAGE.fullmatch(value) is not None
 
 
 def is_yes(value: Any) -> bool:
-    return (
-        value is True
-        or value in ("true", "yes", "on")
-        or (formatting.is_number(value) and value == 1)
-    )
+    return value in TABLES["yes_values"]
 
 
-SORTS: dict[str, Callable[[Any], bool]] = {
-    "": lambda value: value is not None and not isinstance(value, (dict, list)),
+PREDICATES: dict[str, Callable[[Any], bool]] = {
+    "plain": lambda value: value is not None and not isinstance(value, (dict, list)),
     "number": formatting.is_number,
-    "yes": lambda value: isinstance(value, bool),
+    "yes_no": lambda value: isinstance(value, bool),
     "word": lambda value: isinstance(value, (str, bool)),
     "image": is_image,
 }
-
-# The names and functions of CSS colours; whatever else is in the state stays white.
-COLOR = re.compile(
-    r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|[a-z]{3,24}|(?:rgb|hsl)a?\([\d\s.,%/-]{1,60}\)",
-    re.I,
-)
 
 
 def word(value: Any) -> str | None:
@@ -150,10 +144,10 @@ def icon(state: State, field: str | None) -> Icon:
     """By the state's kind, else by the deciding field, else the box."""
     kind = state.get("kind")
     for one in ICONS:
-        if isinstance(kind, str) and kind in one.kinds.split():
+        if isinstance(kind, str) and kind in one.kinds:
             return one
     for one in ICONS:
-        if field is not None and field in one.fields.split():
+        if field is not None and field in one.fields:
             return one
     return ICONS[-1]
 
@@ -165,7 +159,7 @@ def says(state: State, field: str | None) -> str:
     value, one = state.get(field), icon(state, field)
     if not isinstance(value, bool):
         return formatting.value(field, value)[:60]
-    known = field in one.fields.split() and one.yes
+    known = field in one.fields and one.yes
     text = (one.yes if value else one.no) if known else formatting.value(field, value)
     bright = state.get("brightness")
     if field == "on" and value and formatting.is_number(bright):
@@ -265,10 +259,10 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
 def description(device: str, picture: Picture, scene: Scene) -> str:
     """What a screen reader says for the big picture: ``Cloud pillow: hugged, battery 82 percent``."""
     parts = []
-    for part in picture.alt.split():
-        for choice in part.split("|"):
-            name, _, sort = choice.partition(":")
-            text = scene.result(name, sort)
+    for choices in picture.alt:
+        for choice in choices:
+            name, _, binding = choice.partition(":")
+            text = scene.result(name, binding)
             if text is not None:
                 parts.append(text or name)
                 break

@@ -11,11 +11,13 @@ from markupsafe import Markup, escape
 
 from statecast.model import HistoryRow, Update
 from statecast.web import formatting, pictures
+from statecast.web.tables import TABLES
 
 ROWS_BYTES = 440
 """How much of the history travels inside the page for the first timeline."""
 HISTORY_SHOWN = 8
-LANES = 6
+TIMELINE: dict[str, int] = TABLES["timeline"]
+"""The heights of its lanes and how many there are, as the script draws them."""
 
 
 class Field(NamedTuple):
@@ -228,22 +230,23 @@ def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[st
     }  # their place is kept: nothing jumps
     chosen = [name for name in plain if name in moved | known] or plain[:3]
     return [
-        (name, "number" if formatting.is_number(state[name]) else "band") for name in chosen[:LANES]
+        (name, "number" if formatting.is_number(state[name]) else "band")
+        for name in chosen[: TIMELINE["lanes"]]
     ]
 
 
 def _is_lane(name: str, value: Any) -> bool:
-    if name.endswith("_at") or name in formatting.LAST:
+    if formatting.is_describing(name):
         return False
     return (
         isinstance(value, bool)
         or formatting.is_number(value)
-        or (isinstance(value, str) and len(value) <= 32)
+        or (isinstance(value, str) and len(value) <= TIMELINE["word_length"])
     )
 
 
 def lanes_height(chosen: Sequence[tuple[str, str]]) -> int:
-    return sum(82 if kind == "number" else 54 for _, kind in chosen) + 26
+    return TIMELINE["axis_height"] + sum(TIMELINE[f"{kind}_height"] for _, kind in chosen)
 
 
 class Drawing:

@@ -61,6 +61,23 @@ class DevicePage {
       present: () => (this.#device.state ? [this.#device] : []),
       title: () => this.#title(),
     });
+    this.#loadControls();
+  }
+
+  /** What only some devices have, or pages of many devices. */
+  async #loadControls() {
+    if (findOptional("#find")) {
+      const { SearchBox } = await import("./search-box.js");
+      SearchBox.find(this.#page.root);
+    }
+    if (findOptional("#send")) {
+      const { SendForm } = await import("./send-form.js");
+      new SendForm(this.#device.device);
+    }
+    if (findOptional(".sky > img")) {
+      const { watchImages } = await import("./gallery.js");
+      watchImages();
+    }
   }
 
   /** @returns {Device} */
@@ -156,6 +173,8 @@ class DevicePage {
       hug,
     };
     this.#parts.history.update();
+    // What the HTML brought is drawn before more of the past is there: words keep their colors.
+    this.#parts.timeline.tick();
     this.#parts.timeline.fetchPast();
     this.#page.draw();
   }

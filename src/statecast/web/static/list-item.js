@@ -3,11 +3,11 @@ import { createElement, find, findAll, flashClass, setText } from "./dom.js";
 import { displayName, mainFields } from "./fields.js";
 import { flashChange } from "./flash.js";
 import { showFreshness } from "./freshness.js";
-import { showPicture } from "./picture.js";
 import { formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
-/** @import { Gallery } from "./gallery.js" */
+
+/** Draws the picture of a device. @typedef {(sky: HTMLElement, device: Device) => void} Painter */
 
 const FIELDS = 3;
 const LONGEST_VALUE = 200;
@@ -29,15 +29,15 @@ export class DeviceItem {
   /**
    * @param {Device} device
    * @param {string[]} wantedFields
-   * @param {Gallery} gallery
+   * @param {Painter} paint
    * @param {boolean} isKnown Whether the device was in the list before: then its changes flash.
    */
-  show(device, wantedFields, gallery, isKnown) {
+  show(device, wantedFields, paint, isKnown) {
     const link = find("a", this.element);
     const sky = find(".sky", this.element);
     setText(link, displayName(device));
     link.title = device.device;
-    showPicture(sky, device, gallery);
+    paint(sky, device);
     if (isKnown) flashClass(sky, "new", PICTURE_MOVES_FOR);
     const names = mainFields(device.state, wantedFields);
     const rows = /** @type {HTMLElement[]} */ ([...find(".fields", this.element).children]);

@@ -1,6 +1,5 @@
-// The page of many devices.
+// The page of many devices. What draws their pictures is loaded once the page is live.
 import { find } from "./dom.js";
-import { Gallery, watchImages } from "./gallery.js";
 import { ListFilter } from "./list-filter.js";
 import { DeviceList } from "./list.js";
 import { LivePage } from "./page.js";
@@ -8,6 +7,7 @@ import { SearchBox } from "./search-box.js";
 import { formatClock } from "./words.js";
 
 /** @import { Device } from "./board.js" */
+/** @import { Painter } from "./list-item.js" */
 
 /** What only time changes is looked at so often: many devices change far more often. */
 const SWEEP = 900;
@@ -15,8 +15,7 @@ const SWEEP = 900;
 class ListPage {
   #page = new LivePage();
   #isCards = this.#page.data.page === "list";
-  #gallery = new Gallery(this.#page.root, () => this.#showAgain());
-  #list = new DeviceList(this.#page, this.#gallery, this.#isCards);
+  #list = new DeviceList(this.#page, this.#isCards);
   #filter = new ListFilter(this.#list, SearchBox.find(this.#page.root));
   /** Devices that changed and are not drawn yet. @type {Map<string, Device>} */
   #dirty = new Map();
@@ -24,18 +23,33 @@ class ListPage {
   #isFilterDue = this.#filter.isActive;
   #sweptAt = 0;
   #wasOffline = false;
+  /** @type {Painter | undefined} */
+  #paint;
+  #isLoading = false;
 
   start() {
     for (const { element } of this.#list.items) {
       this.#page.addKnownDevice(element, this.#list.usual);
     }
-    watchImages();
     this.#page.start({
       devices: ["*"],
       update: (device) => this.#dirty.set(device.device, device),
       draw: () => this.#draw(),
       title: () => this.#title(),
     });
+  }
+
+  async #loadPictures() {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    const [{ showPicture }, { Gallery, watchImages }] = await Promise.all([
+      import("./picture.js"),
+      import("./gallery.js"),
+    ]);
+    const gallery = new Gallery(this.#page.root, () => this.#showAgain());
+    watchImages();
+    this.#paint = (sky, device) => showPicture(sky, device, gallery);
+    this.#page.draw();
   }
 
   /** All pictures are here now: draw those that waited. */
@@ -47,11 +61,17 @@ class ListPage {
   }
 
   #draw() {
+    this.#loadPictures();
+    if (this.#paint) this.#update(this.#paint);
+    if (this.#isSweepDue()) this.#sweep();
+  }
+
+  /** @param {Painter} paint */
+  #update(paint) {
     for (const device of this.#dirty.values()) {
-      if (this.#list.update(device)) this.#isFilterDue = true;
+      if (this.#list.update(device, paint)) this.#isFilterDue = true;
     }
     this.#dirty.clear();
-    if (this.#isSweepDue()) this.#sweep();
   }
 
   #isSweepDue() {

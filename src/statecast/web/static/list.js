@@ -4,7 +4,7 @@ import { displayName } from "./fields.js";
 import { DeviceItem } from "./list-item.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
-/** @import { Gallery } from "./gallery.js" */
+/** @import { Painter } from "./list-item.js" */
 
 /** Removed devices stay for a moment, to say so. */
 const REMOVED_SHOWN_FOR = 5000;
@@ -22,12 +22,10 @@ export class DeviceList {
 
   /**
    * @param {Page} page
-   * @param {Gallery} gallery
    * @param {boolean} isCards
    */
-  constructor(page, gallery, isCards) {
+  constructor(page, isCards) {
     this.page = page;
-    this.gallery = gallery;
     this.isCards = isCards;
     for (const element of findAll("[data-device]", this.#root)) {
       this.#items.set(element.dataset.device ?? "", new DeviceItem(element));
@@ -55,8 +53,9 @@ export class DeviceList {
   /**
    * Show a device as it is now. Returns whether devices came or went.
    * @param {Device} device
+   * @param {Painter} paint
    */
-  update(device) {
+  update(device, paint) {
     const known = this.#items.get(device.device);
     if (!device.state) {
       if (known) this.#removeSoon(known, device);
@@ -65,7 +64,7 @@ export class DeviceList {
     const item = known ?? this.#add(device);
     const isBack = item.removed !== undefined;
     item.removed = undefined;
-    item.show(device, this.page.wantedFields, this.gallery, known !== undefined);
+    item.show(device, this.page.wantedFields, paint, known !== undefined);
     item.showFreshness(device, this.page.board);
     return !known || isBack;
   }

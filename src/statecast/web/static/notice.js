@@ -11,7 +11,7 @@ import { formatClock, formatDuration } from "./words.js";
 
 /**
  * What the notice needs of the page.
- * @typedef {{ board: Board, connection?: Connection, refusal: string }} Page
+ * @typedef {{ board: Board, connection?: Connection, refusal: string, release: string }} Page
  */
 
 export class Notice {
@@ -20,12 +20,12 @@ export class Notice {
   #text = find("span", this.#root);
   #details = find("a", this.#root);
   #button = find("button", this.#root);
+  /** @type {string | undefined} */
+  #serverRelease;
   /** @type {() => void} */
   #act = () => {};
 
-  /** @param {string} release The version of the server that this page came from. */
-  constructor(release) {
-    this.release = release;
+  constructor() {
     this.#button.addEventListener("click", () => this.#act());
   }
 
@@ -34,7 +34,7 @@ export class Notice {
    * @param {string} release
    */
   noteRelease(release) {
-    this.currentRelease = release;
+    this.#serverRelease = release;
   }
 
   /**
@@ -69,12 +69,13 @@ export class Notice {
     }
     if (summary.offline) return describeOffline(summary, page);
     if (summary.queue) return describeQueueAway(summary);
-    if (this.#isOutdated()) return { title: "A newer version is ready.", action: "Reload" };
+    if (this.#isOutdated(page)) return { title: "A newer version is ready.", action: "Reload" };
     return undefined;
   }
 
-  #isOutdated() {
-    return this.currentRelease !== undefined && this.currentRelease !== this.release;
+  /** @param {Page} page */
+  #isOutdated({ release }) {
+    return this.#serverRelease !== undefined && this.#serverRelease !== release;
   }
 }
 

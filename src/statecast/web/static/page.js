@@ -65,6 +65,11 @@ export class LivePage {
     return JSON.parse(this.data.card ?? "[]");
   }
 
+  /** The version of the server that this page came from. */
+  get release() {
+    return this.data.release ?? "";
+  }
+
   /** The address of the front page. */
   get root() {
     return this.data.root ?? "/";
@@ -161,7 +166,7 @@ export class LivePage {
     preparePrinting(this.board);
     this.#companions = {
       announcer: new Announcer(),
-      notice: new Notice(this.data.release ?? ""),
+      notice: new Notice(),
       title: new PageTitle(),
     };
     this.connection?.on("health", ({ version }) => this.#companions?.notice.noteRelease(version));

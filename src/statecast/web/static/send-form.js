@@ -34,7 +34,8 @@ export class SendForm {
   constructor(device) {
     this.device = device;
     this.#input.addEventListener("input", () => {
-      setText(this.#command, `statecast send ${device} ${this.#line}`);
+      const { program } = this.#command.dataset;
+      setText(this.#command, `${program} send ${device} ${this.#line}`);
     });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
