@@ -16,7 +16,7 @@ if sys.version_info < (3, 11):
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import bare, foreground, javascript, lock, newest, system_parts
+from tools import bare, foreground, javascript, lock, newest, page_script, system_parts
 from tools.commands import Trouble, run, say
 from tools.environment import Environment
 
@@ -45,20 +45,23 @@ def demo(arguments: Arguments) -> int:
 
 
 def check(arguments: Arguments) -> int:
-    return report(steps(ready("test"), STYLE_AND_TYPES))
+    environment = ready("test")
+    return report(steps(environment, STYLE_AND_TYPES | page_script.checks(ROOT)))
 
 
 def format_code(arguments: Arguments) -> int:
     """The order of the imports first, since it may change where lines break."""
     imports = ["ruff", "check", "--quiet", "--select", "I", "--fix", "."]
     commands = {"imports": imports, "ruff format": ["ruff", "format", "--quiet", "."]}
-    return report(steps(ready("test"), commands))
+    environment = ready("test")
+    return report(steps(environment, commands | page_script.formats(ROOT)))
 
 
 def test(arguments: Arguments) -> int:
     """pytest last and in any case: its closing line is what people look for."""
     environment = ready_to_test()
-    return report(steps(environment, STYLE_AND_TYPES | {"pytest": ["pytest", *arguments]}))
+    checks = STYLE_AND_TYPES | page_script.checks(ROOT)
+    return report(steps(environment, checks | {"pytest": ["pytest", *arguments]}))
 
 
 def test_one(arguments: Arguments) -> int:
@@ -155,6 +158,7 @@ def ready_to_test(*groups: str) -> Environment:
 
 
 def program(environment: Environment, name: str) -> Path:
+    """A program of the environment by its name; a path stays as it is."""
     return environment.folder / "bin" / name
 
 

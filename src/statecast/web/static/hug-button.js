@@ -65,8 +65,8 @@ export class HugButton {
     const wish = this.#wish;
     if (!wish) return;
     const { cause, state } = this.currentDevice();
-    const isMine = cause?.id === wish.id || getOwn(state, "hugged_at") === wish.at;
-    if (!isMine) return;
+    const isCause = wish.id !== undefined && cause?.id === wish.id;
+    if (!isCause && getOwn(state, "hugged_at") !== wish.at) return;
     const ms = Math.round(performance.now() - wish.begun);
     const title = createElement("b", {}, "Hugged.");
     this.#settle("status", title, ` ${ms} ms from your click to this picture.`);

@@ -113,12 +113,13 @@ export class LineLane {
     const last = segments.at(-1)?.value;
     const parts = [drawLabel(this.field, last, y)];
     if (typeof last !== "number") return parts;
-    const values = segments.map(({ value }) => value).filter(Number.isFinite);
+    const numbers = segments.filter(({ value }) => Number.isFinite(value));
+    const values = numbers.map(({ value }) => value);
     const low = Math.min(...values);
     const high = Math.max(...values);
     const begin = low < high ? `${formatNumber(low)} – ` : "";
     parts.push(
-      this.#drawLine(segments, scale, y, low, high),
+      this.#drawLine(numbers, scale, y, low, high),
       createSvgElement(
         "text",
         { class: "range", x: "100%", y: y + 14 },

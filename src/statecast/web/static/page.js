@@ -36,6 +36,8 @@ export class LivePage {
   /** What the server wrote about this page. */
   data = document.body.dataset;
   board = new Board();
+  /** The fields that the server's setting names for cards. @type {string[]} */
+  wantedFields = JSON.parse(this.data.card ?? "[]");
   /** Whether the script failed: then nothing on the page can be believed. */
   failed = false;
   /** Why the server refused the watch list. */
@@ -58,11 +60,6 @@ export class LivePage {
     for (const event of ["error", "unhandledrejection"]) {
       addEventListener(event, () => this.#fail());
     }
-  }
-
-  /** The fields that the server's setting names for cards. @returns {string[]} */
-  get wantedFields() {
-    return JSON.parse(this.data.card ?? "[]");
   }
 
   /** The version of the server that this page came from. */

@@ -1,0 +1,52 @@
+// The past of a device: what each version changed, and what a field was before.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  mergePatch,
+  readEmbeddedVersions,
+  valueBefore,
+  VersionLog,
+} from "../../src/statecast/web/static/version-log.js";
+
+/** The newest first, as the HTML and the server have them. */
+const rows = () => [
+  [3000, 4, { mood: "sad" }],
+  [2000, 3, { hugged: true, mood: null }],
+];
+
+test("a patch names what changed and what was removed", () => {
+  assert.deepEqual(mergePatch({ a: 1, b: { c: 1 }, d: 1 }, { a: 2, b: { c: 1 }, e: 3 }), {
+    a: 2,
+    d: null,
+    e: 3,
+  });
+  assert.deepEqual(mergePatch(undefined, { a: 1 }), { a: 1 });
+  assert.equal(mergePatch({ a: 1 }, null), null);
+});
+
+test("updates come to the end, older versions to the begin, and none twice", () => {
+  // Given a log that the HTML began
+  const log = new VersionLog(readEmbeddedVersions(rows()));
+
+  // When an update and a page of the history come, the latter with versions that are known
+  log.add({ device: "a", changed: 4000, version: 5, state: { mood: "calm" } }, { mood: "sad" });
+  log.prepend([
+    { at: 2000, version: 3, change: {} },
+    { at: 1000, version: 2, change: { mood: "happy" } },
+    { at: 500, version: 1, change: { hugged: false } },
+  ]);
+
+  // Then every version is there once
+  assert.deepEqual(
+    log.versions.map(({ version }) => version),
+    [1, 2, 3, 4, 5],
+  );
+  assert.equal(log.isWhole, true);
+  assert.equal(log.valueAt("mood", 1), "happy");
+  assert.equal(log.valueAt("mood", 2), null);
+  assert.equal(log.valueAt("hugged", 4), true);
+  assert.deepEqual([log.indexAt(499), log.indexAt(500), log.indexAt(9999)], [-1, 0, 4]);
+  assert.equal(log.after(3).length, 2);
+  assert.equal(valueBefore(log.before(log.versions[4]), "mood"), "sad");
+  assert.equal(valueBefore(log.before(log.versions[0]), "mood"), undefined);
+});
