@@ -97,10 +97,10 @@ def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
     fill(runtime, messages)
     begin, used = time.monotonic(), time.process_time()
     runtime.start()
-    (watcher,) = runtime.watchers
-    while watcher.total.applied < messages:
+    (consumer,) = runtime.consumers
+    while consumer.total.applied < messages:
         if time.monotonic() - begin > 120:
-            raise Broken(f"only {watcher.total} of {messages} messages in two minutes")
+            raise Broken(f"only {consumer.total} of {messages} messages in two minutes")
         time.sleep(0.002)
     took, used = time.monotonic() - begin, time.process_time() - used
     runtime.stop()

@@ -1,7 +1,14 @@
-"""How much one delivery costs: one event to 1 000 viewers, over and over, by us and by our peers.
+"""The cost of one delivery: one event to 1 000 viewers, again and again, by Statecast and its peers.
 
-The ratios are of processor time (user and system) per delivery, which other processes on the machine disturb least.
-All servers run at the same time and take turns, so that a machine that slows down slows down everybody.
+Every server is called as its users call it: Statecast by ``live.emit`` in a thread, the peers by
+their own ``emit``. The case is a burst: ``GROUP`` events as fast as the server takes them, then a
+wait until all of them have arrived, so that no server has to drop or to buffer without bound.
+
+A second measurement is Statecast alone: committed states, one ``live.set`` every ``PAUSE`` seconds.
+
+The ratios are of CPU time (user and system) per delivery, because other processes on the machine
+disturb it least. All servers run at the same time and take turns, so that a machine that slows down
+slows down all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +22,11 @@ from benchmarks.processes import Broken, Process
 from benchmarks.report import Bound, Row
 from benchmarks.servers import FRAME_BYTES, Server
 
+GROUP = 100
+"""Events of one burst. They fit into the sockets' buffers of a viewer."""
+PAUSE = 0.025
+"""Seconds between two committed states: longer than a tick, so that each change is delivered."""
+
 FLOORS = {
     servers.LOOP: Bound(0.7, 0.85),
     servers.NODE: Bound(1.5, 2),
@@ -23,14 +35,21 @@ FLOORS = {
 }
 
 
+CALLS = {
+    servers.OURS: f"{servers.OURS}, live.emit",
+    servers.LOOP: f"{servers.LOOP} ({servers.loop_language()})",
+}
+"""What is called, where the name does not say it."""
+
+
 @dataclass
 class Measured:
-    """Of one server, one entry per turn."""
+    """The turns of one server."""
 
     rates: list[float] = field(default_factory=list)
-    """Deliveries per second of the clock."""
+    """Deliveries per second."""
     costs: list[float] = field(default_factory=list)
-    """Microseconds of processor per delivery."""
+    """Microseconds of CPU per delivery."""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -47,11 +66,11 @@ def rows(quick: bool) -> list[Row]:
                 race.rounds[name] = calibrate(race.generator, name, server, viewers, seconds)
         for _ in range(turns):
             race.turn()
-    return [*summary(race.measured, viewers), *race.missing]
+    return [*summary(race.measured, viewers), *race.missing, committed(viewers, turns, seconds)]
 
 
 class Race:
-    """The servers that take turns. A peer that breaks is out and the others go on; without ours there is no race."""
+    """The servers that take turns. A peer that fails is left out; without Statecast the race ends."""
 
     def __init__(self, generator: Process, viewers: int) -> None:
         self.generator = generator
@@ -92,7 +111,7 @@ def connect(generator: Process, name: str, server: Server, viewers: int) -> None
 
 
 def calibrate(generator: Process, name: str, server: Server, viewers: int, seconds: float) -> int:
-    """How many rounds take about so many seconds. As many fit into the sockets' buffers, if need be."""
+    """How many rounds take about ``seconds``."""
     rate, _ = measure(generator, name, server, viewers, 10)
     return max(5, min(1_000, int(rate * seconds / viewers)))
 
@@ -100,20 +119,56 @@ def calibrate(generator: Process, name: str, server: Server, viewers: int, secon
 def measure(
     generator: Process, name: str, server: Server, viewers: int, rounds: int
 ) -> tuple[float, float]:
-    """Deliveries per second, and microseconds of processor per delivery."""
+    """Deliveries per second, and microseconds of CPU per delivery."""
+    begin = generator.ask(do="counts", group=name)["at"]
+    used = server.process.cpu()
+    for first in range(0, rounds, GROUP):
+        end = burst(generator, name, server, viewers, min(GROUP, rounds - first))
+    used = server.process.cpu() - used
+    deliveries = rounds * viewers
+    return deliveries / (end - begin), used / deliveries * 1e6
+
+
+def burst(generator: Process, name: str, server: Server, viewers: int, rounds: int) -> float:
+    """Emit ``rounds`` events and wait until every viewer has them; when that was."""
     size = rounds * viewers * FRAME_BYTES
     before = generator.ask(do="counts", group=name)
-    used = server.process.cpu()
     server.process.tell(do="emit", rounds=rounds, data=speech.state_message())
     after = generator.ask(90, do="wait", group=name, size=before["bytes"] + size, seconds=60)
-    used = server.process.cpu() - used
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]
         raise Broken(
             f"{name} delivered {got} bytes instead of {size}; it has closed {lost} connections"
         )
-    deliveries = rounds * viewers
-    return deliveries / (after["at"] - before["at"]), used / deliveries * 1e6
+    return float(after["at"])
+
+
+def committed(viewers: int, turns: int, seconds: float) -> Row:
+    """One device changes, and all viewers watch it: the cost of a delivery with its commit."""
+    costs = []
+    changes = max(5, int(seconds / PAUSE))
+    with (
+        servers.scratch() as folder,
+        servers.generator() as generator,
+        servers.serving(servers.OURS, folder) as server,
+    ):
+        server.process.ask(do="set", changes=1, pause=PAUSE)
+        generator.ask(120, do="connect", group="watching", port=server.port, viewers=viewers)
+        generator.ask(do="watch", group="watching", patterns=["pillow"])
+        for _ in range(turns):
+            generator.ask(do="hear", group="watching", what="updates")
+            used = server.process.cpu()
+            server.process.ask(60 + changes, do="set", changes=changes, pause=PAUSE)
+            counts = generator.ask(do="quiet", group="watching")
+            used = server.process.cpu() - used
+            if counts["updates"] < 0.5 * changes * viewers or counts["lost"]:
+                raise Broken(
+                    f"of {changes} changes {counts['updates'] / viewers:g} reached each viewer; "
+                    f"{counts['lost']} connections were lost"
+                )
+            costs.append(used / counts["updates"] * 1e6)
+    what = f"committed states to {viewers} viewers, paced at {1 / PAUSE:g} changes/s"
+    return Row.of(what, costs, "µs of CPU per delivery", note="live.set, commit included")
 
 
 def summary(measured: dict[str, Measured], viewers: int) -> list[Row]:
@@ -121,19 +176,12 @@ def summary(measured: dict[str, Measured], viewers: int) -> list[Row]:
     rows = []
     for name, numbers in measured.items():
         cost = f"{report.median(numbers.costs):.2f} µs of CPU each"
-        label = f"{name} ({servers.loop_language()})" if name == servers.LOOP else name
-        rows.append(
-            Row(
-                f"fan-out to {viewers} viewers: {label}",
-                report.median(numbers.rates),
-                "deliveries/s",
-                note=cost,
-            )
-        )
+        what = f"fan-out to {viewers} viewers, burst: {CALLS.get(name, name)}"
+        rows.append(Row.of(what, numbers.rates, "deliveries/s", note=cost))
     for name, bound in FLOORS.items():
         if name in measured:
             ratios = [
                 theirs / ours for ours, theirs in zip(own.costs, measured[name].costs) if ours
             ]
-            rows.append(Row(f"fan-out, of {name}, by CPU", report.median(ratios), "x", bound))
+            rows.append(Row.of(f"fan-out, of {name}, by CPU", ratios, "x", bound))
     return rows

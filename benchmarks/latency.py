@@ -45,8 +45,8 @@ def rows(quick: bool) -> list[Row]:
                 f"of {messages} messages to {viewers} viewers only {said['count']} were heard"
             )
         found = [
-            Row(f"latency, send to {viewers} viewers' sockets, median", said["p50"], "ms"),
-            Row(f"latency, send to {viewers} viewers' sockets, p99", said["p99"], "ms"),
+            Row(f"latency, send to {viewers} viewers' sockets, paced, median", said["p50"], "ms"),
+            Row(f"latency, send to {viewers} viewers' sockets, paced, p99", said["p99"], "ms"),
         ]
         return [*found, in_browser(server.port, queue, messages)]
 
@@ -83,7 +83,7 @@ def send(queue: Sender, messages: int, clock: Callable[[], int], pause: float = 
 
 def in_browser(port: int, queue: Sender, messages: int, pause: float = 0.03) -> Row:
     """Into the DOM of headless Chromium: the page writes down when its field changes."""
-    what = "latency, send to the DOM of headless Chromium, median"
+    what = "latency, send to the DOM of headless Chromium, paced, median"
     program = browser.find()
     if program is None or importlib.util.find_spec("playwright") is None:
         return report.unmeasured(what, "there is no Chromium here")

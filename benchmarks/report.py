@@ -1,22 +1,32 @@
-"""What a benchmark says: rows with an aim, and how they are shown."""
+"""The results of benchmarks: rows with a floor and an aim, and how they are shown and written."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 HEADS = ("what", "measured", "floor", "aim", "verdict")
+BLOCK = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
+"""What a run replaces in a document."""
+IN_README = {
+    "ingest: queue to durable commit, burst": "from the queue to a durable commit",
+    "latency, send to 1000 viewers' sockets, paced, p99": "from `send` to 1,000 browsers, p99",
+    "fan-out, of Socket.IO on Node, by CPU": "CPU of one delivery, against Socket.IO on Node",
+}
+"""The three rows that README.md shows, and what they are called there."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What DESIGN 6 asks of a number: the floor must hold, the aim is what we want."""
+    """The limits of a number: below the floor it is a defect; the aim is what we want."""
 
     floor: float | None = None
     aim: float | None = None
     less: bool = False
-    """Whether small numbers are the good ones."""
+    """Small numbers are good."""
 
     def meets(self, value: float, limit: float) -> bool:
         return value <= limit if self.less else value >= limit
@@ -34,7 +44,7 @@ NO_BOUND = Bound()
 
 @dataclass(frozen=True)
 class Row:
-    """One number. ``note`` says what stands behind it."""
+    """One number, the median of its turns. ``note`` says what else was measured."""
 
     what: str
     value: float | None
@@ -42,6 +52,16 @@ class Row:
     unit: str
     bound: Bound = NO_BOUND
     note: str = ""
+    spread: tuple[float, float] | None = None
+    """The lowest and the highest of the turns, where there are several."""
+
+    @classmethod
+    def of(
+        cls, what: str, turns: Sequence[float], unit: str, bound: Bound = NO_BOUND, note: str = ""
+    ) -> Row:
+        """The median of several turns, with their spread."""
+        spread = (min(turns), max(turns)) if len(turns) > 1 else None
+        return cls(what, median(turns), unit, bound, note, spread)
 
     @property
     def verdict(self) -> str:
@@ -54,7 +74,10 @@ class Row:
         )
         if self.value is None:
             return (self.what, self.note, *limits, "")
-        measured = shown(self.value, self.unit) + (f" ({self.note})" if self.note else "")
+        notes = [self.note] if self.note else []
+        if self.spread is not None:
+            notes.insert(0, " to ".join(shown(one, "") for one in self.spread))
+        measured = shown(self.value, self.unit) + (f" ({'; '.join(notes)})" if notes else "")
         return (self.what, measured, *limits, self.verdict)
 
     def json(self) -> dict[str, Any]:
@@ -65,6 +88,7 @@ class Row:
             "unit": self.unit,
             **bound,
             "note": self.note,
+            "spread": self.spread,
         }
 
 
@@ -89,9 +113,35 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table of the README."""
+    """The table of docs/benchmarks.md."""
     lines = ["| " + " | ".join(HEADS) + " |", "| --- | ---: | ---: | ---: | --- |"]
     return "\n".join([*lines, *("| " + " | ".join(row.cells()) + " |" for row in rows)])
+
+
+def write(root: Path, rows: Sequence[Row], machine: str) -> None:
+    """Put the results into docs/benchmarks.md, and three of them into README.md."""
+    replace_block(root / "docs" / "benchmarks.md", f"{markdown(rows)}\n\n{machine}")
+    replace_block(root / "README.md", summary(rows))
+
+
+def summary(rows: Iterable[Row]) -> str:
+    found = {row.what: row for row in rows}
+    missing = [what for what in IN_README if what not in found or found[what].value is None]
+    if missing:
+        raise ValueError(f"README.md shows {', '.join(missing)}, which was not measured")
+    lines = [
+        f"| {name} | {shown(found[what].value or 0.0, found[what].unit)} |"
+        for what, name in IN_README.items()
+    ]
+    return "\n".join(["| what | measured |", "| --- | ---: |", *lines])
+
+
+def replace_block(document: Path, text: str) -> None:
+    old = document.read_text("utf-8")
+    new, count = BLOCK.subn(lambda found: f"{found[1]}{text}\n{found[2]}", old)
+    if count != 1:
+        raise ValueError(f"{document.name} has {count} blocks for benchmarks, not one")
+    document.write_text(new, "utf-8")
 
 
 def median(values: Iterable[float]) -> float:

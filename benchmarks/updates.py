@@ -42,7 +42,7 @@ def rows(quick: bool) -> list[Row]:
     cost = f"{used / counts['updates'] * 1e6:.2f} µs of CPU each, ingest included"
     return [
         Row(
-            f"updates, {DEVICES} devices to {VIEWERS} viewers",
+            f"updates, {DEVICES} devices to {VIEWERS} viewers, burst",
             counts["updates"] / took,
             "updates/s",
             note=shared,

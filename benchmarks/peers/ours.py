@@ -1,23 +1,20 @@
-"""Statecast: the server of ``statecast run`` with a Flask app, its bounds on connections opened for a benchmark.
+"""Statecast as its users call it: a Flask app with ``Statecast(app)``, ``live.emit`` and ``live.set``.
 
-All viewers come from one address here, which is what these bounds are against. The argument is the store's URL.
+The limits on connections are wide here, because all viewers of a benchmark come from one address.
+The argument is the URL of the store.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 from flask import Flask
 
 from benchmarks.processes import answer, raise_file_limit
-from statecast import strict_json
-from statecast.broadcast.broadcaster import Broadcaster
 from statecast.flask import Statecast
-from statecast.realtime.hub import Hub
-from statecast.runtime import Runtime
 from statecast.server.server import BackgroundServer
 
 OPENED = {
@@ -46,49 +43,40 @@ PAGE = """<!doctype html>
 """
 
 
-def application(store: str) -> Flask:
+def application(store: str) -> tuple[Flask, Statecast]:
     app = Flask(__name__)
-    Statecast(app, store=store, **OPENED)
+    live = Statecast(app, store=store, **OPENED)
     app.add_url_rule("/latency", view_func=lambda: PAGE)
-    return app
+    return app, live
 
 
-def remembered_hub(runtime: Runtime) -> list[Hub]:
-    """Where the hub appears that the server will build: the events below are emitted on its loop."""
-    made: list[Hub] = []
-    build = runtime.hub
-
-    def hub(broadcaster: Broadcaster) -> Hub:
-        made.append(build(broadcaster))
-        return made[-1]
-
-    runtime.hub = hub  # type: ignore[method-assign]
-    return made
-
-
-async def emit(hub: Hub, rounds: int, data: Any) -> None:
+def emit(live: Statecast, rounds: int, data: Any) -> None:
     for _ in range(rounds):
-        hub.emit("/", None, "states", strict_json.encode([data]))
-        await asyncio.sleep(0)
-    if hub.dropped_emits:
-        answer(error=f"{hub.dropped_emits} deliveries were dropped: the viewers did not keep up")
+        live.emit("states", data)
+
+
+def change(live: Statecast, changes: int, pause: float) -> None:
+    """Commit one state after the other, at even intervals."""
+    due = time.monotonic()
+    for number in range(changes):
+        live.set("pillow", count=number, mood="happy")
+        due += pause
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def main(store: str) -> None:
     raise_file_limit()
-    app = application(store)
-    runtime = app.extensions["statecast"]
-    hubs = remembered_hub(runtime)
-    server = BackgroundServer(runtime, app)
+    app, live = application(store)
+    server = BackgroundServer(app.extensions["statecast"], app)
     server.start()
     answer(port=int(server.address.rpartition(":")[2]))
     for line in sys.stdin:
         command = json.loads(line)
-        (hub,) = hubs
-        assert hub.loop is not None
-        asyncio.run_coroutine_threadsafe(
-            emit(hub, command["rounds"], command["data"]), hub.loop
-        ).result()
+        if command["do"] == "emit":
+            emit(live, command["rounds"], command["data"])
+        else:
+            change(live, command["changes"], command["pause"])
+            answer(done=True)
     server.stop()
 
 

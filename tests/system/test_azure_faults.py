@@ -382,8 +382,8 @@ def test_what_the_server_sends_wakes_its_own_watcher(
     runtime = Runtime(Settings(store="memory:", source=("azure-queue:pillow", "embedded:queue")))
     runtime.start()
     # the queue that is sent to is the one that is watched, so that its nudge reaches the watcher
-    assert runtime.queue is runtime.watchers[0].pipeline.source
-    assert [one.name for one in runtime.watchers] == ["pillow", "queue"]
+    assert runtime.queue is runtime.consumers[0].pipeline.source
+    assert [one.name for one in runtime.consumers] == ["pillow", "queue"]
     runtime.send(b'{"device": "pillow", "state": {"mood": "happy"}}')
     scene.until(
         lambda: runtime.store.get("pillow") is not None,

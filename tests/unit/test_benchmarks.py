@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import fanout, report, servers, speech
 from benchmarks.generator import Connection, Group
-from benchmarks.processes import Broken, Process
+from benchmarks.processes import ROOT, Broken, Process
 from benchmarks.report import Bound, Row
+from statecast.http.head import RequestHead
 from statecast.realtime.protocol import handshake, websocket
 
 # Verdicts
@@ -60,6 +62,37 @@ def test_the_tables_show_every_row() -> None:
     assert json.loads(json.dumps(rows[0].json()))["verdict"] == "aim held"
 
 
+def test_a_row_of_several_turns_has_their_median_and_their_spread() -> None:
+    row = Row.of("latency", [3.0, 1.0, 2.0], "ms", note="paced")
+    assert (row.value, row.spread) == (2.0, (1.0, 3.0))
+    assert row.cells()[1] == "2.00 ms (1.00 to 3.00; paced)"
+    assert Row.of("latency", [3.0], "ms").spread is None
+
+
+def test_a_run_writes_its_table_and_three_rows_for_the_readme(tmp_path: Path) -> None:
+    # given the two documents, each with one block
+    (tmp_path / "docs").mkdir()
+    pages = [tmp_path / "docs" / "benchmarks.md", tmp_path / "README.md"]
+    for page in pages:
+        page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
+    # when a run with the three rows is written
+    rows = [Row(what, 1234.5, "x") for what in report.IN_README]
+    report.write(tmp_path, [*rows, Row("more", 1, "x")], "on this machine")
+    # then the table has all rows, README.md has three, and the rest of both stands
+    table, readme = (page.read_text() for page in pages)
+    assert "| more | 1.00 x |" in table and "on this machine\n<!-- /bench -->\nafter" in table
+    assert readme.count(" x |") == 3 and readme.startswith("before\n") and "old" not in readme
+    # and a run that lacks one of the three leaves README.md as it is
+    with pytest.raises(ValueError, match="was not measured"):
+        report.write(tmp_path, rows[1:], "on this machine")
+    assert (tmp_path / "README.md").read_text() == readme
+
+
+def test_the_readme_shows_rows_that_the_benchmarks_have() -> None:
+    documents = [(ROOT / name).read_text() for name in ("README.md", "docs/benchmarks.md")]
+    assert all(report.BLOCK.search(text) for text in documents)
+
+
 def test_what_was_not_measured_says_why_and_has_no_number() -> None:
     row = report.unmeasured("fan-out: Node", "Node is not here")
     assert row.cells() == ("fan-out: Node", "not measured: Node is not here", "", "", "")
@@ -76,8 +109,13 @@ def test_medians_and_percentiles() -> None:
 
 
 def test_the_handshake_is_one_that_our_server_takes() -> None:
-    head = handshake.read(speech.upgrade(8000))
-    assert handshake.answer(head, origins=(), secure=False).startswith(b"HTTP/1.1 101 ")
+    # given the bytes that a viewer of the benchmarks sends
+    first, *lines = speech.upgrade(8000).split(b"\r\n\r\n")[0].split(b"\r\n")
+    method, target, _ = first.split(b" ")
+    headers = [(name.lower(), value) for name, _, value in (one.partition(b": ") for one in lines)]
+    head = RequestHead.of_target(method.decode(), target, headers, secure=False)
+    # then they are a handshake
+    assert handshake.answer(head, origins=()).startswith(b"HTTP/1.1 101 ")
 
 
 @pytest.mark.parametrize("text", ["40", "4" + "x" * 300])
