@@ -151,10 +151,11 @@ def soon(connection: str, sends: int) -> list[Row]:
 
 
 def sender(connection: str, queue: str) -> AzureQueue:
-    from statecast.sources import Context, open_source
+    from statecast.sources import open_source
+    from statecast.sources.contract import SourceContext
     from statecast.timestamps import now
 
-    context = Context(lambda: _no_store(), Settings(), {VARIABLE: connection}, now)
+    context = SourceContext(lambda: _no_store(), Settings(), {VARIABLE: connection}, now)
     opened = open_source(f"azure-queue:{queue}", context)
     assert isinstance(opened, AzureQueue)
     return opened

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import report, servers
 from benchmarks.processes import Broken
 from benchmarks.report import Bound, Row
-from statecast.sources import Sender
+from statecast.sources.contract import Sender
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from tools import browser

@@ -13,8 +13,8 @@ from statecast import program
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.outbox import Outbox
 from statecast.settings import Settings
+from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.sources.examined import Diagnosable, Verdict
 from statecast.stores.contract import Store
 from statecast.timestamps import now
 

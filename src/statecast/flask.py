@@ -24,7 +24,7 @@ from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
 from statecast.realtime.hub import check_registration
 from statecast.runtime import Runtime
-from statecast.sources.polled_function import PollSource
+from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints
 
 EXTENSION = "statecast"
@@ -230,7 +230,7 @@ class Statecast:
 
         def decorate(function: Function) -> Function:
             def register(app: Flask, runtime: Runtime) -> None:
-                source = PollSource(
+                source = PolledFunction(
                     device, within(app, function), every=period, clock=runtime.clock
                 )
                 runtime.add_source(source, PlainDecoder())

@@ -14,16 +14,17 @@ from statecast.decoders.plain import MOST_BYTES
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Delivery
 from statecast.settings import Settings
-from statecast.sources import Context, Sender, Source, open_source
+from statecast.sources import open_source
+from statecast.sources.contract import Sender, Source, SourceContext
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.sources.url import split
+from statecast.sources.url import split_options
 from statecast.stores.contract import Store
 
 
 def decoder(settings: Settings) -> Decoder:
     """What will read what is sent; known before a queue is opened. So far every source takes messages."""
     for url in settings.source:
-        return open_decoder(split(url, OPTIONS)[1], url)
+        return open_decoder(split_options(url, OPTIONS)[1], url)
     return Decoder()
 
 
@@ -55,8 +56,8 @@ class Outbox:
     def open(self, url: str) -> tuple[Source, Decoder]:
         """The source of a URL and what reads its messages. Raises BadSetting, Malformed."""
         if url not in self._opened:
-            address, decoding = split(url, OPTIONS)
-            context = Context(self.store, self.settings, os.environ, self.clock, OPTIONS)
+            address, decoding = split_options(url, OPTIONS)
+            context = SourceContext(self.store, self.settings, os.environ, self.clock, OPTIONS)
             self._opened[url] = open_source(address, context), open_decoder(decoding, url)
         return self._opened[url]
 

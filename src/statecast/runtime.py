@@ -24,7 +24,7 @@ from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub, check_namespace, check_registration
 from statecast.realtime.protocol import socketio
 from statecast.settings import Settings
-from statecast.sources import Sender, Source
+from statecast.sources.contract import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store

@@ -9,8 +9,9 @@ import pytest
 
 from azurite_server import Azurite
 from statecast.settings import Settings
-from statecast.sources import Context, DeadLetterSource, Metered, Sender, Source, open_source
+from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
+from statecast.sources.contract import DeadLetterSource, Metered, Sender, Source, SourceContext
 from statecast.testing import SourceContract
 from statecast.testing.azure import FakeAzure
 
@@ -22,7 +23,9 @@ class OverAzure(SourceContract):
 
     def make_source(self, visibility_timeout: float) -> Source:
         environ = {"AZURE_STORAGE_CONNECTION_STRING": self.connection}
-        context = Context(lambda: pytest.fail("it needs no store"), Settings(), environ, lambda: 0)
+        context = SourceContext(
+            lambda: pytest.fail("it needs no store"), Settings(), environ, lambda: 0
+        )
         source = open_source(
             f"azure-queue:{self.queue}?visibility_timeout={visibility_timeout}", context
         )

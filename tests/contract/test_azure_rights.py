@@ -17,11 +17,12 @@ import pytest
 from azurite_server import KEY, Azurite
 from statecast.errors import SourceUnavailable
 from statecast.settings import Settings
-from statecast.sources import Context, open_source
+from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
 from statecast.sources.azure_queue.account import Account
-from statecast.sources.azure_queue.client import QueueService
+from statecast.sources.azure_queue.client import QueueClient
 from statecast.sources.azure_queue.poll_interval import PollInterval
+from statecast.sources.contract import SourceContext
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 ACCOUNT = "devstoreaccount1"
@@ -36,7 +37,7 @@ def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
 
 
 def opened(connection: str, queue: str) -> AzureQueue:
-    context = Context(
+    context = SourceContext(
         lambda: pytest.fail("no store"), Settings(), {VARIABLE: connection}, lambda: 0
     )
     source = open_source(f"azure-queue:{queue}", context)
@@ -64,7 +65,7 @@ def test_a_sas_that_may_receive_and_delete_suffices(azurite: Azurite) -> None:
     source.refused([one.id for one in page])
     source.acknowledge(page)
     assert source.acknowledge([]) == [page[0].id]
-    assert owner.service.count() == 0
+    assert owner.client.count() == 0
     with pytest.raises(SourceUnavailable, match="may not send to the queue “least”"):
         source.send(b"{}")
     source.close()
@@ -166,7 +167,7 @@ def test_an_identity_opens_the_queue(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files[0]))
     account = Account(azurite.address, azurite.address.split("/")[2])
     source = AzureQueue(
-        "pillow", QueueService(account, "pillow"), pace=PollInterval(), clock=lambda: 0
+        "pillow", QueueClient(account, "pillow"), interval=PollInterval(), clock=lambda: 0
     )
     # when messages go to and fro, then one token was asked for all of it
     source.send(b"{}")

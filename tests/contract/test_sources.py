@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from statecast.errors import QueueFull, SourceUnavailable, TooLarge
-from statecast.sources import Source
+from statecast.sources.contract import Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.memory import MemorySource
 from statecast.stores import open_store

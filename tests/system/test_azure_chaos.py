@@ -55,7 +55,7 @@ class Unreliable(FakeAzure):
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.051)
-    monkeypatch.setattr(source, "TRIES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(
         "test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param))
     )

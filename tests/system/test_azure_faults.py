@@ -18,8 +18,9 @@ from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Pipeline
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.sources import Context, open_source
+from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue, source
+from statecast.sources.contract import SourceContext
 from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
 from statecast.testing.azure import FORBIDDEN, FakeAzure
@@ -44,7 +45,7 @@ class Scene:
     def open(self, rest: str, **environ: str) -> None:
         environ = environ or {"AZURE_STORAGE_CONNECTION_STRING": self.azure.connection}
         mark = "&" if "?" in rest else "?"
-        context = Context(lambda: self.store, Settings(), environ, now)
+        context = SourceContext(lambda: self.store, Settings(), environ, now)
         source = open_source(f"azure-queue:{rest}{mark}{QUICK}", context)
         assert isinstance(source, AzureQueue)
         self.source = source
@@ -97,7 +98,7 @@ class Scene:
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.06)
-    monkeypatch.setattr(source, "TRIES", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.01, 0.01))
     made = Scene()
     yield made
     made.end()
@@ -165,7 +166,7 @@ def test_a_service_that_is_gone_comes_back(scene: Scene, caplog: pytest.LogCaptu
     scene.azure.start()
     scene.until(lambda: scene.applied("b"), scene.drained, scene.connected)
     assert [record.message.partition(" after")[0] for record in caplog.records] == [
-        f"source pillow is away: The queue's service at {scene.source.service.account.host} cannot be reached.",
+        f"source pillow is away: The queue's service at {scene.source.client.account.host} cannot be reached.",
         "source pillow is back",
     ]
 
@@ -185,7 +186,7 @@ def test_a_page_whose_answer_is_lost_comes_again(scene: Scene) -> None:
 def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "PATIENCE", 0.1)
+    monkeypatch.setattr(source, "RESPONSE_TIMEOUT", 0.1)
     scene.azure.fail("hang", "receive")
     scene.put("pillow", mood="happy")
     scene.start()
@@ -198,7 +199,7 @@ def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
 def test_a_hanging_service_does_not_hold_up_the_end(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "RECEIVE_AT_END", 0.05)
+    monkeypatch.setattr(source, "CLOSE_RECEIVE_TIMEOUT", 0.05)
     scene.azure.fail("hang", "receive")
     scene.start()
     scene.until(lambda: "receive" in scene.azure.asked)
@@ -413,7 +414,7 @@ def test_no_secret_is_told(scene: Scene, caplog: pytest.LogCaptureFixture) -> No
         scene.until(lambda sentence=sentence: scene.away(sentence))  # type: ignore[misc]
         told.append(scene.watcher.health.sentence if scene.watcher else "")
         scene.azure.heal()
-    assert secret not in caplog.text + str(told) + repr(scene.source.service.account)
+    assert secret not in caplog.text + str(told) + repr(scene.source.client.account)
     for record in caplog.records:
         assert secret not in str(record.exc_info)
 

@@ -13,9 +13,9 @@ from statecast.sources.azure_queue.account import (
     DEVELOPMENT,
     DEVELOPMENT_KEY,
     Account,
-    connection,
-    find,
-    place,
+    find_account,
+    host_and_queue,
+    parse_connection,
 )
 
 SECRET = "c2VjcmV0"
@@ -39,7 +39,7 @@ VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
     ],
 )
 def test_the_queue_that_a_url_names(head: str, found: tuple[str, str]) -> None:
-    assert place(head) == found
+    assert host_and_queue(head) == found
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_the_queue_that_a_url_names(head: str, found: tuple[str, str]) -> None:
 )
 def test_a_queue_that_cannot_be(head: str) -> None:
     with pytest.raises(BadSetting, match="3 to 63"):
-        place(head)
+        host_and_queue(head)
 
 
 def test_a_secret_in_the_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(BadSetting, match="no place") as told:
-        place(f"//acct:{SECRET}@{HOST}/pillow")
+        host_and_queue(f"//acct:{SECRET}@{HOST}/pillow")
     assert SECRET not in str(told.value)
 
 
@@ -90,7 +90,7 @@ def test_a_secret_in_the_url_is_refused_and_not_repeated() -> None:
     ],
 )
 def test_a_connection(text: str, account: Account) -> None:
-    found = connection(text)
+    found = parse_connection(text)
     assert found == account
     assert SECRET not in repr(found) + str(found)
 
@@ -108,7 +108,7 @@ def test_a_connection(text: str, account: Account) -> None:
 )
 def test_a_connection_that_lacks_something_is_not_repeated(text: str) -> None:
     with pytest.raises(BadSetting) as told:
-        connection(text)
+        parse_connection(text)
     assert SECRET not in str(told.value)
 
 
@@ -121,11 +121,11 @@ def test_the_order_of_places(tmp_path: Path) -> None:
         "AZURE_STORAGE_ACCOUNT": "named",
         "AZURE_STORAGE_KEY": SECRET,
     }
-    assert find("", everything, variable="OTHER").host == "other.queue.core.windows.net"
-    assert find("", everything, file=str(file)).host == "infile.queue.core.windows.net"
-    assert find("", everything).host == HOST
-    assert find("", {f"{VARIABLE}_FILE": str(file)}).host == "infile.queue.core.windows.net"
-    named = find("", {name: one for name, one in everything.items() if name != VARIABLE})
+    assert find_account("", everything, variable="OTHER").host == "other.queue.core.windows.net"
+    assert find_account("", everything, file=str(file)).host == "infile.queue.core.windows.net"
+    assert find_account("", everything).host == HOST
+    assert find_account("", {f"{VARIABLE}_FILE": str(file)}).host == "infile.queue.core.windows.net"
+    named = find_account("", {name: one for name, one in everything.items() if name != VARIABLE})
     assert (named.url, named.key) == ("https://named.queue.core.windows.net", ("named", SECRET))
 
 
@@ -136,24 +136,24 @@ def test_the_url_says_which_account() -> None:
         "AZURE_STORAGE_ACCOUNT": "named",
         "AZURE_STORAGE_SAS_TOKEN": f"?{SAS}",
     }
-    assert find(HOST, environ).key is not None
-    assert find("named.queue.core.windows.net", environ).signature == SAS
-    other = find("other.queue.core.windows.net", environ)
+    assert find_account(HOST, environ).key is not None
+    assert find_account("named.queue.core.windows.net", environ).signature == SAS
+    other = find_account("other.queue.core.windows.net", environ)
     assert (other.key, other.signature) == (None, ""), "the identity of this machine"
     with pytest.raises(BadSetting, match="names the account at"):
-        find("other.queue.core.windows.net", environ, variable=VARIABLE)
+        find_account("other.queue.core.windows.net", environ, variable=VARIABLE)
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match=VARIABLE):
-        find("", {})
+        find_account("", {})
     with pytest.raises(BadSetting, match="variable FACTORY"):
-        find("", {}, variable="FACTORY")
+        find_account("", {}, variable="FACTORY")
     with pytest.raises(BadSetting, match="cannot be read: No such file"):
-        find("", {f"{VARIABLE}_FILE": str(tmp_path / "none")})
+        find_account("", {f"{VARIABLE}_FILE": str(tmp_path / "none")})
     (tmp_path / "empty").touch()
     with pytest.raises(BadSetting, match="is empty"):
-        find("", {}, file=str(tmp_path / "empty"))
+        find_account("", {}, file=str(tmp_path / "empty"))
 
 
 def test_without_azure_identity_a_sentence_says_what_to_install(

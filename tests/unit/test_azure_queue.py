@@ -11,9 +11,10 @@ import pytest
 from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
 from statecast.program.distribution import install_hint
 from statecast.settings import Settings
-from statecast.sources import Context, open_source
+from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
-from statecast.sources.azure_queue.source import deleters
+from statecast.sources.azure_queue.source import parallel_deletions
+from statecast.sources.contract import SourceContext
 from statecast.testing import VirtualClock
 from statecast.testing.azure import FakeAzure
 
@@ -29,7 +30,7 @@ def azure() -> Iterator[FakeAzure]:
 
 def opened(azure: FakeAzure, rest: str = "pillow") -> AzureQueue:
     environ = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
-    context = Context(
+    context = SourceContext(
         lambda: pytest.fail("no store"), Settings(), environ, VirtualClock(), ("device",)
     )
     source = open_source(f"azure-queue:{rest}", context)
@@ -43,7 +44,7 @@ class Moments:
     def __init__(self, source: AzureQueue) -> None:
         self.now = 1000.0
         source.monotonic = lambda: self.now
-        source._next_at = source._asked_at = source._count_at = self.now
+        source._next_at = source._requested_at = source._count_at = self.now
 
 
 def test_the_url_is_read(azure: FakeAzure) -> None:
@@ -56,8 +57,8 @@ def test_the_url_is_read(azure: FakeAzure) -> None:
         False,
         None,
     )
-    assert (source.pace.warm, source.pace.idle) == (0.5, 10)
-    assert opened(azure).service.queue == "pillow"
+    assert (source.interval.warm, source.interval.idle) == (0.5, 10)
+    assert opened(azure).client.queue == "pillow"
     assert opened(azure, "pillow-poison").poison is None, (
         "its refused messages do not go in circles"
     )
@@ -91,7 +92,7 @@ def test_without_a_key_the_package_for_identities_is_needed(
     azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "azure.identity", None)
-    context = Context(lambda: pytest.fail("no store"), Settings(), {}, VirtualClock())
+    context = SourceContext(lambda: pytest.fail("no store"), Settings(), {}, VirtualClock())
     with pytest.raises(BadSetting, match="azure-identity"):
         open_source("azure-queue://account/pillow", context)
 
@@ -106,7 +107,7 @@ def test_one_request_per_page(azure: FakeAzure) -> None:
     source.close()
 
 
-def test_it_is_asked_at_its_pace(azure: FakeAzure) -> None:
+def test_it_is_requested_at_its_pace(azure: FakeAzure) -> None:
     source = opened(azure)
     moments = Moments(source)
     azure.put("pillow", "1")
@@ -185,14 +186,14 @@ def test_sending_makes_the_queue_and_is_never_repeated(azure: FakeAzure) -> None
 def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
     source = opened(azure, "pillow?create=no")
     sent = iter([False, True])
-    original = source.service.send
+    original = source.client.send
 
     def send(text: str, *, forever: bool = False) -> str:
         if next(sent):
             azure.fail("busy", "send")
         return original(text, forever=forever)
 
-    source.service.send = send  # type: ignore[method-assign]
+    source.client.send = send  # type: ignore[method-assign]
     with pytest.raises(SourceUnavailable, match="1 of 3 messages were sent before"):
         source.send_many([b"1", b"2", b"3"])
     source.close()
@@ -202,7 +203,7 @@ def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
     ("fastest", "count"), [(0.0001, 4), (0.006, 4), (0.007, 5), (0.0121, 8), (0.03, 8), (5, 8)]
 )
 def test_deletions_at_a_time_fill_the_wait_for_the_network(fastest: float, count: int) -> None:
-    assert deleters(fastest) == count
+    assert parallel_deletions(fastest) == count
 
 
 def test_times_are_those_of_the_service(azure: FakeAzure) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from statecast.errors import SourceUnavailable
-from statecast.sources.polled_function import PollSource
+from statecast.sources.polled_function import PolledFunction
 from statecast.testing import VirtualClock
 from statecast.testing.values import START
 
@@ -27,8 +27,8 @@ class Time:
 
 def polled(
     function: Callable[[], Mapping[str, Any] | None], time: Time, every: float = 5.0
-) -> PollSource:
-    return PollSource("clock", function, every=every, clock=VirtualClock(), monotonic=time)
+) -> PolledFunction:
+    return PolledFunction("clock", function, every=every, clock=VirtualClock(), monotonic=time)
 
 
 def test_a_function_is_called_at_once_and_then_once_per_period() -> None:

@@ -6,19 +6,20 @@ import pytest
 
 from statecast.errors import BadSetting
 from statecast.settings import Settings, number, yes_no
-from statecast.sources import Context, open_source
-from statecast.sources.url import Options, split
+from statecast.sources import open_source
+from statecast.sources.contract import SourceContext
+from statecast.sources.url import UrlOptions, split_options
 from statecast.stores.contract import Limits
 from statecast.stores.memory import MemoryStore
 
 
-def context(environ: dict[str, str] | None = None) -> Context:
+def context(environ: dict[str, str] | None = None) -> SourceContext:
     store = MemoryStore(Limits(), lambda: 0)
-    return Context(lambda: store, Settings(), environ or {}, lambda: 0, ("device",))
+    return SourceContext(lambda: store, Settings(), environ or {}, lambda: 0, ("device",))
 
 
 def test_options_are_checked_as_settings_are() -> None:
-    options = Options("azure-queue:pillow", "idle=2.5&create=no&name=a%20b")
+    options = UrlOptions("azure-queue:pillow", "idle=2.5&create=no&name=a%20b")
     assert options.take("idle", number(0.1, 10), 1.0) == 2.5
     assert options.take("create", yes_no, True) is False
     assert options.take("name", str, "") == "a b"
@@ -30,13 +31,13 @@ def test_a_wrong_value_is_not_repeated() -> None:
     with pytest.raises(
         BadSetting, match=r"option 'idle' .* must be a number between 0.1 and 10"
     ) as told:
-        Options("azure-queue:pillow", "idle=s3cret").take("idle", number(0.1, 10), 1.0)
+        UrlOptions("azure-queue:pillow", "idle=s3cret").take("idle", number(0.1, 10), 1.0)
     assert "s3cret" not in str(told.value)
 
 
 @pytest.mark.parametrize("query", ["idel=1", "sig=s3cret"])
 def test_an_unknown_option_shows_the_known_ones(query: str) -> None:
-    options = Options("azure-queue:pillow", query)
+    options = UrlOptions("azure-queue:pillow", query)
     options.take("idle", number(0.1, 10), 1.0)
     with pytest.raises(BadSetting, match="its options are: device, idle") as told:
         options.finish(["device"])
@@ -45,7 +46,7 @@ def test_an_unknown_option_shows_the_known_ones(query: str) -> None:
 
 def test_an_option_given_twice_is_refused() -> None:
     with pytest.raises(BadSetting, match="twice"):
-        Options("azure-queue:pillow", "idle=1&idle=2")
+        UrlOptions("azure-queue:pillow", "idle=1&idle=2")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_an_option_given_twice_is_refused() -> None:
 def test_what_decodes_is_no_matter_of_the_source(
     url: str, left: str, taken: dict[str, str]
 ) -> None:
-    assert split(url, ["device"]) == (left, taken)
+    assert split_options(url, ["device"]) == (left, taken)
 
 
 @pytest.mark.parametrize("url", ["fly:away?sig=s3cret", "nothing", "azure-queue"])

@@ -17,7 +17,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import LeaseLost, StatecastError, Unavailable
 from statecast.ingest.pipeline import Pipeline
-from statecast.sources import Metered
+from statecast.sources.contract import Metered
 from statecast.stores.contract import Committed, Store
 
 RECEIVE_WAIT = 0.5

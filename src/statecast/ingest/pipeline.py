@@ -15,7 +15,7 @@ from statecast import logs
 from statecast.errors import StatecastError
 from statecast.ingest.clock_skew import ClockSkew
 from statecast.model import Delivery, Message, Refusal
-from statecast.sources import DeadLetterSource, Source
+from statecast.sources.contract import DeadLetterSource, Source
 from statecast.stores.contract import Committed, Store
 
 Decoder = Callable[[Delivery], Message]

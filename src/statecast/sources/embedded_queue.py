@@ -1,11 +1,13 @@
-"""The queue inside the store's own file: nothing to install, one fsync chain, one thing to back up.
+"""The queue inside the store's file: nothing to install, one chain of fsyncs, one file to back up.
 
-Acknowledging page n and receiving page n + 1 are one transaction: ``acknowledge`` notes what was handled and the
-next ``receive`` (or ``close``) deletes it. A crash in between hands the page out again, and it is known by then.
+Acknowledging one batch and receiving the next one are one transaction. ``acknowledge`` only records
+the ids; the next ``receive`` (or ``close``) deletes them. After a crash in between, the messages
+are delivered again and recognised as duplicates.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -13,26 +15,26 @@ from collections.abc import Sequence
 
 from statecast.errors import BadSetting, TooLarge
 from statecast.model import Delivery
-from statecast.sources import Context
-from statecast.sources.url import Options
+from statecast.sources.contract import SourceContext
+from statecast.sources.url import UrlOptions
 from statecast.stores.contract import Store, StoredQueue
 
 MESSAGE_BYTES = 65_536
 
 
-def open_url(rest: str, context: Context) -> EmbeddedQueue:
-    """The queue of ``embedded:NAME``."""
+def open_url(rest: str, context: SourceContext) -> EmbeddedQueue:
+    """Open ``embedded:NAME``. Raises BadSetting."""
     name, _, query = rest.partition("?")
     if not name:
         raise BadSetting("The source 'embedded:' lacks the queue's name, like in embedded:queue.")
-    Options(f"embedded:{name}", query).finish(context.others)
+    UrlOptions(f"embedded:{name}", query).finish(context.other_options)
     return EmbeddedQueue(
         context.store(), name, visibility_timeout=context.settings.visibility_timeout
     )
 
 
 class EmbeddedQueue:
-    """Sends to and receives from one queue of a store; any number of processes may do either."""
+    """Sends to and receives from one queue of a store, from any number of processes."""
 
     resolution = 1
 
@@ -42,81 +44,87 @@ class EmbeddedQueue:
         self.name = name
         self.visibility_timeout = visibility_timeout
         self._rows: StoredQueue = store.queue(name)
-        self._noting = threading.Lock()
-        self._settled: defaultdict[str, list[str]] = defaultdict(list)
-        self._confirmed: list[str] = []
+        self._lock = threading.Lock()
+        self._acknowledged: defaultdict[str, list[str]] = defaultdict(list)
+        """Ids by receipt, to be deleted by the next receive."""
+        self._deleted: list[str] = []
+        """Ids deleted since the last ``acknowledge``."""
 
     # -- sending
 
     def send(self, body: bytes) -> str:
-        """Put a message into the queue, durable on return; its id. Raises TooLarge, QueueFull, StoreUnavailable."""
+        """Send one message and return its id; the message is durable on return.
+
+        Raises TooLarge, QueueFull or StoreUnavailable.
+        """
         return self.send_many([body])[0]
 
     def send_many(self, bodies: Sequence[bytes]) -> list[str]:
-        """Put all messages into the queue or none, in one write: a page costs little more than one."""
+        """Send all messages or none, in one write: many cost little more than one."""
         for body in bodies:
             if len(body) > MESSAGE_BYTES:
                 raise TooLarge(
-                    f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have."
+                    f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} "
+                    "a message may have."
                 )
         return [str(number) for number in self._rows.append(bodies)] if bodies else []
 
     # -- receiving
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
-        """Hand out up to ``limit`` messages and hide them; wait up to ``wait`` seconds for the first."""
-        found = self._exchange(limit)
+        """Receive and hide up to ``limit`` messages; wait up to ``wait`` seconds for the first."""
+        found = self._acknowledge_and_receive(limit)
         deadline = time.monotonic() + wait
         while not found and (left := deadline - time.monotonic()) > 0:
-            self._rows.wait(self._patience(left))
-            found = self._exchange(limit)
+            self._rows.wait(min(left, self._until_visible()))
+            found = self._acknowledge_and_receive(limit)
         return found
 
-    def _patience(self, left: float) -> float:
-        """Until the next hidden message appears, if that is sooner."""
+    def _until_visible(self) -> float:
+        """Seconds until the next hidden message becomes visible."""
         due = self._rows.next_visible()
-        return left if due is None else min(left, max(0.001, (due - self._rows.clock()) / 1000))
+        return math.inf if due is None else max(0.001, (due - self._rows.clock()) / 1000)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
-        """Note what was handled, to be deleted with the next receive; the ids deleted since the last call."""
-        with self._noting:
+        """Record the messages for deletion; return the ids deleted since the last call."""
+        with self._lock:
             for delivery in deliveries:
-                self._settled[delivery.receipt].append(delivery.id)
-            confirmed, self._confirmed = self._confirmed, []
-        return confirmed
+                self._acknowledged[delivery.receipt].append(delivery.id)
+            deleted, self._deleted = self._deleted, []
+        return deleted
 
-    def _exchange(self, limit: int) -> list[Delivery]:
-        with self._noting:
-            settled, self._settled = self._settled, defaultdict(list)
+    def _acknowledge_and_receive(self, limit: int) -> list[Delivery]:
+        with self._lock:
+            acknowledged, self._acknowledged = self._acknowledged, defaultdict(list)
         try:
             found = self._rows.acknowledge_and_receive(
-                settled, limit, int(self.visibility_timeout * 1000)
+                acknowledged, limit, int(self.visibility_timeout * 1000)
             )
         except BaseException:
-            with self._noting:
-                for receipt, ids in settled.items():
-                    self._settled[receipt] += ids
+            with self._lock:
+                for receipt, ids in acknowledged.items():
+                    self._acknowledged[receipt] += ids
             raise
-        with self._noting:
-            self._confirmed += [id_ for ids in settled.values() for id_ in ids]
+        with self._lock:
+            self._deleted += [id_ for ids in acknowledged.values() for id_ in ids]
         return found
 
     def flush(self) -> None:
-        """Delete now what was acknowledged."""
-        self._exchange(0)
+        """Delete the acknowledged messages now."""
+        self._acknowledge_and_receive(0)
 
-    # -- looking
+    # -- statistics
 
     def waiting(self) -> int:
-        """How many messages wait, hidden ones included, acknowledged ones not."""
-        with self._noting:
-            noted = sum(map(len, self._settled.values()))
-        return max(0, self._rows.size()[0] - noted)
+        """The number of messages in the queue, hidden ones included, acknowledged ones not."""
+        with self._lock:
+            acknowledged = sum(map(len, self._acknowledged.values()))
+        return max(0, self._rows.size()[0] - acknowledged)
 
     def oldest(self) -> int | None:
-        """When the oldest message that waits was sent, in ms."""
+        """When the oldest message in the queue was sent, in ms; None if the queue is empty."""
         return self._rows.oldest()
 
     def close(self) -> None:
-        """Delete what was acknowledged; what was handed out and not acknowledged appears again."""
+        """Delete the acknowledged messages. The others become visible again in time."""
         self.flush()

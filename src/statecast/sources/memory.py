@@ -1,4 +1,4 @@
-"""A queue in this process's memory, for tests and trials: it behaves as the embedded one does."""
+"""A queue in the memory of this process, for tests. It behaves like the embedded queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statecast.timestamps import now
 
 
 class MemorySource(EmbeddedQueue):
-    """Stands alone, without a store: messages are numbered by itself and gone with it."""
+    """A queue with a store of its own. Its messages are lost when the object is dropped."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""A function of the user's as a source: called every so many seconds, what it returns is a device's state.
+"""A function of the application as a source: called at an interval, it returns a device's state.
 
-It is the background thread of a hundred small apps, done once: only the process that holds the source's
-lease calls it, so that ten processes do not poll ten times.
+It replaces the background thread that small applications write for this. Only the process that
+holds the source's lease calls the function, so that ten processes do not poll ten times.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from statecast.model import Delivery
 log = logging.getLogger(__name__)
 
 
-class PollSource:
-    """Calls ``function`` every ``every`` seconds; None means that there is nothing new."""
+class PolledFunction:
+    """Calls ``function`` every ``every`` seconds. The function returns None if nothing changed."""
 
     resolution = 1
 
@@ -41,44 +41,49 @@ class PollSource:
         self.monotonic = monotonic
         self._due = monotonic()
         self._closed = threading.Event()
-        self._told = ""
+        self._logged = ""
+        """The last failure, which is logged once."""
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
-        """Call the function if it is due within ``wait`` seconds. A function that fails is a source that is away."""
+        """Call the function if it is due within ``wait`` seconds.
+
+        Raises SourceUnavailable when the function fails.
+        """
         pause = self._due - self.monotonic()
         if pause > 0 and self._closed.wait(min(pause, wait)):
             return []
         if self.monotonic() < self._due:
             return []
-        # A late call is made once, not made up for: the next one is a full period away.
+        # After a delay the function is called once, and next after a full period.
         now = self.monotonic()
         self._due = self._due + self.every if now < self._due + self.every else now + self.every
-        body = self._ask()
+        body = self._call()
         return [] if body is None else [Delivery(uuid.uuid4().hex, body, self.clock())]
 
-    def _ask(self) -> bytes | None:
+    def _call(self) -> bytes | None:
         try:
             state = self.function()
-            body = (
-                None
-                if state is None
-                else strict_json.encode({"device": self.name, "state": dict(state)})
-            )
+            message = None if state is None else {"device": self.name, "state": dict(state)}
+            body = None if message is None else strict_json.encode(message)
         except Exception as error:
-            self._tell(error)
+            self._log_once(error)
             name = getattr(self.function, "__name__", "function")
             kind = type(error).__name__
             raise SourceUnavailable(
                 f"The polled function {name}() failed ({kind}); the log says why."
             ) from error
-        self._told = ""
+        self._logged = ""
         return body
 
-    def _tell(self, error: Exception) -> None:
-        """In the log, once per kind of failure: the sentence reaches every viewer, and an error may hold a secret."""
-        told = f"{type(error).__name__}: {error}"
-        if told != self._told:
-            self._told = told
+    def _log_once(self, error: Exception) -> None:
+        """Log each kind of failure once.
+
+        The text of the error stays out of the sentence: every viewer sees that sentence, and the
+        text may contain a secret.
+        """
+        failure = f"{type(error).__name__}: {error}"
+        if failure != self._logged:
+            self._logged = failure
             log.error("the polled function of %s failed", self.name, exc_info=error)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:

@@ -1,4 +1,7 @@
-"""The URL of a source: ``SCHEME:NAME?option=value&option=value``. Unknown options are errors, like unknown settings."""
+"""The URL of a source: ``SCHEME:NAME?option=value&option=value``.
+
+An unknown option is an error, like an unknown setting.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,19 @@ from statecast.errors import BadSetting
 T = TypeVar("T")
 
 
-class Options:
-    """What stands after the question mark. Take each option there is, then ``finish``."""
+class UrlOptions:
+    """The options after the question mark. Call ``take`` for each known one, then ``finish``."""
 
     def __init__(self, source: str, query: str) -> None:
         self.source = source
-        self._left = parsed(source, query)
+        self._left = parse_options(source, query)
         self._known: list[str] = []
 
     def take(self, name: str, check: Callable[[str], T], default: T) -> T:
-        """One option, checked as a setting is. Raises BadSetting, without the value: it may be a secret."""
+        """One option, checked like a setting.
+
+        Raises BadSetting. Its sentence does not quote the value, which may be a secret.
+        """
         self._known.append(name)
         value = self._left.pop(name, None)
         if value is None:
@@ -33,14 +39,15 @@ class Options:
             ) from None
 
     def finish(self, others: Iterable[str] = ()) -> None:
-        """Raises BadSetting if something was given that nobody took; ``others`` are the options taken elsewhere."""
+        """Raise BadSetting if an option was not taken; ``others`` are handled elsewhere."""
         for name in self._left:
             known = sorted({*self._known, *others})
             are = f"its options are: {', '.join(known)}" if known else "it has none"
             raise BadSetting(f"The source {self.source!r} has no option {name!r}; {are}.")
 
 
-def parsed(source: str, query: str) -> dict[str, str]:
+def parse_options(source: str, query: str) -> dict[str, str]:
+    """The options of a query string. Raises BadSetting for an option that is given twice."""
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in found:
@@ -49,10 +56,13 @@ def parsed(source: str, query: str) -> dict[str, str]:
     return found
 
 
-def split(url: str, names: Iterable[str]) -> tuple[str, Mapping[str, str]]:
-    """The URL without the options of these names, and those: what decodes the messages is no matter of the source."""
+def split_options(url: str, names: Iterable[str]) -> tuple[str, Mapping[str, str]]:
+    """The URL without the options of these names, and those options.
+
+    The options of the decoder stand in the same URL; the source does not know them.
+    """
     head, mark, query = url.partition("?")
-    options = parsed(head, query)
+    options = parse_options(head, query)
     taken = {name: options.pop(name) for name in names if name in options}
     if not taken:
         return url, {}

@@ -8,7 +8,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import SourceUnavailable
 from statecast.model import Delivery
-from statecast.sources import Source
+from statecast.sources.contract import Source
 from statecast.sources.memory import MemorySource
 from statecast.testing.values import VirtualClock
 

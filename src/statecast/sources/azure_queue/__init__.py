@@ -2,14 +2,24 @@
 
 ::
 
+<<<<<<< HEAD
     account.py    which account, and the secret: from the environment or a file
     service.py    the few requests there are, each with a time limit, each error as a sentence
     sentences.py  what went wrong, and what to do
     pace.py       when to ask next
     queue.py      the source
+=======
+    source.py         the source
+    client.py         the requests to a queue, each with a time limit
+    account.py        the account and its credentials, from the environment or a file
+    poll_interval.py  when to send the next request
+    errors.py         the sentence for each failure
+    diagnostics.py    what `statecast doctor` reports
+>>>>>>> 0612c12 (sources: move the contract to contract.py and name things in plain English)
 
-Rule 1: only receive and delete are needed. Whatever else the rights do not allow is left out.
-Rule 2: no secret in a URL, a log or an error; also not in the errors of the SDK, which quote addresses with signatures.
+Rule 1: the rights to receive and delete suffice. Features that need more rights are left out.
+Rule 2: no secret appears in a URL, a log or an error. The errors of the SDK quote URLs with
+signatures, so they are not passed on.
 """
 
 from __future__ import annotations
@@ -17,21 +27,24 @@ from __future__ import annotations
 from statecast.errors import BadSetting
 from statecast.program.distribution import install_hint
 from statecast.settings import number, yes_no
-from statecast.sources import Context
-from statecast.sources.azure_queue.account import QUEUE, find, place
-from statecast.sources.azure_queue.client import QueueService
+from statecast.sources.azure_queue.account import QUEUE, find_account, host_and_queue
+from statecast.sources.azure_queue.client import QueueClient
 from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.azure_queue.source import AzureQueue
-from statecast.sources.url import Options
+from statecast.sources.contract import SourceContext
+from statecast.sources.url import UrlOptions
 
 __all__ = ["AzureQueue", "open_url"]
 
 
-def open_url(rest: str, context: Context) -> AzureQueue:
-    """The queue of ``azure-queue:NAME``, ``azure-queue://ACCOUNT/NAME``. Raises BadSetting; asks nobody yet."""
+def open_url(rest: str, context: SourceContext) -> AzureQueue:
+    """Open ``azure-queue:NAME`` or ``azure-queue://ACCOUNT/NAME``. Raises BadSetting.
+
+    No request is sent yet.
+    """
     head, _, query = rest.partition("?")
-    host, queue = place(head)
-    options = Options(f"azure-queue:{head}", query)
+    host, queue = host_and_queue(head)
+    options = UrlOptions(f"azure-queue:{head}", query)
     variable = options.take("connection", str, "")
     file = options.take("connection_file", str, "")
     visibility_timeout = options.take(
@@ -42,25 +55,25 @@ def open_url(rest: str, context: Context) -> AzureQueue:
     create = options.take("create", yes_no, True)
     poison = options.take("poison", yes_no, True)
     name = options.take("name", str, queue)
-    options.finish(context.others)
+    options.finish(context.other_options)
     try:
-        import azure.storage.queue  # noqa: F401  # lest it be missing only when the first message is due
+        # The import itself waits for the first request; a missing package is reported now.
+        import azure.storage.queue  # noqa: F401
     except ImportError:
         raise BadSetting(
-            "The source azure-queue: needs the package azure-storage-queue; install it with: "
-            f"{install_hint('azure')}."
+            "The source azure-queue: needs the package azure-storage-queue; "
+            f"install it with: {install_hint('azure')}."
         ) from None
-    # Refused messages of a queue that is for refused messages stay where they are.
-    refused = queue if queue.endswith("-poison") else f"{queue}-poison"
-    account = find(host, context.environ, variable=variable, file=file)
+    # A dead-letter queue has no dead-letter queue of its own.
+    poison_name = queue if queue.endswith("-poison") else f"{queue}-poison"
+    has_poison = poison and poison_name != queue and QUEUE.fullmatch(poison_name)
+    account = find_account(host, context.environ, variable=variable, file=file)
     account.check()
     return AzureQueue(
         name,
-        QueueService(account, queue),
-        QueueService(account, refused)
-        if poison and QUEUE.fullmatch(refused) and refused != queue
-        else None,
-        pace=PollInterval(warm, idle),
+        QueueClient(account, queue),
+        QueueClient(account, poison_name) if has_poison else None,
+        interval=PollInterval(warm, idle),
         clock=context.clock,
         visibility_timeout=visibility_timeout,
         create=create,

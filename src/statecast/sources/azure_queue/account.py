@@ -1,13 +1,14 @@
-"""Which storage account, and how it lets us in. Pure but for reading a file and, last of all, making the credential.
+"""The storage account and its credentials. The first of these that is set:
 
-The first of these that is there:
+1. ``?connection=NAME``, an environment variable; ``?connection_file=PATH``, a file with the same
+   content
+2. ``AZURE_STORAGE_CONNECTION_STRING``; ``AZURE_STORAGE_CONNECTION_STRING_FILE``, the path of a file
+3. ``AZURE_STORAGE_ACCOUNT`` or ``azure-queue://ACCOUNT/NAME``, with ``AZURE_STORAGE_SAS_TOKEN`` or
+   ``AZURE_STORAGE_KEY``
+4. the account alone, with an identity: ``DefaultAzureCredential`` of azure-identity
 
-1. ``?connection=NAME``: a variable of the environment; ``?connection_file=PATH``: a file with the same content
-2. ``AZURE_STORAGE_CONNECTION_STRING``, or ``AZURE_STORAGE_CONNECTION_STRING_FILE`` with the path of a file
-3. ``AZURE_STORAGE_ACCOUNT`` or ``azure-queue://ACCOUNT/NAME``; ``AZURE_STORAGE_SAS_TOKEN`` or ``AZURE_STORAGE_KEY``
-4. the account alone: an identity, by azure-identity's ``DefaultAzureCredential``
-
-A connection is a connection string, ``UseDevelopmentStorage=true``, or the address of the service with a SAS.
+A connection is a connection string, ``UseDevelopmentStorage=true``, or the URL of the service with
+a SAS. Everything here is pure except ``read_file`` and ``Account.credential``.
 """
 
 from __future__ import annotations
@@ -28,75 +29,86 @@ DEVELOPMENT = "devstoreaccount1"
 DEVELOPMENT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
-"""Azurite's, the same for everybody: no secret."""
+"""The published key of Azurite, the emulator. It is not a secret."""
 SERVICE = "queue.core.windows.net"
 
 
 @dataclass(frozen=True)
 class Account:
-    """The address of a queue service and what opens it; shown, it hides the secret."""
+    """The URL of a queue service and its credential. ``repr`` leaves the secrets out."""
 
     url: str
-    """Without a signature, as far as errors may name it."""
+    """Without the signature, so that errors may quote it."""
     host: str
     key: tuple[str, str] | None = field(default=None, repr=False)
-    """Name of the account (an address need not carry it) and its shared key."""
+    """The name of the account, which the URL need not contain, and its shared key."""
     signature: str = field(default="", repr=False)
-    """A SAS. With neither, it is the identity of this machine or person."""
+    """A SAS. Without key and signature, the identity of the machine or the user is used."""
 
     def check(self) -> None:
         """Raises BadSetting if azure-identity is needed and missing."""
         if self.key is None and not self.signature:
-            identity()
+            identity_class()
 
     def credential(self) -> Any:
-        """What the SDK takes. Raises BadSetting if azure-identity is needed and missing."""
+        """The credential for the SDK. Raises BadSetting if azure-identity is needed and missing."""
         from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
         if self.key is not None:
             return AzureNamedKeyCredential(*self.key)
-        return AzureSasCredential(self.signature) if self.signature else identity()()
+        return AzureSasCredential(self.signature) if self.signature else identity_class()()
 
 
-def place(head: str) -> tuple[str, str]:
-    """(account's host or empty, queue) of what stands between the scheme and the options. Raises BadSetting."""
+def host_and_queue(head: str) -> tuple[str, str]:
+    """The account's host, which may be empty, and the queue's name. Raises BadSetting.
+
+    ``head`` is the part of the URL between the scheme and the options.
+    """
     host, queue = "", head
     if head.startswith("//"):
         host, _, queue = head[2:].partition("/")
         if "@" in host:
             raise BadSetting(
-                "A secret has no place in a source's URL, where others may read it; see AZURE_STORAGE_KEY."
+                "A secret has no place in a source's URL, where others may read it; "
+                "see AZURE_STORAGE_KEY."
             )
-        host = full(host)
+        host = full_host(host)
     if not QUEUE.fullmatch(queue):
         raise BadSetting(
-            f"{queue!r} is not the name of an Azure queue: 3 to 63 of a-z, 0-9 and single - between them, "
-            "like in azure-queue:pillow."
+            f"{queue!r} is not the name of an Azure queue: 3 to 63 of a-z, 0-9 and single - "
+            "between them, like in azure-queue:pillow."
         )
     return host, queue
 
 
-def full(host: str) -> str:
-    """The host of an account that is given by its name, or already by its host, as in other clouds."""
+def full_host(host: str) -> str:
+    """The host of an account. Other clouds than the public one are given by their host."""
     return host if "." in host or not host else f"{host}.{SERVICE}"
 
 
-def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str = "") -> Account:
-    """The account that the source's URL and the environment name. Raises BadSetting, which tells no secret."""
+def find_account(
+    host: str, environ: Mapping[str, str], *, variable: str = "", file: str = ""
+) -> Account:
+    """The account that the source's URL and the environment name.
+
+    ``host`` is that of the URL, or empty; ``variable`` and ``file`` are the options ``connection``
+    and ``connection_file``. Raises BadSetting; its sentences contain no secret.
+    """
     if variable or file:
         text = read_file(file) if file else environ.get(variable, "")
         if not text:
             raise BadSetting(f"The variable {variable} of a source's option connection is not set.")
-        return of_host(connection(text), host)
+        return check_host(parse_connection(text), host)
     text = environ.get(VARIABLE, "") or read_file(environ.get(f"{VARIABLE}_FILE", ""))
-    if text and (not host or connection(text).host == host):
-        return connection(text)
-    named = full(environ.get("AZURE_STORAGE_ACCOUNT", ""))
+    if text and (not host or parse_connection(text).host == host):
+        return parse_connection(text)
+    named = full_host(environ.get("AZURE_STORAGE_ACCOUNT", ""))
     host = host or named
     if not host:
         raise BadSetting(
-            f"No storage account is named: set {VARIABLE} to its connection string (the portal shows it under "
-            "“Access keys”), or write azure-queue://ACCOUNT/QUEUE and log in with `az login`."
+            f"No storage account is named: set {VARIABLE} to its connection string (the portal "
+            "shows it under “Access keys”), or write azure-queue://ACCOUNT/QUEUE and log in with "
+            "`az login`."
         )
     own = not named or host == named
     signature = environ.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?") if own else ""
@@ -106,7 +118,8 @@ def find(host: str, environ: Mapping[str, str], *, variable: str = "", file: str
     )
 
 
-def of_host(account: Account, host: str) -> Account:
+def check_host(account: Account, host: str) -> Account:
+    """The account. Raises BadSetting if the source's URL names another one."""
     if host and account.host != host:
         raise BadSetting(
             f"The source names the account at {host}, its connection the one at {account.host}."
@@ -115,6 +128,7 @@ def of_host(account: Account, host: str) -> Account:
 
 
 def read_file(path: str) -> str:
+    """The content of a file, or nothing without a path. Raises BadSetting."""
     if not path:
         return ""
     try:
@@ -129,8 +143,8 @@ def read_file(path: str) -> str:
     return text
 
 
-def connection(text: str) -> Account:
-    """An account from a connection string or a SAS URL. Raises BadSetting."""
+def parse_connection(text: str) -> Account:
+    """The account of a connection string or of a SAS URL. Raises BadSetting."""
     text = text.strip().strip('"')
     if text.startswith(("https://", "http://")):
         parts = urlsplit(text)
@@ -139,13 +153,12 @@ def connection(text: str) -> Account:
                 "The connection is an address, but has no signature (SAS) that would open it."
             )
         path = parts.path.strip("/")
-        root = (
-            f"/{path.split('/')[0]}" if path.startswith(DEVELOPMENT) else ""
-        )  # Azurite's addresses carry the account
+        # The URLs of Azurite contain the account.
+        root = f"/{path.split('/')[0]}" if path.startswith(DEVELOPMENT) else ""
         return Account(
             f"{parts.scheme}://{parts.netloc}{root}", parts.netloc, signature=parts.query
         )
-    values = fields(text)
+    values = parse_fields(text)
     if values.get("usedevelopmentstorage", "").lower() == "true":
         proxy = values.get("developmentstorageproxyuri", "http://127.0.0.1").rstrip("/")
         url = f"{proxy}:10001/{DEVELOPMENT}"
@@ -159,8 +172,9 @@ def connection(text: str) -> Account:
     signature = values.get("sharedaccesssignature", "")
     if not url.startswith(("https://", "http://")) or not (signature or (name and secret)):
         raise BadSetting(
-            f"The connection string lacks something: it has AccountName and AccountKey, or QueueEndpoint and "
-            f"SharedAccessSignature, or is UseDevelopmentStorage=true. Look at {VARIABLE}."
+            "The connection string lacks something: it has AccountName and AccountKey, "
+            "or QueueEndpoint and SharedAccessSignature, or is UseDevelopmentStorage=true. "
+            f"Look at {VARIABLE}."
         )
     known = (name, secret) if secret else None
     return Account(
@@ -168,18 +182,19 @@ def connection(text: str) -> Account:
     )
 
 
-def fields(text: str) -> dict[str, str]:
+def parse_fields(text: str) -> dict[str, str]:
+    """The fields of a connection string, by name in lower case."""
     pairs = (part.partition("=") for part in text.split(";") if part.strip())
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def identity() -> Any:
-    """What makes the identity of this machine or person. Raises BadSetting if azure-identity is not installed."""
+def identity_class() -> Any:
+    """The class of credentials for an identity. Raises BadSetting without azure-identity."""
     try:
         from azure.identity import DefaultAzureCredential
     except ImportError:
         raise BadSetting(
-            "Without a key the source azure-queue: needs the package azure-identity; install it with: "
-            f"{install_hint('azure,azure-identity')}, or set AZURE_STORAGE_CONNECTION_STRING."
+            "Without a key the source azure-queue: needs the package azure-identity; install it "
+            f"with: {install_hint('azure,azure-identity')}, or set AZURE_STORAGE_CONNECTION_STRING."
         ) from None
     return DefaultAzureCredential

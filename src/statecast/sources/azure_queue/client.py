@@ -1,8 +1,8 @@
-"""The few requests a queue needs, by the vendor's SDK: small enough to be exchanged for another one.
+"""The requests to a queue, made with the vendor's SDK. Another client can replace this one module.
 
-Rule 1: one call is one request. The SDK's own retries would be a minute and a half of silence.
-Rule 2: what comes out is ours: deliveries, and SourceUnavailable with a sentence. An SDK's error goes no further, not
-even as a cause: its text quotes addresses, and an address may carry a signature.
+Rule 1: one call is one request. The SDK's own retries would take 85 seconds without a report.
+Rule 2: only deliveries and SourceUnavailable leave this module. An error of the SDK does not, not
+even as the cause of ours: its text quotes URLs, and a URL may contain a signature.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from statecast.sources.azure_queue import errors
 from statecast.sources.azure_queue.account import Account
 
 VERSION = "2022-11-02"
-"""Of the service: one that does all we ask, so that an Azurite of any age understands it."""
+"""Version of the service's interface. Old enough for every Azurite, new enough for our requests."""
 CONNECT_WITHIN, READ_WITHIN = 5, 15
-"""Seconds."""
+"""Time limits of a request, in seconds."""
 T = TypeVar("T")
 
 
-class Failed(SourceUnavailable):
-    """A request failed; status and code are the service's, if it was the service that answered."""
+class RequestFailed(SourceUnavailable):
+    """A request failed. ``status`` and ``code`` are those of the response, if Azure sent one."""
 
     def __init__(self, sentence: str, status: int | None = None, code: str = "") -> None:
         super().__init__(sentence)
@@ -33,45 +33,49 @@ class Failed(SourceUnavailable):
         self.code = code
 
 
-class QueueService:
-    """One queue of one account. May be used by several threads."""
+class QueueClient:
+    """One queue of one account. Thread-safe."""
 
     def __init__(self, account: Account, queue: str) -> None:
         self.account = account
         self.queue = queue
-        self.asked = 0
-        """Requests so far."""
         self.date: str | None = None
-        """The service's clock in its last answer, as it writes it."""
+        """The header ``Date`` of the last response."""
         self._client: Any = None
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
 
     def receive(self, limit: int, visibility_timeout: int) -> list[Delivery]:
-        """The first page, hidden for ``visibility`` seconds: one request."""
+        """Receive one page and hide its messages for ``visibility_timeout`` seconds.
 
-        def ask(client: Any, hook: Callable[[Any], None]) -> list[Any]:
-            asked = client.receive_messages(
+        The SDK's iterator would send requests until a page is empty.
+        """
+
+        def first_page(client: Any, hook: Callable[[Any], None]) -> list[Any]:
+            messages = client.receive_messages(
                 messages_per_page=limit,
                 visibility_timeout=visibility_timeout,
                 raw_response_hook=hook,
             )
-            return list(next(asked.by_page(), ()))
+            return list(next(messages.by_page(), ()))
 
-        return [delivery(one) for one in self._request(ask, "receive from")]
+        return [to_delivery(one) for one in self._request(first_page, "receive from")]
 
     def delete(self, id_: str, receipt: str) -> None:
-        """Delete a message. That it is gone, or in other hands, is as good: it is known when it comes again."""
+        """Delete a message. A stale receipt is not an error: a duplicate is recognised."""
         try:
             self._request(
                 lambda client, hook: client.delete_message(id_, receipt, raw_response_hook=hook),
                 "delete from",
             )
-        except Failed as error:
+        except RequestFailed as error:
             if error.code not in errors.GONE:
                 raise
 
     def release(self, id_: str, receipt: str) -> None:
-        """Let a message appear again at once. By id and receipt, else the SDK would write its content anew."""
+        """Make a message visible now.
+
+        Given a message instead of its id and receipt, the SDK would also write the content back.
+        """
         self._request(
             lambda client, hook: client.update_message(
                 id_, receipt, visibility_timeout=0, raw_response_hook=hook
@@ -80,7 +84,7 @@ class QueueService:
         )
 
     def send(self, text: str, *, forever: bool = False) -> str:
-        """Put a message into the queue, as it is; its id."""
+        """Send a text unchanged and return the id of the message. ``forever``: it never expires."""
         more = {"time_to_live": -1} if forever else {}
         sent = self._request(
             lambda client, hook: client.send_message(text, raw_response_hook=hook, **more),
@@ -89,33 +93,36 @@ class QueueService:
         return str(sent.id)
 
     def count(self) -> int:
-        """About how many messages there are, hidden ones included."""
+        """The approximate number of messages, hidden ones included."""
         found = self._request(
             lambda client, hook: client.get_queue_properties(raw_response_hook=hook), "look into"
         )
         return int(found.approximate_message_count)
 
     def create(self) -> None:
-        """Make the queue; that it is there already is as good."""
+        """Create the queue if it does not exist."""
         try:
             self._request(
                 lambda client, hook: client.create_queue(raw_response_hook=hook), "create"
             )
-        except Failed as error:
+        except RequestFailed as error:
             if error.code != "QueueAlreadyExists":
                 raise
 
     def may_handle(self) -> bool:
-        """Whether the rights suffice to receive and delete, asked by deleting what cannot be there."""
+        """Whether the rights suffice to receive and delete.
+
+        The test is to delete a message that cannot exist.
+        """
         try:
-            nobody = "00000000-0000-0000-0000-000000000000"
+            no_message = "00000000-0000-0000-0000-000000000000"
             self._request(
                 lambda client, hook: client.delete_message(
-                    nobody, "AgAAAAMAAAAAAAAA", raw_response_hook=hook
+                    no_message, "AgAAAAMAAAAAAAAA", raw_response_hook=hook
                 ),
                 "delete from",
             )
-        except Failed as error:
+        except RequestFailed as error:
             if error.status in (401, 403):
                 return False
             if error.status not in (400, 404):
@@ -123,63 +130,65 @@ class QueueService:
         return True
 
     def close(self) -> None:
-        with self._making:
+        """Close the connections. The next request opens them again."""
+        with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
-    def _request(self, ask: Callable[[Any, Callable[[Any], None]], T], right: str) -> T:
-        host, known = self.account.host, []
+    def _request(self, send: Callable[[Any, Callable[[Any], None]], T], action: str) -> T:
+        """Send a request with the SDK. Raises RequestFailed, StatecastError.
+
+        A captive portal answers with status 200 and a page, which the SDK reads as an empty queue.
+        A response without ``x-ms-request-id`` is therefore not accepted.
+        """
+        from_azure: list[bool] = []
 
         def hook(response: Any) -> None:
             headers = response.http_response.headers
-            known.append("x-ms-request-id" in headers)
+            from_azure.append("x-ms-request-id" in headers)
             self.date = headers.get("date") or self.date
 
-        self.asked += 1
         try:
-            answer = ask(self._connected(), hook)
+            result = send(self._connected(), hook)
         except StatecastError:
             raise
-        except Exception as error:  # whatever an SDK may raise; one of them is an AttributeError
-            raise self._failed(error, right, known) from None
-        if not all(known):
-            raise Failed(errors.of_stranger(host))
-        return answer
+        except Exception as error:  # the SDK raises any class, AttributeError among them
+            raise self._failure(error, action, all(from_azure)) from None
+        if not all(from_azure):
+            raise RequestFailed(errors.foreign_response(self.account.host))
+        return result
 
-    def _failed(self, error: Exception, right: str, known: list[bool]) -> Failed:
+    def _failure(self, error: Exception, action: str, from_azure: bool) -> RequestFailed:
         host, status = self.account.host, getattr(error, "status_code", None)
         code = getattr(error, "error_code", None) or ""
         code = str(getattr(code, "value", code))
         if status is None or isinstance(status, bool):
-            return Failed(errors.of_failure(type(error).__name__, host))
-        if not code and (
-            not all(known) or 200 <= status < 400
-        ):  # ours always says which error it is
-            stranger = not all(known)
-            return Failed(
-                errors.of_stranger(host)
-                if stranger
-                else errors.of_answer(status, code, self.queue, host, right)
-            )
-        return Failed(errors.of_answer(status, code, self.queue, host, right), status, code)
+            return RequestFailed(errors.no_response(type(error).__name__, host))
+        if not code and not from_azure:  # an error response of Azure has a code
+            return RequestFailed(errors.foreign_response(host))
+        sentence = errors.error_response(status, code, self.queue, host, action)
+        if not code and 200 <= status < 400:
+            return RequestFailed(sentence)
+        return RequestFailed(sentence, status, code)
 
     def _connected(self) -> Any:
-        with self._making:
+        with self._lock:
             if self._client is None:
                 self._client = connect(self.account, self.queue)
             return self._client
 
 
 def connect(account: Account, queue: str) -> Any:
-    """The SDK's client. Proxies and certificates of the environment are looked up here, once.
+    """The SDK's client.
 
-    The library below it would do that twice for each request, which is a quarter of what a request costs.
+    Proxies and certificates are looked up in the environment here, once. The HTTP library would do
+    that twice per request, which is a quarter of the processor time of a request.
     """
     from azure.storage.queue import QueueClient
     from requests import Session
 
-    quieten()
+    limit_sdk_logs()
     with Session() as session:
         environment = session.merge_environment_settings(account.url, {}, None, None, None)
     return QueueClient(
@@ -197,8 +206,11 @@ def connect(account: Account, queue: str) -> Any:
     )
 
 
-def quieten() -> None:
-    """The SDK logs 16 lines for each request, the library below it the whole address, with its signature."""
+def limit_sdk_logs() -> None:
+    """Raise the levels of the SDK's logs.
+
+    The SDK logs 16 lines per request, and its HTTP library the whole URL with the signature.
+    """
     levels = {
         "azure": logging.WARNING,
         "azure.identity": logging.ERROR,
@@ -209,7 +221,8 @@ def quieten() -> None:
         logger.setLevel(max(level, logger.level))
 
 
-def delivery(message: Any) -> Delivery:
+def to_delivery(message: Any) -> Delivery:
+    """A message of the SDK as a delivery."""
     return Delivery(
         id=str(message.id),
         body=(message.content or "").encode("utf-8", "surrogatepass"),

@@ -1,44 +1,59 @@
-"""What went wrong between us and the service, in one sentence that says what to do.
+"""Error sentences for failed requests: what happened, and what to do.
 
-Only status, code and the kind of an error are read: the texts of the SDK quote addresses, and an address may carry a
-signature that opens the queue.
+They are made from the status, the code and the class of an error. The SDK's own texts are not
+used: they quote URLs, and a URL may contain a signature that grants access.
 """
 
 from __future__ import annotations
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 GONE = frozenset({"MessageNotFound", "PopReceiptMismatch", "QueueNotFound"})
-"""Codes of a deletion that has nothing to delete: somebody else's now, or gone already (Azurite says the second)."""
+"""Codes of a deletion without effect: the message has another receipt by now, or was deleted.
+
+Azurite answers with the second code.
+"""
 
 
-def of_answer(status: int | None, code: str, queue: str, host: str, right: str) -> str:
-    """For an answer that is an error. ``right`` says what was tried, like "receive from"."""
-    said = f"({status}{f' {code}' if code else ''})"
+def error_response(status: int | None, code: str, queue: str, host: str, action: str) -> str:
+    """For an error response. ``action`` is what was tried, like "receive from"."""
+    shown = f"({status}{f' {code}' if code else ''})"
     if code == "AuthorizationPermissionMismatch":
         return (
-            f"The credentials may not {right} the queue “{queue}” {said}: give them the role Storage Queue Data "
-            "Message Processor, or a SAS with the permission p."
+            f"The credentials may not {action} the queue “{queue}” {shown}: give them the role "
+            "Storage Queue Data Message Processor, or a SAS with the permission p."
         )
     if code == "AuthorizationFailure":
-        return f"The storage account at {host} refuses this machine's address {said}: look at its firewall."
+        return (
+            f"The storage account at {host} refuses this machine's address {shown}: "
+            "look at its firewall."
+        )
     if status in (401, 403):
         return (
-            f"The storage account at {host} refuses the key or signature {said}: it is wrong or has expired, or this "
-            "machine's clock is more than 15 minutes off."
+            f"The storage account at {host} refuses the key or signature {shown}: it is wrong or has "
+            "expired, or this machine's clock is more than 15 minutes off."
         )
     if code == "QueueNotFound":
-        return f"There is no queue “{queue}” at {host} {said}; make it with: az storage queue create --name {queue}"
+        return (
+            f"There is no queue “{queue}” at {host} {shown}; "
+            f"make it with: az storage queue create --name {queue}"
+        )
     if code == "QueueBeingDeleted":
-        return f"The queue “{queue}” is being deleted {said}; Azure lets one of its name be made half a minute later."
+        return (
+            f"The queue “{queue}” is being deleted {shown}; "
+            "Azure lets one of its name be made half a minute later."
+        )
     if code == "InvalidHeaderValue":
-        return f"The service at {host} does not understand us {said}; if it is Azurite, start a newer one."
+        return (
+            f"The service at {host} does not understand us {shown}; "
+            "if it is Azurite, start a newer one."
+        )
     if status in BUSY:
-        return f"The storage account at {host} is busy or ill {said}; asking again."
-    return f"The storage account at {host} gave an answer that was not expected {said}."
+        return f"The storage account at {host} is busy or ill {shown}; asking again."
+    return f"The storage account at {host} gave an answer that was not expected {shown}."
 
 
-def of_failure(kind: str, host: str) -> str:
-    """For a question without an answer; ``kind`` is the class of the error."""
+def no_response(kind: str, host: str) -> str:
+    """For a request without a response; ``kind`` is the name of the error's class."""
     if kind in ("ServiceResponseTimeoutError", "TimeoutError"):
         return f"The queue's service at {host} does not answer."
     if kind.startswith(("ServiceResponse", "IncompleteRead")):
@@ -47,13 +62,14 @@ def of_failure(kind: str, host: str) -> str:
         return f"The queue's service at {host} cannot be reached."
     if kind in ("CredentialUnavailableError", "ClientAuthenticationError"):
         return (
-            f"No identity was found that opens {host}: log in with `az login`, give this machine a managed identity, "
-            "or set AZURE_STORAGE_CONNECTION_STRING."
+            f"No identity was found that opens {host}: log in with `az login`, "
+            "give this machine a managed identity, or set AZURE_STORAGE_CONNECTION_STRING."
         )
     return f"What came from {host} cannot be read ({kind})."
 
 
-def of_stranger(host: str) -> str:
+def foreign_response(host: str) -> str:
+    """For a response that did not come from Azure."""
     return (
         f"Somebody else answers in the place of {host}: a proxy, or a network that wants a login. "
         "Its answers are not the queue's."

@@ -1,7 +1,8 @@
-"""When to ask an idle queue next. Storage queues cannot push, and every question costs.
+"""When to send the next request to a queue. Storage queues cannot push, and each request costs money.
 
-Fast while messages come, slower when they stay away: a message of a live device is there within a tenth of a second,
-and an idle queue costs about a dollar a month. Pure: times are handed in.
+Polling is fast while messages arrive and slows down when none do. A message of an active device
+is received within a tenth of a second, and an idle queue costs about a dollar a month. Pure: times
+are arguments.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import random
 
 KEPT_WARM = 5.0
-"""Seconds after the last message for which the next one is expected any moment."""
+"""Seconds after the last message during which polling stays fast."""
 GROWTH = 1.5
 SPREAD = 0.1
 PRICE = 0.004 / 10_000
-"""Dollars for one request (general purpose v2, locally redundant; stored prices of 2026, not a promise)."""
+"""US dollars for one request: general purpose v2, locally redundant, prices of 2026. An estimate."""
 MONTH = 30 * 24
+"""Hours."""
 
 
 class PollInterval:
-    """``after`` each answer says how many seconds to wait for the next question."""
+    """The interval between requests, in seconds: ``warm`` while messages arrive, at most ``idle``.
+
+    Call ``after`` with each response.
+    """
 
     def __init__(self, warm: float = 0.1, idle: float = 1.0) -> None:
         self.warm = warm
@@ -27,7 +32,7 @@ class PollInterval:
         self._last: float | None = None
 
     def after(self, found: int, asked: int, now: float) -> float:
-        """Seconds until the next question, after one for ``asked`` messages brought ``found`` of them."""
+        """Seconds until the next request. The last one asked for ``asked`` messages, got ``found``."""
         if found:
             self._last, self.pause = now, self.warm
             return 0.0 if found >= asked else self.warm
@@ -38,9 +43,10 @@ class PollInterval:
         return self.pause * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
 
     def requests_per_hour(self) -> int:
+        """The rate at the current interval."""
         return round(3600 / self.pause)
 
 
 def cost_per_month(requests_per_hour: float) -> float:
-    """Dollars."""
+    """In US dollars."""
     return requests_per_hour * MONTH * PRICE

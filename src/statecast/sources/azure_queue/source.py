@@ -1,8 +1,10 @@
-"""The source over an Azure Storage queue: one page, one request; deletions beside the next page's way.
+"""An Azure Storage queue as a source: one request per page, deletions in parallel to the next page.
 
-Rule 1: a receive under way is never cut off. Its messages would be hidden and seen by nobody.
-Rule 2: nothing here waits longer than it says: requests run on threads of their own, and are looked for.
-Rule 3: what cannot be deleted, copied or released comes again by itself, and is known.
+Rule 1: a running receive is never cancelled. Its messages would stay hidden and be lost for a while.
+Rule 2: no method blocks longer than it says. Requests run on threads of their own; their results
+are polled.
+Rule 3: a message that cannot be deleted, copied or released is delivered again and recognised as a
+duplicate.
 """
 
 from __future__ import annotations
@@ -20,74 +22,81 @@ from typing import Any
 
 from statecast.errors import Malformed, SourceUnavailable, StatecastError, TooLarge, Unavailable
 from statecast.model import Delivery
-from statecast.sources.azure_queue.client import Failed, QueueService
+from statecast.sources.azure_queue.client import QueueClient, RequestFailed
 from statecast.sources.azure_queue.diagnostics import examine
 from statecast.sources.azure_queue.poll_interval import PollInterval
-from statecast.sources.examined import Finding
+from statecast.sources.contract import Finding
 from statecast.threads import ThreadPool
 
 MESSAGE_BYTES = 65_536
-PAGE = 32
-"""Messages one receive may bring: the service's limit."""
-FEWEST, MOST = 4, 8
-"""Deletions at a time."""
-WORK = 0.0015
-"""Seconds of the processor that the SDK takes for one; the rest of its time is the network's."""
-MOST_BEHIND = 2 * PAGE
-"""Deletions that may be under way when the next page's begin; with more of them that page waits."""
-MOST_UNDELETED = 256
-"""Deletions that may wait; beyond it messages come again instead."""
-PATIENCE = 20.0
-"""Seconds until a question without an answer is an outage; after three times as long it is forgotten."""
-DELETED_WITHIN = 5.0
-"""Seconds to wait for deletions; those that take longer are given up."""
-RECEIVE_AT_END, DELETE_AT_END = 2.0, 2.0
+MAX_PAGE = 32
+"""Messages per receive: the service's limit."""
+MIN_DELETIONS, MAX_DELETIONS = 4, 8
+"""Bounds of the number of parallel deletions."""
+DELETION_WORK = 0.0015
+"""Seconds of processor time that the SDK uses per deletion. The rest of the time is the network's."""
+MAX_BACKLOG = 2 * MAX_PAGE
+"""With more unfinished deletions than this, ``acknowledge`` waits before it starts new ones."""
+MAX_PENDING = 256
+"""Deletions that may wait or run. Further messages are not deleted and are delivered again."""
+RESPONSE_TIMEOUT = 20.0
+"""Seconds until a receive without a response is an outage. Three times later it is abandoned."""
+DELETE_TIMEOUT = 5.0
+"""Seconds to wait for deletions. Slower ones are given up."""
+CLOSE_RECEIVE_TIMEOUT, CLOSE_DELETE_TIMEOUT = 2.0, 2.0
+"""Seconds that ``close`` waits for a running receive, and for deletions and for releases each."""
 COUNT_BUSY, COUNT_IDLE = 10.0, 60.0
-"""Seconds between two looks at how many wait."""
-TRIES = (0.0, 0.2, 0.8)
-"""Seconds before each try of a deletion."""
+"""Seconds between two requests for the number of messages."""
+RETRY_DELAYS = (0.0, 0.2, 0.8)
+"""Seconds before each attempt of a deletion."""
 
 log = logging.getLogger(__name__)
 
 
 class AzureQueue:
-    """Receives from one queue, and sends to it."""
+    """Receives from one queue and sends to it."""
 
     resolution = 1000
-    """The service writes whole seconds."""
+    """Azure records whole seconds."""
 
     def __init__(
         self,
         name: str,
-        service: QueueService,
-        poison: QueueService | None = None,
+        client: QueueClient,
+        poison: QueueClient | None = None,
         *,
-        pace: PollInterval,
+        interval: PollInterval,
         clock: Callable[[], int],
         visibility_timeout: float = 30.0,
         create: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.service = service
+        self.client = client
         self.poison = poison
-        self.pace = pace
+        """The dead-letter queue, called "poison queue" by Azure's tools."""
+        self.interval = interval
         self.clock = clock
         self.visibility_timeout = max(1, math.ceil(visibility_timeout))
         self.create = create
         self.monotonic = monotonic
         self.heard_at: int | None = None
-        self._next_at = self._asked_at = monotonic()
-        self._asking: Future[list[Delivery]] | None = None
-        self._asked = 0
-        self._nudged = threading.Event()
+        self._next_at = self._requested_at = monotonic()
+        self._receiving: Future[list[Delivery]] | None = None
+        """The running receive, or its result that has not been returned yet."""
+        self._requested = 0
+        """The limit of the last receive."""
+        self._woken = threading.Event()
         self._closed = threading.Event()
-        self._asker = ThreadPool(1, name=f"receive-{name}")
-        self._workers = ThreadPool(FEWEST, name=f"delete-{name}")
-        self._took: deque[float] = deque(maxlen=64)
-        self._out: dict[str, Delivery] = {}
-        self._deleting: dict[str, Future[None]] = {}
+        self._receiver = ThreadPool(1, name=f"receive-{name}")
+        self._workers = ThreadPool(MIN_DELETIONS, name=f"delete-{name}")
+        self._delete_seconds: deque[float] = deque(maxlen=64)
+        """How long the latest deletions took."""
+        self._in_flight: dict[str, Delivery] = {}
+        """Received and not acknowledged."""
+        self._deletions: dict[str, Future[None]] = {}
         self._refused: set[str] = set()
+        """Ids of messages to be copied to the dead-letter queue before their deletion."""
         self._count: int | None = None
         self._count_at = monotonic()
         self._counting: Future[int] | None = None
@@ -95,136 +104,140 @@ class AzureQueue:
     # -- receiving
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
-        """Hand out a page. ``wait`` 0 asks at once and waits for the answer; else the pace says when to ask.
+        """Receive a page of messages.
 
-        An answer that is not there in time is not given up: the next call hands it out.
+        With ``wait`` 0 a request is sent now and its response awaited; else the poll interval says
+        when to send it. A response that is late is returned by the next call.
         """
-        if self._asking is None:
-            if wait and not self._due(wait):
+        if self._receiving is None:
+            if wait and not self._is_due(wait):
                 return []
-            self._ask(min(limit, PAGE))
-        page = self._answer(wait or PATIENCE)
+            self._start_receive(min(limit, MAX_PAGE))
+        page = self._received(wait or RESPONSE_TIMEOUT)
         if page is None:
             return []
         self.heard_at = self.clock()
-        self._next_at = self.monotonic() + self.pace.after(len(page), self._asked, self.monotonic())
-        self._out.update((one.id, one) for one in page)
+        now = self.monotonic()
+        self._next_at = now + self.interval.after(len(page), self._requested, now)
+        self._in_flight.update((one.id, one) for one in page)
         if page or self._count:
             self._count_at = min(self._count_at, self.monotonic() + COUNT_BUSY)
         return page
 
-    def _due(self, wait: float) -> bool:
-        """Whether it is time for a question, within ``wait`` seconds."""
+    def _is_due(self, wait: float) -> bool:
+        """Wait up to ``wait`` seconds for the time of the next request; whether it has come."""
         pause = self._next_at - self.monotonic()
-        if pause > 0 and self._nudged.wait(min(pause, wait)):
-            self._nudged.clear()
-            self._next_at = min(self._next_at, self._asked_at + self.pace.warm)
+        if pause > 0 and self._woken.wait(min(pause, wait)):
+            self._woken.clear()
+            self._next_at = min(self._next_at, self._requested_at + self.interval.warm)
             pause = self._next_at - self.monotonic()
             if 0 < pause <= wait:
                 self._closed.wait(pause)
         return self.monotonic() >= self._next_at
 
     def wake(self) -> None:
-        """Somebody in this process has just sent a message: ask soon, but not more often than a warm queue."""
-        self._nudged.set()
+        """Send the next request soon, but not more often than at the ``warm`` interval."""
+        self._woken.set()
 
-    def _ask(self, limit: int) -> None:
-        self._asked, self._asked_at = limit, self.monotonic()
-        self._asking = self._asker.submit(partial(self._page, limit))
+    def _start_receive(self, limit: int) -> None:
+        self._requested, self._requested_at = limit, self.monotonic()
+        self._receiving = self._receiver.submit(partial(self._receive_page, limit))
 
-    def _page(self, limit: int) -> list[Delivery]:
+    def _receive_page(self, limit: int) -> list[Delivery]:
         try:
-            return self.service.receive(limit, self.visibility_timeout)
-        except Failed as error:
+            return self.client.receive(limit, self.visibility_timeout)
+        except RequestFailed as error:
             if error.code != "QueueNotFound" or not self.create:
                 raise
-            with suppress(Failed):
-                self.service.create()
+            with suppress(RequestFailed):
+                self.client.create()
                 log.warning("source %s: there was no such queue; made it", self.name)
                 return []
-            raise  # the sentence that says how to make it
+            raise  # this sentence says how to create the queue
 
-    def _answer(self, wait: float) -> list[Delivery] | None:
-        """The page, or None if it is not here yet."""
-        assert self._asking is not None
+    def _received(self, wait: float) -> list[Delivery] | None:
+        """The page of the running receive, or None if it takes longer than ``wait`` seconds."""
+        assert self._receiving is not None
         try:
-            page = self._asking.result(wait)
+            page = self._receiving.result(wait)
         except TimeoutError:
-            late = self.monotonic() - self._asked_at
-            if (
-                late > 3 * PATIENCE
-            ):  # it will never come; a thread is lost, until the system closes its connection
-                self._asking = None
-                self._asker = ThreadPool(1, name=f"receive-{self.name}")
-            if late >= PATIENCE:
+            elapsed = self.monotonic() - self._requested_at
+            if elapsed > 3 * RESPONSE_TIMEOUT:
+                # Abandon it. Its thread stays blocked until the system closes the connection.
+                self._receiving = None
+                self._receiver = ThreadPool(1, name=f"receive-{self.name}")
+            if elapsed >= RESPONSE_TIMEOUT:
                 raise SourceUnavailable(
-                    f"The queue's service at {self.service.account.host} does not answer."
+                    f"The queue's service at {self.client.account.host} does not answer."
                 ) from None
             return None
         except BaseException:
-            self._asking = None
+            self._receiving = None
             raise
-        self._asking = None
+        self._receiving = None
         return page
 
     # -- acknowledging
 
     def refused(self, ids: Iterable[str]) -> None:
-        """These are in quarantine; a copy goes to the queue that Azure's own tools use for such messages."""
+        """Copy these messages, now in quarantine, to the poison queue that Azure's tools show."""
         if self.poison is not None:
             self._refused.update(ids)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
-        """Start deleting; the ids deleted since the last call. It waits for them when it has nothing else to do."""
-        patient = not deliveries or len(self._deleting) > MOST_BEHIND
-        confirmed = self._collect(DELETED_WITHIN if patient else 0)
-        if self._took:
-            self._workers.max_threads = deleters(min(self._took))
-        for one in deliveries:
-            self._out.pop(one.id, None)
-            if self._workers.pending < MOST_UNDELETED:
-                self._deleting[one.id] = self._workers.submit(partial(self._finish, one))
-        return confirmed
+        """Start to delete the messages; return the ids deleted since the last call.
 
-    def _collect(self, within: float) -> list[str]:
-        """What is deleted by now, or within so many seconds; then the rest is given up: it comes again."""
-        until = time.monotonic() + within
+        Waits for earlier deletions if there are no new ones, or if too many are unfinished.
+        """
+        must_wait = not deliveries or len(self._deletions) > MAX_BACKLOG
+        deleted = self._finished_deletions(DELETE_TIMEOUT if must_wait else 0)
+        if self._delete_seconds:
+            self._workers.max_threads = parallel_deletions(min(self._delete_seconds))
+        for one in deliveries:
+            self._in_flight.pop(one.id, None)
+            if self._workers.pending < MAX_PENDING:
+                self._deletions[one.id] = self._workers.submit(partial(self._delete, one))
+        return deleted
+
+    def _finished_deletions(self, timeout: float) -> list[str]:
+        """The ids of finished deletions. With a timeout, wait that long and give up the others."""
+        until = time.monotonic() + timeout
         done, left = [], {}
-        for id_, deletion in self._deleting.items():
-            if not within and not deletion.done():
+        for id_, deletion in self._deletions.items():
+            if not timeout and not deletion.done():
                 left[id_] = deletion
                 continue
             with suppress(TimeoutError, StatecastError):
                 deletion.result(max(0.0, until - time.monotonic()))
                 done.append(id_)
-        self._deleting = left
+        self._deletions = left
         return done
 
-    def _finish(self, one: Delivery) -> None:
+    def _delete(self, one: Delivery) -> None:
         if one.id in self._refused:
             self._refused.discard(one.id)
-            self._copy(one)
-        for pause in TRIES[:-1]:
-            self._closed.wait(pause)
+            self._copy_to_poison(one)
+        for delay in RETRY_DELAYS[:-1]:
+            self._closed.wait(delay)
             began = time.monotonic()
             try:
-                self.service.delete(one.id, one.receipt)
+                self.client.delete(one.id, one.receipt)
             except Unavailable as error:
                 log.debug("source %s: a deletion failed: %s", self.name, error)
             else:
-                self._took.append(time.monotonic() - began)
+                self._delete_seconds.append(time.monotonic() - began)
                 return
-        self._closed.wait(TRIES[-1])
-        self.service.delete(one.id, one.receipt)
+        self._closed.wait(RETRY_DELAYS[-1])
+        self.client.delete(one.id, one.receipt)
 
-    def _copy(self, one: Delivery) -> None:
-        """Best effort: the quarantine has it, and the right to send is not needed."""
+    def _copy_to_poison(self, one: Delivery) -> None:
+        """Best effort: the message is in quarantine, and the right to send is optional."""
         assert self.poison is not None
         text = one.body.decode("utf-8", "surrogatepass")
         try:
             try:
                 self.poison.send(text, forever=True)
-            except Failed as error:
+            except RequestFailed as error:
                 if error.code != "QueueNotFound":
                     raise
                 self.poison.create()
@@ -235,27 +248,31 @@ class AzureQueue:
     # -- sending
 
     def send(self, body: bytes) -> str:
-        """Put a message into the queue; its id. Raises TooLarge, Malformed, SourceUnavailable.
+        """Send one message and return its id. Raises TooLarge, Malformed or SourceUnavailable.
 
-        It is sent once: after a failure nobody knows whether it arrived.
+        The request is not repeated: after a failure the message may have arrived.
         """
         if len(body) > MESSAGE_BYTES:
             raise TooLarge(
-                f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have."
+                f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} "
+                "a message may have."
             )
-        text = as_text(body)
+        text = xml_text(body)
         try:
-            id_ = self.service.send(text)
-        except Failed as error:
+            id_ = self.client.send(text)
+        except RequestFailed as error:
             if error.code != "QueueNotFound" or not self.create:
                 raise
-            self.service.create()
-            id_ = self.service.send(text)
+            self.client.create()
+            id_ = self.client.send(text)
         self.wake()
         return id_
 
     def send_many(self, bodies: Sequence[bytes]) -> list[str]:
-        """One after the other: such a queue takes them in no other way. A failure leaves the rest unsent."""
+        """Send the messages one by one, as Azure requires; return their ids.
+
+        Raises SourceUnavailable if one fails. The messages after it are not sent.
+        """
         ids: list[str] = []
         for body in bodies:
             try:
@@ -268,64 +285,70 @@ class AzureQueue:
                 ) from None
         return ids
 
-    # -- looking
+    # -- statistics
 
     def waiting(self) -> int | None:
-        """As the service last said, if the rights allow the question; it is asked beside all else."""
+        """The approximate number of messages in the last response; None without the right to ask."""
         if self._counting is not None and self._counting.done():
             error = self._counting.exception()
             self._count = None if error is not None else self._counting.result()
             self._counting = None
-            if isinstance(error, Failed) and error.status == 403:
+            if isinstance(error, RequestFailed) and error.status == 403:
                 self._count_at = math.inf
         elif self._counting is None and self.monotonic() >= self._count_at:
             self._count_at = self.monotonic() + COUNT_IDLE
-            self._counting = self._workers.submit(self.service.count)
+            self._counting = self._workers.submit(self.client.count)
         return self._count
 
     def requests_per_hour(self) -> int:
-        return self.pace.requests_per_hour()
+        """The rate at the current poll interval."""
+        return self.interval.requests_per_hour()
 
     def examine(self) -> Iterator[Finding]:
-        """What `statecast doctor` asks."""
-        return examine(self.service, self.pace)
+        """The findings of `statecast doctor`."""
+        return examine(self.client, self.interval)
 
-    # -- ending
+    # -- closing
 
     def close(self) -> None:
-        """End within seconds. A receive under way gets two, deletions two; the rest is released, if that is allowed."""
+        """Finish within six seconds: await the running receive and deletions, then release the rest.
+
+        Releasing makes messages visible at once. Without the right to update they become visible
+        when their visibility timeout ends.
+        """
         page: list[Delivery] = []
-        if self._asking is not None:
+        if self._receiving is not None:
             with suppress(TimeoutError, StatecastError):
-                page = self._asking.result(RECEIVE_AT_END)
-        self._collect(DELETE_AT_END)
+                page = self._receiving.result(CLOSE_RECEIVE_TIMEOUT)
+        self._finished_deletions(CLOSE_DELETE_TIMEOUT)
         self._closed.set()
-        left = [*self._out.values(), *page]
-        self._out.clear()
+        left = [*self._in_flight.values(), *page]
+        self._in_flight.clear()
         releases: list[Future[Any]] = [
-            self._workers.submit(partial(self.service.release, one.id, one.receipt)) for one in left
+            self._workers.submit(partial(self.client.release, one.id, one.receipt)) for one in left
         ]
-        until = time.monotonic() + DELETE_AT_END
+        until = time.monotonic() + CLOSE_DELETE_TIMEOUT
         for release in releases:
             with suppress(TimeoutError, StatecastError):
                 release.result(max(0.0, until - time.monotonic()))
-        self._asker.close()
+        self._receiver.close()
         self._workers.close()
-        for service in (self.service, self.poison):
-            if service is not None:
-                service.close()
+        for client in (self.client, self.poison):
+            if client is not None:
+                client.close()
 
 
-def deleters(fastest: float) -> int:
-    """How many deletions at a time, from the seconds that the fastest one took.
+def parallel_deletions(fastest: float) -> int:
+    """How many deletions should run in parallel, given the seconds that the fastest one took.
 
-    While one waits for the network others may work, as many as fit; more would only push each other aside.
+    While one deletion waits for the network, others can use the processor. More threads than that
+    slow each other down.
     """
-    return max(FEWEST, min(MOST, math.ceil(fastest / WORK)))
+    return max(MIN_DELETIONS, min(MAX_DELETIONS, math.ceil(fastest / DELETION_WORK)))
 
 
-def as_text(body: bytes) -> str:
-    """A JSON message as XML can carry it. Raises Malformed."""
+def xml_text(body: bytes) -> str:
+    """A JSON message as text that XML can carry. Raises Malformed."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
