@@ -66,7 +66,9 @@ class Runtime:
         """The store, opened at first use. Raises StoreUnusable or BadSetting with a sentence."""
         with self._opening:
             if self._store is None:
-                self._store = open_store(self.settings.store, limits(self.settings), self.clock)
+                self._store = open_store(
+                    self.settings.store, Limits.from_settings(self.settings), self.clock
+                )
             return self._store
 
     @property
@@ -268,8 +270,3 @@ class Runtime:
             log.warning("not ready: %s", error)
             return False, {"store": "The store cannot be used; the log says why."}
         return True, {"store": "connected", "offset": offset}
-
-
-def limits(settings: Settings) -> Limits:
-    names = Limits.__dataclass_fields__
-    return Limits(**{name: getattr(settings, name) for name in names})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,3 +27,16 @@ class TestSqliteStore(StoreContract):
 
     def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
         return open_store(f"sqlite:///{self.path}/{len(self.opened)}.db", limits, clock)
+
+
+def test_a_store_in_memory_needs_no_apsw() -> None:
+    # given a Python without apsw, when a store in memory is opened and used, then it works
+    program = (
+        "import sys; sys.modules['apsw'] = None\n"
+        "from statecast.model import Change\n"
+        "from statecast.stores import open_store\n"
+        "update = open_store('memory:').edit(Change('pillow', 'merge', {'mood': 'happy'}))\n"
+        "print(update.state)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ('b\'{"mood":"happy"}\'\n', "")

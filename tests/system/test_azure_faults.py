@@ -22,7 +22,7 @@ from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue, source
 from statecast.sources.contract import SourceContext
 from statecast.stores.contract import Limits
-from statecast.stores.memory import MemoryStore
+from statecast.stores.memory.store import MemoryStore
 from statecast.testing.azure import FORBIDDEN, FakeAzure
 from statecast.timestamps import now
 

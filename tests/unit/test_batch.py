@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statecast.model import Refusal
 from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.counters import Counters
 from statecast.testing import change, message
 from statecast.testing.values import START
 
@@ -19,7 +19,7 @@ def batch(loaded: dict[str, DeviceState] | None = None, counters: Counters | Non
 def later(before: Batch) -> Batch:
     """The next commit, over what a finished one has left in the store."""
     for loaded in before.loaded.values():
-        loaded.touched = loaded.visible = loaded.heard = False
+        loaded.touched = loaded.visible = loaded.newly_seen = False
         loaded.key = 1
     return batch(before.loaded, before.counters)
 

@@ -13,7 +13,7 @@ from statecast.broadcast.change_feed import ChangeFeed
 from statecast.errors import StoreUnavailable
 from statecast.model import Update
 from statecast.stores.contract import Changes, Limits
-from statecast.stores.memory import MemoryStore
+from statecast.stores.memory.store import MemoryStore
 from statecast.testing import VirtualClock, change, message
 
 SHORT = 20.0

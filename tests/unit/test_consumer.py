@@ -14,7 +14,7 @@ from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
 from statecast.ingest.consumer import LONGEST_PAUSE, Consumer, Health, pause_after
 from statecast.ingest.pipeline import Pipeline
 from statecast.stores.contract import Limits
-from statecast.stores.memory import MemoryStore
+from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 
 SHORT = 20.0

@@ -1,4 +1,4 @@
-"""Waiting for commits: nobody misses one, and only one of several waiting threads looks."""
+"""Waiting for commits: no thread misses one, and only one of several waiting threads polls."""
 
 from __future__ import annotations
 
@@ -14,98 +14,100 @@ SHORT = 20.0
 
 
 class Waiting:
-    """A thread that waits; it counts its looks at the world, which is a number."""
+    """A thread that waits for another value of a number, as if another process changed it."""
 
-    def __init__(self, bell: CommitNotifier, world: list[int]) -> None:
-        self.bell = bell
-        self.world = world
-        self.known = world[0]
-        self.looks = 0
-        self.looked = threading.Event()
+    def __init__(self, notifier: CommitNotifier, shared: list[int]) -> None:
+        self.notifier = notifier
+        self.shared = shared
+        self.known = shared[0]
+        self.polls = 0
+        self.polled = threading.Event()
         self.woken = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        self.bell.wait(self.bell.rings, SHORT, self._changed)
+        self.notifier.wait(self.notifier.commits, SHORT, self._changed)
         self.woken.set()
 
     def _changed(self) -> bool:
-        self.looks += 1
-        self.looked.set()
-        return self.world[0] != self.known
+        self.polls += 1
+        self.polled.set()
+        return self.shared[0] != self.known
 
     def begin(self) -> Waiting:
         self.thread.start()
-        assert self.looked.wait(SHORT)
+        assert self.polled.wait(SHORT)
         return self
 
 
 @pytest.fixture
-def bell() -> Iterator[CommitNotifier]:
-    opened = CommitNotifier()
-    yield opened
-    opened.notify()
+def notifier() -> Iterator[CommitNotifier]:
+    made = CommitNotifier()
+    yield made
+    made.notify()
 
 
-def look_again(waiting: Waiting, times: int = 5) -> None:
+def assert_polls(waiting: Waiting, times: int = 5) -> None:
     for _ in range(times):
-        waiting.looked.clear()
-        assert waiting.looked.wait(SHORT)
+        waiting.polled.clear()
+        assert waiting.polled.wait(SHORT)
 
 
-def test_one_looks_for_all_and_all_are_woken(bell: CommitNotifier) -> None:
-    # Given three threads that wait for another process
-    world = [0]
-    first, second, third = (Waiting(bell, world).begin() for _ in range(3))
-    look_again(first)
-    # Then the first looks, and the others have looked once, before they slept
-    assert (second.looks, third.looks) == (1, 1)
-    # When it sees something
-    world[0] = 1
-    # Then everybody has
+def test_one_thread_polls_for_all_and_all_are_woken(notifier: CommitNotifier) -> None:
+    # given three threads that wait for another process
+    shared = [0]
+    first, second, third = (Waiting(notifier, shared).begin() for _ in range(3))
+    assert_polls(first)
+    # then the first polls, and the others have polled once, before they slept
+    assert (second.polls, third.polls) == (1, 1)
+    # when it finds a change
+    shared[0] = 1
+    # then all are woken
     assert all(one.woken.wait(SHORT) for one in (first, second, third))
 
 
-def test_when_the_one_who_looks_is_done_another_looks(bell: CommitNotifier) -> None:
-    # Given one who polls but already knows what comes next, and one who does not
-    world = [0]
-    first = Waiting(bell, world)
+def test_when_the_polling_thread_is_done_another_polls(notifier: CommitNotifier) -> None:
+    # given one thread that polls, and one that sleeps
+    shared = [0]
+    first = Waiting(notifier, shared)
     first.begin()
-    second = Waiting(bell, world).begin()
-    # When the first is done for its own reasons
+    second = Waiting(notifier, shared).begin()
+    # when the first is done for a reason of its own
     first.known = -1
     assert first.woken.wait(SHORT)
-    # Then the second looks from now on
-    look_again(second)
+    # then the second polls from now on
+    assert_polls(second)
     assert not second.woken.is_set()
-    world[0] = 1
+    shared[0] = 1
     assert second.woken.wait(SHORT)
 
 
-def test_what_is_new_to_the_one_who_sleeps_wakes_him_before_he_sleeps(bell: CommitNotifier) -> None:
-    world = [0]
-    first = Waiting(bell, world).begin()
-    late = Waiting(bell, world)
-    # Given a change that the first already knows and the other does not
-    first.known = world[0] = 1
+def test_a_change_that_only_the_polling_thread_knows_wakes_the_others(
+    notifier: CommitNotifier,
+) -> None:
+    shared = [0]
+    first = Waiting(notifier, shared).begin()
+    late = Waiting(notifier, shared)
+    # given a change that the first thread already knows and the other does not
+    first.known = shared[0] = 1
     late.begin()
     assert late.woken.wait(SHORT)
 
 
-def test_a_look_that_fails_leaves_the_place_to_another(bell: CommitNotifier) -> None:
+def test_after_a_poll_that_fails_another_thread_polls(notifier: CommitNotifier) -> None:
     def fails() -> bool:
         raise OSError("the disk failed")
 
     with pytest.raises(OSError, match="disk"):
-        bell.wait(bell.rings, SHORT, fails)
-    look_again(Waiting(bell, [0]).begin())
+        notifier.wait(notifier.commits, SHORT, fails)
+    assert_polls(Waiting(notifier, [0]).begin())
 
 
-def test_a_ring_before_the_wait_is_not_lost_and_time_ends_it(bell: CommitNotifier) -> None:
-    before = bell.rings
-    bell.notify()
-    bell.wait(before, SHORT)
-    bell.wait(bell.rings, 0.0)
+def test_a_commit_before_the_wait_is_not_lost_and_time_ends_it(notifier: CommitNotifier) -> None:
+    before = notifier.commits
+    notifier.notify()
+    notifier.wait(before, SHORT)
+    notifier.wait(notifier.commits, 0.0)
     begun = time.monotonic()
-    bell.wait(bell.rings, 0.05, lambda: False)
+    notifier.wait(notifier.commits, 0.05, lambda: False)
     assert time.monotonic() - begun >= 0.05

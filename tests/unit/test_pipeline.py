@@ -13,7 +13,7 @@ from statecast.ingest.pipeline import SUSPECT_AFTER, Pipeline, replay
 from statecast.model import Delivery, Message
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Limits
-from statecast.stores.memory import MemoryStore
+from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 
 

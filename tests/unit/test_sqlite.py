@@ -18,7 +18,7 @@ from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
-from statecast.stores.sqlite import file_lock, schema
+from statecast.stores.sqlite import file_check, file_lock, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
@@ -53,9 +53,9 @@ def say(store: SqliteStore, id_: str, state: dict[str, object], **more: object) 
 
 
 def crash(store: SqliteStore) -> None:
-    """Let go of everything as a killed process does."""
-    store.database._forget()
-    store.database._lock.drop()
+    """Close and unlock everything without a mark, as the end of a killed process does."""
+    store.database._close_connections()
+    store.database._lock.abandon()
     store.database._closed = True
 
 
@@ -139,14 +139,14 @@ def test_an_empty_file_is_a_new_store(path: Path, opened: Opener) -> None:
     say(opened(), "a", {"n": 1})
 
 
-def test_places_that_cannot_hold_a_store(
+def test_paths_that_cannot_be_a_store(
     tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StoreUnusable, match="does not exist"):
         opened(tmp_path / "missing" / "store.db")
     with pytest.raises(StoreUnusable, match="not a file"):
         opened(tmp_path)
-    monkeypatch.setattr(file_lock, "file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(file_check, "file_system", lambda folder: "nfs4")
     with pytest.raises(StoreUnusable, match=r"network file system \(nfs4\)"):
         opened()
 
@@ -161,7 +161,7 @@ def test_a_store_without_rights_is_refused(
 
 
 def test_the_kernel_names_the_file_system() -> None:
-    assert file_lock.file_system(Path("/proc")) == "proc"
+    assert file_check.file_system(Path("/proc")) == "proc"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
     claimed = store.position_of(store.read(ReadCursor()).updates[0])
     store.close()
     shutil.copy(f"{path}.backup", path)
-    # when the backup is restored, their places are bad at once and stay so
+    # when the backup is restored, their positions are invalid at once and stay so
     store = opened()
     for _ in range(3):
         assert store.is_valid(kept)
@@ -339,7 +339,7 @@ def test_a_process_that_only_reads_begins_no_epoch(opened: Opener) -> None:
 
 
 def test_epochs_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("statecast.stores.sqlite.changes.MOST_EPOCHS", 3)
+    monkeypatch.setattr("statecast.stores.sqlite.changes.MAX_EPOCHS", 3)
     for _ in range(5):
         store = opened()
         store.close()
@@ -366,7 +366,7 @@ def test_known_ids_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         dedup,
         "trim",
-        lambda connection, counters, now: trim(connection, counters, now, most=3),
+        lambda connection, counters, now: trim(connection, counters, now, limit=3),
     )
     store = opened()
     for number in range(6):
@@ -405,10 +405,35 @@ def test_an_older_file_is_migrated_and_keeps_everything(path: Path, opened: Open
     newer = opened(steps=NEXT)
     assert newer.get("pillow") is not None
     assert pragma(path, "SELECT x FROM extra") == [(1,)]
-    assert pragma(path, "PRAGMA user_version") == [(2,)]
+    assert pragma(path, "PRAGMA user_version") == [(len(schema.STEPS) + 1,)]
     newer.close()
     with pytest.raises(StoreUnusable, match="newer Statecast"):
         opened()
+
+
+def test_a_queue_of_the_first_version_is_delivered_on(
+    path: Path, opened: Opener, clock: VirtualClock
+) -> None:
+    # given a file of version 1: one message received but not acknowledged, and one fresh
+    connection = apsw.Connection(str(path))
+    connection.execute(schema.FIRST).fetchall()
+    connection.execute(
+        "INSERT INTO queues VALUES (1, 'queue', 2, 11, 1);"
+        "INSERT INTO queue VALUES (1, 1, 5, 'first'), (1, 2, 6, 'second');"
+        "INSERT INTO handouts VALUES (1, 1, 0, :now);"
+        "INSERT INTO handed VALUES (1, 1, 1);"
+        "UPDATE counters SET arrival = 2, handout = 1;"
+        f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1",
+        {"now": clock()},
+    ).fetchall()
+    connection.close()
+    # when this version opens it
+    queue = opened().queue("queue")
+    # then both are received, under a new receipt and with their attempts
+    found = queue.acknowledge_and_receive({}, 5, 1_000)
+    assert [(one.id, one.attempt, one.receipt) for one in found] == [("1", 2, "2"), ("2", 1, "2")]
+    assert queue.acknowledge_and_receive({"2": ["1", "2"]}, 5, 1_000) == []
+    assert queue.size() == (0, 0)
 
 
 def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener) -> None:
@@ -417,7 +442,7 @@ def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener
     store.close()
     with pytest.raises(StoreUnavailable):
         opened(steps=(*schema.STEPS, "CREATE TABLE extra (x); INSERT INTO missing VALUES (1);"))
-    assert pragma(path, "PRAGMA user_version") == [(1,)]
+    assert pragma(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
     assert opened().get("pillow") is not None
 
 
@@ -425,14 +450,14 @@ def test_a_migration_waits_for_nobody_to_use_the_store(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened()
-    monkeypatch.setattr(file_lock, "PATIENCE", 0.0)
+    monkeypatch.setattr(file_lock, "WAIT_SECONDS", 0.0)
     with pytest.raises(StoreUnavailable, match="older version and another process uses it"):
         opened(steps=NEXT)
 
 
 def test_a_process_that_finds_another_version_stops_writing(path: Path, opened: Opener) -> None:
     store = opened()
-    pragma(path, "PRAGMA user_version = 2")
+    pragma(path, f"PRAGMA user_version = {len(schema.STEPS) + 1}")
     with pytest.raises(StoreUnusable, match="restart it"):
         say(store, "a", {"n": 1})
 

@@ -40,8 +40,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
             f"There is no store {path.absolute()}; name another with --store, or make it with "
             f"`{program.name()} run` or `{program.name()} send`."
         )
-    limits = Limits(**{name: getattr(settings, name) for name in Limits.__dataclass_fields__})
-    store = open_store(settings.store, limits, begin_epoch=False)
+    store = open_store(settings.store, Limits.from_settings(settings), begin_epoch=False)
     try:
         yield store
     finally:

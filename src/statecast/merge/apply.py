@@ -88,7 +88,7 @@ def standing(stamp: Stamp, before: Stamps) -> Stamp:
     return Stamp(SEQUENCED, before.latest.sequence, stamp.order)
 
 
-def by_hand(now: int, order: int, before: DeviceRecord | None) -> Stamp:
+def edit_stamp(now: int, order: int, before: DeviceRecord | None) -> Stamp:
     """Where an edit stands: now, but behind nothing that is known of the device.
 
     Whoever is told that his edit is done shall see it, although a clock, ours or a device's, was once ahead.

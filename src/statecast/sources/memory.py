@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Limits
-from statecast.stores.memory import MemoryStore
+from statecast.stores.memory.store import MemoryStore
 from statecast.timestamps import now
 
 

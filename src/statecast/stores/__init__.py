@@ -1,7 +1,7 @@
 """Step 4, store: the durable state of all devices.
 
-``contract`` says what a store must keep; ``statecast.testing.StoreContract`` tests it. A backend is one module or one
-folder here, imported when a URL names it.
+``contract`` says what every store guarantees; ``statecast.testing.StoreContract`` tests it. Each
+backend is one folder here and is imported only when a URL names it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statecast.errors import BadSetting
 from statecast.stores.contract import Limits, Store
 from statecast.timestamps import now
 
-BACKENDS = {"sqlite": "statecast.stores.sqlite.store", "memory": "statecast.stores.memory"}
+BACKENDS = {"sqlite": "statecast.stores.sqlite.store", "memory": "statecast.stores.memory.store"}
 
 
 def open_store(
@@ -23,9 +23,10 @@ def open_store(
     *,
     begin_epoch: bool = True,
 ) -> Store:
-    """Open the store that a URL names; its backend is imported only now.
+    """Open the store that a URL names.
 
-    ``begin_epoch=False`` is for commands that only read or send: a state they commit all the same begins one then.
+    ``clock`` gives the time in ms since 1970. Pass ``begin_epoch=False`` in commands that only
+    read or send; if they commit a state after all, the epoch begins with that commit.
     Raises BadSetting, StoreUnusable or StoreUnavailable.
     """
     scheme, colon, rest = url.partition(":")

@@ -1,10 +1,10 @@
-"""What one commit makes of its messages: pure, so that every store means the same by it.
+"""What one commit does with its messages. Pure, so that every store gives the same result.
 
-A store loads what the messages touch, lets the batch take them one by one, and writes what the batch holds
-then: each touched device once, one history row per visible version.
+A store loads the devices that the messages name, adds the messages to a ``Batch`` one by one, and
+writes the outcome: each touched device once, and one history row per visible version.
 
-Rule 1: nothing here looks at a clock, a disk or another thread.
-Rule 2: a refusal concerns one item; it goes to quarantine and its neighbours go on.
+Rule 1: nothing here uses a clock, a disk or another thread.
+Rule 2: a refused item goes to quarantine; the other items of its message are applied.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Refused
-from statecast.merge.apply import DeviceRecord, apply, by_hand, stamp_of
+from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
 from statecast.stores.contract import Committed
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.counters import Counters
 
 ROW_BYTES = 64
-"""What a history row costs besides its change and its cause."""
+"""Bytes that a history row takes besides its change and its cause (an estimate)."""
 
 
 @dataclass(slots=True)
@@ -32,13 +32,18 @@ class DeviceState:
     cause: Cause
     offset: int
     state: bytes | None
+    """The state as JSON; None: removed, or not there yet."""
     seen: int = 0
+    """The number of the commit in which the device was last seen without a new version."""
     key: int | None = None
-    """The store's own name for the row; None: the device is new."""
+    """The store's own key of the row; None: the device is new."""
     removed_at: int | None = None
     touched: bool = False
+    """This commit writes the row."""
     visible: bool = False
-    heard: bool = False
+    """This commit made a version."""
+    newly_seen: bool = False
+    """This commit changed ``seen_at`` of a device that was there."""
 
     def update(self) -> Update:
         record = self.record
@@ -58,25 +63,28 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A history row on its way to the store."""
+    """A history row that the store has to write."""
 
     loaded: DeviceState
     offset: int
     row: HistoryRow
     size: int
+    """Bytes, for the bound of the history."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """The messages of one commit, folded into the devices they touch."""
+    """The messages of one commit, folded into the devices that they name."""
 
     source: str
     resolution: int
+    """Of the queue's clock, in ms."""
     now: int
+    """In ms."""
     late_message_ms: int
     counters: Counters
     loaded: dict[str, DeviceState] = field(default_factory=dict)
-    """The devices that exist, of those the messages name; new ones are added."""
+    """The existing devices of those that the messages name; new ones are added."""
     known_ids: set[str] = field(default_factory=set)
     known_events: set[tuple[str, str]] = field(default_factory=set)
     new_ids: list[str] = field(default_factory=list)
@@ -88,7 +96,7 @@ class Batch:
     dropped: int = 0
 
     def add(self, message: Message) -> None:
-        """Fold a message in, unless its id is known."""
+        """Fold a message in, unless its id is known. What is refused goes to quarantine."""
         delivery = message.delivery
         if delivery.id in self.known_ids:
             self.duplicates += 1
@@ -107,12 +115,12 @@ class Batch:
         items = message.items or [(None, message.delivery.body)] * len(message.changes)
         for change, (item, body) in zip(message.changes, items, strict=True):
             try:
-                self.change(change, message.delivery.id, sent_at, order)
+                self.add_change(change, message.delivery.id, sent_at, order)
             except Refused as error:
                 self.refuse(message, item, body, str(error), order)
 
-    def change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
-        """Fold one change in. Raises Refused, and then nothing was changed."""
+    def add_change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
+        """Fold one change in. Raises Refused; then nothing has changed."""
         event = None if change.event_id is None else (change.device, change.event_id)
         if event is not None and event in self.known_events:
             self.duplicates += 1
@@ -124,10 +132,12 @@ class Batch:
             self.new_events.append(event)
 
     def edit(self, change: Change, cause_id: str) -> None:
-        """Fold in what somebody wants now. Raises Refused, and then nothing was changed."""
+        """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
         self.counters.arrival += 1
         loaded = self.loaded.get(change.device)
-        stamp = by_hand(self.now, self.counters.arrival, None if loaded is None else loaded.record)
+        stamp = edit_stamp(
+            self.now, self.counters.arrival, None if loaded is None else loaded.record
+        )
         self.apply_change(change, stamp, cause_id, self.now)
 
     def apply_change(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
@@ -148,22 +158,19 @@ class Batch:
         cause = Cause(self.source, cause_id, change.by)
         if loaded is None:
             loaded = self.loaded[change.device] = DeviceState(done.record, cause, 0, None)
-        loaded.heard = loaded.heard or (
-            before is not None and done.record.seen_at != before.seen_at
-        )
+        if before is not None and done.record.seen_at != before.seen_at:
+            loaded.newly_seen = True
         loaded.record = done.record
         loaded.touched = True
         if done.visible:
-            self.version(loaded, cause, done.patch)
+            self.add_version(loaded, cause, done.patch)
 
-    def version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
+    def add_version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
         self.counters.offset += 1
         loaded.offset, loaded.cause, loaded.visible = self.counters.offset, cause, True
         change = None if patch is None else strict_json.encode(patch)
         row = HistoryRow(loaded.record.changed_at, loaded.record.version, change, cause)
-        size = (
-            ROW_BYTES + len(cause.source) + len(cause.id) + (0 if change is None else len(change))
-        )
+        size = ROW_BYTES + len(cause.source) + len(cause.id) + len(change or b"")
         self.versions.append(NewVersion(loaded, loaded.offset, row, size))
         self.counters.history_rows += 1
         self.counters.history_bytes += size
@@ -189,17 +196,17 @@ class Batch:
         self.counters.quarantine_rows += 1
 
     def replay(self, row: Quarantined, message: Message) -> str | None:
-        """Fold a quarantined message in with its original id and stamp; the reason if it is refused again.
+        """Fold a quarantined message in, with its original id and stamp.
 
-        One that has become too old would leave quarantine without any effect; it is refused instead.
+        Returns the reason if it is refused again. A message that has become too old is refused too:
+        it would leave quarantine without any effect.
         """
         before, dropped = list(self.quarantine), self.dropped
         self.fold(
             replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order
         )
-        reasons = [refusal.reason for refusal in message.refusals] + [
-            one.reason for one in self.quarantine[len(before) :]
-        ]
+        reasons = [refusal.reason for refusal in message.refusals]
+        reasons += [one.reason for one in self.quarantine[len(before) :]]
         if self.dropped > dropped:
             reasons.append(
                 "It is too far behind the device's newest message and would change nothing."
@@ -209,7 +216,7 @@ class Batch:
         return reasons[0] if reasons else None
 
     def flush(self) -> list[DeviceState]:
-        """Encode what became visible, once per device; the devices to write, in order of offset."""
+        """The devices to write, in order of offset, each visible state encoded once."""
         touched = [loaded for loaded in self.loaded.values() if loaded.touched]
         for loaded in touched:
             state = loaded.record.state
@@ -218,7 +225,7 @@ class Batch:
             if loaded.visible:
                 loaded.state = None if state is None else strict_json.encode(state)
                 loaded.removed_at = loaded.removed_at if state is None else None
-            elif loaded.heard:
+            elif loaded.newly_seen:
                 self.counters.seen += 1
                 loaded.seen = self.counters.seen
         return sorted(touched, key=lambda loaded: loaded.offset)

@@ -1,15 +1,20 @@
-"""Step 4, store: states, offsets, history, known ids, quarantine, leases and application events.
+"""Step 4, store: what every store guarantees. ``statecast.testing.StoreContract`` tests it.
 
-``statecast.testing.StoreContract`` guards what every store must keep (DESIGN: docs/design).
-A store never calls the broadcaster: readers ask it "what has changed since my place?".
+A store keeps states, history, known message ids, quarantine, leases, application events and the
+embedded queues.
+
+Rule 1: a commit is durable before it returns, and it is one transaction.
+Rule 2: a store never calls the broadcaster. Readers ask it "what has changed since my cursor?".
+Rule 3: each answer to a reader comes from one consistent snapshot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
+from statecast.errors import Conflict
 from statecast.model import (
     Change,
     Delivery,
@@ -20,11 +25,15 @@ from statecast.model import (
     Quarantined,
     Update,
 )
+from statecast.settings import Settings
+
+API_SOURCE = "api"
+"""The source of edits that come through REST or ``live.set``: they have no queue and no lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the store; the settings of the same names set them."""
+    """Bounds of the store. Each is the setting of the same name."""
 
     history_versions: int = 1_000
     history_days: float = 7.0
@@ -34,7 +43,15 @@ class Limits:
     queue_messages: int = 1_000_000
     queue_bytes: int = 1_000_000_000
     late_message_hours: float = 24.0
-    """Stamps further behind the device's newest are folded into one floor."""
+    """Stamps that are further behind the device's newest one are folded into one floor."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        return cls(**{bound.name: getattr(settings, bound.name) for bound in fields(cls)})
+
+    @property
+    def late_message_ms(self) -> int:
+        return int(self.late_message_hours * 3_600_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +59,14 @@ class Committed:
     """What one commit did."""
 
     applied: int = 0
-    """Changes folded in, whether or not they were visible."""
+    """Changes that were folded in, visible or not."""
     versions: int = 0
     duplicates: int = 0
     quarantined: int = 0
     dropped: int = 0
-    """Changes below a device's floor."""
+    """Changes below the floor of their device."""
     refused: tuple[str, ...] = field(default=(), compare=False)
-    """Ids of the messages of which something went into quarantine."""
+    """Ids of the messages of which at least one part went into quarantine."""
 
     def __add__(self, other: Committed) -> Committed:
         return Committed(
@@ -63,16 +80,20 @@ class Committed:
 
 
 class EpochHistory(NamedTuple):
-    """What decides whether a place is good: the epochs with their first offsets, ascending, and what was forgotten."""
+    """The epochs of a store, and what it has forgotten: this decides which positions are valid."""
 
     epochs: tuple[tuple[str, int], ...]
+    """Epoch and its first offset, in ascending order."""
     forgotten: int
-    """Offset of the newest forgotten tombstone."""
+    """Offset of the newest tombstone that was deleted."""
     offset: int
     """The store's offset when this was read."""
 
     def is_valid(self, position: Position, offset: int | None = None) -> bool:
-        """Whether ``place`` is of this history; ``offset`` is the store's newest, if the asker knows a newer one."""
+        """Whether a position belongs to this history and nothing after it was forgotten.
+
+        ``offset`` is the store's newest offset, where the caller knows a newer one.
+        """
         head = max(self.offset, offset or 0)
         names = [epoch for epoch, _ in self.epochs]
         if position.epoch not in names or 0 < position.offset < self.forgotten:
@@ -80,6 +101,22 @@ class EpochHistory(NamedTuple):
         following = names.index(position.epoch) + 1
         last = self.epochs[following][1] - 1 if following < len(names) else head
         return 0 <= position.offset <= last
+
+    def position_of(self, offset: int) -> Position:
+        """The position of an offset: its epoch is the newest of those that had begun by then."""
+        begun = [epoch for epoch, first in self.epochs if first <= offset]
+        return Position(begun[-1] if begun else self.epochs[0][0], offset)
+
+    def check_unchanged(self, claimed: Position, offset: int) -> None:
+        """Raises Conflict unless ``claimed`` is a position of ``offset`` (0: no such device).
+
+        More than one epoch can be right: a reader received the newest epoch of its time.
+        """
+        if not offset or claimed.offset != offset or not self.is_valid(claimed):
+            raise Conflict(
+                "The device was changed meanwhile; "
+                "read it again and repeat the change on what it is now."
+            )
 
 
 class ReadCursor(NamedTuple):
@@ -92,21 +129,21 @@ class ReadCursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One consistent cut: everything committed after a cursor."""
+    """One consistent snapshot of everything that was committed after a cursor."""
 
     position: Position
-    """The newest epoch and the store's offset at this cut."""
+    """The newest epoch, and the store's offset in this snapshot."""
     cursor: ReadCursor
-    """Pass it to the next ``read``. Its offset may be below ``place.offset`` if ``limit`` cut the answer."""
+    """For the next ``read``. Its offset is below ``position.offset`` if ``limit`` was reached."""
     updates: Sequence[Update] = ()
-    """Latest state of each device changed after the cursor, in ascending order of offset."""
+    """The latest state of each device that changed after the cursor, by ascending offset."""
     seen: Mapping[str, int] = field(default_factory=dict)
-    """device -> seen_at in ms, of devices heard without a visible change."""
+    """device -> seen_at in ms, of devices that were seen without a new version."""
     events: Sequence[Event] = ()
 
 
 class Lease(Protocol):
-    """The right to consume one source; its term rises with every take-over."""
+    """The right to consume one source. Its term rises with every take-over."""
 
     term: int
 
@@ -115,7 +152,10 @@ class Lease(Protocol):
 
 
 class Store(Protocol):
-    """Durable state. Every method may be called from any thread."""
+    """Durable state. Every method may be called from any thread.
+
+    Each method may raise StoreUnavailable: the same call may work later.
+    """
 
     def commit(
         self,
@@ -126,43 +166,52 @@ class Store(Protocol):
         term: int | None = None,
         confirmed: Iterable[str] = (),
     ) -> Committed:
-        """Steps 3 and 4 in one transaction: apply, versions, history, known ids, quarantine; durable on return.
+        """Apply messages, and write states, history, known ids and quarantine in one transaction.
 
-        ``confirmed`` are ids whose acknowledgement the queue has confirmed: they are forgotten an hour later.
-        Raises LeaseLost when ``term`` is not the source's newest, StoreUnavailable when nothing was written.
+        ``resolution`` is that of the queue's clock in ms. ``confirmed`` are ids whose deletion the
+        queue has confirmed: the store forgets them an hour later. Raises LeaseLost when ``term`` is
+        not the source's newest; StoreUnavailable means that nothing was written.
         """
 
     def edit(
         self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
-        """Commit one change directly as source ``api``, stamp = now (REST, ``live.set``); the device's update.
+        """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
 
-        Raises Refused (and quarantines nothing), Conflict when ``if_match`` is not the device's place.
+        Returns the device's update; None if there is no such device. Raises Refused (quarantine
+        stays as it is), and Conflict when ``if_match`` is not the device's position.
         """
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
-        """Commit a quarantined row's message again, with its original id and stamp, and drop the row if it worked."""
+        """Commit a quarantined message again, with its original id and stamp.
+
+        The row is deleted if nothing is refused. Raises NotFound.
+        """
 
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
-        """Answer the one question, from one snapshot. ``Cursor()`` reads all states (but no old events)."""
+        """What was committed after a cursor, from one snapshot.
+
+        ``ReadCursor()`` reads all states, but no old events. A following ``wait`` of the same
+        thread returns for every commit after this snapshot.
+        """
 
     def epoch_history(self) -> EpochHistory:
-        """What decides whether a place is good (DESIGN 2); readers keep it while the epoch stays the same."""
+        """The epochs of this store. A reader may keep them while the epoch stays the same."""
 
     def read_position(self) -> Position:
         """The newest epoch and offset."""
 
     def is_valid(self, position: Position) -> bool:
-        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+        """Whether a position belongs to this store's history and nothing after it was forgotten."""
 
     def position_of(self, update: Update) -> Position:
-        """The place of a version: its offset, and the epoch under which that offset lies; stable over restarts."""
+        """The position of a version; it stays the same over restarts."""
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
 
     def devices(self) -> list[Update]:
-        """All present devices by name (tombstones left out)."""
+        """All present devices by name, without tombstones."""
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50
@@ -170,10 +219,10 @@ class Store(Protocol):
         """Versions below ``before``, newest first."""
 
     def history_size(self, device: str) -> tuple[int, int | None]:
-        """(rows, time of the oldest)."""
+        """The number of rows, and the time of the oldest in ms."""
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows by number, ascending."""
+        """Rows with numbers above ``after``, in ascending order."""
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""
@@ -184,19 +233,28 @@ class Store(Protocol):
         """Delete a quarantined row for good. Raises NotFound."""
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Hand an application event to every serving process; kept 60 s."""
+        """Pass an application event to every serving process; kept for 60 s, at most once.
+
+        ``data`` is the JSON array of its arguments.
+        """
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
-        """Say what this serving process sees (health of its sources, number of viewers); not durable."""
+        """Publish the report of a serving process: health of its sources, number of its viewers.
+
+        It is not durable.
+        """
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """The newest report of each process heard within 10 s."""
+        """The newest report of each process that announced one within the last 10 s."""
 
     def lease(self, source: str) -> Lease | None:
-        """Take the lease of a source with a new term, or None at once if another process holds it."""
+        """Take the lease of a source with a new term; None at once if another process has it."""
 
     def wait(self, timeout: float) -> None:
-        """Return when anything was committed, by this or another process, or after ``timeout`` seconds."""
+        """Return when any process has committed since this thread's last ``read``.
+
+        Returns after ``timeout`` seconds in any case.
+        """
 
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
@@ -205,30 +263,34 @@ class Store(Protocol):
         """The queue of that name inside this store."""
 
     def close(self) -> None:
-        """Checkpoint and let go of the files."""
+        """Release the files, and end every ``wait``."""
 
 
 class StoredQueue(Protocol):
-    """What the embedded queue asks of the store that holds it."""
+    """A queue inside a store. Receive hides messages, acknowledge deletes them."""
 
     clock: Callable[[], int]
+    """The time in ms."""
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
-        """Add messages, all or none; durable on return. Raises QueueFull."""
+        """Add all messages or none, durable on return; their ids. Raises QueueFull."""
 
     def acknowledge_and_receive(
-        self, settled: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
+        self, acknowledged: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
     ) -> list[Delivery]:
-        """Delete what was handled (ids by receipt) and hand out the next page, hidden for ``visibility`` ms."""
+        """Delete messages (ids by receipt), and receive up to ``limit`` others.
+
+        Received messages stay hidden for ``visibility_timeout`` ms.
+        """
 
     def size(self) -> tuple[int, int]:
-        """(messages, bytes), hidden ones included."""
+        """The number of messages and their bytes, hidden messages included."""
 
     def oldest(self) -> int | None:
-        """When the oldest message that waits was sent."""
+        """When the oldest message was sent, in ms; None for an empty queue."""
 
     def next_visible(self) -> int | None:
-        """When the next hidden message appears again."""
+        """When the next hidden message appears again, in ms; None if none is hidden."""
 
     def wait(self, timeout: float) -> None:
         """Return when anything was committed, or after ``timeout`` seconds."""

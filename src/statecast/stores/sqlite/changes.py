@@ -1,4 +1,4 @@
-"""What readers ask: places and epochs, what changed after a cursor, events, and reports of other processes."""
+"""What readers ask for: positions, changes after a cursor, events, and reports of processes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import apsw
 
 from statecast.model import Event, Position
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
-from statecast.stores.places import EVENT_MS, MOST_EPOCHS, REPORT_MS
-from statecast.stores.sqlite.counters import Counters
-from statecast.stores.sqlite.devices import SEEN_COLUMNS, update_of
+from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
+from statecast.stores.sqlite import counters as counter_row
+from statecast.stores.sqlite.devices import UPDATE_COLUMNS, update_of
 from statecast.stores.sqlite.driver import row, rows
 
 
 def begin_epoch(connection: apsw.Connection, offset: int) -> str:
-    """A new epoch, from the offset after ``offset`` on."""
+    """Begin a new epoch with the offset after ``offset``; its id."""
     epoch = uuid.uuid4().hex
     rows(connection, "INSERT INTO epochs (epoch, first_offset) VALUES (?, ?)", (epoch, offset + 1))
     rows(
         connection,
         "DELETE FROM epochs WHERE number <= (SELECT max(number) FROM epochs) - ?",
-        (MOST_EPOCHS,),
+        (MAX_EPOCHS,),
     )
     return epoch
 
@@ -45,17 +45,19 @@ def position(connection: apsw.Connection) -> Position:
 
 
 def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> Changes:
-    counters = Counters.load(connection)
+    """What was committed after a cursor. The updates come from an index, not from the history."""
+    counters = counter_row.load(connection)
     found = rows(
         connection,
-        f"SELECT {SEEN_COLUMNS} FROM devices WHERE offset > ? ORDER BY offset LIMIT ?",  # noqa: S608
+        f"SELECT {UPDATE_COLUMNS} FROM devices WHERE offset > ? ORDER BY offset LIMIT ?",  # noqa: S608
         (after.offset, -1 if limit is None else limit),
     )
     updates = [update_of(columns) for columns in found]
     whole = limit is None or len(updates) < limit
     seen = rows(
         connection,
-        "SELECT device, seen_at FROM devices WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
+        "SELECT device, seen_at FROM devices "
+        "WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
         (after.seen, after.offset),
     )
     events = rows(
@@ -74,7 +76,8 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
 
 
 def emit(connection: apsw.Connection, now: int, event: tuple[str, str | None, str, bytes]) -> None:
-    counters = Counters.load(connection)
+    """Write an application event, and delete those that are too old."""
+    counters = counter_row.load(connection)
     counters.event += 1
     rows(
         connection,
@@ -82,12 +85,13 @@ def emit(connection: apsw.Connection, now: int, event: tuple[str, str | None, st
         (counters.event, now, *event),
     )
     rows(connection, "DELETE FROM events WHERE at < ? OR at > ?", (now - EVENT_MS, now + EVENT_MS))
-    counters.save(connection)
+    counter_row.save(connection, counters)
 
 
 def announce(
     connection: apsw.Connection, now: int, process: str, report: Mapping[str, Any]
 ) -> None:
+    """Write a process's report, and delete those of processes that have stopped announcing."""
     rows(
         connection,
         "DELETE FROM reports WHERE at NOT BETWEEN ? AND ?",

@@ -1,11 +1,13 @@
-"""One SQLite file: connections, transactions, migrations, and the errors of the driver in our words.
+"""One SQLite file: connections, transactions, migrations, and the driver's errors as ours.
 
 Rule 1: one connection per thread and purpose, never across a fork.
 Rule 2: every write is ``BEGIN IMMEDIATE`` and compares ``user_version``.
-Rule 3: no cursor stays open: an open one pins an old snapshot. Hence ``rows`` and ``row``.
-Rule 4: the file is the one that was opened. Another one under its name, or none, is noticed before anything is
-read or written: what went into a file without a name would be gone.
-Rule 5: after a full disk or a failed read or write the thread's connections are closed; the next use opens anew.
+Rule 3: no cursor stays open, because an open cursor pins an old snapshot. Hence ``rows`` and
+``row``, which fetch everything.
+Rule 4: the file is the one that was opened. Before each use it is checked that its name still
+leads to it: what is written into a file without a name is lost when the last process closes it.
+Rule 5: after a full disk or a failed read or write the thread's connections are closed. The next
+use opens new ones.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ import apsw
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.sqlite import file_lock, schema
+from statecast.stores.sqlite import file_check, file_lock, schema
 from statecast.stores.sqlite.driver import (
-    BROKEN,
     BUSY_SECONDS,
+    MACHINE_ERRORS,
     BusyTimeout,
     data_version,
     row,
@@ -37,52 +39,52 @@ from statecast.stores.sqlite.driver import (
 JOURNAL_BYTES = 64 * 1024 * 1024
 
 
-class Local(threading.local):
+class ThreadState(threading.local):
     """What one thread holds."""
 
     reader: apsw.Connection | None = None
     writer: apsw.Connection | None = None
     generation: int = 0
-    """Of the connections: those from before a fork were closed."""
-    rings: int | None = None
-    """The bell's number before this thread last looked; None: it never looked."""
+    """The generation of the connections; those of an older one were closed before a fork."""
+    commits: int | None = None
+    """The notifier's number before this thread's last read for changes; None: no such read yet."""
     version: int = 0
-    """``data_version`` of the reader at that look."""
+    """``data_version`` of the reader at that read."""
 
 
 class Database:
-    """The file, from open to close. May be used from any thread."""
+    """The file, from open to close. Every method may be called from any thread."""
 
     def __init__(self, path: Path, steps: Sequence[str] = schema.STEPS) -> None:
         self.path = path
-        self.bell = CommitNotifier()
+        self.notifier = CommitNotifier()
         self.steps = steps
         self.created = False
+        """Whether this process made the file."""
         self._generation = 0
         self._identity: tuple[int, int] | None = None
-        self._begin()
-        file_lock.inspect(path)
-        self._lock = file_lock.Lock(path)
+        self._begin_process()
+        file_check.inspect(path)
+        self._lock = file_lock.StoreLock(path)
         try:
-            unclean = self._lock.enter()
+            unclean = self._lock.acquire()
             self._prepare(unclean)
-            self._identity = file_lock.identity(path)
+            self._identity = file_check.identity(path)
             self._lock.share()
         except BaseException:
-            self._forget()
-            self._lock.drop()
+            self._close_connections()
+            self._lock.abandon()
             raise
         close_before_fork(self)
 
-    def _begin(self) -> None:
+    def _begin_process(self) -> None:
         self._process = os.getpid()
-        self._local = Local()
-        self._turn = threading.Lock()
-        self._lending = threading.Lock()
-        self._lent: set[apsw.Connection] = set()
-        self._open: weakref.WeakSet[apsw.Connection] = (
-            weakref.WeakSet()
-        )  # those of ended threads close themselves
+        self._local = ThreadState()
+        self._write_turn = threading.Lock()
+        self._opening = threading.Lock()
+        self._in_use: set[apsw.Connection] = set()
+        # Weak: the connections of a thread close when the thread ends.
+        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
         self._closed = False
 
     # -- opening
@@ -93,26 +95,27 @@ class Database:
             found = self._version(writer)
             if found == len(self.steps) and not unclean:
                 return
-        self._alone()
+        self._wait_until_alone()
         with self.translated():
             if unclean and found:
                 self._check(writer)
             if found < len(self.steps):
                 self._migrate(writer)
 
-    def _alone(self) -> None:
-        """A migration needs the store for itself."""
-        deadline = time.monotonic() + file_lock.PATIENCE
+    def _wait_until_alone(self) -> None:
+        """Wait for the exclusive lock, which a migration needs. Raises StoreUnavailable."""
+        deadline = time.monotonic() + file_lock.WAIT_SECONDS
         while not self._lock.alone:
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
-                    f"{self.path} is of an older version and another process uses it; stop that one first."
+                    f"{self.path} is of an older version and another process uses it; "
+                    "stop that one first."
                 )
             time.sleep(0.01)
-            self._lock.enter()
+            self._lock.acquire()
 
     def _version(self, connection: apsw.Connection) -> int:
-        """The version of the tables; 0 for a new file. Raises StoreUnusable for a file that is not ours."""
+        """The version of the tables; 0 for a new file. Raises StoreUnusable for a foreign file."""
         application = row(connection, "PRAGMA application_id")[0]
         version: int = row(connection, "PRAGMA user_version")[0]
         tables = row(connection, "SELECT count(*) FROM sqlite_master")[0]
@@ -122,8 +125,8 @@ class Database:
             )
         if version > len(self.steps):
             raise StoreUnusable(
-                f"{self.path} is of version {version}, written by a newer Statecast (this one knows up to "
-                f"{len(self.steps)}); install that one."
+                f"{self.path} is of version {version}, written by a newer Statecast "
+                f"(this one knows up to {len(self.steps)}); install that one."
             )
         return version
 
@@ -169,9 +172,9 @@ class Database:
         self._open.add(connection)
         return connection
 
-    def _mine(self) -> Local:
+    def _thread_state(self) -> ThreadState:
         if self._process != os.getpid():
-            self._begin_in_child()
+            self._begin_child()
         if self._closed:
             raise StoreUnavailable(f"The store {self.path} was closed by this process.")
         local = self._local
@@ -181,58 +184,62 @@ class Database:
         return local
 
     def _replaced(self) -> bool:
-        return self._identity is not None and file_lock.identity(self.path) != self._identity
+        return self._identity is not None and file_check.identity(self.path) != self._identity
 
-    def _begin_in_child(self) -> None:
-        # Connections that a thread was using while the process forked must be neither used nor closed here.
-        self._inherited = (getattr(self, "_inherited", ()), self._open, self._lent, self._local)
-        self._begin()
-        self.bell = CommitNotifier()
-        self._lock.drop()
-        self._lock = file_lock.Lock(self.path)
-        self._lock.enter()
+    def _begin_child(self) -> None:
+        # A connection that a thread of the parent was using must be neither used nor closed here.
+        self._inherited = (getattr(self, "_inherited", ()), self._open, self._in_use, self._local)
+        self._begin_process()
+        self.notifier = CommitNotifier()
+        self._lock.abandon()
+        self._lock = file_lock.StoreLock(self.path)
+        self._lock.acquire()
         self._lock.share()
 
     @contextmanager
-    def _lend(self, writing: bool) -> Iterator[apsw.Connection]:
-        """The thread's connection, marked as in use: a fork leaves it alone."""
-        self._mine()
+    def _use(self, writing: bool) -> Iterator[apsw.Connection]:
+        """The thread's connection, marked as in use: ``before_fork`` must not close it."""
+        self._thread_state()
         if self._replaced():
             raise StoreUnusable(
-                f"{self.path} was removed or replaced while it was used; put the right file there and restart."
+                f"{self.path} was removed or replaced while it was used; "
+                "put the right file there and restart."
             )
-        with self._lending:
+        with self._opening:
             connection = self._writer() if writing else self._reader()
-            self._lent.add(connection)
+            self._in_use.add(connection)
         try:
             yield connection
         finally:
-            self._lent.discard(connection)
+            self._in_use.discard(connection)
 
     def before_fork(self) -> None:
-        """Close what no thread is using: SQLite's bookkeeping of locks does not survive in a child."""
+        """Close the connections that no thread is using.
+
+        SQLite's own record of its locks is wrong in a forked child.
+        """
         if self._process == os.getpid():
-            with self._lending:
+            with self._opening:
                 self._generation += 1
-                for connection in set(self._open) - self._lent:
+                for connection in set(self._open) - self._in_use:
                     connection.close(force=True)
                     self._open.discard(connection)
 
     def _reader(self) -> apsw.Connection:
-        local = self._mine()
+        local = self._thread_state()
         if local.reader is None:
             local.reader = self._connect()
             rows(local.reader, "PRAGMA query_only = 1")
         return local.reader
 
     def _writer(self) -> apsw.Connection:
-        local = self._mine()
+        local = self._thread_state()
         if local.writer is None:
             local.writer = self._connect()
         return local.writer
 
-    def _forget(self) -> None:
-        """Close this thread's connections; the next use opens them anew."""
+    def _close_connections(self) -> None:
+        """Close this thread's connections; the next use opens new ones."""
         local = self._local
         for connection in (local.reader, local.writer):
             if connection is not None:
@@ -243,18 +250,20 @@ class Database:
     # -- transactions
 
     @contextmanager
-    def read(self, looking: bool = False) -> Iterator[apsw.Connection]:
-        """A snapshot. Who asks because he waits for news is ``looking``: ``wait`` misses nothing after this look.
+    def read(self, mark_read: bool = False) -> Iterator[apsw.Connection]:
+        """A snapshot.
 
-        Other questions of the same thread must not count as looks, or what came before them would be missed.
+        With ``mark_read``, this thread's next ``wait`` returns for every commit after the snapshot.
+        Only a read for changes may set it: after any other read, the commits before that read
+        would be missed.
         """
-        with self.translated(), self._lend(writing=False) as connection:
-            rings = self.bell.rings
+        with self.translated(), self._use(writing=False) as connection:
+            commits = self.notifier.commits
             rows(connection, "BEGIN")
             try:
-                if looking:
+                if mark_read:
                     self._local.version = data_version(connection)
-                    self._local.rings = rings
+                    self._local.commits = commits
                 yield connection
             finally:
                 if connection.in_transaction:
@@ -262,16 +271,16 @@ class Database:
 
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[apsw.Connection]:
-        """A transaction that has the file for itself; committed when the block ends, durable unless told otherwise."""
+        """An exclusive transaction, committed when the block ends; then on disk if ``durable``."""
         changed = False
-        with self.translated(), self._lend(writing=True) as connection, self._my_turn():
+        with self.translated(), self._use(writing=True) as connection, self._own_turn():
             rows(
                 connection,
                 "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL",
             )
             rows(connection, "BEGIN IMMEDIATE")
             try:
-                self._compare(connection)
+                self._check_version(connection)
                 before = connection.total_changes()
                 yield connection
                 changed = connection.total_changes() != before
@@ -281,35 +290,35 @@ class Database:
                     rows(connection, "ROLLBACK")
                 raise
         if changed:
-            self.bell.notify()
+            self.notifier.notify()
 
     @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        """Threads of one process queue up here, where waiting is cheaper than at the file."""
-        turn = self._turn
-        if not turn.acquire(timeout=BUSY_SECONDS):
+    def _own_turn(self) -> Iterator[None]:
+        """Threads of one process take turns here, where waiting is cheaper than at the file."""
+        if not self._write_turn.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable(
                 f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds."
             )
         try:
             yield
         finally:
-            turn.release()
+            self._write_turn.release()
 
-    def _compare(self, connection: apsw.Connection) -> None:
+    def _check_version(self, connection: apsw.Connection) -> None:
         version = row(connection, "PRAGMA user_version")[0]
         if version != len(self.steps):
             raise StoreUnusable(
-                f"{self.path} is of version {version} now, this process works with {len(self.steps)}; restart it."
+                f"{self.path} is of version {version} now, "
+                f"this process works with {len(self.steps)}; restart it."
             )
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Errors of the driver become ours; after those of the machine the connections are opened anew."""
+        """Turn the driver's errors into ours; close the connections after those of the machine."""
         try:
             yield
-        except BROKEN as error:
-            self._forget()
+        except MACHINE_ERRORS as error:
+            self._close_connections()
             raise translate(self.path, error) from error
         except apsw.Error as error:
             raise translate(self.path, error) from error
@@ -317,46 +326,50 @@ class Database:
     # -- waiting
 
     def wait(self, timeout: float) -> None:
-        """Return when anything was committed since this thread last looked, or after ``timeout`` seconds."""
+        """Return when any process has committed since this thread's last read for changes.
+
+        Returns after ``timeout`` seconds in any case.
+        """
         with self.translated():
-            local = self._mine()
-            if local.rings is None:
-                local.rings, local.version = self.bell.rings, self._data_version()
-            self.bell.wait(local.rings, timeout, lambda: self._data_version() != local.version)
-            local.rings, local.version = self.bell.rings, self._data_version()
+            local = self._thread_state()
+            if local.commits is None:
+                local.commits, local.version = self.notifier.commits, self._data_version()
+            self.notifier.wait(
+                local.commits, timeout, lambda: self._data_version() != local.version
+            )
+            local.commits, local.version = self.notifier.commits, self._data_version()
 
     def _data_version(self) -> int:
-        with self._lend(writing=False) as connection:
+        with self._use(writing=False) as connection:
             return data_version(connection)
 
     # -- closing
 
     def close(self) -> None:
-        """Checkpoint and let go; a second call does nothing."""
+        """Write the log into the file and close it; a second call does nothing."""
         if self._closed or self._process != os.getpid():
             return
-        # Where somebody reads just now, or the disk is full, the log stays beside the file: nothing is lost.
-        with suppress(StatecastError), self.translated(), self._lend(writing=True) as connection:
+        # While another connection reads, or the disk is full, the log stays beside the file:
+        # nothing is lost.
+        with suppress(StatecastError), self.translated(), self._use(writing=True) as connection:
             rows(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         self._closed = True
-        self.bell.notify()
+        self.notifier.notify()
         for connection in list(self._open):
-            if (
-                self._replaced()
-            ):  # the log of that name is not ours any more: neither apply nor delete it
+            if self._replaced():  # the log of that name is another file's: leave it alone
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            with suppress(apsw.Error):  # its thread is using it just now and finds the store closed
+            with suppress(apsw.Error):  # its thread may be using it, and finds the store closed
                 connection.close(force=True)
         self._open.clear()
-        self._lock.leave()
+        self._lock.release()
 
 
 def close_before_fork(database: Database) -> None:
-    """The hook of the interpreter cannot be taken back: it must not keep the database alive."""
-    known = weakref.ref(database)
+    """Register the hook. It cannot be removed again, so it must not keep the database alive."""
+    reference = weakref.ref(database)
 
     def hook() -> None:
-        if (database := known()) is not None:
+        if (database := reference()) is not None:
             database.before_fork()
 
     register_at_fork(before=hook)

@@ -1,8 +1,8 @@
-"""The ids of messages and events that were taken in: what comes again is counted and changes nothing.
+"""The ids of messages and events that were committed: a repetition is counted and changes nothing.
 
-Ids of messages are kept in pages, one per commit: until every acknowledgement of the page is confirmed, then an
-hour. Ids of events are kept 24 hours. Both have a bound: beyond it the oldest go, and stamps make a repetition
-harmless.
+Message ids are kept in pages, one page per commit. A page is forgotten an hour after the queue has
+confirmed the deletion of its last message. Event ids are kept for 24 hours. Both have a bound;
+beyond it the oldest go, and stamps make a repetition harmless.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from collections.abc import Collection, Sequence
 
 import apsw
 
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.counters import Counters
+from statecast.stores.retention import CONFIRMED_IDS_MS, EVENT_IDS_MS, MAX_IDS
 from statecast.stores.sqlite.driver import row, rows
 
-KEEP_CONFIRMED_MS = 3600 * 1000
-KEEP_EVENTS_MS = 24 * 3600 * 1000
-MOST = 1_000_000
-PAGES_AT_ONCE = 4
+PAGES_PER_COMMIT = 4
+"""How many due pages one commit forgets."""
 SPARE = 32
+"""A commit forgets at most this many event ids more than it writes: the bound is reached."""
 
 
 def known(connection: apsw.Connection, source: int, ids: Collection[str]) -> set[str]:
+    """Those of the ids that were committed before."""
     found = rows(
         connection,
         "SELECT id FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
@@ -32,6 +33,7 @@ def known(connection: apsw.Connection, source: int, ids: Collection[str]) -> set
 
 
 def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequence[str]) -> None:
+    """Keep the new ids of one commit as a page."""
     if not ids:
         return
     counters.page += 1
@@ -46,44 +48,47 @@ def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequ
         (page, source, len(ids)),
     )
     rows(connection, "INSERT INTO page_ids (page, ids) VALUES (?, ?)", (page, json.dumps(ids)))
-    counters.known_rows += len(ids)
+    counters.known_ids += len(ids)
 
 
 def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now: int) -> None:
-    """Note acknowledgements; a page of which every one is confirmed is forgotten an hour later."""
+    """Note confirmed deletions; a page with all of them is forgotten an hour later."""
     if not ids:
         return
     pages = rows(
         connection,
-        "SELECT DISTINCT page FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
+        "SELECT DISTINCT page FROM known "
+        "WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
         (source, json.dumps(list(ids))),
     )
     confirmed = set(ids)
     for (page,) in pages:
         found = row(connection, "SELECT coalesce(open, ids) FROM page_ids WHERE page = ?", (page,))
-        still = [id_ for id_ in json.loads(found[0]) if id_ not in confirmed]
-        if still:
+        unconfirmed = [id_ for id_ in json.loads(found[0]) if id_ not in confirmed]
+        if unconfirmed:
             rows(
-                connection, "UPDATE page_ids SET open = ? WHERE page = ?", (json.dumps(still), page)
+                connection,
+                "UPDATE page_ids SET open = ? WHERE page = ?",
+                (json.dumps(unconfirmed), page),
             )
         else:
             rows(
                 connection,
                 "UPDATE pages SET forget_at = ? WHERE page = ? AND forget_at IS NULL",
-                (now + KEEP_CONFIRMED_MS, page),
+                (now + CONFIRMED_IDS_MS, page),
             )
 
 
-def trim(connection: apsw.Connection, counters: Counters, now: int, most: int = MOST) -> None:
-    """Forget a few pages whose time has come, and the oldest while there are too many."""
+def trim(connection: apsw.Connection, counters: Counters, now: int, limit: int = MAX_IDS) -> None:
+    """Forget a few pages that are due, and the oldest ones while there are too many ids."""
     due = rows(
         connection,
         "SELECT page FROM pages WHERE forget_at <= ? ORDER BY forget_at LIMIT ?",
-        (now, PAGES_AT_ONCE),
+        (now, PAGES_PER_COMMIT),
     )
     for (page,) in due:
         forget(connection, counters, page)
-    while counters.known_rows > most:
+    while counters.known_ids > limit:
         page = row(connection, "SELECT min(page) FROM pages")[0]
         forget(connection, counters, page)
 
@@ -98,18 +103,19 @@ def forget(connection: apsw.Connection, counters: Counters, page: int) -> None:
         "DELETE FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
         (source, ids),
     )
-    counters.known_rows -= size
+    counters.known_ids -= size
 
 
 def known_events(
     connection: apsw.Connection, events: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
+    """Those of the events (device, id) that were committed before."""
     if not events:
         return set()
     found = rows(
         connection,
-        "SELECT known_events.device, known_events.id FROM json_each(?) AS asked JOIN known_events "
-        "ON known_events.device = asked.value ->> 0 AND known_events.id = asked.value ->> 1",
+        "SELECT known_events.device, known_events.id FROM json_each(?) AS event JOIN known_events "
+        "ON known_events.device = event.value ->> 0 AND known_events.id = event.value ->> 1",
         (json.dumps(events),),
     )
     return set(found)
@@ -127,16 +133,19 @@ def save_events(
 
 
 def trim_events(
-    connection: apsw.Connection, counters: Counters, written: int, now: int, most: int = MOST
+    connection: apsw.Connection,
+    counters: Counters,
+    written: int,
+    now: int,
+    limit: int = MAX_IDS,
 ) -> None:
-    before = now - KEEP_EVENTS_MS if counters.known_events <= most else now + 1
+    """Forget old event ids in proportion to those that this commit writes."""
+    too_many = counters.known_events - limit
+    before, count = (now + 1, too_many) if too_many > 0 else (now - EVENT_IDS_MS, written + SPARE)
     gone = rows(
         connection,
         "DELETE FROM known_events WHERE (device, id) IN "
         "(SELECT device, id FROM known_events WHERE at < ? ORDER BY at LIMIT ?) RETURNING 1",
-        (
-            before,
-            written + SPARE if counters.known_events <= most else counters.known_events - most,
-        ),
+        (before, count),
     )
     counters.known_events -= len(gone)

@@ -1,4 +1,4 @@
-"""Devices as rows: the state beside the stamps that decide what a late message may still change."""
+"""Devices as rows: each state with its stamps, which decide what a late message may change."""
 
 from __future__ import annotations
 
@@ -13,41 +13,30 @@ from statecast.errors import StatecastError, StoreUnusable
 from statecast.merge.apply import DeviceRecord, Stamps
 from statecast.model import Cause, Update
 from statecast.stores.batch import DeviceState
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.counters import Counters
+from statecast.stores.retention import TOMBSTONE_MS
 from statecast.stores.sqlite.driver import row, rows
 
-TOMBSTONE_MS = 7 * 24 * 3600 * 1000
 FORGET_AT_ONCE = 16
-"""How many tombstones, and history rows of one, a single commit forgets."""
+"""How many tombstones, and how many history rows of each, one commit deletes."""
 
-SEEN_COLUMNS = (
-    "device, version, offset, state, changed_at, seen_at, cause_source, cause_id, cause_by, silent_after, source, "
-    "fields"
+UPDATE_COLUMNS = (
+    "device, version, offset, state, changed_at, seen_at, cause_source, cause_id, cause_by, "
+    "silent_after, source, fields"
 )
 
 
-def update_of(found: tuple[Any, ...]) -> Update:
-    (
-        device,
-        version,
-        offset,
-        state,
-        changed_at,
-        seen_at,
-        source,
-        id_,
-        by,
-        silent_after,
-        heard_by,
-        fields,
-    ) = found
-    cause = Cause(source, id_, by)
+def update_of(columns: tuple[Any, ...]) -> Update:
+    """The update of a row. Raises StoreUnusable for a damaged one."""
+    silent_after, source, fields = columns[9:]
     try:
         times = json.loads(fields)
     except ValueError as error:
-        raise damaged(device, error) from error
+        raise damaged(columns[0], error) from error
+    device, version, offset, state, changed_at, seen_at = columns[:6]
+    cause = Cause(*columns[6:9])
     return Update(
-        device, version, offset, state, changed_at, seen_at, cause, silent_after, heard_by, times
+        device, version, offset, state, changed_at, seen_at, cause, silent_after, source, times
     )
 
 
@@ -55,17 +44,17 @@ def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, Dev
     """The rows of the named devices that exist."""
     found = rows(
         connection,
-        f"SELECT {SEEN_COLUMNS}, id, seen, removed_at, stamps FROM devices "  # noqa: S608
+        f"SELECT {UPDATE_COLUMNS}, id, seen, removed_at, stamps FROM devices "  # noqa: S608
         "WHERE device IN (SELECT value FROM json_each(?))",
         (json.dumps(list(devices)),),
     )
-    return {columns[0]: whole(columns) for columns in found}
+    return {columns[0]: checked(columns) for columns in found}
 
 
-def whole(columns: tuple[Any, ...]) -> DeviceState:
-    """Raises StoreUnusable for a row that somebody else wrote or a disk has changed."""
+def checked(columns: tuple[Any, ...]) -> DeviceState:
+    """Raises StoreUnusable for a row that another program wrote or a disk has damaged."""
     try:
-        return held_of(columns)
+        return device_state_of(columns)
     except StoreUnusable:
         raise
     except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -78,7 +67,7 @@ def damaged(device: str, error: Exception) -> StoreUnusable:
     )
 
 
-def held_of(columns: tuple[Any, ...]) -> DeviceState:
+def device_state_of(columns: tuple[Any, ...]) -> DeviceState:
     update = update_of(columns[:12])
     key, seen, removed_at, stamps = columns[12:]
     record = DeviceRecord(
@@ -98,7 +87,7 @@ def held_of(columns: tuple[Any, ...]) -> DeviceState:
 
 
 def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
-    """Write each device once; new ones learn their key."""
+    """Write each device once, and set the key of new ones."""
     for loaded in touched:
         record, cause = loaded.record, loaded.cause
         values = (
@@ -124,24 +113,29 @@ def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
 
 
 WRITTEN = (
-    "version, offset, seen, state, changed_at, seen_at, cause_source, cause_id, cause_by, silent_after, source, "
-    "removed_at, fields, stamps"
+    "version, offset, seen, state, changed_at, seen_at, cause_source, cause_id, cause_by, "
+    "silent_after, source, removed_at, fields, stamps"
 )
 INSERT = f"INSERT INTO devices (device, {WRITTEN}) VALUES ({', '.join('?' * 15)}) RETURNING id"  # noqa: S608
 UPDATE = f"UPDATE devices SET ({WRITTEN}) = ({', '.join('?' * 14)}) WHERE id = ?"  # noqa: S608
 
 
 def forget_tombstones(connection: apsw.Connection, counters: Counters, now: int) -> None:
-    """Forget what was removed long ago, a few at a time; a reader that has not heard of it gets everything anew."""
+    """Delete a few of the tombstones that are too old.
+
+    A position from before such a removal is not valid any more: its reader gets all states again.
+    """
     old = rows(
         connection,
-        "SELECT id, offset FROM devices WHERE removed_at IS NOT NULL AND removed_at < ? ORDER BY removed_at LIMIT ?",
+        "SELECT id, offset FROM devices WHERE removed_at IS NOT NULL AND removed_at < ? "
+        "ORDER BY removed_at LIMIT ?",
         (now - TOMBSTONE_MS, FORGET_AT_ONCE),
     )
     for key, offset in old:
         gone = rows(
             connection,
-            "DELETE FROM history WHERE offset IN (SELECT offset FROM history WHERE device = ? LIMIT ?) RETURNING size",
+            "DELETE FROM history WHERE offset IN "
+            "(SELECT offset FROM history WHERE device = ? LIMIT ?) RETURNING size",
             (key, FORGET_AT_ONCE),
         )
         counters.history_rows -= len(gone)

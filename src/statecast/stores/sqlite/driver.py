@@ -1,4 +1,4 @@
-"""The driver in our words: rows without open cursors, patience with other writers, errors as sentences."""
+"""The driver: rows without open cursors, waiting for other writers, errors as sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import apsw
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 
 BUSY_SECONDS = 5.0
-"""For how long a write waits for its turn."""
+"""For how long a write waits for other writers."""
 
-BROKEN = (
+MACHINE_ERRORS = (
     apsw.FullError,
     apsw.IOError,
     apsw.CorruptError,
@@ -23,7 +23,7 @@ BROKEN = (
     apsw.CantOpenError,
     apsw.ReadOnlyError,
 )
-
+"""After one of these a connection may not work any more."""
 
 Bindings = Sequence[Any] | Mapping[str, Any]
 
@@ -39,13 +39,13 @@ def row(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> Any:
 
 
 def data_version(connection: apsw.Connection) -> int:
-    """A number that changes with every commit of another connection, of this process or not."""
-    # The PRAGMA: the method of that name asks the pager, which has not looked at the file since the last read.
+    """A number that changes with every commit of another connection, in any process."""
+    # The PRAGMA, because the method of that name returns what was true at the last read.
     return int(row(connection, "PRAGMA data_version")[0])
 
 
 class BusyTimeout:
-    """The busy handler: short, uneven naps, so that a busy writer does not starve the others."""
+    """The busy handler: short sleeps of uneven length, so that a busy writer starves no other."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
@@ -62,7 +62,7 @@ class BusyTimeout:
 
 
 def translate(path: Path, error: apsw.Error) -> StatecastError:
-    """The driver's error in a sentence that says what to do."""
+    """The driver's error as one of ours, whose sentence says what to do."""
     if isinstance(error, apsw.FullError):
         return StoreUnavailable(f"The disk of {path} is full; free some space. Nothing was lost.")
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):

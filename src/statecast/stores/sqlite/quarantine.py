@@ -1,4 +1,7 @@
-"""What could not be read or applied, with its reason and raw body; capped, oldest out."""
+"""Messages that could not be read or applied, with reason and raw body (dead-letter queue).
+
+Their number has a bound; beyond it the oldest go.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,18 @@ from typing import Any
 
 import apsw
 
-from statecast import program
-from statecast.errors import NotFound
 from statecast.model import Quarantined
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.counters import Counters
+from statecast.stores.errors import no_quarantine_row
 from statecast.stores.sqlite.driver import row, rows
 
 COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at"
 
 
 def save(
-    connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, most: int
+    connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, limit: int
 ) -> None:
-    """Add rows (the batch has counted them already) and let the oldest go beyond the bound."""
+    """Add rows, which the batch has counted already, and delete the oldest beyond the bound."""
     if not found:
         return
     connection.executemany(
@@ -40,12 +42,12 @@ def save(
             for one in found
         ],
     )
-    if counters.quarantine_rows > most:
+    if counters.quarantine_rows > limit:
         gone = rows(
             connection,
-            "DELETE FROM quarantine WHERE number IN (SELECT number FROM quarantine ORDER BY number LIMIT ?) "
-            "RETURNING 1",
-            (counters.quarantine_rows - most,),
+            "DELETE FROM quarantine WHERE number IN "
+            "(SELECT number FROM quarantine ORDER BY number LIMIT ?) RETURNING 1",
+            (counters.quarantine_rows - limit,),
         )
         counters.quarantine_rows -= len(gone)
 
@@ -66,15 +68,8 @@ def one(connection: apsw.Connection, number: int) -> Quarantined:
         (number,),
     )
     if found is None:
-        raise missing(number)
+        raise no_quarantine_row(number)
     return Quarantined(*found)
-
-
-def missing(number: int) -> NotFound:
-    return NotFound(
-        f"There is no message {number} in quarantine; "
-        f"`{program.name()} quarantine list` shows those there are."
-    )
 
 
 def delete(connection: apsw.Connection, counters: Counters, number: int) -> None:

@@ -1,20 +1,25 @@
-"""The embedded queue's tables. Bodies are written once and deleted once; who holds them stands apart, so that
-handing out a message of 64 KiB does not write it again.
+"""The embedded queue's tables.
+
+A body is written once and deleted once. Which messages are in flight is kept in other tables, so
+that receiving a message of 64 KiB does not write its body again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import apsw
 
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
-from statecast.stores.queue_bounds import room
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.errors import check_queue_bounds
+from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
+
+Received = tuple[int, int, bytes, int]
+"""A message that is being received: id, sent_at, body, attempt."""
 
 
 class SqliteQueue:
@@ -31,31 +36,28 @@ class SqliteQueue:
 
     def _find(self) -> int | None:
         with self.database.read() as connection:
-            found = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))
-        return None if found is None else found[0]
+            return self._number(connection)
 
     def _create(self) -> int:
         with self.database.write() as connection:
-            rows(
-                connection,
-                "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING",
-                (self.name,),
-            )
-            number: int = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))[
-                0
-            ]
+            sql = "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING"
+            rows(connection, sql, (self.name,))
+            number = self._number(connection)
+        assert number is not None
         return number
 
+    def _number(self, connection: apsw.Connection) -> int | None:
+        found = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))
+        return None if found is None else found[0]
+
     def append(self, bodies: Sequence[bytes]) -> list[int]:
-        """Add messages, all or none; durable on return. Raises QueueFull."""
+        """Add all messages or none, durable on return; their ids. Raises QueueFull."""
         now = self.clock()
         size = sum(map(len, bodies))
         with self.database.write() as connection:
-            held = row(
-                connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,)
-            )
-            room(self.name, self.limits, held[0] + len(bodies), held[1] + size)
-            counters = Counters.load(connection)
+            messages, total = self._size(connection)
+            check_queue_bounds(self.name, self.limits, messages + len(bodies), total + size)
+            counters = counter_row.load(connection)
             first = counters.arrival + 1
             counters.arrival += len(bodies)
             ids = list(range(first, counters.arrival + 1))
@@ -64,164 +66,173 @@ class SqliteQueue:
                 [(self.number, id_, now, body) for id_, body in zip(ids, bodies, strict=True)],
             )
             self._count(connection, len(bodies), size)
-            counters.save(connection)
+            counter_row.save(connection, counters)
         return ids
 
     def acknowledge_and_receive(
-        self, settled: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
+        self, acknowledged: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
     ) -> list[Delivery]:
-        """Delete what was handled (ids by receipt) and hand out the next page, in one transaction.
+        """Delete messages (ids by receipt), and receive up to ``limit`` others, in one transaction.
 
-        Neither needs to reach the disk before it returns: what a power cut undoes is handed out again and known.
+        Received messages stay hidden for ``visibility_timeout`` ms. The transaction need not be on
+        disk on return: what a power cut undoes is delivered again, and its ids are known.
         """
-        if not settled and not self._due():
+        if not acknowledged and not self._has_visible():
             return []
         with self.database.write(durable=False) as connection:
-            for receipt, ids in settled.items():
-                self._settle(connection, receipt, ids)
-            return self._hand_out(connection, limit, visibility_timeout) if limit else []
+            for receipt, ids in acknowledged.items():
+                self._acknowledge(connection, receipt, ids)
+            return self._receive(connection, limit, visibility_timeout) if limit else []
 
     def size(self) -> tuple[int, int]:
-        """(messages, bytes), hidden ones included."""
+        """The number of messages and their bytes, hidden messages included."""
         with self.database.read() as connection:
-            messages, size = row(
-                connection, "SELECT messages, bytes FROM queues WHERE number = ?", (self.number,)
-            )
-        return messages, size
+            return self._size(connection)
 
     def oldest(self) -> int | None:
-        """When the oldest message that waits was sent."""
+        """When the oldest message was sent, in ms."""
         with self.database.read() as connection:
-            found = row(
-                connection,
-                "SELECT sent_at FROM queue WHERE queue = ? ORDER BY id LIMIT 1",
-                (self.number,),
-            )
+            sql = "SELECT sent_at FROM queue WHERE queue = ? ORDER BY id LIMIT 1"
+            found = row(connection, sql, (self.number,))
         return found[0] if found else None
 
     def next_visible(self) -> int | None:
-        """When the next hidden message appears again."""
+        """When the next hidden message appears again, in ms."""
         with self.database.read() as connection:
-            found = row(
-                connection, "SELECT min(visible_at) FROM handouts WHERE queue = ?", (self.number,)
-            )
+            sql = "SELECT min(visible_at) FROM receipts WHERE queue = ?"
+            found = row(connection, sql, (self.number,))
         return None if found is None else found[0]
 
     def wait(self, timeout: float) -> None:
+        """Return when any process has committed since this thread's last receive."""
         self.database.wait(timeout)
 
-    def _due(self) -> bool:
-        """Whether anything may be handed out: a look, so that an idle queue writes nothing."""
-        with self.database.read(looking=True) as connection:
+    def _has_visible(self) -> bool:
+        """Whether there is a message to receive. It only reads: an idle queue writes nothing."""
+        with self.database.read(mark_read=True) as connection:
             fresh = row(
                 connection,
-                "SELECT 1 FROM queue WHERE queue = :q AND id > (SELECT handed FROM queues WHERE number = :q) LIMIT 1",
-                {"q": self.number},
+                "SELECT 1 FROM queue WHERE queue = :queue "
+                "AND id > (SELECT received FROM queues WHERE number = :queue) LIMIT 1",
+                {"queue": self.number},
             )
             return bool(fresh) or bool(self._expired(connection, self.clock()))
 
     def _expired(self, connection: apsw.Connection, now: int) -> list[int]:
-        """Hand-outs whose time is over. A clock that was set back must not hide messages for ever."""
+        """Receipts whose messages are visible again.
+
+        A clock that was set back must not hide messages forever.
+        """
         found = rows(
             connection,
-            "SELECT handout FROM handouts WHERE queue = ? AND (visible_at <= ? OR hidden_at > ?) ORDER BY handout",
+            "SELECT receipt FROM receipts WHERE queue = ? AND (visible_at <= ? OR hidden_at > ?) "
+            "ORDER BY receipt",
             (self.number, now, now),
         )
-        return [handout for (handout,) in found]
+        return [receipt for (receipt,) in found]
 
-    def _settle(self, connection: apsw.Connection, receipt: str, ids: Sequence[str]) -> None:
-        """Delete messages still held under this receipt; those that were handed to another stay."""
+    def _acknowledge(self, connection: apsw.Connection, receipt: str, ids: Sequence[str]) -> None:
+        """Delete messages that are in flight under this receipt; another receipt's stay."""
         if not receipt.isdigit():
             return
-        handout = int(receipt)
-        held = rows(
+        in_flight = rows(
             connection,
-            "DELETE FROM handed WHERE handout = ? AND id IN (SELECT CAST(value AS INTEGER) FROM json_each(?)) "
-            "RETURNING id",
-            (handout, json.dumps([id_ for id_ in ids if id_.isdecimal()])),
+            "DELETE FROM in_flight WHERE receipt = ? "
+            "AND id IN (SELECT CAST(value AS INTEGER) FROM json_each(?)) RETURNING id",
+            (int(receipt), json.dumps([id_ for id_ in ids if id_.isdecimal()])),
         )
-        gone = rows(
+        deleted = rows(
             connection,
-            "DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) RETURNING length(body)",
-            (self.number, json.dumps([id_ for (id_,) in held])),
+            "DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) "
+            "RETURNING length(body)",
+            (self.number, json.dumps([id_ for (id_,) in in_flight])),
         )
-        self._count(connection, -len(gone), -sum(length for (length,) in gone))
-        self._drop_empty(connection, handout)
+        self._count(connection, -len(deleted), -sum(length for (length,) in deleted))
+        self._drop_empty(connection, int(receipt))
 
-    def _hand_out(
+    def _receive(
         self, connection: apsw.Connection, limit: int, visibility_timeout: int
     ) -> list[Delivery]:
         now = self.clock()
-        found: list[tuple[int, int, bytes, int]] = []
-        for handout in self._expired(connection, now):
+        found: list[Received] = []
+        for receipt in self._expired(connection, now):
             if len(found) < limit:
-                found += self._take_back(connection, handout, limit - len(found))
+                found += self._receive_again(connection, receipt, limit - len(found))
         if len(found) < limit:
-            found += self._take_fresh(connection, limit - len(found))
+            found += self._receive_fresh(connection, limit - len(found))
         if not found:
             return []
-        counters = Counters.load(connection)
-        counters.handout += 1
-        counters.save(connection)
         found.sort()
-        hidden = (counters.handout, self.number, now, now + visibility_timeout)
-        rows(
-            connection,
-            "INSERT INTO handouts (handout, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",
-            hidden,
-        )
-        connection.executemany(
-            "INSERT INTO handed (handout, id, attempt) VALUES (?, ?, ?)",
-            [(counters.handout, id_, attempt) for id_, _, _, attempt in found],
-        )
-        receipt = str(counters.handout)
+        receipt = self._hide(connection, found, now, now + visibility_timeout)
         return [
-            Delivery(str(id_), body, sent_at, attempt, receipt, id_)
+            Delivery(str(id_), body, sent_at, attempt, str(receipt), id_)
             for id_, sent_at, body, attempt in found
         ]
 
-    def _take_back(
-        self, connection: apsw.Connection, handout: int, limit: int
-    ) -> Iterable[tuple[int, int, bytes, int]]:
+    def _hide(
+        self, connection: apsw.Connection, found: list[Received], now: int, visible_at: int
+    ) -> int:
+        """Note that messages are in flight; their receipt."""
+        counters = counter_row.load(connection)
+        counters.receipt += 1
+        counter_row.save(connection, counters)
+        rows(
+            connection,
+            "INSERT INTO receipts (receipt, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",
+            (counters.receipt, self.number, now, visible_at),
+        )
+        connection.executemany(
+            "INSERT INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
+            [(counters.receipt, id_, attempt) for id_, _, _, attempt in found],
+        )
+        return counters.receipt
+
+    def _receive_again(
+        self, connection: apsw.Connection, receipt: int, limit: int
+    ) -> list[Received]:
+        """Messages that were received, and not acknowledged in time."""
         found = rows(
             connection,
-            "SELECT queue.id, sent_at, body, attempt + 1 FROM handed JOIN queue ON queue.queue = ? "
-            "AND queue.id = handed.id WHERE handout = ? ORDER BY handed.id LIMIT ?",
-            (self.number, handout, limit),
+            "SELECT queue.id, sent_at, body, attempt + 1 FROM in_flight "
+            "JOIN queue ON queue.queue = ? AND queue.id = in_flight.id "
+            "WHERE receipt = ? ORDER BY in_flight.id LIMIT ?",
+            (self.number, receipt, limit),
         )
         rows(
             connection,
-            "DELETE FROM handed WHERE handout = ? AND id IN (SELECT value FROM json_each(?))",
-            (handout, json.dumps([taken[0] for taken in found])),
+            "DELETE FROM in_flight WHERE receipt = ? AND id IN (SELECT value FROM json_each(?))",
+            (receipt, json.dumps([message[0] for message in found])),
         )
-        if not found:  # its messages are gone: nothing is left to come back
-            rows(connection, "DELETE FROM handed WHERE handout = ?", (handout,))
-        self._drop_empty(connection, handout)
+        if not found:  # its messages are deleted: no row of the receipt is needed any more
+            rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (receipt,))
+        self._drop_empty(connection, receipt)
         return found
 
-    def _take_fresh(
-        self, connection: apsw.Connection, limit: int
-    ) -> list[tuple[int, int, bytes, int]]:
+    def _receive_fresh(self, connection: apsw.Connection, limit: int) -> list[Received]:
+        """Messages that were never received."""
         found = rows(
             connection,
-            "SELECT id, sent_at, body, 1 FROM queue WHERE queue = :q "
-            "AND id > (SELECT handed FROM queues WHERE number = :q) ORDER BY id LIMIT :n",
-            {"q": self.number, "n": limit},
+            "SELECT id, sent_at, body, 1 FROM queue WHERE queue = :queue "
+            "AND id > (SELECT received FROM queues WHERE number = :queue) ORDER BY id LIMIT :limit",
+            {"queue": self.number, "limit": limit},
         )
         if found:
-            rows(
-                connection,
-                "UPDATE queues SET handed = ? WHERE number = ?",
-                (found[-1][0], self.number),
-            )
+            sql = "UPDATE queues SET received = ? WHERE number = ?"
+            rows(connection, sql, (found[-1][0], self.number))
         return found
 
-    def _drop_empty(self, connection: apsw.Connection, handout: int) -> None:
+    def _drop_empty(self, connection: apsw.Connection, receipt: int) -> None:
         rows(
             connection,
-            "DELETE FROM handouts WHERE handout = :h AND NOT EXISTS (SELECT 1 FROM handed WHERE handout = :h)",
-            {"h": handout},
+            "DELETE FROM receipts WHERE receipt = :receipt "
+            "AND NOT EXISTS (SELECT 1 FROM in_flight WHERE receipt = :receipt)",
+            {"receipt": receipt},
         )
+
+    def _size(self, connection: apsw.Connection) -> tuple[int, int]:
+        sql = "SELECT messages, bytes FROM queues WHERE number = ?"
+        messages, size = row(connection, sql, (self.number,))
+        return messages, size
 
     def _count(self, connection: apsw.Connection, messages: int, size: int) -> None:
         rows(

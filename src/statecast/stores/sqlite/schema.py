@@ -1,7 +1,7 @@
-"""What the tables look like, as numbered steps: a new file takes all of them, an older one those it lacks.
+"""The tables, as numbered steps: a new file takes all of them, an older file those it lacks.
 
-A step is never changed once it was released; a change of the tables is a new step. Of every statement in a
-step the effect must not depend on later code, for a file may be many versions behind.
+Rule 1: a step never changes. A change of the tables is a new step.
+Rule 2: a step does not depend on code that may change, because a file may be many versions behind.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 APPLICATION_ID = 0x53744361
-"""``StCa``: how we tell our files from everybody else's."""
+"""``StCa``: it tells our files from those of other programs."""
 
 FIRST = """
--- The rising numbers of the store, and running totals, so that no commit has to count.
+-- See stores/counters.py.
 CREATE TABLE counters (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    arrival INTEGER NOT NULL DEFAULT 0,        -- order of arrival, N of the stamps; also the ids of the queues
-    offset INTEGER NOT NULL DEFAULT 0,         -- one per visible version
-    seen INTEGER NOT NULL DEFAULT 0,           -- one per sign of life without a version
-    event INTEGER NOT NULL DEFAULT 1,          -- one per application event; a cursor at 0 means "from now"
-    page INTEGER NOT NULL DEFAULT 0,           -- one per commit that brought new message ids
-    handout INTEGER NOT NULL DEFAULT 0,        -- one per page handed out by a queue
-    forgotten INTEGER NOT NULL DEFAULT 0,      -- offset of the newest forgotten tombstone
+    arrival INTEGER NOT NULL DEFAULT 0,
+    offset INTEGER NOT NULL DEFAULT 0,
+    seen INTEGER NOT NULL DEFAULT 0,
+    event INTEGER NOT NULL DEFAULT 1,
+    page INTEGER NOT NULL DEFAULT 0,
+    handout INTEGER NOT NULL DEFAULT 0,
+    forgotten INTEGER NOT NULL DEFAULT 0,
     history_rows INTEGER NOT NULL DEFAULT 0,
     history_bytes INTEGER NOT NULL DEFAULT 0,
     known_rows INTEGER NOT NULL DEFAULT 0,
@@ -30,7 +30,9 @@ CREATE TABLE counters (
 );
 INSERT INTO counters (id) VALUES (1);
 
-CREATE TABLE epochs (number INTEGER PRIMARY KEY, epoch TEXT NOT NULL UNIQUE, first_offset INTEGER NOT NULL);
+CREATE TABLE epochs (
+    number INTEGER PRIMARY KEY, epoch TEXT NOT NULL UNIQUE, first_offset INTEGER NOT NULL
+);
 
 CREATE TABLE devices (
     id INTEGER PRIMARY KEY,
@@ -67,11 +69,14 @@ CREATE TABLE history (
 );
 CREATE UNIQUE INDEX history_version ON history (device, version);
 
-CREATE TABLE sources (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, term INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE sources (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, term INTEGER NOT NULL DEFAULT 0
+);
 
--- Known message ids, a page of them per commit: what a page has to forget is one row, not one per message.
-CREATE TABLE known (source INTEGER NOT NULL, id TEXT NOT NULL, page INTEGER NOT NULL, PRIMARY KEY (source, id))
-    WITHOUT ROWID;
+-- Known message ids, one page per commit: to forget a page is one row, not one per message.
+CREATE TABLE known (
+    source INTEGER NOT NULL, id TEXT NOT NULL, page INTEGER NOT NULL, PRIMARY KEY (source, id)
+) WITHOUT ROWID;
 CREATE TABLE pages (
     page INTEGER PRIMARY KEY, source INTEGER NOT NULL, size INTEGER NOT NULL, forget_at INTEGER
 );
@@ -97,29 +102,44 @@ CREATE TABLE quarantine (
 );
 
 CREATE TABLE events (
-    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, namespace TEXT NOT NULL, room TEXT, name TEXT NOT NULL,
-    data BLOB NOT NULL
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, namespace TEXT NOT NULL, room TEXT,
+    name TEXT NOT NULL, data BLOB NOT NULL
 );
 
-CREATE TABLE reports (process TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE reports (
+    process TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL
+) WITHOUT ROWID;
 
--- A queue's bodies are written once and deleted once; who holds them stands apart.
+-- A queue's bodies are written once and deleted once: which of them are in flight is kept apart.
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
     messages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
-    handed INTEGER NOT NULL DEFAULT 0          -- the highest id ever handed out: above it all is fresh
+    handed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE queue (
     queue INTEGER NOT NULL, id INTEGER NOT NULL, sent_at INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (queue, id)
 ) WITHOUT ROWID;
 CREATE TABLE handouts (
-    handout INTEGER PRIMARY KEY, queue INTEGER NOT NULL, hidden_at INTEGER NOT NULL, visible_at INTEGER NOT NULL
+    handout INTEGER PRIMARY KEY, queue INTEGER NOT NULL,
+    hidden_at INTEGER NOT NULL, visible_at INTEGER NOT NULL
 );
 CREATE TABLE handed (
     handout INTEGER NOT NULL, id INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (handout, id)
 ) WITHOUT ROWID;
 """
 
-STEPS: Sequence[str] = (FIRST,)
+SECOND = """
+-- The words of the glossary. Messages of one receive share a receipt and are in flight until they
+-- are acknowledged; a queue's messages with ids above ``received`` were never received.
+ALTER TABLE counters RENAME COLUMN handout TO receipt;
+ALTER TABLE counters RENAME COLUMN known_rows TO known_ids;
+ALTER TABLE queues RENAME COLUMN handed TO received;
+ALTER TABLE handouts RENAME COLUMN handout TO receipt;
+ALTER TABLE handouts RENAME TO receipts;
+ALTER TABLE handed RENAME COLUMN handout TO receipt;
+ALTER TABLE handed RENAME TO in_flight;
+"""
+
+STEPS: Sequence[str] = (FIRST, SECOND)
 """Step n leads from version n - 1 to version n."""

@@ -1,6 +1,7 @@
-"""The store of one host: one SQLite file for states, history, ids, quarantine and the embedded queues.
+"""The store of one host: one SQLite file for states, history, ids, quarantine and embedded queues.
 
-What a commit does is told in ``fold``; here is what is loaded before it and written after it, in one transaction.
+``stores.batch`` decides what a commit does. This module loads what the batch needs and writes its
+outcome, in one transaction.
 """
 
 from __future__ import annotations
@@ -15,24 +16,30 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import BadSetting, LeaseLost
+from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, HistoryRow, Message, Position, Quarantined, Update
 from statecast.program.unix import register_at_fork
-from statecast.stores import places
+from statecast.stores import errors
 from statecast.stores.batch import Batch, devices_of, events_of
-from statecast.stores.contract import Changes, Committed, EpochHistory, Limits, ReadCursor
+from statecast.stores.contract import (
+    API_SOURCE,
+    Changes,
+    Committed,
+    EpochHistory,
+    Limits,
+    ReadCursor,
+)
+from statecast.stores.counters import Counters
 from statecast.stores.sqlite import changes, dedup, devices, history, quarantine, schema
-from statecast.stores.sqlite import lease as leases
-from statecast.stores.sqlite.counters import Counters
+from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.file_lock import FileLease, take_lease
 from statecast.stores.sqlite.queue import SqliteQueue
-
-API = "api"
 
 
 def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool) -> SqliteStore:
-    """``///relative.db`` or ``////absolute.db``, as SQLAlchemy has made everybody write it."""
+    """``///relative.db`` or ``////absolute.db``, as in SQLAlchemy's URLs."""
     if not rest.startswith("///") or len(rest) == 3:
         raise BadSetting(
             f"The store sqlite:{rest} names no file; write sqlite:///statecast.db, "
@@ -57,12 +64,12 @@ class SqliteStore:
         self.limits = limits
         self.clock = clock
         self.database = Database(self.path, steps)
-        self._leases: weakref.WeakSet[leases.FileLease] = weakref.WeakSet()
+        self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._epoch_begun = False
         release_after_fork(self)
         if begin_epoch or self.database.created:
             with self.database.write() as connection:
-                self._begin_epoch(connection, Counters.load(connection))
+                self._begin_epoch(connection, counter_row.load(connection))
 
     # -- writing
 
@@ -75,13 +82,14 @@ class SqliteStore:
         term: int | None = None,
         confirmed: Iterable[str] = (),
     ) -> Committed:
-        """Apply, versions, history, known ids and quarantine in one transaction; durable on return.
+        """Apply messages and write the outcome in one transaction, durable on return.
 
-        Raises LeaseLost when ``term`` is not the source's newest, StoreUnavailable when nothing was written.
+        Raises LeaseLost when ``term`` is not the source's newest; StoreUnavailable means that
+        nothing was written.
         """
         now = self.clock()
         with self.database.write() as connection:
-            counters = Counters.load(connection)
+            counters = counter_row.load(connection)
             key = self._source(connection, source, term)
             dedup.confirm(connection, key, list(confirmed), now)
             dedup.trim(connection, counters, now)
@@ -98,34 +106,33 @@ class SqliteStore:
     def edit(
         self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
-        """Commit one change as source ``api``, stamp = now and newer than the device's.
+        """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
 
-        Returns the device's update, None if there is no such device. Raises Refused (and quarantines nothing),
-        Conflict when ``if_match`` is not the device's place.
+        Returns the device's update; None if there is no such device. Raises Refused (quarantine
+        stays as it is), and Conflict when ``if_match`` is not the device's position.
         """
         now = self.clock()
         with self.database.write() as connection:
-            counters = Counters.load(connection)
+            counters = counter_row.load(connection)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
-            batch = self._batch(connection, API, 1, counters, now, [message])
+            batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
             loaded = batch.loaded.get(change.device)
             if if_match is not None:
-                places.compare(
-                    changes.epoch_history(connection), if_match, loaded.offset if loaded else 0
-                )
+                offset = loaded.offset if loaded else 0
+                changes.epoch_history(connection).check_unchanged(if_match, offset)
             batch.edit(change, message.delivery.id)
             self._save(connection, batch)
             loaded = batch.loaded.get(change.device)
         return loaded.update() if loaded is not None and loaded.offset else None
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
-        """Commit a quarantined message with its original id and stamp; it leaves quarantine if nothing is refused.
+        """Commit a quarantined message again, with its original id and stamp.
 
-        Raises NotFound.
+        The row is deleted if nothing is refused. Raises NotFound.
         """
         now = self.clock()
         with self.database.write() as connection:
-            counters = Counters.load(connection)
+            counters = counter_row.load(connection)
             found = quarantine.one(connection, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
             refused = batch.replay(found, message)
@@ -139,10 +146,10 @@ class SqliteStore:
     def drop(self, number: int) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
         with self.database.write() as connection:
-            counters = Counters.load(connection)
+            counters = counter_row.load(connection)
             quarantine.one(connection, number)
             quarantine.delete(connection, counters, number)
-            counters.save(connection)
+            counter_row.save(connection, counters)
 
     def _batch(
         self,
@@ -159,7 +166,7 @@ class SqliteStore:
             source,
             resolution,
             now,
-            int(self.limits.late_message_hours * 3_600_000),
+            self.limits.late_message_ms,
             counters,
             devices.load(connection, devices_of(messages)),
             known_events=dedup.known_events(connection, events),
@@ -176,7 +183,7 @@ class SqliteStore:
         quarantine.save(connection, batch.quarantine, counters, self.limits.quarantine_rows)
         history.trim(connection, batch.versions, counters, self.limits, now)
         devices.forget_tombstones(connection, counters, now)
-        counters.save(connection)
+        counter_row.save(connection, counters)
 
     def _begin_epoch(
         self, connection: apsw.Connection, counters: Counters, written: int = 0
@@ -186,7 +193,7 @@ class SqliteStore:
             self._epoch_begun = True
 
     def _source(self, connection: apsw.Connection, name: str, term: int | None) -> int:
-        """The number under which a source's ids are kept."""
+        """The key of a source in the tables. Raises LeaseLost if ``term`` is not its newest."""
         found = row(connection, "SELECT number, term FROM sources WHERE name = ?", (name,))
         if found is None:
             found = row(
@@ -194,20 +201,18 @@ class SqliteStore:
             )
         number: int = found[0]
         if term is not None and term != found[1]:
-            raise LeaseLost(
-                f"Another process has taken over the source {name!r}; this one stopped writing."
-            )
+            raise errors.lease_lost(name)
         return number
 
     # -- reading
 
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
-        """What was committed after a cursor, from one snapshot. ``Cursor()`` reads all states but no old events."""
-        with self.database.read(looking=True) as connection:
+        """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
+        with self.database.read(mark_read=True) as connection:
             return changes.read(connection, after, limit)
 
     def epoch_history(self) -> EpochHistory:
-        """What decides whether a place is good."""
+        """The epochs of this store."""
         with self.database.read() as connection:
             return changes.epoch_history(connection)
 
@@ -217,30 +222,27 @@ class SqliteStore:
             return changes.position(connection)
 
     def is_valid(self, position: Position) -> bool:
-        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+        """Whether a position belongs to this store's history and nothing after it was forgotten."""
         return self.epoch_history().is_valid(position)
 
     def position_of(self, update: Update) -> Position:
-        """The place of a version: its offset, and the epoch under which that offset lies."""
-        return Position(places.epoch_of(self.epoch_history(), update.offset), update.offset)
+        """The position of a version; it stays the same over restarts."""
+        return self.epoch_history().position_of(update.offset)
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
         with self.database.read() as connection:
-            found = row(
-                connection,
-                f"SELECT {devices.SEEN_COLUMNS} FROM devices WHERE device = ? AND offset > 0",  # noqa: S608
-                (device,),
-            )
+            which = "device = ? AND offset > 0"
+            sql = f"SELECT {devices.UPDATE_COLUMNS} FROM devices WHERE {which}"  # noqa: S608
+            found = row(connection, sql, (device,))
         return None if found is None else devices.update_of(found)
 
     def devices(self) -> list[Update]:
         """All present devices by name."""
         with self.database.read() as connection:
-            found = rows(
-                connection,
-                f"SELECT {devices.SEEN_COLUMNS} FROM devices WHERE state IS NOT NULL ORDER BY device",  # noqa: S608
-            )
+            which = "state IS NOT NULL ORDER BY device"
+            sql = f"SELECT {devices.UPDATE_COLUMNS} FROM devices WHERE {which}"  # noqa: S608
+            found = rows(connection, sql)
         return [devices.update_of(columns) for columns in found]
 
     def history(
@@ -251,12 +253,12 @@ class SqliteStore:
             return history.read(connection, device, before, limit)
 
     def history_size(self, device: str) -> tuple[int, int | None]:
-        """(rows, time of the oldest)."""
+        """The number of rows, and the time of the oldest in ms."""
         with self.database.read() as connection:
             return history.size(connection, device)
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows by number, ascending."""
+        """Rows with numbers above ``after``, in ascending order."""
         with self.database.read() as connection:
             return quarantine.read(connection, after, limit)
 
@@ -267,29 +269,29 @@ class SqliteStore:
 
     def quarantine_count(self) -> int:
         with self.database.read() as connection:
-            return Counters.load(connection).quarantine_rows
+            return counter_row.load(connection).quarantine_rows
 
     # -- between processes
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Hand an application event to every serving process; kept 60 s, at most once."""
+        """Pass an application event to every serving process; kept for 60 s, at most once."""
         with self.database.write(durable=False) as connection:
             changes.emit(connection, self.clock(), (namespace, room, name, data))
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
-        """Say what this serving process sees; not durable."""
+        """Publish the report of a serving process; it is not durable."""
         with self.database.write(durable=False) as connection:
             changes.announce(connection, self.clock(), process, report)
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """The newest report of each process heard within 10 s."""
+        """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
             return changes.reports(connection, self.clock())
 
-    def lease(self, source: str) -> leases.FileLease | None:
-        """Take the lease of a source with a new term, or None at once if another holds it."""
-        taken = leases.take(self.path, source)
-        if taken is None:
+    def lease(self, source: str) -> FileLease | None:
+        """Take the lease of a source with a new term; None at once if another process has it."""
+        lease = take_lease(self.path, source)
+        if lease is None:
             return None
         try:
             with self.database.write() as connection:
@@ -300,35 +302,35 @@ class SqliteStore:
                     (number,),
                 )
         except BaseException:
-            taken.release()
+            lease.release()
             raise
-        taken.term = raised[0]
-        self._leases.add(taken)
-        return taken
+        lease.term = raised[0]
+        self._leases.add(lease)
+        return lease
 
     def wait(self, timeout: float) -> None:
-        """Return when anything was committed since this thread last looked, or after ``timeout`` seconds."""
+        """Return when any process has committed since this thread's last read, or time is over."""
         self.database.wait(timeout)
 
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
-        self.database.bell.notify()
+        self.database.notifier.notify()
 
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
         return SqliteQueue(self.database, name, self.limits, self.clock)
 
     def close(self) -> None:
-        """Checkpoint and let go of the files."""
+        """Write the log into the file and close it."""
         self.database.close()
 
 
 def release_after_fork(store: SqliteStore) -> None:
-    """A forked child lets go of the leases, lest one outlive its holder."""
-    known = weakref.ref(store)
+    """Close the leases in a forked child, so that a lease ends with its holder."""
+    reference = weakref.ref(store)
 
     def in_child() -> None:
-        if (inherited := known()) is not None:
+        if (inherited := reference()) is not None:
             for lease in list(inherited._leases):
                 with suppress(OSError):
                     lease.after_fork()

@@ -1,4 +1,7 @@
-"""A store in dicts, for tests and for ``--store memory:``: what ``fold`` decides, kept until the process ends."""
+"""A store in dicts, for tests and for ``--store memory:``. It ends with its process.
+
+``stores.batch`` decides what a commit does; this module keeps the outcome.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from statecast.errors import LeaseLost
 from statecast.model import (
     Change,
     Delivery,
@@ -20,18 +22,19 @@ from statecast.model import (
     Quarantined,
     Update,
 )
-from statecast.stores import places
+from statecast.stores import errors, retention
 from statecast.stores.batch import Batch, DeviceState, NewVersion, devices_of, events_of
-from statecast.stores.contract import Changes, Committed, EpochHistory, Limits, ReadCursor
-from statecast.stores.memory_queue import MemoryQueue
+from statecast.stores.contract import (
+    API_SOURCE,
+    Changes,
+    Committed,
+    EpochHistory,
+    Limits,
+    ReadCursor,
+)
+from statecast.stores.counters import Counters
+from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.sqlite.counters import Counters
-from statecast.stores.sqlite.dedup import KEEP_CONFIRMED_MS, KEEP_EVENTS_MS, MOST
-from statecast.stores.sqlite.devices import TOMBSTONE_MS
-from statecast.stores.sqlite.history import DAY_MS
-from statecast.stores.sqlite.quarantine import missing
-
-API = "api"
 
 
 def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool) -> MemoryStore:
@@ -40,25 +43,30 @@ def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: b
 
 @dataclasses.dataclass(slots=True)
 class SourceRecord:
-    """What is kept per source: its term, whether the lease is held, the known ids, and when to forget the confirmed."""
+    """What the store keeps per source."""
 
     term: int = 0
     leased: bool = False
-    known: dict[str, None] = dataclasses.field(default_factory=dict)
-    forget: dict[str, int] = dataclasses.field(default_factory=dict)
+    known_ids: dict[str, None] = dataclasses.field(default_factory=dict)
+    """Message ids, oldest first."""
+    forget_at: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Confirmed ids, and when each is forgotten, in ms."""
 
 
 class MemoryLease:
+    """The lease of one source, among the threads of this process."""
+
     def __init__(self, source: SourceRecord, lock: threading.RLock) -> None:
         self.term = source.term
         self._source = source
         self._lock = lock
-        self._held = True
+        self._released = False
 
     def release(self) -> None:
         with self._lock:
-            if self._held:
-                self._held = self._source.leased = False
+            if not self._released:
+                self._released = True
+                self._source.leased = False
 
 
 class MemoryStore:
@@ -68,13 +76,15 @@ class MemoryStore:
         self.limits = limits
         self.clock = clock
         self._lock = threading.RLock()
-        self._bell = CommitNotifier()
-        self._looked = threading.local()
+        self._notifier = CommitNotifier()
+        self._thread = threading.local()
         self._counters = Counters()
         self._epochs = ((uuid.uuid4().hex, 1),)
-        self._held: dict[str, DeviceState] = {}
+        self._devices: dict[str, DeviceState] = {}
         self._history: dict[str, dict[int, NewVersion]] = {}
-        self._order: dict[int, str] = {}
+        """Device -> offset -> version."""
+        self._history_order: dict[int, str] = {}
+        """Offset -> device, oldest first."""
         self._sources: dict[str, SourceRecord] = {}
         self._known_events: dict[tuple[str, str], int] = {}
         self._quarantine: dict[int, Quarantined] = {}
@@ -94,42 +104,42 @@ class MemoryStore:
         term: int | None = None,
         confirmed: Iterable[str] = (),
     ) -> Committed:
-        """Apply, versions, history, known ids and quarantine, all or nothing. Raises LeaseLost."""
+        """Apply messages and keep the outcome, all or nothing. Raises LeaseLost."""
         now = self.clock()
         with self._lock:
-            kept = self._sources.setdefault(source, SourceRecord())
-            if term is not None and term != kept.term:
-                raise LeaseLost(
-                    f"Another process has taken over the source {source!r}; this one stopped writing."
-                )
-            self._forget_ids(kept, now)
+            record = self._sources.setdefault(source, SourceRecord())
+            if term is not None and term != record.term:
+                raise errors.lease_lost(source)
+            self._forget_ids(record, now)
             batch = self._batch(source, resolution, now, messages)
-            batch.known_ids = {message.delivery.id for message in messages} & kept.known.keys()
+            batch.known_ids = {
+                message.delivery.id for message in messages
+            } & record.known_ids.keys()
             for message in messages:
                 batch.add(message)
             self._save(batch)
             for id_ in confirmed:
-                if id_ in kept.known:
-                    kept.forget.setdefault(id_, now + KEEP_CONFIRMED_MS)
-            kept.known.update(dict.fromkeys(batch.new_ids))
-        self._bell.notify()
+                if id_ in record.known_ids:
+                    record.forget_at.setdefault(id_, now + retention.CONFIRMED_IDS_MS)
+            record.known_ids.update(dict.fromkeys(batch.new_ids))
+        self._notifier.notify()
         return batch.result()
 
     def edit(
         self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
-        """Commit one change as source ``api``, stamp = now and newer than the device's. Raises Refused, Conflict."""
+        """Commit one change of source ``api``. Raises Refused or Conflict."""
         now = self.clock()
         with self._lock:
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
-            batch = self._batch(API, 1, now, [message])
+            batch = self._batch(API_SOURCE, 1, now, [message])
             loaded = batch.loaded.get(change.device)
             if if_match is not None:
-                places.compare(self.epoch_history(), if_match, loaded.offset if loaded else 0)
+                self.epoch_history().check_unchanged(if_match, loaded.offset if loaded else 0)
             batch.edit(change, message.delivery.id)
             self._save(batch)
             loaded = batch.loaded.get(change.device)
-        self._bell.notify()
+        self._notifier.notify()
         return loaded.update() if loaded is not None and loaded.offset else None
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
@@ -147,7 +157,7 @@ class MemoryStore:
                 )
                 self._quarantine[number] = again
             self._save(batch)
-        self._bell.notify()
+        self._notifier.notify()
         return batch.result(0 if refused is None else 1)
 
     def drop(self, number: int) -> None:
@@ -158,30 +168,37 @@ class MemoryStore:
 
     def _batch(self, source: str, resolution: int, now: int, messages: Sequence[Message]) -> Batch:
         for event, at in list(self._known_events.items()):
-            if at >= now - KEEP_EVENTS_MS and len(self._known_events) <= MOST:
+            if at >= now - retention.EVENT_IDS_MS and len(self._known_events) <= retention.MAX_IDS:
                 break
             del self._known_events[event]
         loaded = {
             device: dataclasses.replace(
-                self._held[device], touched=False, visible=False, heard=False
+                self._devices[device], touched=False, visible=False, newly_seen=False
             )
             for device in devices_of(messages)
-            if device in self._held
+            if device in self._devices
         }
         known = {event for event in events_of(messages) if event in self._known_events}
-        fold_after = int(self.limits.late_message_hours * 3_600_000)
         counters = dataclasses.replace(self._counters)
-        return Batch(source, resolution, now, fold_after, counters, loaded, known_events=known)
+        return Batch(
+            source,
+            resolution,
+            now,
+            self.limits.late_message_ms,
+            counters,
+            loaded,
+            known_events=known,
+        )
 
     def _save(self, batch: Batch) -> None:
         touched = batch.flush()
         self._counters = batch.counters
         for loaded in touched:
             loaded.key = 1
-            self._held[loaded.record.device] = loaded
+            self._devices[loaded.record.device] = loaded
         for version in batch.versions:
             self._history.setdefault(version.loaded.record.device, {})[version.offset] = version
-            self._order[version.offset] = version.loaded.record.device
+            self._history_order[version.offset] = version.loaded.record.device
         self._known_events.update(dict.fromkeys(batch.new_events, batch.now))
         for one in batch.quarantine:
             self._quarantine_number += 1
@@ -197,55 +214,57 @@ class MemoryStore:
         for device in {version.loaded.record.device for version in batch.versions}:
             while len(self._history[device]) > limits.history_versions:
                 self._drop_version(next(iter(self._history[device])))
-        while self._order:
-            offset, device = next(iter(self._order.items()))
-            old = self._history[device][offset].row.at < now - limits.history_days * DAY_MS
-            crowded = (
+        while self._history_order:
+            offset, device = next(iter(self._history_order.items()))
+            old = (
+                self._history[device][offset].row.at < now - limits.history_days * retention.DAY_MS
+            )
+            over = (
                 counters.history_rows > limits.history_rows
                 or counters.history_bytes > limits.history_bytes
             )
-            if not old and not crowded:
+            if not old and not over:
                 break
             self._drop_version(offset)
-        for device, loaded in list(self._held.items()):
-            if loaded.removed_at is not None and loaded.removed_at < now - TOMBSTONE_MS:
+        for device, loaded in list(self._devices.items()):
+            if loaded.removed_at is not None and loaded.removed_at < now - retention.TOMBSTONE_MS:
                 for offset in list(self._history.get(device, ())):
                     self._drop_version(offset)
-                del self._held[device]
+                del self._devices[device]
                 counters.forgotten = max(counters.forgotten, loaded.offset)
 
     def _drop_version(self, offset: int) -> None:
-        gone = self._history[self._order.pop(offset)].pop(offset)
+        gone = self._history[self._history_order.pop(offset)].pop(offset)
         self._counters.history_rows -= 1
         self._counters.history_bytes -= gone.size
 
-    def _forget_ids(self, kept: SourceRecord, now: int) -> None:
-        for id_, forget_at in list(kept.forget.items()):
+    def _forget_ids(self, record: SourceRecord, now: int) -> None:
+        for id_, forget_at in list(record.forget_at.items()):
             if forget_at > now:
                 break
-            del kept.forget[id_], kept.known[id_]
-        while len(kept.known) > MOST:
-            oldest = next(iter(kept.known))
-            del kept.known[oldest]
-            kept.forget.pop(oldest, None)
+            del record.forget_at[id_], record.known_ids[id_]
+        while len(record.known_ids) > retention.MAX_IDS:
+            oldest = next(iter(record.known_ids))
+            del record.known_ids[oldest]
+            record.forget_at.pop(oldest, None)
 
     # -- reading
 
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
-        """What was committed after a cursor. ``Cursor()`` reads all states but no old events."""
-        self._look()
+        """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
+        self._mark_read()
         with self._lock:
             counters = self._counters
             changed = sorted(
-                (loaded for loaded in self._held.values() if loaded.offset > after.offset),
-                key=offset_of,
+                (loaded for loaded in self._devices.values() if loaded.offset > after.offset),
+                key=lambda loaded: loaded.offset,
             )
             updates = [loaded.update() for loaded in changed[:limit]]
             whole = limit is None or len(updates) < limit
             offset = counters.offset if whole else updates[-1].offset
             seen = {
                 device: loaded.record.seen_at
-                for device, loaded in self._held.items()
+                for device, loaded in self._devices.items()
                 if loaded.seen > after.seen
                 and 0 < loaded.offset <= after.offset
                 and loaded.record.seen_at is not None
@@ -261,7 +280,7 @@ class MemoryStore:
             )
 
     def epoch_history(self) -> EpochHistory:
-        """What decides whether a place is good."""
+        """The epochs of this store."""
         with self._lock:
             return EpochHistory(self._epochs, self._counters.forgotten, self._counters.offset)
 
@@ -271,17 +290,17 @@ class MemoryStore:
             return Position(self._epochs[-1][0], self._counters.offset)
 
     def is_valid(self, position: Position) -> bool:
-        """Whether ``place`` is from this store's own history and nothing below it was forgotten."""
+        """Whether a position belongs to this store's history and nothing after it was forgotten."""
         return self.epoch_history().is_valid(position)
 
     def position_of(self, update: Update) -> Position:
-        """The place of a version."""
-        return Position(places.epoch_of(self.epoch_history(), update.offset), update.offset)
+        """The position of a version."""
+        return self.epoch_history().position_of(update.offset)
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""
         with self._lock:
-            loaded = self._held.get(device)
+            loaded = self._devices.get(device)
             return loaded.update() if loaded is not None and loaded.offset else None
 
     def devices(self) -> list[Update]:
@@ -289,7 +308,7 @@ class MemoryStore:
         with self._lock:
             return [
                 loaded.update()
-                for _, loaded in sorted(self._held.items())
+                for _, loaded in sorted(self._devices.items())
                 if loaded.state is not None
             ]
 
@@ -303,13 +322,13 @@ class MemoryStore:
         return found[::-1][:limit]
 
     def history_size(self, device: str) -> tuple[int, int | None]:
-        """(rows, time of the oldest)."""
+        """The number of rows, and the time of the oldest in ms."""
         with self._lock:
             found = self._history.get(device, {})
             return len(found), min((version.row.at for version in found.values()), default=None)
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows by number, ascending."""
+        """Rows with numbers above ``after``, in ascending order."""
         with self._lock:
             return [row for number, row in self._quarantine.items() if number > after][:limit]
 
@@ -317,7 +336,7 @@ class MemoryStore:
         """One row. Raises NotFound."""
         with self._lock:
             if number not in self._quarantine:
-                raise missing(number)
+                raise errors.no_quarantine_row(number)
             return self._quarantine[number]
 
     def quarantine_count(self) -> int:
@@ -326,73 +345,71 @@ class MemoryStore:
     # -- between threads
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Hand an application event to every reader; kept 60 s, at most once."""
+        """Pass an application event to every reader; kept for 60 s, at most once."""
         now = self.clock()
         with self._lock:
             self._counters.event += 1
             number = self._counters.event
             self._events[number] = (now, Event(number, namespace, room, name, data))
             for old, (at, _) in list(self._events.items()):
-                if abs(now - at) > places.EVENT_MS:
+                if abs(now - at) > retention.EVENT_MS:
                     del self._events[old]
-        self._bell.notify()
+        self._notifier.notify()
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
-        """Say what this serving process sees."""
+        """Publish the report of this process."""
         with self._lock:
             self._reports[process] = (self.clock(), json.dumps(report))
-        self._bell.notify()
+        self._notifier.notify()
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """The newest report of each process heard within 10 s."""
+        """The newest report of each process that announced one within the last 10 s."""
         now = self.clock()
         with self._lock:
             self._reports = {
-                process: kept
-                for process, kept in self._reports.items()
-                if abs(now - kept[0]) <= places.REPORT_MS
+                process: (at, report)
+                for process, (at, report) in self._reports.items()
+                if abs(now - at) <= retention.REPORT_MS
             }
             return {process: json.loads(report) for process, (_, report) in self._reports.items()}
 
     def lease(self, source: str) -> MemoryLease | None:
-        """Take the lease of a source with a new term, or None at once if another holds it."""
+        """Take the lease of a source with a new term; None at once if another thread has it."""
         with self._lock:
-            kept = self._sources.setdefault(source, SourceRecord())
-            if kept.leased:
+            record = self._sources.setdefault(source, SourceRecord())
+            if record.leased:
                 return None
-            kept.leased = True
-            kept.term += 1
-            return MemoryLease(kept, self._lock)
+            record.leased = True
+            record.term += 1
+            return MemoryLease(record, self._lock)
 
     def wait(self, timeout: float) -> None:
-        """Return when anything was committed since this thread last looked, or after ``timeout`` seconds."""
-        self._bell.wait(getattr(self._looked, "rings", self._bell.rings), timeout)
-        self._look()
+        """Return when anything was committed since this thread's last read, or time is over."""
+        notifier = self._notifier
+        notifier.wait(getattr(self._thread, "commits", notifier.commits), timeout)
+        self._mark_read()
 
     def wake(self) -> None:
         """End every ``wait`` now."""
-        self._bell.notify()
+        self._notifier.notify()
 
     def queue(self, name: str) -> MemoryQueue:
         """The queue of that name inside this store."""
         with self._lock:
             if name not in self._queues:
                 self._queues[name] = MemoryQueue(
-                    name, self.limits, self.clock, self._arrival, self._bell, self._lock
+                    name, self.limits, self.clock, self._arrival, self._notifier, self._lock
                 )
             return self._queues[name]
 
     def close(self) -> None:
         """End every wait."""
-        self._bell.notify()
+        self._notifier.notify()
 
     def _arrival(self) -> int:
         self._counters.arrival += 1
         return self._counters.arrival
 
-    def _look(self) -> None:
-        self._looked.rings = self._bell.rings
-
-
-def offset_of(loaded: DeviceState) -> int:
-    return loaded.offset
+    def _mark_read(self) -> None:
+        """A commit after this point ends the thread's next wait."""
+        self._thread.commits = self._notifier.commits

@@ -1,0 +1,30 @@
+"""The rising numbers of a store, and running totals, so that no commit has to count rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """Each rising number is the last one that was given out."""
+
+    arrival: int = 0
+    """Order of arrival: the last part of a stamp, and the ids of the embedded queues."""
+    offset: int = 0
+    """One per visible version."""
+    seen: int = 0
+    """One per device that was seen in a commit without a new version."""
+    event: int = 1
+    """One per application event. It starts at 1 because a cursor at 0 means "from now on"."""
+    page: int = 0
+    """One per commit with new message ids."""
+    receipt: int = 0
+    """One per receive of a queue that returned messages."""
+    forgotten: int = 0
+    """Offset of the newest tombstone that was deleted."""
+    history_rows: int = 0
+    history_bytes: int = 0
+    known_ids: int = 0
+    known_events: int = 0
+    quarantine_rows: int = 0

@@ -1,0 +1,20 @@
+"""How long every store keeps what no setting bounds. Times are in ms."""
+
+from __future__ import annotations
+
+HOUR_MS = 3600 * 1000
+DAY_MS = 24 * HOUR_MS
+
+CONFIRMED_IDS_MS = HOUR_MS
+"""Message ids, after the queue has confirmed that the message is deleted."""
+EVENT_IDS_MS = DAY_MS
+"""Ids of vendors' events: the same event may come twice under different message ids."""
+MAX_IDS = 1_000_000
+"""Message ids, and as many event ids. Beyond it the oldest go; stamps make repetitions harmless."""
+TOMBSTONE_MS = 7 * DAY_MS
+"""Rows of removed devices."""
+MAX_EPOCHS = 1_000
+EVENT_MS = 60_000
+"""Application events."""
+REPORT_MS = 10_000
+"""The report of a serving process; one without a newer report counts as dead."""
