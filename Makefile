@@ -24,6 +24,12 @@ test-one: ## some tests only: make test-one T=tests/unit/test_names.py
 test-newest: ## the server's tests with the newest versions of its dependencies, e.g. uvicorn
 	@$(TOOLS) test-newest $(ARGS)
 
+test-lowest: ## the tests with the lowest versions that pyproject.toml allows
+	@$(TOOLS) test-lowest $(ARGS)
+
+test-container: ## the Containerfile's steps and its server, on a bare Debian; needs root
+	@$(TOOLS) test-container
+
 test-bare: ## run and test on a Debian with nothing installed: AS=root|user, SUITE=sid, SHORT=1
 	@$(TOOLS) test-bare $(if $(AS),--as $(AS)) $(if $(SUITE),--suite $(SUITE)) \
 		$(if $(SHORT),--short) -- $(ARGS)

@@ -16,7 +16,16 @@ if sys.version_info < (3, 11):
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import bare, foreground, javascript, lock, newest, page_script, system_parts
+from tools import (
+    bare,
+    foreground,
+    javascript,
+    lock,
+    lowest,
+    newest,
+    page_script,
+    system_parts,
+)
 from tools.commands import Trouble, run, say
 from tools.environment import Environment
 
@@ -71,6 +80,16 @@ def test_one(arguments: Arguments) -> int:
 def test_newest(arguments: Arguments) -> int:
     ready_to_test()  # what the tests use beside the Python packages
     return 0 if newest.test(ROOT, arguments) else 1
+
+
+def test_lowest(arguments: Arguments) -> int:
+    ready_to_test()
+    return 0 if lowest.test(ROOT, arguments) else 1
+
+
+def test_container(arguments: Arguments) -> int:
+    """Outside of ``.venv``: the bare Debian has Python alone."""
+    return 0 if run([sys.executable, "-m", "tools.container", *arguments], folder=ROOT) else 1
 
 
 def coverage(arguments: Arguments) -> int:
@@ -128,6 +147,8 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "test-one": test_one,
     "test-newest": test_newest,
+    "test-lowest": test_lowest,
+    "test-container": test_container,
     "test-bare": bare.main,
     "check": check,
     "format": format_code,

@@ -34,22 +34,27 @@ print(*(f"{name} {version(name)}" for name in sys.argv[1:]), sep=", ", flush=Tru
 
 def test(root: Path, arguments: Sequence[str]) -> bool:
     """Whether they pass. Raises: Trouble, when the newest versions cannot be installed."""
+    return test_with(root, dependencies(root), arguments or PATHS)
+
+
+def test_with(root: Path, requirements: Sequence[str], arguments: Sequence[str]) -> bool:
+    """The tests in an environment of the lock, where ``requirements`` take the place of its own."""
     with tempfile.TemporaryDirectory(prefix="statecast-newest-") as folder:
         environment = Environment(root, folder=Path(folder) / "venv")
         environment.make()
         environment.install(frozenset({"build", "run", "test"}))
-        upgrade(root, environment)
+        replace(environment, requirements)
         environment.install_statecast()
         say("== pytest")
         command = [str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        return run([*command, *(arguments or PATHS)], folder=root)
+        return run([*command, *arguments], folder=root)
 
 
-def upgrade(root: Path, environment: Environment) -> None:
-    names = dependencies(root)
-    newest = [*environment.installer(), "install", "--quiet", "--upgrade", *names]
-    if not insist(newest, environment.variables):
-        raise Trouble("The newest versions could not be installed; the reason stands above.")
+def replace(environment: Environment, requirements: Sequence[str]) -> None:
+    command = [*environment.installer(), "install", "--quiet", "--upgrade", *requirements]
+    if not insist(command, environment.variables):
+        raise Trouble("These versions could not be installed; the reason stands above.")
+    names = [requirement.partition("==")[0] for requirement in requirements]
     run([environment.python, "-c", VERSIONS, *names])
 
 
