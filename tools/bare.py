@@ -51,6 +51,7 @@ HOME_FILES = (".config/pip/pip.conf", ".pip/pip.conf", ".npmrc")
 # The first process of the namespaces. It stays, because the kernel ends the others with it.
 INSIDE = """
 set -e
+mount --bind "$1" "$1"  # a mount point, as the root of a machine is
 mount --rbind /dev "$1/dev"
 mount -t tmpfs -o mode=1777 shm "$1/dev/shm"
 mount -t proc proc "$1/proc"
