@@ -38,7 +38,9 @@ def build(folder: Path) -> tuple[Path, Path]:
     (archive,) = folder.glob("statecast-*.tar.gz")
     with tempfile.TemporaryDirectory(prefix="statecast-sdist-") as unpacked:
         with tarfile.open(archive) as opened:
-            opened.extractall(unpacked, filter="data")
+            # Python 3.11.0 to 3.11.3 have no filters yet; this is the documented way for all.
+            opened.extraction_filter = getattr(tarfile, "data_filter", None)
+            opened.extractall(unpacked)
         hatchling("wheel", Path(unpacked) / archive.name.removesuffix(".tar.gz"), folder)
     (wheel,) = folder.glob("statecast-*.whl")
     return archive, wheel

@@ -48,7 +48,7 @@ class Live:
         self.store.wake()
         with self.broadcaster.heard:
             assert self.broadcaster.heard.wait_for(
-                lambda: self.broadcaster.place.offset >= update.offset, 10
+                lambda: self.broadcaster.position.offset >= update.offset, 10
             )
 
 
