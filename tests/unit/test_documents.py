@@ -176,7 +176,8 @@ def visit(app: Flask) -> None:
     assert routes
     for rule in routes:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            assert app.test_client().open(rule.rule, method=method).status_code == 200, rule
+            response = app.test_client().open(rule.rule, method=method, follow_redirects=True)
+            assert response.status_code == 200, rule
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=page_name)
