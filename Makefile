@@ -5,7 +5,8 @@
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	echo $$name && break; done)
 TOOLS = $(or $(PYTHON),$(error Statecast needs Python 3.11 or newer and found none. Install one, \
 	or name it: make run PYTHON=/path/to/python3)) -m tools.bootstrap
 
@@ -19,7 +20,8 @@ test: ## everything: style, types and all tests
 	@$(TOOLS) test $(ARGS)
 
 test-one: ## some tests only: make test-one T=tests/unit/test_names.py
-	@$(TOOLS) test-one $(or $(T),$(error Name the test: make test-one T=tests/unit/test_names.py)) $(ARGS)
+	@$(TOOLS) test-one $(or $(T),$(error Name a test: make test-one T=tests/unit/test_names.py)) \
+		$(ARGS)
 
 test-newest: ## the server's tests with the newest versions of its dependencies, e.g. uvicorn
 	@$(TOOLS) test-newest $(ARGS)

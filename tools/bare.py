@@ -36,6 +36,7 @@ USER = "newcomer"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT = ("-m", "bare")
 REPORT = "tmp/report.xml"
+CLONE = "git -c advice.detachedHead=false clone --quiet"
 
 # The ways to the registries: indexes, mirrors, proxies and the certificates of all these.
 KEPT = re.compile(
@@ -101,7 +102,7 @@ def lane(who: str, suite: str, short: bool, options: list[str]) -> str:
     with machine(suite) as root:
         furnish(root, who)
         steps = {
-            "clone": "git -c advice.detachedHead=false clone --quiet /tmp/statecast.bundle statecast",
+            "clone": f"{CLONE} /tmp/statecast.bundle statecast",
             "make run": "cd statecast && python3 -m tools.first_minutes",
         }
         if who == "root" and not short:  # an ordinary user goes without
@@ -151,7 +152,7 @@ def machine(suite: str) -> Iterator[Path]:
 
 
 def make_debian(suite: str) -> Path:
-    """Made under another name first: what an interrupted run left is never taken for a whole one."""
+    """Made under another name first, so that half a Debian is never taken for a whole one."""
     made = FOLDER / f"{suite}-{'-'.join(PACKAGES)}"
     if made.exists():
         return made
@@ -201,6 +202,8 @@ def furnish(root: Path, who: str) -> None:
         run(["chroot", root, "chown", "-R", f"{USER}:{USER}", home(who)])
     quiet(["chroot", root, "update-ca-certificates"])
     (root / "etc/apt/apt.conf.d/99machine").write_text(apt_settings())
+    # A machine that is thrown away need not survive a loss of power: dpkg is twice as fast.
+    (root / "etc/dpkg/dpkg.cfg.d/unsafe").write_text("force-unsafe-io\n")
 
 
 def copy_into(root: Path, source: Path, target: Path) -> None:

@@ -23,5 +23,8 @@ def find() -> str | None:
 
 
 def options() -> list[str]:
-    """For the command line. Chromium's sandbox refuses to run as root, which is what containers run as."""
+    """For the command line.
+
+    Chromium's sandbox refuses to run as root, which is what containers run as.
+    """
     return [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]

@@ -184,7 +184,10 @@ class Environment:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One process at a time. The lock sits on the clone's folder itself: no file to leave behind."""
+        """One process at a time.
+
+        The lock sits on the clone's folder itself: there is no file to leave behind.
+        """
         handle = os.open(self.root, os.O_RDONLY)
         try:
             try:

@@ -1,4 +1,4 @@
-"""The environment of ``make run``: made once, repaired when half-made, also where things are missing.
+"""The environment of ``make run``: made once, and made again when it is half-made or outdated.
 
 A shell script stands for Python: it writes down what it was asked and makes what the real one would
 have made. Another one stands for uv.
@@ -37,7 +37,8 @@ case "$*" in
   "-m venv"*) for last; do :; done
     pip=yes; case "$*" in *--without-pip*) pip=no ;; esac
     [ $pip = no ] || [ ! -e "{root}/no-ensurepip" ] || {{ echo "no ensurepip"; exit 1; }}
-    rm -rf "$last"; mkdir -p "$last/bin"; cp "$0" "$last/bin/python"; [ $pip = yes ] && touch "$last/pip"; exit 0 ;;
+    rm -rf "$last"; mkdir -p "$last/bin"; cp "$0" "$last/bin/python"
+    [ $pip = yes ] && touch "$last/pip"; exit 0 ;;
   "-m pip --python"*) [ ! -e "{root}/no-pip" ] && [ -e "$4" ] || exit 1 ;;
   "-m pip --version") [ -e "$(dirname "$0")/../pip" ] || exit 1 ;;
 esac
@@ -123,7 +124,7 @@ def test_the_second_time_asks_nobody(machine: Machine) -> None:
     assert machine.asked() == []
 
 
-def test_a_half_made_environment_is_made_anew(machine: Machine) -> None:
+def test_a_half_made_environment_is_made_again(machine: Machine) -> None:
     # given a run that was cut off: the folder is there, the stamp is not
     machine.environment.ensure()
     machine.environment.stamp.unlink()
@@ -148,7 +149,7 @@ def test_no_stamp_without_packages(machine: Machine) -> None:
         machine.environment.ensure()
     assert machine.asked() == [MAKE, PACKAGES, PACKAGES, PACKAGES]
     assert not machine.environment.stamp.exists()
-    # and with the network back, it is made anew
+    # and with the network back, it is made again
     machine.lacks()
     machine.environment.ensure()
     assert machine.asked() == [MAKE, PACKAGES, ITSELF]
@@ -168,7 +169,7 @@ def test_another_group_is_added_not_exchanged(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "name", ["requirements/run.txt", "requirements/test.txt", "pyproject.toml"]
 )
-def test_a_changed_lock_makes_it_anew(machine: Machine, name: str) -> None:
+def test_a_changed_lock_makes_it_again(machine: Machine, name: str) -> None:
     machine.environment.ensure()
     machine.asked()
     with (machine.root / name).open("a") as file:
@@ -177,7 +178,7 @@ def test_a_changed_lock_makes_it_anew(machine: Machine, name: str) -> None:
     assert machine.asked() == [MAKE, PACKAGES, ITSELF]
 
 
-def test_a_python_that_is_gone_makes_it_anew(machine: Machine) -> None:
+def test_a_python_that_is_gone_makes_it_again(machine: Machine) -> None:
     machine.environment.ensure()
     machine.environment.python.unlink()
     assert machine.environment.ready() == frozenset()
@@ -193,7 +194,7 @@ def test_without_ensurepip_the_systems_pip_installs(machine: Machine) -> None:
     assert machine.environment.ready()
 
 
-def test_a_pip_that_is_gone_makes_it_anew(machine: Machine) -> None:
+def test_a_pip_that_is_gone_makes_it_again(machine: Machine) -> None:
     # given an environment that the system's pip filled, and a system whose pip was removed since
     machine.lacks("no-ensurepip")
     machine.environment.ensure()
@@ -245,7 +246,8 @@ def test_packages_are_asked_for_three_times(
     # given an apt-get that fails twice
     fake = tmp_path / "apt-get"
     fake.write_text(
-        f'#!/bin/sh\necho "$*" >> {tmp_path}/log\n[ "$(grep -c install {tmp_path}/log)" != 2 ] || exit 1\n'
+        f'#!/bin/sh\nlog={tmp_path}/log\necho "$*" >> $log\n'
+        '[ "$(grep -c install $log)" != 2 ] || exit 1\n'
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
