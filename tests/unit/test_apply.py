@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statecast import strict_json
 from statecast.errors import Refused, TooLarge
 from statecast.merge.apply import (
-    MOST_BYTES,
+    MAX_STATE_BYTES,
     SEQUENCED,
     ApplyResult,
     DeviceRecord,
@@ -308,7 +308,7 @@ def test_the_deadline_is_the_newest_messages_and_changing_it_is_visible() -> Non
 
 
 def test_a_state_has_64_kib_at_most() -> None:
-    fits = "x" * (MOST_BYTES - len('{"t":""}'))
+    fits = "x" * (MAX_STATE_BYTES - len('{"t":""}'))
     assert fold(None, merge(t=fits), 1).visible
     with pytest.raises(TooLarge, match="65537 bytes"):
         fold(None, merge(t=fits + "x"), 1)

@@ -1,4 +1,4 @@
-"""The tree of stamps: what it keeps, and how it is written down. What it decides is told in ``test_apply``."""
+"""The tree of stamps: what it keeps, and how it is written down. ``test_apply`` tests what it decides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from statecast.merge.stamps import OLD, Branch, Stamps, settle
+from statecast.merge.stamps import OLD, Branch, Stamps, fold
 from statecast.model import Change, Stamp
 from statecast.testing import change
 
@@ -16,8 +16,8 @@ def after(*said: tuple[int, Change], day: int = 1_000_000) -> Stamps:
     stamps, state = Stamps(), None
     for order, (at, one) in enumerate(said, 1):
         stamp = Stamp(at, 0, order)
-        root, state = settle(stamps.root, state, one, stamp)
-        stamps = stamps.moved(root, one, stamp, day)
+        root, state = fold(stamps.root, state, one, stamp)
+        stamps = stamps.advanced(root, one, stamp, day)
     return stamps
 
 
@@ -77,7 +77,7 @@ def test_what_lies_below_the_floor_is_not_kept() -> None:
 
 def test_a_floor_never_falls() -> None:
     stamps = after(merge(1_000, a=1), merge(5_000, b=1), merge(4_950, c=1), day=100)
-    assert stamps.moved(stamps.root, change(), Stamp(4_960, 0, 9), 10_000).floor == Stamp(
+    assert stamps.advanced(stamps.root, change(), Stamp(4_960, 0, 9), 10_000).floor == Stamp(
         4_900, 0, 0
     )
 

@@ -1,9 +1,9 @@
-"""Step 3, apply: what one change makes of one device. Pure: values in, values out.
+"""Step 3, apply: what one change does to one device. Pure: values in, values out.
 
-Rule 1: the state of a device is its messages folded in the order of their stamps (``stamps``), whatever the
-order in which they arrived.
-Rule 2: a refused change has changed nothing, and neither has a dropped one but that the device was heard.
-Rule 3: a version is what somebody can see: another state, or another deadline.
+Rule 1: the state of a device is its messages folded in the order of their stamps (see ``stamps``),
+whatever the order in which they arrived.
+Rule 2: a refused change changes nothing. A dropped change only updates when the device was seen.
+Rule 3: a version is what a viewer can see: another state, or another deadline.
 """
 
 from __future__ import annotations
@@ -14,60 +14,64 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import TooLarge
-from statecast.merge.stamps import Stamps, settle
+from statecast.merge.stamps import Stamps, fold
 from statecast.model import Change, Stamp
 
-MOST_BYTES = 65_536
-"""What a state may have as JSON."""
+MAX_STATE_BYTES = 65_536
+"""Of a state as JSON."""
 SEQUENCED = 2**53
-"""The time of stamps that are ordered by sequence."""
+"""The time in every stamp that is ordered by sequence."""
 TIME_BITS = 48
-"""Of the time behind a sequence, which decides between two messages of the same sequence."""
+"""Bits of the time below a sequence: it decides between two messages of the same sequence."""
 YEAR_2020 = 1_577_836_800_000
-"""A clock that is behind this has not been set."""
+"""Timestamps before 2020 (in ms) mean that the device's clock was never set."""
 
-__all__ = ["ApplyResult", "DeviceRecord", "Stamps", "apply", "stamp_of", "standing"]
+__all__ = ["ApplyResult", "DeviceRecord", "Stamps", "apply", "edit_stamp", "stamp_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """All that is kept of one device between two changes."""
+    """Everything that is kept of one device between two changes."""
 
     device: str
     version: int
     state: dict[str, Any] | None
-    """None: the device is not there, or not yet."""
+    """None: the device was removed, or is not there yet."""
     stamps: Stamps
     fields: Mapping[str, int]
     """Per top-level field, when its last change was sent, in ms."""
     changed_at: int
+    """When the newest version was sent, in ms; never goes back."""
     seen_at: int | None
+    """When the device's own newest message was sent, in ms."""
     silent_after: float | None
+    """The deadline in seconds."""
     source: str | None
-    """The source of the device's own latest message."""
+    """The source of the device's own newest message."""
     offset: int = 0
     size: int | None = field(default=None, compare=False)
-    """At least as many bytes as the state has as JSON; None: not known."""
+    """An upper bound of the state's bytes as JSON; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What a change did."""
+    """What one change did."""
 
     record: DeviceRecord
     visible: bool
-    """It made a version."""
+    """The change made a version."""
     patch: dict[str, Any] | None
-    """Merge patch from the version before to this one, for the history; None: the device was removed."""
+    """Merge patch from the version before to this one, for the history; None: device removed."""
     dropped: bool = False
-    """It was below the device's floor."""
+    """The change was below the device's floor."""
 
 
 def stamp_of(change: Change, sent_at: int, resolution: int, order: int) -> Stamp:
-    """Where a change stands. ``resolution`` of the queue's clock in ms: an event cannot be later than its message.
+    """The stamp of a change. ``sent_at`` and the queue clock's ``resolution`` are in ms.
 
-    Where a vendor's sequence is the order, it stands before the time. Such stamps share one time, SEQUENCED, which
-    is later than any other; so they never age, as a sequence does not say how old it is.
+    An event cannot be later than its message, apart from the resolution of the queue's clock. With
+    ``by_sequence`` the sequence decides before the time: such stamps share one time, SEQUENCED,
+    which is later than any other. They never age, because a sequence does not tell its age.
     """
     time = sent_at
     if change.time is not None and change.time >= YEAR_2020:
@@ -77,11 +81,12 @@ def stamp_of(change: Change, sent_at: int, resolution: int, order: int) -> Stamp
     return Stamp(time, change.sequence, order)
 
 
-def standing(stamp: Stamp, before: Stamps) -> Stamp:
-    """Where a change stands that has no sequence, at a device that is ordered by one: where that stood when it came.
+def comparable(stamp: Stamp, before: Stamps) -> Stamp:
+    """The stamp as it compares with those of the device.
 
-    Time and sequence cannot be compared (with a later time and an earlier sequence, three messages would make a
-    circle). So an edit by hand is newer than all that is known and older than what comes next.
+    At a device that is ordered by sequence, a change without a sequence is newer than all that is
+    known, and older than the next sequence. Time and sequence cannot be compared: with a later time
+    and an earlier sequence, three messages could form a circle.
     """
     if stamp.time >= SEQUENCED or before.newest < SEQUENCED:
         return stamp
@@ -89,9 +94,9 @@ def standing(stamp: Stamp, before: Stamps) -> Stamp:
 
 
 def edit_stamp(now: int, order: int, before: DeviceRecord | None) -> Stamp:
-    """Where an edit stands: now, but behind nothing that is known of the device.
+    """The stamp of an edit: now (in ms), but newer than everything that is known of the device.
 
-    Whoever is told that his edit is done shall see it, although a clock, ours or a device's, was once ahead.
+    A confirmed edit must be visible, also if our clock or the device's was ahead before.
     """
     stamp = Stamp(now, 0, order)
     if before is None or stamp >= before.stamps.latest:
@@ -108,88 +113,84 @@ def apply(
     source: str,
     late_message_ms: int,
 ) -> ApplyResult:
-    """Fold a change into what was before. Raises Refused, and then nothing was changed."""
+    """Fold one change into a device. Raises Refused; then nothing has changed."""
     if before is None:
         before = DeviceRecord(change.device, 0, None, Stamps(), {}, sent_at, None, None, None)
-    seen_at, heard_by = before.seen_at, before.source
-    if change.by == "device" and (seen_at is None or sent_at >= seen_at):
-        seen_at, heard_by = sent_at, source
-    stamp = standing(stamp, before.stamps)
+    seen_at, seen_by = _last_seen(before, change, sent_at, source)
+    stamp = comparable(stamp, before.stamps)
     if stamp < before.stamps.floor:
-        return ApplyResult(replace(before, seen_at=seen_at, source=heard_by), False, None, True)
-    root, state = settle(before.stamps.root, before.state, change, stamp)
-    stamps = before.stamps.moved(root, change, stamp, late_message_ms)
+        record = replace(before, seen_at=seen_at, source=seen_by)
+        return ApplyResult(record, False, None, dropped=True)
+    root, state = fold(before.stamps.root, before.state, change, stamp)
+    stamps = before.stamps.advanced(root, change, stamp, late_message_ms)
     silent_after = before.silent_after
     if before.stamps.sets_deadline(change, stamp):
         silent_after = None if change.kind == "delete" else change.silent_after
     patch = state if before.state is None or state is None else difference(before.state, state)
-    if (
-        not patch
-        and (state is None) is (before.state is None)
-        and (state is None or silent_after == before.silent_after)
-    ):
-        quiet = before.state, before.fields, before.changed_at
-        return ApplyResult(
-            _record(before, stamps, quiet, seen_at, silent_after, heard_by, before.size),
-            False,
-            None,
+    if not patch and not _differs(before, state, silent_after):
+        record = replace(
+            before, stamps=stamps, seen_at=seen_at, silent_after=silent_after, source=seen_by
         )
-    size = _size(before, patch, state)
-    shown = state, _times(before.fields, patch, sent_at), max(before.changed_at, sent_at)
-    return ApplyResult(
-        _record(before, stamps, shown, seen_at, silent_after, heard_by, size, 1), True, patch
-    )
-
-
-def _record(
-    before: DeviceRecord,
-    stamps: Stamps,
-    shown: tuple[dict[str, Any] | None, Mapping[str, int], int],
-    seen_at: int | None,
-    silent_after: float | None,
-    heard_by: str | None,
-    size: int | None,
-    versions: int = 0,
-) -> DeviceRecord:
-    state, fields, changed_at = shown
-    version = before.version + versions
-    return DeviceRecord(
+        return ApplyResult(record, False, None)
+    record = DeviceRecord(
         before.device,
-        version,
+        before.version + 1,
         state,
         stamps,
-        fields,
-        changed_at,
+        _field_times(before.fields, patch, sent_at),
+        max(before.changed_at, sent_at),
         seen_at,
         silent_after,
-        heard_by,
+        seen_by,
         before.offset,
-        size,
+        _size(before, patch, state),
     )
+    return ApplyResult(record, True, patch)
+
+
+def _last_seen(
+    before: DeviceRecord, change: Change, sent_at: int, source: str
+) -> tuple[int | None, str | None]:
+    """When the device was last seen, and by which source: only its own messages count."""
+    if change.by == "device" and (before.seen_at is None or sent_at >= before.seen_at):
+        return sent_at, source
+    return before.seen_at, before.source
+
+
+def _differs(
+    before: DeviceRecord, state: dict[str, Any] | None, silent_after: float | None
+) -> bool:
+    """Whether a viewer can see the change although no field changed."""
+    if (state is None) is not (before.state is None):
+        return True
+    return state is not None and silent_after != before.silent_after
 
 
 def _size(
     before: DeviceRecord, patch: dict[str, Any] | None, state: dict[str, Any] | None
 ) -> int | None:
-    """A bound of the new state's bytes, by its patch; only near the limit the whole state is encoded to know."""
+    """An upper bound of the new state's bytes. Raises TooLarge.
+
+    The size of the patch is enough for it. Only near the limit the whole state is encoded.
+    """
     if state is None or patch is None:
         return None
     if before.size is not None:
         bound = before.size + len(strict_json.encode(patch))
-        if bound <= MOST_BYTES:
+        if bound <= MAX_STATE_BYTES:
             return bound
     size = len(strict_json.encode(state))
-    if size > MOST_BYTES:
+    if size > MAX_STATE_BYTES:
         raise TooLarge(
-            f"The state would have {size} bytes as JSON; at most {MOST_BYTES} are allowed."
+            f"The state would have {size} bytes as JSON; at most {MAX_STATE_BYTES} are allowed."
         )
     return size
 
 
-def _times(
+def _field_times(
     before: Mapping[str, int], patch: Mapping[str, Any] | None, sent_at: int
 ) -> Mapping[str, int]:
-    """When each top-level field last changed; a late message does not set a field's time back."""
+    """When each top-level field last changed; a late message does not set a time back."""
     if patch is None:
         return {}
     times = dict(before)
@@ -202,26 +203,26 @@ def _times(
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch that makes ``new`` of ``old``; empty: they are the same."""
+    """The merge patch that makes ``new`` of ``old``; empty if they are the same."""
     patch: dict[str, Any] = {}
     for name in old:
         if name not in new:
             patch[name] = None
     for name, value in new.items():
-        held = old.get(name)
-        if held is value:
+        before = old.get(name)
+        if before is value:
             continue
-        if type(held) is dict and type(value) is dict:
-            inner = difference(held, value)
+        if type(before) is dict and type(value) is dict:
+            inner = difference(before, value)
             if inner:
                 patch[name] = inner
-        elif not same(held, value):
+        elif not same(before, value):
             patch[name] = value
     return patch
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: to Python ``true`` equals 1, to a page it does not."""
+    """Whether two values are the same JSON. To Python ``true`` equals 1, to a browser it does not."""
     if one is other:
         return True
     kind = type(one)

@@ -1,12 +1,13 @@
-"""Which message decided what: beside a state stands a tree of stamps, by which a late message finds its place.
+"""Which message decided each value: a tree of stamps beside the state, in which late messages find
+what is newer than they are.
 
-Rule 1: the outcome is that of RFC 7396 over the messages in the order of their stamps, whatever the order in
-which they come. So a removed field keeps its stamp, and an object keeps two: when it was last anything else
-(everything in it that is older is void), and when it was last said to be an object.
-Rule 2: nothing is changed in place. A message that is refused halfway leaves no trace, and a store may keep what
-it had.
-Rule 3: what has no stamp is older than everything with one. So stamps below the floor need not be kept, as no
-message below it is let in.
+Rule 1: the outcome is that of RFC 7396 over the messages in the order of their stamps, whatever the
+order in which they arrive. So a removed field keeps its stamp, and an object keeps two: when it was
+last set to something else (everything older inside is void), and when it was last set to an object.
+Rule 2: nothing is changed in place. A message that is refused halfway leaves no trace, and a store
+may keep the values it had.
+Rule 3: what has no stamp is older than everything that has one. So stamps below the floor are not
+kept, because no message below the floor is accepted.
 """
 
 from __future__ import annotations
@@ -22,23 +23,24 @@ from statecast.model import Change, Stamp
 
 OLD = Stamp(0, 0, 0)
 """Older than every message."""
-MOST_STAMPS = 20_000
-"""A device that sets and removes ever new fields has its floor raised early; a full state has fewer fields."""
+MAX_STAMPS = 20_000
+"""More than a full state can have fields. Beyond it the floor of the device is raised early: such
+a device sets and removes always new fields."""
 
 
 class Branch(NamedTuple):
-    """The stamps of an object. ``made`` is at least as new as everything inside."""
+    """The stamps of an object."""
 
     void: Stamp
-    """When it was last set to something else, or removed; what is inside and older does not count."""
+    """When it was last set to something else, or removed. What is older inside does not count."""
     made: Stamp
-    """When it was last said to be an object."""
+    """When it was last set to an object; at least as new as everything inside."""
     members: dict[str, Any]
-    """Name -> Node, also of removed members; a name that is missing is as old as can be."""
+    """Name -> Node, removed members included. A missing name is older than every message."""
 
 
 Node: TypeAlias = Stamp | Branch
-"""A Stamp tells when a value that is no object was set, or the field removed."""
+"""A Stamp says when a value that is no object was set, or the field removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,13 @@ class Stamps:
     floor: Stamp = OLD
     """A message below it is dropped."""
     deadline: Stamp = OLD
-    """Which message has set ``silent_after``."""
+    """The stamp of the message that has set ``silent_after``."""
     size: int = 0
-    """At least as many stamps as the tree holds."""
+    """An upper bound of the number of stamps in the tree."""
 
     @property
     def latest(self) -> Stamp:
-        """The newest stamp of all."""
+        """The newest stamp in the tree."""
         return max(self.root.void, self.root.made) if isinstance(self.root, Branch) else self.root
 
     @classmethod
@@ -74,7 +76,10 @@ class Stamps:
         return cls(_read(root, table), newest, Stamp(*floor), table[deadline], _size_of(root))
 
     def dump(self) -> bytes:
-        """Everything above the floor: a table of the distinct stamps (one message has set many fields) and the tree."""
+        """The stamps above the floor: a table of the distinct ones, and the tree with their numbers.
+
+        One message may have set many fields; they share an entry.
+        """
         table: dict[Stamp, int] = {}
         deadline = _number(self.deadline, self.floor, table)
         root = _write(self.root, self.floor, table)
@@ -86,65 +91,66 @@ class Stamps:
         return _encoder.encode([self.floor, self.newest, deadline, root, numbers]).encode()
 
     def sets_deadline(self, change: Change, stamp: Stamp) -> bool:
-        """Whether the device's deadline is now this message's: it has one, or removes the device, and none is newer."""
+        """Whether the change decides the deadline: it sets one or removes the device, and is newest."""
         return (
             change.silent_after is not None or change.kind == "delete"
         ) and stamp >= self.deadline
 
-    def moved(self, root: Node, change: Change, stamp: Stamp, late_message_ms: int) -> Stamps:
-        """The stamps after a change whose outcome is ``root``."""
+    def advanced(self, root: Node, change: Change, stamp: Stamp, late_message_ms: int) -> Stamps:
+        """The stamps after a change that made ``root`` of the tree."""
         newest = max(self.newest, stamp.time)
         floor = max(self.floor, Stamp(newest - late_message_ms, 0, 0))
         size = self.size + _count(change.state)
         deadline = stamp if self.sets_deadline(change, stamp) else self.deadline
         after = Stamps(root, newest, floor, deadline, size)
-        return after if size <= MOST_STAMPS else _crowded(after)
+        return after if size <= MAX_STAMPS else _raise_floor(after)
 
 
-def settle(
+def fold(
     root: Node, state: dict[str, Any] | None, change: Change, stamp: Stamp
 ) -> tuple[Node, dict[str, Any] | None]:
-    """The stamps and the state after a change. Raises Refused."""
-    if change.kind != "merge":  # removed, and for a replacement made anew at the same moment
-        root, state = _fold(root, state, None, stamp, 0)
+    """The tree and the state after a change. Raises Refused."""
+    if change.kind != "merge":  # a replacement is a removal and a merge with the same stamp
+        root, state = _fold_path(root, state, None, stamp, 0)
     if change.kind != "delete":
-        root, state = _fold(root, state, dict(change.state), stamp, 1)
+        root, state = _fold_path(root, state, dict(change.state), stamp, 1)
     return root, state
 
 
-def _fold(node: Node, value: Any, said: Any, stamp: Stamp, depth: int) -> tuple[Node, Any]:
-    """What a message says about one path; None: nothing shall be there."""
+def _fold_path(node: Node, value: Any, patch: Any, stamp: Stamp, depth: int) -> tuple[Node, Any]:
+    """Fold what a message says about one path; a ``patch`` of None removes the value."""
     branch = type(node) is Branch
     if stamp < (node.void if branch else node):  # type: ignore[union-attr, operator]
         return node, value
-    if type(said) is dict:
+    if type(patch) is dict:
         if not branch:
             node, value = Branch(node, stamp, {}), {}  # type: ignore[arg-type]
-        return _fold_members(node, value, said, stamp, depth)  # type: ignore[arg-type]
+        return _fold_members(node, value, patch, stamp, depth)  # type: ignore[arg-type]
     if branch and stamp < node.made:  # type: ignore[union-attr]
         return _without_older(node, value, stamp)  # type: ignore[arg-type]
-    return stamp, said
+    return stamp, patch
 
 
 def _fold_members(
-    branch: Branch, state: dict[str, Any], said: Mapping[str, Any], stamp: Stamp, depth: int
+    branch: Branch, state: dict[str, Any], patch: Mapping[str, Any], stamp: Stamp, depth: int
 ) -> tuple[Branch, dict[str, Any]]:
     if depth > strict_json.MOST_DEPTH:
         raise Refused(f"The state would be nested more than {strict_json.MOST_DEPTH} levels deep.")
     members, state = branch.members.copy(), state.copy()
-    for name, value in said.items():
-        held = state.get(name)
+    for name, value in patch.items():
+        before = state.get(name)
         node = members.get(name)
         if node is None:
-            node = Branch(OLD, OLD, {}) if type(held) is dict else OLD
-        members[name], value = _fold(node, held, value, stamp, depth + 1)
+            node = Branch(OLD, OLD, {}) if type(before) is dict else OLD
+        members[name], value = _fold_path(node, before, value, stamp, depth + 1)
         if value is not None:
             state[name] = value
-        elif held is not None:
+        elif before is not None:
             del state[name]
     if len(state) > strict_json.MOST_MEMBERS:
         raise TooLarge(
-            f"An object in the state would have {len(state)} members; {strict_json.MOST_MEMBERS} are allowed."
+            f"An object in the state would have {len(state)} members; "
+            f"{strict_json.MOST_MEMBERS} are allowed."
         )
     return Branch(branch.void, max(branch.made, stamp), members), state
 
@@ -152,7 +158,7 @@ def _fold_members(
 def _without_older(
     branch: Branch, state: dict[str, Any], stamp: Stamp
 ) -> tuple[Branch, dict[str, Any]]:
-    """An object that a late message says was something else once: it keeps what is newer than that."""
+    """An object without its older parts: a late message says that it was something else then."""
     members: dict[str, Node] = {}
     left: dict[str, Any] = {}
     for name, node in branch.members.items():
@@ -166,12 +172,12 @@ def _without_older(
     return Branch(stamp, branch.made, members), left
 
 
-def _crowded(stamps: Stamps) -> Stamps:
-    """Raise the floor so far that the newer half remains."""
+def _raise_floor(stamps: Stamps) -> Stamps:
+    """Raise the floor so far that the newer half of the stamps remains."""
     newest = sorted(stamp for stamp in _leaves(stamps.root) if stamp >= stamps.floor)[
-        -MOST_STAMPS // 2 :
+        -MAX_STAMPS // 2 :
     ]
-    full = len(newest) == MOST_STAMPS // 2
+    full = len(newest) == MAX_STAMPS // 2
     stamps = replace(stamps, floor=max(stamps.floor, newest[0]) if full else stamps.floor)
     return Stamps.load(stamps.dump())
 
@@ -184,12 +190,12 @@ def _leaves(node: Node) -> Iterator[Stamp]:
         yield node
 
 
-def _count(said: Mapping[str, Any]) -> int:
-    return len(said) + sum(_count(value) for value in said.values() if type(value) is dict)
+def _count(patch: Mapping[str, Any]) -> int:
+    return len(patch) + sum(_count(value) for value in patch.values() if type(value) is dict)
 
 
 def _number(stamp: Stamp, floor: Stamp, table: dict[Stamp, int]) -> int:
-    """The number in the table; 0 for what is as old as can be."""
+    """The number of a stamp in the table; 0 for one below the floor."""
     return 0 if stamp < floor else table.setdefault(stamp, len(table) + 1)
 
 
