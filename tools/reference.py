@@ -17,7 +17,7 @@ from typing import Any, cast
 import click
 
 import statecast
-from statecast import errors, names, settings, strict_json
+from statecast import errors, names, settings, strict_json, timestamps
 from statecast.broadcast import broadcaster, encoding
 from statecast.cli.main import main as command_line
 from statecast.decoders import plain
@@ -312,7 +312,7 @@ def events() -> Iterator[str]:
     now = EXAMPLE.changed_at
     health = {"queue": Health("connected", now - 60_000, now, 0.012, 0).report()}
     beat = strict_json.encode(
-        {"now": strict_json.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"}
+        {"now": timestamps.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"}
     )
     yield f"""## Events to viewers
 
@@ -375,9 +375,9 @@ def limits() -> Iterator[str]:
         ("messages of an array", plain.MOST_ITEMS),
         ("bytes of an array of messages", plain.MOST_ARRAY_BYTES),
         ("characters of a device's name", names.MOST_CHARACTERS),
-        ("characters of a field's name", strict_json.MOST_NAME),
-        ("levels of nesting", strict_json.MOST_DEPTH),
-        ("members of an object", strict_json.MOST_MEMBERS),
+        ("characters of a field's name", strict_json.MAX_NAME),
+        ("levels of nesting", strict_json.MAX_DEPTH),
+        ("members of an object", strict_json.MAX_MEMBERS),
     ):
         yield f"| {what} | {most:,} |"
     yield ""

@@ -16,7 +16,7 @@ from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Store
-from statecast.timestamps import now
+from statecast.timestamps import duration, now
 
 OLD = 60_000
 """Milliseconds after which a message that waits is a sign that nobody receives."""
@@ -93,13 +93,9 @@ def of_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
 def of_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
     for device, ahead in sorted(clocks.items()):
         if ahead > 0:
-            sentence = (
-                f"Its clock is {lasting(ahead)} ahead; its times are cut to those of its queue."
-            )
+            sentence = f"Its clock is {duration(ahead, 'days')} ahead; its times are cut to those of its queue."
         else:
-            sentence = (
-                f"Its clock is {lasting(-ahead)} behind, or its messages take that long to come."
-            )
+            sentence = f"Its clock is {duration(-ahead, 'days')} behind, or its messages take that long to come."
         yield DiagnosticLine(f"device {device}", "notice", sentence)
 
 
@@ -147,7 +143,7 @@ def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
         yield DiagnosticLine(
             about,
             "wrong",
-            f"The oldest has waited for {lasting(now() - oldest)}: nobody receives them; "
+            f"The oldest has waited for {duration(now() - oldest, 'days')}: nobody receives them; "
             f"start `{program.name()} run`.",
         )
 
@@ -171,11 +167,3 @@ def of_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
 
 def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
-def lasting(milliseconds: int) -> str:
-    seconds = milliseconds // 1000
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -1,15 +1,15 @@
-"""Everything that can go wrong, as one tree::
+"""All errors of Statecast, as one tree::
 
-StatecastError               one sentence: what happened and what to do
-|-- Refused                  permanent: this message or request will never be accepted
+StatecastError               one sentence: what happened, and what to do
+|-- Refused                  permanent: this message or request cannot be accepted
 |   |-- Malformed            it cannot be read
 |   |-- TooLarge             it exceeds a limit
 |   |-- NotFound             the thing it names does not exist
-|   `-- Conflict             it was changed by somebody else meanwhile
+|   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
 |   |-- StoreUnavailable     disk full, locked, read-only for now
 |   |-- SourceUnavailable    the queue cannot be reached
-|   `-- QueueFull            the embedded queue holds all it may
+|   `-- QueueFull            the embedded queue has reached its bound
 |-- LeaseLost                another process took over; this one must stop writing
 |-- StoreUnusable            the store's file is not ours, damaged, or of another version
 |-- UnsupportedSystem        the operating system lacks what Statecast needs
@@ -25,7 +25,7 @@ class StatecastError(Exception):
 
 
 class Refused(StatecastError):
-    """This message or request will never be accepted as it is."""
+    """Permanent: this message or request cannot be accepted as it is."""
 
 
 class Malformed(Refused):
@@ -41,11 +41,11 @@ class NotFound(Refused):
 
 
 class Conflict(Refused):
-    """The device was changed meanwhile by somebody else."""
+    """The device was changed since the caller read it."""
 
 
 class Unavailable(StatecastError):
-    """The same call may work later; nothing was lost."""
+    """Temporary: the same call may work later; nothing was lost."""
 
 
 class StoreUnavailable(Unavailable):
@@ -57,7 +57,7 @@ class SourceUnavailable(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """The embedded queue holds as much as it may."""
+    """The embedded queue has reached its bound of messages or bytes."""
 
 
 class LeaseLost(StatecastError):
@@ -79,7 +79,7 @@ class UnsupportedLibrary(StatecastError):
     """An installed library lacks what Statecast needs of it."""
 
     def __init__(self, name: str, version: str, missing: list[str], tested: str) -> None:
-        """``tested`` is a version that has all; ``missing`` are the names that this one lacks."""
+        """``missing`` are the names that this version lacks; version ``tested`` has them."""
         super().__init__(
             f"Statecast cannot serve with {name} {version}: it lacks {', '.join(missing)}; "
             f"install a version that has them (pip install '{name}=={tested}')."

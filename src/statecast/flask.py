@@ -202,15 +202,15 @@ class Statecast:
 
         In the process that serves the viewer, which is where its handlers run. A viewer that leaves has left its rooms.
         """
-        self.runtime.present.enter(sid, room)
+        self.runtime.local_hub.enter(sid, room)
 
     def leave(self, sid: str, room: str) -> None:
         """Take a viewer out of a room."""
-        self.runtime.present.leave(sid, room)
+        self.runtime.local_hub.leave(sid, room)
 
     def disconnect(self, sid: str) -> None:
         """Take a viewer out of its namespace. Where ``enter`` works."""
-        self.runtime.present.disconnect(sid)
+        self.runtime.local_hub.disconnect(sid)
 
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
         """Decorate a function that is called every so many seconds; what it returns is the device's state.

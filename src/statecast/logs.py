@@ -1,4 +1,4 @@
-"""The log of a serving process: one line per event on standard error, whatever a peer put into it."""
+"""The log of a serving process: one line per event on standard error, whatever a peer sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The values that travel along the path: all frozen, none knows how it is carried.
+"""The values that the stages pass to each other. All are frozen; none depends on a transport.
 
-Times are whole milliseconds since 1970-01-01 UTC; on the wire they are ISO 8601 with
-milliseconds and a ``Z``.
+Times are whole milliseconds since 1970-01-01 UTC. On the wire they are ISO 8601 with milliseconds
+and a ``Z``.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Speaker = Literal["device", "user", "system"]
-"""A system is what knows of devices, like a hub; a plain message has one of the other two. Only a device's own word is
-a sign of its life."""
+"""Who sent a message. A ``system`` reports about devices, like an IoT hub; plain messages come from
+a device or a user. Only a device's own message shows that the device is alive."""
 Kind = Literal["merge", "replace", "delete"]
 
 
 class Stamp(NamedTuple):
-    """Where a message stands in the order of its device: compared left to right, newer is greater."""
+    """Where a message is in the order of its device: compared left to right, newer is greater."""
 
     time: int
-    """Event time in ms, not later than the insertion into the queue plus the resolution of its clock."""
+    """Event time in ms; at most the insertion into the queue plus the resolution of its clock."""
     sequence: int
-    """The message's own sequence, else 0: a tie-breaker, never more."""
+    """The message's own sequence, else 0. It only breaks ties: counters may restart."""
     order: int
     """Order of first arrival: unique per store."""
 
 
 class Position(NamedTuple):
-    """A reader's claim "I have everything up to here"."""
+    """Up to where a reader has everything: a run of the store's history, and an offset in it."""
 
     epoch: str
     offset: int
@@ -36,24 +36,24 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as a source handed it out. It stays in its queue until it is acknowledged."""
+    """One message as a source delivered it. It stays in its queue until it is acknowledged."""
 
     id: str
-    """Names the message within its source; the same on every redelivery."""
+    """Identifies the message within its source; the same on every redelivery."""
     body: bytes
     sent_at: int
     """Insertion time by the queue's clock, in ms."""
     attempt: int = 1
-    """1 on the first hand-out; a count alone never condemns a message."""
+    """1 for the first delivery. A message is never refused for its attempts alone."""
     receipt: str = ""
-    """What the source needs to acknowledge exactly this hand-out."""
+    """What the source needs to acknowledge exactly this delivery."""
     order: int | None = None
-    """Order of arrival where the queue shares the store's counter (embedded); else the store counts."""
+    """Order of arrival, where the queue shares the store's counter (embedded); None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one message says about one device, decoded and valid."""
+    """The content of a message for one device, decoded and valid."""
 
     device: str
     kind: Kind
@@ -68,15 +68,15 @@ class Change:
     """Deadline in seconds that the message sets; None leaves the device's deadline as it is."""
     by: Speaker = "device"
     by_sequence: bool = False
-    """The sequence is the order of its device, before any time; see ``apply.stamp_of``."""
+    """The sequence, not the time, is the order of the device; see ``merge.apply.stamp_of``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message, or one item of it, goes to quarantine."""
+    """The reason why a message, or one item of it, goes to quarantine."""
 
     reason: str
-    """One sentence a person understands."""
+    """One sentence for people."""
     body: bytes
     """The raw message, or the item's own JSON where the message is an array."""
     item: int | None = None
@@ -85,19 +85,19 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A delivery after decoding: its good parts and its refused parts. Items of an array stand alone."""
+    """A delivery after decoding: valid parts and refused parts. Each item of an array is a part."""
 
     delivery: Delivery
     changes: tuple[Change, ...] = ()
-    """In the order of the array; ``items`` gives each one's raw form, in case applying refuses it."""
+    """In the order of the array."""
     items: tuple[tuple[int | None, bytes], ...] = ()
-    """Parallel to ``changes``: (index in the array or None, raw body)."""
+    """Parallel to ``changes``: index in the array or None, and raw body if apply refuses it."""
     refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What made a version: the source, the id of the message there, and who spoke."""
+    """What made a version: the source, the id of the message there, and who sent it."""
 
     source: str
     id: str
@@ -114,16 +114,16 @@ class Update:
     offset: int
     """Rising per store, for machines."""
     state: bytes | None
-    """The state, encoded once as JSON; shared by all who send it."""
+    """The state as JSON, encoded once: everything that sends it shares these bytes."""
     changed_at: int
     """When the last new version was sent, in ms; never goes back."""
     seen_at: int | None
-    """Last sign of life of the device itself, in ms."""
+    """When the device's own newest message was sent, in ms."""
     cause: Cause
     silent_after: float | None = None
-    """The device's deadline in seconds; None: no verdict about silence."""
+    """The device's deadline in seconds; None: it never counts as silent."""
     source: str | None = None
-    """The source of the device's last own message: whose health says whether this state may be old."""
+    """The source of the device's own newest message. If it is away, this state may be old."""
     fields: Mapping[str, int] = field(default_factory=dict)
     """Per top-level field, the time of its last change in ms."""
 
@@ -144,7 +144,7 @@ class Quarantined:
     """A message, or an item of one, that could not be read or applied."""
 
     number: int
-    """The row's own number, which commands take."""
+    """The number of the row, for commands."""
     source: str
     id: str
     item: int | None
@@ -154,12 +154,12 @@ class Quarantined:
     order: int
     attempts: int
     at: int
-    """When it was set aside, in ms."""
+    """When it was quarantined, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An application's event on its way to every viewer of a namespace or room, at most once."""
+    """An application's event for every viewer of a namespace or room, at most once."""
 
     number: int
     namespace: str

@@ -1,4 +1,7 @@
-"""Names of devices, and the patterns that choose them: an exact name, ``prefix/*`` (any depth below) or ``*``."""
+"""Names of devices, and patterns of names: an exact name, ``prefix/*`` (any depth below) or ``*``.
+
+Also how a client's text is shown: in one line, and without control characters.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,15 @@ _SHOWN = 40
 
 
 def check(name: Any) -> str:
-    """The name itself. Raises Malformed with a sentence that says what a name is."""
+    """The name itself. Raises Malformed with a sentence that describes valid names."""
     if not isinstance(name, str):
         raise Malformed("The name of a device must be text.")
     if not name:
         raise Malformed("The name of a device must not be empty.")
     if len(name) > MOST_CHARACTERS:
         raise Malformed(
-            f"The name of a device has at most {MOST_CHARACTERS} characters; this one has {len(name)}."
+            f"The name of a device has at most {MOST_CHARACTERS} characters; "
+            f"this one has {len(name)}."
         )
     if _NAME.fullmatch(name) is None:
         raise Malformed(
@@ -40,7 +44,8 @@ def check_pattern(pattern: Any) -> str:
     if isinstance(pattern, str) and "*" in pattern:
         if not pattern.endswith("/*") or "*" in pattern[:-1]:
             raise Malformed(
-                f"{quoted(pattern)} is not a pattern; a * stands alone or at the end after a /, like floor2/*."
+                f"{quoted(pattern)} is not a pattern; "
+                "a * stands alone or at the end after a /, like floor2/*."
             )
         check(pattern[:-2])
         return pattern
@@ -48,7 +53,7 @@ def check_pattern(pattern: Any) -> str:
 
 
 def match(pattern: str, device: str) -> bool:
-    """Whether a checked pattern chooses a device; ``floor2/*`` does not choose ``floor2`` itself."""
+    """Whether a checked pattern matches a device; ``floor2/*`` does not match ``floor2`` itself."""
     if pattern == EVERYTHING:
         return True
     if pattern.endswith("/*"):

@@ -1,4 +1,4 @@
-"""Everything one app has: its settings, store and queue; and, in a process that serves, the running parts.
+"""Everything that one app has: settings, store and queue, and the running parts while it serves.
 
 Nothing here is global: two apps in one process have two runtimes.
 """
@@ -31,15 +31,18 @@ from statecast.stores.contract import Limits, Store
 from statecast.timestamps import now
 
 ANNOUNCE_EVERY = 2.0
-"""Seconds between two reports of a serving process to the others."""
+"""Seconds between two reports of this process to the other serving processes."""
 EVENT_BYTES = 1_048_576
-"""Bytes the arguments of one application event may have."""
+"""Of the arguments of one application event, as JSON."""
 
 log = logging.getLogger(__name__)
 
 
 class Runtime:
-    """Opens what is needed when it is needed; ``start`` and ``stop`` frame the time of serving."""
+    """Opens the store and the sources at their first use; serves from ``start`` to ``stop``.
+
+    Every method may be called from any thread.
+    """
 
     def __init__(self, settings: Settings, clock: Callable[[], int] = now) -> None:
         self.settings = settings
@@ -57,7 +60,8 @@ class Runtime:
         self._process = uuid.uuid4().hex
         self._reports: dict[str, dict[str, Any]] = {}
         self._announced = 0.0
-        self._unheard = ""
+        self._announce_failure = ""
+        """Why the last announcement failed; logged once."""
 
     # What every process has
 
@@ -72,22 +76,25 @@ class Runtime:
             return self._store
 
     @property
-    def opened(self) -> bool:
-        """Whether the store was opened already: then another setting of it comes too late."""
+    def store_opened(self) -> bool:
+        """Whether the store was opened: after that its settings cannot change."""
         return self._store is not None
 
     @cached_property
-    def named(self) -> Outbox:
+    def outbox(self) -> Outbox:
         """The sources that the settings name."""
         return Outbox(self.settings, lambda: self.store, self.clock)
 
     @property
     def queue(self) -> Sender:
-        """What ``send`` writes to. Where this process watches it as well, the watcher is nudged."""
-        return self.named.queue
+        """The queue that ``send`` writes to. A consumer of it in this process wakes up."""
+        return self.outbox.queue
 
     def add_source(self, source: Source, decode: Decoder) -> None:
-        """Have a source watched where we serve; at once, if that began already. Raises BadSetting."""
+        """Consume a source while this process serves; at once if it serves already.
+
+        Raises BadSetting.
+        """
         with self._registering:
             if any(source.name == other.name for other, _ in self.sources):
                 raise BadSetting(
@@ -95,7 +102,7 @@ class Runtime:
                 )
             self.sources.append((source, decode))
             if self._serving:
-                self._watch(source, decode)
+                self._consume(source, decode)
 
     def send(self, body: bytes) -> str:
         """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable."""
@@ -104,9 +111,11 @@ class Runtime:
     def emit(
         self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None
     ) -> None:
-        """Send an application event to every viewer of a namespace, or of its room ``to``, in whatever process.
+        """Send an application event to every viewer of a namespace, or of its room ``to``.
 
-        Bytes go only to one viewer of this process, ``to`` being its sid: what passes through the store is JSON.
+        It reaches the viewers of every serving process, at most once. Arguments with bytes go only
+        to one viewer of this process, by its sid, because what passes through the store is JSON.
+        Raises Malformed, TooLarge or StoreUnavailable.
         """
         check_namespace(namespace)
         if not (to is None or isinstance(to, str)):
@@ -132,19 +141,20 @@ class Runtime:
         if socket is None or socket.namespace.name != namespace:
             raise Malformed(
                 "Bytes are sent to one viewer, named by its sid, in the process that serves it: "
-                "live.emit(event, data, to=sid) in a function decorated with @live.on. To many, send text, like Base64."
+                "live.emit(event, data, to=sid) in a function decorated with @live.on. "
+                "To many, send text, like Base64."
             )
         assert self._hub is not None and to is not None
         self._hub.send(to, event, *arguments)
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
-        """Have ``handler`` called for viewers' events, in every process that serves; see ``Hub.on``.
+        """Call ``handler`` for this event of viewers, in every serving process; see ``Hub.on``.
 
-        One that comes while we serve is called from then on. Raises BadSetting.
+        It may be registered while this process serves. Raises BadSetting.
         """
         check_registration(event, handler, namespace)
         with self._registering:
-            if any((event, namespace) == (other, position) for other, _, position in self.handlers):
+            if any((event, namespace) == (name, space) for name, _, space in self.handlers):
                 raise BadSetting(
                     f"The event {event!r} of {namespace} has a handler already; an event has one."
                 )
@@ -158,7 +168,7 @@ class Runtime:
         return Broadcaster(self.store, self.settings, report=self.report, clock=self.clock)
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
-        """The viewers' hub with everything the application registered. Raises BadSetting."""
+        """The hub of the viewers, with the application's handlers. Raises BadSetting."""
         hub = Hub(broadcaster, self.settings, namespaces=self.settings.namespaces)
         with self._registering:
             for event, handler, namespace in self.handlers:
@@ -168,43 +178,45 @@ class Runtime:
         return hub
 
     @property
-    def present(self) -> Hub:
-        """The hub of this process, for what concerns one viewer in it. Raises BadSetting where nobody serves."""
+    def local_hub(self) -> Hub:
+        """The hub of this process. Raises BadSetting in a process that does not serve."""
         if self._hub is None:
             raise BadSetting(
-                "This process has no viewers; ask where a viewer is, in a function decorated with @live.on."
+                "This process has no viewers; "
+                "ask where a viewer is, in a function decorated with @live.on."
             )
         return self._hub
 
     def open_sources(self) -> None:
-        """Find what is wrong with the sources that the settings name. Raises BadSetting."""
+        """Open the sources that the settings name. Raises BadSetting for one that is wrong."""
         for url in self.settings.source:
-            self.named.open(url)
+            self.outbox.open(url)
 
     def start(self) -> None:
-        """Start the watchers: from now on messages move."""
+        """Start the consumers, and the demo if it is set. Raises BadSetting."""
         for url in self.settings.source:
-            self.add_source(*self.named.open(url))
+            self.add_source(*self.outbox.open(url))
         with self._registering:
             for source, decode in self.sources:
-                self._watch(source, decode)
+                self._consume(source, decode)
             self._serving = True
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
                 raise BadSetting(
-                    "The demo needs a queue inside the store as the first source: --source embedded:queue."
+                    "The demo needs a queue inside the store as the first source: "
+                    "--source embedded:queue."
                 )
             self._pillow = DemoPillow(self.store, self.queue, self.clock)
             self._pillow.start()
 
-    def _watch(self, source: Source, decode: Decoder) -> None:
+    def _consume(self, source: Source, decode: Decoder) -> None:
         pipeline = Pipeline(source, decode, self.store, batch_size=self.settings.batch_size)
         consumer = Consumer(pipeline, self.store, self.clock, self.store.wake)
         self.consumers.append(consumer)
         consumer.start()
 
     def drain(self) -> None:
-        """Stop receiving; pages under way are finished."""
+        """Stop receiving; batches that were received are committed."""
         with self._registering:
             self._serving = False
         if self._pillow is not None:
@@ -213,7 +225,7 @@ class Runtime:
             consumer.stop()
 
     def stop(self) -> None:
-        """Wait for the watchers and close the store."""
+        """Wait for the consumers and close the store."""
         self.drain()
         for consumer in self.consumers:
             consumer.join(5)
@@ -223,19 +235,15 @@ class Runtime:
     # What is known about the sources
 
     def report(self) -> dict[str, Any]:
-        """The health event without the clock: own watchers first, else what the process with the lease reports."""
+        """The ``health`` event without its clock.
+
+        For each source: the health of our own consumer, or the report of the process that has the
+        lease.
+        """
         own = {consumer.name: consumer.health for consumer in self.consumers}
         if time.monotonic() - self._announced >= ANNOUNCE_EVERY:
             self._announced = time.monotonic()
-            try:
-                self._exchange()
-                self._unheard = ""
-            except (
-                StatecastError
-            ) as error:  # a full disk, or a long write: no reason to keep news from our viewers
-                if str(error) != self._unheard:
-                    self._unheard = str(error)
-                    log.warning("what this process sees cannot be told to the others: %s", error)
+            self._announce()
         sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
         viewers = self.viewers()
         for process, other in self._reports.items():
@@ -247,14 +255,29 @@ class Runtime:
                     sources[name] = health
         return {"sources": sources, "viewers": viewers, "version": __version__}
 
-    def _exchange(self) -> None:
-        health = {consumer.name: consumer.health for consumer in self.consumers}
+    def _announce(self) -> None:
+        """Exchange reports with the other serving processes; a failure is only logged.
+
+        A store that cannot be written must not keep changes from our viewers.
+        """
+        try:
+            self._exchange_reports()
+            self._announce_failure = ""
+        except StatecastError as error:
+            if str(error) != self._announce_failure:
+                self._announce_failure = str(error)
+                log.warning("the report of this process cannot be announced: %s", error)
+
+    def _exchange_reports(self) -> None:
+        consumers = self.consumers
         active = {
-            name: known.report() for name, known in health.items() if known.status != "standby"
+            consumer.name: consumer.health.report()
+            for consumer in consumers
+            if consumer.health.status != "standby"
         }
         clocks = {
             device: ahead
-            for consumer in self.consumers
+            for consumer in consumers
             for device, ahead in consumer.pipeline.clock_skew.wrong().items()
         }
         self.store.announce(
@@ -263,10 +286,13 @@ class Runtime:
         self._reports = self.store.reports()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this process can serve: the store answers. A queue that is away is shown, no reason to be cut off."""
+        """Whether this process can serve, and why: the store must answer.
+
+        A queue that is away is no reason: viewers see it, and the states stay readable.
+        """
         try:
             offset = self.store.read_position().offset
-        except StatecastError as error:  # its sentence names the file, which is for the log only
+        except StatecastError as error:  # its sentence names a path: only for the log
             log.warning("not ready: %s", error)
             return False, {"store": "The store cannot be used; the log says why."}
         return True, {"store": "connected", "offset": offset}

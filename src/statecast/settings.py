@@ -1,7 +1,9 @@
-"""The one table of settings: flags, `STATECAST_*` variables, the TOML file, Flask keys and the reference come from it.
+"""The one table of settings.
 
-Each field of ``Settings`` is one line of the table: name, default, sentence, check. Unknown names are errors,
-and so are values that fail their check: nothing is ignored in silence.
+Flags, `STATECAST_*` variables, the TOML file, Flask keys and the reference come from it.
+
+Rule 1: each field of ``Settings`` is one line of the table: name, default, sentence, check.
+Rule 2: an unknown name is an error, and so is a value that fails its check.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from statecast.model import Update
 T = TypeVar("T")
 PREFIX = "STATECAST_"
 SETTINGS_FILE = "STATECAST_CONFIG"
-"""The one variable with our prefix that is no setting: it names the file that holds them."""
+"""The one variable with our prefix that is no setting: the path of the settings file."""
 
 
 def text(value: Any) -> str:
@@ -79,7 +81,7 @@ def number(low: float, high: float) -> Callable[[Any], float]:
 
 
 def words(value: Any) -> tuple[str, ...]:
-    """A list, or one text with commas."""
+    """A list of texts, or one text with commas."""
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
         raise ValueError("must be a list of texts, or one text with commas")
@@ -87,7 +89,7 @@ def words(value: Any) -> tuple[str, ...]:
 
 
 def origins(value: Any) -> tuple[str, ...]:
-    """A list of origins; one that no browser could ever name would be ignored in silence."""
+    """A list of origins. One that no browser can send is an error: it would never match."""
     parts = words(value)
     for part in parts:
         if part != "*" and re.fullmatch(r"https?://[^/?#@\s]+/?", part, re.IGNORECASE) is None:
@@ -98,7 +100,7 @@ def origins(value: Any) -> tuple[str, ...]:
 
 
 def deadlines(value: Any) -> Mapping[str, float]:
-    """A table of pattern and seconds; as text ``pillow=60,floor2/*=300``."""
+    """A table of pattern and seconds, or a text like ``pillow=60,floor2/*=300``."""
     if isinstance(value, str):
         value = dict(part.strip().rpartition("=")[::2] for part in value.split(",") if part.strip())
     if not isinstance(value, Mapping):
@@ -123,7 +125,7 @@ def mapping_setting(sentence: str, check: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one process runs with. Made by ``load`` or directly; both check."""
+    """The settings of one process. Raises BadSetting for a value that fails its check."""
 
     store: str = setting("sqlite:///statecast.db", "Where states are kept, as a URL.", text)
     source: tuple[str, ...] = setting(
@@ -162,7 +164,8 @@ class Settings:
         (), "Addresses of proxies whose X-Forwarded-For is believed.", words
     )
     deadlines: Mapping[str, float] = mapping_setting(
-        "Seconds of silence after which a device counts as silent, per pattern; a message's own `silent_after` wins.",
+        "Seconds of silence after which a device counts as silent, per pattern; "
+        "a message's own `silent_after` wins.",
         deadlines,
     )
     card_fields: tuple[str, ...] = setting(
@@ -200,7 +203,7 @@ class Settings:
     )
     visibility_timeout: float = setting(
         30.0,
-        "Seconds after which a received message that nobody acknowledged appears again.",
+        "Seconds after which a received message that is not acknowledged appears again.",
         number(0.1, 604_800),
     )
     batch_size: int = setting(
@@ -214,7 +217,8 @@ class Settings:
     )
     connect_rate_limit: float = setting(
         20.0,
-        "How many new connections per second one address may open, after a burst of as many as it may hold.",
+        "How many new connections per second one address may open, "
+        "after a burst of as many as it may hold.",
         number(0.1, 1e6),
     )
     header_timeout: float = setting(
@@ -279,15 +283,18 @@ class Settings:
                 ) from None
 
     def deadline(self, update: Update) -> float | None:
-        """Seconds of silence after which a device counts as silent: its own word, else the first pattern that fits."""
+        """Seconds without a message after which a device counts as silent; None: it never does.
+
+        The device's own deadline decides, else that of the first pattern that matches.
+        """
         if update.silent_after is not None or not self.deadlines:
             return update.silent_after
-        fitting = (
+        matching = (
             seconds
             for pattern, seconds in self.deadlines.items()
             if device_names.match(pattern, update.device)
         )
-        return next(fitting, None)
+        return next(matching, None)
 
 
 def names() -> frozenset[str]:
@@ -300,7 +307,10 @@ def load(
     file: Path | None = None,
     flask: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Put the settings together: flags win over the environment, that over Flask's keys, those over the TOML file."""
+    """The settings from all sources. Raises BadSetting.
+
+    Flags win over the environment, the environment over Flask's keys, those over the TOML file.
+    """
     values: dict[str, Any] = {}
     if file is not None:
         values |= known(read_file(file), f"in {file}")
@@ -329,7 +339,8 @@ def known(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for name in values:
         if name not in names():
             raise BadSetting(
-                f"There is no setting {name!r} ({where}). The settings are: {', '.join(sorted(names()))}."
+                f"There is no setting {name!r} ({where}). "
+                f"The settings are: {', '.join(sorted(names()))}."
             )
     return values
 

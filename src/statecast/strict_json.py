@@ -1,9 +1,12 @@
-"""JSON as strict as its strictest reader: whatever is accepted here means the same to a browser's ``JSON.parse``.
+"""JSON that every reader understands alike: what is accepted here is the same to ``JSON.parse``.
 
-Refused, because readers disagree about them: NaN and infinities, numbers that overflow, integers beyond
-+-(2^53 - 1), a name twice in one object, lone surrogates, a byte order mark, invalid UTF-8, NUL in names; and
-what is deeper, wider or longer than the limits below. Fast libraries write NaN as ``null``, which in a merge
-patch removes the field; so this is the standard library's parser, a hook and one small walk.
+Rule 1: refused is what readers disagree about: NaN and infinities, numbers that overflow, integers
+beyond +-(2^53 - 1), a name twice in one object, lone surrogates, a byte order mark, invalid UTF-8
+and NUL in names.
+Rule 2: refused is what is deeper, wider or longer than the limits below.
+
+The parser is the standard library's, with a hook and one small walk. Several faster libraries write
+NaN as ``null``, which in a merge patch removes the field, and accept a name twice.
 """
 
 from __future__ import annotations
@@ -11,18 +14,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from statecast.errors import Malformed
 from statecast.names import quoted
 
-MOST_DEPTH = 32
-MOST_MEMBERS = 256
-MOST_NAME = 64
-MOST_INTEGER = 2**53 - 1
+MAX_DEPTH = 32
+MAX_MEMBERS = 256
+MAX_NAME = 64
+MAX_INTEGER = 2**53 - 1
 
-TOO_DEEP = f"It is nested more than {MOST_DEPTH} levels deep."
+TOO_DEEP = f"It is nested more than {MAX_DEPTH} levels deep."
 NO_NUMBER = "{} is not a number in JSON; leave the field out or send null."
 HALF_CHARACTER = "It contains half a character (a lone surrogate), which is not text."
 
@@ -68,23 +70,26 @@ def _parse(text: str) -> Any:
 
 
 def _is_deep(text: str, end: int) -> bool:
-    """Whether the first ``end`` characters nest more than MOST_DEPTH levels.
+    """Whether the first ``end`` characters nest more than MAX_DEPTH levels.
 
-    How deep Python's parser can go before it raises RecursionError depends on the version and on
-    the size of the stack. What a refusal says must not, so a text that was refused is measured.
+    The depth at which Python's parser raises RecursionError depends on the version and on the size
+    of the stack. The sentence of a refusal must not, so the depth of a refused text is measured.
     """
-    if text.count("[", 0, end) + text.count("{", 0, end) <= MOST_DEPTH:
+    if text.count("[", 0, end) + text.count("{", 0, end) <= MAX_DEPTH:
         return False
     depth = 0
     for found in _PUNCTUATION.finditer(text, 0, end):
         depth += _LEVELS.get(found[0], 0)
-        if depth > MOST_DEPTH:
+        if depth > MAX_DEPTH:
             return True
     return False
 
 
 def encode(value: Any) -> bytes:
-    """Write a value that is known to be good. Raises Malformed if it is not JSON at all; use ``check`` to be sure."""
+    """Write a value that ``decode`` or ``check`` has accepted.
+
+    Raises Malformed for a value that is not JSON at all, but not for all that ``check`` refuses.
+    """
     try:
         return _encoder.encode(value).encode()
     except UnicodeEncodeError:
@@ -96,9 +101,10 @@ def encode(value: Any) -> bytes:
 
 
 def check(value: Any) -> Any:
-    """A plain copy of a value made in Python, which later changes of the original do not reach.
+    """A plain copy of a value made in Python. Raises Malformed for what ``decode`` would refuse.
 
-    Tuples become lists, and subclasses what they are to JSON. Raises Malformed for whatever ``decode`` would refuse.
+    Tuples become lists, and instances of subclasses those of the plain type. Later changes of the
+    original do not change the copy.
     """
     copy = _plain(value, 0)
     try:
@@ -109,9 +115,9 @@ def check(value: Any) -> Any:
 
 
 def split_array(text: str) -> list[str]:
-    """The raw items of an array, each to be decoded alone, so that one bad item does not spoil its neighbours.
+    """The raw items of an array, to be decoded one by one: a bad item is refused alone.
 
-    Only the grammar is looked at. Raises Malformed if the text is no array.
+    Only the grammar is checked. Raises Malformed if the text is no array.
     """
     items: list[str] = []
     at = _skip(text, 0)
@@ -132,7 +138,7 @@ def split_array(text: str) -> list[str]:
         if _is_deep(text, error.pos):
             return _split_at_commas(text)
         raise Malformed(_explain(error)) from None
-    except RecursionError:  # one item is too deep for the parser; it shall be refused alone
+    except RecursionError:  # one item is too deep for the parser: that item is refused alone
         return _split_at_commas(text)
     if _skip(text, at + 1) != len(text):
         raise Malformed("There is something after the end of the JSON array.")
@@ -140,9 +146,9 @@ def split_array(text: str) -> list[str]:
 
 
 def _split_at_commas(text: str) -> list[str]:
-    """Split by brackets alone; whether what lies between them is JSON is found when an item is decoded.
+    """Split by brackets alone: whether an item is JSON shows when it is decoded.
 
-    An item that is too deep and does not end takes the rest of the text; the items before it stand.
+    An item that is too deep and does not end takes the rest of the text; the items before it stay.
     """
     items: list[str] = []
     depth, begin = 0, 0
@@ -158,7 +164,7 @@ def _split_at_commas(text: str) -> list[str]:
         elif mark == "," and depth == 1:
             items.append(text[begin : found.start()].strip(" \t\r\n"))
             begin = found.end()
-    if items and depth > MOST_DEPTH:
+    if items and depth > MAX_DEPTH:
         return [*items, text[begin:].strip(" \t\r\n")]
     raise Malformed("It is not JSON: the array does not end.")
 
@@ -170,67 +176,27 @@ def _last_item(text: str, begin: int, end: int, items: list[str]) -> list[str]:
 
 
 def for_html(text: bytes | str) -> str:
-    """JSON that may stand inside a ``<script>`` of a page: nothing in it ends the element or a line."""
+    """JSON for a ``<script>`` element of a page: nothing in it ends the element or a line."""
     if not isinstance(text, str):
         text = text.decode()
     return text.translate(_UNSAFE_IN_HTML)
 
 
-def iso(ms: int) -> str:
-    """``2026-01-31T12:00:00.123Z``."""
-    seconds, fraction = divmod(ms, 1000)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:03}Z"
-
-
-def parse_time(text: str) -> int:
-    """Read a time as RFC 3339 has it, with ``Z`` or an offset; below a millisecond is cut off. Raises Malformed."""
-    found = _TIME.fullmatch(text)
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day, hour, minute, second = (
-            int(part) for part in found.group(1, 2, 3, 4, 5, 6)
-        )
-        leap = second == 60 and minute == 59
-        moment = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
-        moment += timedelta(seconds=leap) - _offset(found[8], found[9], found[10])
-    except (ValueError, OverflowError):
-        raise Malformed(
-            f"{quoted(text)} is not a time; write it like 2026-01-31T12:00:00Z."
-        ) from None
-    fraction = int((found[7] or "")[:3].ljust(3, "0"))
-    return (moment - _EPOCH) // timedelta(seconds=1) * 1000 + fraction
-
-
-def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta:
-    if sign is None or hours is None or minutes is None:
-        return timedelta()
-    if int(hours) > 23 or int(minutes) > 59:
-        raise ValueError
-    offset = timedelta(hours=int(hours), minutes=int(minutes))
-    return -offset if sign == "-" else offset
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
-    re.ASCII,
-)
 _PUNCTUATION = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _UNSAFE_IN_HTML = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def _walk(values: Iterable[Any], depth: int) -> None:
-    """What the parser lets through; ``depth`` is that of the container."""
-    if depth > MOST_DEPTH:
+    """Refuse what the parser accepts and we do not; ``depth`` is that of the container."""
+    if depth > MAX_DEPTH:
         raise Malformed(TOO_DEEP)
     for value in values:
         kind = type(value)
         if kind is str or kind is bool or value is None:
             continue
         if kind is int:
-            if not -MOST_INTEGER <= value <= MOST_INTEGER:
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
                 raise Malformed(_integer_sentence())
         elif kind is float:
             if value - value != 0.0:
@@ -240,7 +206,7 @@ def _walk(values: Iterable[Any], depth: int) -> None:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The hook for each object."""
+    """The parser's hook for each object."""
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
@@ -251,13 +217,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_names(members: Mapping[str, Any]) -> None:
-    if len(members) > MOST_MEMBERS:
-        raise Malformed(
-            f"An object has {len(members)} members; at most {MOST_MEMBERS} are allowed."
-        )
+    if len(members) > MAX_MEMBERS:
+        raise Malformed(f"An object has {len(members)} members; at most {MAX_MEMBERS} are allowed.")
     for name in members:
-        if len(name) > MOST_NAME:
-            raise Malformed(f"The name {quoted(name)} is longer than {MOST_NAME} characters.")
+        if len(name) > MAX_NAME:
+            raise Malformed(f"The name {quoted(name)} is longer than {MAX_NAME} characters.")
         if "\0" in name:
             raise Malformed(f"The name {quoted(name)} contains a NUL character.")
 
@@ -271,7 +235,7 @@ def _plain(value: Any, depth: int) -> Any:
         number = int(value) if isinstance(value, int) else float(value)
         _walk((number,), depth)
         return number
-    if depth == MOST_DEPTH:
+    if depth == MAX_DEPTH:
         raise Malformed(TOO_DEEP)
     if isinstance(value, (list, tuple)):
         return [_plain(item, depth + 1) for item in value]
@@ -289,7 +253,10 @@ def _constant(name: str) -> NoReturn:
 
 
 def _integer_sentence() -> str:
-    return f"It contains an integer beyond ±{MOST_INTEGER}, which browsers cannot hold; send it as text."
+    return (
+        f"It contains an integer beyond ±{MAX_INTEGER}, "
+        "which browsers cannot hold; send it as text."
+    )
 
 
 def _explain(error: json.JSONDecodeError) -> str:

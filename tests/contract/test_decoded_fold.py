@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.decoders import Decoder, open_decoder
 from statecast.model import Delivery
 from statecast.stores import open_store
@@ -43,7 +43,7 @@ class Said:
     wrapped: bool
 
     def body(self) -> bytes:
-        time = None if self.time is None else strict_json.iso(self.time)
+        time = None if self.time is None else timestamps.iso(self.time)
         said: dict[str, Any]
         if self.form == "plain":
             said = {

@@ -17,7 +17,7 @@ import pytest
 from running import Running
 from test_azure_faults import Scene
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.ingest import consumer
 from statecast.model import Change, Stamp
 from statecast.sources.azure_queue import source
@@ -54,7 +54,7 @@ class Unreliable(FakeAzure):
 
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.051)
+    monkeypatch.setattr(consumer, "MAX_PAUSE", 0.051)
     monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(
         "test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param))
@@ -85,7 +85,7 @@ def written(change: Change) -> str:
     said = {
         "device": change.device,
         "state": change.state,
-        "time": strict_json.iso(change.time or 0),
+        "time": timestamps.iso(change.time or 0),
     }
     return json.dumps(said | ({"replace": True} if change.kind == "replace" else {}))
 

@@ -97,7 +97,7 @@ class Scene:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(consumer, "LONGEST_PAUSE", 0.06)
+    monkeypatch.setattr(consumer, "MAX_PAUSE", 0.06)
     monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.01, 0.01))
     made = Scene()
     yield made

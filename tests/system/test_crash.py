@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from running import Child
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
@@ -55,7 +55,7 @@ class Flow:
         shared = {
             self.random.choice("abcdef"): self.value() for _ in range(self.random.randint(1, 2))
         }
-        message: dict[str, Any] = {"id": f"event {at}", "time": strict_json.iso(at)}
+        message: dict[str, Any] = {"id": f"event {at}", "time": timestamps.iso(at)}
         if self.random.random() < 0.9:
             message |= {"device": f"floor/{device}", "state": {f"own{own}": at, **shared}}
         elif self.random.random() < 0.9:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from statecast import names, strict_json
+from statecast import names, strict_json, timestamps
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.subscriptions import OutgoingMessage
@@ -231,7 +231,7 @@ class PaperViewer:
 
     def shown(self) -> dict[str, tuple[int, Any, int | None]]:
         return {
-            device: (item["version"], item["state"], strict_json.parse_time(item["seen_at"]))
+            device: (item["version"], item["state"], timestamps.parse_time(item["seen_at"]))
             for device, item in self.states.items()
             if any(names.match(pattern, device) for pattern in self.patterns)
         }

@@ -296,7 +296,7 @@ def app_module(here: Path) -> Iterator[Callable[[str], str]]:
             app := getattr(module, "app", None)
         ) is not None:
             runtime = getattr(app, "extensions", {}).get("statecast")
-            if runtime is not None and runtime.opened:
+            if runtime is not None and runtime.store_opened:
                 runtime.store.close()
 
 
@@ -784,21 +784,6 @@ def test_columns_are_aligned_and_cut() -> None:
     rows = [["a", "bb", "long text"], ["aaa", "b", "x"]]
     assert output.columns(rows, None) == ["a    bb  long text", "aaa  b   x"]
     assert output.columns(rows, 12) == ["a    bb  lo…", "aaa  b   x"]
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        (-5, "0 s"),
-        (999, "0 s"),
-        (119_999, "119 s"),
-        (120_000, "2 min"),
-        (7_200_000, "2 h"),
-        (172_800_000, "2 d"),
-    ],
-)
-def test_ages_are_short(milliseconds: int, text: str) -> None:
-    assert output.ago(milliseconds) == text
 
 
 def test_the_limits_of_the_store_are_settings() -> None:

@@ -1,8 +1,8 @@
-"""How far devices' clocks are off: told from their messages, and only when it is worth telling."""
+"""How far devices' clocks are off: as their messages show it."""
 
 from __future__ import annotations
 
-from statecast.ingest.clock_skew import MOST_DEVICES, ClockSkew
+from statecast.ingest.clock_skew import MAX_DEVICES, ClockSkew
 from statecast.testing import change, message
 from statecast.testing.values import START
 
@@ -21,25 +21,25 @@ def test_a_clock_that_is_ahead_or_behind() -> None:
     assert clocks.wrong() == {"fast": 420_000, "slow": -3_600_000}
 
 
-def test_one_that_was_offline_is_judged_by_its_fastest_message() -> None:
+def test_of_delayed_messages_the_least_delayed_counts() -> None:
     clocks = ClockSkew()
     note(clocks, "pillow", -7200, -3600, -1)
     assert clocks.wrong() == {}
-    # and a clock that was set right is forgiven
+    # and a clock that was corrected is right
     note(clocks, "lamp", 420, *[0] * 8)
     assert clocks.wrong() == {}
 
 
-def test_who_brings_no_time_or_is_no_device_is_not_judged() -> None:
+def test_only_times_of_devices_count() -> None:
     clocks = ClockSkew()
     clocks.note([message("a", change("pillow", {"n": 1}))])
     note(clocks, "pillow", 420, by="user")
     assert clocks.wrong() == {}
 
 
-def test_devices_are_forgotten_in_the_end() -> None:
+def test_the_longest_silent_device_is_forgotten_first() -> None:
     clocks = ClockSkew()
     note(clocks, "first", 420)
-    for number in range(MOST_DEVICES):
+    for number in range(MAX_DEVICES):
         note(clocks, f"d{number}", 0)
     assert clocks.wrong() == {}

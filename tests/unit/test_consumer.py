@@ -1,4 +1,4 @@
-"""The watcher: one per source works, the others stand by; an outage is shown and survived."""
+"""The consumer: one per source works, the others stand by; an outage is shown and survived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from statecast.decoders.plain import PlainDecoder
 from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
-from statecast.ingest.consumer import LONGEST_PAUSE, Consumer, Health, pause_after
+from statecast.ingest.consumer import MAX_PAUSE, Consumer, Health, pause_after
 from statecast.ingest.pipeline import Pipeline
 from statecast.stores.contract import Limits
 from statecast.stores.memory.store import MemoryStore
@@ -22,7 +22,7 @@ SHORT = 20.0
 
 
 class Scene:
-    """A store, a queue, and watchers of it whose every change of mind is noted."""
+    """A store, a queue, and consumers of it; each change of their health is recorded."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -154,7 +154,7 @@ def test_who_lost_the_lease_stands_by_and_asks_again(scene: Scene) -> None:
     scene.applied("pillow")
 
 
-def test_a_defect_is_logged_and_the_watcher_starts_again(
+def test_a_defect_is_logged_and_the_consumer_starts_again(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     receive = scene.source.receive
@@ -216,7 +216,7 @@ def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
     scene.stop()
 
 
-def test_a_watcher_that_never_started_can_be_stopped(scene: Scene) -> None:
+def test_a_consumer_that_never_started_can_be_stopped(scene: Scene) -> None:
     consumer = Consumer(
         Pipeline(scene.source, PlainDecoder(), scene.store, batch_size=1), scene.store, scene.clock
     )
@@ -227,5 +227,5 @@ def test_a_watcher_that_never_started_can_be_stopped(scene: Scene) -> None:
 
 def test_pauses_grow_to_a_bound_however_long_an_outage_is() -> None:
     for failures in (1, 2, 10, 100, 5_000):
-        assert all(0.05 <= pause_after(failures) <= LONGEST_PAUSE for _ in range(20))
+        assert all(0.05 <= pause_after(failures) <= MAX_PAUSE for _ in range(20))
     assert max(pause_after(1) for _ in range(50)) <= 0.2

@@ -56,14 +56,14 @@ def test_what_is_sent_is_read_as_its_queue_reads_it() -> None:
 
 def test_the_first_queue_gets_what_is_sent(live: Runtime) -> None:
     live.send(message(100))
-    queues = [live.named.open(url)[0] for url in live.settings.source]
+    queues = [live.outbox.open(url)[0] for url in live.settings.source]
     assert [queue.waiting() for queue in queues] == [1, 0]
     assert live.queue is queues[0]
 
 
 def test_a_replay_reads_as_the_messages_own_source_does(live: Runtime) -> None:
-    assert live.named.reading("two")[0] is live.named.open("embedded:two")[1]
-    assert live.named.reading("gone")[1] == 1
+    assert live.outbox.reading("two")[0] is live.outbox.open("embedded:two")[1]
+    assert live.outbox.reading("gone")[1] == 1
 
 
 def test_a_wrong_source_is_a_sentence(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_what_is_no_array_is_refused(text: str) -> None:
         strict_json.split_array(text)
 
 
-# Inside a page, and times
+# Inside a page
 
 
 def test_nothing_in_a_page_ends_its_script() -> None:
@@ -256,36 +256,3 @@ def test_nothing_in_a_page_ends_its_script() -> None:
     assert not set(text) & set("<>&\u2028\u2029")
     assert strict_json.decode(text) == {"a": "</script><!--\u2028\u2029&"}
     assert strict_json.for_html(b'"<"') == '"\\u003c"'
-
-
-@pytest.mark.parametrize(
-    ("text", "ms"),
-    [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-01T00:00:00.001z", 1),
-        ("2026-01-01T00:00:00.1239Z", 1_767_225_600_123),
-        ("2026-01-01t02:30:00+02:30", 1_767_225_600_000),
-        ("2025-12-31T19:00:00.5-05:00", 1_767_225_600_500),
-        ("2016-12-31T23:59:60Z", 1_483_228_800_000),
-        ("2024-02-29T00:00:00Z", 1_709_164_800_000),
-        ("1969-12-31T23:59:59.999Z", -1),
-    ],
-)
-def test_a_time_is_read(text: str, ms: int) -> None:
-    assert strict_json.parse_time(text) == ms
-
-
-def test_a_time_is_written_as_it_is_read() -> None:
-    assert strict_json.iso(1_767_225_600_005) == "2026-01-01T00:00:00.005Z"
-    assert strict_json.parse_time(strict_json.iso(1_767_225_600_123)) == 1_767_225_600_123
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "now", "2026-01-01", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-02-30T00:00:00Z",
-     "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00+24:00", "0001-01-01T00:00:00+01:00",
-     "9999-12-31T23:59:59-01:00", "٢٠٢٦-01-01T00:00:00Z", "2026-01-01T00:00:00Z\n", "x" * 500],
-)  # fmt: skip
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(Malformed, match="is not a time"):
-        strict_json.parse_time(text)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.subscriptions import (
@@ -410,7 +410,7 @@ class Broadcaster:
 
     def _health_slice(self) -> OutgoingMessage:
         return OutgoingMessage(
-            "health", strict_json.encode({"now": strict_json.iso(self.clock()), **self._health})
+            "health", strict_json.encode({"now": timestamps.iso(self.clock()), **self._health})
         )
 
 

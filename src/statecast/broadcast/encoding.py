@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.model import Cause, HistoryRow, Update
 from statecast.settings import Settings
 
@@ -17,7 +17,7 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     seen = _time(update.seen_at)
     head = {"device": update.device, "version": update.version, "offset": update.offset}
     tail = {
-        "changed_at": strict_json.iso(update.changed_at),
+        "changed_at": timestamps.iso(update.changed_at),
         "seen_at": seen,
         "cause": cause(update.cause),
         "silent_after": update.silent_after if settings is None else settings.deadline(update),
@@ -36,7 +36,7 @@ def cause(made_by: Cause) -> dict[str, str]:
 def history_row(row: HistoryRow) -> list[Any]:
     """One row of a history: time, version, change (a merge patch, null: removed), cause."""
     change = None if row.change is None else strict_json.decode(row.change)
-    return [strict_json.iso(row.at), row.version, change, cause(row.cause)]
+    return [timestamps.iso(row.at), row.version, change, cause(row.cause)]
 
 
 def states(
@@ -50,8 +50,8 @@ def states(
 
 def seen(times: dict[str, int]) -> bytes:
     """The argument of a ``seen`` event."""
-    return strict_json.encode({device: strict_json.iso(time) for device, time in times.items()})
+    return strict_json.encode({device: timestamps.iso(time) for device, time in times.items()})
 
 
 def _time(time: int | None) -> str | None:
-    return None if time is None else strict_json.iso(time)
+    return None if time is None else timestamps.iso(time)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from statecast import strict_json
+from statecast import strict_json, timestamps
 from statecast.cli import output
 from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, takes
@@ -18,7 +18,7 @@ from statecast.errors import NotFound
 from statecast.ingest.pipeline import replay as replay_row
 from statecast.model import Quarantined
 from statecast.stores.contract import Store
-from statecast.timestamps import now
+from statecast.timestamps import duration, now
 
 PAGE = 100
 NUMBER = click.IntRange(1, 2**63 - 1)
@@ -41,7 +41,7 @@ def list_(given: GivenSettings, as_json: bool) -> None:
             output.print_json(strict_json.encode(described(row)))
     elif found:
         cells = [
-            [str(row.number), f"{output.ago(now() - row.at)} ago", row.source, row.reason]
+            [str(row.number), f"{duration(now() - row.at)} ago", row.source, row.reason]
             for row in found
         ]
         for line in output.columns(cells, output.width()):
@@ -136,8 +136,8 @@ def described(row: Quarantined) -> dict[str, str | int | None]:
         "source": row.source,
         "id": row.id,
         "item": row.item,
-        "sent_at": strict_json.iso(row.sent_at),
-        "quarantined_at": strict_json.iso(row.at),
+        "sent_at": timestamps.iso(row.sent_at),
+        "quarantined_at": timestamps.iso(row.at),
         "attempts": row.attempts,
         **body,
     }

@@ -71,7 +71,7 @@ def wanted(given: GivenSettings) -> dict[str, Any]:
 
 def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
     settings = dataclasses.replace(runtime.settings, **values)
-    if runtime.opened and settings.store != runtime.settings.store:
+    if runtime.store_opened and settings.store != runtime.settings.store:
         raise BadSetting(
             f"The app opened its store {runtime.settings.store} while it was imported, so --store comes too late; "
             "set STATECAST_STORE instead, or use the store only later."

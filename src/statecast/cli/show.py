@@ -14,7 +14,7 @@ from statecast.model import Update
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Store
-from statecast.timestamps import now
+from statecast.timestamps import duration, now
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value per line.")
 
@@ -40,7 +40,7 @@ def get(given: GivenSettings, device: str, as_json: bool) -> None:
 
 def absent(store: Store, settings: Settings, device: str, update: Update | None) -> str:
     if update is not None:
-        return f"The device “{device}” was removed {output.ago(now() - update.changed_at)} ago."
+        return f"The device “{device}” was removed {duration(now() - update.changed_at)} ago."
     sentence = f"No device called “{device}” has sent anything"
     queue = sources(store, settings).queue
     if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
@@ -53,11 +53,11 @@ def absent(store: Store, settings: Settings, device: str, update: Update | None)
 
 def described(update: Update, settings: Settings) -> list[str]:
     """A head line, and one line per field."""
-    head = f"{update.device}  version {update.version}, changed {output.ago(now() - update.changed_at)} ago"
+    head = f"{update.device}  version {update.version}, changed {duration(now() - update.changed_at)} ago"
     if silent := silence(update, settings):
         head += f", {silent}"
     elif update.seen_at is not None:
-        head += f", heard {output.ago(now() - update.seen_at)} ago"
+        head += f", heard {duration(now() - update.seen_at)} ago"
     state = strict_json.decode(update.state or b"{}")
     fields = [["", name, output.value_text(one)] for name, one in state.items()]
     return [head, *(output.columns(fields, None) if fields else [])]
@@ -83,7 +83,7 @@ def devices(given: GivenSettings, as_json: bool) -> None:
 
 
 def row(update: Update, settings: Settings) -> list[str]:
-    age = silence(update, settings) or f"{output.ago(now() - update.changed_at)} ago"
+    age = silence(update, settings) or f"{duration(now() - update.changed_at)} ago"
     return [update.device, f"v{update.version}", age, text(update)]
 
 
@@ -92,9 +92,7 @@ def silence(update: Update, settings: Settings) -> str:
     deadline = settings.deadline(update)
     quiet = now() - (update.seen_at or update.changed_at)
     return (
-        f"silent for {output.ago(quiet)}"
-        if deadline is not None and quiet > deadline * 1000
-        else ""
+        f"silent for {duration(quiet)}" if deadline is not None and quiet > deadline * 1000 else ""
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from statecast import names, strict_json
+from statecast import names, timestamps
 from statecast.decoders import device_names, pointers, sequences
 from statecast.decoders.plain import MOST_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
@@ -123,7 +123,7 @@ class DecodeOptions:
             raise Malformed(
                 f"Its time must be text, like 2026-01-31T12:00:00Z; it is {kind(found)}."
             )
-        return strict_json.parse_time(found)
+        return timestamps.parse_time(found)
 
     def sequence_of(self, payload: Any, found: Any = MISSING) -> int:
         """Its sequence; 0 if it has none. What only breaks ties may be unreadable, what is the order may not.

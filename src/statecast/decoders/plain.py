@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from statecast import names, strict_json
+from statecast import names, strict_json, timestamps
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Kind, Message, Refusal, Speaker
 
@@ -173,7 +173,7 @@ def time(value: Any) -> int | None:
         return None
     if type(value) is not str:
         raise Malformed(f"“time” must be text, like 2026-01-31T12:00:00Z; it is {kind(value)}.")
-    return strict_json.parse_time(value)
+    return timestamps.parse_time(value)
 
 
 def sequence(value: Any) -> int:

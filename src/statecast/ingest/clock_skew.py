@@ -1,7 +1,8 @@
 """How far the clocks of devices are off, as far as their messages show it.
 
-A message with a time of its own, later than its arrival in the queue, comes from a clock that is ahead. One that is
-earlier may only have been on its way; so of a device's last messages the one that was fastest counts.
+A message whose own time is later than its arrival in the queue comes from a clock that is ahead. A
+message whose time is earlier may only have been delayed. So of the newest messages of a device the
+one with the least delay counts.
 """
 
 from __future__ import annotations
@@ -11,34 +12,34 @@ from collections.abc import Iterable, Mapping
 
 from statecast.model import Message
 
-REMEMBERED = 8
-"""Messages per device."""
-MOST_DEVICES = 1_000
-WORTH_TELLING = 30_000
-"""Milliseconds; less may be the network or a queue that writes whole seconds."""
+MESSAGES_PER_DEVICE = 8
+MAX_DEVICES = 1_000
+MIN_SKEW_MS = 30_000
+"""Less may be the network, or a queue that writes whole seconds."""
 
 
 class ClockSkew:
-    """Of the devices of one source."""
+    """The clocks of the devices of one source."""
 
     def __init__(self) -> None:
         self._ahead: dict[str, deque[int]] = {}
+        """By how many ms the newest messages of each device are ahead; longest silent first."""
 
     def note(self, messages: Iterable[Message]) -> None:
-        """Take in what was received, times in ms."""
+        """Take account of received messages."""
         for message in messages:
             for change in message.changes:
                 if change.time is not None and change.by == "device":
-                    self._one(change.device, change.time - message.delivery.sent_at)
+                    self._note_one(change.device, change.time - message.delivery.sent_at)
 
-    def _one(self, device: str, ahead: int) -> None:
-        known = self._ahead.pop(device, None) or deque(maxlen=REMEMBERED)
+    def _note_one(self, device: str, ahead: int) -> None:
+        known = self._ahead.pop(device, None) or deque(maxlen=MESSAGES_PER_DEVICE)
         known.append(ahead)
-        self._ahead[device] = known  # at the end: whoever was silent for longest is forgotten first
-        if len(self._ahead) > MOST_DEVICES:
+        self._ahead[device] = known
+        if len(self._ahead) > MAX_DEVICES:
             del self._ahead[next(iter(self._ahead))]
 
     def wrong(self) -> Mapping[str, int]:
-        """Device and the milliseconds its clock is ahead (below 0: behind), of those worth telling."""
-        fastest = {device: max(known) for device, known in list(self._ahead.items())}
-        return {device: ahead for device, ahead in fastest.items() if abs(ahead) >= WORTH_TELLING}
+        """Devices whose clocks are wrong, and by how many ms they are ahead (below 0: behind)."""
+        ahead = {device: max(known) for device, known in list(self._ahead.items())}
+        return {device: skew for device, skew in ahead.items() if abs(skew) >= MIN_SKEW_MS}

@@ -1,6 +1,8 @@
-"""Keeps one source's pipeline running: the lease, the back-off, the health, the stop.
+"""Runs the pipeline of one source: the lease, the pauses after failures, the health, the stop.
 
-At most one process holds a source's lease; the watchers of the others stand by and take over.
+Rule 1: at most one process holds the lease of a source. The consumers of the others stand by and
+take over.
+Rule 2: no failure ends the consumer's thread; only ``stop`` does.
 """
 
 from __future__ import annotations
@@ -14,56 +16,62 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from statecast import strict_json
+from statecast import timestamps
 from statecast.errors import LeaseLost, StatecastError, Unavailable
 from statecast.ingest.pipeline import Pipeline
 from statecast.sources.contract import Metered
 from statecast.stores.contract import Committed, Store
 
 RECEIVE_WAIT = 0.5
-"""Seconds of one receive: how long a stop may have to wait for an idle source."""
+"""Seconds of one receive: an idle source delays a stop for at most that long."""
 STANDBY_WAIT = 0.1
-"""Seconds between two looks at a lease that another process holds."""
-LONGEST_PAUSE = 5.0
+"""Seconds between two attempts to get a lease that another process holds."""
+MAX_PAUSE = 5.0
+"""Seconds between two attempts after failures."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Health:
-    """What is known about one source; only the holder of its lease knows it at first hand."""
+    """The health of one source, as the holder of its lease sees it."""
 
     status: str
     """``connected`` or ``away``; ``standby`` while another process holds the lease."""
     since: int
+    """When the status began, in ms."""
     received_at: int | None = None
-    """Last good receive, in ms; an empty answer is a good one."""
+    """When the queue last answered, in ms; an empty answer counts."""
     lag: float = 0.0
     """Age in seconds of the newest message when it was committed; 0 when nothing waits."""
     waiting: int | None = None
+    """Messages in the queue; None: not known."""
     sentence: str | None = None
+    """Why the source is away, for people."""
     requests_per_hour: int | None = None
-    """What asking the queue takes at the present pace, where that costs."""
+    """At the present poll interval, where each request costs."""
 
     def report(self) -> dict[str, Any]:
-        costs = (
-            {} if self.requests_per_hour is None else {"requests_per_hour": self.requests_per_hour}
-        )
-        return {
+        """The health as in the ``health`` event."""
+        received_at = self.received_at
+        report = {
             "status": self.status,
-            "since": strict_json.iso(self.since),
-            "received_at": strict_json.iso(self.received_at)
-            if self.received_at is not None
-            else None,
+            "since": timestamps.iso(self.since),
+            "received_at": None if received_at is None else timestamps.iso(received_at),
             "lag": round(self.lag, 3),
             "waiting": self.waiting,
             "sentence": self.sentence,
-            **costs,
         }
+        if self.requests_per_hour is not None:
+            report["requests_per_hour"] = self.requests_per_hour
+        return report
 
 
 class Consumer:
-    """Watches one source in a daemon thread from ``start`` to ``stop``."""
+    """Consumes one source in a daemon thread from ``start`` to ``stop``.
+
+    ``clock`` gives the time in ms; ``changed`` is called in that thread when the status changes.
+    """
 
     def __init__(
         self,
@@ -81,15 +89,15 @@ class Consumer:
         self.total = Committed()
         self._stop = threading.Event()
         source = pipeline.source
-        self._costly = source if isinstance(source, Metered) else None
+        self._metered = source if isinstance(source, Metered) else None
         self._counted_at = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"watcher-{self.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"consumer-{self.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to finish its page and stop; ``join`` waits for that."""
+        """Let the consumer finish its batch and end; ``join`` waits for that."""
         self._stop.set()
         self.store.wake()
 
@@ -101,26 +109,25 @@ class Consumer:
         failures = 0
         while not self._stop.is_set():
             try:
-                self._hold()
+                self._consume()
                 failures = 0
             except LeaseLost:
-                self._become("standby")
+                self._set_status("standby")
             except Exception as error:
                 if not isinstance(error, StatecastError):
-                    log.exception("the watcher of %s failed and starts again", self.name)
+                    log.exception("the consumer of %s failed and starts again", self.name)
                 failures += 1
-                self._become("away", _sentence(error))
+                self._set_status("away", _sentence(error))
                 self._stop.wait(pause_after(failures))
-        with suppress(
-            Unavailable
-        ):  # what was acknowledged and not deleted comes again, and is known
+        # What was acknowledged but not deleted is delivered again, and its ids are known.
+        with suppress(Unavailable):
             self.pipeline.source.close()
 
-    def _hold(self) -> None:
-        """Consume while the lease is ours; return when there is none to have or the watcher stops."""
+    def _consume(self) -> None:
+        """Consume with the lease until the stop; without the lease, return after a short wait."""
         lease = self.store.lease(self.name)
         if lease is None:
-            self._become("standby")
+            self._set_status("standby")
             self._stop.wait(STANDBY_WAIT)
             return
         try:
@@ -137,35 +144,38 @@ class Consumer:
                 break
             except Unavailable as error:
                 failures += 1
-                self._become("away", str(error))
+                self._set_status("away", str(error))
                 if self._stop.wait(pause_after(failures)):
                     return
         self.total = replace(self.total + committed, refused=())
-        if self._heard(bool(done)):
+        if self._answered(bool(done)):
             self.health.lag = max(0, self.clock() - done[-1].sent_at) / 1000 if done else 0.0
-            self._count()
-            self._become("connected")
+            self._measure()
+            self._set_status("connected")
 
-    def _heard(self, got_some: bool) -> bool:
-        """Note when the queue last answered; False if it was not even asked, as a costly one is not in each step."""
-        if self._costly is None:
+    def _answered(self, got_some: bool) -> bool:
+        """Note when the queue last answered; False if this step sent no request to it.
+
+        A source whose requests cost does not send one in each step.
+        """
+        if self._metered is None:
             self.health.received_at = self.clock()
             return True
-        before, self.health.received_at = self.health.received_at, self._costly.heard_at
+        before, self.health.received_at = self.health.received_at, self._metered.heard_at
         return got_some or before != self.health.received_at
 
-    def _count(self) -> None:
-        """Ask how many wait, at most once a second."""
+    def _measure(self) -> None:
+        """Note how many messages wait in the queue, at most once a second."""
         if time.monotonic() - self._counted_at >= 1.0:
             self._counted_at = time.monotonic()
             try:
                 self.health.waiting = self.pipeline.source.waiting()
             except Unavailable:
                 self.health.waiting = None
-            if self._costly is not None:
-                self.health.requests_per_hour = self._costly.requests_per_hour()
+            if self._metered is not None:
+                self.health.requests_per_hour = self._metered.requests_per_hour()
 
-    def _become(self, status: str, sentence: str | None = None) -> None:
+    def _set_status(self, status: str, sentence: str | None = None) -> None:
         health = self.health
         if (health.status, health.sentence) != (status, sentence):
             since = health.since if health.status == status else self.clock()
@@ -182,13 +192,11 @@ class Consumer:
 
 
 def pause_after(failures: int) -> float:
-    """Seconds; jitter, lest many come back in the same moment."""
-    return random.uniform(0.05, min(LONGEST_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
+    """Seconds; random, so that many consumers do not try again at the same moment."""
+    return random.uniform(0.05, min(MAX_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
 
 
 def _sentence(error: Exception) -> str:
-    return (
-        str(error)
-        if isinstance(error, StatecastError)
-        else "Statecast failed here; its log says why."
-    )
+    if isinstance(error, StatecastError):
+        return str(error)
+    return "Statecast failed here; its log says why."

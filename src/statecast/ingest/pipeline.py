@@ -1,9 +1,9 @@
 """The path of a message from its queue into the store, on one screen.
 
 Rule 1: receive hides, acknowledge deletes, and the commit lies between them. After a crash the
-queue hands out the batch again, and a repeated message changes nothing.
+queue delivers the batch again, and a repeated message changes nothing.
 Rule 2: one bad message does not stop its neighbours. Decode and apply refuse it with a reason.
-What fails after them is a machine; then the batch is kept and tried again.
+Only a machine can fail after them; then the batch is kept and tried again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from statecast.stores.contract import Committed, Store
 Decoder = Callable[[Delivery], Message]
 
 SUSPECT_AFTER = 3
-"""A message that was handed out more often than this is tried alone."""
+"""A message that was delivered more often than this is committed alone."""
 
 log = logging.getLogger(__name__)
 
 
 def no_hook(point: str) -> None:
-    """The crash tests give a hook that kills the process at a named point of the path."""
+    """The crash tests pass a hook that kills the process at a named point of the path."""
 
 
 class Pipeline:
@@ -87,7 +87,7 @@ class Pipeline:
             return self.write(messages, term)
         except StatecastError:
             raise
-        except Exception as error:  # a defect of ours: set the one message aside that triggers it
+        except Exception as error:  # a defect of ours: quarantine the one message that triggers it
             return self.isolate(messages, term, error)
 
     def write(self, messages: Sequence[Message], term: int) -> Committed:
@@ -110,7 +110,7 @@ class Pipeline:
 
 
 def parts(batch: Sequence[Delivery]) -> list[Sequence[Delivery]]:
-    """The batch as one part, and each message that was handed out too often as a part of its own.
+    """The batch as one part, and each message that was delivered too often as a part of its own.
 
     A message that crashes the process would otherwise take its whole batch down on every retry.
     The order of the suspects alternates, so that the first of them cannot hide the others.
@@ -125,7 +125,7 @@ def parts(batch: Sequence[Delivery]) -> list[Sequence[Delivery]]:
 
 
 def replay(store: Store, decode: Decoder, number: int, resolution: int = 1) -> Committed:
-    """Send a quarantined message down the same path again, with its original id and stamp.
+    """Commit a quarantined message by the same path again, with its original id and stamp.
 
     A message that is refused again stays in quarantine, with the new reason. Raises NotFound.
     """

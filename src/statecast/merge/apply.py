@@ -222,7 +222,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON. To Python ``true`` equals 1, to a browser it does not."""
+    """Whether two values are the same JSON: in Python ``true`` equals 1, in a browser not."""
     if one is other:
         return True
     kind = type(one)

@@ -64,7 +64,10 @@ class Stamps:
 
     @classmethod
     def load(cls, data: bytes) -> Stamps:
-        """Read what ``dump`` wrote. Raises ValueError, TypeError, KeyError or IndexError for anything else."""
+        """Read what ``dump`` wrote.
+
+        Raises ValueError, TypeError, KeyError or IndexError for damaged data.
+        """
         floor, newest, deadline, root, numbers = json.loads(data)
         table = [
             OLD,
@@ -76,7 +79,7 @@ class Stamps:
         return cls(_read(root, table), newest, Stamp(*floor), table[deadline], _size_of(root))
 
     def dump(self) -> bytes:
-        """The stamps above the floor: a table of the distinct ones, and the tree with their numbers.
+        """The stamps above the floor: a table of distinct ones, and the tree with their numbers.
 
         One message may have set many fields; they share an entry.
         """
@@ -91,7 +94,7 @@ class Stamps:
         return _encoder.encode([self.floor, self.newest, deadline, root, numbers]).encode()
 
     def sets_deadline(self, change: Change, stamp: Stamp) -> bool:
-        """Whether the change decides the deadline: it sets one or removes the device, and is newest."""
+        """Whether a change decides the deadline: it sets one or is a removal, and is the newest."""
         return (
             change.silent_after is not None or change.kind == "delete"
         ) and stamp >= self.deadline
@@ -134,8 +137,8 @@ def _fold_path(node: Node, value: Any, patch: Any, stamp: Stamp, depth: int) -> 
 def _fold_members(
     branch: Branch, state: dict[str, Any], patch: Mapping[str, Any], stamp: Stamp, depth: int
 ) -> tuple[Branch, dict[str, Any]]:
-    if depth > strict_json.MOST_DEPTH:
-        raise Refused(f"The state would be nested more than {strict_json.MOST_DEPTH} levels deep.")
+    if depth > strict_json.MAX_DEPTH:
+        raise Refused(f"The state would be nested more than {strict_json.MAX_DEPTH} levels deep.")
     members, state = branch.members.copy(), state.copy()
     for name, value in patch.items():
         before = state.get(name)
@@ -147,10 +150,10 @@ def _fold_members(
             state[name] = value
         elif before is not None:
             del state[name]
-    if len(state) > strict_json.MOST_MEMBERS:
+    if len(state) > strict_json.MAX_MEMBERS:
         raise TooLarge(
             f"An object in the state would have {len(state)} members; "
-            f"{strict_json.MOST_MEMBERS} are allowed."
+            f"{strict_json.MAX_MEMBERS} are allowed."
         )
     return Branch(branch.void, max(branch.made, stamp), members), state
 

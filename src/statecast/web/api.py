@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from statecast import logs, names, strict_json
+from statecast import logs, names, strict_json, timestamps
 from statecast.broadcast import encoding
 from statecast.decoders import plain
 from statecast.errors import (
@@ -135,7 +135,7 @@ class States:
             "history": [encoding.history_row(row) for row in rows[:limit]],
             "next": rows[limit - 1].version if len(rows) > limit else None,
             "total": total,
-            "since": None if since is None else strict_json.iso(since),
+            "since": None if since is None else timestamps.iso(since),
         }
         return answer(strict_json.encode(body))
 

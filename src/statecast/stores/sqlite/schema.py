@@ -110,7 +110,7 @@ CREATE TABLE reports (
     process TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- A queue's bodies are written once and deleted once: which of them are in flight is kept apart.
+-- A body is written once and deleted once: which messages are in flight is kept apart.
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
     messages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
@@ -125,7 +125,8 @@ CREATE TABLE handouts (
     hidden_at INTEGER NOT NULL, visible_at INTEGER NOT NULL
 );
 CREATE TABLE handed (
-    handout INTEGER NOT NULL, id INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (handout, id)
+    handout INTEGER NOT NULL, id INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    PRIMARY KEY (handout, id)
 ) WITHOUT ROWID;
 """
 
