@@ -26,7 +26,7 @@ class Watchdog:
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """Who started us, as far as it wants reports. Errors are suppressed: serving comes first."""
+    """The process that started us, if it takes reports. An error in sending one is ignored."""
 
     address: str = ""
     """The path of a Unix datagram socket; ``@`` stands for a name in Linux's abstract namespace."""
