@@ -1,4 +1,4 @@
-"""A proxy of our own that knows nothing of WebSocket: it answers the upgrade with an error, or swallows it."""
+"""A proxy without WebSocket: it answers the upgrade with an error, or never."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proxying import listening, port_of
 
 
 class Blocking:
-    """Forwards connections, but for those that begin with an upgrade to WebSocket, while ``how`` says so."""
+    """Forwards connections, except upgrades to WebSocket while ``how`` says so."""
 
     def __init__(self, port: int, how: str) -> None:
         self.port = port

@@ -24,7 +24,10 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
     seen.shift += entry.value;
     for (const {node, previousRect: old, currentRect: now} of entry.sources)
-      if (node) seen.moved.push([(node.outerHTML ?? node.textContent).slice(0, 80), now.x - old.x, now.y - old.y]);
+      if (node) {
+        const html = (node.outerHTML ?? node.textContent).slice(0, 80);
+        seen.moved.push([html, now.x - old.x, now.y - old.y]);
+      }
   }
 }).observe({type: "layout-shift", buffered: true});
 """
@@ -95,7 +98,7 @@ def site(folder: Path, *prepare: Callable[[Flask], object], **options: Any) -> I
 
 
 class Eyes:
-    """One browser window. Whatever goes wrong in it is remembered: errors, refused requests, foreign ones."""
+    """One browser window. It keeps all that goes wrong: errors, refused and foreign requests."""
 
     def __init__(self, browser: Any, address: str, *, script: bool = True, **options: Any) -> None:
         settings = {
@@ -121,7 +124,8 @@ class Eyes:
         if live:
             self.page.wait_for_selector('[data-hop=page][data-mark="live"]', state="attached")
             self.page.evaluate(
-                "requestAnimationFrame(() => requestAnimationFrame(() => Object.assign(seen, {shift: 0, moved: []})))"
+                "requestAnimationFrame(() => requestAnimationFrame(() =>"
+                " Object.assign(seen, {shift: 0, moved: []})))"
             )
         return self.page
 
@@ -133,7 +137,7 @@ class Eyes:
         return " ".join(self.page.locator(selector).first.inner_text().split())
 
     def check(self, *, still: bool = True) -> None:
-        """Nothing was violated, nothing failed, nobody else was asked; and nothing jumped since it was live."""
+        """No violation, no error, no foreign request; and nothing jumped since it was live."""
         assert not self.errors
         assert all(url.startswith((self.address, "data:")) for url in self.bodies), self.bodies
         found = self.page.evaluate("window.seen")

@@ -1,4 +1,4 @@
-"""An Azure queue before a real browser: what comes is shown, an outage is told with its age, and ends by itself."""
+"""An Azure queue before a real browser: an outage is shown with its age, and ends by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page behind a proxy that blocks WebSocket: live by server-sent events, and back to WebSocket when it may."""
+"""The page behind a proxy that blocks WebSocket: live by server-sent events, and back again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page under strain: five hundred devices, hostile values, the keyboard alone, and eyes that want no movement."""
+"""The page under strain: 500 devices, hostile values, the keyboard alone, no movement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page before a real `statecast run`, which can be frozen: the connection stays open and nothing comes any more."""
+"""The page before a real `statecast run` that is frozen: open connections deliver nothing."""
 
 from __future__ import annotations
 

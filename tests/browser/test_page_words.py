@@ -1,4 +1,4 @@
-"""The page when something else than a cloud changes: new fields, pictures that do not come, a form, its own errors."""
+"""The page when more than a cloud changes: new fields, missing pictures, a form, its errors."""
 
 from __future__ import annotations
 

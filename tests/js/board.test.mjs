@@ -41,7 +41,7 @@ test("states are taken, with what was before, and the place goes on", () => {
   assert.equal(board.devices.get("a").changed, T);
 });
 
-test("an item counts only above the offset held for its device, and the position never goes back", () => {
+test("late items change nothing, and the position never goes back", () => {
   // Given a board at offset 7, from which one device was removed at 6
   const { board } = made();
   board.applyStates(

@@ -1,4 +1,5 @@
-// The connection against a fake WebSocket and a clock of its own: what is sent, when it gives up, when it comes back.
+// The connection against a fake WebSocket and a clock of its own: what it sends, when it gives up,
+// and when it comes back.
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { connect } from "../../src/statecast/web/static/statecast.js";
@@ -168,7 +169,7 @@ for (const packet of ["1", "41", '44{"message":"no"}'])
     assert.ok(live.retryAt > Date.now());
   });
 
-test("after another list the old one's place is not named, and what is gone by then goes", async () => {
+test("a new list begins without a position, and forgets what it does not cover", () => {
   const item = (device, offset) => ({
     device,
     offset,

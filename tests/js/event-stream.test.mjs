@@ -47,8 +47,10 @@ const item = (device, offset) => ({
   state: { on: true },
   changed_at: new Date().toISOString(),
 });
-const states = (offset, ...items) =>
-  `event: states\nid: e:${offset}\ndata: ${JSON.stringify({ epoch: "e", offset, states: items, complete: true })}\n\n`;
+const states = (offset, ...items) => {
+  const event = { epoch: "e", offset, states: items, complete: true };
+  return `event: states\nid: e:${offset}\ndata: ${JSON.stringify(event)}\n\n`;
+};
 const last = (all) => all.at(-1);
 
 async function fall() {

@@ -1,7 +1,7 @@
 """How values look before the script takes over: numbers, units, times, and the order of fields.
 
-The browser says the same in its own languages (``Intl``); here it is English and UTC, so that the first
-HTML is true without any script.
+The browser writes the same in its own languages (``Intl``). Here it is English and UTC, so that the
+first HTML is true without any script.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def is_describing(name: str) -> bool:
 
 
 def rank(name: str, value: Any) -> tuple[int, int, str]:
-    """Sort key of fields: the known first, then by name, battery and what only describes the device last."""
+    """Sort key of fields: the known first, then by name, battery and descriptions last."""
     stem = split_unit(name, value)[0]
     if stem in FIRST:
         return 0, FIRST.index(stem), name
@@ -60,7 +60,10 @@ def in_order(state: Mapping[str, Any]) -> list[str]:
 
 
 def main_fields(state: Mapping[str, Any], wanted: Iterable[str] = (), count: int = 3) -> list[str]:
-    """What a card shows: the setting's fields if any, else the first that are plain and do not only describe."""
+    """What a card shows: the fields of the setting, else the first plain ones.
+
+    Fields that only describe the device do not count.
+    """
     chosen = [name for name in wanted if name in state]
     if not chosen:
         names = in_order(state)
@@ -134,7 +137,10 @@ def value(name: str, of: Any, digits: int | None = 4) -> str:
 
 
 def rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """(top-level field, dotted name, value) of every row of a device's State; objects open two levels deep."""
+    """Every row of a device's state: (top-level field, dotted name, value).
+
+    Objects are opened two levels deep.
+    """
     for name in in_order(state):
         for path, inner in _opened(name, state[name], 2):
             yield name, path, inner

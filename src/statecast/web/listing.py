@@ -23,7 +23,7 @@ class Filter:
 
 
 def filter_of(device: Shown, now: int) -> str:
-    """Under which filter a device falls as of ``now``. Without a live connection only silence is known."""
+    """The filter that a device falls under. Without a live connection only silence is known."""
     if device.silent_after is None:
         return "undated"
     return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""

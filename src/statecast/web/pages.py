@@ -1,4 +1,4 @@
-"""The pages: the first HTML is the page, true without any script, and nothing in it claims to be live."""
+"""The pages: the first HTML is the page. It is true without any script, and never claims to be live."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ OPTIONAL: dict[str, Any] = {
 """What the template of every page asks for, where a page says nothing of it."""
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -82,9 +83,10 @@ def pages(
     may_write: Callable[[str], bool] = lambda device: True,
     may_operate: Callable[[], bool] = lambda: True,
 ) -> flask.Blueprint:
-    """The blueprint of our own pages, at ``below``; the static files are at ``/statecast`` wherever the pages are.
+    """The blueprint of our own pages, at ``below``. The static files are always at ``/statecast``.
 
-    ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may see ``/operator``.
+    ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may
+    see ``/operator``.
     """
     blueprint = flask.Blueprint(
         "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
@@ -182,11 +184,17 @@ class Site:
         rows = store.quarantined(limit=QUARANTINE_SHOWN)
         reasons = {row.reason: [one for one in rows if one.reason == row.reason] for row in rows}
         return self._page(
-            "operator", store.read(ReadCursor(), 1).position, title="Operator", quarantine=list(reasons.items()),
-            waiting=store.quarantine_count(), viewers=sum(report.get("viewers", 0) for report in reports.values()),
+            "operator",
+            store.read(ReadCursor(), 1).position,
+            title="Operator",
+            quarantine=list(reasons.items()),
+            waiting=store.quarantine_count(),
+            viewers=sum(report.get("viewers", 0) for report in reports.values()),
             processes=len(reports),
-            sources=[{**HEALTH, **health, "name": name} for name, health in sorted(sources.items())],
-        )  # fmt: skip
+            sources=[
+                {**HEALTH, **health, "name": name} for name, health in sorted(sources.items())
+            ],
+        )
 
     def pictures(self) -> ResponseReturnValue:
         """Every picture: a page fetches those that came into use after it was made."""

@@ -70,7 +70,10 @@ IGNORED: list[str] = TABLES["picture_ignored_fields"]
 
 
 def choose(state: State) -> tuple[Picture, str | None]:
-    """The picture of a state and its deciding field: image, then kind, then the first that matches."""
+    """The picture of a state and its deciding field.
+
+    The image wins, then the kind, then the first picture with a rule that matches.
+    """
     image = PICTURES[0]
     if (field := _decides(image, state)) is not None:
         return image, field
@@ -257,7 +260,7 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
 
 
 def description(device: str, picture: Picture, scene: Scene) -> str:
-    """What a screen reader says for the big picture: ``Cloud pillow: hugged, battery 82 percent``."""
+    """What a screen reader says, like ``Cloud pillow: hugged, battery 82 percent``."""
     parts = []
     for choices in picture.alt:
         for choice in choices:

@@ -117,12 +117,15 @@ def show(
 def attribute(text: str) -> Markup:
     """An attribute's value, quoted only where HTML needs it: a list of many devices is long."""
     plain = text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum()
-    return Markup(text) if plain else Markup('"{}"').format(text)  # noqa: S704 - letters and digits only
+    if not plain:
+        return Markup('"{}"').format(text)
+    return Markup(text)  # noqa: S704 - letters and digits only
 
 
 def plain(text: str) -> Markup:
     """Text between two tags, where a quotation mark needs no escape: JSON is full of them."""
-    return Markup(str(escape(text)).replace("&#34;", '"').replace("&#39;", "'"))  # noqa: S704 - escaped just here
+    escaped = str(escape(text)).replace("&#34;", '"').replace("&#39;", "'")
+    return Markup(escaped)  # noqa: S704 - escaped in the line above
 
 
 def json_attribute(value: Any) -> Markup:
@@ -139,7 +142,7 @@ def script_json(value: Any) -> Markup:
     )
     for char in "<>&'\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return Markup(text)  # noqa: S704 - what HTML could misread is escaped above, within JSON's own strings
+    return Markup(text)  # noqa: S704 - escaped above, within JSON's own strings
 
 
 def past_values(
@@ -217,7 +220,7 @@ def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:
 
 
 def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[str, str]]:
-    """The fields of the timeline: those that changed or come first everywhere, else the first plain ones."""
+    """The fields of the timeline: those that changed or come first, else the first plain ones."""
     moved = {
         name
         for row in rows
@@ -250,7 +253,10 @@ def lanes_height(chosen: Sequence[tuple[str, str]]) -> int:
 
 
 class Drawing:
-    """The two functions of the templates that draw a picture from a scene, or, without one, its template."""
+    """The functions of the templates that draw a picture from a scene.
+
+    Without a scene they draw the template that the script copies.
+    """
 
     @staticmethod
     def bind(scene: pictures.Scene | None, spec: str) -> Markup:

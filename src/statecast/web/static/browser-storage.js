@@ -1,4 +1,4 @@
-// What a browser remembers of the page. A browser may be told to remember nothing.
+// What a browser remembers of the page. Some browsers are set to remember nothing.
 
 const KEY = "statecast";
 

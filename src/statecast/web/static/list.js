@@ -96,7 +96,7 @@ export class DeviceList {
       const device = item.removed ?? board.devices.get(name);
       if (!device) continue;
       const key = item.showFreshness(device, board);
-      // Offline the counts stay as they were: what is not known any more is not counted anew.
+      // Offline the counts stay as they were: nothing newer is known.
       if (!board.offline && item.key !== key) {
         item.key = key;
         isChanged = true;
