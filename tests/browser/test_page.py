@@ -217,6 +217,24 @@ def test_a_hug_is_pending_until_it_comes_back(browser: Any, eyes: Eyes, here: Si
         assert here.runtime.store.get("pillow").cause.by == "user"
 
 
+def test_a_page_that_says_live_takes_a_hug_at_once(eyes: Eyes, here: Site) -> None:
+    # Given a live page whose later modules are still on their way
+    arrived(here)
+    held: list[Any] = []
+    eyes.page.route("**/picture.js", lambda route: held.append(route))
+    page = eyes.visit()
+
+    # When the button is pressed, the hug reaches the store
+    page.get_by_role("button", name="Hug pillow").click()
+    arrived(here, version=2)
+
+    # And it is shown once the modules are there
+    for route in held:
+        route.continue_()
+    page.wait_for_selector(".sky .cloud[data-hugged]")
+    eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+
+
 def test_a_hug_waits_while_the_queue_is_away(eyes: Eyes, here: Site) -> None:
     arrived(here)
     page = eyes.visit()

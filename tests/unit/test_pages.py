@@ -623,7 +623,7 @@ def test_a_page_names_every_module_that_it_needs_to_be_live(store: FakeStore) ->
     tree = page(demo(store), "/")
 
     preloaded = {(tag["href"] or "").rpartition("/")[2] for tag in tree.all(rel="modulepreload")}
-    needed, found = {"device-page.js"}, set[str]()
+    needed, found = {"device-page.js", "hug-button.js"}, set[str]()
     while needed - found:
         name = (needed - found).pop()
         found.add(name)

@@ -337,7 +337,7 @@ class Site:
         **facts: Any,
     ) -> ResponseReturnValue:
         name = self.live.settings.title
-        script = scripts.entry(kind)
+        controls = [facts.get("command", ""), "find" if facts.get("find") else ""]
         defaults = {
             "kind": kind,
             "place": position,
@@ -347,8 +347,8 @@ class Site:
             "root": flask.url_for("statecast_pages.front"),
             "asset": _asset,
             "address": flask.request.host,
-            "script": script,
-            "preloads": scripts.reached(script),
+            "script": scripts.entry(kind),
+            "preloads": scripts.preloads(kind, *filter(None, controls)),
             "styles": _styles(kind, facts.get("pictures", ())),
             "wanted": self.live.settings.card_fields,
         }

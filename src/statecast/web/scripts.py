@@ -12,6 +12,8 @@ from importlib import resources
 
 ENTRIES = {"device": "device-page.js", "list": "list-page.js", "rows": "list-page.js"}
 """By the kind of the page."""
+CONTROLS = {"hug": "hug-button.js", "send": "send-form.js", "find": "search-box.js"}
+"""What the page of a device loads before it is live, as far as it has these controls."""
 WAITING = "waiting-page.js"
 """Of every other page: it shows no device."""
 
@@ -20,6 +22,15 @@ _IMPORT = re.compile(r'^(?:import|export)\b[^";]*?"\./([\w-]+\.js)";', re.MULTIL
 
 def entry(kind: str) -> str:
     return ENTRIES.get(kind, WAITING)
+
+
+def preloads(kind: str, *controls: str) -> list[str]:
+    """All modules that a page needs to be live, without its entry."""
+    first = entry(kind)
+    needed = dict.fromkeys(reached(first))
+    for name in (CONTROLS[control] for control in controls if kind == "device"):
+        needed |= dict.fromkeys((name, *reached(name)))
+    return [name for name in needed if name != first]
 
 
 @cache

@@ -23,7 +23,6 @@ import { formatAge, formatValue } from "./words.js";
  * @property {StateTable} table
  * @property {Timeline} timeline
  * @property {History} history
- * @property {HugButton | undefined} hug
  */
 
 const PICTURE_MOVES_FOR = 4000;
@@ -44,6 +43,8 @@ class DevicePage {
   #isDirty = false;
   /** The state that is drawn, while an update waits. @type {State | null | undefined} */
   #before;
+  /** @type {HugButton | undefined} */
+  #hug;
   /** @type {Parts | undefined} */
   #parts;
   #isLoading = false;
@@ -51,7 +52,9 @@ class DevicePage {
   #unspoken = 0;
   #spokenAt = 0;
 
-  start() {
+  async start() {
+    // A page that says "live" reacts to its controls.
+    await this.#loadControls();
     // A page of the only device also watches for a second one.
     const devices = ["only" in this.#page.data ? "*" : this.#device.device];
     this.#page.start({
@@ -61,18 +64,25 @@ class DevicePage {
       present: () => (this.#device.state ? [this.#device] : []),
       title: () => this.#title(),
     });
-    this.#loadControls();
   }
 
-  /** What only some devices have, or pages of many devices. */
+  /** What only some pages have; the HTML names the modules, so that they are here already. */
   async #loadControls() {
-    if (findOptional("#find")) {
-      const { SearchBox } = await import("./search-box.js");
-      SearchBox.find(this.#page.root);
+    if (findOptional("#hug")) {
+      const { HugButton } = await import("./hug-button.js");
+      this.#hug = new HugButton(
+        this.#page.board,
+        () => this.#device,
+        () => this.#page.announcer,
+      );
     }
     if (findOptional("#send")) {
       const { SendForm } = await import("./send-form.js");
       new SendForm(this.#device.device);
+    }
+    if (findOptional("#find")) {
+      const { SearchBox } = await import("./search-box.js");
+      SearchBox.find(this.#page.root);
     }
     if (findOptional(".sky > img")) {
       const { watchImages } = await import("./gallery.js");
@@ -117,7 +127,7 @@ class DevicePage {
     const isChanged = this.#isDirty && this.#showPicture(this.#parts);
     if (isChanged) this.#change(this.#parts);
     this.#parts.table.tick();
-    this.#parts.hug?.tick();
+    this.#hug?.tick();
     this.#parts.timeline.tick();
     this.#speak();
   }
@@ -135,7 +145,7 @@ class DevicePage {
   }
 
   /** @param {Parts} parts */
-  #change({ table, hug, timeline, history }) {
+  #change({ table, timeline, history }) {
     const { state, version = "", source } = this.#device;
     this.#isDirty = false;
     this.#unspoken++;
@@ -145,7 +155,7 @@ class DevicePage {
     setText(find("[data-show=source]"), source ?? "–");
     setText(this.#raw, JSON.stringify(state, null, 2));
     table.update(this.#device, this.#before);
-    hug?.update();
+    this.#hug?.update();
     history.update();
     timeline.update(this.#before);
   }
@@ -153,14 +163,13 @@ class DevicePage {
   async #loadParts() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ showPicture }, { Gallery }, { StateTable }, { Timeline }, { History }, hug] =
+    const [{ showPicture }, { Gallery }, { StateTable }, { Timeline }, { History }] =
       await Promise.all([
         import("./picture.js"),
         import("./gallery.js"),
         import("./state-table.js"),
         import("./timeline.js"),
         import("./history.js"),
-        this.#loadHug(),
       ]);
     const { board, root } = this.#page;
     const currentDevice = () => this.#device;
@@ -170,23 +179,12 @@ class DevicePage {
       table: new StateTable(board),
       timeline: new Timeline(board, this.#log, currentDevice),
       history: new History(board, this.#log, currentDevice),
-      hug,
     };
     this.#parts.history.update();
     // What the HTML brought is drawn before more of the past is there: words keep their colors.
     this.#parts.timeline.tick();
     this.#parts.timeline.fetchPast();
     this.#page.draw();
-  }
-
-  async #loadHug() {
-    if (!findOptional("#hug")) return undefined;
-    const { HugButton } = await import("./hug-button.js");
-    return new HugButton(
-      this.#page.board,
-      () => this.#device,
-      () => this.#page.announcer,
-    );
   }
 
   /** The voice says the words of the newest change, never numbers, and not too often. */
