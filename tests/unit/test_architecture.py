@@ -58,7 +58,6 @@ ARROWS: dict[str, set[str]] = {
 MOST_AT_THE_TOP = 18
 CIRCLES_TO_BREAK: list[set[str]] = [
     {"realtime.hub", "realtime.polling", "realtime.session", "realtime.rooms"},
-    {"server.http_protocol", "server.porter"},
 ]
 FACADE = ""  # ``statecast`` itself names what is public, and imports it at its first use
 

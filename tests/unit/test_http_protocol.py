@@ -1,7 +1,8 @@
-"""The door: every limit at its edge, over real sockets, and the parts of uvicorn that it stands on."""
+"""HTTP with limits: every limit at its edge, over real sockets."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -17,8 +18,16 @@ import psutil
 import pytest
 from serving import TARGET, UPGRADE, Peer, ask, get, serving
 
-from statecast.server.http_protocol import MOST_PIPELINED, Door
+from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.http_protocol import (
+    MAX_PIPELINED,
+    TRANSITIONS,
+    HttpLimits,
+    LimitedHttpProtocol,
+    State,
+)
 from statecast.server.server import BackgroundServer
+from statecast.settings import Settings
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -268,7 +277,7 @@ def test_rubbish_after_a_promise_of_more(
 
 def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
     heard = ask(server, (HEALTH + b"\r\n") * 1_000).data
-    assert heard.count(b"alive") == MOST_PIPELINED + 1
+    assert heard.count(b"alive") == MAX_PIPELINED + 1
 
 
 # Hosts
@@ -377,6 +386,82 @@ def test_who_the_client_is() -> None:
     assert seen == [("203.0.113.7", "https"), ("127.0.0.1", "http")]
 
 
+# What all connections share
+
+
+def limits(**settings: Any) -> HttpLimits:
+    loaded = Settings(**settings)
+    return HttpLimits(loaded, ConnectionLimiter(loaded), lambda address, sentence: None)
+
+
+def test_a_websocket_is_counted_until_it_is_lost() -> None:
+    # given a connection that became a WebSocket
+    one = limits()
+    one.limiter.acquire()
+    key = one.limiter.acquire_address("203.0.113.7", 0.0)
+    assert one.limiter.total == 1
+
+    # when it is lost, then its place is free
+    one.websocket_lost(key)
+    assert one.limiter.total == 0
+    assert not one.limiter.per_address
+
+
+def test_the_timeouts_are_made_once_per_loop() -> None:
+    one, loop = limits(), asyncio.new_event_loop()
+    one.start(loop)
+    heads = one.heads
+    one.start(loop)
+    assert one.heads is heads
+    loop.close()
+
+
+# States
+
+
+def test_every_state_but_the_first_is_reached_and_the_last_ones_are_final() -> None:
+    reached = set().union(*TRANSITIONS.values())
+    assert TRANSITIONS.keys() == set(State)
+    assert reached == set(State) - {State.CONNECTING}
+    assert {state for state, following in TRANSITIONS.items() if not following} == {
+        State.UPGRADED,
+        State.CLOSED,
+    }
+
+
+def test_the_states_of_a_connection(
+    server: BackgroundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the table draws is what happens: each request and the states it goes through."""
+    entered: dict[LimitedHttpProtocol, list[str]] = {}
+    enter = LimitedHttpProtocol._enter
+
+    def note(self: LimitedHttpProtocol, state: State) -> None:
+        entered.setdefault(self, []).append(state.name)
+        enter(self, state)
+
+    monkeypatch.setattr(LimitedHttpProtocol, "_enter", note)
+    keep_alive = HEALTH + b"\r\n"
+    old = b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    h2c = HEALTH + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    websocket = b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+    for request, expected in (
+        (get(b"/healthz"), "HEAD LAST_BODY FINISHED CLOSED"),
+        (keep_alive + get(b"/healthz"), "HEAD BODY HEAD LAST_BODY FINISHED CLOSED"),
+        (b"rubbish\r\n\r\n", "HEAD DISCARDING CLOSED"),
+        (keep_alive + b"rubbish\r\n\r\n", "HEAD BODY HEAD DISCARDING CLOSED"),
+        (get(b"/healthz") + b"GET", "HEAD LAST_BODY FINISHED CLOSED"),  # the parser skips it
+        (old + b"GET", "HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
+        (h2c, "HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
+        (websocket + b"\x88\x80\0\0\0\0", "HEAD UPGRADING UPGRADED"),
+    ):
+        before = len(entered)
+        ask(server, request)
+        with Peer(server) as last:  # the one before it is lost by then
+            last.say(HEALTH + b"\r\n").hear_until(b"alive")
+        assert list(entered.values())[before] == expected.split(), request
+
+
 # Upgrades
 
 
@@ -434,18 +519,18 @@ def test_words_behind_an_upgrade_are_the_viewers(server: BackgroundServer) -> No
     assert ask(server, request).data.endswith(b"\x88\x00")
 
 
-def test_a_handed_over_door_is_forgotten(server: BackgroundServer) -> None:
+def test_a_connection_that_became_a_websocket_is_forgotten(server: BackgroundServer) -> None:
     """A viewer must not keep the HTTP connection that it was; no collector is needed for that."""
-    doors: list[weakref.ref[Door]] = []
-    begin = Door.connection_made
+    connections: list[weakref.ref[LimitedHttpProtocol]] = []
+    begin = LimitedHttpProtocol.connection_made
 
-    def remember(self: Door, transport: Any) -> None:
-        doors.append(weakref.ref(self))
+    def remember(self: LimitedHttpProtocol, transport: Any) -> None:
+        connections.append(weakref.ref(self))
         begin(self, transport)
 
     gc.disable()
     try:
-        Door.connection_made = remember  # type: ignore[method-assign]
+        LimitedHttpProtocol.connection_made = remember  # type: ignore[method-assign]
         with Peer(server) as peer:
             peer.say(
                 b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
@@ -453,9 +538,9 @@ def test_a_handed_over_door_is_forgotten(server: BackgroundServer) -> None:
             peer.say(b"\x89\x80\0\0\0\0").hear_until(
                 b"\x8a\x00"
             )  # a ping: the loop has been around
-            assert [door() for door in doors] == [None]
+            assert [one() for one in connections] == [None]
     finally:
-        Door.connection_made = begin  # type: ignore[method-assign]
+        LimitedHttpProtocol.connection_made = begin  # type: ignore[method-assign]
         gc.enable()
 
 

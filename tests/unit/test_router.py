@@ -14,7 +14,7 @@ import pytest
 from statecast.http.asgi import Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.server.readiness import Readiness
-from statecast.server.router import Front
+from statecast.server.router import Router
 
 
 def named(name: bytes) -> Any:
@@ -28,9 +28,11 @@ def named(name: bytes) -> Any:
 class Client:
     """Asks the front, without a server."""
 
-    def __init__(self, gate: Any = None, ready: bool = True) -> None:
+    def __init__(self, wsgi: Any = None, ready: bool = True) -> None:
         readiness = Readiness(lambda: (ready, {"store": "connected"}))
-        self.front = Front(gate or named(b"flask"), named(b"polling"), readiness, named(b"events"))
+        self.router = Router(
+            wsgi or named(b"flask"), named(b"polling"), readiness, named(b"events")
+        )
 
     def ask(
         self, path: str, method: str = "GET", **headers: str
@@ -47,7 +49,7 @@ class Client:
             (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
         ]
         scope = {"type": "http", "method": method, "path": path, "headers": names}
-        asyncio.run(self.front(scope, receive, send))
+        asyncio.run(self.router(scope, receive, send))
         begin, *bodies = said
         fields = {name.decode(): value.decode() for name, value in begin["headers"]}
         return begin["status"], fields, b"".join(message["body"] for message in bodies)
@@ -85,7 +87,7 @@ def test_readiness() -> None:
 
 def test_a_stopping_server_is_not_ready_and_turns_away() -> None:
     client = Client()
-    client.front.draining = True
+    client.router.draining = True
     status, headers, _ = client.ask("/readyz")
     assert (status, headers["connection"]) == (503, "close"), (
         "who asks over and over must not hold it up"

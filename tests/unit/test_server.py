@@ -18,7 +18,7 @@ from statecast.errors import BadSetting, StoreUnusable
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
-from statecast.server import porter, readiness
+from statecast.server import http_protocol, readiness
 from statecast.server import server as module
 from statecast.server.server import BackgroundServer
 from statecast.server.service_manager import Watchdog
@@ -220,7 +220,7 @@ def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
 def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(porter, "MOMENT", 20.0)
+    monkeypatch.setattr(http_protocol, "FIRST_REQUEST", 20.0)
     begun, go = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -11,14 +11,15 @@ import pytest
 
 pytestmark = pytest.mark.bare
 
+# Without print: the handler may interrupt the print of the main code, which cannot be re-entered.
 STORY = """
 import os, signal, sys, threading
-from statecast.server.shutdown import Ending
+from statecast.server.shutdown import ShutdownSignals
 asked = threading.Event()
-with Ending(asked.set, {limit}, lambda: print("last words", flush=True)) as ending:
+with ShutdownSignals(asked.set, {limit}, lambda: os.write(1, b"last words\\n")) as signals:
     print("ready", flush=True)
     {serve}
-    sys.exit(ending.status or 0)
+    sys.exit(signals.status or 0)
 """
 
 
@@ -71,10 +72,10 @@ def test_a_process_that_ignores_hangups_goes_on_doing_so() -> None:
 
 
 def test_afterwards_signals_are_whose_they_were_before() -> None:
-    from statecast.server.shutdown import Ending
+    from statecast.server.shutdown import ShutdownSignals
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with Ending(lambda: None, 20) as ending:
+    with ShutdownSignals(lambda: None, 20) as signals:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert ending.status == 143
+        assert signals.status == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

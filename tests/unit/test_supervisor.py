@@ -21,14 +21,14 @@ pytestmark = pytest.mark.bare
 CHILD = """
 import os, signal, sys, threading
 from statecast.server import supervisor as workers
-place = workers.inherited()
+sockets = workers.from_environment()
 stopped = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 signal.signal(signal.SIGINT, lambda *_: stopped.set())
 {before}
-place.stop_with_parent()
-print("child", os.getpid(), place.listening.getsockname()[1], workers.VARIABLE in os.environ, flush=True)
-place.ready()
+sockets.stop_with_parent()
+print("child", os.getpid(), sockets.listening.getsockname()[1], workers.VARIABLE in os.environ, flush=True)
+sockets.ready()
 stopped.wait()
 print("stopped", os.getpid(), flush=True)
 """
@@ -138,7 +138,7 @@ def test_the_children_of_a_dead_parent_stop() -> None:
 
 def test_a_process_that_nobody_placed_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(workers.VARIABLE, raising=False)
-    assert workers.inherited() is None
+    assert workers.from_environment() is None
 
 
 # The watchdog of the service manager

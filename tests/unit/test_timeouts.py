@@ -1,11 +1,11 @@
-"""Waiting for many with one timer."""
+"""Timeouts of many with one timer."""
 
 from __future__ import annotations
 
 import pytest
 from paper import PaperLoop
 
-from statecast.server.timeouts import Patience
+from statecast.server.timeouts import TimeoutQueue
 
 
 class Loop(PaperLoop):
@@ -23,56 +23,56 @@ def loop() -> Loop:
     return Loop()
 
 
-def test_who_waits_is_called_once_when_its_time_is_over(loop: Loop) -> None:
+def test_an_entry_times_out_once(loop: Loop) -> None:
     due: list[str] = []
-    patience: Patience[str] = Patience(loop, 10.0, due.append)  # type: ignore[arg-type]
-    patience.put("a")
+    timeouts: TimeoutQueue[str] = TimeoutQueue(loop, 10.0, due.append)  # type: ignore[arg-type]
+    timeouts.add("a")
     loop.advance(4)
-    patience.put("b")
-    patience.put("a")  # keeps its deadline
+    timeouts.add("b")
+    timeouts.add("a")  # keeps its deadline
     loop.advance(5.9)
     assert due == []
     loop.advance(0.2)
     assert due == ["a"]
     loop.advance(4)
     assert due == ["a", "b"]
-    assert len(patience) == 0
+    assert len(timeouts) == 0
     loop.advance(100)
     assert due == ["a", "b"]
 
 
-def test_who_is_dropped_is_not_called_and_may_come_again(loop: Loop) -> None:
+def test_a_discarded_entry_does_not_time_out_and_may_be_added_again(loop: Loop) -> None:
     due: list[str] = []
-    patience: Patience[str] = Patience(loop, 10.0, due.append)  # type: ignore[arg-type]
-    patience.put("a")
-    patience.drop("a")
-    patience.drop("nobody")
+    timeouts: TimeoutQueue[str] = TimeoutQueue(loop, 10.0, due.append)  # type: ignore[arg-type]
+    timeouts.add("a")
+    timeouts.discard("a")
+    timeouts.discard("nobody")
     loop.advance(5)
-    patience.put("a")
+    timeouts.add("a")
     loop.advance(9)
     assert due == []
     loop.advance(2)
     assert due == ["a"]
 
 
-def test_who_is_called_may_wait_again(loop: Loop) -> None:
+def test_an_entry_that_timed_out_may_be_added_again(loop: Loop) -> None:
     due: list[str] = []
 
-    def again(who: str) -> None:
-        due.append(who)
-        patience.put(who)
+    def again(entry: str) -> None:
+        due.append(entry)
+        timeouts.add(entry)
 
-    patience: Patience[str] = Patience(loop, 10.0, again)  # type: ignore[arg-type]
-    patience.put("a")
+    timeouts: TimeoutQueue[str] = TimeoutQueue(loop, 10.0, again)  # type: ignore[arg-type]
+    timeouts.add("a")
     loop.advance(35)
     assert due == ["a"] * 3
 
 
 def test_a_thousand_share_a_timer(loop: Loop) -> None:
     due: list[str] = []
-    patience: Patience[str] = Patience(loop, 10.0, due.append)  # type: ignore[arg-type]
+    timeouts: TimeoutQueue[str] = TimeoutQueue(loop, 10.0, due.append)  # type: ignore[arg-type]
     for number in range(1_000):
-        patience.put(str(number))
+        timeouts.add(str(number))
     assert loop.set == 1
     loop.advance(11)
     assert len(due) == 1_000

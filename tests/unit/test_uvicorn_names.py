@@ -126,7 +126,7 @@ def used(code: Any, receivers: set[str]) -> set[str]:
 
 def test_the_table_names_all_that_the_code_uses() -> None:
     cycles = {"cycle", "self.cycle", "self._answering"}
-    assert used(http_protocol.Door, {"self", "super()"}) <= names(HttpToolsProtocol)
+    assert used(http_protocol.LimitedHttpProtocol, {"self", "super()"}) <= names(HttpToolsProtocol)
     assert used(http_protocol, cycles) <= names(RequestResponseCycle)
     assert used(http_protocol, {"self.flow"}) <= names(FlowControl)
     assert used(server, {"self.server_state"}) <= names(ServerState)

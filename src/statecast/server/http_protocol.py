@@ -1,184 +1,299 @@
-"""The limits of HTTP before any application: uvicorn's own protocol class, with a lock on it.
+"""HTTP with limits: uvicorn's protocol class, and what it lacks before any application.
 
-uvicorn as it comes has no limit of time or size before the application: a header of 100 MB is kept whole, a head that
-is never finished is waited for. Each limit here has its answer, given at once, and then the connection ends; what the
-client still sends is read and thrown away for a moment, because closing under its feet would destroy the answer.
+uvicorn itself has no limit of time or size there: it keeps a header of 100 MB whole, and waits for
+the end of a head for ever. Each limit here is answered at once, and then the connection ends. What
+the client still sends is read and thrown away for a moment: closing while the client is still
+sending makes the kernel reset the connection and discard our response.
 
-The inner names of uvicorn that this file uses are listed in ``uvicorn_names``, which checks them at start.
+The inner names of uvicorn that this file uses are listed in ``uvicorn_names``, which checks them
+at start.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, NoReturn, cast
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
 from statecast.http.asgi import Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
-from statecast.http.hosts import name_of
-from statecast.server.porter import MOST_LINGERING, Porter
-from statecast.server.timeouts import EARLY
+from statecast.http.hosts import Hosts
+from statecast.server import head_rules
+from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.timeouts import EARLY, TimeoutQueue
 from statecast.server.uvicorn_names import HttpToolsProtocol
+from statecast.settings import Settings
 
-MOST_PIPELINED = 16
-"""Requests of one connection that may wait for the answer to an earlier one; later ones are not read."""
-EXEMPT = (b"/healthz", b"/readyz")
-"""Asked by machines that know an address and no name."""
+if TYPE_CHECKING:
+    from statecast.realtime.websocket_connection import WebSocketEndpoint
+
+MAX_PIPELINED = 16
+"""Requests of one connection that may wait for the response to an earlier one."""
+LINGER = 2.0
+"""Seconds for which we still read what a refused client sends, so that it can read the response."""
+FIRST_REQUEST = 0.5
+"""Seconds for which a stopping server waits for the first request of a connection."""
+MAX_LINGERING = 50
+"""Connections above the limit that are read before they are refused, and after; others are not."""
 
 
-def bind(porter: Porter) -> type[Door]:
-    """A class of doors of this porter: what uvicorn takes as ``http``."""
-    return type("Door", (Door,), {"porter": porter})
+class State(IntEnum):
+    """Of a connection: what the next bytes from the client are."""
+
+    CONNECTING = 0  # made, without a transport
+    REJECTED = 1  # one connection too many; it is refused at its first byte, or after LINGER
+    HEAD = 2  # part of a request's head; also between two requests
+    BODY = 3  # part of a request's body; another request may follow it
+    LAST_BODY = 4  # part of the last request's body: its response ends the connection
+    FINISHED = 5  # an error, because the last request is complete
+    UPGRADING = 6  # the end of a request that asks for a WebSocket
+    DISCARDING = 7  # thrown away: a refusal, or the last response, is under way
+    UPGRADED = 8  # no longer read here: the connection belongs to a WebSocketConnection
+    CLOSED = 9  # there are none
 
 
-class Door(HttpToolsProtocol):
-    """One HTTP connection, until it ends or becomes a viewer's."""
+TRANSITIONS: dict[State, set[State]] = {
+    State.CONNECTING: {State.HEAD, State.REJECTED, State.CLOSED},
+    State.REJECTED: {State.DISCARDING, State.CLOSED},
+    State.HEAD: {
+        *(State.BODY, State.LAST_BODY, State.UPGRADING),
+        *(State.DISCARDING, State.CLOSED),
+    },
+    State.BODY: {State.HEAD, State.DISCARDING, State.CLOSED},
+    State.LAST_BODY: {State.FINISHED, State.DISCARDING, State.CLOSED},
+    State.FINISHED: {State.DISCARDING, State.CLOSED},
+    State.UPGRADING: {State.UPGRADED, State.DISCARDING, State.CLOSED},
+    State.DISCARDING: {State.CLOSED},
+    State.UPGRADED: set(),
+    State.CLOSED: set(),
+}
+IN_BODY = {State.BODY, State.LAST_BODY}
+READ_LAST = {State.LAST_BODY, State.FINISHED, State.DISCARDING}
+"""States in which the client may send no more and still get its response."""
+DEAF = {State.DISCARDING, State.UPGRADED, State.CLOSED}
+"""States in which no request is read and none can be refused."""
 
-    porter: ClassVar[Porter]
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+class HttpLimits:
+    """What all HTTP connections of a process share: settings, counts and timeouts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        limiter: ConnectionLimiter,
+        warn: Callable[[str, str], None],
+    ) -> None:
+        """``warn`` gets the address of a client and what it did wrong."""
+        self.settings = settings
+        self.limiter = limiter
+        self.warn = warn
+        self.hosts = Hosts(settings)
+        self.websockets: WebSocketEndpoint
+        """Takes the connections that become WebSockets. The server sets it."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by each connection; the first one makes the timeouts."""
+        if self._loop is loop:
+            return
+        self._loop = loop
+        head, write = self.settings.header_timeout, self.settings.write_timeout
+        queue = TimeoutQueue[LimitedHttpProtocol]
+        self.heads = queue(loop, head, LimitedHttpProtocol.on_head_timeout)
+        """Connections whose next head has not come."""
+        self.writes = queue(loop, write / 2, LimitedHttpProtocol.check_reader)
+        """All connections: is the response being read?"""
+        self.rejected = queue(loop, LINGER, LimitedHttpProtocol.reject)
+        """Connections in the state REJECTED."""
+        self.lingering = queue(loop, LINGER, LimitedHttpProtocol.abort)
+        """Refused connections whose clients may still be sending."""
+        self.half_closed = queue(loop, LINGER, LimitedHttpProtocol.close)
+        """Connections whose clients send no more, and wait for the last response."""
+        self.stopping = queue(loop, FIRST_REQUEST, LimitedHttpProtocol.close_unless_busy)
+        """Connections without a request yet, while the server stops."""
+
+    def forget(self, connection: LimitedHttpProtocol) -> None:
+        for queue in (
+            *(self.heads, self.writes, self.rejected),
+            *(self.lingering, self.half_closed, self.stopping),
+        ):
+            queue.discard(connection)
+
+    def websocket_lost(self, key: str | None) -> None:
+        """A connection that became a WebSocket stays counted until here."""
+        self.limiter.release_address(key)
+        self.limiter.release()
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """One HTTP connection, until it ends or becomes a WebSocket.
+
+    uvicorn makes it, with ``functools.partial(LimitedHttpProtocol, limits)`` as its ``http``.
+    """
+
+    def __init__(self, limits: HttpLimits, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._behind, self.app = self.app, cast(Any, self._admit)
+        self.limits = limits
+        self._application: Any = self.app
+        """The application itself; uvicorn calls ``_serve_request`` in its place."""
+        self.app = cast(Any, self._serve_request)
+        self._state = State.CONNECTING
+        self._rejection: HTTPProblem | None = None
+        """In the state REJECTED: why."""
         self._counted = False
-        self._key: str | None = None
+        """Whether the limiter counts it. Independent of the state: a connection may be rejected
+        because of all connections (not counted) or because of its address (counted)."""
+        self._address_key: str | None = None
+        """The key under which its address is counted; None if it is not."""
+        self._proxied = False
+        """The peer is a trusted proxy, so each request names its own client."""
+        self._waiting: list[Any] = []
+        """uvicorn's cycles of requests that have not reached the application, oldest first."""
         self._answering: Any = None
-        self._problem: HTTPProblem | None = None
-        self._deaf = False
-        self._in_head = True
-        self._upgrades: bool | None = None
-        self._final = False
-        self._seen = False
+        """The cycle of the request that the application answers now."""
+        self._head_size = 0
+        """Bytes of the header lines of the current head."""
         self._unread = 0
-        self._size = 0
+        """Bytes fed to the parser since it last completed a head or gave a part of a body."""
         self._stalled: tuple[int, int, float] | None = None
+        """The last two answers of ``check_reader``: bytes in the buffer, ``_drained``, since when."""
         self._drained = 0
+        """How often the transport's buffer has been emptied."""
+
+    def _enter(self, state: State) -> None:
+        assert state in TRANSITIONS[self._state], (self._state, state)
+        self._state = state
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        porter = self.porter
-        porter.start(self.loop)
+        limits, limiter = self.limits, self.limits.limiter
+        limits.start(self.loop)
         self.peer = self.client[0] if self.client else "local"
-        self._proxied = porter.limiter.is_proxy(self.peer)
-        porter.stalls.put(self)
+        self._proxied = limiter.is_proxy(self.peer)
+        limits.writes.add(self)
         try:
-            porter.limiter.acquire()
+            limiter.acquire()
             self._counted = True
             if not self._proxied:
-                self._key = porter.limiter.acquire_address(self.peer, self.loop.time())
+                self._address_key = limiter.acquire_address(self.peer, self.loop.time())
         except HTTPProblem as problem:
-            self._problem = problem
-            if len(porter.unheard) < MOST_LINGERING:
-                porter.unheard.put(self)
+            self._rejection = problem
+            self._enter(State.REJECTED)
+            if len(limits.rejected) < MAX_LINGERING:
+                limits.rejected.add(self)
             else:
-                self.tell_unheard()
+                self.reject()
             return
-        porter.heads.put(self)
+        self._enter(State.HEAD)
+        limits.heads.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.porter.forget(self)
+        self._enter(State.CLOSED)
+        self.limits.forget(self)
         if self._answering is not None:  # uvicorn tells only the newest of several
             self._answering.disconnected = True
             self._answering.message_event.set()
         if self._counted:
-            self._counted = False
-            self.porter.limiter.release_address(self._key)
-            self.porter.limiter.release()
+            self.limits.limiter.release_address(self._address_key)
+            self.limits.limiter.release()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._state in DEAF:
             return
-        if self._problem is not None:
-            self.tell_unheard()
+        if self._state is State.REJECTED:
+            self.reject()
             return
         self._unset_keepalive_if_required()
         if not self._busy:
-            self.porter.heads.put(self)
+            self.limits.heads.add(self)
         try:
             self._feed(data)
-        except httptools.HttpParserError:
-            sentence = "This is not a request that this server understands."
-            self.turn_away(self._problem or HTTPProblem(400, sentence))
+        except httptools.HttpParserError as error:
+            problem = error.__context__  # what a callback below raised
+            if not isinstance(problem, HTTPProblem):
+                problem = HTTPProblem(400, "This is not a request that this server understands.")
+            self.refuse(problem)
         except HTTPProblem as problem:
-            self.turn_away(problem)
+            self.refuse(problem)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Whoever says that nothing follows his last request may mean just that; the answer still has a moment."""
-        if not (self._busy and self._final and self.transport.can_write_eof()):
-            return False  # he has left
-        self.porter.leaving.put(self)
+        """The client sends no more. After its last request it may still read the response."""
+        waits = self._busy and self._state in READ_LAST and not self.cycle.disconnected
+        if not (waits and self.transport.can_write_eof()):
+            return False  # it has left
+        self.limits.half_closed.add(self)
         return True
 
     def resume_writing(self) -> None:
         self._drained += 1
         super().resume_writing()
 
-    # The parser's callbacks
+    # What the parser calls
 
     def on_message_begin(self) -> None:
-        if self._final:
-            self._refuse(400, "The connection was to end with the request before.")
-        self._in_head, self._size, self._upgrades = True, 0, None
+        if self._state is State.FINISHED:
+            raise HTTPProblem(400, "The connection was to end with the request before.")
+        self._head_size = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        most = self.porter.settings.url_bytes
-        if len(self.url) > most:
-            self._refuse(414, f"A URL may have {most} bytes.")
+        limit = self.limits.settings.url_bytes
+        if len(self.url) > limit:
+            raise HTTPProblem(414, f"A URL may have {limit} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # trailers: nobody asked for them, and the head must not change any more
+        if self._state is not State.HEAD:
+            return  # a trailer: nothing uses them, and the head must not change any more
         super().on_header(name, value)
-        self._size += len(name) + len(value) + 4
-        if len(self.headers) > self.porter.settings.header_count:
-            self._refuse(
-                431, f"A request may have {self.porter.settings.header_count} header lines."
-            )
-        if self._size + len(self.url) > self.porter.settings.header_bytes:
-            self._refuse(
-                431, f"A request's head may have {self.porter.settings.header_bytes} bytes."
-            )
+        self._head_size += len(name) + len(value) + 4
+        settings = self.limits.settings
+        if len(self.headers) > settings.header_count:
+            raise HTTPProblem(431, f"A request may have {settings.header_count} header lines.")
+        if self._head_size + len(self.url) > settings.header_bytes:
+            raise HTTPProblem(431, f"A request's head may have {settings.header_bytes} bytes.")
 
     def on_headers_complete(self) -> None:
-        self._check_head()
-        self._in_head, self._seen = False, True
-        self.porter.heads.drop(self)
         upgrade = self.parser.should_upgrade()
-        if not upgrade or not self._should_upgrade():
-            self.scope["extensions"] = {
-                "statecast.abort": cast(Any, self.abort)
-            }  # for who knows that the peer takes nothing
+        websocket = upgrade and self._get_upgrade() == b"websocket"
+        self._check_head(websocket)
+        self._unread = 0
+        self.limits.heads.discard(self)
+        if websocket:
+            self._enter(State.UPGRADING)
+            super().on_headers_complete()
+            return
+        version = self.parser.get_http_version()
+        last = upgrade or version == "1.0" or not self.parser.should_keep_alive()
+        self._enter(State.LAST_BODY if last else State.BODY)
+        # For an application that knows that its client reads nothing.
+        self.scope["extensions"] = {"statecast.abort": cast(Any, self.abort)}
         super().on_headers_complete()
-        if upgrade and not self._should_upgrade():
-            self.cycle.keep_alive = (
-                False  # answered as plain HTTP; the parser reads nothing after it
-            )
-        self._final = (
-            upgrade
-            or self.parser.get_http_version() == "1.0"
-            or not self.parser.should_keep_alive()
-        )
+        if upgrade:  # answered as plain HTTP; the parser reads nothing after it
+            self.cycle.keep_alive = False
+        self._waiting.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        self._seen = True
+        self._unread = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_head = self._seen = True
+        self._unread = 0
+        if self._state in IN_BODY:
+            self._enter(State.HEAD if self._state is State.BODY else State.FINISHED)
 
     def _should_upgrade(self) -> bool:
-        """Asked again and again of one head (uvicorn's code asks too), so answered once."""
-        if self._upgrades is None:
-            self._upgrades = self._get_upgrade() == b"websocket"
-        return self._upgrades
+        """Called by uvicorn's callbacks."""
+        return self._state is State.UPGRADING
 
     # Reading
 
@@ -187,206 +302,162 @@ class Door(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _feed(self, data: bytes) -> None:
-        """Give the parser what the limits allow: it keeps a line that does not end, however long.
+        """Give the parser no more than the limits allow: it keeps a line without an end whole.
 
-        ``_unread`` counts the bytes that made neither a whole head nor any body; endless trailers are such, too.
+        Endless trailers complete no head and are no body either, so ``_unread`` bounds them too.
         """
-        most = self.porter.settings.header_bytes
-        while data and not self._deaf:
+        limit = self.limits.settings.header_bytes
+        while data and self._state not in DEAF:
             part, data = data, b""
-            if self._in_head:
-                room = most - self._unread
+            if self._state not in IN_BODY:
+                room = limit - self._unread
                 part, data = part[:room], part[room:]
-            if not part or self._unread > most:
-                self._refuse(431, f"A request's head may have {most} bytes.")
-            self._seen = False
+            if not part or self._unread > limit:
+                raise HTTPProblem(431, f"A request's head may have {limit} bytes.")
+            self._unread += len(part)
             try:
                 self.parser.feed_data(part)
             except httptools.HttpParserUpgrade as upgrade:
                 self._end_of_http(part[upgrade.args[0] :] + data)
                 return
-            self._unread = 0 if self._seen else self._unread + len(part)
 
-    def _refuse(self, status: int, sentence: str) -> NoReturn:
-        """Out of the parser, which keeps no exception but its own."""
-        self._problem = HTTPProblem(status, sentence)
-        raise self._problem
-
-    def _check_head(self) -> None:
+    def _check_head(self, websocket: bool) -> None:
         """What the parser lets pass. Raises HTTPProblem."""
-        version, method = self.parser.get_http_version(), self.parser.get_method()
-        if version not in ("1.0", "1.1"):
-            self._refuse(505, "This server speaks HTTP/1.1.")
-        if method == b"CONNECT":
-            self._refuse(405, "This server is no proxy.")
-        encodings = self._values(b"transfer-encoding")
-        if encodings and (
-            version == "1.0" or [value.strip().lower() for value in encodings] != ["chunked"]
-        ):
-            self._refuse(501, "A body may come chunked, and in no other transfer encoding.")
-        upgrade = self.parser.should_upgrade() and self._should_upgrade()
-        if upgrade and (
-            self._busy or encodings or self._values(b"content-length") not in ([], ["0"])
-        ):
-            self._refuse(400, "A WebSocket begins with a request of its own, without a body.")
-        if len(self.pipeline) >= MOST_PIPELINED:
-            self._refuse(429, "Too many requests at once on one connection.")
-        self._check_host(version)
+        version, headers = self.parser.get_http_version(), self.headers
+        head_rules.check_message(version, self.parser.get_method(), headers)
+        if websocket and (self._busy or head_rules.has_body(headers)):
+            sentence = "A WebSocket begins with a request of its own, without a body."
+            raise HTTPProblem(400, sentence)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise HTTPProblem(429, "Too many requests at once on one connection.")
+        hosts = head_rules.values(headers, b"host")
+        self.url = head_rules.origin_form(self.url, hosts)
+        own = self.server[0] if self.server else None
+        head_rules.check_host(hosts, version, self.url, self.limits.hosts, own)
         if self._proxied:
-            self._believe_proxy()
+            self._read_forwarded()
 
-    def _check_host(self, version: str) -> None:
-        hosts = self._values(b"host")
-        if not self.url.startswith(b"/"):
-            target = httptools.parse_url(self.url)
-            if target.schema is None or target.host is None:
-                self._refuse(400, "The request names no path.")
-            authority = target.host + (b":%d" % target.port if target.port else b"")
-            if [host.lower() for host in hosts] != [authority.decode("latin-1").lower()]:
-                self._refuse(400, "The Host header and the URL name different hosts.")
-            self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        if len(hosts) != 1 and (hosts or version != "1.0"):
-            self._refuse(400, "A request needs one Host header.")
-        if hosts and name_of(hosts[0]) is None:
-            self._refuse(400, "The Host header names no host.")
-        if hosts and self.url.partition(b"?")[0] not in EXEMPT:
-            own = self.server[0] if self.server else None
-            if not self.porter.hosts.allows(hosts[0], own):
-                sentence = (
-                    "This server does not answer under that name; "
-                    "the setting allow_hosts says which are its own."
-                )
-                self._refuse(421, sentence)
-
-    def _believe_proxy(self) -> None:
-        guest = self.porter.limiter.client_behind(self.peer, self._values(b"x-forwarded-for"))
-        self.scope["client"] = (guest, 0)
-        schemes = self._values(b"x-forwarded-proto")
+    def _read_forwarded(self) -> None:
+        """The client and the scheme that the trusted proxy names."""
+        forwarded = head_rules.values(self.headers, b"x-forwarded-for")
+        self.scope["client"] = (self.limits.limiter.client_behind(self.peer, forwarded), 0)
+        schemes = head_rules.values(self.headers, b"x-forwarded-proto")
         if len(schemes) == 1 and schemes[0].strip().lower() in ("http", "https"):
-            self.scope["scheme"] = schemes[0].strip().lower()
-
-    def _values(self, name: bytes) -> list[str]:
-        return [value.decode("latin-1") for other, value in self.headers if other == name]
+            self.scope["scheme"] = cast(Any, schemes[0].strip().lower())
 
     # To the application
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, and before it what is left to count: a proxy's requests, for their clients."""
-        cycle = self._answering = cast(Any, send).__self__
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application; behind a proxy the request counts for its client meanwhile."""
+        cycle = self._answering = self._waiting.pop(0)
 
-        async def sending(message: Scope) -> None:
+        async def send_unless_closing(message: Scope) -> None:
             if self.transport.is_closing():
-                cycle.disconnected = (
-                    True  # the loop has not told it yet, and to write now would be an error
-                )
+                cycle.disconnected = True  # before the loop says so: writing would be an error
             await send(message)
 
-        key = None
+        limiter, key = self.limits.limiter, None
         try:
             if self._proxied:
-                key = self.porter.limiter.acquire_address(
-                    scope["client"][0], self.loop.time(), new=False
-                )
-            await self._behind(scope, receive, sending)
+                key = limiter.acquire_address(scope["client"][0], self.loop.time(), new=False)
+            await self._application(scope, receive, send_unless_closing)
         except HTTPProblem as problem:
-            await problem.send(sending)
+            await problem.send(send_unless_closing)
         finally:
             self._answering = None
-            self.porter.limiter.release_address(key)
+            limiter.release_address(key)
+
+    def _end_of_http(self, rest: bytes) -> None:
+        """The parser is done; ``rest`` follows the request that asks for another protocol."""
+        if self._state is State.UPGRADING:
+            self.handle_websocket_upgrade(rest)
+        else:
+            self._enter(State.DISCARDING)  # the response to it ends the connection
 
     def handle_websocket_upgrade(self, rest: bytes = b"") -> None:
-        """Hand the connection over, with its place in the counts."""
-        limiter = self.porter.limiter
-        guest = self.scope["client"][0] if self.scope["client"] else self.peer
+        """Hand the connection over. It stays counted. Raises HTTPProblem."""
+        limits, transport = self.limits, self.transport
+        client_address = self.scope["client"][0] if self.scope["client"] else self.peer
         if self._proxied:
-            self._key = limiter.acquire_address(guest, self.loop.time())
+            self._address_key = limits.limiter.acquire_address(client_address, self.loop.time())
         head = RequestHead.of_target(
             self.scope["method"], self.url, self.headers, self.scope["scheme"] == "https"
         )
-        self._let_go()
+        self._enter(State.UPGRADED)
+        self.connections.discard(self)
+        limits.forget(self)
         self.flow.resume_reading()
-        self.porter.websockets.accept(
-            self.transport, head, client_address=guest, client_key=self._key, rest=rest
+        # Reference cycles would keep this object until the next collection, for each viewer.
+        self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]
+        limits.websockets.accept(
+            transport, head, client_address=client_address, client_key=self._address_key, rest=rest
         )
 
-    def _let_go(self) -> None:
-        """Forget the connection, and the circles that would keep this object: a viewer costs what a viewer costs."""
-        self._deaf, self._counted = True, False
-        self.connections.discard(self)
-        self.porter.forget(self)
-        self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]
+    # How it ends
 
-    def _end_of_http(self, rest: bytes) -> None:
-        if self._should_upgrade():
-            self.handle_websocket_upgrade(rest)
-        else:
-            self._deaf = True  # its answer is under way, and ends the connection
-
-    # What ends it
-
-    def head_is_due(self) -> None:
+    def on_head_timeout(self) -> None:
         if self._busy:
             return
-        if not self._in_head:
+        if self._state in IN_BODY:
             self.abort()  # answered long ago, and its body still does not end
             return
-        seconds = self.porter.settings.header_timeout
-        self.turn_away(HTTPProblem(408, f"The request did not come within {seconds:g} seconds."))
+        seconds = self.limits.settings.header_timeout
+        self.refuse(HTTPProblem(408, f"The request did not come within {seconds:g} seconds."))
 
-    def tell_unheard(self) -> None:
-        self.porter.unheard.drop(self)
-        if self._problem is not None:
-            self.turn_away(self._problem)
+    def reject(self) -> None:
+        """Refuse a connection that is one too many."""
+        self.limits.rejected.discard(self)
+        if self._rejection is not None:
+            self.refuse(self._rejection)
 
-    def turn_away(self, problem: HTTPProblem) -> None:
-        """Answer and end. An answer under way goes first, and then stays the last."""
-        if self._deaf or self.transport.is_closing():
+    def refuse(self, problem: HTTPProblem) -> None:
+        """Respond and end. A response under way goes first, and is then the last one."""
+        if self._state in DEAF or self.transport.is_closing():
             return
-        self._deaf = True
-        self.porter.heads.drop(self)
-        self.porter.complain(self.peer, str(problem))
+        self._enter(State.DISCARDING)
+        self.limits.heads.discard(self)
+        self.limits.warn(self.peer, str(problem))
         if self._busy and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return
         if self._busy and (self.cycle.response_started or self.pipeline):
             self.abort()
             return
-        if self._busy:  # the application still waits for the body: for it, the client has left
+        if self._busy:  # the application waits for the body: for it, the client has left
             self.cycle.disconnected, self.cycle.waiting_for_100_continue = True, False
             self.cycle.message_event.set()
         self.transport.write(problem.response(self.server_state.default_headers))
-        crowded = not self._counted and len(self.porter.lingering) >= MOST_LINGERING
+        crowded = not self._counted and len(self.limits.lingering) >= MAX_LINGERING
         if crowded or not self.transport.can_write_eof():
             self.transport.close()
             return
         self.transport.write_eof()
-        self.porter.lingering.put(self)
+        self.limits.lingering.add(self)
 
-    def look_for_stall(self) -> None:
-        """Slow is allowed; accepting nothing for the time limit is not."""
+    def check_reader(self) -> None:
+        """A slow reader is allowed; one that takes nothing for ``write_timeout`` is not."""
         held, now = self.transport.get_write_buffer_size(), self.loop.time()
-        settled = (
-            self.flow.write_paused or self.transport.is_closing() or not self._busy
-        )  # nobody writes meanwhile
-        if not held or not settled:
+        seconds = self.limits.settings.write_timeout
+        # Otherwise the application is writing meanwhile.
+        waiting = self.flow.write_paused or self.transport.is_closing() or not self._busy
+        if not held or not waiting:
             self._stalled = None
         elif self._stalled is None or self._stalled[:2] != (held, self._drained):
             self._stalled = (held, self._drained, now)
-        elif now - self._stalled[2] >= self.porter.settings.write_timeout - EARLY:
-            self.porter.complain(
-                self.peer, f"accepted nothing for {self.porter.settings.write_timeout:g} seconds"
-            )
+        elif now - self._stalled[2] >= seconds - EARLY:
+            self.limits.warn(self.peer, f"accepted nothing for {seconds:g} seconds")
             self.abort()
             return
-        self.porter.stalls.put(self)
+        self.limits.writes.add(self)
 
     def shutdown(self) -> None:
-        """uvicorn's word that the server stops: after the request under way, or at once.
+        """The server stops: close after the request under way, or at once.
 
-        Who has just come has a moment to ask, so that he is told to come back instead of being hung up on.
+        A connection without a request yet gets a moment for it, so that its client is told to come
+        back instead of being cut off.
         """
-        if self.cycle is None and not self._deaf and self._problem is None:
-            self.porter.fresh.put(self)
+        if self.cycle is None and self._state is State.HEAD:
+            self.limits.stopping.add(self)
         else:
             super().shutdown()
 
@@ -398,5 +469,5 @@ class Door(HttpToolsProtocol):
         self.transport.close()
 
     def abort(self) -> None:
-        """No more waiting, no more writing."""
+        """Close without waiting for what is still to be written."""
         self.transport.abort()

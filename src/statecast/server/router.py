@@ -1,7 +1,7 @@
-"""The ASGI app of the whole server: what is answered on the loop, and the gate to Flask for all else.
+"""The ASGI application of the whole server: routes a request to the endpoint for its path.
 
-On the loop are the answers that must come when every thread is busy or Flask broken: the live endpoint, health, and
-the few static files, which are read once and kept.
+What must be answered while every thread is busy or Flask is broken runs on the loop: the live
+endpoint, health, and the few static files, which are read once. All else goes to Flask.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS = {
     "svg": "image/svg+xml",
 }
 STATIC = "/statecast/"
-READ = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,11 @@ log = logging.getLogger(__name__)
 class File:
     body: bytes
     packed: bytes
-    """The same for who takes gzip, packed once: a third of the bytes."""
+    """The same with gzip, compressed once: a third of the bytes."""
     kind: bytes
+    """The content type."""
     tag: bytes
+    """The ETag of ``body``."""
 
 
 def static_files() -> dict[str, File]:
@@ -52,15 +54,15 @@ def static_files() -> dict[str, File]:
     return files
 
 
-class Front:
-    """Which path is whose. While ``draining`` only health is answered; the rest is asked to come back."""
+class Router:
+    """The endpoints by path. While ``draining`` only health is answered; the rest is refused."""
 
     def __init__(
-        self, gate: App, polling: App, readiness: Readiness, events: App | None = None
+        self, wsgi: App, polling: App, readiness: Readiness, events: App | None = None
     ) -> None:
         self.draining = False
         self.files = static_files()
-        self._gate = gate
+        self._wsgi = wsgi
         self._readiness = readiness
         self._apps: dict[str, App] = {
             "/socket.io/": polling,
@@ -75,7 +77,7 @@ class Front:
             return
         app = self._apps.get(scope["path"])
         if app is None:
-            app = self._file if scope["path"] in self.files else self._gate
+            app = self._file if scope["path"] in self.files else self._wsgi
         started = False
 
         async def sending(message: Scope) -> None:
@@ -97,7 +99,7 @@ class Front:
             number = logs.log_error(log, "a response failed", error)
             if not started:
                 await HTTPProblem.failed(number).send(send, [(b"connection", b"close")])
-        # An answer that broke off is not completed: the connection ends, and the client sees that it did.
+        # A response that broke off is not completed: its connection ends, so the client notices.
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The process lives."""
@@ -117,7 +119,7 @@ class Front:
         )
 
     async def _file(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _reading(scope)
+        _check_read_only(scope)
         file = self.files[scope["path"]]
         packed = _takes_gzip(scope)
         body, tag = (file.packed, file.tag[:-1] + b'-gzip"') if packed else (file.body, file.tag)
@@ -127,7 +129,7 @@ class Front:
             (
                 b"cache-control",
                 b"no-cache",
-            ),  # kept, but asked about: after an update nobody runs the old script
+            ),  # cached but revalidated: no old script after an update
             (b"x-content-type-options", b"nosniff"),
         ]
         known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
@@ -142,26 +144,26 @@ class Front:
 
 
 def _takes_gzip(scope: Scope) -> bool:
-    """Whether gzip is named without being refused; nobody who takes anything (``*``) needs it."""
-    said = b",".join(
+    """Whether gzip is named without being refused. ``*`` does not count: no browser sends it alone."""
+    accepted = b",".join(
         value for name, value in scope["headers"] if name == b"accept-encoding"
     ).lower()
-    for one in said.split(b","):
+    for one in accepted.split(b","):
         coding, _, weight = one.partition(b";")
         if coding.strip() == b"gzip":
             return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
     return False
 
 
-def _reading(scope: Scope) -> None:
-    if scope["method"] not in READ:
+def _check_read_only(scope: Scope) -> None:
+    if scope["method"] not in READ_METHODS:
         raise HTTPProblem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
 
 
 async def _json(
     scope: Scope, send: Send, status: int, value: dict[str, object], more: Headers | None = None
 ) -> None:
-    _reading(scope)
+    _check_read_only(scope)
     body = strict_json.encode(value)
     headers = [
         (b"content-type", b"application/json"),

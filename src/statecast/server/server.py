@@ -1,19 +1,20 @@
-"""Serves: one loop for viewers and HTTP, threads for Flask and the queues, one socket, one end.
+"""The server: one loop for viewers and HTTP, threads for Flask and the queues, one socket.
 
-How it stops, in this order: readiness goes red and new requests are told to come back; nothing more is received from
-queues; viewers are sent away in slices; requests under way have ``shutdown_timeout``; then every connection is cut, and
-what was committed is all that matters.
+It stops in this order. Readiness turns red, and new requests are refused with the advice to come
+back. Nothing more is received from queues. Viewers are closed in slices. Requests under way have
+``shutdown_timeout``. Then every connection is cut; what counts was committed before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -22,15 +23,17 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.realtime.polling import Polling
 from statecast.realtime.sse import Events
 from statecast.realtime.websocket_connection import WebSocketEndpoint
-from statecast.server import http_protocol, service_manager, sockets, supervisor
+from statecast.server import service_manager, sockets, supervisor
 from statecast.server.connection_limits import ConnectionLimiter
-from statecast.server.porter import Porter
+from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.readiness import Readiness
-from statecast.server.router import Front
-from statecast.server.service_manager import Watchdog
-from statecast.server.shutdown import Ending
+from statecast.server.router import Router
+from statecast.server.service_manager import ServiceManager, Watchdog
+from statecast.server.shutdown import ShutdownSignals
 from statecast.server.sockets import refuse_public
+from statecast.server.supervisor import WorkerSockets
 from statecast.server.wsgi import WSGI, WsgiBridge
+from statecast.settings import Settings
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
@@ -38,11 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["BackgroundServer", "refuse_public", "serve"]
 
 KEEP_ALIVE = 20
-"""Seconds an idle connection is kept: longer than a page's beat, so that a visitor's clicks share one."""
+"""Seconds for which an idle connection is kept: longer than most pauses between two clicks."""
 SLICES = 10
-FEWEST = 100
-"""Viewers are sent away in so many slices, of no fewer: they come back one slice after the other."""
-LOOK = 0.02
+MIN_SLICE = 100
+"""Viewers are closed in SLICES slices of at least MIN_SLICE, so that they come back in slices."""
+POLL = 0.02
+"""Seconds between two looks at the connections that are left."""
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
 
@@ -50,51 +54,59 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, with a beginning and an end of our own. Signals are the business of ``Ending``."""
+    """uvicorn's server, with our own startup and shutdown. ``ShutdownSignals`` handles the signals."""
 
     def __init__(
         self,
         runtime: Runtime,
         app: WSGI,
-        begun: Callable[[], None],
-        asked: threading.Event,
+        on_ready: Callable[[], None],
+        stop_requested: threading.Event,
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``begun`` is called once connections are accepted; it serves until ``asked`` is set.
+        """``on_ready`` is called once connections are accepted; it serves until ``stop_requested``.
 
         ``watchdog`` is fed by the loop, and only while the store answers.
         """
         settings = runtime.settings
         self.runtime = runtime
-        self.begun = begun
+        self.on_ready = on_ready
         self.broadcaster = runtime.broadcaster()
         self.hub = runtime.hub(self.broadcaster)
         self.limiter = ConnectionLimiter(settings, max_total=sockets.raise_descriptors())
-        porter = Porter(settings, self.limiter, self._complain)
+        limits = HttpLimits(settings, self.limiter, self._warn)
         polling = Polling(self.hub, self.limiter.is_exempt)
         self.readiness = Readiness(runtime.ready)
-        self.front = Front(WsgiBridge(app, settings), polling, self.readiness, Events(self.hub))
+        self.router = Router(WsgiBridge(app, settings), polling, self.readiness, Events(self.hub))
         config = uvicorn.Config(
-            self.front, http=http_protocol.bind(porter), ws="none", lifespan="off",
+            self.router,
+            http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it
+            ws="none",  # ``limits.websockets`` takes them
+            lifespan="off",
             interface="asgi3",
-            log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE,
-            backlog=sockets.BACKLOG, workers=1,
-        )  # fmt: skip
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            backlog=sockets.BACKLOG,
+            workers=1,
+        )
         super().__init__(config)
-        porter.websockets = WebSocketEndpoint(
-            self.hub, connections=self.server_state.connections, on_lost=porter.websocket_lost
+        limits.websockets = WebSocketEndpoint(
+            self.hub, connections=self.server_state.connections, on_lost=limits.websocket_lost
         )
         logs.quiet_uvicorn()
-        self._asked = asked
+        self._stop_requested = stop_requested
         self._following = False
         self._watchdog = watchdog
         self._feeding: asyncio.Task[None] | None = None
 
-    def _complain(self, address: str, sentence: str) -> None:
+    def _warn(self, address: str, sentence: str) -> None:
         self.hub.throttled_log.warning(address, sentence, time.monotonic())
 
     async def on_tick(self, counter: int) -> bool:
-        self.should_exit = self._asked.is_set()
+        self.should_exit = self._stop_requested.is_set()
         return await super().on_tick(counter)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -107,7 +119,7 @@ class Server(uvicorn.Server):
         self._following = True
         self.runtime.start()
         await super().startup(sockets)
-        self.begun()
+        self.on_ready()
         if self._watchdog is not None:
             self._feeding = loop.create_task(self._feed(self._watchdog))
 
@@ -120,16 +132,16 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.runtime.settings.shutdown_timeout
-        self.front.draining = True
+        self.router.draining = True
         self.runtime.drain()
         for connection in list(self.server_state.connections):
-            if isinstance(connection, http_protocol.Door):
+            if isinstance(connection, LimitedHttpProtocol):
                 connection.shutdown()
-        goodbye = loop.create_task(self.hub.close_all(max(FEWEST, self.hub.viewers // SLICES)))
-        await asyncio.sleep(LOOK)  # at the least, the viewers are told
+        closing = loop.create_task(self.hub.close_all(max(MIN_SLICE, self.hub.viewers // SLICES)))
+        await asyncio.sleep(POLL)  # even with no time left, viewers get their close frames
         while (self.server_state.connections or self.server_state.tasks) and loop.time() < deadline:
-            await asyncio.sleep(LOOK)
-        goodbye.cancel()
+            await asyncio.sleep(POLL)
+        closing.cancel()
         if self._feeding is not None:
             self._feeding.cancel()
         await self._cut(sockets or [])
@@ -163,8 +175,8 @@ def say(sentence: str) -> None:
 def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say) -> int:
     """Serve until a signal; the exit status for it. Main thread only.
 
-    ``announce`` gets one line with the address once connections are accepted. Raises BadSetting, StoreUnusable or
-    another StatecastError with a sentence when it cannot begin.
+    ``announce`` gets one line with the address once connections are accepted. Raises BadSetting,
+    StoreUnusable or another StatecastError with a sentence when it cannot start.
     """
     settings = runtime.settings
     if threading.current_thread() is not threading.main_thread():
@@ -173,61 +185,90 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         )
     refuse_public(settings)
     logs.begin()
-    place = supervisor.inherited()
+    inherited = supervisor.from_environment()
     manager = service_manager.from_environment()
     if settings.workers > 1 and settings.store.startswith("memory:"):
         raise BadSetting(
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
-    if place is None and settings.workers > 1:
-        rehearse(runtime, app)
+    if inherited is not None:
+        return _serve_as_worker(runtime, app, inherited, manager)
+    if settings.workers > 1:
+        check_config(runtime, app)
         return supervisor.supervise(settings, announce, manager)
+    return _serve_alone(runtime, app, announce, manager)
 
-    def begun() -> None:
-        if place is None:
-            manager.ready(f"Serving at {sockets.address_of(taken)}")
-            sockets.announce(taken, announce)
-        else:
-            place.ready()
 
-    def stop() -> None:
-        manager.stopping()
-        asked.set()
+def _serve_alone(
+    runtime: Runtime, app: WSGI, announce: Callable[[str], None], manager: ServiceManager
+) -> int:
+    def on_ready() -> None:
+        manager.ready(f"Serving at {sockets.address_of(listening)}")
+        sockets.announce(listening, announce)
 
-    asked = threading.Event()
-    watchdog = manager.watchdog if place is None else place.watchdog
-    with Ending(stop, settings.shutdown_timeout + AFTER_DRAIN) as ending:
-        server, taken = prepare(
-            runtime, app, begun, asked, None if place is None else place.listening, watchdog
+    stop_requested = threading.Event()
+    with _signals(runtime.settings, manager, stop_requested) as signals:
+        server, listening = prepare(
+            runtime, app, on_ready, stop_requested, watchdog=manager.watchdog
         )
-        if place is not None:
-            place.stop_with_parent()
-        run(server, taken)
+        run(server, listening)
         log.info("stopped")
-        return ending.status or 0
+        return signals.status or 0
+
+
+def _serve_as_worker(
+    runtime: Runtime, app: WSGI, inherited: WorkerSockets, manager: ServiceManager
+) -> int:
+    stop_requested = threading.Event()
+    with _signals(runtime.settings, manager, stop_requested) as signals:
+        server, listening = prepare(
+            runtime,
+            app,
+            inherited.ready,
+            stop_requested,
+            inherited.listening,
+            inherited.watchdog,
+        )
+        inherited.stop_with_parent()
+        run(server, listening)
+        log.info("stopped")
+        return signals.status or 0
+
+
+def _signals(
+    settings: Settings, manager: ServiceManager, stop_requested: threading.Event
+) -> ShutdownSignals:
+    def on_signal() -> None:
+        manager.stopping()
+        stop_requested.set()
+
+    return ShutdownSignals(on_signal, settings.shutdown_timeout + AFTER_DRAIN)
 
 
 def prepare(
     runtime: Runtime,
     app: WSGI,
-    begun: Callable[[], None],
-    asked: threading.Event,
-    taken: socket.socket | None = None,
+    on_ready: Callable[[], None],
+    stop_requested: threading.Event,
+    listening: socket.socket | None = None,
     watchdog: Watchdog | None = None,
 ) -> tuple[Server, socket.socket]:
-    """All that can be wrong with settings, store and port is found here. Raises a StatecastError."""
+    """The server and its socket. Raises a StatecastError for settings, store or port."""
     try:
         runtime.store  # noqa: B018 - opens it
         runtime.open_sources()
-        server = Server(runtime, app, begun, asked, watchdog)
-        return server, taken or sockets.listen(runtime.settings)
+        server = Server(runtime, app, on_ready, stop_requested, watchdog)
+        return server, listening or sockets.listen(runtime.settings)
     except BaseException:
         runtime.stop()
         raise
 
 
-def rehearse(runtime: Runtime, app: WSGI) -> None:
-    """What every one of several processes would find wrong is said once, by their parent. Raises a StatecastError."""
+def check_config(runtime: Runtime, app: WSGI) -> None:
+    """Find once, in the parent, what each of several processes would find wrong.
+
+    Raises a StatecastError.
+    """
     try:
         runtime.store  # noqa: B018 - opens it
         runtime.open_sources()
@@ -236,18 +277,21 @@ def rehearse(runtime: Runtime, app: WSGI) -> None:
         runtime.stop()
 
 
-def run(server: Server, taken: socket.socket) -> None:
+def run(server: Server, listening: socket.socket) -> None:
     """Serve on a socket until the server is asked to stop."""
     try:
-        server.run(sockets=[taken])
+        server.run(sockets=[listening])
     finally:
         server.stop_following()
         server.runtime.stop()
-        taken.close()
+        listening.close()
 
 
 class BackgroundServer:
-    """The same server in a daemon thread, without handlers of signals: for ``flask run``, tests and notebooks."""
+    """The same server in a daemon thread, without signal handlers.
+
+    For ``flask run``, tests and notebooks.
+    """
 
     def __init__(self, runtime: Runtime, app: WSGI) -> None:
         self.runtime = runtime
@@ -255,8 +299,9 @@ class BackgroundServer:
         self.address = ""
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
-        self._begun = threading.Event()
-        self._asked = threading.Event()
+        self._ready = threading.Event()
+        """It accepts connections, or has failed."""
+        self._stop_requested = threading.Event()
         self._failure: BaseException | None = None
 
     @property
@@ -268,29 +313,31 @@ class BackgroundServer:
     def start(self) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_public(self.runtime.settings)
-        self._server, taken = prepare(self.runtime, self.app, self._begun.set, self._asked)
-        self.address = sockets.address_of(taken)
+        self._server, listening = prepare(
+            self.runtime, self.app, self._ready.set, self._stop_requested
+        )
+        self.address = sockets.address_of(listening)
         self._thread = threading.Thread(
-            target=self._run, args=(taken,), name="statecast", daemon=True
+            target=self._run, args=(listening,), name="statecast", daemon=True
         )
         self._thread.start()
-        self._begun.wait()
+        self._ready.wait()
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, taken: socket.socket) -> None:
+    def _run(self, listening: socket.socket) -> None:
         try:
-            run(self.server, taken)
+            run(self.server, listening)
         except BaseException as failure:
             self._failure = failure
-            if self._begun.is_set() or not isinstance(failure, StatecastError):
+            if self._ready.is_set() or not isinstance(failure, StatecastError):
                 log.exception("the server failed")
         finally:
-            self._begun.set()
+            self._ready.set()
 
     def stop(self) -> None:
         """Stop as a signal would, and wait for it."""
         if self._server is None or self._thread is None:
             return
-        self._asked.set()
+        self._stop_requested.set()
         self._thread.join(self.runtime.settings.shutdown_timeout + AFTER_DRAIN)

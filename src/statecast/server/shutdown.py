@@ -1,4 +1,7 @@
-"""How a process ends: the first signal asks, the second ends at once, and what takes too long is cut off."""
+"""Signals that end a process: the first asks it to stop, the second ends it at once.
+
+What takes longer than a limit is cut off.
+"""
 
 from __future__ import annotations
 
@@ -17,58 +20,66 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, SIGHUP)
 log = logging.getLogger(__name__)
 
 
-class Ending:
-    """Around all that a serving process does, in its main thread.
+class ShutdownSignals:
+    """Handles the signals of a serving process. A context manager, in the main thread.
 
-    ``status`` is None until a signal came, then the exit status that tells which: 143 after SIGTERM, 130 after SIGINT.
-    ``limit`` seconds after the first signal the process is ended without asking anybody. ``last_words`` is called
-    before an end at once; it must be quick.
+    ``status`` is None until the first signal, then the exit status for it: 143 after SIGTERM, 130
+    after SIGINT.
     """
 
     def __init__(
-        self, ask: Callable[[], None], limit: float, last_words: Callable[[], None] = lambda: None
+        self,
+        on_signal: Callable[[], None],
+        limit: float,
+        on_force_exit: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_signal`` is called at the first signal. ``limit`` seconds after it, or at the second
+        signal, ``on_force_exit`` is called, which must be quick, and the process ends.
+        """
         self.status: int | None = None
-        self._ask = ask
+        self._on_signal = on_signal
         self._limit = limit
-        self._last_words = last_words
-        self._asked = threading.Event()
-        self._over = threading.Event()
-        self._before: dict[int, Any] = {}
+        self._on_force_exit = on_force_exit
+        self._signalled = threading.Event()
+        """Wakes the thread that enforces the limit; also set at the end of the block."""
+        self._finished = threading.Event()
+        """The block has ended."""
+        self._handlers_before: dict[int, Any] = {}
 
-    def __enter__(self) -> Ending:
+    def __enter__(self) -> ShutdownSignals:
         for number in SIGNALS:
             before = signal.getsignal(number)
             if number == SIGHUP and before == signal.SIG_IGN:
                 continue  # started with nohup
-            self._before[number] = before
-            signal.signal(number, self._hear)
-        # Before the first signal: to start a thread from a signal's handler could wait for a lock held below it.
-        threading.Thread(target=self._watch, name="ending", daemon=True).start()
+            self._handlers_before[number] = before
+            signal.signal(number, self._handle)
+        # Now, because starting a thread in a signal handler could wait for a lock that the
+        # interrupted code holds.
+        threading.Thread(target=self._enforce_limit, name="shutdown", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._asked.set()
-        for number, before in self._before.items():
+        self._finished.set()
+        self._signalled.set()
+        for number, before in self._handlers_before.items():
             signal.signal(number, before)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.status is not None:
-            self._end(128 + number)
+            self._force_exit(128 + number)
         self.status = 128 + number
-        self._asked.set()
-        self._ask()
+        self._signalled.set()
+        self._on_signal()
 
-    def _watch(self) -> None:
-        self._asked.wait()
-        if not self._over.wait(self._limit) and self.status is not None:
+    def _enforce_limit(self) -> None:
+        self._signalled.wait()
+        if not self._finished.wait(self._limit) and self.status is not None:
             log.error("stopping took more than %g seconds; what was left is cut off", self._limit)
-            self._end(self.status)
+            self._force_exit(self.status)
 
-    def _end(self, status: int) -> None:
-        """As kill -9 would, which loses nothing either."""
+    def _force_exit(self, status: int) -> None:
+        """Like kill -9, which loses nothing either: what counts was committed before."""
         try:
-            self._last_words()
+            self._on_force_exit()
         finally:
             os._exit(status)

@@ -1,11 +1,12 @@
-"""Several serving processes on one port: a parent that takes the port, starts them, and starts again those that die.
+"""Several serving processes on one port, and the parent that starts and restarts them.
 
-Each is this program once more, with the same arguments: a fresh process and not a fork, so whatever the application
-has started on threads begins properly in it. It finds the listening socket and a line to its parent in the environment.
-On that line it says ``ready``, and ``alive`` as long as it serves, if the service manager watches us; when the line
-breaks, its parent is dead, and it stops.
+The parent listens on the port. Each worker is this program once more, with the same arguments: a
+fresh process and not a fork, so threads that the application starts exist in it. Two sockets are
+inherited, whose descriptors stand in the environment: the listening one, and a line to the parent.
+On the line the worker reports ``ready``, and ``alive`` at intervals if a service manager watches
+us. When the line breaks, the parent is dead, and the worker stops.
 
-They are in process groups of their own: Ctrl-C reaches the parent, which passes it on, once.
+Workers have process groups of their own: Ctrl-C reaches the parent, which passes it on once.
 """
 
 from __future__ import annotations
@@ -25,27 +26,30 @@ from dataclasses import dataclass, field
 
 from statecast.server import sockets
 from statecast.server.service_manager import ServiceManager, Watchdog
-from statecast.server.shutdown import Ending
+from statecast.server.shutdown import ShutdownSignals
 from statecast.settings import Settings
 
 VARIABLE = "_STATECAST_WORKER"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 STEADY = 30.0
-"""Seconds after which a process counts as healthy, and the pause before its successor is short again."""
+"""Seconds after which a process counts as healthy: the pause before its successor is short again."""
 GRACE = 5.5
 """Seconds beyond the drain after which a process that does not stop is killed."""
-LOOK = 0.1
+POLL = 0.1
+"""Seconds between two looks at the workers."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a serving process has from its parent."""
+class WorkerSockets:
+    """What a worker inherits from its parent."""
 
     listening: socket.socket
     line: socket.socket
+    """To the parent."""
     watchdog_interval: float = 0.0
+    """Seconds between two reports on the line; 0: none are expected."""
 
     def ready(self) -> None:
         self.line.sendall(b"ready\n")
@@ -70,35 +74,41 @@ class Place:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def inherited() -> Place | None:
-    """Our place, if a parent started us."""
+def from_environment() -> WorkerSockets | None:
+    """Our sockets, if a parent started us."""
     value = os.environ.pop(VARIABLE, None)  # what we start has no parent of that kind
     if value is None:
         return None
     *descriptors, interval = value.split(":")
-    taken, line = (socket.socket(fileno=int(number)) for number in descriptors)
-    taken.setblocking(False)
-    os.set_inheritable(taken.fileno(), False)
+    listening, line = (socket.socket(fileno=int(number)) for number in descriptors)
+    listening.setblocking(False)
+    os.set_inheritable(listening.fileno(), False)
     os.set_inheritable(line.fileno(), False)
-    return Place(taken, line, float(interval))
+    return WorkerSockets(listening, line, float(interval))
 
 
 @dataclass(slots=True)
 class Worker:
-    """One place among the N, and the process that has it now."""
+    """One of the N workers, and the process that is it now. Times are those of time.monotonic."""
 
     process: subprocess.Popen[bytes] | None = None
+    """None between the end of one process and the start of the next."""
     line: socket.socket | None = None
+    """To the process."""
     ready: bool = False
+    """The process accepts connections."""
     started_at: float = 0.0
     heard_at: float = 0.0
+    """When the process last reported."""
     pause: float = FIRST_PAUSE
+    """Seconds between its end and the start of the next one."""
     due: float = 0.0
+    """When the next one is started."""
 
 
 @dataclass
 class Supervisor:
-    """The parent."""
+    """The parent of the workers."""
 
     settings: Settings
     announce: Callable[[str], None]
@@ -106,7 +116,7 @@ class Supervisor:
     manager: ServiceManager = field(default_factory=ServiceManager)
 
     def run(self) -> int:
-        self.taken = sockets.listen(self.settings)
+        self.listening = sockets.listen(self.settings)
         self.workers = [Worker() for _ in range(self.settings.workers)]
         self.announced = False
         self.failure: int | None = None
@@ -114,27 +124,28 @@ class Supervisor:
         self.fed_at = 0.0
         limit = self.settings.shutdown_timeout + GRACE
         try:
-            with Ending(self.manager.stopping, limit, self._kill) as ending:
-                while ending.status is None and self.failure is None:
-                    self._look()
-                self._stop((ending.status or 128 + signal.SIGTERM) - 128, limit)
-                return ending.status or self.failure or 0
+            with ShutdownSignals(self.manager.stopping, limit, self._kill) as signals:
+                while signals.status is None and self.failure is None:
+                    self.poll()
+                self._stop((signals.status or 128 + signal.SIGTERM) - 128, limit)
+                return signals.status or self.failure or 0
         finally:
             self._kill()
-            self.taken.close()
+            self.listening.close()
 
-    def _look(self) -> None:
+    def poll(self) -> None:
+        """Start what is due, notice what has ended, read what the workers report."""
         now = time.monotonic()
         for worker in self.workers:
             if worker.process is None and now >= worker.due:
                 self._start(worker)
             elif worker.process is not None and worker.process.poll() is not None:
-                self._bury(worker, worker.process.returncode)
-        self._hear()
+                self.on_exit(worker, worker.process.returncode)
+        self.read_ready()
         self._feed(time.monotonic())
 
     def _feed(self, now: float) -> None:
-        """The watchdog, unless a process hangs. One that ended does not count: its successor comes."""
+        """Feed the watchdog unless a worker hangs. One that has ended does not count: the next is due."""
         if (
             self.watchdog is None
             or not self.announced
@@ -148,7 +159,7 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
-        descriptors = (self.taken.fileno(), theirs.fileno())
+        descriptors = (self.listening.fileno(), theirs.fileno())
         # Twice as often as the manager expects us: one that is late is no alarm yet.
         interval = 0.0 if self.watchdog is None else self.watchdog.interval / 2
         environment = os.environ | {VARIABLE: ":".join(map(str, (*descriptors, interval)))}
@@ -158,8 +169,8 @@ class Supervisor:
         theirs.close()
         worker.line, worker.ready, worker.started_at = ours, False, time.monotonic()
 
-    def _bury(self, worker: Worker, code: int) -> None:
-        """Plan a successor; but if none was ever ready, the next would fail as this one did."""
+    def on_exit(self, worker: Worker, code: int) -> None:
+        """Schedule the next process. If none was ever ready, the next would fail as this one did."""
         status = 128 - code if code < 0 else code
         self._forget(worker)
         if not self.announced and not worker.ready:
@@ -178,25 +189,24 @@ class Supervisor:
             worker.line.close()
             worker.line = None
 
-    def _hear(self) -> None:
+    def read_ready(self) -> None:
+        """Read the lines of the workers; waits for POLL seconds at most."""
         lines = {worker.line: worker for worker in self.workers if worker.line is not None}
-        for line in select.select(list(lines), [], [], LOOK)[0] if lines else self._rest():
+        if not lines:
+            time.sleep(POLL)
+        for line in select.select(list(lines), [], [], POLL)[0] if lines else ():
             if line.recv(64):
                 lines[line].ready = True
                 lines[line].heard_at = time.monotonic()
             else:
-                time.sleep(LOOK)  # it has just died; the next look finds it
+                time.sleep(POLL)  # it has just ended; the next poll finds it
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
-            self.manager.ready(f"Serving at {sockets.address_of(self.taken)}")
-            sockets.announce(self.taken, self.announce)
-
-    def _rest(self) -> list[socket.socket]:
-        time.sleep(LOOK)
-        return []
+            self.manager.ready(f"Serving at {sockets.address_of(self.listening)}")
+            sockets.announce(self.listening, self.announce)
 
     def _stop(self, number: int, limit: float) -> None:
-        """Pass the signal on and wait; who does not stop in time is killed."""
+        """Pass the signal on and wait. Workers that do not stop in time are killed."""
         running = [worker.process for worker in self.workers if worker.process is not None]
         for process in running:
             if process.poll() is None:

@@ -39,7 +39,7 @@ NAMES: dict[type, str] = {
         " on_headers_complete on_message_begin on_message_complete on_url resume_writing shutdown"
     ),
     RequestResponseCycle: (
-        "disconnected keep_alive message_event more_body response_complete response_started send"
+        "disconnected keep_alive message_event more_body response_complete response_started"
         " waiting_for_100_continue"
     ),
     FlowControl: "resume_reading write_paused",
