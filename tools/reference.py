@@ -371,9 +371,9 @@ def others() -> Iterator[str]:
 def limits() -> Iterator[str]:
     yield "## Limits\n\nBeyond the settings, these hold everywhere.\n\n| what | at most |\n| --- | ---: |"
     for what, most in (
-        ("bytes of a message, and of a state", plain.MOST_BYTES),
-        ("messages of an array", plain.MOST_ITEMS),
-        ("bytes of an array of messages", plain.MOST_ARRAY_BYTES),
+        ("bytes of a message, and of a state", plain.MAX_BYTES),
+        ("messages of an array", plain.MAX_ITEMS),
+        ("bytes of an array of messages", plain.MAX_ARRAY_BYTES),
         ("characters of a device's name", names.MOST_CHARACTERS),
         ("characters of a field's name", strict_json.MAX_NAME),
         ("levels of nesting", strict_json.MAX_DEPTH),

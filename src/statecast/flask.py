@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from flask import Flask, current_app, has_app_context
 
 from statecast import dev_server, names, settings, strict_json
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
 from statecast.realtime.hub import check_registration
@@ -233,7 +233,7 @@ class Statecast:
                 source = PolledFunction(
                     device, within(app, function), every=period, clock=runtime.clock
                 )
-                runtime.add_source(source, PlainDecoder())
+                runtime.add_source(source, Decoder())
 
             self._register(register)
             return function

@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 
-from statecast.decoders import OPTIONS, Decoder, open_decoder
-from statecast.decoders.plain import MOST_BYTES
+from statecast.decoders import OPTIONS, open_decoder
+from statecast.decoders.decoder import Decoder
+from statecast.decoders.plain import MAX_BYTES
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Delivery
 from statecast.settings import Settings
@@ -33,8 +34,8 @@ def check(settings: Settings, body: bytes) -> bytes:
 
     What the watcher would put into quarantine is refused here, where its sender can still be told.
     """
-    if len(body) > MOST_BYTES:
-        raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MOST_BYTES}.")
+    if len(body) > MAX_BYTES:
+        raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MAX_BYTES}.")
     for refusal in decoder(settings)(Delivery("", body, 0)).refusals:
         raise Malformed(
             refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}"

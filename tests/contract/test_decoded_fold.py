@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statecast import strict_json, timestamps
-from statecast.decoders import Decoder, open_decoder
+from statecast.decoders import open_decoder
+from statecast.decoders.decoder import Decoder
 from statecast.model import Delivery
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store

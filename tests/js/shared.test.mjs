@@ -8,7 +8,7 @@ import { evaluateBinding } from "../../src/statecast/web/static/picture-bindings
 import { choosePicture } from "../../src/statecast/web/static/picture-rules.js";
 import { formatValue } from "../../src/statecast/web/static/words.js";
 
-const samples = new URL("../samples/words_and_pictures.json", import.meta.url);
+const samples = new URL("./words_and_pictures.json", import.meta.url);
 const { values, states, bindings } = JSON.parse(readFileSync(samples, "utf8"));
 
 for (const { name, value, card, exact } of values) {

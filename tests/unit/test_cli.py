@@ -19,8 +19,7 @@ from statecast.cli import message_parser, output
 from statecast.cli.main import main
 from statecast.cli.options import EVERY
 from statecast.cli.watch import changes
-from statecast.decoders import Decoder
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders.decoder import Decoder
 from statecast.ingest.pipeline import Pipeline
 from statecast.model import Change, Delivery, Message
 from statecast.settings import Settings
@@ -56,7 +55,7 @@ def settle(url: str = "sqlite:///statecast.db", name: str = "queue") -> None:
     store = open_store(url)
     lease = store.lease(name)
     assert lease is not None
-    pipeline = Pipeline(EmbeddedQueue(store, name), PlainDecoder(), store, batch_size=1000)
+    pipeline = Pipeline(EmbeddedQueue(store, name), Decoder(), store, batch_size=1000)
     while pipeline.step(lease.term, 0)[0]:
         pass
     lease.release()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.cloud_events import is_one, read
+from statecast.decoders.cloud_events import is_cloud_event, read
 from statecast.decoders.options import DecodeOptions, from_options
 from statecast.errors import Refused
 from statecast.model import Change
@@ -27,15 +27,15 @@ def event(**members: Any) -> dict[str, Any]:
 
 
 def one(said: dict[str, Any], **options: str) -> Change:
-    assert is_one(said)
+    assert is_cloud_event(said)
     (change,) = read(said, from_options(options))
     return change
 
 
 def test_it_is_recognised_by_its_required_members() -> None:
-    assert is_one(event())
+    assert is_cloud_event(event())
     for member in ("specversion", "id", "source", "type"):
-        assert not is_one(event(**{member: ...}))
+        assert not is_cloud_event(event(**{member: ...}))
 
 
 def test_what_it_says() -> None:

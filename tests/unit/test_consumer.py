@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders.decoder import Decoder
 from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
 from statecast.ingest.consumer import MAX_PAUSE, Consumer, Health, pause_after
 from statecast.ingest.pipeline import Pipeline
@@ -32,7 +32,7 @@ class Scene:
 
     def consumer(self) -> tuple[Consumer, queue.Queue[Health]]:
         said: queue.Queue[Health] = queue.Queue()
-        pipeline = Pipeline(self.source, PlainDecoder(), self.store, batch_size=10)
+        pipeline = Pipeline(self.source, Decoder(), self.store, batch_size=10)
         consumer = Consumer(pipeline, self.store, self.clock, lambda: said.put(consumer.health))
         self.consumers.append(consumer)
         consumer.start()
@@ -218,7 +218,7 @@ def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
 
 def test_a_consumer_that_never_started_can_be_stopped(scene: Scene) -> None:
     consumer = Consumer(
-        Pipeline(scene.source, PlainDecoder(), scene.store, batch_size=1), scene.store, scene.clock
+        Pipeline(scene.source, Decoder(), scene.store, batch_size=1), scene.store, scene.clock
     )
     consumer.stop()
     consumer.join(0)

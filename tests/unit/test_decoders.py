@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast import names
-from statecast.decoders import OPTIONS, Decoder, open_decoder
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders import OPTIONS, open_decoder
+from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, Message
 from statecast.testing.values import START
@@ -158,18 +158,6 @@ def test_options_go_for_plain_messages_too() -> None:
     assert "brings no sequence" in reason({"mood": "happy"}, default="pillow", order="sequence")
     with pytest.raises(BadSetting, match="must be time or sequence"):
         open_decoder({"order": "x"}, "azure-queue:pillow")
-
-
-def test_without_options_plain_messages_are_read_as_ever() -> None:
-    for body in (
-        b'{"device":"pillow","state":{}}',
-        b"[]",
-        b"5",
-        b'{"state":5}',
-        b'[{"device":"a","state":{}},5]',
-    ):
-        delivery = Delivery("m1", body, START)
-        assert Decoder()(delivery) == PlainDecoder()(delivery)
 
 
 def test_every_option_has_its_line_in_the_how_to() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders.decoder import Decoder
 from statecast.demo import DemoPillow
 from statecast.errors import QueueFull
 from statecast.ingest.pipeline import Pipeline
@@ -25,7 +25,7 @@ class Scene:
         self.store = MemoryStore(Limits(), self.clock)
         self.queue = EmbeddedQueue(self.store)
         self.pillow = DemoPillow(self.store, self.queue, self.clock)
-        self.pipeline = Pipeline(self.queue, PlainDecoder(), self.store, batch_size=100)
+        self.pipeline = Pipeline(self.queue, Decoder(), self.store, batch_size=100)
 
     def live(self, seconds: float = 0.0) -> dict[str, Any]:
         """Time passes, the pillow lives, its messages arrive; its state."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.event_grid import MEMBERS, is_one, read
+from statecast.decoders.event_grid import MEMBERS, is_grid_event, read
 from statecast.decoders.options import DecodeOptions, from_options
 from statecast.errors import Refused
 from statecast.model import Change
@@ -32,10 +32,10 @@ def one(said: dict[str, Any], **options: str) -> Change:
 
 
 def test_it_is_recognised_by_its_required_members() -> None:
-    assert is_one(event())
-    assert is_one(event(topic=..., metadataVersion=..., data=...))
+    assert is_grid_event(event())
+    assert is_grid_event(event(topic=..., metadataVersion=..., data=...))
     for member in MEMBERS:
-        assert not is_one(event(**{member: ...}))
+        assert not is_grid_event(event(**{member: ...}))
 
 
 def test_what_it_says() -> None:

@@ -51,7 +51,7 @@ def test_what_is_sent_is_read_as_its_queue_reads_it() -> None:
     assert check(settings, b'{"mood":"calm"}') == b'{"mood":"calm"}'
     with pytest.raises(Malformed):
         check(Settings(), b'{"mood":"calm"}')
-    assert decoder(Settings(source=())).reading.default is None
+    assert decoder(Settings(source=())).options.default is None
 
 
 def test_the_first_queue_gets_what_is_sent(live: Runtime) -> None:

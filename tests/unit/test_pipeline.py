@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.plain import PlainDecoder
+from statecast.decoders import open_decoder
+from statecast.decoders.decoder import Decoder
 from statecast.errors import LeaseLost, NotFound, SourceUnavailable, StoreUnavailable
 from statecast.ingest.pipeline import SUSPECT_AFTER, Pipeline, replay
 from statecast.model import Delivery, Message
@@ -67,7 +68,7 @@ class Scene:
     def begin(self) -> Pipeline:
         """The pipeline of a process that has just started."""
         return Pipeline(
-            self.source, PlainDecoder(), self.store, batch_size=self.batch_size, reach=self.crash
+            self.source, Decoder(), self.store, batch_size=self.batch_size, reach=self.crash
         )
 
     def say(self, device: str = "pillow", **state: Any) -> str:
@@ -219,7 +220,7 @@ def test_a_decoder_that_fails_costs_the_message_that_meets_it(scene: Scene) -> N
     def decode(delivery: Delivery) -> Message:
         if b"poison" in delivery.body:
             raise KeyError("poison")
-        return PlainDecoder()(delivery)
+        return Decoder()(delivery)
 
     scene.pipeline.decode = decode
     scene.say(note="poison")
@@ -231,7 +232,7 @@ def test_a_decoder_that_fails_costs_the_message_that_meets_it(scene: Scene) -> N
 
 def test_what_ends_the_process_does_not_stop_its_neighbours_for_ever(scene: Scene) -> None:
     # given a message whose decoding ends the process, among others
-    class Deadly(PlainDecoder):
+    class Deadly(Decoder):
         def __call__(self, delivery: Delivery) -> Message:
             if b"deadly" in delivery.body:
                 raise Killed
@@ -287,13 +288,13 @@ def test_a_replay_goes_the_same_way_with_the_original_stamp(scene: Scene) -> Non
     scene.say(mood="new")
     scene.step()
     (row,) = scene.store.quarantined()
-    assert replay(scene.store, PlainDecoder(), row.number).quarantined == 1
+    assert replay(scene.store, Decoder(), row.number).quarantined == 1
     assert scene.store.quarantine_row(row.number).attempts == 2
     # when one does
-    assert replay(scene.store, PlainDecoder("pillow"), row.number).applied == 1
+    assert replay(scene.store, open_decoder({"default": "pillow"}), row.number).applied == 1
     assert scene.state() == {"mood": "new", "colour": "red"}
     with pytest.raises(NotFound):
-        replay(scene.store, PlainDecoder(), row.number)
+        replay(scene.store, Decoder(), row.number)
 
 
 def test_the_queue_inside_the_store_is_a_source_like_any_other() -> None:
@@ -301,7 +302,7 @@ def test_the_queue_inside_the_store_is_a_source_like_any_other() -> None:
     store = MemoryStore(Limits(), clock)
     queue = EmbeddedQueue(store)
     queue.send(b'{"device":"pillow","state":{"n":1}}')
-    pipeline = Pipeline(queue, PlainDecoder(), store, batch_size=10)
+    pipeline = Pipeline(queue, Decoder(), store, batch_size=10)
     pipeline.step(0, 0)
     pipeline.step(0, 0)
     assert (store.get("pillow") is not None, queue.waiting()) == (True, 0)

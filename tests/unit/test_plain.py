@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statecast.decoders.plain import PlainDecoder
-from statecast.errors import Malformed
+from statecast.decoders import open_decoder
+from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, Message
 from statecast.testing.values import START
 
@@ -19,7 +19,8 @@ GOOD = '{"device":"pillow","state":{"mood":"happy"}}'
 
 def decoded(body: bytes | str, default: str | None = None) -> Message:
     body = body.encode() if isinstance(body, str) else body
-    return PlainDecoder(default)(Delivery("m1", body, START))
+    options = {} if default is None else {"default": default}
+    return open_decoder(options)(Delivery("m1", body, START))
 
 
 def one(body: bytes | str, default: str | None = None) -> Change:
@@ -226,8 +227,8 @@ def test_a_default_device_is_no_excuse(body: str, sentence: str) -> None:
 
 
 def test_the_default_device_is_checked_at_once() -> None:
-    with pytest.raises(Malformed):
-        PlainDecoder("no such name")
+    with pytest.raises(BadSetting, match="must be the name of a device"):
+        open_decoder({"default": "no such name"})
 
 
 @given(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from statecast.decoders.pointers import MISSING, find, parse, written
+from statecast.decoders.pointers import MISSING, find, parse, text_of
 
 DOCUMENT = {
     "foo": ["bar", "baz"],
@@ -64,5 +64,5 @@ def test_what_is_no_pointer_is_told(text: str) -> None:
 
 def test_a_sentence_shows_the_pointer_as_it_was_written() -> None:
     for text in ("/a~1b", "/m~0n/0", "/"):
-        assert written(parse(text)) == text
-    assert written(()) == "the whole message"
+        assert text_of(parse(text)) == text
+    assert text_of(()) == "the whole message"

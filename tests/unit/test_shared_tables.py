@@ -10,7 +10,7 @@ import pytest
 
 from statecast.web import formatting, pictures, tables
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "words_and_pictures.json"
+SAMPLES = Path(__file__).resolve().parent.parent / "js" / "words_and_pictures.json"
 CASES = json.loads(SAMPLES.read_text("utf-8"))
 
 

@@ -1,9 +1,9 @@
-"""Base64 or plain text, told apart without guessing: what some programs put into a text queue, others wrap first.
+"""Tells Base64 and plain text apart, without guessing. Some programs encode messages for text queues.
 
-Rule 1: only an object or an array is a message. Neither ``{`` nor ``[`` is in the alphabet of Base64, so a text that
-begins with one of them is JSON and every other text is not.
-Rule 2: a text in quotes is a JSON string, which holds the message. Anything else must be Base64 to the letter (its
-alphabet, its length, its padding) of text in UTF-8. Either may be wrapped again, three times at most.
+Rule 1: a message is an object or an array. Neither ``{`` nor ``[`` is in the alphabet of Base64, so
+a text that begins with one of them is JSON, and every other text is not.
+Rule 2: a text in quotes is a JSON string that contains the message. Anything else must be strict
+Base64 (alphabet, length, padding) of text in UTF-8. Both may be nested, at most three deep.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import re
 from statecast import strict_json
 from statecast.errors import Malformed, TooLarge
 
-MOST_LAYERS = 3
-MOST_BYTES = 1_048_576
-"""Of a text that is still wrapped; no text queue takes more."""
+MAX_LAYERS = 3
+MAX_WRAPPED_BYTES = 1_048_576
+"""Of a text before it is unwrapped. No text queue accepts more."""
 
 _MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -26,19 +26,19 @@ _URL_SAFE = re.compile(rb"[A-Za-z0-9_-]+={0,2}")
 
 
 def unwrap(body: bytes) -> bytes:
-    """The JSON text in a body: itself, or what lies inside. Raises Malformed or TooLarge with a sentence."""
-    text = _bare(body)
-    for _ in range(MOST_LAYERS + 1):
+    """The JSON text of a body, unwrapped if necessary. Raises Malformed or TooLarge."""
+    text = _strip(body)
+    for _ in range(MAX_LAYERS + 1):
         if text[:1] in (b"{", b"["):
             return text
-        text = _bare(_inside(text))
-    raise Malformed(f"It is wrapped in Base64 or quotes more than {MOST_LAYERS} times.")
+        text = _strip(_unwrap_once(text))
+    raise Malformed(f"It is wrapped in Base64 or quotes more than {MAX_LAYERS} times.")
 
 
 def from_base64(text: bytes) -> bytes:
-    """Strict: what lenient readers would skip or cut off is refused. Raises Malformed."""
+    """Decode strict Base64. Raises Malformed for text that lenient decoders repair."""
     if _BASE64.fullmatch(text) is None:
-        raise Malformed(_sentence(text))
+        raise Malformed(_not_base64(text))
     if len(text) % 4:
         raise Malformed(
             f"It is neither JSON nor Base64: {len(text)} characters are no multiple of 4."
@@ -49,16 +49,16 @@ def from_base64(text: bytes) -> bytes:
         raise Malformed(f"It is neither JSON nor Base64 ({error}).") from None
 
 
-def _inside(text: bytes) -> bytes:
+def _unwrap_once(text: bytes) -> bytes:
     if not text:
         raise Malformed("It is empty.")
-    if len(text) > MOST_BYTES:
+    if len(text) > MAX_WRAPPED_BYTES:
         raise TooLarge(
-            f"It has {len(text)} bytes; a message in Base64 or quotes has at most {MOST_BYTES}."
+            f"It has {len(text)} bytes; a message in Base64 or quotes has at most {MAX_WRAPPED_BYTES}."
         )
     if text[:1] == b'"':
-        held = strict_json.decode(text)
-        return str.encode(held)
+        content: str = strict_json.decode(text)
+        return content.encode()
     decoded = from_base64(text)
     try:
         decoded.decode()
@@ -69,11 +69,11 @@ def _inside(text: bytes) -> bytes:
     return decoded
 
 
-def _bare(text: bytes) -> bytes:
+def _strip(text: bytes) -> bytes:
     return text.strip(_SPACE).removeprefix(_MARK).strip(_SPACE)
 
 
-def _sentence(text: bytes) -> str:
+def _not_base64(text: bytes) -> str:
     if _URL_SAFE.fullmatch(text):
         return (
             "It is Base64 in the alphabet for URLs (with - and _); queues use the one with + and /."

@@ -1,7 +1,8 @@
-"""CloudEvents 1.0 in structured JSON: recognised by ``specversion``, ``id``, ``source`` and ``type``.
+"""CloudEvents 1.0 in structured JSON, recognised by ``specversion``, ``id``, ``source`` and ``type``.
 
-Its device is its ``subject``, without one its ``source``; its state is its data, merged; ``source`` and ``id``
-together count once. Events of IoT Hub, which Event Grid delivers in this schema too, are read by ``iot_hub``.
+The device is the ``subject``, or the ``source`` of an event without one. The data is merged into
+its state. Events with the same ``source`` and ``id`` count once. Event Grid delivers events of IoT
+Hub in this schema too; ``iot_hub`` reads them.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from statecast.names import quoted
 MEMBERS = ("specversion", "id", "source", "type")
 VERSION = "1.0"
 _JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
-"""Of media types: application/json, and everything that ends in +json."""
+"""Media types: application/json, and those that end in +json."""
 
 
-def is_one(payload: dict[str, Any]) -> bool:
+def is_cloud_event(payload: dict[str, Any]) -> bool:
     return "specversion" in payload and all(member in payload for member in MEMBERS)
 
 
-def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
-    """Raises Refused with a sentence."""
+def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
+    """The changes of one event. Raises Refused with a sentence."""
     version, id_, source, type_ = (required(payload, member, "a CloudEvent") for member in MEMBERS)
     if version != VERSION:
         raise Malformed(
@@ -39,7 +40,7 @@ def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
     if type_.startswith(ABOUT_ITSELF):
         return ()
     if "data_base64" in payload:
-        payload = {**payload, "data": inside(payload)}
+        payload = {**payload, "data": decode_data(payload)}
     event = EventEnvelope(
         payload,
         type=type_,
@@ -49,19 +50,19 @@ def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
         time=payload.get("time"),
         data=payload.get("data", MISSING),
     )
-    return iot_hub.changes(event, reading) if iot_hub.is_event(type_) else changes(event, reading)
+    return iot_hub.changes(event, options) if iot_hub.is_event(type_) else changes(event, options)
 
 
-def inside(payload: dict[str, Any]) -> Any:
-    """The data in ``data_base64``, if it is JSON. Raises Malformed."""
-    written, media = payload["data_base64"], payload.get("datacontenttype")
+def decode_data(payload: dict[str, Any]) -> Any:
+    """The JSON value in ``data_base64``. Raises Malformed."""
+    text, media = payload["data_base64"], payload.get("datacontenttype")
     if "data" in payload:
         raise Malformed("It has data and data_base64 at once.")
-    if type(written) is not str:
-        raise Malformed(f"“data_base64” must be text; it is {kind(written)}.")
+    if type(text) is not str:
+        raise Malformed(f"“data_base64” must be text; it is {kind(text)}.")
     if media is not None and not (type(media) is str and _JSON.fullmatch(media)):
         raise Malformed(f"Its data is {quoted(media)}; a state is JSON.")
     try:
-        return strict_json.decode(base64_text.from_base64(written.encode()))
+        return strict_json.decode(base64_text.from_base64(text.encode()))
     except Malformed as error:
         raise Malformed(f"Its data_base64 cannot be read. {error}") from None

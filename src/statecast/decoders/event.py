@@ -1,4 +1,4 @@
-"""What an event says, whichever of the schemas brought it."""
+"""An event, independent of its schema: a CloudEvent or an event of Event Grid."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from statecast.decoders.pointers import MISSING, Pointer, find
 from statecast.model import Change
 
 ABOUT_ITSELF = "Microsoft.EventGrid."
-"""Types of Event Grid's events about its own subscriptions. They say nothing of a device, so they are taken and
-change nothing: only a webhook is asked to answer the validation of its address, a queue is not."""
+"""Prefix of the types of Event Grid's events about its own subscriptions.
+
+They concern no device, so they are accepted and change nothing. The validation of a subscription
+must be answered by a webhook, not by a queue."""
 SEQUENCES: tuple[Pointer, ...] = (("data", "sequencer"), ("sequence",))
-"""Where a vendor's sequence lies: of a blob's events, and of CloudEvents with the extension of that name."""
+"""Places of a vendor's sequence: in events of blobs, and in CloudEvents with this extension."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventEnvelope:
-    """One event; ``said`` is all of it, with its data decoded, for the pointers."""
+    """One event. ``payload`` is all of it, with decoded data; the pointers refer to it."""
 
     payload: dict[str, Any]
     type: str
     id: str
-    """Names the event for good: the same on every repetition."""
+    """Permanent: the same in every repetition of the event."""
     subject: Any
     source: Any
-    """What names the device if the subject does not; MISSING: nothing."""
+    """Names the device if the subject does not. MISSING if the schema has no such member."""
     time: Any
     data: Any
-    """MISSING if it brings none."""
+    """MISSING if the event has no data."""
 
 
-def changes(event: EventEnvelope, reading: DecodeOptions) -> tuple[Change, ...]:
-    """An event that no module of ours knows better. Raises Refused."""
+def changes(event: EventEnvelope, options: DecodeOptions) -> tuple[Change, ...]:
+    """The change of an event without special rules. Raises Refused."""
     payload = event.payload
     found = (value for pointer in SEQUENCES if (value := find(payload, pointer)) is not MISSING)
-    device = reading.device_of(payload, event.subject, event.source)
-    state = reading.state_of(payload, event.data)
+    device = options.device_of(payload, event.subject, event.source)
+    state = options.state_of(payload, event.data)
     sequence = next(found, MISSING)
     return (
-        reading.change(
+        options.change(
             payload, device, state, time=event.time, sequence=sequence, event_id=event.id
         ),
     )

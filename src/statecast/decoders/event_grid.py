@@ -1,7 +1,7 @@
-"""Azure Event Grid's own schema: an event is recognised by ``id``, ``eventType``, ``eventTime`` and ``subject``.
+"""Events in Azure Event Grid's schema, recognised by ``id``, ``eventType``, ``eventTime``, ``subject``.
 
-Its device is its ``subject``, its state its ``data``, merged; its ``id`` counts once. Events of IoT Hub are read by
-``iot_hub``.
+The device is the ``subject``. The ``data`` is merged into its state. Events with the same ``id``
+count once. Events of IoT Hub are read by ``iot_hub``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from statecast.model import Change
 MEMBERS = ("id", "eventType", "eventTime", "subject")
 
 
-def is_one(payload: dict[str, Any]) -> bool:
+def is_grid_event(payload: dict[str, Any]) -> bool:
     return "eventType" in payload and all(member in payload for member in MEMBERS)
 
 
-def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
-    """Raises Refused with a sentence."""
+def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
+    """The changes of one event. Raises Refused with a sentence."""
     type_ = required(payload, "eventType", "an event of Event Grid")
     if type_.startswith(ABOUT_ITSELF):
         return ()
@@ -35,4 +35,4 @@ def read(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
         time=payload["eventTime"],
         data=payload.get("data", MISSING),
     )
-    return iot_hub.changes(event, reading) if iot_hub.is_event(type_) else changes(event, reading)
+    return iot_hub.changes(event, options) if iot_hub.is_event(type_) else changes(event, options)

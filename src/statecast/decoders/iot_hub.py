@@ -1,9 +1,12 @@
-"""Azure IoT Hub: its devices' events through Event Grid, and changes of twins as a function forwards them.
+"""Azure IoT Hub: events of devices from Event Grid, and changes of twins forwarded by a function.
 
-A device is called what the hub calls it, and a module ``device/module``. Telemetry is merged into the state as it
-is; what the hub knows lies beside it: ``connectionState`` and ``status``, and of the twin ``tags``, ``desired`` and
-``reported``. Only telemetry, a new connection and reported properties are the device's own words; that it was
-created, changed by the back end or lost its connection is no sign of its life.
+A device has the name that it has in the hub; a module is the device ``device/module``. Telemetry is
+merged into the state unchanged. Fields beside it come from the hub: ``connectionState``,
+``status``, and ``tags``, ``desired`` and ``reported`` of the twin.
+
+Only telemetry, a new connection and reported properties count as a sign of life (``by`` is
+``device``). A device that was created, changed by the back end or disconnected did not send
+anything itself.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ SEQUENCE_NUMBER = ("data", "deviceConnectionStateEventInfo", "sequenceNumber")
 
 OPERATIONS = ("updateTwin", "replaceTwin")
 TWIN = {"version", "tags", "properties"}
-"""What the body of a twin's change may have."""
+"""Members of the body of a twin's change."""
 ABOUT_TWIN = {
     "deviceId",
     "moduleId",
@@ -36,7 +39,7 @@ ABOUT_TWIN = {
     "operationTimestamp",
     "iothub-message-schema",
 }
-"""The properties of its message, which the function puts beside them."""
+"""Properties of that message, which the function must add to the body."""
 PARTS = ("tags", "desired", "reported")
 
 
@@ -44,29 +47,29 @@ def is_event(type_: str) -> bool:
     return type_.startswith(EVENTS)
 
 
-def changes(event: EventEnvelope, reading: DecodeOptions) -> tuple[Change, ...]:
-    """One event that came through Event Grid, in either schema. Raises Refused."""
+def changes(event: EventEnvelope, options: DecodeOptions) -> tuple[Change, ...]:
+    """The changes of one event, in either schema of Event Grid. Raises Refused."""
     what = event.type.removeprefix(EVENTS)
     if what == "DeviceTelemetry":
-        return (telemetry(event, reading),)
+        return (telemetry(event, options),)
     if what in CONNECTION:
         by: Speaker = "device" if what == "DeviceConnected" else "system"
         return (
             about(
                 event,
-                reading,
+                options,
                 {"connectionState": CONNECTION[what]},
                 find(event.payload, SEQUENCE_NUMBER),
                 by,
             ),
         )
     if what == "DeviceCreated":
-        return (created(event, reading),)
+        return (device_created(event, options),)
     if what == "DeviceDeleted":
-        device = device_of(event, reading)
+        device = device_of(event, options)
         version = find(event.data, ("twin", "version"))
         return (
-            reading.change(
+            options.change(
                 event.payload,
                 device,
                 {},
@@ -77,31 +80,33 @@ def changes(event: EventEnvelope, reading: DecodeOptions) -> tuple[Change, ...]:
                 by="system",
             ),
         )
-    return other_changes(event, reading)
+    return other_changes(event, options)
 
 
-def telemetry(event: EventEnvelope, reading: DecodeOptions) -> Change:
-    """The body is JSON where the device said so, else Base64 of what it sent."""
+def telemetry(event: EventEnvelope, options: DecodeOptions) -> Change:
+    """A device's telemetry. The body is JSON if the device declares it, else Base64 of JSON."""
     properties = find(event.data, ("systemProperties",))
     body = find(event.data, ("body",))
-    if type(body) is str and not says_json(properties):
+    if type(body) is str and not declares_json(properties):
         try:
             body = strict_json.decode(base64_text.from_base64(body.encode()))
         except Malformed as error:
             raise Malformed(f"The body of its telemetry cannot be read as JSON. {error}") from None
     if body is not MISSING:
         event = replace(event, payload={**event.payload, "data": {**event.data, "body": body}})
-    return about(event, reading, reading.state_of(event.payload, body), MISSING, "device")
+    return about(event, options, options.state_of(event.payload, body), MISSING, "device")
 
 
-def says_json(properties: Any) -> bool:
+def declares_json(properties: Any) -> bool:
+    """Whether the device sent the content type and encoding of JSON."""
     media, encoding = (
         find(properties, (f"iothub-content-{what}",)) for what in ("type", "encoding")
     )
     return str(media).lower() == "application/json" and str(encoding).lower() == "utf-8"
 
 
-def created(event: EventEnvelope, reading: DecodeOptions) -> Change:
+def device_created(event: EventEnvelope, options: DecodeOptions) -> Change:
+    """A new device, with what its twin contains."""
     twin = find(event.data, ("twin",))
     state = {
         name: twin[name]
@@ -109,21 +114,22 @@ def created(event: EventEnvelope, reading: DecodeOptions) -> Change:
         if find(twin, (name,)) is not MISSING
     }
     state |= {name: part for name, part in parts_of(twin).items() if part}
-    return about(event, reading, state, find(twin, ("version",)), "system")
+    return about(event, options, state, find(twin, ("version",)), "system")
 
 
 def about(
-    event: EventEnvelope, reading: DecodeOptions, state: dict[str, Any], sequence: Any, by: Speaker
+    event: EventEnvelope, options: DecodeOptions, state: dict[str, Any], sequence: Any, by: Speaker
 ) -> Change:
-    """A change of the device that the event is about."""
-    device = device_of(event, reading)
-    return reading.change(
+    """A change of the device of the event."""
+    device = device_of(event, options)
+    return options.change(
         event.payload, device, state, time=event.time, sequence=sequence, event_id=event.id, by=by
     )
 
 
-def device_of(event: EventEnvelope, reading: DecodeOptions) -> str:
-    """As the hub vouches for it in telemetry, as it writes it in other events, else by the subject."""
+def device_of(event: EventEnvelope, options: DecodeOptions) -> str:
+    """The device of an event: authenticated by the hub in telemetry, else ``deviceId``, else the
+    subject."""
     sender = find(event.data, ("systemProperties",))
     device = find(sender, ("iothub-connection-device-id",))
     module = find(sender, ("iothub-connection-module-id",))
@@ -131,10 +137,11 @@ def device_of(event: EventEnvelope, reading: DecodeOptions) -> str:
         device, module = find(event.data, ("deviceId",)), find(event.data, ("moduleId",))
     if device is MISSING and type(event.subject) is str:
         device = event.subject.removeprefix("devices/")
-    return reading.device_of(event.payload, joined(device, module))
+    return options.device_of(event.payload, full_name(device, module))
 
 
-def joined(device: Any, module: Any) -> Any:
+def full_name(device: Any, module: Any) -> Any:
+    """``device/module``, or the device if there is no module."""
     return (
         f"{device}/{module}"
         if type(device) is str and type(module) is str and device and module
@@ -146,7 +153,7 @@ def joined(device: Any, module: Any) -> Any:
 
 
 def is_twin(payload: dict[str, Any]) -> bool:
-    """A change of a twin, with or without the properties that the function shall add."""
+    """Whether this is a change of a twin, with or without the properties of its message."""
     if "opType" in payload and "deviceId" in payload:
         return payload["opType"] in OPERATIONS
     return (
@@ -156,19 +163,22 @@ def is_twin(payload: dict[str, Any]) -> bool:
     )
 
 
-def read_twin(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, ...]:
-    """A change is a patch; what replaces the twin first clears its parts, at the same stamp. Raises Refused."""
+def read_twin(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
+    """The changes of a twin. Raises Refused.
+
+    An update is one patch. A replacement first clears the parts of the twin, with the same stamp.
+    """
     device = payload.get("deviceId")
-    if device is None and reading.default is None and reading.device is None:
+    if device is None and options.default is None and options.device is None:
         raise Malformed(
-            "It is a change of a twin that does not say whose: the function that forwards it must add deviceId "
-            "and opType, which are properties of the message."
+            "It is a change of a twin that does not say whose: the function that forwards it must "
+            "add deviceId and opType, which are properties of the message."
         )
-    name = reading.device_of(payload, joined(device, payload.get("moduleId")))
+    name = options.device_of(payload, full_name(device, payload.get("moduleId")))
     state = parts_of(payload)
     by: Speaker = "device" if state.get("reported") else "system"
     time, version = payload.get("operationTimestamp"), payload.get("version", MISSING)
-    change = reading.change(payload, name, state, time=time, sequence=version, by=by)
+    change = options.change(payload, name, state, time=time, sequence=version, by=by)
     if payload.get("opType") != "replaceTwin":
         return (change,)
     id_ = None if change.event_id is None else f"{change.event_id} cleared"
@@ -176,14 +186,16 @@ def read_twin(payload: dict[str, Any], reading: DecodeOptions) -> tuple[Change, 
 
 
 def parts_of(twin: Any) -> dict[str, Any]:
-    """``tags``, ``desired`` and ``reported`` of a twin, as far as they are there, without the hub's own notes."""
-    places = {
+    """``tags``, ``desired`` and ``reported`` of a twin, if present, without the hub's metadata."""
+    pointers = {
         "tags": ("tags",),
         "desired": ("properties", "desired"),
         "reported": ("properties", "reported"),
     }
     found = {
-        name: part for name, place in places.items() if (part := find(twin, place)) is not MISSING
+        name: part
+        for name, pointer in pointers.items()
+        if (part := find(twin, pointer)) is not MISSING
     }
     for name, part in found.items():
         if type(part) is dict:

@@ -1,28 +1,33 @@
-"""How the messages of one source are read: what its URL says about names, states and order, as checked values.
+"""How the messages of one source are read: the options of its URL, checked.
 
-Rule 1: what an option points to is what counts; nothing is looked for elsewhere.
-Rule 2: without options every event has a documented place for each thing, which the caller names.
+Rule 1: where an option points to a place, only that place counts.
+Rule 2: without an option, the caller passes the value from the documented place of its schema.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from statecast import names, timestamps
-from statecast.decoders import device_names, pointers, sequences
-from statecast.decoders.plain import MOST_ID, kind
+from statecast.decoders import device_names, pointers
+from statecast.decoders.plain import MAX_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Change, Kind, Speaker
 
 NAMELESS = "It names no device; the options device= or default= of its source can."
+MAX_DIGITS = 64
+"""Of a sequence written as hexadecimal text."""
+_HEXADECIMAL = re.compile(rf"[0-9A-Fa-f]{{1,{MAX_DIGITS}}}", re.ASCII)
 _NOTHING = (MISSING, None, "")
 
 
 def device_name(value: str) -> str:
+    """The name of a device. Raises ValueError."""
     try:
         return names.check(value)
     except Malformed as error:
@@ -30,7 +35,7 @@ def device_name(value: str) -> str:
 
 
 def prefix(value: str) -> str:
-    """Text before every name, like ``floor2/``."""
+    """A prefix of device names, like ``floor2/``. Raises ValueError."""
     try:
         names.check(f"{value}x")
     except Malformed as error:
@@ -40,17 +45,19 @@ def prefix(value: str) -> str:
     return value
 
 
-def order(value: str) -> bool:
+def by_sequence(value: str) -> bool:
+    """Whether the sequence, not the time, orders messages. Raises ValueError."""
     if value not in ("time", "sequence"):
         raise ValueError("must be time or sequence")
     return value == "sequence"
 
 
+# By option: the field of DecodeOptions, and the check of the value.
 CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "default": ("default", device_name),
     "device": ("device", pointers.parse),
     "id": ("id", pointers.parse),
-    "order": ("by_sequence", order),
+    "order": ("by_sequence", by_sequence),
     "prefix": ("prefix", prefix),
     "sequence": ("sequence", pointers.parse),
     "state": ("state", pointers.parse),
@@ -60,7 +67,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
-    """The options of one source; each pointer is None where the documented place counts."""
+    """The options of one source. A pointer is None if the documented place counts."""
 
     device: Pointer | None = None
     state: Pointer | None = None
@@ -68,20 +75,20 @@ class DecodeOptions:
     sequence: Pointer | None = None
     id: Pointer | None = None
     default: str | None = None
-    """The device of messages that name none."""
+    """The device of messages without one."""
     prefix: str = ""
     by_sequence: bool = False
-    """The sequence is the order; a message without one is refused."""
+    """Messages are ordered by their sequence; one without a sequence is refused."""
 
     @property
     def has_pointers(self) -> bool:
-        """Whether messages of an unknown kind can be read, by where their device or state lies."""
+        """Whether messages of an unknown schema can be read."""
         return self.device is not None or self.state is not None
 
     def device_of(self, payload: Any, named: Any = MISSING, last: Any = MISSING) -> str:
-        """The device: at the pointer, else what the kind of event ``named``; then the default; ``last`` the last.
+        """The device: at the pointer, else ``named``, else the default, else ``last``.
 
-        Raises Malformed.
+        ``named`` and ``last`` are values of the schema. Raises Malformed.
         """
         if self.device is not None:
             named, last = pointers.find(payload, self.device), MISSING
@@ -93,28 +100,29 @@ class DecodeOptions:
             return device_names.name_of(text(last, "the name of a device"), self.prefix)
         if self.device is not None:
             raise Malformed(
-                f"It names no device: there is nothing at {pointers.written(self.device)}."
+                f"It names no device: there is nothing at {pointers.text_of(self.device)}."
             )
         raise Malformed(NAMELESS)
 
     def state_of(self, payload: Any, found: Any) -> dict[str, Any]:
-        """The state: at the pointer, else what the kind of event ``found``. Raises Malformed."""
+        """The state: at the pointer, else ``found``, from the schema. Raises Malformed."""
         where = "its data"
         if self.state is not None:
             found, where = (
                 pointers.find(payload, self.state),
-                f"what lies at {pointers.written(self.state)}",
+                f"what lies at {pointers.text_of(self.state)}",
             )
         if found is MISSING:
             raise Malformed(f"It brings no state: {where} is missing.")
         if type(found) is not dict:
             raise Malformed(
-                f"A state is a JSON object; {where} is {kind(found)}. The option state= can point to one."
+                f"A state is a JSON object; {where} is {kind(found)}. "
+                "The option state= can point to one."
             )
         return found
 
     def time_of(self, payload: Any, found: Any = None) -> int | None:
-        """When it happened, in ms; None if it does not say. Raises Malformed."""
+        """The event time in ms; None without one. Raises Malformed."""
         if self.time is not None:
             found = pointers.find(payload, self.time)
         if found in _NOTHING:
@@ -126,9 +134,10 @@ class DecodeOptions:
         return timestamps.parse_time(found)
 
     def sequence_of(self, payload: Any, found: Any = MISSING) -> int:
-        """Its sequence; 0 if it has none. What only breaks ties may be unreadable, what is the order may not.
+        """The sequence; 0 without one.
 
-        Raises Malformed.
+        Raises Malformed for an unreadable sequence if it orders messages or an option points to
+        it. A sequence that only breaks ties is then 0.
         """
         strict = self.by_sequence or self.sequence is not None
         if self.sequence is not None:
@@ -138,18 +147,21 @@ class DecodeOptions:
                 raise Malformed("It brings no sequence, and its source is ordered by sequence.")
             return 0
         try:
-            return sequences.number_of(found)
+            return sequence_number(found)
         except Malformed:
             if strict:
                 raise
             return 0
 
     def id_of(self, payload: Any, found: str | None = None) -> str | None:
-        """The event's own id, by which a repetition is known; a long one by its digest. Raises Malformed."""
+        """The event's id, which identifies repetitions; a long one is replaced by its SHA-256.
+
+        Raises Malformed.
+        """
         if self.id is not None:
             value = pointers.find(payload, self.id)
             found = None if value in _NOTHING else text(value, "an id")
-        if found is None or len(found) <= MOST_ID:
+        if found is None or len(found) <= MAX_ID:
             return found
         return hashlib.sha256(found.encode()).hexdigest()
 
@@ -165,7 +177,10 @@ class DecodeOptions:
         event_id: str | None = None,
         by: Speaker = "device",
     ) -> Change:
-        """What an event says, stamped; the options win over the places that the caller names. Raises Malformed."""
+        """The change of an event. Raises Malformed.
+
+        ``time``, ``sequence`` and ``event_id`` are values of the schema; the options override them.
+        """
         at, number, event = (
             self.time_of(payload, time),
             self.sequence_of(payload, sequence),
@@ -174,7 +189,7 @@ class DecodeOptions:
         return Change(device, what, state, at, number, event, None, by, self.by_sequence)
 
     def plain(self, change: Change, sequenced: bool) -> Change:
-        """A plain message, which says everything itself, in the light of the options. Raises Malformed."""
+        """The change of a plain message, with prefix and order applied. Raises Malformed."""
         if self.by_sequence and not sequenced:
             raise Malformed("It brings no sequence, and its source is ordered by sequence.")
         if not self.prefix and not self.by_sequence:
@@ -185,7 +200,7 @@ class DecodeOptions:
 
 
 def from_options(options: Mapping[str, str], url: str = "") -> DecodeOptions:
-    """Raises BadSetting with a sentence."""
+    """The options of a source's URL, checked. Raises BadSetting with a sentence."""
     found: dict[str, Any] = {}
     source = url.partition("?")[0]
     for option, value in options.items():
@@ -198,7 +213,7 @@ def from_options(options: Mapping[str, str], url: str = "") -> DecodeOptions:
 
 
 def text(value: Any, what: str) -> str:
-    """A text or a whole number, as text. Raises Malformed."""
+    """A text, or a whole number as text. ``what`` is for the sentence. Raises Malformed."""
     if type(value) is str:
         return value
     if type(value) is int:
@@ -209,10 +224,28 @@ def text(value: Any, what: str) -> str:
 
 
 def required(payload: Mapping[str, Any], member: str, what: str) -> str:
-    """A member that must be text with something in it. Raises Malformed."""
+    """A member that must be a text, not empty. Raises Malformed."""
     value = payload.get(member)
     if type(value) is str and value:
         return value
     raise Malformed(
         f"“{member}” of {what} must be a text that is not empty; here it is {kind(value)}."
+    )
+
+
+def sequence_number(value: Any) -> int:
+    """The number of a vendor's sequence: an integer, or hexadecimal text. Raises Malformed.
+
+    Azure's ``sequencer`` (48 hexadecimal digits) and ``sequenceNumber`` (64) are compared as texts.
+    For texts of one width the order of the numbers is the same. Where widths differ (decimal
+    counters, a vendor that widens its field) only the numbers are ordered correctly. A decimal text
+    that is read as hexadecimal keeps its order too.
+    """
+    if type(value) is int and value >= 0:
+        return value
+    if type(value) is str and _HEXADECIMAL.fullmatch(value):
+        return int(value, 16)
+    raise Malformed(
+        "Its sequence must be a whole number, 0 or above, or a text of at most "
+        f"{MAX_DIGITS} hexadecimal digits."
     )

@@ -1,9 +1,9 @@
-"""The plain message: ``{"device": "pillow", "state": {"mood": "happy"}}``, or an array of several.
+"""The plain message, ``{"device": "pillow", "state": {"mood": "happy"}}``, and arrays of messages.
 
-Rule 1: nothing is guessed and nothing is ignored in silence. An unknown member is a refusal: a misspelt ``time``
-would else be a wrong state that nobody notices.
-Rule 2: items of an array stand alone, each with its own limits.
-Rule 3: a member that may be left out may also be ``null``; many programs write it so.
+Rule 1: nothing is guessed or silently ignored. An unknown member is refused: a misspelt ``time``
+would otherwise cause a wrong state without any notice.
+Rule 2: the items of an array are independent, each with its own limits.
+Rule 3: an optional member may also be ``null``, because many programs write it so.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from statecast import names, strict_json, timestamps
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Kind, Message, Refusal, Speaker
 
-MOST_BYTES = 65_536
-"""Of one message, or of one item of an array."""
-MOST_ARRAY_BYTES = 1_048_576
-MOST_ITEMS = 1_000
-MOST_ID = 256
-MOST_SILENCE = 1e9
+MAX_BYTES = 65_536
+"""Of one message, or of one item of an array, before it is decoded."""
+MAX_ARRAY_BYTES = 1_048_576
+MAX_ITEMS = 1_000
+MAX_ID = 256
+"""Characters of an id."""
+MAX_SILENCE = 1e9
+"""Seconds."""
 
 IGNORED = "$AzureWebJobsParentId"
-"""Azure's functions add it to whatever they put into a queue."""
+"""Azure Functions add this member to every message that they send to a queue."""
 MEMBERS = ("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete")
 KNOWN = frozenset(MEMBERS)
 _KINDS = {
@@ -36,44 +38,17 @@ _KINDS = {
 }
 
 
-class PlainDecoder:
-    """Reads plain messages. With a default device, ``{"mood": "happy"}`` alone is one: the device's state.
-
-    A message with a ``device``, or whose ``state`` is an object, is always read as a whole message.
-    """
-
-    def __init__(self, default_device: str | None = None) -> None:
-        self.default_device = None if default_device is None else names.check(default_device)
-
-    def __call__(self, delivery: Delivery) -> Message:
-        return read_all(delivery, delivery.body, lambda body: (self.read(body),))
-
-    def read(self, body: bytes) -> Change:
-        """One message. Raises Refused with a sentence."""
-        if len(body) > MOST_BYTES:
-            raise TooLarge(f"It has {len(body)} bytes; a message has at most {MOST_BYTES}.")
-        payload = strict_json.decode(body)
-        if type(payload) is not dict:
-            raise Malformed(
-                f'A message is a JSON object, like {{"device": "pillow", "state": {{}}}}; this is {kind(payload)}.'
-            )
-        payload.pop(IGNORED, None)
-        default = self.default_device
-        if default is not None and "device" not in payload:
-            if type(payload.get("state")) is not dict:
-                return Change(default, "merge", payload)
-            payload["device"] = default
-        return change(payload)
-
-
-def read_all(
+def read_delivery(
     delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Change, ...]]
 ) -> Message:
-    """The message in ``text``, or all items of the array there, by a function that reads one and may raise Refused."""
+    """The message in ``text``, or all items of an array.
+
+    ``read`` decodes one of them and may raise Refused.
+    """
     body = delivery.body
     try:
         if text.lstrip(b" \t\r\n")[:1] == b"[":
-            return read_items(delivery, split(text), read)
+            return read_items(delivery, split_array(text), read)
         changes = read(text)
     except Refused as error:
         return Message(delivery, refusals=(Refusal(str(error), body),))
@@ -83,6 +58,7 @@ def read_all(
 def read_items(
     delivery: Delivery, items: list[str], read: Callable[[bytes], tuple[Change, ...]]
 ) -> Message:
+    """The items of an array. A refused one does not affect the others."""
     changes: list[Change] = []
     raw: list[tuple[int | None, bytes]] = []
     refusals: list[Refusal] = []
@@ -98,11 +74,11 @@ def read_items(
     return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
 
 
-def split(body: bytes) -> list[str]:
-    """The items of an array, as they were written. Raises Refused."""
-    if len(body) > MOST_ARRAY_BYTES:
+def split_array(body: bytes) -> list[str]:
+    """The JSON texts of the items, unchanged. Raises Refused."""
+    if len(body) > MAX_ARRAY_BYTES:
         raise TooLarge(
-            f"It has {len(body)} bytes; an array of messages has at most {MOST_ARRAY_BYTES}."
+            f"It has {len(body)} bytes; an array of messages has at most {MAX_ARRAY_BYTES}."
         )
     try:
         items = strict_json.split_array(body.decode())
@@ -110,22 +86,23 @@ def split(body: bytes) -> list[str]:
         raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1} is wrong).") from None
     if not items:
         raise Malformed("The array holds no message.")
-    if len(items) > MOST_ITEMS:
-        raise TooLarge(f"The array holds {len(items)} messages; at most {MOST_ITEMS} are allowed.")
+    if len(items) > MAX_ITEMS:
+        raise TooLarge(f"The array holds {len(items)} messages; at most {MAX_ITEMS} are allowed.")
     return items
 
 
 def change(payload: dict[str, Any]) -> Change:
-    """A message's members as a change. Raises Refused."""
+    """The change that a message describes. Raises Refused."""
     if not payload.keys() <= KNOWN:
         unknown = next(name for name in payload if name not in KNOWN)
         raise Malformed(
-            f"{names.quoted(unknown)} is not a member of a message; these are: {', '.join(MEMBERS)}."
+            f"{names.quoted(unknown)} is not a member of a message; "
+            f"these are: {', '.join(MEMBERS)}."
         )
     if "device" not in payload:
         raise Malformed("It names no device.")
     device = names.check(payload["device"])
-    if len(payload) == 2 and type(payload.get("state")) is dict:  # most messages
+    if len(payload) == 2 and type(payload.get("state")) is dict:  # the common case
         return Change(device, "merge", payload["state"])
     what = kind_of(payload)
     return Change(
@@ -141,6 +118,7 @@ def change(payload: dict[str, Any]) -> Change:
 
 
 def kind_of(payload: dict[str, Any]) -> Kind:
+    """Whether a message merges, replaces or deletes. Raises Malformed."""
     replace, delete = (flag(name, payload.get(name)) for name in ("replace", "delete"))
     if replace and delete:
         raise Malformed("It asks for replace and delete at once.")
@@ -187,17 +165,17 @@ def sequence(value: Any) -> int:
 def event_id(value: Any) -> str | None:
     if value is None:
         return None
-    if type(value) is not str or not 0 < len(value) <= MOST_ID:
-        raise Malformed(f"“id” must be a text of 1 to {MOST_ID} characters.")
+    if type(value) is not str or not 0 < len(value) <= MAX_ID:
+        raise Malformed(f"“id” must be a text of 1 to {MAX_ID} characters.")
     return value
 
 
 def silent_after(value: Any) -> float | None:
     if value is None:
         return None
-    if type(value) not in (int, float) or not 0 < value <= MOST_SILENCE or math.isnan(value):
+    if type(value) not in (int, float) or not 0 < value <= MAX_SILENCE or math.isnan(value):
         raise Malformed(
-            f"“silent_after” must be a number of seconds above 0, at most {MOST_SILENCE:.0f}."
+            f"“silent_after” must be a number of seconds above 0, at most {MAX_SILENCE:.0f}."
         )
     return float(value)
 
@@ -211,4 +189,5 @@ def speaker(value: Any) -> Speaker:
 
 
 def kind(value: Any) -> str:
+    """The JSON type of a value, for a sentence: "an object", "a number"."""
     return _KINDS.get(type(value), "a number")

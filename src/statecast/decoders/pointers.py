@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901): where in a message something lies, like ``/data/deviceId``."""
+"""JSON pointers (RFC 6901), like ``/data/deviceId``: the place of a value in a message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 from statecast.names import quoted
 
 Pointer = tuple[str, ...]
-"""The parts, unescaped; none of them: the whole message."""
+"""The unescaped parts. The empty pointer is the whole message."""
 
 
 class Missing:
-    """There is nothing at this place; ``null`` is something."""
+    """The type of ``MISSING``: the message has no value at this place. ``null`` is a value."""
 
 
 MISSING: Final = Missing()
@@ -22,20 +22,21 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
 def parse(text: str) -> Pointer:
-    """Read a pointer. Raises ValueError with the end of a sentence, as the checks of settings do."""
+    """Parse a pointer. Raises ValueError with the end of a sentence, like the checks of settings."""
     if text and not text.startswith("/"):
         raise ValueError(
             f"must be a JSON pointer, which begins with a /, like /data/state; it is {quoted(text)}"
         )
     if _STRAY.search(text):
         raise ValueError(
-            f"must be a JSON pointer, in which ~ is written ~0 and / inside a name ~1; it is {quoted(text)}"
+            "must be a JSON pointer, in which ~ is written ~0 and / inside a name ~1; "
+            f"it is {quoted(text)}"
         )
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
 def find(value: Any, pointer: Pointer) -> Any:
-    """What lies there, or MISSING."""
+    """The value at a pointer, or MISSING."""
     for part in pointer:
         if type(value) is dict:
             value = value.get(part, MISSING)
@@ -46,8 +47,8 @@ def find(value: Any, pointer: Pointer) -> Any:
     return value
 
 
-def written(pointer: Pointer) -> str:
-    """For a sentence."""
+def text_of(pointer: Pointer) -> str:
+    """The pointer as it is written, for a sentence."""
     return (
         "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in pointer)
         or "the whole message"

@@ -179,7 +179,7 @@ class States:
         if body.lstrip(b" \t\r\n")[:1] != b"[":
             decode.read(body)
             return answer(strict_json.encode({"id": queue.send(body)}), 202)
-        items = [item.encode(errors="surrogatepass") for item in plain.split(body)]
+        items = [item.encode(errors="surrogatepass") for item in plain.split_array(body)]
         for index, item in enumerate(items):
             try:
                 decode.read(item)

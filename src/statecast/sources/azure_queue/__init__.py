@@ -2,20 +2,12 @@
 
 ::
 
-<<<<<<< HEAD
-    account.py    which account, and the secret: from the environment or a file
-    service.py    the few requests there are, each with a time limit, each error as a sentence
-    sentences.py  what went wrong, and what to do
-    pace.py       when to ask next
-    queue.py      the source
-=======
     source.py         the source
     client.py         the requests to a queue, each with a time limit
     account.py        the account and its credentials, from the environment or a file
     poll_interval.py  when to send the next request
     errors.py         the sentence for each failure
     diagnostics.py    what `statecast doctor` reports
->>>>>>> 0612c12 (sources: move the contract to contract.py and name things in plain English)
 
 Rule 1: the rights to receive and delete suffice. Features that need more rights are left out.
 Rule 2: no secret appears in a URL, a log or an error. The errors of the SDK quote URLs with

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statecast.decoders.sequences import number_of
+from statecast.decoders.options import sequence_number
 from statecast.errors import Malformed
 
 
@@ -25,7 +25,7 @@ from statecast.errors import Malformed
     ],
 )
 def test_what_a_sequence_is(value: Any, number: int) -> None:
-    assert number_of(value) == number
+    assert sequence_number(value) == number
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_what_a_sequence_is(value: Any, number: int) -> None:
 )
 def test_what_is_none(value: Any) -> None:
     with pytest.raises(Malformed, match="sequence must be"):
-        number_of(value)
+        sequence_number(value)
 
 
 @given(st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), min_size=2, max_size=5))
 def test_texts_of_one_width_keep_their_order(texts: list[str]) -> None:
-    assert sorted(texts) == sorted(texts, key=number_of)
+    assert sorted(texts) == sorted(texts, key=sequence_number)
 
 
 @given(st.lists(st.integers(0, 10**15), min_size=2, max_size=5))
 def test_counters_written_as_text_keep_their_order(counters: list[int]) -> None:
-    assert sorted(counters) == sorted(counters, key=lambda counter: number_of(str(counter)))
+    assert sorted(counters) == sorted(counters, key=lambda counter: sequence_number(str(counter)))
 
 
 def test_a_field_that_its_vendor_widens_goes_on() -> None:
@@ -53,4 +53,4 @@ def test_a_field_that_its_vendor_widens_goes_on() -> None:
         "00000000000000000000000000015508000000000005101c",
     )
     assert newer < older, "as texts they would go back"
-    assert number_of(newer) > number_of(older)
+    assert sequence_number(newer) > sequence_number(older)
