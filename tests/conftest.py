@@ -5,6 +5,8 @@ Missing means skipped, with the sentence that says what brings it, and failed in
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,12 +17,34 @@ from typing import Any
 import pytest
 
 import inheritance
+from tests.fakes.fake_loop import FastForwardLoop, settle
 from tools import browser as chromium_on_this_machine
 from tools import javascript, system_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 
 inheritance.clean()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine function with the marker ``asyncio`` on a loop of its own.
+
+    ``fast_forward=True``: on a loop that never waits, but lets its time pass.
+    """
+    marker = pyfuncitem.get_closest_marker("asyncio")
+    if marker is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def test() -> None:
+        await pyfuncitem.obj(**arguments)
+        await settle()
+
+    fast_forward = marker.kwargs.get("fast_forward", False)
+    with asyncio.Runner(loop_factory=FastForwardLoop if fast_forward else None) as runner:
+        runner.run(test())
+    return True
 
 
 def missing(sentence: str) -> None:

@@ -22,7 +22,7 @@ from statecast import dev_server, names, settings, strict_json
 from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
-from statecast.realtime.hub import check_registration
+from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Runtime
 from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints

@@ -21,7 +21,8 @@ from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
 from statecast.outbox import Outbox, check
 from statecast.realtime.handlers import Handler
-from statecast.realtime.hub import Hub, check_namespace, check_registration
+from statecast.realtime.hub import Hub
+from statecast.realtime.namespaces import check_namespace, check_registration
 from statecast.realtime.protocol import socketio
 from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source

@@ -11,18 +11,25 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from statecast.broadcast.broadcaster import Broadcaster
 from statecast.http.head import RequestHead
 from statecast.realtime.hub import Hub
-from statecast.realtime.polling import Polling
-from statecast.realtime.sse import Events
+from statecast.realtime.polling import PollingEndpoint, PollingSessions
+from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
+from statecast.settings import Settings
 
 
 class Front:
     """Which path is whose."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.apps = {"/socket.io/": Polling(hub), "/events": Events(hub)}
+    def __init__(
+        self, hub: Hub, broadcaster: Broadcaster, settings: Settings, sessions: PollingSessions
+    ) -> None:
+        self.apps: dict[str, Any] = {
+            "/socket.io/": PollingEndpoint(hub, settings, sessions),
+            "/events": EventStreamEndpoint(hub, broadcaster, settings),
+        }
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         app = self.apps.get(scope["path"])
@@ -34,8 +41,14 @@ class Front:
 
 
 @contextmanager
-def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
-    """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first."""
+def serving(
+    hub: Hub, broadcaster: Broadcaster, settings: Settings, *, follows: bool = False
+) -> Iterator[str]:
+    """The address at which ``hub`` is served meanwhile. It stops as our server does: viewers first.
+
+    ``follows``: the broadcaster follows its store.
+    """
+    sessions = PollingSessions()
 
     class UpgradingProtocol(HttpToolsProtocol):
         """uvicorn's, which hands a WebSocket over as our own HTTP protocol does."""
@@ -50,7 +63,7 @@ def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
             endpoint.accept(self.transport, head)
 
     config = uvicorn.Config(
-        Front(hub),
+        Front(hub, broadcaster, settings, sessions),
         port=0,
         http=UpgradingProtocol,
         ws="none",
@@ -63,7 +76,8 @@ def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
-            if broadcaster is not None:
+            hub.start(asyncio.get_running_loop())
+            if follows:
                 broadcaster.start(asyncio.get_running_loop())
             await super().startup(sockets)
             ports.append(self.servers[0].sockets[0].getsockname()[1])
@@ -71,12 +85,14 @@ def serving(hub: Hub, broadcaster: Any = None) -> Iterator[str]:
 
         async def shutdown(self, sockets: Any = None) -> None:
             await hub.close_all(1_000)
-            if broadcaster is not None:
+            if follows:
                 broadcaster.stop()
             await super().shutdown(sockets)
 
     server = Server(config)
-    endpoint = WebSocketEndpoint(hub, connections=server.server_state.connections)
+    endpoint = WebSocketEndpoint(
+        hub, settings, sessions, connections=server.server_state.connections
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(10)

@@ -55,7 +55,7 @@ class Live:
 @pytest.fixture
 def live() -> Iterator[Live]:
     live = Live()
-    with serving(live.hub, live.broadcaster) as live.address:
+    with serving(live.hub, live.broadcaster, live.settings, follows=True) as live.address:
         yield live
 
 
@@ -145,7 +145,10 @@ def test_a_stopping_server_ends_the_stream() -> None:
     # given a reader of a server that then stops
     live = Live()
     ended: list[dict[str, str]] = []
-    with serving(live.hub, live.broadcaster) as live.address, reading(live, "/events") as events:
+    with (
+        serving(live.hub, live.broadcaster, live.settings, follows=True) as live.address,
+        reading(live, "/events") as events,
+    ):
         next(events)
         reader = threading.Thread(target=lambda: ended.extend(events))
         reader.start()

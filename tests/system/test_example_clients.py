@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from statecast.realtime import sse
 from statecast.realtime.protocol import websocket
-from statecast.realtime.protocol.engineio import MOST_PACKETS
+from statecast.realtime.protocol.engineio import MAX_PACKETS
 
 pytestmark = pytest.mark.bare
 
@@ -162,7 +162,7 @@ def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None
         assert socket.request and socket.response
     lines = block("## The handshake", "text").splitlines()
     assert (
-        f"S: Sec-WebSocket-Accept: {websocket.accept(b'dGhlIHNhbXBsZSBub25jZQ==').decode()}"
+        f"S: Sec-WebSocket-Accept: {websocket.accept_value(b'dGhlIHNhbXBsZSBub25jZQ==').decode()}"
         in lines
     )
     answered = {
@@ -201,8 +201,14 @@ def test_server_sent_events_of_the_page_are_ours() -> None:
 def test_the_close_codes_and_limits_of_the_page_are_ours() -> None:
     named = set(map(int, re.findall(r"^\| (1\d{3}) \|", PAGE, re.MULTILINE)))
     ours = {
-        websocket.NORMAL, websocket.GOING_AWAY, websocket.PROTOCOL_ERROR, websocket.NOT_TEXT, websocket.AGAINST_POLICY,
-        websocket.TOO_BIG, websocket.SERVER_ERROR, websocket.RESTARTING,
-    }  # fmt: skip
+        websocket.NORMAL_CLOSURE,
+        websocket.GOING_AWAY,
+        websocket.PROTOCOL_ERROR,
+        websocket.INVALID_DATA,
+        websocket.POLICY_VIOLATION,
+        websocket.MESSAGE_TOO_BIG,
+        websocket.INTERNAL_ERROR,
+        websocket.SERVICE_RESTART,
+    }
     assert named == ours
-    assert f"at most {MOST_PACKETS} packets" in PAGE
+    assert f"at most {MAX_PACKETS} packets" in PAGE

@@ -20,8 +20,8 @@ from running import Running
 from statecast.flask import create_app, runtime_of
 from statecast.http.rate_limit import BURST
 from statecast.realtime.protocol import websocket
-from statecast.realtime.protocol.engineio import MOST_PACKETS
-from statecast.realtime.protocol.socketio import MOST_ATTACHMENTS
+from statecast.realtime.protocol.engineio import MAX_PACKETS
+from statecast.realtime.protocol.socketio import MAX_ATTACHMENTS
 from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
@@ -98,7 +98,7 @@ def test_the_size_of_a_message_on_websocket(
                 part,
                 final=number == pieces - 1,
             )
-        check(viewer, None if more <= 0 else websocket.TOO_BIG)
+        check(viewer, None if more <= 0 else websocket.MESSAGE_TOO_BIG)
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -131,7 +131,7 @@ def test_the_size_of_an_event_with_its_attachments(
         viewer.send(websocket.TEXT, head)
         for part in parts:
             viewer.send(websocket.BINARY, part)
-        check(viewer, None if more <= 0 else websocket.TOO_BIG)
+        check(viewer, None if more <= 0 else websocket.MESSAGE_TOO_BIG)
     polling = OnPolling(server.address)
     statuses = [
         polling.post(head),
@@ -151,21 +151,21 @@ def test_the_number_of_packets_in_a_payload(
         b'459-["x"' + b"".join(b',{"_placeholder":true,"num":%d}' % n for n in range(9)) + b"]"
     )
     packets = [b"b" + base64.b64encode(b"a")] * 9
-    several = ([announced, *packets] * 7)[: MOST_PACKETS + more]
+    several = ([announced, *packets] * 7)[: MAX_PACKETS + more]
     assert viewer.post(b"\x1e".join(several)) == (200 if more <= 0 else 400)
     assert viewer.lives() is (more <= 0)
 
 
 @pytest.mark.parametrize("more", AROUND)
 def test_the_number_of_attachments(neighbour: None, server: BackgroundServer, more: int) -> None:
-    count = MOST_ATTACHMENTS + more
+    count = MAX_ATTACHMENTS + more
     places = "".join(f',{{"_placeholder":true,"num":{number}}}' for number in range(count))
     head = f'45{count}-["x"{places}]'
     with OnWebSocket(server.address) as viewer:
         viewer.say(head)
         for _ in range(count if more <= 0 else 0):
             viewer.send(websocket.BINARY, b"a")
-        check(viewer, None if more <= 0 else websocket.AGAINST_POLICY)
+        check(viewer, None if more <= 0 else websocket.POLICY_VIOLATION)
     polling = OnPolling(server.address)
     assert polling.post(head.encode()) == (200 if more <= 0 else 400)
     assert polling.lives() is (more <= 0)
@@ -196,10 +196,10 @@ def test_the_burst_of_messages(
     with OnWebSocket(server.address) as viewer:
         viewer.socket.sendall(masked(websocket.TEXT, message) * rest)
         if more > 0:
-            assert viewer.close_code() == websocket.AGAINST_POLICY
+            assert viewer.close_code() == websocket.POLICY_VIOLATION
         else:
             viewer.send(websocket.CLOSE, b"")
-            assert viewer.close_code() == websocket.NO_CODE
+            assert viewer.close_code() == websocket.NO_STATUS_RECEIVED
     polling = OnPolling(server.address)
     assert polling.post(b"\x1e".join([message] * rest)) == (200 if more <= 0 else 400)
     assert polling.lives() is (more <= 0)
@@ -213,18 +213,20 @@ def test_the_burst_of_control_frames(
     with OnWebSocket(server.address) as viewer:
         viewer.socket.sendall(masked(opcode, b"") * (BURST - 1 + more))
         viewer.send(websocket.CLOSE, b"")
-        assert viewer.close_code() == (websocket.NO_CODE if more <= 0 else websocket.AGAINST_POLICY)
+        assert viewer.close_code() == (
+            websocket.NO_STATUS_RECEIVED if more <= 0 else websocket.POLICY_VIOLATION
+        )
 
 
 @pytest.mark.parametrize("more", AROUND)
 def test_the_number_of_fragments(neighbour: None, server: BackgroundServer, more: int) -> None:
-    most = websocket.MOST_FRAGMENTS + MOST_PAYLOAD // 1024
+    most = websocket.MAX_FRAGMENTS + MOST_PAYLOAD // 1024
     with OnWebSocket(server.address) as viewer:
         tiny = masked(websocket.CONTINUATION, b"a", final=False) * (most - 1 + more)
         viewer.socket.sendall(masked(websocket.TEXT, b'42["x","', final=False) + tiny)
         if more <= 0:
             viewer.send(websocket.CONTINUATION, b'"]')
-        check(viewer, None if more <= 0 else websocket.AGAINST_POLICY)
+        check(viewer, None if more <= 0 else websocket.POLICY_VIOLATION)
 
 
 @pytest.mark.parametrize("size", [MOST_PAYLOAD + 1, 2**31, 2**62])
@@ -239,7 +241,7 @@ def test_a_message_is_refused_by_its_announcement(
             else b"\x81\xff" + size.to_bytes(8, "big")
         )
         viewer.socket.sendall(head + bytes(4))
-        assert viewer.close_code() == websocket.TOO_BIG
+        assert viewer.close_code() == websocket.MESSAGE_TOO_BIG
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -259,7 +261,7 @@ def test_the_size_of_a_posts_announcement(server: BackgroundServer, more: int) -
 
 def test_who_joins_nothing_is_cut(hasty: BackgroundServer) -> None:
     with OnWebSocket(hasty.address, join=False) as viewer:
-        assert viewer.close_code() == websocket.AGAINST_POLICY
+        assert viewer.close_code() == websocket.POLICY_VIOLATION
     polling = OnPolling(hasty.address, join=False)
     while (packet := polling.get()[1]) == b"2":
         pass
@@ -270,7 +272,7 @@ def test_who_joins_nothing_is_cut(hasty: BackgroundServer) -> None:
 def test_who_does_not_answer_a_ping_is_cut(hasty: BackgroundServer) -> None:
     with OnWebSocket(hasty.address) as viewer:
         assert viewer.hear() == b"2"
-        assert viewer.close_code() == websocket.AGAINST_POLICY
+        assert viewer.close_code() == websocket.POLICY_VIOLATION
     polling = OnPolling(hasty.address)
     while polling.get()[1] == b"2":
         pass

@@ -42,14 +42,15 @@ def serving_as_expected(ping_timeout: float) -> Iterator[str]:
         connect_timeout=1,
         allow_origins=("*",),
     )
-    hub = Hub(Broadcaster(open_store("memory:"), settings, clock=lambda: 0), settings)
+    broadcaster = Broadcaster(open_store("memory:"), settings, clock=lambda: 0)
+    hub = Hub(broadcaster, settings)
     for namespace in ("/", "/custom"):
         hub.on("connect", lambda sid, auth: hub.send(sid, "auth", auth), namespace)
         hub.on(
             "message", lambda sid, *arguments: hub.send(sid, "message-back", *arguments), namespace
         )
         hub.on("message-with-ack", lambda sid, *arguments: arguments, namespace)
-    with serving(hub) as address:
+    with serving(hub, broadcaster, settings) as address:
         yield address
 
 

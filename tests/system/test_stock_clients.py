@@ -101,7 +101,10 @@ def on_the_way(address: str, way: str) -> Iterator[str]:
 @pytest.mark.parametrize("transports", TRANSPORTS)
 def test_the_javascript_client(node: Any, counting: Counting, transports: str, way: str) -> None:
     # when a client with these transports connects, counts, is counted towards, and leaves
-    with serving(counting.hub) as server, on_the_way(server, way) as address:
+    with (
+        serving(counting.hub, counting.broadcaster, counting.settings) as server,
+        on_the_way(server, way) as address,
+    ):
         (said,) = javascript(node, address, transports, 1)
         reason = counting.left.get(timeout=10)
 
@@ -119,7 +122,7 @@ def test_the_javascript_client(node: Any, counting: Counting, transports: str, w
 
 def test_upgrades_under_load_lose_and_double_nothing(node: Any, counting: Counting) -> None:
     # given sessions that are talked to from their first moment, and talk themselves
-    with serving(counting.hub) as address:
+    with serving(counting.hub, counting.broadcaster, counting.settings) as address:
         all_said: list[dict[str, Any]] = []
         while len(all_said) < UPGRADES:
             all_said += javascript(node, address, "default", min(AT_ONCE, UPGRADES - len(all_said)))
@@ -155,7 +158,7 @@ def test_the_python_client(counting: Counting, transports: list[str] | None, way
             complete.set()
 
     with (
-        serving(counting.hub) as server,
+        serving(counting.hub, counting.broadcaster, counting.settings) as server,
         on_the_way(server, way) as address,
         closing(stock.Client()) as client,
     ):
@@ -218,7 +221,10 @@ def test_the_python_client_on_asyncio(
         assert await client.call("echo", b"\x00\xff", timeout=20) == b"\x00\xff"
         await client.disconnect()
 
-    with serving(counting.hub) as server, on_the_way(server, way) as address:
+    with (
+        serving(counting.hub, counting.broadcaster, counting.settings) as server,
+        on_the_way(server, way) as address,
+    ):
         asyncio.run(story(address))
         if transports != ["polling"]:
             assert counting.left.get(timeout=20) in (

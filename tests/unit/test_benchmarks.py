@@ -115,12 +115,12 @@ def test_the_handshake_is_one_that_our_server_takes() -> None:
     headers = [(name.lower(), value) for name, _, value in (one.partition(b": ") for one in lines)]
     head = RequestHead.of_target(method.decode(), target, headers, secure=False)
     # then they are a handshake
-    assert handshake.answer(head, origins=()).startswith(b"HTTP/1.1 101 ")
+    assert handshake.accept(head, origins=()).startswith(b"HTTP/1.1 101 ")
 
 
 @pytest.mark.parametrize("text", ["40", "4" + "x" * 300])
 def test_what_a_viewer_says_is_a_frame(text: str) -> None:
-    parser = websocket.Parser(65_536)
+    parser = websocket.WebSocketParser(65_536)
     parser.feed(speech.said(text))
     event = parser.next_event()
     assert event is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from statecast.errors import Malformed
 from statecast.http.head import RequestHead
 from statecast.realtime.protocol import engineio, handshake
-from statecast.realtime.protocol.handshake import Declined
+from statecast.realtime.protocol.handshake import HandshakeError
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -40,9 +41,9 @@ def head(
 def answer(request: RequestHead, origins: tuple[str, ...] = ()) -> tuple[int, bytes]:
     """Status and body, or status and all of the head for a 101."""
     try:
-        return 101, handshake.answer(request, origins=origins)
-    except Declined as declined:
-        first, _, body = declined.answer.partition(b"\r\n\r\n")
+        return 101, handshake.accept(request, origins=origins)
+    except HandshakeError as declined:
+        first, _, body = declined.response().partition(b"\r\n\r\n")
         return int(first.split()[1]), body
 
 
@@ -109,19 +110,16 @@ def test_other_paths_and_methods_are_no_websockets() -> None:
 
 
 def test_two_keys_or_two_origins_are_a_bad_request() -> None:
-    one = head()
-    assert (
-        answer(one._replace(headers=[*one.headers, (b"sec-websocket-key", KEY.encode())]))[0] == 400
-    )
-    one = head(origin="http://example.test:8000")
-    origin = (b"origin", b"http://example.test:8000")
-    assert answer(one._replace(headers=[*one.headers, origin]))[0] == 400
+    for name, value in ((b"sec-websocket-key", KEY), (b"origin", "http://example.test:8000")):
+        one = head(origin="http://example.test:8000")
+        twice = {**one.headers, name: [value.encode()] * 2}
+        assert answer(one._replace(headers=twice))[0] == 400
 
 
 def test_the_version_that_we_speak_is_in_the_answer() -> None:
-    with pytest.raises(Declined) as caught:
-        handshake.answer(head(sec_websocket_version="7"), origins=())
-    assert b"\r\nsec-websocket-version: 13\r\n" in caught.value.answer
+    with pytest.raises(HandshakeError) as caught:
+        handshake.accept(head(sec_websocket_version="7"), origins=())
+    assert b"\r\nsec-websocket-version: 13\r\n" in caught.value.response()
 
 
 def test_the_open_packet_tells_times_in_milliseconds() -> None:
@@ -167,3 +165,15 @@ def test_packets_are_read(message: str | bytes, packet: tuple[str, str | bytes])
 def test_what_is_no_packet_is_refused(message: str) -> None:
     with pytest.raises(Malformed):
         engineio.parse(message)
+
+
+def test_packets_of_a_payload() -> None:
+    data = base64.b64encode(b"\x01\x02").decode()
+    assert engineio.parse_payload(
+        f"4a{engineio.SEPARATOR}b{data}{engineio.SEPARATOR}3".encode()
+    ) == [
+        ("4", "a"),
+        ("4", b"\x01\x02"),
+        ("3", ""),
+    ]
+    assert engineio.binary_data(engineio.binary_packet(b"\x00\xff")) == b"\x00\xff"

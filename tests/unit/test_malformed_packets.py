@@ -6,20 +6,21 @@ then, as after an empty one, the conversation goes on. Nothing of this may leave
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
 from typing import Any
 
 import pytest
-from paper import Client, FakeBroadcaster
-from paper_web import Ask, run, settle
 
 from statecast.broadcast.subscriptions import WatchRequest
-from statecast.realtime.hub import Hub
-from statecast.realtime.polling import Polling
+from statecast.realtime.polling import PollingEndpoint
 from statecast.realtime.protocol import websocket
-from statecast.settings import Settings
+from tests.fakes.asgi_client import AsgiRequest
+from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.fake_loop import settle
+from tests.fakes.harness import Harness
 
 CLOSES, TOO_BIG = "closes", "too big"
 NOBODY = '[{"error":"Nobody handles this event here."}]'
@@ -468,33 +469,35 @@ class Strict(FakeBroadcaster):
         return super().watch(viewer, request)
 
 
-def made() -> Hub:
-    return Hub(Strict(), Settings(), namespaces=["/test"])
+def made() -> Harness:
+    return Harness(loop=asyncio.get_running_loop(), broadcaster=Strict(), namespaces=("/test",))
 
 
-async def on_websocket(said: list[Said], hub: Hub) -> Reaction:
-    client = Client(hub).join()
+async def on_websocket(said: list[Said], harness: Harness) -> Reaction:
+    client = harness.client().join()
     for message in said:
-        client.say(message)
-    heard = client.heard()
+        client.send(message)
+    heard = client.received()
     closed = [piece[1] for piece in heard if isinstance(piece, tuple)]
     if closed:
-        assert hub.viewers == 1  # (until the connection is lost)
+        assert harness.hub.viewers == 1  # (until the connection is lost)
         client.lose()
-        return {websocket.AGAINST_POLICY: CLOSES, websocket.TOO_BIG: TOO_BIG}[
+        return {websocket.POLICY_VIOLATION: CLOSES, websocket.MESSAGE_TOO_BIG: TOO_BIG}[
             websocket.close_code(closed[0])
         ]
-    client.say('427["still there"]')
-    assert client.heard()[-1:] == [f"437{NOBODY}"] or "41" in said
+    client.send('427["still there"]')
+    assert client.received()[-1:] == [f"437{NOBODY}"] or "41" in said
     client.lose()
     return heard
 
 
-async def on_polling(said: list[Said], hub: Hub) -> Reaction:
-    app = Polling(hub)
+async def on_polling(said: list[Said], harness: Harness) -> Reaction:
+    app = PollingEndpoint(harness.hub, harness.settings, harness.sessions)
 
     async def ask(method: str, more: str = "", body: bytes = b"") -> Any:
-        return await Ask(app, method, "/socket.io/", f"EIO=4&transport=polling{more}", (body,)).task
+        return await AsgiRequest(
+            app, method, "/socket.io/", f"EIO=4&transport=polling{more}", (body,)
+        ).task
 
     sid = "&sid=" + json.loads((await ask("GET")).text[1:])["sid"]
     await ask("POST", sid, b"40")
@@ -504,7 +507,7 @@ async def on_polling(said: list[Said], hub: Hub) -> Reaction:
         status = (await ask("POST", sid, body)).status
         if status != 200:
             assert (await ask("GET", sid)).status == 400
-            assert hub.viewers == 0
+            assert harness.hub.viewers == 0
             return {400: CLOSES, 413: TOO_BIG}[status]
     assert (await ask("POST", sid, b'427["still there"]')).status == 200
     heard: list[str] = (await ask("GET", sid)).text.split("\x1e")
@@ -513,35 +516,30 @@ async def on_polling(said: list[Said], hub: Hub) -> Reaction:
     return heard
 
 
+@pytest.mark.asyncio(fast_forward=True)
 @pytest.mark.parametrize("transport", [on_websocket, on_polling])
 @pytest.mark.parametrize("name", CORPUS)
-def test_every_packet_has_its_reaction(
+async def test_every_packet_has_its_reaction(
     name: str, transport: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     said, reaction = CORPUS[name]
     caplog.set_level(logging.WARNING)
-
-    async def story() -> None:
-        hub = made()
-        assert await transport(said, hub) == reaction
-        await settle()
-        assert hub.viewers == 0
-        assert hub.throttled_log.counted == (0 if isinstance(reaction, list) else 1)
-
-    run(story())
+    harness = made()
+    assert await transport(said, harness) == reaction
+    await settle()
+    assert harness.hub.viewers == 0
+    assert harness.hub.throttled_log.counted == (0 if isinstance(reaction, list) else 1)
     assert not [
         record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
     ]
 
 
+@pytest.mark.asyncio(fast_forward=True)
 @pytest.mark.parametrize("transport", [on_websocket, on_polling])
 @pytest.mark.parametrize("packet", REFUSED_WISHES, ids=lambda packet: packet[:60])
-def test_a_wish_that_is_none_gets_a_sentence(packet: str, transport: Any) -> None:
-    async def story() -> None:
-        (answer,) = await transport([packet], made())
-        assert answer.startswith('431[{"error":"')
-
-    run(story())
+async def test_a_wish_that_is_none_gets_a_sentence(packet: str, transport: Any) -> None:
+    (answer,) = await transport([packet], made())
+    assert answer.startswith('431[{"error":"')
 
 
 def test_the_corpus_is_large() -> None:

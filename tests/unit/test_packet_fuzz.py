@@ -13,18 +13,17 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from paper import Client, FakeBroadcaster, PaperLoop
 
 from statecast.broadcast.subscriptions import WatchRequest
-from statecast.realtime.hub import Hub
 from statecast.realtime.protocol import websocket
-from statecast.settings import Settings
+from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.harness import Harness
 
 PACKETS = int(os.environ.get("TEST_STATECAST_PACKETS", "100000"))
 SEED = int(os.environ.get("TEST_STATECAST_SEED", "20260131"))
 PER_SESSION = 40
 """Below the burst that a viewer may send."""
-CLOSES = {websocket.NORMAL, websocket.AGAINST_POLICY}
+CLOSES = {websocket.NORMAL_CLOSURE, websocket.POLICY_VIOLATION}
 ANSWER = re.compile(r"4(?:0|4|3)(?:/[^,]*,)?\d*(.*)", re.DOTALL)
 
 # What a name in <> stands for, one of these; the first is taken when the nesting is deep.
@@ -145,20 +144,20 @@ def check(heard: list[Any]) -> int | None:
 
 def test_nearly_right_packets_break_nothing(caplog: pytest.LogCaptureFixture) -> None:
     # given a hub with a namespace, on a loop whose time the test moves
-    loop, broadcaster, grammar = PaperLoop(), Strict(), Grammar(SEED)
-    hub = Hub(broadcaster, Settings(), namespaces=["/test"])
-    hub.start(loop)  # type: ignore[arg-type]
+    broadcaster, grammar = Strict(), Grammar(SEED)
+    harness = Harness(broadcaster=broadcaster, namespaces=("/test",))
+    hub = harness.hub
     outcomes: Counter[int | None] = Counter()
     sent = 0
 
     # when sessions say such packets until they are closed or have said enough
     while sent < PACKETS:
-        client = Client(hub).join()
+        client = harness.client().join()
         for _ in range(PER_SESSION):
             packet = grammar.packet()
             sent += 1
-            client.say(packet)
-            code = check(client.heard())
+            client.send(packet)
+            code = check(client.received())
             if code is not None:
                 assert code in CLOSES, packet
                 break

@@ -15,37 +15,37 @@ from statecast.realtime.protocol.socketio import (
     CONNECT,
     DISCONNECT,
     EVENT,
-    Packet,
-    Partial,
+    PartialPacket,
+    SocketIOPacket,
 )
 
 PLACE_0 = '{"_placeholder":true,"num":0}'
 PLACE_1 = '{"_placeholder":true,"num":1}'
 
 GOOD = [
-    ("0", Packet(CONNECT)),
-    ("0{}", Packet(CONNECT, data={})),
-    ('0{"token":"abc"}', Packet(CONNECT, data={"token": "abc"})),
-    ("0/admin", Packet(CONNECT, "/admin")),
-    ("0/admin,", Packet(CONNECT, "/admin")),
-    ('0/admin,{"token":"abc"}', Packet(CONNECT, "/admin", data={"token": "abc"})),
-    ("1", Packet(DISCONNECT)),
-    ("1/admin,", Packet(DISCONNECT, "/admin")),
-    ('2["hug"]', Packet(EVENT, data=["hug"])),
-    ('2["hug",1,null,{"a":[true]}]', Packet(EVENT, data=["hug", 1, None, {"a": [True]}])),
-    ('2/admin,["hug"]', Packet(EVENT, "/admin", data=["hug"])),
-    ('20["hug"]', Packet(EVENT, id=0, data=["hug"])),
-    ('2456["hug"]', Packet(EVENT, id=456, data=["hug"])),
-    ('2/admin,456["hug"]', Packet(EVENT, "/admin", 456, ["hug"])),
-    ('2999999999999999["hug"]', Packet(EVENT, id=999_999_999_999_999, data=["hug"])),
-    ('2["",1]', Packet(EVENT, data=["", 1])),
-    ('2["☁\\u2601"]', Packet(EVENT, data=["☁☁"])),
-    ("312[]", Packet(ACK, id=12, data=[])),
-    ('3/admin,12["ok"]', Packet(ACK, "/admin", 12, ["ok"])),
-    ('50-["hug"]', Packet(BINARY_EVENT, data=["hug"])),
+    ("0", SocketIOPacket(CONNECT)),
+    ("0{}", SocketIOPacket(CONNECT, data={})),
+    ('0{"token":"abc"}', SocketIOPacket(CONNECT, data={"token": "abc"})),
+    ("0/admin", SocketIOPacket(CONNECT, "/admin")),
+    ("0/admin,", SocketIOPacket(CONNECT, "/admin")),
+    ('0/admin,{"token":"abc"}', SocketIOPacket(CONNECT, "/admin", data={"token": "abc"})),
+    ("1", SocketIOPacket(DISCONNECT)),
+    ("1/admin,", SocketIOPacket(DISCONNECT, "/admin")),
+    ('2["hug"]', SocketIOPacket(EVENT, data=["hug"])),
+    ('2["hug",1,null,{"a":[true]}]', SocketIOPacket(EVENT, data=["hug", 1, None, {"a": [True]}])),
+    ('2/admin,["hug"]', SocketIOPacket(EVENT, "/admin", data=["hug"])),
+    ('20["hug"]', SocketIOPacket(EVENT, id=0, data=["hug"])),
+    ('2456["hug"]', SocketIOPacket(EVENT, id=456, data=["hug"])),
+    ('2/admin,456["hug"]', SocketIOPacket(EVENT, "/admin", 456, ["hug"])),
+    ('2999999999999999["hug"]', SocketIOPacket(EVENT, id=999_999_999_999_999, data=["hug"])),
+    ('2["",1]', SocketIOPacket(EVENT, data=["", 1])),
+    ('2["☁\\u2601"]', SocketIOPacket(EVENT, data=["☁☁"])),
+    ("312[]", SocketIOPacket(ACK, id=12, data=[])),
+    ('3/admin,12["ok"]', SocketIOPacket(ACK, "/admin", 12, ["ok"])),
+    ('50-["hug"]', SocketIOPacket(BINARY_EVENT, data=["hug"])),
     (
         "2" + '["hug",' + PLACE_0 + "]",
-        Packet(EVENT, data=["hug", {"_placeholder": True, "num": 0}]),
+        SocketIOPacket(EVENT, data=["hug", {"_placeholder": True, "num": 0}]),
     ),
 ]
 
@@ -67,7 +67,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "packet"), GOOD)
-def test_packets_are_read(text: str, packet: Packet) -> None:
+def test_packets_are_read(text: str, packet: SocketIOPacket) -> None:
     assert socketio.parse(text) == packet
 
 
@@ -80,14 +80,16 @@ def test_what_is_not_exactly_a_packet_is_refused(text: str) -> None:
 def test_attachments_are_put_in_their_places() -> None:
     # given a packet that announces two attachments, in another order
     partial = socketio.parse('52-/admin,7["hug",{"a":[' + PLACE_1 + "]}," + PLACE_0 + "]")
-    assert isinstance(partial, Partial)
+    assert isinstance(partial, PartialPacket)
 
     # when they have come
     assert partial.add(b"first") is None
     packet = partial.add(b"second")
 
     # then the packet is whole
-    assert packet == Packet(BINARY_EVENT, "/admin", 7, ["hug", {"a": [b"second"]}, b"first"])
+    assert packet == SocketIOPacket(
+        BINARY_EVENT, "/admin", 7, ["hug", {"a": [b"second"]}, b"first"]
+    )
 
 
 @pytest.mark.parametrize(("count", "good"), [(9, True), (10, True), (11, False)])
@@ -95,7 +97,7 @@ def test_the_number_of_attachments_is_bounded(count: int, good: bool) -> None:
     places = ",".join(f'{{"_placeholder":true,"num":{n}}}' for n in range(count))
     text = f'5{count}-["hug",{places}]'
     if good:
-        assert isinstance(socketio.parse(text), Partial)
+        assert isinstance(socketio.parse(text), PartialPacket)
     else:
         with pytest.raises(Refused, match="10 attachments"):
             socketio.parse(text)
@@ -107,7 +109,7 @@ def test_the_name_of_a_namespace_is_bounded(length: int, good: bool) -> None:
     for text in ("0" + name, "0" + name + ",{}"):
         if good:
             parsed = socketio.parse(text)
-            assert isinstance(parsed, Packet)
+            assert isinstance(parsed, SocketIOPacket)
             assert parsed.namespace == name
         else:
             with pytest.raises(Refused):
@@ -159,13 +161,13 @@ def test_what_is_written_is_read_again(
     arguments: list[object], number: int | None, namespace: str
 ) -> None:
     text, attachments = socketio.encode(EVENT, namespace, number, ["hug", *arguments])
-    if len(attachments) > socketio.MOST_ATTACHMENTS:
+    if len(attachments) > socketio.MAX_ATTACHMENTS:
         return
-    packet: Packet | Partial | None = socketio.parse(text[1:].decode())
-    if isinstance(packet, Partial):
+    packet: SocketIOPacket | PartialPacket | None = socketio.parse(text[1:].decode())
+    if isinstance(packet, PartialPacket):
         packet = [packet.add(attachment) for attachment in attachments][-1]
     kind = BINARY_EVENT if attachments else EVENT
-    assert packet == Packet(kind, namespace, number, ["hug", *arguments])
+    assert packet == SocketIOPacket(kind, namespace, number, ["hug", *arguments])
 
 
 @settings(deadline=None)
@@ -179,5 +181,5 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 
 def test_acknowledgements_with_attachments_are_read() -> None:
     partial = socketio.parse("61-3[" + PLACE_0 + "]")
-    assert isinstance(partial, Partial)
-    assert partial.add(b"x") == Packet(BINARY_ACK, "/", 3, [b"x"])
+    assert isinstance(partial, PartialPacket)
+    assert partial.add(b"x") == SocketIOPacket(BINARY_ACK, "/", 3, [b"x"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from paper import FakeBroadcaster, Piece
-from paper_web import Ask, run, settle
 
+from statecast.broadcast.subscriptions import OutgoingMessage
 from statecast.errors import Malformed
-from statecast.realtime.hub import Hub
-from statecast.realtime.protocol.handshake import Declined
-from statecast.realtime.sse import CHUNK, Events, encode, read_wish
-from statecast.settings import Settings
+from statecast.realtime.protocol.handshake import HandshakeError
+from statecast.realtime.sse import CHUNK, EventStreamEndpoint, encode, watch_request
+from tests.fakes.asgi_client import AsgiRequest
+from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.fake_loop import settle
+from tests.fakes.harness import Harness
+
+pytestmark = pytest.mark.asyncio(fast_forward=True)
 
 
 class Picky(FakeBroadcaster):
@@ -31,28 +33,25 @@ class Picky(FakeBroadcaster):
         return super().watch(viewer, request)
 
 
-class Visit:
+class EventsHarness(Harness):
     """A hub with its events, on the running loop."""
 
     def __init__(self, **settings: Any) -> None:
-        self.broadcaster = Picky()
-        self.hub = Hub(self.broadcaster, Settings(**settings))
-        self.hub.start(asyncio.get_running_loop())
-        self.app = Events(self.hub)
+        self.picky = Picky()
+        super().__init__(loop=asyncio.get_running_loop(), broadcaster=self.picky, **settings)
+        self.endpoint = EventStreamEndpoint(self.hub, self.broadcaster, self.settings)
 
-    def ask(self, query: str = "device=pillow", method: str = "GET", **more: Any) -> Ask:
-        return Ask(self.app, method, "/events", query, **more)
+    def request(
+        self, query: str = "device=pillow", method: str = "GET", **more: Any
+    ) -> AsgiRequest:
+        return AsgiRequest(self.endpoint, method, "/events", query, **more)
 
-    async def watch(self, query: str = "device=pillow", **more: Any) -> tuple[Ask, Any]:
+    async def watch(self, query: str = "device=pillow", **more: Any) -> tuple[AsgiRequest, Any]:
         """A request, and what watches for it."""
-        ask = self.ask(query, **more)
+        request = self.request(query, **more)
         await settle()
-        assert ask.answer.status == 200
-        return ask, self.broadcaster.watching[-1]
-
-
-def on_loop(story: Coroutine[Any, Any, None]) -> None:
-    run(story)
+        assert request.response.status == 200
+        return request, self.broadcaster.watching[-1]
 
 
 STATES = b'{"epoch":"abc","offset":17,"states":[{"device":"pillow"}],"complete":true}'
@@ -99,60 +98,54 @@ PLACE = {"epoch": "abc", "offset": 17}
     ],
 )
 def test_a_request_is_a_wish(query: bytes, last: str | None, wish: dict[str, Any]) -> None:
-    assert read_wish(query, last) == wish
+    assert watch_request(query, last) == wish
 
 
 @pytest.mark.parametrize(
     "query", [b"devices=a", b"health=yes", b"x", b"&".join([b"device=a"] * 2_001)]
 )
 def test_what_is_no_wish_is_declined(query: bytes) -> None:
-    with pytest.raises(Declined):
-        read_wish(query, None)
+    with pytest.raises(HandshakeError):
+        watch_request(query, None)
 
 
-def test_states_flow_as_they_are_delivered() -> None:
-    async def story() -> None:
-        visit = Visit()
-        ask, watching = await visit.watch(headers={"last-event-id": "abc:16"})
-        assert ask.answer.headers is not None
-        assert ask.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert visit.broadcaster.requests == [
-            {"devices": ["pillow"], "health": False, "since": {"epoch": "abc", "offset": 16}}
-        ]
-        assert visit.hub.viewers == 1
+async def test_states_flow_as_they_are_delivered() -> None:
+    harness = EventsHarness()
+    request, watching = await harness.watch(headers={"last-event-id": "abc:16"})
+    assert request.response.headers is not None
+    assert request.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert harness.picky.requests == [
+        {"devices": ["pillow"], "health": False, "since": {"epoch": "abc", "offset": 16}}
+    ]
+    assert harness.hub.viewers == 1
 
-        # when slices are delivered, then they are written at once
-        watching.deliver(Piece("states", STATES))
-        await settle()
-        assert ask.answer.body == encode("states", STATES)
-        watching.deliver(Piece("seen", b"{}"))
-        await settle()
-        assert ask.answer.body.endswith(b"event: seen\ndata: {}\n\n")
+    # when slices are delivered, then they are written at once
+    watching.deliver(OutgoingMessage("states", STATES))
+    await settle()
+    assert request.response.body == encode("states", STATES)
+    watching.deliver(OutgoingMessage("seen", b"{}"))
+    await settle()
+    assert request.response.body.endswith(b"event: seen\ndata: {}\n\n")
 
-        # and when the client leaves, everything is given back
-        ask.leave()
-        await ask.task
-        assert visit.hub.viewers == 0
-        assert len(visit.hub.wheel) == 0
-        assert visit.broadcaster.watching == []
-
-    on_loop(story())
+    # and when the client leaves, everything is given back
+    request.leave()
+    await request.task
+    assert harness.hub.viewers == 0
+    assert len(harness.hub.wheel) == 0
+    assert harness.broadcaster.watching == []
 
 
-def test_an_audience_shares_one_encoding() -> None:
-    async def story() -> None:
-        visit = Visit()
-        asks = [await visit.watch() for _ in range(2)]
-        piece = Piece("states", STATES)
-        for _, watching in asks:
-            watching.deliver(piece)
-        await settle()
-        assert piece.encodings["sse"] == encode("states", STATES)
-        for ask, _ in asks:
-            assert ask.answer.body == piece.encodings["sse"]
-            ask.leave()
-
-    on_loop(story())
+async def test_an_audience_shares_one_encoding() -> None:
+    harness = EventsHarness()
+    requests = [await harness.watch() for _ in range(2)]
+    message = OutgoingMessage("states", STATES)
+    for _, watching in requests:
+        watching.deliver(message)
+    await settle()
+    assert message.encodings["sse"] == encode("states", STATES)
+    for request, _ in requests:
+        assert request.response.body == message.encodings["sse"]
+        request.leave()
 
 
 @pytest.mark.parametrize(
@@ -166,152 +159,124 @@ def test_an_audience_shares_one_encoding() -> None:
         ({"headers": {"origin": "null"}}, 403),
     ],
 )
-def test_what_is_no_stream_gets_a_sentence(more: dict[str, Any], status: int) -> None:
-    async def story() -> None:
-        visit = Visit()
-        answer = await visit.ask(**more).task
-        assert (answer.status, answer.complete) == (status, True)
-        assert answer.body
-        assert visit.hub.viewers == 0
-
-    on_loop(story())
+async def test_what_is_no_stream_gets_a_sentence(more: dict[str, Any], status: int) -> None:
+    harness = EventsHarness()
+    response = await harness.request(**more).task
+    assert (response.status, response.complete) == (status, True)
+    assert response.body
+    assert harness.hub.viewers == 0
 
 
-def test_an_allowed_origin_may_read() -> None:
-    async def story() -> None:
-        ask, _ = await Visit(allow_origins=("http://app.test",)).watch(
-            headers={"origin": "http://app.test"}
-        )
-        assert ask.answer.headers is not None
-        assert ask.answer.headers["access-control-allow-origin"] == "http://app.test"
-        ask.leave()
-        await ask.task
-
-    on_loop(story())
+async def test_an_allowed_origin_may_read() -> None:
+    request, _ = await EventsHarness(allow_origins=("http://app.test",)).watch(
+        headers={"origin": "http://app.test"}
+    )
+    assert request.response.headers is not None
+    assert request.response.headers["access-control-allow-origin"] == "http://app.test"
+    request.leave()
+    await request.task
 
 
-def test_a_full_or_stopping_server_takes_nobody() -> None:
-    async def story() -> None:
-        visit = Visit(max_connections=1)
-        ask, _ = await visit.watch()
-        assert (await visit.ask().task).status == 503
-        ask.leave()
-        await ask.task
-        visit.hub.draining = True
-        assert (await visit.ask().task).status == 503
-
-    on_loop(story())
+async def test_a_full_or_stopping_server_takes_nobody() -> None:
+    harness = EventsHarness(max_connections=1)
+    request, _ = await harness.watch()
+    assert (await harness.request().task).status == 503
+    request.leave()
+    await request.task
+    harness.hub.draining = True
+    assert (await harness.request().task).status == 503
 
 
-def test_a_silent_stream_is_kept_alive_by_comments() -> None:
-    async def story() -> None:
-        ask, _ = await Visit(ping_interval=25).watch()
-        await asyncio.sleep(76)
-        assert ask.answer.body == b":\n\n" * 3
-        ask.leave()
-        await ask.task
-
-    on_loop(story())
+async def test_a_silent_stream_is_kept_alive_by_comments() -> None:
+    request, _ = await EventsHarness(ping_interval=25).watch()
+    await asyncio.sleep(76)
+    assert request.response.body == b":\n\n" * 3
+    request.leave()
+    await request.task
 
 
-def test_a_slow_reader_is_paused_and_costs_no_more_than_a_bound() -> None:
-    async def story() -> None:
-        # given a reader whose transport is full
-        visit = Visit(viewer_buffer=1_024)
-        ask, watching = await visit.watch()
-        ask.fill()
+async def test_a_slow_reader_is_paused_and_costs_no_more_than_a_bound() -> None:
+    # given a reader whose transport is full
+    harness = EventsHarness(viewer_buffer=1_024)
+    request, watching = await harness.watch()
+    request.fill()
 
-        # when more is delivered than may wait, then it is paused, and no comment is added
-        for _ in range(3):
-            watching.deliver(Piece("states", b"[" + b"1" * 600 + b"]"))
-        assert visit.broadcaster.said == ["pause"]
-        await settle()
-        waiting = len(watching._pending)
-        watching.turn(asyncio.get_running_loop().time() + 100)
-        assert len(watching._pending) == waiting
+    # when more is delivered than may wait, then it is paused, and no comment is added
+    for _ in range(3):
+        watching.deliver(OutgoingMessage("states", b"[" + b"1" * 600 + b"]"))
+    assert harness.broadcaster.calls == ["pause"]
+    await settle()
+    waiting = len(watching._pending)
+    watching.on_timeout(asyncio.get_running_loop().time() + 100)
+    assert len(watching._pending) == waiting
 
-        # when it reads again, then it is resumed, and every event came whole
-        ask.flow()
-        await settle()
-        assert visit.broadcaster.said == ["pause", "resume"]
-        assert ask.answer.body == encode("states", b"[" + b"1" * 600 + b"]") * 3
-        ask.leave()
-        await ask.task
-
-    on_loop(story())
+    # when it reads again, then it is resumed, and every event came whole
+    request.flow()
+    await settle()
+    assert harness.broadcaster.calls == ["pause", "resume"]
+    assert request.response.body == encode("states", b"[" + b"1" * 600 + b"]") * 3
+    request.leave()
+    await request.task
 
 
-def test_a_large_slice_is_written_in_chunks() -> None:
-    async def story() -> None:
-        visit = Visit()
-        ask, watching = await visit.watch()
-        payload = b"[" + b"1" * (3 * CHUNK) + b"]"
-        watching.deliver(Piece("states", payload))
-        await settle()
-        assert ask.answer.body == encode("states", payload)
-        assert max(ask.written) == CHUNK
-        ask.leave()
-        await ask.task
-
-    on_loop(story())
+async def test_a_large_slice_is_written_in_chunks() -> None:
+    harness = EventsHarness()
+    request, watching = await harness.watch()
+    payload = b"[" + b"1" * (3 * CHUNK) + b"]"
+    watching.deliver(OutgoingMessage("states", payload))
+    await settle()
+    assert request.response.body == encode("states", payload)
+    assert max(request.written) == CHUNK
+    request.leave()
+    await request.task
 
 
-def test_a_frozen_reader_is_cut() -> None:
-    async def story() -> None:
-        cut: list[bool] = []
-        visit = Visit()
-        ask, watching = await visit.watch(extensions={"statecast.abort": lambda: cut.append(True)})
-        ask.fill()
-        watching.deliver(Piece("states", b"{}"))
-        await ask.task
-        assert cut == [True]
-        assert not ask.answer.complete
-        assert visit.hub.viewers == 0
-        assert visit.hub.throttled_log.counted == 1
-
-    on_loop(story())
-
-
-def test_streams_end_when_the_server_stops_and_say_when_to_come_back() -> None:
-    async def story() -> None:
-        visit = Visit()
-        asks = [await visit.watch() for _ in range(3)]
-        asks[0][1].deliver(Piece("states", STATES))
-        await visit.hub.close_all(2)
-        for ask, _ in asks:
-            answer = await ask.task
-            assert answer.complete
-            assert answer.body.rpartition(b"retry: ")[2].strip().isdigit()
-        assert asks[0][0].answer.body.startswith(encode("states", STATES))
-        assert visit.hub.viewers == 0
-
-    on_loop(story())
+async def test_a_frozen_reader_is_cut() -> None:
+    cut: list[bool] = []
+    harness = EventsHarness()
+    request, watching = await harness.watch(
+        extensions={"statecast.abort": lambda: cut.append(True)}
+    )
+    request.fill()
+    watching.deliver(OutgoingMessage("states", b"{}"))
+    await request.task
+    assert cut == [True]
+    assert not request.response.complete
+    assert harness.hub.viewers == 0
+    assert harness.hub.throttled_log.counted == 1
 
 
-def test_a_frozen_reader_does_not_hold_up_the_end() -> None:
-    async def story() -> None:
-        visit = Visit(write_timeout=1_000)
-        ask, watching = await visit.watch()
-        ask.fill()
-        watching.deliver(Piece("states", STATES))
-        await settle()
-        await visit.hub.close_all(10, grace=1)
-        await ask.task
-        assert visit.hub.viewers == 0
+async def test_streams_end_when_the_server_stops_and_say_when_to_come_back() -> None:
+    harness = EventsHarness()
+    requests = [await harness.watch() for _ in range(3)]
+    requests[0][1].deliver(OutgoingMessage("states", STATES))
+    await harness.hub.close_all(2)
+    for request, _ in requests:
+        response = await request.task
+        assert response.complete
+        assert response.body.rpartition(b"retry: ")[2].strip().isdigit()
+    assert requests[0][0].response.body.startswith(encode("states", STATES))
+    assert harness.hub.viewers == 0
 
-    on_loop(story())
+
+async def test_a_frozen_reader_does_not_hold_up_the_end() -> None:
+    harness = EventsHarness(write_timeout=1_000)
+    request, watching = await harness.watch()
+    request.fill()
+    watching.deliver(OutgoingMessage("states", STATES))
+    await settle()
+    await harness.hub.close_all(10, grace=1)
+    await request.task
+    assert harness.hub.viewers == 0
 
 
-def test_nothing_is_delivered_to_who_left() -> None:
-    async def story() -> None:
-        visit = Visit()
-        ask, watching = await visit.watch()
-        ask.leave()
-        await ask.task
-        watching.deliver(Piece("states", STATES))
-        watching.close(1012, "")
-        watching.abort()
-        assert watching.turn(0) is None
-        assert not watching._pending
-
-    on_loop(story())
+async def test_nothing_is_delivered_to_who_left() -> None:
+    harness = EventsHarness()
+    request, watching = await harness.watch()
+    request.leave()
+    await request.task
+    watching.deliver(OutgoingMessage("states", STATES))
+    watching.close(1012, "")
+    watching.abort()
+    assert watching.on_timeout(0) is None
+    assert not watching._pending

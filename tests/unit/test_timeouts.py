@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from paper import PaperLoop
 
 from statecast.server.timeouts import TimeoutQueue
+from tests.fakes.fake_loop import FakeLoop
 
 
-class Loop(PaperLoop):
+class Loop(FakeLoop):
     """One that counts its timers."""
 
     set = 0

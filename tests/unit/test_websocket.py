@@ -21,9 +21,9 @@ from statecast.realtime.protocol.websocket import (
     PING,
     PONG,
     TEXT,
-    Event,
-    Parser,
-    Violation,
+    RemoteProtocolError,
+    WebSocketEvent,
+    WebSocketParser,
 )
 
 LIMIT = 200
@@ -59,9 +59,9 @@ def closing(code: int, reason: bytes = b"") -> bytes:
 
 def read(
     data: bytes, limit: int = LIMIT, cuts: Iterable[int] = ()
-) -> tuple[list[Event], int | None]:
+) -> tuple[list[WebSocketEvent], int | None]:
     """All events in ``data``, and the code of the violation that ended it."""
-    parser, events = Parser(limit), []
+    parser, events = WebSocketParser(limit), []
     ends = [*sorted(cut for cut in cuts if cut < len(data)), len(data)]
     begin = 0
     try:
@@ -70,7 +70,7 @@ def read(
             begin = end
             while (event := parser.next_event()) is not None:
                 events.append(event)
-    except Violation as violation:
+    except RemoteProtocolError as violation:
         return events, violation.code
     return events, None
 
@@ -218,16 +218,16 @@ def test_a_message_in_crumbs_is_refused(fragments: int, code: int | None) -> Non
 
 def test_nothing_is_kept_beyond_the_limit() -> None:
     # given a peer that announces a gigabyte
-    parser = Parser(LIMIT)
+    parser = WebSocketParser(LIMIT)
     parser.feed(b"\x82\xff" + struct.pack("!Q", 2**30))
 
     # then its head is enough to refuse it
-    with pytest.raises(Violation):
+    with pytest.raises(RemoteProtocolError):
         parser.next_event()
 
 
 def test_an_idle_parser_holds_no_buffer() -> None:
-    parser = Parser(LIMIT)
+    parser = WebSocketParser(LIMIT)
     parser.feed(client_frame(b"hello"))
     assert parser.next_event() == (TEXT, "hello")
     assert parser.next_event() is None
@@ -255,12 +255,12 @@ def test_a_reason_is_cut_to_what_fits_without_breaking_a_sign() -> None:
 
 
 def test_an_empty_close_is_answered_by_an_empty_one() -> None:
-    assert websocket.close_code(b"") == websocket.NO_CODE
-    assert websocket.close_frame(websocket.NO_CODE) == b"\x88\x00"
+    assert websocket.close_code(b"") == websocket.NO_STATUS_RECEIVED
+    assert websocket.close_frame(websocket.NO_STATUS_RECEIVED) == b"\x88\x00"
 
 
 def test_the_example_of_the_specification_is_accepted() -> None:
-    assert websocket.accept(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert websocket.accept_value(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 # The oracle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -19,18 +19,18 @@ class RequestHead(NamedTuple):
     method: str
     path: str
     query_string: bytes
-    headers: Sequence[tuple[bytes, bytes]]
-    """Name in lower case, value without surrounding spaces; a name may appear several times."""
+    headers: Mapping[bytes, Sequence[bytes]]
+    """By name in lower case, in the order of the request, without surrounding spaces."""
     secure: bool
     """The client speaks TLS, with us or with a trusted proxy."""
 
     @classmethod
     def of_target(
-        cls, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], secure: bool
+        cls, method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], secure: bool
     ) -> RequestHead:
         """``target`` is a path, with or without a query."""
         path, _, query = target.partition(b"?")
-        return cls(method, path.decode("latin-1"), query, headers, secure)
+        return cls(method, path.decode("latin-1"), query, by_name(headers), secure)
 
     @classmethod
     def of_scope(cls, scope: MutableMapping[str, Any]) -> RequestHead:
@@ -39,7 +39,7 @@ class RequestHead(NamedTuple):
             scope["method"],
             scope["path"],
             scope.get("query_string", b""),
-            scope["headers"],
+            by_name(scope["headers"]),
             scope.get("scheme") == "https",
         )
 
@@ -48,14 +48,24 @@ class RequestHead(NamedTuple):
         """The query's fields; of a repeated name the last. Absurdly many fields count as none."""
         return parse_query(self.query_string)
 
-    def values(self, name: bytes) -> list[str]:
-        return [value.decode("latin-1") for other, value in self.headers if other == name]
+    def values(self, name: bytes) -> Sequence[bytes]:
+        return self.headers.get(name, ())
 
-    def lists(self, name: bytes, word: str) -> bool:
+    def lists(self, name: bytes, word: bytes) -> bool:
         """Whether a header that is a comma-separated list contains ``word``."""
-        return any(
-            part.strip().lower() == word for value in self.values(name) for part in value.split(",")
-        )
+        for value in self.headers.get(name, ()):
+            if value == word:
+                return True
+            if any(part.strip().lower() == word for part in value.split(b",")):
+                return True
+        return False
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, Sequence[bytes]]:
+    fields: dict[bytes, Sequence[bytes]] = {}
+    for name, value in headers:
+        fields[name] = (*fields[name], value) if name in fields else (value,)
+    return fields
 
 
 @functools.lru_cache(CACHED_QUERIES)

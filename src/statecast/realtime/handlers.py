@@ -1,7 +1,7 @@
 """Calls the application's handlers: plain functions on threads, coroutine functions on the loop.
 
-An error in a handler reaches the log with an id; the viewer gets a generic sentence with
-the same id; nobody else notices.
+An error in a handler is logged under an id. The viewer that sent the event gets a general sentence
+with the same id; other viewers are not affected.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from statecast.threads import ThreadPool
 Handler = Callable[..., Any]
 
 BACKLOG = 1_000
-"""Calls that may wait for a thread or be under way as coroutines; beyond it the newest is refused."""
+"""Calls that may wait for a thread, and coroutines that may run; beyond it the newest is refused."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a handler returned, or the sentence its viewer gets instead."""
+class HandlerResult:
+    """What a handler returned, or the sentence that its viewer gets instead."""
 
     value: Any = None
     error: str | None = None
@@ -41,28 +41,33 @@ class Outcome:
         return self.value if isinstance(self.value, tuple) else (self.value,)
 
 
-class Application:
+class HandlerRunner:
     """Runs handlers; ``done`` is always called on the loop, exactly once."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPool(threads, name="handler", backlog=BACKLOG)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Before the first call."""
+        self._loop = loop
 
     def call(
         self,
-        loop: asyncio.AbstractEventLoop,
         handler: Handler,
         arguments: Sequence[Any],
-        done: Callable[[Outcome], None],
+        done: Callable[[HandlerResult], None],
     ) -> None:
         if inspect.iscoroutinefunction(handler):
-            self._call_coroutine(loop, handler, arguments, done)
+            self._call_coroutine(handler, arguments, done)
             return
+        loop = self._loop
 
         def run() -> None:
-            outcome = attempt(handler, arguments)
+            result = attempt(handler, arguments)
             try:
-                loop.call_soon_threadsafe(done, outcome)
+                loop.call_soon_threadsafe(done, result)
             except RuntimeError:  # the loop closed meanwhile, so the viewer is gone too
                 return
 
@@ -71,41 +76,40 @@ class Application:
 
     def _call_coroutine(
         self,
-        loop: asyncio.AbstractEventLoop,
         handler: Callable[..., Coroutine[Any, Any, Any]],
         arguments: Sequence[Any],
-        done: Callable[[Outcome], None],
+        done: Callable[[HandlerResult], None],
     ) -> None:
         async def run() -> None:
             try:
-                outcome = Outcome(await handler(*arguments))
+                result = HandlerResult(await handler(*arguments))
             except Exception as error:
-                outcome = failed(handler, error)
-            done(outcome)
+                result = failed(handler, error)
+            done(result)
 
         if len(self._tasks) >= BACKLOG:
             done(busy())
             return
-        task = loop.create_task(run())
+        task = self._loop.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def attempt(handler: Handler, arguments: Sequence[Any]) -> Outcome:
+def attempt(handler: Handler, arguments: Sequence[Any]) -> HandlerResult:
     try:
-        return Outcome(handler(*arguments))
+        return HandlerResult(handler(*arguments))
     except Exception as error:
         return failed(handler, error)
 
 
-def failed(handler: Handler, error: Exception) -> Outcome:
-    """A refusal is a sentence meant for the viewer; anything else is not the viewer's business."""
+def failed(handler: Handler, error: Exception) -> HandlerResult:
+    """A refusal is a sentence meant for the viewer. Of other errors it gets only the id."""
     if isinstance(error, Refused):
-        return Outcome(error=str(error))
+        return HandlerResult(error=str(error))
     name = getattr(handler, "__qualname__", handler)
     number = logs.log_error(log, f"handler {name} failed", error)
-    return Outcome(error=f"The server could not handle this (error {number}).")
+    return HandlerResult(error=f"The server could not handle this (error {number}).")
 
 
-def busy() -> Outcome:
-    return Outcome(error="The server is too busy to handle this now; try again later.")
+def busy() -> HandlerResult:
+    return HandlerResult(error="The server is too busy to handle this now; try again later.")

@@ -1,7 +1,8 @@
-"""Long polling: a session carried by one GET after the other, and POSTs the other way. An ASGI app for ``/socket.io/``.
+"""Long polling: a session carried by one GET after the other, and by POSTs the other way.
 
-A session lives in the process that opened it, so with several serving processes polling is refused at the handshake.
-What is waiting between two GETs is bounded like a transport's buffer: beyond it the viewer is paused.
+An ASGI app for ``/socket.io/``. A session lives in the process that opened it, so with several
+serving processes polling is refused at the handshake. What waits between two GETs is bounded like
+a transport's buffer: beyond the bound the viewer is paused.
 """
 
 from __future__ import annotations
@@ -10,321 +11,424 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any
 
+from statecast.broadcast.subscriptions import OutgoingMessage
 from statecast.errors import Refused
+from statecast.http import asgi
+from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.head import RequestHead
-from statecast.realtime import asgi
-from statecast.realtime.asgi import Receive, Scope, Send
-from statecast.realtime.hub import Hub, Parcel, Slice
-from statecast.realtime.protocol import engineio, socketio, websocket
-from statecast.realtime.protocol.handshake import Declined
-from statecast.realtime.session import Session
+from statecast.realtime import encoding
+from statecast.realtime.hub import Hub, max_buffer
+from statecast.realtime.protocol import engineio, handshake, websocket
+from statecast.realtime.protocol.handshake import HandshakeError
+from statecast.realtime.viewer import Viewer
+from statecast.settings import Settings
 
 PROBE_POLL = 0.1
 """Seconds a GET waits during an upgrade: the client goes on only when its last GET was answered."""
 
 
-class LongPolling:
+class PollingState(IntEnum):
+    """What becomes of the session."""
+
+    OPEN = 0
+    """It is carried here."""
+    PROBING = 1
+    """The same, and a WebSocket is trying to take over."""
+    UPGRADED = 2
+    """A WebSocket carries it."""
+    CLOSED = 3
+    """It is over."""
+
+
+OPEN, PROBING, UPGRADED, CLOSED = PollingState
+
+TRANSITIONS = {
+    OPEN: {PROBING, CLOSED},
+    PROBING: {OPEN, UPGRADED, CLOSED},  # OPEN: the WebSocket was lost before the upgrade
+    UPGRADED: set(),
+    CLOSED: set(),
+}
+"""From each state the states that may follow."""
+
+
+class PollingSessions:
+    """The sids of a process by which a request may name a session."""
+
+    def __init__(self) -> None:
+        self._polling: dict[str, PollingConnection] = {}
+        self._upgraded: set[str] = set()
+        """Of sessions that began with long polling and are on a WebSocket now."""
+
+    def __contains__(self, sid: object) -> bool:
+        return sid in self._polling or sid in self._upgraded
+
+    def find(self, sid: str) -> PollingConnection | None:
+        """The session, if long polling carries it."""
+        return self._polling.get(sid)
+
+    def add(self, connection: PollingConnection) -> None:
+        self._polling[connection.sid] = connection
+
+    def remove(self, connection: PollingConnection, *, upgraded: bool) -> None:
+        self._polling.pop(connection.sid, None)
+        if upgraded:
+            self._upgraded.add(connection.sid)
+
+    def forget_upgraded(self, sid: str) -> None:
+        """The WebSocket of this session has ended."""
+        self._upgraded.discard(sid)
+
+
+class PollingConnection:
     """What carries one session."""
 
-    __slots__ = ("_asking", "_forget", "_probing", "_queue", "_session", "_size", "_waiting",
-                 "address", "bucket", "hub", "paused", "sid")  # fmt: skip
+    __slots__ = (
+        "_endpoint",
+        "_get",
+        "_methods",
+        "_queue",
+        "_size",
+        "_state",
+        "_viewer",
+        "address",
+        "bucket",
+        "paused",
+        "sid",
+    )
 
-    def __init__(
-        self, hub: Hub, address: str, now: float, forget: Callable[[LongPolling], None]
-    ) -> None:
-        self.hub = hub
+    def __init__(self, endpoint: PollingEndpoint, hub: Hub, address: str, now: float) -> None:
+        self._endpoint = endpoint
         self.address = address
+        """The client's."""
         self.sid = engineio.new_sid()
         self.bucket = -1
         self.paused = False
-        self._session: Session | None = Session(hub, self, now)
+        """More waits than the bound allows."""
+        self._state = OPEN
+        self._viewer: Viewer = hub.new_viewer(self, now)
+        """Handed over in UPGRADED; it has left in CLOSED."""
         self._queue: list[bytes] = []
+        """Packets for the next GET."""
         self._size = 0
-        self._waiting: asyncio.Future[None] | None = None
-        self._asking: set[str] = set()
-        self._probing = False
-        self._forget = forget
-        hub.join(self)
-        hub.polling[self.sid] = self
-        hub.wheel.put(self, self._session.due())
+        """Of the packets in the queue, in bytes."""
+        self._get: asyncio.Future[None] | None = None
+        """Set by the next packet, while a GET waits for one."""
+        self._methods: set[str] = set()
+        """Of the requests under way: one GET and one POST at most."""
 
-    # What the session says
+    def _change(self, state: PollingState) -> None:
+        assert state in TRANSITIONS[self._state], f"{self._state!r} to {state!r}"
+        self._state = state
+
+    @property
+    def alive(self) -> bool:
+        """The session is carried here."""
+        return self._state in (OPEN, PROBING)
+
+    # To the client
 
     def send(self, packet: bytes) -> None:
         self._put(packet)
-        if self.paused and self._size > self.hub.hard_bound:
-            self._complain("asks without fetching the answers")
+        if self.paused and self._size > self._endpoint.max_buffer:
+            self._fail("asks without fetching the answers")
 
     def send_binary(self, data: bytes) -> None:
         self.send(engineio.binary_packet(data))
 
-    def offer(self, parcel: Parcel) -> bool:
-        if self.paused or self._session is None:
+    def offer(self, message: OutgoingMessage) -> bool:
+        if self.paused or not self.alive:
             return False
-        self._put(parcel.packet)
+        self._put(encoding.packet(message))
         return True
 
-    def deliver(self, piece: Slice) -> None:
-        packet = piece.encodings.get("polling")
-        if packet is None:
-            packet = piece.encodings["polling"] = socketio.event(piece.name, piece.payload)
-        self._put(packet)
+    def deliver(self, message: OutgoingMessage) -> None:
+        self._put(encoding.packet(message))
 
     def close(self, code: int, reason: str) -> None:
-        """End the session; a GET that waits learns it. Who closed it himself gets a mere noop."""
-        if self._session is None:
+        """End the session; a waiting GET gets the close packet.
+
+        A client that has closed the session itself gets only a noop.
+        """
+        if not self.alive:
             return
-        self._put(engineio.NOOP_PACKET if code == websocket.NORMAL else engineio.CLOSE_PACKET)
+        by_client = code == websocket.NORMAL_CLOSURE
+        self._put(engineio.NOOP_PACKET if by_client else engineio.CLOSE_PACKET)
         self._end("server disconnect" if reason else "transport close")
 
     def abort(self) -> None:
         self.close(websocket.GOING_AWAY, "the server restarts")
 
     def _put(self, packet: bytes) -> None:
-        if self._session is None:
+        if not self.alive:
             return
         self._queue.append(packet)
         self._size += len(packet)
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        if not self.paused and self._size > self.hub.settings.viewer_buffer:
+        self._wake_get()
+        if not self.paused and self._size > self._endpoint.viewer_buffer:
             self.paused = True
-            self.hub.broadcaster.pause(self._session)
+            self._viewer.pause()
+
+    def _wake_get(self) -> None:
+        if self._get is not None and not self._get.done():
+            self._get.set_result(None)
 
     def _end(self, reason: str) -> None:
-        session, self._session = self._session, None
-        self.hub.polling.pop(self.sid, None)
-        self.hub.part(self)
-        self._forget(self)
-        if session is not None:
-            session.leave(reason)
+        self._change(CLOSED)
+        self._endpoint.forget(self, upgraded=False)
+        self._viewer.leave(reason)
 
-    def turn(self, now: float) -> float | None:
-        if self._session is not None:
-            self._session.turn(now)
-        return self._session.due() if self._session is not None else None
+    # Time
 
-    # What the client asks
+    def on_timeout(self, now: float) -> float | None:
+        if self.alive:
+            self._viewer.on_timeout(now)
+        return self._viewer.session.deadline if self.alive else None
 
-    @property
-    def alive(self) -> bool:
-        return self._session is not None
+    def reschedule(self) -> None:
+        if self.alive:
+            self._endpoint.wheel.schedule(self, self._viewer.session.deadline)
+
+    # From the client
 
     @contextmanager
-    def asking(self, method: str) -> Iterator[None]:
-        """While a request is under way: of each method one at a time, the answer's way to the client included.
+    def request(self, method: str) -> Iterator[None]:
+        """While a request is under way, until its response has left. One per method at a time.
 
-        Raises Declined, and then the session is over.
+        Raises HandshakeError, and then the session is over.
         """
-        if method in self._asking:
+        if method in self._methods:
             raise self.fail(f"two {method} requests at the same time")
-        self._asking.add(method)
+        self._methods.add(method)
         try:
             yield
         finally:
-            self._asking.discard(method)
+            self._methods.discard(method)
 
-    async def poll(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
-        """The next packets, as soon as there are any; None when the client went away, and then the session is over."""
-        if not self._queue and not await self._wait(gone):
-            if self._session is not None:
+    async def poll(self, client_left: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
+        """The next packets, as soon as there are any.
+
+        None when the client has left, and then the session is over.
+        """
+        if not self._queue and not await self._wait(client_left):
+            if self.alive:
                 self._end("transport close")
             return None
         return self._take()
 
-    async def _wait(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Whether the client is still there when something has come, or in an upgrade after a moment."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        leaving = asyncio.get_running_loop().create_task(gone())
+    async def _wait(self, client_left: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Wait for a packet, in an upgrade for a moment only. False: the client has left."""
+        self._get = asyncio.get_running_loop().create_future()
+        leaving = asyncio.get_running_loop().create_task(client_left())
         try:
-            patience = PROBE_POLL if self._probing else None
             await asyncio.wait(
-                {self._waiting, leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                {self._get, leaving},
+                timeout=PROBE_POLL if self._state == PROBING else None,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             return not leaving.done()
         finally:
             leaving.cancel()
-            self._waiting = None
+            self._get = None
 
     def _take(self) -> bytes:
-        packets, self._queue = (
-            self._queue[: engineio.MOST_PACKETS_OUT],
-            self._queue[engineio.MOST_PACKETS_OUT :],
-        )
+        """The body of the response to a GET."""
+        most = engineio.MAX_PACKETS_OUT
+        packets, self._queue = self._queue[:most], self._queue[most:]
         self._size = sum(map(len, self._queue))
-        if (
-            self.paused
-            and self._session is not None
-            and self._size <= self.hub.settings.viewer_buffer // 4
-        ):
+        drained = self._size <= self._endpoint.viewer_buffer // 4
+        if self.paused and self.alive and drained:
             self.paused = False
-            self.hub.broadcaster.resume(self._session)
+            self._viewer.resume()
         return engineio.SEPARATOR.encode().join(packets) or engineio.NOOP_PACKET
 
     def post(self, body: bytes, now: float) -> None:
-        """Take what the client sends. Raises Declined, and then the session is over."""
-        if (
-            self._session is None
-        ):  # it ended, or went over to a WebSocket, while the body was on its way
-            raise Declined.mistake(engineio.UNKNOWN_SID)
+        """Take what the client sends. Raises HandshakeError, and then the session is over."""
+        if not self.alive:  # it ended, or was upgraded, while the body arrived
+            raise HandshakeError.of(engineio.UNKNOWN_SID)
         try:
             for packet in engineio.parse_payload(body):
-                if self._session is None:
+                if not self.alive:
                     break
-                self._session.take(packet, now)
+                self._viewer.receive_packet(packet, now)
         except Refused as refusal:
             raise self.fail(str(refusal)) from None
-        if self._session is not None:
-            self.hub.wheel.put(self, self._session.due())
 
-    def fail(self, sentence: str, answer: Declined | None = None) -> Declined:
-        """End the session because of what the client did; the answer its request gets."""
-        self._complain(sentence)
-        return answer or Declined.mistake(engineio.BAD_REQUEST)
+    def fail(self, sentence: str, response: HandshakeError | None = None) -> HandshakeError:
+        """End the session because of what the client did; the response to its request."""
+        self._fail(sentence)
+        return response or HandshakeError.of(engineio.BAD_REQUEST)
 
-    def _complain(self, sentence: str) -> None:
-        self.hub.throttled_log.warning(self.address, sentence, asyncio.get_running_loop().time())
-        self.close(websocket.AGAINST_POLICY, sentence)
+    def _fail(self, sentence: str) -> None:
+        self._endpoint.complain(self.address, sentence)
+        self.close(websocket.POLICY_VIOLATION, sentence)
 
     # The upgrade
 
     def begin_probe(self) -> bool:
-        """A WebSocket wants to take over; False when another one is at it."""
-        if self._probing:
+        """A WebSocket wants to take over; False when another one is trying already."""
+        if self._state != OPEN:
             return False
-        self._probing = True
-        if self._waiting is not None and not self._waiting.done():
+        self._change(PROBING)
+        if self._get is not None and not self._get.done():
             self._put(engineio.NOOP_PACKET)
         return True
 
-    def pay(self, now: float) -> None:
-        if self._session is not None:
-            self._session.pay(now)
+    def charge(self, now: float) -> None:
+        """Count one message of the client. Raises RemoteProtocolError when it sends too many."""
+        if self.alive:
+            self._viewer.session.charge(now)
 
     def end_probe(self) -> None:
-        self._probing = False
+        """The WebSocket was lost before the upgrade."""
+        if self._state == PROBING:
+            self._change(OPEN)
 
-    def hand_over(self) -> tuple[Session, list[bytes]]:
-        """The session, which must be alive, and the frames of what waits; a GET that still waits gets a noop."""
-        session, self._session = self._session, None
-        assert session is not None
-        frames = [_frame(packet) for packet in self._queue if packet != engineio.NOOP_PACKET]
+    def hand_over(self) -> tuple[Viewer, list[bytes]]:
+        """The viewer and the packets that wait for it. A GET that still waits gets a noop."""
+        self._change(UPGRADED)
+        packets = [packet for packet in self._queue if packet != engineio.NOOP_PACKET]
         self._queue = []
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        self._end("")
-        return session, frames
+        self._wake_get()
+        self._endpoint.forget(self, upgraded=True)
+        return self._viewer, packets
 
 
-def _frame(packet: bytes) -> bytes:
-    if packet[:1] == b"b":
-        return websocket.frame(engineio.unpacked(packet), websocket.BINARY)
-    return websocket.frame(packet)
+class PollingEndpoint:
+    """The ASGI app. It runs on the loop of the hub's viewers."""
 
-
-class Polling:
-    """The ASGI app. It lives on the loop of the hub's viewers."""
-
-    def __init__(self, hub: Hub, spared: Callable[[str], bool] = lambda address: False) -> None:
-        """``spared`` says for which addresses the limit per address does not hold."""
-        self.hub = hub
-        self._spared = spared
-        self._addresses: Counter[str] = Counter()
+    def __init__(
+        self,
+        hub: Hub,
+        settings: Settings,
+        sessions: PollingSessions,
+        is_exempt: Callable[[str], bool] = lambda address: False,
+    ) -> None:
+        """``is_exempt``: whether the limit per address does not hold for an address."""
+        self.wheel = hub.wheel
+        self.viewer_buffer = settings.viewer_buffer
+        self.max_buffer = max_buffer(settings)
+        self._hub = hub
+        self._log = hub.throttled_log
+        self._settings = settings
+        self._sessions = sessions
+        self._is_exempt = is_exempt
+        self._open_by_address: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHead.of_scope(scope)
-        cors: list[tuple[bytes, bytes]] = []
+        cors: Headers = []
         try:
-            cors = asgi.check_origin(head, self.hub.settings.allow_origins)
+            cors = handshake.cors_headers(head, self._settings.allow_origins)
             if head.method == "OPTIONS":
                 allowed = [(b"access-control-allow-headers", b"authorization, content-type")]
                 await asgi.respond(send, 200, b"", asgi.TEXT, [*cors, *allowed])
                 return
             self._check(head)
-            if self.hub.loop is None:
-                self.hub.start(asyncio.get_running_loop())
             if not head.query.get("sid"):
-                greeting = self._open(head, asgi.address_of(scope))
-                await asgi.respond(send, 200, greeting, asgi.TEXT, cors)
+                open_packet = self._open(head, asgi.client_address(scope))
+                await asgi.respond(send, 200, open_packet, asgi.TEXT, cors)
                 return
-            carrier = self._find(head)
-            with carrier.asking(head.method):
-                body = await self._answer(carrier, head.method, receive)
+            connection = self._find(head)
+            with connection.request(head.method):
+                body = await self._answer(connection, head.method, receive)
                 if body is not None:
                     await asgi.respond(send, 200, body, asgi.TEXT, cors)
-        except Declined as declined:
-            await asgi.decline(send, declined, cors)
+        except HandshakeError as refused:
+            await refused.respond(send, cors)
 
     def _check(self, head: RequestHead) -> None:
+        """Raises HandshakeError."""
         transport = head.query.get("transport")
         if transport != "polling":
             known = transport == "websocket"
-            raise Declined.mistake(engineio.BAD_REQUEST if known else engineio.UNKNOWN_TRANSPORT)
+            raise HandshakeError.of(engineio.BAD_REQUEST if known else engineio.UNKNOWN_TRANSPORT)
         if head.query.get("EIO") != engineio.VERSION:
-            raise Declined.mistake(engineio.UNKNOWN_VERSION)
-        if self.hub.settings.workers > 1:
-            sentence = 'Several processes serve here, so long polling is off; connect with transports: ["websocket"].'
-            raise Declined.mistake(engineio.Mistake(engineio.UNKNOWN_TRANSPORT.code, sentence))
+            raise HandshakeError.of(engineio.UNKNOWN_VERSION)
+        if self._settings.workers > 1:
+            sentence = (
+                "Several processes serve here, so long polling is off; "
+                'connect with transports: ["websocket"].'
+            )
+            code = engineio.UNKNOWN_TRANSPORT.code
+            raise HandshakeError.of(engineio.EngineIOError(code, sentence))
 
     def _open(self, head: RequestHead, address: str) -> bytes:
+        """Open a session; its first packet. Raises HandshakeError."""
         if head.method != "GET":
-            raise Declined.mistake(engineio.BAD_METHOD)
-        settings = self.hub.settings
-        if self.hub.draining or self.hub.viewers >= settings.max_connections:
-            raise Declined.sentence(
-                503, "The server cannot take more viewers now; come back.", "retry-after: 1\r\n"
-            )
-        if self._addresses[address] >= settings.connections_per_address and not self._spared(
-            address
-        ):
-            raise Declined.sentence(
-                429, "Too many open sessions from this address.", "retry-after: 10\r\n"
-            )
-        self._addresses[address] += 1
-        carrier = LongPolling(self.hub, address, asyncio.get_running_loop().time(), self._forget)
-        return self.hub.greeting(carrier.sid, ("websocket",))
+            raise HandshakeError.of(engineio.BAD_METHOD)
+        settings = self._settings
+        if self._hub.is_full:
+            sentence = "The server cannot take more viewers now; come back."
+            raise HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
+        most = settings.connections_per_address
+        if self._open_by_address[address] >= most and not self._is_exempt(address):
+            sentence = "Too many open sessions from this address."
+            raise HandshakeError.sentence(429, sentence, (b"retry-after", b"10"))
+        self._open_by_address[address] += 1
+        connection = PollingConnection(self, self._hub, address, self.wheel.now())
+        self._hub.add(connection)
+        self._sessions.add(connection)
+        connection.reschedule()
+        return engineio.open_packet(
+            connection.sid,
+            upgrades=("websocket",),
+            ping_interval=settings.ping_interval,
+            ping_timeout=settings.ping_timeout,
+            max_payload=settings.max_payload,
+        )
 
-    def _forget(self, carrier: LongPolling) -> None:
-        self._addresses[carrier.address] -= 1
-        if self._addresses[carrier.address] <= 0:
-            del self._addresses[carrier.address]
-
-    def _find(self, head: RequestHead) -> LongPolling:
-        carrier = self.hub.polling.get(head.query["sid"])
-        if carrier is not None:
-            carrier.turn(asyncio.get_running_loop().time())  # the wheel may be a beat behind
-        if carrier is None or not carrier.alive:
-            raise Declined.mistake(engineio.UNKNOWN_SID)
+    def _find(self, head: RequestHead) -> PollingConnection:
+        """Raises HandshakeError."""
+        connection = self._sessions.find(head.query["sid"])
+        if connection is not None:
+            connection.on_timeout(self.wheel.now())  # the wheel may be a tick behind
+        if connection is None or not connection.alive:
+            raise HandshakeError.of(engineio.UNKNOWN_SID)
         if head.method not in ("GET", "POST"):
-            raise Declined.mistake(engineio.BAD_METHOD)
-        return carrier
+            raise HandshakeError.of(engineio.BAD_METHOD)
+        return connection
 
-    async def _answer(self, carrier: LongPolling, method: str, receive: Receive) -> bytes | None:
+    def forget(self, connection: PollingConnection, *, upgraded: bool) -> None:
+        """Long polling does not carry this session any more."""
+        self._sessions.remove(connection, upgraded=upgraded)
+        self._hub.remove(connection)
+        self._open_by_address[connection.address] -= 1
+        if self._open_by_address[connection.address] <= 0:
+            del self._open_by_address[connection.address]
+
+    def complain(self, address: str, sentence: str) -> None:
+        self._log.warning(address, sentence, self.wheel.now())
+
+    async def _answer(
+        self, connection: PollingConnection, method: str, receive: Receive
+    ) -> bytes | None:
+        """The response's body; None when the client has left. Raises HandshakeError."""
         if method == "GET":
-            return await carrier.poll(lambda: asgi.gone(receive))
+            return await connection.poll(lambda: asgi.disconnected(receive))
         try:
-            async with asyncio.timeout(self.hub.settings.body_timeout):
-                body = await self._body(carrier, receive)
+            async with asyncio.timeout(self._settings.body_timeout):
+                body = await self._body(connection, receive)
         except TimeoutError:
-            late = Declined.sentence(408, "The body did not come in time.")
-            raise carrier.fail("a body did not come in time", late) from None
+            late = HandshakeError.sentence(408, "The body did not come in time.")
+            raise connection.fail("a body did not come in time", late) from None
         if body is None:
             return None
-        carrier.post(body, asyncio.get_running_loop().time())
+        connection.post(body, self.wheel.now())
         return b"ok"
 
-    async def _body(self, carrier: LongPolling, receive: Receive) -> bytes | None:
-        """The whole body; None when the client left before its end. Raises Declined."""
+    async def _body(self, connection: PollingConnection, receive: Receive) -> bytes | None:
+        """The whole body; None when the client left before its end. Raises HandshakeError."""
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             body += message.get("body", b"")
-            if len(body) > self.hub.settings.max_payload:
-                sentence = f"A payload may have {self.hub.settings.max_payload} bytes."
-                raise carrier.fail(sentence, Declined.sentence(413, sentence))
+            if len(body) > self._settings.max_payload:
+                sentence = f"A payload may have {self._settings.max_payload} bytes."
+                raise connection.fail(sentence, HandshakeError.sentence(413, sentence))
             if not message.get("more_body"):
                 return bytes(body)

@@ -1,30 +1,30 @@
-"""Namespaces, the rooms in them, and who is where. Loop thread only."""
+"""Namespaces, the rooms in them, and the sockets in both. Used on the loop's thread only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from statecast.realtime.hub import Parcel
-    from statecast.realtime.session import Session
+from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.realtime.interfaces import SocketOwner
 
-MOST_EARLY = 64
-"""Events kept for a socket whose connect hook is still deciding; beyond it the newest is dropped."""
+MAX_EARLY_CALLS = 64
+"""Calls kept for a socket whose connect handler still decides; beyond it the newest is dropped."""
 
 
 class Socket:
-    """A session's membership in one namespace: what Socket.IO calls a socket."""
+    """A viewer's membership in one namespace: what Socket.IO calls a socket."""
 
-    __slots__ = ("early", "namespace", "rooms", "session", "sid")
+    __slots__ = ("early", "namespace", "rooms", "sid", "viewer")
 
-    def __init__(self, session: Session, namespace: Namespace, sid: str) -> None:
-        self.session = session
+    def __init__(self, viewer: SocketOwner, namespace: Namespace, sid: str) -> None:
+        self.viewer = viewer
         self.namespace = namespace
         self.sid = sid
         self.rooms: set[str] | None = None
+        """The rooms it has entered; None instead of an empty set, which most sockets never need."""
         self.early: list[Callable[[], Any]] | None = None
-        """What waits until the namespace's connect hook has accepted it; None once it is ready."""
+        """Calls that wait for the connect handler's decision; None once the socket is ready."""
 
     @property
     def ready(self) -> bool:
@@ -34,15 +34,15 @@ class Socket:
     def alive(self) -> bool:
         return self.namespace.sockets.get(self.sid) is self
 
-    def offer(self, parcel: Parcel) -> bool:
+    def offer(self, message: OutgoingMessage) -> bool:
         if self.early is None:
-            return self.session.carrier.offer(parcel)
-        return self.wait(lambda: self.session.carrier.offer(parcel))
+            return self.viewer.transport.offer(message)
+        return self.when_ready(lambda: self.viewer.transport.offer(message))
 
-    def wait(self, call: Callable[[], Any]) -> bool:
-        """Have ``call`` made once the socket is ready."""
+    def when_ready(self, call: Callable[[], Any]) -> bool:
+        """Make ``call`` once the connect handler has accepted the socket."""
         assert self.early is not None
-        if len(self.early) >= MOST_EARLY:
+        if len(self.early) >= MAX_EARLY_CALLS:
             return False
         self.early.append(call)
         return True
@@ -60,7 +60,7 @@ class Namespace:
         self.handlers: dict[str, Callable[..., Any]] = {}
 
     def members(self, room: str | None) -> Collection[Socket]:
-        """Those in ``room``, where a sid is the room of its own socket; None means everybody."""
+        """The sockets in ``room``; a sid is the room of its own socket, None means all sockets."""
         if room is None:
             return tuple(self.sockets.values())
         if room in self.rooms:
@@ -82,7 +82,7 @@ class Namespace:
         if not self.rooms[room]:
             del self.rooms[room]
 
-    def forget(self, socket: Socket) -> None:
+    def remove(self, socket: Socket) -> None:
         for room in tuple(socket.rooms or ()):
             self.leave(socket, room)
         self.sockets.pop(socket.sid, None)

@@ -1,155 +1,236 @@
-"""One client's conversation, whatever carries it: Engine.IO's heartbeat, Socket.IO's namespaces, its requests.
+"""One client's session, whatever carries it: Engine.IO's heartbeat, Socket.IO's packets.
 
-No I/O and no clock here: messages and times come in, packets go to the carrier.
+No I/O and no clock: packets and times come in, events and packets go out. ``Viewer`` acts on them.
+
+Rule 1: a packet that breaks the protocol or a limit raises Malformed or TooLarge; the caller ends
+the session.
+Rule 2: nothing is received for a namespace that the client has not joined.
+Rule 3: a client that is in no namespace has ``connect_timeout`` seconds to join one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import IntEnum
+from typing import Any, NamedTuple
 
-from statecast.errors import Malformed, Refused
+from statecast.errors import Malformed
+from statecast.http.rate_limit import TokenBucket
 from statecast.realtime.protocol import engineio, socketio, websocket
-
-if TYPE_CHECKING:
-    from statecast.realtime.hub import Hub, Parcel, Slice
-    from statecast.realtime.rooms import Socket
+from statecast.realtime.rooms import Socket
+from statecast.settings import Settings
 
 
-class Carrier(Protocol):
-    """What a session is carried by: a WebSocket, or long polling."""
+class Heartbeat(IntEnum):
+    """Whose turn it is. The server pings, the client answers with a pong."""
 
-    paused: bool
-    """It holds more than its bound; what can be had again later is not given to it."""
+    IDLE = 0
+    """At the deadline a ping is due."""
+    PING_SENT = 1
+    """At the deadline the pong is overdue, and the session ends."""
 
-    def send(self, packet: bytes) -> None:
-        """Write a text packet."""
 
-    def send_binary(self, data: bytes) -> None:
-        """Write a binary packet."""
+HEARTBEAT = {
+    # state, what happens: the next state
+    (Heartbeat.IDLE, "deadline"): Heartbeat.PING_SENT,
+    (Heartbeat.PING_SENT, "pong"): Heartbeat.IDLE,
+    # A pong without a ping is counted as a message, and changes nothing.
+    (Heartbeat.IDLE, "pong"): Heartbeat.IDLE,
+}
+IDLE, PING_SENT = Heartbeat
 
-    def offer(self, parcel: Parcel) -> bool:
-        """Write it unless paused; policy when full: the newest is dropped. Tells whether it was written."""
 
-    def deliver(self, piece: Slice) -> None:
-        """Write a slice of states."""
+class SessionLimits(NamedTuple):
+    """The limits of all sessions of a server; times in seconds."""
 
-    def close(self, code: int, reason: str) -> None:
-        """End the conversation."""
+    ping_interval: float
+    ping_timeout: float
+    connect_timeout: float
+    max_payload: int
+    """Bytes of one event, with its attachments."""
+    messages_per_minute: float
+    message_rate: TokenBucket
+    lateness: float
+    """How much later than at its deadline a session may be asked for its ping by a punctual
+    timer. A loop that was busy for longer does not shorten the client's time to answer."""
+
+    @classmethod
+    def of(cls, settings: Settings, lateness: float) -> SessionLimits:
+        return cls(
+            settings.ping_interval,
+            settings.ping_timeout,
+            settings.connect_timeout,
+            settings.max_payload,
+            settings.viewer_rate_limit,
+            TokenBucket(settings.viewer_rate_limit),
+            lateness,
+        )
+
+
+class NamespaceRequested(NamedTuple):
+    """The client wants to join; ``Session.add`` or a refusal is the answer."""
+
+    namespace: str
+    auth: Any
+
+
+class NamespaceLeft(NamedTuple):
+    """The client has left."""
+
+    socket: Socket
+
+
+class EventReceived(NamedTuple):
+    """An event; with a ``number`` the client waits for an acknowledgement."""
+
+    socket: Socket
+    number: int | None
+    name: str
+    arguments: list[Any]
+    size: int
+    """Bytes and characters of its packet, attachments included."""
+
+
+class SessionClosed(NamedTuple):
+    """The session must end, with this close code."""
+
+    code: int
+    reason: str
+
+
+SessionEvent = NamespaceRequested | NamespaceLeft | EventReceived | SessionClosed
+
+CLOSED_BY_CLIENT = SessionClosed(websocket.NORMAL_CLOSURE, "")
 
 
 class Session:
-    """The conversation. It is also what watches at the broadcaster."""
+    """What a session is to do next, and what its client may send."""
 
     __slots__ = (
-        "_asked",
-        "_balance",
-        "_beat_at",
         "_connect_by",
+        "_full_at",
+        "_heartbeat",
+        "_heartbeat_at",
+        "_limits",
         "_others",
         "_partial",
         "_root",
-        "carrier",
-        "held",
-        "hub",
     )
 
-    def __init__(self, hub: Hub, carrier: Carrier, now: float) -> None:
-        self.hub = hub
-        self.carrier = carrier
+    def __init__(self, limits: SessionLimits, now: float) -> None:
+        self._limits = limits
+        self._heartbeat = IDLE
+        self._heartbeat_at = now + limits.ping_interval
+        """The heartbeat's deadline."""
+        self._connect_by: float | None = now + limits.connect_timeout
+        """The deadline for joining a namespace; None while the client is in one."""
+        self._full_at = 0.0
+        """When the bucket of tokens for the client's messages will be full again."""
+        self._partial: socketio.PartialPacket | None = None
+        """The packet whose attachments are still to come."""
         self._root: Socket | None = None
+        """The client's socket in "/", which nearly all clients join."""
         self._others: dict[str, Socket] | None = None
-        self._partial: socketio.Partial | None = None
-        self.held = 0
-        """The size of its messages that wait for a handler or are in one."""
-        self._balance = 0.0
-        self._asked = False
-        self._beat_at = now + hub.settings.ping_interval
-        """When to ping; once asked, until when to answer."""
-        self._connect_by: float | None = now + hub.settings.connect_timeout
+        """Its sockets in other namespaces; None instead of an empty dictionary."""
 
     # Time
 
-    def due(self) -> float:
-        return self._beat_at if self._connect_by is None else min(self._beat_at, self._connect_by)
+    @property
+    def deadline(self) -> float:
+        if self._connect_by is None:
+            return self._heartbeat_at
+        return min(self._heartbeat_at, self._connect_by)
 
-    def turn(self, now: float) -> None:
-        """Do what is due."""
+    def on_timeout(self, now: float) -> bytes | SessionClosed | None:
+        """The packet to send now, or the end; None if nothing is due yet."""
         if self._connect_by is not None and now >= self._connect_by:
-            self.carrier.close(websocket.AGAINST_POLICY, "no namespace was joined in time")
-        elif now < self._beat_at:
-            return
-        elif self._asked:
-            self.carrier.close(websocket.AGAINST_POLICY, "a ping was not answered in time")
-        else:
-            self._asked = True
-            # Two beats of the wheel late is on time; a loop that was busy for longer shortens nobody's time to answer.
-            self._beat_at = (
-                max(self._beat_at, now - 2 * self.hub.wheel.beat) + self.hub.settings.ping_timeout
-            )
-            self.carrier.send(engineio.PING_PACKET)
+            sentence = "no namespace was joined in time"
+            return SessionClosed(websocket.POLICY_VIOLATION, sentence)
+        if now < self._heartbeat_at:
+            return None
+        if self._heartbeat == PING_SENT:
+            sentence = "a ping was not answered in time"
+            return SessionClosed(websocket.POLICY_VIOLATION, sentence)
+        self._heartbeat = HEARTBEAT[self._heartbeat, "deadline"]
+        sent_at = max(self._heartbeat_at, now - self._limits.lateness)
+        self._heartbeat_at = sent_at + self._limits.ping_timeout
+        return engineio.PING_PACKET
 
-    def pay(self, now: float) -> None:
-        """Count one message of the viewer. Raises Violation."""
-        balance = self.hub.message_rate.try_acquire(self._balance, now)
-        if balance is None:
-            raise websocket.Violation(
-                websocket.AGAINST_POLICY,
-                f"a viewer may send {self.hub.settings.viewer_rate_limit} messages per minute",
-            )
-        self._balance = balance
+    def charge(self, now: float) -> None:
+        """Count one message of the client. Raises RemoteProtocolError when it sends too many."""
+        full_at = self._limits.message_rate.try_acquire(self._full_at, now)
+        if full_at is None:
+            sentence = f"a viewer may send {self._limits.messages_per_minute} messages per minute"
+            raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, sentence)
+        self._full_at = full_at
 
-    # What the client says
+    # What the client sends
 
-    def receive(self, message: str | bytes, now: float) -> None:
+    def receive(self, message: str | bytes, now: float) -> SessionEvent | None:
         """Take one Engine.IO packet. Raises Malformed or TooLarge."""
-        self.take(engineio.parse(message), now)
+        return self.receive_packet(engineio.parse(message), now)
 
-    def take(self, packet: engineio.Packet, now: float) -> None:
-        """Take a packet that was read already. Raises Malformed or TooLarge."""
-        if packet.kind == engineio.MESSAGE:
-            self._take_message(packet.data, now)
-        elif packet.kind == engineio.PONG:
-            self._take_pong(now)
-        elif packet.kind == engineio.CLOSE:
-            self.carrier.close(websocket.NORMAL, "")
-        elif packet.kind == engineio.NOOP:
-            self.pay(now)
+    def receive_packet(self, packet: engineio.EngineIOPacket, now: float) -> SessionEvent | None:
+        """Take a packet that was parsed already. Raises Malformed or TooLarge."""
+        kind, data = packet
+        if kind == engineio.MESSAGE:
+            if isinstance(data, bytes):
+                return self._receive_attachment(data)
+            return self._receive_text(data, now)
+        if kind == engineio.PONG:
+            self._receive_pong(now)
+        elif kind == engineio.CLOSE:
+            return CLOSED_BY_CLIENT
+        elif kind == engineio.NOOP:
+            self.charge(now)
         else:
-            raise Malformed(
-                "here only the server sends Engine.IO pings, and there is nothing to upgrade"
-            )
+            sentence = "only the server sends Engine.IO pings, and there is nothing to upgrade"
+            raise Malformed(sentence)
+        return None
 
-    def _take_pong(self, now: float) -> None:
-        if not self._asked:
-            self.pay(now)
+    def _receive_pong(self, now: float) -> None:
+        if self._heartbeat == IDLE:
+            self.charge(now)
             return
-        self._asked = False
-        self._beat_at = now + self.hub.settings.ping_interval
+        self._heartbeat = HEARTBEAT[self._heartbeat, "pong"]
+        self._heartbeat_at = now + self._limits.ping_interval
 
-    def _take_message(self, data: str | bytes, now: float) -> None:
-        if isinstance(data, bytes):
-            if self._partial is None:
-                raise Malformed("an attachment without a packet that announced it")
-            whole, size = self._partial.add(data), self._partial.size
-            if size > self.hub.settings.max_payload:
-                sentence = (
-                    f"an event may have {self.hub.settings.max_payload} bytes, with its attachments"
-                )
-                raise websocket.Violation(websocket.TOO_BIG, sentence)
-            if whole is not None:
-                self._partial = None
-                self._dispatch(whole, size)
-            return
-        self.pay(now)
+    def _receive_attachment(self, data: bytes) -> SessionEvent | None:
+        if self._partial is None:
+            raise Malformed("an attachment without a packet that announced it")
+        whole, size = self._partial.add(data), self._partial.size
+        if size > self._limits.max_payload:
+            sentence = f"an event may have {self._limits.max_payload} bytes, with its attachments"
+            raise websocket.RemoteProtocolError(websocket.MESSAGE_TOO_BIG, sentence)
+        if whole is None:
+            return None
+        self._partial = None
+        return self._event_of(whole, size)
+
+    def _receive_text(self, data: str, now: float) -> SessionEvent | None:
+        self.charge(now)
         if self._partial is not None:
             raise Malformed("a packet before all attachments of the last one had come")
         packet = socketio.parse(data)
-        if isinstance(packet, socketio.Partial):
+        if isinstance(packet, socketio.PartialPacket):
             self._joined(packet.namespace)
             self._partial = packet
-        else:
-            self._dispatch(packet, len(data))
+            return None
+        return self._event_of(packet, len(data))
+
+    def _event_of(self, packet: socketio.SocketIOPacket, size: int) -> SessionEvent | None:
+        kind = packet.kind
+        if kind == socketio.CONNECT:
+            if self.socket(packet.namespace) is not None:
+                raise Malformed("this namespace was joined already")
+            return NamespaceRequested(packet.namespace, packet.data)
+        socket = self._joined(packet.namespace)
+        if kind == socketio.DISCONNECT:
+            return NamespaceLeft(socket)
+        if kind in (socketio.EVENT, socketio.BINARY_EVENT):
+            name, *arguments = packet.data
+            return EventReceived(socket, packet.id, name, arguments, size)
+        return None  # an acknowledgement: the server asks for none
 
     def _joined(self, namespace: str) -> Socket:
         socket = self.socket(namespace)
@@ -157,54 +238,7 @@ class Session:
             raise Malformed("a packet for a namespace that was not joined")
         return socket
 
-    def _dispatch(self, packet: socketio.Packet, size: int) -> None:
-        if packet.kind == socketio.CONNECT:
-            if self.socket(packet.namespace) is not None:
-                raise Malformed("this namespace was joined already")
-            self.hub.connect(self, packet.namespace, packet.data)
-            return
-        socket = self._joined(packet.namespace)
-        if packet.kind == socketio.DISCONNECT:
-            self.hub.depart(socket, "client namespace disconnect")
-        elif packet.kind in (socketio.EVENT, socketio.BINARY_EVENT):
-            name, *arguments = packet.data
-            if name == "watch" and packet.namespace == "/":
-                self._watch(packet.id, arguments)
-            else:
-                self.hub.dispatch(socket, packet.id, name, arguments, size)
-
-    def _watch(self, number: int | None, arguments: list[Any]) -> None:
-        try:
-            if len(arguments) != 1:
-                raise Malformed("“watch” takes one argument, an object.")
-            answer = self.hub.broadcaster.watch(self, arguments[0])
-        except Refused as refusal:
-            answer = {"error": str(refusal)}
-        if self.carrier.paused:
-            self.hub.broadcaster.pause(self)
-        if number is not None:
-            self.carrier.send(socketio.encode(socketio.ACK, "/", number, [answer])[0])
-
-    # What the server says
-
-    def deliver(self, piece: Slice) -> None:
-        self.carrier.deliver(piece)
-
-    def send(
-        self, kind: int, namespace: str, number: int | None, arguments: tuple[Any, ...]
-    ) -> None:
-        """Send Python values, bytes among them as attachments. Raises Malformed."""
-        text, attachments = socketio.encode(kind, namespace, number, arguments)
-        self.carrier.send(text)
-        for attachment in attachments:
-            self.carrier.send_binary(attachment)
-
     # Namespaces
-
-    def leave(self, reason: str) -> None:
-        """Leave every namespace: the conversation is over."""
-        for socket in tuple(self.sockets()):
-            self.hub.depart(socket, reason)
 
     def socket(self, namespace: str) -> Socket | None:
         if namespace == "/":
@@ -227,11 +261,9 @@ class Session:
         self._others[socket.namespace.name] = socket
 
     def remove(self, socket: Socket, now: float) -> None:
-        """Who has left the last namespace must join one again in time."""
         if socket is self._root:
             self._root = None
-            self.hub.broadcaster.leave(self)
         elif self._others is not None:
             self._others.pop(socket.namespace.name, None)
         if self._root is None and not self._others:
-            self._connect_by = now + self.hub.settings.connect_timeout
+            self._connect_by = now + self._limits.connect_timeout

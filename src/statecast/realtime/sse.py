@@ -1,8 +1,10 @@
-"""Server-sent events: the same ``states`` for ``curl -N``, EventSource and proxies that block WebSocket. An ASGI app.
+"""Server-sent events: for ``curl -N``, EventSource and proxies that block WebSocket.
 
-``GET /events?device=pillow&device=floor2/*``; without ``device`` everything. Further members of the query: ``health=1``
-(the health event too) and ``since=epoch:offset``, for a client that cannot set the header ``Last-Event-ID`` itself.
-A reader watches like any viewer: a slow one is skipped and costs its place, a returning one is a place.
+An ASGI app that sends the same ``states``. ``GET /events?device=pillow&device=floor2/*``; without
+``device`` everything. Further fields of the query: ``health=1`` (the health event too) and
+``since=epoch:offset``, for a client that cannot set the header ``Last-Event-ID`` itself. A reader
+watches like any viewer: while it is slow it is skipped and costs only its position, and it returns
+with a position.
 """
 
 from __future__ import annotations
@@ -13,91 +15,115 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
+from statecast.broadcast.subscriptions import OutgoingMessage
 from statecast.errors import Refused
+from statecast.http import asgi
+from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.head import RequestHead
-from statecast.realtime import asgi
-from statecast.realtime.asgi import Receive, Scope, Send
-from statecast.realtime.hub import Hub, Slice
+from statecast.realtime.hub import Hub
+from statecast.realtime.interfaces import BroadcasterContract
 from statecast.realtime.protocol import handshake
-from statecast.realtime.protocol.handshake import Declined
+from statecast.realtime.protocol.handshake import HandshakeError
+from statecast.settings import Settings
 
 CHUNK = 16_384
 """Bytes written at once: what a peer must take within the write time limit."""
-RETURN_WITHIN = 5.0
-"""Seconds over which the readers of a stopping server come back."""
+RETURN_WITHIN_MS = 5_000
+"""Milliseconds over which the readers of a stopping server come back."""
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would wait for more
 ]
 
-_PLACE = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),')
+_POSITION = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),')
 _LAST_ID = re.compile(r"([^:]{1,128}):(\d{1,15})")
 
 
-class Stream:
+class EventStream:
     """One reader. What waits for its transport is bounded; beyond the bound it is paused."""
 
-    __slots__ = ("_beat_at", "_limit", "_more", "_open", "_pending", "bucket", "hub", "paused")
+    __slots__ = (
+        "_broadcaster",
+        "_buffer_limit",
+        "_keepalive_at",
+        "_open",
+        "_pending",
+        "_ping_interval",
+        "_wake",
+        "_write_limit",
+        "_write_timeout",
+        "bucket",
+        "paused",
+    )
 
-    def __init__(self, hub: Hub, now: float) -> None:
-        self.hub = hub
+    def __init__(self, broadcaster: BroadcasterContract, settings: Settings, now: float) -> None:
+        self._broadcaster = broadcaster
+        self._buffer_limit = settings.viewer_buffer
+        self._write_timeout = settings.write_timeout
+        self._ping_interval = settings.ping_interval
         self.bucket = -1
         self.paused = False
+        """More is pending than the bound allows."""
         self._open = True
+        """Further events are taken; False: ``run`` ends once nothing is pending."""
         self._pending = bytearray()
-        self._more = asyncio.Event()
-        self._limit: asyncio.Timeout | None = None
-        self._beat_at = now + hub.settings.ping_interval
+        """Not yet given to the transport."""
+        self._wake = asyncio.Event()
+        """Something is pending, or the stream ends."""
+        self._write_limit: asyncio.Timeout | None = None
+        """The time limit of the write under way."""
+        self._keepalive_at = now + settings.ping_interval
+        """When the next comment is due, which shows the client that the connection lives."""
 
-    # What the hub and the broadcaster ask
+    # From the hub and the broadcaster
 
-    def deliver(self, piece: Slice) -> None:
-        event = piece.encodings.get("sse")
+    def deliver(self, message: OutgoingMessage) -> None:
+        event = message.encodings.get("sse")
         if event is None:
-            event = piece.encodings["sse"] = encode(piece.name, piece.payload)
+            event = message.encodings["sse"] = encode(message.name, message.payload)
         self._put(event)
-        if self._open and not self.paused and len(self._pending) > self.hub.settings.viewer_buffer:
+        if self._open and not self.paused and len(self._pending) > self._buffer_limit:
             self.paused = True
-            self.hub.broadcaster.pause(self)
+            self._broadcaster.pause(self)
 
     def close(self, code: int, reason: str) -> None:
-        """Say when to come back, and end; the readers shall not come all at once."""
-        wait = random.randrange(round(RETURN_WITHIN * 1000))  # noqa: S311 (spreads load, hides nothing)
+        """Tell the client when to return, and end. The times differ, to spread the load."""
+        wait = random.randrange(RETURN_WITHIN_MS)  # noqa: S311 - spreads load, hides nothing
         self._put(b"retry: %d\n\n" % wait)
         self.leave()
 
     def leave(self) -> None:
         self._open = False
-        self._more.set()
+        self._wake.set()
 
     def abort(self) -> None:
         self._pending.clear()
         self.leave()
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(0)
+        if self._write_limit is not None and not self._write_limit.expired():
+            self._write_limit.reschedule(0)
 
-    def turn(self, now: float) -> float | None:
+    def on_timeout(self, now: float) -> float | None:
         if not self._open:
             return None
-        if now >= self._beat_at:
-            self._beat_at = now + self.hub.settings.ping_interval
+        if now >= self._keepalive_at:
+            self._keepalive_at = now + self._ping_interval
             if not self.paused:
                 self._put(b":\n\n")
-        return self._beat_at
+        return self._keepalive_at
 
     def _put(self, event: bytes) -> None:
         if self._open:
             self._pending += event
-            self._more.set()
+            self._wake.set()
 
-    # Towards the client
+    # To the client
 
     async def run(self, send: Send) -> None:
-        """Write until it is closed. Raises TimeoutError for a peer that accepts nothing."""
+        """Write until it is closed. Raises TimeoutError for a client that accepts nothing."""
         while self._open or self._pending:
-            await self._more.wait()
-            self._more.clear()
+            await self._wake.wait()
+            self._wake.clear()
             while self._pending:
                 chunk = bytes(self._pending[:CHUNK])
                 del self._pending[:CHUNK]
@@ -107,119 +133,117 @@ class Stream:
 
     async def _write(self, send: Send, chunk: bytes, more: bool = True) -> None:
         try:
-            async with asyncio.timeout(self.hub.settings.write_timeout) as self._limit:
+            async with asyncio.timeout(self._write_timeout) as self._write_limit:
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
         finally:
-            self._limit = None
+            self._write_limit = None
 
     def _resume(self) -> None:
-        if (
-            self.paused
-            and self._open
-            and len(self._pending) <= self.hub.settings.viewer_buffer // 4
-        ):
+        if self.paused and self._open and len(self._pending) <= self._buffer_limit // 4:
             self.paused = False
-            self.hub.broadcaster.resume(self)
+            self._broadcaster.resume(self)
 
 
-class Events:
-    """The ASGI app for ``/events``. It lives on the loop of the hub's viewers."""
+class EventStreamEndpoint:
+    """The ASGI app for ``/events``. It runs on the loop of the hub's viewers."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+    def __init__(self, hub: Hub, broadcaster: BroadcasterContract, settings: Settings) -> None:
+        self._hub = hub
+        self._wheel = hub.wheel
+        self._log = hub.throttled_log
+        self._broadcaster = broadcaster
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHead.of_scope(scope)
-        cors: list[tuple[bytes, bytes]] = []
-        if self.hub.loop is None:
-            self.hub.start(asyncio.get_running_loop())
-        stream = Stream(self.hub, asyncio.get_running_loop().time())
+        cors: Headers = []
+        stream = EventStream(self._broadcaster, self._settings, self._wheel.now())
         try:
-            cors = asgi.check_origin(head, self.hub.settings.allow_origins)
+            cors = handshake.cors_headers(head, self._settings.allow_origins)
             if head.method != "GET":
-                raise Declined.sentence(405, "This address only answers GET.", "allow: GET\r\n")
-            if self.hub.draining or self.hub.viewers >= self.hub.settings.max_connections:
+                sentence = "This address only answers GET."
+                raise HandshakeError.sentence(405, sentence, (b"allow", b"GET"))
+            if self._hub.is_full:
                 sentence = "The server cannot take more viewers now; come back."
-                raise Declined.sentence(503, sentence, "retry-after: 1\r\n")
-            wish = read_wish(
-                scope.get("query_string", b""), handshake.single(head, b"last-event-id")
-            )
-            self.hub.broadcaster.watch(stream, wish)
+                raise HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
+            request = watch_request(head.query_string, handshake.single(head, b"last-event-id"))
+            self._broadcaster.watch(stream, request)
         except Refused as refusal:
-            await asgi.decline(send, Declined.sentence(400, str(refusal)), cors)
+            await HandshakeError.sentence(400, str(refusal)).respond(send, cors)
             return
-        except Declined as declined:
-            await asgi.decline(send, declined, cors)
+        except HandshakeError as refused:
+            await refused.respond(send, cors)
             return
         await self._serve(stream, scope, receive, send, cors)
 
     async def _serve(
         self,
-        stream: Stream,
+        stream: EventStream,
         scope: Scope,
         receive: Receive,
         send: Send,
-        cors: list[tuple[bytes, bytes]],
+        cors: Headers,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        self.hub.join(stream)
-        self.hub.wheel.put(stream, loop.time() + self.hub.settings.ping_interval)
-        leaving = loop.create_task(asgi.gone(receive))
+        self._hub.add(stream)
+        self._wheel.schedule(stream, self._wheel.now() + self._settings.ping_interval)
+        leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
         leaving.add_done_callback(lambda _: stream.leave())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *cors]})
             await stream.run(send)
         except TimeoutError:
-            sentence = f"accepted nothing for {self.hub.settings.write_timeout:g} seconds"
-            self.hub.throttled_log.warning(asgi.address_of(scope), sentence, loop.time())
+            sentence = f"accepted nothing for {self._settings.write_timeout:g} seconds"
+            self._log.warning(asgi.client_address(scope), sentence, self._wheel.now())
             cut(scope)
         finally:
             stream.leave()
             leaving.cancel()
-            self.hub.broadcaster.leave(stream)
-            self.hub.part(stream)
+            self._broadcaster.leave(stream)
+            self._hub.remove(stream)
 
 
 def cut(scope: Scope) -> None:
-    """Abort the connection where our door lets us; elsewhere the server closes it when it can."""
+    """Abort the connection, if the server offers that; else it closes it when it can."""
     abort = scope.get("extensions", {}).get("statecast.abort")
     if abort is not None:
         abort()
 
 
-def read_wish(query: bytes, last_event_id: str | None) -> dict[str, Any]:
-    """The ``watch`` request that a query and the place of a returning client stand for. Raises Refused or Declined."""
-    wish: dict[str, Any] = {"devices": [], "health": False}
+def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
+    """The ``watch`` request of a query and a returning client's position. Raises HandshakeError."""
+    request: dict[str, Any] = {"devices": [], "health": False}
     since = last_event_id
     try:
         members = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=2_000)
     except ValueError:
-        raise Declined.sentence(400, "The query has too many members.") from None
+        raise HandshakeError.sentence(400, "The query has too many members.") from None
     for name, value in members:
         if name == "device":
-            wish["devices"].append(value)
+            request["devices"].append(value)
         elif name == "health" and value in ("0", "1"):
-            wish["health"] = value == "1"
+            request["health"] = value == "1"
         elif name == "since":
             since = since if last_event_id is not None else value
         else:
-            raise Declined.sentence(
+            raise HandshakeError.sentence(
                 400, "The query takes device (any number), health=1 and since=epoch:offset."
             )
-    wish["devices"] = wish["devices"] or ["*"]
+    request["devices"] = request["devices"] or ["*"]
     if since is not None:
-        place = _LAST_ID.fullmatch(since)
-        # A place that is none is one that is not good: reset, and everything.
-        wish["since"] = (
-            {"epoch": place[1], "offset": int(place[2])} if place else {"epoch": "", "offset": 0}
+        position = _LAST_ID.fullmatch(since)
+        # What is no position counts as an invalid one: the answer is a reset and all states.
+        request["since"] = (
+            {"epoch": position[1], "offset": int(position[2])}
+            if position
+            else {"epoch": "", "offset": 0}
         )
-    return wish
+    return request
 
 
 def encode(name: str, payload: bytes) -> bytes:
-    """One event; ``states`` bring the place that a returning client names."""
-    place = _PLACE.match(payload) if name == "states" else None
-    number = b"id: %b:%b\n" % place.groups() if place is not None else b""
-    # JSON has line ends only between its tokens.
+    """One event; ``states`` carry the position with which a client returns."""
+    position = _POSITION.match(payload) if name == "states" else None
+    number = b"id: %b:%b\n" % position.groups() if position is not None else b""
+    # JSON has line ends only between its tokens, where a space means the same.
     line = payload.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"event: %b\n%bdata: %b\n\n" % (name.encode(), number, line)

@@ -1,35 +1,61 @@
-"""The asyncio protocol that carries one viewer: one small object, no task, no queue, no timer of its own.
+"""The asyncio protocol of a viewer on a WebSocket: one small object, no task, no queue, no timer.
 
-The HTTP protocol hands the connection over, with the request's parsed head, when a request asks for
-an upgrade. From then on: bytes to ``websocket.Parser``, its messages to ``Session``, packets out as frames.
+``WebSocketEndpoint`` makes it when the HTTP protocol hands over a connection with the parsed head
+of its request. From then on bytes go to ``WebSocketParser``, its messages to ``Viewer``, and
+packets leave as frames.
 
-What a transport over its bound is not given: slices of states (the viewer's place waits, nothing is lost), application
-events (dropped, counted), pongs (a later one answers for all). All else is small and paid for by the viewer's messages.
+Policy when the transport holds more than its bound: states wait, at the viewer's position, and
+nothing is lost; an application's events are dropped and counted; pongs are left out, because a
+later one answers for all. Everything else is small and limited by the rate of the viewer's
+messages.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
 
 from statecast import logs
+from statecast.broadcast.subscriptions import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
-from statecast.realtime.hub import CLOSE_GRACE, Hub, Parcel, Slice
-from statecast.realtime.protocol import engineio, handshake, socketio, websocket
-from statecast.realtime.session import Session
+from statecast.realtime import encoding
+from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
+from statecast.realtime.polling import PollingConnection, PollingSessions
+from statecast.realtime.protocol import engineio, handshake, websocket
+from statecast.realtime.viewer import Viewer
+from statecast.settings import Settings
 
-if TYPE_CHECKING:
-    from statecast.realtime.polling import LongPolling
 
-NEW, PROBING, OPEN, CLOSING, DEAF, ENDED, GONE = range(7)
-"""No WebSocket yet; one that is to take the place of long polling; in conversation; our close frame is out and theirs
-awaited; the same, and what they send is not even read any more; both are out, only the transport's buffer has to go;
-the connection is no more."""
-READING = frozenset({PROBING, OPEN, CLOSING})
+class ConnectionState(IntEnum):
+    """The connection's state, by the names of the WebSocket API; PROBING is Engine.IO's."""
+
+    CONNECTING = 0
+    """The request is not answered yet."""
+    PROBING = 1
+    """A WebSocket that is to take over a session from long polling, and does not carry it yet."""
+    OPEN = 2
+    """It carries a session."""
+    CLOSING = 3
+    """Our last bytes are written. What still arrives is read while their close is expected."""
+    CLOSED = 4
+    """The transport is lost."""
+
+
+CONNECTING, PROBING, OPEN, CLOSING, CLOSED = ConnectionState
+
+TRANSITIONS = {
+    CONNECTING: {PROBING, OPEN, CLOSING, CLOSED},  # CLOSING: the request is refused
+    PROBING: {OPEN, CLOSING, CLOSED},
+    OPEN: {CLOSING, CLOSED},
+    CLOSING: {CLOSED},
+    CLOSED: set(),
+}
+"""From each state the states that may follow."""
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +66,34 @@ class WebSocketEndpoint:
     def __init__(
         self,
         hub: Hub,
+        settings: Settings,
+        sessions: PollingSessions,
         *,
         connections: set[Any],
         on_lost: Callable[[str | None], None] = lambda client_key: None,
+        path: str = handshake.PATH,
     ) -> None:
         """``connections``: all of the server, which ends when they have. ``on_lost`` gets the key
         under which a lost connection was counted."""
         self.hub = hub
+        self.sessions = sessions
+        self.wheel = hub.wheel
+        self.throttled_log = hub.throttled_log
         self.connections = connections
         self.on_lost = on_lost
+        self.path = path
+        self.origins = settings.allow_origins
+        self.max_payload = settings.max_payload
+        self.viewer_buffer = settings.viewer_buffer
+        self.max_buffer = max_buffer(settings)
+        self.write_timeout = settings.write_timeout
+        self.connect_timeout = settings.connect_timeout
+        self._open_packet = functools.partial(
+            engineio.open_packet,
+            ping_interval=settings.ping_interval,
+            ping_timeout=settings.ping_timeout,
+            max_payload=settings.max_payload,
+        )
 
     def accept(
         self,
@@ -58,37 +103,42 @@ class WebSocketEndpoint:
         client_address: str | None = None,
         client_key: str | None = None,
         rest: bytes = b"",
-    ) -> Viewer:
+    ) -> WebSocketConnection:
         """Take over a connection whose client asks for a WebSocket; ``rest`` came after its head.
 
-        ``client_address`` is the client's, where a proxy stands between. The answer is written
-        here, either way.
+        ``client_address`` is the client's, where a proxy stands between. The response is written
+        here, whether the request is accepted or refused.
         """
-        viewer = Viewer(self, transport, client_address, client_key)
-        viewer.handle_head(head)
+        connection = WebSocketConnection(self, transport, client_address, client_key)
+        connection.receive_head(head)
         if rest:
-            viewer.data_received(rest)
-        return viewer
+            connection.data_received(rest)
+        return connection
+
+    def open_packet(self) -> bytes:
+        """The first packet of a session. Its sid is not kept: the client cannot return with it."""
+        return self._open_packet(engineio.new_sid())
 
 
-class Viewer(asyncio.Protocol):
-    """A viewer's connection."""
+class WebSocketConnection(asyncio.Protocol):
+    """One viewer's connection."""
 
     __slots__ = (
-        "_before",
         "_client_address",
         "_client_key",
         "_end_by",
         "_endpoint",
         "_parser",
-        "_session",
-        "_sid",
+        "_polling",
         "_stall_by",
         "_stall_size",
         "_state",
         "_transport",
+        "_upgraded_sid",
+        "_viewer",
         "bucket",
         "paused",
+        "reading",
     )
 
     def __init__(
@@ -101,55 +151,55 @@ class Viewer(asyncio.Protocol):
         self._endpoint = endpoint
         self._transport = transport
         self._client_address = client_address
+        """The client's address behind a proxy; None: the peer's."""
         self._client_key = client_key
-        self._state = NEW
-        self._parser: websocket.Parser | None = None
-        self._session: Session | None = None
-        self._before: LongPolling | None = None
-        self._sid = ""
+        """Under what the connection is counted."""
+        self._state = CONNECTING
+        self.reading = False
+        """What arrives is parsed: in PROBING and OPEN, and in CLOSING until their close arrives."""
+        self._parser: websocket.WebSocketParser | None = None
+        """None before the handshake and after the last byte that is read."""
+        self._viewer: Viewer | None = None
+        """Only in OPEN."""
+        self._polling: PollingConnection | None = None
+        """Only in PROBING: what still carries the session."""
+        self._upgraded_sid: str | None = None
+        """The sid of a session that was taken over from long polling."""
         self._end_by: float | None = None
+        """When the connection is aborted: in PROBING without an upgrade, in CLOSING."""
         self._stall_by: float | None = None
+        """While paused: until when the client must have taken something."""
         self._stall_size = 0
+        """Bytes that the transport held when ``_stall_by`` was set."""
         self.bucket = -1
         self.paused = False
+        """The transport holds more than its bound."""
         # Before anything is written, or pause_writing would reach the HTTP protocol.
         transport.set_protocol(self)
         endpoint.connections.add(self)
-        if self.hub.loop is None:
-            self.hub.start(asyncio.get_running_loop())
 
-    @property
-    def hub(self) -> Hub:
-        return self._endpoint.hub
+    def _change(self, state: ConnectionState) -> None:
+        assert state in TRANSITIONS[self._state], f"{self._state!r} to {state!r}"
+        self._state = state
 
     # What asyncio calls
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state = GONE
-        self._endpoint.connections.discard(self)
+        self._change(CLOSED)
+        self._stop_reading()
         self._leave("transport close")
-        self.hub.part(self)
+        self._end_by = self._stall_by = None
+        self._endpoint.connections.discard(self)
+        self._endpoint.hub.remove(self)
         self._endpoint.on_lost(self._client_key)
-        self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        with self._failures_reported():
-            if self._state in READING:
-                self._read(data)
-
-    @contextmanager
-    def _failures_reported(self) -> Iterator[None]:
+        if not self.reading:
+            return
         try:
-            yield
-        except websocket.Violation as violation:
-            self._fail(violation.code, str(violation))
-        except Refused as refusal:
-            self._fail(websocket.AGAINST_POLICY, str(refusal))
+            self._read(data)
         except Exception as error:
-            number = logs.log_error(log, "a viewer's message could not be handled", error)
-            if self._state == NEW:
-                self.abort()
-            self._fail(websocket.SERVER_ERROR, f"error {number}")
+            self._fail(error)
 
     def eof_received(self) -> None:
         """The transport closes itself."""
@@ -157,161 +207,150 @@ class Viewer(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.paused = True
         self._stall_size = self._transport.get_write_buffer_size()
-        self._stall_by = self._now() + self.hub.settings.write_timeout
-        if self._session is not None:
-            self.hub.broadcaster.pause(self._session)
-        self._plan()
+        self._stall_by = self._endpoint.wheel.now() + self._endpoint.write_timeout
+        if self._viewer is not None:
+            self._viewer.pause()
+        self.reschedule()
 
     def resume_writing(self) -> None:
         self.paused = False
         self._stall_by = None
-        if self._session is not None:
-            self.hub.broadcaster.resume(self._session)
+        if self._viewer is not None:
+            self._viewer.resume()
 
     def shutdown(self) -> None:
-        """uvicorn's word that the server stops."""
-        self.close(websocket.RESTARTING, "the server restarts; come back")
+        """uvicorn calls it when the server stops."""
+        self.close(websocket.SERVICE_RESTART, "the server restarts; come back")
 
     # The handshake
 
-    def handle_head(self, head: RequestHead) -> None:
-        with self._failures_reported():
+    def receive_head(self, head: RequestHead) -> None:
+        try:
             self._shake_hands(head)
+        except handshake.HandshakeError as refused:
+            self._complain(str(refused))
+            self._transport.write(refused.response())
+            self._finish()
+        except Exception as error:
+            self._fail(error)
 
     def _shake_hands(self, head: RequestHead) -> None:
-        try:
-            if self.hub.draining:
-                raise handshake.Declined.sentence(
-                    503, "The server restarts; come back.", "retry-after: 1\r\n"
-                )
-            taken = head.query.get("sid") in self.hub.upgraded
-            sids = self.hub.upgraded if taken else self.hub.polling
-            answer = handshake.answer(
-                head,
-                origins=self.hub.settings.allow_origins,
-                path=self.hub.path,
-                sids=sids,
-            )
-            before = self._probed_by(head)
-        except handshake.Declined as declined:
-            self.hub.throttled_log.warning(self.address, str(declined), self._now())
-            self._transport.write(declined.answer)
-            self._state = ENDED
-            self._transport.close()
-            self._end_soon()
-            return
-        settings = self.hub.settings
-        self._parser = websocket.Parser(settings.max_payload)
-        self._transport.set_write_buffer_limits(high=settings.viewer_buffer)
-        if taken:  # the protocol's suite wants it opened and closed, not declined
-            self._state = OPEN
-            self._transport.write(answer)
-            self.close(websocket.AGAINST_POLICY, "the session has its WebSocket already")
-        elif before is not None:
-            self._state, self._before = PROBING, before
-            self._end_by = self._now() + settings.connect_timeout
-            self._transport.write(answer)
+        endpoint = self._endpoint
+        if endpoint.hub.draining:
+            sentence = "The server restarts; come back."
+            raise handshake.HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
+        sid = head.query.get("sid", "")
+        response = handshake.accept(
+            head, origins=endpoint.origins, path=endpoint.path, sids=endpoint.sessions
+        )
+        polling = endpoint.sessions.find(sid) if sid else None
+        if polling is not None and not polling.begin_probe():
+            raise handshake.HandshakeError.of(engineio.BAD_REQUEST)
+        now = endpoint.wheel.now()
+        self._parser = websocket.WebSocketParser(endpoint.max_payload)
+        self.reading = True
+        self._transport.set_write_buffer_limits(high=endpoint.viewer_buffer)
+        if polling is not None:
+            self._change(PROBING)
+            self._polling = polling
+            self._end_by = now + endpoint.connect_timeout
+            self._transport.write(response)
+        elif sid:  # the protocol's test suite wants it opened and closed, not refused
+            self._change(OPEN)
+            self._transport.write(response)
+            self.close(websocket.POLICY_VIOLATION, "the session has its WebSocket already")
         else:
-            self._state = OPEN
-            self._session = Session(self.hub, self, self._now())
-            self._transport.write(answer + websocket.frame(self.hub.greeting(engineio.new_sid())))
-        self.hub.join(self)
-        self._plan()
+            self._change(OPEN)
+            self._viewer = endpoint.hub.new_viewer(self, now)
+            self._transport.write(response + websocket.frame(endpoint.open_packet()))
+        endpoint.hub.add(self)
+        self.reschedule()
 
     # The upgrade of a session that began with long polling
 
-    def _probed_by(self, head: RequestHead) -> LongPolling | None:
-        before = self.hub.polling.get(head.query.get("sid", ""))
-        if before is not None and not before.begin_probe():
-            raise handshake.Declined.mistake(engineio.BAD_REQUEST)
-        return before
-
-    def _probe(self, event: websocket.Event, now: float) -> None:
-        assert self._before is not None
-        self._before.pay(now)
+    def _probe(
+        self, polling: PollingConnection, event: websocket.WebSocketEvent, now: float
+    ) -> None:
+        polling.charge(now)
         if event.opcode == websocket.PING:
             self._answer_ping(event.payload)
-        elif not self._before.alive:
+        elif not polling.alive:
             self.close(websocket.GOING_AWAY, "the session is over")
         elif event == (websocket.TEXT, engineio.PROBE):
-            self._transport.write(websocket.frame(engineio.PROBED))
+            self._transport.write(websocket.frame(engineio.PROBE_ANSWER))
         elif event == (websocket.TEXT, engineio.UPGRADE):
-            self._take_over(self._before)
+            self._take_over(polling)
         elif event.opcode in (websocket.TEXT, websocket.BINARY):
             raise Malformed("before the upgrade a WebSocket carries only the probe")
 
-    def _take_over(self, before: LongPolling) -> None:
-        """From now on the session is carried here; what long polling still held goes first."""
-        self._before = self._end_by = None
-        self._state = OPEN
-        session, frames = before.hand_over()
-        self._session, self._sid = session, before.sid
-        self.hub.upgraded.add(before.sid)
-        session.carrier = self
-        for frame in frames:
-            self._transport.write(frame)
+    def _take_over(self, polling: PollingConnection) -> None:
+        """Carry the session from now on. What long polling still holds goes first."""
+        self._polling = self._end_by = None
+        self._change(OPEN)
+        self._upgraded_sid = polling.sid
+        self._viewer, packets = polling.hand_over()
+        self._viewer.transport = self
+        for packet in packets:
+            self._transport.write(_frame_of(packet))
         if not self.paused:
-            self.hub.broadcaster.resume(session)
+            self._viewer.resume()
+        self.reschedule()
 
-    # From the wire
+    # From the client
 
     def _read(self, data: bytes) -> None:
         assert self._parser is not None
         self._parser.feed(data)
-        now = self._now()
-        while self._state in READING:
+        now = self._endpoint.wheel.now()
+        while self.reading:
             event = self._parser.next_event()
             if event is None:
-                break
-            if event.opcode == websocket.CLOSE:
-                self._take_close(websocket.close_code(event.payload))
-            elif self._state == OPEN:
-                self._take(event, now)
-            elif self._state == PROBING:
-                self._probe(event, now)
-        self._plan()
-
-    def _take(self, event: websocket.Event, now: float) -> None:
-        assert self._session is not None
-        if event.opcode in (websocket.TEXT, websocket.BINARY):
-            self._session.receive(event.payload, now)
-            return
-        self._session.pay(now)
-        if event.opcode == websocket.PING:
-            self._answer_ping(event.payload)
+                return
+            opcode = event.opcode
+            if opcode == websocket.CLOSE:
+                self._receive_close(websocket.close_code(event.payload))
+            elif self._viewer is not None:
+                if opcode in (websocket.TEXT, websocket.BINARY):
+                    self._viewer.receive(event.payload, now)
+                    continue
+                self._viewer.session.charge(now)
+                if opcode == websocket.PING:
+                    self._answer_ping(event.payload)
+            elif self._polling is not None:
+                self._probe(self._polling, event, now)
 
     def _answer_ping(self, payload: str | bytes) -> None:
         assert isinstance(payload, bytes)
         if not self.paused:
             self._transport.write(websocket.frame(payload, websocket.PONG))
 
-    def _take_close(self, code: int) -> None:
-        """The close handshake is complete: theirs after ours, or ours in answer to theirs."""
-        if self._state in (PROBING, OPEN):
+    def _receive_close(self, code: int) -> None:
+        """The closing handshake is complete: theirs after ours, or ours in answer to theirs."""
+        if self._state != CLOSING:
             self._leave("transport close")
             self._transport.write(websocket.close_frame(code))
-        self._state = ENDED
-        self._transport.close()
-        self._end_soon()
+        self._finish()
 
-    def _fail(self, code: int, sentence: str) -> None:
-        if self._state not in READING:
+    def _fail(self, error: Exception) -> None:
+        """End the connection because of what arrived, or because of an error of ours."""
+        if isinstance(error, websocket.RemoteProtocolError):
+            code, sentence = error.code, str(error)
+        elif isinstance(error, Refused):
+            code, sentence = websocket.POLICY_VIOLATION, str(error)
+        else:
+            number = logs.log_error(log, "a viewer's message could not be handled", error)
+            code, sentence = websocket.INTERNAL_ERROR, f"error {number}"
+        if self._state == CONNECTING:
+            self.abort()
+        if not self.reading:
             return
-        self.hub.throttled_log.warning(self.address, sentence, self._now())
+        self._complain(sentence)
         self.close(code, sentence)
-        self._state = DEAF
-        self._parser = None
+        self._stop_reading()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
-    # To the wire
-
-    @property
-    def address(self) -> str:
-        if self._client_address is not None:
-            return self._client_address
-        peer = self._transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else "local"
+    # To the client
 
     def send(self, packet: bytes) -> None:
         self._write(websocket.frame(packet))
@@ -319,98 +358,121 @@ class Viewer(asyncio.Protocol):
     def send_binary(self, data: bytes) -> None:
         self._write(websocket.frame(data, websocket.BINARY))
 
-    def offer(self, parcel: Parcel) -> bool:
+    def offer(self, message: OutgoingMessage) -> bool:
         if self.paused or self._state != OPEN:
             return False
-        self._transport.write(parcel.frame)
+        self._transport.write(encoding.frame(message))
         return True
 
-    def deliver(self, piece: Slice) -> None:
-        frame = piece.encodings.get("websocket")
-        if frame is None:
-            frame = websocket.frame(socketio.event(piece.name, piece.payload))
-            piece.encodings["websocket"] = frame
+    def deliver(self, message: OutgoingMessage) -> None:
         if self._state == OPEN:
-            self._transport.write(frame)
+            self._transport.write(encoding.frame(message))
 
     def _write(self, frame: bytes) -> None:
         if self._state != OPEN:
             return
         self._transport.write(frame)
-        if self.paused and self._transport.get_write_buffer_size() > self.hub.hard_bound:
+        if self.paused and self._transport.get_write_buffer_size() > self._endpoint.max_buffer:
             self._cut("asks without reading the answers")
 
+    # The end
+
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye and wait a moment for the answer."""
-        if self._state == NEW:
-            self._state = ENDED
-            self._transport.close()
-        elif self._state in (PROBING, OPEN):
-            self._leave("server disconnect")
-            self._transport.write(websocket.close_frame(code, reason))
-            self._state = CLOSING
-        else:
+        """Send a close frame, and wait a moment for the client's."""
+        if self._state not in (PROBING, OPEN):
             return
+        self._leave("server disconnect")
+        self._transport.write(websocket.close_frame(code, reason))
+        self._change(CLOSING)
+        self._end_soon()
+
+    def _finish(self) -> None:
+        """All is written: close the transport once it has drained."""
+        self._stop_reading()
+        if self._state != CLOSING:
+            self._change(CLOSING)
+        self._transport.close()
         self._end_soon()
 
     def abort(self) -> None:
-        """No more waiting, no more writing."""
-        self._state = ENDED
+        """Neither wait nor write any more."""
+        self._stop_reading()
+        if self._state not in (CLOSING, CLOSED):
+            self._change(CLOSING)
         self._transport.abort()
 
     def _cut(self, sentence: str) -> None:
-        self.hub.throttled_log.warning(self.address, sentence, self._now())
+        self._complain(sentence)
         self.abort()
 
+    def _stop_reading(self) -> None:
+        self.reading = False
+        self._parser = None
+
     def _leave(self, reason: str) -> None:
-        session, self._session = self._session, None
-        self.hub.upgraded.discard(self._sid)
-        if session is not None:
-            session.leave(reason)
-        before, self._before = self._before, None
-        if before is not None:
-            before.end_probe()
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            viewer.leave(reason)
+        if self._upgraded_sid is not None:
+            self._endpoint.sessions.forget_upgraded(self._upgraded_sid)
+            self._upgraded_sid = None
+        polling, self._polling = self._polling, None
+        if polling is not None:
+            polling.end_probe()
+
+    def _complain(self, sentence: str) -> None:
+        now = self._endpoint.wheel.now()
+        self._endpoint.throttled_log.warning(self._address(), sentence, now)
+
+    def _address(self) -> str:
+        if self._client_address is not None:
+            return self._client_address
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else "local"
 
     # Time
 
-    def turn(self, now: float) -> float | None:
-        """Do what is due; the wheel asks."""
+    def on_timeout(self, now: float) -> float | None:
         if self._end_by is not None:
             if now >= self._end_by:
                 self.abort()
                 return None
         elif self._stall_by is not None and now >= self._stall_by:
             self._check_stall(now)
-        if self._session is not None:
-            self._session.turn(now)
-        return self._due()
+        if self._viewer is not None:
+            self._viewer.on_timeout(now)
+        return self._deadline()
 
     def _check_stall(self, now: float) -> None:
-        """Slow is allowed; accepting nothing for that long is not."""
+        """A slow client is kept; one that took nothing for the time limit is cut."""
         size = self._transport.get_write_buffer_size()
         if size >= self._stall_size:
-            self._cut(f"accepted nothing for {self.hub.settings.write_timeout:g} seconds")
+            self._cut(f"accepted nothing for {self._endpoint.write_timeout:g} seconds")
             return
         self._stall_size = size
-        self._stall_by = now + self.hub.settings.write_timeout
+        self._stall_by = now + self._endpoint.write_timeout
 
-    def _due(self) -> float | None:
+    def _deadline(self) -> float | None:
         if self._end_by is not None:
             return self._end_by
         due = self._stall_by
-        if self._session is not None:
-            due = self._session.due() if due is None else min(due, self._session.due())
+        if self._viewer is not None:
+            session_due = self._viewer.session.deadline
+            due = session_due if due is None else min(due, session_due)
         return due
 
-    def _plan(self) -> None:
-        due = self._due()
-        if due is not None and self._state != GONE:
-            self.hub.wheel.put(self, due)
+    def reschedule(self) -> None:
+        due = self._deadline()
+        if due is not None:
+            self._endpoint.wheel.schedule(self, due)
 
     def _end_soon(self) -> None:
-        self._end_by = self._now() + CLOSE_GRACE
-        self._plan()
+        self._end_by = self._endpoint.wheel.now() + CLOSE_GRACE
+        self.reschedule()
 
-    def _now(self) -> float:
-        assert self.hub.loop is not None
-        return self.hub.loop.time()
+
+def _frame_of(packet: bytes) -> bytes:
+    """The frame for a packet of long polling."""
+    if packet[:1] == b"b":
+        return websocket.frame(engineio.binary_data(packet), websocket.BINARY)
+    return websocket.frame(packet)

@@ -20,8 +20,8 @@ import uvicorn
 
 from statecast import logs
 from statecast.errors import BadSetting, StatecastError
-from statecast.realtime.polling import Polling
-from statecast.realtime.sse import Events
+from statecast.realtime.polling import PollingEndpoint, PollingSessions
+from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import service_manager, sockets, supervisor
 from statecast.server.connection_limits import ConnectionLimiter
@@ -75,9 +75,11 @@ class Server(uvicorn.Server):
         self.hub = runtime.hub(self.broadcaster)
         self.limiter = ConnectionLimiter(settings, max_total=sockets.raise_descriptors())
         limits = HttpLimits(settings, self.limiter, self._warn)
-        polling = Polling(self.hub, self.limiter.is_exempt)
+        sessions = PollingSessions()
+        polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
+        events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
-        self.router = Router(WsgiBridge(app, settings), polling, self.readiness, Events(self.hub))
+        self.router = Router(WsgiBridge(app, settings), polling, self.readiness, events)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it
@@ -94,7 +96,11 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         limits.websockets = WebSocketEndpoint(
-            self.hub, connections=self.server_state.connections, on_lost=limits.websocket_lost
+            self.hub,
+            settings,
+            sessions,
+            connections=self.server_state.connections,
+            on_lost=limits.websocket_lost,
         )
         logs.quiet_uvicorn()
         self._stop_requested = stop_requested

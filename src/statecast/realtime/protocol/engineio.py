@@ -16,17 +16,17 @@ OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
 
 PING_PACKET = b"2"
 NOOP_PACKET = b"6"
-PROBE, PROBED = "2probe", b"3probe"
+PROBE, PROBE_ANSWER = "2probe", b"3probe"
 CLOSE_PACKET = b"1"
 SEPARATOR = "\x1e"
-MOST_PACKETS = 64
+MAX_PACKETS = 64
 """Packets a client may put into one POST."""
-MOST_PACKETS_OUT = 16
+MAX_PACKETS_OUT = 16
 """Packets in the answer to one GET: python-engineio reads no more."""
 
 
-class Mistake(NamedTuple):
-    """Why a request does not become a session: code and sentence as the specification has them."""
+class EngineIOError(NamedTuple):
+    """Why a request is no session: code and sentence as Engine.IO has them."""
 
     code: int
     message: str
@@ -36,15 +36,15 @@ class Mistake(NamedTuple):
         return strict_json.encode({"code": self.code, "message": self.message})
 
 
-UNKNOWN_TRANSPORT = Mistake(0, "Transport unknown")
-UNKNOWN_SID = Mistake(1, "Session ID unknown")
-BAD_METHOD = Mistake(2, "Bad handshake method")
-BAD_REQUEST = Mistake(3, "Bad request")
-FORBIDDEN = Mistake(4, "Forbidden", 403)
-UNKNOWN_VERSION = Mistake(5, "Unsupported protocol version")
+UNKNOWN_TRANSPORT = EngineIOError(0, "Transport unknown")
+UNKNOWN_SID = EngineIOError(1, "Session ID unknown")
+BAD_METHOD = EngineIOError(2, "Bad handshake method")
+BAD_REQUEST = EngineIOError(3, "Bad request")
+FORBIDDEN = EngineIOError(4, "Forbidden", 403)
+UNKNOWN_VERSION = EngineIOError(5, "Unsupported protocol version")
 
 
-class Packet(NamedTuple):
+class EngineIOPacket(NamedTuple):
     """``data`` is text, or bytes for a binary message."""
 
     kind: str
@@ -52,7 +52,7 @@ class Packet(NamedTuple):
 
 
 def new_sid() -> str:
-    """A name nobody guesses."""
+    """A session id that cannot be guessed."""
     return secrets.token_urlsafe(15)
 
 
@@ -65,32 +65,35 @@ def open_packet(
     upgrades: tuple[str, ...] = (),
 ) -> bytes:
     """The first packet of a session; times in seconds."""
-    terms = _terms(upgrades, round(ping_interval * 1000), round(ping_timeout * 1000), max_payload)
-    return b'%b{"sid":"%b",%b' % (OPEN.encode(), sid.encode(), terms)
+    return b'%b{"sid":"%b",%b' % (
+        OPEN.encode(),
+        sid.encode(),
+        _open_packet_end(upgrades, ping_interval, ping_timeout, max_payload),
+    )
 
 
 @functools.lru_cache(16)
-def _terms(
-    upgrades: tuple[str, ...], ping_interval: int, ping_timeout: int, max_payload: int
+def _open_packet_end(
+    upgrades: tuple[str, ...], ping_interval: float, ping_timeout: float, max_payload: int
 ) -> bytes:
-    """What all open packets of a server end with; encoded once, for a storm of viewers."""
-    terms = {
+    """What follows the sid. It is the same for all sessions of a server, so it is encoded once."""
+    parameters = {
         "upgrades": list(upgrades),
-        "pingInterval": ping_interval,
-        "pingTimeout": ping_timeout,
+        "pingInterval": round(ping_interval * 1000),
+        "pingTimeout": round(ping_timeout * 1000),
         "maxPayload": max_payload,
     }
-    return strict_json.encode(terms)[1:]
+    return strict_json.encode(parameters)[1:]
 
 
-def parse_payload(body: bytes) -> list[Packet]:
-    """Read the body of a POST: packets with a separator between them. Raises Malformed or TooLarge."""
+def parse_payload(body: bytes) -> list[EngineIOPacket]:
+    """Read a POST's body: packets with a separator between them. Raises Malformed or TooLarge."""
     try:
         parts = body.decode().split(SEPARATOR)
     except UnicodeDecodeError:
         raise Malformed("an Engine.IO payload is not UTF-8") from None
-    if len(parts) > MOST_PACKETS:
-        raise TooLarge(f"an Engine.IO payload has at most {MOST_PACKETS} packets")
+    if len(parts) > MAX_PACKETS:
+        raise TooLarge(f"an Engine.IO payload has at most {MAX_PACKETS} packets")
     return [parse(_binary(part) if part[:1] == "b" else part) for part in parts]
 
 
@@ -106,15 +109,15 @@ def binary_packet(data: bytes) -> bytes:
     return b"b" + base64.b64encode(data)
 
 
-def unpacked(packet: bytes) -> bytes:
-    """What ``binary_packet`` made, undone."""
+def binary_data(packet: bytes) -> bytes:
+    """The message in what ``binary_packet`` returned."""
     return base64.b64decode(packet[1:])
 
 
-def parse(message: str | bytes) -> Packet:
+def parse(message: str | bytes) -> EngineIOPacket:
     """Read one WebSocket message as a packet. Raises Malformed."""
     if isinstance(message, bytes):
-        return Packet(MESSAGE, message)
+        return EngineIOPacket(MESSAGE, message)
     if not message:
         raise Malformed("an Engine.IO packet must not be empty")
     kind, data = message[0], message[1:]
@@ -122,4 +125,4 @@ def parse(message: str | bytes) -> Packet:
         raise Malformed("the type of an Engine.IO packet from a client is one of 1 2 3 4 5 6")
     if data and kind in (CLOSE, PONG, UPGRADE, NOOP):
         raise Malformed("an Engine.IO packet of this type carries no data")
-    return Packet(kind, data)
+    return EngineIOPacket(kind, data)

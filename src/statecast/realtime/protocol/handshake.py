@@ -1,105 +1,114 @@
-"""Decides whether a request may become a WebSocket. No I/O: the request's head in, the response out."""
+"""Decides whether a request may become a WebSocket. No I/O: a head in, a response out."""
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Container, Iterable
 
-from statecast.errors import StatecastError
-from statecast.http import origin
+from statecast.http import asgi, origin
+from statecast.http.asgi import Headers, Send
+from statecast.http.errors import HTTPError
 from statecast.http.head import RequestHead
 from statecast.realtime.protocol import engineio, websocket
 
 PATH = "/socket.io/"
-_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-            413: "Content Too Large", 426: "Upgrade Required", 429: "Too Many Requests",
-            503: "Service Unavailable"}  # fmt: skip
+TEXT = "text/plain; charset=utf-8"
+RETRY_SOON = (b"retry-after", b"1")
+
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n\r\n"
+)
 
 
-class Declined(StatecastError):
-    """The request does not become a WebSocket; ``answer`` is what it gets instead."""
-
-    def __init__(
-        self, status: int, body: bytes, headers: str = "", kind: str = "application/json"
-    ) -> None:
-        super().__init__(f"the handshake was declined with {status} {_PHRASES[status]}")
-        self.status = status
-        self.kind = kind
-        self.body = body
-        self.headers = headers
-        self.answer = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
-            f"cache-control: no-store\r\nconnection: close\r\n{headers}\r\n"
-        ).encode() + body
+class HandshakeError(HTTPError):
+    """The request is refused: with an error of Engine.IO, or with a sentence."""
 
     @classmethod
-    def mistake(cls, mistake: engineio.Mistake) -> Declined:
-        return cls(mistake.status, mistake.body())
+    def of(cls, error: engineio.EngineIOError) -> HandshakeError:
+        return cls(error.status, error.body(), asgi.JSON)
 
     @classmethod
-    def sentence(cls, status: int, sentence: str, headers: str = "") -> Declined:
-        return cls(status, sentence.encode() + b"\n", headers, "text/plain; charset=utf-8")
+    def sentence(cls, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> HandshakeError:
+        return cls(status, sentence.encode() + b"\n", TEXT, headers)
+
+    async def respond(self, send: Send, more: Headers) -> None:
+        """Send an ASGI response that ends the connection, with ``more`` header fields."""
+        fields = [(b"connection", b"close"), *self.headers, *more]
+        await asgi.respond(send, self.status, self.body, self.kind, fields)
 
 
-def answer(
+def accept(
     head: RequestHead, *, origins: Iterable[str], path: str = PATH, sids: Container[str] = ()
 ) -> bytes:
-    """The answer that makes the connection a WebSocket. Raises Declined.
+    """The response that makes the connection a WebSocket. Raises HandshakeError.
 
-    ``sids`` are the sessions on long polling, which may be upgraded.
-    Extensions and subprotocols that the client offers are not taken up, permessage-deflate included.
+    ``sids``: the sessions on long polling, which may be upgraded. No extension or subprotocol
+    that the client offers is accepted, permessage-deflate included.
     """
     if head.path != path:
-        raise Declined.sentence(404, f"There is no WebSocket here; the live endpoint is {path}.")
+        sentence = f"There is no WebSocket here; the live endpoint is {path}."
+        raise HandshakeError.sentence(404, sentence)
     check_origin(head, origins)
     query = head.query
     transport = query.get("transport", "")
     if transport not in ("websocket", "polling"):
-        raise Declined.mistake(engineio.UNKNOWN_TRANSPORT)
+        raise HandshakeError.of(engineio.UNKNOWN_TRANSPORT)
     if query.get("sid") and query["sid"] not in sids:
-        raise Declined.mistake(engineio.UNKNOWN_SID)
+        raise HandshakeError.of(engineio.UNKNOWN_SID)
     if head.method != "GET":
-        raise Declined.mistake(engineio.BAD_METHOD)
+        raise HandshakeError.of(engineio.BAD_METHOD)
     if transport != "websocket":
-        raise Declined.mistake(engineio.BAD_REQUEST)
+        raise HandshakeError.of(engineio.BAD_REQUEST)
     if query.get("EIO") != engineio.VERSION:
-        raise Declined.mistake(engineio.UNKNOWN_VERSION)
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + websocket.accept(_key(head))
-        + b"\r\n\r\n"
-    )
+        raise HandshakeError.of(engineio.UNKNOWN_VERSION)
+    return _SWITCHING % websocket.accept_value(_key(head))
 
 
-def check_origin(head: RequestHead, origins: Iterable[str]) -> None:
-    """Raises Declined."""
-    host = single(head, b"host") or ""
+def check_origin(head: RequestHead, origins: Iterable[str]) -> str | None:
+    """The page's origin; None when no browser asks. Raises HandshakeError if it may not connect."""
+    asked, host = single(head, b"origin"), single(head, b"host")
+    if asked is None:
+        return None
     scheme = "https" if head.secure else None
-    if not origin.origin_allowed(single(head, b"origin"), host, origins, scheme):
-        raise Declined.mistake(engineio.FORBIDDEN)
+    if not origin.origin_allowed(asked, host or "", origins, scheme):
+        raise HandshakeError.of(engineio.FORBIDDEN)
+    return asked
+
+
+def cors_headers(head: RequestHead, origins: Iterable[str]) -> Headers:
+    """The headers by which a page of another origin may read the response.
+
+    Raises HandshakeError if it may not connect.
+    """
+    asked = check_origin(head, origins)
+    if asked is None:
+        return []
+    return [(b"access-control-allow-origin", asked.encode("latin-1")), (b"vary", b"Origin")]
 
 
 def single(head: RequestHead, name: bytes) -> str | None:
-    """The only value of a header; None when it is missing. Raises Declined when there are several."""
-    values = head.values(name)
+    """A header's value; None if it is missing. Raises HandshakeError if there are several."""
+    values = head.headers.get(name)
+    if not values:
+        return None
     if len(values) > 1:
-        raise Declined.mistake(engineio.BAD_REQUEST)
-    return values[0] if values else None
+        raise HandshakeError.of(engineio.BAD_REQUEST)
+    return values[0].decode("latin-1")
 
 
 def _key(head: RequestHead) -> bytes:
-    if not (head.lists(b"upgrade", "websocket") and head.lists(b"connection", "upgrade")):
-        raise Declined.mistake(engineio.BAD_REQUEST)
+    """The client's Sec-WebSocket-Key: 16 bytes in base64."""
+    if not (head.lists(b"upgrade", b"websocket") and head.lists(b"connection", b"upgrade")):
+        raise HandshakeError.of(engineio.BAD_REQUEST)
     if single(head, b"sec-websocket-version") != "13":
-        raise Declined.sentence(
-            426, "This server speaks WebSocket version 13.", "sec-websocket-version: 13\r\n"
-        )
+        version = (b"sec-websocket-version", b"13")
+        raise HandshakeError.sentence(426, "This server speaks WebSocket version 13.", version)
     key = (single(head, b"sec-websocket-key") or "").encode("latin-1")
     try:
-        nonce = base64.b64decode(key, validate=True)
+        nonce = binascii.a2b_base64(key, strict_mode=True)
     except binascii.Error:
         nonce = b""
     if len(nonce) != 16:
-        raise Declined.mistake(engineio.BAD_REQUEST)
+        raise HandshakeError.of(engineio.BAD_REQUEST)
     return key

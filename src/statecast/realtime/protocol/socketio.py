@@ -1,6 +1,6 @@
 """Socket.IO v5, without I/O: packets as text and binary attachments, both ways.
 
-What a viewer sends is read strictly: what is not exactly a packet is refused, never guessed at.
+Packets from viewers are read strictly: what is not exactly a packet is refused.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from statecast.errors import Malformed, TooLarge
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 
-MOST_ATTACHMENTS = 10
-MOST_NAMESPACE = 128
-MOST_ID_DIGITS = 15
+MAX_ATTACHMENTS = 10
+MAX_NAMESPACE = 128
+MAX_ID_DIGITS = 15
 """An acknowledgement's id stays a number that every client can hold."""
 RESERVED = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
@@ -25,7 +25,7 @@ RESERVED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class SocketIOPacket:
     """One packet; ``data`` is what its JSON says, with the bytes of attachments in their places."""
 
     kind: int
@@ -34,12 +34,12 @@ class Packet:
     data: Any = None
 
 
-class Partial:
+class PartialPacket:
     """A binary packet whose attachments are still to come."""
 
     __slots__ = ("_attachments", "_expected", "_packet", "size")
 
-    def __init__(self, packet: Packet, expected: int, size: int = 0) -> None:
+    def __init__(self, packet: SocketIOPacket, expected: int, size: int = 0) -> None:
         self._packet = packet
         self._expected = expected
         self._attachments: list[bytes] = []
@@ -50,19 +50,19 @@ class Partial:
     def namespace(self) -> str:
         return self._packet.namespace
 
-    def add(self, attachment: bytes) -> Packet | None:
+    def add(self, attachment: bytes) -> SocketIOPacket | None:
         """The packet once this was the last attachment."""
         self._attachments.append(attachment)
         self.size += len(attachment)
         if len(self._attachments) < self._expected:
             return None
         packet = self._packet
-        return Packet(
+        return SocketIOPacket(
             packet.kind, packet.namespace, packet.id, _filled(packet.data, self._attachments)
         )
 
 
-def parse(text: str) -> Packet | Partial:
+def parse(text: str) -> SocketIOPacket | PartialPacket:
     """Read the text of a packet. Raises Malformed or TooLarge."""
     kind = "0123456".find(text[:1]) if text else -1
     if kind < 0 or kind == CONNECT_ERROR:
@@ -74,12 +74,12 @@ def parse(text: str) -> Packet | Partial:
     namespace, at = _namespace(text, at)
     number, at = _id(text, at)
     data = strict_json.decode(text[at:]) if at < len(text) else None
-    packet = Packet(kind, namespace, number, data)
+    packet = SocketIOPacket(kind, namespace, number, data)
     _check(packet, bool(text[at:]))
     if kind not in (BINARY_EVENT, BINARY_ACK):
         return packet
     _check_places(data, attachments)
-    return Partial(packet, attachments, len(text)) if attachments else packet
+    return PartialPacket(packet, attachments, len(text)) if attachments else packet
 
 
 def _attachment_count(text: str) -> tuple[int, int]:
@@ -87,18 +87,18 @@ def _attachment_count(text: str) -> tuple[int, int]:
     digits = text[1:end]
     if end < 0 or not _is_number(digits):
         raise Malformed("a binary Socket.IO packet begins with the number of its attachments")
-    if int(digits) > MOST_ATTACHMENTS:
-        raise TooLarge(f"a Socket.IO packet has at most {MOST_ATTACHMENTS} attachments")
+    if int(digits) > MAX_ATTACHMENTS:
+        raise TooLarge(f"a Socket.IO packet has at most {MAX_ATTACHMENTS} attachments")
     return int(digits), end + 1
 
 
 def _namespace(text: str, at: int) -> tuple[str, int]:
     if text[at : at + 1] != "/":
         return "/", at
-    end = text.find(",", at, at + MOST_NAMESPACE + 1)
+    end = text.find(",", at, at + MAX_NAMESPACE + 1)
     if end < 0:
-        if len(text) - at > MOST_NAMESPACE:
-            raise TooLarge(f"the name of a namespace has at most {MOST_NAMESPACE} characters")
+        if len(text) - at > MAX_NAMESPACE:
+            raise TooLarge(f"the name of a namespace has at most {MAX_NAMESPACE} characters")
         return text[at:], len(text)
     return text[at:end], end + 1
 
@@ -107,12 +107,12 @@ def _id(text: str, at: int) -> tuple[int | None, int]:
     end = at
     while end < len(text) and text[end] in "0123456789":
         end += 1
-        if end - at > MOST_ID_DIGITS:
-            raise TooLarge(f"the id of an acknowledgement has at most {MOST_ID_DIGITS} digits")
+        if end - at > MAX_ID_DIGITS:
+            raise TooLarge(f"the id of an acknowledgement has at most {MAX_ID_DIGITS} digits")
     return (int(text[at:end]), end) if end > at else (None, end)
 
 
-def _check(packet: Packet, has_data: bool) -> None:
+def _check(packet: SocketIOPacket, has_data: bool) -> None:
     kind, data = packet.kind, packet.data
     if kind == CONNECT:
         if packet.id is not None or (has_data and not isinstance(data, dict)):
@@ -189,7 +189,8 @@ def carries_bytes(value: Any) -> bool:
 
 def head(kind: int, namespace: str = "/", number: int | None = None, attachments: int = 0) -> bytes:
     count = f"{attachments}-" if kind in (BINARY_EVENT, BINARY_ACK) else ""
-    return f"4{kind}{count}{'' if namespace == '/' else namespace + ','}{'' if number is None else number}".encode()
+    name = "" if namespace == "/" else namespace + ","
+    return f"4{kind}{count}{name}{'' if number is None else number}".encode()
 
 
 def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
@@ -224,7 +225,7 @@ def disconnected(namespace: str) -> bytes:
 def encode(
     kind: int, namespace: str, number: int | None, arguments: Sequence[Any]
 ) -> tuple[bytes, list[bytes]]:
-    """An event or acknowledgement of Python values, and its attachments in order. Raises Malformed."""
+    """An event or acknowledgement of Python values, and its attachments. Raises Malformed."""
     attachments: list[bytes] = []
     data = _emptied(list(arguments), attachments)
     if attachments:

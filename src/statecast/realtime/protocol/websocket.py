@@ -1,8 +1,8 @@
-"""WebSocket, the server's side of RFC 6455, without I/O: bytes in, events out; payloads in, frames out.
+"""WebSocket (RFC 6455), the server's side, without I/O: bytes to events, payloads to frames.
 
 Rule 1: a frame is refused by its head; nothing beyond the limit is ever kept.
-Rule 2: a control frame may come between two fragments and is handed out at once.
-Rule 3: a violation is the last event; whoever sees one feeds no more.
+Rule 2: a control frame may arrive between two fragments and is returned at once.
+Rule 3: after a RemoteProtocolError the parser is fed no more.
 """
 
 from __future__ import annotations
@@ -17,44 +17,46 @@ from statecast.errors import Malformed
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-NORMAL = 1000
+# Close codes, by IANA's names: https://www.iana.org/assignments/websocket/websocket.xhtml
+NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
-NO_CODE = 1005
-NOT_TEXT = 1007
-AGAINST_POLICY = 1008
-TOO_BIG = 1009
-SERVER_ERROR = 1011
-RESTARTING = 1012
+NO_STATUS_RECEIVED = 1005
+INVALID_DATA = 1007
+POLICY_VIOLATION = 1008
+MESSAGE_TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
 
-MOST_CONTROL = 125
+MAX_CONTROL_BYTES = 125
 """Bytes the payload of a control frame may have."""
-MOST_FRAGMENTS = 256
-"""Fragments one message may have, besides one per KiB of its limit: in tiny ones a message costs us far more than its
-sender. Empty ones never reach the limit on bytes and weigh ``EMPTY_WEIGHT`` each."""
+MAX_FRAGMENTS = 256
+"""Fragments one message may have, besides one per KiB of its limit: a message in tiny fragments
+costs the server far more than its sender. Empty fragments never reach the limit on bytes, so each
+of them counts ``EMPTY_WEIGHT`` times."""
 EMPTY_WEIGHT = 20
 
 _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CODES_ON_THE_WIRE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
-class Violation(Malformed):
-    """The peer broke the protocol; ``code`` is what the close frame says."""
+class RemoteProtocolError(Malformed):
+    """The peer broke the protocol or a limit; ``code`` is what the close frame says."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
 
 
-class Event(NamedTuple):
+class WebSocketEvent(NamedTuple):
     """A whole message (its text or its bytes) or a control frame (its payload)."""
 
     opcode: int
     payload: str | bytes
 
 
-def accept(key: bytes) -> bytes:
-    """The proof that we speak WebSocket, for the client's ``Sec-WebSocket-Key``."""
+def accept_value(key: bytes) -> bytes:
+    """``Sec-WebSocket-Accept`` for the client's ``Sec-WebSocket-Key``."""
     return base64.b64encode(hashlib.sha1(key + _ACCEPT_SALT, usedforsecurity=False).digest())
 
 
@@ -69,17 +71,17 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """``NO_CODE`` makes an empty one; the reason is cut to what fits."""
-    if code == NO_CODE:
+    """``NO_STATUS_RECEIVED`` makes an empty one; the reason is cut to what fits."""
+    if code == NO_STATUS_RECEIVED:
         return frame(b"", CLOSE)
-    short = reason.encode()[: MOST_CONTROL - 2].decode("utf-8", "ignore")
+    short = reason.encode()[: MAX_CONTROL_BYTES - 2].decode("utf-8", "ignore")
     return frame(pack("!H", code) + short.encode(), CLOSE)
 
 
 def close_code(payload: str | bytes) -> int:
-    """The code of a close frame that a ``Parser`` has let through."""
+    """The code in a close frame that a ``WebSocketParser`` has accepted."""
     assert isinstance(payload, bytes)
-    return int.from_bytes(payload[:2], "big") if payload else NO_CODE
+    return int.from_bytes(payload[:2], "big") if payload else NO_STATUS_RECEIVED
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
@@ -90,8 +92,8 @@ def unmask(payload: bytes, key: bytes) -> bytes:
     )
 
 
-class Parser:
-    """Turns what one client sends into events. An idle one holds no buffer."""
+class WebSocketParser:
+    """Turns a client's bytes into events. It has a buffer only while a frame is incomplete."""
 
     __slots__ = ("_buffer", "_fragments", "_message", "_opcode", "_utf8", "limit")
 
@@ -99,10 +101,15 @@ class Parser:
         self.limit = limit
         """Bytes one message may have, over all its fragments."""
         self._buffer: bytearray | None = None
+        """Received, but not yet a whole frame."""
         self._message: bytearray | None = None
+        """The fragments of the unfinished message."""
         self._opcode = CONTINUATION
+        """TEXT or BINARY: the type of the unfinished message."""
         self._utf8: codecs.IncrementalDecoder | None = None
+        """Checks an unfinished text, fragment by fragment."""
         self._fragments = 0
+        """The weight of the unfinished message's fragments."""
 
     def feed(self, data: bytes) -> None:
         if self._buffer is None:
@@ -110,8 +117,8 @@ class Parser:
         else:
             self._buffer += data
 
-    def next_event(self) -> Event | None:
-        """The next message or control frame, None when more bytes are needed. Raises Violation."""
+    def next_event(self) -> WebSocketEvent | None:
+        """The next message or control frame; None: more bytes are needed. Raises RemoteProtocolError."""
         while True:
             taken = self._take_frame()
             if taken is None:
@@ -120,7 +127,7 @@ class Parser:
             if opcode == CLOSE:
                 _check_close(payload)
             if opcode >= CLOSE:
-                return Event(opcode, payload)
+                return WebSocketEvent(opcode, payload)
             event = self._assemble(final, opcode, payload)
             if event is not None:
                 return event
@@ -132,13 +139,15 @@ class Parser:
         first, second = buffer[0], buffer[1]
         self._check_head(first, second)
         size, start = second & 0x7F, 6
-        if size > MOST_CONTROL:
+        if size > MAX_CONTROL_BYTES:
             start = 8 if size == 126 else 14
             if len(buffer) < start - 4:
                 return None
             size = int.from_bytes(buffer[2 : start - 4], "big")
             if size < (126 if start == 8 else 65_536):
-                raise Violation(PROTOCOL_ERROR, "the length of a frame is not in its shortest form")
+                raise RemoteProtocolError(
+                    PROTOCOL_ERROR, "the length of a frame is not in its shortest form"
+                )
         self._check_size(first & 0x0F, size)
         end = start + size
         if len(buffer) < end:
@@ -153,33 +162,41 @@ class Parser:
     def _check_head(self, first: int, second: int) -> None:
         opcode = first & 0x0F
         if first & 0x70:
-            raise Violation(
+            raise RemoteProtocolError(
                 PROTOCOL_ERROR, "a reserved bit is set although no extension was agreed"
             )
         if not second & 0x80:
-            raise Violation(PROTOCOL_ERROR, "a frame from a client must be masked")
+            raise RemoteProtocolError(PROTOCOL_ERROR, "a frame from a client must be masked")
         if opcode > PONG or BINARY < opcode < CLOSE:
-            raise Violation(PROTOCOL_ERROR, f"the frame type {opcode} does not exist")
+            raise RemoteProtocolError(PROTOCOL_ERROR, f"the frame type {opcode} does not exist")
         if opcode >= CLOSE:
             if first < 0x80:
-                raise Violation(PROTOCOL_ERROR, "a control frame must not be fragmented")
-            if second & 0x7F > MOST_CONTROL:
-                raise Violation(PROTOCOL_ERROR, f"a control frame has at most {MOST_CONTROL} bytes")
+                raise RemoteProtocolError(PROTOCOL_ERROR, "a control frame must not be fragmented")
+            if second & 0x7F > MAX_CONTROL_BYTES:
+                raise RemoteProtocolError(
+                    PROTOCOL_ERROR, f"a control frame has at most {MAX_CONTROL_BYTES} bytes"
+                )
         elif (opcode == CONTINUATION) != (self._message is not None):
             if opcode == CONTINUATION:
-                raise Violation(PROTOCOL_ERROR, "a continuation without a message to continue")
-            raise Violation(PROTOCOL_ERROR, "a new message before the last one was complete")
+                raise RemoteProtocolError(
+                    PROTOCOL_ERROR, "a continuation without a message to continue"
+                )
+            raise RemoteProtocolError(
+                PROTOCOL_ERROR, "a new message before the last one was complete"
+            )
 
     def _check_size(self, opcode: int, size: int) -> None:
         if size >> 63:
-            raise Violation(PROTOCOL_ERROR, "the length of a frame has its highest bit set")
+            raise RemoteProtocolError(
+                PROTOCOL_ERROR, "the length of a frame has its highest bit set"
+            )
         had = len(self._message) if self._message is not None and opcode == CONTINUATION else 0
         if opcode < CLOSE and had + size > self.limit:
-            raise Violation(TOO_BIG, f"a message may have {self.limit} bytes")
+            raise RemoteProtocolError(MESSAGE_TOO_BIG, f"a message may have {self.limit} bytes")
 
-    def _assemble(self, final: bool, opcode: int, payload: bytes) -> Event | None:
+    def _assemble(self, final: bool, opcode: int, payload: bytes) -> WebSocketEvent | None:
         if final and opcode != CONTINUATION:
-            return Event(opcode, _text(payload) if opcode == TEXT else payload)
+            return WebSocketEvent(opcode, _text(payload) if opcode == TEXT else payload)
         if self._message is None:
             self._message, self._opcode, self._fragments = bytearray(), opcode, 0
             self._utf8 = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
@@ -191,27 +208,27 @@ class Parser:
         if not final:
             return None
         whole, self._message, self._utf8 = bytes(self._message), None, None
-        return Event(self._opcode, whole.decode() if self._opcode == TEXT else whole)
+        return WebSocketEvent(self._opcode, whole.decode() if self._opcode == TEXT else whole)
 
     def _count_fragment(self, payload: bytes) -> None:
         self._fragments += 1 if payload else EMPTY_WEIGHT
-        if self._fragments > MOST_FRAGMENTS + self.limit // 1024:
-            raise Violation(AGAINST_POLICY, "a message came in too many fragments")
+        if self._fragments > MAX_FRAGMENTS + self.limit // 1024:
+            raise RemoteProtocolError(POLICY_VIOLATION, "a message came in too many fragments")
 
 
 def _text(payload: bytes) -> str:
     try:
         return payload.decode()
     except UnicodeDecodeError:
-        raise Violation(NOT_TEXT, "a text message is not UTF-8") from None
+        raise RemoteProtocolError(INVALID_DATA, "a text message is not UTF-8") from None
 
 
 def _text_so_far(decoder: codecs.IncrementalDecoder, payload: bytes, final: bool) -> None:
-    """A text that is wrong fails at the fragment in which it goes wrong."""
+    """Wrong UTF-8 is refused at the fragment in which it begins."""
     try:
         decoder.decode(payload, final)
     except UnicodeDecodeError:
-        raise Violation(NOT_TEXT, "a text message is not UTF-8") from None
+        raise RemoteProtocolError(INVALID_DATA, "a text message is not UTF-8") from None
 
 
 def _check_close(payload: bytes) -> None:
@@ -219,5 +236,5 @@ def _check_close(payload: bytes) -> None:
         return
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not (code in _CODES_ON_THE_WIRE or 3000 <= code < 5000):
-        raise Violation(PROTOCOL_ERROR, "a close frame has a code that may not be sent")
+        raise RemoteProtocolError(PROTOCOL_ERROR, "a close frame has a code that may not be sent")
     _text(payload[2:])

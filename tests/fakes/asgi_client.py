@@ -1,53 +1,16 @@
-"""An ASGI app and its client without a network, on a loop whose time passes when nobody has anything to do."""
+"""A client of an ASGI app, without a network."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-
-
-class _Selector(selectors.DefaultSelector):
-    """Never waits: the time for which it should have waited has then passed."""
-
-    passed = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if not events:
-            assert timeout is not None, "everybody waits for ever"
-            self.passed += timeout
-        return events
-
-
-class HastyLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._hasty = _Selector()
-        super().__init__(self._hasty)
-
-    def time(self) -> float:
-        return 1_000.0 + self._hasty.passed
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run ``main`` on a loop of its own, in no time."""
-    with asyncio.Runner(loop_factory=HastyLoop) as runner:
-        return runner.run(main)
-
-
-async def settle() -> None:
-    """Let everybody do what can be done now."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+from typing import Any
 
 
 @dataclass
-class Answer:
-    """What came back so far."""
+class HttpResponse:
+    """What has come back so far."""
 
     status: int = 0
     headers: dict[str, str] | None = None
@@ -59,7 +22,7 @@ class Answer:
         return self.body.decode()
 
 
-class Ask:
+class AsgiRequest:
     """One request under way; ``more``: its body does not end with ``pieces``."""
 
     def __init__(
@@ -73,14 +36,14 @@ class Ask:
         more: bool = False,
         **scope: Any,
     ) -> None:
-        self.answer = Answer()
+        self.response = HttpResponse()
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.written: list[int] = []
         self._gone = asyncio.Event()
-        self._heard: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
+        self._body: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
         for number, piece in enumerate(pieces, 1):
-            self._heard.put_nowait((piece, more or number < len(pieces)))
+            self._body.put_nowait((piece, more or number < len(pieces)))
         given = {"host": "example.test", **(headers or {})}
         self.scope = {
             "type": "http",
@@ -94,39 +57,39 @@ class Ask:
         }
         self.task = asyncio.get_running_loop().create_task(self._run(app))
 
-    async def _run(self, app: Callable[..., Awaitable[None]]) -> Answer:
+    async def _run(self, app: Callable[..., Awaitable[None]]) -> HttpResponse:
         await app(self.scope, self._receive, self._send)
-        return self.answer
+        return self.response
 
-    def say(self, piece: bytes) -> None:
+    def send(self, piece: bytes) -> None:
         """The rest of the body, after ``more``."""
-        self._heard.put_nowait((piece, False))
+        self._body.put_nowait((piece, False))
 
     async def _receive(self) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        heard, leaving = loop.create_task(self._heard.get()), loop.create_task(self._gone.wait())
+        received, leaving = loop.create_task(self._body.get()), loop.create_task(self._gone.wait())
         try:
-            await asyncio.wait({heard, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not heard.done():
+            await asyncio.wait({received, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not received.done():
                 return {"type": "http.disconnect"}
-            piece, more = heard.result()
+            piece, more = received.result()
             return {"type": "http.request", "body": piece, "more_body": more}
         finally:
-            heard.cancel()
+            received.cancel()
             leaving.cancel()
 
     async def _send(self, message: Any) -> None:
         if not self._gone.is_set():
             await self.flowing.wait()
         if message["type"] == "http.response.start":
-            self.answer.status = message["status"]
-            self.answer.headers = {
+            self.response.status = message["status"]
+            self.response.headers = {
                 name.decode(): value.decode("latin-1") for name, value in message["headers"]
             }
         else:
             self.written.append(len(message["body"]))
-            self.answer.body += message["body"]
-            self.answer.complete = not message.get("more_body")
+            self.response.body += message["body"]
+            self.response.complete = not message.get("more_body")
 
     def leave(self) -> None:
         """The client goes away."""
@@ -134,7 +97,7 @@ class Ask:
         self.flowing.set()
 
     def fill(self) -> None:
-        """The client stops reading, and its transport is full: whoever writes must wait."""
+        """The client stops reading, and its transport is full: writers must wait."""
         self.flowing.clear()
 
     def flow(self) -> None:

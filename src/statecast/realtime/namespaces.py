@@ -1,0 +1,166 @@
+"""The namespaces of this process: who may join them, and what the application's handlers do.
+
+Used on the loop's thread only, but for ``open``, ``on`` and ``find``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from statecast import logs
+from statecast.errors import BadSetting, Malformed
+from statecast.realtime.handlers import Handler, HandlerResult, HandlerRunner, busy
+from statecast.realtime.protocol import socketio
+from statecast.realtime.rooms import Namespace, Socket
+from statecast.realtime.session import EventReceived
+
+_NAME = re.compile(r"/[^,\x00-\x1f]*")
+
+log = logging.getLogger(__name__)
+
+
+class Namespaces:
+    """By name: "/", those of the setting ``namespaces``, and those with handlers."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        threads: int,
+        max_pending_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
+        self._by_name = {"/": Namespace("/")}
+        self._runner = HandlerRunner(threads)
+        self._max_pending_bytes = max_pending_bytes
+        self._clock = clock
+        for name in names:
+            self.open(name)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._runner.start(loop)
+
+    # What the application registers
+
+    def open(self, name: str) -> Namespace:
+        """Let viewers join this namespace. Raises BadSetting."""
+        check_namespace(name)
+        return self._by_name.setdefault(name, Namespace(name))
+
+    def on(self, event: str, handler: Handler, namespace: str) -> None:
+        check_registration(event, handler, namespace)
+        handlers = self.open(namespace).handlers
+        if event in handlers:
+            raise BadSetting(
+                f"The event {event!r} of {namespace} has a handler already; an event has one."
+            )
+        handlers[event] = handler
+
+    def get(self, name: str) -> Namespace | None:
+        return self._by_name.get(name)
+
+    def find(self, sid: str) -> Socket | None:
+        for namespace in tuple(self._by_name.values()):  # another thread may open one
+            socket = namespace.sockets.get(sid)
+            if socket is not None:
+                return socket
+        return None
+
+    # What the viewers do
+
+    def connect(self, socket: Socket, auth: Any) -> None:
+        """Take a new socket in, once the connect handler accepts it."""
+        namespace = socket.namespace
+        namespace.sockets[socket.sid] = socket
+        handler = namespace.handlers.get("connect")
+        if handler is None:
+            socket.viewer.transport.send(socketio.connected(namespace.name, socket.sid))
+            return
+        socket.early = []
+        self._runner.call(
+            handler, (socket.sid, auth or {}), lambda result: self._decide(socket, result)
+        )
+
+    def _decide(self, socket: Socket, result: HandlerResult) -> None:
+        if not socket.alive or socket.early is None:
+            return
+        name, transport = socket.namespace.name, socket.viewer.transport
+        if result.error is not None or result.value is False:
+            self._remove(socket)
+            transport.send(socketio.refused(name, result.error or "The connection was refused."))
+            return
+        early, socket.early = socket.early, None
+        transport.send(socketio.connected(name, socket.sid))
+        for call in early:
+            call()
+
+    def disconnect(self, socket: Socket, reason: str) -> None:
+        """The socket leaves its namespace."""
+        was_ready = socket.ready
+        self._remove(socket)
+        handler = socket.namespace.handlers.get("disconnect")
+        if handler is not None and was_ready:
+            self._runner.call(handler, (socket.sid, reason), lambda result: None)
+
+    def _remove(self, socket: Socket) -> None:
+        socket.namespace.remove(socket)
+        socket.viewer.forget(socket, self._clock())
+
+    def dispatch(self, event: EventReceived) -> None:
+        """Call the event's handler, and acknowledge the event with what it returns.
+
+        It is refused while the viewer's pending messages are larger than one message may be.
+        """
+        socket, viewer, size = event.socket, event.socket.viewer, event.size
+        handler = socket.namespace.handlers.get(event.name)
+        if handler is None:
+            error = HandlerResult(error="Nobody handles this event here.")
+            self._acknowledge(socket, event.number, error)
+            return
+        if viewer.pending_bytes and viewer.pending_bytes + size > self._max_pending_bytes:
+            self._acknowledge(socket, event.number, busy())
+            return
+        viewer.pending_bytes += size
+
+        def done(result: HandlerResult) -> None:
+            viewer.pending_bytes -= size
+            self._acknowledge(socket, event.number, result)
+
+        self._runner.call(handler, (socket.sid, *event.arguments), done)
+
+    def _acknowledge(self, socket: Socket, number: int | None, result: HandlerResult) -> None:
+        if number is None or not socket.alive:
+            return
+        name = socket.namespace.name
+        try:
+            socket.viewer.send(socketio.ACK, name, number, tuple(result.arguments()))
+        except Malformed as error:
+            mark = logs.log_error(log, "a handler returned what JSON cannot carry", error)
+            failed = HandlerResult(error=f"The server could not answer this (error {mark}).")
+            socket.viewer.send(socketio.ACK, name, number, tuple(failed.arguments()))
+
+
+def check_namespace(namespace: str) -> None:
+    """Raises BadSetting."""
+    name = namespace if isinstance(namespace, str) else ""
+    if _NAME.fullmatch(name) is None or len(name) > socketio.MAX_NAMESPACE:
+        raise BadSetting(
+            f"A namespace begins with / and has no comma, like /test; it is {namespace!r}."
+        )
+
+
+def check_registration(event: str, handler: Handler, namespace: str) -> None:
+    """Refuse a handler that could never be called. Raises BadSetting."""
+    check_namespace(namespace)
+    if not isinstance(event, str) or not event:
+        raise BadSetting(f"The name of an event is a text; it is {event!r}.")
+    taken = socketio.RESERVED - {"connect", "disconnect"}
+    if event in taken or (event == "watch" and namespace == "/"):
+        raise BadSetting(f"The event {event!r} is the protocol's own; choose another name.")
+    if not callable(handler):
+        raise BadSetting(f"The handler of {event!r} is no function; it is {handler!r}.")

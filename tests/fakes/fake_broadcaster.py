@@ -1,0 +1,38 @@
+"""A broadcaster that has no states: the test delivers what it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from statecast.errors import Malformed
+from statecast.model import Event
+
+
+class FakeBroadcaster:
+    """Remembers what is asked of it; refuses a request that is no object."""
+
+    def __init__(self) -> None:
+        self.watching: list[Any] = []
+        self.calls: list[str] = []
+
+    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
+        if not isinstance(request, dict):
+            raise Malformed("“watch” takes an object.")
+        if viewer not in self.watching:
+            self.watching.append(viewer)
+        return {"epoch": "e", "offset": 0, "reset": False}
+
+    def leave(self, viewer: Any) -> None:
+        self.calls.append("leave")
+        if viewer in self.watching:
+            self.watching.remove(viewer)
+
+    def pause(self, viewer: Any) -> None:
+        self.calls.append("pause")
+
+    def resume(self, viewer: Any) -> None:
+        self.calls.append("resume")
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        self.listener = listener

@@ -1,0 +1,88 @@
+"""Event loops for tests: one whose time moves when the test says so, and one that never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import queue
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+
+class FakeLoop:
+    """Calls wait in a list until ``settle``, timers for the time that the test lets pass."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+        self.soon: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._calls: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.Queue()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        self.soon.append((call, arguments))
+
+    def call_at(self, when: float, call: Callable[[], None]) -> object:
+        heapq.heappush(self.timers, (when, next(self._numbers), call))
+        return call
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        return self.call_at(self.now + seconds, call)
+
+    def call_soon_threadsafe(self, call: Callable[..., None], *arguments: Any) -> None:
+        self._calls.put((call, arguments))
+
+    def take_call(self) -> None:
+        """Run the next call that another thread makes."""
+        call, arguments = self._calls.get(timeout=10)
+        call(*arguments)
+
+    def settle(self) -> None:
+        """Make the calls that wait, and those that they add."""
+        while self.soon:
+            call, arguments = self.soon.pop(0)
+            call(*arguments)
+
+    def advance(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.timers and self.timers[0][0] <= until:
+            when, _, call = heapq.heappop(self.timers)
+            self.now = max(self.now, when)
+            call()
+        self.now = until
+        self.settle()
+
+
+class _Selector(selectors.DefaultSelector):
+    """Never waits: the time for which it should have waited has then passed."""
+
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "every task waits, and no timer is set"
+            self.passed += timeout
+        return events
+
+
+class FastForwardLoop(asyncio.SelectorEventLoop):
+    """A real loop whose time passes at once while no task has anything to do."""
+
+    def __init__(self) -> None:
+        self._fast_forward = _Selector()
+        super().__init__(self._fast_forward)
+
+    def time(self) -> float:
+        return 1_000.0 + self._fast_forward.passed
+
+
+async def settle() -> None:
+    """Let every task do what it can do now."""
+    for _ in range(10):
+        await asyncio.sleep(0)

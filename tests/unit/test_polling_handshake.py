@@ -1,0 +1,142 @@
+"""Long polling: which requests open a session, and which are refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fakes.polling_harness import QUERY, PollingClient, PollingHarness
+
+pytestmark = pytest.mark.asyncio(fast_forward=True)
+
+
+async def test_a_session_is_opened() -> None:
+    harness = PollingHarness(ping_interval=0.3, ping_timeout=0.2, max_payload=1_000_000)
+    response = await harness.response("GET", QUERY)
+    assert response.status == 200
+    assert response.headers is not None
+    assert response.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.text[0] == "0"
+    said = json.loads(response.text[1:])
+    assert said == {
+        "sid": said["sid"],
+        "upgrades": ["websocket"],
+        "pingInterval": 300,
+        "pingTimeout": 200,
+        "maxPayload": 1_000_000,
+    }
+    assert harness.hub.viewers == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "code"),
+    [
+        ("GET", "", 0),
+        ("GET", "EIO=4", 0),
+        ("GET", "EIO=4&transport=", 0),
+        ("GET", "EIO=4&transport=abc", 0),
+        ("GET", "EIO=4&transport=Polling", 0),
+        ("GET", "EIO=4&transport=polling&sid=unknown", 1),
+        ("POST", "EIO=4&transport=polling&sid=unknown", 1),
+        ("PUT", "EIO=4&transport=polling&sid=unknown", 1),
+        ("POST", "EIO=4&transport=polling", 2),
+        ("PUT", "EIO=4&transport=polling", 2),
+        ("DELETE", "EIO=4&transport=polling", 2),
+        ("HEAD", "EIO=4&transport=polling", 2),
+        ("POST", "EIO=4&transport=polling&sid=", 2),
+        ("GET", "EIO=4&transport=websocket", 3),
+        ("GET", "EIO=4&transport=websocket&sid=unknown", 3),
+        ("GET", "transport=polling", 5),
+        ("GET", "EIO=&transport=polling", 5),
+        ("GET", "EIO=3&transport=polling", 5),
+        ("GET", "EIO=5&transport=polling", 5),
+        ("GET", "EIO=abc&transport=polling", 5),
+        ("GET", "EIO=4.0&transport=polling", 5),
+        ("GET", "EIO=4&transport=polling&" + "&".join(f"a{n}=1" for n in range(40)), 0),
+    ],
+)
+async def test_a_wrong_request_gets_the_error_of_the_specification(
+    method: str, query: str, code: int
+) -> None:
+    harness = PollingHarness()
+    response = await harness.response(method, query)
+    assert response.status == 400
+    assert json.loads(response.text)["code"] == code
+    assert harness.hub.viewers == 0
+
+
+async def test_a_wrong_method_on_a_session_leaves_it_as_it_is() -> None:
+    session = await PollingHarness().open()
+    response = await session.harness.response("PUT", session.query)
+    assert (response.status, json.loads(response.text)["code"]) == (400, 2)
+    await session.join()
+
+
+async def test_jsonp_is_not_spoken() -> None:
+    response = await PollingHarness().response("GET", QUERY + "&j=0")
+    assert response.text[0] == "0"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "status"),
+    [
+        ("http://example.test", (), 200),
+        ("http://evil.test", (), 403),
+        ("null", ("*",), 403),
+        ("http://app.test", ("http://app.test",), 200),
+        ("http://any.test", ("*",), 200),
+    ],
+)
+async def test_the_origin_counts_on_every_request(
+    origin: str, allowed: tuple[str, ...], status: int
+) -> None:
+    harness = PollingHarness(allow_origins=allowed)
+    session = await harness.open()
+    for method, query in [("GET", QUERY), ("POST", session.query), ("OPTIONS", QUERY)]:
+        response = await harness.response(method, query, b"6", headers={"origin": origin})
+        assert response.status == status
+        assert response.headers is not None
+        assert response.headers.get("access-control-allow-origin") == (
+            origin if status == 200 else None
+        )
+    assert await session.status() == 200
+
+
+async def test_an_allowed_page_may_read_what_it_did_wrong() -> None:
+    response = await PollingHarness().response(
+        "GET", "EIO=3&transport=polling", headers={"origin": "http://example.test"}
+    )
+    assert response.headers is not None
+    assert response.headers["access-control-allow-origin"] == "http://example.test"
+
+
+async def test_several_processes_refuse_polling_in_a_sentence() -> None:
+    response = await PollingHarness(workers=2).response("GET", QUERY)
+    assert response.status == 400
+    assert 'transports: [\\"websocket\\"]' in response.text
+
+
+@pytest.mark.parametrize(("sessions", "status"), [(1, 200), (2, 200), (3, 429)])
+async def test_an_address_has_so_many_sessions(sessions: int, status: int) -> None:
+    harness = PollingHarness(connections_per_address=2)
+    responses = [await harness.response("GET", QUERY) for _ in range(sessions)]
+    assert responses[-1].status == status
+    other = await harness.response("GET", QUERY, client=("192.0.2.2", 5))
+    assert other.status == 200
+
+    # and one that ends makes room
+    sid = json.loads(responses[0].text[1:])["sid"]
+    await PollingClient(harness, sid).send("1")
+    assert (await harness.response("GET", QUERY)).status == 200
+
+
+async def test_a_full_or_stopping_server_takes_nobody() -> None:
+    harness = PollingHarness(max_connections=1)
+    session = await harness.open()
+    full = await harness.response("GET", QUERY)
+    assert (full.status, (full.headers or {})["retry-after"]) == (503, "1")
+    await session.send("1")
+    harness.hub.draining = True
+    assert (await harness.response("GET", QUERY)).status == 503
