@@ -1,4 +1,4 @@
-"""A device that says how it is, into an Azure Storage queue. It needs the vendor's SDK; see README.md."""
+"""A device that sends its state to an Azure Storage queue; needs the vendor's SDK (README.md)."""
 
 import contextlib
 import datetime
@@ -19,19 +19,25 @@ EVERY = float(os.environ.get("EVERY", "2"))
 
 
 def messages(device):
-    """What the device has to say. An id makes it harmless to send a message twice."""
+    """The messages of the device. Their ids make it harmless to send a message twice."""
     hugs = 0
     for sequence in itertools.count(1):
         hugs += random.random() < 0.3
         state = {"mood": random.choice(["calm", "happy", "cuddly"]), "hugs": hugs}
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")  # noqa: UP017  # also before 3.11
-        yield {"device": device, "state": state, "time": now.replace("+00:00", "Z"), "sequence": sequence,
-               "id": uuid.uuid4().hex, "silent_after": 10 * EVERY}  # fmt: skip
+        now = datetime.datetime.now(datetime.timezone.utc)  # noqa: UP017  # also before Python 3.11
+        yield {
+            "device": device,
+            "state": state,
+            "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "sequence": sequence,
+            "id": uuid.uuid4().hex,
+            "silent_after": 10 * EVERY,
+        }
 
 
 def main(device="pillow", count=None):
     connection = os.environ["AZURE_STORAGE_CONNECTION_STRING"]
-    # An older version of the service's interface than the SDK's own: any Azurite understands it, too.
+    # This version of the API is older than the SDK's default, so that every Azurite supports it.
     with QueueClient.from_connection_string(connection, QUEUE, api_version="2022-11-02") as queue:
         with contextlib.suppress(ResourceExistsError):
             queue.create_queue()
@@ -40,7 +46,7 @@ def main(device="pillow", count=None):
                 try:
                     queue.send_message(json.dumps(message))
                     break
-                except AzureError as error:  # the SDK has tried four times by now
+                except AzureError as error:  # the SDK has already tried four times
                     print(f"{type(error).__name__}; trying again", file=sys.stderr)
                     time.sleep(EVERY)
             print(json.dumps(message["state"]), flush=True)

@@ -1,4 +1,4 @@
-"""A clock in every browser: the function is called once a second, in one process, however many serve."""
+"""A clock in every browser: one process calls the function each second, however many serve."""
 
 import time
 
