@@ -1,7 +1,7 @@
-"""Hostile peers: each limit that concerns viewers, on each transport; every origin and host; and what a siege costs.
+"""Hostile peers: each limit of viewers on each transport, every origin and host, and a siege.
 
-Every limit is tried one below, at it and one above, against a real server and raw sockets. While one is cut, a
-neighbour goes on.
+Every limit is tried one below, at it and one above, against a real server and raw sockets. While
+one connection is cut, a neighbour goes on.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def test_the_number_of_packets_in_a_payload(
     neighbour: None, server: BackgroundServer, more: int
 ) -> None:
     viewer = OnPolling(server.address)
-    # (noops, of which the burst allows fewer, and pongs nobody asked for would count as messages; attachments do not)
+    # (noops, of which the burst allows fewer, and unexpected pongs would count as messages;
+    # attachments do not)
     announced = (
         b'459-["x"' + b"".join(b',{"_placeholder":true,"num":%d}' % n for n in range(9)) + b"]"
     )
@@ -246,10 +247,11 @@ def test_a_message_is_refused_by_its_announcement(
 
 @pytest.mark.parametrize("more", AROUND)
 def test_the_size_of_a_posts_announcement(server: BackgroundServer, more: int) -> None:
-    """A body that is too large is refused when that much of it has come, not when it has all come."""
+    """A body that is too large is refused when that much has come, not at its end."""
     viewer = OnPolling(server.address)
     with Connection(server.address) as line:
-        head = f"POST {viewer.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MOST_PAYLOAD * 1000}\r\n\r\n"
+        head = f"POST {viewer.path} HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Length: {MOST_PAYLOAD * 1000}\r\n\r\n"
         line.socket.sendall(head.encode() + b"a" * (MOST_PAYLOAD + more))
         if more > 0:
             assert b" 413 " in line.take_until(b"\r\n")
@@ -361,11 +363,24 @@ def test_two_origins_are_none(server: BackgroundServer) -> None:
 
 
 HOSTS = {
-    "localhost": 200, "LOCALHOST:8000": 200, "127.0.0.1": 200, "127.0.0.1:1": 200, "[::1]:8000": 200,
-    "pillow.example": 200, "pillow.example.:80": 200, "evil.example": 421, "localhost.evil.example": 421,
-    "127.0.0.1.evil.example": 421, "192.0.2.1": 421, "not-pillow.example": 421, "a.pillow.example": 421,
-    "": 400, "localhost, localhost": 400, "localhost:x": 400, "user@localhost": 400,
-}  # fmt: skip
+    "localhost": 200,
+    "LOCALHOST:8000": 200,
+    "127.0.0.1": 200,
+    "127.0.0.1:1": 200,
+    "[::1]:8000": 200,
+    "pillow.example": 200,
+    "pillow.example.:80": 200,
+    "evil.example": 421,
+    "localhost.evil.example": 421,
+    "127.0.0.1.evil.example": 421,
+    "192.0.2.1": 421,
+    "not-pillow.example": 421,
+    "a.pillow.example": 421,
+    "": 400,
+    "localhost, localhost": 400,
+    "localhost:x": 400,
+    "user@localhost": 400,
+}
 
 
 @pytest.mark.parametrize("host", [*HOSTS, None])
@@ -476,7 +491,7 @@ def test_a_hostile_viewer_costs_so_much(
         before = process.memory_info().rss
         # when many more do it
         hostile = [siege(besieged.address) for _ in range(HOSTILE)]
-        # then the neighbour is answered (so all that was said before is worked through), and the memory is bounded
+        # then the neighbour is answered (after all that was sent before it), in bounded memory
         assert neighbour.ask("watch", {"devices": ["neighbour"]})
         grown = process.memory_info().rss - before
         for viewer in hostile:

@@ -1,4 +1,4 @@
-"""Ends of a real process: whatever clients do, it ends in time and tells the truth with its status."""
+"""Ends of a real process: whatever clients do, it ends in time, and its status is true."""
 
 from __future__ import annotations
 

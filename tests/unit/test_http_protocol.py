@@ -23,8 +23,8 @@ from statecast.server.http_protocol import (
     MAX_PIPELINED,
     TRANSITIONS,
     HttpLimits,
+    HttpState,
     LimitedHttpProtocol,
-    State,
 )
 from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
@@ -240,8 +240,8 @@ def test_a_bad_request_does_not_break_the_answer_before_it(server: BackgroundSer
     assert answer.body == b'{"status":"alive"}'
 
 
-def test_whoever_leaves_has_left_all_his_requests() -> None:
-    """uvicorn tells only the newest request that the client is gone; the one that is answered would go on for ever."""
+def test_a_client_that_leaves_has_left_all_its_requests() -> None:
+    """uvicorn tells only the newest request; the one that is answered would go on for ever."""
     begun, ended = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
@@ -340,7 +340,7 @@ def test_too_many_connections_in_all() -> None:
 
 
 def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
-    """Behind a proxy only viewers and requests under way count, for the client that the proxy names."""
+    """Only viewers and requests under way count, for the client that the proxy names."""
     with serving(trusted_proxy="127.0.0.1", connections_per_address=1) as server:
 
         def upgrade(client: bytes) -> bytes:
@@ -421,11 +421,11 @@ def test_the_timeouts_are_made_once_per_loop() -> None:
 
 def test_every_state_but_the_first_is_reached_and_the_last_ones_are_final() -> None:
     reached = set().union(*TRANSITIONS.values())
-    assert TRANSITIONS.keys() == set(State)
-    assert reached == set(State) - {State.CONNECTING}
+    assert TRANSITIONS.keys() == set(HttpState)
+    assert reached == set(HttpState) - {HttpState.CONNECTING}
     assert {state for state, following in TRANSITIONS.items() if not following} == {
-        State.UPGRADED,
-        State.CLOSED,
+        HttpState.UPGRADED,
+        HttpState.CLOSED,
     }
 
 
@@ -436,7 +436,7 @@ def test_the_states_of_a_connection(
     entered: dict[LimitedHttpProtocol, list[str]] = {}
     enter = LimitedHttpProtocol._enter
 
-    def note(self: LimitedHttpProtocol, state: State) -> None:
+    def note(self: LimitedHttpProtocol, state: HttpState) -> None:
         entered.setdefault(self, []).append(state.name)
         enter(self, state)
 
@@ -547,8 +547,8 @@ def test_a_connection_that_became_a_websocket_is_forgotten(server: BackgroundSer
 # Readers
 
 
-def test_who_says_that_nothing_follows_still_gets_his_answer() -> None:
-    """Half-closing clients, like ``printf ... | nc -N``; without the word that it is the last they count as gone."""
+def test_a_client_that_half_closes_still_gets_its_answer() -> None:
+    """Half-closing clients, like ``printf ... | nc -N``. They must say that a request is the last."""
     heard, go = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

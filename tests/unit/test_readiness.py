@@ -31,7 +31,7 @@ def test_many_who_ask_share_one_question() -> None:
 def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    monkeypatch.setattr(readiness, "TIMEOUT", 0.05)
     monkeypatch.setattr(readiness, "FRESH", 0.0)
     go = threading.Event()
     asked: list[bool] = []
@@ -55,7 +55,7 @@ def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
 
 def test_only_silence_of_the_store_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog restarts a process whose store hangs; a restart frees no disk that is full."""
-    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    monkeypatch.setattr(readiness, "TIMEOUT", 0.05)
     go = threading.Event()
 
     def hangs() -> tuple[bool, dict[str, Any]]:

@@ -132,7 +132,7 @@ def test_the_watchdog_is_fed_only_while_the_store_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given a server under a watchdog
-    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    monkeypatch.setattr(readiness, "TIMEOUT", 0.05)
     monkeypatch.setattr(readiness, "FRESH", 0.0)
     app = create_app(Settings(store="memory:", port=0))
     runtime = runtime_of(app)
@@ -239,7 +239,7 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
         busy.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert begun.wait(20)
 
-        # when it stops, then an idle connection ends, readiness is red, and new requests are turned away
+        # when it stops, then an idle connection ends, readiness is red, new requests are refused
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         assert idle.hear() == b""

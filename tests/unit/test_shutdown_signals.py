@@ -1,4 +1,4 @@
-"""Signals: the first asks, the second ends. In processes of their own, for it is a process that ends."""
+"""Signals: the first asks, the second ends a process; so each test has a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with ShutdownSignals(asked.set, {limit}, lambda: os.write(1, b"last words\\n")) 
 
 
 def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
-    """Send the signals one after the other, each when the process says that it has dealt with the one before."""
+    """Send the signals one by one, each when the process says that it has handled the last."""
     process = subprocess.Popen(
         [sys.executable, "-c", STORY.format(serve=serve, limit=limit)],
         stdout=subprocess.PIPE,

@@ -27,7 +27,8 @@ signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 signal.signal(signal.SIGINT, lambda *_: stopped.set())
 {before}
 sockets.stop_with_parent()
-print("child", os.getpid(), sockets.listening.getsockname()[1], workers.VARIABLE in os.environ, flush=True)
+port, told = sockets.listening.getsockname()[1], workers.VARIABLE in os.environ
+print("child", os.getpid(), port, told, flush=True)
 sockets.ready()
 stopped.wait()
 print("stopped", os.getpid(), flush=True)

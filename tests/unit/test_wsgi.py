@@ -42,7 +42,8 @@ def tell(environ: Environ, start_response: Start) -> list[bytes]:
 
 def test_the_application_sees_the_request() -> None:
     with serving(tell) as server:
-        more = b"X-Mood: happy\r\nX-Mood: calm\r\nContent-Type: a/b\r\nX_Forwarded_For: 1\r\nContent_Length: 7\r\n"
+        more = b"X-Mood: happy\r\nX-Mood: calm\r\nContent-Type: a/b\r\n"
+        more += b"X_Forwarded_For: 1\r\nContent_Length: 7\r\n"
         environ = json.loads(
             ask(server, post(b"hug", more, b"/a%2Fb%C3%BC?x=%20")).body.split(b"\r\n")[1]
         )
@@ -57,7 +58,7 @@ def test_the_application_sees_the_request() -> None:
         "happy,calm",
     )
     assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"
-    # a name with an underscore would look like the one with a hyphen, which a proxy before us may have set
+    # with an underscore it would look like the header that a proxy before us may have set
     assert "HTTP_X_FORWARDED_FOR" not in environ
     assert "HTTP_CONTENT_LENGTH" not in environ
 
@@ -101,7 +102,8 @@ def test_the_body_at_its_limit() -> None:
 def test_a_body_too_large_is_refused_before_it_is_sent() -> None:
     with serving(echo, body_bytes=2_000) as server, Peer(server) as peer:
         peer.say(
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2001\r\n\r\n"
+            b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 2001\r\n\r\n"
         )
         assert peer.hear_until(b"\r\n").startswith(b"HTTP/1.1 413 ")
 
@@ -131,8 +133,8 @@ def test_all_bodies_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(wsgi, "MAX_HELD", 1_000)
     with serving(echo) as server, Peer(server) as first:
         first.say(
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 901\r\n\r\n"
-            + b"a" * 900
+            b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+            b"Connection: close\r\nContent-Length: 901\r\n\r\n" + b"a" * 900
         )
         with Peer(server) as between:  # when it has been served, so has the half body before it
             between.say(get()).hear()
@@ -297,7 +299,7 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
             waiting.append(Peer(server))
             waiting[-1].say(get())
 
-        # when one more comes, then it is told to come back; what is on the loop is answered all the time
+        # when one more comes, then it is refused; what runs on the loop is answered all the time
         answer = ask(server, get())
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert ask(server, get(b"/readyz")).status == 200

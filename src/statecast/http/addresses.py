@@ -1,4 +1,4 @@
-"""Addresses of peers: how they are read, and under which key they are counted."""
+"""Addresses of peers: how they are parsed, and under which key they are counted."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import ipaddress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
-MOST_READ = 256
-"""Addresses remembered as read: most connections come from few, and reading one is a tenth of what a connect costs."""
+MAX_CACHED = 256
+"""Parsed addresses that are cached: most connections come from few, and parsing one costs a tenth
+of a connect."""
 
 
-@functools.lru_cache(MOST_READ)
+@functools.lru_cache(MAX_CACHED)
 def is_loopback(address: str) -> bool:
     parsed = parse(address)
     return parsed is None or parsed.is_loopback
 
 
 def parse(address: str) -> Address | None:
-    """The address, an IPv4 one in IPv6 clothes undressed; None if it is none (a socket in the file system)."""
+    """The address, or None if it is none (a socket in the file system).
+
+    IPv4-mapped IPv6 addresses are unwrapped.
+    """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -27,9 +31,9 @@ def parse(address: str) -> Address | None:
     return mapped or parsed
 
 
-@functools.lru_cache(MOST_READ)
+@functools.lru_cache(MAX_CACHED)
 def key_of(address: str) -> str:
-    """Under what an address is counted."""
+    """The key under which an address is counted: of IPv6 its /64 network."""
     parsed = parse(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 64), strict=False))

@@ -1,4 +1,4 @@
-"""Refusals of HTTP requests: a status and a body that say what to do, and nothing about our insides.
+"""Refusals of HTTP requests: a status and a body that say what to do, nothing of our insides.
 
 ::
 
@@ -51,7 +51,7 @@ class HTTPError(StatecastError):
         ]
 
     def response(self, defaults: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-        """The whole response, for a connection that ends with it. ``defaults`` are further fields."""
+        """The whole response, for a connection that ends with it. ``defaults``: further fields."""
         fields = [*defaults, *self.fields(), (b"connection", b"close")]
         lines = [f"HTTP/1.1 {self.status} {self.phrase}".encode()]
         lines += [name + b": " + value for name, value in fields]

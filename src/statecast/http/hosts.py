@@ -1,4 +1,8 @@
-"""Which Host a request may name. A foreign one is refused: that stops pages that rebind their name to our address."""
+"""Which Host a request may name.
+
+Foreign ones are refused, because a page could point its own name to our address (DNS rebinding) and
+read the answers as its own.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ _AUTHORITY = re.compile(
     r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::[0-9]{0,5})?", re.IGNORECASE
 )
 EVERY = "*"
-WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - to be recognised, not to be bound
+WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 
 class Hosts:
-    """``localhost``, loopback, the host listened on, ``allow_hosts`` (``*`` allows all).
+    """``localhost``, loopback, the host that we listen on, ``allow_hosts`` (``*`` allows all).
 
-    Who listens on every address may be called by any address: rebinding needs a name.
+    A server that listens on every address may be called by any address: rebinding needs a name.
     """
 
     def __init__(self, settings: Settings) -> None:

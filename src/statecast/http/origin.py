@@ -14,10 +14,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def origin_allowed(
     origin: str | None, host: str, allowed: Iterable[str] = (), scheme: str | None = None
 ) -> bool:
-    """Whether a page of ``origin`` may connect to us, whom it called ``host``.
+    """Whether a page of ``origin`` may connect to us; ``host`` is the Host header.
 
-    Host and port must be equal; the scheme too where it is known (``scheme``; TLS may end in a proxy). No origin at all
-    means that no browser asks. ``allowed`` names further origins; ``*`` there allows every one, ``null`` excepted.
+    Host and port must be equal, and the scheme where it is known (TLS may end in a proxy). Without
+    an origin the client is no browser. ``allowed`` names further origins; ``*`` there allows all
+    but ``null``.
     """
     if origin is None:
         return True

@@ -21,7 +21,7 @@ class TokenBucket:
         self._burst = burst
 
     def try_acquire(self, full_at: float, now: float) -> float | None:
-        """Take one token of the bucket that is full at ``full_at``: its new state, or None if empty."""
+        """Take a token of the bucket that is full at ``full_at``: its new state, None if empty."""
         start = max(full_at, now)
         if start - now > self._interval * (self._burst - 1) + ROUNDING:
             return None

@@ -133,7 +133,7 @@ class ConnectionLimiter:
             log.warning(
                 "More connections come from %s than one address may open; if a proxy sends them, "
                 "name it in the setting trusted_proxy, so that the limits count for its clients. "
-                "Until then nobody is cut.",
+                "Until then none is refused.",
                 address,
             )
 

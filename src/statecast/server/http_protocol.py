@@ -41,7 +41,7 @@ MAX_LINGERING = 50
 """Connections above the limit that are read before they are refused, and after; others are not."""
 
 
-class State(IntEnum):
+class HttpState(IntEnum):
     """Of a connection: what the next bytes from the client are."""
 
     CONNECTING = 0  # made, without a transport
@@ -56,25 +56,25 @@ class State(IntEnum):
     CLOSED = 9  # there are none
 
 
-TRANSITIONS: dict[State, set[State]] = {
-    State.CONNECTING: {State.HEAD, State.REJECTED, State.CLOSED},
-    State.REJECTED: {State.DISCARDING, State.CLOSED},
-    State.HEAD: {
-        *(State.BODY, State.LAST_BODY, State.UPGRADING),
-        *(State.DISCARDING, State.CLOSED),
+TRANSITIONS: dict[HttpState, set[HttpState]] = {
+    HttpState.CONNECTING: {HttpState.HEAD, HttpState.REJECTED, HttpState.CLOSED},
+    HttpState.REJECTED: {HttpState.DISCARDING, HttpState.CLOSED},
+    HttpState.HEAD: {
+        *(HttpState.BODY, HttpState.LAST_BODY, HttpState.UPGRADING),
+        *(HttpState.DISCARDING, HttpState.CLOSED),
     },
-    State.BODY: {State.HEAD, State.DISCARDING, State.CLOSED},
-    State.LAST_BODY: {State.FINISHED, State.DISCARDING, State.CLOSED},
-    State.FINISHED: {State.DISCARDING, State.CLOSED},
-    State.UPGRADING: {State.UPGRADED, State.DISCARDING, State.CLOSED},
-    State.DISCARDING: {State.CLOSED},
-    State.UPGRADED: set(),
-    State.CLOSED: set(),
+    HttpState.BODY: {HttpState.HEAD, HttpState.DISCARDING, HttpState.CLOSED},
+    HttpState.LAST_BODY: {HttpState.FINISHED, HttpState.DISCARDING, HttpState.CLOSED},
+    HttpState.FINISHED: {HttpState.DISCARDING, HttpState.CLOSED},
+    HttpState.UPGRADING: {HttpState.UPGRADED, HttpState.DISCARDING, HttpState.CLOSED},
+    HttpState.DISCARDING: {HttpState.CLOSED},
+    HttpState.UPGRADED: set(),
+    HttpState.CLOSED: set(),
 }
-IN_BODY = {State.BODY, State.LAST_BODY}
-READ_LAST = {State.LAST_BODY, State.FINISHED, State.DISCARDING}
+IN_BODY = {HttpState.BODY, HttpState.LAST_BODY}
+READ_LAST = {HttpState.LAST_BODY, HttpState.FINISHED, HttpState.DISCARDING}
 """States in which the client may send no more and still get its response."""
-DEAF = {State.DISCARDING, State.UPGRADED, State.CLOSED}
+DEAF = {HttpState.DISCARDING, HttpState.UPGRADED, HttpState.CLOSED}
 """States in which no request is read and none can be refused."""
 
 
@@ -141,7 +141,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._application: Any = self.app
         """The application itself; uvicorn calls ``_serve_request`` in its place."""
         self.app = cast(Any, self._serve_request)
-        self._state = State.CONNECTING
+        self._state = HttpState.CONNECTING
         self._rejection: HTTPProblem | None = None
         """In the state REJECTED: why."""
         self._counted = False
@@ -160,11 +160,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unread = 0
         """Bytes fed to the parser since it last completed a head or gave a part of a body."""
         self._stalled: tuple[int, int, float] | None = None
-        """The last two answers of ``check_reader``: bytes in the buffer, ``_drained``, since when."""
+        """What ``check_reader`` saw: bytes in the buffer, ``_drained``, and since when."""
         self._drained = 0
         """How often the transport's buffer has been emptied."""
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: HttpState) -> None:
         assert state in TRANSITIONS[self._state], (self._state, state)
         self._state = state
 
@@ -184,17 +184,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._address_key = limiter.acquire_address(self.peer, self.loop.time())
         except HTTPProblem as problem:
             self._rejection = problem
-            self._enter(State.REJECTED)
+            self._enter(HttpState.REJECTED)
             if len(limits.rejected) < MAX_LINGERING:
                 limits.rejected.add(self)
             else:
                 self.reject()
             return
-        self._enter(State.HEAD)
+        self._enter(HttpState.HEAD)
         limits.heads.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._enter(State.CLOSED)
+        self._enter(HttpState.CLOSED)
         self.limits.forget(self)
         if self._answering is not None:  # uvicorn tells only the newest of several
             self._answering.disconnected = True
@@ -208,7 +208,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._state in DEAF:
             return
-        if self._state is State.REJECTED:
+        if self._state is HttpState.REJECTED:
             self.reject()
             return
         self._unset_keepalive_if_required()
@@ -239,7 +239,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        if self._state is State.FINISHED:
+        if self._state is HttpState.FINISHED:
             raise HTTPProblem(400, "The connection was to end with the request before.")
         self._head_size = 0
         super().on_message_begin()
@@ -251,7 +251,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             raise HTTPProblem(414, f"A URL may have {limit} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state is not State.HEAD:
+        if self._state is not HttpState.HEAD:
             return  # a trailer: nothing uses them, and the head must not change any more
         super().on_header(name, value)
         self._head_size += len(name) + len(value) + 4
@@ -268,12 +268,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unread = 0
         self.limits.heads.discard(self)
         if websocket:
-            self._enter(State.UPGRADING)
+            self._enter(HttpState.UPGRADING)
             super().on_headers_complete()
             return
         version = self.parser.get_http_version()
         last = upgrade or version == "1.0" or not self.parser.should_keep_alive()
-        self._enter(State.LAST_BODY if last else State.BODY)
+        self._enter(HttpState.LAST_BODY if last else HttpState.BODY)
         # For an application that knows that its client reads nothing.
         self.scope["extensions"] = {"statecast.abort": cast(Any, self.abort)}
         super().on_headers_complete()
@@ -289,11 +289,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._unread = 0
         if self._state in IN_BODY:
-            self._enter(State.HEAD if self._state is State.BODY else State.FINISHED)
+            self._enter(HttpState.HEAD if self._state is HttpState.BODY else HttpState.FINISHED)
 
     def _should_upgrade(self) -> bool:
         """Called by uvicorn's callbacks."""
-        return self._state is State.UPGRADING
+        return self._state is HttpState.UPGRADING
 
     # Reading
 
@@ -369,10 +369,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _end_of_http(self, rest: bytes) -> None:
         """The parser is done; ``rest`` follows the request that asks for another protocol."""
-        if self._state is State.UPGRADING:
+        if self._state is HttpState.UPGRADING:
             self.handle_websocket_upgrade(rest)
         else:
-            self._enter(State.DISCARDING)  # the response to it ends the connection
+            self._enter(HttpState.DISCARDING)  # the response to it ends the connection
 
     def handle_websocket_upgrade(self, rest: bytes = b"") -> None:
         """Hand the connection over. It stays counted. Raises HTTPProblem."""
@@ -383,7 +383,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         head = RequestHead.of_target(
             self.scope["method"], self.url, self.headers, self.scope["scheme"] == "https"
         )
-        self._enter(State.UPGRADED)
+        self._enter(HttpState.UPGRADED)
         self.connections.discard(self)
         limits.forget(self)
         self.flow.resume_reading()
@@ -414,7 +414,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Respond and end. A response under way goes first, and is then the last one."""
         if self._state in DEAF or self.transport.is_closing():
             return
-        self._enter(State.DISCARDING)
+        self._enter(HttpState.DISCARDING)
         self.limits.heads.discard(self)
         self.limits.warn(self.peer, str(problem))
         if self._busy and not self.cycle.more_body:
@@ -456,7 +456,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         A connection without a request yet gets a moment for it, so that its client is told to come
         back instead of being cut off.
         """
-        if self.cycle is None and self._state is State.HEAD:
+        if self.cycle is None and self._state is HttpState.HEAD:
             self.limits.stopping.add(self)
         else:
             super().shutdown()

@@ -1,27 +1,30 @@
-"""Asks whether the process can serve, from a thread of its own: a store that hangs must not hang the loop."""
+"""Whether the process can serve. Asked on a thread: a store that hangs must not hang the loop."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from statecast.threads import ThreadPool
 
 FRESH = 0.5
-"""Seconds for which an answer holds: many who ask cost the store one read."""
-PATIENCE = 2.0
+"""Seconds for which an answer is reused: many requests cost the store one read."""
+TIMEOUT = 2.0
+"""Seconds for which the store may take."""
 
 Verdict = tuple[bool, dict[str, Any]]
 
 
 class Readiness:
-    """One question at a time, however many ask."""
+    """Asks the store one question at a time, however many requests wait for the answer."""
 
     def __init__(self, ready: Callable[[], Verdict]) -> None:
         self._ready = ready
         self._pool = ThreadPool(1, name="readiness", backlog=1)
         self._asking: asyncio.Future[Verdict] | None = None
+        """The newest question; done when it is answered."""
         self._asked_at = 0.0
 
     async def ask(self) -> Verdict:
@@ -31,7 +34,10 @@ class Readiness:
             return False, {"store": "The store does not answer."}
 
     async def answers(self) -> bool:
-        """Whether the store says anything in time: a full disk is an answer, a disk that hangs is none."""
+        """Whether the store says anything in time.
+
+        A full disk is an answer; a disk that hangs is none.
+        """
         try:
             await self._verdict()
         except TimeoutError:
@@ -45,8 +51,8 @@ class Readiness:
         if self._asking is None or (self._asking.done() and stale):
             self._asked_at = loop.time()
             self._asking = loop.create_future()
-            self._pool.try_submit(lambda future=self._asking: self._run(loop, future))  # type: ignore[misc]
-        async with asyncio.timeout(PATIENCE):
+            self._pool.try_submit(functools.partial(self._run, loop, self._asking))
+        async with asyncio.timeout(TIMEOUT):
             return await asyncio.shield(self._asking)
 
     def _run(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Verdict]) -> None:
@@ -56,5 +62,5 @@ class Readiness:
             verdict = False, {"store": f"The store cannot be asked: {type(error).__name__}."}
         try:
             loop.call_soon_threadsafe(future.set_result, verdict)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: the server has stopped
             return

@@ -144,7 +144,7 @@ class Router:
 
 
 def _takes_gzip(scope: Scope) -> bool:
-    """Whether gzip is named without being refused. ``*`` does not count: no browser sends it alone."""
+    """Whether gzip is named without being refused. ``*`` does not count: clients name gzip."""
     accepted = b",".join(
         value for name, value in scope["headers"] if name == b"accept-encoding"
     ).lower()

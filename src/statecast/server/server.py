@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with our own startup and shutdown. ``ShutdownSignals`` handles the signals."""
+    """uvicorn's server with our own startup and shutdown. It handles no signals."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The address a server listens on: who may be let in there, the socket, and what to call it."""
+"""The address that a server listens on: who may reach it, the socket, and its name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
 RESERVE = 256
-"""Descriptors kept for files, pipes, the queues' connections, and for those who are told that there are too many."""
+"""Descriptors kept for files, pipes, connections to queues, and connections that are refused."""
 
 
 def refuse_public(settings: Settings) -> None:
-    """Raises BadSetting when others could reach us and nobody said that they may."""
+    """Raises BadSetting when other machines could reach us and no setting allows it."""
     if not is_loopback(settings.host) and not settings.allow_public:
         raise BadSetting(
-            f"Whoever reaches {settings.host or 'this address'} may read and write every state; if that is what you "
-            "want, set `allow_public` (--allow-public). Otherwise listen on 127.0.0.1."
+            f"Everyone who reaches {settings.host or 'this address'} may read and write every "
+            "state; if that is what you want, set `allow_public` (--allow-public). Otherwise "
+            "listen on 127.0.0.1."
         )
 
 
@@ -40,7 +41,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Take the port. Raises BadSetting with what to do."""
+    """A listening socket. Raises BadSetting, which says what to do."""
     host, port = settings.host, settings.port
     try:
         found = socket.getaddrinfo(
@@ -63,7 +64,10 @@ def listen(settings: Settings) -> socket.socket:
 
 def _unbound(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is taken by another program; choose another (--port), or 0 for a free one."
+        return (
+            f"Port {port} of {host} is taken by another program; "
+            "choose another (--port), or 0 for a free one."
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"This user may not listen on port {port}; choose one above 1023 (--port)."
     if error.errno == errno.EADDRNOTAVAIL:
@@ -72,7 +76,7 @@ def _unbound(host: str, port: int, error: OSError) -> str:
 
 
 def address_of(listening: socket.socket) -> str:
-    """What a browser on this machine calls it."""
+    """The URL for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"
@@ -80,7 +84,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def announce(listening: socket.socket, print_line: Callable[[str], None]) -> None:
-    """Print the address. A full disk below our output is no reason not to serve."""
+    """Print the address. When the output cannot be written, the server serves all the same."""
     try:
         print_line(f"Statecast is live at {address_of(listening)}")
     except BrokenPipeError:  # the reader of our output closed it

@@ -32,7 +32,7 @@ from statecast.settings import Settings
 VARIABLE = "_STATECAST_WORKER"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 STEADY = 30.0
-"""Seconds after which a process counts as healthy: the pause before its successor is short again."""
+"""Seconds after which a process counts as healthy: the next pause is short again."""
 GRACE = 5.5
 """Seconds beyond the drain after which a process that does not stop is killed."""
 POLL = 0.1
@@ -145,7 +145,7 @@ class Supervisor:
         self._feed(time.monotonic())
 
     def _feed(self, now: float) -> None:
-        """Feed the watchdog unless a worker hangs. One that has ended does not count: the next is due."""
+        """Feed the watchdog unless a worker hangs. One that has ended is no worker that hangs."""
         if (
             self.watchdog is None
             or not self.announced
@@ -170,7 +170,7 @@ class Supervisor:
         worker.line, worker.ready, worker.started_at = ours, False, time.monotonic()
 
     def on_exit(self, worker: Worker, code: int) -> None:
-        """Schedule the next process. If none was ever ready, the next would fail as this one did."""
+        """Schedule the next process, unless none was ever ready: it would fail as this one did."""
         status = 128 - code if code < 0 else code
         self._forget(worker)
         if not self.announced and not worker.ready:

@@ -72,7 +72,7 @@ class WsgiBridge:
         leaving = asyncio.create_task(_cancel_on_disconnect(receive, response))
         timer = loop.call_later(THREAD_TIMEOUT, response.time_out)
         try:
-            if await response.deliver(send) is State.TIMED_OUT:
+            if await response.deliver(send) is ResponseState.TIMED_OUT:
                 raise HTTPProblem.busy("No thread came free in time; come back.")
         except RuntimeError as error:
             # The application sent another length than it announced: the response breaks off.
@@ -149,7 +149,7 @@ async def refuse(problem: HTTPProblem, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class State(IntEnum):
+class ResponseState(IntEnum):
     """Of a response."""
 
     WAITING = 0  # for a thread
@@ -161,8 +161,12 @@ class State(IntEnum):
 
 
 TRANSITIONS = {
-    State.WAITING: {State.RUNNING, State.TIMED_OUT, State.CANCELLED},
-    State.RUNNING: {State.COMPLETE, State.BROKEN, State.CANCELLED},
+    ResponseState.WAITING: {
+        ResponseState.RUNNING,
+        ResponseState.TIMED_OUT,
+        ResponseState.CANCELLED,
+    },
+    ResponseState.RUNNING: {ResponseState.COMPLETE, ResponseState.BROKEN, ResponseState.CANCELLED},
 }
 """The other states are final."""
 
@@ -176,7 +180,7 @@ class WsgiResponse:
         """Guards the state, the messages and their size; notified when the thread may go on."""
         self._changed = asyncio.Event()
         """Set on the loop when there are messages or a new state."""
-        self._state = State.WAITING
+        self._state = ResponseState.WAITING
         self._messages: list[dict[str, Any]] = []
         """Messages for ASGI that wait for the loop."""
         self._size = 0
@@ -186,7 +190,7 @@ class WsgiResponse:
         self._started = False
         """``_head`` has been put among the messages. Used by the thread only."""
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: ResponseState) -> None:
         """Only with the lock ``_room``."""
         assert state in TRANSITIONS[self._state], (self._state, state)
         self._state = state
@@ -196,25 +200,25 @@ class WsgiResponse:
     def run(self, app: WSGI, environ: dict[str, Any]) -> None:
         if not self._take_thread():
             return
-        end = State.BROKEN
+        end = ResponseState.BROKEN
         try:
             self._call(app, environ)
-            end = State.COMPLETE
+            end = ResponseState.COMPLETE
         except ClientDisconnected:
             pass
         except BaseException as error:
             end = self._report(error)
         with self._room:
-            if self._state is State.RUNNING:
+            if self._state is ResponseState.RUNNING:
                 self._enter(end)
         self._wake_loop()
 
     def _take_thread(self) -> bool:
         """False when the request was given up while it waited."""
         with self._room:
-            waiting = self._state is State.WAITING
+            waiting = self._state is ResponseState.WAITING
             if waiting:
-                self._enter(State.RUNNING)
+                self._enter(ResponseState.RUNNING)
         return waiting
 
     def _call(self, app: WSGI, environ: dict[str, Any]) -> None:
@@ -250,7 +254,7 @@ class WsgiResponse:
         if piece:
             self._start()
             self._put({"type": "http.response.body", "body": piece, "more_body": True})
-        elif self._state is not State.RUNNING:
+        elif self._state is not ResponseState.RUNNING:
             raise ClientDisconnected
 
     def _start(self) -> None:
@@ -260,11 +264,11 @@ class WsgiResponse:
             self._started = True
             self._put(self._head)
 
-    def _report(self, error: BaseException) -> State:
+    def _report(self, error: BaseException) -> ResponseState:
         """Log a failure of the application, and respond with 500 unless a response has started."""
         number = logs.log_error(log, "the application failed", error)
         if self._started:
-            return State.BROKEN
+            return ResponseState.BROKEN
         problem = HTTPProblem.failed(number)
         self._head = {
             "type": "http.response.start",
@@ -274,13 +278,15 @@ class WsgiResponse:
         try:
             self._write(problem.body)
         except ClientDisconnected:
-            return State.BROKEN
-        return State.COMPLETE
+            return ResponseState.BROKEN
+        return ResponseState.COMPLETE
 
     def _put(self, message: dict[str, Any]) -> None:
         with self._room:
-            self._room.wait_for(lambda: self._state is not State.RUNNING or self._size < BUFFER)
-            if self._state is not State.RUNNING:
+            self._room.wait_for(
+                lambda: self._state is not ResponseState.RUNNING or self._size < BUFFER
+            )
+            if self._state is not ResponseState.RUNNING:
                 raise ClientDisconnected
             self._messages.append(message)
             self._size += len(message.get("body", b""))
@@ -294,9 +300,9 @@ class WsgiResponse:
 
     # On the loop
 
-    async def deliver(self, send: Send) -> State:
+    async def deliver(self, send: Send) -> ResponseState:
         """Send until the application is done or the client has left; the last state."""
-        state = State.WAITING
+        state = ResponseState.WAITING
         while state in TRANSITIONS:
             await self._changed.wait()
             self._changed.clear()
@@ -307,22 +313,22 @@ class WsgiResponse:
                 with self._room:
                     self._size -= len(message.get("body", b""))
                     self._room.notify()
-        if state is State.COMPLETE:
+        if state is ResponseState.COMPLETE:
             await send({"type": "http.response.body", "body": b""})
         return state
 
     def time_out(self) -> None:
         """The wait for a thread is over; a response that runs goes on."""
         with self._room:
-            if self._state is State.WAITING:
-                self._enter(State.TIMED_OUT)
+            if self._state is ResponseState.WAITING:
+                self._enter(ResponseState.TIMED_OUT)
         self._changed.set()
 
     def cancel(self) -> None:
         """The next write of the application raises ClientDisconnected, which ends it."""
         with self._room:
             if self._state in TRANSITIONS:
-                self._enter(State.CANCELLED)
+                self._enter(ResponseState.CANCELLED)
             self._messages.clear()
             self._room.notify()
         self._changed.set()

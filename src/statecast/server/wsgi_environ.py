@@ -19,7 +19,7 @@ from statecast.http.asgi import Scope
 WITH_BODY = ("POST", "PUT", "PATCH")
 """Methods whose requests have a length even when the body is empty."""
 NOT_COPIED = (b"content-length", b"transfer-encoding")
-"""Header fields that describe how the body came; the application gets a whole body of known length."""
+"""Header fields about how the body came: the application gets a whole body of known length."""
 UNPREFIXED = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
