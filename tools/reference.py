@@ -18,7 +18,8 @@ import click
 
 import statecast
 from statecast import errors, names, settings, strict_json, timestamps
-from statecast.broadcast import broadcaster, encoding
+from statecast.broadcast import encoding
+from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.cli.main import main as command_line
 from statecast.decoders import plain
 from statecast.ingest.consumer import Health
@@ -343,7 +344,7 @@ place was not good; what it shows and this answer does not name was removed. A r
 {pretty(encoding.seen({EXAMPLE.device: EXAMPLE.changed_at}))}
 ```
 
-`health`, to viewers that asked, on change and as a beat every {broadcaster.BEAT:g} s. `status` is `connected`, `away`
+`health`, to viewers that asked, on change and as a beat every {HEALTH_INTERVAL:g} s. `status` is `connected`, `away`
 (`sentence` says why) or `standby`; `lag` is in seconds. A queue whose questions cost also has
 `requests_per_hour`:
 

@@ -22,12 +22,12 @@ from statecast.stores.contract import Store
 
 
 class Broadcasting(Broadcaster):
-    """Tells other threads when it has heard of something."""
+    """Notifies other threads of changes."""
 
     heard = threading.Condition()
 
-    def arrive(self, *arguments: Any) -> None:
-        super().arrive(*arguments)
+    def on_changes(self, *arguments: Any) -> None:
+        super().on_changes(*arguments)
         with self.heard:
             self.heard.notify_all()
 

@@ -1,4 +1,4 @@
-"""The broadcaster: one question from many places, told in slices, to who can take them."""
+"""The broadcaster: states in memory, sent to each viewer from its position as fast as it reads."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import random
 from typing import Any
 
 import pytest
-from crowd import PaperViewer, Scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statecast.broadcast.broadcaster import Broadcaster, Entry, Subscriber
+from statecast.broadcast.broadcaster import Broadcaster
+from statecast.broadcast.latest_states import Entry
+from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Event
+from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def harness() -> BroadcastHarness:
+    return BroadcastHarness()
 
 
-def told(viewer: PaperViewer) -> list[Any]:
+def states_of(viewer: FakeClient) -> list[Any]:
     """Devices and versions of each states event since the last call, with what else it says."""
-    viewer.take()
-    said, viewer.said = viewer.said, []
+    viewer.read()
+    said, viewer.received = viewer.received, []
     return [
         (
             {item["device"]: item["version"] for item in payload["states"]},
@@ -40,270 +42,274 @@ def told(viewer: PaperViewer) -> list[Any]:
 # A first watch, and what comes after
 
 
-def test_a_new_viewer_gets_all_states_then_each_change(scene: Scene) -> None:
-    scene.store.commit("pillow", {"n": 1})
-    scene.store.commit("chair", {"n": 1})
-    scene.store.commit("lamp", {"n": 1})
-    scene.tick()
-    viewer = scene.viewer("pillow", "lamp")
-    assert viewer.said[0] == ("answer", {"epoch": "e1", "offset": 0, "reset": False})
-    assert told(viewer) == [({"pillow": 1, "lamp": 1}, 3, "complete")]
-    # when what it does not watch changes, it hears nothing; else the newest, in one event per tick
-    scene.store.commit("chair", {"n": 2})
-    scene.tick()
-    assert told(viewer) == []
+def test_a_new_viewer_gets_all_states_then_each_change(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {"n": 1})
+    harness.store.commit("chair", {"n": 1})
+    harness.store.commit("lamp", {"n": 1})
+    harness.tick()
+    viewer = harness.client("pillow", "lamp")
+    assert viewer.received[0] == ("answer", {"epoch": "e1", "offset": 0, "reset": False})
+    assert states_of(viewer) == [({"pillow": 1, "lamp": 1}, 3, "complete")]
+    # when a device changes that it does not watch, it gets nothing; else the newest, once per tick
+    harness.store.commit("chair", {"n": 2})
+    harness.tick()
+    assert states_of(viewer) == []
     for number in range(2, 5):
-        scene.store.commit("pillow", {"n": number})
-    scene.store.commit("lamp", None)
-    scene.tick()
-    assert told(viewer) == [({"pillow": 4, "lamp": 2}, 8)]
+        harness.store.commit("pillow", {"n": number})
+    harness.store.commit("lamp", None)
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 4, "lamp": 2}, 8)]
     assert set(viewer.shown()) == {"pillow"}
 
 
-def test_an_empty_answer_is_an_answer(scene: Scene) -> None:
-    assert told(scene.viewer("pillow")) == [({}, 0, "complete")]
+def test_an_empty_answer_is_sent(harness: BroadcastHarness) -> None:
+    assert states_of(harness.client("pillow")) == [({}, 0, "complete")]
 
 
-def test_who_has_nothing_is_not_told_what_was_removed(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.store.commit("pillow", None)
-    scene.tick()
-    assert told(scene.viewer("*")) == [({}, 2, "complete")]
+def test_a_new_viewer_gets_no_removed_devices(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.store.commit("pillow", None)
+    harness.tick()
+    assert states_of(harness.client("*")) == [({}, 2, "complete")]
 
 
-def test_viewers_of_one_list_share_the_very_same_slice(scene: Scene) -> None:
-    pieces: list[Any] = []
-    viewers = [scene.viewer("*", "pillow"), scene.viewer("pillow", "*", "pillow")]
+def test_viewers_of_one_watch_set_share_one_message(harness: BroadcastHarness) -> None:
+    messages: list[Any] = []
+    viewers = [harness.client("*", "pillow"), harness.client("pillow", "*", "pillow")]
     for viewer in viewers:
-        viewer.deliver = pieces.append  # type: ignore[method-assign]
-    scene.store.commit("pillow", {})
-    scene.tick()
-    assert len(pieces) == 2 and pieces[0] is pieces[1]
-    assert len(scene.broadcaster.audiences) == 1
+        viewer.deliver = messages.append  # type: ignore[method-assign]
+    harness.store.commit("pillow", {})
+    harness.tick()
+    assert len(messages) == 2 and messages[0] is messages[1]
+    assert len(harness.broadcaster.audiences) == 1
 
 
 # Returning
 
 
-def test_a_returning_viewer_gets_what_is_missing(scene: Scene) -> None:
-    scene.store.commit("pillow", {"n": 1})
-    scene.store.commit("chair", {"n": 1})
-    scene.tick()
-    viewer = scene.viewer("*")
+def test_a_returning_viewer_gets_what_is_missing(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {"n": 1})
+    harness.store.commit("chair", {"n": 1})
+    harness.tick()
+    viewer = harness.client("*")
     viewer.cut()
-    scene.store.commit("chair", None)
-    scene.tick()
-    viewer.said = []
+    harness.store.commit("chair", None)
+    harness.tick()
+    viewer.received = []
     assert viewer.watch() == {"epoch": "e1", "offset": 2, "reset": False}
-    scene.loop.settle()
-    assert told(viewer) == [({"chair": 2}, 3, "complete")]
+    harness.loop.settle()
+    assert states_of(viewer) == [({"chair": 2}, 3, "complete")]
 
 
 @pytest.mark.parametrize("since", [{"epoch": "unknown", "offset": 1}, {"epoch": "e1", "offset": 3}])
-def test_a_place_that_never_was_is_answered_with_everything(
-    scene: Scene, since: dict[str, Any]
+def test_an_unknown_position_is_answered_with_everything(
+    harness: BroadcastHarness, since: dict[str, Any]
 ) -> None:
-    scene.store.commit("pillow", {"n": 1})
-    scene.store.commit("gone", {})
-    scene.store.commit("gone", None)
-    scene.tick()
-    scene.store.set_back(({"pillow": scene.store.latest["pillow"]}, (("e1", 1),), 2, 0))
-    scene.tick()
-    viewer = PaperViewer(scene, ["*"])
+    harness.store.commit("pillow", {"n": 1})
+    harness.store.commit("gone", {})
+    harness.store.commit("gone", None)
+    harness.tick()
+    harness.store.restore(({"pillow": harness.store.latest["pillow"]}, (("e1", 1),), 2, 0))
+    harness.tick()
+    viewer = FakeClient(harness, ["*"])
     viewer.position = None
     assert viewer.watch(since=since)["reset"] is True
-    scene.loop.settle()
-    assert told(viewer) == [({"pillow": 1}, 2, "reset", "complete")]
+    harness.loop.settle()
+    assert states_of(viewer) == [({"pillow": 1}, 2, "reset", "complete")]
 
 
-def test_a_restart_of_the_store_costs_nobody_anything(scene: Scene) -> None:
-    scene.store.commit("pillow", {"n": 1})
-    scene.tick()
-    viewer, returning = scene.viewer("*"), scene.viewer("*")
+def test_a_restart_of_the_store_costs_no_viewer_anything(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    viewer, returning = harness.client("*"), harness.client("*")
     returning.cut()
-    told(viewer), told(returning)
-    scene.store.restart()
-    scene.tick()
+    states_of(viewer), states_of(returning)
+    harness.store.restart()
+    harness.tick()
     assert returning.watch()["reset"] is False
-    scene.store.commit("pillow", {"n": 2})
-    scene.tick()
-    assert told(viewer) == [({"pillow": 2}, 2)]
-    assert told(returning)[-1] == ({"pillow": 2}, 2, "complete")
+    harness.store.commit("pillow", {"n": 2})
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 2}, 2)]
+    assert states_of(returning)[-1] == ({"pillow": 2}, 2, "complete")
     assert viewer.position is not None and viewer.position.epoch == "e2"
 
 
-def test_what_the_store_forgot_is_forgotten_here(scene: Scene) -> None:
-    # given one who is up to date, one who is slow and one who is away
+def test_what_the_store_forgot_is_forgotten_here(harness: BroadcastHarness) -> None:
+    # given a viewer that is up to date, one that is slow and one that is away
     for device in ("gone", "pillow"):
-        scene.store.commit(device, {})
-    scene.tick()
-    viewer, slow, away = scene.viewer("*"), scene.viewer("*", room=1), scene.viewer("*")
+        harness.store.commit(device, {})
+    harness.tick()
+    viewer, slow, away = harness.client("*"), harness.client("*", capacity=1), harness.client("*")
     away.cut()
-    scene.broadcaster.pause(slow)
+    harness.broadcaster.pause(slow)
     slow.full = True
-    scene.store.commit("gone", None)
-    scene.store.commit("pillow", {"n": 1})
-    scene.tick()
-    told(viewer)
+    harness.store.commit("gone", None)
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    states_of(viewer)
     # when a week has passed
-    scene.store.forget()
-    scene.follower._epoch_history_at = -1e9
-    scene.tick()
-    assert list(scene.broadcaster.latest) == ["pillow"]
-    # then nobody still shows what was removed, and who knew is not told anything
-    assert told(viewer) == []
+    harness.store.forget()
+    harness.change_feed._epoch_history_at = -1e9
+    harness.tick()
+    assert list(harness.broadcaster.states.entries) == ["pillow"]
+    # then no viewer shows what was removed, and the first viewer gets nothing
+    assert states_of(viewer) == []
     assert away.watch()["reset"] is True
-    scene.loop.settle()
-    while slow.pipe or slow.full:
-        slow.take()
+    harness.loop.settle()
+    while slow.transport or slow.full:
+        slow.read()
     for one in (viewer, slow, away):
-        one.take()
-        assert one.shown() == scene.store.shown(["*"])
+        one.read()
+        assert one.shown() == harness.store.shown(["*"])
 
 
-def test_a_store_set_back_resets_everybody(scene: Scene) -> None:
-    scene.store.commit("pillow", {"n": 1})
-    backup = scene.store.copy()
-    scene.store.commit("pillow", {"n": 2})
-    scene.store.commit("chair", {"n": 1})
-    scene.tick()
-    viewer = scene.viewer("*")
-    told(viewer)
-    scene.store.set_back(backup)
-    scene.tick()
-    assert told(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
-    assert viewer.shown() == scene.store.shown(["*"])
+def test_a_restored_store_resets_every_viewer(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {"n": 1})
+    backup = harness.store.backup()
+    harness.store.commit("pillow", {"n": 2})
+    harness.store.commit("chair", {"n": 1})
+    harness.tick()
+    viewer = harness.client("*")
+    states_of(viewer)
+    harness.store.restore(backup)
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
+    assert viewer.shown() == harness.store.shown(["*"])
 
 
 # Slow viewers
 
 
-def test_a_paused_viewer_costs_its_place_and_gets_the_newest_of_everything(scene: Scene) -> None:
-    viewer = scene.viewer("*", room=1)
-    scene.store.commit("pillow", {"n": 0})
-    scene.tick()
+def test_a_paused_viewer_costs_its_position_and_gets_the_newest_of_everything(
+    harness: BroadcastHarness,
+) -> None:
+    viewer = harness.client("*", capacity=1)
+    harness.store.commit("pillow", {"n": 0})
+    harness.tick()
     assert viewer.full
     for number in range(1, 6):
-        scene.store.commit("pillow", {"n": number})
-        scene.store.commit("chair", {"n": number})
-        scene.tick()
-    assert len(viewer.pipe) == 1
-    viewer.take(1)
-    assert len(viewer.pipe) == 1
-    assert told(viewer) == [
+        harness.store.commit("pillow", {"n": number})
+        harness.store.commit("chair", {"n": number})
+        harness.tick()
+    assert len(viewer.transport) == 1
+    viewer.read(1)
+    assert len(viewer.transport) == 1
+    assert states_of(viewer) == [
         ({}, 0, "complete"),
         ({"pillow": 1}, 1),
         ({"pillow": 6, "chair": 5}, 11),
     ]
-    assert told(scene.viewer("*"))[-1][0] == {"pillow": 6, "chair": 5}
+    assert states_of(harness.client("*"))[-1][0] == {"pillow": 6, "chair": 5}
 
 
-def test_a_big_answer_is_cut_and_only_its_last_slice_is_complete() -> None:
-    scene = Scene(max_states_bytes=1_024)
+def test_a_big_answer_is_cut_and_only_its_last_message_is_complete() -> None:
+    harness = BroadcastHarness(max_states_bytes=1_024)
     for number in range(9):
-        scene.store.commit(f"d{number}", {"text": "x" * 300})
-    scene.tick()
-    viewer = scene.viewer("*", room=3)
-    slices = told(viewer)
-    while viewer.pipe:
-        slices += told(viewer)
-    assert [len(one[0]) for one in slices] == [1] * 9 or sum(len(one[0]) for one in slices) == 9
-    assert [one[2:] for one in slices] == [()] * (len(slices) - 1) + [("complete",)]
-    assert [one[1] for one in slices] == sorted({one[1] for one in slices})
-    assert slices[-1][1] == 9
+        harness.store.commit(f"d{number}", {"text": "x" * 300})
+    harness.tick()
+    viewer = harness.client("*", capacity=3)
+    messages = states_of(viewer)
+    while viewer.transport:
+        messages += states_of(viewer)
+    assert [len(one[0]) for one in messages] == [1] * 9 or sum(len(one[0]) for one in messages) == 9
+    assert [one[2:] for one in messages] == [()] * (len(messages) - 1) + [("complete",)]
+    assert [one[1] for one in messages] == sorted({one[1] for one in messages})
+    assert messages[-1][1] == 9
 
 
 def test_a_viewer_paused_within_a_tick_goes_on_from_where_it_was() -> None:
-    scene = Scene(max_states_bytes=1_024)
-    slow, quick = scene.viewer("*", room=1), scene.viewer("*")
+    harness = BroadcastHarness(max_states_bytes=1_024)
+    slow, quick = harness.client("*", capacity=1), harness.client("*")
     for number in range(9):
-        scene.store.commit(f"d{number}", {"text": "x" * 900})
-    scene.tick()
-    assert len(slow.pipe) == 1
-    while slow.pipe:
-        slow.take()
-    quick.take()
-    assert slow.shown() == quick.shown() == scene.store.shown(["*"])
+        harness.store.commit(f"d{number}", {"text": "x" * 900})
+    harness.tick()
+    assert len(slow.transport) == 1
+    while slow.transport:
+        slow.read()
+    quick.read()
+    assert slow.shown() == quick.shown() == harness.store.shown(["*"])
 
 
-def test_pause_and_resume_of_who_does_not_watch_are_nothing(scene: Scene) -> None:
-    stranger = PaperViewer(scene, ["*"])
-    scene.broadcaster.pause(stranger)
-    scene.broadcaster.resume(stranger)
-    scene.broadcaster.leave(stranger)
-    assert scene.broadcaster.members == {}
+def test_pause_and_resume_without_a_watch_do_nothing(harness: BroadcastHarness) -> None:
+    stranger = FakeClient(harness, ["*"])
+    harness.broadcaster.pause(stranger)
+    harness.broadcaster.resume(stranger)
+    harness.broadcaster.leave(stranger)
+    assert harness.broadcaster.subscribers == {}
 
 
 # A further watch
 
 
-def test_a_further_watch_tells_only_what_the_list_before_did_not(scene: Scene) -> None:
+def test_a_further_watch_sends_only_what_the_set_before_did_not(harness: BroadcastHarness) -> None:
     for device in ("pillow", "chair", "lamp"):
-        scene.store.commit(device, {})
-    scene.tick()
-    viewer = scene.viewer("pillow", "chair")
-    told(viewer)
+        harness.store.commit(device, {})
+    harness.tick()
+    viewer = harness.client("pillow", "chair")
+    states_of(viewer)
     viewer.watch(["pillow", "lamp"])
-    scene.loop.settle()
-    assert told(viewer) == [({"lamp": 1}, 3, "complete")]
-    scene.store.commit("pillow", {"n": 1})
-    scene.store.commit("chair", {"n": 1})
-    scene.tick()
-    assert told(viewer) == [({"pillow": 2}, 5)]
+    harness.loop.settle()
+    assert states_of(viewer) == [({"lamp": 1}, 3, "complete")]
+    harness.store.commit("pillow", {"n": 1})
+    harness.store.commit("chair", {"n": 1})
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 2}, 5)]
 
 
-def test_the_same_watch_again_costs_one_empty_answer(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.tick()
-    viewer = scene.viewer("pillow")
-    told(viewer)
+def test_the_same_watch_again_costs_one_empty_answer(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
+    viewer = harness.client("pillow")
+    states_of(viewer)
     assert viewer.watch()["offset"] == 1
-    # and a place that is of no history is not asked for: what it has is known here
+    # and an unknown position does not matter: what the viewer has is known here
     assert viewer.watch(since={"epoch": "unknown", "offset": 9})["reset"] is False
-    scene.loop.settle()
-    assert told(viewer) == [({}, 1, "complete")]
-    scene.store.commit("pillow", {"n": 1})
-    scene.tick()
-    assert told(viewer) == [({"pillow": 2}, 2)]
-    assert len(scene.broadcaster.audiences) == 1
+    harness.loop.settle()
+    assert states_of(viewer) == [({}, 1, "complete")]
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 2}, 2)]
+    assert len(harness.broadcaster.audiences) == 1
 
 
-def test_a_further_watch_with_the_place_of_the_list_before_misses_nothing(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.store.commit("chair", {})
-    scene.tick()
-    viewer = scene.viewer("chair")
-    told(viewer)
+def test_a_further_watch_with_the_position_of_the_set_before_misses_nothing(
+    harness: BroadcastHarness,
+) -> None:
+    harness.store.commit("pillow", {})
+    harness.store.commit("chair", {})
+    harness.tick()
+    viewer = harness.client("chair")
+    states_of(viewer)
     viewer.watch(["*"], since={"epoch": "e1", "offset": 2})
-    scene.loop.settle()
-    assert told(viewer) == [({"pillow": 1}, 2, "complete")]
+    harness.loop.settle()
+    assert states_of(viewer) == [({"pillow": 1}, 2, "complete")]
 
 
-def test_a_further_watch_hears_what_was_removed_before_its_answer(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.tick()
-    viewer = scene.viewer("*", room=1)
+def test_a_further_watch_gets_what_was_removed_before_its_answer(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
+    viewer = harness.client("*", capacity=1)
     viewer.full = True
-    scene.broadcaster.pause(viewer)
+    harness.broadcaster.pause(viewer)
     viewer.watch(["pillow", "chair"])
-    scene.store.commit("pillow", None)
-    scene.tick()
-    while viewer.pipe:
-        viewer.take()
+    harness.store.commit("pillow", None)
+    harness.tick()
+    while viewer.transport:
+        viewer.read()
     assert viewer.shown() == {}
 
 
-def test_a_further_watch_before_the_first_was_answered(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.store.commit("chair", {})
-    scene.tick()
-    viewer = PaperViewer(scene, ["pillow"])
+def test_a_further_watch_before_the_first_was_answered(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.store.commit("chair", {})
+    harness.tick()
+    viewer = FakeClient(harness, ["pillow"])
     viewer.watch()
     viewer.watch(["chair"])
     viewer.watch(["*"])
-    scene.loop.settle()
-    told(viewer)
-    assert viewer.shown() == scene.store.shown(["*"])
+    harness.loop.settle()
+    states_of(viewer)
+    assert viewer.shown() == harness.store.shown(["*"])
 
 
 @pytest.mark.parametrize(
@@ -327,40 +333,40 @@ def test_a_further_watch_before_the_first_was_answered(scene: Scene) -> None:
     ],
 )
 def test_a_bad_watch_is_refused_and_changes_nothing(
-    scene: Scene, request_: Any, error: type[Exception]
+    harness: BroadcastHarness, request_: Any, error: type[Exception]
 ) -> None:
-    viewer = scene.viewer("pillow")
-    told(viewer)
+    viewer = harness.client("pillow")
+    states_of(viewer)
     with pytest.raises(error):
-        scene.broadcaster.watch(viewer, request_)
-    scene.store.commit("pillow", {})
-    scene.tick()
-    assert told(viewer) == [({"pillow": 1}, 1)]
+        harness.broadcaster.watch(viewer, request_)
+    harness.store.commit("pillow", {})
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 1}, 1)]
 
 
-# Signs of life, health, events
+# Sightings, health, events
 
 
-def test_signs_of_life_are_told_once_a_second_and_only_for_devices_with_a_deadline() -> None:
-    scene = Scene(deadlines={"pillow": 60})
+def test_sightings_are_sent_once_a_second_and_only_for_devices_with_a_deadline() -> None:
+    harness = BroadcastHarness(deadlines={"pillow": 60})
     for device in ("pillow", "chair"):
-        scene.store.commit(device, {})
-    scene.tick()
-    viewer, other = scene.viewer("*"), scene.viewer("chair")
-    viewer.said = []
+        harness.store.commit(device, {})
+    harness.tick()
+    viewer, other = harness.client("*"), harness.client("chair")
+    viewer.received = []
     for _ in range(3):
-        scene.store.hear("pillow")
-        scene.store.hear("chair")
-        scene.tick()
-    assert viewer.pipe == []
-    scene.loop.advance(1)
-    viewer.take(), other.take()
-    assert [said for said in viewer.said if said[0] == "seen"] == [
+        harness.store.see("pillow")
+        harness.store.see("chair")
+        harness.tick()
+    assert viewer.transport == []
+    harness.loop.advance(1)
+    viewer.read(), other.read()
+    assert [said for said in viewer.received if said[0] == "seen"] == [
         ("seen", {"pillow": "2026-01-01T00:00:00.007Z"})
     ]
-    assert not [said for said in other.said if said[0] == "seen"]
-    # who comes later finds it in the state
-    late = scene.viewer("*")
+    assert not [said for said in other.received if said[0] == "seen"]
+    # a viewer that comes later finds them in the states
+    late = harness.client("*")
     assert late.states["pillow"]["seen_at"] == "2026-01-01T00:00:00.007Z"
     assert late.states["chair"]["seen_at"] == "2026-01-01T00:00:00.008Z"
     assert (late.states["pillow"]["silent_after"], late.states["chair"]["silent_after"]) == (
@@ -369,154 +375,161 @@ def test_signs_of_life_are_told_once_a_second_and_only_for_devices_with_a_deadli
     )
 
 
-def test_who_was_away_is_told_the_signs_of_life_it_missed(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.tick()
-    viewer = scene.viewer("*")
+def test_a_returning_viewer_gets_the_sightings_that_it_missed(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
+    viewer = harness.client("*")
     viewer.cut()
-    scene.store.hear("pillow")
-    scene.tick()
+    harness.store.see("pillow")
+    harness.tick()
     viewer.watch()
-    scene.loop.settle()
-    viewer.take()
-    assert viewer.shown() == scene.store.shown(["*"])
+    harness.loop.settle()
+    viewer.read()
+    assert viewer.shown() == harness.store.shown(["*"])
 
 
-def test_a_storm_of_returning_viewers_shares_what_it_missed(scene: Scene) -> None:
+def test_many_returning_viewers_share_what_they_missed(harness: BroadcastHarness) -> None:
     for device in ("pillow", "chair"):
-        scene.store.commit(device, {})
-    scene.tick()
-    viewers = [scene.viewer("*") for _ in range(3)]
+        harness.store.commit(device, {})
+    harness.tick()
+    viewers = [harness.client("*") for _ in range(3)]
     for viewer in viewers:
         viewer.cut()
-    scene.store.hear("pillow")
-    scene.tick()
-    pieces: list[Any] = []
+    harness.store.see("pillow")
+    harness.tick()
+    messages: list[Any] = []
     for viewer in viewers:
         viewer.watch()
-        viewer.deliver = pieces.append  # type: ignore[method-assign]
-    scene.loop.settle()
-    assert [message.name for message in pieces].count("seen") == 3
-    assert len({id(message) for message in pieces}) == 2
+        viewer.deliver = messages.append  # type: ignore[method-assign]
+    harness.loop.settle()
+    assert [message.name for message in messages].count("seen") == 3
+    assert len({id(message) for message in messages}) == 2
 
 
-def test_health_is_told_to_who_asked_on_change_and_as_a_beat(scene: Scene) -> None:
-    scene.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 0}}}
-    scene.tick()
-    viewer, other = scene.viewer("*", health=True), scene.viewer("*")
-    assert viewer.said[-1] == ("health", {"now": "2026-01-01T00:00:00.000Z", **scene.health})
+def test_health_is_sent_on_request_on_changes_and_as_a_heartbeat(harness: BroadcastHarness) -> None:
+    harness.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 0}}}
+    harness.tick()
+    viewer, other = harness.client("*", health=True), harness.client("*")
+    assert viewer.received[-1] == ("health", {"now": "2026-01-01T00:00:00.000Z", **harness.health})
 
-    def beats() -> int:
-        viewer.take(), other.take()
-        assert not [said for said in other.said if said[0] == "health"]
-        return sum(said[0] == "health" for said in viewer.said)
+    def heartbeats() -> int:
+        viewer.read(), other.read()
+        assert not [said for said in other.received if said[0] == "health"]
+        return sum(said[0] == "health" for said in viewer.received)
 
-    assert beats() == 1
-    scene.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 5}}}
-    scene.tick()
-    assert beats() == 1, "numbers wait for the beat"
-    scene.health = {"sources": {"queue": {"status": "away", "sentence": "Gone.", "lag": 5}}}
-    scene.tick()
-    assert beats() == 2
-    scene.broadcaster._beat()
-    assert beats() == 3
-    scene.loop.advance(1.5)
-    assert beats() == 4
-    scene.broadcaster.pause(viewer)
-    scene.loop.advance(1.5)
-    assert beats() == 4
+    assert heartbeats() == 1
+    harness.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 5}}}
+    harness.tick()
+    assert heartbeats() == 1, "numbers wait for the heartbeat"
+    harness.health = {"sources": {"queue": {"status": "away", "sentence": "Gone.", "lag": 5}}}
+    harness.tick()
+    assert heartbeats() == 2
+    harness.broadcaster._heartbeat()
+    assert heartbeats() == 3
+    harness.loop.advance(1.5)
+    assert heartbeats() == 4
+    harness.broadcaster.pause(viewer)
+    harness.loop.advance(1.5)
+    assert heartbeats() == 4
     viewer.cut()
-    assert scene.broadcaster.listeners == set()
+    assert harness.broadcaster.health.subscribers == set()
 
 
-def test_an_applications_events_are_handed_on(scene: Scene) -> None:
-    heard: list[Event] = []
-    scene.broadcaster.on_event(heard.append)
-    scene.store.emit("before")
-    scene.tick()
-    scene.store.emit("hello")
-    scene.tick()
-    scene.tick()
-    assert [event.name for event in heard][-1:] == ["hello"]
-    assert len(heard) == len({event.number for event in heard})
+def test_application_events_are_passed_on(harness: BroadcastHarness) -> None:
+    events: list[Event] = []
+    harness.broadcaster.on_event(events.append)
+    harness.store.emit("before")
+    harness.tick()
+    harness.store.emit("hello")
+    harness.tick()
+    harness.tick()
+    assert [event.name for event in events][-1:] == ["hello"]
+    assert len(events) == len({event.number for event in events})
 
 
-def test_who_left_leaves_nothing_behind(scene: Scene) -> None:
-    scene.store.commit("pillow", {})
-    scene.tick()
+def test_viewers_that_left_leave_nothing_behind(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
     for _ in range(2):
         viewers = [
-            scene.viewer("*", health=True),
-            scene.viewer("pillow"),
-            scene.viewer("a/*", "pillow"),
+            harness.client("*", health=True),
+            harness.client("pillow"),
+            harness.client("a/*", "pillow"),
         ]
         viewers[1].watch(["chair"])
         for viewer in viewers:
             viewer.cut()
-        scene.loop.settle()
-    broadcaster = scene.broadcaster
-    assert (len(broadcaster.members), len(broadcaster.listeners), len(broadcaster.audiences)) == (
+        harness.loop.settle()
+    broadcaster = harness.broadcaster
+    assert (
+        len(broadcaster.subscribers),
+        len(broadcaster.health.subscribers),
+        len(broadcaster.audiences),
+    ) == (
         0,
         0,
         0,
     )
-    assert broadcaster.audiences.concerned(["pillow", "a/b"]) == {}
+    assert broadcaster.audiences.watching(["pillow", "a/b"]) == {}
 
 
-def test_a_tick_asks_no_audience_about_each_device(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+def test_a_tick_does_not_search_the_audiences(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand audiences times a thousand changed devices would stop the loop for every tick."""
+    """A thousand audiences times a thousand changed devices would block the loop in every tick."""
     viewers = [
-        scene.viewer("*"),
-        scene.viewer("pillow"),
-        scene.viewer("a/*", "a/b/*", "a/b/c", "pillow"),
+        harness.client("*"),
+        harness.client("pillow"),
+        harness.client("a/*", "a/b/*", "a/b/c", "pillow"),
     ]
-    scene.loop.settle()
+    harness.loop.settle()
     monkeypatch.setattr(
         "statecast.broadcast.subscriptions.Audience.matches", lambda *_: pytest.fail("it searched")
     )
     for device in ("pillow", "chair", "a/b/c"):
-        scene.store.commit(device, {})
+        harness.store.commit(device, {})
     for one in viewers:
-        told(one)
-    scene.tick()
-    assert [told(one) for one in viewers] == [
-        [({"pillow": 1, "chair": 1, "a/b/c": 1}, 3)], [({"pillow": 1}, 3)], [({"pillow": 1, "a/b/c": 1}, 3)]
-    ]  # fmt: skip
+        states_of(one)
+    harness.tick()
+    assert [states_of(one) for one in viewers] == [
+        [({"pillow": 1, "chair": 1, "a/b/c": 1}, 3)],
+        [({"pillow": 1}, 3)],
+        [({"pillow": 1, "a/b/c": 1}, 3)],
+    ]
 
 
-def test_what_could_not_be_told_is_told_anew(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+def test_after_a_defect_everything_is_sent_again(
+    harness: BroadcastHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given a viewer that meets a defect of ours, and one beside it
-    broken, viewer = scene.viewer("*"), scene.viewer("*")
+    # given a viewer whose delivery fails by a defect of ours, and another viewer
+    broken, viewer = harness.client("*"), harness.client("*")
     broken.deliver = lambda message: 1 / 0  # type: ignore[method-assign, assignment]
-    scene.store.commit("pillow", {})
-    scene.tick()
-    assert "told anew" in caplog.text
-    # when the defect is gone, everybody gets everything
+    harness.store.commit("pillow", {})
+    harness.tick()
+    assert "everything is sent again" in caplog.text
+    # when the defect is gone, every viewer gets everything
     del broken.deliver  # type: ignore[method-assign]
-    scene.tick()
+    harness.tick()
     for one in (broken, viewer):
-        one.take()
-        assert one.shown() == scene.store.shown(["*"])
+        one.read()
+        assert one.shown() == harness.store.shown(["*"])
 
 
 # The simulation
 
 DEVICES = ["a", "b", "f/a", "f/b", "g"]
-LISTS = [["*"], ["a"], ["a", "b"], ["f/*"], ["a", "f/*"], ["f/a", "g"]]
+WATCH_SETS = [["*"], ["a"], ["a", "b"], ["f/*"], ["a", "f/*"], ["f/a", "g"]]
 
 
 def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None:
-    """Commits, pauses, cuts, restarts and backups as the dice fall; then quiet, and every page equals the store."""
-    scene = Scene(kind, max_states_bytes=1_024)
-    store = scene.store
+    """Random commits, pauses, cuts, restarts and backups; then every page equals the store."""
+    harness = BroadcastHarness(kind, max_states_bytes=1_024)
+    store = harness.store
     viewers = [
-        PaperViewer(scene, dice.choice(LISTS), room=dice.choice([1, 2, 100])) for _ in range(3)
+        FakeClient(harness, dice.choice(WATCH_SETS), capacity=dice.choice([1, 2, 100]))
+        for _ in range(3)
     ]
-    backup = store.copy()
+    backup = store.backup()
     for _ in range(dice.randint(5, 40)):
         match dice.choice("cccccchttttvvvwwxxslbBrf"):
             case "c":
@@ -526,47 +539,47 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                     None if gone else {"n": store.offset, "t": "x" * dice.choice([1, 700])},
                 )
             case "h":
-                store.hear(dice.choice(DEVICES))
+                store.see(dice.choice(DEVICES))
             case "t":
-                scene.follower.read_once()
+                harness.change_feed.read_once()
             case "s":
-                scene.loop.settle()
+                harness.loop.settle()
             case "l":
-                scene.loop.advance(1)
+                harness.loop.advance(1)
             case "v":
-                dice.choice(viewers).take(dice.randint(1, 3))
+                dice.choice(viewers).read(dice.randint(1, 3))
             case "w":
                 viewer = dice.choice(viewers)
-                viewer.watch(dice.choice(LISTS) if viewer.connected else None)
+                viewer.watch(dice.choice(WATCH_SETS) if viewer.connected else None)
             case "x":
                 dice.choice(viewers).cut()
             case "r":
                 store.restart()
             case "b":
-                backup = store.copy()
+                backup = store.backup()
             case "B":
-                store.set_back(backup)
-            case "f":  # a week after the removal: nobody who is connected is that far behind
-                scene.tick()
+                store.restore(backup)
+            case "f":  # a week after the removal: no connected viewer lags that far
+                harness.tick()
                 for viewer in viewers:
-                    while viewer.pipe:
-                        viewer.take()
+                    while viewer.transport:
+                        viewer.read()
                 store.forget()
-                scene.follower._epoch_history_at = -1e9
+                harness.change_feed._epoch_history_at = -1e9
     for viewer in viewers:
         if not viewer.connected:
             viewer.watch()
-    scene.tick()
+    harness.tick()
     for _ in range(30):
-        scene.loop.advance(1)
+        harness.loop.advance(1)
         for viewer in viewers:
-            viewer.take()
+            viewer.read()
     for viewer in viewers:
         page, truth = viewer.shown(), store.shown(viewer.patterns)
         assert {device: one[:2] for device, one in page.items()} == {
             device: one[:2] for device, one in truth.items()
         }
-        # a sign of life that a backup has not heard of was one all the same
+        # a sighting that a backup does not have has happened all the same
         assert all(page[device][2] >= one[2] for device, one in truth.items())  # type: ignore[operator]
         assert viewer.complete
 
@@ -577,36 +590,38 @@ def test_whatever_happens_every_page_equals_the_store(dice: random.Random) -> No
     simulate(dice)
 
 
-class PlaceAhead(Broadcaster):
-    """Who is paused is taken to have everything."""
+class PositionAhead(Broadcaster):
+    """A paused viewer counts as up to date."""
 
     def pause(self, viewer: Any) -> None:
         super().pause(viewer)
-        if viewer in self.members:
-            self.members[viewer].position = self.position.offset
+        if viewer in self.subscribers:
+            self.subscribers[viewer].position = self.position.offset
 
 
 class GreaterOrEqual(Broadcaster):
-    """The question is asked from the place itself: one too few."""
+    """A viewer that lags misses the entry after its position."""
 
-    def _missed(self, member: Subscriber) -> list[Entry]:
+    def _missed(self, subscriber: Subscriber) -> list[Entry]:
         return [
-            entry for entry in super()._missed(member) if entry.update.offset > member.position + 1
+            entry
+            for entry in super()._missed(subscriber)
+            if entry.update.offset > subscriber.position + 1
         ]
 
 
 class NoTombstones(Broadcaster):
-    """Who catches up is never told what was removed."""
+    """A viewer that lags is not sent what was removed."""
 
-    def _missed(self, member: Subscriber) -> list[Entry]:
-        return [entry for entry in super()._missed(member) if entry.update.state is not None]
+    def _missed(self, subscriber: Subscriber) -> list[Entry]:
+        return [entry for entry in super()._missed(subscriber) if entry.update.state is not None]
 
 
 class ForgottenReset(Broadcaster):
-    """A bad place is answered with everything, but the client is not told to forget."""
+    """An invalid position is answered with everything, but without a reset."""
 
-    def _answer(self, member: Subscriber) -> Any:
-        message = super()._answer(member)
+    def _next_message(self, subscriber: Subscriber) -> Any:
+        message = super()._next_message(subscriber)
         payload = json.loads(message.payload)
         payload.pop("reset", None)
         message.payload = json.dumps(payload).encode()
@@ -614,23 +629,23 @@ class ForgottenReset(Broadcaster):
 
 
 class HadEverything(Broadcaster):
-    """A further watch is taken to have all that the new list has."""
+    """A further watch counts as having all of the new set."""
 
-    def _change_audience(self, member: Subscriber, audience: Audience) -> None:
-        super()._change_audience(member, audience)
-        if member.had is not None:
-            member.had = (audience, self.position.offset)
+    def _change_audience(self, subscriber: Subscriber, audience: Audience) -> None:
+        super()._change_audience(subscriber, audience)
+        if subscriber.covered is not None:
+            subscriber.covered = (audience, self.position.offset)
 
 
 class StaleSeen(Broadcaster):
-    """Who comes back is not told the signs of life it missed."""
+    """A returning viewer is not sent the sightings that it missed."""
 
-    def _refresh_seen(self, member: Subscriber) -> None:
+    def _send_missed_sightings(self, subscriber: Subscriber) -> None:
         pass
 
 
 @pytest.mark.parametrize(
-    "bug", [PlaceAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen]
+    "bug", [PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen]
 )
 def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
     for seed in range(2_000):
@@ -638,4 +653,4 @@ def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
             simulate(random.Random(seed), bug)
         except AssertionError:
             return
-    raise AssertionError(f"{bug.__doc__} and nobody noticed")
+    raise AssertionError(f"{bug.__doc__} and no assertion failed")

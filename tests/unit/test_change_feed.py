@@ -1,4 +1,4 @@
-"""The follower's thread: it reads what the loop has time for, and survives what fails."""
+"""The thread of the change feed: it reads what the loop has time for, and survives failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = 20.0
 
 
 class QueueLoop:
-    """Calls of other threads wait until the test takes them."""
+    """Calls of other threads wait until the test makes them."""
 
     def __init__(self) -> None:
         self.calls: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.Queue()
@@ -32,17 +32,17 @@ class QueueLoop:
         self.calls.put((call, arguments))
 
 
-class Scene:
-    """A store, a follower of it, and what was told."""
+class Harness:
+    """A store, a change feed of it, and what was delivered."""
 
     def __init__(self) -> None:
         self.store = MemoryStore(Limits(), VirtualClock())
         self.loop = QueueLoop()
-        self.told: list[tuple[list[Update], bool]] = []
+        self.delivered: list[tuple[list[Update], bool]] = []
         self.defects: list[Exception] = []
         self.failures: list[Exception] = []
         self.read, self.store.read = self.store.read, self.failing  # type: ignore[method-assign]
-        self.follower = ChangeFeed(self.store, self.loop, dict, self)  # type: ignore[arg-type]
+        self.change_feed = ChangeFeed(self.store, self.loop, dict, self)  # type: ignore[arg-type]
         self.number = 0
 
     def failing(self, *arguments: Any) -> Changes:
@@ -50,10 +50,12 @@ class Scene:
             raise self.failures.pop()
         return self.read(*arguments)
 
-    def arrive(self, news: Changes, epoch_history: Any, report: dict[str, Any], anew: bool) -> None:
+    def on_changes(
+        self, changes: Changes, epoch_history: Any, report: dict[str, Any], reset: bool
+    ) -> None:
         if self.defects:
             raise self.defects.pop()
-        self.told.append((list(news.updates), anew))
+        self.delivered.append((list(changes.updates), reset))
 
     def say(self, device: str) -> None:
         self.number += 1
@@ -61,122 +63,124 @@ class Scene:
             "queue", 1, [message(f"m{self.number}", change(device, {"n": self.number}))]
         )
 
-    def heard(self) -> list[tuple[list[tuple[str, int]], bool]]:
-        """Take calls until something was told that is not empty."""
+    def next_delivery(self) -> list[tuple[list[tuple[str, int]], bool]]:
+        """Make the calls until a delivery is not empty."""
         while True:
             call, arguments = self.loop.calls.get(timeout=SHORT)
-            before = len(self.told)
+            before = len(self.delivered)
             call(*arguments)
-            told = [
-                ([(one.device, one.version) for one in updates], anew)
-                for updates, anew in self.told[before:]
+            found = [
+                ([(one.device, one.version) for one in updates], reset)
+                for updates, reset in self.delivered[before:]
             ]
-            if told and (told[0][0] or told[0][1]):
-                return told
+            if found and (found[0][0] or found[0][1]):
+                return found
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    opened = Scene()
+def harness() -> Iterator[Harness]:
+    opened = Harness()
     opened.say("pillow")
-    opened.follower.start()
+    opened.change_feed.start()
     yield opened
-    opened.follower.stop()
-    assert not opened.follower._thread.is_alive()
+    opened.change_feed.stop()
+    assert not opened.change_feed._thread.is_alive()
 
 
-def test_everything_is_told_at_the_start_and_then_what_changes(scene: Scene) -> None:
-    assert [[one.device for one in updates] for updates, _ in scene.told] == [["pillow"]]
-    scene.say("chair")
-    assert scene.heard() == [([("chair", 1)], False)]
-    scene.say("pillow")
-    assert scene.heard() == [([("pillow", 2)], False)]
+def test_everything_is_delivered_at_the_start_and_then_what_changes(harness: Harness) -> None:
+    assert [[one.device for one in updates] for updates, _ in harness.delivered] == [["pillow"]]
+    harness.say("chair")
+    assert harness.next_delivery() == [([("chair", 1)], False)]
+    harness.say("pillow")
+    assert harness.next_delivery() == [([("pillow", 2)], False)]
 
 
-def test_it_does_not_read_ahead_of_a_busy_loop(scene: Scene) -> None:
-    scene.say("chair")
-    first = scene.loop.calls.get(timeout=SHORT)
-    # given a loop that has no time, a hundred changes are one answer
+def test_it_does_not_read_ahead_of_a_busy_loop(harness: Harness) -> None:
+    harness.say("chair")
+    first = harness.loop.calls.get(timeout=SHORT)
+    # given a busy loop, then a hundred changes are one delivery
     for _ in range(100):
-        scene.say("pillow")
-    assert scene.loop.calls.empty()
+        harness.say("pillow")
+    assert harness.loop.calls.empty()
     first[0](*first[1])
-    assert scene.heard() == [([("pillow", 101)], False)]
+    assert harness.next_delivery() == [([("pillow", 101)], False)]
 
 
 @pytest.mark.parametrize(
     "error", [StoreUnavailable("The store is locked."), ZeroDivisionError("a defect")]
 )
-def test_a_store_that_fails_is_asked_again(
-    scene: Scene,
+def test_a_store_that_fails_is_read_again(
+    harness: Harness,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
-    scene.failures = [error]
-    scene.say("chair")
-    assert scene.heard() == [([("chair", 1)], False)]
+    monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)
+    harness.failures = [error]
+    harness.say("chair")
+    assert harness.next_delivery() == [([("chair", 1)], False)]
     assert str(error) in caplog.text
 
 
-def test_what_could_not_be_told_is_told_anew(scene: Scene) -> None:
-    scene.defects = [ZeroDivisionError("a defect")]
-    scene.say("chair")
-    call, arguments = scene.loop.calls.get(timeout=SHORT)
+def test_after_a_failed_delivery_everything_is_delivered_again(harness: Harness) -> None:
+    harness.defects = [ZeroDivisionError("a defect")]
+    harness.say("chair")
+    call, arguments = harness.loop.calls.get(timeout=SHORT)
     call(*arguments)
-    while scene.defects:
-        call, arguments = scene.loop.calls.get(timeout=SHORT)
+    while harness.defects:
+        call, arguments = harness.loop.calls.get(timeout=SHORT)
         call(*arguments)
-    scene.store.wake()
-    assert scene.heard() == [([("pillow", 1), ("chair", 1)], True)]
+    harness.store.wake()
+    assert harness.next_delivery() == [([("pillow", 1), ("chair", 1)], True)]
 
 
-def test_a_loop_that_is_gone_ends_the_thread(scene: Scene) -> None:
-    scene.loop.closed = True
-    scene.say("chair")
-    scene.follower._thread.join(SHORT)
-    assert not scene.follower._thread.is_alive()
+def test_a_loop_that_is_gone_ends_the_thread(harness: Harness) -> None:
+    harness.loop.closed = True
+    harness.say("chair")
+    harness.change_feed._thread.join(SHORT)
+    assert not harness.change_feed._thread.is_alive()
 
 
-def test_a_stop_does_not_wait_for_the_loop(scene: Scene) -> None:
-    scene.say("chair")
-    scene.loop.calls.get(timeout=SHORT)
-    stopping = threading.Thread(target=scene.follower.stop)
+def test_a_stop_does_not_wait_for_the_loop(harness: Harness) -> None:
+    harness.say("chair")
+    harness.loop.calls.get(timeout=SHORT)
+    stopping = threading.Thread(target=harness.change_feed.stop)
     stopping.start()
     stopping.join(SHORT)
     assert not stopping.is_alive()
 
 
 def test_while_the_store_cannot_be_read_the_report_goes_on(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else pages would show the queue as connected for as long as that takes."""
-    # Given a store that fails several times, and sources that are away by then
-    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
-    scene.follower.report = lambda: {"sources": "away"}
+    """Otherwise pages would show the queue as connected all that time."""
+    # given a store that fails several times, and sources that are away by then
+    monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)
+    harness.change_feed.report = lambda: {"sources": "away"}
     reports: list[Any] = []
-    arrive = scene.arrive
+    on_changes = harness.on_changes
 
-    def noted(news: Changes, epoch_history: Any, report: dict[str, Any], anew: bool) -> None:
+    def noted(changes: Changes, epoch_history: Any, report: dict[str, Any], reset: bool) -> None:
         reports.append(report)
-        arrive(news, epoch_history, report, anew)
+        on_changes(changes, epoch_history, report, reset)
 
-    monkeypatch.setattr(scene, "arrive", noted)
-    scene.failures = [StoreUnavailable("The disk failed.") for _ in range(3)]
-    # When something changes
-    scene.say("chair")
-    # Then the report is told while it fails, the change after it, and the log says it once
-    assert scene.heard() == [([("chair", 1)], False)]
+    monkeypatch.setattr(harness, "on_changes", noted)
+    harness.failures = [StoreUnavailable("The disk failed.") for _ in range(3)]
+    # when something changes
+    harness.say("chair")
+    # then reports are delivered while it fails, the change after it, and the log has it once
+    assert harness.next_delivery() == [([("chair", 1)], False)]
     assert len(reports) >= 4 and reports[1] == {"sources": "away"}
     assert caplog.text.count("cannot be read") == caplog.text.count("can be read again") == 1
 
 
-def test_a_wait_that_fails_does_not_end_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A follower that dies in silence would freeze every page."""
-    # Given a store that cannot even be waited for, once
+def test_a_wait_that_fails_does_not_end_it(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the thread ended, every page would freeze."""
+    # given a store for which even a wait fails, once
     failed = threading.Event()
-    wait = scene.store.wait
+    wait = harness.store.wait
 
     def failing(timeout: float) -> None:
         if not failed.is_set():
@@ -184,13 +188,13 @@ def test_a_wait_that_fails_does_not_end_it(scene: Scene, monkeypatch: pytest.Mon
             raise StoreUnavailable("The disk failed.")
         wait(timeout)
 
-    monkeypatch.setattr(scene.store, "wait", failing)
-    monkeypatch.setattr(scene.follower._stop, "wait", lambda timeout: None)
-    scene.store.wake()
-    call, arguments = scene.loop.calls.get(timeout=SHORT)
+    monkeypatch.setattr(harness.store, "wait", failing)
+    monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)
+    harness.store.wake()
+    call, arguments = harness.loop.calls.get(timeout=SHORT)
     call(*arguments)
     assert failed.wait(SHORT)
-    # When something changes after it
-    scene.say("lamp")
-    # Then it is told
-    assert [("lamp", 1)] in [updates for updates, _ in scene.heard()]
+    # when something changes after it
+    harness.say("lamp")
+    # then it is delivered
+    assert [("lamp", 1)] in [updates for updates, _ in harness.next_delivery()]

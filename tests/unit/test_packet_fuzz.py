@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.subscriptions import WatchRequest
+from statecast.broadcast.watch_request import WatchRequest
 from statecast.realtime.protocol import websocket
 from tests.fakes.fake_broadcaster import FakeBroadcaster
 from tests.fakes.harness import Harness

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import SEPARATOR, PollingHarness
 

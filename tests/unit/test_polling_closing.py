@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import QUERY, SEPARATOR, PollingHarness

@@ -70,7 +70,7 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
     assert not [
         one
         for one in threading.enumerate()
-        if one.name in ("statecast", "follower") and one.is_alive()
+        if one.name in ("statecast", "change-feed") and one.is_alive()
     ]
     assert threading.active_count() <= before + 2, (
         "threads of the pools are daemons and wait for work"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.realtime.sse import CHUNK, EventStreamEndpoint, encode, watch_request

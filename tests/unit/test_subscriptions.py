@@ -1,4 +1,4 @@
-"""Who watches what, found by the device that changed."""
+"""Which viewers watch which devices, found by the device that changed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast import names
-from statecast.broadcast.subscriptions import Audience, Audiences, WatchRequest
+from statecast.broadcast.subscriptions import Audience, Audiences
+from statecast.broadcast.watch_request import WatchRequest
 from statecast.model import Position
 
 DEVICES = ["a", "b", "f/a", "f/b", "f/g/c", "fa"]
 patterns = st.sets(st.sampled_from(["*", "f/*", "f/g/*", *DEVICES]), min_size=1, max_size=4)
 
 
-def test_a_wish_is_sorted_and_said_once() -> None:
+def test_patterns_are_sorted_and_not_repeated() -> None:
     request: dict[str, Any] = {
         "devices": ["b", "a", "b", "f/*"],
         "since": {"epoch": "e", "offset": 3},
@@ -37,13 +38,15 @@ def test_an_audience_matches_what_its_patterns_do(chosen: set[str]) -> None:
 
 
 @given(st.lists(patterns, max_size=6), st.sets(st.sampled_from(DEVICES)))
-def test_a_change_finds_all_that_it_concerns(lists: list[set[str]], changed: set[str]) -> None:
+def test_a_change_finds_the_audiences_that_watch_the_device(
+    lists: list[set[str]], changed: set[str]
+) -> None:
     audiences = Audiences()
     viewers = [object() for _ in lists]
     joined = [audiences.join(tuple(sorted(chosen))) for chosen in lists]
     assert len(audiences) == len({frozenset(chosen) for chosen in lists})
     order = sorted(changed, reverse=True)
-    assert audiences.concerned(order) == {
+    assert audiences.watching(order) == {
         audience: matched
         for audience in joined
         if (matched := [device for device in order if audience.matches(device)])
@@ -51,5 +54,5 @@ def test_a_change_finds_all_that_it_concerns(lists: list[set[str]], changed: set
     # when all have left, nothing remains
     for audience, viewer in zip(joined, viewers, strict=True):
         audiences.leave(audience, viewer)  # type: ignore[arg-type]
-    assert (len(audiences), audiences.concerned(DEVICES)) == (0, {})
-    assert audiences._exact == audiences._below == {}
+    assert (len(audiences), audiences.watching(DEVICES)) == (0, {})
+    assert audiences._by_device == audiences._by_prefix == {}

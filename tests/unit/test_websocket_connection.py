@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
 from tests.fakes.harness import TARGET, Harness

@@ -1,95 +1,44 @@
-"""Step 5, broadcast: what changed, to which audience.
+"""Step 5, broadcast: every viewer receives what changes among the devices that it watches.
 
-Rule 1: everything is told from what is committed. A thread (``follower.py``) asks the store "what changed since my
-place?" and hands the answer to the event loop, where the latest state of every device is kept, ordered by offset.
-Rule 2: a viewer is a place. Whoever has everything up to the head gets each tick's frame; whoever has not is answered
-from memory, from its place, and joins the others at the head. Nothing is queued for anybody.
+Rule 1: only what is committed is sent. A thread (``change_feed``) asks the store what has changed
+and passes the answer to the event loop, where ``latest_states`` has every device.
+Rule 2: viewers that are up to date receive each tick's message. Viewers that lag are served from
+memory, starting at their position, until they have caught up.
+Rule 3: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its
+transport has drained, it receives the newest state of each device that changed meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
-from statecast import strict_json, timestamps
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
-from statecast.broadcast.subscriptions import (
-    Audience,
-    Audiences,
-    OutgoingMessage,
-    Recipient,
-    WatchRequest,
-)
-from statecast.model import Event, Position, Update
+from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
+from statecast.broadcast.latest_states import Entry, LatestStates
+from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.subscriber import Subscriber
+from statecast.broadcast.subscriptions import Audience, Audiences
+from statecast.broadcast.watch_request import WatchRequest
+from statecast.model import Event, Position
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, EpochHistory, Store
 
-BEAT = 1.5
-"""Seconds between two health events; a visible page expects a frame every 2."""
-SEEN_EVERY = 1.0
-MOST_ANSWERS = 16
-"""Catch-up slices an audience remembers until the next change or beat: a storm of returning viewers shares them."""
-
-
-class Entry:
-    """The latest update of a device and its encoding."""
-
-    __slots__ = ("_item", "_settings", "heard", "timed", "update")
-
-    def __init__(self, update: Update, settings: Settings) -> None:
-        self.update = update
-        self.heard = 0
-        """The number of its latest sign of life that made no version."""
-        self.timed = settings.deadline(update) is not None
-        self._settings = settings
-        self._item: bytes | None = None
-
-    def item(self) -> bytes:
-        if self._item is None:
-            self._item = encoding.item(self.update, self._settings)
-        return self._item
-
-    def hear(self, seen_at: int, number: int) -> None:
-        self.heard = number
-        self.update = replace(self.update, seen_at=seen_at)
-        self._item = None
-
-
-class Subscriber:
-    """One viewer's standing: its audience, its place while it is behind, what its next piece must say."""
-
-    __slots__ = (
-        "audience",
-        "blank",
-        "complete",
-        "had",
-        "heard",
-        "paused",
-        "position",
-        "reset",
-        "viewer",
-    )
-
-    def __init__(self, viewer: Recipient, audience: Audience, heard: int) -> None:
-        self.viewer = viewer
-        self.audience = audience
-        self.position = 0
-        self.blank = True
-        """It has nothing yet, so nothing that was removed."""
-        self.had: tuple[Audience, int] | None = None
-        """Up to which offset it has what another audience watches, while it catches up with its own."""
-        self.paused = False
-        self.reset = False
-        self.complete = False
-        self.heard = heard
-        """It knows all signs of life up to this number."""
+SEEN_INTERVAL = 1.0
+"""Seconds between two ``seen`` events."""
+MAX_CATCH_UPS = 16
+"""Messages for viewers that lag, kept per audience until the next change or heartbeat: many
+returning viewers share them."""
 
 
 class Broadcaster:
-    """Tells the viewers of one process. All methods but ``start`` and ``stop`` run on the event loop."""
+    """Sends to the viewers of one process.
+
+    Every method runs on the event loop, except ``start`` and ``stop``. ``report`` gives the content
+    of ``health`` events, ``clock`` the time in ms.
+    """
 
     def __init__(
         self,
@@ -102,75 +51,109 @@ class Broadcaster:
         self.store = store
         self.settings = settings
         self.report = report
-        self.clock = clock
-        self.latest: dict[str, Entry] = {}
-        self.members: dict[Recipient, Subscriber] = {}
+        self.states = LatestStates(settings)
+        self.subscribers: dict[Recipient, Subscriber] = {}
         self.audiences = Audiences()
-        self.listeners: set[Subscriber] = set()
+        self.health = HealthFeed(clock)
         self.position = Position("", 0)
-        self._reached = 0
+        """Up to where everything that was committed is in ``states``."""
+        self._sent_offset = 0
+        """Up to where up-to-date viewers have everything, also within a tick."""
         self._epoch_history = EpochHistory((), 0, 0)
-        self._health: dict[str, Any] = {}
-        self._heard: set[str] = set()
-        self._hears = self._told_hears = 0
-        self._tellers: list[Callable[[Event], None]] = []
+        self._seen_devices: set[str] = set()
+        """Devices of which a sighting waits for the next ``seen`` event."""
+        self._sent_sightings = 0
+        """The number of the newest sighting that up-to-date viewers have."""
+        self._event_listeners: list[Callable[[Event], None]] = []
 
-    # The life of it
+    # Start and stop
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read every state, then follow the store from a thread. Raises StoreUnavailable."""
+        """Read every state, then follow the store in a thread. Raises StoreUnavailable."""
         self.loop = loop
-        self._follower = ChangeFeed(self.store, loop, self.report, self)
-        self._follower.start()
-        self._beat_timer = loop.call_later(BEAT, self._beat)
+        self._change_feed = ChangeFeed(self.store, loop, self.report, self)
+        self._change_feed.start()
+        self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
 
     def stop(self) -> None:
-        self._beat_timer.cancel()
-        self._follower.stop()
+        self._heartbeat_timer.cancel()
+        self._change_feed.stop()
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Have application events from the store told by ``teller``."""
-        self._tellers.append(listener)
+        """Call ``listener`` for each application event of the store."""
+        self._event_listeners.append(listener)
 
-    # What arrives is told
+    def _heartbeat(self) -> None:
+        self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
+        self.audiences.forget_messages()
+        self.health.send()
 
-    def arrive(
-        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
+    # Changes
+
+    def on_changes(
+        self,
+        changes: Changes,
+        epoch_history: EpochHistory | None,
+        report: dict[str, Any],
+        reset: bool,
     ) -> None:
+        """Take over and send what the change feed has read; see ``ChangeListener``."""
         if epoch_history is not None:
             self._epoch_history = epoch_history
-            self.audiences.forget_answers()  # they name the epoch before
-            self._forget(epoch_history.forgotten)
-        if anew:
-            self._begin_anew()
-        self.position = news.position
-        for update in news.updates:
-            self.latest.pop(update.device, None)
-            self.latest[update.device] = Entry(update, self.settings)
-        self._hear(news)
-        self._tick([update.device for update in news.updates])
-        for event in news.events:
-            for tell in self._tellers:
-                tell(event)
-        before, self._health = self._health, report
-        if _verdicts(report) != _verdicts(before):
-            self._tell_health()
+            self.audiences.forget_messages()  # they name the epoch before
+            self._forget_removed(epoch_history.forgotten)
+        if reset:
+            self._start_over()
+        self.position = changes.position
+        self.states.update(changes.updates)
+        self._note_sightings(changes)
+        self._send_states([update.device for update in changes.updates])
+        for event in changes.events:
+            for listener in self._event_listeners:
+                listener(event)
+        self.health.update(report)
 
-    def _tick(self, changed: list[str]) -> None:
+    def _forget_removed(self, forgotten: int) -> None:
+        """Drop the removed devices that the store has forgotten.
+
+        A viewer that does not have such a removal yet gets everything again.
+        """
+        self._seen_devices.difference_update(self.states.forget_removed(forgotten))
+        for subscriber in self.subscribers.values():
+            lags = not subscriber.up_to_date and subscriber.position < forgotten
+            if lags and not subscriber.empty:
+                self._start_subscriber_over(subscriber)
+
+    def _start_over(self) -> None:
+        """The store was set back: what is here may never have been committed."""
+        self.states.entries.clear()
+        self._seen_devices.clear()
+        for subscriber in self.subscribers.values():
+            self._start_subscriber_over(subscriber)
+
+    def _start_subscriber_over(self, subscriber: Subscriber) -> None:
+        subscriber.start_over()
+        self.loop.call_soon(self._catch_up, subscriber)
+
+    def _send_states(self, changed: list[str]) -> None:
+        """Send changed devices to all up-to-date viewers that watch them."""
         head = self.position.offset
-        for audience, devices in self.audiences.concerned(changed).items():
-            entries = [self.latest[device] for device in devices]
+        for audience, devices in self.audiences.watching(changed).items():
+            entries = [self.states.entries[device] for device in devices]
             while entries and audience.current:
-                message, entries = self._cut(entries, head)
-                self._reached = message.position
+                message, entries = self._states_message(entries, head)
+                self._sent_offset = message.position
                 for viewer in tuple(audience.current):
                     viewer.deliver(message)
-        self._reached = head
+        self._sent_offset = head
 
-    def _cut(
+    def _states_message(
         self, entries: list[Entry], head: int, reset: bool = False, complete: bool = False
     ) -> tuple[OutgoingMessage, list[Entry]]:
-        """The first piece of ``entries`` and the rest. The last piece carries the head as its place."""
+        """A message with the first of the entries, and the rest of them.
+
+        The message is limited by ``max_states_bytes``; the last one carries the head as position.
+        """
         items: list[bytes] = []
         size = 0
         for entry in entries:
@@ -186,237 +169,179 @@ class Broadcaster:
         )
         return OutgoingMessage("states", payload, position), rest
 
-    def _forget(self, forgotten: int) -> None:
-        """Removals that the store has forgotten need not be kept here; who has not heard of them begins anew."""
-        for device, entry in list(self.latest.items()):
-            if entry.update.offset > forgotten:
-                break
-            if entry.update.state is None:
-                del self.latest[device]
-                self._heard.discard(device)
-        for member in self.members.values():
-            behind = member.viewer not in member.audience.current and member.position < forgotten
-            if behind and not member.blank:
-                self._reset(member)
-
-    def _begin_anew(self) -> None:
-        """The store was set back: what we remember may never have happened."""
-        self.latest.clear()
-        self._heard.clear()
-        for member in self.members.values():
-            self._reset(member)
-
-    def _reset(self, member: Subscriber) -> None:
-        member.audience.current.discard(member.viewer)
-        member.position, member.had, member.complete = 0, None, True
-        member.reset = member.blank = True
-        self.loop.call_soon(self._catch_up, member)
-
     # Viewers
 
     def watch(self, viewer: Recipient, request: Any) -> dict[str, Any]:
-        """Begin or replace what ``viewer`` watches; the states follow. Raises Refused."""
-        wish = WatchRequest.parse(request, self.settings.watch_patterns)
-        audience = self.audiences.join(wish.patterns)
-        member = self.members.get(viewer)
-        if member is None:
-            member = self.members[viewer] = Subscriber(viewer, audience, self._hears)
-            if wish.since is not None:
-                self._believe(member, wish.since)
-        else:  # its place is one of the list before; what it has of the new one is known here
-            self._change_audience(member, audience)
-        member.complete = True
-        (self.listeners.add if wish.health else self.listeners.discard)(member)
-        self.loop.call_soon(self._catch_up, member)
-        if wish.health:
-            self.loop.call_soon(self._greet, member)
-        return {"epoch": self.position.epoch, "offset": member.position, "reset": member.reset}
+        """Begin or replace what a viewer watches; the answer to its request.
 
-    def _believe(self, member: Subscriber, since: Position) -> None:
-        """A returning viewer goes on where it was, if that is a place of this history.
-
-        At offset 0 may be who was cut between two lists and holds states of the first: in an older epoch it is not
-        known whether those ever were.
+        The states follow in later messages. Raises Refused.
         """
-        good = self._epoch_history.is_valid(since, self.position.offset) and (
+        watch_request = WatchRequest.parse(request, self.settings.watch_patterns)
+        audience = self.audiences.join(watch_request.patterns)
+        subscriber = self.subscribers.get(viewer)
+        if subscriber is None:
+            subscriber = Subscriber(viewer, audience, self.states.sightings)
+            self.subscribers[viewer] = subscriber
+            if watch_request.since is not None:
+                self._resume_from(subscriber, watch_request.since)
+        else:  # ``since`` is of the watch set before; what it has of the new one is known here
+            self._change_audience(subscriber, audience)
+        subscriber.complete = True
+        self.loop.call_soon(self._catch_up, subscriber)
+        if watch_request.health:
+            self.health.subscribers.add(subscriber)
+            self.loop.call_soon(self.health.send_to, subscriber)
+        else:
+            self.health.subscribers.discard(subscriber)
+        return {
+            "epoch": self.position.epoch,
+            "offset": subscriber.position,
+            "reset": subscriber.reset,
+        }
+
+    def _resume_from(self, subscriber: Subscriber, since: Position) -> None:
+        """Let a returning viewer continue at its position, if that is valid.
+
+        A viewer at offset 0 may have been cut off between two watch sets, with states of the first.
+        If they are of an older epoch, it is not known whether they were ever committed.
+        """
+        valid = self._epoch_history.is_valid(since, self.position.offset) and (
             since.offset or since.epoch == self.position.epoch
         )
-        member.position, member.heard = (since.offset, -1) if good else (0, self._hears)
-        member.reset = member.blank = not good
+        subscriber.position = since.offset if valid else 0
+        subscriber.sighting = -1 if valid else self.states.sightings
+        subscriber.reset = subscriber.empty = not valid
 
-    def _change_audience(self, member: Subscriber, audience: Audience) -> None:
-        """What the old audience gave need not be told again to the new one."""
-        old = member.audience
-        if member.viewer in old.current:
-            member.heard = max(member.heard, self._told_hears)
-            member.position = self.position.offset
+    def _change_audience(self, subscriber: Subscriber, audience: Audience) -> None:
+        """Move a viewer to another watch set; what it has of the old one is not sent again."""
+        old, head = subscriber.audience, self.position.offset
+        was_up_to_date = subscriber.up_to_date
+        self._set_back(subscriber, head)
+        self.audiences.leave(old, subscriber.viewer)
         if audience is old:
-            self.audiences.leave(old, member.viewer)
             return
-        if member.viewer in old.current:
-            member.had = (old, self.position.offset)
-        elif member.had is not None or member.reset:
-            member.had = None  # it is between two lists already: it gets all of the third
+        if was_up_to_date:
+            subscriber.covered = (old, head)
+        elif subscriber.covered is not None or subscriber.reset:
+            subscriber.covered = None  # it is between two sets already: it gets all of the third
         else:
-            member.had = (old, member.position)
-        self.audiences.leave(old, member.viewer)
-        member.audience, member.position = audience, 0
+            subscriber.covered = (old, subscriber.position)
+        subscriber.audience, subscriber.position = audience, 0
+
+    def _set_back(self, subscriber: Subscriber, offset: int) -> None:
+        """An up-to-date viewer becomes one that lags, and has everything up to ``offset``."""
+        if subscriber.up_to_date:
+            subscriber.audience.current.discard(subscriber.viewer)
+            subscriber.sighting = max(subscriber.sighting, self._sent_sightings)
+            subscriber.position = offset
 
     def leave(self, viewer: Recipient) -> None:
-        member = self.members.pop(viewer, None)
-        if member is not None:
-            self.audiences.leave(member.audience, viewer)
-            self.listeners.discard(member)
+        """Forget a viewer."""
+        subscriber = self.subscribers.pop(viewer, None)
+        if subscriber is not None:
+            self.audiences.leave(subscriber.audience, viewer)
+            self.health.subscribers.discard(subscriber)
 
     def pause(self, viewer: Recipient) -> None:
-        """Its transport holds more than its bound: from now on it costs its place."""
-        member = self.members.get(viewer)
-        if member is None:
-            return
-        member.paused = True
-        if viewer in member.audience.current:
-            member.heard = max(member.heard, self._told_hears)
-            member.audience.current.discard(viewer)
-            member.position = self._reached
+        """The viewer's transport is full: send it nothing until ``resume``."""
+        subscriber = self.subscribers.get(viewer)
+        if subscriber is not None:
+            subscriber.paused = True
+            self._set_back(subscriber, self._sent_offset)
 
     def resume(self, viewer: Recipient) -> None:
-        """Its transport drained: it gets the newest of everything it missed."""
-        member = self.members.get(viewer)
-        if member is not None and member.paused:
-            member.paused = False
-            self._catch_up(member)
+        """The viewer's transport has drained: send it the newest of everything that it missed."""
+        subscriber = self.subscribers.get(viewer)
+        if subscriber is not None and subscriber.paused:
+            subscriber.paused = False
+            self._catch_up(subscriber)
 
-    def _catch_up(self, member: Subscriber) -> None:
-        if (
-            self.members.get(member.viewer) is not member
-            or member.viewer in member.audience.current
-        ):
+    # Viewers that lag
+
+    def _catch_up(self, subscriber: Subscriber) -> None:
+        """Send a viewer what it lacks, until it is up to date or its transport is full."""
+        if self.subscribers.get(subscriber.viewer) is not subscriber or subscriber.up_to_date:
             return
-        while not member.paused:
-            if member.position >= self.position.offset and not member.complete:
-                member.had = None
-                member.audience.current.add(member.viewer)
-                self._refresh_seen(member)
+        while not subscriber.paused:
+            if subscriber.position >= self.position.offset and not subscriber.complete:
+                subscriber.covered = None
+                subscriber.audience.current.add(subscriber.viewer)
+                self._send_missed_sightings(subscriber)
                 return
-            message = self._answer(member)
-            # Before it is delivered, for delivering may pause the viewer.
-            last = message.position >= self.position.offset
-            member.position, member.complete = message.position, member.complete and not last
-            member.reset = member.blank = False
-            member.viewer.deliver(message)
+            message = self._next_message(subscriber)
+            # Before the message is delivered, because the viewer may be paused by it.
+            if message.position >= self.position.offset:
+                subscriber.complete = False
+            subscriber.position = message.position
+            subscriber.reset = subscriber.empty = False
+            subscriber.viewer.deliver(message)
 
-    def _answer(self, member: Subscriber) -> OutgoingMessage:
-        """The next piece for a viewer's place; viewers of one audience and place share it."""
-        audience, head = member.audience, self.position.offset
-        if audience.answers_head != head:
-            audience.answers.clear()
-            audience.answers_head = head
-        key = (member.position, member.blank, member.reset, member.complete)
-        message = audience.answers.get(key) if member.had is None else None
+    def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
+        """What a viewer lacks next. Viewers of one audience at one position share the message."""
+        audience, head = subscriber.audience, self.position.offset
+        if audience.catch_ups_head != head:
+            audience.catch_ups.clear()
+            audience.catch_ups_head = head
+        key = (subscriber.position, subscriber.empty, subscriber.reset, subscriber.complete)
+        shared = subscriber.covered is None
+        message = audience.catch_ups.get(key) if shared else None
         if message is None:
-            message, _ = self._cut(self._missed(member), head, member.reset, member.complete)
-            if member.had is None and audience.size > 1 and len(audience.answers) < MOST_ANSWERS:
-                audience.answers[key] = message
+            missed = self._missed(subscriber)
+            message, _ = self._states_message(missed, head, subscriber.reset, subscriber.complete)
+            if shared and audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
+                audience.catch_ups[key] = message
         return message
 
-    def _missed(self, member: Subscriber) -> list[Entry]:
-        """The entries above a viewer's place, ascending."""
+    def _missed(self, subscriber: Subscriber) -> list[Entry]:
+        """The entries after a viewer's position, by ascending offset."""
         missed = []
-        had, known = member.had or (None, 0)
-        for entry in self._newest_first(member.audience):
+        old, covered = subscriber.covered or (None, 0)
+        for entry in self.states.newest_first(subscriber.audience):
             update = entry.update
-            if update.offset <= member.position:
+            if update.offset <= subscriber.position:
                 break
-            if member.blank and update.state is None:
+            if subscriber.empty and update.state is None:
                 continue
-            if had is None or update.offset > known or not had.matches(update.device):
+            if old is None or update.offset > covered or not old.matches(update.device):
                 missed.append(entry)
         missed.reverse()
         return missed
 
-    def _newest_first(self, audience: Audience) -> Iterable[Entry]:
-        """The entries that concern an audience; one that names its devices is not searched among all."""
-        if audience.wide:
-            return (
-                entry for device, entry in reversed(self.latest.items()) if audience.matches(device)
-            )
-        named = (self.latest[device] for device in audience.exact if device in self.latest)
-        return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
+    # Sightings: messages of devices that made no version
 
-    # Signs of life and health
-
-    def _hear(self, news: Changes) -> None:
-        for device, seen_at in news.seen.items():
-            entry = self.latest.get(device)
-            if entry is None or entry.update.seen_at == seen_at:
+    def _note_sightings(self, changes: Changes) -> None:
+        for device, seen_at in changes.seen.items():
+            entry = self.states.see(device, seen_at)
+            if entry is None:
                 continue
-            self._hears += 1
-            entry.hear(seen_at, self._hears)
-            for audience in self.audiences.concerned([device]):
-                audience.answers.clear()  # they carry the time before
-            if entry.timed:
-                if not self._heard:
-                    self.loop.call_later(SEEN_EVERY, self._tell_seen)
-                self._heard.add(device)
+            for audience in self.audiences.watching([device]):
+                audience.catch_ups.clear()  # they carry the time before
+            if entry.has_deadline:
+                if not self._seen_devices:
+                    self.loop.call_later(SEEN_INTERVAL, self._send_sightings)
+                self._seen_devices.add(device)
 
-    def _tell_seen(self) -> None:
-        heard, self._heard = self._heard, set()
-        self._told_hears = self._hears
-        for audience, devices in self.audiences.concerned(list(heard)).items():
-            message = OutgoingMessage(
-                "seen", encoding.seen({device: self._seen_at(device) for device in devices})
-            )
+    def _send_sightings(self) -> None:
+        """Send the sightings since the last ``seen`` event to up-to-date viewers."""
+        seen, self._seen_devices = self._seen_devices, set()
+        self._sent_sightings = self.states.sightings
+        for audience, devices in self.audiences.watching(list(seen)).items():
+            times = {device: self.states.seen_at(device) for device in devices}
+            message = OutgoingMessage("seen", encoding.seen(times))
             for viewer in tuple(audience.current):
                 viewer.deliver(message)
 
-    def _seen_at(self, device: str) -> int:
-        """The newest: what was noted a second ago may have been overtaken by a state."""
-        return self.latest[device].update.seen_at or 0
-
-    def _refresh_seen(self, member: Subscriber) -> None:
-        """Who was away missed signs of life that made no version: without them a device would look silent."""
-        known, member.heard = member.heard, self._hears
-        if known == self._hears:
+    def _send_missed_sightings(self, subscriber: Subscriber) -> None:
+        """Send the sightings that a viewer missed; its page would show the devices as silent."""
+        known, newest = subscriber.sighting, self.states.sightings
+        subscriber.sighting = newest
+        if known == newest:
             return
-        audience, key = member.audience, (known, self._hears, self.position.offset)
+        audience, key = subscriber.audience, (known, newest, self.position.offset)
         if audience.missed_seen is None or audience.missed_seen[0] != key:
-            audience.missed_seen = key, self._missed_seen(audience, known)
+            times = self.states.seen_since(audience, known)
+            message = OutgoingMessage("seen", encoding.seen(times)) if times else None
+            audience.missed_seen = key, message
         message = audience.missed_seen[1]
         if message is not None:
-            member.viewer.deliver(message)
-
-    def _missed_seen(self, audience: Audience, known: int) -> OutgoingMessage | None:
-        times = {
-            entry.update.device: entry.update.seen_at
-            for entry in self._newest_first(audience)
-            if entry.heard > known and entry.timed and entry.update.seen_at
-        }
-        return OutgoingMessage("seen", encoding.seen(times)) if times else None
-
-    def _beat(self) -> None:
-        self._beat_timer = self.loop.call_later(BEAT, self._beat)
-        self.audiences.forget_answers()
-        self._tell_health()
-
-    def _tell_health(self) -> None:
-        message = self._health_slice()
-        for member in tuple(self.listeners):
-            if not member.paused:
-                member.viewer.deliver(message)
-
-    def _greet(self, member: Subscriber) -> None:
-        if member in self.listeners and not member.paused:
-            member.viewer.deliver(self._health_slice())
-
-    def _health_slice(self) -> OutgoingMessage:
-        return OutgoingMessage(
-            "health", strict_json.encode({"now": timestamps.iso(self.clock()), **self._health})
-        )
-
-
-def _verdicts(report: dict[str, Any]) -> dict[str, Any]:
-    """The part of a health report whose change is told at once; the rest waits for the beat."""
-    return {
-        name: (source["status"], source["sentence"])
-        for name, source in report.get("sources", {}).items()
-    }
+            subscriber.viewer.deliver(message)

@@ -1,7 +1,7 @@
-"""Follows the store from a thread and hands what is new to the event loop.
+"""Follows the store in a thread, and passes what has changed to the event loop.
 
-Rule: it never reads ahead of the loop. What a busy loop cannot tell yet stays in the store, where ten thousand changes
-of ten devices are ten rows.
+Rule: the thread never reads ahead of the loop. What a busy loop cannot take yet stays in the store,
+where ten thousand changes of ten devices are ten rows.
 """
 
 from __future__ import annotations
@@ -11,35 +11,50 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from statecast.errors import StatecastError
 from statecast.model import Position
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 
 TICK = 0.02
-"""Seconds between two readings under load: changes between them share a frame."""
-
-EPOCH_HISTORY_EVERY = 600.0
-"""Seconds after which it asks anew what was forgotten; what is removed is remembered for days."""
+"""Seconds between two reads under load: changes between them share a message."""
+RETRY_SECONDS = 0.5
+EPOCH_HISTORY_INTERVAL = 600.0
+"""Seconds after which the epoch history is read again. Removals are kept for days, so a listener
+that learns of a forgotten one ten minutes late is in time."""
 
 log = logging.getLogger(__name__)
 
 
 class ChangeListener(Protocol):
-    """Who is told, on the loop: the broadcaster."""
+    """Receives the changes on the event loop: the broadcaster."""
 
-    def arrive(
-        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
+    def on_changes(
+        self,
+        changes: Changes,
+        epoch_history: EpochHistory | None,
+        report: dict[str, Any],
+        reset: bool,
     ) -> None:
-        """Take what is new; ``lineage`` comes with the first news and whenever an epoch began.
+        """Take over changes.
 
-        ``anew``: the store was set back (a restored backup); forget what you know, this is all there is.
+        ``epoch_history`` comes with the first changes, and again when an epoch has begun. With
+        ``reset`` the changes are all states there are, and what was known before is void: the store
+        was set back (a restored backup), or this method failed before.
         """
 
 
+class Reading(NamedTuple):
+    """What one read of the store found; the arguments of ``on_changes`` without the report."""
+
+    changes: Changes
+    epoch_history: EpochHistory | None = None
+    reset: bool = False
+
+
 class ChangeFeed:
-    """Asks the store the one question, over and over, for one loop."""
+    """Reads the changes of a store for one loop."""
 
     def __init__(
         self,
@@ -55,107 +70,109 @@ class ChangeFeed:
         self._cursor = ReadCursor()
         self._position = Position("", 0)
         self._epoch = ""
-        self._trouble = ""
-        self._lost = False
+        self._failure = ""
+        """Why the store cannot be read; logged once."""
+        self._reset_needed = False
+        """The listener failed, so it is not known which viewer has received what."""
         self._epoch_history_at = 0.0
         self._stop = threading.Event()
-        self._taken = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._delivered = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="change-feed", daemon=True)
 
     def start(self) -> None:
-        """Hand over every state at once, then follow from the thread. Raises StoreUnavailable."""
+        """Deliver every state now, then follow in the thread. Raises StoreUnavailable."""
         self.read_once()
         self._thread.start()
 
     def read_once(self) -> None:
-        """Read once and hand over what is new, on the thread of the loop."""
-        news, epoch_history, anew = self._ask()
-        self._cursor, self._position = news.cursor, news.position
-        self._take(news, epoch_history, self.report(), anew)
+        """Read and deliver once, on the thread of the loop."""
+        reading = self._read()
+        self._advance(reading)
+        self._deliver(reading, self.report())
 
     def stop(self) -> None:
         self._stop.set()
-        self._taken.set()
+        self._delivered.set()
         self.store.wake()
         self._thread.join(5)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.store.wait(1.0)
-                news, epoch_history, anew = self._ask()
-                self._complain("")
-                report = self.report()
-            except (
-                StatecastError
-            ) as error:  # nothing is new but what is known of the sources: they are away, too
-                self._complain(str(error))
-                self._stop.wait(0.5)
-                news, epoch_history, anew = (
-                    Changes(self._position, self._cursor, [], {}, []),
-                    None,
-                    False,
-                )
-                report = self.report()
-            except (
-                Exception
-            ):  # a defect of ours, but a thread that dies in silence would freeze every page
+                reading, report = self._wait_and_read()
+            except Exception:  # a defect of ours; if this thread ended, every page would freeze
                 log.exception("the store could not be followed; trying again")
-                self._stop.wait(0.5)
+                self._stop.wait(RETRY_SECONDS)
                 continue
-            self._taken.clear()
-            if (
-                self._stop.is_set()
-            ):  # after the clear: stop() sets both, and its loop waits for us, not we for it
+            self._delivered.clear()
+            if self._stop.is_set():  # checked after the clear: stop() sets both, and waits for us
                 return
             try:
-                self.loop.call_soon_threadsafe(self._take, news, epoch_history, report, anew)
-            except RuntimeError:  # the loop closed while we read
+                self.loop.call_soon_threadsafe(self._deliver, reading, report)
+            except RuntimeError:  # the loop was closed meanwhile
                 return
-            self._cursor, self._position = news.cursor, news.position
-            while not self._taken.wait(0.2) and not self._stop.is_set():
-                pass  # the loop is busy, or ended without taking it
-            if news.updates or news.events:
+            self._advance(reading)
+            while not self._delivered.wait(0.2) and not self._stop.is_set():
+                pass  # the loop is busy, or has ended
+            if reading.changes.updates or reading.changes.events:
                 self._stop.wait(TICK)
 
-    def _complain(self, trouble: str) -> None:
-        """In the log when it begins, changes and ends, not twice a second."""
-        if trouble != self._trouble:
-            log.warning(
-                "the store cannot be read: %s" if trouble else "the store can be read again%s",
-                trouble,
-            )
-            self._trouble = trouble
-
-    def _ask(self) -> tuple[Changes, EpochHistory | None, bool]:
-        if self._lost:
-            self._cursor, self._epoch = ReadCursor(event=self._cursor.event), ""
-        news = self.store.read(self._cursor)
-        fresh = time.monotonic() - self._epoch_history_at < EPOCH_HISTORY_EVERY
-        if (
-            fresh
-            and news.position.epoch == self._epoch
-            and news.position.offset >= self._cursor.offset
-        ):
-            return news, None, False
-        epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
-        anew = self._lost or (
-            bool(self._epoch)
-            and not epoch_history.is_valid(Position(self._epoch, self._cursor.offset))
-        )
-        if anew and not self._lost:
-            news = self.store.read(ReadCursor())
-        self._lost = False
-        self._epoch = news.position.epoch
-        return news, epoch_history, anew
-
-    def _take(
-        self, news: Changes, epoch_history: EpochHistory | None, report: dict[str, Any], anew: bool
-    ) -> None:
+    def _wait_and_read(self) -> tuple[Reading, dict[str, Any]]:
+        """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
-            self.listener.arrive(news, epoch_history, report, anew)
-        except Exception:  # a defect of ours; what was told to whom is not known any more
-            log.exception("what changed could not be told; everything is told anew")
-            self._lost = True
+            self.store.wait(1.0)
+            reading = self._read()
+            self._log_failure("")
+        except StatecastError as error:
+            self._log_failure(str(error))
+            self._stop.wait(RETRY_SECONDS)
+            reading = Reading(Changes(self._position, self._cursor))
+        return reading, self.report()
+
+    def _log_failure(self, failure: str) -> None:
+        """Log when a failure begins, changes or ends."""
+        if failure != self._failure:
+            log.warning(
+                "the store cannot be read: %s" if failure else "the store can be read again%s",
+                failure,
+            )
+            self._failure = failure
+
+    def _read(self) -> Reading:
+        if self._reset_needed:
+            self._cursor, self._epoch = ReadCursor(event=self._cursor.event), ""
+        changes = self.store.read(self._cursor)
+        if self._epoch_history_holds(changes):
+            return Reading(changes)
+        epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
+        set_back = bool(self._epoch) and not epoch_history.is_valid(
+            Position(self._epoch, self._cursor.offset)
+        )
+        if set_back:
+            changes = self.store.read(ReadCursor())
+        reset, self._reset_needed = self._reset_needed or set_back, False
+        self._epoch = changes.position.epoch
+        return Reading(changes, epoch_history, reset)
+
+    def _epoch_history_holds(self, changes: Changes) -> bool:
+        """Whether the epoch history that the listener has is still good enough."""
+        return (
+            time.monotonic() - self._epoch_history_at < EPOCH_HISTORY_INTERVAL
+            and changes.position.epoch == self._epoch
+            and changes.position.offset >= self._cursor.offset
+        )
+
+    def _advance(self, reading: Reading) -> None:
+        self._cursor, self._position = reading.changes.cursor, reading.changes.position
+
+    def _deliver(self, reading: Reading, report: dict[str, Any]) -> None:
+        """On the loop: call the listener. A failure is a defect of ours; then everything is sent
+        again."""
+        try:
+            changes, epoch_history, reset = reading
+            self.listener.on_changes(changes, epoch_history, report, reset)
+        except Exception:
+            log.exception("changes could not be sent to the viewers; everything is sent again")
+            self._reset_needed = True
         finally:
-            self._taken.set()
+            self._delivered.set()

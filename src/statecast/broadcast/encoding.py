@@ -1,4 +1,4 @@
-"""How an update looks to viewers and REST clients: one encode, the bytes kept and shared."""
+"""The JSON of updates for viewers and REST clients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from statecast.settings import Settings
 
 
 def item(update: Update, settings: Settings | None = None) -> bytes:
-    """One entry of a ``states`` event, as JSON. The state's own bytes go in as they are.
+    """One entry of a ``states`` event. The bytes of the state are not encoded again.
 
-    With ``settings`` the deadline is the one that holds: theirs for a device that has said none itself.
+    With ``settings``, a device that has no deadline of its own gets theirs.
     """
     seen = _time(update.seen_at)
     head = {"device": update.device, "version": update.version, "offset": update.offset}
@@ -29,12 +29,12 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     )
 
 
-def cause(made_by: Cause) -> dict[str, str]:
-    return {"source": made_by.source, "id": made_by.id, "by": made_by.by}
+def cause(of: Cause) -> dict[str, str]:
+    return {"source": of.source, "id": of.id, "by": of.by}
 
 
 def history_row(row: HistoryRow) -> list[Any]:
-    """One row of a history: time, version, change (a merge patch, null: removed), cause."""
+    """One row of a history: time, version, merge patch (None: device removed), cause."""
     change = None if row.change is None else strict_json.decode(row.change)
     return [timestamps.iso(row.at), row.version, change, cause(row.cause)]
 
@@ -42,7 +42,7 @@ def history_row(row: HistoryRow) -> list[Any]:
 def states(
     epoch: str, offset: int, items: list[bytes], *, reset: bool = False, complete: bool = False
 ) -> bytes:
-    """The argument of a ``states`` event: ``offset`` is the reader's place once it has this."""
+    """The argument of a ``states`` event; ``offset`` is the reader's position once it has it."""
     flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
     head = b'{"epoch":%b,"offset":%d,"states":[' % (strict_json.encode(epoch), offset)
     return head + b",".join(items) + b"]" + flags + b"}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.realtime.protocol import socketio, websocket
 
 PACKET, FRAME = "socketio", "websocket"

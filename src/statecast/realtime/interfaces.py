@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from statecast.broadcast.subscriptions import OutgoingMessage, Recipient
+from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.model import Event
 from statecast.realtime.timer_wheel import TimerTarget
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send

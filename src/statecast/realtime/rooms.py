@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.realtime.interfaces import SocketOwner
 
 MAX_EARLY_CALLS = 64

@@ -15,7 +15,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send

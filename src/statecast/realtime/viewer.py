@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.realtime.interfaces import BroadcasterContract, SessionTransport
 from statecast.realtime.namespaces import Namespaces

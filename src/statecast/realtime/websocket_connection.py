@@ -20,7 +20,7 @@ from enum import IntEnum
 from typing import Any
 
 from statecast import logs
-from statecast.broadcast.subscriptions import OutgoingMessage
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime import encoding

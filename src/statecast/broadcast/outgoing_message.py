@@ -1,0 +1,31 @@
+"""One event for one or many viewers, and what a viewer must offer to receive it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class OutgoingMessage:
+    """One event, encoded once. All viewers that receive it share this object."""
+
+    __slots__ = ("encodings", "name", "payload", "position")
+
+    def __init__(self, name: str, payload: bytes, position: int = 0) -> None:
+        self.name = name
+        """Of the event."""
+        self.payload = payload
+        """Its argument as JSON."""
+        self.position = position
+        """The offset up to which a viewer has everything once it has this message."""
+        self.encodings: dict[str, bytes] = {}
+        """The complete frame per transport; each transport adds its own."""
+
+
+class Recipient(Protocol):
+    """A viewer, as the broadcaster sees it."""
+
+    def deliver(self, message: OutgoingMessage) -> None:
+        """Write the message out now, without waiting.
+
+        If the transport is full after it, the recipient calls the broadcaster's ``pause``.
+        """

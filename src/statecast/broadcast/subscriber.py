@@ -1,0 +1,51 @@
+"""One viewer as the broadcaster keeps it."""
+
+from __future__ import annotations
+
+from statecast.broadcast.outgoing_message import Recipient
+from statecast.broadcast.subscriptions import Audience
+
+
+class Subscriber:
+    """The audience of a viewer, its position while it lags, and what its next message must say."""
+
+    __slots__ = (
+        "audience",
+        "complete",
+        "covered",
+        "empty",
+        "paused",
+        "position",
+        "reset",
+        "sighting",
+        "viewer",
+    )
+
+    def __init__(self, viewer: Recipient, audience: Audience, sighting: int) -> None:
+        self.viewer = viewer
+        self.audience = audience
+        self.position = 0
+        """The offset up to which it has everything; not kept while it is up to date."""
+        self.empty = True
+        """It has no states yet, so removed devices need not be mentioned."""
+        self.covered: tuple[Audience, int] | None = None
+        """While it catches up with a new watch set: the set before, and up to which offset it has
+        everything of that."""
+        self.paused = False
+        """Its transport is full."""
+        self.reset = False
+        """The next message says ``reset``: the viewer drops the states that it has."""
+        self.complete = False
+        """The message that brings it up to date says ``complete``."""
+        self.sighting = sighting
+        """It has all sightings up to this number."""
+
+    @property
+    def up_to_date(self) -> bool:
+        return self.viewer in self.audience.current
+
+    def start_over(self) -> None:
+        """Send everything again, because what it has may never have been committed."""
+        self.audience.current.discard(self.viewer)
+        self.position, self.covered = 0, None
+        self.complete = self.reset = self.empty = True

@@ -1,0 +1,77 @@
+"""The ``watch`` request of a viewer, and what is checked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from statecast import names
+from statecast.errors import Malformed, TooLarge
+from statecast.model import Position
+
+PROTOCOL = 1
+"""The version of our events; a request may name it."""
+MEMBERS = ("devices", "since", "protocol", "health")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """A valid ``watch`` request."""
+
+    patterns: tuple[str, ...]
+    """Names and patterns of devices, sorted and without repetition."""
+    since: Position | None
+    """What the viewer has already; None: nothing."""
+    health: bool
+    """Whether it wants ``health`` events."""
+
+    @classmethod
+    def parse(cls, request: Any, max_patterns: int) -> WatchRequest:
+        """Check a request. Raises Malformed or TooLarge with a sentence for the viewer."""
+        if not isinstance(request, Mapping):
+            raise Malformed('“watch” takes an object like {"devices": ["pillow"], "protocol": 1}.')
+        for member in request:
+            if member not in MEMBERS:
+                raise Malformed(
+                    f"“watch” has no member {names.quoted(member)}; "
+                    "it takes devices, since, protocol and health."
+                )
+        if request.get("protocol", PROTOCOL) != PROTOCOL:
+            raise Malformed(
+                "This server speaks protocol 1 only; reload the page or update the client."
+            )
+        if not isinstance(request.get("health", False), bool):
+            raise Malformed("“health” must be true or false.")
+        return cls(
+            _patterns(request.get("devices"), max_patterns),
+            _position(request.get("since")),
+            request.get("health", False),
+        )
+
+
+def _patterns(devices: Any, limit: int) -> tuple[str, ...]:
+    if (
+        not isinstance(devices, list)
+        or not devices
+        or not all(isinstance(pattern, str) for pattern in devices)
+    ):
+        raise Malformed(
+            '“devices” must be a list of names or patterns, like ["pillow", "floor2/*"].'
+        )
+    if len(devices) > limit:
+        raise TooLarge(
+            f"At most {limit} patterns can be watched; use a wider pattern like floor2/*."
+        )
+    return tuple(sorted({names.check_pattern(pattern) for pattern in devices}))
+
+
+def _position(since: Any) -> Position | None:
+    if since is None:
+        return None
+    members = since if isinstance(since, Mapping) else {}
+    epoch, offset = members.get("epoch"), members.get("offset")
+    # ``True`` is an int in Python, and no offset.
+    if isinstance(epoch, str) and type(offset) is int and offset >= 0:
+        return Position(epoch, offset)
+    raise Malformed('“since” must be a position, like {"epoch": "…", "offset": 7}.')

@@ -1,0 +1,105 @@
+"""A store in dicts for the broadcaster: it forgets, restarts and is restored when a test asks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from statecast import names, strict_json
+from statecast.model import Cause, Event, Position, Update
+from statecast.stores.contract import Changes, EpochHistory, ReadCursor
+from statecast.testing.values import START
+
+CAUSE = Cause("queue", "m1", "device")
+Backup = tuple[dict[str, Update], tuple[tuple[str, int], ...], int, int]
+Shown = dict[str, tuple[int, Any, int | None]]
+"""device -> (version, state, seen_at), as a page shows it."""
+
+
+class FakeStore:
+    """States, epochs, sightings and events."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Update] = {}
+        self.sightings: dict[str, int] = {}
+        self.epochs: tuple[tuple[str, int], ...] = (("e1", 1),)
+        self.offset = self.seen = self.forgotten = self.event = 0
+        self.began = 1
+        self.now = START
+        self.events: list[Event] = []
+
+    def commit(self, device: str, state: dict[str, Any] | None) -> None:
+        """A new version; None removes the device."""
+        before = self.latest.get(device)
+        self.offset += 1
+        version = before.version + 1 if before else 1
+        encoded = None if state is None else strict_json.encode(state)
+        at = self._tick()
+        self.latest[device] = Update(
+            device, version, self.offset, encoded, at, at, CAUSE, source="queue"
+        )
+
+    def see(self, device: str) -> None:
+        """A message of the device that makes no version."""
+        before = self.latest.get(device)
+        if before is not None:
+            self.seen += 1
+            self.latest[device] = replace(before, seen_at=self._tick())
+            self.sightings[device] = self.seen
+
+    def _tick(self) -> int:
+        self.now += 1
+        return self.now
+
+    def emit(self, name: str) -> None:
+        self.event += 1
+        self.events.append(Event(self.event, "/", None, name, b"[]"))
+
+    def forget(self) -> None:
+        """Forget the tombstones."""
+        for device, update in list(self.latest.items()):
+            if update.state is None:
+                del self.latest[device]
+                self.forgotten = max(self.forgotten, update.offset)
+
+    def restart(self) -> None:
+        self.began += 1
+        self.epochs = (*self.epochs, (f"e{self.began}", self.offset + 1))
+
+    def backup(self) -> Backup:
+        return dict(self.latest), self.epochs, self.offset, self.forgotten
+
+    def restore(self, backup: Backup) -> None:
+        latest, self.epochs, self.offset, self.forgotten = backup
+        self.latest = dict(latest)
+        self.restart()
+
+    def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
+        updates = sorted(
+            (one for one in self.latest.values() if one.offset > after.offset),
+            key=lambda one: one.offset,
+        )
+        seen = {
+            device: self.latest[device].seen_at or 0
+            for device, number in self.sightings.items()
+            if number > after.seen
+            and device in self.latest
+            and self.latest[device].offset <= after.offset
+        }
+        events = [event for event in self.events if event.number > (after.event or self.event)]
+        position = Position(self.epochs[-1][0], self.offset)
+        return Changes(
+            position, ReadCursor(self.offset, self.seen, self.event), updates, seen, events
+        )
+
+    def epoch_history(self) -> EpochHistory:
+        return EpochHistory(self.epochs, self.forgotten, self.offset)
+
+    def shown(self, patterns: list[str]) -> Shown:
+        """What a page that watches ``patterns`` must show."""
+        return {
+            device: (one.version, json.loads(one.state), one.seen_at)
+            for device, one in self.latest.items()
+            if one.state is not None and any(names.match(pattern, device) for pattern in patterns)
+        }
