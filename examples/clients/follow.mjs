@@ -2,6 +2,7 @@
 
 export function follow(address, devices, show) {
   const states = new Map();
+  const offsets = new Map();
   let place;
   const open = () => {
     const socket = new WebSocket(`${address.replace(/^http/, "ws")}/socket.io/?EIO=4&transport=websocket`);
@@ -26,9 +27,17 @@ export function follow(address, devices, show) {
         throw new Error(packet.slice(2));
       } else if (packet.startsWith('42["states",')) {
         const news = JSON.parse(packet.slice(2))[1];
-        if (news.reset) states.clear(); // what is here is of another history
-        for (const { device, state } of news.states) states.set(device, state);
-        place = { epoch: news.epoch, offset: news.offset };
+        if (news.reset) { // what is here is of another history
+          states.clear();
+          offsets.clear();
+          place = undefined;
+        }
+        for (const { device, offset, state } of news.states) {
+          if (offset <= (offsets.get(device) ?? 0)) continue;
+          offsets.set(device, offset);
+          states.set(device, state);
+        }
+        if (!place || news.offset > place.offset) place = { epoch: news.epoch, offset: news.offset };
         show(new Map([...states].filter(([, state]) => state !== null)));
       }
     };

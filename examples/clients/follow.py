@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 
 
 def follow(address, devices, show):
-    states, place = {}, None
+    states, offsets, place = {}, {}, None
     while True:
         try:
             with connect(
@@ -39,9 +39,13 @@ def follow(address, devices, show):
                     elif packet.startswith('42["states",'):
                         news = json.loads(packet[2:])[1]
                         if news.get("reset"):  # what is here is of another history
-                            states.clear()
-                        states |= {item["device"]: item["state"] for item in news["states"]}
-                        place = {"epoch": news["epoch"], "offset": news["offset"]}
+                            states, offsets, place = {}, {}, None
+                        for item in news["states"]:
+                            if item["offset"] > offsets.get(item["device"], 0):
+                                offsets[item["device"]] = item["offset"]
+                                states[item["device"]] = item["state"]
+                        if place is None or news["offset"] > place["offset"]:
+                            place = {"epoch": news["epoch"], "offset": news["offset"]}
                         show(
                             {device: state for device, state in states.items() if state is not None}
                         )

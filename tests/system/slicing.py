@@ -20,6 +20,7 @@ class Slicing:
         self.slices = 0
         self.cuts = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connected = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -28,10 +29,13 @@ class Slicing:
             writer.close()
             return
         self._writers |= {writer, back}
+        self._connected.set()
         await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
         for one in (writer, back):
             self._writers.discard(one)
             one.close()
+        if not self._writers:
+            self._connected.clear()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -51,11 +55,18 @@ class Slicing:
             writer.close()
 
     def cut(self) -> None:
-        """Break every connection, from any thread."""
-        self.loop.call_soon_threadsafe(self._cut)
+        """Break every connection, of which there is at least one; from any thread.
 
-    def _cut(self) -> None:
-        self.cuts += len(self._writers)
+        Long polling has none between two polls, so this waits for the next one.
+        """
+        asyncio.run_coroutine_threadsafe(self._cut(), self.loop).result(30)
+
+    async def _cut(self) -> None:
+        await self._connected.wait()
+        self.cuts += 1
+        self.abort_all()
+
+    def abort_all(self) -> None:
         for writer in tuple(self._writers):
             writer.transport.abort()
 
@@ -66,6 +77,6 @@ def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
     loop = asyncio.new_event_loop()
     proxy = Slicing(port_of(address), seed, loop)
     with listening(
-        loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.cut
+        loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.abort_all
     ) as there:
         yield there, proxy

@@ -2,73 +2,78 @@
 
     python stays.py ADDRESS
 
-It watches everything and comes back whenever it is cut. A line with states on standard input is answered with a report
-once it holds just those; an empty line is answered at once.
+It watches everything and comes back whenever it is cut. It answers each line on standard input with
+a report: ``{"states": ...}`` once it holds just those, ``{"joined": N}`` once it has joined more
+than N times, ``{}`` at once. Its events are handled in the order in which they come, as those of
+``socketio.Client``, which handles each on a thread of its own, are not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
 from typing import Any
 
 import socketio
+from held_states import HeldStates
+
+PATIENCE = 60
 
 
 class Stays:
     def __init__(self, address: str) -> None:
-        self.states: dict[str, Any] = {}
-        self.versions: dict[str, int] = {}
-        self.place: dict[str, Any] | None = None
-        self.joined = self.resets = 0
-        self.wrong: list[str] = []
-        self.lock = threading.Condition()
-        self.client = socketio.Client(reconnection_delay=0.02, reconnection_delay_max=0.05)
-        self.client.on("connect", self.watch)
-        self.client.on("states", self.take)
-        self.client.connect(address, transports=["websocket"], retry=True)
+        self.address = address
+        self.held = HeldStates()
+        self.joined = 0
+        self.changed = threading.Condition()
+        self.connected = threading.Event()
 
-    def watch(self) -> None:
-        with self.lock:
-            self.joined += 1
-            since = {} if self.place is None else {"since": self.place}
-        self.client.emit("watch", {"devices": ["*"], "protocol": 1, **since})
+    def run(self) -> None:
+        """Connect, and stay; on a thread of its own."""
+        asyncio.run(self._run())
 
-    def take(self, news: dict[str, Any]) -> None:
-        with self.lock:
-            if news.get("reset"):
-                self.resets += 1
-                self.states.clear()
-                self.versions.clear()
-            for item in news["states"]:
-                device = item["device"]
-                if item["version"] < self.versions.get(device, 0):
-                    self.wrong.append(
-                        f"{device} went back from {self.versions[device]} to {item['version']}"
-                    )
-                self.versions[device] = item["version"]
-                if item["state"] is None:
-                    self.states.pop(device, None)
-                else:
-                    self.states[device] = item["state"]
-            self.place = {"epoch": news["epoch"], "offset": news["offset"]}
-            self.lock.notify_all()
+    async def _run(self) -> None:
+        client = socketio.AsyncClient(reconnection_delay=0.02, reconnection_delay_max=0.05)
 
-    def report(self, expected: dict[str, Any] | None) -> str:
-        with self.lock:
-            if expected is not None:
-                self.lock.wait_for(lambda: self.states == expected, timeout=30)
+        async def watch() -> None:
+            with self.changed:
+                self.joined += 1
+                self.changed.notify_all()
+                since = self.held.since
+            await client.emit("watch", {"devices": ["*"], "protocol": 1, **since})
+
+        client.on("connect", watch)
+        client.on("states", self.take)
+        await client.connect(self.address, transports=["websocket"], retry=True)
+        await client.wait()
+
+    def take(self, event: dict[str, Any]) -> None:
+        with self.changed:
+            self.held.apply(event)
+            self.changed.notify_all()
+
+    def report(self, wanted: dict[str, Any]) -> str:
+        """Wait for what is wanted, or until patience ends; what there is."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.has(wanted), PATIENCE)
             facts = {
-                "states": self.states,
+                "states": self.held.states,
                 "joined": self.joined,
-                "resets": self.resets,
-                "wrong": self.wrong[:5],
+                "resets": self.held.resets,
+                "overtaken": self.held.overtaken[:5],
             }
             return json.dumps(facts)
+
+    def has(self, wanted: dict[str, Any]) -> bool:
+        if "states" in wanted:
+            return bool(self.held.states == wanted["states"])
+        return self.joined > wanted.get("joined", -1)
 
 
 if __name__ == "__main__":
     stays = Stays(sys.argv[1])
+    threading.Thread(target=stays.run, daemon=True).start()
     for line in sys.stdin:
-        print(stays.report(json.loads(line) if line.strip() else None), flush=True)
+        print(stays.report(json.loads(line)), flush=True)

@@ -13,6 +13,6 @@ let since;
 const socket = io(address, options);
 socket.on("connect", () => socket.emit("watch", { devices: ["*"], ...(since && { since }) }));
 socket.on("states", (said) => {
-  since = { epoch: said.epoch, offset: said.offset };
+  if (said.reset || !since || said.offset > since.offset) since = { epoch: said.epoch, offset: said.offset };
   console.log(JSON.stringify(said));
 });

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import socketio as stock
 from cutting import DOWN, UP, Cutting, cutting
+from held_states import HeldStates
 
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
@@ -74,19 +75,19 @@ def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
 
 @contextmanager
 def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
-    page, states, place = Page(), {}, {}
+    page, held = Page(), HeldStates()
     client = stock.Client(
         reconnection_delay=0.001, reconnection_delay_max=0.001, randomization_factor=0
     )
 
-    def take(said: dict[str, Any]) -> None:
-        if said.get("reset"):
-            states.clear()
-        states.update({item["device"]: item["state"] for item in said["states"]})
-        place["since"] = {"epoch": said["epoch"], "offset": said["offset"]}
-        page.show({device: state for device, state in states.items() if state is not None})
+    lock = threading.Lock()
 
-    client.on("connect", lambda: client.emit("watch", {"devices": ["*"], **place}))
+    def take(said: dict[str, Any]) -> None:
+        with lock:  # the library handles each event on a thread of its own
+            held.apply(said)
+            page.show(dict(held.states))
+
+    client.on("connect", lambda: client.emit("watch", {"devices": ["*"], **held.since}))
     client.on("states", take)
     client.connect(address, transports=[kind], retry=True)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +17,7 @@ import pytest
 from running import Running, statecast
 from websockets.sync.client import ClientConnection, connect
 
+from child_process import started
 from statecast.realtime import sse
 from statecast.realtime.protocol import websocket
 from statecast.realtime.protocol.engineio import MAX_PACKETS
@@ -29,14 +32,14 @@ VARYING = re.compile(r'"(sid|epoch|id|changed_at|seen_at|now|since|received_at)"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
+    servers: list[Running] = []
 
     def begin(port: int = 0) -> Running:
-        started.append(Running(tmp_path, "--port", str(port)))
-        return started[-1]
+        servers.append(Running(tmp_path, "--port", str(port)))
+        return servers[-1]
 
     yield begin
-    for one in started:
+    for one in servers:
         one.kill()
 
 
@@ -57,6 +60,27 @@ def in_javascript(node: Any, address: str) -> list[str]:
         else ["--experimental-websocket"]
     )
     return [node.program, *flags, "--input-type=module", "-e", script]
+
+
+def test_the_python_client_of_the_how_to_shows_every_change(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
+    # Given a server, and the client of the page as a file
+    server = start()
+    how_to = (ROOT / "docs" / "how-to" / "own-page.md").read_text()
+    script = block("## Any other client", "python", how_to)
+    (tmp_path / "client.py").write_text(script.replace("http://127.0.0.1:8000", server.address))
+    statecast(tmp_path, "send", "pillow", "mood=happy")
+    command = [sys.executable, str(tmp_path / "client.py")]
+    with started(command, stdout=subprocess.PIPE) as client:
+        assert client.stdout
+        assert client.stdout.readline() == "pillow 1 {'mood': 'happy'}\n"
+        # When the server is away while a message is sent, and comes back
+        assert server.terminate() == 143
+        statecast(tmp_path, "send", "pillow", "mood=calm")
+        start(server.port)
+        # Then the client misses nothing and shows nothing twice
+        assert client.stdout.readline() == "pillow 2 {'mood': 'calm'}\n"
 
 
 @pytest.mark.parametrize("client", [in_python, in_javascript])
@@ -108,10 +132,10 @@ def test_an_example_that_is_refused_says_why(
 # The page
 
 
-def block(after: str, language: str) -> str:
+def block(after: str, language: str, page: str = PAGE) -> str:
     """The first block of a language after some words of the page."""
     found = re.search(
-        rf"^```{language}\n(.*?)^```$", PAGE[PAGE.index(after) :], re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$", page[page.index(after) :], re.MULTILINE | re.DOTALL
     )
     assert found
     return found[1]
@@ -173,19 +197,29 @@ def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None
     assert answered == {name.lower() for name in socket.response.headers}
 
 
+def requested(command: str) -> str:
+    """What ``curl`` with these words would print; the words of the page are few."""
+    words = argparse.ArgumentParser()
+    words.add_argument("-s", action="store_true")
+    words.add_argument("-d", dest="body", type=str.encode)
+    words.add_argument("url")
+    given = words.parse_args(shlex.split(command)[1:])
+    with urllib.request.urlopen(given.url, given.body, timeout=30) as response:
+        body: bytes = response.read()
+    return body.decode()
+
+
 def test_the_requests_of_long_polling_of_the_page_are_answered(
     tmp_path: Path, start: Callable[..., Running]
 ) -> None:
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy")
     shown(server.address)
-    sid = ""
+    sid = heard = ""
     for line in block("## Long polling", "sh").splitlines():
         if line.startswith("curl"):
-            script = line.replace("http://127.0.0.1:8000", server.address).replace("$SID", sid)
-            heard = subprocess.run(
-                ["sh", "-c", script], capture_output=True, text=True, timeout=30
-            ).stdout
+            command = line.replace("http://127.0.0.1:8000", server.address).replace("$SID", sid)
+            heard = requested(command)
             sid = sid or json.loads(heard[1:])["sid"]
         else:
             assert alike(heard.replace("\x1e", " ")) == alike(line.removeprefix("# "))

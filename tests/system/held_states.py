@@ -1,0 +1,46 @@
+"""What a client of the tests holds: the rules of ``docs/wire.md``, for whatever library brings the events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HeldStates:
+    """States by device, and the position up to which they are complete."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+        self.position: dict[str, Any] | None = None
+        self.resets = 0
+        self.overtaken: list[str] = []
+        """Items that came after a newer one of their device, as sentences: none, if events are handled in order."""
+        self._offsets: dict[str, int] = {}
+
+    def apply(self, event: dict[str, Any]) -> None:
+        if event.get("reset"):
+            self.resets += 1
+            self.states.clear()
+            self._offsets.clear()
+            self.position = None
+        for item in event["states"]:
+            self._apply_item(item)
+        if self.position is None or event["offset"] > self.position["offset"]:
+            self.position = {"epoch": event["epoch"], "offset": event["offset"]}
+
+    def _apply_item(self, item: dict[str, Any]) -> None:
+        device, offset = item["device"], item["offset"]
+        held = self._offsets.get(device, 0)
+        if offset <= held:
+            if offset < held:
+                self.overtaken.append(f"{device} went back from offset {held} to {offset}")
+            return
+        self._offsets[device] = offset
+        if item["state"] is None:
+            self.states.pop(device, None)
+        else:
+            self.states[device] = item["state"]
+
+    @property
+    def since(self) -> dict[str, Any]:
+        """What a ``watch`` says of it."""
+        return {} if self.position is None else {"since": self.position}

@@ -1,0 +1,55 @@
+"""The rules of docs/wire.md for a client: whatever order a library makes of events, the newest stays."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from held_states import HeldStates
+
+
+def event(offset: int, **states: tuple[int, Any]) -> dict[str, Any]:
+    """With the offset and the state of each device."""
+    items = [
+        {"device": device, "offset": at, "state": state} for device, (at, state) in states.items()
+    ]
+    return {"epoch": "e", "offset": offset, "states": items}
+
+
+EVENTS = [
+    event(3, lamp=(1, {"n": 1}), door=(2, {"n": 1}), pillow=(3, {"n": 1})),
+    event(4, lamp=(4, {"n": 2})),
+    event(5, door=(5, None)),
+    event(6, pillow=(6, {"n": 2})),
+]
+
+
+def test_in_order_nothing_is_overtaken() -> None:
+    held = HeldStates()
+    for one in EVENTS:
+        held.apply(one)
+    assert held.states == {"lamp": {"n": 2}, "pillow": {"n": 2}}
+    assert held.position == {"epoch": "e", "offset": 6}
+    assert not held.overtaken
+
+
+def test_in_any_order_the_end_is_the_same_and_the_position_never_goes_back() -> None:
+    for order in itertools.permutations(EVENTS):
+        held, positions = HeldStates(), []
+        for one in order:
+            held.apply(one)
+            assert held.position
+            positions.append(held.position["offset"])
+        assert held.states == {"lamp": {"n": 2}, "pillow": {"n": 2}}, order
+        assert positions == sorted(positions) and positions[-1] == 6
+        assert bool(held.overtaken) == (order[0] is not EVENTS[0])
+
+
+def test_a_reset_begins_with_nothing() -> None:
+    held = HeldStates()
+    for one in EVENTS:
+        held.apply(one)
+    held.apply(event(1, lamp=(1, {"n": 1})) | {"reset": True, "epoch": "f"})
+    assert held.states == {"lamp": {"n": 1}}
+    assert held.position == {"epoch": "f", "offset": 1}
+    assert held.since == {"since": {"epoch": "f", "offset": 1}}
