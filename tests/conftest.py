@@ -17,6 +17,10 @@ from typing import Any
 import pytest
 
 import inheritance
+import leftovers
+from statecast.realtime import handlers
+from statecast.server import readiness, wsgi
+from statecast.threads import ThreadPool
 from tests.fakes.fake_loop import FastForwardLoop, settle
 from tools import browser as chromium_on_this_machine
 from tools import javascript, system_parts
@@ -24,6 +28,66 @@ from tools import javascript, system_parts
 ROOT = Path(__file__).resolve().parent.parent
 
 inheritance.clean()
+
+POOLS = ("asyncio_", "handler", "readiness", "wsgi")
+"""Threads that a pool of a wider scope starts when it first needs them; its own scope counts them."""
+CLIENT_LIBRARIES = ("",)
+"""In tests/system every thread: those of the client libraries end in their own time."""
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> leftovers.Folders:
+    """Where a test may leave no file: the folder for temporary files, and in CI the clone.
+
+    Elsewhere somebody may be at work in the clone meanwhile.
+    """
+    leftovers.adopt_orphans()
+    leftovers.open_lasting_files()
+    temporary = tmp_path_factory.mktemp("temporary")
+    leftovers.private_folder(temporary)
+    return leftovers.Folders(ROOT if os.environ.get("CI") == "true" else None, temporary)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def module_leaves_nothing(
+    request: pytest.FixtureRequest, folders: leftovers.Folders
+) -> Iterator[None]:
+    lazy = CLIENT_LIBRARIES if "system" in request.path.parts else ()
+    yield from leaves_nothing_behind(request.node, folders, lazy)
+
+
+@pytest.fixture(autouse=True)
+def test_leaves_nothing(
+    request: pytest.FixtureRequest, folders: leftovers.Folders
+) -> Iterator[None]:
+    lazy = CLIENT_LIBRARIES if "system" in request.path.parts else POOLS
+    yield from leaves_nothing_behind(request.node, folders, lazy)
+
+
+@pytest.fixture(autouse=True)
+def pools(test_leaves_nothing: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends the threads of pools that a test made without a server, which would end them."""
+    made: list[ThreadPool] = []
+
+    class Noted(ThreadPool):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            made.append(self)
+
+    for user in (handlers, readiness, wsgi):
+        monkeypatch.setattr(user, "ThreadPool", Noted)
+    yield
+    for pool in made:
+        pool.close()
+
+
+def leaves_nothing_behind(
+    node: pytest.Item, folders: leftovers.Folders, lazy: tuple[str, ...] = ()
+) -> Iterator[None]:
+    before = leftovers.Leftovers(folders, lazy)
+    yield
+    if found := before.found():
+        pytest.fail(f"{node.nodeid} left behind: {'; '.join(found)}", pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -55,6 +55,7 @@ class TestFakeAzure(OverAzure):
         yield
         for source in self.sources:
             source.close()
+        self.sources.clear()  # the last answer of each holds a connection until it is collected
         self.azure.stop()
 
     def advance(self, seconds: float) -> None:
@@ -77,6 +78,7 @@ class TestAzurite(OverAzure):
         yield
         for source in self.sources:
             source.close()
+        self.sources.clear()  # the last answer of each holds a connection until it is collected
 
     def advance(self, seconds: float) -> None:
         self.azurite.advance(seconds)

@@ -11,6 +11,7 @@ import base64
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,9 +133,14 @@ def check(
         data.draw(st.lists(st.sampled_from(copies), max_size=4)) if copies else []
     )  # the queue hands it out twice
     arrived = data.draw(st.permutations(copies + again))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         url = scheme.format(folder)
-        store = open_store(url, Limits(), VirtualClock())
+
+        def reopened() -> Store:
+            opened.close()
+            return opened.enter_context(closing(open_store(url, Limits(), VirtualClock())))
+
+        store = reopened()
         left = arrived
         while left:
             size = data.draw(st.integers(1, len(left)))
@@ -144,11 +150,9 @@ def check(
             assert not committed.quarantined
             left = left[size:]
             if not url.startswith("memory:") and data.draw(st.booleans()):
-                store.close()
-                store = open_store(url, Limits(), VirtualClock())
+                store = reopened()
         for device in DEVICES:
             assert state_of(store, device) == expected(arrived, device, by_sequence)
-        store.close()
 
 
 @pytest.mark.parametrize("order", ["time", "sequence"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -67,8 +68,10 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
             for n, (one, at) in enumerate(clean)
         ]
         arrived = data.draw(st.permutations(messages + messages[:3]))
-        with tempfile.TemporaryDirectory() as folder:
-            store = open_store(scheme.format(folder), Limits(), VirtualClock())
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            closing(open_store(scheme.format(folder), Limits(), VirtualClock())) as store,
+        ):
             versions = 0
             while arrived:
                 size = data.draw(st.integers(1, len(arrived)))
@@ -86,7 +89,6 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
                     range(update.version if update else 0, 0, -1)
                 )
             assert store.read(ReadCursor()).position.offset == versions
-            store.close()
 
     check()
 

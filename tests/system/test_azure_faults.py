@@ -165,10 +165,15 @@ def test_a_service_that_is_gone_comes_back(scene: Scene, caplog: pytest.LogCaptu
     scene.put("b", n=1)
     scene.azure.start()
     scene.until(lambda: scene.applied("b"), scene.drained, scene.connected)
-    assert [record.message.partition(" after")[0] for record in caplog.records] == [
-        f"source pillow is away: The queue's service at {scene.source.client.account.host} cannot be reached.",
-        "source pillow is back",
-    ]
+    # The service may have ended in the middle of an answer: then that is what was seen first.
+    *away, back = [record.message.partition(" after")[0] for record in caplog.records]
+    said = f"source pillow is away: The queue's service at {scene.source.client.account.host}"
+    assert away in (
+        [f"{said} cannot be reached."],
+        [f"{said} broke off in the middle of its answer."],
+        [f"{said} broke off in the middle of its answer.", f"{said} cannot be reached."],
+    )
+    assert back == "source pillow is back"
 
 
 def test_a_page_whose_answer_is_lost_comes_again(scene: Scene) -> None:

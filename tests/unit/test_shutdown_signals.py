@@ -9,15 +9,27 @@ import sys
 
 import pytest
 
+from child_process import started
+
 pytestmark = pytest.mark.bare
 
-# Without print: the handler may interrupt the print of the main code, which cannot be re-entered.
+# Like a server, the process wakes up again and again: Python handles a signal that comes just
+# before a wait only at the next wake-up. Nothing is printed in a handler, for the signal may have
+# come while something was being printed.
 STORY = """
 import os, signal, sys, threading
 from statecast.server.shutdown import ShutdownSignals
-asked = threading.Event()
-with ShutdownSignals(asked.set, {limit}, lambda: os.write(1, b"last words\\n")) as signals:
-    print("ready", flush=True)
+
+def say(word):
+    os.write(1, word.encode() + b"\\n")
+
+def wait(event):
+    while not event.wait(0.02):
+        pass
+
+asked, never = threading.Event(), threading.Event()
+with ShutdownSignals(asked.set, {limit}, lambda: say("last words")) as signals:
+    say("ready")
     {serve}
     sys.exit(signals.status or 0)
 """
@@ -25,16 +37,13 @@ with ShutdownSignals(asked.set, {limit}, lambda: os.write(1, b"last words\\n")) 
 
 def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
     """Send the signals one by one, each when the process says that it has handled the last."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", STORY.format(serve=serve, limit=limit)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for number in numbers:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-    rest, _ = process.communicate(timeout=30)
+    command = [sys.executable, "-c", STORY.format(serve=serve, limit=limit)]
+    with started(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for number in numbers:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+        rest, _ = process.communicate(timeout=60)
     return process.returncode, rest
 
 
@@ -42,17 +51,17 @@ def run(serve: str, *numbers: int, limit: float = 20) -> tuple[int, str]:
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
 def test_the_first_signal_asks_and_the_status_tells_which(number: int, status: int) -> None:
-    assert run("asked.wait()", number) == (status, "")
+    assert run("wait(asked)", number) == (status, "")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_of_any_kind_ends_at_once(second: int) -> None:
-    serve = 'asked.wait(); print("ready", flush=True); threading.Event().wait()'
+    serve = 'wait(asked); say("ready"); wait(never)'
     assert run(serve, signal.SIGTERM, second) == (128 + second, "last words\n")
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    status, said = run("threading.Event().wait()", signal.SIGTERM, limit=0.2)
+    status, said = run("wait(never)", signal.SIGTERM, limit=0.2)
     assert (status, said) == (143, "last words\n")
 
 

@@ -53,6 +53,10 @@ class HandlerRunner:
         """Before the first call."""
         self._loop = loop
 
+    def close(self) -> None:
+        """Let the threads end after what they have to do."""
+        self._pool.close()
+
     def call(
         self,
         handler: Handler,

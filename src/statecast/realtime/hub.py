@@ -105,6 +105,10 @@ class Hub:
         session = Session(self._limits, now)
         return Viewer(session, transport, self._namespaces, self._broadcaster)
 
+    def close_threads(self) -> None:
+        """Let the threads of handlers end after what they have to do."""
+        self._namespaces.close()
+
     async def close_all(
         self, per_group: int, code: int = websocket.SERVICE_RESTART, *, grace: float = CLOSE_GRACE
     ) -> None:

@@ -42,6 +42,10 @@ class Namespaces:
         for name in names:
             self.open(name)
 
+    def close(self) -> None:
+        """Let the threads of handlers end after what they have to do."""
+        self._runner.close()
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._runner.start(loop)
 

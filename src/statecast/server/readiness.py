@@ -27,6 +27,10 @@ class Readiness:
         """The newest question; done when it is answered."""
         self._asked_at = 0.0
 
+    def close(self) -> None:
+        """Let its thread end."""
+        self._pool.close()
+
     async def ask(self) -> Verdict:
         try:
             return await self._verdict()

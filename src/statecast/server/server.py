@@ -79,7 +79,8 @@ class Server(uvicorn.Server):
         polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
-        self.router = Router(WsgiBridge(app, settings), polling, self.readiness, events)
+        self.bridge = WsgiBridge(app, settings)
+        self.router = Router(self.bridge, polling, self.readiness, events)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it
@@ -167,6 +168,12 @@ class Server(uvicorn.Server):
             task.cancel()
         if self.server_state.tasks:
             await asyncio.wait(list(self.server_state.tasks), timeout=1.0)
+
+    def close_threads(self) -> None:
+        """Let the threads of its pools end; those that are held up by a handler end with it."""
+        self.bridge.close()
+        self.readiness.close()
+        self.hub.close_threads()
 
     def stop_following(self) -> None:
         if self._following:
@@ -289,6 +296,7 @@ def run(server: Server, listening: socket.socket) -> None:
         server.run(sockets=[listening])
     finally:
         server.stop_following()
+        server.close_threads()
         server.runtime.stop()
         listening.close()
 

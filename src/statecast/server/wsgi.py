@@ -55,6 +55,10 @@ class WsgiBridge:
             settings.wsgi_threads, name="wsgi", backlog=BACKLOG * settings.wsgi_threads
         )
 
+    def close(self) -> None:
+        """Let the threads end after what they have to do."""
+        self._pool.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with self._bodies.read(scope, receive) as body:

@@ -7,7 +7,9 @@ fails when told (``fail``). Signatures are not checked; what a request may do is
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
 import threading
 import time
 import uuid
@@ -306,16 +308,31 @@ class FakeAzureServer(ThreadingHTTPServer):
 
     def __init__(self, *arguments: Any) -> None:
         self.open: set[Any] = set()
+        self.threads: set[threading.Thread] = set()
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.open.add(request)
         super().process_request(request, client_address)
 
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self.threads.add(threading.current_thread())
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.threads.discard(threading.current_thread())
+
     def close_all(self) -> None:
+        """Cut every connection, and wait for the threads that served them."""
         self.server_close()
         for request in list(self.open):
+            with contextlib.suppress(
+                OSError
+            ):  # wakes a thread that reads from it, as closing does not
+                request.shutdown(socket.SHUT_RDWR)
             self.shutdown_request(request)
+        for thread in list(self.threads):
+            thread.join(10)
 
     def shutdown_request(self, request: Any) -> None:
         self.open.discard(request)

@@ -163,8 +163,9 @@ class AzureQueue:
         except TimeoutError:
             elapsed = self.monotonic() - self._requested_at
             if elapsed > 3 * RESPONSE_TIMEOUT:
-                # Abandon it. Its thread stays blocked until the system closes the connection.
+                # Abandon it. Its thread ends when the system closes the connection.
                 self._receiving = None
+                self._receiver.close()
                 self._receiver = ThreadPool(1, name=f"receive-{self.name}")
             if elapsed >= RESPONSE_TIMEOUT:
                 raise SourceUnavailable(
