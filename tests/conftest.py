@@ -128,7 +128,9 @@ class Node:
     @property
     def variables(self) -> dict[str, str]:
         """The environment in which ``require("socket.io-client")`` finds the packages."""
-        return os.environ | {"NODE_PATH": str(self.modules)}
+        # Programs of Node (tsc, prettier) would leave a cache of compiled code in the temporary folder.
+        cache = {"NODE_DISABLE_COMPILE_CACHE": "1"}
+        return os.environ | cache | {"NODE_PATH": str(self.modules)}
 
     def run(self, *arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Waits for the end.
