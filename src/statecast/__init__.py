@@ -1,20 +1,18 @@
 """Statecast: the state of devices, from a queue to every browser.
 
-The way of the data::
+The path of the data::
 
     queue -> source -> decode -> apply -> store (+ log) -> broadcast -> viewer (page)
           <- ack <--------------------------/
 
-In a Flask app: ``live = Statecast(app)``. Everything else that is public is named here.
+In a Flask app: ``live = Statecast(app)``. All public names are listed here.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-__version__ = version("statecast")
-"""That of the installed package: pyproject.toml has it, and no other file."""
+from statecast.program.distribution import VERSION as __version__
 
 if TYPE_CHECKING:
     from statecast.errors import BadSetting, Refused, StatecastError, Unavailable
@@ -42,7 +40,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: a script that only sends needs neither Flask nor a server."""
+    """Import a public name at its first use: a script that only sends needs no Flask."""
     import importlib
 
     if name not in _HOMES:

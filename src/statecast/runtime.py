@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from statecast import __version__, strict_json
+from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.demo import DemoPillow
 from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
 from statecast.outbox import Outbox, check
+from statecast.program.distribution import VERSION
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
 from statecast.realtime.namespaces import check_namespace, check_registration
@@ -254,7 +255,7 @@ class Runtime:
             for name, health in other["sources"].items():
                 if name not in own or own[name].status == "standby":
                     sources[name] = health
-        return {"sources": sources, "viewers": viewers, "version": __version__}
+        return {"sources": sources, "viewers": viewers, "version": VERSION}
 
     def _announce(self) -> None:
         """Exchange reports with the other serving processes; a failure is only logged.

@@ -10,7 +10,6 @@ import sys
 
 import click
 
-from statecast import __version__
 from statecast.cli.doctor import doctor
 from statecast.cli.errors import CommandGroup
 from statecast.cli.quarantine import quarantine
@@ -18,6 +17,7 @@ from statecast.cli.run import run
 from statecast.cli.send import send
 from statecast.cli.show import devices, get
 from statecast.cli.watch import watch
+from statecast.program.distribution import VERSION
 
 
 @click.group(
@@ -25,7 +25,7 @@ from statecast.cli.watch import watch
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file given by --config.",
 )
-@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="statecast")
+@click.version_option(VERSION, message="%(prog)s %(version)s", prog_name="statecast")
 def main() -> None:
     """The state of devices, from a queue to every browser."""
     for stream in (sys.stdout, sys.stderr):

@@ -5,6 +5,11 @@ Error sentences use this module. A test holds every document to it; RELEASING.md
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
+VERSION = version("statecast")
+"""The version of the installed package. pyproject.toml has it, and no other file."""
+
 PUBLISHED = False
 """Until the first release the name on the package index is not ours: only a clone can be installed."""
 

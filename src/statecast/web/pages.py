@@ -14,10 +14,10 @@ import jinja2
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-import statecast
 from statecast import logs, names, program
 from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Position, Update
+from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import formatting, listing, pictures, scripts, view_models
@@ -124,7 +124,7 @@ def environment() -> jinja2.Environment:
         "bind": Drawing.bind,
         "words": Drawing.words,
         "program": program.name,
-        "release": statecast.__version__,
+        "release": VERSION,
     }
     return made
 
