@@ -1,11 +1,11 @@
 // Buttons that copy the text of an element.
-import { find, findAll, setText } from "./dom.js";
+import { enableButton, find, findAll, setText } from "./dom.js";
 
 const SHOWN_FOR = 3000;
 
 export function enableCopying() {
   for (const button of findAll("[data-copy]")) {
-    button.addEventListener("click", () => copy(button));
+    enableButton(button, () => copy(button));
   }
 }
 

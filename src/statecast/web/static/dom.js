@@ -122,6 +122,17 @@ export function restartClass(element, name, ms) {
 }
 
 /**
+ * React to the clicks on a button. The HTML has it disabled: what is clicked before the script
+ * listens would be lost.
+ * @param {HTMLElement} button
+ * @param {() => void} listener
+ */
+export function enableButton(button, listener) {
+  button.addEventListener("click", listener);
+  button.removeAttribute("disabled");
+}
+
+/**
  * The first element of a `<template>`, copied.
  * @param {string} selector
  * @returns {HTMLElement}

@@ -1,5 +1,5 @@
 // The history: one line per version, with what each field was and became.
-import { createElement, find, setText } from "./dom.js";
+import { createElement, enableButton, find, setText } from "./dom.js";
 import { flattenState } from "./fields.js";
 import { fetchVersions } from "./history-api.js";
 import { getTime, setTime } from "./time-element.js";
@@ -31,7 +31,7 @@ export class History {
     this.board = board;
     this.log = log;
     this.currentDevice = currentDevice;
-    this.#button.addEventListener("click", () => this.#showOlder());
+    enableButton(this.#button, () => this.#showOlder());
     this.#showLocalTimes();
   }
 

@@ -1,5 +1,5 @@
 // The table of a device's fields: the value, what it was, and since when.
-import { createElement, find, findAll, findOptional, setText } from "./dom.js";
+import { createElement, enableButton, find, findAll, findOptional, setText } from "./dom.js";
 import { flattenState } from "./fields.js";
 import { flashChange } from "./flash.js";
 import { getTime, setAge } from "./time-element.js";
@@ -19,9 +19,9 @@ export class StateTable {
   /** @param {Board} board */
   constructor(board) {
     this.board = board;
-    this.#table.addEventListener("click", ({ target }) => {
-      if (target instanceof HTMLButtonElement) showWhole(target);
-    });
+    for (const button of findAll("button", this.#table)) {
+      enableButton(button, () => showWhole(button));
+    }
   }
 
   /**
@@ -82,7 +82,7 @@ export class StateTable {
     const isLong = text.length > LONG_TEXT;
     value.classList.toggle("long", isLong);
     if (isLong && !findOptional("button", value)) {
-      value.append(createElement("button", { type: "button" }, "Show all"));
+      value.append(createShowAll());
     }
     setAge(find("time", row), at, this.board.now());
     flashChange(row, at);
@@ -127,7 +127,13 @@ function strike(row) {
   }, REMOVED_SHOWN_FOR);
 }
 
-/** @param {HTMLButtonElement} button */
+function createShowAll() {
+  const button = createElement("button", { type: "button" }, "Show all");
+  button.addEventListener("click", () => showWhole(button));
+  return button;
+}
+
+/** @param {HTMLElement} button */
 function showWhole(button) {
   button.closest("dd")?.classList.remove("long");
   button.remove();

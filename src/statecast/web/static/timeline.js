@@ -1,5 +1,12 @@
 // The timeline: one lane per field, drawn as SVG over the last hour, day or week.
-import { createElement, createSvgElement, find, findAll, setAttributes } from "./dom.js";
+import {
+  createElement,
+  createSvgElement,
+  enableButton,
+  find,
+  findAll,
+  setAttributes,
+} from "./dom.js";
 import { isDescribing } from "./fields.js";
 import { fetchVersions } from "./history-api.js";
 import { BandLane, LineLane } from "./lane.js";
@@ -275,7 +282,7 @@ export class Timeline {
   #followRanges() {
     const buttons = findAll("#ranges button");
     for (const button of buttons) {
-      button.addEventListener("click", () => {
+      enableButton(button, () => {
         this.#chosenRange = Number(button.dataset.range);
         for (const other of buttons) setAttributes(other, { "aria-pressed": other === button });
         this.fetchPast();
