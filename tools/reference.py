@@ -1,8 +1,8 @@
-"""Writes docs/reference.md from the code: `python -m tools.reference`. A test fails when the page is stale.
+"""Writes docs/reference.md from the code: `python -m tools.reference`. A test fails if it is stale.
 
-What the code can say of itself comes from the code: the settings, the public names, the commands, the addresses, and
-examples of the wire, which are made by the functions that make the real ones. What it cannot say stands here, beside a
-check that it speaks of exactly what there is.
+Settings, public names, commands and addresses come from the code. The examples of the wire are
+made by the functions that make the real events. Other texts are in this module, each with a check
+that it covers exactly what the code has.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +31,7 @@ from statecast.web import api
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 HEAD = """# Reference
 
-Made from the code by `python -m tools.reference`; change the code and run that.
+`python -m tools.reference` makes this page from the code. Change the code and run it.
 
 [Settings](#settings) ·
 [Python](#python) ·
@@ -42,38 +43,44 @@ Made from the code by `python -m tools.reference`; change the code and run that.
 [Limits](#limits)
 """
 MEMBERS = {
-    "device": "The device's name, 1 to 128 characters: parts of letters, digits and `. _ : -`, joined by single `/`; "
-    "no part is `.` or `..`. Required.",
-    "state": "An object, merged into the state by RFC 7396: what is missing stays, `null` removes the field. Required, "
-    "except with `delete`.",
-    "time": "When it happened, like `2026-01-31T12:00:00Z`. Without it, or with one before 2020: when it came into the "
-    "queue; one that is later than that is cut to it.",
+    "device": "The device's name, 1 to 128 characters: parts of letters, digits and `. _ : -`, "
+    "joined by single `/`; no part is `.` or `..`. Required.",
+    "state": "An object, merged into the state by RFC 7396: fields that it does not name stay, and "
+    "`null` removes a field. Required, except with `delete`.",
+    "time": "When it happened, like `2026-01-31T12:00:00Z`. Without it, or with a time before "
+    "2020, the time of arrival in the queue counts. A time after the arrival is replaced by it.",
     "id": "The event's own id: the same id of the same device counts once in 24 hours.",
-    "sequence": "A whole number that decides between two messages of one time; with `order=sequence` in the URL of its "
-    "source, it stands before the time.",
-    "silent_after": "The device's deadline: seconds without a word from it after which it counts as silent.",
-    "by": '`"device"` (the default) or `"user"`. Only what a device says is a sign of its life.',
+    "sequence": "A whole number that decides between two messages of one time. With "
+    "`order=sequence` in the URL of the source, it counts before the time.",
+    "silent_after": "The device's deadline: after this many seconds without a message the device "
+    "counts as silent.",
+    "by": '`"device"` (the default) or `"user"`. Only messages by the device update its last-seen '
+    "time.",
     "replace": "`true`: `state` is the whole state; every other field is removed.",
     "delete": "`true`: the device is removed.",
 }
 ADDRESSES = {
-    "GET /api/devices": "All devices that are there, by name, and the place up to which that is true.",
-    "GET /api/devices/<device>": 'One device. The ETag is `"<epoch>.<offset>"`; `If-None-Match` gives 304.',
-    "PUT /api/devices/<device>": "The body, an object, becomes the whole state. `If-Match` gives 412 if it changed.",
+    "GET /api/devices": "All devices, by name, and the position up to which the list is complete.",
+    "GET /api/devices/<device>": 'One device. The ETag is `"<epoch>.<offset>"`; `If-None-Match` '
+    "gives 304.",
+    "PUT /api/devices/<device>": "The body, an object, becomes the whole state. `If-Match` gives "
+    "412 if the device changed.",
     "PATCH /api/devices/<device>": "The body is a merge patch (RFC 7396). `If-Match` as above.",
     "DELETE /api/devices/<device>": "Removes the device; 204. `If-Match` as above.",
-    "GET /api/devices/<device>/history": "Versions, newest first, each `[time, version, change, cause]`. `limit` (50, "
-    "at most 1,000); `before`, a version: what `next` said, for the following page.",
-    "GET /api/changes": "The latest state of every device that changed after `since` (`<epoch>.<offset>`; without it: "
-    "all), as a `states` event. Ask again with its place until it says `complete`. `limit` (1,000, at most 10,000).",
-    "POST /api/messages": "One message, or an array of up to 1,000 of which all are taken or none, into the embedded "
-    "queue; 202 with `id` or `ids`. Durable before the answer, applied after it.",
+    "GET /api/devices/<device>/history": "Versions, newest first, each "
+    "`[time, version, change, cause]`. `limit`: 50, at most 1,000. `before`: a version; for the "
+    "next page, the value of `next`.",
+    "GET /api/changes": "The latest state of every device that changed after `since` "
+    "(`<epoch>.<offset>`; without it: all devices), as a `states` event. Repeat with its position "
+    "until it has `complete`. `limit`: 1,000, at most 10,000.",
+    "POST /api/messages": "Puts one message, or an array of up to 1,000 (all or none), into the "
+    "embedded queue; 202 with `id` or `ids`. Durable before the answer, applied after it.",
 }
 OTHERS = {
     "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
-    "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, `since=<epoch>:<offset>`; "
-    "the header `Last-Event-ID` wins over `since`.",
-    "/healthz": "200 while the process lives.",
+    "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
+    "`since=<epoch>:<offset>`; the header `Last-Event-ID` overrides `since`.",
+    "/healthz": "200 while the process runs.",
     "/readyz": "200 while it can serve: the store answers, and it is not stopping; else 503.",
 }
 SCRIPTS = ("statecast.js", "bind.js")
@@ -90,6 +97,9 @@ EXAMPLE = Update(
 )
 
 
+COLUMNS = 100
+
+
 def render() -> str:
     parts = [
         HEAD,
@@ -101,13 +111,38 @@ def render() -> str:
         *events(),
         *others(),
     ]
-    return "\n".join([*parts, *limits()]).rstrip() + "\n"
+    return folded("\n".join([*parts, *limits()]).rstrip()) + "\n"
+
+
+def folded(page: str) -> str:
+    """The page with lines of at most 100 columns, except in tables and code."""
+    pieces = re.split(r"(^```.*?^```$)", page, flags=re.MULTILINE | re.DOTALL)
+    return "".join(
+        piece if piece.startswith("```") else "\n".join(map(fold, piece.split("\n")))
+        for piece in pieces
+    )
+
+
+def fold(line: str) -> str:
+    """A line broken at spaces, but not within backticks. A row of a table stays whole."""
+    if len(line) <= COLUMNS or line.startswith("|"):
+        return line
+    whole = re.sub(r"`[^`]*`", lambda span: span[0].replace(" ", "\0"), line)
+    indent = "  " if line.startswith("* ") else ""
+    broken = textwrap.fill(
+        whole,
+        COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return broken.replace("\0", " ")
 
 
 def same(
     written: Mapping[str, Any] | list[str], found: Iterator[str] | list[str], what: str
 ) -> None:
-    """What is written here is what is there."""
+    """The names in this module are the names in the code."""
     left, right = set(written), set(found)
     if left != right:
         raise SystemExit(
@@ -121,12 +156,15 @@ def same(
 def table_of_settings() -> Iterator[str]:
     yield """## Settings
 
-Every setting is a flag of `statecast run` (`--history-days 30`), a variable (`STATECAST_HISTORY_DAYS=30`), a line of
-the TOML file that `--config` or `STATECAST_CONFIG` names (`history_days = 30`), a key of a Flask app's configuration
-(`app.config["STATECAST_HISTORY_DAYS"]`) and an option of `Statecast(app, history_days=30)`. Flags and options win over
-variables, these over Flask's configuration, that over the file. Unknown names and bad values are errors.
+The first of these that is given decides the value of a setting:
 
-A list is a list in TOML and Python, in a variable one text with commas, and a flag given several times.
+1. a flag of `statecast run`: `--history-days 30`, or an option of `Statecast(app, history_days=30)`
+2. a variable: `STATECAST_HISTORY_DAYS=30`
+3. a key of a Flask app's configuration: `app.config["STATECAST_HISTORY_DAYS"]`
+4. a line of the TOML file that `--config` or `STATECAST_CONFIG` names: `history_days = 30`
+
+Unknown names and bad values are errors. A list is a list in TOML and Python, one text with commas
+in a variable, and a repeated flag on the command line.
 
 | name | default | value | what it sets | variable |
 | --- | --- | --- | --- | --- |"""
@@ -138,7 +176,8 @@ A list is a list in TOML and Python, in a variable one text with commas, and a f
         )
         sentence = line.metadata["sentence"]
         variable = f"`STATECAST_{line.name.upper()}`"
-        yield f"| `{line.name}` | {shown} | {kind(line.metadata['check'])} | {sentence} | {variable} |"
+        value = kind(line.metadata["check"])
+        yield f"| `{line.name}` | {shown} | {value} | {sentence} | {variable} |"
     yield ""
 
 
@@ -180,11 +219,13 @@ def python() -> Iterator[str]:
         "public names",
     )
     yield from extension(statecast.Statecast)
-    yield f"### `Settings(...)`\n\n{prose(settings.Settings)} Its fields are the [settings](#settings).\n"
+    yield "### `Settings(...)`\n"
+    yield f"{prose(settings.Settings)} Its fields are the [settings](#settings).\n"
     for name in ("StatecastError", "Refused", "Unavailable", "BadSetting"):
         yield f"### `{name}`\n\n{prose(getattr(statecast, name))}\n"
     tree = (errors.__doc__ or "").partition("::\n\n")[2].rstrip()
-    yield f"All errors, of which those not named above are in `statecast.errors`:\n\n```text\n{tree}\n```\n"
+    yield "All errors; those that are not named above are in `statecast.errors`:\n"
+    yield f"```text\n{tree}\n```\n"
 
 
 def extension(kind_of_guest: type) -> Iterator[str]:
@@ -198,7 +239,7 @@ def extension(kind_of_guest: type) -> Iterator[str]:
 
 
 def signature(function: Callable[..., Any]) -> str:
-    """As one calls it: without types and ``self``."""
+    """The signature as it is called: without types and ``self``."""
     found = inspect.signature(function)
     members = [
         one.replace(annotation=inspect.Parameter.empty)
@@ -219,14 +260,21 @@ def prose(documented: Any) -> str:
 def commands() -> Iterator[str]:
     yield """## Commands
 
-`statecast --help` and each command's own `--help` say this too.
+`statecast --help` and each command's own `--help` have the same texts.
 
-Exit status: 0 done; 1 refused, not found or unavailable, the output cannot be written, or the operating system is not
-supported (Windows), with one sentence on stderr; 2 used in a wrong way; 130 after Ctrl-C, 143 after SIGTERM.
+| exit status | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | refused, not found, unavailable, output not writable, or system not supported (Windows) |
+| 2 | wrong usage |
+| 130, 143 | ended by Ctrl-C, by SIGTERM |
+
+With status 1 or 2 one sentence on stderr says why.
 """
     for path, command in subcommands("statecast", command_line):
         context = click.Context(command, info_name=path)
-        yield f"### {path}\n\n```text\n{' '.join([path, *command.collect_usage_pieces(context)])}\n```\n"
+        usage = " ".join([path, *command.collect_usage_pieces(context)])
+        yield f"### {path}\n\n```text\n{usage}\n```\n"
         yield paragraphs(command.help or "") + "\n"
         yield from options(command)
         if command.epilog:
@@ -275,14 +323,14 @@ def messages() -> Iterator[str]:
     same(MEMBERS, list(plain.MEMBERS), "the members of a message")
     yield """## Messages
 
-A message is a JSON object; an array holds several, which stand alone. An unknown member is refused; one that may be
-left out may also be `null`.
+A message is a JSON object. An array holds several messages, which are independent. A message with
+an unknown member is refused. A member that may be left out may also be `null`.
 
-| member | what it says |
+| member | meaning |
 | --- | --- |"""
     for name in plain.MEMBERS:
         yield f"| `{name}` | {MEMBERS[name]} |"
-    yield f"\n`{plain.IGNORED}` is ignored: Azure's functions add it. For events of other systems see"
+    yield f"\n`{plain.IGNORED}` is ignored: Azure Functions add it. For events of other systems see"
     yield "[CloudEvents, Event Grid and IoT Hub](how-to/read-events.md).\n"
 
 
@@ -296,15 +344,17 @@ def addresses() -> Iterator[str]:
     same(ADDRESSES, [*found, "GET /api/devices/<device>/history"], "REST")
     yield """## REST
 
-What is written is JSON, with `Content-Type: application/json`. Changes by `PUT`, `PATCH` and `DELETE` are
-committed at once, as source `api`, spoken by a user. Unknown arguments are errors.
+Request bodies are JSON, with `Content-Type: application/json`. Changes by `PUT`, `PATCH` and
+`DELETE` are committed at once, with the source `api`, as changes by a user. Unknown arguments are
+errors.
 
 | request | what it does |
 | --- | --- |"""
     for request, sentence in ADDRESSES.items():
         yield f"| `{request}` | {sentence} |"
     statuses = ", ".join(f"{status} ({title})" for status, title in api.TITLES.items())
-    yield f"\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`: {statuses}.\n"
+    yield "\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`:"
+    yield f"{statuses}.\n"
 
 
 def events() -> Iterator[str]:
@@ -317,16 +367,21 @@ def events() -> Iterator[str]:
     )
     yield f"""## Events to viewers
 
-In the namespace `/`. A viewer sends `watch`, acknowledged at once with `{{"epoch", "offset", "reset"}}` or with
-`{{"error"}}`, a sentence:
+Events are in the namespace `/`. A viewer sends `watch`. It is acknowledged at once with
+`{{"epoch", "offset", "reset"}}`, or with `{{"error"}}`, a sentence:
 
 ```json
-{{"devices": ["pillow", "floor2/*"], "since": {{"epoch": "64c8…", "offset": 1200}}, "protocol": 1, "health": true}}
+{{
+  "devices": ["pillow", "floor2/*"],
+  "since": {{"epoch": "64c8…", "offset": 1200}},
+  "protocol": 1,
+  "health": true
+}}
 ```
 
-`devices` holds names and patterns: `floor2/*`, any depth below, or `*`. `since` is the place of the last `states` that
-the viewer has; without it, it gets everything. A further `watch` replaces the list; what the viewer has is
-known by then, and is not sent again. `health` asks for beats.
+`devices` holds names and patterns: `floor2/*` for all depths below, or `*`. `since` is the position
+of the last `states` that the viewer has; without it the viewer gets everything. A further `watch`
+replaces the list; states that the viewer has already are not sent again. `health` requests beats.
 
 The server sends `states`, always with a list:
 
@@ -334,19 +389,23 @@ The server sends `states`, always with a list:
 {pretty(states)}
 ```
 
-`offset` is the viewer's place once it has this. `"complete"`: the answer to `watch` has landed. `"reset"`: the viewer's
-place was not good; what it shows and this answer does not name was removed. A removed device has `"state": null`.
-`source` is the source of the device's own last message, whose health says whether the state may be old.
+* `epoch` and `offset` are the viewer's new position.
+* `"complete": true` ends the answer to `watch`.
+* `"reset": true`: the viewer's position was not valid. A device that this answer does not name was
+  removed.
+* A removed device has `"state": null`.
+* `source` is the source of the device's own last message. Its health says whether the state may be
+  old.
 
-`seen`, at most once a second, for devices with a deadline that spoke without changing anything:
+`seen`, at most once a second, for devices with a deadline that reported without a change:
 
 ```json
 {pretty(encoding.seen({EXAMPLE.device: EXAMPLE.changed_at}))}
 ```
 
-`health`, to viewers that asked, on change and as a beat every {HEALTH_INTERVAL:g} s. `status` is `connected`, `away`
-(`sentence` says why) or `standby`; `lag` is in seconds. A queue whose questions cost also has
-`requests_per_hour`:
+`health`, to viewers that requested it, on change and as a beat every {HEALTH_INTERVAL:g} s.
+`status` is `connected`, `away` (`sentence` says why) or `standby`; `lag` is in seconds. A queue
+with a price per request also has `requests_per_hour`:
 
 ```json
 {pretty(beat)}
@@ -361,16 +420,18 @@ def pretty(encoded: bytes) -> str:
 def others() -> Iterator[str]:
     for script in SCRIPTS:
         assert router.STATIC + script in router.static_files(), f"there is no {script}"
-    yield "## Other addresses\n\n| address | what is there |\n| --- | --- |"
+    yield "## Other addresses\n\n| address | what it serves |\n| --- | --- |"
     for path, sentence in OTHERS.items():
         yield f"| `{path}` | {sentence} |"
     scripts = ", ".join(f"`{router.STATIC}{script}`" for script in SCRIPTS)
     yield f"| {scripts} | The scripts for [pages of your own](how-to/own-page.md). |"
-    yield "| `/`, `/devices/<device>`, `/operator` | The pages; in a Flask app of yours below `/statecast`. |\n"
+    pages = "`/`, `/devices/<device>`, `/operator`"
+    yield f"| {pages} | The pages; in a Flask app of yours below `/statecast`. |\n"
 
 
 def limits() -> Iterator[str]:
-    yield "## Limits\n\nBeyond the settings, these hold everywhere.\n\n| what | at most |\n| --- | ---: |"
+    yield "## Limits\n\nBeside the settings, these limits always apply.\n"
+    yield "| what | at most |\n| --- | ---: |"
     for what, most in (
         ("bytes of a message, and of a state", plain.MAX_BYTES),
         ("messages of an array", plain.MAX_ITEMS),

@@ -1,8 +1,9 @@
-"""Statecast in a Flask app: a polite guest, and the app that stands alone.
+"""Statecast as a Flask extension, and the app of ``statecast run``.
 
-An extension keeps nothing of an app on itself but the list of its hosts: what an app has is its ``Runtime``, in
-``app.extensions["statecast"]``. Only a process that serves with us (``statecast run``, ``live.run``) watches queues,
-polls functions and has viewers; under any other server the extension reads and sends.
+The extension keeps a list of its apps and nothing else of them. The state of an app is its
+``Runtime``, in ``app.extensions["statecast"]``. Only a process that serves with Statecast
+(``statecast run``, ``live.run``) consumes queues, polls functions and has viewers. Under any other
+server the extension reads and sends.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ seconds = settings.number(0.01, 86_400)
 class Statecast:
     """The extension: ``Statecast(app)``, or ``Statecast()`` and later ``init_app(app)``.
 
-    Options are the settings by name, ``Statecast(app, store="sqlite:///pillow.db")``. They win over the environment
-    (``STATECAST_STORE``), that over the app's configuration (``app.config["STATECAST_STORE"]``). Raises BadSetting.
+    Options are the settings by name: ``Statecast(app, store="sqlite:///pillow.db")``. They override
+    the environment (``STATECAST_STORE``), which overrides the app's configuration
+    (``app.config["STATECAST_STORE"]``). Raises BadSetting.
     """
 
     def __init__(self, app: Flask | None = None, **options: Any) -> None:
@@ -50,11 +52,15 @@ class Statecast:
             self.init_app(app)
 
     def init_app(self, app: Flask, **options: Any) -> None:
-        """Be a guest of ``app``: REST at ``/api``, pages below ``/statecast``. ``options`` are for this app alone."""
+        """Add Statecast to ``app``: REST at ``/api``, pages below ``/statecast``.
+
+        ``options`` are for this app alone. Raises BadSetting.
+        """
         if EXTENSION in app.extensions:
             raise BadSetting(
-                f"The Flask app {app.name!r} has Statecast already, and an app has it once: remove the second "
-                "Statecast(app) or init_app(app), and use the first one's object everywhere."
+                f"The Flask app {app.name!r} has Statecast already, and an app has it once: "
+                "remove the second Statecast(app) or init_app(app), and use the first one's object "
+                "everywhere."
             )
         loaded = settings.load(self._options | options, os.environ, flask=app.config)
         runtime = Runtime(loaded)
@@ -69,7 +75,10 @@ class Statecast:
 
     @property
     def runtime(self) -> Runtime:
-        """What the current app has; outside of any, the only app this extension was given to. Raises BadSetting."""
+        """The runtime of the current app or, outside of an app context, of the only app.
+
+        Raises BadSetting.
+        """
         hosts = self._hosts()
         if has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -79,12 +88,13 @@ class Statecast:
             return runtime_of(hosts[0])
         if not hosts and self._apps:
             raise BadSetting(
-                "The app of this Statecast is gone: an extension does not keep its app alive. Keep it in a variable: "
-                "`app = Flask(__name__)`, then `live = Statecast(app)`."
+                "The app of this Statecast is gone: an extension does not keep its app alive. Keep "
+                "it in a variable: `app = Flask(__name__)`, then `live = Statecast(app)`."
             )
         if not hosts:
             raise BadSetting(
-                "This Statecast has no app yet; call Statecast(app), or init_app(app), before using it."
+                "This Statecast has no app yet; call Statecast(app), or init_app(app), before "
+                "using it."
             )
         raise BadSetting(
             f"This Statecast serves {len(hosts)} apps, and no one of them is the current one; "
@@ -97,20 +107,21 @@ class Statecast:
     # States
 
     def set(self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
-        """Change fields of a device, durable on return: ``live.set("pillow", mood="happy")``; None removes a field.
+        """Change fields of a device: ``live.set("pillow", mood="happy")``; None removes a field.
 
-        Fields whose names are no Python names go in as a mapping. From any thread. Raises Refused or Unavailable.
+        The change is durable on return. Pass fields whose names are not Python names as a mapping.
+        Callable from any thread. Raises Refused or Unavailable.
         """
         self._edit(device, "merge", state, fields)
 
     def replace(
         self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any
     ) -> None:
-        """Make this the whole state of a device, whatever it was. Raises Refused or Unavailable."""
+        """Replace the whole state of a device. Raises Refused or Unavailable."""
         self._edit(device, "replace", state, fields)
 
     def delete(self, device: str) -> None:
-        """Remove a device; one that is not there stays away. Raises Refused or Unavailable."""
+        """Remove a device, if it exists. Raises Refused or Unavailable."""
         self._edit(device, "delete", None, {})
 
     def _edit(
@@ -123,7 +134,7 @@ class Statecast:
         self.runtime.store.edit(Change(names.check(device), kind, whole, by="user"))
 
     def get(self, device: str) -> dict[str, Any] | None:
-        """The state of a device, a copy of your own; None if there is no such device."""
+        """A copy of the state of a device; None if there is no such device."""
         update = self.runtime.store.get(names.check(device))
         return None if update is None or update.state is None else strict_json.decode(update.state)
 
@@ -139,17 +150,19 @@ class Statecast:
     # Messages and events
 
     def send(self, message: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
-        """Put a message, or a list of several, into the embedded queue, durable on return; its id.
+        """Put a message, or a list of messages, into the embedded queue, and return its id.
 
-        ``{"device": "pillow", "state": {"mood": "happy"}}``, as a device would send it. Raises Refused or Unavailable.
+        A message is what a device would send: ``{"device": "pillow", "state": {"mood": "happy"}}``.
+        It is durable on return. Raises Refused or Unavailable.
         """
         return self.runtime.send(strict_json.encode(strict_json.check(message)))
 
     def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:
-        """Send an event to every viewer of a namespace, to those in its room ``to``, or to the one whose sid that is.
+        """Send an event to the viewers of a namespace; ``to`` names one room or one viewer's sid.
 
-        From any thread and process; it reaches viewers in every process, at most once. Bytes among the data go only to
-        one viewer, by its sid, in the process that serves it. Raises Refused or Unavailable.
+        Callable from any thread and process. The event reaches viewers in every process, at most
+        once. Bytes among the data can be sent only to one viewer, by its sid, in the process that
+        serves it. Raises Refused or Unavailable.
         """
         self.runtime.emit(event, *data, namespace=namespace, to=to)
 
@@ -160,11 +173,12 @@ class Statecast:
     @overload
     def on(self, event: str, handler: Function, *, namespace: str = "/") -> Function: ...
     def on(self, event: str, handler: Any = None, *, namespace: str = "/") -> Any:
-        """Have a function called with (sid, data ...) for a viewer's event; what it returns is the acknowledgement.
+        """Call a function with (sid, data ...) for an event of viewers.
 
-        ``connect`` (sid, auth) refuses by returning False, or with a sentence by raising Refused; ``disconnect``
-        (sid, reason) is told. Plain functions run on threads, coroutine functions on the loop of the viewers. One that
-        comes while the server runs is called from then on. Raises BadSetting.
+        Its return value is the acknowledgement. A handler of ``connect`` (sid, auth) refuses a
+        viewer by returning False, or with a sentence by raising Refused. A handler of
+        ``disconnect`` gets (sid, reason). Plain functions run on threads, coroutine functions on
+        the loop of the viewers. A handler may be added while the server runs. Raises BadSetting.
         """
 
         def register(function: Function) -> Function:
@@ -175,9 +189,9 @@ class Statecast:
         return register if handler is None else register(handler)
 
     def register(self, handlers: Any) -> None:
-        """Have an object's methods ``on_<event>`` called, as ``on`` has functions: ``on_connect``, ``on_hug``.
+        """Call an object's methods ``on_<event>``, as with ``on``: ``on_connect``, ``on_hug``.
 
-        Its attribute ``namespace``, if it has one, says in which. Raises BadSetting.
+        The object's attribute ``namespace``, if it exists, names the namespace. Raises BadSetting.
         """
         kind = handlers if isinstance(handlers, type) else type(handlers)
         if isinstance(handlers, type):
@@ -198,9 +212,10 @@ class Statecast:
             self.on(event, handler, namespace=namespace)
 
     def enter(self, sid: str, room: str) -> None:
-        """Put a viewer into a room of its namespace; ``sid`` is what a handler of ``@live.on`` is called with.
+        """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.
 
-        In the process that serves the viewer, which is where its handlers run. A viewer that leaves has left its rooms.
+        Call it in the process that serves the viewer, where its handlers run. A viewer that
+        disconnects leaves its rooms.
         """
         self.runtime.local_hub.enter(sid, room)
 
@@ -209,14 +224,14 @@ class Statecast:
         self.runtime.local_hub.leave(sid, room)
 
     def disconnect(self, sid: str) -> None:
-        """Take a viewer out of its namespace. Where ``enter`` works."""
+        """Disconnect a viewer from its namespace. Call it in the process that serves the viewer."""
         self.runtime.local_hub.disconnect(sid)
 
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
-        """Decorate a function that is called every so many seconds; what it returns is the device's state.
+        """Call a function every so many seconds and merge its result into the device's state.
 
-        One process at a time calls it, however many serve. None means that there is nothing new. One that comes while
-        the server runs is called from then on. Raises BadSetting.
+        One process at a time calls it, however many serve. None means that nothing changed. A
+        function may be added while the server runs. Raises BadSetting.
         """
         try:
             names.check(device)
@@ -241,7 +256,7 @@ class Statecast:
         return decorate
 
     def _register(self, register: Registration) -> None:
-        """For every app, whether it comes before or after."""
+        """Register with the apps that were added, and with every app that will be."""
         for app in self._hosts():
             register(app, runtime_of(app))
         self._registrations.append(register)
@@ -251,8 +266,11 @@ class Statecast:
     def run(
         self, app: Flask | None = None, *, host: str | None = None, port: int | None = None
     ) -> NoReturn:
-        """Serve the app and its viewers until a signal; what ``socketio.run(app)`` was. Ends the program."""
-        from statecast.server import server  # the server is imported by those who serve
+        """Serve the app and its viewers until a signal, then exit.
+
+        It replaces ``socketio.run(app)``.
+        """
+        from statecast.server import server  # only programs that serve load it
 
         try:
             app = app or self._only_host()
@@ -273,7 +291,7 @@ class Statecast:
 
 
 def runtime_of(app: Flask) -> Runtime:
-    """What Statecast keeps for this app. Raises BadSetting when the app has no Statecast."""
+    """The runtime of this app. Raises BadSetting when the app has no Statecast."""
     runtime = app.extensions.get(EXTENSION)
     if not isinstance(runtime, Runtime):
         raise BadSetting(
@@ -283,7 +301,7 @@ def runtime_of(app: Flask) -> Runtime:
 
 
 def within(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called in the app's context: it finds ``current_app``, and ``live`` finds its app."""
+    """Wrap a function to run in the app's context, for ``current_app`` and ``live``."""
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
@@ -299,7 +317,7 @@ def within(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def create_app(loaded: settings.Settings) -> Flask:
-    """The app of ``statecast run`` without one of yours: our pages at ``/``."""
+    """The app of ``statecast run`` when no app is given: the pages of Statecast at ``/``."""
     app = Flask("statecast", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     runtime = Runtime(loaded)
