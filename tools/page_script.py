@@ -11,7 +11,7 @@ from tools import javascript
 from tools.commands import Trouble
 
 STATIC = "src/statecast/web/static"
-FORMATTED = (f"{STATIC}/*.js", f"{STATIC}/*.css", "tests/js/*.mjs")
+FORMATTED = (f"{STATIC}/*.js", f"{STATIC}/*.css", "tests/js/*.mjs", "examples/clients/*.mjs")
 
 Commands = dict[str, list[str]]
 

@@ -1,56 +1,75 @@
-// Follow devices without a library, in a browser or in Node 22: follow("http://127.0.0.1:8000", ["pillow"], console.log)
+// Follow devices without a library, in a browser or in Node 22:
+// follow("http://127.0.0.1:8000", ["pillow"], console.log)
+
+const ENDPOINT = "/socket.io/?EIO=4&transport=websocket";
 
 export function follow(address, devices, show) {
   const states = new Map();
   const offsets = new Map();
-  let place;
-  const open = () => {
-    const socket = new WebSocket(`${address.replace(/^http/, "ws")}/socket.io/?EIO=4&transport=websocket`);
-    let patience = 10_000;
+  let position;
+
+  function open() {
+    const socket = new WebSocket(address.replace(/^http/, "ws") + ENDPOINT);
+    let timeout = 10_000;
     let timer;
-    const lost = () => {
+
+    function reconnect() {
       clearTimeout(timer);
       socket.onmessage = socket.onclose = socket.onerror = null;
       socket.close();
-      setTimeout(open, 500 + 1500 * Math.random()); // not all at once: a restarted server has many to greet
-    };
-    const hear = (packet) => {
-      if (packet[0] === "0") { // opened: join the namespace
+      // A random pause: after a restart of the server all its clients reconnect.
+      setTimeout(open, 500 + 1500 * Math.random());
+    }
+
+    function receive(packet) {
+      if (packet[0] === "0") {
+        // Opened: join the namespace.
         const { pingInterval, pingTimeout } = JSON.parse(packet.slice(1));
-        patience = pingInterval + pingTimeout;
+        timeout = pingInterval + pingTimeout;
         socket.send("40");
-      } else if (packet === "2") { // a ping
-        socket.send("3");
-      } else if (packet.startsWith("40")) { // joined: say what to watch, and what is here already
-        socket.send("421" + JSON.stringify(["watch", { devices, since: place, protocol: 1 }]));
-      } else if (/^(44|431\[\{"error")/.test(packet)) { // refused, in a sentence
-        throw new Error(packet.slice(2));
+      } else if (packet === "2") {
+        socket.send("3"); // a ping, and its answer
+      } else if (packet.startsWith("40")) {
+        // Joined: watch, from the position that we have.
+        const request = { devices, since: position, protocol: 1 };
+        socket.send("421" + JSON.stringify(["watch", request]));
+      } else if (/^(44|431\[\{"error")/.test(packet)) {
+        throw new Error(packet.slice(2)); // refused, with a sentence
       } else if (packet.startsWith('42["states",')) {
-        const news = JSON.parse(packet.slice(2))[1];
-        if (news.reset) { // what is here is of another history
-          states.clear();
-          offsets.clear();
-          place = undefined;
-        }
-        for (const { device, offset, state } of news.states) {
-          if (offset <= (offsets.get(device) ?? 0)) continue;
-          offsets.set(device, offset);
-          states.set(device, state);
-        }
-        if (!place || news.offset > place.offset) place = { epoch: news.epoch, offset: news.offset };
-        show(new Map([...states].filter(([, state]) => state !== null)));
+        apply(JSON.parse(packet.slice(2))[1]);
       }
-    };
-    const wait = () => {
+    }
+
+    function restartTimer() {
       clearTimeout(timer);
-      timer = setTimeout(lost, patience); // silence for longer means that the connection is dead
-    };
-    wait();
+      timer = setTimeout(reconnect, timeout); // a longer silence: the connection is dead
+    }
+
+    restartTimer();
     socket.onmessage = ({ data }) => {
-      hear(data);
-      wait();
+      receive(data);
+      restartTimer();
     };
-    socket.onclose = socket.onerror = lost;
-  };
+    socket.onclose = socket.onerror = reconnect;
+  }
+
+  function apply(event) {
+    if (event.reset) {
+      // Our states belong to another history.
+      states.clear();
+      offsets.clear();
+      position = undefined;
+    }
+    for (const { device, offset, state } of event.states) {
+      if (offset <= (offsets.get(device) ?? 0)) continue;
+      offsets.set(device, offset);
+      states.set(device, state);
+    }
+    if (!position || event.offset > position.offset) {
+      position = { epoch: event.epoch, offset: event.offset };
+    }
+    show(new Map([...states].filter(([, state]) => state !== null)));
+  }
+
   open();
 }
