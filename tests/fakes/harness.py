@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from statecast.http.head import RequestHead
+from statecast.http.head import RequestHead, by_name
 from statecast.realtime.hub import Hub
 from statecast.realtime.polling import PollingSessions
 from statecast.realtime.protocol import websocket
@@ -63,7 +63,8 @@ class FakeClient:
         self.connection: WebSocketConnection
 
     def open(self, target: str = TARGET, *headers: tuple[bytes, bytes]) -> FakeClient:
-        head = RequestHead.of_target("GET", target.encode(), [*HEADERS, *headers], secure=False)
+        fields = by_name([*HEADERS, *headers])
+        head = RequestHead.of_target("GET", target.encode(), fields, secure=False)
         self.connection = self.endpoint.accept(self.transport, head)  # type: ignore[arg-type]
         return self
 

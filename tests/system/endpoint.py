@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from statecast.broadcast.broadcaster import Broadcaster
-from statecast.http.head import RequestHead
+from statecast.http.head import RequestHead, by_name
 from statecast.realtime.hub import Hub
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
@@ -59,7 +59,7 @@ def serving(
         def handle_websocket_upgrade(self) -> None:
             self.connections.discard(self)
             method, secure = self.scope["method"], self.scope["scheme"] == "https"
-            head = RequestHead.of_target(method, self.url, self.headers, secure)
+            head = RequestHead.of_target(method, self.url, by_name(self.headers), secure)
             endpoint.accept(self.transport, head)
 
     config = uvicorn.Config(

@@ -14,7 +14,7 @@ from benchmarks import fanout, report, servers, speech
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import ROOT, Broken, Process
 from benchmarks.report import Bound, Row
-from statecast.http.head import RequestHead
+from statecast.http.head import RequestHead, by_name
 from statecast.realtime.protocol import handshake, websocket
 
 # Verdicts
@@ -113,7 +113,7 @@ def test_the_handshake_is_one_that_our_server_takes() -> None:
     first, *lines = speech.upgrade(8000).split(b"\r\n\r\n")[0].split(b"\r\n")
     method, target, _ = first.split(b" ")
     headers = [(name.lower(), value) for name, _, value in (one.partition(b": ") for one in lines)]
-    head = RequestHead.of_target(method.decode(), target, headers, secure=False)
+    head = RequestHead.of_target(method.decode(), target, by_name(headers), secure=False)
     # then they are a handshake
     assert handshake.accept(head, origins=()).startswith(b"HTTP/1.1 101 ")
 

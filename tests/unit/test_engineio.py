@@ -8,7 +8,7 @@ import json
 import pytest
 
 from statecast.errors import Malformed
-from statecast.http.head import RequestHead
+from statecast.http.head import RequestHead, by_name
 from statecast.realtime.protocol import engineio, handshake
 from statecast.realtime.protocol.handshake import HandshakeError
 
@@ -35,7 +35,7 @@ def head(
         for name, value in headers.items()
         if value is not None
     ]
-    return RequestHead.of_target(method, target.encode("latin-1"), encoded, secure)
+    return RequestHead.of_target(method, target.encode("latin-1"), by_name(encoded), secure)
 
 
 def answer(request: RequestHead, origins: tuple[str, ...] = ()) -> tuple[int, bytes]:

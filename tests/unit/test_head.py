@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from statecast.http.head import MAX_QUERY_FIELDS, RequestHead
+from statecast.http.head import MAX_QUERY_FIELDS, RequestHead, by_name
 
 HEADERS = [(b"host", b"example.test"), (b"connection", b"keep-alive, Upgrade"), (b"x", b"1")]
 
 
 def test_a_target_is_a_path_and_a_query() -> None:
-    head = RequestHead.of_target("GET", b"/socket.io/?EIO=4&sid=a%20b&sid=&t", HEADERS, True)
+    head = RequestHead.of_target(
+        "GET", b"/socket.io/?EIO=4&sid=a%20b&sid=&t", by_name(HEADERS), True
+    )
     assert (head.method, head.path, head.secure) == ("GET", "/socket.io/", True)
     assert head.query == {"EIO": "4", "sid": "", "t": ""}
-    assert not RequestHead.of_target("GET", b"/", HEADERS, False).query
+    assert not RequestHead.of_target("GET", b"/", by_name(HEADERS), False).query
 
 
 def test_a_scope_is_read_into_the_same_value() -> None:
@@ -23,19 +25,19 @@ def test_a_scope_is_read_into_the_same_value() -> None:
         "scheme": "https",
     }
     assert RequestHead.of_scope(scope) == RequestHead.of_target(
-        "GET", b"/events?device=a", HEADERS, True
+        "GET", b"/events?device=a", by_name(HEADERS), True
     )
 
 
 def test_a_query_with_too_many_fields_counts_as_empty() -> None:
     fields = b"&".join(b"f%d=1" % number for number in range(MAX_QUERY_FIELDS + 1))
-    assert not RequestHead.of_target("GET", b"/?" + fields, [], False).query
+    assert not RequestHead.of_target("GET", b"/?" + fields, {}, False).query
     most = fields.rpartition(b"&")[0]
-    assert len(RequestHead.of_target("GET", b"/?" + most, [], False).query) == MAX_QUERY_FIELDS
+    assert len(RequestHead.of_target("GET", b"/?" + most, {}, False).query) == MAX_QUERY_FIELDS
 
 
 def test_values_and_lists() -> None:
-    head = RequestHead.of_target("GET", b"/", [*HEADERS, (b"x", b"2\xe4")], False)
+    head = RequestHead.of_target("GET", b"/", by_name([*HEADERS, (b"x", b"2\xe4")]), False)
     assert head.values(b"x") == (b"1", b"2\xe4")
     assert head.values(b"y") == ()
     assert head.lists(b"connection", b"upgrade")

@@ -13,24 +13,27 @@ CACHED_QUERIES = 64
 """Queries remembered as parsed: all clients of one kind connect with the same one."""
 
 
+HeaderFields = Mapping[bytes, Sequence[bytes]]
+"""Values by name in lower case, in the order of the request, without surrounding spaces."""
+
+
 class RequestHead(NamedTuple):
     """What the first lines of a request say."""
 
     method: str
     path: str
     query_string: bytes
-    headers: Mapping[bytes, Sequence[bytes]]
-    """By name in lower case, in the order of the request, without surrounding spaces."""
+    headers: HeaderFields
     secure: bool
     """The client speaks TLS, with us or with a trusted proxy."""
 
     @classmethod
     def of_target(
-        cls, method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], secure: bool
+        cls, method: str, target: bytes, headers: HeaderFields, secure: bool
     ) -> RequestHead:
         """``target`` is a path, with or without a query."""
         path, _, query = target.partition(b"?")
-        return cls(method, path.decode("latin-1"), query, by_name(headers), secure)
+        return cls(method, path.decode("latin-1"), query, headers, secure)
 
     @classmethod
     def of_scope(cls, scope: MutableMapping[str, Any]) -> RequestHead:
@@ -53,15 +56,18 @@ class RequestHead(NamedTuple):
 
     def lists(self, name: bytes, word: bytes) -> bool:
         """Whether a header that is a comma-separated list contains ``word``."""
-        for value in self.headers.get(name, ()):
-            if value == word:
-                return True
-            if any(part.strip().lower() == word for part in value.split(b",")):
-                return True
-        return False
+        return lists(self.headers, name, word)
 
 
-def by_name(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, Sequence[bytes]]:
+def lists(headers: HeaderFields, name: bytes, word: bytes) -> bool:
+    for value in headers.get(name, ()):
+        lower = value.lower()
+        if lower == word or word in (part.strip() for part in lower.split(b",")):
+            return True
+    return False
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> HeaderFields:
     fields: dict[bytes, Sequence[bytes]] = {}
     for name, value in headers:
         fields[name] = (*fields[name], value) if name in fields else (value,)

@@ -6,6 +6,7 @@ read the answers as its own.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from statecast.http.addresses import parse
@@ -14,6 +15,8 @@ from statecast.settings import Settings
 _AUTHORITY = re.compile(
     r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::[0-9]{0,5})?", re.IGNORECASE
 )
+CACHED_NAMES = 64
+"""Host headers remembered as read: nearly all requests name the same host."""
 EVERY = "*"
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
@@ -41,6 +44,7 @@ class Hosts:
         return address is not None and (self._addresses or address.is_loopback)
 
 
+@functools.lru_cache(CACHED_NAMES)
 def name_of(host: str) -> str | None:
     """The name in a Host header without port, brackets and final dot; None if it is none."""
     match = _AUTHORITY.fullmatch(host)

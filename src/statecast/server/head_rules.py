@@ -10,20 +10,26 @@ from collections.abc import Sequence
 import httptools
 
 from statecast.http.errors import HTTPProblem
+from statecast.http.head import HeaderFields, lists
 from statecast.http.hosts import Hosts, name_of
 
 HOST_EXEMPT = (b"/healthz", b"/readyz")
 """Asked for by machines that know an address and no name."""
 
-HeaderList = Sequence[tuple[bytes, bytes]]
 
-
-def values(headers: HeaderList, name: bytes) -> list[str]:
+def values(headers: HeaderFields, name: bytes) -> list[str]:
     """All values of a header; ``name`` is in lower case."""
-    return [value.decode("latin-1") for other, value in headers if other == name]
+    return [value.decode("latin-1") for value in headers.get(name, ())]
 
 
-def check_message(version: str, method: bytes, headers: HeaderList) -> None:
+def asks_for_websocket(headers: HeaderFields) -> bool:
+    upgrade = headers.get(b"upgrade")
+    if not upgrade or upgrade[-1].lower() != b"websocket":
+        return False
+    return lists(headers, b"connection", b"upgrade")
+
+
+def check_message(version: str, method: bytes, headers: HeaderFields) -> None:
     """Version, method and framing. Raises HTTPProblem."""
     if version not in ("1.0", "1.1"):
         raise HTTPProblem(505, "This server speaks HTTP/1.1.")
@@ -36,7 +42,7 @@ def check_message(version: str, method: bytes, headers: HeaderList) -> None:
         raise HTTPProblem(501, sentence)
 
 
-def has_body(headers: HeaderList) -> bool:
+def has_body(headers: HeaderFields) -> bool:
     if values(headers, b"transfer-encoding"):
         return True
     return values(headers, b"content-length") not in ([], ["0"])

@@ -20,7 +20,7 @@ import httptools
 
 from statecast.http.asgi import Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
-from statecast.http.head import RequestHead
+from statecast.http.head import HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
 from statecast.server import head_rules
 from statecast.server.connection_limits import ConnectionLimiter
@@ -157,6 +157,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """The cycle of the request that the application answers now."""
         self._head_size = 0
         """Bytes of the header lines of the current head."""
+        self._upgrade_headers: HeaderFields = {}
+        """In the state UPGRADING: those of the request."""
         self._unread = 0
         """Bytes fed to the parser since it last completed a head or gave a part of a body."""
         self._stalled: tuple[int, int, float] | None = None
@@ -262,12 +264,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             raise HTTPProblem(431, f"A request's head may have {settings.header_bytes} bytes.")
 
     def on_headers_complete(self) -> None:
+        headers = by_name(self.headers)
         upgrade = self.parser.should_upgrade()
-        websocket = upgrade and self._get_upgrade() == b"websocket"
-        self._check_head(websocket)
+        websocket = upgrade and head_rules.asks_for_websocket(headers)
+        self._check_head(headers, websocket)
         self._unread = 0
         self.limits.heads.discard(self)
         if websocket:
+            self._upgrade_headers = headers
             self._enter(HttpState.UPGRADING)
             super().on_headers_complete()
             return
@@ -321,9 +325,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._end_of_http(part[upgrade.args[0] :] + data)
                 return
 
-    def _check_head(self, websocket: bool) -> None:
+    def _check_head(self, headers: HeaderFields, websocket: bool) -> None:
         """What the parser lets pass. Raises HTTPProblem."""
-        version, headers = self.parser.get_http_version(), self.headers
+        version = self.parser.get_http_version()
         head_rules.check_message(version, self.parser.get_method(), headers)
         if websocket and (self._busy or head_rules.has_body(headers)):
             sentence = "A WebSocket begins with a request of its own, without a body."
@@ -335,13 +339,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         own = self.server[0] if self.server else None
         head_rules.check_host(hosts, version, self.url, self.limits.hosts, own)
         if self._proxied:
-            self._read_forwarded()
+            self._read_forwarded(headers)
 
-    def _read_forwarded(self) -> None:
+    def _read_forwarded(self, headers: HeaderFields) -> None:
         """The client and the scheme that the trusted proxy names."""
-        forwarded = head_rules.values(self.headers, b"x-forwarded-for")
+        forwarded = head_rules.values(headers, b"x-forwarded-for")
         self.scope["client"] = (self.limits.limiter.client_behind(self.peer, forwarded), 0)
-        schemes = head_rules.values(self.headers, b"x-forwarded-proto")
+        schemes = head_rules.values(headers, b"x-forwarded-proto")
         if len(schemes) == 1 and schemes[0].strip().lower() in ("http", "https"):
             self.scope["scheme"] = cast(Any, schemes[0].strip().lower())
 
@@ -380,12 +384,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         client_address = self.scope["client"][0] if self.scope["client"] else self.peer
         if self._proxied:
             self._address_key = limits.limiter.acquire_address(client_address, self.loop.time())
-        head = RequestHead.of_target(
-            self.scope["method"], self.url, self.headers, self.scope["scheme"] == "https"
-        )
+        secure = self.scope["scheme"] == "https"
+        headers = self._upgrade_headers
+        head = RequestHead.of_target(self.scope["method"], self.url, headers, secure)
         self._enter(HttpState.UPGRADED)
         self.connections.discard(self)
-        limits.forget(self)
+        # In this state it waits for no other timeout.
+        limits.writes.discard(self)
+        limits.stopping.discard(self)
         self.flow.resume_reading()
         # Reference cycles would keep this object until the next collection, for each viewer.
         self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]

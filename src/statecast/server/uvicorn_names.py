@@ -34,7 +34,7 @@ NAMES: dict[type, str] = {
         "app client connections cycle flow headers loop parser pipeline scope"
         " server server_state transport url"
         # methods that we call or override
-        " _get_upgrade _should_upgrade _unset_keepalive_if_required connection_lost connection_made"
+        " _should_upgrade _unset_keepalive_if_required connection_lost connection_made"
         " data_received eof_received handle_websocket_upgrade on_body on_header"
         " on_headers_complete on_message_begin on_message_complete on_url resume_writing shutdown"
     ),

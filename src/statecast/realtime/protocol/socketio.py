@@ -6,8 +6,7 @@ Packets from viewers are read strictly: what is not exactly a packet is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from statecast import strict_json
 from statecast.errors import Malformed, TooLarge
@@ -24,8 +23,7 @@ RESERVED = frozenset(
 """Event names that only the protocol itself may use."""
 
 
-@dataclass(frozen=True, slots=True)
-class SocketIOPacket:
+class SocketIOPacket(NamedTuple):
     """One packet; ``data`` is what its JSON says, with the bytes of attachments in their places."""
 
     kind: int
