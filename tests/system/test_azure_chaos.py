@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from statecast.stores.contract import Limits, Store
 from statecast.testing.azure import FakeAzure, Fault, Kind
 from statecast.testing.oracle import folded
 from statecast.timestamps import now
+from tests.waiting import wait_for
 
 MESSAGES, DEVICES, FIELDS = 300, 6, 4
 FAULTS: tuple[Kind, ...] = ("busy", "reset", "lost", "lost", "page", "broken", "cut", "redirect")
@@ -156,11 +156,8 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
     for text in everything:
         azure.put("pillow", text)
 
-    def until(condition: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{len(azure.texts('pillow'))} messages are left"
-            time.sleep(0.01)
+    def left_over() -> str:
+        return f"{len(azure.texts('pillow'))} messages are left"
 
     def running() -> Running:
         variables = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
@@ -170,7 +167,7 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
 
     for kill in range(1, kills + 1):
         server, left = running(), len(everything) * (1 - kill / (kills + 1))
-        until(lambda left=left: len(azure.texts("pillow")) <= left, 60)  # type: ignore[misc]
+        wait_for(lambda left=left: len(azure.texts("pillow")) <= left, left_over, seconds=60)  # type: ignore[misc]
         server.kill()
         azure.advance(31)
     server = running()
@@ -178,7 +175,7 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
     def drained() -> bool:
         return not azure.texts("pillow")
 
-    until(drained, 120)
+    wait_for(drained, left_over, seconds=120)
     assert server.terminate() == 143
     azure.stop()
     store = open_store(f"sqlite:///{tmp_path / 'statecast.db'}", Limits(), now, begin_epoch=False)

@@ -7,9 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from azurite_server import SHORT, Azurite
 from statecast.stores import open_store
 from statecast.stores.contract import Limits
 from statecast.timestamps import now
+from tests.waiting import wait_for
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -62,13 +62,6 @@ def states(server: Running) -> dict[str, Any]:
     return {item["device"]: item["state"] for item in asked(server, "/api/devices")["devices"]}
 
 
-def until(condition: Callable[[], bool], why: str) -> None:
-    deadline = time.monotonic() + SHORT
-    while not condition():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.05)
-
-
 def send(azurite: Azurite, *words: str) -> None:
     command = [PROGRAM, "send", "--source", "azure-queue:pillow", *words]
     subprocess.run(
@@ -109,7 +102,7 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
         for number, file in enumerate(DEVICES):
             sample = (SAMPLES / file).read_bytes()
             queue.send_message((base64.b64encode(sample) if number % 2 else sample).decode())
-    until(
+    wait_for(
         lambda: states(server).keys() == {"command", "sdk", "functions", *DEVICES.values()},
         "never shown",
     )
@@ -119,20 +112,20 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
         {"n": 2},
         {"n": 3},
     ]
-    until(lambda: health(tmp_path).get("status") == "connected", "never connected")
+    wait_for(lambda: health(tmp_path).get("status") == "connected", "never connected")
 
     # when Azure is gone
     heard_at = health(tmp_path)["received_at"]
     azurite.stop()
-    until(lambda: health(tmp_path).get("status") == "away", "its absence was not told")
+    wait_for(lambda: health(tmp_path).get("status") == "away", "its absence was not told")
     away = health(tmp_path)
     assert away["received_at"] >= heard_at and "cannot be reached" in away["sentence"]
     assert states(server) == wanted
     # and comes back with a message that waited in it
     azurite.start()
     send(azurite, "later", "n=4")
-    until(lambda: states(server).get("later") == {"n": 4}, "it did not recover")
-    until(lambda: health(tmp_path)["status"] == "connected", "its recovery was not told")
+    wait_for(lambda: states(server).get("later") == {"n": 4}, "it did not recover")
+    wait_for(lambda: health(tmp_path)["status"] == "connected", "its recovery was not told")
 
     # then doctor is content, and nothing anywhere tells the key
     told = subprocess.run(
@@ -179,7 +172,7 @@ def test_killed_again_and_again_nothing_is_lost(
         with client(azurite) as queue:
             return bool(queue.get_queue_properties().approximate_message_count == 0)
 
-    until(empty, "the queue did not run empty")
+    wait_for(empty, "the queue did not run empty")
     # then every message is in the states, the garbage in quarantine, once
     wanted: dict[str, dict[str, int]] = {}
     for number in range(120):
@@ -207,10 +200,10 @@ def test_several_queues_at_once(azurite: Azurite, tmp_path: Path, servers: list[
     )
     wanted = {"one": {"n": 1}, "two": {"n": 2}, "three": {"n": 3}}
     for server in servers:
-        until(lambda server=server: states(server) == wanted, "not shown by all")  # type: ignore[misc]
+        wait_for(lambda server=server: states(server) == wanted, "not shown by all")  # type: ignore[misc]
     # then each source has its own health, told by whoever holds its lease
     store = open_store(f"sqlite:///{tmp_path / 'statecast.db'}", Limits(), now, begin_epoch=False)
-    until(
+    wait_for(
         lambda: sum(len(report["sources"]) for report in store.reports().values()) == 3,
         "three leases, three reports",
     )
@@ -218,4 +211,4 @@ def test_several_queues_at_once(azurite: Azurite, tmp_path: Path, servers: list[
     # when one process is killed, then the other takes over all
     servers[0].kill()
     send(azurite, "one", "n=5")
-    until(lambda: states(servers[1])["one"] == {"n": 5}, "nobody took over")
+    wait_for(lambda: states(servers[1])["one"] == {"n": 5}, "nobody took over")

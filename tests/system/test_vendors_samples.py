@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from running import ENVIRONMENT, PROGRAM, Running
 
 from statecast.testing.azure import FakeAzure
+from tests.waiting import wait_for
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SHORT = 30
@@ -53,13 +53,6 @@ def put(azure: FakeAzure, queue: str, *texts: str) -> None:
 def states(server: Running) -> dict[str, Any]:
     with urllib.request.urlopen(f"{server.address}/api/devices", timeout=SHORT) as answer:
         return {item["device"]: item["state"] for item in json.load(answer)["devices"]}
-
-
-def until(condition: Callable[[], bool], why: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SHORT
-    while not condition():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.05)
 
 
 def text(name: str) -> str:
@@ -107,7 +100,7 @@ def test_whatever_they_put_into_the_queue_is_shown(
         **{VARIABLE: azure.connection},
     )
     servers.append(server)
-    until(lambda: len(states(server)) == 5, lambda: states(server))
+    wait_for(lambda: len(states(server)) == 5, lambda: states(server))
     # Then each is the state of its device
     shown = states(server)
     assert shown["d-17"] == {"on": True}
@@ -133,7 +126,7 @@ def test_whatever_they_put_into_the_queue_is_shown(
     again = command(tmp_path, azure, "quarantine", "replay", "--all", "--source", source)
     assert again.stdout == "Replayed: 1.\n", again.stderr
     # Then it is shown too
-    until(lambda: "thermostat" in states(server), lambda: states(server))
+    wait_for(lambda: "thermostat" in states(server), lambda: states(server))
     assert states(server)["thermostat"] == {
         "tags": {"tag1": "new value"},
         "desired": {"property1": "new value"},
@@ -156,7 +149,7 @@ def test_where_the_sequence_is_the_order_the_last_write_wins(
     server = Running(tmp_path, "--source", source, "--port", "0", **{VARIABLE: azure.connection})
     servers.append(server)
     device = "storage/blobServices/default/containers/deadletter/blobs/myBlobFile.txt"
-    until(lambda: not azure.queues["blobs"], lambda: azure.queues)
+    wait_for(lambda: not azure.queues["blobs"], lambda: azure.queues)
     # Then the later write is what is shown
     assert states(server)[device]["eTag"] == "0x2"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -39,14 +38,15 @@ def test_a_problem_is_json_of_one_sentence(status: int, title: str) -> None:
     }
 
 
-def test_a_problem_is_sent_as_an_answer() -> None:
+@pytest.mark.asyncio
+async def test_a_problem_is_sent_as_an_answer() -> None:
     said: list[Any] = []
 
     async def send(message: Any) -> None:
         said.append(message)
 
     problem = HTTPProblem.busy("Come back.")
-    asyncio.run(problem.send(send))
+    await problem.send(send)
     assert [message["type"] for message in said] == ["http.response.start", "http.response.body"]
     assert (said[0]["status"], said[1]["body"]) == (503, problem.body)
     assert (b"retry-after", b"1") in said[0]["headers"]

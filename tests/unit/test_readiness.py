@@ -12,23 +12,23 @@ from statecast.server import readiness
 from statecast.server.readiness import Readiness
 
 
-def test_many_who_ask_share_one_question() -> None:
+@pytest.mark.asyncio
+async def test_many_who_ask_share_one_question() -> None:
     asked: list[int] = []
 
     def ready() -> tuple[bool, dict[str, Any]]:
         asked.append(threading.get_ident())
         return True, {}
 
-    async def many() -> list[Any]:
-        one = Readiness(ready)
-        return await asyncio.gather(*(one.ask() for _ in range(100)))
-
-    assert asyncio.run(many()) == [(True, {})] * 100
+    one = Readiness(ready)
+    answers = await asyncio.gather(*(one.ask() for _ in range(100)))
+    assert answers == [(True, {})] * 100
     assert len(asked) == 1
     assert asked != [threading.get_ident()]
 
 
-def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
+@pytest.mark.asyncio
+async def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readiness, "TIMEOUT", 0.05)
@@ -41,19 +41,17 @@ def test_a_store_that_hangs_is_not_ready_and_is_asked_no_further(
         go.wait(20)
         return True, {}
 
-    async def story() -> None:
-        one = Readiness(ready)
-        assert (await one.ask())[0] is False
-        assert (await one.ask())[0] is False
-        assert len(asked) == 1
-        go.set()
-        while not (await one.ask())[0]:
-            pass
-
-    asyncio.run(story())
+    one = Readiness(ready)
+    assert (await one.ask())[0] is False
+    assert (await one.ask())[0] is False
+    assert len(asked) == 1
+    go.set()
+    while not (await one.ask())[0]:
+        pass
 
 
-def test_only_silence_of_the_store_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.asyncio
+async def test_only_silence_of_the_store_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog restarts a process whose store hangs; a restart frees no disk that is full."""
     monkeypatch.setattr(readiness, "TIMEOUT", 0.05)
     go = threading.Event()
@@ -62,17 +60,20 @@ def test_only_silence_of_the_store_is_no_answer(monkeypatch: pytest.MonkeyPatch)
         go.wait(20)
         return True, {}
 
-    assert asyncio.run(Readiness(lambda: (True, {})).answers()) is True
-    assert asyncio.run(Readiness(lambda: (False, {"store": "full"})).answers()) is True
-    assert asyncio.run(Readiness(hangs).answers()) is False
+    assert await Readiness(lambda: (True, {})).answers() is True
+    assert await Readiness(lambda: (False, {"store": "full"})).answers() is True
+    assert await Readiness(hangs).answers() is False
     go.set()
 
 
-def test_a_question_that_fails_is_a_no_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.asyncio
+async def test_a_question_that_fails_is_a_no_without_details(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def ready() -> tuple[bool, dict[str, Any]]:
         raise OSError("/secret/path")
 
-    assert asyncio.run(Readiness(ready).ask()) == (
+    assert await Readiness(ready).ask() == (
         False,
         {"store": "The store cannot be asked: OSError."},
     )

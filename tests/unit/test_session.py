@@ -1,0 +1,183 @@
+"""A session without I/O: packets and times in, events and packets out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from statecast.errors import Malformed, Refused
+from statecast.realtime.protocol import engineio, websocket
+from statecast.realtime.rooms import Namespace, Socket
+from statecast.realtime.session import (
+    HEARTBEAT,
+    EventReceived,
+    Heartbeat,
+    NamespaceLeft,
+    NamespaceRequested,
+    Session,
+    SessionClosed,
+    SessionLimits,
+)
+from statecast.settings import Settings
+
+NOW = 1_000.0
+LATENESS = 0.5
+
+
+def limits(**settings: Any) -> SessionLimits:
+    return SessionLimits.of(Settings(**settings), LATENESS)
+
+
+def session(**settings: Any) -> Session:
+    return Session(limits(**settings), NOW)
+
+
+def join(one: Session, name: str = "/") -> Socket:
+    socket = Socket(None, Namespace(name), "sid")  # type: ignore[arg-type]
+    one.add(socket)
+    return socket
+
+
+def joined(**settings: Any) -> tuple[Session, Socket]:
+    one = session(**settings)
+    return one, join(one)
+
+
+# Packets
+
+
+def test_a_client_asks_for_a_namespace_before_it_is_in_one() -> None:
+    one = session()
+    assert one.receive("40", NOW) == NamespaceRequested("/", None)
+    assert one.receive('40/test,{"token":1}', NOW) == NamespaceRequested("/test", {"token": 1})
+    assert list(one.sockets()) == []
+
+
+def test_an_event_names_the_socket_and_its_size() -> None:
+    one, root = joined()
+    other = join(one, "/test")
+    assert one.receive('42["hug",1]', NOW) == EventReceived(root, None, "hug", [1], 10)
+    assert one.receive('42/test,7["hug"]', NOW) == EventReceived(other, 7, "hug", [], 15)
+    assert one.receive("41/test,", NOW) == NamespaceLeft(other)
+
+
+def test_attachments_complete_an_event() -> None:
+    one, root = joined()
+    assert one.receive('451-["hug",{"_placeholder":true,"num":0}]', NOW) is None
+    event = one.receive(b"\x00\x01", NOW)
+    assert isinstance(event, EventReceived)
+    assert (event.socket, event.arguments) == (root, [b"\x00\x01"])
+
+
+def test_an_acknowledgement_and_a_noop_are_no_events() -> None:
+    one, _ = joined()
+    assert one.receive("431[]", NOW) is None
+    assert one.receive("6", NOW) is None
+
+
+def test_the_close_packet_ends_the_session() -> None:
+    assert session().receive("1", NOW) == SessionClosed(websocket.NORMAL_CLOSURE, "")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ["42[]"],
+        ['42["hug"]'],  # before a namespace is joined
+        ['451-["hug",{"_placeholder":true,"num":0}]'],
+        ["41"],
+        [b"x"],  # an attachment without its packet
+        ["2"],
+        ["5"],
+    ],
+)
+def test_what_breaks_the_protocol_is_refused(messages: list[str | bytes]) -> None:
+    one = session()
+    with pytest.raises(Malformed):
+        for message in messages:
+            one.receive(message, NOW)
+
+
+def test_nothing_is_received_for_a_socket_that_is_not_ready() -> None:
+    one, root = joined()
+    root.early = []
+    with pytest.raises(Malformed):
+        one.receive('42["hug"]', NOW)
+
+
+def test_an_event_has_a_limit_with_its_attachments() -> None:
+    one, _ = joined(max_payload=100)
+    packet = '451-["hug",{"_placeholder":true,"num":0}]'
+    one.receive(packet, NOW)
+    with pytest.raises(websocket.RemoteProtocolError) as caught:
+        one.receive(b"x" * (102 - len(packet)), NOW)
+    assert caught.value.code == websocket.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("message", ['42["hug"]', "6", "3"])
+def test_messages_are_counted(message: str) -> None:
+    one, _ = joined()
+    for _ in range(50):
+        one.receive(message, NOW)
+    with pytest.raises(Refused) as caught:
+        one.receive(message, NOW)
+    assert isinstance(caught.value, websocket.RemoteProtocolError)
+    assert caught.value.code == websocket.POLICY_VIOLATION
+
+
+# Time
+
+
+def test_the_table_of_the_heartbeat() -> None:
+    assert HEARTBEAT == {
+        (Heartbeat.IDLE, "deadline"): Heartbeat.PING_SENT,
+        (Heartbeat.PING_SENT, "pong"): Heartbeat.IDLE,
+        (Heartbeat.IDLE, "pong"): Heartbeat.IDLE,
+    }
+
+
+def test_a_ping_is_due_then_a_pong_then_a_ping() -> None:
+    one, _ = joined(ping_interval=25, ping_timeout=20)
+    assert one.deadline == NOW + 25
+    assert one.on_timeout(NOW + 24.9) is None
+    assert one.on_timeout(NOW + 25) == engineio.PING_PACKET
+    assert one.deadline == NOW + 45
+    assert one.receive("3", NOW + 26) is None
+    assert one.deadline == NOW + 51
+    assert one.on_timeout(NOW + 45) is None
+
+
+def test_a_ping_without_a_pong_ends_the_session() -> None:
+    one, _ = joined(ping_interval=25, ping_timeout=20)
+    one.on_timeout(NOW + 25)
+    assert one.on_timeout(NOW + 44.9) is None
+    closed = one.on_timeout(NOW + 45)
+    assert closed == SessionClosed(websocket.POLICY_VIOLATION, "a ping was not answered in time")
+
+
+@pytest.mark.parametrize(("late", "deadline"), [(0, 45), (0.5, 45), (3, 47.5)])
+def test_a_loop_that_was_busy_does_not_shorten_the_time_to_answer(
+    late: float, deadline: float
+) -> None:
+    """A lateness of ``LATENESS`` is that of a punctual timer; more is not the client's fault."""
+    one, _ = joined(ping_interval=25, ping_timeout=20)
+    one.on_timeout(NOW + 25 + late)
+    assert one.deadline == NOW + deadline
+
+
+def test_a_client_has_a_time_limit_while_it_is_in_no_namespace() -> None:
+    # given a session that joins no namespace
+    one = session(connect_timeout=10)
+    assert one.deadline == NOW + 10
+    assert one.on_timeout(NOW + 9.9) is None
+    expected = SessionClosed(websocket.POLICY_VIOLATION, "no namespace was joined in time")
+    assert one.on_timeout(NOW + 10) == expected
+
+    # when it joins, then the limit is gone; when it leaves its last namespace, it is back
+    sockets = [join(one), join(one, "/test")]
+    assert one.deadline == NOW + 25
+    one.remove(sockets[0], NOW + 3)
+    assert one.deadline == NOW + 25
+    one.remove(sockets[1], NOW + 4)
+    assert one.deadline == NOW + 14

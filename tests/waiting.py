@@ -1,0 +1,21 @@
+"""Waiting for what another process or thread does, where nothing tells the test about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+INTERVAL = 0.02
+
+
+def wait_for(
+    condition: Callable[[], object],
+    why: str | Callable[[], object] = "",
+    *,
+    seconds: float = 30,
+) -> None:
+    """Return once ``condition`` holds. Fails after ``seconds``, with the sentence ``why``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, why() if callable(why) else why
+        time.sleep(INTERVAL)
