@@ -1,6 +1,6 @@
-"""A simulated pillow for ``--demo``. It is a device: it sends messages into the embedded queue and nothing else.
+"""A simulated device for ``--demo``, a pillow. It sends messages to the embedded queue.
 
-It looks at the store only as a real device would look at its twin, to notice that somebody hugged it.
+It reads its state only to notice a hug, like a real device that reads its twin.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Store
 
 MOODS = ("happy", "calm", "sleepy", "calm", "happy", "sad", "calm", "angry")
-LIVELY = 10
-"""So many moods are short, for whoever has just started the demo; later ones leave room for a word in the timeline."""
+SHORT_MOODS = 10
+"""The first moods are short, so that something changes soon. Later ones are long enough for a word
+in the timeline."""
 SHORT_MOOD, LONG_MOOD = 12_000, 45_000
-HUG_LASTS = 6_000
-BEAT = 5_000
-"""Milliseconds between two signs of life."""
+"""Durations in ms, like those below."""
+HUG_DURATION = 6_000
+HEARTBEAT = 5_000
+"""Between two messages."""
 
 log = logging.getLogger(__name__)
 
 
 class DemoPillow:
-    """Only one process at a time plays the pillow: whoever holds the lease ``demo``."""
+    """One process at a time simulates the pillow: the one that holds the lease ``demo``."""
 
     def __init__(self, store: Store, queue: EmbeddedQueue, clock: Callable[[], int]) -> None:
         self.store = store
         self.queue = queue
         self.clock = clock
         self.battery, self.mood, self.moods = 82, 0, 0
-        self.changes_at = self.hears_at = 0
+        self.next_mood_at = self.next_heartbeat_at = 0
         self.hug_ends_at: int | None = None
         self.answered: object = None
         self._stop = threading.Event()
@@ -49,46 +51,46 @@ class DemoPillow:
     def _run(self) -> None:
         while not self._stop.wait(0.2):
             try:
-                self._play()
+                self._simulate()
             except StatecastError as error:
                 log.warning("the demo's pillow cannot reach its queue: %s", error)
                 self._stop.wait(1.0)
 
-    def _play(self) -> None:
+    def _simulate(self) -> None:
         lease = self.store.lease("demo")
         if lease is None:
             return
         try:
-            self.wake_up()
+            self.ignore_old_hug()
             while not self._stop.is_set():
-                self.live()
+                self.send_due()
                 self.store.wait(0.5)
         finally:
             lease.release()
 
-    def wake_up(self) -> None:
-        """A hug from before is not answered again."""
+    def ignore_old_hug(self) -> None:
+        """Do not answer a hug from before the start."""
         self.answered = self._hugged_at()
 
-    def live(self) -> None:
-        """Say what is due by now."""
+    def send_due(self) -> None:
+        """Send the messages that are due."""
         now = self.clock()
         if self.hug_ends_at is not None and now >= self.hug_ends_at:
             self.hug_ends_at = None
-            self._say(hugged=False)
+            self._send(hugged=False)
         hugged_at = self._hugged_at()
         if hugged_at is not None and hugged_at != self.answered:
             self.answered = hugged_at
-            self.hug_ends_at = now + HUG_LASTS
-            self._say(hugs=self._hugs() + 1)
-        if now >= self.changes_at:
+            self.hug_ends_at = now + HUG_DURATION
+            self._send(hugs=self._hugs() + 1)
+        if now >= self.next_mood_at:
             self.battery = self.battery - 1 if self.battery > 5 else 100
             self.mood = (self.mood + 1) % len(MOODS)
-            self._say(mood=MOODS[self.mood], battery=self.battery)
+            self._send(mood=MOODS[self.mood], battery=self.battery)
             self.moods += 1
-            self.changes_at = now + (SHORT_MOOD if self.moods <= LIVELY else LONG_MOOD)
-        elif now >= self.hears_at:
-            self._say(battery=self.battery)
+            self.next_mood_at = now + (SHORT_MOOD if self.moods <= SHORT_MOODS else LONG_MOOD)
+        elif now >= self.next_heartbeat_at:
+            self._send(battery=self.battery)
 
     def _state(self) -> dict[str, object]:
         update = self.store.get("pillow")
@@ -106,8 +108,8 @@ class DemoPillow:
         hugs = self._state().get("hugs")
         return hugs if isinstance(hugs, int) else 0
 
-    def _say(self, **state: object) -> None:
+    def _send(self, **state: object) -> None:
         self.queue.send(
             strict_json.encode({"device": "pillow", "state": state, "silent_after": 30})
         )
-        self.hears_at = self.clock() + BEAT
+        self.next_heartbeat_at = self.clock() + HEARTBEAT

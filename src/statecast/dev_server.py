@@ -1,7 +1,8 @@
-"""Under ``flask run``: the live server beside Flask's development server, in the same process, on a port of its own.
+"""Under ``flask run``: serves the app live on a second port of the same process.
 
-Flask's server cannot carry viewers, so ours serves the same app once more, viewers and all. It begins when the app is
-loaded: a browser that comes back earlier would meet an app to which routes are still being added.
+Flask's development server cannot serve the live endpoint, so our server serves the same app, with
+the live endpoint, beside it. It starts when Flask has loaded the app: before that, routes are
+still being added.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from statecast.server.server import BackgroundServer
 
 LOOPBACK = "127.0.0.1"
-LOAD_SECONDS = 300.0
+LOAD_TIMEOUT = 300.0
+"""Seconds to wait until Flask has loaded the app."""
 
 
 def maybe_serve(app: Flask, runtime: Runtime) -> None:
-    """Start the live server if this is a process of ``flask run`` that serves: of two with a reloader, the child."""
+    """Start the live server in the serving process of ``flask run``: the child of a reloader."""
     context = click.get_current_context(silent=True)
     if context is None or context.command is not run_command:
         return
@@ -47,9 +49,9 @@ def maybe_serve(app: Flask, runtime: Runtime) -> None:
 
 
 def serve(info: ScriptInfo, app: Flask, runtime: Runtime) -> None:
-    """Wait until Flask has loaded the app, start, and say where, in one line below Flask's own."""
-    deadline = time.monotonic() + LOAD_SECONDS
-    while getattr(info, "_loaded_app", app) is None:  # there is no event for it
+    """Wait until Flask has loaded the app, start, and print the address below Flask's own."""
+    deadline = time.monotonic() + LOAD_TIMEOUT
+    while getattr(info, "_loaded_app", app) is None:  # Flask has no event for this
         if time.monotonic() > deadline:
             return
         time.sleep(0.05)
@@ -62,7 +64,7 @@ def serve(info: ScriptInfo, app: Flask, runtime: Runtime) -> None:
 
 
 def start(app: Flask, runtime: Runtime) -> BackgroundServer:
-    """On the port of the settings, or on a free one where that is taken, by Flask's own server for one."""
+    """Start on the port of the settings, or on a free one if it is taken, perhaps by Flask."""
     from statecast.server.server import BackgroundServer
 
     try:

@@ -1,6 +1,6 @@
-"""What is wrong, and what is not: settings, store, sources and the clocks of devices, in sentences.
+"""Checks settings, store, sources and the clocks of devices, and reports sentences.
 
-Nothing is changed and no message is taken. Beside a running server it also tells what that one sees.
+Nothing is changed and no message is received. A running server contributes what it has observed.
 """
 
 from __future__ import annotations
@@ -18,50 +18,49 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Store
 from statecast.timestamps import duration, now
 
-OLD = 60_000
-"""Milliseconds after which a message that waits is a sign that nobody receives."""
+STALE_AFTER = 60_000
+"""Milliseconds. A message that waits longer means that no process receives."""
 
 
 class DiagnosticLine(NamedTuple):
-    """A finding, and what it is about: ``settings``, ``store``, ``source pillow``, ``device pillow``."""
+    """A finding and its subject: ``settings``, ``store``, ``source pillow``, ``device pillow``."""
 
     about: str
     verdict: Verdict
     sentence: str
 
 
-def checkup(
-    load: Callable[[], Settings], opened: Callable[[Settings], AbstractContextManager[Store]]
+def diagnose(
+    load: Callable[[], Settings], open_store: Callable[[Settings], AbstractContextManager[Store]]
 ) -> Iterator[DiagnosticLine]:
-    """Look at everything; ``opened`` opens an existing store."""
+    """Check everything. ``open_store`` opens an existing store."""
     try:
         settings = load()
     except BadSetting as error:
         yield DiagnosticLine("settings", "wrong", str(error))
         return
+    watched = " and ".join(map(without_options, settings.source))
     yield DiagnosticLine(
-        "settings",
-        "good",
-        f"The settings can be read; {' and '.join(map(shown, settings.source))} would be watched.",
+        "settings", "good", f"The settings can be read; {watched} would be watched."
     )
     try:
-        with opened(settings) as store:
-            yield from of_store(settings, store)
-            yield from of_sources(settings, store)
+        with open_store(settings) as store:
+            yield from check_store(settings, store)
+            yield from check_sources(settings, store)
     except NotFound as error:
         yield DiagnosticLine("store", "notice", str(error))
-        yield from of_sources(settings, None)
+        yield from check_sources(settings, None)
     except StatecastError as error:
         yield DiagnosticLine("store", "wrong", str(error))
-        yield from of_sources(settings, None)
+        yield from check_sources(settings, None)
 
 
-def shown(url: str) -> str:
+def without_options(url: str) -> str:
     """A source's URL without its options."""
     return url.partition("?")[0]
 
 
-def of_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
+def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     devices = len(store.devices())
     yield DiagnosticLine(
         "store",
@@ -87,26 +86,32 @@ def of_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
             "store", "notice", f"No process serves from it just now; `{program.name()} run` would."
         )
     for report in processes.values():
-        yield from of_clocks(report.get("clocks", {}))
+        yield from check_clocks(report.get("clocks", {}))
 
 
-def of_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
+def check_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
     for device, ahead in sorted(clocks.items()):
         if ahead > 0:
-            sentence = f"Its clock is {duration(ahead, 'days')} ahead; its times are cut to those of its queue."
+            sentence = (
+                f"Its clock is {duration(ahead, 'days')} ahead; "
+                "its times are cut to those of its queue."
+            )
         else:
-            sentence = f"Its clock is {duration(-ahead, 'days')} behind, or its messages take that long to come."
+            sentence = (
+                f"Its clock is {duration(-ahead, 'days')} behind, "
+                "or its messages take that long to come."
+            )
         yield DiagnosticLine(f"device {device}", "notice", sentence)
 
 
-def of_sources(settings: Settings, store: Store | None) -> Iterator[DiagnosticLine]:
+def check_sources(settings: Settings, store: Store | None) -> Iterator[DiagnosticLine]:
     seen: set[str] = set()
     for url in settings.source:
-        about = f"source {shown(url)}"
+        about = f"source {without_options(url)}"
         if store is None and url.startswith("embedded:"):
             continue  # it is inside the store
         try:
-            source, _ = Outbox(settings, lambda: present(store), now).open(url)
+            source, _ = Outbox(settings, lambda: require(store), now).open(url)
         except StatecastError as error:
             yield DiagnosticLine(about, "wrong", str(error))
             continue
@@ -121,25 +126,25 @@ def of_sources(settings: Settings, store: Store | None) -> Iterator[DiagnosticLi
             for finding in source.examine():
                 yield DiagnosticLine(about, *finding)
         if isinstance(source, EmbeddedQueue):
-            yield from of_embedded(about, source)
+            yield from check_embedded(about, source)
         for report in store.reports().values() if store is not None else ():
             if source.name in report.get("sources", {}):
-                yield of_health(about, report["sources"][source.name])
+                yield check_health(about, report["sources"][source.name])
         source.close()
 
 
-def present(store: Store | None) -> Store:
+def require(store: Store | None) -> Store:
     if store is None:
         raise NotFound("It needs the store, which is not there.")
     return store
 
 
-def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
+def check_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
     waiting, oldest = queue.waiting(), queue.oldest()
     yield DiagnosticLine(
         about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it."
     )
-    if oldest is not None and now() - oldest > OLD:
+    if oldest is not None and now() - oldest > STALE_AFTER:
         yield DiagnosticLine(
             about,
             "wrong",
@@ -148,8 +153,8 @@ def of_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
         )
 
 
-def of_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
-    """What the process with the lease says."""
+def check_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
+    """What the process with the lease reports about a source."""
     if health["status"] == "away":
         return DiagnosticLine(
             about,

@@ -1,6 +1,6 @@
-"""The sources that the settings name, and what is sent to them: one way for the server, an app and the commands.
+"""The sources of the settings, to receive from and to send to; used by server, apps and commands.
 
-Nothing that serves is imported here: ``statecast send`` starts as fast as it can.
+Flask and the server are not imported here, so that ``statecast send`` starts fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from statecast.stores.contract import Store
 
 
 def decoder(settings: Settings) -> Decoder:
-    """What will read what is sent; known before a queue is opened. So far every source takes messages."""
+    """The decoder of the queue that messages are sent to, without opening the queue.
+
+    Every source of the settings can be sent to, so it is that of the first one.
+    """
     for url in settings.source:
         return open_decoder(split_options(url, OPTIONS)[1], url)
     return Decoder()
@@ -32,7 +35,8 @@ def decoder(settings: Settings) -> Decoder:
 def check(settings: Settings, body: bytes) -> bytes:
     """The message itself. Raises TooLarge or Malformed.
 
-    What the watcher would put into quarantine is refused here, where its sender can still be told.
+    A message that the consumer would put into quarantine is refused before it is sent, so that its
+    sender gets the reason.
     """
     if len(body) > MAX_BYTES:
         raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MAX_BYTES}.")
@@ -44,7 +48,7 @@ def check(settings: Settings, body: bytes) -> bytes:
 
 
 class Outbox:
-    """What the settings name as ``source``; each is opened at first use, once."""
+    """The sources of the settings. Each is opened once, at its first use."""
 
     def __init__(
         self, settings: Settings, store: Callable[[], Store], clock: Callable[[], int]
@@ -55,7 +59,7 @@ class Outbox:
         self._opened: dict[str, tuple[Source, Decoder]] = {}
 
     def open(self, url: str) -> tuple[Source, Decoder]:
-        """The source of a URL and what reads its messages. Raises BadSetting, Malformed."""
+        """The source of a URL, and its decoder. Raises BadSetting, Malformed."""
         if url not in self._opened:
             address, decoding = split_options(url, OPTIONS)
             context = SourceContext(self.store, self.settings, os.environ, self.clock, OPTIONS)
@@ -64,17 +68,18 @@ class Outbox:
 
     @cached_property
     def queue(self) -> Sender:
-        """What ``send`` writes to: the first source that takes messages, else a queue inside the store."""
+        """The queue to send to: the first source that accepts messages, else one in the store."""
         for url in self.settings.source:
             source, _ = self.open(url)
             if isinstance(source, Sender):
                 return source
         return EmbeddedQueue(self.store(), visibility_timeout=self.settings.visibility_timeout)
 
-    def reading(self, name: str) -> tuple[Decoder, int]:
-        """What reads the messages of the source called ``name``, and its clock's resolution in ms: for a replay.
+    def decoder_for(self, name: str) -> tuple[Decoder, int]:
+        """The decoder of a source and the resolution of its clock in ms, to replay messages.
 
-        Of a source that the settings do not name (a function in an app, a queue left behind) nothing special is known.
+        For a source that the settings do not name (a polled function, a former queue) these are the
+        defaults.
         """
         for url in self.settings.source:
             source, decode = self.open(url)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from statecast import __version__, program
 from statecast.cli import message_parser, output
 from statecast.cli.main import main
-from statecast.cli.options import EVERY
+from statecast.cli.options import ALL_SETTINGS
 from statecast.cli.watch import changes
 from statecast.decoders.decoder import Decoder
 from statecast.ingest.pipeline import Pipeline
@@ -114,7 +114,7 @@ def test_a_defect_ends_in_a_sentence_and_its_traceback_in_a_file(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("nobody thought of this\n\x1b[2J")
 
-    monkeypatch.setattr("statecast.cli.show.opened", fail)
+    monkeypatch.setattr("statecast.cli.show.opened_store", fail)
     monkeypatch.setattr("tempfile.tempdir", str(here))
     # When it is called, then there is one sentence that names a file
     result = statecast("get", "pillow")
@@ -131,7 +131,7 @@ def test_an_error_of_the_system_ends_in_a_sentence(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("statecast.cli.show.opened", fail)
+    monkeypatch.setattr("statecast.cli.show.opened_store", fail)
     refused(statecast("devices"), 1, "No space left on device")
 
 
@@ -141,8 +141,8 @@ def test_an_error_of_the_system_ends_in_a_sentence(
 def test_every_setting_is_a_flag_of_run_with_its_sentence() -> None:
     command = main.commands["run"]
     options = {option.name: option for option in command.params if isinstance(option, click.Option)}
-    assert set(options) == {*EVERY, "config"}
-    for name in EVERY:
+    assert set(options) == {*ALL_SETTINGS, "config"}
+    for name in ALL_SETTINGS:
         assert f"--{name.replace('_', '-')}" in options[name].opts
 
 
@@ -476,7 +476,7 @@ def test_a_line_without_end_is_not_gathered() -> None:
             self.left -= 1
             return b"[" * 65_536 if self.left else b""
 
-    ((number, body),) = [one for page in message_parser.pages(Endless()) for one in page]
+    ((number, body),) = [one for batch in message_parser.batches(Endless()) for one in batch]
     assert number == 1
     assert len(body) < 1_000_000
 
@@ -786,7 +786,7 @@ def test_columns_are_aligned_and_cut() -> None:
 
 
 def test_the_limits_of_the_store_are_settings() -> None:
-    assert set(Limits.__dataclass_fields__) <= set(EVERY)
+    assert set(Limits.__dataclass_fields__) <= set(ALL_SETTINGS)
 
 
 def test_help_names_the_program_as_it_was_called(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,10 +27,10 @@ class Scene:
         self.pillow = DemoPillow(self.store, self.queue, self.clock)
         self.pipeline = Pipeline(self.queue, Decoder(), self.store, batch_size=100)
 
-    def live(self, seconds: float = 0.0) -> dict[str, Any]:
+    def send_due(self, seconds: float = 0.0) -> dict[str, Any]:
         """Time passes, the pillow lives, its messages arrive; its state."""
         self.clock.advance(seconds)
-        self.pillow.live()
+        self.pillow.send_due()
         self.pipeline.step(0, 0)
         self.pipeline.step(0, 0)
         update = self.store.get("pillow")
@@ -50,40 +50,40 @@ def scene() -> Scene:
 
 
 def test_its_mood_and_battery_change_and_it_is_heard_in_between(scene: Scene) -> None:
-    assert scene.live() == {"mood": "calm", "battery": 81}
+    assert scene.send_due() == {"mood": "calm", "battery": 81}
     first = scene.store.get("pillow")
     assert first is not None and first.silent_after == 30
-    assert scene.live(5) == {"mood": "calm", "battery": 81}
+    assert scene.send_due(5) == {"mood": "calm", "battery": 81}
     heard = scene.store.get("pillow")
     assert heard is not None and (heard.version, heard.seen_at) == (1, scene.clock())
-    assert scene.live(7) == {"mood": "sleepy", "battery": 80}
-    assert scene.live(0) == {"mood": "sleepy", "battery": 80}
+    assert scene.send_due(7) == {"mood": "sleepy", "battery": 80}
+    assert scene.send_due(0) == {"mood": "sleepy", "battery": 80}
 
 
 def test_its_battery_never_runs_empty(scene: Scene) -> None:
-    levels = [scene.live(45)["battery"] for _ in range(120)]
+    levels = [scene.send_due(45)["battery"] for _ in range(120)]
     assert min(levels) == 5 and max(levels) == 100
 
 
 def test_it_counts_hugs_and_lets_go(scene: Scene) -> None:
-    scene.live()
+    scene.send_due()
     scene.clock.advance(1)
     scene.hug()
-    assert scene.live()["hugs"] == 1
-    assert scene.live(1) | {"hugs": 1, "hugged": True} == scene.live()
-    assert scene.live(5)["hugged"] is False
+    assert scene.send_due()["hugs"] == 1
+    assert scene.send_due(1) | {"hugs": 1, "hugged": True} == scene.send_due()
+    assert scene.send_due(5)["hugged"] is False
     scene.hug()
-    assert scene.live()["hugs"] == 2
+    assert scene.send_due()["hugs"] == 2
 
 
 def test_a_hug_from_before_is_not_answered_again(scene: Scene) -> None:
-    scene.live()
+    scene.send_due()
     scene.clock.advance(1)
     scene.hug()
-    scene.live()
+    scene.send_due()
     scene.pillow = DemoPillow(scene.store, scene.queue, scene.clock)
-    scene.pillow.wake_up()
-    assert scene.live()["hugs"] == 1
+    scene.pillow.ignore_old_hug()
+    assert scene.send_due()["hugs"] == 1
 
 
 def test_a_full_queue_does_not_end_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def lines(store: Store | Exception, **settings: Any) -> list[DiagnosticLine]:
             raise store
         yield store
 
-    return list(diagnostics.checkup(lambda: Settings(**settings), opened))
+    return list(diagnostics.diagnose(lambda: Settings(**settings), opened))
 
 
 def of(found: list[DiagnosticLine], about: str) -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def test_settings_that_cannot_be_read() -> None:
     def load() -> Settings:
         raise BadSetting("The setting port must be a whole number.")
 
-    found = list(diagnostics.checkup(load, None))  # type: ignore[arg-type]
+    found = list(diagnostics.diagnose(load, None))  # type: ignore[arg-type]
     assert found == [
         DiagnosticLine("settings", "wrong", "The setting port must be a whole number.")
     ]

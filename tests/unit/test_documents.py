@@ -190,7 +190,7 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ):  # they end by a signal only: what they are given is read, and that is all
             parsed = main.main.commands[words[0]].make_context(words[0], words[1:])
             given = {
-                name: options.value(one)
+                name: options.setting_value(one)
                 for name, one in parsed.params.items()
                 if name in settings.names()
             }

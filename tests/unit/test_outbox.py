@@ -62,8 +62,8 @@ def test_the_first_queue_gets_what_is_sent(live: Runtime) -> None:
 
 
 def test_a_replay_reads_as_the_messages_own_source_does(live: Runtime) -> None:
-    assert live.outbox.reading("two")[0] is live.outbox.open("embedded:two")[1]
-    assert live.outbox.reading("gone")[1] == 1
+    assert live.outbox.decoder_for("two")[0] is live.outbox.open("embedded:two")[1]
+    assert live.outbox.decoder_for("gone")[1] == 1
 
 
 def test_a_wrong_source_is_a_sentence(tmp_path: Path) -> None:

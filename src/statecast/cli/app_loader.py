@@ -1,4 +1,4 @@
-"""Finds the Flask app that ``statecast run module:name`` means."""
+"""Imports the Flask app of ``statecast run module:name``."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from flask import Flask
 from statecast import names
 from statecast.errors import BadSetting, StatecastError
 
-USUAL = ("app", "application", "create_app", "make_app")
+USUAL_NAMES = ("app", "application", "create_app", "make_app")
 
 
 def load_app(text: str) -> Flask:
-    """The app that ``module:name`` means, from the current directory first. Raises BadSetting with a sentence.
+    """Import the app ``module:name``, from the current folder first. Raises BadSetting.
 
-    ``name`` is an app or a function without arguments that makes one; without it the usual names are tried.
+    ``name`` is an app, or a function without arguments that returns one. Without a name the usual
+    ones are tried.
     """
     module_name, _, attribute = text.removesuffix("()").partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")) or (
         attribute and not attribute.isidentifier()
     ):
         raise BadSetting(
-            f"{names.quoted(text)} names no app; write it like myapp:app, for the variable app in myapp.py."
+            f"{names.quoted(text)} names no app; write it like myapp:app, "
+            "for the variable app in myapp.py."
         )
-    module = imported(module_name)
+    module = import_module(module_name)
     if not attribute:
-        attribute = next((name for name in USUAL if hasattr(module, name)), USUAL[0])
+        attribute = next((name for name in USUAL_NAMES if hasattr(module, name)), USUAL_NAMES[0])
     if not hasattr(module, attribute):
         raise BadSetting(
-            f"The module {module_name} has no {attribute}; name the Flask app, like {module_name}:app."
+            f"The module {module_name} has no {attribute}; "
+            f"name the Flask app, like {module_name}:app."
         )
     found = getattr(module, attribute)
     if not isinstance(found, Flask) and callable(found):
-        found = made(found, text)
+        found = call_factory(found, text)
     if not isinstance(found, Flask):
         raise BadSetting(
             f"{module_name}:{attribute} is no Flask app but of the type {type(found).__name__}."
@@ -46,7 +49,8 @@ def load_app(text: str) -> Flask:
     return found
 
 
-def imported(name: str) -> ModuleType:
+def import_module(name: str) -> ModuleType:
+    """Import a module of the user. Raises BadSetting with the line that failed."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -64,7 +68,8 @@ def imported(name: str) -> ModuleType:
         raise BadSetting(f"{name} could not be imported: {cause(error)}.") from error
 
 
-def made(factory: Any, text: str) -> Any:
+def call_factory(factory: Any, text: str) -> Any:
+    """The app that a function returns. Raises BadSetting with the line that failed."""
     try:
         return factory()
     except StatecastError:
@@ -74,7 +79,7 @@ def made(factory: Any, text: str) -> Any:
 
 
 def cause(error: Exception) -> str:
-    """What a user needs to find a mistake in code of his own: kind, words, and the line it came from."""
+    """Class, text and line of an error in the code of the user."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}, line {error.lineno})"
     frames = [

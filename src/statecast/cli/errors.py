@@ -1,6 +1,7 @@
-"""How a command ends: its exit status, and one sentence on stderr that says what to do; never a traceback.
+"""How a command ends: an exit status, and one sentence on stderr that says what to do.
 
-A defect of ours ends in one sentence too. Its traceback goes to a file that the sentence names.
+No command prints a traceback. The traceback of a defect of Statecast goes to a file that the
+sentence names.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
 class CommandError(click.ClickException):
-    """Refused, not found, unavailable: one sentence."""
+    """Something was refused, not found or unavailable."""
 
     exit_code = REFUSED
 
 
 class MisuseError(CommandError):
-    """Used or configured in a wrong way."""
+    """Wrong usage or configuration."""
 
     exit_code = MISUSED
 
 
 class CommandGroup(click.Group):
-    """A group that turns whatever its commands raise into an ending."""
+    """A group that turns every exception of its commands into an exit status and a sentence."""
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
-        """Ends the process with its status, after what was printed has been written."""
+        """Run a command and end the process, after all output is written."""
         if more.get("prog_name") is None:
             more["prog_name"] = program.name()
         command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)
@@ -49,9 +50,8 @@ class CommandGroup(click.Group):
             return command(*arguments, **more)
         return finish(status_of(lambda: command(*arguments, **more)))
 
-    def make_context(
-        self, *arguments: Any, **more: Any
-    ) -> click.Context:  # prints --help and --version
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """Parse the arguments. ``--help`` and ``--version`` print in here."""
         with as_one_sentence():
             return super().make_context(*arguments, **more)
 
@@ -61,7 +61,7 @@ class CommandGroup(click.Group):
 
 
 def status_of(command: Callable[[], Any]) -> Any:
-    """The exit status of a command; its sentence is printed."""
+    """Run a command, print the sentence of its error, and return its exit status."""
     try:
         return command()
     except SystemExit as end:
@@ -70,21 +70,21 @@ def status_of(command: Callable[[], Any]) -> Any:
         click.echo("Aborted!", err=True)
         return REFUSED
     except click.ClickException as error:
-        with suppress(OSError):  # stderr cannot be written either: only the status says it
+        with suppress(OSError):  # stderr cannot be written either; the status remains
             error.show()
         return error.exit_code
 
 
 @contextmanager
 def as_one_sentence() -> Iterator[None]:
-    """What click shows as one sentence, from whatever was raised."""
+    """Turn every exception into one that click shows as one sentence."""
     try:
         yield
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # the reader of our output closed it, as head does
+    except BrokenPipeError:  # the reader closed the pipe, like `head`
         raise click.exceptions.Exit(0) from None
     except StatecastError as error:
         kind = MisuseError if isinstance(error, BadSetting) else CommandError
@@ -96,7 +96,7 @@ def as_one_sentence() -> Iterator[None]:
 
 
 def finish(status: Any) -> NoReturn:
-    """End with ``status``, or with one sentence and 1 if what was printed cannot be written."""
+    """End the process with ``status``, or with 1 and a sentence if output cannot be written."""
     try:
         output.flush(sys.stdout)
     except BrokenPipeError:
@@ -112,12 +112,13 @@ def finish(status: Any) -> NoReturn:
 
 
 def system_sentence(error: OSError) -> str:
+    """The sentence for an error of the operating system."""
     about = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     return f"The system refused: {about}{error.strerror or error}."
 
 
 def defect(error: Exception) -> str:
-    """Keep the traceback where its reader finds it; the sentence that says so."""
+    """Write the traceback of a defect to a file; return the sentence that names the file."""
     number = uuid.uuid4().hex[:8]
     text = "".join(traceback.format_exception(error))
     try:
@@ -126,5 +127,11 @@ def defect(error: Exception) -> str:
             file.write(text)
     except OSError:
         click.echo(escaped(text), err=True)
-        return f"Statecast failed, which is a defect of its own (error {number}); please report what is above."
-    return f"Statecast failed, which is a defect of its own (error {number}); please report it with the file {path}."
+        return (
+            f"Statecast failed, which is a defect of its own (error {number}); "
+            "please report what is above."
+        )
+    return (
+        f"Statecast failed, which is a defect of its own (error {number}); "
+        f"please report it with the file {path}."
+    )

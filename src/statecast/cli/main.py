@@ -1,7 +1,8 @@
-"""The command ``statecast``: each subcommand is a few lines over a public function, in ``commands/``.
+"""The command ``statecast``. Each subcommand is a few lines that call a public function.
 
-Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 used in a wrong way;
-130 after Ctrl-C, 143 after SIGTERM. Nothing that serves is imported here: ``send`` starts as fast as it can.
+Exit status: 0 done; 1 refused, not found or unavailable, with one sentence on stderr; 2 wrong
+usage; 130 after Ctrl-C, 143 after SIGTERM. Flask and the server are not imported here, so that
+``send`` starts fast.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from statecast.program.distribution import VERSION
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file given by --config.",
+    epilog="Every setting may also be a variable STATECAST_NAME or a line of the TOML file "
+    "given by --config.",
 )
 @click.version_option(VERSION, message="%(prog)s %(version)s", prog_name="statecast")
 def main() -> None:
     """The state of devices, from a queue to every browser."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # a terminal that lacks a character gets an escape, not a traceback
+        if hasattr(stream, "reconfigure"):
+            # Characters that the terminal's encoding lacks are written as escapes.
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""From words and input to messages: what ``send`` sends. No terminal, no store."""
+"""Parses arguments and standard input of ``send`` into messages. Uses no terminal and no store."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from statecast.errors import Malformed
 from statecast.sources.embedded_queue import MESSAGE_BYTES
 
 CHUNK = 65_536
-PAGE = 256
-"""Messages that go into the queue in one write, if that many are there."""
+MAX_BATCH = 256
+"""Messages that are sent in one write."""
 
 
 def compose(device: str, state: Mapping[str, Any], options: Mapping[str, Any]) -> bytes:
-    """The message of ``send DEVICE``. Raises Malformed."""
+    """The message for ``send DEVICE``. Raises Malformed."""
     message = {"device": names.check(device), **options}
     if not options.get("delete"):
         message["state"] = state
     return strict_json.encode(strict_json.check(message))
 
 
-def fields(words: Sequence[str]) -> dict[str, Any]:
-    """The state that ``key=value ...`` or one JSON object says. Raises Malformed."""
+def parse_state(words: Sequence[str]) -> dict[str, Any]:
+    """The state of ``key=value ...``, or of one JSON object. Raises Malformed."""
     if len(words) == 1 and words[0].startswith("{"):
         state: dict[str, Any] = strict_json.decode(words[0])
         return state
@@ -35,12 +35,15 @@ def fields(words: Sequence[str]) -> dict[str, Any]:
             raise Malformed(f"{names.quoted(word)} is not a field; write it like mood=happy.")
         if name in found:
             raise Malformed(f"The field {names.quoted(name)} is given twice.")
-        found[name] = value(text)
+        found[name] = parse_value(text)
     return found
 
 
-def value(text: str) -> Any:
-    """JSON if it is JSON, else text. Raises Malformed for JSON that browsers would read in another way, like NaN."""
+def parse_value(text: str) -> Any:
+    """A JSON value, or the text itself if it is not JSON.
+
+    Raises Malformed for JSON that browsers read differently, like NaN.
+    """
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -48,44 +51,47 @@ def value(text: str) -> Any:
     return strict_json.decode(text)
 
 
-def pages(stream: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
-    """Messages as they arrive, with the number of the line where each begins; what is there together comes together.
+def batches(stream: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
+    """Messages with the number of their first line, in batches of what has arrived.
 
-    One message is one line, or several lines up to the end of its JSON value. A line that is not JSON stands alone.
+    A message is one line, or several lines up to the end of its JSON value. A line that is not JSON
+    is a message of its own, to be refused later.
     """
     found: list[tuple[int, bytes]] = []
-    begun = Begun()
+    splitter = MessageSplitter()
     rest = b""
     read = getattr(stream, "read1", stream.read)
     while chunk := read(CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            found += begun.add(line)
-            if len(found) >= PAGE:
+            found += splitter.add(line)
+            if len(found) >= MAX_BATCH:
                 yield found
                 found = []
         if found:
             yield found
             found = []
         if len(rest) > 2 * MESSAGE_BYTES:
-            rest = rest[: 2 * MESSAGE_BYTES]  # it is refused for its size; do not gather all of it
-    found += begun.add(rest)
-    found += begun.end()
+            rest = rest[: 2 * MESSAGE_BYTES]  # too long to be accepted; keep no more of it
+    found += splitter.add(rest)
+    found += splitter.end()
     if found:
         yield found
 
 
-class Begun:
-    """A message that may go on in the next line."""
+class MessageSplitter:
+    """Joins lines into messages. Holds a message that may continue in the next line."""
 
     def __init__(self) -> None:
         self.number = 0
+        """Of the current line, from 1."""
         self.first = 0
+        """Number of the message's first line."""
         self.lines: list[bytes] = []
         self.size = 0
 
     def add(self, line: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take a line; the messages that are complete now."""
+        """Add a line; return the messages that it completes."""
         self.number += 1
         if not self.lines:
             yield from self._begin(line)
@@ -96,7 +102,7 @@ class Begun:
         if incomplete(text) and self.size <= MESSAGE_BYTES:
             return
         if not complete(text) and line[:1] in (b"{", b"["):
-            self.lines.pop()  # the one before broke off, this one is a message of its own
+            self.lines.pop()  # the earlier message is cut off; this line begins another
             yield from self.end()
             yield from self._begin(line)
         else:
@@ -110,12 +116,14 @@ class Begun:
             yield from self.end()
 
     def end(self) -> Iterator[tuple[int, bytes]]:
+        """Return the message that was begun, complete or not."""
         if self.lines:
             yield self.first, b"\n".join(self.lines).strip()
         self.lines, self.size = [], 0
 
 
 def complete(text: bytes) -> bool:
+    """Whether this is a whole JSON value."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -124,7 +132,7 @@ def complete(text: bytes) -> bool:
 
 
 def incomplete(text: bytes) -> bool:
-    """Whether this may be the beginning of a JSON value: its reader stopped only because the text did."""
+    """Whether this may be the start of a JSON value: the parser failed at the end of the text."""
     decoded = text.decode("utf-8", "replace").rstrip()
     if not decoded.lstrip().startswith(("{", "[")):
         return False

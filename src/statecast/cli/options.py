@@ -1,4 +1,4 @@
-"""Flags from the one table of settings: the commands name which of them they take."""
+"""Flags from the table of settings. Each command names the settings that it accepts."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ import click
 from statecast.settings import Settings, load
 
 Command = Callable[..., Any]
-LINES = {line.name: line for line in dataclasses.fields(Settings)}
-EVERY = tuple(LINES)
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+ALL_SETTINGS = tuple(FIELDS)
 
 
 @dataclass(frozen=True)
 class GivenSettings:
-    """What the command line said: values by setting, and the TOML file."""
+    """The settings of the command line: values by name, and the TOML file."""
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
 
     def settings(self) -> Settings:
-        """Flags win over the environment, that over the file. Raises BadSetting."""
+        """Flags override the environment, which overrides the file. Raises BadSetting."""
         return load(self.flags, environ=os.environ, file=self.file)
 
 
-def takes(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings and ``--config``; it gets them as ``given``."""
+def setting_flags(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
+    """Add the flags of these settings and ``--config``. The command gets them as ``given``."""
     names = tuple(names)
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_given(config: Path | None, **arguments: Any) -> Any:
-            flags = {name: value(arguments.pop(name)) for name in names}
+            flags = {name: setting_value(arguments.pop(name)) for name in names}
             return command(
                 given=GivenSettings(
                     {name: one for name, one in flags.items() if one is not None}, config
@@ -48,7 +48,7 @@ def takes(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
 
         decorated: Command = with_given
         for name in reversed(names):
-            decorated = flag(LINES[name])(decorated)
+            decorated = flag(FIELDS[name])(decorated)
         return config_option(decorated)
 
     return decorate
@@ -63,37 +63,39 @@ config_option = click.option(
 )
 
 
-def flag(line: dataclasses.Field[Any]) -> Callable[[Command], Command]:
-    """The flag of one line of the table. Its value is checked by the table, like values from everywhere else."""
-    name = line.name.replace("_", "-")
-    sentence = f"{line.metadata['sentence']}{default_text(line)}"
-    if isinstance(line.default, bool):
-        return click.option(f"--{name}/--no-{name}", line.name, default=None, help=sentence)
-    several = isinstance(line.default, tuple) or line.default is dataclasses.MISSING
+def flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
+    """The flag of one setting. Its value is checked later, like values from other places."""
+    name = field.name.replace("_", "-")
+    sentence = f"{field.metadata['sentence']}{default_text(field)}"
+    if isinstance(field.default, bool):
+        return click.option(f"--{name}/--no-{name}", field.name, default=None, help=sentence)
+    several = isinstance(field.default, tuple) or field.default is dataclasses.MISSING
     return click.option(
         f"--{name}",
-        line.name,
+        field.name,
         multiple=several,
-        metavar=metavar(line),
+        metavar=metavar(field),
         help=f"{sentence} May be given several times." if several else sentence,
     )
 
 
-def metavar(line: dataclasses.Field[Any]) -> str:
-    if line.default is dataclasses.MISSING:
+def metavar(field: dataclasses.Field[Any]) -> str:
+    """The placeholder of the flag's value in --help."""
+    if field.default is dataclasses.MISSING:
         return "PATTERN=SECONDS"
-    if isinstance(line.default, (int, float)):
+    if isinstance(field.default, (int, float)):
         return "NUMBER"
-    return "URL" if line.name in ("store", "source") else "TEXT"
+    return "URL" if field.name in ("store", "source") else "TEXT"
 
 
-def default_text(line: dataclasses.Field[Any]) -> str:
-    if line.default is dataclasses.MISSING or line.default in ((), "", False):
+def default_text(field: dataclasses.Field[Any]) -> str:
+    """The default in brackets, for --help; empty where it says nothing."""
+    if field.default is dataclasses.MISSING or field.default in ((), "", False):
         return ""
-    shown = ",".join(line.default) if isinstance(line.default, tuple) else f"{line.default}"
+    shown = ",".join(field.default) if isinstance(field.default, tuple) else f"{field.default}"
     return f" [{shown}]"
 
 
-def value(given: Any) -> Any:
-    """What click hands over, as the table reads it; None where the flag was not given."""
+def setting_value(given: Any) -> Any:
+    """The value of a flag as the table of settings reads it; None if it was not given."""
     return (",".join(given) or None) if isinstance(given, tuple) else given

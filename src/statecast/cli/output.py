@@ -1,4 +1,4 @@
-"""What devices say, made safe to print: no character of theirs does anything to a terminal or to a line."""
+"""Prints text of devices safely: without characters that control a terminal or end a line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escaped(text: str) -> str:
-    """With the escapes of JSON, so that JSON stays the same JSON."""
+    """Escape unprintable characters like JSON, so that a JSON text keeps its meaning."""
     return names.escaped(text, _json_escape)
 
 
@@ -26,26 +26,27 @@ def _json_escape(character: str) -> str:
 
 
 def print_line(text: str) -> None:
-    """One line for people."""
+    """Print one line for people."""
     click.echo(escaped(text))
 
 
 def print_json(line: bytes) -> None:
-    """One JSON value on one line, always in UTF-8: the reader is a program."""
+    """Print one JSON value on one line, always in UTF-8, because a program reads it."""
     click.echo(escaped(line.decode()).encode())
 
 
 def value_text(value: Any) -> str:
-    """A value for people: text as it is, everything else as JSON."""
+    """A value for people: text unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def cut(text: str, width: int) -> str:
+    """The text, shortened to ``width`` characters."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def columns(rows: list[list[str]], width: int | None) -> list[str]:
-    """Rows with aligned columns; the last column is cut where the line would exceed ``width``."""
+    """Lines with aligned columns, cut to ``width`` characters."""
     rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
     lines = [
@@ -56,7 +57,7 @@ def columns(rows: list[list[str]], width: int | None) -> list[str]:
 
 
 def width() -> int | None:
-    """Of the terminal; None in a pipe, where nothing is cut."""
+    """The width of the terminal in characters; None for a pipe, where nothing is cut."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,4 +1,4 @@
-"""``statecast quarantine``: what could not be read or applied, and how it gets a second chance."""
+"""``statecast quarantine``: lists, shows, replays and drops refused messages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import click
 from statecast import strict_json, timestamps
 from statecast.cli import output
 from statecast.cli.errors import CommandError
-from statecast.cli.options import GivenSettings, takes
+from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
-from statecast.cli.store import opened, sources
+from statecast.cli.store import configured_sources, opened_store
 from statecast.errors import NotFound
 from statecast.ingest.pipeline import replay as replay_row
 from statecast.model import Quarantined
 from statecast.stores.contract import Store
 from statecast.timestamps import duration, now
 
-PAGE = 100
+PAGE_SIZE = 100
 NUMBER = click.IntRange(1, 2**63 - 1)
 
 
@@ -31,10 +31,10 @@ def quarantine() -> None:
 
 @quarantine.command("list")
 @as_json
-@takes()
+@setting_flags()
 def list_(given: GivenSettings, as_json: bool) -> None:
     """List the messages in quarantine, oldest first."""
-    with opened(given.settings()) as store:
+    with opened_store(given.settings()) as store:
         found = list(rows(store))
     if as_json:
         for row in found:
@@ -54,10 +54,10 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 @click.argument("number", type=NUMBER)
 @click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
 @as_json
-@takes()
+@setting_flags()
 def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
     """Show one message in full."""
-    with opened(given.settings()) as store:
+    with opened_store(given.settings()) as store:
         row = store.quarantine_row(number)
     if body:
         sys.stdout.buffer.write(row.body)
@@ -76,22 +76,22 @@ def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
 @quarantine.command()
 @click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
 @click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
-@takes(("store", "source"))
+@setting_flags(("store", "source"))
 def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> None:
-    """Send messages down the same way again, with their original id and time: they overwrite nothing newer.
+    """Process messages again, with their original id and time: they overwrite nothing newer.
 
-    Each is read as its source is read, with the options of its URL: name it as the server does. What is refused again
-    stays in quarantine, with the new reason.
+    Each message is decoded with the options of its source's URL; pass the same --source as the
+    server. A message that is refused again stays in quarantine, with the new reason.
     """
     if bool(numbers) == everything:
         raise click.UsageError("Say which messages: their numbers, or --all.")
     refused = done = 0
     settings = given.settings()
-    with opened(settings) as store:
-        named = sources(store, settings)
+    with opened_store(settings) as store:
+        outbox = configured_sources(store, settings)
         for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
             try:
-                decode, resolution = named.reading(store.quarantine_row(number).source)
+                decode, resolution = outbox.decoder_for(store.quarantine_row(number).source)
                 again = replay_row(store, decode, number, resolution).quarantined
                 reason = store.quarantine_row(number).reason if again else ""
             except NotFound as error:
@@ -106,10 +106,10 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
 
 @quarantine.command()
 @click.argument("numbers", nargs=-1, required=True, type=NUMBER, metavar="NUMBER...")
-@takes()
+@setting_flags()
 def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
-    """Delete messages for good. If one of them is not there, none is deleted."""
-    with opened(given.settings()) as store:
+    """Delete messages permanently. If one of them does not exist, none is deleted."""
+    with opened_store(given.settings()) as store:
         for number in numbers:
             store.quarantine_row(number)
         for number in dict.fromkeys(numbers):
@@ -118,14 +118,15 @@ def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
 
 
 def rows(store: Store) -> Iterator[Quarantined]:
+    """All messages in quarantine, oldest first."""
     after = 0
-    while page := store.quarantined(after=after, limit=PAGE):
+    while page := store.quarantined(after=after, limit=PAGE_SIZE):
         yield from page
         after = page[-1].number
 
 
 def described(row: Quarantined) -> dict[str, str | int | None]:
-    """For people and programs; a body that is not text comes in Base64."""
+    """A message for people and programs. A body that is not text is in Base64."""
     try:
         body = {"body": row.body.decode()}
     except UnicodeDecodeError:

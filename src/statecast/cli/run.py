@@ -1,4 +1,4 @@
-"""``statecast run``: serve. Flask and the server are imported here and nowhere else in the commands."""
+"""``statecast run``: the server. No other command imports Flask and the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from statecast import program
 from statecast import settings as table
-from statecast.cli.options import EVERY, GivenSettings, takes
+from statecast.cli.options import ALL_SETTINGS, GivenSettings, setting_flags
 from statecast.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Serve the page, watch the queues.")
 @click.argument("app", required=False, metavar="[APP]")
-@takes(EVERY)
+@setting_flags(ALL_SETTINGS)
 def run(given: GivenSettings, app: str | None) -> None:
     """Watch the queues, keep the states, and show them live in every browser, until Ctrl-C.
 
-    APP is a Flask app with Statecast, as module:name of the app or of a function that makes it; what is given here
-    wins over its own settings. Without APP, Statecast's own pages are served at /.
+    APP is a Flask app with Statecast, as module:name of the app or of a function that returns it;
+    flags override its own settings. Without APP, Statecast's own pages are served at /.
     """
-    flask_app = own_app(given) if app is None else users_app(app, given)
+    flask_app = default_app(given) if app is None else users_app(app, given)
     from statecast.flask import runtime_of
     from statecast.server import server
 
@@ -41,7 +41,8 @@ def run(given: GivenSettings, app: str | None) -> None:
     )
 
 
-def own_app(given: GivenSettings) -> Flask:
+def default_app(given: GivenSettings) -> Flask:
+    """The app with Statecast's own pages. Raises BadSetting."""
     settings = given.settings()
     from statecast.flask import create_app
 
@@ -49,17 +50,17 @@ def own_app(given: GivenSettings) -> Flask:
 
 
 def users_app(name: str, given: GivenSettings) -> Flask:
-    """The app, with the settings that were given. Raises BadSetting."""
+    """The app of the user, with the settings of the command line. Raises BadSetting."""
     from statecast.cli.app_loader import load_app
     from statecast.flask import runtime_of
 
     flask_app = load_app(name)
-    override(runtime_of(flask_app), wanted(given))
+    override(runtime_of(flask_app), given_values(given))
     return flask_app
 
 
-def wanted(given: GivenSettings) -> dict[str, Any]:
-    """Flags, and what the file says where the environment (which the app has read) says nothing."""
+def given_values(given: GivenSettings) -> dict[str, Any]:
+    """Flags and values of the file. The environment, which the app has read, beats the file."""
     file: Mapping[str, Any] = {}
     if given.file is not None:
         file = table.known(table.read_file(given.file), f"in {given.file}")
@@ -70,24 +71,25 @@ def wanted(given: GivenSettings) -> dict[str, Any]:
 
 
 def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
+    """Change settings of the app. Raises BadSetting if its store is open already."""
     settings = dataclasses.replace(runtime.settings, **values)
     if runtime.store_opened and settings.store != runtime.settings.store:
         raise BadSetting(
-            f"The app opened its store {runtime.settings.store} while it was imported, so --store comes too late; "
-            "set STATECAST_STORE instead, or use the store only later."
+            f"The app opened its store {runtime.settings.store} while it was imported, "
+            "so --store comes too late; set STATECAST_STORE instead, or use the store only later."
         )
     runtime.settings = settings
 
 
 def greet(address: str, settings: table.Settings) -> None:
-    """The address, and how to send a first message."""
-    elsewhere = (
-        "" if settings.store == table.Settings.store else f" --store {shlex.quote(settings.store)}"
-    )
+    """Print the address, and the command that sends a first message."""
+    flags = ""
+    if settings.store != table.Settings.store:
+        flags = f" --store {shlex.quote(settings.store)}"
     if settings.source and settings.source != table.Settings.source:
-        elsewhere += f" --source {shlex.quote(settings.source[0])}"
+        flags += f" --source {shlex.quote(settings.source[0])}"
     click.echo(
         f"{address}\nTo send a first message, in another terminal: "
-        f"{program.name()} send pillow mood=happy{elsewhere}\n"
+        f"{program.name()} send pillow mood=happy{flags}\n"
         "Ctrl-C stops it."
     )

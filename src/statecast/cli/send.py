@@ -1,4 +1,4 @@
-"""``statecast send``: messages into the queue, with or without a running server."""
+"""``statecast send``: sends messages to a queue, with or without a running server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 from statecast import program, strict_json
 from statecast.cli import message_parser, output
 from statecast.cli.errors import REFUSED
-from statecast.cli.options import GivenSettings, takes
+from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
-from statecast.cli.store import outbox
+from statecast.cli.store import opened_outbox
 from statecast.errors import Refused
 from statecast.outbox import Outbox, check
 
@@ -26,8 +26,8 @@ Examples:
   statecast send --source azure-queue:pillow pillow mood=happy"""
 
 
-class WithExamples(click.Command):
-    """Its examples name the program as its usage line does: as it was called."""
+class CommandWithExamples(click.Command):
+    """A command with an epilog whose examples name the program as it was called."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         called = ctx.find_root().info_name or "statecast"
@@ -36,7 +36,7 @@ class WithExamples(click.Command):
             formatter.write_text(EXAMPLES.replace("statecast", called))
 
 
-@click.command(cls=WithExamples, short_help="Send a message to a queue.", epilog=EXAMPLES)
+@click.command(cls=CommandWithExamples, short_help="Send a message to a queue.", epilog=EXAMPLES)
 @click.argument(
     "words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -"
 )
@@ -57,14 +57,14 @@ class WithExamples(click.Command):
 )
 @click.option("--delete", is_flag=True, help="Remove the device.")
 @as_json
-@takes(("store", "source"))
+@setting_flags(("store", "source"))
 def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Send what a device says. Prints the message's id in the queue.
+    """Send a message of a device. Prints the message's id in the queue.
 
-    A value is true, false, null (removes the field), a number, or JSON; else it is text. JSON that begins with
-    { or [ is a whole message; `-` reads whole messages from the input, one after the other. No server need run:
-    the message waits in the store, which is made if it does not exist, or in the queue that --source names (of
-    several, the first).
+    A value is true, false, null (removes the field), a number, or JSON; otherwise it is text. JSON
+    that begins with { or [ is a whole message; `-` reads whole messages from standard input. No
+    server needs to run: the message waits in the store, which is created if it does not exist, or
+    in the queue of --source (the first of several).
     """
     options = {
         name: value for name, value in options.items() if value is not None and value is not False
@@ -73,20 +73,21 @@ def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options:
         raise click.UsageError(
             f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself."
         )
-    bodies = None if words[0] == "-" else [body_of(words, options)]
+    bodies = None if words[0] == "-" else [message_body(words, options)]
     if bodies is None and len(words) > 1:
         raise click.UsageError("With - everything comes from the input; leave out the rest.")
     settings = given.settings()
     for body in bodies or ():
         check(settings, body)
-    with outbox(settings) as target:
+    with opened_outbox(settings) as outbox:
         if bodies is not None:
-            report(target.queue.send_many(bodies), as_json)
-        elif not send_input(target, as_json):
+            print_ids(outbox.queue.send_many(bodies), as_json)
+        elif not send_input(outbox, as_json):
             sys.exit(REFUSED)
 
 
-def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
+def message_body(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
+    """The message of the arguments. Raises UsageError, Malformed."""
     first, *rest = words
     if first.startswith(("{", "[")):
         if rest:
@@ -101,25 +102,29 @@ def body_of(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
             f"Say what {output.escaped(first)} has to say, "
             f"like: {program.name()} send {output.escaped(first)} mood=happy"
         )
-    return message_parser.compose(first, message_parser.fields(rest), options)
+    return message_parser.compose(first, message_parser.parse_state(rest), options)
 
 
-def send_input(target: Outbox, as_json: bool) -> bool:
-    """Send what comes, as it comes; a bad message is told and left out. Whether all were good."""
+def send_input(outbox: Outbox, as_json: bool) -> bool:
+    """Send messages as they arrive on standard input; report and skip bad ones.
+
+    Returns whether all were good.
+    """
     good = True
-    for page in message_parser.pages(sys.stdin.buffer):
+    for batch in message_parser.batches(sys.stdin.buffer):
         bodies = []
-        for number, body in page:
+        for number, body in batch:
             try:
-                bodies.append(check(target.settings, body))
+                bodies.append(check(outbox.settings, body))
             except Refused as error:
                 good = False
                 click.echo(f"Error: Line {number}: {output.escaped(str(error))}", err=True)
-        report(target.queue.send_many(bodies), as_json)
+        print_ids(outbox.queue.send_many(bodies), as_json)
     return good
 
 
-def report(ids: Sequence[str], as_json: bool) -> None:
+def print_ids(ids: Sequence[str], as_json: bool) -> None:
+    """Print the id of each sent message."""
     for id_ in ids:
         if as_json:
             output.print_json(strict_json.encode({"id": id_}))

@@ -1,4 +1,4 @@
-"""``statecast get`` and ``statecast devices``: states as the store has them now."""
+"""``statecast get`` and ``statecast devices``: current states, from the store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 from statecast import names, program, strict_json
 from statecast.broadcast import encoding
 from statecast.cli import output
-from statecast.cli.options import GivenSettings, takes
-from statecast.cli.store import opened, sources
+from statecast.cli.options import GivenSettings, setting_flags
+from statecast.cli.store import configured_sources, opened_store
 from statecast.errors import NotFound
 from statecast.model import Update
 from statecast.settings import Settings
@@ -22,15 +22,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value 
 @click.command(short_help="Show the state of one device.")
 @click.argument("device")
 @as_json
-@takes()
+@setting_flags()
 def get(given: GivenSettings, device: str, as_json: bool) -> None:
     """Show the state of DEVICE. Needs no running server."""
     settings = given.settings()
     names.check(device)
-    with opened(settings) as store:
+    with opened_store(settings) as store:
         update = store.get(device)
         if update is None or update.state is None:
-            raise NotFound(absent(store, settings, device, update))
+            raise NotFound(not_found(store, settings, device, update))
         if as_json:
             output.print_json(encoding.item(update, settings))
         else:
@@ -38,11 +38,12 @@ def get(given: GivenSettings, device: str, as_json: bool) -> None:
                 click.echo(line)
 
 
-def absent(store: Store, settings: Settings, device: str, update: Update | None) -> str:
+def not_found(store: Store, settings: Settings, device: str, update: Update | None) -> str:
+    """The sentence about a device without a state."""
     if update is not None:
         return f"The device “{device}” was removed {duration(now() - update.changed_at)} ago."
     sentence = f"No device called “{device}” has sent anything"
-    queue = sources(store, settings).queue
+    queue = configured_sources(store, settings).queue
     if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
         return (
             f"{sentence} that was applied; messages waiting in the queue for "
@@ -52,9 +53,10 @@ def absent(store: Store, settings: Settings, device: str, update: Update | None)
 
 
 def described(update: Update, settings: Settings) -> list[str]:
-    """A head line, and one line per field."""
-    head = f"{update.device}  version {update.version}, changed {duration(now() - update.changed_at)} ago"
-    if silent := silence(update, settings):
+    """A summary line, and one line per field."""
+    age = duration(now() - update.changed_at)
+    head = f"{update.device}  version {update.version}, changed {age} ago"
+    if silent := silence_of(update, settings):
         head += f", {silent}"
     elif update.seen_at is not None:
         head += f", heard {duration(now() - update.seen_at)} ago"
@@ -65,11 +67,11 @@ def described(update: Update, settings: Settings) -> list[str]:
 
 @click.command(short_help="List the devices and their states.")
 @as_json
-@takes()
+@setting_flags()
 def devices(given: GivenSettings, as_json: bool) -> None:
     """List all devices with their states. Needs no running server."""
     settings = given.settings()
-    with opened(settings) as store:
+    with opened_store(settings) as store:
         found = store.devices()
     if as_json:
         for update in found:
@@ -83,12 +85,13 @@ def devices(given: GivenSettings, as_json: bool) -> None:
 
 
 def row(update: Update, settings: Settings) -> list[str]:
-    age = silence(update, settings) or f"{duration(now() - update.changed_at)} ago"
-    return [update.device, f"v{update.version}", age, text(update)]
+    """The cells of a device in the list."""
+    age = silence_of(update, settings) or f"{duration(now() - update.changed_at)} ago"
+    return [update.device, f"v{update.version}", age, state_text(update)]
 
 
-def silence(update: Update, settings: Settings) -> str:
-    """``silent for 5 min``, of a device that has said nothing for longer than its deadline; else empty."""
+def silence_of(update: Update, settings: Settings) -> str:
+    """``silent for 5 min`` for a device past its deadline, else empty."""
     deadline = settings.deadline(update)
     quiet = now() - (update.seen_at or update.changed_at)
     return (
@@ -96,5 +99,6 @@ def silence(update: Update, settings: Settings) -> str:
     )
 
 
-def text(update: Update) -> str:
+def state_text(update: Update) -> str:
+    """The state as JSON, or "removed"."""
     return "removed" if update.state is None else update.state.decode()

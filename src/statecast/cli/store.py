@@ -1,4 +1,4 @@
-"""The store for commands that only read or send: beside a running server or without one."""
+"""Opens the store for commands that only read or send, with or without a running server."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ SQLITE = "sqlite:///"
 
 
 @contextmanager
-def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
-    """The store, closed at the end. It begins no epoch.
+def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+    """The store, closed at the end of the block. No epoch begins.
 
-    A file that is missing is made only for ``create``: reading from a new, empty one would answer a question
-    about a store that was probably meant to be another. Raises NotFound, BadSetting, StoreUnusable, StoreUnavailable.
+    Only with ``create`` a missing file is created: reading from a new, empty store would give an
+    answer about the wrong store. Raises NotFound, BadSetting, StoreUnusable, StoreUnavailable.
     """
     if settings.store.startswith("memory:"):
         raise BadSetting(
-            "A store in memory lives in the process of its server; this command needs a store in a file."
+            "A store in memory lives in the process of its server; "
+            "this command needs a store in a file."
         )
     path = Path(settings.store.removeprefix(SQLITE))
     if (
@@ -47,16 +48,21 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
-def sources(store: Store, settings: Settings) -> Outbox:
-    """The sources that the settings name, as the server opens them."""
+def configured_sources(store: Store, settings: Settings) -> Outbox:
+    """The sources of the settings, opened like in the server."""
     return Outbox(settings, lambda: store, now)
 
 
 @contextmanager
-def outbox(settings: Settings) -> Iterator[Outbox]:
-    """The sources, to send to the first one; the store is opened, and made if need be, only for a queue inside it."""
+def opened_outbox(settings: Settings) -> Iterator[Outbox]:
+    """The sources of the settings, for sending.
+
+    The store is opened, and created if it does not exist, only for a queue inside it.
+    """
     with ExitStack() as stack:
-        named = Outbox(settings, lambda: stack.enter_context(opened(settings, create=True)), now)
-        if not isinstance(named.queue, EmbeddedQueue):
-            stack.callback(named.queue.close)
-        yield named
+        outbox = Outbox(
+            settings, lambda: stack.enter_context(opened_store(settings, create=True)), now
+        )
+        if not isinstance(outbox.queue, EmbeddedQueue):
+            stack.callback(outbox.queue.close)
+        yield outbox

@@ -1,7 +1,7 @@
-"""``statecast watch``: states in the terminal, as they change.
+"""``statecast watch``: prints states as they change.
 
-It follows the store and not a server, so it works beside one and without one. Like every reader it asks "what has
-changed since my place?": of changes that come faster than it prints it shows the latest.
+It reads the store, so it needs no running server. Like every reader of the store it asks what has
+changed since its position: of changes that are faster than the output it shows the latest.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ import click
 from statecast import names
 from statecast.broadcast import encoding
 from statecast.cli import output
-from statecast.cli.options import GivenSettings, takes
-from statecast.cli.show import as_json, text
-from statecast.cli.store import opened
+from statecast.cli.options import GivenSettings, setting_flags
+from statecast.cli.show import as_json, state_text
+from statecast.cli.store import opened_store
 from statecast.errors import Unavailable
 from statecast.model import Position, Update
 from statecast.stores.contract import ReadCursor, Store
 
-PATIENCE = 0.5
-"""Seconds to wait for a commit before looking whether anybody still reads our output."""
+COMMIT_TIMEOUT = 0.5
+"""Seconds to wait for a commit, then check whether the output is still read."""
 
 
 @click.command(short_help="Show states as they change.")
 @click.argument("patterns", nargs=-1, metavar="[DEVICE or PATTERN]...")
 @as_json
-@takes()
+@setting_flags()
 def watch(given: GivenSettings, patterns: tuple[str, ...], as_json: bool) -> None:
     """Show the states of devices, then every change, until Ctrl-C.
 
-    A pattern is a name, `floor2/*` or `*`; without one, all devices are shown. Needs no running server.
+    A pattern is a name, `floor2/*` or `*`; without one, all devices are shown. Needs no running
+    server.
     """
     chosen = [names.check_pattern(pattern) for pattern in patterns] or [names.EVERYTHING]
     settings = given.settings()
-    with closing_signals(), opened(settings) as store:
+    with signals_as_exit(), opened_store(settings) as store:
         for update in changes(store):
             if update is None:
-                if not heard():
+                if not output_is_read():
                     return
             elif not any(names.match(pattern, update.device) for pattern in chosen):
                 continue
             elif as_json:
                 output.print_json(encoding.item(update, settings))
             else:
-                click.echo(output.cut(line(update), output.width() or sys.maxsize))
+                click.echo(output.cut(format_line(update), output.width() or sys.maxsize))
 
 
 @contextmanager
-def closing_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block like Ctrl-C does: the store is closed, and not left for a check."""
-
+def signals_as_exit() -> Iterator[None]:
+    """End the block on SIGTERM and SIGHUP like on Ctrl-C, so that the store is closed."""
     from statecast.program.unix import SIGHUP
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -71,45 +71,46 @@ def closing_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def line(update: Update) -> str:
+def format_line(update: Update) -> str:
+    """Time, device, version and state."""
     moment = time.strftime("%H:%M:%S", time.localtime(update.changed_at / 1000))
-    return output.escaped(f"{moment}  {update.device}  v{update.version}  {text(update)}")
+    return output.escaped(f"{moment}  {update.device}  v{update.version}  {state_text(update)}")
 
 
 def changes(store: Store) -> Iterator[Update | None]:
-    """Every state, then every change; None whenever there was nothing for a while.
+    """All states, then every change; None after ``COMMIT_TIMEOUT`` without one.
 
-    A removed device comes as a change only, not among the first states.
+    A removed device is reported as a change, but not among the first states.
     """
     cursor, position = ReadCursor(), Position("", 0)
     while True:
         try:
-            news = store.read(cursor)
-            if not follows(store, news.position, cursor, position):
-                news = store.read(ReadCursor())  # a backup was restored: begin anew
+            batch = store.read(cursor)
+            if not follows(store, batch.position, cursor, position):
+                batch = store.read(ReadCursor())  # a backup was restored: read all states
         except Unavailable as error:
             click.echo(f"{output.escaped(str(error))} Trying again.", err=True)
-            time.sleep(PATIENCE)
+            time.sleep(COMMIT_TIMEOUT)
             yield None
             continue
-        first, cursor, position = not position.epoch, news.cursor, news.position
-        yield from (update for update in news.updates if update.state is not None or not first)
-        if not news.updates:
+        first, cursor, position = not position.epoch, batch.cursor, batch.position
+        yield from (update for update in batch.updates if update.state is not None or not first)
+        if not batch.updates:
             yield None
-        store.wait(PATIENCE)
+        store.wait(COMMIT_TIMEOUT)
 
 
 def follows(store: Store, now: Position, cursor: ReadCursor, before: Position) -> bool:
-    """Whether what was read after ``cursor`` continues what was read before it."""
+    """Whether a read after ``cursor`` continues the history that was read before."""
     same = now.epoch == before.epoch and now.offset >= cursor.offset
     return same or not before.epoch or store.is_valid(Position(before.epoch, cursor.offset))
 
 
-def heard() -> bool:
-    """Whether anybody still reads our output: ``watch | head -1`` ends although nothing more happens."""
+def output_is_read() -> bool:
+    """Whether the output is still read: ``watch | head -1`` ends without waiting for a change."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
         return not any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
-    except (OSError, ValueError, AttributeError):  # not a file, or a system without poll
+    except (OSError, ValueError, AttributeError):  # not a file, or no poll on this system
         return True

@@ -1,4 +1,4 @@
-"""Tells Base64 and plain text apart, without guessing. Some programs encode messages for text queues.
+"""Tells Base64 and plain text apart, without guessing: some programs encode their messages.
 
 Rule 1: a message is an object or an array. Neither ``{`` nor ``[`` is in the alphabet of Base64, so
 a text that begins with one of them is JSON, and every other text is not.
@@ -54,7 +54,8 @@ def _unwrap_once(text: bytes) -> bytes:
         raise Malformed("It is empty.")
     if len(text) > MAX_WRAPPED_BYTES:
         raise TooLarge(
-            f"It has {len(text)} bytes; a message in Base64 or quotes has at most {MAX_WRAPPED_BYTES}."
+            f"It has {len(text)} bytes; a message in Base64 or quotes has at most "
+            f"{MAX_WRAPPED_BYTES}."
         )
     if text[:1] == b'"':
         content: str = strict_json.decode(text)

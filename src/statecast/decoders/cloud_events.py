@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 in structured JSON, recognised by ``specversion``, ``id``, ``source`` and ``type``.
+"""CloudEvents 1.0 in JSON, recognised by ``specversion``, ``id``, ``source`` and ``type``.
 
 The device is the ``subject``, or the ``source`` of an event without one. The data is merged into
 its state. Events with the same ``source`` and ``id`` count once. Event Grid delivers events of IoT

@@ -1,4 +1,6 @@
-"""Events in Azure Event Grid's schema, recognised by ``id``, ``eventType``, ``eventTime``, ``subject``.
+"""Events in the schema of Azure Event Grid.
+
+They are recognised by ``id``, ``eventType``, ``eventTime`` and ``subject``.
 
 The device is the ``subject``. The ``data`` is merged into its state. Events with the same ``id``
 count once. Events of IoT Hub are read by ``iot_hub``.

@@ -22,7 +22,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
 def parse(text: str) -> Pointer:
-    """Parse a pointer. Raises ValueError with the end of a sentence, like the checks of settings."""
+    """Parse a pointer. Raises ValueError with the end of a sentence, like checks of settings."""
     if text and not text.startswith("/"):
         raise ValueError(
             f"must be a JSON pointer, which begins with a /, like /data/state; it is {quoted(text)}"

@@ -1,4 +1,4 @@
-"""How this program is called, for the commands that sentences and pages tell people to type."""
+"""How this program is called: sentences and pages contain commands for people to type."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SCRIPT = "statecast"
 
 
 def name() -> str:
-    """The words that start this program again in the folder where it was started.
+    """The words that start this program again, in the folder where it was started.
 
-    ``statecast`` where the shell finds it, else the way it was called: ``.venv/bin/statecast`` or
-    ``python -m statecast``. Inside another program (an app of yours) it is the ``statecast`` that
+    ``statecast`` if the shell finds it, else as it was called: ``.venv/bin/statecast`` or
+    ``python -m statecast``. In another program (an app of the user) it is the ``statecast`` that
     is installed beside the interpreter.
     """
     called = Path(sys.argv[0] if sys.argv else "")
@@ -36,7 +36,7 @@ def _interpreter() -> str:
 
 
 def _from_here(path: Path) -> Path:
-    """Relative, if it lies below the current folder: short, and what people type."""
+    """The path relative to the current folder, if it lies below it: short to type."""
     try:
         return path.relative_to(Path.cwd())
     except (ValueError, OSError):
@@ -44,7 +44,7 @@ def _from_here(path: Path) -> Path:
 
 
 def _is_found(called: Path) -> bool:
-    """Whether the shell starts this same file for the plain name."""
+    """Whether the shell starts this file for the plain name."""
     found = shutil.which(SCRIPT)
     try:
         return found is not None and os.path.samefile(found, called)

@@ -1,6 +1,7 @@
 """Whether the package index has Statecast, and how it is installed until then.
 
-Error sentences use this module. A test holds every document to it; RELEASING.md says when it changes.
+Error sentences use this module, and a test compares every document with it. RELEASING.md says when
+it changes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ VERSION = version("statecast")
 """The version of the installed package. pyproject.toml has it, and no other file."""
 
 PUBLISHED = False
-"""Until the first release the name on the package index is not ours: only a clone can be installed."""
+"""False until the first release: the package index has no Statecast, so only a clone installs."""
 
 
 def install_hint(extras: str) -> str:

@@ -1,7 +1,7 @@
-"""Standard output and standard error: what was printed is written, or it is dropped with an error.
+"""Flushes standard output and standard error. Output that cannot be written is discarded.
 
-What stays in a buffer is written when the interpreter ends. If that fails, the interpreter complains
-in its own words and ends with the status 120.
+The interpreter writes what is left in a buffer when it ends. If that fails, it prints a message of
+its own and ends with the status 120.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 def flush(stream: TextIO | None) -> None:
-    """Write what is buffered. Raises OSError after what cannot be written has been dropped."""
+    """Write the buffer. Raises OSError if it cannot be written; it is discarded then."""
     if stream is None:
         return
     try:
@@ -22,7 +22,7 @@ def flush(stream: TextIO | None) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Drop what is buffered. What is printed later goes where it went before."""
+    """Discard the buffer. Later output goes to the same place as before."""
     try:
         number = stream.fileno()
         before, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)

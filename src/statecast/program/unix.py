@@ -1,7 +1,7 @@
-"""What Statecast needs of the operating system, in one place.
+"""The parts of Unix that Statecast needs.
 
-A module that needs one of these parts imports it from here. On a system without them that import
-raises UnsupportedSystem, which is a sentence and not a ModuleNotFoundError.
+Modules import them from here. On a system without them the import raises UnsupportedSystem, which
+is a sentence, instead of ModuleNotFoundError.
 """
 
 from __future__ import annotations

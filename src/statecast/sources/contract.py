@@ -25,7 +25,7 @@ class Source(Protocol):
     """One queue, as one consumer uses it. At most one thread calls it at a time."""
 
     name: str
-    """Short and stable. It names the lease and the health of the source, and the cause of changes."""
+    """Short and stable. Lease, health and the cause of changes carry this name."""
     resolution: int
     """Of the clock that sets ``sent_at``, in ms. An event time may be this much later."""
 

@@ -1,9 +1,20 @@
-"""What tests of users and of plug-in authors need: a clock that stands still, a queue that fails on demand, and the
-contracts of sources and stores as test classes for pytest (or any runner that knows ``setup_method``)::
+"""For the tests of applications and of further sources and stores.
+
+A clock that tests control, a queue that fails on demand, and the contracts of sources and stores as
+test classes for pytest, or for another runner that calls ``setup_method``::
 
     class TestMyQueue(SourceContract):
-        def make_source(self, visibility): ...
+        def make_source(self, visibility_timeout): ...
         def put(self, body): ...
+        def advance(self, seconds): ...
+
+::
+
+    values.py           changes and messages in one line; VirtualClock
+    source_contract.py  the contract of a source, and a fake
+    store_contract.py   the contract of a store
+    oracle.py           the definition of a state, to compare with
+    azure.py            a fake of Azure Storage queues
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A stand-in for an Azure Storage account's queues, in this process: it answers as the real service does.
+"""A fake of Azure Storage queues in this process, over HTTP.
 
-What Azurite does in another way is done right here: 404 for a receipt that is no longer good, one receipt per
-message, messages that are behind younger ones when they come back. Its clock moves when told (``advance``), and it
-fails when told (``fail``). Signatures are not checked; what a request may do is (``rights``).
+It behaves like the service where Azurite does not: 404 for a stale receipt, one receipt per
+message, and redelivered messages come after newer ones. ``advance`` moves its clock, and ``fail``
+makes requests fail. Signatures are not checked; rights are (``rights``).
 """
 
 from __future__ import annotations
@@ -27,15 +27,22 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 Kind = Literal["busy", "error", "hang", "reset", "lost", "page", "broken", "cut", "redirect"]
 FORBIDDEN = "AuthorizationPermissionMismatch"
 LIFETIME = 7 * 86_400
-NEEDED = {
-    "receive": "p", "delete": "p", "release": "u", "send": "a", "count": "r", "peek": "r", "create": "c", "drop": "c"
-}  # fmt: skip
-"""Per request the letter of the right it needs, as in a SAS; ``c`` stands for what a SAS of a queue cannot have."""
+REQUIRED_RIGHT = {
+    "receive": "p",
+    "delete": "p",
+    "release": "u",
+    "send": "a",
+    "count": "r",
+    "peek": "r",
+    "create": "c",
+    "drop": "c",
+}
+"""By request: the letter of the required right in a SAS. No SAS of a queue has ``c``."""
 
 
 @dataclass
-class Stored:
-    """A message inside a queue."""
+class FakeMessage:
+    """A message inside a queue. Times are in seconds."""
 
     id: str
     text: str
@@ -48,7 +55,7 @@ class Stored:
 
 @dataclass
 class Fault:
-    """What goes wrong: ``lost`` does what it was asked and loses the answer."""
+    """A planned failure. ``lost`` executes the request and loses the response."""
 
     kind: Kind
     request: str | None
@@ -58,23 +65,25 @@ class Fault:
 
 
 @dataclass
-class FakeAnswer:
+class FakeResponse:
+    """A response of the service."""
+
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 class FakeAzure:
-    """``start`` it, use ``connection``, ``stop`` it; stopped, it remembers its queues."""
+    """Call ``start``, use ``connection``, call ``stop``. A stopped one keeps its queues."""
 
     def __init__(self) -> None:
-        self.queues: dict[str, list[Stored]] = {}
+        self.queues: dict[str, list[FakeMessage]] = {}
         self.rights = "raupc"
         self.asked: list[str] = []
         """The requests so far, by name: receive, delete, release, send, count, create."""
         self.offset = 0.0
-        self.changing = threading.Lock()
-        self.freed = threading.Event()
+        self.lock = threading.Lock()
+        self.released = threading.Event()
         self._faults: list[Fault] = []
         self._receipts = itertools.count(1)
         self._server: FakeAzureServer | None = None
@@ -95,13 +104,13 @@ class FakeAzure:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        self.freed.set()
+        self.released.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.close_all()
             self._server = None
 
-    # -- what tests do
+    # -- for tests
 
     def fail(
         self,
@@ -112,14 +121,14 @@ class FakeAzure:
         status: int = 503,
         code: str = "ServerBusy",
     ) -> None:
-        """Let the next requests (of that name) go wrong."""
-        self.freed.clear()
+        """Make the next requests fail: those with this name, or all."""
+        self.released.clear()
         self._faults.append(Fault(kind, request, times, status, code))
 
     def heal(self) -> None:
-        """No more faults; what hangs is let go."""
+        """Remove all faults and end hanging requests."""
         self._faults.clear()
-        self.freed.set()
+        self.released.set()
 
     def advance(self, seconds: float) -> None:
         self.offset += seconds
@@ -128,29 +137,29 @@ class FakeAzure:
         return time.time() + self.offset
 
     def put(self, queue: str, text: str) -> str:
-        """As another producer would."""
-        with self.changing:
+        """Add a message like another producer."""
+        with self.lock:
             return self._insert(self.queues.setdefault(queue, []), text, LIFETIME, 0).id
 
     def texts(self, queue: str) -> list[str]:
-        with self.changing:
+        with self.lock:
             return [one.text for one in self.queues.get(queue, [])]
 
-    # -- what requests do
+    # -- requests
 
-    def answer(self, method: str, target: str, body: bytes) -> tuple[FakeAnswer, Fault | None]:
-        """What the service would do and say, and what shall go wrong with it."""
+    def answer(self, method: str, target: str, body: bytes) -> tuple[FakeResponse, Fault | None]:
+        """Execute a request; the response, and the failure planned for it."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         path = parts.path.strip("/").split("/")[1:]
-        request = named(method, path, query)
-        with self.changing:
+        request = request_name(method, path, query)
+        with self.lock:
             self.asked.append(request)
             fault = self._fault(request)
             if fault is not None and fault.kind != "lost":
-                return FakeAnswer(fault.status), fault
-            if NEEDED.get(request, "c") not in self.rights:
-                return refusal(403, FORBIDDEN), None
+                return FakeResponse(fault.status), fault
+            if REQUIRED_RIGHT.get(request, "c") not in self.rights:
+                return error_response(403, FORBIDDEN), None
             return getattr(self, f"_{request}")(path, query, body), fault
 
     def _fault(self, request: str) -> Fault | None:
@@ -160,89 +169,101 @@ class FakeAzure:
                 return fault
         return None
 
-    def _insert(self, queue: list[Stored], text: str, lifetime: float, hidden: float) -> Stored:
+    def _insert(
+        self, queue: list[FakeMessage], text: str, lifetime: float, hidden: float
+    ) -> FakeMessage:
         now = float(int(self.now()))
         expires = now + lifetime if lifetime >= 0 else 253_402_300_799.0
-        stored = Stored(str(uuid.uuid4()), text, now, expires, self.now() + hidden, self._receipt())
+        stored = FakeMessage(
+            str(uuid.uuid4()), text, now, expires, self.now() + hidden, self._receipt()
+        )
         queue.append(stored)
         return stored
 
     def _receipt(self) -> str:
         return f"AgAAAAMAAAAAAAAA{next(self._receipts):08d}"
 
-    def _alive(self, name: str) -> list[Stored] | None:
+    def _alive(self, name: str) -> list[FakeMessage] | None:
         if (queue := self.queues.get(name)) is None:
             return None
         queue[:] = [one for one in queue if one.expires > self.now()]
         return queue
 
-    def _create(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _create(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         existed = path[0] in self.queues
         self.queues.setdefault(path[0], [])
-        return FakeAnswer(204 if existed else 201)
+        return FakeResponse(204 if existed else 201)
 
-    def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _drop(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         return (
-            FakeAnswer(204)
+            FakeResponse(204)
             if self.queues.pop(path[0], None) is not None
-            else refusal(404, "QueueNotFound")
+            else error_response(404, "QueueNotFound")
         )
 
-    def _count(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _count(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         if (queue := self._alive(path[0])) is None:
-            return refusal(404, "QueueNotFound")
-        return FakeAnswer(200, headers={"x-ms-approximate-messages-count": str(len(queue))})
+            return error_response(404, "QueueNotFound")
+        return FakeResponse(200, headers={"x-ms-approximate-messages-count": str(len(queue))})
 
-    def _send(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _send(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         if (queue := self._alive(path[0])) is None:
-            return refusal(404, "QueueNotFound")
+            return error_response(404, "QueueNotFound")
         try:
-            text = ElementTree.fromstring(body).findtext("MessageText") or ""  # noqa: S314  # of our own tests
+            text = ElementTree.fromstring(body).findtext("MessageText") or ""  # noqa: S314  # sent by tests
         except ElementTree.ParseError:
-            return refusal(400, "InvalidXmlDocument")
+            return error_response(400, "InvalidXmlDocument")
         if len(text.encode()) > 65_536:
-            return refusal(413, "RequestBodyTooLarge")
+            return error_response(413, "RequestBodyTooLarge")
         hidden = float(query.get("visibilitytimeout", 0))
         stored = self._insert(queue, text, float(query.get("messagettl", LIFETIME)), hidden)
-        return FakeAnswer(
-            201, listing([stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT))
+        return FakeResponse(
+            201,
+            message_list(
+                [stored], ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT_FIELDS)
+            ),
         )
 
-    def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _receive(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         if (queue := self._alive(path[0])) is None:
-            return refusal(404, "QueueNotFound")
+            return error_response(404, "QueueNotFound")
         limit, hidden = (
             int(query.get("numofmessages", 1)),
             float(query.get("visibilitytimeout", 30)),
         )
         if not (1 <= limit <= 32 and 1 <= hidden <= LIFETIME):
-            return refusal(400, "OutOfRangeQueryParameterValue")
+            return error_response(400, "OutOfRangeQueryParameterValue")
         now = self.now()
         page = sorted((one for one in queue if one.visible <= now), key=lambda one: one.visible)[
             :limit
         ]
         for one in page:
             one.visible, one.count, one.receipt = now + hidden, one.count + 1, self._receipt()
-        return FakeAnswer(200, listing(page, TOLD))
+        return FakeResponse(200, message_list(page, RECEIVED_FIELDS))
 
-    def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _peek(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         if (queue := self._alive(path[0])) is None:
-            return refusal(404, "QueueNotFound")
+            return error_response(404, "QueueNotFound")
         page = [one for one in queue if one.visible <= self.now()][
             : int(query.get("numofmessages", 1))
         ]
-        return FakeAnswer(200, listing(page, tuple(name for name in TOLD if name not in RECEIPT)))
+        return FakeResponse(
+            200,
+            message_list(
+                page, tuple(name for name in RECEIVED_FIELDS if name not in RECEIPT_FIELDS)
+            ),
+        )
 
-    def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _delete(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         found = self._found(path, query)
-        if isinstance(found, FakeAnswer):
+        if isinstance(found, FakeResponse):
             return found
         self.queues[path[0]].remove(found)
-        return FakeAnswer(204)
+        return FakeResponse(204)
 
-    def _release(self, path: list[str], query: dict[str, str], body: bytes) -> FakeAnswer:
+    def _release(self, path: list[str], query: dict[str, str], body: bytes) -> FakeResponse:
         found = self._found(path, query)
-        if isinstance(found, FakeAnswer):
+        if isinstance(found, FakeResponse):
             return found
         found.visible, found.receipt = (
             self.now() + float(query["visibilitytimeout"]),
@@ -252,23 +273,30 @@ class FakeAzure:
             "x-ms-popreceipt": found.receipt,
             "x-ms-time-next-visible": formatdate(found.visible, usegmt=True),
         }
-        return FakeAnswer(204, headers=headers)
+        return FakeResponse(204, headers=headers)
 
-    def _found(self, path: list[str], query: dict[str, str]) -> Stored | FakeAnswer:
+    def _found(self, path: list[str], query: dict[str, str]) -> FakeMessage | FakeResponse:
         if (queue := self._alive(path[0])) is None:
-            return refusal(404, "QueueNotFound")
+            return error_response(404, "QueueNotFound")
         for one in queue:
             if one.id == path[2] and one.receipt == query.get("popreceipt"):
                 return one
-        return refusal(404, "MessageNotFound")
+        return error_response(404, "MessageNotFound")
 
 
-RECEIPT = ("PopReceipt", "TimeNextVisible")
-TOLD = ("MessageId", "InsertionTime", "ExpirationTime", *RECEIPT, "DequeueCount", "MessageText")
+RECEIPT_FIELDS = ("PopReceipt", "TimeNextVisible")
+RECEIVED_FIELDS = (
+    "MessageId",
+    "InsertionTime",
+    "ExpirationTime",
+    *RECEIPT_FIELDS,
+    "DequeueCount",
+    "MessageText",
+)
 
 
-def named(method: str, path: list[str], query: dict[str, str]) -> str:
-    """What a request asks for."""
+def request_name(method: str, path: list[str], query: dict[str, str]) -> str:
+    """The name of a request, from its method and URL."""
     if len(path) == 1:
         return {"PUT": "create", "DELETE": "drop"}.get(method, "count")
     if method == "GET":
@@ -276,43 +304,52 @@ def named(method: str, path: list[str], query: dict[str, str]) -> str:
     return {"POST": "send", "DELETE": "delete", "PUT": "release"}[method]
 
 
-def listing(messages: list[Stored], names: tuple[str, ...]) -> str:
-    def value(one: Stored, name: str) -> str:
+def message_list(messages: list[FakeMessage], names: tuple[str, ...]) -> str:
+    def value(one: FakeMessage, name: str) -> str:
         times: dict[str, float] = {
-            "InsertionTime": one.inserted, "ExpirationTime": one.expires, "TimeNextVisible": one.visible
-        }  # fmt: skip
+            "InsertionTime": one.inserted,
+            "ExpirationTime": one.expires,
+            "TimeNextVisible": one.visible,
+        }
         if name in times:
             return formatdate(times[name], usegmt=True)
         texts: dict[str, Any] = {
-            "MessageId": one.id, "PopReceipt": one.receipt, "DequeueCount": one.count, "MessageText": escape(one.text)
-        }  # fmt: skip
+            "MessageId": one.id,
+            "PopReceipt": one.receipt,
+            "DequeueCount": one.count,
+            "MessageText": escape(one.text),
+        }
         return str(texts[name])
 
     inner = "".join(
-        f"<QueueMessage>{''.join(f'<{name}>{value(one, name)}</{name}>' for name in names)}</QueueMessage>"
+        "<QueueMessage>"
+        + "".join(f"<{name}>{value(one, name)}</{name}>" for name in names)
+        + "</QueueMessage>"
         for one in messages
     )
     return f'<?xml version="1.0" encoding="utf-8"?><QueueMessagesList>{inner}</QueueMessagesList>'
 
 
-def refusal(status: int, code: str) -> FakeAnswer:
-    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}.</Message></Error>'
-    return FakeAnswer(status, body, {"x-ms-error-code": code})
+def error_response(status: int, code: str) -> FakeResponse:
+    """An error in the format of the service."""
+    error = f"<Error><Code>{code}</Code><Message>{code}.</Message></Error>"
+    body = f'<?xml version="1.0" encoding="utf-8"?>{error}'
+    return FakeResponse(status, body, {"x-ms-error-code": code})
 
 
 class FakeAzureServer(ThreadingHTTPServer):
-    """Knows its connections, so that they can be cut as those of a dead service are."""
+    """Keeps its connections, to close them all like a service that has crashed."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, *arguments: Any) -> None:
-        self.open: set[Any] = set()
+        self.connections: set[Any] = set()
         self.threads: set[threading.Thread] = set()
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.open.add(request)
+        self.connections.add(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -323,23 +360,22 @@ class FakeAzureServer(ThreadingHTTPServer):
             self.threads.discard(threading.current_thread())
 
     def close_all(self) -> None:
-        """Cut every connection, and wait for the threads that served them."""
+        """Close every connection and wait for the threads that served them."""
         self.server_close()
-        for request in list(self.open):
-            with contextlib.suppress(
-                OSError
-            ):  # wakes a thread that reads from it, as closing does not
+        for request in list(self.connections):
+            with contextlib.suppress(OSError):
+                # It wakes a thread that reads from the connection; closing alone does not.
                 request.shutdown(socket.SHUT_RDWR)
             self.shutdown_request(request)
         for thread in list(self.threads):
             thread.join(10)
 
     def shutdown_request(self, request: Any) -> None:
-        self.open.discard(request)
+        self.connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that left is no news."""
+        """Ignore clients that disconnect."""
 
 
 class FakeAzureHandler(BaseHTTPRequestHandler):
@@ -348,7 +384,7 @@ class FakeAzureHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
-        """Nothing to standard error."""
+        """Write nothing to standard error."""
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -357,15 +393,20 @@ class FakeAzureHandler(BaseHTTPRequestHandler):
             self.reply(answer, {"x-ms-request-id": str(uuid.uuid4()), "x-ms-version": "2022-11-02"})
         else:
             faults: dict[str, Callable[[Fault], None]] = {
-                "busy": self.busy, "error": self.busy, "hang": self.hang, "page": self.page, "broken": self.broken,
-                "cut": self.cut, "redirect": self.redirect,
-            }  # fmt: skip
+                "busy": self.busy,
+                "error": self.busy,
+                "hang": self.hang,
+                "page": self.page,
+                "broken": self.broken,
+                "cut": self.cut,
+                "redirect": self.redirect,
+            }
             faults.get(fault.kind, self.reset)(fault)
 
     do_GET = do_PUT = do_POST = do_DELETE = handle_any
 
     def reply(
-        self, answer: FakeAnswer, more: dict[str, str], kind: str = "application/xml"
+        self, answer: FakeResponse, more: dict[str, str], kind: str = "application/xml"
     ) -> None:
         data = answer.body.encode()
         self.send_response_only(answer.status)
@@ -379,10 +420,10 @@ class FakeAzureHandler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def busy(self, fault: Fault) -> None:
-        self.reply(refusal(fault.status, fault.code), {"x-ms-request-id": str(uuid.uuid4())})
+        self.reply(error_response(fault.status, fault.code), {"x-ms-request-id": str(uuid.uuid4())})
 
     def hang(self, fault: Fault) -> None:
-        self.azure.freed.wait(60)
+        self.azure.released.wait(60)
         self.reset(fault)
 
     def reset(self, fault: Fault) -> None:
@@ -391,14 +432,14 @@ class FakeAzureHandler(BaseHTTPRequestHandler):
 
     def page(self, fault: Fault) -> None:
         self.reply(
-            FakeAnswer(200, "<html><body>Please log in to the hotel.</body></html>"),
+            FakeResponse(200, "<html><body>Please log in to the hotel.</body></html>"),
             {},
             "text/html",
         )
 
     def broken(self, fault: Fault) -> None:
         self.reply(
-            FakeAnswer(200, "<QueueMessagesList><QueueMessage>"),
+            FakeResponse(200, "<QueueMessagesList><QueueMessage>"),
             {"x-ms-request-id": str(uuid.uuid4())},
         )
 
@@ -412,4 +453,4 @@ class FakeAzureHandler(BaseHTTPRequestHandler):
         self.reset(fault)
 
     def redirect(self, fault: Fault) -> None:
-        self.reply(FakeAnswer(302), {"Location": "http://127.0.0.1:9/login"}, "text/html")
+        self.reply(FakeResponse(302), {"Location": "http://127.0.0.1:9/login"}, "text/html")

@@ -1,6 +1,6 @@
-"""What a state is by definition: messages in the order of their stamps, folded as RFC 7396 says.
+"""The definition of a state: all messages in the order of their stamps, merged like RFC 7396.
 
-It is the measure of ``apply`` and the stores, and shares no line with them.
+Tests compare ``merge`` and the stores with it. It shares no code with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 def folded(stamped: Iterable[tuple[Stamp, Change]]) -> Any:
-    """The state of one device of which these are all changes; None: it is not there."""
+    """The state of one device, from all its changes; None if the device does not exist."""
     state: Any = None
     for _, change in sorted(stamped, key=lambda pair: pair[0]):
         patch = None if change.kind == "delete" else dict(change.state)

@@ -1,4 +1,4 @@
-"""What every source must keep, whatever queue it speaks to."""
+"""The contract of every source, as tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statecast.testing.values import VirtualClock
 
 
 class FakeSource(MemorySource):
-    """A queue in memory that is away while ``away`` holds a sentence."""
+    """A queue in memory. While ``away`` is a sentence, it is unavailable with that sentence."""
 
     def __init__(
         self,
@@ -27,27 +27,27 @@ class FakeSource(MemorySource):
         self.away: str | None = None
 
     def put(self, value: Any) -> str:
-        """Send a value as JSON; the id of its message."""
+        """Send a value as JSON; return the id of its message."""
         return self.send(strict_json.encode(value))
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
-        self._reach()
+        self._check_reachable()
         return super().receive(limit, wait)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
-        self._reach()
+        self._check_reachable()
         return super().acknowledge(deliveries)
 
-    def _reach(self) -> None:
+    def _check_reachable(self) -> None:
         if self.away is not None:
             raise SourceUnavailable(self.away)
 
 
 class SourceContract:
-    """Subclass it and say how to make your source, how to put a message into its queue, how time passes there."""
+    """Subclass it and implement ``make_source``, ``put`` and ``advance``."""
 
     def make_source(self, visibility_timeout: float) -> Source:
-        """A source over the test's own queue; called again, another consumer of the same queue."""
+        """A source for the queue of the test. Each call returns another consumer of that queue."""
         raise NotImplementedError
 
     def put(self, body: bytes) -> None:
@@ -55,11 +55,11 @@ class SourceContract:
         raise NotImplementedError
 
     def advance(self, seconds: float) -> None:
-        """Let the queue's time pass."""
+        """Move the clock of the queue forward."""
         raise NotImplementedError
 
     def settled(self, source: Source, deliveries: Sequence[Delivery]) -> set[str]:
-        """Acknowledge and make sure that it was done, as a watcher does: with the next receive."""
+        """Acknowledge, and complete it with a receive like the consumer; the confirmed ids."""
         ids = set(source.acknowledge(deliveries))
         assert source.receive(10, 0) == []
         return ids | set(source.acknowledge([]))
@@ -94,7 +94,7 @@ class SourceContract:
         assert source.receive(10, 0) == []
         assert other.receive(10, 0) == []
 
-    def test_what_nobody_acknowledged_appears_again_under_its_id(self) -> None:
+    def test_a_message_that_was_not_acknowledged_appears_again_with_its_id(self) -> None:
         source, other = self.make_source(30), self.make_source(30)
         self.put(b"1")
         (first,) = source.receive(10, 0)
@@ -125,15 +125,15 @@ class SourceContract:
         assert [delivery.body for delivery in source.receive(10, 0)] == [b"2"]
 
     def test_a_stale_receipt_takes_nothing_from_another_consumer(self) -> None:
-        # given a message that came back and is in the hands of another
+        # given a message that was delivered again, to another consumer
         source, other = self.make_source(30), self.make_source(30)
         self.put(b"1")
         stale = source.receive(10, 0)
         self.advance(31)
         held = other.receive(10, 0)
-        # when the first acknowledges late
+        # when the first consumer acknowledges late
         self.settled(source, stale)
-        # then the other may still fail and get it again
+        # then the message is not deleted: it is delivered again
         self.advance(31)
         (again,) = other.receive(10, 0)
         assert again.id == held[0].id

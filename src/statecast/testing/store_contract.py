@@ -265,13 +265,13 @@ class ChangeContract(StoreFixture):
 
     def test_an_edit_takes_effect_although_a_clock_was_once_ahead(self) -> None:
         store = self.store()
-        # Given a device whose newest message is of a day that our clock now denies, and of a high sequence
+        # Given a device whose newest message has a time in our future and a high sequence
         store.commit(
             "queue",
             1,
             [message("x", change("pillow", {"n": 1}, sequence=7), sent_at=START + 300_000_000)],
         )
-        # Then what people are told is done, is done, in their order; one after the other, also within one ms
+        # Then edits take effect in the order of the users, also within one ms
         for state in ({"n": 2}, {"n": 3}):
             update = store.edit(change("pillow", state, by="user"))
             assert update is not None and state_of(store) == state
@@ -319,7 +319,7 @@ class ChangeContract(StoreFixture):
 
 
 class ReadContract(StoreFixture):
-    """What readers are told."""
+    """What readers get."""
 
     def test_the_one_question(self) -> None:
         store = self.store()
@@ -448,7 +448,7 @@ class ReadContract(StoreFixture):
             ("/test", "room", "message", b"[1]"),
         ]
         assert store.read(late.cursor).events == []
-        assert store.read_position().offset == 0, "events are not part of any place"
+        assert store.read_position().offset == 0, "events do not change the position"
 
     def test_events_are_kept_a_minute(self) -> None:
         store = self.store()

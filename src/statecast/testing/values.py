@@ -1,4 +1,4 @@
-"""Values for tests, made in one line, and a clock that moves only when told."""
+"""Values for tests in one line each, and a clock that tests control."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = 1_767_225_600_000
 
 @dataclass
 class VirtualClock:
-    """Call it for the time in ms; it moves only by ``advance``."""
+    """Call it for the time in ms. Only ``advance`` changes the time."""
 
     now: int = START
 
@@ -24,6 +24,7 @@ class VirtualClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
+        """Move the time forward."""
         self.now += round(seconds * 1000)
 
 
@@ -38,6 +39,7 @@ def change(
     silent_after: float | None = None,
     by: Speaker = "device",
 ) -> Change:
+    """A change; each argument has the default of a plain message."""
     return Change(device, kind, state or {}, time, sequence, event_id, silent_after, by)
 
 
@@ -62,13 +64,13 @@ def message(
 
 
 def refused(id_: str, reason: str = "It is not JSON.", sent_at: int = START) -> Message:
-    """A message that no decoder understood."""
+    """A message that the decoder refused."""
     return message(id_, sent_at=sent_at, refusals=(Refusal(reason, b"raw " + id_.encode()),))
 
 
 @contextmanager
 def raises(kind: type[Exception]) -> Iterator[None]:
-    """The block must fail in this way."""
+    """Assert that the block raises an exception of this class."""
     try:
         yield
     except kind:

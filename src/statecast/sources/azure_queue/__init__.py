@@ -1,4 +1,4 @@
-"""An Azure Storage queue: ``azure-queue:NAME``, in the account of ``AZURE_STORAGE_CONNECTION_STRING``.
+"""``azure-queue:NAME``: a queue in the account of ``AZURE_STORAGE_CONNECTION_STRING``.
 
 ::
 

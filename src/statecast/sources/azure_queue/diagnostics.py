@@ -50,7 +50,8 @@ def count(client: QueueClient, host: str) -> Iterator[Finding]:
         if error.code == "QueueNotFound":
             yield Finding(
                 "notice",
-                f"There is no queue “{client.queue}” at {host} yet; `{program.name()} run` makes it.",
+                f"There is no queue “{client.queue}” at {host} yet; "
+                f"`{program.name()} run` makes it.",
             )
         elif error.status == 403:
             yield Finding(

@@ -29,8 +29,8 @@ def error_response(status: int | None, code: str, queue: str, host: str, action:
         )
     if status in (401, 403):
         return (
-            f"The storage account at {host} refuses the key or signature {shown}: it is wrong or has "
-            "expired, or this machine's clock is more than 15 minutes off."
+            f"The storage account at {host} refuses the key or signature {shown}: "
+            "it is wrong or has expired, or this machine's clock is more than 15 minutes off."
         )
     if code == "QueueNotFound":
         return (

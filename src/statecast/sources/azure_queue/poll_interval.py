@@ -1,4 +1,4 @@
-"""When to send the next request to a queue. Storage queues cannot push, and each request costs money.
+"""When to send the next request to a queue. Azure cannot push, and each request costs money.
 
 Polling is fast while messages arrive and slows down when none do. A message of an active device
 is received within a tenth of a second, and an idle queue costs about a dollar a month. Pure: times
@@ -14,7 +14,7 @@ KEPT_WARM = 5.0
 GROWTH = 1.5
 SPREAD = 0.1
 PRICE = 0.004 / 10_000
-"""US dollars for one request: general purpose v2, locally redundant, prices of 2026. An estimate."""
+"""US dollars for one request: general purpose v2, locally redundant, in 2026. An estimate."""
 MONTH = 30 * 24
 """Hours."""
 
@@ -32,7 +32,7 @@ class PollInterval:
         self._last: float | None = None
 
     def after(self, found: int, asked: int, now: float) -> float:
-        """Seconds until the next request. The last one asked for ``asked`` messages, got ``found``."""
+        """Seconds until the next request. The last one got ``found`` of ``asked`` messages."""
         if found:
             self._last, self.pause = now, self.warm
             return 0.0 if found >= asked else self.warm

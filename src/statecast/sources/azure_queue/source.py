@@ -1,6 +1,6 @@
 """An Azure Storage queue as a source: one request per page, deletions in parallel to the next page.
 
-Rule 1: a running receive is never cancelled. Its messages would stay hidden and be lost for a while.
+Rule 1: a running receive is never cancelled. Its messages would stay hidden until they time out.
 Rule 2: no method blocks longer than it says. Requests run on threads of their own; their results
 are polled.
 Rule 3: a message that cannot be deleted, copied or released is delivered again and recognised as a
@@ -34,7 +34,7 @@ MAX_PAGE = 32
 MIN_DELETIONS, MAX_DELETIONS = 4, 8
 """Bounds of the number of parallel deletions."""
 DELETION_WORK = 0.0015
-"""Seconds of processor time that the SDK uses per deletion. The rest of the time is the network's."""
+"""Seconds of processor time that the SDK uses per deletion. The rest is spent on the network."""
 MAX_BACKLOG = 2 * MAX_PAGE
 """With more unfinished deletions than this, ``acknowledge`` waits before it starts new ones."""
 MAX_PENDING = 256
@@ -289,7 +289,7 @@ class AzureQueue:
     # -- statistics
 
     def waiting(self) -> int | None:
-        """The approximate number of messages in the last response; None without the right to ask."""
+        """The approximate number of messages, from the last response; None without the right."""
         if self._counting is not None and self._counting.done():
             error = self._counting.exception()
             self._count = None if error is not None else self._counting.result()
@@ -312,7 +312,7 @@ class AzureQueue:
     # -- closing
 
     def close(self) -> None:
-        """Finish within six seconds: await the running receive and deletions, then release the rest.
+        """Finish within six seconds: await the receive and the deletions, then release the rest.
 
         Releasing makes messages visible at once. Without the right to update they become visible
         when their visibility timeout ends.
