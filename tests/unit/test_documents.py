@@ -36,6 +36,24 @@ STATECAST = re.compile(r"^(?:\.venv/bin/)?statecast ")
 A_TIME = "2026-01-31T12:00:00Z"
 """Where a snippet asks the shell for one."""
 
+COLUMNS = 100
+UNBREAKABLE = re.compile(r"`[^`\n]+`|!?\[[^\]\n]*\]\([^)\s]+\)")
+"""Code and links: a line may be longer if it holds one of them and nothing else."""
+READ = {".md", ".py", ".js", ".mjs", ".html"}
+NOT_PLAIN = re.compile(
+    r"\b(?:anew|lest|whoever|porter|patience|complaints|nobody)\b", re.IGNORECASE
+)
+NOT_PLAIN_YET = {
+    "src/statecast/cli/watch.py",
+    "src/statecast/demo.py",
+    "src/statecast/diagnostics.py",
+    "src/statecast/realtime/hub.py",
+    "src/statecast/realtime/namespaces.py",
+    "src/statecast/testing/store_contract.py",
+    "src/statecast/web/api.py",
+}
+"""Files that still have such words. This set only shrinks."""
+
 
 def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
@@ -145,6 +163,47 @@ def test_the_readme_has_a_place_for_the_numbers() -> None:
         (ROOT / "README.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
+
+
+# Prose
+
+
+def beyond_the_columns(markdown: str) -> list[str]:
+    """Lines that are too long and could be broken: outside of tables, code and link targets."""
+    fenced = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+    found = []
+    for line in fenced.sub("", markdown).splitlines():
+        if len(line) <= COLUMNS or line.lstrip().startswith("|") or line.startswith("    "):
+            continue
+        words = UNBREAKABLE.sub("x", line).removeprefix("*").split()
+        if len(words) > 1:
+            found.append(line)
+    return found
+
+
+@every_page
+def test_lines_of_prose_are_not_too_long(page: Path) -> None:
+    assert not beyond_the_columns(page.read_text("utf-8"))
+
+
+def test_a_line_that_is_too_long_would_be_found() -> None:
+    long = "word " * 21
+    code, address = f"`{'x' * 101}`", f"https://{'x' * 101}"
+    allowed = ["word " * 19, f"| {long} |", f"    {long}", code, f"* [a link]({address})"]
+    assert beyond_the_columns("\n".join([*allowed, "```sh", long, "```"])) == []
+    for line in (long, f"* {long}", f"{code} and", f"  see [a link]({address})"):
+        assert beyond_the_columns(line) == [line]
+
+
+def words_that_are_not_plain() -> set[str]:
+    files = [path for path in PAGES if path.name in ("README.md", "CONTRIBUTING.md")]
+    for folder in ("docs", "examples", "src"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in READ]
+    return {page_name(path) for path in files if NOT_PLAIN.search(path.read_text("utf-8"))}
+
+
+def test_no_text_has_words_that_are_not_plain() -> None:
+    assert words_that_are_not_plain() <= NOT_PLAIN_YET, "use the words of docs/glossary.md"
 
 
 # Snippets
