@@ -23,7 +23,7 @@ from statecast.model import (
     Update,
 )
 from statecast.stores import errors, retention
-from statecast.stores.batch import Batch, DeviceState, NewVersion, devices_of, events_of
+from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
 from statecast.stores.contract import (
     API_SOURCE,
     Changes,
@@ -33,6 +33,8 @@ from statecast.stores.contract import (
     ReadCursor,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.memory.dedup import KnownEvents, KnownIds
+from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.notifier import CommitNotifier
 
@@ -47,10 +49,7 @@ class SourceRecord:
 
     term: int = 0
     leased: bool = False
-    known_ids: dict[str, None] = dataclasses.field(default_factory=dict)
-    """Message ids, oldest first."""
-    forget_at: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Confirmed ids, and when each is forgotten, in ms."""
+    ids: KnownIds = dataclasses.field(default_factory=KnownIds)
 
 
 class MemoryLease:
@@ -81,12 +80,9 @@ class MemoryStore:
         self._counters = Counters()
         self._epochs = ((uuid.uuid4().hex, 1),)
         self._devices: dict[str, DeviceState] = {}
-        self._history: dict[str, dict[int, NewVersion]] = {}
-        """Device -> offset -> version."""
-        self._history_order: dict[int, str] = {}
-        """Offset -> device, oldest first."""
+        self._history = MemoryHistory()
         self._sources: dict[str, SourceRecord] = {}
-        self._known_events: dict[tuple[str, str], int] = {}
+        self._known_events = KnownEvents()
         self._quarantine: dict[int, Quarantined] = {}
         self._quarantine_number = 0
         self._events: dict[int, tuple[int, Event]] = {}
@@ -110,18 +106,14 @@ class MemoryStore:
             record = self._sources.setdefault(source, SourceRecord())
             if term is not None and term != record.term:
                 raise errors.lease_lost(source)
-            self._forget_ids(record, now)
+            record.ids.trim(now)
             batch = self._batch(source, resolution, now, messages)
-            batch.known_ids = {
-                message.delivery.id for message in messages
-            } & record.known_ids.keys()
+            batch.known_ids = record.ids.known(message.delivery.id for message in messages)
             for message in messages:
                 batch.add(message)
             self._save(batch)
-            for id_ in confirmed:
-                if id_ in record.known_ids:
-                    record.forget_at.setdefault(id_, now + retention.CONFIRMED_IDS_MS)
-            record.known_ids.update(dict.fromkeys(batch.new_ids))
+            record.ids.confirm(confirmed, now)
+            record.ids.add(batch.new_ids)
         self._notifier.notify()
         return batch.result()
 
@@ -167,10 +159,7 @@ class MemoryStore:
             del self._quarantine[number]
 
     def _batch(self, source: str, resolution: int, now: int, messages: Sequence[Message]) -> Batch:
-        for event, at in list(self._known_events.items()):
-            if at >= now - retention.EVENT_IDS_MS and len(self._known_events) <= retention.MAX_IDS:
-                break
-            del self._known_events[event]
+        self._known_events.trim(now)
         loaded = {
             device: dataclasses.replace(
                 self._devices[device], touched=False, visible=False, newly_seen=False
@@ -178,16 +167,14 @@ class MemoryStore:
             for device in devices_of(messages)
             if device in self._devices
         }
-        known = {event for event in events_of(messages) if event in self._known_events}
-        counters = dataclasses.replace(self._counters)
         return Batch(
             source,
             resolution,
             now,
             self.limits.late_message_ms,
-            counters,
+            dataclasses.replace(self._counters),
             loaded,
-            known_events=known,
+            known_events=self._known_events.known(events_of(messages)),
         )
 
     def _save(self, batch: Batch) -> None:
@@ -196,10 +183,8 @@ class MemoryStore:
         for loaded in touched:
             loaded.key = 1
             self._devices[loaded.record.device] = loaded
-        for version in batch.versions:
-            self._history.setdefault(version.loaded.record.device, {})[version.offset] = version
-            self._history_order[version.offset] = version.loaded.record.device
-        self._known_events.update(dict.fromkeys(batch.new_events, batch.now))
+        self._known_events.add(batch.new_events, batch.now)
+        self._history.save(batch.versions)
         for one in batch.quarantine:
             self._quarantine_number += 1
             self._quarantine[self._quarantine_number] = dataclasses.replace(
@@ -207,46 +192,16 @@ class MemoryStore:
             )
         while len(self._quarantine) > self.limits.quarantine_rows:
             del self._quarantine[next(iter(self._quarantine))]
-        self._trim(batch)
+        self._history.trim(batch.versions, self._counters, self.limits, batch.now)
+        self._forget_tombstones(batch.now)
 
-    def _trim(self, batch: Batch) -> None:
-        limits, counters, now = self.limits, self._counters, batch.now
-        for device in {version.loaded.record.device for version in batch.versions}:
-            while len(self._history[device]) > limits.history_versions:
-                self._drop_version(next(iter(self._history[device])))
-        while self._history_order:
-            offset, device = next(iter(self._history_order.items()))
-            old = (
-                self._history[device][offset].row.at < now - limits.history_days * retention.DAY_MS
-            )
-            over = (
-                counters.history_rows > limits.history_rows
-                or counters.history_bytes > limits.history_bytes
-            )
-            if not old and not over:
-                break
-            self._drop_version(offset)
+    def _forget_tombstones(self, now: int) -> None:
+        counters = self._counters
         for device, loaded in list(self._devices.items()):
             if loaded.removed_at is not None and loaded.removed_at < now - retention.TOMBSTONE_MS:
-                for offset in list(self._history.get(device, ())):
-                    self._drop_version(offset)
+                self._history.forget_device(device, counters)
                 del self._devices[device]
                 counters.forgotten = max(counters.forgotten, loaded.offset)
-
-    def _drop_version(self, offset: int) -> None:
-        gone = self._history[self._history_order.pop(offset)].pop(offset)
-        self._counters.history_rows -= 1
-        self._counters.history_bytes -= gone.size
-
-    def _forget_ids(self, record: SourceRecord, now: int) -> None:
-        for id_, forget_at in list(record.forget_at.items()):
-            if forget_at > now:
-                break
-            del record.forget_at[id_], record.known_ids[id_]
-        while len(record.known_ids) > retention.MAX_IDS:
-            oldest = next(iter(record.known_ids))
-            del record.known_ids[oldest]
-            record.forget_at.pop(oldest, None)
 
     # -- reading
 
@@ -317,15 +272,15 @@ class MemoryStore:
     ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self._lock:
-            rows = [version.row for version in self._history.get(device, {}).values()]
+            rows = self._history.rows(device)
         found = [row for row in rows if before is None or row.version < before]
         return found[::-1][:limit]
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
         with self._lock:
-            found = self._history.get(device, {})
-            return len(found), min((version.row.at for version in found.values()), default=None)
+            rows = self._history.rows(device)
+        return len(rows), min((row.at for row in rows), default=None)
 
     def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
         """Rows with numbers above ``after``, in ascending order."""

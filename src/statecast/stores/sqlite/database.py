@@ -25,7 +25,7 @@ import apsw
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.sqlite import file_check, file_lock, schema
+from statecast.stores.sqlite import file_check, file_lock, migration, schema
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
@@ -92,15 +92,15 @@ class Database:
     def _prepare(self, unclean: bool) -> None:
         with self.translated():
             writer = self._writer()
-            found = self._version(writer)
+            found = migration.version(writer, self.path, self.steps)
             if found == len(self.steps) and not unclean:
                 return
         self._wait_until_alone()
         with self.translated():
             if unclean and found:
-                self._check(writer)
+                migration.check(writer, self.path)
             if found < len(self.steps):
-                self._migrate(writer)
+                self.created = migration.migrate(writer, self.path, self.steps) == 0
 
     def _wait_until_alone(self) -> None:
         """Wait for the exclusive lock, which a migration needs. Raises StoreUnavailable."""
@@ -113,44 +113,6 @@ class Database:
                 )
             time.sleep(0.01)
             self._lock.acquire()
-
-    def _version(self, connection: apsw.Connection) -> int:
-        """The version of the tables; 0 for a new file. Raises StoreUnusable for a foreign file."""
-        application = row(connection, "PRAGMA application_id")[0]
-        version: int = row(connection, "PRAGMA user_version")[0]
-        tables = row(connection, "SELECT count(*) FROM sqlite_master")[0]
-        if application != schema.APPLICATION_ID and (application or version or tables):
-            raise StoreUnusable(
-                f"{self.path} belongs to another program; name another file as the store."
-            )
-        if version > len(self.steps):
-            raise StoreUnusable(
-                f"{self.path} is of version {version}, written by a newer Statecast "
-                f"(this one knows up to {len(self.steps)}); install that one."
-            )
-        return version
-
-    def _check(self, connection: apsw.Connection) -> None:
-        found = rows(connection, "PRAGMA quick_check(1)")
-        if found != [("ok",)]:
-            raise StoreUnusable(
-                f"{self.path} is damaged ({found[0][0]}); restore it from a backup."
-            )
-
-    def _migrate(self, connection: apsw.Connection) -> None:
-        rows(connection, "BEGIN IMMEDIATE")
-        try:
-            version = self._version(connection)
-            self.created = version == 0
-            for step in self.steps[version:]:
-                rows(connection, step)
-            rows(connection, f"PRAGMA application_id = {schema.APPLICATION_ID}")
-            rows(connection, f"PRAGMA user_version = {len(self.steps)}")
-            rows(connection, "COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                rows(connection, "ROLLBACK")
-            raise
 
     # -- connections
 

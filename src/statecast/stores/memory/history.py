@@ -1,0 +1,58 @@
+"""Every visible version, in dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from statecast.model import HistoryRow
+from statecast.stores.batch import NewVersion
+from statecast.stores.contract import Limits
+from statecast.stores.counters import Counters
+from statecast.stores.retention import DAY_MS
+
+
+class MemoryHistory:
+    """The versions of all devices. The callers hold the lock of the store."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, dict[int, NewVersion]] = {}
+        """Device -> offset -> version."""
+        self._order: dict[int, str] = {}
+        """Offset -> device, oldest first."""
+
+    def save(self, versions: Iterable[NewVersion]) -> None:
+        for version in versions:
+            device = version.loaded.record.device
+            self._versions.setdefault(device, {})[version.offset] = version
+            self._order[version.offset] = device
+
+    def rows(self, device: str) -> list[HistoryRow]:
+        """All versions of a device, oldest first."""
+        return [version.row for version in self._versions.get(device, {}).values()]
+
+    def trim(
+        self, written: Sequence[NewVersion], counters: Counters, limits: Limits, now: int
+    ) -> None:
+        """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all."""
+        for device in {version.loaded.record.device for version in written}:
+            while len(self._versions[device]) > limits.history_versions:
+                self._forget(next(iter(self._versions[device])), counters)
+        before = now - limits.history_days * DAY_MS
+        while self._order:
+            offset, device = next(iter(self._order.items()))
+            if (
+                self._versions[device][offset].row.at >= before
+                and counters.history_rows <= limits.history_rows
+                and counters.history_bytes <= limits.history_bytes
+            ):
+                break
+            self._forget(offset, counters)
+
+    def forget_device(self, device: str, counters: Counters) -> None:
+        for offset in list(self._versions.get(device, ())):
+            self._forget(offset, counters)
+
+    def _forget(self, offset: int, counters: Counters) -> None:
+        gone = self._versions[self._order.pop(offset)].pop(offset)
+        counters.history_rows -= 1
+        counters.history_bytes -= gone.size

@@ -1,0 +1,57 @@
+"""The version of a store's file: how it is checked, and how an older file takes the missing steps.
+
+Rule: ``user_version`` is the number of steps that the file has taken; see ``schema``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from statecast.errors import StoreUnusable
+from statecast.stores.sqlite import schema
+from statecast.stores.sqlite.driver import row, rows
+
+
+def version(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> int:
+    """The version of the tables; 0 for a new file.
+
+    Raises StoreUnusable for a file of another program, or of a newer version of ours.
+    """
+    application = row(connection, "PRAGMA application_id")[0]
+    found: int = row(connection, "PRAGMA user_version")[0]
+    tables = row(connection, "SELECT count(*) FROM sqlite_master")[0]
+    if application != schema.APPLICATION_ID and (application or found or tables):
+        raise StoreUnusable(f"{path} belongs to another program; name another file as the store.")
+    if found > len(steps):
+        raise StoreUnusable(
+            f"{path} is of version {found}, written by a newer Statecast "
+            f"(this one knows up to {len(steps)}); install that one."
+        )
+    return found
+
+
+def check(connection: apsw.Connection, path: Path) -> None:
+    """Raises StoreUnusable for a damaged file."""
+    found = rows(connection, "PRAGMA quick_check(1)")
+    if found != [("ok",)]:
+        raise StoreUnusable(f"{path} is damaged ({found[0][0]}); restore it from a backup.")
+
+
+def migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> int:
+    """Take the missing steps in one transaction; the version before. Needs the lock alone."""
+    rows(connection, "BEGIN IMMEDIATE")
+    try:
+        before = version(connection, path, steps)
+        for step in steps[before:]:
+            rows(connection, step)
+        rows(connection, f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        rows(connection, f"PRAGMA user_version = {len(steps)}")
+        rows(connection, "COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            rows(connection, "ROLLBACK")
+        raise
+    return before
