@@ -107,7 +107,10 @@ class Runtime:
                 self._consume(source, decode)
 
     def send(self, body: bytes) -> str:
-        """Put a message into the queue, durable on return; its id. Raises Refused or Unavailable."""
+        """Put a message into the queue, durable on return.
+
+        Returns its id. Raises Refused or Unavailable.
+        """
         return self.queue.send(check(self.settings, body))
 
     def emit(

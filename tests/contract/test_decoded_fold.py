@@ -1,8 +1,8 @@
-"""From a queue's texts to the state: whatever a queue does to its messages, the state ends where the oracle says.
+"""From a queue's texts to the state: whatever the queue does, the state is that of the oracle.
 
-The queue repeats and swaps messages, its writers repeat events under new ids, and the store is closed and opened
-again between two pages. The oracle sorts what arrived first by stamp and folds it by RFC 7396; it shares no code
-with the decoders or with apply.
+The queue repeats and swaps messages, its writers repeat events under new ids, and the store is
+closed and opened again between two batches. The oracle sorts what arrived first by stamp and folds
+it by RFC 7396; it shares no code with the decoders or with apply.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ DEVICES = ("pillow", "floor2/chair")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What somebody wrote, once; ``key`` names it for good, if it has a name."""
+class Written:
+    """One message as it was written; ``key`` is its id, if it has one."""
 
     form: str
     device: str
@@ -75,9 +75,9 @@ values = st.recursive(
 )
 
 
-def writers(form: str) -> st.SearchStrategy[Said]:
+def writers(form: str) -> st.SearchStrategy[Written]:
     return st.builds(
-        Said,
+        Written,
         form=st.just(form),
         device=st.sampled_from(DEVICES),
         patch=st.dictionaries(st.sampled_from("xyz"), values, max_size=3),
@@ -88,7 +88,7 @@ def writers(form: str) -> st.SearchStrategy[Said]:
     )
 
 
-def expected(arrived: Sequence[tuple[Said, Delivery]], device: str, by_sequence: bool) -> Any:
+def expected(arrived: Sequence[tuple[Written, Delivery]], device: str, by_sequence: bool) -> Any:
     seen: set[str] = set()
     stamped = []
     for order, (said, delivery) in enumerate(arrived):
@@ -114,10 +114,10 @@ def state_of(store: Store, device: str) -> Any:
 
 
 def check(
-    said: list[Said], data: st.DataObject, decode: Decoder, scheme: str, by_sequence: bool
+    said: list[Written], data: st.DataObject, decode: Decoder, scheme: str, by_sequence: bool
 ) -> None:
     named = [
-        Said(**{**vars(one), "key": one.key and f"k{number}"}) for number, one in enumerate(said)
+        Written(**{**vars(one), "key": one.key and f"k{number}"}) for number, one in enumerate(said)
     ]
     copies = [
         (
@@ -127,11 +127,11 @@ def check(
             ),
         )
         for number, one in enumerate(named)
-        for copy in range(data.draw(st.integers(1, 2)))  # the writer says it twice
+        for copy in range(data.draw(st.integers(1, 2)))  # the writer repeats it
     ]
     again = (
         data.draw(st.lists(st.sampled_from(copies), max_size=4)) if copies else []
-    )  # the queue hands it out twice
+    )  # the queue delivers it twice
     arrived = data.draw(st.permutations(copies + again))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         url = scheme.format(folder)
@@ -158,14 +158,14 @@ def check(
 @pytest.mark.parametrize("order", ["time", "sequence"])
 @pytest.mark.parametrize("forms", [("plain",), ("cloud",), ("plain", "cloud")])
 @pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
-def test_whatever_the_queue_does_the_state_is_the_oracles(
+def test_whatever_the_queue_does_the_state_is_that_of_the_oracle(
     scheme: str, forms: tuple[str, ...], order: str
 ) -> None:
     decode = open_decoder({"order": order}, "azure-queue:pillow")
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.one_of(*map(writers, forms)), max_size=8), st.data())
-    def run(said: list[Said], data: st.DataObject) -> None:
+    def run(said: list[Written], data: st.DataObject) -> None:
         check(said, data, decode, scheme, order == "sequence")
 
     run()

@@ -1,4 +1,4 @@
-"""Several processes on one SQLite store: real ones, told what to do over pipes, so that nothing waits by the clock."""
+"""Several real processes on one SQLite store, controlled by pipes: no test waits by the clock."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_child_of_the_killed_holder_does_not_keep_the_lease(
         while taken is None:  # the orphan may be between its fork and its hook
             taken = store.lease("queue")
         taken.release()
-        os.kill(orphan, 0)  # it lives all the same
+        os.kill(orphan, 0)  # it runs nevertheless
     finally:
         os.kill(orphan, signal.SIGKILL)
 
@@ -132,14 +132,15 @@ def test_a_message_of_another_process_ends_a_receive(store: SqliteStore, start: 
     assert heard(child) == "hello"
 
 
-def test_what_a_killed_process_held_appears_again(
+def test_messages_in_flight_of_a_killed_process_appear_again(
     store: SqliteStore, start: Starter, clock: VirtualClock
 ) -> None:
     queue = EmbeddedQueue(store)
     queue.send_many([b"1", b"2", b"3"])
     # given a process that received three, acknowledged one and committed none
     child = start(
-        "page = queue.receive(10, 0); queue.acknowledge(page[:1]); queue.flush(); say(len(page)); hear()"
+        "batch = queue.receive(10, 0); queue.acknowledge(batch[:1]); queue.flush()\n"
+        "say(len(batch)); hear()"
     )
     assert heard(child) == "3"
     assert queue.receive(10, 0) == []
@@ -159,7 +160,8 @@ def test_many_may_send_and_receive(store: SqliteStore, start: Starter) -> None:
         "    page = queue.receive(7, 0.5)\n"
         "    seen += len(page)\n"
         "    queue.acknowledge(page)\n"
-        "    if not page and queue.waiting() == 0 and seen >= 0 and os.path.exists(sys.argv[1] + '.over'): break\n"
+        "    over = os.path.exists(sys.argv[1] + '.over')\n"
+        "    if not page and queue.waiting() == 0 and over: break\n"
         "say(seen)\n"
     )
     senders = [start(sender) for _ in range(2)]
@@ -169,7 +171,7 @@ def test_many_may_send_and_receive(store: SqliteStore, start: Starter) -> None:
     for child in senders:
         assert heard(child) == "done"
     Path(f"{store.path}.over").touch()
-    # then each message was handed to exactly one
+    # then each message was delivered to exactly one
     assert sum(int(heard(child)) for child in receivers) == 120
     assert EmbeddedQueue(store).waiting() == 0
 
@@ -203,7 +205,8 @@ def test_every_process_names_the_newest_epoch(store: SqliteStore, start: Starter
 def test_a_killed_writer_loses_nothing_it_confirmed(store: SqliteStore, start: Starter) -> None:
     child = start(
         "for n in range(10_000):\n"
-        "    store.commit('queue', 1, [message(f'm{n}', change('pillow', {'n': n}), sent_at=START + n)])\n"
+        "    one = message(f'm{n}', change('pillow', {'n': n}), sent_at=START + n)\n"
+        "    store.commit('queue', 1, [one])\n"
         "    say(n)\n"
     )
     confirmed = [int(heard(child)) for _ in range(20)][-1]

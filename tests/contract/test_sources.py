@@ -57,7 +57,7 @@ class QueueInStore(SourceContract):
         self.store.commit("other", 1, [message("a", change("pillow", {"n": 1}))])
         assert int(self.sender.send(b"2")) == first + 2
 
-    def test_a_full_queue_says_so_and_takes_part_of_nothing(self) -> None:
+    def test_a_full_queue_refuses_all_of_a_call(self) -> None:
         self.sender.send_many([b"x"] * 19)
         with pytest.raises(QueueFull, match="full"):
             self.sender.send_many([b"x"] * 2)
@@ -94,7 +94,7 @@ class QueueInStore(SourceContract):
         assert self.sender.receive(10, 0) == []
         assert EmbeddedQueue(self.store).waiting() == 0
 
-    def test_what_came_back_is_handed_out_before_what_is_fresh(self) -> None:
+    def test_what_became_visible_again_comes_before_what_is_fresh(self) -> None:
         self.put(b"1")
         self.put(b"2")
         self.sender.receive(2, 0)
@@ -106,13 +106,13 @@ class QueueInStore(SourceContract):
         ]
         assert [(one.body, one.attempt) for one in self.sender.receive(2, 0)] == [(b"3", 1)]
 
-    def test_a_clock_set_back_hides_nothing_for_ever(self) -> None:
+    def test_a_clock_set_back_hides_nothing_forever(self) -> None:
         self.put(b"1")
         self.sender.receive(1, 0)
         self.advance(-3600)
         assert [one.attempt for one in self.sender.receive(1, 0)] == [2]
 
-    def test_queues_of_other_names_are_apart(self) -> None:
+    def test_queues_of_other_names_are_separate(self) -> None:
         other = EmbeddedQueue(self.store, "other")
         other.send(b"2")
         self.put(b"1")

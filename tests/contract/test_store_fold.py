@@ -1,4 +1,4 @@
-"""The state in any store is its messages folded in the order of their stamps, however they arrived and were paged."""
+"""In any store a state is its messages folded by stamp, however they arrived and were batched."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def state_by_definition(messages: Sequence[Message], device: str) -> Any:
 
 
 @pytest.mark.parametrize("scheme", ["memory:", "sqlite:///{}/store.db"])
-def test_pages_and_order_do_not_matter(scheme: str) -> None:
+def test_batches_and_order_do_not_matter(scheme: str) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(changes, st.integers(0, 9)), max_size=12), st.data())
     def check(said: list[tuple[Change, int]], data: st.DataObject) -> None:
@@ -94,6 +94,6 @@ def test_pages_and_order_do_not_matter(scheme: str) -> None:
 
 
 def tidy(one: Change) -> dict[str, Any]:
-    """A whole state holds no nulls: they would mean "removed"."""
+    """A whole state has no nulls: they would mean "removed"."""
     state = dict(one.state)
     return oracle.merged({}, state) if one.kind == "replace" else state

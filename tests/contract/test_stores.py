@@ -1,4 +1,4 @@
-"""Every store keeps the contract; those that outlive their process keep more."""
+"""Every store keeps the contract."""
 
 from __future__ import annotations
 

@@ -93,13 +93,13 @@ def sequenced(said: Change, sequence: int) -> Change:
     return replace(said, sequence=sequence, by_sequence=True)
 
 
-def take(record: DeviceRecord | None, said: Change, at: int, order: int) -> ApplyResult:
-    """As a store does: stamped when it arrives, ``at`` ms after START."""
+def arrive(record: DeviceRecord | None, said: Change, at: int, order: int) -> ApplyResult:
+    """As a store does: the stamp is made on arrival, ``at`` ms after START."""
     stamp = stamp_of(said, START + at, 1, order)
     return apply(record, said, stamp, sent_at=START + at, source="queue", late_message_ms=DAY)
 
 
-def test_a_sequence_that_is_the_order_stands_before_the_time() -> None:
+def test_a_sequence_that_is_the_order_decides_before_the_time() -> None:
     late, early = (
         stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1) for at in (500, 20)
     )
@@ -109,33 +109,35 @@ def test_a_sequence_that_is_the_order_stands_before_the_time() -> None:
     assert all(stamp.time == SEQUENCED for stamp in (early, late, next_one))
 
 
-def test_the_order_of_arrival_and_the_time_do_not_matter_to_it() -> None:
-    first = take(None, sequenced(merge(a=2, b=2), 2), 0, 1).record
-    done = take(first, sequenced(merge(a=1, c=1), 1), 10 * DAY, 2)
+def test_with_a_sequence_neither_arrival_nor_time_matter() -> None:
+    first = arrive(None, sequenced(merge(a=2, b=2), 2), 0, 1).record
+    done = arrive(first, sequenced(merge(a=1, c=1), 1), 10 * DAY, 2)
     assert not done.dropped and done.record.state == {"a": 2, "b": 2, "c": 1}
     stored = replace(done.record, stamps=Stamps.load(done.record.stamps.dump()))
-    assert take(stored, sequenced(merge(b=None), 16**63), 1, 3).record.state == {"a": 2, "c": 1}
+    assert arrive(stored, sequenced(merge(b=None), 16**63), 1, 3).record.state == {"a": 2, "c": 1}
 
 
-def test_an_edit_stands_where_the_sequence_stood_when_it_came() -> None:
-    """Neither may it vanish below the sequence, nor stand above it for ever."""
-    record = take(None, sequenced(merge(a=5), 5), 0, 1).record
-    edited = take(record, merge(a="by hand"), 1, 2).record
+def test_an_edit_has_the_sequence_that_was_newest_when_it_came() -> None:
+    """It must neither be older than the sequence, nor newer than it forever."""
+    record = arrive(None, sequenced(merge(a=5), 5), 0, 1).record
+    edited = arrive(record, merge(a="by hand"), 1, 2).record
     assert edited.state == {"a": "by hand"}
-    assert take(edited, sequenced(merge(a=4), 4), 2, 3).record.state == {"a": "by hand"}
-    assert take(edited, sequenced(merge(a=6), 6), 2, 3).record.state == {"a": 6}
-    removed = take(edited, deleted, 3, 4).record
+    assert arrive(edited, sequenced(merge(a=4), 4), 2, 3).record.state == {"a": "by hand"}
+    assert arrive(edited, sequenced(merge(a=6), 6), 2, 3).record.state == {"a": 6}
+    removed = arrive(edited, deleted, 3, 4).record
     assert removed.state is None
-    assert take(removed, sequenced(merge(a=4), 4), 4, 5).record.state is None
-    assert take(removed, sequenced(merge(a=6), 6), 4, 5).record.state == {"a": 6}
-    assert take(removed, merge(a=0), 5, 6).record.state == {"a": 0}
+    assert arrive(removed, sequenced(merge(a=4), 4), 4, 5).record.state is None
+    assert arrive(removed, sequenced(merge(a=6), 6), 4, 5).record.state == {"a": 6}
+    assert arrive(removed, merge(a=0), 5, 6).record.state == {"a": 0}
 
 
-def test_a_device_may_come_under_a_sequence_and_out_of_it_again() -> None:
-    record = take(take(None, merge(a=1, b=1), 0, 1).record, sequenced(merge(a=2), 1), 1, 2).record
+def test_a_device_may_begin_and_end_to_have_sequences() -> None:
+    record = arrive(
+        arrive(None, merge(a=1, b=1), 0, 1).record, sequenced(merge(a=2), 1), 1, 2
+    ).record
     assert record.state == {"a": 2, "b": 1}
     for order in (3, 4):
-        record = take(record, merge(a=order), order, order).record
+        record = arrive(record, merge(a=order), order, order).record
         assert record.state == {"a": order, "b": 1}
 
 
@@ -203,7 +205,7 @@ def test_of_two_items_of_one_message_the_later_wins() -> None:
 # Versions, times, patches
 
 
-def test_what_leaves_the_state_as_it_is_is_a_sign_of_life_and_moves_the_stamps() -> None:
+def test_a_change_without_effect_is_a_sighting_and_moves_the_stamps() -> None:
     record = folded((1, merge(a=1)))
     done = fold(record, merge(a=1), 5)
     assert (done.visible, done.patch, done.record.version) == (False, None, 1)
@@ -212,7 +214,7 @@ def test_what_leaves_the_state_as_it_is_is_a_sign_of_life_and_moves_the_stamps()
     assert fold(done.record, merge(a=2), 3).record.state == {"a": 1}
 
 
-def test_a_late_message_changes_nothing_back_in_time() -> None:
+def test_a_late_message_sets_no_time_back() -> None:
     record = folded((9, merge(a=1, b=1)))
     done = fold(record, merge(b=2, c=3), 4)
     assert done.record.state == {"a": 1, "b": 1, "c": 3}
@@ -221,12 +223,16 @@ def test_a_late_message_changes_nothing_back_in_time() -> None:
     assert done.record.fields == {"a": START + 9, "b": START + 9, "c": START + 4}
 
 
-def test_a_user_is_no_sign_of_life() -> None:
+def test_a_users_message_is_no_sighting() -> None:
     record = folded((1, merge(a=1)))
     done = apply(
-        record, change("pillow", {"a": 2}, by="user"), Stamp(START + 9, 0, 9), sent_at=START + 9, source="api",
+        record,
+        change("pillow", {"a": 2}, by="user"),
+        Stamp(START + 9, 0, 9),
+        sent_at=START + 9,
+        source="api",
         late_message_ms=DAY,
-    )  # fmt: skip
+    )
     assert (done.record.seen_at, done.record.source, done.record.changed_at) == (
         START + 1,
         "queue",
@@ -304,7 +310,7 @@ def test_the_deadline_is_the_newest_messages_and_changing_it_is_visible() -> Non
     assert fold(shorter.record, deleted, 6).record.silent_after is None
 
 
-# Limits: nothing was changed by what is refused
+# Limits: what is refused changes nothing
 
 
 def test_a_state_has_64_kib_at_most() -> None:
@@ -344,7 +350,7 @@ def test_a_state_is_32_levels_deep_at_most() -> None:
 # The floor
 
 
-def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -> None:
+def test_what_is_far_behind_the_newest_is_dropped_and_still_a_sighting() -> None:
     record = folded((0, merge(a=1)), (101, merge(b=1)), day=100)
     done = apply(
         record,
@@ -357,12 +363,12 @@ def test_what_lies_far_behind_the_newest_is_dropped_and_still_a_sign_of_life() -
     assert (done.dropped, done.visible, done.record.state) == (True, False, {"a": 1, "b": 1})
     assert done.record.seen_at == START + 200
     assert fold(record, merge(c=1), 1, day=100).visible
-    # then what is folded is older than whatever is let in
+    # then what is folded is older than everything that is accepted
     assert fold(record, merge(a=2), 1, day=100).record.state == {"a": 2, "b": 1}
     assert fold(record, replaced(), 1, day=100).record.state == {"b": 1}
 
 
-def test_ever_new_fields_raise_the_floor_early() -> None:
+def test_always_new_fields_raise_the_floor_early() -> None:
     record = None
     for number in range(250):
         record = fold(record, merge(**{f"{number}.{n}": n for n in range(100)}), 2 * number).record

@@ -1,4 +1,4 @@
-"""What one commit makes of its messages."""
+"""What one commit does with its messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def batch(loaded: dict[str, DeviceState] | None = None, counters: Counters | Non
 
 
 def later(before: Batch) -> Batch:
-    """The next commit, over what a finished one has left in the store."""
+    """The next commit, over the devices that the last one has left in the store."""
     for loaded in before.loaded.values():
         loaded.touched = loaded.visible = loaded.newly_seen = False
         loaded.key = 1
@@ -50,12 +50,12 @@ def test_each_touched_device_is_written_once_and_each_version_has_a_row() -> Non
 def test_an_id_counts_once_and_arrival_is_counted_where_the_queue_does_not() -> None:
     one = batch()
     one.known_ids = {"known"}
-    for said in (
+    for one_message in (
         message("known", change()),
         message("a", change(state={"n": 1})),
         message("a", change()),
     ):
-        one.add(said)
+        one.add(one_message)
     one.add(message("b", change("chair"), order=77))
     assert (one.duplicates, one.applied, one.new_ids) == (2, 2, ["a", "b"])
     assert one.counters.arrival == 1
@@ -70,7 +70,7 @@ def test_an_event_counts_once_per_device() -> None:
     assert one.new_events == [("pillow", "new"), ("chair", "new")]
 
 
-def test_a_refused_item_is_set_aside_with_its_body_and_its_event_is_not_known() -> None:
+def test_a_refused_item_is_quarantined_with_its_body_and_its_event_is_not_known() -> None:
     one = batch()
     huge = change("pillow", {"t": "x" * 70_000}, event_id="e")
     one.add(
@@ -89,7 +89,7 @@ def test_a_refused_item_is_set_aside_with_its_body_and_its_event_is_not_known() 
     assert one.result().quarantined == 2
 
 
-def test_only_a_sign_of_life_without_a_version_is_counted_as_one() -> None:
+def test_only_a_sighting_without_a_version_is_counted() -> None:
     first = batch()
     first.add(message("a", change("pillow", {"n": 1})))
     first.flush()
@@ -127,7 +127,7 @@ def test_a_removed_device_is_a_tombstone_until_it_returns() -> None:
     assert (loaded.state, loaded.removed_at, loaded.record.version) == (b'{"n":2}', None, 3)
 
 
-def test_a_deletion_of_nobody_is_remembered_for_late_messages() -> None:
+def test_a_removal_of_an_unknown_device_is_kept_for_late_messages() -> None:
     one = batch()
     one.add(message("a", change("pillow", kind="delete"), sent_at=START + 9))
     one.add(message("b", change("pillow", {"n": 1}), sent_at=START))
@@ -135,17 +135,17 @@ def test_a_deletion_of_nobody_is_remembered_for_late_messages() -> None:
     assert (loaded.offset, loaded.state, loaded.removed_at, one.versions) == (0, None, one.now, [])
 
 
-def test_what_lies_below_the_floor_is_counted_as_dropped() -> None:
+def test_changes_below_the_floor_are_counted_as_dropped() -> None:
     one = batch()
     one.add(message("a", change("pillow", {"n": 1}), sent_at=START + 2 * DAY))
     one.add(message("b", change("pillow", {"m": 1}), sent_at=START))
     assert (one.applied, one.dropped, one.result().dropped) == (1, 1, 1)
 
 
-def test_what_messages_touch() -> None:
-    said = [
+def test_devices_and_events_of_messages() -> None:
+    messages = [
         message("a", change("pillow", event_id="e"), change("chair")),
         message("b", change("pillow")),
     ]
-    assert devices_of(said) == {"pillow", "chair"}
-    assert events_of(said) == [("pillow", "e")]
+    assert devices_of(messages) == {"pillow", "chair"}
+    assert events_of(messages) == [("pillow", "e")]

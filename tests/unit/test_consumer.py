@@ -21,7 +21,7 @@ SHORT = 20.0
 """Seconds after which a test gives up; nothing waits that long."""
 
 
-class Scene:
+class Harness:
     """A store, a queue, and consumers of it; each change of their health is recorded."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Scene:
             assert not consumer._thread.is_alive()
 
     def applied(self, device: str) -> None:
-        """Wait until the store has heard of a device."""
+        """Wait until the store has a device."""
         give_up = threading.Event()
         timer = threading.Timer(SHORT, lambda: (give_up.set(), self.store.wake()))
         timer.start()
@@ -58,9 +58,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     monkeypatch.setattr("statecast.ingest.consumer.RECEIVE_WAIT", 0.02)
-    opened = Scene()
+    opened = Harness()
     yield opened
     opened.stop()
 
@@ -71,13 +71,13 @@ def until(said: queue.Queue[Health], status: str) -> Health:
     return health
 
 
-def test_messages_move_and_the_health_says_so(scene: Scene) -> None:
-    consumer, said = scene.consumer()
+def test_messages_move_and_the_health_shows_it(harness: Harness) -> None:
+    consumer, said = harness.consumer()
     health = until(said, "connected")
-    assert health.received_at == scene.clock()
-    scene.source.put({"device": "pillow", "state": {"n": 1}})
-    scene.applied("pillow")
-    scene.stop()
+    assert health.received_at == harness.clock()
+    harness.source.put({"device": "pillow", "state": {"n": 1}})
+    harness.applied("pillow")
+    harness.stop()
     assert consumer.total.applied == 1
     assert consumer.health.report() == {
         "status": "connected",
@@ -89,75 +89,75 @@ def test_messages_move_and_the_health_says_so(scene: Scene) -> None:
     }
 
 
-def test_only_one_works_and_the_other_takes_over(scene: Scene) -> None:
-    first, said = scene.consumer()
+def test_only_one_consumes_and_the_other_takes_over(harness: Harness) -> None:
+    first, said = harness.consumer()
     until(said, "connected")
-    second, said = scene.consumer()
-    scene.source.put({"device": "pillow", "state": {}})
-    scene.applied("pillow")
+    second, said = harness.consumer()
+    harness.source.put({"device": "pillow", "state": {}})
+    harness.applied("pillow")
     assert (second.health.status, second.total.applied) == ("standby", 0)
     # when the first stops, its successor has a new term
     first.stop()
     until(said, "connected")
-    scene.source.put({"device": "chair", "state": {}})
-    scene.applied("chair")
+    harness.source.put({"device": "chair", "state": {}})
+    harness.applied("chair")
     first.join(SHORT)
     assert (first.total.applied, second.total.applied) == (1, 1)
 
 
-def test_a_queue_that_is_away_is_shown_and_comes_back(scene: Scene) -> None:
-    _, said = scene.consumer()
+def test_a_queue_that_is_away_is_shown_and_comes_back(harness: Harness) -> None:
+    _, said = harness.consumer()
     until(said, "connected")
-    scene.clock.advance(60)
-    scene.source.away = "The queue cannot be reached."
-    scene.source.put({"device": "pillow", "state": {}})
+    harness.clock.advance(60)
+    harness.source.away = "The queue cannot be reached."
+    harness.source.put({"device": "pillow", "state": {}})
     health = until(said, "away")
-    assert (health.sentence, health.since) == ("The queue cannot be reached.", scene.clock())
-    assert health.received_at is not None and health.received_at < scene.clock()
-    scene.source.away = None
+    assert (health.sentence, health.since) == ("The queue cannot be reached.", harness.clock())
+    assert health.received_at is not None and health.received_at < harness.clock()
+    harness.source.away = None
     assert until(said, "connected").sentence is None
-    scene.applied("pillow")
+    harness.applied("pillow")
 
 
-def test_a_store_that_is_away_loses_nothing(scene: Scene) -> None:
+def test_a_store_that_is_away_loses_nothing(harness: Harness) -> None:
     failures: list[Exception] = [StoreUnavailable("The disk is full.")] * 2
-    commit = scene.store.commit
+    commit = harness.store.commit
 
     def failing(*arguments: Any, **more: Any) -> Any:
         if failures:
             raise failures.pop()
         return commit(*arguments, **more)
 
-    scene.store.commit = failing  # type: ignore[method-assign]
-    scene.source.put({"device": "pillow", "state": {}})
-    _, said = scene.consumer()
+    harness.store.commit = failing  # type: ignore[method-assign]
+    harness.source.put({"device": "pillow", "state": {}})
+    _, said = harness.consumer()
     assert until(said, "away").sentence == "The disk is full."
     until(said, "connected")
-    scene.applied("pillow")
+    harness.applied("pillow")
 
 
-def test_who_lost_the_lease_stands_by_and_asks_again(scene: Scene) -> None:
+def test_a_consumer_that_lost_the_lease_stands_by_and_tries_again(harness: Harness) -> None:
     lost: list[Exception] = [LeaseLost("Another process has taken over.")]
-    commit = scene.store.commit
+    commit = harness.store.commit
 
     def failing(*arguments: Any, **more: Any) -> Any:
         if lost:
             raise lost.pop()
         return commit(*arguments, **more)
 
-    scene.store.commit = failing  # type: ignore[method-assign]
-    _, said = scene.consumer()
+    harness.store.commit = failing  # type: ignore[method-assign]
+    _, said = harness.consumer()
     until(said, "connected")
-    scene.source.put({"device": "pillow", "state": {}})
+    harness.source.put({"device": "pillow", "state": {}})
     until(said, "standby")
     until(said, "connected")
-    scene.applied("pillow")
+    harness.applied("pillow")
 
 
 def test_a_defect_is_logged_and_the_consumer_starts_again(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receive = scene.source.receive
+    receive = harness.source.receive
     defects: list[Exception] = [ZeroDivisionError("a defect")]
 
     def failing(limit: int, wait: float) -> Any:
@@ -165,60 +165,62 @@ def test_a_defect_is_logged_and_the_consumer_starts_again(
             raise defects.pop()
         return receive(limit, wait)
 
-    scene.source.receive = failing  # type: ignore[method-assign]
-    _, said = scene.consumer()
+    harness.source.receive = failing  # type: ignore[method-assign]
+    _, said = harness.consumer()
     health = until(said, "away")
     assert health.sentence == "Statecast failed here; its log says why."
     until(said, "connected")
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_queue_that_cannot_count_is_connected_all_the_same(scene: Scene) -> None:
+def test_a_queue_that_cannot_count_is_connected_nevertheless(harness: Harness) -> None:
     def away() -> int:
         raise SourceUnavailable("It does not count.")
 
-    scene.source.waiting = away  # type: ignore[method-assign]
-    consumer, said = scene.consumer()
+    harness.source.waiting = away  # type: ignore[method-assign]
+    consumer, said = harness.consumer()
     assert until(said, "connected").waiting is None
-    scene.stop()
+    harness.stop()
     assert consumer.health.status == "connected"
 
 
-def test_a_stop_finishes_the_page_and_closes_the_source(scene: Scene) -> None:
+def test_a_stop_finishes_the_batch_and_closes_the_source(harness: Harness) -> None:
     committing, go_on = threading.Event(), threading.Event()
-    commit = scene.store.commit
+    commit = harness.store.commit
 
     def slow(*arguments: Any, **more: Any) -> Any:
         committing.set()
         assert go_on.wait(SHORT)
         return commit(*arguments, **more)
 
-    scene.store.commit = slow  # type: ignore[method-assign]
-    scene.source.put({"device": "pillow", "state": {}})
-    consumer, _ = scene.consumer()
+    harness.store.commit = slow  # type: ignore[method-assign]
+    harness.source.put({"device": "pillow", "state": {}})
+    consumer, _ = harness.consumer()
     assert committing.wait(SHORT)
     consumer.stop()
     go_on.set()
     consumer.join(SHORT)
-    assert scene.store.get("pillow") is not None
-    assert scene.source.waiting() == 0
-    lease = scene.store.lease(scene.source.name)
+    assert harness.store.get("pillow") is not None
+    assert harness.source.waiting() == 0
+    lease = harness.store.lease(harness.source.name)
     assert lease is not None, "it let go of the lease"
 
 
-def test_a_source_that_cannot_be_closed_ends_all_the_same(scene: Scene) -> None:
+def test_a_source_that_cannot_be_closed_does_not_prevent_the_end(harness: Harness) -> None:
     def away() -> None:
         raise SourceUnavailable("The queue cannot be reached.")
 
-    scene.source.close = away  # type: ignore[method-assign]
-    _, said = scene.consumer()
+    harness.source.close = away  # type: ignore[method-assign]
+    _, said = harness.consumer()
     until(said, "connected")
-    scene.stop()
+    harness.stop()
 
 
-def test_a_consumer_that_never_started_can_be_stopped(scene: Scene) -> None:
+def test_a_consumer_that_never_started_can_be_stopped(harness: Harness) -> None:
     consumer = Consumer(
-        Pipeline(scene.source, Decoder(), scene.store, batch_size=1), scene.store, scene.clock
+        Pipeline(harness.source, Decoder(), harness.store, batch_size=1),
+        harness.store,
+        harness.clock,
     )
     consumer.stop()
     consumer.join(0)

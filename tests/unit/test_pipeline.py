@@ -1,4 +1,4 @@
-"""The way of a message: a crash anywhere repeats the page, and a repetition is a no-op."""
+"""The path of a message: after a crash anywhere the batch is repeated, without a second effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from statecast.testing import FakeSource, VirtualClock
 
 
 class Killed(BaseException):
-    """What kill -9 is to the code under test: nothing handles it."""
+    """Ends the code under test as kill -9 does: nothing handles it."""
 
 
 class Crash:
@@ -37,7 +37,7 @@ class Crash:
 
 
 class FailingStore(MemoryStore):
-    """Fails as often as it is told to; a poisoned body is a defect of ours."""
+    """Fails with the given errors; a poisoned body meets a defect of ours."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(Limits(), clock)
@@ -53,7 +53,7 @@ class FailingStore(MemoryStore):
         return super().commit(*arguments, **more)
 
 
-class Scene:
+class Harness:
     def __init__(self, crash: str = "", batch_size: int = 10) -> None:
         self.clock = VirtualClock()
         self.store = FailingStore(self.clock)
@@ -82,7 +82,7 @@ class Scene:
         return None if update is None or update.state is None else json.loads(update.state)
 
     def drain(self) -> None:
-        """Until nothing waits, whatever became visible again."""
+        """Step until nothing waits, also of what becomes visible again."""
         for _ in range(10):
             self.step()
         self.clock.advance(31)
@@ -91,28 +91,28 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_a_message_goes_its_way(scene: Scene) -> None:
-    id_ = scene.say(mood="happy")
-    done, committed = scene.step()
+def test_a_message_becomes_a_state_and_is_deleted(harness: Harness) -> None:
+    id_ = harness.say(mood="happy")
+    done, committed = harness.step()
     assert [delivery.id for delivery in done] == [id_]
     assert (committed.applied, committed.versions) == (1, 1)
-    assert scene.crash.reached == ["received", "committed", "acknowledged"]
-    assert scene.state() == {"mood": "happy"}
-    assert scene.source.waiting() == 0
+    assert harness.crash.reached == ["received", "committed", "acknowledged"]
+    assert harness.state() == {"mood": "happy"}
+    assert harness.source.waiting() == 0
 
 
-def test_an_idle_step_writes_nothing(scene: Scene) -> None:
-    scene.step()
-    scene.say(n=1)
-    scene.step(), scene.step(), scene.step()
-    before = scene.store.commits
-    scene.step()
-    assert scene.store.commits == before
-    assert scene.crash.reached == ["received", "committed", "acknowledged"], (
+def test_an_idle_step_writes_nothing(harness: Harness) -> None:
+    harness.step()
+    harness.say(n=1)
+    harness.step(), harness.step(), harness.step()
+    before = harness.store.commits
+    harness.step()
+    assert harness.store.commits == before
+    assert harness.crash.reached == ["received", "committed", "acknowledged"], (
         "an empty page reaches nothing"
     )
 
@@ -121,180 +121,180 @@ def test_an_idle_step_writes_nothing(scene: Scene) -> None:
     ("point", "known"), [("received", 0), ("committed", 1), ("acknowledged", 1)]
 )
 def test_a_crash_loses_nothing_and_doubles_nothing(point: str, known: int) -> None:
-    scene = Scene(point)
+    harness = Harness(point)
     for number in range(3):
-        scene.say(**{f"f{number}": number})
+        harness.say(**{f"f{number}": number})
     with pytest.raises(Killed):
-        scene.step()
-    assert scene.state() == ({"f0": 0, "f1": 1, "f2": 2} if known else None)
+        harness.step()
+    assert harness.state() == ({"f0": 0, "f1": 1, "f2": 2} if known else None)
     # when another process takes over
-    scene.pipeline = scene.begin()
-    scene.drain()
-    update = scene.store.get("pillow")
+    harness.pipeline = harness.begin()
+    harness.drain()
+    update = harness.store.get("pillow")
     assert update is not None and update.version == 3
-    assert scene.state() == {"f0": 0, "f1": 1, "f2": 2}
-    assert scene.source.waiting() == 0
+    assert harness.state() == {"f0": 0, "f1": 1, "f2": 2}
+    assert harness.source.waiting() == 0
 
 
-def test_what_the_source_had_handed_out_waits_until_it_appears_again() -> None:
-    scene = Scene("received")
-    scene.say(n=1)
+def test_a_message_in_flight_appears_again_after_its_timeout() -> None:
+    harness = Harness("received")
+    harness.say(n=1)
     with pytest.raises(Killed):
-        scene.step()
-    scene.pipeline = scene.begin()
-    assert scene.step()[0] == []
-    scene.clock.advance(31)
-    assert scene.step()[0][0].attempt == 2
+        harness.step()
+    harness.pipeline = harness.begin()
+    assert harness.step()[0] == []
+    harness.clock.advance(31)
+    assert harness.step()[0][0].attempt == 2
 
 
-def test_a_page_is_held_while_the_store_is_away(scene: Scene) -> None:
-    scene.say(n=1)
-    scene.store.failures = [
+def test_a_batch_is_kept_while_the_store_is_away(harness: Harness) -> None:
+    harness.say(n=1)
+    harness.store.failures = [
         StoreUnavailable("The disk is full."),
         StoreUnavailable("The disk is full."),
     ]
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            scene.step()
-    assert scene.source.waiting() == 1
-    # then the same page is tried again, without asking the queue, which may be away by now
-    scene.source.away = "The queue is away."
+            harness.step()
+    assert harness.source.waiting() == 1
+    # then the same batch is tried again, without a receive: the queue may be away by now
+    harness.source.away = "The queue is away."
     with pytest.raises(SourceUnavailable):
-        scene.step()
-    assert scene.state() == {"n": 1}
-    scene.source.away = None
-    scene.drain()
-    assert scene.source.waiting() == 0
-    assert scene.store.history_size("pillow")[0] == 1
+        harness.step()
+    assert harness.state() == {"n": 1}
+    harness.source.away = None
+    harness.drain()
+    assert harness.source.waiting() == 0
+    assert harness.store.history_size("pillow")[0] == 1
 
 
-def test_a_term_that_is_over_writes_nothing(scene: Scene) -> None:
-    scene.say(n=1)
-    scene.term -= 1
+def test_an_old_term_writes_nothing(harness: Harness) -> None:
+    harness.say(n=1)
+    harness.term -= 1
     with pytest.raises(LeaseLost):
-        scene.step()
-    assert scene.state() is None
+        harness.step()
+    assert harness.state() is None
 
 
-def test_one_bad_message_never_stops_its_neighbours(scene: Scene) -> None:
-    scene.say(a=1)
-    scene.source.send(b'{"state": 5}')
-    scene.source.send(b'[{"device":"pillow","state":{"b":1}},{"device":null}]')
-    scene.say(c=1)
-    _, committed = scene.step()
+def test_one_bad_message_never_stops_its_neighbours(harness: Harness) -> None:
+    harness.say(a=1)
+    harness.source.send(b'{"state": 5}')
+    harness.source.send(b'[{"device":"pillow","state":{"b":1}},{"device":null}]')
+    harness.say(c=1)
+    _, committed = harness.step()
     assert (committed.applied, committed.quarantined) == (3, 2)
-    assert scene.state() == {"a": 1, "b": 1, "c": 1}
-    assert [(row.item, row.body) for row in scene.store.quarantined()] == [
+    assert harness.state() == {"a": 1, "b": 1, "c": 1}
+    assert [(row.item, row.body) for row in harness.store.quarantined()] == [
         (None, b'{"state": 5}'),
         (1, b'{"device":null}'),
     ]
-    assert scene.source.waiting() == 0
+    assert harness.source.waiting() == 0
 
 
-def test_a_defect_of_ours_costs_the_message_that_meets_it(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+def test_a_defect_of_ours_costs_only_the_message_that_meets_it(
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scene.say(a=1)
-    scene.say(note="poison")
-    scene.say(c=1)
-    _, committed = scene.step()
+    harness.say(a=1)
+    harness.say(note="poison")
+    harness.say(c=1)
+    _, committed = harness.step()
     assert (committed.applied, committed.quarantined) == (2, 1)
-    assert scene.state() == {"a": 1, "c": 1}
-    (row,) = scene.store.quarantined()
+    assert harness.state() == {"a": 1, "c": 1}
+    (row,) = harness.store.quarantined()
     number = row.reason.rpartition(" ")[2].rstrip(".")
     assert f"error {number}" in caplog.text and "ZeroDivisionError" in caplog.text
     assert "poison" not in caplog.text
 
 
-def test_a_machine_that_fails_while_a_defect_is_sought_holds_the_page(scene: Scene) -> None:
-    scene.say(a=1)
-    scene.say(note="poison")
-    scene.store.failures = [ZeroDivisionError("a defect"), StoreUnavailable("The disk is full.")]
+def test_the_batch_is_kept_if_a_machine_fails_while_a_defect_is_isolated(harness: Harness) -> None:
+    harness.say(a=1)
+    harness.say(note="poison")
+    harness.store.failures = [ZeroDivisionError("a defect"), StoreUnavailable("The disk is full.")]
     with pytest.raises(StoreUnavailable):
-        scene.step()
-    _, committed = scene.step()
+        harness.step()
+    _, committed = harness.step()
     assert (committed.applied, committed.quarantined) == (1, 1)
 
 
-def test_a_decoder_that_fails_costs_the_message_that_meets_it(scene: Scene) -> None:
+def test_a_failing_decoder_costs_only_the_message_that_meets_it(harness: Harness) -> None:
     def decode(delivery: Delivery) -> Message:
         if b"poison" in delivery.body:
             raise KeyError("poison")
         return Decoder()(delivery)
 
-    scene.pipeline.decode = decode
-    scene.say(note="poison")
-    scene.say(a=1)
-    scene.step()
-    assert scene.state() == {"a": 1}
-    assert "log says why" in scene.store.quarantined()[0].reason
+    harness.pipeline.decode = decode
+    harness.say(note="poison")
+    harness.say(a=1)
+    harness.step()
+    assert harness.state() == {"a": 1}
+    assert "log says why" in harness.store.quarantined()[0].reason
 
 
-def test_what_ends_the_process_does_not_stop_its_neighbours_for_ever(scene: Scene) -> None:
-    # given a message whose decoding ends the process, among others
+def test_a_message_that_crashes_the_process_does_not_stop_its_neighbours(harness: Harness) -> None:
+    # given a message whose decoding crashes the process, among others
     class Deadly(Decoder):
         def __call__(self, delivery: Delivery) -> Message:
             if b"deadly" in delivery.body:
                 raise Killed
             return super().__call__(delivery)
 
-    scene.say("before", n=1)
-    scene.say("deadly", n=1)
-    scene.say("after", n=1)
+    harness.say("before", n=1)
+    harness.say("deadly", n=1)
+    harness.say("after", n=1)
     for _ in range(SUSPECT_AFTER):
         with pytest.raises(Killed):
-            Pipeline(scene.source, Deadly(), scene.store, batch_size=10).step(scene.term, 0)
-        scene.clock.advance(31)
-        assert scene.state("after") is None
-    # when it comes again and again, then its neighbours are applied, although it ends the process each time
+            Pipeline(harness.source, Deadly(), harness.store, batch_size=10).step(harness.term, 0)
+        harness.clock.advance(31)
+        assert harness.state("after") is None
+    # when it is delivered again and again, then its neighbours are applied nevertheless
     for _ in range(2):
         with pytest.raises(Killed):
-            Pipeline(scene.source, Deadly(), scene.store, batch_size=10).step(scene.term, 0)
-        scene.clock.advance(31)
-    assert scene.state("before") == scene.state("after") == {"n": 1}
-    # and a process that survives it finds nothing lost
-    scene.pipeline = scene.begin()
-    scene.drain()
-    assert scene.state("before") == scene.state("deadly") == scene.state("after") == {"n": 1}
-    assert scene.source.waiting() == 0
+            Pipeline(harness.source, Deadly(), harness.store, batch_size=10).step(harness.term, 0)
+        harness.clock.advance(31)
+    assert harness.state("before") == harness.state("after") == {"n": 1}
+    # and a process that does not crash on it finds nothing lost
+    harness.pipeline = harness.begin()
+    harness.drain()
+    assert harness.state("before") == harness.state("deadly") == harness.state("after") == {"n": 1}
+    assert harness.source.waiting() == 0
 
 
-def test_a_lost_acknowledgement_is_a_repetition(scene: Scene) -> None:
-    scene.say(n=1)
-    scene.crash.point = "committed"
+def test_a_lost_acknowledgement_is_a_repetition(harness: Harness) -> None:
+    harness.say(n=1)
+    harness.crash.point = "committed"
     with pytest.raises(Killed):
-        scene.step()
-    scene.pipeline = scene.begin()
-    scene.clock.advance(31)
-    _, committed = scene.step()
+        harness.step()
+    harness.pipeline = harness.begin()
+    harness.clock.advance(31)
+    _, committed = harness.step()
     assert (committed.duplicates, committed.applied) == (1, 0)
 
 
-def test_pages_are_as_long_as_asked() -> None:
-    scene = Scene(batch_size=2)
+def test_a_step_moves_at_most_one_batch() -> None:
+    harness = Harness(batch_size=2)
     for number in range(5):
-        scene.say(n=number)
-    assert [len(scene.step()[0]) for _ in range(4)] == [2, 2, 1, 0]
+        harness.say(n=number)
+    assert [len(harness.step()[0]) for _ in range(4)] == [2, 2, 1, 0]
 
 
 # Replay
 
 
-def test_a_replay_goes_the_same_way_with_the_original_stamp(scene: Scene) -> None:
-    # given a message that no decoder understood, and a newer one
-    scene.source.send(b'{"mood":"old","colour":"red"}')
-    scene.step()
-    scene.clock.advance(5)
-    scene.say(mood="new")
-    scene.step()
-    (row,) = scene.store.quarantined()
-    assert replay(scene.store, Decoder(), row.number).quarantined == 1
-    assert scene.store.quarantine_row(row.number).attempts == 2
-    # when one does
-    assert replay(scene.store, open_decoder({"default": "pillow"}), row.number).applied == 1
-    assert scene.state() == {"mood": "new", "colour": "red"}
+def test_a_replay_takes_the_same_path_with_the_original_stamp(harness: Harness) -> None:
+    # given a message that no decoder could read, and a newer one
+    harness.source.send(b'{"mood":"old","colour":"red"}')
+    harness.step()
+    harness.clock.advance(5)
+    harness.say(mood="new")
+    harness.step()
+    (row,) = harness.store.quarantined()
+    assert replay(harness.store, Decoder(), row.number).quarantined == 1
+    assert harness.store.quarantine_row(row.number).attempts == 2
+    # when a decoder can read it
+    assert replay(harness.store, open_decoder({"default": "pillow"}), row.number).applied == 1
+    assert harness.state() == {"mood": "new", "colour": "red"}
     with pytest.raises(NotFound):
-        replay(scene.store, Decoder(), row.number)
+        replay(harness.store, Decoder(), row.number)
 
 
 def test_the_queue_inside_the_store_is_a_source_like_any_other() -> None:

@@ -1,4 +1,4 @@
-"""What one app has: here, what its processes tell each other."""
+"""What one app has: here, the reports that its processes exchange."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_a_report_adds_what_other_processes_see(live: Runtime) -> None:
     assert live.report()["sources"]["far"]["status"] == "connected"
 
 
-def test_a_disk_that_takes_no_report_keeps_no_news_from_viewers(
+def test_a_full_disk_keeps_no_changes_from_viewers(
     live: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Given a store that can be read but not written
+    # given a store that can be read but not written
     def full(process: str, report: Mapping[str, Any]) -> None:
         raise StoreUnavailable("The disk is full.")
 
     monkeypatch.setattr(live.store, "announce", full)
-    # Then the follower, which asks for the report with every piece of news, has its answer
+    # then the change feed, which needs the report with every delivery, gets it
     assert live.report()["viewers"] == 0
     assert "The disk is full." in caplog.text

@@ -1,4 +1,4 @@
-"""The table of settings: every line has a sentence and a check; nothing is ignored in silence."""
+"""The table of settings: every line has a sentence and a check; nothing is ignored silently."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
 @pytest.mark.parametrize(
     "wrong", ["evil", "evil.example", "https://", "https://a/path", "null", "https://u@a", "a://b"]
 )
-def test_an_origin_that_no_browser_could_name_is_refused(wrong: str) -> None:
+def test_an_origin_that_no_browser_can_send_is_refused(wrong: str) -> None:
     assert Settings(allow_origins=("*",)).allow_origins == ("*",)
     with pytest.raises(BadSetting, match="must hold origins"):
         Settings(allow_origins=("https://good.example", wrong))
@@ -80,7 +80,7 @@ def test_an_origin_that_no_browser_could_name_is_refused(wrong: str) -> None:
         ("deadlines", "", {}),
     ],
 )
-def test_a_value_is_taken_as_text_too(name: str, given: Any, value: Any) -> None:
+def test_a_value_may_be_text_too(name: str, given: Any, value: Any) -> None:
     assert getattr(Settings(**{name: given}), name) == value
 
 
@@ -154,7 +154,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
         load(**source)
 
 
-def test_a_variable_that_is_no_setting_is_left_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     for name in (table.SETTINGS_FILE, "CHROMIUM", "TEST_STATECAST_SEED"):
         assert load(environ={name: "1"}) == Settings()
 
@@ -186,7 +186,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
         ("pillow2", None, 9),
     ],
 )
-def test_a_device_counts_as_silent_by_its_own_word_else_by_the_first_pattern(
+def test_the_deadline_is_the_devices_own_else_that_of_the_first_pattern(
     device: str, own: float | None, deadline: float
 ) -> None:
     update = Update(device, 1, 1, b"{}", 0, None, Cause("q", "1", "device"), own)

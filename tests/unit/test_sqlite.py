@@ -1,4 +1,4 @@
-"""The SQLite store as a file: what it refuses, what it survives, how it grows older."""
+"""The SQLite store as a file: what it refuses, restarts and crashes, migrations."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def pragma(path: Path, sql: str) -> object:
         connection.close()
 
 
-# What is not a store is left as it is
+# What is not a store stays as it is
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_another_programs_database_is_refused(path: Path, opened: Opener) -> Non
     assert b"theirs" in before and b"theirs" in path.read_bytes()
 
 
-def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
+def test_a_truncated_store_is_refused(path: Path, opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
     store.close()
@@ -105,9 +105,7 @@ def test_a_store_cut_off_is_refused(path: Path, opened: Opener) -> None:
         assert path.stat().st_size == size
 
 
-def test_a_checkpoint_cut_off_in_the_middle_is_repaired_from_the_log(
-    path: Path, opened: Opener
-) -> None:
+def test_an_interrupted_checkpoint_is_repaired_from_the_log(path: Path, opened: Opener) -> None:
     store = opened()
     for number in range(50):
         say(store, f"m{number}", {"text": "x" * 500, "n": number})
@@ -123,7 +121,7 @@ def test_a_checkpoint_cut_off_in_the_middle_is_repaired_from_the_log(
     assert opened().history_size("pillow")[0] == 50
 
 
-def test_an_emptied_store_is_not_begun_anew_in_silence(path: Path, opened: Opener) -> None:
+def test_an_emptied_store_is_not_replaced_by_a_new_one(path: Path, opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
     store.close()
@@ -151,7 +149,7 @@ def test_paths_that_cannot_be_a_store(
         opened()
 
 
-def test_a_store_without_rights_is_refused(
+def test_a_store_without_access_rights_is_refused(
     path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened().close()
@@ -167,7 +165,7 @@ def test_the_kernel_names_the_file_system() -> None:
 @pytest.mark.parametrize(
     "url", ["", "nowhere", "mysql://x", "sqlite:", "sqlite:store.db", "sqlite:///"]
 )
-def test_a_wrong_url_says_what_is_known(url: str) -> None:
+def test_a_wrong_url_is_refused_with_the_right_form(url: str) -> None:
     with pytest.raises(BadSetting, match="sqlite"):
         open_store(url)
 
@@ -179,7 +177,7 @@ def test_absolute_and_relative_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "relative.db").exists() and (tmp_path / "absolute.db").exists()
 
 
-def test_nobody_else_may_read_it(path: Path, opened: Opener) -> None:
+def test_no_other_user_may_read_it(path: Path, opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
     lease = store.lease("queue/1")
@@ -219,7 +217,7 @@ def test_a_crash_has_the_file_checked(path: Path, opened: Opener) -> None:
     pragma(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     crash(store)
     whole = path.read_bytes()
-    # given damage that no first look would meet
+    # given damage that opening the file does not meet
     middle = len(whole) // 4096 // 2 * 4096
     path.write_bytes(whole[:middle] + b"\xff" * 4096 + whole[middle + 4096 :])
     for leftover in ("-wal", "-shm"):
@@ -252,11 +250,11 @@ def test_a_full_disk_is_temporary(opened: Opener) -> None:
     with pytest.raises(StoreUnavailable, match="full"):
         for number in range(200):
             say(store, f"m{number}", {"text": "x" * 5000, "n": number})
-    # the connection is opened anew, and the page that was held succeeds
+    # the connection is opened again, and the next commit succeeds
     assert store.commit("queue", 1, [message("b", change("pillow", {"n": 2}))]).versions == 1
 
 
-def test_a_closed_store_says_so(opened: Opener) -> None:
+def test_a_closed_store_is_an_error(opened: Opener) -> None:
     store = opened()
     store.close()
     store.close()
@@ -271,7 +269,7 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
     kept = store.read_position()
     store.close()
     shutil.copy(path, f"{path}.backup")
-    # given readers who saw more, under the old epoch's name and under a newer one's
+    # given readers with positions after the backup, of the old epoch and of a newer one
     store = opened()
     say(store, "c", {"n": 3})
     beyond = store.read_position()
@@ -293,7 +291,7 @@ def test_a_restored_backup_is_noticed(path: Path, opened: Opener) -> None:
 def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
     path: Path, opened: Opener, how: str
 ) -> None:
-    # Given a store, in use on two threads, and a backup
+    # given a store, in use on two threads, and a backup
     store = opened()
     say(store, "m1", {"mood": "happy"})
     store.close()
@@ -301,9 +299,9 @@ def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
     shutil.copy(path, backup)
     store = opened()
     say(store, "m2", {"mood": "calm"})
-    # When its file is removed, or the backup put in its place, without stopping first
+    # when its file is removed, or replaced by the backup, while the store is open
     path.unlink() if how == "removed" else backup.replace(path)
-    # Then nothing is read, waited for or written, on any thread: it would be gone after a restart
+    # then every read, wait and write fails, on any thread: it would be lost after a restart
     calls: list[Callable[[], object]] = [
         lambda: store.get("pillow"), store.read_position, lambda: store.wait(0),
         lambda: say(store, "m3", {"mood": "sad"})
@@ -314,7 +312,7 @@ def test_a_file_that_is_not_the_one_that_was_opened_is_noticed_at_once(
                 call()
             with pytest.raises(StoreUnusable, match="removed or replaced"):
                 other.submit(call).result()
-    # And no new database was made in silence, and what lies there is left alone
+    # and no new database was made, and the file of that name is left alone
     assert path.exists() is (how == "replaced")
     log = path.with_name(f"{path.name}-wal")
     before = log.read_bytes()
@@ -375,7 +373,7 @@ def test_known_ids_are_bounded(opened: Opener, monkeypatch: pytest.MonkeyPatch) 
     assert store.commit("queue", 1, [message("m5", change("pillow", {"n": 0}))]).duplicates == 1
 
 
-def test_trimming_takes_a_bounded_share_of_each_commit(path: Path, clock: VirtualClock) -> None:
+def test_trimming_is_bounded_per_commit(path: Path, clock: VirtualClock) -> None:
     store = SqliteStore(path, Limits(), clock)
     page = [message(f"m{n}", change(f"d{n % 7}", {"n": n})) for n in range(1000)]
     store.commit("queue", 1, page)
@@ -411,7 +409,7 @@ def test_an_older_file_is_migrated_and_keeps_everything(path: Path, opened: Open
         opened()
 
 
-def test_a_queue_of_the_first_version_is_delivered_on(
+def test_a_queue_of_the_first_version_keeps_its_messages(
     path: Path, opened: Opener, clock: VirtualClock
 ) -> None:
     # given a file of version 1: one message received but not acknowledged, and one fresh
@@ -446,7 +444,7 @@ def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener
     assert opened().get("pillow") is not None
 
 
-def test_a_migration_waits_for_nobody_to_use_the_store(
+def test_a_migration_waits_until_no_process_uses_the_store(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened()

@@ -1,4 +1,4 @@
-"""The tree of stamps: what it keeps, and how it is written down. ``test_apply`` tests what it decides."""
+"""The tree of stamps: what it keeps, and its encoding. ``test_apply`` tests what it decides."""
 
 from __future__ import annotations
 

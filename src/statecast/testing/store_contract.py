@@ -1,4 +1,4 @@
-"""What every store must keep: changes, versions, places, history."""
+"""What every store must keep: changes, versions, positions, history."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ class ChangeContract(StoreFixture):
         before = store.read(ReadCursor())
         self.clock.advance(5)
         self.say(store, {"mood": "happy"})
-        news = store.read(before.cursor)
-        assert news.updates == []
-        assert news.seen == {"pillow": START + 5000}
-        assert news.position == before.position
+        changes = store.read(before.cursor)
+        assert changes.updates == []
+        assert changes.seen == {"pillow": START + 5000}
+        assert changes.position == before.position
         assert store.history_size("pillow")[0] == 1
-        assert store.read(news.cursor).seen == {}
+        assert store.read(changes.cursor).seen == {}
 
     def test_a_user_is_no_sign_of_life(self) -> None:
         store = self.store()
@@ -281,7 +281,7 @@ class ChangeContract(StoreFixture):
         removed = store.get("pillow")
         assert removed is not None and removed.state is None
 
-    def test_if_match_compares_the_place_of_the_device(self) -> None:
+    def test_if_match_compares_the_position_of_the_device(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
         update = store.get("pillow")
@@ -321,18 +321,18 @@ class ChangeContract(StoreFixture):
 class ReadContract(StoreFixture):
     """What readers get."""
 
-    def test_the_one_question(self) -> None:
+    def test_what_has_changed_after_a_cursor(self) -> None:
         store = self.store()
         for number in range(4):
             self.say(store, {"n": number}, device=f"d{number % 3}")
-        news = store.read(ReadCursor())
-        assert [(one.device, one.offset) for one in news.updates] == [
+        changes = store.read(ReadCursor())
+        assert [(one.device, one.offset) for one in changes.updates] == [
             ("d1", 2),
             ("d2", 3),
             ("d0", 4),
         ]
-        assert (news.position, news.cursor.offset) == (store.read_position(), 4)
-        assert store.read(news.cursor).updates == []
+        assert (changes.position, changes.cursor.offset) == (store.read_position(), 4)
+        assert store.read(changes.cursor).updates == []
         assert [one.device for one in store.read(ReadCursor(offset=3)).updates] == ["d0"]
 
     def test_a_limited_answer_goes_on_where_it_was_cut(self) -> None:
@@ -341,10 +341,10 @@ class ReadContract(StoreFixture):
             self.say(store, {"n": number}, device=f"d{number}")
         cursor, devices = ReadCursor(), []
         for _ in range(3):
-            news = store.read(cursor, limit=2)
-            assert news.position.offset == 5
-            devices += [one.device for one in news.updates]
-            cursor = news.cursor
+            changes = store.read(cursor, limit=2)
+            assert changes.position.offset == 5
+            devices += [one.device for one in changes.updates]
+            cursor = changes.cursor
         assert devices == ["d0", "d1", "d2", "d3", "d4"]
         assert cursor.offset == 5
 
@@ -368,7 +368,7 @@ class ReadContract(StoreFixture):
         update = store.get("pillow")
         assert update is not None and (update.version, update.state) == (3, b'{"n":2}')
 
-    def test_a_forgotten_tombstone_makes_older_places_bad(self) -> None:
+    def test_a_forgotten_tombstone_makes_older_positions_invalid(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
         epoch, before = store.read_position()
@@ -380,11 +380,11 @@ class ReadContract(StoreFixture):
         self.say(store, {"n": 2}, device="chair")
         assert store.get("pillow") is None
         assert not store.is_valid(Position(epoch, before))
-        assert store.is_valid(Position(epoch, 0)), "who has nothing misses no removal"
+        assert store.is_valid(Position(epoch, 0)), "a reader that has nothing misses no removal"
         assert store.is_valid(Position(epoch, 2))
         assert store.is_valid(store.read_position())
 
-    def test_a_place_is_good_in_its_own_history_only(self) -> None:
+    def test_a_position_is_valid_in_its_own_history_only(self) -> None:
         store = self.store()
         self.say(store, {"n": 1})
         epoch, offset = store.read_position()
@@ -435,7 +435,7 @@ class ReadContract(StoreFixture):
         assert 1 <= kept <= 4
         assert len(small.devices()) == 5, "trimming touches no state"
 
-    def test_events_reach_who_reads_from_now_on(self) -> None:
+    def test_events_reach_later_reads(self) -> None:
         store = self.store()
         fresh = store.read(ReadCursor()).cursor
         store.emit("/test", None, "message", b'["hello"]')
@@ -471,18 +471,18 @@ class ReadContract(StoreFixture):
 
 
 class WaitContract(StoreFixture):
-    """Who waits is woken; nothing here looks at a clock."""
+    """Waiting threads are woken; no test waits by the clock."""
 
     def waiting(self, store: Store, count: int) -> list[threading.Thread]:
-        """Threads that looked, wait for what comes next, and have begun to."""
+        """Threads that have read, and are about to wait for the next commit."""
         begun = threading.Barrier(count + 1)
 
-        def look_and_wait() -> None:
+        def read_and_wait() -> None:
             store.read(ReadCursor())
             begun.wait()
             store.wait(60)
 
-        threads = [threading.Thread(target=look_and_wait, daemon=True) for _ in range(count)]
+        threads = [threading.Thread(target=read_and_wait, daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
         begun.wait()
@@ -493,13 +493,13 @@ class WaitContract(StoreFixture):
             thread.join(20)
         return not any(thread.is_alive() for thread in threads)
 
-    def test_a_commit_wakes_everybody(self) -> None:
+    def test_a_commit_wakes_every_thread(self) -> None:
         store = self.store()
         threads = self.waiting(store, 3)
         self.say(store, {"n": 1})
         assert self.ended(threads)
 
-    def test_so_do_events_and_wake(self) -> None:
+    def test_events_and_wake_wake_every_thread(self) -> None:
         store = self.store()
         threads = self.waiting(store, 2)
         store.emit("/", None, "message", b"[]")
@@ -508,37 +508,37 @@ class WaitContract(StoreFixture):
         store.wake()
         assert self.ended(threads)
 
-    def test_what_came_between_the_look_and_the_wait_is_not_lost(self) -> None:
+    def test_a_commit_between_the_read_and_the_wait_is_not_lost(self) -> None:
         store = self.store()
-        looked, committed = threading.Event(), threading.Event()
+        has_read, committed = threading.Event(), threading.Event()
 
         def late() -> None:
             store.read(ReadCursor())
-            looked.set()
+            has_read.set()
             committed.wait()
             store.wait(60)
 
         thread = threading.Thread(target=late, daemon=True)
         thread.start()
-        looked.wait()
+        has_read.wait()
         self.say(store, {"n": 1})
         committed.set()
         assert self.ended([thread])
 
-    def test_other_questions_in_between_are_no_looks(self) -> None:
+    def test_other_calls_in_between_do_not_count_as_reads(self) -> None:
         store = self.store()
-        looked, committed = threading.Event(), threading.Event()
+        has_read, committed = threading.Event(), threading.Event()
 
         def late() -> None:
             store.read(ReadCursor())
-            looked.set()
+            has_read.set()
             committed.wait()
             store.epoch_history(), store.reports(), store.devices(), store.read_position()
             store.wait(60)
 
         thread = threading.Thread(target=late, daemon=True)
         thread.start()
-        looked.wait()
+        has_read.wait()
         self.say(store, {"n": 1})
         committed.set()
         assert self.ended([thread])
@@ -550,4 +550,4 @@ class WaitContract(StoreFixture):
 
 
 class StoreContract(ChangeContract, ReadContract, WaitContract):
-    """All of it: subclass this one."""
+    """All of the contract: subclass this one."""
