@@ -34,6 +34,7 @@ def clean() -> None:
         del os.environ[name]
     for name in ("no_proxy", "NO_PROXY"):  # a proxy for packages is none for servers under test
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), NO_PROXY)))
+    os.environ["NODE_DISABLE_COMPILE_CACHE"] = "1"  # which Node would leave in the temporary folder
     for number in INHERITED_SIGNALS:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, _ignore)
