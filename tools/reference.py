@@ -436,7 +436,7 @@ def limits() -> Iterator[str]:
         ("bytes of a message, and of a state", plain.MAX_BYTES),
         ("messages of an array", plain.MAX_ITEMS),
         ("bytes of an array of messages", plain.MAX_ARRAY_BYTES),
-        ("characters of a device's name", names.MOST_CHARACTERS),
+        ("characters of a device's name", names.MAX_CHARACTERS),
         ("characters of a field's name", strict_json.MAX_NAME),
         ("levels of nesting", strict_json.MAX_DEPTH),
         ("members of an object", strict_json.MAX_MEMBERS),

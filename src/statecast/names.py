@@ -11,7 +11,7 @@ from typing import Any
 
 from statecast.errors import Malformed
 
-MOST_CHARACTERS = 128
+MAX_CHARACTERS = 128
 EVERYTHING = "*"
 
 _NAME = re.compile(r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+)*")
@@ -24,9 +24,9 @@ def check(name: Any) -> str:
         raise Malformed("The name of a device must be text.")
     if not name:
         raise Malformed("The name of a device must not be empty.")
-    if len(name) > MOST_CHARACTERS:
+    if len(name) > MAX_CHARACTERS:
         raise Malformed(
-            f"The name of a device has at most {MOST_CHARACTERS} characters; "
+            f"The name of a device has at most {MAX_CHARACTERS} characters; "
             f"this one has {len(name)}."
         )
     if _NAME.fullmatch(name) is None:

@@ -81,7 +81,7 @@ class ThreadPool:
             result = call()
         except BaseException as error:
             failure = error
-        with self._lock:  # before the result is set: who waits for it then finds a free thread
+        with self._lock:  # before the result is set: then a waiting caller finds a free thread
             self._pending -= 1
         if future is None:
             if failure is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
 from statecast.testing import StoreContract
@@ -27,6 +28,11 @@ class TestSqliteStore(StoreContract):
 
     def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
         return open_store(f"sqlite:///{self.path}/{len(self.opened)}.db", limits, clock)
+
+
+def test_the_limits_are_the_settings_of_the_same_names() -> None:
+    assert Limits.from_settings(Settings()) == Limits()
+    assert Limits.from_settings(Settings(queue_messages=5)).queue_messages == 5
 
 
 def test_a_store_in_memory_needs_no_apsw() -> None:

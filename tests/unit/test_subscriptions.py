@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast import names
 from statecast.broadcast.subscriptions import Audience, Audiences
-from statecast.broadcast.watch_request import WatchRequest
-from statecast.model import Position
 
 DEVICES = ["a", "b", "f/a", "f/b", "f/g/c", "fa"]
 patterns = st.sets(st.sampled_from(["*", "f/*", "f/g/*", *DEVICES]), min_size=1, max_size=4)
-
-
-def test_patterns_are_sorted_and_not_repeated() -> None:
-    request: dict[str, Any] = {
-        "devices": ["b", "a", "b", "f/*"],
-        "since": {"epoch": "e", "offset": 3},
-        "health": True,
-    }
-    assert WatchRequest.parse(request, 10) == WatchRequest(
-        ("a", "b", "f/*"), Position("e", 3), True
-    )
-    assert WatchRequest.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == WatchRequest(
-        ("*",), None, False
-    )
 
 
 @given(patterns)

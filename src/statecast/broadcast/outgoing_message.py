@@ -22,7 +22,7 @@ class OutgoingMessage:
 
 
 class Recipient(Protocol):
-    """A viewer, as the broadcaster sees it."""
+    """What the broadcaster needs of a viewer."""
 
     def deliver(self, message: OutgoingMessage) -> None:
         """Write the message out now, without waiting.

@@ -24,7 +24,7 @@ class WatchRequest:
     since: Position | None
     """What the viewer has already; None: nothing."""
     health: bool
-    """Whether it wants ``health`` events."""
+    """Whether to send it ``health`` events."""
 
     @classmethod
     def parse(cls, request: Any, max_patterns: int) -> WatchRequest:

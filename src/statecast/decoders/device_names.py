@@ -30,9 +30,9 @@ def name_of(text: str, prefix: str = "") -> str:
     name = prefix + _FOREIGN.sub(lambda found: f"_x{ord(found[0]):X}_", text.removeprefix("/"))
     if not name:
         raise Malformed("It names no device.")
-    if len(name) > names.MOST_CHARACTERS:
+    if len(name) > names.MAX_CHARACTERS:
         raise Malformed(
             f"{names.quoted(name)} has {len(name)} characters; the name of a device has at most "
-            f"{names.MOST_CHARACTERS}. The option device= of its source can point to a shorter one."
+            f"{names.MAX_CHARACTERS}. The option device= of its source can point to a shorter one."
         )
     return names.check(name)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Health:
-    """The health of one source, as the holder of its lease sees it."""
+    """The health of one source, as its consumer measures it."""
 
     status: str
     """``connected`` or ``away``; ``standby`` while another process holds the lease."""

@@ -121,7 +121,7 @@ def fold(
 
 
 def _fold_path(node: Node, value: Any, patch: Any, stamp: Stamp, depth: int) -> tuple[Node, Any]:
-    """Fold what a message says about one path; a ``patch`` of None removes the value."""
+    """Fold one path of a message; a ``patch`` of None removes the value."""
     branch = type(node) is Branch
     if stamp < (node.void if branch else node):  # type: ignore[union-attr, operator]
         return node, value
@@ -161,7 +161,7 @@ def _fold_members(
 def _without_older(
     branch: Branch, state: dict[str, Any], stamp: Stamp
 ) -> tuple[Branch, dict[str, Any]]:
-    """An object without its older parts: a late message says that it was something else then."""
+    """An object without the parts that a late removal or replacement makes void."""
     members: dict[str, Node] = {}
     left: dict[str, Any] = {}
     for name, node in branch.members.items():

@@ -4,7 +4,7 @@ A store keeps states, history, known message ids, quarantine, leases, applicatio
 embedded queues.
 
 Rule 1: a commit is durable before it returns, and it is one transaction.
-Rule 2: a store never calls the broadcaster. Readers ask it "what has changed since my cursor?".
+Rule 2: a store never calls the broadcaster. Readers call ``read`` with their cursor.
 Rule 3: each answer to a reader comes from one consistent snapshot.
 """
 
@@ -92,7 +92,7 @@ class EpochHistory(NamedTuple):
     def is_valid(self, position: Position, offset: int | None = None) -> bool:
         """Whether a position belongs to this history and nothing after it was forgotten.
 
-        ``offset`` is the store's newest offset, where the caller knows a newer one.
+        ``offset`` is the store's newest offset, where the caller has a newer one.
         """
         head = max(self.offset, offset or 0)
         names = [epoch for epoch, _ in self.epochs]

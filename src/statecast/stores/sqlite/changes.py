@@ -1,4 +1,4 @@
-"""What readers ask for: positions, changes after a cursor, events, and reports of processes."""
+"""Queries of readers: positions, changes after a cursor, events, reports of processes."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class BusyTimeout:
 
 
 def translate(path: Path, error: apsw.Error) -> StatecastError:
-    """The driver's error as one of ours, whose sentence says what to do."""
+    """The driver's error as one of ours, with a sentence that says what to do."""
     if isinstance(error, apsw.FullError):
         return StoreUnavailable(f"The disk of {path} is full; free some space. Nothing was lost.")
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):

@@ -1,8 +1,8 @@
-"""The locks of the operating system that guard a store: who uses its file, who consumes a source.
+"""Locks of the operating system: which processes use a store's file, which consumes a source.
 
 Rule 1: every process that uses the store holds ``<store>.lock`` shared; a migration holds it alone.
 Rule 2: the lock file says ``open`` while any process uses the store. A process that finds ``open``
-and has the lock alone knows that the last user did not close the store, and has the file checked.
+while it has the lock alone must check the file: the last user did not close the store.
 Rule 3: a lease is a lock on ``<store>.lease-<source>``. It needs no clock and no idle writes, and
 after a crash another process has it within milliseconds. Its term, which rises with every take-over
 and is compared in every commit, stops a holder that has lost the lock without noticing.

@@ -1,0 +1,64 @@
+"""The latest states in memory: their order, sightings, and what is forgotten."""
+
+from __future__ import annotations
+
+import json
+
+from statecast.broadcast.latest_states import LatestStates
+from statecast.broadcast.subscriptions import Audience
+from statecast.model import Cause, Update
+from statecast.settings import Settings
+from statecast.testing.values import START
+
+EVERYTHING = Audience(("*",))
+
+
+def update(device: str, offset: int, state: bytes | None = b"{}") -> Update:
+    return Update(device, 1, offset, state, START, START, Cause("queue", "m", "device"))
+
+
+def latest(*updates: Update) -> LatestStates:
+    states = LatestStates(Settings(deadlines={"pillow": 60}))
+    states.update(updates)
+    return states
+
+
+def devices(states: LatestStates, audience: Audience = EVERYTHING) -> list[str]:
+    return [entry.update.device for entry in states.newest_first(audience)]
+
+
+def test_an_updated_device_is_the_newest() -> None:
+    states = latest(update("pillow", 1), update("chair", 2), update("f/lamp", 3))
+    states.update([update("pillow", 4)])
+    assert devices(states) == ["pillow", "f/lamp", "chair"]
+    assert devices(states, Audience(("f/*",))) == ["f/lamp"]
+    # an audience that names its devices is in the same order
+    assert devices(states, Audience(("chair", "pillow", "unknown"))) == ["pillow", "chair"]
+
+
+def test_a_state_is_encoded_once_until_it_changes() -> None:
+    states = latest(update("pillow", 1))
+    entry = states.entries["pillow"]
+    assert entry.item() is entry.item()
+    # when the device is seen, its item has the new time
+    states.see("pillow", START + 5)
+    assert json.loads(entry.item())["seen_at"] == "2026-01-01T00:00:00.005Z"
+
+
+def test_sightings_are_numbered_and_those_of_devices_with_a_deadline_can_be_read() -> None:
+    states = latest(update("pillow", 1), update("chair", 2))
+    assert states.see("unknown", START) is None
+    assert states.see("pillow", START) is None, "nothing new"
+    assert states.see("pillow", START + 1) is not None
+    assert states.see("chair", START + 2) is not None
+    assert states.sightings == 2
+    assert states.seen_since(EVERYTHING, 0) == {"pillow": START + 1}
+    assert states.seen_since(EVERYTHING, 1) == {}
+
+
+def test_removed_devices_are_forgotten_up_to_an_offset() -> None:
+    states = latest(
+        update("a", 1, None), update("b", 2), update("c", 3, None), update("d", 4, None)
+    )
+    assert list(states.forget_removed(3)) == ["a", "c"]
+    assert devices(states) == ["d", "b"]
