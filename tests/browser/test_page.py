@@ -147,7 +147,7 @@ def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here:
 def test_try_now_does(eyes: Eyes, here: Site) -> None:
     arrived(here)
     page = eyes.visit()
-    page.evaluate("Math.random = () => 0.999")
+    page.evaluate("Math.random = () => 1000")  # it does not come back by itself
     here.stop()
     page.wait_for_selector("#notice:not([hidden])")
     here.start()
