@@ -53,8 +53,8 @@ def serving(
     class UpgradingProtocol(HttpToolsProtocol):
         """uvicorn's, which hands a WebSocket over as our own HTTP protocol does."""
 
-        def _should_upgrade_to_ws(self) -> bool:
-            return True
+        def _should_upgrade(self) -> bool:
+            return self._get_upgrade() == b"websocket"
 
         def handle_websocket_upgrade(self) -> None:
             self.connections.discard(self)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
-from statecast.http.asgi import Receive, Scope, Send
+from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
@@ -358,6 +358,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         async def send_unless_closing(message: Scope) -> None:
             if self.transport.is_closing():
                 cycle.disconnected = True  # before the loop says so: writing would be an error
+            if not cycle.keep_alive and message["type"] == "http.response.start":
+                message["headers"] = with_connection_close(message["headers"])
             await send(message)
 
         limiter, key = self.limits.limiter, None
@@ -477,3 +479,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def abort(self) -> None:
         """Close without waiting for what is still to be written."""
         self.transport.abort()
+
+
+def with_connection_close(headers: Headers) -> Headers:
+    """uvicorn adds this field itself only since version 0.53."""
+    if any(name == b"connection" for name, _ in headers):
+        return headers
+    return [*headers, (b"connection", b"close")]
