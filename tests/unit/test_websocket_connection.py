@@ -1,21 +1,61 @@
-"""The viewer's protocol class, over a transport and a loop of paper."""
+"""A viewer's WebSocket, over a fake transport and a fake loop."""
 
 from __future__ import annotations
 
 import json
 import logging
+from enum import IntEnum
 
 import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.realtime import polling, websocket_connection
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
+from statecast.realtime.websocket_connection import ConnectionState
 from tests.fakes.harness import TARGET, Harness
 
 
 @pytest.fixture
 def harness() -> Harness:
     return Harness()
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    ("states", "table", "final"),
+    [
+        (websocket_connection.ConnectionState, websocket_connection.TRANSITIONS, {"CLOSED"}),
+        (polling.PollingState, polling.TRANSITIONS, {"UPGRADED", "CLOSED"}),
+    ],
+)
+def test_every_state_is_in_the_table_and_can_be_reached(
+    states: type[IntEnum], table: dict[IntEnum, set[IntEnum]], final: set[str]
+) -> None:
+    assert set(table) == set(states)
+    first = min(states)
+    assert set(states) - {first} <= set().union(*table.values())
+    assert {state.name for state, following in table.items() if not following} == final
+
+
+def test_the_states_of_a_connection(harness: Harness) -> None:
+    # given a connection in conversation
+    client = harness.client().join()
+    assert (client.connection._state, client.connection.reading) == (ConnectionState.OPEN, True)
+
+    # when we close, then their close is still read; when it comes, nothing is
+    client.connection.close(websocket.GOING_AWAY, "")
+    assert (client.connection._state, client.connection.reading) == (ConnectionState.CLOSING, True)
+    client.send_frame(b"\x03\xe9", websocket.CLOSE)
+    assert (client.connection._state, client.connection.reading) == (ConnectionState.CLOSING, False)
+    client.lose()
+    assert client.connection._state == ConnectionState.CLOSED
+
+    # and no step is taken that the table does not have
+    with pytest.raises(AssertionError):
+        client.connection._change(ConnectionState.OPEN)
 
 
 # Handshake

@@ -135,6 +135,26 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     uvicorn makes it, with ``functools.partial(LimitedHttpProtocol, limits)`` as its ``http``.
     """
 
+    # uvicorn's own attributes just fit into the compact form of an instance's dictionary (30 names);
+    # with ours among them each connection would build a large hash table, and drop it again.
+    __slots__ = (
+        "_address_key",
+        "_answering",
+        "_application",
+        "_counted",
+        "_drained",
+        "_head_size",
+        "_proxied",
+        "_rejection",
+        "_stalled",
+        "_state",
+        "_unread",
+        "_upgrade_headers",
+        "_waiting",
+        "limits",
+        "peer",
+    )
+
     def __init__(self, limits: HttpLimits, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.limits = limits
