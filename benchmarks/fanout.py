@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from benchmarks import report, servers, speech
+from benchmarks import client_frames, report, servers
 from benchmarks.processes import Broken, Process
 from benchmarks.report import Bound, Row
 from benchmarks.servers import FRAME_BYTES, Server
@@ -103,7 +103,7 @@ class Race:
 def connect(generator: Process, name: str, server: Server, viewers: int) -> None:
     generator.ask(120, do="connect", group=name, port=server.port, viewers=viewers, raw=server.raw)
     generator.ask(do="hear", group=name, what="bytes")
-    server.process.tell(do="emit", rounds=2, data=speech.state_message())
+    server.process.tell(do="emit", rounds=2, data=client_frames.state_message())
     generator.ask(do="wait", group=name, size=2 * viewers * FRAME_BYTES, seconds=30)
     got = generator.ask(do="quiet", group=name)["bytes"]
     if got != 2 * viewers * FRAME_BYTES:
@@ -133,7 +133,7 @@ def burst(generator: Process, name: str, server: Server, viewers: int, rounds: i
     """Emit ``rounds`` events and wait until every viewer has them; when that was."""
     size = rounds * viewers * FRAME_BYTES
     before = generator.ask(do="counts", group=name)
-    server.process.tell(do="emit", rounds=rounds, data=speech.state_message())
+    server.process.tell(do="emit", rounds=rounds, data=client_frames.state_message())
     after = generator.ask(90, do="wait", group=name, size=before["bytes"] + size, seconds=60)
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]

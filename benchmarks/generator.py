@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import report, speech
+from benchmarks import client_frames, report
 from benchmarks.processes import answer, raise_file_limit
 
 AT_ONCE = 100
@@ -42,11 +42,11 @@ class Group:
         """What an open connection received, when more than its size is of interest."""
         text = bytes(data)
         if self.hears == "updates":
-            self.updates += text.count(speech.UPDATE)
-            self.writes += text.count(speech.WRITE)
+            self.updates += text.count(client_frames.UPDATE)
+            self.writes += text.count(client_frames.WRITE)
         else:
             now = time.monotonic_ns() // 1000
-            self.latencies += [now - sent for sent in speech.times(text)]
+            self.latencies += [now - sent for sent in client_frames.times(text)]
 
 
 class Connection:
@@ -142,7 +142,10 @@ class Generator:
     def do_connect(self, group: str, port: int, viewers: int, raw: bool = False) -> dict[str, Any]:
         """Connect so many viewers, at most ``AT_ONCE`` at a time; a raw one is open when it is connected."""
         members = self.groups.setdefault(group, Group())
-        steps = [(speech.upgrade(port), b'"sid"'), (speech.said(speech.JOIN), b"40{")]
+        steps = [
+            (client_frames.upgrade(port), b'"sid"'),
+            (client_frames.text_frame(client_frames.JOIN), b"40{"),
+        ]
         begin = time.monotonic()
         for _ in range(viewers):
             while len(self.opening) >= AT_ONCE:
@@ -167,7 +170,7 @@ class Generator:
                 self.turn(10)
             del self.open[sock.fileno()]
             self.opening[sock.fileno()] = Connection(
-                members, sock, [(speech.watch(patterns), b'"complete":true')]
+                members, sock, [(client_frames.watch(patterns), b'"complete":true')]
             )
         return self._settle(begin)
 

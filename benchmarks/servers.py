@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import processes, speech
+from benchmarks import client_frames, processes
 from benchmarks.processes import ROOT, Broken, Process
 from tools import javascript
 
@@ -20,7 +20,7 @@ FLASK_SOCKETIO = "Flask-SocketIO with gevent"
 NODE = "Socket.IO on Node"
 LOOP = "a loop of send()"
 PEERS = ROOT / "benchmarks" / "peers"
-FRAME_BYTES = speech.PACKET_BYTES + 4
+FRAME_BYTES = client_frames.PACKET_BYTES + 4
 """A server's frame of that size has a head of four bytes."""
 
 

@@ -1,4 +1,4 @@
-"""The thread that a proxy of the tests runs on; what it does to the bytes is told where it is made."""
+"""Runs a proxy of the tests on a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def listening(
     listen: Callable[[], Awaitable[asyncio.Server]],
     cut: Callable[[], object] | None = None,
 ) -> Iterator[str]:
-    """The address of what ``listen`` opens on ``loop``, on a thread of its own; in the end ``cut`` is called there."""
+    """Run ``loop`` on a thread with the server of ``listen``; yields its address.
+
+    At the end ``cut`` is called on that thread.
+    """
     ports: list[int] = []
     begun = threading.Event()
     stop = asyncio.Event()

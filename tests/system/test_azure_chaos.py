@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import Running
+from server_process import ServerProcess
 from test_azure_faults import Scene
 
 from statecast import strict_json, timestamps
@@ -159,9 +159,9 @@ def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
     def left_over() -> str:
         return f"{len(azure.texts('pillow'))} messages are left"
 
-    def running() -> Running:
+    def running() -> ServerProcess:
         variables = {"AZURE_STORAGE_CONNECTION_STRING": azure.connection}
-        return Running(
+        return ServerProcess(
             tmp_path, "--source", "azure-queue:pillow?idle=0.2", "--port", "0", **variables
         )
 

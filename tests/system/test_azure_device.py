@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running import ENVIRONMENT
+from server_process import ENVIRONMENT
 
 from statecast.decoders import open_decoder
 from statecast.model import Delivery

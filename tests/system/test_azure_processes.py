@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import ENVIRONMENT, HERE, PROGRAM, Running
+from server_process import ENVIRONMENT, HERE, PROGRAM, ServerProcess
 
 from azurite_server import SHORT, Azurite
 from statecast.stores import open_store
@@ -46,19 +46,19 @@ def azurite(azurite_program: list[str | Path], tmp_path: Path) -> Iterator[Azuri
 
 
 @pytest.fixture
-def servers() -> Iterator[list[Running]]:
-    made: list[Running] = []
+def servers() -> Iterator[list[ServerProcess]]:
+    made: list[ServerProcess] = []
     yield made
     for one in made:
         one.kill()
 
 
-def asked(server: Running, path: str) -> Any:
+def asked(server: ServerProcess, path: str) -> Any:
     with urllib.request.urlopen(server.address + path, timeout=SHORT) as answer:
         return json.load(answer)
 
 
-def states(server: Running) -> dict[str, Any]:
+def states(server: ServerProcess) -> dict[str, Any]:
     return {item["device"]: item["state"] for item in asked(server, "/api/devices")["devices"]}
 
 
@@ -88,10 +88,10 @@ def health(folder: Path) -> dict[str, Any]:
 
 
 def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
-    azurite: Azurite, tmp_path: Path, servers: list[Running]
+    azurite: Azurite, tmp_path: Path, servers: list[ServerProcess]
 ) -> None:
     # given a server with nothing but a connection string
-    server = Running(tmp_path, *SOURCE, **{VARIABLE: azurite.connection})
+    server = ServerProcess(tmp_path, *SOURCE, **{VARIABLE: azurite.connection})
     servers.append(server)
     # when the command, the SDK and a writer of Base64 send (the server makes the queue)
     send(azurite, "command", "n=1")
@@ -139,11 +139,11 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
     command_line = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()
     assert server.terminate() == 143
     key = azurite.connection.partition("AccountKey=")[2].partition(";")[0]
-    assert key not in "".join(server.said) + told.stdout + command_line
+    assert key not in "".join(server.output) + told.stdout + command_line
 
 
 def test_killed_again_and_again_nothing_is_lost(
-    azurite: Azurite, tmp_path: Path, servers: list[Running]
+    azurite: Azurite, tmp_path: Path, servers: list[ServerProcess]
 ) -> None:
     # given a queue of messages, duplicates and garbage
     with client(azurite) as queue:
@@ -160,12 +160,12 @@ def test_killed_again_and_again_nothing_is_lost(
     # when the server is killed at each point of the path, and its messages appear again
     for point in ("received", "committed", "acknowledged"):
         program = [sys.executable, HERE / "crashing_program.py", point]
-        server = Running(tmp_path, *SOURCE, program=program, **{VARIABLE: azurite.connection})
+        server = ServerProcess(tmp_path, *SOURCE, program=program, **{VARIABLE: azurite.connection})
         servers.append(server)
         server.process.communicate(timeout=SHORT)
         assert server.process.returncode == -signal.SIGKILL
         azurite.advance(31)
-    server = Running(tmp_path, *SOURCE, **{VARIABLE: azurite.connection})
+    server = ServerProcess(tmp_path, *SOURCE, **{VARIABLE: azurite.connection})
     servers.append(server)
 
     def empty() -> bool:
@@ -185,11 +185,13 @@ def test_killed_again_and_again_nothing_is_lost(
     assert rows == sorted(f"garbage {number}" for number in range(0, 120, 10))
 
 
-def test_several_queues_at_once(azurite: Azurite, tmp_path: Path, servers: list[Running]) -> None:
+def test_several_queues_at_once(
+    azurite: Azurite, tmp_path: Path, servers: list[ServerProcess]
+) -> None:
     # given two Azure queues and one in the store, and a second process that stands by
     sources = [*SOURCE, "--source", "azure-queue:attic?idle=0.2", "--source", "embedded:queue"]
     for _ in range(2):
-        servers.append(Running(tmp_path, *sources, **{VARIABLE: azurite.connection}))
+        servers.append(ServerProcess(tmp_path, *sources, **{VARIABLE: azurite.connection}))
     send(azurite, "one", "n=1")
     subprocess.run(
         [PROGRAM, "send", "--source", "azure-queue:attic", "two", "n=2"],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import ADDRESS, ENVIRONMENT, Running
+from server_process import ADDRESS, ENVIRONMENT, ServerProcess
 
 from statecast.stores import open_store
 from tools import javascript
@@ -46,7 +46,7 @@ if __name__ == "__main__":
 """
 
 
-class Script(Running):
+class Script(ServerProcess):
     """A program of a user's own that ends in ``live.run(app)``."""
 
     def __init__(self, folder: Path, program: Path) -> None:
@@ -56,7 +56,7 @@ class Script(Running):
             [sys.executable, program], cwd=folder, env=ENVIRONMENT | variables, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self.said = []
+        self.output = []
         self.address = self._address()
 
 
@@ -160,7 +160,7 @@ def test_the_paragraph_changes_every_second_and_two_processes_do_not_double_it(
 def test_the_clock_is_a_device_with_a_page_of_its_own(
     browser: Any, node: Any, tmp_path: Path
 ) -> None:
-    clock = Running(
+    clock = ServerProcess(
         tmp_path, f"{EXAMPLE.name}.app:app", "--port", "0", PYTHONPATH=str(EXAMPLE.parent)
     )
     try:

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 from flask import Flask
-from running import ENVIRONMENT, PROGRAM, Running, statecast
+from server_process import ENVIRONMENT, PROGRAM, ServerProcess, statecast
 
 from child_process import started
 from statecast import Statecast
@@ -45,8 +45,8 @@ def watching(tmp_path: Path) -> Iterator[Watching]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path, "--port", "0")
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    running = ServerProcess(tmp_path, "--port", "0")
     yield running
     running.kill()
 
@@ -68,7 +68,7 @@ def test_send_run_get_watch(tmp_path: Path, watching: Watching) -> None:
     assert statecast(tmp_path, "get", "pillow").returncode == 1
     # When a server starts, then it applies them, and says how to send more
     watch = watching("pillow", "--json")
-    server = Running(tmp_path, "--port", "0")
+    server = ServerProcess(tmp_path, "--port", "0")
     try:
         seen = next_item(watch)
         while seen != ("pillow", {"mood": "sleepy", "battery": 5}):
@@ -92,7 +92,7 @@ def test_send_run_get_watch(tmp_path: Path, watching: Watching) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_watch_cleanly(
-    tmp_path: Path, server: Running, watching: Watching, number: int
+    tmp_path: Path, server: ServerProcess, watching: Watching, number: int
 ) -> None:
     # Given a watch that has begun
     statecast(tmp_path, "send", "pillow", "n=1")
@@ -104,13 +104,13 @@ def test_a_signal_ends_watch_cleanly(
     assert watch.returncode == 128 + number
 
 
-def test_ctrl_c_ends_run_with_130(server: Running) -> None:
+def test_ctrl_c_ends_run_with_130(server: ServerProcess) -> None:
     assert server.terminate(signal.SIGINT) == 130
-    assert "Traceback" not in "".join(server.said)
+    assert "Traceback" not in "".join(server.output)
 
 
 def test_a_closed_pipe_ends_watch_although_nothing_more_happens(
-    tmp_path: Path, server: Running
+    tmp_path: Path, server: ServerProcess
 ) -> None:
     statecast(tmp_path, "send", "pillow", "n=1")
     watch = subprocess.Popen(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Child
+from server_process import ScriptProcess
 
 from statecast import strict_json, timestamps
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -32,7 +32,7 @@ FIELDS = 200
 STAYS_FOR = 10
 """In every tenth life the server is not killed before the client has joined."""
 LIFE = 0.3
-"""Seconds a server lives at most before it is killed: long enough to commit, short enough to die in the middle."""
+"""Seconds a server server at most before it is killed: long enough to commit, short enough to die in the middle."""
 
 
 class Flow:
@@ -99,16 +99,16 @@ def port() -> int:
 
 
 @pytest.fixture
-def lives(store: Store, port: int, tmp_path: Path) -> Iterator[Child]:
-    child = Child("lives.py", tmp_path / "store.db", port)
+def server(store: Store, port: int, tmp_path: Path) -> Iterator[ScriptProcess]:
+    child = ScriptProcess("crash_server.py", tmp_path / "store.db", port)
     yield child
     child.ask("kill")
     child.end()
 
 
 @pytest.fixture
-def client(port: int) -> Iterator[Child]:
-    child = Child("stays.py", f"http://127.0.0.1:{port}")
+def client(port: int) -> Iterator[ScriptProcess]:
+    child = ScriptProcess("reconnecting_client.py", f"http://127.0.0.1:{port}")
     yield child
     child.end()
 
@@ -119,7 +119,7 @@ def drained(queue: EmbeddedQueue, store: Store) -> None:
         store.wait(0.2)
 
 
-def join_again(client: Child, joined: int) -> int:
+def join_again(client: ScriptProcess, joined: int) -> int:
     """Wait until the client has joined more often than that; how often."""
     report = json.loads(client.ask(json.dumps({"joined": joined})))
     number: int = report["joined"]
@@ -129,24 +129,24 @@ def join_again(client: Child, joined: int) -> int:
 
 @pytest.mark.timeout(600)
 def test_a_server_that_is_killed_all_the_time_loses_nothing(
-    store: Store, lives: Child, client: Child
+    store: Store, server: ScriptProcess, client: ScriptProcess
 ) -> None:
-    # given devices that talk, and one browser-like client that stays
+    # given devices that talk, and one client that reconnects like a browser
     queue = EmbeddedQueue(store)
     joined = 0
     flow = Flow(queue, seed=int(os.environ.get("TEST_STATECAST_SEED", "1")))
     # when the server is killed at random moments, again and again, and messages come meanwhile
     for life in range(LIVES):
-        assert lives.ask("live") == "live"
+        assert server.ask("start") == "start"
         if life % STAYS_FOR == 0:  # so that the client is there in some of them on any machine
             flow.say()
             joined = join_again(client, joined)
         dies_at = time.monotonic() + flow.random.uniform(0, LIFE)
         while time.monotonic() < dies_at:
             flow.say()
-        assert lives.ask("kill") == "killed"
-    # and it lives at last
-    assert lives.ask("live") == "live"
+        assert server.ask("kill") == "killed"
+    # and it is started for the last time
+    assert server.ask("start") == "start"
     drained(queue, store)
     # then the store is what the oracle says, and the unreadable ones are in quarantine, each once
     states = {

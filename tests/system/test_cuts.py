@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import socketio as stock
-from cutting import DOWN, UP, Cutting, cutting
+from cut_proxy import DOWN, UP, CutProxy, cut_proxy
 from held_states import HeldStates
 
 from statecast.flask import create_app, runtime_of
@@ -140,9 +140,9 @@ def change(runtime: Runtime, number: int, who: str) -> dict[str, Any]:
 def test_after_a_cut_at_any_byte_a_page_equals_the_store(
     node: Any, runtime: Runtime, client: Callable[..., Any], kind: str, direction: str
 ) -> None:
-    proxy: Cutting
+    proxy: CutProxy
     who = f"{client.__name__} {kind} {direction}"
-    with cutting(runtime.address) as (address, proxy), client(node, address, kind) as page:  # type: ignore[attr-defined]
+    with cut_proxy(runtime.address) as (address, proxy), client(node, address, kind) as page:  # type: ignore[attr-defined]
         # given a client that shows what there is
         assert page.wait_for(change(runtime, 0, who))
         number, spent = 0, True

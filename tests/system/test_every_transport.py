@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import socketio as stock
 from held_states import HeldStates
-from slicing import slicing
+from slow_proxy import slow_proxy
 
 from statecast.flask import create_app
 from statecast.model import Change
@@ -167,7 +167,7 @@ def test_after_cuts_a_page_equals_the_store(
 ) -> None:
     runtime = server.runtime
     change(runtime, 0)
-    with slicing(server.address) as (address, proxy), VIEWERS[viewer](address, node) as page:
+    with slow_proxy(server.address) as (address, proxy), VIEWERS[viewer](address, node) as page:
         # when much changes while the connection breaks again and again, each time after the viewer has heard something
         position = None
         for number in range(1, CHANGES):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Running, statecast
+from server_process import ServerProcess, statecast
 from websockets.sync.client import ClientConnection, connect
 
 from child_process import started
@@ -31,11 +31,11 @@ VARYING = re.compile(r'"(sid|epoch|id|changed_at|seen_at|now|since|received_at)"
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    servers: list[Running] = []
+def start(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    servers: list[ServerProcess] = []
 
-    def begin(port: int = 0) -> Running:
-        servers.append(Running(tmp_path, "--port", str(port)))
+    def begin(port: int = 0) -> ServerProcess:
+        servers.append(ServerProcess(tmp_path, "--port", str(port)))
         return servers[-1]
 
     yield begin
@@ -63,7 +63,7 @@ def in_javascript(node: Any, address: str) -> list[str]:
 
 
 def test_the_python_client_of_the_how_to_shows_every_change(
-    tmp_path: Path, start: Callable[..., Running]
+    tmp_path: Path, start: Callable[..., ServerProcess]
 ) -> None:
     # Given a server, and the client of the page as a file
     server = start()
@@ -85,7 +85,7 @@ def test_the_python_client_of_the_how_to_shows_every_change(
 
 @pytest.mark.parametrize("client", [in_python, in_javascript])
 def test_an_example_ends_equal_to_the_store(
-    tmp_path: Path, node: Any, start: Callable[..., Running], client: Callable[..., list[str]]
+    tmp_path: Path, node: Any, start: Callable[..., ServerProcess], client: Callable[..., list[str]]
 ) -> None:
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy", "battery=80")
@@ -121,7 +121,7 @@ def test_an_example_ends_equal_to_the_store(
 
 @pytest.mark.parametrize("client", [in_python, in_javascript])
 def test_an_example_that_is_refused_says_why(
-    node: Any, start: Callable[..., Running], client: Any
+    node: Any, start: Callable[..., ServerProcess], client: Any
 ) -> None:
     command = [part.replace("floor2/*", "floor2/*/x") for part in client(node, start().address)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -168,7 +168,9 @@ def shown(address: str) -> None:
             pass
 
 
-def test_the_conversation_of_the_page_is_one(tmp_path: Path, start: Callable[..., Running]) -> None:
+def test_the_conversation_of_the_page_is_one(
+    tmp_path: Path, start: Callable[..., ServerProcess]
+) -> None:
     server = start()
     command = ["send", "pillow", "mood=happy", "battery=82", "--silent-after", "60"]
     assert statecast(tmp_path, *command).returncode == 0
@@ -179,7 +181,7 @@ def test_the_conversation_of_the_page_is_one(tmp_path: Path, start: Callable[...
         talk(socket, block("## A conversation", "text"))
 
 
-def test_the_handshake_of_the_page_is_one(start: Callable[..., Running]) -> None:
+def test_the_handshake_of_the_page_is_one(start: Callable[..., ServerProcess]) -> None:
     with connect(
         start().address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
     ) as socket:
@@ -210,7 +212,7 @@ def requested(command: str) -> str:
 
 
 def test_the_requests_of_long_polling_of_the_page_are_answered(
-    tmp_path: Path, start: Callable[..., Running]
+    tmp_path: Path, start: Callable[..., ServerProcess]
 ) -> None:
     server = start()
     statecast(tmp_path, "send", "pillow", "mood=happy")

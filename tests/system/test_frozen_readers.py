@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from running import Running
+from server_process import ServerProcess
 
 from statecast.model import Change
 from statecast.realtime.protocol import websocket
@@ -124,8 +124,8 @@ class OnEvents(Reader):
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path, "--port", "0", STATECAST_WRITE_TIMEOUT="120")
+def running(tmp_path: Path) -> Iterator[ServerProcess]:
+    running = ServerProcess(tmp_path, "--port", "0", STATECAST_WRITE_TIMEOUT="120")
     yield running
     running.kill()
 
@@ -136,7 +136,7 @@ def change(store: Store, number: int) -> None:
 
 @pytest.mark.parametrize("kind", [OnWebSocket, OnEvents])
 def test_frozen_readers_cost_a_bound_and_wake_to_the_newest(
-    running: Running, tmp_path: Path, kind: Any
+    running: ServerProcess, tmp_path: Path, kind: Any
 ) -> None:
     # given readers that read no further than the beginning
     store = open_store(f"sqlite:///{tmp_path}/statecast.db", begin_epoch=False)

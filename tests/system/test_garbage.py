@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import Running, statecast
+from server_process import ServerProcess, statecast
 
 from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -40,11 +40,11 @@ GARBAGE: tuple[bytes, ...] = (
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
-    started: list[Running] = []
+def start(tmp_path: Path) -> Iterator[Callable[[], ServerProcess]]:
+    started: list[ServerProcess] = []
 
-    def starter() -> Running:
-        started.append(Running(tmp_path, "--port", "0"))
+    def starter() -> ServerProcess:
+        started.append(ServerProcess(tmp_path, "--port", "0"))
         return started[-1]
 
     yield starter
@@ -60,7 +60,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_neighbours_of_garbage_are_applied(
-    tmp_path: Path, store: Store, start: Callable[[], Running]
+    tmp_path: Path, store: Store, start: Callable[[], ServerProcess]
 ) -> None:
     # given a thousand messages in the queue, every fiftieth unreadable in a way of its own
     queue = EmbeddedQueue(store)
@@ -101,7 +101,7 @@ def test_the_neighbours_of_garbage_are_applied(
 
 
 def test_replay_after_a_fix_works_and_does_not_overwrite_what_is_newer(
-    tmp_path: Path, store: Store, start: Callable[[], Running]
+    tmp_path: Path, store: Store, start: Callable[[], ServerProcess]
 ) -> None:
     # given a message that an older version could not read, in quarantine, and a newer state since
     body = strict_json.encode({"device": "pillow", "state": {"mood": "old", "colour": "red"}})

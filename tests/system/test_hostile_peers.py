@@ -14,8 +14,17 @@ from typing import Any
 
 import psutil
 import pytest
-from raw import HANDSHAKE, POLLING, WEBSOCKET, Connection, OnPolling, OnWebSocket, masked, request
-from running import Running
+from raw_socket import (
+    HANDSHAKE,
+    POLLING,
+    WEBSOCKET,
+    Connection,
+    OnPolling,
+    OnWebSocket,
+    masked,
+    request,
+)
+from server_process import ServerProcess
 
 from statecast.flask import create_app, runtime_of
 from statecast.http.rate_limit import BURST
@@ -468,10 +477,10 @@ SIEGES = [
 
 
 @pytest.fixture(scope="module")
-def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A process of its own, so that its memory is its own; with 4 MB of states."""
     folder: Path = tmp_path_factory.mktemp("besieged")
-    running = Running(folder, "--port", "0")
+    running = ServerProcess(folder, "--port", "0")
     kind = [("Content-Type", "application/json")]
     for number in range(70):
         body = json.dumps({"text": "☁" * 20_000}).encode()
@@ -482,7 +491,7 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.mark.parametrize("siege", SIEGES)
 def test_a_hostile_viewer_costs_so_much(
-    besieged: Running, siege: Callable[[str], Connection]
+    besieged: ServerProcess, siege: Callable[[str], Connection]
 ) -> None:
     process = psutil.Process(besieged.process.pid)
     with OnWebSocket(besieged.address) as neighbour, siege(besieged.address):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import Running
+from server_process import ServerProcess
 
 WATCHDOG = {"WATCHDOG_USEC": "200000"}
 
@@ -47,8 +47,8 @@ def reports(tmp_path: Path) -> Iterator[Reports]:
 
 
 @pytest.fixture
-def started(tmp_path: Path, reports: Reports) -> Iterator[list[Running]]:
-    running: list[Running] = []
+def started(tmp_path: Path, reports: Reports) -> Iterator[list[ServerProcess]]:
+    running: list[ServerProcess] = []
     yield running
     for one in running:
         one.kill()
@@ -56,11 +56,11 @@ def started(tmp_path: Path, reports: Reports) -> Iterator[list[Running]]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_server_reports_its_life(
-    workers: str, tmp_path: Path, reports: Reports, started: list[Running]
+    workers: str, tmp_path: Path, reports: Reports, started: list[ServerProcess]
 ) -> None:
     # when a server starts under a manager that watches it
     options = ("--port", "0", "--workers", workers)
-    server = Running(tmp_path, *options, NOTIFY_SOCKET=str(reports.path), **WATCHDOG)
+    server = ServerProcess(tmp_path, *options, NOTIFY_SOCKET=str(reports.path), **WATCHDOG)
     started.append(server)
     # then it is ready, and says where
     assert reports.read() == {"READY": "1", "STATUS": f"Serving at {server.address}"}
@@ -75,9 +75,9 @@ def test_a_server_reports_its_life(
 
 
 def test_without_a_watchdog_it_is_ready_and_stops(
-    tmp_path: Path, reports: Reports, started: list[Running]
+    tmp_path: Path, reports: Reports, started: list[ServerProcess]
 ) -> None:
-    server = Running(tmp_path, "--port", "0", NOTIFY_SOCKET=str(reports.path))
+    server = ServerProcess(tmp_path, "--port", "0", NOTIFY_SOCKET=str(reports.path))
     started.append(server)
     server.terminate()
     assert [set(reports.read()) for _ in range(2)] == [{"READY", "STATUS"}, {"STOPPING", "STATUS"}]

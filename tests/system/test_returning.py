@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Child, Running, statecast
+from server_process import ScriptProcess, ServerProcess, statecast
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
+def servers(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    started: list[ServerProcess] = []
 
-    def start(port: int = 0) -> Running:
-        started.append(Running(tmp_path, "--port", str(port)))
+    def start(port: int = 0) -> ServerProcess:
+        started.append(ServerProcess(tmp_path, "--port", str(port)))
         return started[-1]
 
     yield start
@@ -26,11 +26,11 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def watching() -> Iterator[Callable[[str], Child]]:
-    made: list[Child] = []
+def watching() -> Iterator[Callable[[str], ScriptProcess]]:
+    made: list[ScriptProcess] = []
 
-    def watch(address: str) -> Child:
-        made.append(Child("stays.py", address))
+    def watch(address: str) -> ScriptProcess:
+        made.append(ScriptProcess("reconnecting_client.py", address))
         return made[-1]
 
     yield watch
@@ -38,7 +38,7 @@ def watching() -> Iterator[Callable[[str], Child]]:
         one.end()
 
 
-def holds(client: Child, states: dict[str, Any]) -> int:
+def holds(client: ScriptProcess, states: dict[str, Any]) -> int:
     """The client holds these states and has never gone back; how often it was reset."""
     report = json.loads(client.ask(json.dumps({"states": states})))
     assert report["overtaken"] == []
@@ -48,7 +48,7 @@ def holds(client: Child, states: dict[str, Any]) -> int:
 
 
 def test_what_is_sent_while_the_server_is_away_arrives(
-    tmp_path: Path, servers: Callable[..., Running], watching: Callable[[str], Child]
+    tmp_path: Path, servers: Callable[..., ServerProcess], watching: Callable[[str], ScriptProcess]
 ) -> None:
     # given a server with a state and somebody who watches
     server = servers()
@@ -68,7 +68,7 @@ def test_what_is_sent_while_the_server_is_away_arrives(
 
 
 def test_a_restored_backup_is_noticed(
-    tmp_path: Path, servers: Callable[..., Running], watching: Callable[[str], Child]
+    tmp_path: Path, servers: Callable[..., ServerProcess], watching: Callable[[str], ScriptProcess]
 ) -> None:
     # given a backup, and a server that has gone on since
     server = servers()

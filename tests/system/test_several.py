@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import socketio
-from running import Running
+from server_process import ServerProcess
 
 from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -38,12 +38,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def four(tmp_path: Path, store: Store) -> Iterator[list[Running]]:
+def four(tmp_path: Path, store: Store) -> Iterator[list[ServerProcess]]:
     (tmp_path / "shouting.py").write_text(APP)
-    started: list[Running] = []
+    started: list[ServerProcess] = []
     try:
         for _ in range(4):
-            started.append(Running(tmp_path, "shouting:app", "--port", "0"))
+            started.append(ServerProcess(tmp_path, "shouting:app", "--port", "0"))
         yield started
     finally:
         for one in started:
@@ -56,7 +56,7 @@ def arrived(store: Store, queue: EmbeddedQueue) -> None:
 
 
 def test_each_message_is_applied_once_and_the_death_of_a_process_stops_nothing(
-    store: Store, four: list[Running]
+    store: Store, four: list[ServerProcess]
 ) -> None:
     queue = EmbeddedQueue(store)
     sent = 0
@@ -76,7 +76,7 @@ def test_each_message_is_applied_once_and_the_death_of_a_process_stops_nothing(
         assert strict_json.decode(update.state or b"") == {"n": sent - 1}
 
 
-def test_an_event_of_one_process_reaches_the_viewers_of_another(four: list[Running]) -> None:
+def test_an_event_of_one_process_reaches_the_viewers_of_another(four: list[ServerProcess]) -> None:
     # given a viewer of the third process
     heard: list[object] = []
     said, joined = threading.Event(), threading.Event()

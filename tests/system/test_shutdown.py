@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import ADDRESS, ENVIRONMENT, Running
+from server_process import ADDRESS, ENVIRONMENT, ServerProcess
 
 pytestmark = pytest.mark.bare
 
@@ -143,16 +143,16 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 def test_without_anybody_it_ends_at_once_and_can_be_started_again(tmp_path: Path) -> None:
     for _ in range(2):
-        running = Running(tmp_path, "--port", "0", "--demo")
+        running = ServerProcess(tmp_path, "--port", "0", "--demo")
         try:
             assert running.terminate() == 143
         finally:
             running.kill()
-        assert "Traceback" not in "".join(running.said)
+        assert "Traceback" not in "".join(running.output)
 
 
 def test_several_processes_end_together(tmp_path: Path) -> None:
-    running = Running(tmp_path, "--port", "0", "--workers", "2")
+    running = ServerProcess(tmp_path, "--port", "0", "--workers", "2")
     try:
         children = psutil.Process(running.process.pid).children()
         assert len(children) == 2

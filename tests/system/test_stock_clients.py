@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import socketio as stock
 from endpoint import serving
-from slicing import slicing
+from slow_proxy import slow_proxy
 
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.realtime.hub import Hub
@@ -92,7 +92,7 @@ def on_the_way(address: str, way: str) -> Iterator[str]:
     if way == "straight":
         yield address
         return
-    with slicing(address) as (proxy_address, proxy):
+    with slow_proxy(address) as (proxy_address, proxy):
         yield proxy_address
         assert proxy.slices > 100
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import ENVIRONMENT, PROGRAM, Running
+from server_process import ENVIRONMENT, PROGRAM, ServerProcess
 
 from statecast.testing.azure import FakeAzure
 from tests.waiting import wait_for
@@ -30,8 +30,8 @@ def azure() -> Iterator[FakeAzure]:
 
 
 @pytest.fixture
-def servers() -> Iterator[list[Running]]:
-    made: list[Running] = []
+def servers() -> Iterator[list[ServerProcess]]:
+    made: list[ServerProcess] = []
     yield made
     for one in made:
         one.kill()
@@ -50,7 +50,7 @@ def put(azure: FakeAzure, queue: str, *texts: str) -> None:
             client.send_message(text)
 
 
-def states(server: Running) -> dict[str, Any]:
+def states(server: ServerProcess) -> dict[str, Any]:
     with urllib.request.urlopen(f"{server.address}/api/devices", timeout=SHORT) as answer:
         return {item["device"]: item["state"] for item in json.load(answer)["devices"]}
 
@@ -76,7 +76,7 @@ def command(folder: Path, azure: FakeAzure, *words: str) -> subprocess.Completed
 
 
 def test_whatever_they_put_into_the_queue_is_shown(
-    azure: FakeAzure, tmp_path: Path, servers: list[Running]
+    azure: FakeAzure, tmp_path: Path, servers: list[ServerProcess]
 ) -> None:
     # Given what Event Grid (Base64), an SDK (text) and a function have put into a queue
     put(
@@ -91,7 +91,7 @@ def test_whatever_they_put_into_the_queue_is_shown(
     )
     put(azure, "pillow", encoded("twin_update.json"))
     # When a server watches it
-    server = Running(
+    server = ServerProcess(
         tmp_path,
         "--source",
         "azure-queue:pillow?idle=0.2",
@@ -134,7 +134,7 @@ def test_whatever_they_put_into_the_queue_is_shown(
 
 
 def test_where_the_sequence_is_the_order_the_last_write_wins(
-    azure: FakeAzure, tmp_path: Path, servers: list[Running]
+    azure: FakeAzure, tmp_path: Path, servers: list[ServerProcess]
 ) -> None:
     # Given two writes of one blob, delivered the wrong way round, with clocks that disagree; and an event sent twice
     first = json.loads(text("event_grid_blob.json"))
@@ -146,7 +146,9 @@ def test_where_the_sequence_is_the_order_the_last_write_wins(
     put(azure, "blobs", json.dumps([second]), json.dumps(first), json.dumps(second))
     # When a source is ordered by sequence
     source = "azure-queue:blobs?order=sequence&prefix=storage/&idle=0.2"
-    server = Running(tmp_path, "--source", source, "--port", "0", **{VARIABLE: azure.connection})
+    server = ServerProcess(
+        tmp_path, "--source", source, "--port", "0", **{VARIABLE: azure.connection}
+    )
     servers.append(server)
     device = "storage/blobServices/default/containers/deadletter/blobs/myBlobFile.txt"
     wait_for(lambda: not azure.queues["blobs"], lambda: azure.queues)

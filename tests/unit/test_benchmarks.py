@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import fanout, report, servers, speech
+from benchmarks import client_frames, fanout, report, servers
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import ROOT, Broken, Process
 from benchmarks.report import Bound, Row
@@ -110,7 +110,7 @@ def test_medians_and_percentiles() -> None:
 
 def test_the_handshake_is_one_that_our_server_takes() -> None:
     # given the bytes that a viewer of the benchmarks sends
-    first, *lines = speech.upgrade(8000).split(b"\r\n\r\n")[0].split(b"\r\n")
+    first, *lines = client_frames.upgrade(8000).split(b"\r\n\r\n")[0].split(b"\r\n")
     method, target, _ = first.split(b" ")
     headers = [(name.lower(), value) for name, _, value in (one.partition(b": ") for one in lines)]
     head = RequestHead.of_target(method.decode(), target, by_name(headers), secure=False)
@@ -121,23 +121,23 @@ def test_the_handshake_is_one_that_our_server_takes() -> None:
 @pytest.mark.parametrize("text", ["40", "4" + "x" * 300])
 def test_what_a_viewer_says_is_a_frame(text: str) -> None:
     parser = websocket.WebSocketParser(65_536)
-    parser.feed(speech.said(text))
+    parser.feed(client_frames.text_frame(text))
     event = parser.next_event()
     assert event is not None
     assert (event.opcode, event.payload) == (websocket.TEXT, text)
 
 
 def test_the_message_that_is_fanned_out_has_the_size_of_the_design() -> None:
-    packet = speech.packet(speech.state_message())
-    assert len(packet) == speech.PACKET_BYTES == 239
+    packet = client_frames.packet(client_frames.state_message())
+    assert len(packet) == client_frames.PACKET_BYTES == 239
     assert len(websocket.frame(packet)) == servers.FRAME_BYTES
-    assert packet.startswith(speech.WRITE)
-    assert packet.count(speech.UPDATE) == 1
+    assert packet.startswith(client_frames.WRITE)
+    assert packet.count(client_frames.UPDATE) == 1
 
 
 def test_the_times_of_sending_are_found_in_what_was_received() -> None:
     received = b'..{"sent":123,"at":"t"}...{"sent":45}..."sent":6'
-    assert list(speech.times(received)) == [123, 45]  # the last one may be cut off
+    assert list(client_frames.times(received)) == [123, 45]  # the last one may be cut off
 
 
 def test_a_viewer_says_each_thing_after_it_has_heard_the_one_before() -> None:

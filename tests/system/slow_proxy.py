@@ -1,4 +1,4 @@
-"""A proxy of our own that cuts what passes through it into crumbs, and holds some of them up."""
+"""A proxy that forwards data in small pieces, some of them with a delay."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from proxying import listening, port_of
 
 
-class Slicing:
-    """Forwards in slices, many of a byte or a few; now and then it rests for a moment."""
+class SlowProxy:
+    """Forwards in slices, many of one or a few bytes, with a pause now and then."""
 
     def __init__(self, port: int, seed: int, loop: asyncio.AbstractEventLoop) -> None:
         self.port = port
@@ -55,9 +55,9 @@ class Slicing:
             writer.close()
 
     def cut(self) -> None:
-        """Break every connection, of which there is at least one; from any thread.
+        """Cut every connection. Callable from any thread.
 
-        Long polling has none between two polls, so this waits for the next one.
+        Waits for a first one: long polling has no connection between two polls.
         """
         asyncio.run_coroutine_threadsafe(self._cut(), self.loop).result(30)
 
@@ -72,10 +72,10 @@ class Slicing:
 
 
 @contextmanager
-def slicing(address: str, seed: int = 1) -> Iterator[tuple[str, Slicing]]:
+def slow_proxy(address: str, seed: int = 1) -> Iterator[tuple[str, SlowProxy]]:
     """The address of a proxy before ``address``, and the proxy."""
     loop = asyncio.new_event_loop()
-    proxy = Slicing(port_of(address), seed, loop)
+    proxy = SlowProxy(port_of(address), seed, loop)
     with listening(
         loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.abort_all
     ) as there:

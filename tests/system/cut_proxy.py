@@ -1,4 +1,4 @@
-"""A proxy of our own that breaks everything after a given number of bytes in one direction."""
+"""A proxy that cuts all connections after a number of bytes in one direction."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DOWN, UP = "down", "up"
 """From the server to the client, and back."""
 
 
-class Cutting:
-    """Forwards until the budget of its direction is used up, over all connections; then cuts them all, once.
+class CutProxy:
+    """Forwards ``budget`` bytes in one direction over all connections, then cuts all of them once.
 
-    Just so many bytes get through, not one more. After the cut everything passes, until there is a new budget.
+    Not one byte more gets through. After the cut everything passes until the next budget.
     """
 
     def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -27,7 +27,7 @@ class Cutting:
     # From any thread
 
     def begin(self, direction: str, budget: int) -> None:
-        """Cut all there is, and give those who come back so many bytes. Returns when it is done."""
+        """Cut all connections and set the budget of the next ones. Returns when it is done."""
         asyncio.run_coroutine_threadsafe(self._begin(direction, budget), self.loop).result(10)
 
     @property
@@ -55,7 +55,7 @@ class Cutting:
             return
         to.write(data[:left])
         self.left = {}
-        # What was written is taken by the other side's kernel at once: these are a few bytes, and the line is empty.
+        # The few bytes written go to the kernel at once, because its buffer is empty.
         self.cut()
 
     def add(self, transport: asyncio.Transport) -> None:
@@ -66,9 +66,9 @@ class Cutting:
 
 
 class Side(asyncio.Protocol):
-    """One end of a connection through the proxy; the client's makes the server's."""
+    """One end of a connection through the proxy. The client's end opens the server's."""
 
-    def __init__(self, proxy: Cutting, direction: str, other: Side | None = None) -> None:
+    def __init__(self, proxy: CutProxy, direction: str, other: Side | None = None) -> None:
         self.proxy = proxy
         self.direction = direction
         self.other = other
@@ -80,13 +80,13 @@ class Side(asyncio.Protocol):
         self.transport = transport
         self.proxy.add(transport)
         if self.other is None:
-            self.task = asyncio.get_running_loop().create_task(self._reach())
+            self.task = asyncio.get_running_loop().create_task(self._connect())
             return
         self.other.other = self
-        if self.other.early:  # what the client said before there was anybody to tell
+        if self.other.early:  # received before the connection to the server was open
             self.proxy.pass_on(UP, bytes(self.other.early), transport)
 
-    async def _reach(self) -> None:
+    async def _connect(self) -> None:
         other = Side(self.proxy, DOWN, self)
         try:
             await asyncio.get_running_loop().create_connection(
@@ -116,10 +116,10 @@ class Side(asyncio.Protocol):
 
 
 @contextmanager
-def cutting(address: str) -> Iterator[tuple[str, Cutting]]:
+def cut_proxy(address: str) -> Iterator[tuple[str, CutProxy]]:
     """The address of a proxy before ``address``, and the proxy."""
     loop = asyncio.new_event_loop()
-    proxy = Cutting(port_of(address), loop)
+    proxy = CutProxy(port_of(address), loop)
     with listening(
         loop, lambda: loop.create_server(lambda: Side(proxy, UP), "127.0.0.1", 0), proxy.cut
     ) as there:

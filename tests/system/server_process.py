@@ -1,4 +1,4 @@
-"""``statecast run`` as a process of its own, for tests: ended in order."""
+"""``statecast run`` and scripts of tests as processes of their own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ADDRESS = re.compile(r"http://[\w.:\[\]]+:\d+")
 ENVIRONMENT = dict(os.environ)
 
 
-class Child:
-    """A process that answers each line it is told."""
+class ScriptProcess:
+    """A script of this folder that answers each line on its standard input."""
 
     def __init__(self, script: str, *arguments: object) -> None:
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
@@ -35,8 +35,11 @@ class Child:
         self.process.communicate()
 
 
-class Running:
-    """One server. It has its address once it accepts connections; if it ends before, the test learns what it said."""
+class ServerProcess:
+    """One server, created when it accepts connections.
+
+    If it ends before that, the test fails with its output.
+    """
 
     def __init__(
         self,
@@ -47,28 +50,32 @@ class Running:
     ) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [*program, "run", *arguments], cwd=folder, env=ENVIRONMENT | variables, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.said: list[str] = []
+            [*program, "run", *arguments],
+            cwd=folder,
+            env=ENVIRONMENT | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output: list[str] = []
         self.address = self._address()
 
     def _address(self) -> str:
         assert self.process.stdout
         while line := self.process.stdout.readline():
-            self.said.append(line)
+            self.output.append(line)
             if found := ADDRESS.search(line):
                 return found[0]
-        raise AssertionError(f"it said no address: {''.join(self.said)}")
+        raise AssertionError(f"it printed no address: {''.join(self.output)}")
 
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
     def terminate(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end and wait for that; its exit status."""
+        """Send the signal, wait for the end, and return the exit status."""
         self.process.send_signal(number)
-        self.said.append(self.process.communicate(timeout=30)[0])
+        self.output.append(self.process.communicate(timeout=30)[0])
         return self.process.returncode
 
     def kill(self) -> None:
@@ -80,7 +87,7 @@ class Running:
 def statecast(
     folder: Path, *arguments: str, given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A command of ours, to its end."""
+    """Run a command of Statecast to its end."""
     return subprocess.run(
         [PROGRAM, *arguments],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Raw peers of a server: what no well-behaved client would send, on each of its transports."""
+"""Raw sockets that send what no correct client would send, on each transport of a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def port_of(address: str) -> int:
 
 
 class Connection:
-    """A TCP connection, read to where the test wants it."""
+    """A TCP connection that a test reads step by step."""
 
     def __init__(self, address: str, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
@@ -70,7 +70,10 @@ def request(
     address: str, method: str, path: str, body: bytes = b"", headers: list[tuple[str, str]] | None = None,
     host: str | None = "127.0.0.1",
 ) -> tuple[int, bytes]:  # fmt: skip
-    """One HTTP request with exactly these headers; status and body, of a stream only its beginning."""
+    """One HTTP request with exactly these headers; its status and body.
+
+    Of a stream only the beginning is read.
+    """
     lines = [f"{method} {path} HTTP/1.1"]
     lines += [] if host is None else [f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers or []]

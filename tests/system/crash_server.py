@@ -1,9 +1,9 @@
-"""A server that is killed and born again, over and over: what the crash test runs in a process of its own.
+"""A server that the crash test kills and starts again many times, in a process of its own.
 
-    python lives.py STORE PORT
+    python crash_server.py STORE PORT
 
-Everything is imported once; each ``live`` on standard input forks a server, which is a real process with a real port
-and dies by SIGKILL at the next ``kill``. Every line is answered when it is done.
+Everything is imported once. Each ``start`` on standard input forks a server, a real process with a
+real port; ``kill`` ends it with SIGKILL. Each line is answered when it is done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(store: str, port: int) -> None:
     child = 0
     for line in sys.stdin:
         word = line.strip()
-        if word == "live":
+        if word == "start":
             child = os.fork()
             if not child:
                 serve_until_killed(store, port)
@@ -41,7 +41,7 @@ def main(store: str, port: int) -> None:
         elif word == "kill":
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
-            # Whoever died of anything else has hidden a defect from the test.
+            # A server that ended in another way has a defect.
             word = (
                 "killed"
                 if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

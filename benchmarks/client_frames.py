@@ -1,4 +1,4 @@
-"""The few bytes of WebSocket, Engine.IO and Socket.IO that a viewer of a benchmark speaks and hears."""
+"""The WebSocket frames and packets that the clients of the benchmarks send and receive."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 
 JOIN = "40"
 SENT = b'"sent":'
-"""Precedes the time in a state by which a latency is measured: microseconds of the machine's monotonic clock."""
+"""Precedes the time of sending in a state: microseconds of the machine's monotonic clock."""
 WRITE = b'42["states"'
 UPDATE = b'"device":'
 PACKET_BYTES = 239
-"""Of the Socket.IO packet that is fanned out, as in DESIGN 6."""
+"""Size of the Socket.IO packet of the fan-out."""
 
 
 def upgrade(port: int) -> bytes:
+    """The request for a WebSocket."""
     return (
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
         f"Host: 127.0.0.1:{port}\r\n"
@@ -27,8 +28,8 @@ def upgrade(port: int) -> bytes:
     ).encode()
 
 
-def said(text: str) -> bytes:
-    """A client's text frame. Its mask is zero, which leaves the payload as it is."""
+def text_frame(text: str) -> bytes:
+    """A client's text frame. Its mask is zero, which does not change the payload."""
     payload = text.encode()
     size = len(payload)
     head = (
@@ -40,7 +41,8 @@ def said(text: str) -> bytes:
 
 
 def watch(patterns: list[str]) -> bytes:
-    return said(
+    """The frame that asks for the states of devices."""
+    return text_frame(
         "420" + json.dumps(["watch", {"devices": patterns, "protocol": 1}], separators=(",", ":"))
     )
 
@@ -59,11 +61,12 @@ def state_message() -> dict[str, Any]:
 
 
 def packet(message: Any) -> bytes:
+    """A ``states`` event as a Socket.IO packet."""
     return b'42["states",' + json.dumps(message, separators=(",", ":")).encode() + b"]"
 
 
 def times(data: bytes) -> Iterator[int]:
-    """The times of sending among what was received; one that is cut off at the end is left out."""
+    """The times of sending in received data, without one that is cut off at the end."""
     at = data.find(SENT)
     while at >= 0:
         begin = end = at + len(SENT)

@@ -1,6 +1,6 @@
-"""A stock client that stays through it all: python-socketio, in a process of its own.
+"""A stock client that reconnects whenever it is cut: python-socketio, in a process of its own.
 
-    python stays.py ADDRESS
+    python reconnecting_client.py ADDRESS
 
 It watches everything and comes back whenever it is cut. It answers each line on standard input with
 a report: ``{"states": ...}`` once it holds just those, ``{"joined": N}`` once it has joined more
@@ -22,7 +22,7 @@ from held_states import HeldStates
 PATIENCE = 60
 
 
-class Stays:
+class ReconnectingClient:
     def __init__(self, address: str) -> None:
         self.address = address
         self.held = HeldStates()
@@ -73,7 +73,7 @@ class Stays:
 
 
 if __name__ == "__main__":
-    stays = Stays(sys.argv[1])
-    threading.Thread(target=stays.run, daemon=True).start()
+    client = ReconnectingClient(sys.argv[1])
+    threading.Thread(target=client.run, daemon=True).start()
     for line in sys.stdin:
-        print(stays.report(json.loads(line)), flush=True)
+        print(client.report(json.loads(line)), flush=True)
