@@ -135,7 +135,7 @@ def test_an_error_in_a_handler_is_the_logs_business(
     )
     # and a refusal is a sentence for the viewer; whoever asks next is served
     assert call(client, "refuse") == {"error": "The pillow sleeps."}
-    assert call(client, "nobody") == {"error": "Nobody handles this event here."}
+    assert call(client, "nobody") == {"error": "No handler is registered for this event."}
     assert call(client, "fine") == "fine"
 
 
@@ -367,7 +367,7 @@ def test_a_handler_that_comes_while_the_server_runs_is_called(
 ) -> None:
     address = serve()
     client = join(address)
-    assert call(client, "late") == {"error": "Nobody handles this event here."}
+    assert call(client, "late") == {"error": "No handler is registered for this event."}
     # when handlers come, one of them in a namespace that did not exist
     live.on("late", lambda sid: "here")
     live.on("late", lambda sid: "there", namespace="/late")

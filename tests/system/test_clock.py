@@ -22,8 +22,9 @@ from tools import javascript
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "examples" / "clock"
 SCRIPTS = re.compile(
-    r'src="https://cdn\.jsdelivr\.net/npm/(?P<package>[\w.-]+)@(?P<version>[\d.]+)/(?P<file>[\w./-]+)"\s+'
-    r'integrity="(?P<integrity>[^"]+)" crossorigin="anonymous"'
+    r'src="https://cdn\.jsdelivr\.net/npm/'
+    r'(?P<package>[\w.-]+)@(?P<version>[\d.]+)/(?P<file>[\w./-]+)"\s+'
+    r'integrity="(?P<integrity>[^"]+)"\s+crossorigin="anonymous"'
 )
 REMEMBER = """
     window.heard = []

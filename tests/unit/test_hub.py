@@ -86,7 +86,7 @@ def test_an_emit_opens_no_namespace_and_is_told_once(
 
     # then the log says so once, and nobody can join because of them
     assert len(caplog.records) == 1
-    assert "reach nobody" in caplog.text
+    assert "reach no viewer" in caplog.text
     client = harness.client().open()
     client.received()
     client.send("40/nobody,")
@@ -144,7 +144,7 @@ def test_a_text_instead_of_an_attachment_closes(harness: Harness) -> None:
 def test_an_event_nobody_handles_is_answered(harness: Harness) -> None:
     client = harness.client().join()
     client.send('425["hug"]')
-    assert client.received() == ['435[{"error":"Nobody handles this event here."}]']
+    assert client.received() == ['435[{"error":"No handler is registered for this event."}]']
 
 
 def test_an_error_in_a_handler_stays_in_the_log(

@@ -23,7 +23,7 @@ from tests.fakes.fake_loop import settle
 from tests.fakes.harness import Harness
 
 CLOSES, TOO_BIG = "closes", "too big"
-NOBODY = '[{"error":"Nobody handles this event here."}]'
+NO_HANDLER = '[{"error":"No handler is registered for this event."}]'
 PLACE = [f'{{"_placeholder":true,"num":{number}}}' for number in range(12)]
 
 Said = str | bytes
@@ -252,7 +252,7 @@ entries(
     '42["dis\\u0063onnect"]',
 )
 entries(
-    [f"431{NOBODY}"],
+    [f"431{NO_HANDLER}"],
     '421["hug"]',
     '421["__proto__"]',
     '421["constructor"]',
@@ -260,7 +260,7 @@ entries(
     '421[""]',
 )
 entries(
-    [f"431{NOBODY}"],
+    [f"431{NO_HANDLER}"],
     '421["Connect"]',
     '421["disconnect "]',
     '421["connection"]',
@@ -268,7 +268,7 @@ entries(
     '421["states",{}]',
 )
 entries(
-    [f"431{NOBODY}"],
+    [f"431{NO_HANDLER}"],
     '421["' + "a" * 60_000 + '"]',
     '421["\\u0000"]',
     '421["\\u202e"]',
@@ -276,14 +276,14 @@ entries(
     '421["😀"]',
 )
 entries(
-    [f"431{NOBODY}"],
+    [f"431{NO_HANDLER}"],
     '421 ["hug"]',
     '421[ "hug" ]',
     '421\t["hug"]\n',
     '421["hug",{"_placeholder":true,"num":0}]',
 )
-entries([f"43999999999999999{NOBODY}"], '42999999999999999["hug"]')
-entries([f"430{NOBODY}"], '420["hug"]', '42000["hug"]', '42/,0["hug"]')
+entries([f"43999999999999999{NO_HANDLER}"], '42999999999999999["hug"]')
+entries([f"430{NO_HANDLER}"], '420["hug"]', '42000["hug"]', '42/,0["hug"]')
 entries([], '42["hug"]', '42["hug",1,2,3]', '42/,["hug"]')
 
 # JSON
@@ -400,13 +400,13 @@ entries(
 )
 entries(CLOSES, "46", "461-[]", f"461-[{PLACE[0]}]", f"461-1{PLACE[0]}", f"460-[{PLACE[0]}]")
 entries(
-    [f"431{NOBODY}"],
+    [f"431{NO_HANDLER}"],
     '450-1["hug"]',
     [f'451-1["hug",{PLACE[0]}]', b""],
     [f'451-1["hug",{PLACE[0]}]', b"x" * 40_000],
 )
-entries([f"431{NOBODY}"], [*each('4510-1["hug",~]', ",".join(PLACE[:10])), *[b"x"] * 10])
-entries([f"431{NOBODY}"], [f'452-1["hug",{PLACE[1]},{{"a":[{PLACE[0]}]}}]', b"x", b"y"])
+entries([f"431{NO_HANDLER}"], [*each('4510-1["hug",~]', ",".join(PLACE[:10])), *[b"x"] * 10])
+entries([f"431{NO_HANDLER}"], [f'452-1["hug",{PLACE[1]},{{"a":[{PLACE[0]}]}}]', b"x", b"y"])
 entries([], [f"461-1[{PLACE[0]}]", b"x"], "460-1[]")
 
 # Watching
@@ -451,7 +451,7 @@ WISHES += each(',{"devices":["a"],"health":~}', "1", "null", '"yes"')
 REFUSED_WISHES = [f'421["watch"{wish}]' for wish in WISHES]
 
 # Sizes
-entries([f"431{NOBODY}"], '421["hug","' + "a" * (65_536 - 13) + '"]')
+entries([f"431{NO_HANDLER}"], '421["hug","' + "a" * (65_536 - 13) + '"]')
 entries(
     TOO_BIG,
     '421["hug","' + "a" * (65_537 - 13) + '"]',
@@ -486,7 +486,7 @@ async def on_websocket(said: list[Said], harness: Harness) -> Reaction:
             websocket.close_code(closed[0])
         ]
     client.send('427["still there"]')
-    assert client.received()[-1:] == [f"437{NOBODY}"] or "41" in said
+    assert client.received()[-1:] == [f"437{NO_HANDLER}"] or "41" in said
     client.lose()
     return heard
 
@@ -511,7 +511,7 @@ async def on_polling(said: list[Said], harness: Harness) -> Reaction:
             return {400: CLOSES, 413: TOO_BIG}[status]
     assert (await ask("POST", sid, b'427["still there"]')).status == 200
     heard: list[str] = (await ask("GET", sid)).text.split("\x1e")
-    assert heard.pop() == f"437{NOBODY}"
+    assert heard.pop() == f"437{NO_HANDLER}"
     await ask("POST", sid, b"1")
     return heard
 

@@ -73,7 +73,7 @@ class Hub:
             clock=self.wheel.now,
         )
         self._unknown: set[str] = set()
-        """Namespaces of which the log has said that nobody can join them."""
+        """Namespaces that no viewer can join, and that the log has already named."""
         broadcaster.on_event(self.emit_event)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -152,7 +152,7 @@ class Hub:
         elif event.namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
             self._unknown.add(event.namespace)
             log.warning(
-                "events for %s reach nobody: name it in the setting namespaces",
+                "events for %s reach no viewer: name it in the setting namespaces",
                 escaped(event.namespace),
             )
 

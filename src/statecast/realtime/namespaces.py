@@ -123,7 +123,7 @@ class Namespaces:
         socket, viewer, size = event.socket, event.socket.viewer, event.size
         handler = socket.namespace.handlers.get(event.name)
         if handler is None:
-            error = HandlerResult(error="Nobody handles this event here.")
+            error = HandlerResult(error="No handler is registered for this event.")
             self._acknowledge(socket, event.number, error)
             return
         if viewer.pending_bytes and viewer.pending_bytes + size > self._max_pending_bytes:

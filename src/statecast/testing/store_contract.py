@@ -254,7 +254,7 @@ class ChangeContract(StoreFixture):
         with raises(Refused):
             store.edit(change("pillow", {"t": "x" * 70_000}, by="user"))
         assert store.quarantine_count() == 0
-        assert store.edit(change("nobody", kind="delete", by="user")) is None
+        assert store.edit(change("absent", kind="delete", by="user")) is None
 
     def test_edit_wins_over_what_was_sent_before_and_a_later_message_over_it(self) -> None:
         store = self.store()
@@ -293,7 +293,7 @@ class ChangeContract(StoreFixture):
             with raises(Conflict):
                 store.edit(change("pillow", {"n": 3}, by="user"), if_match=wrong)
         with raises(Conflict):
-            store.edit(change("nobody", {"n": 3}, by="user"), if_match=Position(position.epoch, 0))
+            store.edit(change("absent", {"n": 3}, by="user"), if_match=Position(position.epoch, 0))
         assert (
             store.edit(change("pillow", {"n": 3}, by="user"), if_match=Position(position.epoch, 3))
             is not None
@@ -406,7 +406,7 @@ class ReadContract(StoreFixture):
         ]
         assert [row.version for row in store.history("pillow", before=4)] == [3, 2, 1]
         assert store.history_size("pillow") == (5, START)
-        assert (store.history("nobody"), store.history_size("nobody")) == ([], (0, None))
+        assert (store.history("absent"), store.history_size("absent")) == ([], (0, None))
 
     def test_history_is_bounded_per_device(self) -> None:
         store = self.store(history_versions=3)

@@ -337,9 +337,8 @@ def problem(status: int, detail: str, **more: str) -> Response:
 
 def statecast_problem(error: StatecastError) -> Response:
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
-    if isinstance(
-        error, StoreUnavailable
-    ):  # its sentence names the file, which is nobody's business over the network
+    if isinstance(error, StoreUnavailable):
+        # Its sentence names the file, which is for the log only.
         log.warning("%s was not answered: %s", request.endpoint, error)
         return problem(
             503, "The store cannot be used just now; nothing was changed. Try again in a moment."
