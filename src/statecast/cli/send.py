@@ -43,13 +43,13 @@ class CommandWithExamples(click.Command):
 @click.option(
     "--by",
     type=click.Choice(["device", "user"]),
-    help="Who speaks; a user's message is no sign of life.",
+    help="The author; only a device's own message updates its last-seen time.",
 )
 @click.option(
     "--silent-after",
     type=float,
     metavar="SECONDS",
-    help="After this long without a word it is silent.",
+    help="The device counts as silent after this long without a message.",
 )
 @click.option("--time", metavar="TIME", help="When it happened, like 2026-01-31T12:00:00Z.")
 @click.option(
