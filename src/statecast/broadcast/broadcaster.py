@@ -1,7 +1,7 @@
 """Step 5, broadcast: every viewer receives what changes among the devices that it watches.
 
-Rule 1: only what is committed is sent. A thread (``change_feed``) reads from the store what has changed
-and passes it to the event loop, where ``latest_states`` has every device.
+Rule 1: only what is committed is sent. A thread (``change_feed``) reads from the store what has
+changed, and passes it to the event loop, where ``latest_states`` has every device.
 Rule 2: viewers that are up to date receive each tick's message. Viewers that lag are served from
 memory, starting at their position, until they have caught up.
 Rule 3: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its

@@ -1,4 +1,4 @@
-"""The ``health`` event, on important changes and as a heartbeat, to subscribers that requested it."""
+"""The ``health`` event: on important changes and as a heartbeat, to those that requested it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class DeviceState:
     state: bytes | None
     """The state as JSON; None: removed, or not there yet."""
     seen: int = 0
-    """The number of the commit in which the device was last seen without a new version."""
+    """The value of ``Counters.seen`` when the device was last seen without a new version."""
     key: int | None = None
     """The store's own key of the row; None: the device is new."""
     removed_at: int | None = None
@@ -86,8 +86,11 @@ class Batch:
     loaded: dict[str, DeviceState] = field(default_factory=dict)
     """The existing devices of those that the messages name; new ones are added."""
     known_ids: set[str] = field(default_factory=set)
+    """Of those of the messages, the ids that were committed before."""
     known_events: set[tuple[str, str]] = field(default_factory=set)
+    """The same for events: (device, id)."""
     new_ids: list[str] = field(default_factory=list)
+    """The ids that this commit must remember."""
     new_events: list[tuple[str, str]] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
     quarantine: list[Quarantined] = field(default_factory=list)
