@@ -209,6 +209,8 @@ export class EventStream {
   /** Switch to WebSocket if it can be joined by now; this stream goes on until then. */
   probe() {
     clearTimeout(this.#probeTimer);
+    // This probe is the first one: the next must not end it before it had time to join.
+    this.owner.probes ||= 1;
     this.#probeTimer = this.#scheduleProbe();
     this.#candidate?.close();
     const socket = new WebSocket(this.owner.url);
