@@ -408,27 +408,17 @@ class PollingEndpoint:
         """The response's body; None when the client has left. Raises HandshakeError."""
         if method == "GET":
             return await connection.poll(lambda: asgi.disconnected(receive))
+        limit = self._settings.max_payload
         try:
             async with asyncio.timeout(self._settings.body_timeout):
-                body = await self._body(connection, receive)
+                body = await asgi.read_body(receive, limit)
+        except asgi.ClientDisconnected:
+            return None
+        except asgi.BodyTooLarge:
+            sentence = f"A payload may have {limit} bytes."
+            raise connection.fail(sentence, HandshakeError.sentence(413, sentence)) from None
         except TimeoutError:
             late = HandshakeError.sentence(408, "The body did not come in time.")
             raise connection.fail("a body did not come in time", late) from None
-        if body is None:
-            return None
         connection.post(body, self.wheel.now())
         return b"ok"
-
-    async def _body(self, connection: PollingConnection, receive: Receive) -> bytes | None:
-        """The whole body; None when the client left before its end. Raises HandshakeError."""
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            if len(body) > self._settings.max_payload:
-                sentence = f"A payload may have {self._settings.max_payload} bytes."
-                raise connection.fail(sentence, HandshakeError.sentence(413, sentence))
-            if not message.get("more_body"):
-                return bytes(body)

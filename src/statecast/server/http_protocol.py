@@ -379,7 +379,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if self.transport.is_closing():
                 cycle.disconnected = True  # before the loop says so: writing would be an error
             if not cycle.keep_alive and message["type"] == "http.response.start":
-                message["headers"] = with_connection_close(message["headers"])
+                message["headers"] = with_connection_close(message.get("headers", []))
             await send(message)
 
         limiter, key = self.limits.limiter, None
