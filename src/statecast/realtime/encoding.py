@@ -6,6 +6,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.realtime.protocol import socketio, websocket
 
 PACKET, FRAME = "socketio", "websocket"
+"""Under which an ``OutgoingMessage`` keeps its encodings."""
 
 
 def event(namespace: str, name: str, arguments: bytes) -> OutgoingMessage:

@@ -225,7 +225,7 @@ class PollingConnection:
         try:
             await asyncio.wait(
                 {self._get, leaving},
-                timeout=PROBE_POLL if self._state == PROBING else None,
+                timeout=PROBE_POLL if self._state is PROBING else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             return not leaving.done()
@@ -269,7 +269,7 @@ class PollingConnection:
 
     def begin_probe(self) -> bool:
         """A WebSocket wants to take over; False when another one is trying already."""
-        if self._state != OPEN:
+        if self._state is not OPEN:
             return False
         self._change(PROBING)
         if self._get is not None and not self._get.done():
@@ -283,7 +283,7 @@ class PollingConnection:
 
     def end_probe(self) -> None:
         """The WebSocket was lost before the upgrade."""
-        if self._state == PROBING:
+        if self._state is PROBING:
             self._change(OPEN)
 
     def hand_over(self) -> tuple[Viewer, list[bytes]]:

@@ -148,7 +148,7 @@ class Session:
             return SessionClosed(websocket.POLICY_VIOLATION, sentence)
         if now < self._heartbeat_at:
             return None
-        if self._heartbeat == PING_SENT:
+        if self._heartbeat is PING_SENT:
             sentence = "a ping was not answered in time"
             return SessionClosed(websocket.POLICY_VIOLATION, sentence)
         self._heartbeat = HEARTBEAT[self._heartbeat, "deadline"]
@@ -189,7 +189,7 @@ class Session:
         return None
 
     def _receive_pong(self, now: float) -> None:
-        if self._heartbeat == IDLE:
+        if self._heartbeat is IDLE:
             self.charge(now)
             return
         self._heartbeat = HEARTBEAT[self._heartbeat, "pong"]

@@ -24,6 +24,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime import encoding
+from statecast.realtime.encoding import FRAME
 from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
 from statecast.realtime.polling import PollingConnection, PollingSessions
 from statecast.realtime.protocol import engineio, handshake, websocket
@@ -326,7 +327,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _receive_close(self, code: int) -> None:
         """The closing handshake is complete: theirs after ours, or ours in answer to theirs."""
-        if self._state != CLOSING:
+        if self._state is not CLOSING:
             self._leave("transport close")
             self._transport.write(websocket.close_frame(code))
         self._finish()
@@ -340,7 +341,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             number = logs.log_error(log, "a viewer's message could not be handled", error)
             code, sentence = websocket.INTERNAL_ERROR, f"error {number}"
-        if self._state == CONNECTING:
+        if self._state is CONNECTING:
             self.abort()
         if not self.reading:
             return
@@ -359,17 +360,17 @@ class WebSocketConnection(asyncio.Protocol):
         self._write(websocket.frame(data, websocket.BINARY))
 
     def offer(self, message: OutgoingMessage) -> bool:
-        if self.paused or self._state != OPEN:
+        if self.paused or self._state is not OPEN:
             return False
-        self._transport.write(encoding.frame(message))
+        self._transport.write(message.encodings.get(FRAME) or encoding.frame(message))
         return True
 
     def deliver(self, message: OutgoingMessage) -> None:
-        if self._state == OPEN:
-            self._transport.write(encoding.frame(message))
+        if self._state is OPEN:
+            self._transport.write(message.encodings.get(FRAME) or encoding.frame(message))
 
     def _write(self, frame: bytes) -> None:
-        if self._state != OPEN:
+        if self._state is not OPEN:
             return
         self._transport.write(frame)
         if self.paused and self._transport.get_write_buffer_size() > self._endpoint.max_buffer:
@@ -389,7 +390,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _finish(self) -> None:
         """All is written: close the transport once it has drained."""
         self._stop_reading()
-        if self._state != CLOSING:
+        if self._state is not CLOSING:
             self._change(CLOSING)
         self._transport.close()
         self._end_soon()
