@@ -273,6 +273,38 @@ def test_a_full_output_is_no_reason_not_to_serve(tmp_path: Path, unbuffered: str
         assert "Exception ignored" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("send -", 0), ("devices", 0), ("get nothing", 1), ("bogus", 2)],
+)
+def test_a_closed_stream_changes_no_status(
+    tmp_path: Path, words: str, status: int, closed: str
+) -> None:
+    """And is no defect: a daemon or a job of cron may be started so."""
+    app = Flask("app")
+    live = Statecast(app, store=f"sqlite:///{tmp_path}/statecast.db")
+    live.set("pillow", {"n": 1})
+    live.runtime.stop()
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", PROGRAM, *words.split()]
+    ended = subprocess.run(
+        shell, cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, "defect" in ended.stderr) == (status, False)
+
+
+def test_the_number_of_a_closed_stream_goes_to_no_file(tmp_path: Path) -> None:
+    script = (
+        "import os; from statecast.program import output; output.open_closed_streams();"
+        "file = open('file', 'w'); os.write(2, b'a complaint'); print('printed', flush=True);"
+        "assert file.fileno() > 2"
+    )
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", script]
+    assert subprocess.run(shell, cwd=tmp_path, env=ENVIRONMENT, timeout=60).returncode == 0
+    assert (tmp_path / "file").read_text() == ""
+
+
 def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:
     module = subprocess.run(
         [sys.executable, "-m", "statecast", "--version"],

@@ -48,6 +48,7 @@ class CommandGroup(click.Group):
         command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)
         if not standalone_mode:
             return command(*arguments, **more)
+        output.open_closed_streams()
         return finish(status_of(lambda: command(*arguments, **more)))
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:

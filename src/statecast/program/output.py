@@ -7,7 +7,24 @@ its own and ends with the status 120.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TextIO
+
+
+def open_closed_streams() -> None:
+    """Open the standard streams that the caller has closed (``>&-``). What is printed is dropped.
+
+    A number that stays free goes to the next file or socket. A library that writes to standard
+    error would then write into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the end
 
 
 def flush(stream: TextIO | None) -> None:
