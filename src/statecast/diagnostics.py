@@ -131,6 +131,16 @@ def check_sources(settings: Settings, store: Store | None) -> Iterator[Diagnosti
             if source.name in report.get("sources", {}):
                 yield check_health(about, report["sources"][source.name])
         source.close()
+    if store is not None:
+        yield from check_other_sources(store, seen)
+
+
+def check_other_sources(store: Store, seen: set[str]) -> Iterator[DiagnosticLine]:
+    """Those of the running server that these settings do not name: its settings may be others."""
+    for report in store.reports().values():
+        for name, health in report.get("sources", {}).items():
+            if name not in seen:
+                yield check_health(f"source {name}", health)
 
 
 def require(store: Store | None) -> Store:

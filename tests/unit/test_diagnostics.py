@@ -50,6 +50,22 @@ def test_all_is_well(store: Store) -> None:
     assert "receives from it, last at" in of(found, "source embedded:queue")[1][1]
 
 
+def test_a_source_of_the_running_server_counts_whatever_our_own_settings_say(store: Store) -> None:
+    # Given a server with a queue that is away, whose settings are not ours
+    sentence = "The queue's service at example cannot be reached."
+    away = health(status="away", sentence=sentence)
+    store.announce("p", {"sources": {"pillow": away, "queue": health()}, "viewers": 0})
+    # Then its queue is wrong, and the one that we know too is told once
+    found = lines(store)
+    assert of(found, "source pillow") == [
+        (
+            "wrong",
+            f"The running server cannot reach it since 2026-01-01T00:00:00.000Z: {sentence}",
+        )
+    ]
+    assert len(of(found, "source embedded:queue")) == 2 and not of(found, "source queue")
+
+
 def health(**more: Any) -> Mapping[str, Any]:
     usual = {
         "status": "connected",
