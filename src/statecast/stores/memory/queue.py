@@ -90,7 +90,7 @@ class MemoryQueue:
     def next_visible(self) -> int | None:
         """When the next hidden message appears again, in ms."""
         with self._lock:
-            return min((page.visible_at for page in self._in_flight.values()), default=None)
+            return min((received.visible_at for received in self._in_flight.values()), default=None)
 
     def wait(self, timeout: float) -> None:
         """Return when anything was committed since this thread's last receive, or time is over."""
@@ -99,24 +99,24 @@ class MemoryQueue:
         self._thread.commits = notifier.commits
 
     def _acknowledge(self, receipt: str, ids: Sequence[str]) -> None:
-        page = self._in_flight.get(receipt)
-        if page is None:
+        received = self._in_flight.get(receipt)
+        if received is None:
             return
         for id_ in ids:
-            if id_.isdecimal() and page.attempts.pop(int(id_), None) is not None:
+            if id_.isdecimal() and received.attempts.pop(int(id_), None) is not None:
                 self._bytes -= len(self._messages.pop(int(id_))[1])
-        if not page.attempts:
+        if not received.attempts:
             del self._in_flight[receipt]
 
     def _receive(self, limit: int, visibility_timeout: int) -> list[Delivery]:
         now = self.clock()
         attempts: dict[int, int] = {}
-        for receipt, page in list(self._in_flight.items()):
+        for receipt, received in list(self._in_flight.items()):
             # A clock that was set back must not hide messages forever.
-            if page.visible_at <= now or page.hidden_at > now:
-                for id_ in list(page.attempts)[: limit - len(attempts)]:
-                    attempts[id_] = page.attempts.pop(id_) + 1
-                if not page.attempts:
+            if received.visible_at <= now or received.hidden_at > now:
+                for id_ in list(received.attempts)[: limit - len(attempts)]:
+                    attempts[id_] = received.attempts.pop(id_) + 1
+                if not received.attempts:
                     del self._in_flight[receipt]
         for id_ in list(self._fresh)[: limit - len(attempts)]:
             del self._fresh[id_]
