@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures, and says whether the floors and aims hold."""
+"""``python -m benchmarks``: measures, and reports which floors and aims are reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import azure, connects, fanout, ingest, latency, report, updates
-from benchmarks.processes import ROOT, Broken, raise_file_limit
+from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
 from benchmarks.report import Row
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -27,7 +27,10 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 1 when something could not be measured. A number below its floor is a result, not a failure."""
+    """Return the exit code: 1 if something could not be measured.
+
+    A number below its floor is a result, not a failure.
+    """
     wishes = parse(arguments)
     raise_file_limit()
     found: list[Row] = []
@@ -36,7 +39,7 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         try:
             found += BENCHMARKS[name](wishes.quick)
-        except Broken as reason:
+        except BenchmarkError as reason:
             broken[name] = str(reason)
         except Exception:
             broken[name] = traceback.format_exc()
@@ -77,7 +80,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def machine() -> str:
     load = os.getloadavg()[0]
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.release()} on {platform.machine()}, "
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()} "
+        f"on {platform.machine()}, "
         f"{os.cpu_count()} cores, load {load:.1f} at the end."
     )
 

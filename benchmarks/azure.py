@@ -1,8 +1,9 @@
-"""An Azure queue's messages: how many, how soon, and what they and the waiting cost; Azurite stands for the service.
+"""Messages of an Azure queue: throughput, latency and cost, measured with Azurite, the emulator.
 
-Beside us, on the same Azurite: a plain loop with the SDK's defaults, and kombu's transport. Neither keeps anything.
-Azurite deletes in a time that grows with its queue, and once a minute tidies up in a time that grows with all it ever
-held; so the queues are short, and each turn has an Azurite of its own.
+The peers use the same Azurite: a plain loop with the SDK's defaults, and kombu's transport. They
+store nothing. A deletion in Azurite takes longer in a longer queue, and its clean-up once a minute
+takes longer with every message that it ever held. The queues are therefore short, and each turn has
+an Azurite of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import ingest, latency, report, servers
-from benchmarks.processes import ROOT, Broken, Process, answer
+from benchmarks.processes import ROOT, BenchmarkError, Process, answer
 from benchmarks.report import Bound, Row
 from statecast.runtime import Runtime
 from statecast.settings import Settings
@@ -31,7 +32,7 @@ SOON = Bound(floor=150, less=True)
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 SENDERS = 8
 PAUSE = 0.15
-"""Seconds between two messages, at least: of those that one receive brings, viewers see the last."""
+"""Minimum seconds between two messages. Viewers see only the last one of a receive."""
 PEERS = {"a plain loop with the SDK's defaults": "plain", "kombu": "kombu"}
 
 
@@ -49,10 +50,10 @@ def rows(quick: bool) -> list[Row]:
 
 @contextmanager
 def azurite() -> Iterator[str]:
-    """Its connection string."""
+    """Start an Azurite; yields its connection string."""
     node = javascript.find(ROOT, javascript.AZURITE)
     if node is None:
-        raise Broken("Node or Azurite is not here; `make bench` installs them")
+        raise BenchmarkError("Node or Azurite is not here; `make bench` installs them")
     main = javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js"
     server = Azurite([node, main])
     server.start()
@@ -90,7 +91,7 @@ def running(
 
 
 def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
-    """In a process of its own: fill the queue, then watch it run empty."""
+    """Fill the queue, then measure until it is empty, in a process of its own."""
     runtime = Runtime(
         Settings(store=f"sqlite:///{folder}/azure.db", source=(f"azure-queue:{queue}-ours",))
     )
@@ -100,7 +101,7 @@ def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
     (consumer,) = runtime.consumers
     while consumer.total.applied < messages:
         if time.monotonic() - begin > 120:
-            raise Broken(f"only {consumer.total} of {messages} messages in two minutes")
+            raise BenchmarkError(f"only {consumer.total} of {messages} messages in two minutes")
         time.sleep(0.002)
     took, used = time.monotonic() - begin, time.process_time() - used
     runtime.stop()
@@ -109,13 +110,13 @@ def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
 
 def fill(runtime: Runtime, messages: int) -> None:
     target = runtime.queue
-    target.send(ingest.message(0))  # makes the queue
+    target.send(ingest.message(0))  # creates the queue
     with ThreadPoolExecutor(SENDERS) as senders:
         list(senders.map(lambda number: target.send(ingest.message(number)), range(1, messages)))
 
 
 def soon(connection: str, sends: int) -> list[Row]:
-    """From another process's send to a viewer's socket, and to the DOM, at the default pace."""
+    """From another process's send to a viewer's socket and to the DOM, at the default interval."""
     variables = {VARIABLE: connection, "STATECAST_SOURCE": "azure-queue:latency"}
     with servers.scratch() as folder:
         command = [
@@ -162,11 +163,11 @@ def sender(connection: str, queue: str) -> AzureQueue:
 
 
 def _no_store() -> None:
-    raise Broken("an Azure queue asked for a store")
+    raise BenchmarkError("an Azure queue asked for a store")
 
 
 def waiting(seconds: float) -> Row:
-    """What an idle queue is asked, counted by a stand-in of ours."""
+    """The requests to an idle queue, counted by a fake service."""
     azure = FakeAzure()
     azure.start()
     queue = sender(azure.connection, "idle")
@@ -178,7 +179,7 @@ def waiting(seconds: float) -> Row:
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
-    time.sleep(6)  # it is at its slowest then
+    time.sleep(6)  # then the poll interval is at its maximum
     before = len(azure.asked)
     time.sleep(seconds)
     asked = (len(azure.asked) - before) / seconds * 3600

@@ -1,4 +1,4 @@
-"""How quickly viewers get in, and what one costs that only waits."""
+"""How quickly viewers connect, and how much memory an idle one needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import report, servers
-from benchmarks.processes import Broken, Process
+from benchmarks.processes import BenchmarkError, Process
 from benchmarks.report import Bound, Row
 
 PEERS = (servers.NODE, servers.PYTHON_SOCKETIO)
@@ -15,17 +15,17 @@ CONNECTS = {servers.NODE: Bound(2, 3)}
 COSTS = {servers.NODE: Bound(3)}
 MEMORY = Bound(4, 2.5, less=True)
 WARM = 200
-"""Viewers that connect first: what a server loads for its first ones is no part of a viewer."""
+"""Viewers that connect before the measurement, so that one-time memory is not counted."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one server, one turn."""
+    """One turn of one server."""
 
     rate: float
-    """Connects per second of the clock."""
+    """Connects per second of wall time."""
     cost: float
-    """Microseconds of the server's processor per connect."""
+    """Microseconds of the server's CPU time per connect."""
     size: float
     """KB per idle viewer."""
 
@@ -39,7 +39,7 @@ def rows(quick: bool) -> list[Row]:
             for name in (servers.OURS, *PEERS):
                 try:
                     turn = measure(generator, name, folder, viewers)
-                except Broken as reason:
+                except BenchmarkError as reason:
                     if name == servers.OURS:
                         raise
                     missing[name] = report.unmeasured(f"connects: {name}", reason)
@@ -49,7 +49,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 def measure(generator: Process, name: str, folder: Path, viewers: int) -> Measured:
-    """Ours have watched and got the states before they count as idle."""
+    """Connects, then idle viewers. Those of Statecast have received the states before."""
     with servers.serving(name, folder) as server:
         try:
             generator.ask(120, do="connect", group="warm", port=server.port, viewers=WARM)

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from benchmarks import client_frames, report, servers
-from benchmarks.processes import Broken, Process
+from benchmarks.processes import BenchmarkError, Process
 from benchmarks.report import Bound, Row
 from benchmarks.servers import FRAME_BYTES, Server
 
@@ -84,7 +84,7 @@ class Race:
     def without_who_breaks(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Broken as reason:
+        except BenchmarkError as reason:
             if name == servers.OURS:
                 raise
             self.running.pop(name, None)
@@ -107,7 +107,9 @@ def connect(generator: Process, name: str, server: Server, viewers: int) -> None
     generator.ask(do="wait", group=name, size=2 * viewers * FRAME_BYTES, seconds=30)
     got = generator.ask(do="quiet", group=name)["bytes"]
     if got != 2 * viewers * FRAME_BYTES:
-        raise Broken(f"{name} delivers {got / 2 / viewers:g} bytes per message, not {FRAME_BYTES}")
+        raise BenchmarkError(
+            f"{name} delivers {got / 2 / viewers:g} bytes per message, not {FRAME_BYTES}"
+        )
 
 
 def calibrate(generator: Process, name: str, server: Server, viewers: int, seconds: float) -> int:
@@ -137,7 +139,7 @@ def burst(generator: Process, name: str, server: Server, viewers: int, rounds: i
     after = generator.ask(90, do="wait", group=name, size=before["bytes"] + size, seconds=60)
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]
-        raise Broken(
+        raise BenchmarkError(
             f"{name} delivered {got} bytes instead of {size}; it has closed {lost} connections"
         )
     return float(after["at"])
@@ -162,7 +164,7 @@ def committed(viewers: int, turns: int, seconds: float) -> Row:
             counts = generator.ask(do="quiet", group="watching")
             used = server.process.cpu() - used
             if counts["updates"] < 0.5 * changes * viewers or counts["lost"]:
-                raise Broken(
+                raise BenchmarkError(
                     f"of {changes} changes {counts['updates'] / viewers:g} reached each viewer; "
                     f"{counts['lost']} connections were lost"
                 )

@@ -1,7 +1,8 @@
-"""The viewers: thousands of connections in one process of its own, read by a bare epoll loop.
+"""The viewers: thousands of connections in a process of its own, read by a bare epoll loop.
 
-It must never be what is measured, so it does as little as it can: a connection that has joined is read into one buffer
-and its bytes are counted. Groups are the viewers of one server; commands come in as in peers/.
+The generator must not be the bottleneck, so it does little: a connection that has joined is read
+into one buffer and its bytes are counted. A group is the viewers of one server. Commands have the
+format of peers/.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from benchmarks import client_frames, report
 from benchmarks.processes import answer, raise_file_limit
 
 AT_ONCE = 100
-"""Connections under way at the same time while a group connects."""
+"""Connections that are opened at the same time."""
 CUT = struct.pack("ii", 1, 0)
-"""SO_LINGER that resets at close: thousands of sockets in TIME_WAIT would burden the next benchmark."""
+"""SO_LINGER that resets at close, because sockets in TIME_WAIT slow down the next benchmark."""
 
 
 class Group:
@@ -39,7 +40,7 @@ class Group:
         self.hears = "bytes"
 
     def take(self, data: memoryview) -> None:
-        """What an open connection received, when more than its size is of interest."""
+        """Process received data if updates or latencies are counted."""
         text = bytes(data)
         if self.hears == "updates":
             self.updates += text.count(client_frames.UPDATE)
@@ -50,7 +51,7 @@ class Group:
 
 
 class Connection:
-    """One viewer until it is open: a list of what it says, each after it has heard something."""
+    """One viewer until it is open: texts to send, each after an expected response."""
 
     def __init__(self, group: Group, sock: socket.socket, steps: list[tuple[bytes, bytes]]) -> None:
         self.group = group
@@ -64,7 +65,7 @@ class Connection:
             self.socket.send(self.steps[0][0])
 
     def take(self, data: bytes) -> bool:
-        """Whether it is through with its steps."""
+        """Process received data; whether all steps are done."""
         self.heard += data
         if self.steps and self.steps[0][1] in self.heard:
             self.heard = b""
@@ -74,7 +75,7 @@ class Connection:
 
 
 class Generator:
-    """The loop over everything."""
+    """The event loop."""
 
     def __init__(self) -> None:
         self.groups: dict[str, Group] = {}
@@ -96,7 +97,7 @@ class Generator:
                     answer(error=str(error))
 
     def turn(self, timeout: float) -> bool:
-        """Read what there is; False at the end of the commands."""
+        """Read what has arrived; False at the end of the commands."""
         for handle, _ in self.epoll.poll(timeout, 4096):
             if handle in self.open:
                 self.read(handle)
@@ -140,7 +141,7 @@ class Generator:
     # The commands
 
     def do_connect(self, group: str, port: int, viewers: int, raw: bool = False) -> dict[str, Any]:
-        """Connect so many viewers, at most ``AT_ONCE`` at a time; a raw one is open when it is connected."""
+        """Connect viewers, at most ``AT_ONCE`` at a time. A raw one is open when it is connected."""
         members = self.groups.setdefault(group, Group())
         steps = [
             (client_frames.upgrade(port), b'"sid"'),
@@ -162,7 +163,7 @@ class Generator:
         return self._settle(begin)
 
     def do_watch(self, group: str, patterns: list[str]) -> dict[str, Any]:
-        """All viewers of the group watch; answered when each has the states of now."""
+        """Let all viewers of the group watch; answer when each has the current states."""
         members = self.groups[group]
         begin = time.monotonic()
         for sock in members.sockets:
@@ -182,7 +183,7 @@ class Generator:
         return {"seconds": time.monotonic() - begin}
 
     def do_hear(self, group: str, what: str) -> dict[str, Any]:
-        """From now on count ``bytes``, ``updates`` or ``latencies`` of the group; what was counted is forgotten."""
+        """Count ``bytes``, ``updates`` or ``latencies`` of the group, from zero."""
         members = self.groups[group]
         members.bytes = members.updates = members.writes = 0
         members.latencies = []
@@ -200,7 +201,7 @@ class Generator:
         }
 
     def do_wait(self, group: str, size: int, seconds: float) -> dict[str, Any]:
-        """Until the group has received so many bytes in all; ``at`` is when."""
+        """Wait until the group has received a number of bytes; ``at`` is the time."""
         members = self.groups[group]
         deadline = time.monotonic() + seconds
         while members.bytes < size and time.monotonic() < deadline:
@@ -208,7 +209,7 @@ class Generator:
         return self.do_counts(group)
 
     def do_quiet(self, group: str) -> dict[str, Any]:
-        """Until the group has received nothing for a fifth of a second."""
+        """Wait until the group has received nothing for 0.2 s."""
         members = self.groups[group]
         before = -1
         while before != members.bytes:
@@ -218,7 +219,7 @@ class Generator:
         return self.do_counts(group)
 
     def do_latencies(self, group: str) -> dict[str, Any]:
-        """In ms."""
+        """The latencies in ms."""
         ordered = sorted(latency / 1000 for latency in self.groups[group].latencies)
         if not ordered:
             return {"count": 0}

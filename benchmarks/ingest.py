@@ -1,4 +1,4 @@
-"""How quickly messages become durable states: the consumer over a full embedded queue, and single sends."""
+"""How quickly messages become durable states: a full embedded queue, and single sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import processes, report, servers
-from benchmarks.processes import Broken, Process, answer
+from benchmarks.processes import BenchmarkError, Process, answer
 from benchmarks.report import Bound, Row
 from statecast import settings
 from statecast.runtime import Runtime
@@ -19,7 +19,7 @@ AIM = Bound(aim=10_000)
 
 
 def message(number: int) -> bytes:
-    """One of a few devices' partial messages, each of them a visible change."""
+    """A partial message of one of a few devices. Each is a visible change."""
     state = {
         "battery": number % 101,
         "mood": ("happy", "calm", "sleepy")[number % 3],
@@ -65,14 +65,14 @@ def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
     (consumer,) = runtime.consumers
     while consumer.total.applied < messages:
         if time.monotonic() - begin > 120:
-            raise Broken(f"only {consumer.total} of {messages} messages in two minutes")
+            raise BenchmarkError(f"only {consumer.total} of {messages} messages in two minutes")
         time.sleep(0.002)
     took, used = time.monotonic() - begin, time.process_time() - used
     runtime.drain()
     for ended in runtime.consumers:
         ended.join(5)
     if runtime.store.read_position().offset < messages:
-        raise Broken("not every message became a version")
+        raise BenchmarkError("not every message became a version")
 
     begin = time.monotonic()
     for number in range(sends):

@@ -1,7 +1,7 @@
-"""How long a message takes from another process's ``send`` to the sockets of 1 000 viewers, and into a page.
+"""The time from another process's ``send`` to the sockets of 1 000 viewers, and into a page.
 
-The time travels in the state, so each viewer measures each message. Pauses are random: what runs in ticks on the way
-must not fall into step with the sender.
+The state contains the time of sending, so each viewer measures each message. Pauses are random, so
+that sending is not synchronous to the ticks of the server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import report, servers
-from benchmarks.processes import Broken
+from benchmarks.processes import BenchmarkError
 from benchmarks.report import Bound, Row
 from statecast.sources.contract import Sender
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -41,7 +41,7 @@ def rows(quick: bool) -> list[Row]:
             generator.ask(do="quiet", group="viewers")
             said = generator.ask(do="latencies", group="viewers")
         if said["count"] < 0.5 * viewers * messages:
-            raise Broken(
+            raise BenchmarkError(
                 f"of {messages} messages to {viewers} viewers only {said['count']} were heard"
             )
         found = [
@@ -53,7 +53,7 @@ def rows(quick: bool) -> list[Row]:
 
 @contextmanager
 def sending(folder: Path) -> Iterator[EmbeddedQueue]:
-    """The queue as ``statecast send`` opens it, beside a server that runs."""
+    """The queue, opened like ``statecast send`` does beside a running server."""
     store = open_store(f"sqlite:///{folder}/benchmark.db", begin_epoch=False)
     try:
         yield EmbeddedQueue(store)
@@ -62,17 +62,17 @@ def sending(folder: Path) -> Iterator[EmbeddedQueue]:
 
 
 def monotonic() -> int:
-    """For processes of this machine."""
+    """Microseconds, comparable between the processes of this machine."""
     return time.monotonic_ns() // 1000
 
 
 def wall() -> int:
-    """For a browser, which knows no other clock."""
+    """Microseconds of the clock that a browser has too."""
     return time.time_ns() // 1000
 
 
 def send(queue: Sender, messages: int, clock: Callable[[], int], pause: float = 0.03) -> None:
-    """With random pauses from ``pause`` seconds to twice that."""
+    """Send messages with random pauses of ``pause`` to twice ``pause`` seconds."""
     for _ in range(messages):
         time.sleep(random.uniform(pause, 2 * pause))
         now = clock()
@@ -82,7 +82,7 @@ def send(queue: Sender, messages: int, clock: Callable[[], int], pause: float = 
 
 
 def in_browser(port: int, queue: Sender, messages: int, pause: float = 0.03) -> Row:
-    """Into the DOM of headless Chromium: the page writes down when its field changes."""
+    """Into the DOM of headless Chromium. The page records when its field changes."""
     what = "latency, send to the DOM of headless Chromium, paced, median"
     program = browser.find()
     if program is None or importlib.util.find_spec("playwright") is None:
@@ -96,7 +96,7 @@ def in_browser(port: int, queue: Sender, messages: int, pause: float = 0.03) -> 
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{port}/latency")
         page.wait_for_function("document.getElementById('at').textContent.length > 9")
-        send(queue, 3, wall)  # what is compiled and loaded at first use
+        send(queue, 3, wall)  # warm-up
         time.sleep(0.3)
         page.evaluate("latencies.length = 0")
         send(queue, messages, wall, pause)
@@ -104,5 +104,5 @@ def in_browser(port: int, queue: Sender, messages: int, pause: float = 0.03) -> 
         latencies = page.evaluate("latencies")
         chromium.close()
     if len(latencies) < 0.5 * messages:
-        raise Broken(f"the page saw only {len(latencies)} of {messages} messages")
+        raise BenchmarkError(f"the page saw only {len(latencies)} of {messages} messages")
     return Row(what, report.median(latencies), "ms", DOM)

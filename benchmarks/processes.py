@@ -20,23 +20,23 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Broken(Exception):
-    """A benchmark could not be done; the message says why."""
+class BenchmarkError(Exception):
+    """A benchmark cannot run; the message says why."""
 
 
 class Process:
-    """A program of ours on the other end of two pipes; ``with`` ends it."""
+    """A child process that takes commands; ``with`` ends it."""
 
     def __init__(
         self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._errors,
             cwd=ROOT,
             env=os.environ | (variables or {}),
         )
@@ -60,7 +60,7 @@ class Process:
             self._popen.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
             self._popen.stdin.flush()
         except OSError:
-            raise Broken(self._last_words()) from None
+            raise BenchmarkError(self._last_words()) from None
 
     def ask(self, timeout: float = 60, **command: Any) -> dict[str, Any]:
         self.tell(**command)
@@ -72,26 +72,26 @@ class Process:
         while b"\n" not in self._heard:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._popen.stdout], [], [], left)[0]:
-                raise Broken(
+                raise BenchmarkError(
                     f"{self.name} said nothing for {timeout:g} seconds. {self._complained()}"
                 )
             piece = os.read(self._popen.stdout.fileno(), 65_536)
             if not piece:
-                raise Broken(self._last_words())
+                raise BenchmarkError(self._last_words())
             self._heard += piece
         line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
-            raise Broken(f"{self.name}: {said['error']}")
+            raise BenchmarkError(f"{self.name}: {said['error']}")
         return said
 
     def cpu(self) -> float:
-        """Seconds of processor it has used, user and system, all its threads."""
+        """Seconds of CPU time, user and system, of all threads."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
     def memory(self) -> int:
-        """Bytes it occupies."""
+        """Resident memory in bytes."""
         return int(self._process.memory_info().rss)
 
     def stop(self) -> None:
@@ -103,14 +103,14 @@ class Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait(5)
-        self._complaints.close()
+        self._errors.close()
 
     def _last_words(self) -> str:
         return f"{self.name} ended with status {self._popen.wait(5)}. {self._complained()}"
 
     def _complained(self) -> str:
-        self._complaints.seek(0)
-        return self._complaints.read().decode(errors="replace")[-2000:]
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")[-2000:]
 
 
 def python(module: str, *arguments: str) -> Process:
@@ -118,12 +118,12 @@ def python(module: str, *arguments: str) -> Process:
 
 
 def raise_file_limit() -> None:
-    """Thousands of connections need as many file descriptors."""
+    """Allow as many file descriptors as the system permits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def answer(**said: Any) -> None:
-    """What a process says to the one that started it."""
+    """Send one line to the process that started this one."""
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The results of benchmarks: rows with a floor and an aim, and how they are shown and written."""
+"""The results: rows with a floor and an aim, as a table for the terminal and the documents."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ IN_README = {
 
 @dataclass(frozen=True)
 class Bound:
-    """The limits of a number: below the floor it is a defect; the aim is what we want."""
+    """The limits of a number. Below the floor it is a defect; the aim is the goal."""
 
     floor: float | None = None
     aim: float | None = None
     less: bool = False
-    """Small numbers are good."""
+    """Smaller numbers are better."""
 
     def meets(self, value: float, limit: float) -> bool:
         return value <= limit if self.less else value >= limit
@@ -48,7 +48,7 @@ class Row:
 
     what: str
     value: float | None
-    """None: it was not measured."""
+    """None if it was not measured."""
     unit: str
     bound: Bound = NO_BOUND
     note: str = ""
@@ -97,7 +97,7 @@ def unmeasured(what: str, reason: object) -> Row:
 
 
 def shown(value: float, unit: str) -> str:
-    """Three digits that count, thousands apart: 12 300 messages/s, 4.12 ms, 9.1 x."""
+    """Three significant digits, grouped: 12 300 messages/s, 4.12 ms, 9.1 x."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     rounded = round(value, -2) if abs(value) >= 10_000 else value
     return f"{rounded:,.{digits}f}".replace(",", " ") + (f" {unit}" if unit else "")
@@ -151,5 +151,5 @@ def median(values: Iterable[float]) -> float:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Of values in ascending order, the one that ``share`` of them do not exceed."""
+    """The percentile of sorted values; ``share`` is between 0 and 1."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

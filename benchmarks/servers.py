@@ -1,4 +1,4 @@
-"""Starts the servers that are measured, ours among them, and says which cannot be measured here."""
+"""Starts the servers to be measured, Statecast among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import client_frames, processes
-from benchmarks.processes import ROOT, Broken, Process
+from benchmarks.processes import ROOT, BenchmarkError, Process
 from tools import javascript
 
 OURS = "Statecast"
@@ -21,12 +21,12 @@ NODE = "Socket.IO on Node"
 LOOP = "a loop of send()"
 PEERS = ROOT / "benchmarks" / "peers"
 FRAME_BYTES = client_frames.PACKET_BYTES + 4
-"""A server's frame of that size has a head of four bytes."""
+"""A frame of this size has a head of four bytes."""
 
 
 @dataclass
 class Server:
-    """A running server. ``raw``: it takes connections without a handshake."""
+    """A running server. ``raw``: it accepts connections without a handshake."""
 
     process: Process
     port: int
@@ -48,13 +48,15 @@ def flask_socketio(folder: Path) -> Process:
 def node(folder: Path) -> Process:
     program = javascript.find(ROOT, javascript.BENCHMARKS)
     if program is None:
-        raise Broken("Node or its package socket.io is not here; `make bench` installs them")
+        raise BenchmarkError(
+            "Node or its package socket.io is not here; `make bench` installs them"
+        )
     modules = {"NODE_PATH": str(javascript.modules(ROOT, javascript.BENCHMARKS))}
     return Process(NODE, [program, str(PEERS / "node.js")], modules)
 
 
 def loop(folder: Path) -> Process:
-    """In C where there is a compiler, else in Python, which costs it a little."""
+    """The theoretical limit: in C if there is a compiler, else in Python, slightly slower."""
     found = compiler()
     if found is None:
         return processes.python("benchmarks.peers.loop", str(FRAME_BYTES))
@@ -82,14 +84,14 @@ STARTERS: dict[str, Callable[[Path], Process]] = {
 
 @contextmanager
 def serving(name: str, folder: Path) -> Iterator[Server]:
-    """Raises Broken when it cannot be started."""
+    """Start a server. Raises BenchmarkError."""
     with STARTERS[name](folder) as process:
         yield Server(process, process.hear(30)["port"], name == LOOP)
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the disk of the clone: a temporary one may lie in memory, where an fsync costs nothing."""
+    """A folder on the disk of the clone. /tmp may be in memory, where an fsync costs nothing."""
     (ROOT / ".tools").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / ".tools", prefix="bench-") as folder:
         yield Path(folder)

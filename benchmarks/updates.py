@@ -1,4 +1,4 @@
-"""Many devices that change all the time: updates of one tick share a frame, so writes are far fewer than updates."""
+"""Many devices that change all the time. The updates of one tick share a frame and a write."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import ExitStack
 
 from benchmarks import servers
 from benchmarks.latency import sending
-from benchmarks.processes import Broken
+from benchmarks.processes import BenchmarkError
 from benchmarks.report import Bound, Row
 from statecast.sources.embedded_queue import EmbeddedQueue
 
 VIEWERS = 100
 DEVICES = 100
 SHARED = Bound(aim=10)
-"""Updates per write. DESIGN says "far beyond"."""
+"""Updates per write."""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -33,7 +33,7 @@ def rows(quick: bool) -> list[Row]:
         counts = generator.ask(do="counts", group="viewers")
         took, used = counts["at"] - begin, server.process.cpu() - used
     if not counts["writes"] or counts["lost"]:
-        raise Broken(
+        raise BenchmarkError(
             f"{counts['lost']} of {VIEWERS} viewers were lost, {counts['writes']} writes heard"
         )
     shared = f"{counts['writes'] / took:,.0f} writes/s, {sent / took:,.0f} messages/s in".replace(
@@ -52,7 +52,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 def flood(queue: EmbeddedQueue, seconds: float) -> int:
-    """Send as quickly as the disk allows, but no further ahead of the watcher than a few pages; how many."""
+    """Send as fast as the disk allows, a few pages ahead of the consumer; the number sent."""
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         if queue.waiting() > 2_000:

@@ -335,7 +335,7 @@ an unknown member is refused. A member that may be left out may also be `null`.
 
 
 def addresses() -> Iterator[str]:
-    views = api.States(cast(Any, None)).addresses()
+    views = api.RestViews(cast(Any, None)).paths()
     found = [
         f"{method} /api{path.replace('<path:device>', '<device>')}"
         for path in views

@@ -1,6 +1,6 @@
-"""The servers that are measured, ours among them; each in a process of its own, with the same conversation.
+"""The servers to be measured, each in a process of its own, with the same commands.
 
-A peer says ``{"port": N}`` once it accepts connections, then takes one command per line: ``{"do": "emit", "rounds": N,
-"data": ...}`` sends the event ``states`` to all its viewers, N times, and lets its loop turn in between, as an
-application would. It ends when its standard input ends.
+A peer prints ``{"port": N}`` when it accepts connections, then reads one command per line.
+``{"do": "emit", "rounds": N, "data": ...}`` sends the event ``states`` N times to all viewers; the
+event loop runs in between, like in an application. The peer ends with its standard input.
 """

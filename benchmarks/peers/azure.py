@@ -1,4 +1,4 @@
-"""Other consumers of an Azure queue: a plain loop over the SDK as its samples show it, and kombu's transport.
+"""Other consumers of an Azure queue: a loop over the SDK like in its samples, and kombu.
 
 Arguments: a folder (not used), the queue's name, the number of messages, ``plain`` or ``kombu``.
 """

@@ -1,4 +1,4 @@
-"""Flask-SocketIO with gevent and gevent-websocket: what ``socketio.run(app)`` starts when they are installed."""
+"""Flask-SocketIO with gevent and gevent-websocket, as ``socketio.run(app)`` uses them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main() -> None:
         for _ in range(command["rounds"]):
             socketio.emit("states", command["data"])
             gevent.sleep(0)
-    os._exit(0)  # its greenlets wait for their clients
+    os._exit(0)  # greenlets still wait for their clients
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The limit without a C compiler: a loop of ``send()`` over all connections. The argument is the frame's size."""
+"""The theoretical limit without a C compiler: ``send()`` in a loop over all connections.
+
+The argument is the size of the frame.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def main(size: int) -> None:
 
 
 def take(listening: socket.socket, viewers: list[socket.socket]) -> None:
-    """All who are connected by now: whoever is told to emit has waited for them."""
+    """Accept all pending connections. The caller of ``emit`` has waited for them."""
     with contextlib.suppress(BlockingIOError):
         while True:
             viewer, _ = listening.accept()

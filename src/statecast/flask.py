@@ -66,7 +66,7 @@ class Statecast:
         runtime = Runtime(loaded)
         for register in self._registrations:
             register(app, runtime)
-        blueprints.as_guest(app, runtime)
+        blueprints.add_to_app(app, runtime)
         app.extensions[EXTENSION] = runtime
         self._apps.append(weakref.ref(app))
         dev_server.maybe_serve(app, runtime)
@@ -322,5 +322,5 @@ def create_app(loaded: settings.Settings) -> Flask:
     app.url_map.merge_slashes = False
     runtime = Runtime(loaded)
     app.extensions[EXTENSION] = runtime
-    blueprints.alone(app, runtime)
+    blueprints.serve_at_root(app, runtime)
     return app

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import client_frames, fanout, report, servers
 from benchmarks.generator import Connection, Group
-from benchmarks.processes import ROOT, Broken, Process
+from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
 from statecast.http.head import RequestHead, by_name
 from statecast.realtime.protocol import handshake, websocket
@@ -175,7 +175,7 @@ def test_a_process_that_ends_says_its_last_words() -> None:
         Process(
             "broken", [sys.executable, "-c", "raise SystemExit('the port is taken')"]
         ) as process,
-        pytest.raises(Broken, match=r"ended with status 1\. the port is taken"),
+        pytest.raises(BenchmarkError, match=r"ended with status 1\. the port is taken"),
     ):
         process.hear(30)
 
@@ -184,7 +184,7 @@ def test_an_error_of_a_process_is_told() -> None:
     said = 'print(\'{"error": "no viewers"}\')'
     with (
         Process("sorry", [sys.executable, "-c", said]) as process,
-        pytest.raises(Broken, match="sorry: no viewers"),
+        pytest.raises(BenchmarkError, match="sorry: no viewers"),
     ):
         process.hear(30)
 
@@ -204,7 +204,7 @@ def test_one_broken_benchmark_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(quick: bool) -> list[Row]:
-        raise Broken("no disk")
+        raise BenchmarkError("no disk")
 
     monkeypatch.setattr(
         benchmarks, "BENCHMARKS", {"bad": broken, "good": lambda quick: [Row("answer", 42, "")]}
@@ -227,7 +227,7 @@ def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(
     # when the peer breaks, then it is out, with the reason, and we are measured
     def measure(generator: object, name: str, *_: object) -> tuple[float, float]:
         if name == servers.NODE:
-            raise Broken("it fell asleep")
+            raise BenchmarkError("it fell asleep")
         return 100_000, 8.0
 
     monkeypatch.setattr(fanout, "measure", measure)
@@ -238,8 +238,8 @@ def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(
     assert [row.unit for row in fanout.summary(race.measured, 1_000)] == ["deliveries/s"]
 
     # when ours breaks, then that is no result
-    with pytest.raises(Broken), race.without_who_breaks(servers.OURS):
-        raise Broken("no port")
+    with pytest.raises(BenchmarkError), race.without_who_breaks(servers.OURS):
+        raise BenchmarkError("no port")
 
 
 def test_the_loop_in_c_compiles_without_a_warning(c_compiler: str) -> None:

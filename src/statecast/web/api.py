@@ -1,4 +1,7 @@
-"""REST: the same states for programs, and a way into the queue. Errors are ``application/problem+json`` (RFC 9457)."""
+"""REST: states for programs, and sending to the queue.
+
+Errors are ``application/problem+json`` (RFC 9457).
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,17 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Refused, 400),
     (Unavailable, 503),
 )
-TITLES = {400: "Bad request", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 412: "Changed meanwhile",
-          413: "Too large", 415: "JSON only", 500: "Internal error", 503: "Not available now"}  # fmt: skip
+TITLES = {
+    400: "Bad request",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    412: "Changed meanwhile",
+    413: "Too large",
+    415: "JSON only",
+    500: "Internal error",
+    503: "Not available now",
+}
 SENTENCES = {
     404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",
     405: "This address does not take the method {method}; it takes {allowed}.",
@@ -50,26 +62,26 @@ JSON_TYPES = {
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
 }
-"""None of them can a form or a script of another site send without being asked first."""
+"""Browsers let no form and no script of another site send these types without a CORS preflight."""
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
-HISTORY, MOST_HISTORY = 50, 1_000
-"""Rows of a page of history, unless asked for fewer or more."""
-CHANGES, MOST_CHANGES = 1_000, 10_000
+HISTORY, MAX_HISTORY = 50, 1_000
+"""Rows of one response: the default of ``limit``, and its maximum."""
+CHANGES, MAX_CHANGES = 1_000, 10_000
 
 log = logging.getLogger(__name__)
 
 
 def rest(live: Runtime) -> Blueprint:
-    """The blueprint of one app."""
+    """The blueprint of REST for one app."""
     blueprint = Blueprint("statecast_rest", __name__)
     blueprint.register_error_handler(StatecastError, statecast_problem)
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
-    states = States(live)
-    blueprint.add_url_rule(f"{DEVICE}/history", "history", states.history, methods=["GET"])
-    for number, (path, views) in enumerate(states.addresses().items()):
+    rest_views = RestViews(live)
+    blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
+    for number, (path, views) in enumerate(rest_views.paths().items()):
         for method, view in views.items():
             guarded = view if method == "GET" else own_writes_only(view)
             blueprint.add_url_rule(
@@ -83,14 +95,17 @@ def rest(live: Runtime) -> Blueprint:
     return blueprint
 
 
-class States:
-    """The views; holds nothing of a request."""
+class RestViews:
+    """The views. No request leaves anything here."""
 
     def __init__(self, live: Runtime) -> None:
         self.live = live
 
-    def addresses(self) -> dict[str, Views]:
-        """Every address with its methods; but below ``.../history`` another method than GET is a device's."""
+    def paths(self) -> dict[str, Views]:
+        """Every path with its methods.
+
+        Below ``.../history`` only GET is history; other methods belong to a device of that name.
+        """
         return {
             "/devices": {"GET": self.devices},
             DEVICE: {
@@ -106,27 +121,35 @@ class States:
     # Reading
 
     def devices(self) -> Response:
-        """All present devices, by name, and the place up to which this is true."""
+        """All existing devices, by name, and the position of this list."""
         only_arguments()
-        news = self.live.store.read(ReadCursor())
+        changes = self.live.store.read(ReadCursor())
         present = sorted(
-            (update for update in news.updates if update.state is not None), key=lambda u: u.device
+            (update for update in changes.updates if update.state is not None),
+            key=lambda u: u.device,
         )
-        head = strict_json.encode({"epoch": news.position.epoch, "offset": news.position.offset})
-        return answer(head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}")
+        head = strict_json.encode(
+            {"epoch": changes.position.epoch, "offset": changes.position.offset}
+        )
+        return json_response(
+            head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}"
+        )
 
     def device(self, device: str) -> ResponseReturnValue:
         only_arguments()
-        return self._answer(self._present(device)).make_conditional(request)
+        return self._device_response(self._present(device)).make_conditional(request)
 
     def history(self, device: str) -> ResponseReturnValue:
         """A page of versions, newest first; ``next`` is the ``before`` of the following page."""
         only_arguments("before", "limit")
         names.check(device)
-        before, limit = whole("before", None), min(whole("limit", HISTORY), MOST_HISTORY)
+        before, limit = (
+            whole_number("before", None),
+            min(whole_number("limit", HISTORY), MAX_HISTORY),
+        )
         rows = self.live.store.history(device, before=before, limit=limit + 1)
         total, since = self.live.store.history_size(device)
-        if not total:  # the last part may belong to the name
+        if not total:  # a device whose name ends with /history
             if self.live.store.get(f"{device}/history") is None:
                 raise unknown(device)
             return self.device(f"{device}/history")
@@ -137,22 +160,25 @@ class States:
             "total": total,
             "since": None if since is None else timestamps.iso(since),
         }
-        return answer(strict_json.encode(body))
+        return json_response(strict_json.encode(body))
 
     def changes(self) -> Response:
-        """What has changed since a place, as a ``states`` event: ask again with its place until it is ``complete``."""
+        """The changes since a position, as a ``states`` event.
+
+        Repeat the request with the new position until it is ``complete``.
+        """
         only_arguments("since", "limit")
-        store, limit = self.live.store, min(whole("limit", CHANGES), MOST_CHANGES)
+        store, limit = self.live.store, min(whole_number("limit", CHANGES), MAX_CHANGES)
         given = request.args.get("since")
         since = None if given is None else position(given)
         reset = given is not None and (since is None or not store.is_valid(since))
         start = 0 if since is None or reset else since.offset
-        news = store.read(ReadCursor(offset=start), limit)
-        complete = news.cursor.offset >= news.position.offset
-        reached = news.position.offset if complete else news.cursor.offset
-        items = [self._item(update) for update in news.updates]
-        return answer(
-            encoding.states(news.position.epoch, reached, items, reset=reset, complete=complete)
+        changes = store.read(ReadCursor(offset=start), limit)
+        complete = changes.cursor.offset >= changes.position.offset
+        reached = changes.position.offset if complete else changes.cursor.offset
+        items = [self._item(update) for update in changes.updates]
+        return json_response(
+            encoding.states(changes.position.epoch, reached, items, reset=reset, complete=complete)
         )
 
     # Writing
@@ -169,33 +195,36 @@ class States:
         self.live.store.edit(
             Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
         )
-        return nothing()
+        return empty_response()
 
     def messages(self) -> Response:
-        """Into the queue, durable before the answer: one message, or all items of an array or none of them."""
+        """Send one message, or all items of an array or none, to the queue.
+
+        In the embedded queue they are durable before the response.
+        """
         only_arguments()
         body = self._body()
         queue, decode = self.live.queue, decoder(self.live.settings)
         if body.lstrip(b" \t\r\n")[:1] != b"[":
             decode.read(body)
-            return answer(strict_json.encode({"id": queue.send(body)}), 202)
+            return json_response(strict_json.encode({"id": queue.send(body)}), 202)
         items = [item.encode(errors="surrogatepass") for item in plain.split_array(body)]
         for index, item in enumerate(items):
             try:
                 decode.read(item)
             except Refused as error:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
-        return answer(strict_json.encode({"ids": queue.send_many(items)}), 202)
+        return json_response(strict_json.encode({"ids": queue.send_many(items)}), 202)
 
     def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
         only_arguments()
         change = Change(names.check(device), kind, state, by="user")
         update = self.live.store.edit(change, if_match=self._if_match(self.live.store.get(device)))
-        if update is None:  # a change that changes nothing of a device that is not there
+        if update is None:  # nothing to change on a device that does not exist
             raise unknown(device)
-        return self._answer(update)
+        return self._device_response(update)
 
-    # What they share
+    # Common parts
 
     def _present(self, device: str) -> Update:
         update = self.live.store.get(names.check(device))
@@ -206,14 +235,14 @@ class States:
     def _item(self, update: Update) -> bytes:
         return encoding.item(update, self.live.settings)
 
-    def _answer(self, update: Update) -> Response:
-        response = answer(self._item(update))
+    def _device_response(self, update: Update) -> Response:
+        response = json_response(self._item(update))
         epoch, offset = self.live.store.position_of(update)
         response.set_etag(f"{epoch}.{offset}")
         return response
 
     def _if_match(self, update: Update | None) -> Position | None:
-        """The place that the device must have for this change; the store compares it again when it commits."""
+        """The position that the device must have. The store compares it again in the commit."""
         if "If-None-Match" in request.headers:
             raise Malformed(
                 "If-None-Match is for reading; a change takes If-Match with the ETag that you read."
@@ -230,7 +259,8 @@ class States:
                 if one.offset == update.offset:
                     return one
         raise Conflict(
-            "The device is not at the version that If-Match names; read it again and send that ETag."
+            "The device is not at the version that If-Match names; "
+            "read it again and send that ETag."
         )
 
     def _body(self) -> bytes:
@@ -248,7 +278,10 @@ class States:
 
 
 def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Only JSON, and never on behalf of another site's page: a browser says where a request comes from."""
+    """Accept only JSON, and no request of another site's page.
+
+    Browsers send the origin of a request in its headers.
+    """
 
     @functools.wraps(view)
     def guarded(**names: str) -> ResponseReturnValue:
@@ -260,7 +293,8 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
         ):
             return problem(
                 403,
-                "Changes are taken from this server's own pages and from programs, not from others.",
+                "Changes are taken from this server's own pages and from programs, "
+                "not from others.",
             )
         return view(**names)
 
@@ -268,24 +302,25 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
 
 
 def other_method(views: Views, **names: str) -> ResponseReturnValue:
-    """Ours to answer even in a user's app, whose own 405 is none of a program's business."""
+    """Answer other methods here, because the 405 of a user's app is a page for people."""
     allowed = [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
     if request.method != "OPTIONS":
         raise MethodNotAllowed(allowed)
-    response = nothing()
+    response = empty_response()
     response.headers["Allow"] = ", ".join(allowed)
     return response
 
 
 def only_arguments(*known: str) -> None:
-    """A misspelt argument is an error: ignored in silence, it would give an answer to another question."""
+    """Refuse other arguments: a misspelt one would silently change the meaning of a request."""
     for name in request.args:
         if name not in known:
             takes = f"; it takes {' and '.join(known)}" if known else ""
             raise Malformed(f"This address has no argument {names.quoted(name)}{takes}.")
 
 
-def whole(name: str, default: Any) -> Any:
+def whole_number(name: str, default: Any) -> Any:
+    """An argument that is a whole number above 0. Raises Malformed."""
     given = request.args.get(name)
     if given is None:
         return default
@@ -295,7 +330,7 @@ def whole(name: str, default: Any) -> Any:
 
 
 def position(text: str) -> Position | None:
-    """The place in an ETag or a ``since``: ``<epoch>.<offset>``."""
+    """The position in an ETag or in ``since``: ``<epoch>.<offset>``; None if it is not one."""
     epoch, _, offset = text.rpartition(".")
     if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > 16:
         return None
@@ -303,23 +338,27 @@ def position(text: str) -> Position | None:
 
 
 def unknown(device: str) -> NotFound:
+    """The error for a device that does not exist."""
     return NotFound(f"No device called {names.quoted(device)} has sent anything.")
 
 
-def answer(body: bytes, status: int = 200) -> Response:
+def json_response(body: bytes, status: int = 200) -> Response:
+    """A response with JSON."""
     response = Response(body, status, content_type="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-cache"
     return response
 
 
-def nothing() -> Response:
+def empty_response() -> Response:
+    """A response without a body: 204."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
 
 
 def problem(status: int, detail: str, **more: str) -> Response:
+    """A response with an error, as in RFC 9457."""
     body = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -336,9 +375,10 @@ def problem(status: int, detail: str, **more: str) -> Response:
 
 
 def statecast_problem(error: StatecastError) -> Response:
+    """The response for an error of Statecast."""
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
     if isinstance(error, StoreUnavailable):
-        # Its sentence names the file, which is for the log only.
+        # Its sentence names a file, which clients must not see.
         log.warning("%s was not answered: %s", request.endpoint, error)
         return problem(
             503, "The store cannot be used just now; nothing was changed. Try again in a moment."
@@ -347,21 +387,21 @@ def statecast_problem(error: StatecastError) -> Response:
 
 
 def http_problem(error: HTTPException) -> ResponseReturnValue:
-    """The web's own errors; a redirect is none."""
+    """The response for an error of HTTP. Redirects pass unchanged."""
     if error.response is not None or error.code is None or error.code < 400:
         return error
     headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
     allowed = ", ".join(value for _, value in headers)
     sentence = SENTENCES.get(error.code, error.description or "The request cannot be answered.")
-    made = problem(
+    response = problem(
         error.code, sentence.format(method=names.quoted(request.method), allowed=allowed)
     )
-    made.headers.extend(headers)
-    return made
+    response.headers.extend(headers)
+    return response
 
 
 def unexpected_problem(error: Exception) -> Response:
-    """Generic, with an id under which the log tells more."""
+    """A response with an error number, under which the log has the error."""
     number = logs.log_error(log, f"the answer of {request.endpoint} failed", error)
     return problem(
         500, f"Something failed here; the log says what, under error {number}.", id=number

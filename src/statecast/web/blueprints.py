@@ -1,7 +1,8 @@
-"""Where our pages and REST hang: as a guest below ``/statecast`` and ``/api``, alone at ``/``.
+"""Adds pages and REST to a Flask app: below ``/statecast`` and ``/api``, or at ``/`` without an app.
 
-A guest touches nothing that is its host's: no error page, no header and no option of the app is ours. An app of our own
-answers every error in our way: a page for people, ``application/problem+json`` below ``/api``.
+In an app of the user nothing else changes: no error page, no header and no option of the app. The
+app of ``statecast run`` answers every error: with a page, or with ``application/problem+json``
+below ``/api``.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ if TYPE_CHECKING:
 
 API = "/api"
 BELOW = "/statecast"
-"""Where the pages are in a user's app; the static files are there in every app."""
+"""The path of the pages in an app of the user, and of the static files in every app."""
 
 
-def as_guest(app: Flask, runtime: Runtime) -> None:
+def add_to_app(app: Flask, runtime: Runtime) -> None:
+    """Add the pages below ``/statecast`` and REST to an app of the user."""
     app.register_blueprint(pages.pages(runtime, BELOW))
     app.register_blueprint(api.rest(runtime), url_prefix=API)
 
 
-def alone(app: Flask, runtime: Runtime) -> None:
+def serve_at_root(app: Flask, runtime: Runtime) -> None:
+    """Add the pages at ``/``, REST and all error pages to the app of ``statecast run``."""
     app.register_blueprint(pages.pages(runtime))
     app.register_blueprint(api.rest(runtime), url_prefix=API)
-    site = pages.Site(runtime)
+    views = pages.PageViews(runtime)
 
-    def mistaken(error: HTTPException) -> ResponseReturnValue:
+    def http_error(error: HTTPException) -> ResponseReturnValue:
         below_api = request.path == API or request.path.startswith(f"{API}/")
-        return api.http_problem(error) if below_api else site.mistaken(error)
+        return api.http_problem(error) if below_api else views.http_error(error)
 
-    app.register_error_handler(HTTPException, mistaken)
-    app.register_error_handler(Exception, site.failed)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, views.unexpected_error)

@@ -9,7 +9,7 @@ from typing import Any
 
 from statecast.web import pictures
 from statecast.web.tables import TABLES
-from statecast.web.view_models import Shown
+from statecast.web.view_models import DeviceSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Filter:
     count: int
 
 
-def filter_of(device: Shown, now: int) -> str:
+def filter_of(device: DeviceSummary, now: int) -> str:
     """The filter that a device falls under. Without a live connection only silence is known."""
     if device.silent_after is None:
         return "undated"
     return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""
 
 
-def matches(device: Shown, query: str) -> bool:
+def matches(device: DeviceSummary, query: str) -> bool:
     wanted = query.casefold().strip()
     texts = [device.name, device.label, *(one.text for one in device.fields if one)]
     return not wanted or any(wanted in text.casefold() for text in texts)
@@ -46,7 +46,7 @@ def counted(kinds: Sequence[str]) -> list[Filter]:
     ]
 
 
-def usual(devices: Sequence[Shown]) -> tuple[float | None, str | None]:
+def usual(devices: Sequence[DeviceSummary]) -> tuple[float | None, str | None]:
     """The most common deadline and source: a list says them once."""
     deadlines = Counter(one.silent_after for one in devices)
     sources = Counter(one.update.source for one in devices)
@@ -57,15 +57,15 @@ def prefix(name: str) -> str:
     return name.partition("/")[0] + "/" if "/" in name else ""
 
 
-def grouped(devices: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+def grouped(devices: Sequence[DeviceSummary]) -> list[tuple[str, list[DeviceSummary]]]:
     """One group per prefix, in order; names without one come first."""
-    groups: dict[str, list[Shown]] = {}
+    groups: dict[str, list[DeviceSummary]] = {}
     for device in devices:
         groups.setdefault(prefix(device.name), []).append(device)
     return sorted(groups.items())
 
 
-def art(devices: Sequence[Shown]) -> dict[str, Any]:
+def art(devices: Sequence[DeviceSummary]) -> dict[str, Any]:
     """The drawings and templates of a page: only the pictures in use. The script fetches others."""
     names = {one.picture.name for one in devices}
     icons = {

@@ -1,4 +1,7 @@
-"""The pages: the first HTML is the page. It is true without any script, and never claims to be live."""
+"""The pages as Flask views.
+
+The first HTML is a complete page: it is correct without any script, and it never claims to be live.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import formatting, listing, pictures, scripts, view_models
-from statecast.web.view_models import Drawing, Shown
+from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
 """More devices than these are shown as rows."""
 SEARCH_FROM = 8
 
-MISTAKES = {
+HTTP_ERRORS = {
     404: (
         "There is no such page",
         "The address may be mistyped; all devices are on the first page.",
@@ -36,7 +39,7 @@ MISTAKES = {
 }
 QUARANTINE_SHOWN = 100
 HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": "?", "waiting": None}
-"""What a report may leave out."""
+"""Defaults for a report without these members."""
 
 OPTIONAL: dict[str, Any] = {
     "only": False,
@@ -48,7 +51,7 @@ OPTIONAL: dict[str, Any] = {
     "icons": (),
     "pictures": (),
 }
-"""What the template of every page asks for, where a page says nothing of it."""
+"""Defaults of the variables that the templates of all pages use."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -65,8 +68,8 @@ HEADERS = {
 log = logging.getLogger(__name__)
 
 
-class Live(Protocol):
-    """What the pages need of the extension."""
+class PageRuntime(Protocol):
+    """The parts of ``Runtime`` that the pages need."""
 
     @property
     def store(self) -> Store: ...
@@ -77,7 +80,7 @@ class Live(Protocol):
 
 
 def pages(
-    live: Live,
+    live: PageRuntime,
     below: str = "",
     *,
     may_write: Callable[[str], bool] = lambda device: True,
@@ -91,19 +94,19 @@ def pages(
     blueprint = flask.Blueprint(
         "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
     )
-    site = Site(live, may_write, may_operate)
-    blueprint.add_url_rule(f"{below}/", "front", site.front)
-    blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", site.device)
-    blueprint.add_url_rule(f"{below}/operator", "operator", site.operator)
-    blueprint.add_url_rule(f"{below}/pictures", "pictures", site.pictures)
-    blueprint.register_error_handler(Unavailable, site.unavailable)
-    blueprint.register_error_handler(HTTPException, site.mistaken)
-    blueprint.register_error_handler(Exception, site.failed)
+    views = PageViews(live, may_write, may_operate)
+    blueprint.add_url_rule(f"{below}/", "front", views.front)
+    blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", views.device)
+    blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
+    blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
+    blueprint.register_error_handler(Unavailable, views.unavailable)
+    blueprint.register_error_handler(HTTPException, views.http_error)
+    blueprint.register_error_handler(Exception, views.unexpected_error)
     return blueprint
 
 
 def environment() -> jinja2.Environment:
-    """Our own, so that a host application's templates and options stay its own."""
+    """An environment apart from the app's, whose templates and options are not changed."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("statecast.web"),
         autoescape=True,
@@ -121,20 +124,20 @@ def environment() -> jinja2.Environment:
         "number": lambda count: f"{count:,}",
     }
     made.globals |= {
-        "bind": Drawing.bind,
-        "words": Drawing.words,
+        "bind": TemplateFunctions.bind,
+        "words": TemplateFunctions.words,
         "program": program.name,
         "release": VERSION,
     }
     return made
 
 
-class Site:
-    """Reads the store and renders; holds nothing of a request."""
+class PageViews:
+    """The views. They read the store and render templates; no request leaves anything here."""
 
     def __init__(
         self,
-        live: Live,
+        live: PageRuntime,
         may_write: Callable[[str], bool] = lambda device: True,
         may_operate: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -160,7 +163,10 @@ class Site:
         return self._list(present, news.position)
 
     def device(self, name: str) -> ResponseReturnValue:
-        """A device's page. The place is read first: whatever comes after it is told again."""
+        """The page of a device.
+
+        The position is read first, so that the script receives every later change.
+        """
         news = self.live.store.read(ReadCursor(), SEARCH_FROM)
         update = self.live.store.get(name)
         find = sum(one.state is not None for one in news.updates) >= SEARCH_FROM
@@ -171,7 +177,7 @@ class Site:
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
         if not self.may_operate():
-            return self.trouble(
+            return self.error_page(
                 403, "This page needs the operator's right", "Sign in with a token that has it."
             )
         store = self.live.store
@@ -197,44 +203,44 @@ class Site:
         )
 
     def pictures(self) -> ResponseReturnValue:
-        """Every picture: a page fetches those that came into use after it was made."""
+        """All pictures. A page fetches those that it did not need at first."""
         text = self.templates.get_template("pictures.html").render(
             asset=_asset, pictures=pictures.PICTURES, icons=pictures.ICONS
         )
         return flask.Response(text, headers=HEADERS)
 
     def unavailable(self, error: Exception) -> ResponseReturnValue:
-        """The store cannot be read: a sentence, never a traceback; what exactly is for the log."""
+        """A page for a store that cannot be read. The log has the reason."""
         log.warning("%s was not answered: %s", flask.request.endpoint, error)
         sentence = (
             "The server cannot use its store; its log says why. Reload this page in a moment."
         )
-        return self.trouble(503, "The states cannot be read just now", sentence)
+        return self.error_page(503, "The states cannot be read just now", sentence)
 
-    def mistaken(self, error: HTTPException) -> ResponseReturnValue:
-        """What the web's own errors (no such page, no such method) look like on our pages."""
+    def http_error(self, error: HTTPException) -> ResponseReturnValue:
+        """A page for an error of HTTP: no such page, no such method."""
         if error.response is not None or error.code is None or error.code < 400:
             return error
-        heading, sentence = MISTAKES.get(error.code, (error.name, error.description or ""))
-        made = flask.make_response(self.trouble(error.code, heading, sentence))
+        heading, sentence = HTTP_ERRORS.get(error.code, (error.name, error.description or ""))
+        made = flask.make_response(self.error_page(error.code, heading, sentence))
         made.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
         return made
 
-    def failed(self, error: Exception) -> ResponseReturnValue:
-        """Generic, with an id under which the log tells more."""
+    def unexpected_error(self, error: Exception) -> ResponseReturnValue:
+        """A page with an error number, under which the log has the error."""
         number = logs.log_error(log, f"the page {names.quoted(flask.request.path)} failed", error)
-        return self.trouble(
+        return self.error_page(
             500, "This page failed", "The log says why, under the number below. Try again.", number
         )
 
-    def trouble(
+    def error_page(
         self, status: int, heading: str, sentence: str, error_id: str = ""
     ) -> ResponseReturnValue:
         """A page that says what happened and what to do."""
         facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
         return self._page("trouble", Position("", 0), status, title=heading, **facts)
 
-    # How they are made
+    # Rendering
 
     def _list(self, present: Sequence[Update], position: Position) -> ResponseReturnValue:
         query, show = flask.request.args.get("q", ""), flask.request.args.get("show", "")
@@ -315,7 +321,7 @@ class Site:
 
     def _shown(
         self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False
-    ) -> Shown:
+    ) -> DeviceSummary:
         settings = self.live.settings
         silent_after = settings.deadline(update)
         first = view_models.show(update, wanted=settings.card_fields, silent_after=silent_after)
@@ -361,7 +367,7 @@ class Site:
 class DeviceView:
     """A device on its own page: what a card shows, and all the rest."""
 
-    def __init__(self, device: Shown, size: tuple[int, int | None]) -> None:
+    def __init__(self, device: DeviceSummary, size: tuple[int, int | None]) -> None:
         self._device = device
         self.total, self.since = size
         self.gone = device.update.state is None
@@ -377,7 +383,7 @@ class DeviceView:
 
     @property
     def example(self) -> str:
-        """A change that this device would understand."""
+        """A change that this device can apply, for the form."""
         plain = [
             one
             for one in self._device.fields

@@ -51,7 +51,7 @@ class Version(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DeviceSummary:
     """One device of a list or a page."""
 
     update: Update
@@ -99,7 +99,7 @@ def show(
     wanted: Sequence[str] = (),
     past: Sequence[float] = (),
     silent_after: float | None = None,
-) -> Shown:
+) -> DeviceSummary:
     state = json.loads(update.state) if update.state is not None else {}
     picture, field = pictures.choose(state)
     chosen: list[Field | None] = [
@@ -111,7 +111,9 @@ def show(
         for name in formatting.main_fields(state, wanted)
     ]
     fields = chosen + [None] * (3 - len(chosen))
-    return Shown(update, state, picture, pictures.Scene(state, field, past), fields, silent_after)
+    return DeviceSummary(
+        update, state, picture, pictures.Scene(state, field, past), fields, silent_after
+    )
 
 
 def attribute(text: str) -> Markup:
@@ -159,7 +161,7 @@ def past_values(
     return values[:count][::-1]
 
 
-def state_rows(shown: Shown) -> Iterator[StateRow]:
+def state_rows(shown: DeviceSummary) -> Iterator[StateRow]:
     for top, path, value in formatting.rows(shown.state):
         label = formatting.split_unit(path, value)[0]
         yield StateRow(
@@ -252,7 +254,7 @@ def lanes_height(chosen: Sequence[tuple[str, str]]) -> int:
     return TIMELINE["axis_height"] + sum(TIMELINE[f"{kind}_height"] for _, kind in chosen)
 
 
-class Drawing:
+class TemplateFunctions:
     """The functions of the templates that draw a picture from a scene.
 
     Without a scene they draw the template that the script copies.
