@@ -1,4 +1,4 @@
-"""The cost of one delivery: one event to 1 000 viewers, again and again, by Statecast and its peers.
+"""The cost of one delivery: events to 1 000 viewers, sent by Statecast and its peers.
 
 Every server is called as its users call it: Statecast by ``live.emit`` in a thread, the peers by
 their own ``emit``. The case is a burst: ``GROUP`` events as fast as the server takes them, then a
@@ -70,7 +70,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 class Race:
-    """The servers that take turns. A peer that fails is left out; without Statecast the race ends."""
+    """The servers that take turns. A peer that fails is left out; Statecast must not fail."""
 
     def __init__(self, generator: Process, viewers: int) -> None:
         self.generator = generator

@@ -141,7 +141,7 @@ class Generator:
     # The commands
 
     def do_connect(self, group: str, port: int, viewers: int, raw: bool = False) -> dict[str, Any]:
-        """Connect viewers, at most ``AT_ONCE`` at a time. A raw one is open when it is connected."""
+        """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected."""
         members = self.groups.setdefault(group, Group())
         steps = [
             (client_frames.upgrade(port), b'"sid"'),

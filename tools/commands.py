@@ -29,7 +29,7 @@ def run(
     folder: Path | None = None,
     errors_only: bool = False,
 ) -> bool:
-    """Shows the program's output, or only what it writes to standard error; whether it went well."""
+    """Run a program and show its output, or only standard error; whether it succeeded."""
     shown = subprocess.DEVNULL if errors_only else None
     try:
         finished = subprocess.run(

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CLONE = "/root/statecast"
 
 COPY = f"""\
-copy() {{ if test -d {CLONE}/$1; then mkdir -p $2; cp -r {CLONE}/$1/. $2; else cp {CLONE}/$1 $2; fi; }}
+copy() {{
+  if test -d {CLONE}/$1; then mkdir -p $2; cp -r {CLONE}/$1/. $2; else cp {CLONE}/$1 $2; fi
+}}
 """
 
 # Loopback of its own, so that port 8000 is free.
@@ -79,7 +81,7 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def steps(text: str) -> str:
-    """The steps as one script. Both stages share its root, so what is copied between them is there."""
+    """The steps as one script. Both stages share its root, so copies between them exist already."""
     script = ["set -eu", "export PIP_QUIET=2", COPY]
     for word, rest in instructions(text):
         if word == "RUN":

@@ -1,4 +1,4 @@
-"""The source archive and the wheel: builds both, and tries the wheel on every Python of this machine.
+"""Builds the source archive and the wheel, and tries the wheel on every Python of this machine.
 
     python -m tools.dist            builds into dist/, checks names and metadata, tries the wheel
     python -m tools.dist release    the same, and refuses what must not be uploaded
@@ -58,7 +58,7 @@ def hatchling(kind: str, source: Path, folder: Path) -> None:
 
 
 def pythons() -> Iterator[tuple[str, Path | None]]:
-    """Per supported version a Python that can make environments: from the PATH or pyenv, or None."""
+    """By supported version: a Python that can make environments, from the PATH or pyenv, or None."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     question = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
     for minor in MINORS:

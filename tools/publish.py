@@ -1,7 +1,7 @@
 """Makes every install line name the package index: `python -m tools.publish https://HOST/OWNER/statecast`.
 
-Run once, as RELEASING.md says, right before the first release. It writes the repository's address into
-pyproject.toml, turns the constant `PUBLISHED` and rewrites the install lines of the documents.
+Run it once, as RELEASING.md says, right before the first release. It writes the repository's URL
+into pyproject.toml, sets the constant `PUBLISHED` and rewrites the install lines of the documents.
 """
 
 from __future__ import annotations

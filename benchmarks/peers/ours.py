@@ -1,4 +1,4 @@
-"""Statecast as its users call it: a Flask app with ``Statecast(app)``, ``live.emit`` and ``live.set``.
+"""Statecast as its users call it: a Flask app, ``live.emit`` and ``live.set``.
 
 The limits on connections are wide here, because all viewers of a benchmark come from one address.
 The argument is the URL of the store.
@@ -25,8 +25,8 @@ OPENED = {
     "ping_interval": 600,
 }
 
-# What the browser's part of the latency is measured on: our script, one bound field, and the time at which it changed.
-# The field is a text with a letter in front, because a number is shown as people read it.
+# The page of the latency in a browser: the client, one bound field, and the time of its change.
+# The field is a text that begins with a letter, because numbers are formatted for people.
 PAGE = """<!doctype html>
 <meta charset="utf-8">
 <title>Latency</title>

@@ -158,7 +158,8 @@ def check_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]
         yield DiagnosticLine(
             about,
             "wrong",
-            f"The oldest has waited for {duration(now() - oldest, 'days')}: no process receives them; "
+            f"The oldest has waited for {duration(now() - oldest, 'days')}: "
+            "no process receives them; "
             f"start `{program.name()} run`.",
         )
 

@@ -20,7 +20,7 @@ from statecast.threads import ThreadPool
 Handler = Callable[..., Any]
 
 BACKLOG = 1_000
-"""Calls that may wait for a thread, and coroutines that may run; beyond it the newest is refused."""
+"""Calls that may wait for a thread, and coroutines that may run. The newest is refused."""
 
 log = logging.getLogger(__name__)
 

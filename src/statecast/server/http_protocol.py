@@ -135,8 +135,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     uvicorn makes it, with ``functools.partial(LimitedHttpProtocol, limits)`` as its ``http``.
     """
 
-    # uvicorn's own attributes just fit into the compact form of an instance's dictionary (30 names);
-    # with ours among them each connection would build a large hash table, and drop it again.
+    # uvicorn's own attributes just fit into the compact form of an instance's dictionary (30
+    # names). With ours in it each connection would build a large hash table, and drop it again.
     __slots__ = (
         "_address_key",
         "_answering",

@@ -1,4 +1,4 @@
-"""Adds pages and REST to a Flask app: below ``/statecast`` and ``/api``, or at ``/`` without an app.
+"""Adds the pages and REST to a Flask app.
 
 In an app of the user nothing else changes: no error page, no header and no option of the app. The
 app of ``statecast run`` answers every error: with a page, or with ``application/problem+json``

@@ -118,7 +118,10 @@ class WebSocketParser:
             self._buffer += data
 
     def next_event(self) -> WebSocketEvent | None:
-        """The next message or control frame; None: more bytes are needed. Raises RemoteProtocolError."""
+        """The next message or control frame; None if more bytes are needed.
+
+        Raises RemoteProtocolError.
+        """
         while True:
             taken = self._take_frame()
             if taken is None:
