@@ -90,7 +90,7 @@ class FakeClient:
         )
 
     def received(self) -> list[Any]:
-        """What was written since the last call: texts, bytes, control frames as (opcode, payload)."""
+        """What was written since the last call: texts, bytes, control frames (opcode, payload)."""
         data, found = bytes(self.transport.written), []
         self.transport.written.clear()
         if data.startswith(b"HTTP/"):

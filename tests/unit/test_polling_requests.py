@@ -56,7 +56,7 @@ async def test_who_does_not_read_an_answer_gets_no_second_one() -> None:
 
 
 async def test_a_client_that_gives_up_its_get_has_left() -> None:
-    """As the protocol's suite has it. Stock clients begin anew then, and their place brings what they missed."""
+    """As in the protocol's suite. Stock clients then reconnect, and resume from their position."""
     harness = PollingHarness()
     session = await (await harness.open()).join()
     request = session.get()

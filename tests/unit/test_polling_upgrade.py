@@ -58,7 +58,8 @@ async def test_the_upgrade_as_a_stock_client_makes_it() -> None:
 
 @pytest.mark.parametrize("before", [0, 1, 16, 17, 38, 39])
 async def test_nothing_is_lost_or_doubled_wherever_the_upgrade_comes(before: int) -> None:
-    # given forty events, of which so many are emitted before the upgrade, and half of them fetched; and bytes
+    # given forty events, so many of them emitted before the upgrade and half of those fetched,
+    # and bytes
     harness = PollingHarness()
     response = await harness.response("GET", QUERY)
     session = PollingClient(harness, json.loads(response.text[1:])["sid"])

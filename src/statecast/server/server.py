@@ -74,7 +74,12 @@ class Server(uvicorn.Server):
         self.broadcaster = runtime.broadcaster()
         self.hub = runtime.hub(self.broadcaster)
         self.limiter = ConnectionLimiter(settings, max_total=sockets.raise_descriptors())
-        limits = HttpLimits(settings, self.limiter, self._warn)
+        log = self.hub.throttled_log
+
+        def warn(address: str, sentence: str) -> None:
+            log.warning(address, sentence, time.monotonic())
+
+        limits = HttpLimits(settings, self.limiter, warn)
         sessions = PollingSessions()
         polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
@@ -108,9 +113,6 @@ class Server(uvicorn.Server):
         self._following = False
         self._watchdog = watchdog
         self._feeding: asyncio.Task[None] | None = None
-
-    def _warn(self, address: str, sentence: str) -> None:
-        self.hub.throttled_log.warning(address, sentence, time.monotonic())
 
     async def on_tick(self, counter: int) -> bool:
         self.should_exit = self._stop_requested.is_set()
