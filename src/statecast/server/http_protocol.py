@@ -74,7 +74,7 @@ TRANSITIONS: dict[HttpState, set[HttpState]] = {
 IN_BODY = {HttpState.BODY, HttpState.LAST_BODY}
 READ_LAST = {HttpState.LAST_BODY, HttpState.FINISHED, HttpState.DISCARDING}
 """States in which the client may send no more and still get its response."""
-DEAF = {HttpState.DISCARDING, HttpState.UPGRADED, HttpState.CLOSED}
+NOT_READING = {HttpState.DISCARDING, HttpState.UPGRADED, HttpState.CLOSED}
 """States in which no request is read and none can be refused."""
 
 
@@ -228,7 +228,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._state in DEAF:
+        if self._state in NOT_READING:
             return
         if self._state is HttpState.REJECTED:
             self.reject()
@@ -331,7 +331,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         Endless trailers complete no head and are no body either, so ``_unread`` bounds them too.
         """
         limit = self.limits.settings.header_bytes
-        while data and self._state not in DEAF:
+        while data and self._state not in NOT_READING:
             part, data = data, b""
             if self._state not in IN_BODY:
                 room = limit - self._unread
@@ -440,7 +440,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def refuse(self, problem: HTTPProblem) -> None:
         """Respond and end. A response under way goes first, and is then the last one."""
-        if self._state in DEAF or self.transport.is_closing():
+        if self._state in NOT_READING or self.transport.is_closing():
             return
         self._enter(HttpState.DISCARDING)
         self.limits.heads.discard(self)
