@@ -388,7 +388,7 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
     eyes.until("document.querySelector('#lanes').childElementCount > 2")
     page.wait_for_load_state("networkidle")
 
-    # Then all that came until live, and in all, is within the budget of PAGE.md
+    # Then all that came until live, and in all, is within the page's budget
     until_live, in_all = page.evaluate("[bytesUntilLive, bytes()]")
     print(f"{path}: {until_live:,} bytes until live, {in_all:,} in all")
     assert 0 < until_live < 45_000

@@ -20,8 +20,8 @@ from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.settings import Settings
 
 
-class Front:
-    """Which path is whose."""
+class EndpointApp:
+    """The ASGI app: polling and server-sent events by their paths."""
 
     def __init__(
         self, hub: Hub, broadcaster: Broadcaster, settings: Settings, sessions: PollingSessions
@@ -63,7 +63,7 @@ def serving(
             endpoint.accept(self.transport, head)
 
     config = uvicorn.Config(
-        Front(hub, broadcaster, settings, sessions),
+        EndpointApp(hub, broadcaster, settings, sessions),
         port=0,
         http=UpgradingProtocol,
         ws="none",

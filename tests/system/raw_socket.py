@@ -176,7 +176,7 @@ class OnPolling:
     def get(self) -> tuple[int, bytes]:
         return request(self.address, "GET", self.path)
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the session is there still; asked without waiting for a packet."""
         status, _ = request(self.address, "PUT", self.path, b"-")
         _, answer = request(self.address, "PUT", self.path, b"-")

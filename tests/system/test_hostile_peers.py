@@ -116,7 +116,7 @@ def test_the_size_of_a_message_on_polling(
 ) -> None:
     viewer = OnPolling(server.address)
     assert viewer.post(text_of(MOST_PAYLOAD + more)) == (200 if more <= 0 else 413)
-    assert viewer.lives() is (more <= 0)
+    assert viewer.is_alive() is (more <= 0)
 
 
 def check(viewer: OnWebSocket, code: int | None) -> None:
@@ -147,7 +147,7 @@ def test_the_size_of_an_event_with_its_attachments(
         *(polling.post(b"b" + base64.b64encode(part)) for part in parts),
     ]
     assert statuses == [200, 200, 200 if more <= 0 else 400]
-    assert polling.lives() is (more <= 0)
+    assert polling.is_alive() is (more <= 0)
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -163,7 +163,7 @@ def test_the_number_of_packets_in_a_payload(
     packets = [b"b" + base64.b64encode(b"a")] * 9
     several = ([announced, *packets] * 7)[: MAX_PACKETS + more]
     assert viewer.post(b"\x1e".join(several)) == (200 if more <= 0 else 400)
-    assert viewer.lives() is (more <= 0)
+    assert viewer.is_alive() is (more <= 0)
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -178,7 +178,7 @@ def test_the_number_of_attachments(neighbour: None, server: BackgroundServer, mo
         check(viewer, None if more <= 0 else websocket.POLICY_VIOLATION)
     polling = OnPolling(server.address)
     assert polling.post(head.encode()) == (200 if more <= 0 else 400)
-    assert polling.lives() is (more <= 0)
+    assert polling.is_alive() is (more <= 0)
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -212,7 +212,7 @@ def test_the_burst_of_messages(
             assert viewer.close_code() == websocket.NO_STATUS_RECEIVED
     polling = OnPolling(server.address)
     assert polling.post(b"\x1e".join([message] * rest)) == (200 if more <= 0 else 400)
-    assert polling.lives() is (more <= 0)
+    assert polling.is_alive() is (more <= 0)
 
 
 @pytest.mark.parametrize("opcode", [websocket.PING, websocket.PONG])
@@ -264,7 +264,7 @@ def test_the_size_of_a_posts_announcement(server: BackgroundServer, more: int) -
         line.socket.sendall(head.encode() + b"a" * (MOST_PAYLOAD + more))
         if more > 0:
             assert b" 413 " in line.take_until(b"\r\n")
-    assert viewer.lives() is (more <= 0)
+    assert viewer.is_alive() is (more <= 0)
 
 
 # Time
@@ -277,7 +277,7 @@ def test_who_joins_nothing_is_cut(hasty: BackgroundServer) -> None:
     while (packet := polling.get()[1]) == b"2":
         pass
     assert packet == b"1"
-    assert not polling.lives()
+    assert not polling.is_alive()
 
 
 def test_who_does_not_answer_a_ping_is_cut(hasty: BackgroundServer) -> None:
@@ -287,7 +287,7 @@ def test_who_does_not_answer_a_ping_is_cut(hasty: BackgroundServer) -> None:
     polling = OnPolling(hasty.address)
     while polling.get()[1] == b"2":
         pass
-    assert not polling.lives()
+    assert not polling.is_alive()
 
 
 @pytest.mark.parametrize("path", [WEBSOCKET, "/events"])

@@ -224,6 +224,16 @@ def test_the_page_script_can_be_read() -> None:
         assert "export let" not in text, path.name
 
 
+def test_no_line_is_longer_than_100_columns() -> None:
+    long = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert not long, "\n".join(long)
+
+
 def test_no_module_keeps_what_belongs_to_an_app() -> None:
     """A ``global`` is state that two apps in one process share."""
     wrong = [

@@ -45,7 +45,7 @@ class ChangeListener(Protocol):
         """
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """What one read of the store found; the arguments of ``on_changes`` without the report."""
 
     changes: Changes
@@ -86,9 +86,9 @@ class ChangeFeed:
 
     def read_once(self) -> None:
         """Read and deliver once, on the thread of the loop."""
-        reading = self._read()
-        self._advance(reading)
-        self._deliver(reading, self.report())
+        result = self._read()
+        self._advance(result)
+        self._deliver(result, self.report())
 
     def stop(self) -> None:
         self._stop.set()
@@ -99,7 +99,7 @@ class ChangeFeed:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                reading, report = self._wait_and_read()
+                result, report = self._wait_and_read()
             except Exception:  # a defect of ours; if this thread ended, every page would freeze
                 log.exception("the store could not be followed; trying again")
                 self._stop.wait(RETRY_SECONDS)
@@ -108,26 +108,26 @@ class ChangeFeed:
             if self._stop.is_set():  # checked after the clear: stop() sets both, and waits for us
                 return
             try:
-                self.loop.call_soon_threadsafe(self._deliver, reading, report)
+                self.loop.call_soon_threadsafe(self._deliver, result, report)
             except RuntimeError:  # the loop was closed meanwhile
                 return
-            self._advance(reading)
+            self._advance(result)
             while not self._delivered.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or has ended
-            if reading.changes.updates or reading.changes.events:
+            if result.changes.updates or result.changes.events:
                 self._stop.wait(TICK)
 
-    def _wait_and_read(self) -> tuple[Reading, dict[str, Any]]:
+    def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
             self.store.wait(1.0)
-            reading = self._read()
+            result = self._read()
             self._log_failure("")
         except StatecastError as error:
             self._log_failure(str(error))
             self._stop.wait(RETRY_SECONDS)
-            reading = Reading(Changes(self._position, self._cursor))
-        return reading, self.report()
+            result = ReadResult(Changes(self._position, self._cursor))
+        return result, self.report()
 
     def _log_failure(self, failure: str) -> None:
         """Log when a failure begins, changes or ends."""
@@ -138,12 +138,12 @@ class ChangeFeed:
             )
             self._failure = failure
 
-    def _read(self) -> Reading:
+    def _read(self) -> ReadResult:
         if self._reset_needed:
             self._cursor, self._epoch = ReadCursor(event=self._cursor.event), ""
         changes = self.store.read(self._cursor)
         if self._epoch_history_holds(changes):
-            return Reading(changes)
+            return ReadResult(changes)
         epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
         set_back = bool(self._epoch) and not epoch_history.is_valid(
             Position(self._epoch, self._cursor.offset)
@@ -152,7 +152,7 @@ class ChangeFeed:
             changes = self.store.read(ReadCursor())
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
-        return Reading(changes, epoch_history, reset)
+        return ReadResult(changes, epoch_history, reset)
 
     def _epoch_history_holds(self, changes: Changes) -> bool:
         """Whether the epoch history that the listener has is still good enough."""
@@ -162,14 +162,14 @@ class ChangeFeed:
             and changes.position.offset >= self._cursor.offset
         )
 
-    def _advance(self, reading: Reading) -> None:
-        self._cursor, self._position = reading.changes.cursor, reading.changes.position
+    def _advance(self, result: ReadResult) -> None:
+        self._cursor, self._position = result.changes.cursor, result.changes.position
 
-    def _deliver(self, reading: Reading, report: dict[str, Any]) -> None:
+    def _deliver(self, result: ReadResult, report: dict[str, Any]) -> None:
         """On the loop: call the listener. A failure is a defect of ours; then everything is sent
         again."""
         try:
-            changes, epoch_history, reset = reading
+            changes, epoch_history, reset = result
             self.listener.on_changes(changes, epoch_history, report, reset)
         except Exception:
             log.exception("changes could not be sent to the viewers; everything is sent again")

@@ -262,7 +262,7 @@ class PollingConnection:
         return response or HandshakeError.of(engineio.BAD_REQUEST)
 
     def _fail(self, sentence: str) -> None:
-        self._endpoint.complain(self.address, sentence)
+        self._endpoint.warn(self.address, sentence)
         self.close(websocket.POLICY_VIOLATION, sentence)
 
     # The upgrade
@@ -399,7 +399,7 @@ class PollingEndpoint:
         if self._open_by_address[connection.address] <= 0:
             del self._open_by_address[connection.address]
 
-    def complain(self, address: str, sentence: str) -> None:
+    def warn(self, address: str, sentence: str) -> None:
         self._log.warning(address, sentence, self.wheel.now())
 
     async def _answer(

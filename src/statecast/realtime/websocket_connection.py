@@ -229,7 +229,7 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             self._shake_hands(head)
         except handshake.HandshakeError as refused:
-            self._complain(str(refused))
+            self._warn(str(refused))
             self._transport.write(refused.response())
             self._finish()
         except Exception as error:
@@ -345,7 +345,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.abort()
         if not self.reading:
             return
-        self._complain(sentence)
+        self._warn(sentence)
         self.close(code, sentence)
         self._stop_reading()
         if self._transport.can_write_eof() and not self._transport.is_closing():
@@ -403,7 +403,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _cut(self, sentence: str) -> None:
-        self._complain(sentence)
+        self._warn(sentence)
         self.abort()
 
     def _stop_reading(self) -> None:
@@ -421,7 +421,7 @@ class WebSocketConnection(asyncio.Protocol):
         if polling is not None:
             polling.end_probe()
 
-    def _complain(self, sentence: str) -> None:
+    def _warn(self, sentence: str) -> None:
         now = self._endpoint.wheel.now()
         self._endpoint.throttled_log.warning(self._address(), sentence, now)
 

@@ -481,8 +481,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops: close after the request under way, or at once.
 
-        A connection without a request yet gets a moment for it, so that its client is told to come
-        back instead of being cut off.
+        A connection without a request yet gets a moment to send one: its client then reads that the
+        server restarts, instead of finding the connection closed.
         """
         if self.cycle is None and self._state is HttpState.HEAD:
             self.limits.stopping.add(self)

@@ -49,7 +49,8 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
     counters = counter_row.load(connection)
     found = rows(
         connection,
-        f"SELECT {UPDATE_COLUMNS} FROM devices WHERE offset > ? ORDER BY offset LIMIT ?",  # noqa: S608
+        f"SELECT {UPDATE_COLUMNS} FROM devices "  # noqa: S608
+        "WHERE offset > ? ORDER BY offset LIMIT ?",
         (after.offset, -1 if limit is None else limit),
     )
     updates = [update_of(columns) for columns in found]

@@ -257,14 +257,15 @@ class Database:
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
         """Threads of one process take turns here, where waiting is cheaper than at the file."""
-        if not self._write_turn.acquire(timeout=BUSY_SECONDS):
+        turn = self._write_turn  # a forked child has another one
+        if not turn.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable(
                 f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds."
             )
         try:
             yield
         finally:
-            self._write_turn.release()
+            turn.release()
 
     def _check_version(self, connection: apsw.Connection) -> None:
         version = row(connection, "PRAGMA user_version")[0]

@@ -116,7 +116,10 @@ WRITTEN = (
     "version, offset, seen, state, changed_at, seen_at, cause_source, cause_id, cause_by, "
     "silent_after, source, removed_at, fields, stamps"
 )
-INSERT = f"INSERT INTO devices (device, {WRITTEN}) VALUES ({', '.join('?' * 15)}) RETURNING id"  # noqa: S608
+INSERT = (
+    f"INSERT INTO devices (device, {WRITTEN}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * 15)}) RETURNING id"
+)
 UPDATE = f"UPDATE devices SET ({WRITTEN}) = ({', '.join('?' * 14)}) WHERE id = ?"  # noqa: S608
 
 

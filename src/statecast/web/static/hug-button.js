@@ -1,4 +1,4 @@
-// The hug: a wish that is pending until it comes back as the cause of an update.
+// The hug button: a hug is pending until it comes back as the cause of an update.
 import { createElement, find, setAttributes, setText } from "./dom.js";
 import { displayName } from "./fields.js";
 import { sendState } from "./message-api.js";
@@ -12,7 +12,7 @@ const LONG_WAIT = 10_000;
 
 /**
  * A hug that has not come back.
- * @typedef {object} Wish
+ * @typedef {object} PendingHug
  * @property {string} at The time that it carries.
  * @property {number} begun When the button was pressed.
  * @property {string} [id] Its message, once it is in the queue.
@@ -22,8 +22,8 @@ export class HugButton {
   #button = find("#hug");
   #label = find("span", this.#button);
   #answer = find("#answer");
-  /** @type {Wish | undefined} */
-  #wish;
+  /** @type {PendingHug | undefined} */
+  #pending;
 
   /**
    * @param {Board} board
@@ -38,10 +38,10 @@ export class HugButton {
   }
 
   async #send() {
-    if (this.#wish) return;
+    if (this.#pending) return;
     const at = new Date(this.board.now()).toISOString();
-    const wish = { at, begun: performance.now() };
-    this.#wish = wish;
+    const hug = { at, begun: performance.now() };
+    this.#pending = hug;
     setAttributes(this.#button, { "aria-disabled": true });
     setText(this.#label, "Sending…");
     setText(this.#answer, "");
@@ -54,28 +54,28 @@ export class HugButton {
       return;
     }
     // The update may have been faster than the answer to the request.
-    if (this.#wish !== wish) return;
-    this.#wish = { ...wish, id };
+    if (this.#pending !== hug) return;
+    this.#pending = { ...hug, id };
     setText(this.#label, "Hug is in the queue…");
     setText(this.#answer, "The picture changes when it comes back.");
   }
 
   /** The device changed: perhaps by this hug. */
   update() {
-    const wish = this.#wish;
-    if (!wish) return;
+    const hug = this.#pending;
+    if (!hug) return;
     const { cause, state } = this.currentDevice();
-    const isCause = wish.id !== undefined && cause?.id === wish.id;
-    if (!isCause && getOwn(state, "hugged_at") !== wish.at) return;
-    const ms = Math.round(performance.now() - wish.begun);
+    const isCause = hug.id !== undefined && cause?.id === hug.id;
+    if (!isCause && getOwn(state, "hugged_at") !== hug.at) return;
+    const ms = Math.round(performance.now() - hug.begun);
     const title = createElement("b", {}, "Hugged.");
     this.#settle("status", title, ` ${ms} ms from your click to this picture.`);
   }
 
   /** Time passes. */
   tick() {
-    if (!this.#wish?.id) return;
-    const ms = performance.now() - this.#wish.begun;
+    if (!this.#pending?.id) return;
+    const ms = performance.now() - this.#pending.begun;
     if (ms <= LONG_WAIT) return;
     const duration = formatDuration(ms);
     setText(this.#answer, `In the queue for ${duration}. The message is safe there.`);
@@ -86,7 +86,7 @@ export class HugButton {
    * @param {(Node | string)[]} content
    */
   #settle(role, ...content) {
-    this.#wish = undefined;
+    this.#pending = undefined;
     setAttributes(this.#button, { "aria-disabled": undefined });
     setText(this.#label, `Hug ${displayName(this.currentDevice())}`);
     setAttributes(this.#answer, { role: role === "alert" ? role : undefined });
