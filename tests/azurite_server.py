@@ -1,4 +1,7 @@
-"""Azurite, Microsoft's stand-in for the storage service, as a process of a test's own: no telemetry, no files."""
+"""Azurite, Microsoft's stand-in for the storage service, as a process of a test's own.
+
+No telemetry, no files.
+"""
 
 from __future__ import annotations
 

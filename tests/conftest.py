@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 inheritance.clean()
 
 POOLS = ("asyncio_", "handler", "readiness", "wsgi")
-"""Threads that a pool of a wider scope starts when it first needs them; its own scope counts them."""
+"""Threads that a pool of a wider scope starts when it first needs them; its own scope counts
+them."""
 CLIENT_LIBRARIES = ("",)
 """In tests/system every thread: those of the client libraries end in their own time."""
 
@@ -128,7 +129,8 @@ class Node:
     @property
     def variables(self) -> dict[str, str]:
         """The environment in which ``require("socket.io-client")`` finds the packages."""
-        # Programs of Node (tsc, prettier) would leave a cache of compiled code in the temporary folder.
+        # Programs of Node (tsc, prettier) would leave a cache of compiled code in the temporary
+        # folder.
         cache = {"NODE_DISABLE_COMPILE_CACHE": "1"}
         return os.environ | cache | {"NODE_PATH": str(self.modules)}
 

@@ -1,4 +1,5 @@
-"""What a process under test inherits: nothing that belongs to the person or program that runs the tests.
+"""What a process under test inherits: nothing that belongs to the person or program that runs the
+tests.
 
 Applied once, when pytest starts, to the process of the tests itself. Whatever a test starts, in
 whatever way, inherits from there. A test that needs a variable says so where it starts the process.
@@ -29,7 +30,9 @@ def is_kept(name: str) -> bool:
 
 
 def clean() -> None:
-    """Forget the variables and the signals of the shell, of ``nohup`` and of a job in the background."""
+    """Forget the variables and the signals of the shell, of ``nohup`` and of a job in the
+    background.
+    """
     for name in [name for name in os.environ if not is_kept(name)]:
         del os.environ[name]
     for name in ("no_proxy", "NO_PROXY"):  # a proxy for packages is none for servers under test

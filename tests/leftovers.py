@@ -1,4 +1,5 @@
-"""What a test leaves behind: processes, threads, open files, files. It fails, and says what by name.
+"""What a test leaves behind: processes, threads, open files, files. It fails, and says what by
+name.
 
 Fixtures of a wider scope are set up before a test is looked at, and taken down after it: what they
 hold is theirs until their own scope ends, which is looked at in the same way.

@@ -58,7 +58,10 @@ def hatchling(kind: str, source: Path, folder: Path) -> None:
 
 
 def pythons() -> Iterator[tuple[str, Path | None]]:
-    """By supported version: a Python that can make environments, from the PATH or pyenv, or None."""
+    """By supported version:
+
+    a Python that can make environments, from the PATH or pyenv, or None.
+    """
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     question = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
     for minor in MINORS:

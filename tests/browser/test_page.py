@@ -57,7 +57,8 @@ def test_without_script_the_page_is_true_and_claims_nothing(browser: Any, here: 
 
 
 def test_one_change_changes_all_of_the_page_in_one_frame(eyes: Eyes, here: Site) -> None:
-    # Given a live page that notes, at the end of each frame, whatever it shows then; its history is full
+    # Given a live page that notes, at the end of each frame, whatever it shows then; its history is
+    # full
     for version in range(2, 10):
         here.send(hugs=version)
         arrived(here, version)
@@ -67,7 +68,8 @@ def test_one_change_changes_all_of_the_page_in_one_frame(eyes: Eyes, here: Site)
       window.frames_ = new Set();
       const look = () => {
         const cloud = document.querySelector('.sky .cloud');
-        frames_.add([cloud.dataset.mood, document.querySelector('#state [data-field=mood] bdi').textContent,
+        frames_.add([cloud.dataset.mood,
+          document.querySelector('#state [data-field=mood] bdi').textContent,
           document.querySelector('.sky').getAttribute('aria-label').split(',')[0]].join('|'));
         requestAnimationFrame(look);
       };
@@ -212,7 +214,8 @@ def test_a_hug_is_pending_until_it_comes_back(browser: Any, eyes: Eyes, here: Si
         page.wait_for_selector(".sky .cloud[data-hugged]")
         elsewhere.wait_for_selector(".sky .cloud[data-hugged]")
         eyes.until(
-            r"/^Hugged\. \d+ ms from your click to this picture\.$/.test(document.querySelector('#answer').textContent)"
+            r"/^Hugged\. \d+ ms from your click to this picture\.$/"
+            r".test(document.querySelector('#answer').textContent)"
         )
         assert here.runtime.store.get("pillow").cause.by == "user"
 
@@ -338,9 +341,11 @@ def test_the_whole_history_can_be_read(eyes: Eyes, here: Site) -> None:
 
 def test_a_page_of_ones_own_is_live_by_attributes(browser: Any, tmp_path: Path) -> None:
     # Given a user's page with three bound elements and one line of script
-    html = """<!doctype html><title>Mine</title><script type=module src="/statecast/bind.js"></script>
+    html = """<!doctype html><title>Mine</title>
+      <script type=module src="/statecast/bind.js"></script>
       <b data-live="pillow.mood">?</b><i data-live="pillow.mood" data-to=data-mood></i>
-      <u data-live="floor2/desk.7" data-field="on">?</u><s data-live="pillow.mood" data-to=onclick></s>"""
+      <u data-live="floor2/desk.7" data-field="on">?</u>
+      <s data-live="pillow.mood" data-to=onclick></s>"""
     with site(tmp_path, lambda app: app.add_url_rule("/mine", "mine", lambda: html)) as made:
         made.send(mood="happy")
         made.send("floor2/desk.7", on=True)
@@ -369,7 +374,8 @@ COUNT_BYTES = """
     .flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((sum, one) => sum + one.encodedBodySize, 0);
   new MutationObserver(() => {
-    if (document.querySelector('[data-hop=page][data-mark="live"]')) window.bytesUntilLive ??= bytes();
+    const live = document.querySelector('[data-hop=page][data-mark="live"]');
+    if (live) window.bytesUntilLive ??= bytes();
   }).observe(document, {subtree: true, childList: true, attributes: true});
 """
 

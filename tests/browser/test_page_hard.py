@@ -80,7 +80,8 @@ def test_five_hundred_devices_keep_their_places_while_all_of_them_change(
 
     # Then each shows its newest value, in its old place, and nothing was left behind
     eyes.until(
-        "[...document.querySelectorAll('[data-field=level] dd')].every(one => one.textContent === '10\\u00a0%')"
+        "[...document.querySelectorAll('[data-field=level] dd')].every(one => "
+        "one.textContent === '10\\u00a0%')"
     )
     assert page.eval_on_selector_all("[data-device]", NAMES) == before
     assert page.evaluate("document.querySelectorAll('*').length") == count
@@ -123,8 +124,10 @@ def test_nothing_runs_overflows_or_is_cut(
     for _ in range(27):
         deep = {"d": deep}
     hostile = {
-        "label": "سحابة " + HOSTILE, "mood": HOSTILE, "big": 2**53 - 1, "tiny": 1e-9, "deep": deep, "constructor": 1,
-        "__proto__": {"x": HOSTILE}, HOSTILE: HOSTILE, "text": "x" * 60_000, "color": "red;background:url(//x)",
+        "label": "سحابة " + HOSTILE, "mood": HOSTILE, "big": 2**53 - 1, "tiny": 1e-9, "deep": deep,
+        "constructor": 1,
+        "__proto__": {"x": HOSTILE}, HOSTILE: HOSTILE, "text": "x" * 60_000,
+        "color": "red;background:url(//x)",
     }  # fmt: skip
     here.send(long, **hostile)
     here.send("other", image="https://elsewhere.example/x.png", toString=5, on=True)
@@ -144,7 +147,8 @@ def test_nothing_runs_overflows_or_is_cut(
             numbers = page.locator("#state [data-field=big] bdi, .fields [data-field=big] dd")
             for one in numbers.all():
                 assert one.evaluate(
-                    "one => one.scrollWidth <= one.clientWidth || getComputedStyle(one).display === 'inline'"
+                    "one => one.scrollWidth <= one.clientWidth || "
+                    "getComputedStyle(one).display === 'inline'"
                 )
             eyes.check(still=False)
 
@@ -198,7 +202,8 @@ def test_with_reduced_motion_nothing_moves(browser: Any, here: Site) -> None:
         eyes.until("document.querySelector('.cloud[data-mood=sad]')")
         assert (
             page.evaluate(
-                "document.getAnimations({subtree: true}).filter(one => one.playState === 'running').length"
+                "document.getAnimations({subtree: true}).filter(one => one.playState === "
+                "'running').length"
             )
             == 0
         )
@@ -221,17 +226,22 @@ CONTRAST = """() => {
     const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number);
     return {rgb: [r, g, b], a};
   };
-  const light = ({rgb}) => rgb.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  const light = ({rgb}) => rgb
+    .map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   const ground = (one) => { for (; one; one = one.parentElement) {
-    const color = channels(getComputedStyle(one).backgroundColor); if (color.a === 1) return color; }
+    const color = channels(getComputedStyle(one).backgroundColor);
+    if (color.a === 1) return color; }
     return {rgb: [255, 255, 255]}; };
   const poor = [];
   for (const one of document.querySelectorAll("main *, header *, footer *")) {
     const own = [...one.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || one.closest("svg, [hidden], .skip, .sr, template") || !one.checkVisibility()) continue;
-    const [a, b] = [light(channels(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) poor.push([one.outerHTML.slice(0, 80), (a + 0.05) / (b + 0.05)]);
+    const skipped = one.closest("svg, [hidden], .skip, .sr, template");
+    if (!own || skipped || !one.checkVisibility()) continue;
+    const [a, b] = [light(channels(getComputedStyle(one).color)), light(ground(one))]
+      .sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) poor.push([one.outerHTML.slice(0, 80), contrast]);
   }
   return poor;
 }"""
@@ -258,7 +268,10 @@ def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(
     arrived(here, "pillow")
     with looking(browser, here, forced_colors="active") as eyes:
         page = eyes.visit()
-        mark = "getComputedStyle(document.querySelector('[data-hop=page]'), '::before').backgroundColor"
+        mark = (
+            "getComputedStyle(document.querySelector('[data-hop=page]'), "
+            "'::before').backgroundColor"
+        )
         assert page.evaluate(mark) == "rgb(17, 122, 69)"
         page.emulate_media(media="print", forced_colors="none")
         assert page.locator("#hug, #status-bar, #notice").evaluate_all(

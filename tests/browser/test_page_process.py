@@ -58,7 +58,8 @@ def test_a_server_that_says_nothing_is_noticed_and_its_return_too(
         page.wait_for_selector("#notice:not([hidden])")
         assert not page.locator("[data-mark=live]").count()
 
-        # When it goes on, so does the page, and a hug reaches the pillow, which counts it and lets go
+        # When it goes on, so does the page, and a hug reaches the pillow, which counts it and lets
+        # go
         os.kill(process.pid, signal.SIGCONT)
         page.wait_for_selector("#device:not(.old)")
         page.get_by_role("button", name="Hug pillow").click()

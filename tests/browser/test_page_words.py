@@ -157,7 +157,8 @@ def test_copy_works_and_paper_has_absolute_times(eyes: Eyes, here: Site) -> None
 
     words = page.evaluate("""() => {
       dispatchEvent(new Event('beforeprint'));
-      return [document.querySelector('.fresh').textContent, document.querySelector('.print').textContent];
+      return [document.querySelector('.fresh').textContent,
+        document.querySelector('.print').textContent];
     }""")
     assert "ago" not in words[0] and "just now" not in words[0] and "since" in words[0]
     assert words[1].startswith("State as of ") and words[1].endswith(f"from {here.address}/")
@@ -168,7 +169,8 @@ def test_copy_works_and_paper_has_absolute_times(eyes: Eyes, here: Site) -> None
 def test_a_browser_that_remembers_nothing_has_the_page_all_the_same(eyes: Eyes, here: Site) -> None:
     eyes.page.add_init_script(
         "for (const name of ['localStorage', 'sessionStorage'])"
-        "  Object.defineProperty(window, name, {get() { throw new DOMException('no', 'SecurityError') }})"
+        "  Object.defineProperty(window, name, {get() { throw new DOMException('no', "
+        "'SecurityError') }})"
     )
     page = eyes.visit()
     eyes.until("document.querySelector('#lanes').childElementCount > 2")

@@ -1,4 +1,7 @@
-"""What lets us in at Azurite, which checks signatures: a SAS with the least rights, an expired one, a token."""
+"""What lets us in at Azurite, which checks signatures.
+
+A SAS with the least rights, an expired one, a token.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +151,8 @@ def token(seconds: int) -> str:
 def test_an_identity_opens_the_queue(
     azurite_program: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a service with a certificate, and an identity (azure-identity itself would ask the cloud for its token)
+    # given a service with a certificate, and an identity (azure-identity itself would ask the cloud
+    # for its token)
     from azure.core.credentials import AccessToken
 
     files = certificate(tmp_path)

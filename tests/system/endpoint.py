@@ -1,4 +1,7 @@
-"""The viewer endpoint behind a plain uvicorn in a thread: WebSocket, long polling, server-sent events."""
+"""The viewer endpoint behind a plain uvicorn in a thread.
+
+WebSocket, long polling, server-sent events.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a client of the tests holds: the rules of ``docs/wire.md``, for whatever library brings the events."""
+"""What a client of the tests holds.
+
+The rules of ``docs/wire.md``, for whatever library brings the events.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ class HeldStates:
         self.position: dict[str, Any] | None = None
         self.resets = 0
         self.overtaken: list[str] = []
-        """Items that came after a newer one of their device, as sentences: none, if events are handled in order."""
+        """Items that came after a newer one of their device, as sentences.
+
+        None, if events are handled in order.
+        """
         self._offsets: dict[str, int] = {}
 
     def apply(self, event: dict[str, Any]) -> None:

@@ -67,7 +67,8 @@ class Connection:
 
 
 def request(
-    address: str, method: str, path: str, body: bytes = b"", headers: list[tuple[str, str]] | None = None,
+    address: str, method: str, path: str, body: bytes = b"", headers: list[tuple[str,
+        str]] | None = None,
     host: str | None = "127.0.0.1",
 ) -> tuple[int, bytes]:  # fmt: skip
     """One HTTP request with exactly these headers; its status and body.

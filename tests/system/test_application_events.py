@@ -1,4 +1,7 @@
-"""Application events as an app has them: handlers, classes, rooms, hooks, emits; a real server and stock clients."""
+"""Application events as an app has them.
+
+Handlers, classes, rooms, hooks, emits; a real server and stock clients.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +129,8 @@ def test_an_error_in_a_handler_is_the_logs_business(
     client = join(serve())
     with caplog.at_level(logging.ERROR):
         for event in ("break", "break-later"):
-            # when a handler fails, then the viewer gets a sentence with an id, and the log the error under that id
+            # when a handler fails, then the viewer gets a sentence with an id, and the log the
+            # error under that id
             answer = call(client, event)["error"]
             found = re.fullmatch(r"The server could not handle this \(error (\w{8})\)\.", answer)
             assert found and any(found[1] in record.getMessage() for record in caplog.records)
@@ -270,7 +274,9 @@ def test_what_cannot_be_registered_is_told_in_a_sentence(live: Statecast) -> Non
 def test_a_hook_refuses_with_a_sentence(
     live: Statecast, serve: Any, join: Any, refusal: Exception | None
 ) -> None:
-    """Its own one if it raises Refused; an error in it refuses, too, and tells the viewer nothing of its kind."""
+    """Its own one if it raises Refused; an error in it refuses, too, and tells the viewer nothing
+    of its kind.
+    """
 
     @live.on("connect")
     async def connect(sid: str, auth: Any) -> bool:

@@ -1,6 +1,8 @@
-"""Everything at once: duplicates, disorder, garbage, faults, consumers that die. The state is the oracle's.
+"""Everything at once: duplicates, disorder, garbage, faults, consumers that die. The state is the
+oracle's.
 
-What goes wrong is drawn from a seed; which thread meets it is not, so a failure may need several runs to come again.
+What goes wrong is drawn from a seed; which thread meets it is not, so a failure may need several
+runs to come again.
 """
 
 from __future__ import annotations

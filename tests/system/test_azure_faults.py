@@ -1,4 +1,7 @@
-"""What an Azure queue can do to its consumer, scene by scene: every good message is applied, the queue runs empty."""
+"""What an Azure queue can do to its consumer, scene by scene.
+
+Every good message is applied, the queue runs empty.
+"""
 
 from __future__ import annotations
 
@@ -353,7 +356,8 @@ def test_while_the_store_is_down_the_page_is_held(
     monkeypatch.setattr(scene.store, "commit", failing)
     scene.put("pillow", mood="happy")
     scene.start()
-    # given a store that fails again and again: nothing more is received meanwhile, nobody poisons anything
+    # given a store that fails again and again: nothing more is received meanwhile, nobody poisons
+    # anything
     scene.until(lambda: len(tried) > 5, lambda: scene.away("disk is full"))
     assert scene.azure.asked.count("receive") == 1
     # when it is back, then nothing was lost

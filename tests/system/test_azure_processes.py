@@ -1,4 +1,7 @@
-"""``statecast run --source azure-queue:pillow`` as users start it: with a connection string in the environment."""
+"""``statecast run --source azure-queue:pillow`` as users start it.
+
+With a connection string in the environment.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 DEVICES = {
     "event_grid_blob.json": "blobServices/default/containers/deadletter/blobs/myBlobFile.txt",
-    "cloud_event_blob.json": "blobServices/default/containers/_x7B_container_x7D_/blobs/_x7B_new-file_x7D_",
+    "cloud_event_blob.json": "blobServices/default/containers/_x7B_container_x7D_/blobs/"
+    "_x7B_new-file_x7D_",
     "iot_hub_connected.json": "LogicAppTestDevice/DeviceModuleID",
     "iot_hub_telemetry.json": "d1",
     "plain.json": "d-17",
@@ -129,7 +133,8 @@ def test_a_message_of_any_writer_is_shown_and_an_outage_survived(
 
     # then doctor is content, and nothing anywhere tells the key
     told = subprocess.run(
-        [PROGRAM, "doctor", *SOURCE[:2]], cwd=tmp_path, env=ENVIRONMENT | {VARIABLE: azurite.connection},
+        [PROGRAM, "doctor", *SOURCE[:2]], cwd=tmp_path,
+        env=ENVIRONMENT | {VARIABLE: azurite.connection},
         capture_output=True, text=True, timeout=SHORT,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr

@@ -1,4 +1,7 @@
-"""The wheel is complete: installed into an empty environment, the demo runs in an empty directory."""
+"""The wheel is complete.
+
+Installed into an empty environment, the demo runs in an empty directory.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The source archive of this clone and the wheel of that archive; `make dist` has them already."""
+    """The source archive of this clone and the wheel of that archive; `make dist` has them
+    already."""
     if given := os.environ.get(dist.WHEEL):
         wheel = Path(given)
         (archive,) = wheel.parent.glob("statecast-*.tar.gz")

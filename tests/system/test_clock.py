@@ -1,4 +1,7 @@
-"""``examples/clock`` and the design's own snippet, as a user would run them: real processes, a real browser."""
+"""``examples/clock`` and the design's own snippet, as a user would run them.
+
+Real processes, a real browser.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,8 @@ class Script(ServerProcess):
         self.folder = folder
         variables = {"STATECAST_PORT": "0", "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, program], cwd=folder, env=ENVIRONMENT | variables, stdout=subprocess.PIPE,
+            [sys.executable, program], cwd=folder, env=ENVIRONMENT | variables,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.output = []
@@ -132,7 +136,8 @@ def test_the_paragraph_changes_every_second_and_two_processes_do_not_double_it(
     # given a browser at each of two processes
     first, second = (visit(browser, one.address) for one in clocks)
 
-    # then the paragraph changes, and each second comes once (a call may be late, and its second come again)
+    # then the paragraph changes, and each second comes once (a call may be late, and its second
+    # come again)
     for page in (first, second):
         heard = hear(page, TICKS)
         assert all(re.fullmatch(r"\d\d:\d\d:\d\d", text) for text in heard)

@@ -32,7 +32,8 @@ def watching(tmp_path: Path) -> Iterator[Watching]:
 
     def watch(*words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [PROGRAM, "watch", *words], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [PROGRAM, "watch", *words], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
         started.append(process)
@@ -134,16 +135,21 @@ def test_a_closed_pipe_ends_what_still_writes(tmp_path: Path) -> None:
     )
     command = f"{PROGRAM} send - | head -1"
     piped = subprocess.run(
-        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], cwd=tmp_path, env=ENVIRONMENT, input=lines,
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], cwd=tmp_path, env=ENVIRONMENT,
+        input=lines,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (piped.stdout, piped.stderr) == ("1\n0\n", "")
 
 
 def test_messages_are_sent_as_they_come(tmp_path: Path) -> None:
-    """A pipe that stays open, like `tail -f`: each message has its id before the next is written."""
+    """A pipe that stays open, like `tail -f`.
+
+    Each message has its id before the next is written.
+    """
     with subprocess.Popen(
-        [PROGRAM, "send", "-", "--json"], cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [PROGRAM, "send", "-", "--json"], cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
     ) as send:  # fmt: skip
         assert send.stdin and send.stdout
@@ -188,7 +194,9 @@ def test_run_says_what_is_in_its_way(tmp_path: Path) -> None:
 
 
 def mortal() -> list[str]:
-    """What makes root, for whom every folder can be written, somebody who keeps to the rights of files."""
+    """What makes root, for whom every folder can be written, somebody who keeps to the rights of
+    files.
+    """
     if os.geteuid() != 0:
         return []
     if (setpriv := shutil.which("setpriv")) is None:
@@ -320,8 +328,10 @@ def test_python_m_statecast_is_the_same(tmp_path: Path) -> None:
 def test_send_imports_nothing_that_serves(tmp_path: Path) -> None:
     """It is called once per message by scripts: Flask and a server would cost most of its time."""
     script = (
-        "import sys\nfrom statecast.cli.main import main\nmain(['send', 'pillow', 'n=1'], standalone_mode=False)\n"
-        "print([name for name in ('flask', 'werkzeug', 'uvicorn', 'uvloop', 'asyncio') if name in sys.modules])"
+        "import sys\nfrom statecast.cli.main import main\nmain(['send', 'pillow', 'n=1'], "
+        "standalone_mode=False)\n"
+        "print([name for name in ('flask', 'werkzeug', 'uvicorn', 'uvloop', 'asyncio') if "
+        "name in sys.modules])"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script],

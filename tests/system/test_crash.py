@@ -1,6 +1,8 @@
-"""A server killed hundreds of times while partial messages flow, doubled and out of order: nothing is lost or wrong.
+"""A server killed hundreds of times while partial messages flow, doubled and out of order: nothing
+is lost or wrong.
 
-The oracle is its own few lines: the messages sorted by their stamps and folded by RFC 7396, never ``apply`` again.
+The oracle is its own few lines: the messages sorted by their stamps and folded by RFC 7396, never
+``apply`` again.
 """
 
 from __future__ import annotations
@@ -32,11 +34,17 @@ FIELDS = 200
 STAYS_FOR = 10
 """In every tenth life the server is not killed before the client has joined."""
 LIFE = 0.3
-"""Seconds a server server at most before it is killed: long enough to commit, short enough to die in the middle."""
+"""Maximum seconds until a server is killed.
+
+Long enough to commit, short enough to die in the middle.
+"""
 
 
 class Flow:
-    """What devices say: partial, late, out of order, now and then twice or unreadable. It remembers all of it."""
+    """What devices say.
+
+    Partial, late, out of order, now and then twice or unreadable. It remembers all of it.
+    """
 
     def __init__(self, queue: EmbeddedQueue, seed: int) -> None:
         self.queue = queue
@@ -47,11 +55,15 @@ class Flow:
         self.garbage: list[str] = []
 
     def say(self) -> None:
-        """One message. Each sets a field of its own too, which no later one covers: whichever is lost is missed."""
+        """One message.
+
+        Each sets a field of its own too, which no later one covers: whichever is lost is missed.
+        """
         if self.random.random() < 0.02:
             self.garbage.append(self.queue.send(GARBAGE))
             return
-        # Each time is its own, and the past is longer than the test: no clock can make two orders of it.
+        # Each time is its own, and the past is longer than the test: no clock can make two orders
+        # of it.
         at = self.started - next(self.times)
         device, own = divmod(len(self.sent), FIELDS)
         shared = {

@@ -1,8 +1,9 @@
 """A connection may break at any byte: after each such cut a client ends equal to the store.
 
-For a number of bytes, all that passes from the server to the client is counted, and after the last everything is cut;
-the client comes back, and must show what the store holds. Then the same with one byte more, until a whole session fits;
-then from the client to the server. ``TEST_STATECAST_CUTS=1`` tries every byte, otherwise some of them.
+For a number of bytes, all that passes from the server to the client is counted, and after the last
+everything is cut; the client comes back, and must show what the store holds. Then the same with one
+byte more, until a whole session fits; then from the client to the server. ``TEST_STATECAST_CUTS=1``
+tries every byte, otherwise some of them.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
 
 
 CLIENTS = [
-    (in_javascript, "statecast"), (in_javascript, "websocket"), (in_javascript, "polling"), (in_javascript, "default"),
+    (in_javascript, "statecast"), (in_javascript, "websocket"), (in_javascript, "polling"),
+    (in_javascript, "default"),
     (in_python, "websocket"),
 ]  # fmt: skip
 
@@ -105,7 +107,8 @@ CLIENTS = [
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
     settings = Settings(
-        store="memory:", port=0, viewer_rate_limit=10_000_000, ping_interval=2, ping_timeout=2, connect_timeout=2,
+        store="memory:", port=0, viewer_rate_limit=10_000_000, ping_interval=2, ping_timeout=2,
+            connect_timeout=2,
         shutdown_timeout=0.2,
     )  # fmt: skip
     app = create_app(settings)
@@ -118,7 +121,8 @@ def runtime() -> Iterator[Runtime]:
 
 
 def change(runtime: Runtime, number: int, who: str) -> dict[str, Any]:
-    """Change a device as nobody did before, or now and then remove it; what the store holds then."""
+    """Change a device as nobody did before, or now and then remove it; what the store holds
+    then."""
     device = f"lamp/{number % DEVICES}"
     removed = number % 11 == 10
     runtime.store.edit(

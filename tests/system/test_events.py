@@ -1,4 +1,7 @@
-"""Server-sent events over a real server: what ``curl -N`` shows, and where a client that returns goes on."""
+"""Server-sent events over a real server.
+
+What ``curl -N`` shows, and where a client that returns goes on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rule 6 with clients that are not ours: after cuts, on every transport, what they show equals the store."""
+"""Rule 6 with clients that are not ours.
+
+After cuts, on every transport, what they show equals the store.
+"""
 
 from __future__ import annotations
 
@@ -168,7 +171,8 @@ def test_after_cuts_a_page_equals_the_store(
     runtime = server.runtime
     change(runtime, 0)
     with slow_proxy(server.address) as (address, proxy), VIEWERS[viewer](address, node) as page:
-        # when much changes while the connection breaks again and again, each time after the viewer has heard something
+        # when much changes while the connection breaks again and again, each time after the viewer
+        # has heard something
         position = None
         for number in range(1, CHANGES):
             change(runtime, number)

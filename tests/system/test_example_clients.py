@@ -1,4 +1,6 @@
-"""The clients of docs/wire.md follow a real server through a restart, and what the page says of the wire is so."""
+"""The clients of docs/wire.md follow a real server through a restart, and what the page says of the
+wire is so.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,10 @@ def in_python(node: Any, address: str) -> list[str]:
 
 def in_javascript(node: Any, address: str) -> list[str]:
     show = "(states) => console.log(JSON.stringify(Object.fromEntries(states)))"
-    script = f'import {{ follow }} from "{CLIENTS}/follow.mjs"; follow("{address}", ["pillow", "floor2/*"], {show});'
+    script = (
+        f'import {{ follow }} from "{CLIENTS}/follow.mjs"; follow("{address}", '
+        f'["pillow", "floor2/*"], {show});'
+    )
     # Node 22 has WebSocket as browsers have it; before, it is behind a flag.
     flags = (
         ["--no-warnings"]
@@ -142,7 +147,10 @@ def block(after: str, language: str, page: str = PAGE) -> str:
 
 
 def alike(text: str) -> Any:
-    """What an example and the real thing must have in common: all but names, times and numbers that are drawn."""
+    """What an example and the real thing must have in common.
+
+    All but names, times and numbers that are drawn.
+    """
     return VARYING.sub(r'"\1":"…"', text.strip())
 
 
@@ -162,7 +170,10 @@ def talk(socket: ClientConnection, conversation: str) -> None:
 
 
 def shown(address: str) -> None:
-    """Return when the server's viewers are told of the pillow: what comes later is told the same."""
+    """Return when the server's viewers are told of the pillow.
+
+    What comes later is told the same.
+    """
     with urllib.request.urlopen(f"{address}/events?device=pillow", timeout=30) as stream:
         while b'"device":"pillow"' not in stream.readline():
             pass

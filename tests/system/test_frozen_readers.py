@@ -1,4 +1,5 @@
-"""Rule 7: a reader that is frozen costs its place and a bound, and when it wakes it ends on the newest.
+"""Rule 7: a reader that is frozen costs its place and a bound, and when it wakes it ends on the
+newest.
 
 ``TEST_STATECAST_FROZEN`` and ``TEST_STATECAST_CHANGES`` make it larger.
 """
@@ -61,7 +62,10 @@ class Reader:
         return taken
 
     def wake(self, newest: dict[str, int]) -> None:
-        """Read until the newest of every device was told. What it is told of a device only rises."""
+        """Read until the newest of every device was told.
+
+        What it is told of a device only rises.
+        """
         for event in self.events():
             for item in json.loads(event)["states"]:
                 number = item["state"]["number"]
@@ -75,8 +79,10 @@ class OnWebSocket(Reader):
     def begin(self, port: int) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+            f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: "
+            f"127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            f"{key}\r\n\r\n".encode()
         )
         assert b" 101 " in self.take_until(b"\r\n\r\n")
         self.say("40")

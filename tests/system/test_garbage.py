@@ -1,4 +1,7 @@
-"""A thousand messages, twenty kinds of garbage among them: the good are applied, the bad set aside with a reason."""
+"""A thousand messages, twenty kinds of garbage among them.
+
+The good are applied, the bad set aside with a reason.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The rules of docs/wire.md for a client: whatever order a library makes of events, the newest stays."""
+"""The rules of docs/wire.md for a client.
+
+Whatever order a library makes of events, the newest stays.
+"""
 
 from __future__ import annotations
 

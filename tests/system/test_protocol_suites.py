@@ -1,9 +1,9 @@
-"""What the official test suites of Engine.IO v4 and Socket.IO v5 expect of a server, in our own words.
+"""What the official test suites of Engine.IO v4 and Socket.IO v5 expect of a server.
 
-They expect one that pings every 300 ms and waits 200 ms for the answer, takes payloads of 1 000 000 bytes, lets every
-origin connect, cuts who joins nothing within a second, has the namespaces / and /custom, emits ``auth`` with what a
-client brought when it connects, says ``message`` back as ``message-back``, and answers ``message-with-ack`` through its
-acknowledgement.
+They expect one that pings every 300 ms and waits 200 ms for the answer, takes payloads of 1 000 000
+bytes, lets every origin connect, cuts who joins nothing within a second, has the namespaces / and
+/custom, emits ``auth`` with what a client brought when it connects, says ``message`` back as
+``message-back``, and answers ``message-with-ack`` through its acknowledgement.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[str]:
-    """The same for what has nothing to do with the heartbeat: a machine that is busy for 200 ms proves nothing."""
+    """The same for what has nothing to do with the heartbeat.
+
+    A machine that is busy for 200 ms proves nothing.
+    """
     with serving_as_expected(PATIENCE) as address:
         yield address
 
@@ -273,7 +276,8 @@ def test_after_the_upgrade_a_second_websocket_is_closed_and_the_first_goes_on(pa
     with upgraded(patient) as (session, opened):
         opened.send("40")
         assert str(heard(opened)).startswith("40")
-        # the suites want it accepted and closed: a client that sees 400 would take the session for lost
+        # the suites want it accepted and closed: a client that sees 400 would take the session for
+        # lost
         with socket(
             patient, f"EIO=4&transport=websocket&sid={session.sid}", greeted=False
         ) as second:

@@ -1,4 +1,7 @@
-"""A client that stays open converges: over a restart, over messages sent meanwhile, over a backup that was restored."""
+"""A client that stays open converges.
+
+Over a restart, over messages sent meanwhile, over a backup that was restored.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,8 @@ def test_what_is_sent_while_the_server_is_away_arrives(
     for mood in ("calm", "sleepy"):
         assert statecast(tmp_path, "send", "pillow", f"mood={mood}").returncode == 0
     servers(server.port)
-    # then the one who stayed sees the last; its place was good, so it got what was missing and no reset
+    # then the one who stayed sees the last; its place was good, so it got what was missing and no
+    # reset
     assert holds(client, {"pillow": {"mood": "sleepy", "battery": 80}}) == 0
     # and so does whoever asks
     shown = statecast(tmp_path, "get", "pillow", "--json")

@@ -1,4 +1,7 @@
-"""Four serving processes on one store: one consumer at a time, events that reach everybody, a holder that dies."""
+"""Four serving processes on one store.
+
+One consumer at a time, events that reach everybody, a holder that dies.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,8 @@ def test_each_message_is_applied_once_and_the_death_of_a_process_stops_nothing(
 ) -> None:
     queue = EmbeddedQueue(store)
     sent = 0
-    # given four servers, of which one after the other is killed: the holder of the lease is among them
+    # given four servers, of which one after the other is killed: the holder of the lease is among
+    # them
     for server in [None, *four[:3]]:
         if server is not None:
             server.kill()

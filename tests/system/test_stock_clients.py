@@ -1,4 +1,7 @@
-"""Stock clients against the viewer endpoint: JavaScript's and both of python-socketio, on every transport."""
+"""Stock clients against the viewer endpoint.
+
+JavaScript's and both of python-socketio, on every transport.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ TRANSPORTS = {"default": None, "polling": ["polling"], "websocket": ["websocket"
 
 
 class Counting:
-    """A hub that counts towards every viewer as soon as it connects, and remembers what each counted itself."""
+    """A hub that counts towards every viewer as soon as it connects, and remembers what each
+    counted itself.
+    """
 
     def __init__(self, **settings: Any) -> None:
         limits = {"viewer_rate_limit": 10_000_000, "connections_per_address": 1_000_000, **settings}
@@ -88,7 +93,10 @@ def javascript(node: Any, address: str, transports: str, sessions: int) -> list[
 
 @contextmanager
 def on_the_way(address: str, way: str) -> Iterator[str]:
-    """The address to connect to: the server's own, or that of a proxy before it that makes crumbs of everything."""
+    """The address to connect to.
+
+    The server's own, or that of a proxy before it that makes crumbs of everything.
+    """
     if way == "straight":
         yield address
         return

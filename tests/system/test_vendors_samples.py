@@ -1,4 +1,7 @@
-"""With nothing but a connection string: the samples of the vendors' documents, byte for byte, from queue to states."""
+"""With nothing but a connection string.
+
+The samples of the vendors' documents, byte for byte, from queue to states.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,8 @@ def test_whatever_they_put_into_the_queue_is_shown(
 def test_where_the_sequence_is_the_order_the_last_write_wins(
     azure: FakeAzure, tmp_path: Path, servers: list[ServerProcess]
 ) -> None:
-    # Given two writes of one blob, delivered the wrong way round, with clocks that disagree; and an event sent twice
+    # Given two writes of one blob, delivered the wrong way round, with clocks that disagree; and an
+    # event sent twice
     first = json.loads(text("event_grid_blob.json"))
     second = {**first, "id": "second", "eventTime": "2020-08-13T17:00:00Z"}
     second["data"] = first["data"] | {

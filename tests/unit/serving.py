@@ -1,4 +1,7 @@
-"""A real server in this process, and raw sockets to it: what a well-behaved client would never send."""
+"""A real server in this process, and raw sockets to it.
+
+What a well-behaved client would never send.
+"""
 
 from __future__ import annotations
 

@@ -157,7 +157,8 @@ def test_if_match_protects_what_somebody_else_changed(client: FlaskClient) -> No
     old = put(client, "pillow", {"mood": "happy"}).headers["ETag"]
     new = put(client, "pillow", {"mood": "sad"}).headers["ETag"]
     position, _, offset = new.strip('"').rpartition(".")
-    wrong = (old, '"nonsense"', '""', '"."', f'"{position}."', f'"{position}.x"', f'"{position}.{"9" * 30}"',
+    wrong = (old, '"nonsense"', '""', '"."', f'"{position}."', f'"{position}.x"',
+        f'"{position}.{"9" * 30}"',
              f'"foreign.{offset}"', f"W/{new}", "garbage")  # fmt: skip
     for method in ("PUT", "PATCH", "DELETE"):
         for given in wrong:
@@ -314,8 +315,10 @@ def test_a_state_has_64_kib_at_most(client: FlaskClient) -> None:
 # What is refused
 
 BAD_JSON = (
-    b"", b"{", b"nonsense", b"NaN", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}', b'{"a":1,"a":2}', b'{"a":1} x',
-    b'{"a":"\\ud800"}', b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"a\\u0000":1}', b'{"a":9007199254740993}',
+    b"", b"{", b"nonsense", b"NaN", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}',
+    b'{"a":1,"a":2}', b'{"a":1} x',
+    b'{"a":"\\ud800"}', b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"a\\u0000":1}',
+    b'{"a":9007199254740993}',
     b"[" * 60_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'{"' + b"n" * 65 + b'":1}',
 )  # fmt: skip
 
@@ -333,8 +336,10 @@ def test_a_state_that_is_none_is_refused(client: FlaskClient, method: str, body:
 
 BAD_MESSAGES = (
     b"5", b"null", b"[]", b"[5]", b"{}", b'{"device":"pillow"}', b'{"device":null,"state":{}}',
-    b'{"device":5,"state":{}}', b'{"device":"../x","state":{}}', b'{"device":"pillow","state":{},"extra":1}',
-    b'{"device":"pillow","state":{},"time":"now"}', b'{"device":"pillow","state":{"a":1},"by":"nobody"}',
+    b'{"device":5,"state":{}}', b'{"device":"../x","state":{}}',
+    b'{"device":"pillow","state":{},"extra":1}',
+    b'{"device":"pillow","state":{},"time":"now"}',
+    b'{"device":"pillow","state":{"a":1},"by":"nobody"}',
     b'{"device":"' + b"n" * 129 + b'","state":{}}',
 )  # fmt: skip
 
@@ -349,7 +354,8 @@ def test_a_message_that_would_go_to_quarantine_is_refused(
 
 @pytest.mark.parametrize(
     "path",
-    ["devices/..", "devices/a//b", "devices/a/../b", "devices/a b", "devices/%00", "devices/%1b[31m", "devices/ümlaut",
+    ["devices/..", "devices/a//b", "devices/a/../b", "devices/a b", "devices/%00",
+    "devices/%1b[31m", "devices/ümlaut",
      "devices/" + "n" * 129, "devices/a/", "devices/*", "devices/<script>"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
@@ -363,10 +369,12 @@ def test_what_is_no_name_is_refused(client: FlaskClient, method: str, path: str)
     ("path", "status"),
     [
         ("devices?limit=5", 400), ("devices/pillow?x", 400), ("devices/pillow/history?page=2", 400),
-        ("changes?from=1", 400), ("devices/pillow/history?limit=0", 400), ("devices/pillow/history?limit=x", 400),
+        ("changes?from=1", 400), ("devices/pillow/history?limit=0", 400),
+        ("devices/pillow/history?limit=x", 400),
         ("devices/pillow/history?limit=-1", 400), ("devices/pillow/history?before=1.5", 400),
         ("devices/pillow/history?before=%C2%B2", 400), ("changes?limit=99999999999999999999", 400),
-        ("devices/pillow/history?before=" + "9" * 5_000, 400), ("devices/pillow/history?limit=1001", 200),
+        ("devices/pillow/history?before=" + "9" * 5_000, 400), ("devices/pillow/history?limit=1001",
+        200),
         ("changes?limit=10001", 200),
     ],
 )  # fmt: skip
@@ -381,8 +389,10 @@ def test_arguments_are_checked(client: FlaskClient, path: str, status: int) -> N
     [
         ("", "GET", 404), ("/", "GET", 404), ("/nothing", "GET", 404), ("/devices/", "GET", 404),
         ("/messages/1", "GET", 404), ("/devices", "POST", 405), ("/devices", "DELETE", 405),
-        ("/devices/pillow", "POST", 405), ("/devices/pillow/history", "POST", 405), ("/messages", "GET", 405),
-        ("/messages", "PUT", 405), ("/messages", "HEAD", 405), ("/changes", "POST", 405), ("/changes", "PATCH", 405),
+        ("/devices/pillow", "POST", 405), ("/devices/pillow/history", "POST", 405), ("/messages",
+        "GET", 405),
+        ("/messages", "PUT", 405), ("/messages", "HEAD", 405), ("/changes", "POST", 405),
+        ("/changes", "PATCH", 405),
         ("/devices", "BREW", 405),
     ],
 )  # fmt: skip
@@ -520,8 +530,10 @@ class Broken:
 
 
 ADDRESSES = [
-    ("GET", "devices"), ("GET", "devices/pillow"), ("PUT", "devices/pillow"), ("PATCH", "devices/pillow"),
-    ("DELETE", "devices/pillow"), ("GET", "devices/pillow/history"), ("GET", "changes"), ("POST", "messages"),
+    ("GET", "devices"), ("GET", "devices/pillow"), ("PUT", "devices/pillow"), ("PATCH",
+    "devices/pillow"),
+    ("DELETE", "devices/pillow"), ("GET", "devices/pillow/history"), ("GET", "changes"), ("POST",
+    "messages"),
 ]  # fmt: skip
 
 

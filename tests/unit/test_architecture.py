@@ -266,7 +266,10 @@ def committed() -> Iterator[Path]:
 
 def test_no_file_is_tied_to_one_machine_or_registry() -> None:
     """Which registry serves the packages, and where a clone lies, is each machine's own affair."""
-    hosts = r"\b(?:registry|files|deb|security|index)\.(?:npmjs|yarnpkg|pythonhosted|debian)\b|\bpypi\.\w"
+    hosts = (
+        r"\b(?:registry|files|deb|security|index)\.(?:npmjs|yarnpkg|pythonhosted|debian)\b"
+        r"|\bpypi\.\w"
+    )
     options = (
         r"--(?:extra-)?index-url[ =]|--find-links[ =]|\"resolved\":|/wor[k]/|/hom[e]/\w|/Use[r]s/\w"
     )
@@ -293,7 +296,10 @@ def reference() -> str:
 
 
 def test_the_reference_names_what_is_public() -> None:
-    """Each public name has a heading of its own, which begins with the name in backticks: ### `Live(app, ...)`."""
+    """Each public name has a heading of its own, which begins with the name in backticks:
+
+    ### `Live(app, ...)`.
+    """
     named = set(re.findall(r"^#{2,4} +`(?:statecast\.)?(\w+)", reference(), re.MULTILINE))
     assert named == {name for name in statecast.__all__ if not name.startswith("_")}
 

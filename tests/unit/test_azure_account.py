@@ -1,4 +1,7 @@
-"""Which storage account, and how it lets us in: tables of environments and answers. No secret is ever shown."""
+"""Which storage account, and how it lets us in.
+
+Tables of environments and answers. No secret is ever shown.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from statecast.sources.azure_queue.account import (
 )
 
 SECRET = "c2VjcmV0"
-STRING = f"DefaultEndpointsProtocol=https;AccountName=acct;AccountKey={SECRET}==;EndpointSuffix=core.windows.net"
+STRING = (
+    f"DefaultEndpointsProtocol=https;AccountName=acct;AccountKey={SECRET}==;"
+    f"EndpointSuffix=core.windows.net"
+)
 SAS = "sv=2022-11-02&sp=p&sig=c2VjcmV0"
 HOST = "acct.queue.core.windows.net"
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"

@@ -1,4 +1,7 @@
-"""The Azure source beside its contract: pace, nudges, what it asks and when, and how its URL is read."""
+"""The Azure source beside its contract.
+
+Pace, nudges, what it asks and when, and how its URL is read.
+"""
 
 from __future__ import annotations
 

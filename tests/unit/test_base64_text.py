@@ -1,4 +1,7 @@
-"""Base64 or plain text: told apart by the first character, and whatever is neither is refused with a sentence."""
+"""Base64 or plain text.
+
+Told apart by the first character, and whatever is neither is refused with a sentence.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The pure parts of the benchmarks: verdicts, the few words a viewer speaks, the conversation with a process."""
+"""The pure parts of the benchmarks.
+
+Verdicts, the few words a viewer speaks, the conversation with a process.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +163,10 @@ def test_a_viewer_says_each_thing_after_it_has_heard_the_one_before() -> None:
 
 # Processes and options
 
-ECHO = "import sys, json\nfor line in sys.stdin: print(json.dumps({'heard': json.loads(line)}), flush=True)"
+ECHO = (
+    "import sys, json\nfor line in sys.stdin: print(json.dumps({'heard': "
+    "json.loads(line)}), flush=True)"
+)
 
 
 def test_a_process_answers_a_line_with_a_line() -> None:

@@ -1,4 +1,7 @@
-"""The command line: tables of good and bad input. Every bad one ends with its status and one sentence, no traceback."""
+"""The command line.
+
+Tables of good and bad input. Every bad one ends with its status and one sentence, no traceback.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +151,8 @@ def test_every_setting_is_a_flag_of_run_with_its_sentence() -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """`run` up to the server, which notes what it was given and ends like one that was interrupted."""
+    """`run` up to the server, which notes what it was given and ends like one that was
+    interrupted."""
     found: list[Settings] = []
 
     class Server:
@@ -268,7 +272,8 @@ APPS = {
     "broken": "x = 1\nx / 0\n",
     "typo": "def (:\n",
     "lacks": "import a_module_that_is_not_there\n",
-    "missets": "from flask import Flask\nfrom statecast import Statecast\nlive = Statecast(Flask('x'), prot=1)\n",
+    "missets": "from flask import Flask\nfrom statecast import Statecast\nlive = "
+    "Statecast(Flask('x'), prot=1)\n",
     "opens": (
         "from flask import Flask\nfrom statecast import Statecast\n"
         "app = Flask(__name__)\nlive = Statecast(app)\nlive.set('pillow', mood='happy')\n"
@@ -362,7 +367,8 @@ def test_a_store_that_comes_too_late_is_refused(
         (["a=1", "--by", "user"], {"state": {"a": 1}, "by": "user"}),
         (["a=1", "--silent-after", "60"], {"state": {"a": 1}, "silent_after": 60}),
         (["--silent-after", "60"], {"state": {}, "silent_after": 60}),
-        (["a=1", "--time", "2026-01-31T12:00:00Z"], {"state": {"a": 1}, "time": "2026-01-31T12:00:00Z"}),
+        (["a=1", "--time", "2026-01-31T12:00:00Z"], {"state": {"a": 1},
+        "time": "2026-01-31T12:00:00Z"}),
         (["a=1", "--replace"], {"state": {"a": 1}, "replace": True}),
         (["--replace"], {"state": {}, "replace": True}),
         (["--delete"], {"delete": True}),

@@ -1,4 +1,6 @@
-"""CloudEvents 1.0 in structured JSON, as the specification writes them and as people get them wrong."""
+"""CloudEvents 1.0 in structured JSON, as the specification writes them and as people get them
+wrong.
+"""
 
 from __future__ import annotations
 

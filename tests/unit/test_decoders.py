@@ -1,4 +1,7 @@
-"""The decoder of a source: what it recognises by which members, the documented samples, and that it never raises."""
+"""The decoder of a source.
+
+What it recognises by which members, the documented samples, and that it never raises.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +212,8 @@ def test_a_message_has_at_most_64_kib_without_its_wrapping(size: int) -> None:
     assert bool(message.changes) is (size <= 65_536)
 
 
-# The samples of the vendors' documents, byte for byte: (file, options, device, state, time, sequence)
+# The samples of the vendors' documents, byte for byte: (file, options, device, state, time,
+# sequence)
 
 BLOB = {
     "api": "PutBlob",

@@ -1,4 +1,6 @@
-"""Under ``flask run`` the live server starts in the process that serves, when the app is loaded, and says where."""
+"""Under ``flask run`` the live server starts in the process that serves, when the app is loaded,
+and says where.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,8 @@ def flask_run(tmp_path: Path) -> Iterator[Any]:
         app = str(ROOT / "examples" / "clock" / "app.py")
         command = [sys.executable, "-m", "flask", "--app", app, "run", "-p", "0", *options]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=ENVIRONMENT | {"STATECAST_PORT": "0"}, text=True, start_new_session=True,
+            command, cwd=tmp_path, env=ENVIRONMENT | {"STATECAST_PORT": "0"}, text=True,
+                start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         started.append(process)

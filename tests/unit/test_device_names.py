@@ -1,4 +1,7 @@
-"""Names of devices from subjects and paths: readable, valid, and never two things under one name."""
+"""Names of devices from subjects and paths.
+
+Readable, valid, and never two things under one name.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,8 @@ def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(diagnostics, "now", lambda: now() + 600_000)
     assert (
         "wrong",
-        f"The oldest has waited for 10 min: no process receives them; start `{program.name()} run`.",
+        f"The oldest has waited for 10 min: no process receives them; start "
+        f"`{program.name()} run`.",
     ) in of(lines(store), "source embedded:queue")
 
 

@@ -1,4 +1,7 @@
-"""How Statecast is installed: every document and every sentence says what works today, and after publishing."""
+"""How Statecast is installed.
+
+Every document and every sentence says what works today, and after publishing.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def texts(root: Path) -> dict[str, str]:
 
 
 def wrong_lines(root: Path, *, published: bool) -> list[str]:
-    """Install lines that do not work. The Containerfile and workflows may install a clone at any time."""
+    """Install lines that do not work.
+
+    The Containerfile and workflows may install a clone at any time.
+    """
     pattern = FROM_CLONE if published else FROM_INDEX
     exempt = ABOUT_PUBLISHING | (FOR_CONTRIBUTORS if published else set())
     return [

@@ -1,4 +1,7 @@
-"""``statecast doctor`` as a command: a line per finding, and an exit status that programs can use."""
+"""``statecast doctor`` as a command.
+
+A line per finding, and an exit status that programs can use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The documents say what is true: their snippets run, their links lead somewhere, the reference is that of the code."""
+"""The documents say what is true.
+
+Their snippets run, their links lead somewhere, the reference is that of the code.
+"""
 
 from __future__ import annotations
 
@@ -250,7 +253,8 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             settings.load(given)
             continue
         result = CliRunner().invoke(main.main, words)
-        # Nobody watches the queue here, so what asks for a state may find none; but it must have been asked well.
+        # Nobody watches the queue here, so what asks for a state may find none; but it must have
+        # been asked well.
         allowed = (0,) if words[0] == "send" else (0, 1)
         assert result.exit_code in allowed, f"statecast {shlex.join(words)}: {result.output}"
 
@@ -266,7 +270,8 @@ def test_data_can_be_read(page: Path) -> None:
 def test_a_stale_snippet_would_be_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "Text.\n\n```sh\nstatecast send pillow \\\n    mood=happy > id.txt  # so\nls\n```\n\n[a](b.md#c)\n"
+        "Text.\n\n```sh\nstatecast send pillow \\\n    mood=happy > id.txt  # "
+        "so\nls\n```\n\n[a](b.md#c)\n"
     )
     assert list(commands(page)) == [["send", "pillow", "mood=happy"]]
     assert list(links(page)) == [("b.md#c", tmp_path / "b.md", "c")]

@@ -547,7 +547,10 @@ def test_a_connection_that_became_a_websocket_is_forgotten(server: BackgroundSer
 
 
 def test_a_client_that_half_closes_still_gets_its_answer() -> None:
-    """Half-closing clients, like ``printf ... | nc -N``. They must say that a request is the last."""
+    """Half-closing clients, like ``printf ...
+
+    | nc -N``. They must say that a request is the last.
+    """
     heard, go = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -164,7 +164,8 @@ def test_an_error_in_a_handler_stays_in_the_log(
 
 
 def test_what_waits_of_one_viewer_is_bounded(harness: Harness) -> None:
-    # given a handler that does not come to an end, and a viewer whose messages for it hold what one may have
+    # given a handler that does not come to an end, and a viewer whose messages for it hold what one
+    # may have
     go_on = threading.Event()
     harness.hub.on("hug", lambda sid, data: go_on.wait(10))
     client, other = harness.client().join(), harness.client().join()

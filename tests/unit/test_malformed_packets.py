@@ -1,7 +1,8 @@
-"""Packets as no honest client sends them, and what each gets: on a WebSocket and on long polling alike.
+"""Malformed packets, and the answer to each, on a WebSocket and on long polling.
 
-``CLOSES`` is close code 1008 there and status 400 here, ``TOO_BIG`` 1009 and 413; a list is what is said in answer, and
-then, as after an empty one, the conversation goes on. Nothing of this may leave a traceback.
+``CLOSES`` is close code 1008 there and status 400 here, ``TOO_BIG`` 1009 and 413; a list is what is
+said in answer, and then, as after an empty one, the conversation goes on. Nothing of this may leave
+a traceback.
 """
 
 from __future__ import annotations
@@ -288,12 +289,17 @@ entries([], '42["hug"]', '42["hug",1,2,3]', '42/,["hug"]')
 
 # JSON
 NO_VALUES = [
-    "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9007199254740992", "-9007199254740993", "1" * 400, "01", "-",
-    "+1", ".5", "1.", "0x10", "1e", "1_000", "tru", "True", "nul", "None", "undefined", "'a'", '"a', 'a"', '"\\x41"',
+    "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9007199254740992", "-9007199254740993",
+    "1" * 400, "01", "-",
+    "+1", ".5", "1.", "0x10", "1e", "1_000", "tru", "True", "nul", "None", "undefined", "'a'", '"a',
+    'a"', '"\\x41"',
     '"\\u12"', '"\\u{1F600}"', '"\\"', '"\t"', '"\n"', '"\0"', '"\x1f"', '"\\ud800"', '"\\udc00"',
-    '"\\udc00\\ud800"', '"\\ud800x"', '{"a":1,"a":1}', '{"a":{"b":1,"b":2}}', '{"a\\u0000":1}', "{a:1}", "{'a':1}",
-    '{"a"}', '{"a":}', '{"a":1,}', "{,}", "{1:2}", '{"a" 1}', '{"a"=1}', "[1,]", "[,1]", "[1 2]", "[", "]", "{", "}",
-    "[1}", '{"a":1]', "/* */1", "1//", "#", "`a`", "<a/>", "\ufeff1", "\uff11", "“a”", "[" * 33 + "]" * 33,
+    '"\\udc00\\ud800"', '"\\ud800x"', '{"a":1,"a":1}', '{"a":{"b":1,"b":2}}', '{"a\\u0000":1}',
+    "{a:1}", "{'a':1}",
+    '{"a"}', '{"a":}', '{"a":1,}', "{,}", "{1:2}", '{"a" 1}', '{"a"=1}', "[1,]", "[,1]", "[1 2]",
+    "[", "]", "{", "}",
+    "[1}", '{"a":1]', "/* */1", "1//", "#", "`a`", "<a/>", "\ufeff1", "\uff11", "“a”",
+    "[" * 33 + "]" * 33,
     "[" * 20_000, '{"a":' * 10_000, "[" * 30_000 + "]" * 30_000,
 ]  # fmt: skip
 entries(CLOSES, *each('421["hug",~]', *NO_VALUES))

@@ -1,4 +1,5 @@
-"""What was printed is written, or dropped with an error; it never waits for the interpreter's end."""
+"""What was printed is written, or dropped with an error; it never waits for the interpreter's
+end."""
 
 from __future__ import annotations
 

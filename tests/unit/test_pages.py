@@ -54,7 +54,8 @@ class FakeStore:
     def remember(self, device: str, *changes: dict[str, Any]) -> None:
         """Versions 1, 2, 3 ... a minute apart, the last one now."""
         self.rows[device] = [
-            HistoryRow(NOW - (len(changes) - version) * 60_000, version, json.dumps(change).encode(),
+            HistoryRow(NOW - (len(changes) - version) * 60_000, version,
+                json.dumps(change).encode(),
                        Cause("queue", str(version), "device"))
             for version, change in enumerate(changes, 1)
         ][::-1]  # fmt: skip
@@ -487,7 +488,8 @@ def test_who_is_no_operator_is_told(store: FakeStore) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", '"><svg onload=alert(1)>', "' onx='1",
+        "<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>",
+        '"><svg onload=alert(1)>', "' onx='1",
         "{{ 7*7 }}", "javascript:alert(1)", "\u2028</pre>", "مرحبا", "\x01\x1b[31m", "x" * 60_000,
     ],
 )  # fmt: skip
@@ -549,8 +551,10 @@ def test_headers(store: FakeStore, path: str) -> None:
     headers = browse(store, path).headers
 
     assert headers["Content-Security-Policy"] == (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
     )
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"

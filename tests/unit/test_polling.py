@@ -65,7 +65,8 @@ async def test_bytes_travel_as_base64_both_ways() -> None:
     "body",
     [
         "abc", "", "2", "2probe", "5", "7", "0", "0{}", "4", "4abc", "42{}", "40x",
-        '42["connect"]', "6x", "3x", "bAQID", "b!", "bAQID\n", "b", "bAQID/w==", "40" + SEPARATOR, SEPARATOR,
+        '42["connect"]', "6x", "3x", "bAQID", "b!", "bAQID\n", "b", "bAQID/w==", "40" + SEPARATOR,
+        SEPARATOR,
         "6" + SEPARATOR + "x",
         '420["hug"]',
     ],

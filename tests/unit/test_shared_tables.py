@@ -1,4 +1,7 @@
-"""The server and the page script answer alike: ``tests/js/shared.test.mjs`` reads the same cases."""
+"""The server and the page script answer alike:
+
+``tests/js/shared.test.mjs`` reads the same cases.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Server-sent events: requests, events and the ways in which a stream ends, without a network and without waiting."""
+"""Server-sent events.
+
+Requests, events and the ways in which a stream ends, without a network and without waiting.
+"""
 
 from __future__ import annotations
 

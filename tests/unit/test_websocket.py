@@ -1,4 +1,7 @@
-"""RFC 6455, the server's side: a table of frames by hand, and the `websockets` library as oracle."""
+"""RFC 6455, the server's side.
+
+A table of frames by hand, and the `websockets` library as oracle.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ def test_an_upgrade_opens_a_session(harness: Harness) -> None:
     # when a request for the live endpoint is handed over
     client = harness.client().open()
 
-    # then it gets 101 and the open packet, and the transport belongs to the viewer from the first moment
+    # then it gets 101 and the open packet, and the transport belongs to the viewer from the first
+    # moment
     status, packet = client.received()
     assert status == 101
     assert packet[0] == "0"
