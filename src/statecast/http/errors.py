@@ -68,16 +68,24 @@ class HTTPProblem(HTTPError):
     """A refusal that one sentence explains."""
 
     def __init__(
-        self, status: int, sentence: str, headers: Iterable[tuple[bytes, bytes]] = ()
+        self,
+        status: int,
+        sentence: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        *,
+        title: str = "",
+        **members: str,
     ) -> None:
+        """``title`` instead of the status's own; ``members`` are added to the body."""
         super().__init__(status, b"", "application/problem+json", headers, sentence)
-        members = {
+        body = {
             "type": "about:blank",
-            "title": self.phrase,
+            "title": title or self.phrase,
             "status": status,
             "detail": sentence,
+            **members,
         }
-        self.body = strict_json.encode(members)
+        self.body = strict_json.encode(body)
 
     @classmethod
     def failed(cls, number: str) -> HTTPProblem:

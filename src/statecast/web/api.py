@@ -27,6 +27,7 @@ from statecast.errors import (
     TooLarge,
     Unavailable,
 )
+from statecast.http.errors import HTTPProblem
 from statecast.http.origin import origin_allowed
 from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
@@ -357,20 +358,14 @@ def empty_response() -> Response:
     return response
 
 
-def problem(status: int, detail: str, **more: str) -> Response:
-    """A response with an error, as in RFC 9457."""
-    body = {
-        "type": "about:blank",
-        "title": TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
-        **more,
-    }
-    response = Response(strict_json.encode(body), status, content_type="application/problem+json")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    if status == 503:
-        response.headers["Retry-After"] = "1"
+def problem(status: int, detail: str, **members: str) -> Response:
+    """Flask's response with an error, as in RFC 9457; ``members`` are added to its body."""
+    retry = [(b"retry-after", b"1")] if status == 503 else []
+    title = TITLES.get(status, "Error")
+    error = HTTPProblem(status, detail, retry, title=title, **members)
+    response = Response(error.body, status)
+    for name, value in error.fields():
+        response.headers[name.decode()] = value.decode()
     return response
 
 

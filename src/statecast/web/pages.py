@@ -150,29 +150,29 @@ class PageViews:
 
     def front(self) -> ResponseReturnValue:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
-        news = self.live.store.read(ReadCursor())
+        changes = self.live.store.read(ReadCursor())
         present = sorted(
-            (one for one in news.updates if one.state is not None), key=lambda one: one.device
+            (one for one in changes.updates if one.state is not None), key=lambda one: one.device
         )
         if not present:
             return self._page(
-                "empty", news.position, title="No device yet", hop="none yet", origin=_origin()
+                "empty", changes.position, title="No device yet", hop="none yet", origin=_origin()
             )
         if len(present) == 1 and "all" not in flask.request.args:
-            return self._device(present[0], news.position, only=True)
-        return self._list(present, news.position)
+            return self._device(present[0], changes.position, only=True)
+        return self._list(present, changes.position)
 
     def device(self, name: str) -> ResponseReturnValue:
         """The page of a device.
 
         The position is read first, so that the script receives every later change.
         """
-        news = self.live.store.read(ReadCursor(), SEARCH_FROM)
+        changes = self.live.store.read(ReadCursor(), SEARCH_FROM)
         update = self.live.store.get(name)
-        find = sum(one.state is not None for one in news.updates) >= SEARCH_FROM
+        find = sum(one.state is not None for one in changes.updates) >= SEARCH_FROM
         if update is None:
-            return self._missing(name, news.position, find)
-        return self._device(update, news.position, find=find)
+            return self._missing(name, changes.position, find)
+        return self._device(update, changes.position, find=find)
 
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
@@ -346,7 +346,7 @@ class PageViews:
         controls = [facts.get("command", ""), "find" if facts.get("find") else ""]
         defaults = {
             "kind": kind,
-            "place": position,
+            "position": position,
             "now": self.live.clock(),
             "name": name,
             "title": f"{title} — {name}",
