@@ -51,13 +51,13 @@ def main(arguments: list[str]) -> int:
     if wishes.write:
         report.write(ROOT, found, machine())
     if wishes.json:
-        said = {
+        results = {
             "machine": machine(),
             "quick": wishes.quick,
             "rows": [row.json() for row in found],
             "broken": broken,
         }
-        wishes.json.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        wishes.json.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     return 1 if broken else 0
 
 

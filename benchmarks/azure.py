@@ -78,8 +78,8 @@ def rated(
             servers.scratch() as folder,
             running(module, connection, folder, "rate", messages, option) as process,
         ):
-            answers.append(process.hear(180))
-    rate, cost = (report.median([said[name] for said in answers]) for name in ("rate", "cost"))
+            answers.append(process.receive(180))
+    rate, cost = (report.median([result[name] for result in answers]) for name in ("rate", "cost"))
     return Row(what, rate, "messages/s", bound, f"{cost:.1f} ms of CPU each")
 
 
@@ -126,21 +126,21 @@ def soon(connection: str, sends: int) -> list[Row]:
             f"sqlite:///{folder}/benchmark.db",
         ]
         with Process("Statecast on Azure", command, variables) as server:
-            port = server.hear(30)["port"]
+            port = server.receive(30)["port"]
             queue = sender(connection, "latency")
             with servers.generator() as generator:
                 latency.send(queue, 3, latency.monotonic)
                 generator.ask(do="connect", group="viewers", port=port, viewers=1)
                 generator.ask(do="watch", group="viewers", patterns=["*"])
-                generator.ask(do="hear", group="viewers", what="latencies")
+                generator.ask(do="count", group="viewers", what="latencies")
                 latency.send(queue, sends, latency.monotonic, PAUSE)
                 generator.ask(do="quiet", group="viewers")
-                said = generator.ask(do="latencies", group="viewers")
+                result = generator.ask(do="latencies", group="viewers")
             browser = latency.in_browser(port, queue, sends, PAUSE)
             queue.close()
     return [
-        Row("azure: latency, send to a viewer's socket, median", said["p50"], "ms", SOON),
-        Row("azure: latency, send to a viewer's socket, p99", said["p99"], "ms"),
+        Row("azure: latency, send to a viewer's socket, median", result["p50"], "ms", SOON),
+        Row("azure: latency, send to a viewer's socket, p99", result["p99"], "ms"),
         Row(
             "azure: latency, send to the DOM of headless Chromium, median",
             browser.value,

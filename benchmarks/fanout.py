@@ -102,8 +102,8 @@ class Race:
 
 def connect(generator: Process, name: str, server: Server, viewers: int) -> None:
     generator.ask(120, do="connect", group=name, port=server.port, viewers=viewers, raw=server.raw)
-    generator.ask(do="hear", group=name, what="bytes")
-    server.process.tell(do="emit", rounds=2, data=client_frames.state_message())
+    generator.ask(do="count", group=name, what="bytes")
+    server.process.send(do="emit", rounds=2, data=client_frames.state_message())
     generator.ask(do="wait", group=name, size=2 * viewers * FRAME_BYTES, seconds=30)
     got = generator.ask(do="quiet", group=name)["bytes"]
     if got != 2 * viewers * FRAME_BYTES:
@@ -135,7 +135,7 @@ def burst(generator: Process, name: str, server: Server, viewers: int, rounds: i
     """Emit ``rounds`` events and wait until every viewer has them; when that was."""
     size = rounds * viewers * FRAME_BYTES
     before = generator.ask(do="counts", group=name)
-    server.process.tell(do="emit", rounds=rounds, data=client_frames.state_message())
+    server.process.send(do="emit", rounds=rounds, data=client_frames.state_message())
     after = generator.ask(90, do="wait", group=name, size=before["bytes"] + size, seconds=60)
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]
@@ -158,7 +158,7 @@ def committed(viewers: int, turns: int, seconds: float) -> Row:
         generator.ask(120, do="connect", group="watching", port=server.port, viewers=viewers)
         generator.ask(do="watch", group="watching", patterns=["pillow"])
         for _ in range(turns):
-            generator.ask(do="hear", group="watching", what="updates")
+            generator.ask(do="count", group="watching", what="updates")
             used = server.process.cpu()
             server.process.ask(60 + changes, do="set", changes=changes, pause=PAUSE)
             counts = generator.ask(do="quiet", group="watching")

@@ -182,7 +182,7 @@ class Generator:
             self.turn(1)
         return {"seconds": time.monotonic() - begin}
 
-    def do_hear(self, group: str, what: str) -> dict[str, Any]:
+    def do_count(self, group: str, what: str) -> dict[str, Any]:
         """Count ``bytes``, ``updates`` or ``latencies`` of the group, from zero."""
         members = self.groups[group]
         members.bytes = members.updates = members.writes = 0

@@ -35,9 +35,9 @@ def rows(quick: bool) -> list[Row]:
     answers = []
     for _ in range(turns):
         with servers.scratch() as folder, measuring(folder, messages, sends) as process:
-            answers.append(process.hear(180))
+            answers.append(process.receive(180))
     rates, costs, sent, filled = (
-        [said[name] for said in answers] for name in ("rate", "cost", "sent", "filled")
+        [result[name] for result in answers] for name in ("rate", "cost", "sent", "filled")
     )
     note = f"{report.median(costs):.0f} µs of CPU each"
     return [

@@ -36,17 +36,17 @@ def rows(quick: bool) -> list[Row]:
             send(queue, 1, monotonic)
             generator.ask(do="connect", group="viewers", port=server.port, viewers=viewers)
             generator.ask(do="watch", group="viewers", patterns=["*"])
-            generator.ask(do="hear", group="viewers", what="latencies")
+            generator.ask(do="count", group="viewers", what="latencies")
             send(queue, messages, monotonic)
             generator.ask(do="quiet", group="viewers")
-            said = generator.ask(do="latencies", group="viewers")
-        if said["count"] < 0.5 * viewers * messages:
+            result = generator.ask(do="latencies", group="viewers")
+        if result["count"] < 0.5 * viewers * messages:
             raise BenchmarkError(
-                f"of {messages} messages to {viewers} viewers only {said['count']} were heard"
+                f"of {messages} messages to {viewers} viewers only {result['count']} were heard"
             )
         found = [
-            Row(f"latency, send to {viewers} viewers' sockets, paced, median", said["p50"], "ms"),
-            Row(f"latency, send to {viewers} viewers' sockets, paced, p99", said["p99"], "ms"),
+            Row(f"latency, send to {viewers} viewers' sockets, paced, median", result["p50"], "ms"),
+            Row(f"latency, send to {viewers} viewers' sockets, paced, p99", result["p99"], "ms"),
         ]
         return [*found, in_browser(server.port, queue, messages)]
 

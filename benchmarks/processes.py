@@ -41,7 +41,7 @@ class Process:
             env=os.environ | (variables or {}),
         )
         self._process = psutil.Process(self._popen.pid)
-        self._heard = b""
+        self._received = b""
 
     def __enter__(self) -> Process:
         return self
@@ -54,36 +54,36 @@ class Process:
     ) -> None:
         self.stop()
 
-    def tell(self, **command: Any) -> None:
+    def send(self, **command: Any) -> None:
         assert self._popen.stdin is not None
         try:
             self._popen.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
             self._popen.stdin.flush()
         except OSError:
-            raise BenchmarkError(self._last_words()) from None
+            raise BenchmarkError(self._exit_sentence()) from None
 
     def ask(self, timeout: float = 60, **command: Any) -> dict[str, Any]:
-        self.tell(**command)
-        return self.hear(timeout)
+        self.send(**command)
+        return self.receive(timeout)
 
-    def hear(self, timeout: float = 60) -> dict[str, Any]:
+    def receive(self, timeout: float = 60) -> dict[str, Any]:
         assert self._popen.stdout is not None
         deadline = time.monotonic() + timeout
-        while b"\n" not in self._heard:
+        while b"\n" not in self._received:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._popen.stdout], [], [], left)[0]:
                 raise BenchmarkError(
-                    f"{self.name} said nothing for {timeout:g} seconds. {self._complained()}"
+                    f"{self.name} did not answer for {timeout:g} seconds. {self._error_output()}"
                 )
             piece = os.read(self._popen.stdout.fileno(), 65_536)
             if not piece:
-                raise BenchmarkError(self._last_words())
-            self._heard += piece
-        line, _, self._heard = self._heard.partition(b"\n")
-        said: dict[str, Any] = json.loads(line)
-        if "error" in said:
-            raise BenchmarkError(f"{self.name}: {said['error']}")
-        return said
+                raise BenchmarkError(self._exit_sentence())
+            self._received += piece
+        line, _, self._received = self._received.partition(b"\n")
+        result: dict[str, Any] = json.loads(line)
+        if "error" in result:
+            raise BenchmarkError(f"{self.name}: {result['error']}")
+        return result
 
     def cpu(self) -> float:
         """Seconds of CPU time, user and system, of all threads."""
@@ -105,10 +105,10 @@ class Process:
             self._popen.wait(5)
         self._errors.close()
 
-    def _last_words(self) -> str:
-        return f"{self.name} ended with status {self._popen.wait(5)}. {self._complained()}"
+    def _exit_sentence(self) -> str:
+        return f"{self.name} ended with status {self._popen.wait(5)}. {self._error_output()}"
 
-    def _complained(self) -> str:
+    def _error_output(self) -> str:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")[-2000:]
 
@@ -123,7 +123,7 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def answer(**said: Any) -> None:
+def answer(**result: Any) -> None:
     """Send one line to the process that started this one."""
-    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()

@@ -86,7 +86,7 @@ STARTERS: dict[str, Callable[[Path], Process]] = {
 def serving(name: str, folder: Path) -> Iterator[Server]:
     """Start a server. Raises BenchmarkError."""
     with STARTERS[name](folder) as process:
-        yield Server(process, process.hear(30)["port"], name == LOOP)
+        yield Server(process, process.receive(30)["port"], name == LOOP)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def rows(quick: bool) -> list[Row]:
         generator = stack.enter_context(servers.generator())
         generator.ask(do="connect", group="viewers", port=server.port, viewers=VIEWERS)
         generator.ask(do="watch", group="viewers", patterns=["*"])
-        generator.ask(do="hear", group="viewers", what="updates")
+        generator.ask(do="count", group="viewers", what="updates")
         begin, used = time.monotonic(), server.process.cpu()
         sent = flood(queue, seconds)
         counts = generator.ask(do="counts", group="viewers")

@@ -41,12 +41,12 @@ class Program:
         return [path for name in ([named] if named else self.names) if (path := shutil.which(name))]
 
     def version(self, path: str) -> tuple[int, ...]:
-        """Empty, and so too old, when the program does not say."""
+        """The version; empty, which counts as too old, if the program does not print it."""
         try:
-            told = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+            output = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
         except OSError:
             return ()
-        found = VERSION.search(told)
+        found = VERSION.search(output)
         return tuple(map(int, found[0].split("."))) if found else ()
 
     def missing(self) -> str:

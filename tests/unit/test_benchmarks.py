@@ -183,7 +183,7 @@ def test_a_process_that_ends_says_its_last_words() -> None:
         ) as process,
         pytest.raises(BenchmarkError, match=r"ended with status 1\. the port is taken"),
     ):
-        process.hear(30)
+        process.receive(30)
 
 
 def test_an_error_of_a_process_is_told() -> None:
@@ -192,7 +192,7 @@ def test_an_error_of_a_process_is_told() -> None:
         Process("sorry", [sys.executable, "-c", said]) as process,
         pytest.raises(BenchmarkError, match="sorry: no viewers"),
     ):
-        process.hear(30)
+        process.receive(30)
 
 
 def test_the_options_name_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
