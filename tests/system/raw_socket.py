@@ -10,7 +10,7 @@ from typing import Any
 
 from statecast.realtime.protocol import websocket
 
-PATIENCE = 20
+TIMEOUT = 20
 POLLING = "/socket.io/?EIO=4&transport=polling"
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
 
@@ -26,7 +26,7 @@ class Connection:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
         self.socket.connect(("127.0.0.1", port_of(address)))
         self.held = b""
 

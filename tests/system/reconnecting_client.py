@@ -19,7 +19,7 @@ from typing import Any
 import socketio
 from held_states import HeldStates
 
-PATIENCE = 60
+TIMEOUT = 60
 
 
 class ReconnectingClient:
@@ -57,7 +57,7 @@ class ReconnectingClient:
     def report(self, wanted: dict[str, Any]) -> str:
         """Wait for what is wanted, or until patience ends; what there is."""
         with self.changed:
-            self.changed.wait_for(lambda: self.has(wanted), PATIENCE)
+            self.changed.wait_for(lambda: self.has(wanted), TIMEOUT)
             facts = {
                 "states": self.held.states,
                 "joined": self.joined,

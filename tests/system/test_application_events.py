@@ -24,7 +24,7 @@ from statecast.errors import BadSetting, Malformed
 from statecast.realtime import handlers
 from statecast.server.server import BackgroundServer
 
-PATIENCE = 20
+TIMEOUT = 20
 # A stock client that was refused leaves its socket to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -77,7 +77,7 @@ def join() -> Iterator[Callable[..., stock.Client]]:
 
 
 def call(client: stock.Client, event: str, *data: Any, namespace: str = "/") -> Any:
-    return client.call(event, data, namespace=namespace, timeout=PATIENCE)
+    return client.call(event, data, namespace=namespace, timeout=TIMEOUT)
 
 
 # Handlers
@@ -153,7 +153,7 @@ def test_slow_functions_hold_up_nobody_but_themselves(
     @live.on("slow")
     def slow(sid: str) -> str:
         begun.put(sid)
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
         return "done"
 
     @live.on("quick")
@@ -164,18 +164,18 @@ def test_slow_functions_hold_up_nobody_but_themselves(
     answers: queue.Queue[Any] = queue.Queue()
     for _ in range(2):
         client.emit("slow", callback=answers.put)
-        begun.get(timeout=PATIENCE)
+        begun.get(timeout=TIMEOUT)
     # then the loop serves others, coroutines and states among them
     assert call(client, "quick") == "quick"
     assert call(client, "watch", {"devices": ["*"]})["reset"] is False
     # and of more calls than may wait the newest are refused at once
     for _ in range(5 + 1):
         client.emit("slow", callback=answers.put)
-    assert answers.get(timeout=PATIENCE) == {
+    assert answers.get(timeout=TIMEOUT) == {
         "error": "The server is too busy to handle this now; try again later."
     }
     go_on.set()
-    assert [answers.get(timeout=PATIENCE) for _ in range(5 + 2)] == ["done"] * (5 + 2)
+    assert [answers.get(timeout=TIMEOUT) for _ in range(5 + 2)] == ["done"] * (5 + 2)
 
 
 # Classes
@@ -218,16 +218,16 @@ def test_a_class_has_hooks_and_handlers(live: Statecast, serve: Any, join: Any) 
         join(address, "/hugs", auth={"friend": True, "room": room}) for room in ("hall", "attic")
     )
     sids = [client.get_sid("/hugs") for client in (hall, attic)]
-    assert [client.heard.get(timeout=PATIENCE) for client in (hall, attic)] == [
+    assert [client.heard.get(timeout=TIMEOUT) for client in (hall, attic)] == [
         ("welcome", sid) for sid in sids
     ]
     assert call(attic, "hug", "pillow", namespace="/hugs") == "hugged"
-    assert hall.heard.get(timeout=PATIENCE) == ("hugged", "pillow")
+    assert hall.heard.get(timeout=TIMEOUT) == ("hugged", "pillow")
     # and when they are taken out or leave, the hook is told why
     live.disconnect(sids[0])
-    assert hugs.left.get(timeout=PATIENCE) == (sids[0], "server namespace disconnect")
+    assert hugs.left.get(timeout=TIMEOUT) == (sids[0], "server namespace disconnect")
     attic.disconnect()
-    sid, reason = hugs.left.get(timeout=PATIENCE)
+    sid, reason = hugs.left.get(timeout=TIMEOUT)
     assert sid == sids[1] and reason in (
         "client namespace disconnect",
         "transport close",
@@ -314,7 +314,7 @@ def test_emits_reach_a_namespace_a_room_or_one_from_any_thread(
         thread.join()
     # then each hears what is for it, in order
     for client, heard in zip(clients, ([1, 2, 4], [1, 2, 3, 4], [1, 4]), strict=True):
-        assert [client.heard.get(timeout=PATIENCE) for _ in heard] == [
+        assert [client.heard.get(timeout=TIMEOUT) for _ in heard] == [
             ("said", data) for data in heard
         ]
     # and what could reach nobody is refused where it is said
@@ -343,7 +343,7 @@ def test_an_emit_reaches_viewers_of_another_process(
         sid = call(client, "enter")
         lives[0].emit("said", 1, to="attic")
         lives[0].emit("said", 2, to=sid)
-        assert [client.heard.get(timeout=PATIENCE) for _ in range(2)] == [("said", 1), ("said", 2)]
+        assert [client.heard.get(timeout=TIMEOUT) for _ in range(2)] == [("said", 1), ("said", 2)]
     finally:
         for server in servers:
             server.stop()
@@ -358,7 +358,7 @@ def test_bytes_go_to_one_viewer_where_it_is_served(live: Statecast, serve: Any, 
     client = join(serve())
     # when a viewer sends bytes, then it gets bytes
     client.emit("picture", b"\x00\xff")
-    assert client.heard.get(timeout=PATIENCE) == ("said", {"back": b"\x00\xff"})
+    assert client.heard.get(timeout=TIMEOUT) == ("said", {"back": b"\x00\xff"})
     # and where they would have to pass through the store they are refused in a sentence
     for more in ({}, {"to": "attic"}, {"to": client.get_sid(), "namespace": "/test"}):
         with pytest.raises(Malformed, match="Bytes are sent to one viewer"):
@@ -389,10 +389,10 @@ def test_a_poll_that_comes_while_the_server_runs_is_called(
 ) -> None:
     client = join(serve())
     assert call(client, "watch", {"devices": ["late"]})["offset"] == 0
-    assert client.heard.get(timeout=PATIENCE)[1]["complete"] is True
+    assert client.heard.get(timeout=TIMEOUT)[1]["complete"] is True
     # when a function comes to be polled, then its state is told like any other
     live.poll("late", every=0.05)(lambda: {"here": True})
-    name, news = client.heard.get(timeout=PATIENCE)
+    name, news = client.heard.get(timeout=TIMEOUT)
     assert (name, news["states"][0]["state"]) == ("states", {"here": True})
     with pytest.raises(BadSetting, match="two sources called 'late'"):
         live.poll("late")(lambda: None)

@@ -391,7 +391,7 @@ def test_what_the_server_sends_wakes_its_own_watcher(
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", scene.azure.connection)
     runtime = Runtime(Settings(store="memory:", source=("azure-queue:pillow", "embedded:queue")))
     runtime.start()
-    # the queue that is sent to is the one that is watched, so that its nudge reaches the watcher
+    # the queue that is sent to is the one that is watched, so that sending wakes its consumer
     assert runtime.queue is runtime.consumers[0].pipeline.source
     assert [one.name for one in runtime.consumers] == ["pillow", "queue"]
     runtime.send(b'{"device": "pillow", "state": {"mood": "happy"}}')

@@ -187,7 +187,7 @@ def test_run_says_what_is_in_its_way(tmp_path: Path) -> None:
     assert "create it" in sentence(
         statecast(tmp_path, "run", "--store", "sqlite:///no/x.db", "--port", "0"), 1
     )
-    # A source that nobody knows
+    # An unknown source
     assert "There is no source" in sentence(
         statecast(tmp_path, "run", "--source", "fly:away", "--port", "0"), 2
     )

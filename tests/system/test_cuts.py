@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 OURS = HERE.parent.parent / "src" / "statecast" / "web" / "static" / "statecast.js"
 STEP = int(os.environ.get("TEST_STATECAST_CUTS", "13"))
 DEVICES = 3
-PATIENCE = 30
+TIMEOUT = 30
 
 
 class Page:
@@ -49,7 +49,7 @@ class Page:
 
     def wait_for(self, states: Any) -> bool:
         with self.changed:
-            return self.changed.wait_for(lambda: self.states == states, PATIENCE)
+            return self.changed.wait_for(lambda: self.states == states, TIMEOUT)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 
 CHANGES, DEVICES, CUTS = 600, 7, 6
-PATIENCE = 30
+TIMEOUT = 30
 
 
 class Page(HeldStates):
@@ -44,12 +44,12 @@ class Page(HeldStates):
     def hear_more(self, than: dict[str, Any] | None) -> dict[str, Any] | None:
         """Wait until it has another position than that; its position."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.position != than, PATIENCE)
+            assert self.changed.wait_for(lambda: self.position != than, TIMEOUT)
             return self.position
 
     def wait_for(self, states: dict[str, Any]) -> bool:
         with self.changed:
-            return self.changed.wait_for(lambda: self.states == states, PATIENCE)
+            return self.changed.wait_for(lambda: self.states == states, TIMEOUT)
 
 
 @contextmanager

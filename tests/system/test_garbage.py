@@ -122,7 +122,7 @@ def test_replay_after_a_fix_works_and_does_not_overwrite_what_is_newer(
     # when it is replayed, while the server runs
     (row,) = store.quarantined()
     replayed = statecast(tmp_path, "quarantine", "replay", str(row.number))
-    # then what nobody newer has set is set, and the rest stays
+    # then fields without a newer value are set, and the rest stays
     assert replayed.returncode == 0, replayed.stderr
     shown = json.loads(statecast(tmp_path, "get", "pillow", "--json").stdout)
     assert shown["state"] == {"mood": "new", "colour": "red"}

@@ -26,7 +26,7 @@ from statecast.settings import Settings
 from statecast.stores import open_store
 
 INTERVAL, TIMEOUT = 0.3, 0.2
-PATIENCE = 10
+RESPONSE_TIMEOUT = 10
 """Seconds after which what should come has not come."""
 GREETING = {"upgrades": [], "pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
 PLACES = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
@@ -66,7 +66,7 @@ def patient() -> Iterator[str]:
 
     A machine that is busy for 200 ms proves nothing.
     """
-    with serving_as_expected(PATIENCE) as address:
+    with serving_as_expected(RESPONSE_TIMEOUT) as address:
         yield address
 
 
@@ -75,17 +75,19 @@ class Polling:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        answer = requests.get(f"{address}/socket.io/?EIO=4&transport=polling", timeout=PATIENCE)
+        answer = requests.get(
+            f"{address}/socket.io/?EIO=4&transport=polling", timeout=RESPONSE_TIMEOUT
+        )
         assert answer.status_code == 200
         self.greeting = answer.text
         self.sid = json.loads(answer.text[1:])["sid"]
         self.url = f"{address}/socket.io/?EIO=4&transport=polling&sid={self.sid}"
 
     def get(self) -> requests.Response:
-        return requests.get(self.url, timeout=PATIENCE)
+        return requests.get(self.url, timeout=RESPONSE_TIMEOUT)
 
     def post(self, body: str) -> requests.Response:
-        return requests.post(self.url, data=body.encode(), timeout=PATIENCE)
+        return requests.post(self.url, data=body.encode(), timeout=RESPONSE_TIMEOUT)
 
 
 @contextmanager
@@ -94,15 +96,17 @@ def socket(
 ) -> Iterator[ClientConnection]:
     """A WebSocket, after the packet that opens the session."""
     uri = f"{address.replace('http', 'ws')}/socket.io/?{query}"
-    with connect(uri, ping_interval=None, open_timeout=PATIENCE, close_timeout=PATIENCE) as opened:
+    with connect(
+        uri, ping_interval=None, open_timeout=RESPONSE_TIMEOUT, close_timeout=RESPONSE_TIMEOUT
+    ) as opened:
         if greeted:
-            assert str(opened.recv(PATIENCE)).startswith("0")
+            assert str(opened.recv(RESPONSE_TIMEOUT)).startswith("0")
         yield opened
 
 
 def heard(opened: ClientConnection) -> str | bytes:
     """The next message that is no ping; pings are answered, as a client does."""
-    while (message := opened.recv(PATIENCE)) == "2":
+    while (message := opened.recv(RESPONSE_TIMEOUT)) == "2":
         opened.send("3")
     return message
 
@@ -111,7 +115,7 @@ def ends(opened: ClientConnection) -> bool:
     """Whether the server closes it; what it says until then is not our concern."""
     try:
         while True:
-            opened.recv(PATIENCE)
+            opened.recv(RESPONSE_TIMEOUT)
     except ConnectionClosed:
         return True
 
@@ -139,7 +143,7 @@ def test_a_session_opens_on_polling(address: str) -> None:
 
 def test_a_session_opens_on_websocket(address: str) -> None:
     with socket(address, greeted=False) as opened:
-        said = str(opened.recv(PATIENCE))
+        said = str(opened.recv(RESPONSE_TIMEOUT))
     assert said[0] == "0"
     greeting = json.loads(said[1:])
     assert isinstance(greeting.pop("sid"), str)
@@ -150,13 +154,15 @@ def test_a_session_opens_on_websocket(address: str) -> None:
     "query", ["transport=polling", "EIO=abc&transport=polling", "EIO=4", "EIO=4&transport=abc"]
 )
 def test_a_wrong_query_fails_on_polling(address: str, query: str) -> None:
-    assert requests.get(f"{address}/socket.io/?{query}", timeout=PATIENCE).status_code == 400
+    assert (
+        requests.get(f"{address}/socket.io/?{query}", timeout=RESPONSE_TIMEOUT).status_code == 400
+    )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_wrong_method_fails_on_polling(address: str, method: str) -> None:
     answer = requests.request(
-        method, f"{address}/socket.io/?EIO=4&transport=polling", timeout=PATIENCE
+        method, f"{address}/socket.io/?EIO=4&transport=polling", timeout=RESPONSE_TIMEOUT
     )
     assert answer.status_code == 400
 
@@ -194,7 +200,7 @@ def test_a_polling_session_that_answers_no_ping_is_over(address: str) -> None:
 def test_websocket_is_pinged(patient: str) -> None:
     with joined(patient) as opened:
         for _ in range(3):
-            assert opened.recv(PATIENCE) == "2"
+            assert opened.recv(RESPONSE_TIMEOUT) == "2"
             opened.send("3")
 
 
@@ -253,7 +259,7 @@ def upgraded(address: str) -> Iterator[tuple[Polling, ClientConnection]]:
     session = Polling(address)
     with socket(address, f"EIO=4&transport=websocket&sid={session.sid}", greeted=False) as opened:
         opened.send("2probe")
-        assert opened.recv(PATIENCE) == "3probe"
+        assert opened.recv(RESPONSE_TIMEOUT) == "3probe"
         opened.send("5")
         yield session, opened
 

@@ -66,7 +66,7 @@ def test_what_is_sent_while_the_server_is_away_arrives(
     # then the one who stayed sees the last; its place was good, so it got what was missing and no
     # reset
     assert holds(client, {"pillow": {"mood": "sleepy", "battery": 80}}) == 0
-    # and so does whoever asks
+    # and so does a client that asks
     shown = statecast(tmp_path, "get", "pillow", "--json")
     assert json.loads(shown.stdout)["state"] == {"mood": "sleepy", "battery": 80}
 

@@ -8,34 +8,34 @@ from statecast.sources.azure_queue.poll_interval import KEPT_WARM, PollInterval,
 
 
 def test_after_a_full_page_at_once_after_some_soon() -> None:
-    pace = PollInterval()
-    assert pace.after(32, 32, 0) == 0
-    assert pace.after(1, 32, 0) == 0.1
-    assert pace.after(31, 32, 0) == 0.1
+    interval = PollInterval()
+    assert interval.after(32, 32, 0) == 0
+    assert interval.after(1, 32, 0) == 0.1
+    assert interval.after(31, 32, 0) == 0.1
 
 
 def test_warm_for_a_while_then_slower_up_to_the_ceiling() -> None:
-    pace = PollInterval()
-    pace.after(1, 32, 0)
-    assert [pace.after(0, 32, now) for now in (0.1, 2, KEPT_WARM - 0.01)] == [0.1, 0.1, 0.1]
-    slower = [pace.after(0, 32, KEPT_WARM + number) for number in range(10)]
+    interval = PollInterval()
+    interval.after(1, 32, 0)
+    assert [interval.after(0, 32, now) for now in (0.1, 2, KEPT_WARM - 0.01)] == [0.1, 0.1, 0.1]
+    slower = [interval.after(0, 32, KEPT_WARM + number) for number in range(10)]
     for pause, expected in zip(
         slower, (0.15, 0.225, 0.3375, 0.50625, 0.759, 1, 1, 1, 1, 1), strict=True
     ):
         assert pause == pytest.approx(expected, rel=0.11), (
-            "a tenth of spread, lest many ask in the same moment"
+            "a tenth of spread, so that many processes do not ask at the same time"
         )
     # and one message warms it again
-    assert pace.after(1, 32, 100) == 0.1
-    assert pace.after(0, 32, 101) == 0.1
+    assert interval.after(1, 32, 100) == 0.1
+    assert interval.after(0, 32, 101) == 0.1
 
 
 def test_a_queue_that_never_had_a_message_is_not_warm() -> None:
-    pace = PollInterval(0.1, 60)
+    interval = PollInterval(0.1, 60)
     for _ in range(30):
-        last = pace.after(0, 32, 0)
+        last = interval.after(0, 32, 0)
     assert last == pytest.approx(60, rel=0.11)
-    assert pace.requests_per_hour() == 60
+    assert interval.requests_per_hour() == 60
 
 
 def test_what_it_costs() -> None:

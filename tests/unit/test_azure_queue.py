@@ -1,6 +1,6 @@
 """The Azure source beside its contract.
 
-Pace, nudges, what it asks and when, and how its URL is read.
+Its poll interval, ``wake``, its requests, and its URL.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def opened(azure: FakeAzure, rest: str = "pillow") -> AzureQueue:
     return source
 
 
-class Moments:
-    """A monotonic clock for the pace."""
+class FakeMonotonic:
+    """A monotonic clock that the test controls."""
 
     def __init__(self, source: AzureQueue) -> None:
         self.now = 1000.0
@@ -110,43 +110,43 @@ def test_one_request_per_page(azure: FakeAzure) -> None:
     source.close()
 
 
-def test_it_is_requested_at_its_pace(azure: FakeAzure) -> None:
+def test_requests_follow_the_poll_interval(azure: FakeAzure) -> None:
     source = opened(azure)
-    moments = Moments(source)
+    monotonic = FakeMonotonic(source)
     azure.put("pillow", "1")
     # given a message: the next question is a tenth of a second later
     assert source.receive(32, 0.001) or source.receive(32, 20)
     assert source.receive(32, 0.001) == []
     assert azure.asked == ["receive"]
     heard_at = source.heard_at
-    moments.now += 0.11
+    monotonic.now += 0.11
     assert source.receive(32, 20) == []
     assert azure.asked == ["receive", "receive"]
     assert source.heard_at == heard_at, "by a clock that stands still"
     # and idle for long: a second
-    moments.now += 60
+    monotonic.now += 60
     for _ in range(20):
         source.receive(32, 20)
-        moments.now += 1.11
+        monotonic.now += 1.11
     asked = len(azure.asked)
     source.receive(32, 20)
-    moments.now += 0.85
+    monotonic.now += 0.85
     source.receive(32, 0.001)
     assert len(azure.asked) == asked + 1
     assert source.requests_per_hour() == 3600
     source.close()
 
 
-def test_a_nudge_shortens_the_pause(azure: FakeAzure) -> None:
+def test_wake_shortens_the_interval(azure: FakeAzure) -> None:
     source = opened(azure, "pillow?idle=600")
-    moments = Moments(source)
+    monotonic = FakeMonotonic(source)
     for _ in range(40):
         source.receive(32, 20)
-        moments.now += 700
+        monotonic.now += 700
     source.receive(32, 20)
     asked = len(azure.asked)
-    # given an idle queue that is due in ten minutes, when a sender of this process nudges it
-    moments.now += 1
+    # given an idle queue that is due in ten minutes, when this process sends to it
+    monotonic.now += 1
     source.send(b'{"device": "pillow", "state": {}}')
     # then it is asked at once
     assert [one.body for one in source.receive(32, 20)] == [b'{"device": "pillow", "state": {}}']

@@ -113,7 +113,7 @@ def test_wrong_use_ends_with_2(statecast: Invoke, words: tuple[str, ...]) -> Non
 def test_a_defect_ends_in_a_sentence_and_its_traceback_in_a_file(
     statecast: Invoke, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
-    # Given something of ours that fails in a way nobody thought of
+    # Given something of ours that fails in an unexpected way
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("nobody thought of this\n\x1b[2J")
 

@@ -253,7 +253,7 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             settings.load(given)
             continue
         result = CliRunner().invoke(main.main, words)
-        # Nobody watches the queue here, so what asks for a state may find none; but it must have
+        # No server consumes the queue here, so a command may find no state; but it must have
         # been asked well.
         allowed = (0,) if words[0] == "send" else (0, 1)
         assert result.exit_code in allowed, f"statecast {shlex.join(words)}: {result.output}"

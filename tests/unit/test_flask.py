@@ -345,7 +345,7 @@ def test_viewers_enter_rooms_and_hear_what_is_emitted_there(app: Flask) -> None:
 def test_under_another_server_the_extension_reads_and_sends_and_one_beside_it_serves(
     tmp_path: Path,
 ) -> None:
-    # given an app that nobody serves with us, and on the same store a server, with a stock client
+    # given an app under another server, and on the same store a server, with a stock client
     apps = Flask("sends"), Flask("serves")
     sends, serves = (
         Statecast(app, store=f"sqlite:///{tmp_path}/states.db", port=0) for app in apps

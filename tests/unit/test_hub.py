@@ -84,7 +84,7 @@ def test_an_emit_opens_no_namespace_and_is_told_once(
     for number in (1, 2):
         harness.broadcaster.listener(Event(number, namespace, None, "message", b"[]"))
 
-    # then the log says so once, and nobody can join because of them
+    # then the log says so once, and no viewer can join because of them
     assert len(caplog.records) == 1
     assert "reach no viewer" in caplog.text
     client = harness.client().open()

@@ -47,7 +47,7 @@ def each(pattern: str, *values: str) -> list[str]:
     return [pattern.replace("~", value) for value in values]
 
 
-# Engine.IO: what is no packet, and packets that only the server sends, or nobody at this time
+# Engine.IO: what is no packet, and packets that only the server sends, or none at this time
 entries(
     CLOSES,
     "",
@@ -324,7 +324,7 @@ entries(
     '421["hug";1]',
 )
 
-# Acknowledgements, which nobody here waits for
+# Acknowledgements, which were not requested
 entries([], "431[]", '431["ok"]', "430[]", "43/,1[]", "43999999999999999[1,2]")
 entries(
     CLOSES,

@@ -582,7 +582,7 @@ def test_a_store_that_is_away_is_a_sentence(
     monkeypatch.setattr(store, "read", fail)
     answer = browse(store, "/")
 
-    # where the file lies is for the log, not for whoever asks
+    # where the file lies is for the log, not for clients
     assert answer.status_code == 503
     page = answer.get_data(as_text=True)
     assert "cannot use its store" in page and "/var/lib" not in page and "Traceback" not in page

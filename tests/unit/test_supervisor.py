@@ -58,7 +58,7 @@ class Parent:
         return self.process.stdout.readline().split()
 
     def rest(self) -> str:
-        said, self.complaints = self.process.communicate(timeout=30)
+        said, self.errors = self.process.communicate(timeout=30)
         return said
 
 
@@ -97,14 +97,14 @@ def test_one_that_dies_is_started_again() -> None:
         one.process.send_signal(signal.SIGINT)
         assert one.rest().count("stopped") == 2
         assert one.process.returncode == 130
-        assert "ended with status 137; another starts" in one.complaints
+        assert "ended with status 137; another starts" in one.errors
 
 
 def test_one_that_cannot_begin_is_not_started_for_ever() -> None:
     with parent('sys.exit("There is no such setting.")') as one:
         assert one.rest() == ""
         assert one.process.returncode == 1
-        assert "There is no such setting." in one.complaints
+        assert "There is no such setting." in one.errors
 
 
 def test_one_that_does_not_stop_is_killed() -> None:
