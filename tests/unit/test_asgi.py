@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,42 +36,48 @@ GONE = {"type": "http.disconnect"}
         ([{"type": "http.request"}], b""),
     ],
 )
-def test_a_body_comes_in_parts(messages: list[dict[str, Any]], body: bytes) -> None:
+@pytest.mark.asyncio
+async def test_a_body_comes_in_parts(messages: list[dict[str, Any]], body: bytes) -> None:
     sizes: list[int] = []
-    assert asyncio.run(asgi.read_body(receiving(*messages), 3, sizes.append)) == body
+    assert await asgi.read_body(receiving(*messages), 3, sizes.append) == body
     assert sizes[-1] == len(body)
     assert len(sizes) == len(messages)
 
 
-def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
+@pytest.mark.asyncio
+async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     with pytest.raises(asgi.BodyTooLarge):
-        asyncio.run(asgi.read_body(receiving(part(b"ab", True), part(b"cd", True)), 3))
+        await asgi.read_body(receiving(part(b"ab", True), part(b"cd", True)), 3)
 
 
-def test_a_client_that_leaves_before_the_end() -> None:
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_before_the_end() -> None:
     with pytest.raises(asgi.ClientDisconnected):
-        asyncio.run(asgi.read_body(receiving(part(b"ab", True), GONE), 3))
+        await asgi.read_body(receiving(part(b"ab", True), GONE), 3)
 
 
-def test_what_a_count_raises_ends_the_reading() -> None:
+@pytest.mark.asyncio
+async def test_what_a_count_raises_ends_the_reading() -> None:
     def count(size: int) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        asyncio.run(asgi.read_body(receiving(part(b"ab", True)), 3, count))
+        await asgi.read_body(receiving(part(b"ab", True)), 3, count)
 
 
-def test_the_end_of_a_client_is_awaited() -> None:
-    asyncio.run(asgi.disconnected(receiving(part(b"a", True), part(b"b"), GONE)))
+@pytest.mark.asyncio
+async def test_the_end_of_a_client_is_awaited() -> None:
+    await asgi.disconnected(receiving(part(b"a", True), part(b"b"), GONE))
 
 
-def test_a_response_ends_after_its_body_was_taken() -> None:
+@pytest.mark.asyncio
+async def test_a_response_ends_after_its_body_was_taken() -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(asgi.respond(send, 200, b"ok", asgi.TEXT, [(b"x-mood", b"calm")]))
+    await asgi.respond(send, 200, b"ok", asgi.TEXT, [(b"x-mood", b"calm")])
     assert sent == [
         {
             "type": "http.response.start",

@@ -38,7 +38,7 @@ class Readiness:
             return False, {"store": "The store does not answer."}
 
     async def answers(self) -> bool:
-        """Whether the store says anything in time.
+        """Whether the store answers in time.
 
         A full disk is an answer; a disk that hangs is none.
         """

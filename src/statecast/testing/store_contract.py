@@ -24,7 +24,7 @@ class StoreFixture:
     """A store per test, and a clock that stands still."""
 
     def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
-        """An empty store. The only thing a subclass must say."""
+        """An empty store. The only method that a subclass must implement."""
         raise NotImplementedError
 
     def setup_method(self) -> None:
@@ -42,7 +42,7 @@ class StoreFixture:
         return store
 
     def say(self, store: Store, state: dict[str, Any], device: str = "pillow", **more: Any) -> None:
-        """The device says something new, now."""
+        """Commit a new message of the device, sent now."""
         self.number += 1
         store.commit(
             "queue",

@@ -111,7 +111,7 @@ def _named(rule: Rule, state: State) -> list[str]:
 
 
 IMAGE = re.compile(TABLES["image_pattern"])
-"""Images of this origin, or inside the value itself: others would learn who looks."""
+"""Images of this origin, or inside the value: another origin would learn who looks at the page."""
 COLOR = re.compile(TABLES["color_pattern"], re.IGNORECASE | re.ASCII)
 """The names and functions of CSS colours; of anything else the picture stays white."""
 

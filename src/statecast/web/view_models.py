@@ -14,7 +14,7 @@ from statecast.web import formatting, pictures
 from statecast.web.tables import TABLES
 
 ROWS_BYTES = 440
-"""How much of the history travels inside the page for the first timeline."""
+"""Bytes of history inside the page, for the first timeline."""
 HISTORY_SHOWN = 8
 TIMELINE: dict[str, int] = TABLES["timeline"]
 """The heights of its lanes and how many there are, as the script draws them."""

@@ -1,4 +1,4 @@
-// The voice: what screen readers say. The reader chooses in the foot how much that is.
+// Announcements for screen readers. A choice in the footer says how much is announced.
 import { recall, remember } from "./browser-storage.js";
 import { find, setText } from "./dom.js";
 
@@ -26,7 +26,7 @@ export class Announcer {
     remember("sessionStorage", "");
   }
 
-  /** Whether the reader wants to hear of all fields. */
+  /** Whether all fields are to be announced, not only the main ones. */
   get wantsAll() {
     return this.#choice.value === "all";
   }

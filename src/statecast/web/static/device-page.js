@@ -48,7 +48,7 @@ class DevicePage {
   /** @type {Parts | undefined} */
   #parts;
   #isLoading = false;
-  /** Changes since the voice last spoke. */
+  /** Changes since the last announcement. */
   #unspoken = 0;
   #spokenAt = 0;
 
@@ -187,7 +187,7 @@ class DevicePage {
     this.#page.draw();
   }
 
-  /** The voice says the words of the newest change, never numbers, and not too often. */
+  /** Announce the words of the newest change: no numbers, and not too often. */
   #speak() {
     const { announcer, board } = this.#page;
     const now = board.now();

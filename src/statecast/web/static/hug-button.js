@@ -72,7 +72,7 @@ export class HugButton {
     this.#settle("status", title, ` ${ms} ms from your click to this picture.`);
   }
 
-  /** Time passes. */
+  /** Called with every frame. */
   tick() {
     if (!this.#pending?.id) return;
     const ms = performance.now() - this.#pending.begun;

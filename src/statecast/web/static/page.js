@@ -17,7 +17,7 @@ const HIDDEN_FRAME = 500;
 const TICK = 1000;
 
 /**
- * What speaks of trouble beside the status bar.
+ * What shows or announces trouble, beside the status bar.
  * @typedef {{ announcer: Announcer, notice: Notice, title: PageTitle }} Companions
  */
 
@@ -147,7 +147,7 @@ export class LivePage {
     announcer.announceTrouble(summary, this.board);
   }
 
-  /** What speaks of trouble is loaded while all is well: later the server may not be there. */
+  /** They are loaded while all is well: later the server may not be reachable. */
   async #loadCompanions() {
     if (this.#isLoading) return;
     this.#isLoading = true;
@@ -170,7 +170,7 @@ export class LivePage {
     this.draw();
   }
 
-  /** The voice for screen readers, once it is loaded. */
+  /** The announcements for screen readers, once they are loaded. */
   get announcer() {
     return this.#companions?.announcer;
   }

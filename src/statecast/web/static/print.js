@@ -1,4 +1,5 @@
-// Paper does not tick: its times are absolute. The next frame brings the ages back.
+// A printed page has absolute times, because ages on paper do not change. The next frame shows the
+// ages again.
 import { find, findAll, setText } from "./dom.js";
 
 /** @import { Board } from "./board.js" */

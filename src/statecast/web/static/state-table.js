@@ -48,7 +48,7 @@ export class StateTable {
     }
   }
 
-  /** Time passes: every row says how long ago it changed. */
+  /** Called with every frame: each row shows how long ago it changed. */
   tick() {
     for (const element of findAll("time", this.#table)) {
       const at = getTime(element);

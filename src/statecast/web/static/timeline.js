@@ -72,7 +72,7 @@ export class Timeline {
     this.#readOut(this.#cursor);
   }
 
-  /** Time passes. */
+  /** Called with every frame. */
   tick() {
     if (!this.#drawnAt) this.#readOut(this.#cursor);
     else if (this.board.clock() - this.#drawnAt > REDRAW_AFTER) this.#draw();
