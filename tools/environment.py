@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import debian, lock
+from tools import caches, debian, lock
 from tools.commands import Trouble, insist, quiet, run, say
 
 ALWAYS = frozenset({"run", "build"})
@@ -61,12 +61,21 @@ class Environment:
             wanted = ALWAYS | set(groups) | done
             if wanted == done:
                 return
+            self.require_rights()
             if not done or not self.installer():
                 self.make()
             self.stamp.unlink(missing_ok=True)
             self.install(wanted)
             self.install_statecast()
             self.stamp.write_text(json.dumps({"key": self.key(), "groups": sorted(wanted)}))
+
+    def require_rights(self) -> None:
+        """Raises: Trouble, for a clone of another user or on a medium that cannot be written."""
+        if not caches.can_be_written(self.folder):
+            raise Trouble(
+                f"This user may not write {self.folder}: repeat the command as the owner of the "
+                "clone, or make a clone of your own."
+            )
 
     def uv_for_the_lock(self) -> str:
         """The path of a uv, which is installed when the system has none.
@@ -84,7 +93,7 @@ class Environment:
     def ready(self) -> frozenset[str]:
         """The groups that are installed.
 
-        None when the environment is missing, half-made or made for something else.
+        Empty when the environment is missing, half-made or made for something else.
         """
         try:
             stamp = json.loads(self.stamp.read_text())
@@ -149,7 +158,7 @@ class Environment:
     @property
     def variables(self) -> dict[str, str]:
         """How pip and uv find this environment, and what a person's settings must not change."""
-        return PIP_VARIABLES | {"VIRTUAL_ENV": str(self.folder)}
+        return PIP_VARIABLES | caches.variables(self.root) | {"VIRTUAL_ENV": str(self.folder)}
 
     def pip(self) -> list[str]:
         """Its own or the system's; empty when there is neither."""

@@ -12,6 +12,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 import termios
@@ -22,8 +23,12 @@ from contextlib import contextmanager
 from tools.commands import Trouble, say
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+FIRST_MESSAGE = re.compile(r"in another terminal: (.+?)[\r\n]")
+PATIENCE = 300
+"""Seconds in which a terminal shows something new; the first minute installs packages."""
 SEND = (".venv/bin/statecast", "send", "floor2/lamp", "on=true", "brightness=40")
 GET = (".venv/bin/statecast", "get", "floor2/lamp")
+WATCH = (".venv/bin/statecast", "watch", "floor2/lamp")
 SESSION = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); " + (
     "os.execvp(sys.argv[1], sys.argv[1:])"
 )
@@ -51,7 +56,12 @@ def terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
 
 
 def read(keyboard: int) -> str:
-    """What the terminal shows next; empty at its end."""
+    """What the terminal shows next; empty at its end.
+
+    Raises: Trouble, when nothing comes: a lane must end.
+    """
+    if not select.select([keyboard], [], [], PATIENCE)[0]:
+        raise Trouble(f"`make run` has shown nothing for {PATIENCE} s.")
     try:
         shown = os.read(keyboard, 4096).decode(errors="replace")
     except OSError:
@@ -62,12 +72,13 @@ def read(keyboard: int) -> str:
 
 
 def expect(keyboard: int, wanted: re.Pattern[str]) -> str:
+    """What is shown up to the end of what is wanted."""
     shown = ""
-    while not (found := wanted.search(shown)):
+    while not wanted.search(shown):
         if not (more := read(keyboard)):
             raise Trouble(f"`make run` ended without showing {wanted.pattern!r}.")
         shown += more
-    return found[0]
+    return shown
 
 
 def told(*command: str) -> str:
@@ -75,6 +86,16 @@ def told(*command: str) -> str:
     if finished.returncode or finished.stderr:
         raise Trouble(f"`{' '.join(command)}` ended with {finished.returncode}: {finished.stderr}")
     return finished.stdout
+
+
+def wait_until_applied() -> None:
+    """Until the server has applied what was sent, which takes its time on a busy machine."""
+    with subprocess.Popen(WATCH, stdout=subprocess.PIPE) as watching:
+        try:
+            if not select.select([watching.stdout], [], [], PATIENCE)[0]:
+                raise Trouble(f"`{' '.join(WATCH)}` has shown nothing for {PATIENCE} s.")
+        finally:
+            watching.terminate()
 
 
 def visit(address: str) -> None:
@@ -88,12 +109,17 @@ def visit(address: str) -> None:
 def main() -> int:
     # Port 0: another program on this machine may have 8000, which README names.
     with terminal("make", "run", "ARGS=--port 0") as (keyboard, process):
-        address = expect(keyboard, ADDRESS)
+        shown = expect(keyboard, FIRST_MESSAGE)
+        address, first = ADDRESS.search(shown), FIRST_MESSAGE.search(shown)
+        if not (address and first):
+            raise Trouble("`make run` shows a first message before its address.")
+        told("sh", "-c", first[1])  # as it stands there
         told(*SEND)
+        wait_until_applied()
         state = told(*GET)
         if "brightness" not in state or "40" not in state:
             raise Trouble(f"`{' '.join(GET)}` shows {state!r}.")
-        visit(address)
+        visit(address[0])
         os.write(keyboard, b"\x03")
         rest = expect(keyboard, re.compile(r"Stopped\.[\r\n]+"))
         while more := read(keyboard):

@@ -12,6 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
+from tools import caches
 from tools.commands import insist, quiet, say
 
 FILES = ("package.json", "package-lock.json", ".npmrc")
@@ -74,6 +75,7 @@ def ensure(root: Path, owner: str = TESTS) -> None:
         shutil.copy(root / owner / name, folder)
     # What npm itself starts is this Node too.
     variables = {"PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    command = [*npm(program), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    if insist([*command, "--loglevel=error"], variables, folder):
+    variables |= caches.variables(root)
+    quietly = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    if insist([*npm(program), "ci", "--ignore-scripts", *quietly], variables, folder):
         ready.write_text(key)

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 from tools import (
     bootstrap,
+    caches,
     commands,
     debian,
     environment,
@@ -257,6 +258,47 @@ def test_packages_are_asked_for_three_times(
     assert debian.install(["chromium"])
     asked = [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()[1:]]
     assert asked == ["update", "chromium", "chromium"]
+
+
+def test_a_clone_that_cannot_be_written_is_one_sentence(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no advice to install something: ``venv`` would only say that permission is denied."""
+    machine.environment.ensure()
+    machine.asked()
+    monkeypatch.setattr(caches, "can_be_written", lambda folder: folder != machine.root / ".venv")
+    with pytest.raises(Trouble, match=r"may not write .*\.venv: .* a clone of your own\.$"):
+        machine.environment.ensure("test")
+    # and what is there already can be used
+    machine.environment.ensure()
+    assert machine.asked() == []
+
+
+# Caches
+
+
+def test_caches_stay_where_a_user_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in caches.USUAL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "not made yet"))
+    assert caches.variables(tmp_path) == {}
+
+
+def test_without_a_home_folder_caches_are_in_the_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a home folder that nobody can make, root included
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    # When one of the caches has a place of the user's choice
+    monkeypatch.setenv("npm_config_cache", "/chosen")
+    # Then only the other is moved
+    folder = str(tmp_path / ".tools" / "cache" / "uv")
+    assert caches.variables(tmp_path) == {"UV_CACHE_DIR": folder}
+
+
+# uv
 
 
 def test_uv_makes_and_fills_it(machine: Machine) -> None:
