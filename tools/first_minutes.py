@@ -92,6 +92,7 @@ def wait_until_applied() -> None:
     """Until the server has applied what was sent, which takes its time on a busy machine."""
     with subprocess.Popen(WATCH, stdout=subprocess.PIPE) as watching:
         try:
+            assert watching.stdout
             if not select.select([watching.stdout], [], [], PATIENCE)[0]:
                 raise Trouble(f"`{' '.join(WATCH)}` has shown nothing for {PATIENCE} s.")
         finally:
