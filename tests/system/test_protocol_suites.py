@@ -12,7 +12,9 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -193,8 +195,10 @@ def test_polling_is_pinged(patient: str) -> None:
 
 def test_a_polling_session_that_answers_no_ping_is_over(address: str) -> None:
     session = Polling(address)
-    time.sleep(INTERVAL + TIMEOUT)
-    assert session.get().status_code == 400
+    session.post("40")  # so that nothing but the heartbeat ends it
+    while (answer := session.get()).status_code == 200:
+        pass  # among what it is sent is a ping
+    assert answer.status_code == 400
 
 
 def test_websocket_is_pinged(patient: str) -> None:
@@ -227,21 +231,22 @@ def test_an_invalid_packet_closes_a_websocket(patient: str) -> None:
 def test_two_polls_at_once_end_the_session(patient: str) -> None:
     session = Polling(patient)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(session.get)
-        time.sleep(0.05)
-        second = pool.submit(session.get)
-    assert (first.result().status_code, first.result().text) == (200, "1")
-    assert second.result().status_code == 400
+        first, second = pool.submit(session.get), pool.submit(session.get)
+    # the one that came first waits until the other comes
+    ended, refused = sorted((first.result(), second.result()), key=lambda one: one.status_code)
+    assert (ended.status_code, ended.text) == (200, "1")
+    assert refused.status_code == 400
     assert session.get().status_code == 400
 
 
 def test_a_client_closes_its_polling_session(patient: str) -> None:
     session = Polling(patient)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(session.get)
-        time.sleep(0.05)
+    with closing(HTTPConnection(urlsplit(patient).netloc, timeout=PATIENCE)) as connection:
+        # given a poll, whose bytes the server has before those of the next request
+        connection.request("GET", session.url)
         session.post("1")
-    assert (waiting.result().status_code, waiting.result().text) == (200, "6")
+        waiting = connection.getresponse()
+        assert (waiting.status, waiting.read()) == (200, b"6")
     assert session.get().status_code == 400
 
 
@@ -331,8 +336,8 @@ def test_a_handshake_that_is_none_closes(patient: str) -> None:
 
 
 def test_who_joins_nothing_is_closed(patient: str) -> None:
+    begun = time.monotonic()
     with socket(patient) as opened:
-        begun = time.monotonic()
         with pytest.raises(ConnectionClosed):
             while True:
                 heard(opened)
