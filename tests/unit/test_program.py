@@ -44,7 +44,10 @@ def test_called_by_a_relative_path(clone: Path, called: str) -> None:
 
 def test_called_by_an_absolute_path(clone: Path, tmp_path: Path) -> None:
     called = f"'{clone}/.venv/bin/statecast'"  # the shell needs the quotes
-    assert said(called, tmp_path) == called
+    (tmp_path / "elsewhere").mkdir()
+    assert said(called, tmp_path / "elsewhere") == called
+    # below the current folder, as `make run` does it, it is what a person would type
+    assert said(called, clone) == ".venv/bin/statecast"
 
 
 def test_found_on_the_path(clone: Path) -> None:

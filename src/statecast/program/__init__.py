@@ -25,10 +25,9 @@ def name() -> str:
         called = Path(sys.executable or "").with_name(SCRIPT)
         if not called.exists():
             return f"{_interpreter()} -m {SCRIPT}"
-        called = _from_here(called)
     if _is_found(called):
         return SCRIPT
-    return shlex.quote(str(called))
+    return shlex.quote(str(_from_here(called)))
 
 
 def _interpreter() -> str:
@@ -36,7 +35,11 @@ def _interpreter() -> str:
 
 
 def _from_here(path: Path) -> Path:
-    """The path relative to the current folder, if it lies below it: short to type."""
+    """The path relative to the current folder, if it lies below it.
+
+    It is short to type. A store that is named in no command lies in this folder too: in another one
+    the command must not be found, or it would make a second store there.
+    """
     try:
         return path.relative_to(Path.cwd())
     except (ValueError, OSError):
