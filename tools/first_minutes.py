@@ -24,7 +24,7 @@ from tools.commands import Trouble, say
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 FIRST_MESSAGE = re.compile(r"in another terminal: (.+?)[\r\n]")
-PATIENCE = 300
+SILENCE_LIMIT = 300
 """Seconds in which a terminal shows something new; the first minute installs packages."""
 SEND = (".venv/bin/statecast", "send", "floor2/lamp", "on=true", "brightness=40")
 GET = (".venv/bin/statecast", "get", "floor2/lamp")
@@ -60,8 +60,8 @@ def read(keyboard: int) -> str:
 
     Raises: Trouble, when nothing comes: a lane must end.
     """
-    if not select.select([keyboard], [], [], PATIENCE)[0]:
-        raise Trouble(f"`make run` has shown nothing for {PATIENCE} s.")
+    if not select.select([keyboard], [], [], SILENCE_LIMIT)[0]:
+        raise Trouble(f"`make run` has shown nothing for {SILENCE_LIMIT} s.")
     try:
         shown = os.read(keyboard, 4096).decode(errors="replace")
     except OSError:
@@ -93,8 +93,8 @@ def wait_until_applied() -> None:
     with subprocess.Popen(WATCH, stdout=subprocess.PIPE) as watching:
         try:
             assert watching.stdout
-            if not select.select([watching.stdout], [], [], PATIENCE)[0]:
-                raise Trouble(f"`{' '.join(WATCH)}` has shown nothing for {PATIENCE} s.")
+            if not select.select([watching.stdout], [], [], SILENCE_LIMIT)[0]:
+                raise Trouble(f"`{' '.join(WATCH)}` has shown nothing for {SILENCE_LIMIT} s.")
         finally:
             watching.terminate()
 

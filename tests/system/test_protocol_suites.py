@@ -241,7 +241,7 @@ def test_two_polls_at_once_end_the_session(patient: str) -> None:
 
 def test_a_client_closes_its_polling_session(patient: str) -> None:
     session = Polling(patient)
-    with closing(HTTPConnection(urlsplit(patient).netloc, timeout=PATIENCE)) as connection:
+    with closing(HTTPConnection(urlsplit(patient).netloc, timeout=RESPONSE_TIMEOUT)) as connection:
         # given a poll, whose bytes the server has before those of the next request
         connection.request("GET", session.url)
         session.post("1")
