@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  addedFields,
   mergePatch,
   readEmbeddedVersions,
   valueBefore,
@@ -22,6 +23,25 @@ test("a patch names what changed and what was removed", () => {
   });
   assert.deepEqual(mergePatch(undefined, { a: 1 }), { a: 1 });
   assert.equal(mergePatch({ a: 1 }, null), null);
+});
+
+test("a field is added once, however many versions lie between two states", () => {
+  // Given a state that is drawn, a version that brings a field, and one that changes another
+  const drawn = { mood: "calm", noted: null };
+  const log = new VersionLog([]);
+  const middle = { mood: "calm", noted: null, weather: "rain" };
+  const newest = { mood: "happy", noted: null, weather: "rain" };
+  log.add({ device: "a", changed: 1, version: 2, state: middle }, drawn);
+  log.add({ device: "a", changed: 2, version: 3, state: newest }, middle);
+
+  // Then the field is not in the newest patch, and is added all the same
+  assert.deepEqual(log.versions.at(-1).change, { mood: "happy" });
+  assert.deepEqual(addedFields(drawn, newest), ["weather"]);
+
+  // And what was there before, or was removed, is not added
+  assert.deepEqual(addedFields({ noted: null }, { noted: "now" }), ["noted"]);
+  assert.deepEqual(addedFields(drawn, { mood: "sad" }), []);
+  assert.deepEqual(addedFields(drawn, null), []);
 });
 
 test("updates come to the end, older versions to the begin, and none twice", () => {

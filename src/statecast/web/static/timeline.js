@@ -11,6 +11,7 @@ import { isDescribing } from "./fields.js";
 import { fetchVersions } from "./history-api.js";
 import { BandLane, LineLane } from "./lane.js";
 import tables from "./tables.js";
+import { addedFields } from "./version-log.js";
 import { formatClock, formatValue, getOwn, splitUnit } from "./words.js";
 
 /** @import { Board, Device } from "./board.js" */
@@ -65,10 +66,9 @@ export class Timeline {
    * @param {State | null | undefined} before Its state before.
    */
   update(before) {
-    const change = this.log.versions.at(-1)?.change ?? {};
-    for (const [field, value] of Object.entries(change)) {
-      if (getOwn(before, field) == null) this.#addLane(field, value);
-    }
+    // Several updates may have come since the last frame: the newest patch is not all of it.
+    const { state } = this.currentDevice();
+    for (const field of addedFields(before, state)) this.#addLane(field, getOwn(state, field));
     this.#readOut(this.#cursor);
   }
 

@@ -40,6 +40,18 @@ export function mergePatch(before, after) {
 }
 
 /**
+ * The fields that a state has and an earlier one did not have.
+ * @param {State | null | undefined} before
+ * @param {State | null | undefined} after
+ */
+export function addedFields(before, after) {
+  const changes = Object.entries(mergePatch(before, after) ?? {});
+  return changes
+    .filter(([name, value]) => value !== null && getOwn(before, name) == null)
+    .map(([name]) => name);
+}
+
+/**
  * What a dotted field was, in versions from the newest to the oldest; undefined if they do not
  * know it.
  * @param {Version[]} newestFirst
