@@ -22,13 +22,13 @@ UPGRADE = (
 TARGET = b"/socket.io/?EIO=4&transport=websocket"
 
 
-def says_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+def empty_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     start_response("200 OK", [("Content-Length", "0")])
     return []
 
 
 @contextmanager
-def serving(app: Callable[..., Any] = says_nothing, **settings: Any) -> Iterator[BackgroundServer]:
+def serving(app: Callable[..., Any] = empty_app, **settings: Any) -> Iterator[BackgroundServer]:
     options = {"store": "memory:", "port": 0, "shutdown_timeout": 0.5} | settings
     server = BackgroundServer(Runtime(Settings(**options)), app)
     server.start()
@@ -38,7 +38,7 @@ def serving(app: Callable[..., Any] = says_nothing, **settings: Any) -> Iterator
         server.stop()
 
 
-class Answer:
+class RawResponse:
     """One HTTP answer, and what came after it on the connection."""
 
     def __init__(self, data: bytes) -> None:
@@ -71,30 +71,30 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def say(self, data: bytes) -> Peer:
+    def send(self, data: bytes) -> Peer:
         self.socket.sendall(data)
         return self
 
-    def hear(self) -> bytes:
+    def read_all(self) -> bytes:
         """All until the server ends the connection."""
-        heard = bytearray()
+        received = bytearray()
         while piece := self.socket.recv(65_536):
-            heard += piece
-        return bytes(heard)
+            received += piece
+        return bytes(received)
 
-    def hear_until(self, end: bytes) -> bytes:
-        heard = bytearray()
-        while end not in heard:
+    def read_until(self, end: bytes) -> bytes:
+        received = bytearray()
+        while end not in received:
             piece = self.socket.recv(65_536)
-            assert piece, f"ended with {bytes(heard)!r}"
-            heard += piece
-        return bytes(heard)
+            assert piece, f"ended with {bytes(received)!r}"
+            received += piece
+        return bytes(received)
 
 
-def ask(server: BackgroundServer, request: bytes) -> Answer:
+def fetch(server: BackgroundServer, request: bytes) -> RawResponse:
     """Send bytes, and take the answer of a server that ends the connection after it."""
     with Peer(server) as peer:
-        return Answer(peer.say(request).hear())
+        return RawResponse(peer.send(request).read_all())
 
 
 def get(path: bytes = b"/", more: bytes = b"", method: bytes = b"GET") -> bytes:

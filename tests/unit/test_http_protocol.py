@@ -16,7 +16,7 @@ from typing import Any
 import httptools
 import psutil
 import pytest
-from serving import TARGET, UPGRADE, Peer, ask, get, serving
+from serving import TARGET, UPGRADE, Peer, fetch, get, serving
 
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.http_protocol import (
@@ -66,7 +66,7 @@ def test_the_parser_says_where_http_ended() -> None:
 @pytest.mark.parametrize("begin", [b"", b"GET / HT", HEALTH + b"X: y\r\n", b"\r\n\r\n"])
 def test_a_head_has_its_time(hasty: BackgroundServer, begin: bytes) -> None:
     # given a client that says nothing, or half
-    answer = ask(hasty, begin)
+    answer = fetch(hasty, begin)
 
     # then it is told so, and the connection ends
     assert answer.status == 408
@@ -75,28 +75,28 @@ def test_a_head_has_its_time(hasty: BackgroundServer, begin: bytes) -> None:
 
 def test_drops_of_a_head_buy_no_time(hasty: BackgroundServer) -> None:
     with Peer(hasty) as peer:
-        peer.say(HEALTH)
+        peer.send(HEALTH)
         stop = threading.Event()
 
         def drip() -> None:
             while not stop.wait(0.02):
                 try:
-                    peer.say(b"X: y\r\n")
+                    peer.send(b"X: y\r\n")
                 except OSError:
                     return
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        heard = peer.hear_until(b"seconds.")
+        received = peer.read_until(b"seconds.")
         stop.set()
         dripping.join()
-    assert b" 408 " in heard
+    assert b" 408 " in received
 
 
 def test_a_second_head_has_its_time_too(hasty: BackgroundServer) -> None:
     with Peer(hasty) as peer:
-        peer.say(HEALTH + b"\r\n").hear_until(b"alive")
-        assert b" 408 " in peer.say(b"GET /").hear()
+        peer.send(HEALTH + b"\r\n").read_until(b"alive")
+        assert b" 408 " in peer.send(b"GET /").read_all()
 
 
 # Size
@@ -106,23 +106,23 @@ def test_the_head_at_its_limit(server: BackgroundServer) -> None:
     for size, status in ((32_767, 200), (32_768, 200), (32_769, 431)):
         short = get(b"/healthz", b"X: \r\n")
         assert (
-            ask(server, get(b"/healthz", b"X: " + b"a" * (size - len(short)) + b"\r\n")).status
+            fetch(server, get(b"/healthz", b"X: " + b"a" * (size - len(short)) + b"\r\n")).status
             == status
         )
     assert (
-        ask(server, get(b"/healthz", b"X: " + b"a" * 32_768)).detail
+        fetch(server, get(b"/healthz", b"X: " + b"a" * 32_768)).detail
         == "A request's head may have 32768 bytes."
     )
 
 
 def test_the_number_of_headers_at_its_limit(server: BackgroundServer) -> None:
     for more, status in ((97, 200), (98, 200), (99, 431)):
-        assert ask(server, get(b"/healthz", b"X: y\r\n" * more)).status == status
+        assert fetch(server, get(b"/healthz", b"X: y\r\n" * more)).status == status
 
 
 def test_the_url_at_its_limit(server: BackgroundServer) -> None:
     for size, status in ((8_191, 200), (8_192, 200), (8_193, 414)):
-        assert ask(server, get(b"/healthz?" + b"a" * (size - 9))).status == status
+        assert fetch(server, get(b"/healthz?" + b"a" * (size - 9))).status == status
 
 
 def test_endless_lines_leave_the_memory_flat(server: BackgroundServer) -> None:
@@ -138,10 +138,10 @@ def test_endless_lines_leave_the_memory_flat(server: BackgroundServer) -> None:
         ),
     ):
         with Peer(server) as peer:
-            peer.say(begin)
+            peer.send(begin)
             try:
                 for _ in range(100):
-                    peer.say(megabyte)
+                    peer.send(megabyte)
             except OSError:
                 pass  # the server does not listen for ever
             assert status in peer.socket.recv(20)
@@ -157,7 +157,7 @@ def test_trailers_do_not_reach_the_application() -> None:
         body = b"3\r\nabc\r\n0\r\nAuthorization: stolen\r\n\r\n"
         assert (
             b"none"
-            in ask(
+            in fetch(
                 server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST")[:-2] + b"\r\n" + body
             ).body
         )
@@ -186,7 +186,7 @@ def test_trailers_do_not_reach_the_application() -> None:
 def test_doubtful_framing_is_refused(
     server: BackgroundServer, request_: bytes, status: int
 ) -> None:
-    answer = ask(
+    answer = fetch(
         server,
         b"POST / HTTP/1.1\r\nHost: localhost\r\n" + request_ + b"GET /healthz HTTP/1.1\r\n\r\n",
     )
@@ -212,15 +212,16 @@ def test_doubtful_framing_is_refused(
 def test_what_is_not_our_http_is_refused(
     server: BackgroundServer, line: bytes, status: int
 ) -> None:
-    assert ask(server, line + b"\r\nHost: localhost\r\n\r\n").status == status
+    assert fetch(server, line + b"\r\nHost: localhost\r\n\r\n").status == status
 
 
 def test_http_1_0_is_answered_and_closed(server: BackgroundServer) -> None:
-    answer = ask(server, b"GET /healthz HTTP/1.0\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
+    answer = fetch(server, b"GET /healthz HTTP/1.0\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
     assert answer.status == 200
     assert answer.data.count(b"alive") == 1
     assert (
-        ask(server, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status == 501
+        fetch(server, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status
+        == 501
     )
 
 
@@ -228,13 +229,13 @@ def test_http_1_0_is_answered_and_closed(server: BackgroundServer) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(server: BackgroundServer) -> None:
-    heard = ask(server, HEALTH + b"\r\n" + get(b"/statecast/page.css", method=b"HEAD")).data
-    assert heard.index(b"alive") < heard.index(b"text/css")
+    received = fetch(server, HEALTH + b"\r\n" + get(b"/statecast/page.css", method=b"HEAD")).data
+    assert received.index(b"alive") < received.index(b"text/css")
 
 
 def test_a_bad_request_does_not_break_the_answer_before_it(server: BackgroundServer) -> None:
     # given a good request and rubbish behind it
-    answer = ask(server, HEALTH + b"\r\nrubbish\r\n\r\n")
+    answer = fetch(server, HEALTH + b"\r\nrubbish\r\n\r\n")
 
     # then the first is answered as if alone, and the connection ends
     assert answer.body == b'{"status":"alive"}'
@@ -259,7 +260,7 @@ def test_a_client_that_leaves_has_left_all_its_requests() -> None:
 
     with serving(app) as server:
         with Peer(server) as peer:
-            peer.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEALTH + b"\r\n")
+            peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEALTH + b"\r\n")
             assert begun.wait(20)
         assert ended.wait(20)
 
@@ -270,14 +271,14 @@ def test_rubbish_after_a_promise_of_more(
     """The application asks for the rest of a body when its sender has been turned away already."""
     more = b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
     with caplog.at_level(logging.ERROR):
-        answer = ask(server, get(b"/", more, b"POST") + b"ZZ\r\n")
+        answer = fetch(server, get(b"/", more, b"POST") + b"ZZ\r\n")
     assert answer.status == 400
     assert not caplog.records
 
 
 def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
-    heard = ask(server, (HEALTH + b"\r\n") * 1_000).data
-    assert heard.count(b"alive") == MAX_PIPELINED + 1
+    received = fetch(server, (HEALTH + b"\r\n") * 1_000).data
+    assert received.count(b"alive") == MAX_PIPELINED + 1
 
 
 # Hosts
@@ -289,7 +290,7 @@ def test_the_pipeline_has_a_bound(server: BackgroundServer) -> None:
 def test_our_own_names(host: bytes) -> None:
     with serving(allow_hosts="pillow.example") as server:
         assert (
-            ask(
+            fetch(
                 server, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n"
             ).status
             == 200
@@ -301,26 +302,26 @@ def test_our_own_names(host: bytes) -> None:
 )
 def test_a_foreign_host_is_refused_except_for_health(server: BackgroundServer, host: bytes) -> None:
     head = b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n"
-    assert "allow_hosts" in ask(server, b"GET /" + head + b"\r\n").detail
-    assert ask(server, b"GET /" + head + b"\r\n").status == 421
-    assert ask(server, b"GET " + TARGET + head + UPGRADE + b"\r\n").status == 421
-    assert ask(server, b"GET /healthz" + head + b"\r\n").status == 200
-    assert ask(server, b"GET /readyz?x" + head + b"\r\n").status == 200
+    assert "allow_hosts" in fetch(server, b"GET /" + head + b"\r\n").detail
+    assert fetch(server, b"GET /" + head + b"\r\n").status == 421
+    assert fetch(server, b"GET " + TARGET + head + UPGRADE + b"\r\n").status == 421
+    assert fetch(server, b"GET /healthz" + head + b"\r\n").status == 200
+    assert fetch(server, b"GET /readyz?x" + head + b"\r\n").status == 200
 
 
 @pytest.mark.parametrize(
     "host", [b"", b"a b", b"a/b", b"localhost, localhost", b"localhost:x", b"<script>"]
 )
 def test_a_host_that_is_none(server: BackgroundServer, host: bytes) -> None:
-    assert ask(server, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status == 400
-    assert ask(server, b"GET /healthz HTTP/1.1\r\n\r\n").status == 400
+    assert fetch(server, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status == 400
+    assert fetch(server, b"GET /healthz HTTP/1.1\r\n\r\n").status == 400
 
 
 def test_an_absolute_url_is_its_path_and_must_name_the_same_host(server: BackgroundServer) -> None:
     end = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert ask(server, b"GET http://localhost/healthz" + end).body == b'{"status":"alive"}'
-    assert ask(server, b"GET http://evil.example/healthz" + end).status == 400
-    assert ask(server, b"GET http://localhost:81/healthz" + end).status == 400
+    assert fetch(server, b"GET http://localhost/healthz" + end).body == b'{"status":"alive"}'
+    assert fetch(server, b"GET http://evil.example/healthz" + end).status == 400
+    assert fetch(server, b"GET http://localhost:81/healthz" + end).status == 400
 
 
 # Connections
@@ -329,14 +330,14 @@ def test_an_absolute_url_is_its_path_and_must_name_the_same_host(server: Backgro
 def test_too_many_connections_in_all() -> None:
     with serving(max_connections=1) as server:
         with Peer(server) as first:
-            first.say(HEALTH + b"\r\n").hear_until(b"alive")
-            answer = ask(server, get(b"/healthz"))
+            first.send(HEALTH + b"\r\n").read_until(b"alive")
+            answer = fetch(server, get(b"/healthz"))
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
             assert answer.detail
             # the first still is served
-            first.say(HEALTH + b"\r\n").hear_until(b"alive")
-            assert first.say(HEALTH + b"Connection: close\r\n\r\n").hear()
-        assert ask(server, get(b"/healthz")).status == 200
+            first.send(HEALTH + b"\r\n").read_until(b"alive")
+            assert first.send(HEALTH + b"Connection: close\r\n\r\n").read_all()
+        assert fetch(server, get(b"/healthz")).status == 200
 
 
 def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
@@ -355,19 +356,19 @@ def test_the_limits_of_an_address_count_for_the_proxys_clients() -> None:
 
         with Peer(server) as first, Peer(server) as other:
             # given one client's viewer
-            first.say(upgrade(b"203.0.113.7") + b"\r\n").hear_until(b"maxPayload")
+            first.send(upgrade(b"203.0.113.7") + b"\r\n").read_until(b"maxPayload")
 
             # then its second is refused, also with a lie in front, and another client's is not
-            answer = ask(server, upgrade(b"198.51.100.1, 203.0.113.7") + b"\r\n")
+            answer = fetch(server, upgrade(b"198.51.100.1, 203.0.113.7") + b"\r\n")
             assert (answer.status, answer.headers["retry-after"]) == (429, "1")
             assert answer.detail == "Too many open connections from this address."
-            assert ask(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 429
-            other.say(upgrade(b"203.0.113.8") + b"\r\n").hear_until(b"maxPayload")
+            assert fetch(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 429
+            other.send(upgrade(b"203.0.113.8") + b"\r\n").read_until(b"maxPayload")
             assert server.server.limiter.total == 2
 
             # when the viewer leaves, then its place is free
-            first.say(b"\x88\x80\0\0\0\0").hear()
-        assert ask(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 200
+            first.send(b"\x88\x80\0\0\0\0").read_all()
+        assert fetch(server, get(b"/", b"X-Forwarded-For: 203.0.113.7\r\n")).status == 200
 
 
 def test_who_the_client_is() -> None:
@@ -380,9 +381,9 @@ def test_who_the_client_is() -> None:
 
     forwarded = get(b"/", b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n")
     with serving(app, trusted_proxy="127.0.0.0/8") as trusting:
-        ask(trusting, forwarded)
+        fetch(trusting, forwarded)
     with serving(app) as server:
-        ask(server, forwarded)
+        fetch(server, forwarded)
     assert seen == [("203.0.113.7", "https"), ("127.0.0.1", "http")]
 
 
@@ -455,9 +456,9 @@ def test_the_states_of_a_connection(
         (websocket + b"\x88\x80\0\0\0\0", "HEAD UPGRADING UPGRADED"),
     ):
         before = len(entered)
-        ask(server, request)
+        fetch(server, request)
         with Peer(server) as last:  # the one before it is lost by then
-            last.say(HEALTH + b"\r\n").hear_until(b"alive")
+            last.send(HEALTH + b"\r\n").read_until(b"alive")
         assert list(entered.values())[before] == expected.split(), request
 
 
@@ -477,12 +478,12 @@ def test_the_states_of_a_connection(
 def test_only_the_live_endpoint_is_upgraded(
     server: BackgroundServer, request_: bytes, status: int
 ) -> None:
-    assert ask(server, request_ + b"Host: localhost\r\n\r\n").status == status
+    assert fetch(server, request_ + b"Host: localhost\r\n\r\n").status == status
 
 
 def test_an_upgrade_to_something_else_is_plain_http(server: BackgroundServer) -> None:
     more = b"Upgrade: h2c\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-    answer = ask(server, get(b"/healthz", more).replace(b"close", b"Upgrade"))
+    answer = fetch(server, get(b"/healthz", more).replace(b"close", b"Upgrade"))
     assert (answer.status, answer.headers["connection"], answer.body) == (
         200,
         "close",
@@ -499,15 +500,15 @@ def test_an_upgrade_behind_an_unfinished_request_is_not_done() -> None:
         return [b"ok"]
 
     with serving(app) as server, Peer(server) as peer:
-        peer.say(
+        peer.send(
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET "
             + TARGET
             + b" HTTP/1.1\r\nHost: localhost\r\n"
             + UPGRADE
         )
-        peer.say(b"\r\n")
+        peer.send(b"\r\n")
         going_on.set()
-        assert peer.hear().endswith(b"\r\n\r\nok")
+        assert peer.read_all().endswith(b"\r\n\r\nok")
 
 
 def test_words_behind_an_upgrade_are_the_viewers(server: BackgroundServer) -> None:
@@ -515,7 +516,7 @@ def test_words_behind_an_upgrade_are_the_viewers(server: BackgroundServer) -> No
     request = (
         b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n\x88\x80\0\0\0\0"
     )
-    assert ask(server, request).data.endswith(b"\x88\x00")
+    assert fetch(server, request).data.endswith(b"\x88\x00")
 
 
 def test_a_connection_that_became_a_websocket_is_forgotten(server: BackgroundServer) -> None:
@@ -531,10 +532,10 @@ def test_a_connection_that_became_a_websocket_is_forgotten(server: BackgroundSer
     try:
         LimitedHttpProtocol.connection_made = remember  # type: ignore[method-assign]
         with Peer(server) as peer:
-            peer.say(
+            peer.send(
                 b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
-            ).hear_until(b"max")
-            peer.say(b"\x89\x80\0\0\0\0").hear_until(
+            ).read_until(b"max")
+            peer.send(b"\x89\x80\0\0\0\0").read_until(
                 b"\x8a\x00"
             )  # a ping: the loop has been around
             assert [one() for one in connections] == [None]
@@ -551,29 +552,29 @@ def test_a_client_that_half_closes_still_gets_its_answer() -> None:
 
     | nc -N``. They must say that a request is the last.
     """
-    heard, go = threading.Event(), threading.Event()
+    received, go = threading.Event(), threading.Event()
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        heard.set()
+        received.set()
         go.wait(20)
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
     def half_close(server: BackgroundServer, request: bytes) -> Peer:
-        heard.clear()
-        peer = Peer(server).say(request)
-        assert heard.wait(20)
+        received.clear()
+        peer = Peer(server).send(request)
+        assert received.wait(20)
         peer.socket.shutdown(socket.SHUT_WR)
         return peer
 
     with serving(app) as server:
         with half_close(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as gone:
-            assert gone.hear() == b""
+            assert gone.read_all() == b""
         last = [half_close(server, get()), half_close(server, b"GET / HTTP/1.0\r\n\r\n")]
         go.set()
         for peer in last:
             with peer:
-                assert peer.hear().endswith(b"ok")
+                assert peer.read_all().endswith(b"ok")
 
 
 def test_a_frozen_reader_is_cut() -> None:
@@ -592,15 +593,15 @@ def test_a_frozen_reader_is_cut() -> None:
         return pieces()
 
     with serving(app, write_timeout=0.3) as server, Peer(server) as peer:
-        peer.say(get())
+        peer.send(get())
         assert left.wait(20), "the application still writes to nobody"
 
 
 def test_nothing_is_left_when_all_have_gone(server: BackgroundServer) -> None:
     for request in (get(b"/healthz"), get(b"/"), b"rubbish\r\n\r\n", get(b"/nothing", UPGRADE)):
-        ask(server, request)
+        fetch(server, request)
     with Peer(server) as last:  # those before it are lost by then
-        last.say(HEALTH + b"\r\n").hear_until(b"alive")
+        last.send(HEALTH + b"\r\n").read_until(b"alive")
         assert server.server.limiter.total == 1
         assert list(server.server.limiter.per_address.values()) == [1]
 
@@ -649,8 +650,8 @@ def test_a_thousand_requests_that_are_nearly_right_leave_nothing_behind(
                 said[dice.randrange(len(said))] = dice.randrange(256)
             with Peer(server) as peer, contextlib.suppress(OSError):
                 for half in (said[: len(said) // 2], said[len(said) // 2 :]):
-                    peer.say(bytes(half))
+                    peer.send(bytes(half))
         with Peer(server) as last:
             while server.server.limiter.total > 1 or server.server.limiter.per_address:
-                last.say(HEALTH + b"\r\n").hear_until(b"alive")
+                last.send(HEALTH + b"\r\n").read_until(b"alive")
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

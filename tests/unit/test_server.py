@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import socketio as stock
-from serving import TARGET, UPGRADE, Peer, ask, get, says_nothing, serving
+from serving import TARGET, UPGRADE, Peer, empty_app, fetch, get, serving
 
 from statecast.errors import BadSetting, StoreUnusable
 from statecast.flask import create_app, runtime_of
@@ -35,26 +35,26 @@ def test_a_page_its_states_and_a_viewer() -> None:
     server = BackgroundServer(runtime_of(app), app)
     server.start()
     try:
-        assert b"<!doctype html>" in ask(server, get()).body
-        assert json.loads(ask(server, get(b"/readyz")).body)["status"] == "ready"
+        assert b"<!doctype html>" in fetch(server, get()).body
+        assert json.loads(fetch(server, get(b"/readyz")).body)["status"] == "ready"
 
         # when a viewer watches and the device changes
-        heard: Any = threading.Semaphore(0)
+        received: Any = threading.Semaphore(0)
         states: list[Any] = []
         client = stock.Client()
-        client.on("states", lambda data: (states.append(data), heard.release()))
+        client.on("states", lambda data: (states.append(data), received.release()))
         client.connect(server.address)  # long polling first, as its defaults have it
         client.call("watch", {"devices": ["pillow"]})
         server.runtime.store.edit(Change("pillow", "merge", {"mood": "happy"}))
         while not any(
             item["state"] == {"mood": "happy"} for data in states for item in data["states"]
         ):
-            assert heard.acquire(timeout=20)
+            assert received.acquire(timeout=20)
 
         # then everybody knows
         client.disconnect()
-        assert b"happy" in ask(server, get(b"/api/devices/pillow")).body
-        assert b"happy" in ask(server, get()).body
+        assert b"happy" in fetch(server, get(b"/api/devices/pillow")).body
+        assert b"happy" in fetch(server, get()).body
     finally:
         server.stop()
 
@@ -63,7 +63,7 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
     before = threading.active_count()
     with serving() as server:
         address = server.address
-        assert ask(server, get()).status == 200
+        assert fetch(server, get()).status == 200
     port = int(address.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
@@ -81,7 +81,7 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
 def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
     def start(**settings: Any) -> None:
         BackgroundServer(
-            Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), says_nothing
+            Runtime(Settings(**{"store": "memory:", "port": 0} | settings)), empty_app
         ).start()
 
     with pytest.raises(BadSetting, match="--allow-public"):
@@ -101,12 +101,12 @@ def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
 
 def test_the_one_who_serves_is_public_only_on_demand() -> None:
     with pytest.raises(BadSetting, match="--allow-public"):
-        module.serve(Runtime(Settings(host="0.0.0.0")), says_nothing)
+        module.serve(Runtime(Settings(host="0.0.0.0")), empty_app)
 
 
 def test_several_processes_need_a_store_that_they_can_share() -> None:
     with pytest.raises(BadSetting, match="in memory"):
-        module.serve(Runtime(Settings(store="memory:", workers=2)), says_nothing)
+        module.serve(Runtime(Settings(store="memory:", workers=2)), empty_app)
 
 
 def test_several_processes_say_once_what_is_wrong(
@@ -121,12 +121,12 @@ def test_several_processes_say_once_what_is_wrong(
     with pytest.raises(StoreUnusable):
         module.serve(
             Runtime(Settings(**many | {"store": f"sqlite:///{tmp_path}/nowhere/x.db"})),
-            says_nothing,
+            empty_app,
         )
     with pytest.raises(BadSetting, match="no source 'nonsense:x'"):
-        module.serve(Runtime(Settings(**many | {"source": "nonsense:x"})), says_nothing)
+        module.serve(Runtime(Settings(**many | {"source": "nonsense:x"})), empty_app)
     with pytest.raises(BadSetting, match="trusted_proxy"):
-        module.serve(Runtime(Settings(**many | {"trusted_proxy": "nonsense"})), says_nothing)
+        module.serve(Runtime(Settings(**many | {"trusted_proxy": "nonsense"})), empty_app)
 
 
 def test_the_watchdog_is_fed_only_while_the_store_answers(
@@ -179,7 +179,7 @@ def test_it_serves_in_the_main_thread_or_says_so() -> None:
 
     def elsewhere() -> None:
         try:
-            module.serve(Runtime(Settings(store="memory:", port=0)), says_nothing)
+            module.serve(Runtime(Settings(store="memory:", port=0)), empty_app)
         except BadSetting as error:
             said.append(error)
 
@@ -196,24 +196,24 @@ def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:
         Peer(server) as polling,
         Peer(server) as stream,
     ):
-        viewer.say(
+        viewer.send(
             b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
-        ).hear_until(b"maxPayload")
-        opened = ask(server, get(b"/socket.io/?EIO=4&transport=polling")).body
+        ).read_until(b"maxPayload")
+        opened = fetch(server, get(b"/socket.io/?EIO=4&transport=polling")).body
         sid = json.loads(opened[1:])["sid"].encode()
-        polling.say(
+        polling.send(
             b"GET /socket.io/?EIO=4&transport=polling&sid="
             + sid
             + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
         )
-        stream.say(STREAM).hear_until(b"text/event-stream")
+        stream.send(STREAM).read_until(b"text/event-stream")
         stopping = threading.Thread(target=server.stop)
         stopping.start()
-        assert b"\x88" in (closed := viewer.hear_until(b"come back"))
+        assert b"\x88" in (closed := viewer.read_until(b"come back"))
         assert (1012).to_bytes(2, "big") in closed
-        viewer.say(b"\x88\x80\0\0\0\0")
-        assert polling.hear().endswith(b"\r\n\r\n1")
-        assert b"retry:" in stream.hear()
+        viewer.send(b"\x88\x80\0\0\0\0")
+        assert polling.read_all().endswith(b"\r\n\r\n1")
+        assert b"retry:" in stream.read_all()
         stopping.join(20)
         assert not stopping.is_alive()
 
@@ -236,21 +236,21 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
         Peer(server) as busy,
         Peer(server) as idle,
     ):
-        idle.say(HEALTH).hear_until(b"alive")
-        busy.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        idle.send(HEALTH).read_until(b"alive")
+        busy.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert begun.wait(20)
 
         # when it stops, then an idle connection ends, readiness is red, new requests are refused
         stopping = threading.Thread(target=server.stop)
         stopping.start()
-        assert idle.hear() == b""
-        assert b" 503 " in fresh.say(HEALTH.replace(b"healthz", b"readyz")).hear(), (
+        assert idle.read_all() == b""
+        assert b" 503 " in fresh.send(HEALTH.replace(b"healthz", b"readyz")).read_all(), (
             "it had come before"
         )
-        assert ask(server, get(b"/readyz")).status == 503
-        assert ask(server, get()).headers["retry-after"] == "1"
+        assert fetch(server, get(b"/readyz")).status == 503
+        assert fetch(server, get()).headers["retry-after"] == "1"
         assert (
-            ask(
+            fetch(
                 server, b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
             ).status
             == 503
@@ -258,7 +258,7 @@ def test_a_request_under_way_is_finished_and_others_are_told_to_come_back(
 
         # and what was begun is finished
         go.set()
-        answer = busy.hear()
+        answer = busy.read_all()
         assert b"connection: close" in answer
         assert answer.endswith(b"ok")
         stopping.join(20)
@@ -279,9 +279,9 @@ def test_who_does_not_end_is_cut() -> None:
 
     with serving(app, shutdown_timeout=0.2) as server:
         peers = [Peer(server) for _ in range(3)]
-        peers[0].say(get()).hear_until(b"aaa")
-        peers[1].say(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")
-        peers[2].say(b"GET / HT")
+        peers[0].send(get()).read_until(b"aaa")
+        peers[1].send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")
+        peers[2].send(b"GET / HT")
         server.stop()
         assert server._thread is not None
         assert not server._thread.is_alive()

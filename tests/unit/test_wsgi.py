@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from serving import Peer, ask, get, serving
+from serving import Peer, fetch, get, serving
 
 from statecast.server import wsgi
 
@@ -45,7 +45,7 @@ def test_the_application_sees_the_request() -> None:
         more = b"X-Mood: happy\r\nX-Mood: calm\r\nContent-Type: a/b\r\n"
         more += b"X_Forwarded_For: 1\r\nContent_Length: 7\r\n"
         environ = json.loads(
-            ask(server, post(b"hug", more, b"/a%2Fb%C3%BC?x=%20")).body.split(b"\r\n")[1]
+            fetch(server, post(b"hug", more, b"/a%2Fb%C3%BC?x=%20")).body.split(b"\r\n")[1]
         )
     assert (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
         "POST",
@@ -71,7 +71,7 @@ def test_an_answer_has_one_date_whoever_else_gives_it_one() -> None:
         return []
 
     with serving(dated) as server:
-        answer = ask(server, get())
+        answer = fetch(server, get())
     assert answer.data.lower().count(b"\r\ndate:") == 1
     assert "1970" not in answer.headers["date"]
 
@@ -79,7 +79,7 @@ def test_an_answer_has_one_date_whoever_else_gives_it_one() -> None:
 def test_a_chunked_body_has_a_length_like_any_other() -> None:
     with serving(tell) as server:
         request = get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + b"3\r\nhug\r\n0\r\n\r\n"
-        environ = json.loads(ask(server, request).body.split(b"\r\n")[1])
+        environ = json.loads(fetch(server, request).body.split(b"\r\n")[1])
     assert environ["CONTENT_LENGTH"] == "3"
     assert "HTTP_TRANSFER_ENCODING" not in environ
 
@@ -90,29 +90,31 @@ def test_a_chunked_body_has_a_length_like_any_other() -> None:
 def test_the_body_at_its_limit() -> None:
     with serving(echo, body_bytes=2_000) as server:
         for size, status in ((1_999, 200), (2_000, 200), (2_001, 413)):
-            assert ask(server, post(b"a" * size)).status == status
+            assert fetch(server, post(b"a" * size)).status == status
             chunked = b"%x\r\n" % size + b"a" * size + b"\r\n0\r\n\r\n"
             assert (
-                ask(server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + chunked).status
+                fetch(
+                    server, get(b"/", b"Transfer-Encoding: chunked\r\n", b"POST") + chunked
+                ).status
                 == status
             )
-        assert ask(server, post(b"a" * 3_000_000)).detail == "A body may have 2000 bytes."
+        assert fetch(server, post(b"a" * 3_000_000)).detail == "A body may have 2000 bytes."
 
 
 def test_a_body_too_large_is_refused_before_it_is_sent() -> None:
     with serving(echo, body_bytes=2_000) as server, Peer(server) as peer:
-        peer.say(
+        peer.send(
             b"POST / HTTP/1.1\r\nHost: localhost\r\n"
             b"Expect: 100-continue\r\nContent-Length: 2001\r\n\r\n"
         )
-        assert peer.hear_until(b"\r\n").startswith(b"HTTP/1.1 413 ")
+        assert peer.read_until(b"\r\n").startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_that_is_asked_for_comes() -> None:
     with serving(echo) as server, Peer(server) as peer:
-        peer.say(get(b"/", b"Expect: 100-continue\r\nContent-Length: 3\r\n", b"POST"))
-        assert peer.hear_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        assert peer.say(b"hug").hear().endswith(b"\r\n\r\nhug")
+        peer.send(get(b"/", b"Expect: 100-continue\r\nContent-Length: 3\r\n", b"POST"))
+        assert peer.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert peer.send(b"hug").read_all().endswith(b"\r\n\r\nhug")
 
 
 def test_half_a_body_takes_no_thread_and_has_its_time() -> None:
@@ -120,28 +122,28 @@ def test_half_a_body_takes_no_thread_and_has_its_time() -> None:
     with serving(echo, wsgi_threads=1, body_timeout=0.5) as server:
         slow = [Peer(server) for _ in range(20)]
         for peer in slow:
-            peer.say(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nhu")
+            peer.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nhu")
 
         # then another is answered meanwhile, and they are told
-        assert ask(server, post(b"hug")).body == b"hug"
+        assert fetch(server, post(b"hug")).body == b"hug"
         for peer in slow:
             with peer:
-                assert peer.hear_until(b"seconds.").startswith(b"HTTP/1.1 408 ")
+                assert peer.read_until(b"seconds.").startswith(b"HTTP/1.1 408 ")
 
 
 def test_all_bodies_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wsgi, "MAX_HELD", 1_000)
     with serving(echo) as server, Peer(server) as first:
-        first.say(
+        first.send(
             b"POST / HTTP/1.1\r\nHost: localhost\r\n"
             b"Connection: close\r\nContent-Length: 901\r\n\r\n" + b"a" * 900
         )
         with Peer(server) as between:  # when it has been served, so has the half body before it
-            between.say(get()).hear()
-        answer = ask(server, post(b"b" * 200))
+            between.send(get()).read_all()
+        answer = fetch(server, post(b"b" * 200))
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert first.say(b"a").hear().endswith(b"a" * 901)
-        assert ask(server, post(b"b" * 2_000)).status == 200, "alone it may be larger"
+        assert first.send(b"a").read_all().endswith(b"a" * 901)
+        assert fetch(server, post(b"b" * 2_000)).status == 200, "alone it may be larger"
 
 
 # Answers
@@ -155,10 +157,10 @@ def test_an_answer_in_pieces() -> None:
         yield b"bc"
 
     with serving(app) as server:
-        answer = ask(server, get())
+        answer = fetch(server, get())
         assert (answer.status, answer.headers["x-mood"]) == (201, "happy")
         assert answer.body == b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
-        assert ask(server, get(method=b"HEAD")).body == b""
+        assert fetch(server, get(method=b"HEAD")).body == b""
 
 
 def test_an_application_may_change_its_mind_until_the_first_byte() -> None:
@@ -171,7 +173,10 @@ def test_an_application_may_change_its_mind_until_the_first_byte() -> None:
         return [b"tea"]
 
     with serving(app) as server:
-        assert (ask(server, get()).status, ask(server, get()).body) == (418, b"tea")
+        assert (fetch(server, get()).status, fetch(server, get()).body) == (
+            418,
+            b"tea",
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +206,7 @@ def test_a_failing_application_tells_nothing_of_itself(
         raise RuntimeError("secret")
 
     with serving(app) as server, caplog.at_level(logging.ERROR):
-        answer = ask(server, get())
+        answer = fetch(server, get())
     assert b"secret" not in answer.data
     assert b"Traceback" not in answer.data
     (record,) = caplog.records
@@ -218,7 +223,7 @@ def test_a_broken_application_stops_nobody() -> None:
         raise BaseException("gone mad")
 
     with serving(app, wsgi_threads=1) as server:
-        assert [ask(server, get()).status for _ in range(5)] == [500] * 5
+        assert [fetch(server, get()).status for _ in range(5)] == [500] * 5
 
 
 # Clients that leave, and slow ones
@@ -242,7 +247,7 @@ def test_a_leaving_client_ends_the_iterable() -> None:
     went = threading.Event()
     with serving(app) as server:
         with Peer(server) as peer:
-            peer.say(get()).hear_until(b"a\r\n")
+            peer.send(get()).read_until(b"a\r\n")
         went.set()  # from now on it says nothing, and is ended all the same
         assert closed.wait(20)
 
@@ -258,11 +263,11 @@ def test_slow_readers_hold_no_thread() -> None:
     with serving(app, wsgi_threads=4) as server:
         slow = [Peer(server) for _ in range(20)]
         for peer in slow:
-            peer.say(get())
-        assert ask(server, get(method=b"HEAD")).status == 200
+            peer.send(get())
+        assert fetch(server, get(method=b"HEAD")).status == 200
         for peer in slow:
             with peer:
-                assert peer.hear().endswith(page)
+                assert peer.read_all().endswith(page)
 
 
 def test_an_answer_waits_for_its_reader() -> None:
@@ -275,9 +280,9 @@ def test_an_answer_waits_for_its_reader() -> None:
             yield b"a" * 65_536
 
     with serving(app) as server, Peer(server) as peer:
-        peer.say(get()).hear_until(b"aaa")
+        peer.send(get()).read_until(b"aaa")
         assert said.qsize() < 1_000
-        assert peer.hear().count(b"a" * 65_536 + b"\r\n") >= 998
+        assert peer.read_all().count(b"a" * 65_536 + b"\r\n") >= 998
     assert said.qsize() == 1_000
 
 
@@ -293,22 +298,22 @@ def test_when_all_threads_are_taken_some_wait_and_the_rest_come_back() -> None:
 
     with serving(app, wsgi_threads=1) as server:
         waiting = [Peer(server)]
-        waiting[0].say(get())
+        waiting[0].send(get())
         assert begun.acquire(timeout=20)
         for _ in range(wsgi.BACKLOG):
             waiting.append(Peer(server))
-            waiting[-1].say(get())
+            waiting[-1].send(get())
 
         # when one more comes, then it is refused; what runs on the loop is answered all the time
-        answer = ask(server, get())
+        answer = fetch(server, get())
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert ask(server, get(b"/readyz")).status == 200
+        assert fetch(server, get(b"/readyz")).status == 200
 
         # and who waited is served
         go.set()
         for peer in waiting:
             with peer:
-                assert peer.hear().endswith(b"ok")
+                assert peer.read_all().endswith(b"ok")
 
 
 def test_waiting_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,10 +329,10 @@ def test_waiting_for_a_thread_has_an_end(monkeypatch: pytest.MonkeyPatch) -> Non
         return [b"ok"]
 
     with serving(app, wsgi_threads=1) as server, Peer(server) as first:
-        first.say(get(b"/first"))
+        first.send(get(b"/first"))
         assert begun.acquire(timeout=20)
-        assert ask(server, get(b"/second")).detail == "No thread came free in time; come back."
+        assert fetch(server, get(b"/second")).detail == "No thread came free in time; come back."
         go.set()
-        assert first.hear().endswith(b"ok")
-        assert ask(server, get(b"/third")).body == b"ok"
+        assert first.read_all().endswith(b"ok")
+        assert fetch(server, get(b"/third")).body == b"ok"
     assert paths == ["/first", "/third"], "who was sent away is not served behind his back"
