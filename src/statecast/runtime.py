@@ -276,9 +276,9 @@ class Runtime:
     def _exchange_reports(self) -> None:
         consumers = self.consumers
         active = {
-            consumer.name: consumer.health.report()
+            consumer.name: health.report()
             for consumer in consumers
-            if consumer.health.status != "standby"
+            if (health := consumer.health).status != "standby"  # its thread replaces it meanwhile
         }
         clocks = {
             device: ahead

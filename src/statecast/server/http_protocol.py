@@ -218,7 +218,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter(HttpState.CLOSED)
         self.limits.forget(self)
-        if self._answering is not None:  # uvicorn tells only the newest of several
+        if self._answering is not None:  # uvicorn sets it for the newest of several only
             self._answering.disconnected = True
             self._answering.message_event.set()
         if self._counted:
