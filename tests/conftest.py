@@ -32,8 +32,6 @@ inheritance.clean()
 POOLS = ("asyncio_", "handler", "readiness", "wsgi")
 """Threads that a pool of a wider scope starts when it first needs them; its own scope counts
 them."""
-CLIENT_LIBRARIES = ("",)
-"""In tests/system every thread: those of the client libraries end in their own time."""
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +51,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> leftovers.Folders:
 def module_leaves_nothing(
     request: pytest.FixtureRequest, folders: leftovers.Folders
 ) -> Iterator[None]:
-    lazy = CLIENT_LIBRARIES if "system" in request.path.parts else ()
-    yield from leaves_nothing_behind(request.node, folders, lazy)
+    yield from leaves_nothing_behind(request.node, folders)
 
 
 @pytest.fixture(autouse=True)
 def test_leaves_nothing(
     request: pytest.FixtureRequest, folders: leftovers.Folders
 ) -> Iterator[None]:
-    lazy = CLIENT_LIBRARIES if "system" in request.path.parts else POOLS
-    yield from leaves_nothing_behind(request.node, folders, lazy)
+    yield from leaves_nothing_behind(request.node, folders, POOLS)
 
 
 @pytest.fixture(autouse=True)

@@ -91,6 +91,7 @@ def serving(
             if follows:
                 broadcaster.stop()
             await super().shutdown(sockets)
+            hub.close_threads()
 
     server = Server(config)
     endpoint = WebSocketEndpoint(
