@@ -58,13 +58,7 @@ def in_javascript(node: Any, address: str) -> list[str]:
         f'import {{ follow }} from "{CLIENTS}/follow.mjs"; follow("{address}", '
         f'["pillow", "floor2/*"], {show});'
     )
-    # Node 22 has WebSocket as browsers have it; before, it is behind a flag.
-    flags = (
-        ["--no-warnings"]
-        if node.run("-p", "typeof WebSocket").stdout == "function\n"
-        else ["--experimental-websocket"]
-    )
-    return [node.program, *flags, "--input-type=module", "-e", script]
+    return [node.program, "--no-warnings", "--input-type=module", "-e", script]
 
 
 def test_the_python_client_of_the_how_to_shows_every_change(
