@@ -32,8 +32,9 @@ test-lowest: ## the tests with the lowest versions that pyproject.toml allows
 test-container: ## the Containerfile's steps and its server, on a bare Debian; needs root
 	@$(TOOLS) test-container
 
+# make has an AS of its own, the assembler.
 test-bare: ## run and test on a Debian with nothing installed: AS=root|user, SUITE=sid, SHORT=1
-	@$(TOOLS) test-bare $(if $(AS),--as $(AS)) $(if $(SUITE),--suite $(SUITE)) \
+	@$(TOOLS) test-bare $(if $(filter-out default,$(origin AS)),$(AS:%=--as %)) $(if $(SUITE),--suite $(SUITE)) \
 		$(if $(SHORT),--short) -- $(ARGS)
 
 check: ## style and types only

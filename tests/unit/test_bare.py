@@ -16,6 +16,25 @@ pytestmark = pytest.mark.bare
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+# make
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ("", "--"),
+        ("AS=user SHORT=1", "--as user --short --"),
+        ("AS= SUITE=sid ARGS=-x", "--suite sid -- -x"),
+    ],
+)
+def test_make_passes_on_what_is_given_and_nothing_else(given: str, options: str) -> None:
+    """``AS`` is also a variable that make itself has: the assembler."""
+    command = ["make", "--dry-run", "--no-print-directory", "test-bare", *given.split()]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = shown.replace("\\\n", " ").split("tools.bootstrap test-bare ")[1].split()
+    assert words == options.split()
+
+
 # Skips
 
 LISTED = """
