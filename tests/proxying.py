@@ -12,6 +12,16 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
+async def end_connections() -> None:
+    """Cancel the tasks of all connections, and let their transports close before the loop does."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(2):  # a transport that was closed or aborted reports it one turn later
+        await asyncio.sleep(0)
+
+
 @contextmanager
 def listening(
     loop: asyncio.AbstractEventLoop,
@@ -34,7 +44,7 @@ def listening(
         server.close()
         if cut is not None:
             cut()
-            await asyncio.sleep(0.05)
+        await end_connections()
 
     def work() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

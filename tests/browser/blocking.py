@@ -29,9 +29,11 @@ class Blocking:
                     return
                 self.passed += 1
             there, back = await asyncio.open_connection("127.0.0.1", self.port)
-            back.write(head)
-            await asyncio.gather(pump(reader, back), pump(there, writer))
-            back.close()
+            try:
+                back.write(head)
+                await asyncio.gather(pump(reader, back), pump(there, writer))
+            finally:
+                back.close()
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:

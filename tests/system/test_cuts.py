@@ -13,7 +13,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,14 @@ def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
 
 @contextmanager
 def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
-    page, held = Page(), HeldStates()
-    client = stock.Client(
-        reconnection_delay=0.001, reconnection_delay_max=0.001, randomization_factor=0
-    )
+    """A stock client that reconnects by a loop of ours.
 
+    The library's own loop is not started when the connection is cut again before the attempt that
+    made it has ended (``_handle_eio_disconnect`` sees a task that is about to end). The client
+    then stays away for good.
+    """
+    page, held, stop = Page(), HeldStates(), threading.Event()
+    client = stock.Client(reconnection=False)
     lock = threading.Lock()
 
     def take(said: dict[str, Any]) -> None:
@@ -88,13 +91,22 @@ def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
             held.apply(said)
             page.show(dict(held.states))
 
+    def stay() -> None:
+        while not stop.is_set():
+            with suppress(stock.exceptions.ConnectionError):
+                client.connect(address, transports=[kind], wait=False)
+                client.eio.wait()  # client.wait() would sleep for a second at each end
+
     client.on("connect", lambda: client.emit("watch", {"devices": ["*"], **held.since}))
     client.on("states", take)
-    client.connect(address, transports=[kind], retry=True)
+    staying = threading.Thread(target=stay)
+    staying.start()
     try:
         yield page
     finally:
+        stop.set()
         client.shutdown()
+        staying.join(10)
 
 
 CLIENTS = [
