@@ -14,12 +14,15 @@ import asyncio
 import json
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import socketio
 from held_states import HeldStates
 
 TIMEOUT = 60
+PAUSE = 0.02
+"""Seconds before the next attempt to connect."""
 
 
 class ReconnectingClient:
@@ -35,7 +38,9 @@ class ReconnectingClient:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
-        client = socketio.AsyncClient(reconnection_delay=0.02, reconnection_delay_max=0.05)
+        # The library's own loop is not started when the connection is cut again before the last
+        # attempt has ended; then the client would stay away for good.
+        client = socketio.AsyncClient(reconnection=False)
 
         async def watch() -> None:
             with self.changed:
@@ -46,8 +51,11 @@ class ReconnectingClient:
 
         client.on("connect", watch)
         client.on("states", self.take)
-        await client.connect(self.address, transports=["websocket"], retry=True)
-        await client.wait()
+        while True:
+            with suppress(socketio.exceptions.ConnectionError):
+                await client.connect(self.address, transports=["websocket"], wait=False)
+                await client.eio.wait()  # client.wait() would sleep for a second at each end
+            await asyncio.sleep(PAUSE)
 
     def take(self, event: dict[str, Any]) -> None:
         with self.changed:
