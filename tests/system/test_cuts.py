@@ -13,12 +13,12 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import persistent_client
 import pytest
-import socketio as stock
 from cut_proxy import DOWN, UP, CutProxy, cut_proxy
 from held_states import HeldStates
 
@@ -76,14 +76,7 @@ def in_javascript(node: Any, address: str, kind: str) -> Iterator[Page]:
 
 @contextmanager
 def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
-    """A stock client that reconnects by a loop of ours.
-
-    The library's own loop is not started when the connection is cut again before the attempt that
-    made it has ended (``_handle_eio_disconnect`` sees a task that is about to end). The client
-    then stays away for good.
-    """
-    page, held, stop = Page(), HeldStates(), threading.Event()
-    client = stock.Client(reconnection=False)
+    page, held, client = Page(), HeldStates(), persistent_client.client()
     lock = threading.Lock()
 
     def take(said: dict[str, Any]) -> None:
@@ -91,22 +84,10 @@ def in_python(node: Any, address: str, kind: str) -> Iterator[Page]:
             held.apply(said)
             page.show(dict(held.states))
 
-    def stay() -> None:
-        while not stop.is_set():
-            with suppress(stock.exceptions.ConnectionError):
-                client.connect(address, transports=[kind], wait=False)
-                client.eio.wait()  # client.wait() would sleep for a second at each end
-
     client.on("connect", lambda: client.emit("watch", {"devices": ["*"], **held.since}))
     client.on("states", take)
-    staying = threading.Thread(target=stay)
-    staying.start()
-    try:
+    with persistent_client.connected(client, address, [kind]):
         yield page
-    finally:
-        stop.set()
-        client.shutdown()
-        staying.join(10)
 
 
 CLIENTS = [

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import persistent_client
 import pytest
-import socketio as stock
 from held_states import HeldStates
 from slow_proxy import slow_proxy
 
@@ -54,19 +54,15 @@ class Page(HeldStates):
 
 @contextmanager
 def socket_io(address: str, transports: list[str] | None) -> Iterator[Page]:
-    page = Page()
-    client = stock.Client(reconnection_delay=0.02, reconnection_delay_max=0.1)
+    page, client = Page(), persistent_client.client()
 
     def watch() -> None:
         client.emit("watch", {"devices": ["*"]} | page.since)
 
     client.on("connect", watch)
     client.on("states", page.apply)
-    client.connect(address, transports=transports, retry=True)
-    try:
+    with persistent_client.connected(client, address, transports, pause=0.02):
         yield page
-    finally:
-        client.shutdown()
 
 
 @contextmanager
