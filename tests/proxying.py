@@ -42,6 +42,8 @@ def listening(
         begun.set()
         await stop.wait()
         server.close()
+        for _ in range(5):  # a connection whose task has not begun yet would close nothing
+            await asyncio.sleep(0)
         if cut is not None:
             cut()
         await end_connections()
