@@ -80,8 +80,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def machine() -> str:
     load = os.getloadavg()[0]
     return (
-        f"Python {platform.python_version()}, {platform.system()} {platform.release()} "
-        f"on {platform.machine()}, "
+        f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}, "
         f"{os.cpu_count()} cores, load {load:.1f} at the end."
     )
 
