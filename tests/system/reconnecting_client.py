@@ -31,7 +31,6 @@ class ReconnectingClient:
         self.held = HeldStates()
         self.joined = 0
         self.changed = threading.Condition()
-        self.connected = threading.Event()
 
     def run(self) -> None:
         """Connect, and stay; on a thread of its own."""
