@@ -13,6 +13,7 @@ import click
 
 from statecast.cli.doctor import doctor
 from statecast.cli.errors import CommandGroup
+from statecast.cli.maintenance import store
 from statecast.cli.quarantine import quarantine
 from statecast.cli.run import run
 from statecast.cli.send import send
@@ -36,5 +37,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, send, get, devices, watch, quarantine, doctor):
+for command in (run, send, get, devices, watch, quarantine, store, doctor):
     main.add_command(command)

@@ -1,0 +1,10 @@
+"""``statecast store``: commands about the file of the store itself."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group(short_help="Look after the file of the store.")
+def store() -> None:
+    """The file that holds states, history, quarantine and the embedded queues."""
