@@ -25,6 +25,7 @@ from statecast.cli.main import main as command_line
 from statecast.decoders import plain
 from statecast.ingest.consumer import Health
 from statecast.model import Cause, Update
+from statecast.problems import MAX_SHOWN, Problem
 from statecast.server import router
 from statecast.web import api
 
@@ -357,13 +358,24 @@ errors.
     yield f"{statuses}.\n"
 
 
+CLOCK_EXAMPLE = "Its clock is 5 min ahead; its times are cut to those of its queue."
+
+
 def events() -> Iterator[str]:
     item = encoding.item(EXAMPLE)
     states = encoding.states("64c8…", EXAMPLE.offset, [item], complete=True)
     now = EXAMPLE.changed_at
     health = {"queue": Health("connected", now - 60_000, now, 0.012, 0).report()}
     beat = strict_json.encode(
-        {"now": timestamps.iso(now), "sources": health, "viewers": 3, "version": "0.1.0"}
+        {
+            "now": timestamps.iso(now),
+            "sources": health,
+            "viewers": 3,
+            "version": "0.1.0",
+            "problems": [
+                Problem("clock", "device pillow", CLOCK_EXAMPLE, "notice", now - 60_000).public()
+            ],
+        }
     )
     yield f"""## Events to viewers
 
@@ -405,7 +417,8 @@ The server sends `states`, always with a list:
 
 `health`, to viewers that requested it, on change and as a beat every {HEALTH_INTERVAL:g} s.
 `status` is `connected`, `away` (`sentence` says why) or `standby`; `lag` is in seconds. A queue
-with a price per request also has `requests_per_hour`:
+with a price per request also has `requests_per_hour`. `problems` are what is wrong now, at most
+{MAX_SHOWN}, the severity `wrong` before `notice`; each has a sentence for people:
 
 ```json
 {pretty(beat)}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from statecast import program
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.outbox import Outbox
+from statecast.problems import Problem, from_report, merged
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -87,6 +88,14 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         )
     for report in processes.values():
         yield from check_clocks(report.get("clocks", {}))
+    observed = (from_report(report) for report in processes.values())
+    yield from map(problem_line, merged([store.problems.current(), *observed]))
+
+
+def problem_line(problem: Problem) -> DiagnosticLine:
+    """A problem that a serving process reported, or that reading the store has just shown."""
+    lasting = f"For {duration(max(0, now() - problem.since), 'days')}: "
+    return DiagnosticLine(problem.subject, problem.severity, lasting + problem.explanation())
 
 
 def check_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:

@@ -5,10 +5,45 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 
 from statecast.names import escaped
+from statecast.rate_limit import TokenBucket
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+LINES_PER_MINUTE = 6
+LINES_BURST = 10
+"""Lines of one kind that may be written at once, before their rate applies."""
+MAX_KINDS = 1_000
+"""Kinds remembered; beyond it the one that was quiet for longest is forgotten."""
+
+
+class LineLimit:
+    """How many lines of each kind a log takes: a full disk must not be filled by its warnings."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._bucket = TokenBucket(LINES_PER_MINUTE, LINES_BURST)
+        self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """By kind, the state of its bucket and the lines omitted; the last used is at the end."""
+
+    def take(self, kind: str) -> int | None:
+        """Whether a line of this kind may be written now.
+
+        The number of lines omitted before it, or None if this line is omitted too.
+        """
+        full_at, omitted = self._kinds.pop(kind, (0.0, 0))
+        taken = self._bucket.try_acquire(full_at, self._monotonic())
+        self._kinds[kind] = (full_at, omitted + 1) if taken is None else (taken, 0)
+        if len(self._kinds) > MAX_KINDS:
+            self._kinds.popitem(last=False)
+        return None if taken is None else omitted
+
+    @staticmethod
+    def remark(omitted: int) -> str:
+        """What a line says about the lines that were omitted before it."""
+        return f" ({omitted} more lines of this kind were omitted)" if omitted else ""
 
 
 class OneLine(logging.Formatter):

@@ -5,7 +5,6 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -20,6 +19,7 @@ from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
 from statecast.outbox import Outbox, check
+from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.distribution import VERSION
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
@@ -34,10 +34,10 @@ from statecast.timestamps import now
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of this process to the other serving processes."""
+CANNOT_READ = "The store cannot be read; the log of the server says why."
+CANNOT_WRITE = "The store cannot be written; the log of the server says why."
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
-
-log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -49,6 +49,8 @@ class Runtime:
     def __init__(self, settings: Settings, clock: Callable[[], int] = now) -> None:
         self.settings = settings
         self.clock = clock
+        self.problems = Problems(clock)
+        """What is wrong in this process, and with its store."""
         self.sources: list[tuple[Source, Decoder]] = []
         self.consumers: list[Consumer] = []
         self.handlers: list[tuple[str, Handler, str]] = []
@@ -62,8 +64,6 @@ class Runtime:
         self._process = uuid.uuid4().hex
         self._reports: dict[str, dict[str, Any]] = {}
         self._announced = 0.0
-        self._announce_failure = ""
-        """Why the last announcement failed; logged once."""
 
     # What every process has
 
@@ -73,7 +73,10 @@ class Runtime:
         with self._opening:
             if self._store is None:
                 self._store = open_store(
-                    self.settings.store, Limits.from_settings(self.settings), self.clock
+                    self.settings.store,
+                    Limits.from_settings(self.settings),
+                    self.clock,
+                    problems=self.problems,
                 )
             return self._store
 
@@ -258,20 +261,29 @@ class Runtime:
             for name, health in other["sources"].items():
                 if name not in own or own[name].status == "standby":
                     sources[name] = health
-        return {"sources": sources, "viewers": viewers, "version": VERSION}
+        return {
+            "sources": sources,
+            "viewers": viewers,
+            "version": VERSION,
+            "problems": [one.public() for one in self.all_problems()[:MAX_SHOWN]],
+        }
+
+    def all_problems(self) -> list[Problem]:
+        """What is wrong in this process and, as of their newest reports, in the others."""
+        others = (from_report(self._reports[one]) for one in self._reports if one != self._process)
+        return merged([self.problems.current(), *others])
 
     def _announce(self) -> None:
-        """Exchange reports with the other serving processes; a failure is only logged.
+        """Exchange reports with the other serving processes; a failure is a problem of the store.
 
         A store that cannot be written must not keep changes from our viewers.
         """
         try:
             self._exchange_reports()
-            self._announce_failure = ""
         except StatecastError as error:
-            if str(error) != self._announce_failure:
-                self._announce_failure = str(error)
-                log.warning("the report of this process cannot be announced: %s", error)
+            self.problems.report("store-write", STORE, CANNOT_WRITE, detail=str(error))
+        else:
+            self.problems.clear("store-write", STORE)
 
     def _exchange_reports(self) -> None:
         consumers = self.consumers
@@ -286,18 +298,32 @@ class Runtime:
             for device, ahead in consumer.pipeline.clock_skew.wrong().items()
         }
         self.store.announce(
-            self._process, {"sources": active, "viewers": self.viewers(), "clocks": clocks}
+            self._process,
+            {
+                "sources": active,
+                "viewers": self.viewers(),
+                "clocks": clocks,
+                "problems": for_report(self.problems),
+            },
         )
         self._reports = self.store.reports()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this process can serve, and why: the store must answer.
+        """Whether this process can serve, and why: the store must be readable and writable.
 
         A queue that is away is no reason: viewers see it, and the states stay readable.
         """
         try:
             offset = self.store.read_position().offset
-        except StatecastError as error:  # its sentence names a path: only for the log
-            log.warning("not ready: %s", error)
-            return False, {"store": "The store cannot be used; the log says why."}
+        except StatecastError as error:
+            self.problems.report("store-read", STORE, CANNOT_READ, detail=str(error))
+        else:
+            self.problems.clear("store-read", STORE)
+        wrong = [
+            one
+            for one in self.problems.current()
+            if one.subject == STORE and one.severity == "wrong"
+        ]
+        if wrong:
+            return False, {"store": wrong[0].sentence}
         return True, {"store": "connected", "offset": offset}

@@ -8,6 +8,7 @@ from typing import Any
 
 from statecast import names, strict_json
 from statecast.model import Cause, Event, Position, Update
+from statecast.problems import Problems
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.testing.values import START
 
@@ -27,6 +28,7 @@ class FakeStore:
         self.offset = self.seen = self.forgotten = self.event = 0
         self.began = 1
         self.now = START
+        self.problems = Problems(lambda: self.now)
         self.events: list[Event] = []
 
     def commit(self, device: str, state: dict[str, Any] | None) -> None:

@@ -27,7 +27,7 @@ from raw_socket import (
 from server_process import ServerProcess
 
 from statecast.flask import create_app, runtime_of
-from statecast.http.rate_limit import BURST
+from statecast.rate_limit import BURST
 from statecast.realtime.protocol import websocket
 from statecast.realtime.protocol.engineio import MAX_PACKETS
 from statecast.realtime.protocol.socketio import MAX_ATTACHMENTS

@@ -22,8 +22,8 @@ REFERENCE = ROOT / "docs" / "reference.md"
 
 # What every room may import: values and rules that know nothing of the stages.
 VOCABULARY = {
-    *("errors", "logs", "model", "names", "program", "settings", "strict_json"),
-    *("threads", "timestamps"),
+    *("errors", "logs", "model", "names", "problems", "program", "rate_limit", "settings"),
+    *("strict_json", "threads", "timestamps"),
 }
 # Which room may import which, in the order of the data. Imports for type checking count too.
 ARROWS: dict[str, set[str]] = {

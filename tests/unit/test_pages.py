@@ -16,6 +16,7 @@ import pytest
 
 from statecast.errors import StoreUnavailable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
+from statecast.problems import Problems
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, ReadCursor
 from statecast.web import formatting, pages, pictures, view_models
@@ -139,7 +140,11 @@ def store() -> FakeStore:
 def browse(store: FakeStore, path: str, settings: Settings | None = None, **options: Any) -> Any:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
-        store=store, settings=settings or Settings(), clock=lambda: NOW, title="Statecast"
+        store=store,
+        settings=settings or Settings(),
+        clock=lambda: NOW,
+        title="Statecast",
+        problems=Problems(lambda: NOW),
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path)

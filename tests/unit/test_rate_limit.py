@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statecast.http.rate_limit import TokenBucket
+from statecast.rate_limit import TokenBucket
 
 
 def test_a_bucket_lets_a_burst_through_and_then_the_rate() -> None:

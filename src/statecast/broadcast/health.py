@@ -22,9 +22,9 @@ class HealthFeed:
         self._report: dict[str, Any] = {}
 
     def update(self, report: dict[str, Any]) -> None:
-        """Take over a report, and send it now if the status of a source changed."""
+        """Take over a report, and send it now if the status of a source or a problem changed."""
         before, self._report = self._report, report
-        if _statuses(report) != _statuses(before):
+        if _urgent(report) != _urgent(before):
             self.send()
 
     def send(self) -> None:
@@ -42,9 +42,10 @@ class HealthFeed:
         return OutgoingMessage("health", strict_json.encode(content))
 
 
-def _statuses(report: dict[str, Any]) -> dict[str, Any]:
+def _urgent(report: dict[str, Any]) -> tuple[Any, ...]:
     """The part of a report that is sent as soon as it changes; the rest waits for the heartbeat."""
-    return {
+    statuses = {
         name: (source["status"], source["sentence"])
         for name, source in report.get("sources", {}).items()
     }
+    return statuses, report.get("problems")

@@ -8,6 +8,5 @@
     hosts            which Host a request may name
     origin           which pages may connect
     addresses        how addresses are read and counted
-    rate_limit       a token bucket whose state is one number
     throttled_log    what clients do wrong, with a limit of lines per address
 """

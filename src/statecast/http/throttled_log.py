@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 
-from statecast.http.rate_limit import TokenBucket
 from statecast.names import escaped
+from statecast.rate_limit import TokenBucket
 
 PER_MINUTE = 6
 BURST = 10

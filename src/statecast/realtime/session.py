@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from statecast.errors import Malformed
-from statecast.http.rate_limit import TokenBucket
+from statecast.rate_limit import TokenBucket
 from statecast.realtime.protocol import engineio, socketio, websocket
 from statecast.realtime.rooms import Socket
 from statecast.settings import Settings

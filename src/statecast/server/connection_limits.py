@@ -23,7 +23,7 @@ from ipaddress import IPv4Network, IPv6Network
 from statecast.errors import BadSetting
 from statecast.http.addresses import Address, is_loopback, key_of, parse
 from statecast.http.errors import HTTPProblem
-from statecast.http.rate_limit import TokenBucket
+from statecast.rate_limit import TokenBucket
 from statecast.settings import Settings
 
 Network = IPv4Network | IPv6Network

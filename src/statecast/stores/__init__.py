@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 
 from statecast.errors import BadSetting
+from statecast.problems import Problems
 from statecast.stores.contract import Limits, Store
 from statecast.timestamps import now
 
@@ -22,11 +23,13 @@ def open_store(
     clock: Callable[[], int] = now,
     *,
     begin_epoch: bool = True,
+    problems: Problems | None = None,
 ) -> Store:
     """Open the store that a URL names.
 
     ``clock`` gives the time in ms since 1970. Pass ``begin_epoch=False`` in commands that only
     read or send; if they commit a state after all, the epoch begins with that commit.
+    The store reports what is wrong with it to ``problems``.
     Raises BadSetting, StoreUnusable or StoreUnavailable.
     """
     scheme, colon, rest = url.partition(":")
@@ -35,6 +38,6 @@ def open_store(
         known = ", ".join(f"{name}:" for name in sorted(BACKENDS))
         raise BadSetting(f"There is no store {url!r}; a store's URL begins with one of {known}.")
     opened: Store = importlib.import_module(backend).open_url(
-        rest, limits or Limits(), clock, begin_epoch
+        rest, limits or Limits(), clock, begin_epoch, problems or Problems(clock)
     )
     return opened

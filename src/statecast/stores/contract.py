@@ -25,6 +25,7 @@ from statecast.model import (
     Quarantined,
     Update,
 )
+from statecast.problems import Problems
 from statecast.settings import Settings
 
 API_SOURCE = "api"
@@ -156,6 +157,9 @@ class Store(Protocol):
 
     Each method may raise StoreUnavailable: the same call may work later.
     """
+
+    problems: Problems
+    """Where the store reports what is wrong with it: those of the process that opened it."""
 
     def commit(
         self,

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from statecast import logs, names, program
 from statecast.errors import Malformed, Unavailable
 from statecast.model import HistoryRow, Position, Update
+from statecast.problems import Problems, from_report, merged
 from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
@@ -77,6 +78,8 @@ class PageRuntime(Protocol):
     def settings(self) -> Settings: ...
     @property
     def clock(self) -> Callable[[], int]: ...
+    @property
+    def problems(self) -> Problems: ...
 
 
 def pages(
@@ -197,6 +200,9 @@ class PageViews:
             waiting=store.quarantine_count(),
             viewers=sum(report.get("viewers", 0) for report in reports.values()),
             processes=len(reports),
+            problems=merged(
+                [self.live.problems.current(), *(from_report(one) for one in reports.values())]
+            ),
             sources=[
                 {**HEALTH, **health, "name": name} for name, health in sorted(sources.items())
             ],

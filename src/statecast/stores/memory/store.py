@@ -22,6 +22,7 @@ from statecast.model import (
     Quarantined,
     Update,
 )
+from statecast.problems import Problems
 from statecast.stores import errors, retention
 from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
 from statecast.stores.contract import (
@@ -39,8 +40,10 @@ from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.notifier import CommitNotifier
 
 
-def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool) -> MemoryStore:
-    return MemoryStore(limits, clock)
+def open_url(
+    rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool, problems: Problems
+) -> MemoryStore:
+    return MemoryStore(limits, clock, problems)
 
 
 @dataclasses.dataclass(slots=True)
@@ -71,7 +74,10 @@ class MemoryLease:
 class MemoryStore:
     """Everything under one lock; one process only."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], int], problems: Problems | None = None
+    ) -> None:
+        self.problems = problems or Problems(clock)
         self.limits = limits
         self.clock = clock
         self._lock = threading.RLock()

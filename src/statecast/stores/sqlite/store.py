@@ -18,6 +18,7 @@ import apsw
 
 from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, HistoryRow, Message, Position, Quarantined, Update
+from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
 from statecast.stores.batch import Batch, devices_of, events_of
@@ -38,14 +39,16 @@ from statecast.stores.sqlite.file_lock import FileLease, take_lease
 from statecast.stores.sqlite.queue import SqliteQueue
 
 
-def open_url(rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool) -> SqliteStore:
+def open_url(
+    rest: str, limits: Limits, clock: Callable[[], int], begin_epoch: bool, problems: Problems
+) -> SqliteStore:
     """``///relative.db`` or ``////absolute.db``, as in SQLAlchemy's URLs."""
     if not rest.startswith("///") or len(rest) == 3:
         raise BadSetting(
             f"The store sqlite:{rest} names no file; write sqlite:///statecast.db, "
             "or sqlite:////var/lib/statecast.db with four slashes for an absolute path."
         )
-    return SqliteStore(Path(rest[3:]), limits, clock, begin_epoch=begin_epoch)
+    return SqliteStore(Path(rest[3:]), limits, clock, begin_epoch=begin_epoch, problems=problems)
 
 
 class SqliteStore:
@@ -59,7 +62,9 @@ class SqliteStore:
         *,
         begin_epoch: bool = True,
         steps: Sequence[str] = schema.STEPS,
+        problems: Problems | None = None,
     ) -> None:
+        self.problems = problems or Problems(clock)
         self.path = Path(path).absolute()
         self.limits = limits
         self.clock = clock
