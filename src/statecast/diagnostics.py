@@ -16,7 +16,7 @@ from statecast.problems import Problem, from_report, merged
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Store
+from statecast.stores.contract import Store, Totals
 from statecast.timestamps import duration, now
 
 STALE_AFTER = 60_000
@@ -75,6 +75,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
             f"{counted(quarantined, 'message')} could not be read or applied; "
             f"`{program.name()} quarantine list` says why.",
         )
+    yield from check_totals(store.totals())
     processes = store.reports()
     if processes:
         yield DiagnosticLine(
@@ -96,6 +97,31 @@ def problem_line(problem: Problem) -> DiagnosticLine:
     """A problem that a serving process reported, or that reading the store has just shown."""
     lasting = f"For {duration(max(0, now() - problem.since), 'days')}: "
     return DiagnosticLine(problem.subject, problem.severity, lasting + problem.explanation())
+
+
+def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:
+    """What came through each source; a notice if something of it had no effect."""
+    for source, found in totals.items():
+        without_effect = [
+            f"{number:,} {what}"
+            for number, what in (
+                (found.duplicates, "repeated"),
+                (found.dropped, "too late to count"),
+                (found.quarantined, "put into quarantine"),
+                (found.evicted, "deleted from a full quarantine"),
+                (found.refused, "refused, and its sender has the reason"),
+            )
+            if number
+        ]
+        sentence = (
+            f"{counted(found.messages, 'message')} of it made {counted(found.versions, 'version')} "
+            "so far"
+        )
+        yield DiagnosticLine(
+            f"source {source}",
+            "notice" if found.dropped or found.evicted else "good",
+            "; ".join([sentence, *without_effect]) + ".",
+        )
 
 
 def check_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
@@ -191,4 +217,4 @@ def check_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

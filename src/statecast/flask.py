@@ -127,11 +127,15 @@ class Statecast:
     def _edit(
         self, device: str, kind: Kind, state: Mapping[str, Any] | None, fields: Mapping[str, Any]
     ) -> None:
-        whole = strict_json.check({} if state is None else state)
-        if not isinstance(whole, dict):
-            raise Malformed("A state is a mapping of fields and values, like {'mood': 'happy'}.")
-        whole |= strict_json.check(fields)
-        self.runtime.store.edit(Change(names.check(device), kind, whole, by="user"))
+        runtime = self.runtime
+        with runtime.counting_refused():
+            whole = strict_json.check({} if state is None else state)
+            if not isinstance(whole, dict):
+                raise Malformed(
+                    "A state is a mapping of fields and values, like {'mood': 'happy'}."
+                )
+            whole |= strict_json.check(fields)
+            runtime.store.edit(Change(names.check(device), kind, whole, by="user"))
 
     def get(self, device: str) -> dict[str, Any] | None:
         """A copy of the state of a device; None if there is no such device."""

@@ -8,14 +8,23 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.demo import DemoPillow
-from statecast.errors import BadSetting, Malformed, StatecastError, TooLarge
+from statecast.errors import (
+    BadSetting,
+    Conflict,
+    Malformed,
+    NotFound,
+    Refused,
+    StatecastError,
+    TooLarge,
+)
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
 from statecast.outbox import Outbox, check
@@ -29,7 +38,7 @@ from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import API_SOURCE, Limits, Store, Totals
 from statecast.timestamps import now
 
 ANNOUNCE_EVERY = 2.0
@@ -63,6 +72,8 @@ class Runtime:
         self._pillow: DemoPillow | None = None
         self._process = uuid.uuid4().hex
         self._reports: dict[str, dict[str, Any]] = {}
+        self._totals: dict[str, Totals] = {}
+        self._quarantined = 0
         self._announced = 0.0
 
     # What every process has
@@ -114,7 +125,20 @@ class Runtime:
 
         Returns its id. Raises Refused or Unavailable.
         """
-        return self.queue.send(check(self.settings, body))
+        with self.counting_refused(self.queue.name):
+            return self.queue.send(check(self.settings, body))
+
+    @contextmanager
+    def counting_refused(self, source: str = API_SOURCE) -> Iterator[None]:
+        """Count a message or an edit that the block refuses; see ``Totals.refused``."""
+        try:
+            yield
+        except (NotFound, Conflict):  # what the caller assumed is not so; the message is in order
+            raise
+        except Refused:
+            if self._store is not None:
+                self._store.count_refused(source)
+            raise
 
     def emit(
         self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None
@@ -266,6 +290,8 @@ class Runtime:
             "viewers": viewers,
             "version": VERSION,
             "problems": [one.public() for one in self.all_problems()[:MAX_SHOWN]],
+            "quarantined": self._quarantined,
+            "totals": {source: totals.report() for source, totals in self._totals.items()},
         }
 
     def all_problems(self) -> list[Problem]:
@@ -307,6 +333,8 @@ class Runtime:
             },
         )
         self._reports = self.store.reports()
+        self._totals = self.store.totals()
+        self._quarantined = self.store.quarantine_count()
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this process can serve, and why: the store must be readable and writable.

@@ -16,6 +16,7 @@ from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.flask import Statecast, create_app, runtime_of
 from statecast.runtime import Runtime
 from statecast.settings import Settings
+from statecast.stores.contract import Totals
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -563,3 +564,40 @@ def test_a_store_that_fails_is_told_without_details(
         assert response.headers["Retry-After"] == "1"
     else:
         assert "ecret" not in response.text and response.get_json(force=True)["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "source"),
+    [
+        ("PUT", "/api/devices/pillow", "[]", 400, "api"),
+        ("PATCH", "/api/devices/pillow", '{"n": NaN}', 400, "api"),
+        ("PATCH", "/api/devices/pillow", '{"t": "%s"}' % ("x" * 70_000), 413, "api"),
+        ("PUT", "/api/devices/a%20b", "{}", 400, "api"),
+        ("DELETE", "/api/devices/pillow?when=now", "", 400, "api"),
+        ("POST", "/api/messages", "{", 400, "queue"),
+        ("POST", "/api/messages", '{"device":"pillow"}', 400, "queue"),
+        ("POST", "/api/messages", '[{"device":"pillow","state":{}}, 5]', 400, "queue"),
+    ],
+)
+def test_a_refused_write_is_counted(
+    client: FlaskClient,
+    live: Runtime,
+    method: str,
+    path: str,
+    body: str,
+    status: int,
+    source: str,
+) -> None:
+    assert live.store.totals() == {}
+    response = client.open(path, method=method, data=body, content_type=JSON)
+    assert is_problem(response, status)
+    assert live.store.totals() == {source: Totals(refused=1)}
+
+
+def test_what_is_no_refusal_is_not_counted(client: FlaskClient, live: Runtime) -> None:
+    # a reader's mistake, a device that is not there, a condition that is not met
+    client.get("/api/devices/a%20b")
+    client.get("/api/devices?colour=red")
+    client.delete("/api/devices/pillow")
+    change(client, "PUT", "/api/devices/pillow", {"n": 1}, If_Match='"x.1"')
+    assert live.store.totals() == {}

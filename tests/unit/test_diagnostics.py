@@ -18,6 +18,8 @@ from statecast.stores.contract import Limits, Store
 from statecast.testing import change, message, refused
 from statecast.timestamps import now
 
+DAY_MS = 24 * 3_600_000
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -89,6 +91,27 @@ def test_no_store_yet_is_no_fault_a_broken_one_is() -> None:
     assert of(lines(NotFound("There is no store.")), "store") == [("notice", "There is no store.")]
     assert of(lines(StoreUnavailable("The disk is full.")), "store") == [
         ("wrong", "The disk is full.")
+    ]
+
+
+def test_what_had_no_effect_is_said(store: Store) -> None:
+    # Given a source with a repetition and a refused message, and one where something came too late
+    one = message("1", change("pillow", {"n": 1}))
+    store.commit("queue", 1, [one, one, refused("2")])
+    store.count_refused("queue")
+    store.commit("mqtt", 1, [message("a", change("door", {"n": 1}), sent_at=DAY_MS * 3)])
+    store.commit("mqtt", 1, [message("b", change("door", {"n": 2}), sent_at=DAY_MS)])
+    found = lines(store)
+    # Then each source has a line of its own; what was dropped is a notice
+    assert of(found, "source queue") == [
+        (
+            "good",
+            "2 messages of it made 1 version so far; 1 repeated; 1 put into quarantine; "
+            "1 refused, and its sender has the reason.",
+        )
+    ]
+    assert of(found, "source mqtt") == [
+        ("notice", "2 messages of it made 1 version so far; 1 too late to count.")
     ]
 
 

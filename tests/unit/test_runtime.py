@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from statecast.errors import StoreUnavailable
+from statecast.errors import Malformed, StoreUnavailable
 from statecast.runtime import Runtime
 from statecast.settings import Settings
+from statecast.stores.contract import Totals
+from statecast.testing import change, message, refused
 
 
 @pytest.fixture
@@ -38,3 +40,27 @@ def test_a_full_disk_keeps_no_changes_from_viewers(
     # then the change feed, which needs the report with every delivery, gets it
     assert live.report()["viewers"] == 0
     assert "The disk is full." in caplog.text
+
+
+def test_a_report_has_the_totals_and_what_waits_in_quarantine(live: Runtime) -> None:
+    live.store.commit("queue", 1, [message("1", change("pillow", {"n": 1})), refused("2")])
+    report = live.report()
+    assert report["quarantined"] == 1
+    assert report["totals"] == {
+        "queue": {
+            "messages": 2,
+            "versions": 1,
+            "duplicates": 0,
+            "dropped": 0,
+            "quarantined": 1,
+            "evicted": 0,
+            "refused": 0,
+        }
+    }
+
+
+def test_a_refused_message_is_counted_for_its_queue(live: Runtime) -> None:
+    assert live.store.totals() == {}
+    with pytest.raises(Malformed, match="names no device"):
+        live.send(b'{"state":{}}')
+    assert live.store.totals() == {"queue": Totals(refused=1)}

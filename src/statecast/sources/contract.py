@@ -76,6 +76,9 @@ class DeadLetterSource(Protocol):
 class Sender(Protocol):
     """A queue that this process can send to."""
 
+    name: str
+    """That of the source."""
+
     def send(self, body: bytes) -> str:
         """Send one message and return its id. Raises TooLarge, Malformed or Unavailable."""
 

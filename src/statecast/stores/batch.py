@@ -9,7 +9,8 @@ Rule 2: a refused item goes to quarantine; the other items of its message are ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from statecast import strict_json
 from statecast.errors import Refused
 from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
-from statecast.stores.contract import Committed
+from statecast.stores.contract import Committed, Totals
 from statecast.stores.counters import Counters
 
 ROW_BYTES = 64
@@ -94,6 +95,7 @@ class Batch:
     new_events: list[tuple[str, str]] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
     quarantine: list[Quarantined] = field(default_factory=list)
+    messages: int = 0
     applied: int = 0
     duplicates: int = 0
     dropped: int = 0
@@ -104,6 +106,7 @@ class Batch:
         if delivery.id in self.known_ids:
             self.duplicates += 1
             return
+        self.messages += 1
         self.known_ids.add(delivery.id)
         self.new_ids.append(delivery.id)
         order = delivery.order
@@ -136,6 +139,7 @@ class Batch:
 
     def edit(self, change: Change, cause_id: str) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
+        self.messages += 1
         self.counters.arrival += 1
         loaded = self.loaded.get(change.device)
         stamp = edit_stamp(
@@ -214,6 +218,7 @@ class Batch:
             reasons.append(
                 "It is too far behind the device's newest message and would change nothing."
             )
+            self.dropped = dropped  # it stays in quarantine
         self.counters.quarantine_rows -= len(self.quarantine) - len(before)
         self.quarantine = before
         return reasons[0] if reasons else None
@@ -239,6 +244,30 @@ class Batch:
         return Committed(
             self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids
         )
+
+    def totals(self, evicted: Iterable[str], refused: Mapping[str, int]) -> dict[str, Totals]:
+        """What this commit adds to the totals of the sources.
+
+        ``evicted`` has the source of each row that the bound of the quarantine has deleted,
+        ``refused`` what was refused before a commit.
+        """
+        found = refused_totals(refused)
+        for source, number in Counter(evicted).items():
+            found[source] = found.get(source, Totals()) + Totals(evicted=number)
+        own = Totals(
+            self.messages,
+            len(self.versions),
+            self.duplicates,
+            self.dropped,
+            len(self.quarantine),
+        )
+        if own != Totals():
+            found[self.source] = found.get(self.source, Totals()) + own
+        return found
+
+
+def refused_totals(refused: Mapping[str, int]) -> dict[str, Totals]:
+    return {source: Totals(refused=number) for source, number in refused.items()}
 
 
 def devices_of(messages: Iterable[Message]) -> set[str]:

@@ -11,7 +11,8 @@ Rule 3: each answer to a reader comes from one consistent snapshot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
+from operator import add
 from typing import Any, NamedTuple, Protocol
 
 from statecast.errors import Conflict
@@ -78,6 +79,32 @@ class Committed:
             self.dropped + other.dropped,
             self.refused + other.refused,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What came through one source since its store was made. Every number only rises."""
+
+    messages: int = 0
+    """Messages that were committed, and edits: each once, whatever became of it."""
+    versions: int = 0
+    duplicates: int = 0
+    """Repetitions of messages or events: they changed nothing."""
+    dropped: int = 0
+    """Changes that came too late: below the floor of their device."""
+    quarantined: int = 0
+    """Messages, or items of one, that went into quarantine."""
+    evicted: int = 0
+    """Rows that left quarantine because it was full."""
+    refused: int = 0
+    """Messages and edits that were refused before a commit; their sender got the reason."""
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*map(add, astuple(self), astuple(other)))
+
+    def report(self) -> dict[str, int]:
+        """The totals as in the ``health`` event."""
+        return asdict(self)
 
 
 class EpochHistory(NamedTuple):
@@ -235,6 +262,19 @@ class Store(Protocol):
 
     def drop(self, number: int) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
+
+    def totals(self) -> dict[str, Totals]:
+        """What came through each source since the store was made, by the name of the source.
+
+        ``commit`` counts in its own transaction.
+        """
+
+    def count_refused(self, source: str) -> None:
+        """Count a message that was refused before its commit.
+
+        It is written with the next commit or announcement of this process, because a refused
+        request must not cost a write.
+        """
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
         """Pass an application event to every serving process; kept for 60 s, at most once.

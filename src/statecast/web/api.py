@@ -185,17 +185,18 @@ class RestViews:
     # Writing
 
     def put(self, device: str) -> Response:
-        return self._edit(device, "replace", self._object())
+        return self._edit(device, "replace")
 
     def patch(self, device: str) -> Response:
-        return self._edit(device, "merge", self._object())
+        return self._edit(device, "merge")
 
     def delete(self, device: str) -> Response:
-        only_arguments()
-        update = self._present(device)
-        self.live.store.edit(
-            Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
-        )
+        with self.live.counting_refused():
+            only_arguments()
+            update = self._present(device)
+            self.live.store.edit(
+                Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
+            )
         return empty_response()
 
     def messages(self) -> Response:
@@ -203,6 +204,10 @@ class RestViews:
 
         In the embedded queue they are durable before the response.
         """
+        with self.live.counting_refused(self.live.queue.name):
+            return self._send()
+
+    def _send(self) -> Response:
         only_arguments()
         body = self._body()
         queue, decode = self.live.queue, decoder(self.live.settings)
@@ -217,10 +222,13 @@ class RestViews:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
         return json_response(strict_json.encode({"ids": queue.send_many(items)}), 202)
 
-    def _edit(self, device: str, kind: Kind, state: dict[str, Any]) -> Response:
-        only_arguments()
-        change = Change(names.check(device), kind, state, by="user")
-        update = self.live.store.edit(change, if_match=self._if_match(self.live.store.get(device)))
+    def _edit(self, device: str, kind: Kind) -> Response:
+        with self.live.counting_refused():
+            state = self._object()
+            only_arguments()
+            change = Change(names.check(device), kind, state, by="user")
+            if_match = self._if_match(self.live.store.get(device))
+            update = self.live.store.edit(change, if_match=if_match)
         if update is None:  # nothing to change on a device that does not exist
             raise unknown(device)
         return self._device_response(update)

@@ -32,6 +32,7 @@ from statecast.stores.contract import (
     EpochHistory,
     Limits,
     ReadCursor,
+    Totals,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
@@ -91,6 +92,7 @@ class MemoryStore:
         self._known_events = KnownEvents()
         self._quarantine: dict[int, Quarantined] = {}
         self._quarantine_number = 0
+        self._totals: dict[str, Totals] = {}
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
         self._queues: dict[str, MemoryQueue] = {}
@@ -164,6 +166,15 @@ class MemoryStore:
             self.quarantine_row(number)
             del self._quarantine[number]
 
+    def count_refused(self, source: str) -> None:
+        """Count a message that was refused."""
+        with self._lock:
+            self._count({source: Totals(refused=1)})
+
+    def _count(self, totals: Mapping[str, Totals]) -> None:
+        for source, one in totals.items():
+            self._totals[source] = self._totals.get(source, Totals()) + one
+
     def _batch(self, source: str, resolution: int, now: int, messages: Sequence[Message]) -> Batch:
         self._known_events.trim(now)
         loaded = {
@@ -196,8 +207,10 @@ class MemoryStore:
             self._quarantine[self._quarantine_number] = dataclasses.replace(
                 one, number=self._quarantine_number
             )
+        evicted = []
         while len(self._quarantine) > self.limits.quarantine_rows:
-            del self._quarantine[next(iter(self._quarantine))]
+            evicted.append(self._quarantine.pop(next(iter(self._quarantine))).source)
+        self._count(batch.totals(evicted, {}))
         self._history.trim(batch.versions, self._counters, self.limits, batch.now)
         self._forget_tombstones(batch.now)
 
@@ -302,6 +315,11 @@ class MemoryStore:
 
     def quarantine_count(self) -> int:
         return len(self._quarantine)
+
+    def totals(self) -> dict[str, Totals]:
+        """What came through each source since the store was made."""
+        with self._lock:
+            return dict(sorted(self._totals.items()))
 
     # -- between threads
 

@@ -20,10 +20,13 @@ COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, a
 
 def save(
     connection: apsw.Connection, found: Sequence[Quarantined], counters: Counters, limit: int
-) -> None:
-    """Add rows, which the batch has counted already, and delete the oldest beyond the bound."""
+) -> list[str]:
+    """Add rows, which the batch has counted already, and delete the oldest beyond the bound.
+
+    Returns the source of each deleted row.
+    """
     if not found:
-        return
+        return []
     connection.executemany(
         "INSERT INTO quarantine (source, id, item, reason, body, sent_at, arrival, attempts, at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -42,14 +45,16 @@ def save(
             for one in found
         ],
     )
-    if counters.quarantine_rows > limit:
-        gone = rows(
-            connection,
-            "DELETE FROM quarantine WHERE number IN "
-            "(SELECT number FROM quarantine ORDER BY number LIMIT ?) RETURNING 1",
-            (counters.quarantine_rows - limit,),
-        )
-        counters.quarantine_rows -= len(gone)
+    if counters.quarantine_rows <= limit:
+        return []
+    gone = rows(
+        connection,
+        "DELETE FROM quarantine WHERE number IN "
+        "(SELECT number FROM quarantine ORDER BY number LIMIT ?) RETURNING source",
+        (counters.quarantine_rows - limit,),
+    )
+    counters.quarantine_rows -= len(gone)
+    return [source for (source,) in gone]
 
 
 def read(connection: apsw.Connection, after: int, limit: int) -> list[Quarantined]:

@@ -142,5 +142,19 @@ ALTER TABLE handed RENAME COLUMN handout TO receipt;
 ALTER TABLE handed RENAME TO in_flight;
 """
 
-STEPS: Sequence[str] = (FIRST, SECOND)
+TOTALS = """
+-- See stores/contract.py: Totals.
+CREATE TABLE totals (
+    source TEXT PRIMARY KEY,
+    messages INTEGER NOT NULL,
+    versions INTEGER NOT NULL,
+    duplicates INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    evicted INTEGER NOT NULL,
+    refused INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS: Sequence[str] = (FIRST, SECOND, TOTALS)
 """Step n leads from version n - 1 to version n."""

@@ -16,12 +16,12 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import BadSetting
+from statecast.errors import BadSetting, StatecastError
 from statecast.model import Change, Delivery, HistoryRow, Message, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
-from statecast.stores.batch import Batch, devices_of, events_of
+from statecast.stores.batch import Batch, devices_of, events_of, refused_totals
 from statecast.stores.contract import (
     API_SOURCE,
     Changes,
@@ -29,9 +29,11 @@ from statecast.stores.contract import (
     EpochHistory,
     Limits,
     ReadCursor,
+    Totals,
 )
 from statecast.stores.counters import Counters
-from statecast.stores.sqlite import changes, dedup, devices, history, quarantine, schema
+from statecast.stores.refusals import Refusals
+from statecast.stores.sqlite import changes, dedup, devices, history, quarantine, schema, totals
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
@@ -69,6 +71,7 @@ class SqliteStore:
         self.limits = limits
         self.clock = clock
         self.database = Database(self.path, steps)
+        self._refusals = Refusals()
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._epoch_begun = False
         release_after_fork(self)
@@ -93,7 +96,7 @@ class SqliteStore:
         nothing was written.
         """
         now = self.clock()
-        with self.database.write() as connection:
+        with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection)
             key = self._source(connection, source, term)
             dedup.confirm(connection, key, list(confirmed), now)
@@ -105,7 +108,7 @@ class SqliteStore:
             for message in messages:
                 batch.add(message)
             dedup.save(connection, counters, key, batch.new_ids)
-            self._save(connection, batch)
+            self._save(connection, batch, refusals)
         return batch.result()
 
     def edit(
@@ -117,7 +120,7 @@ class SqliteStore:
         stays as it is), and Conflict when ``if_match`` is not the device's position.
         """
         now = self.clock()
-        with self.database.write() as connection:
+        with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
@@ -126,7 +129,7 @@ class SqliteStore:
                 offset = loaded.offset if loaded else 0
                 changes.epoch_history(connection).check_unchanged(if_match, offset)
             batch.edit(change, message.delivery.id)
-            self._save(connection, batch)
+            self._save(connection, batch, refusals)
             loaded = batch.loaded.get(change.device)
         return loaded.update() if loaded is not None and loaded.offset else None
 
@@ -136,7 +139,7 @@ class SqliteStore:
         The row is deleted if nothing is refused. Raises NotFound.
         """
         now = self.clock()
-        with self.database.write() as connection:
+        with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection)
             found = quarantine.one(connection, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
@@ -145,7 +148,7 @@ class SqliteStore:
                 quarantine.delete(connection, counters, number)
             else:
                 quarantine.refuse_again(connection, number, refused, now)
-            self._save(connection, batch)
+            self._save(connection, batch, refusals)
         return batch.result(0 if refused is None else 1)
 
     def drop(self, number: int) -> None:
@@ -155,6 +158,10 @@ class SqliteStore:
             quarantine.one(connection, number)
             quarantine.delete(connection, counters, number)
             counter_row.save(connection, counters)
+
+    def count_refused(self, source: str) -> None:
+        """Count a message that was refused; written with the next commit or announcement."""
+        self._refusals.count(source)
 
     def _batch(
         self,
@@ -177,7 +184,7 @@ class SqliteStore:
             known_events=dedup.known_events(connection, events),
         )
 
-    def _save(self, connection: apsw.Connection, batch: Batch) -> None:
+    def _save(self, connection: apsw.Connection, batch: Batch, refusals: Mapping[str, int]) -> None:
         counters, now = batch.counters, batch.now
         touched = batch.flush()
         if batch.versions:
@@ -185,7 +192,10 @@ class SqliteStore:
         devices.save(connection, touched)
         history.save(connection, batch.versions)
         dedup.save_events(connection, counters, batch.new_events, now)
-        quarantine.save(connection, batch.quarantine, counters, self.limits.quarantine_rows)
+        evicted = quarantine.save(
+            connection, batch.quarantine, counters, self.limits.quarantine_rows
+        )
+        totals.add(connection, batch.totals(evicted, refusals))
         history.trim(connection, batch.versions, counters, self.limits, now)
         devices.forget_tombstones(connection, counters, now)
         counter_row.save(connection, counters)
@@ -276,6 +286,14 @@ class SqliteStore:
         with self.database.read() as connection:
             return counter_row.load(connection).quarantine_rows
 
+    def totals(self) -> dict[str, Totals]:
+        """What came through each source since the store was made."""
+        with self.database.read() as connection:
+            found = totals.read(connection)
+        for source, number in self._refusals.waiting().items():
+            found[source] = found.get(source, Totals()) + Totals(refused=number)
+        return dict(sorted(found.items()))
+
     # -- between processes
 
     def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
@@ -285,8 +303,12 @@ class SqliteStore:
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
-        with self.database.write(durable=False) as connection:
+        with (
+            self._refusals.taken() as refusals,
+            self.database.write(durable=False) as connection,
+        ):
             changes.announce(connection, self.clock(), process, report)
+            totals.add(connection, refused_totals(refusals))
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
@@ -326,7 +348,14 @@ class SqliteStore:
         return SqliteQueue(self.database, name, self.limits, self.clock)
 
     def close(self) -> None:
-        """Write the log into the file and close it."""
+        """Write what was counted, and the log into the file, and close it."""
+        if self._refusals.waiting():
+            with (
+                suppress(StatecastError),  # closing must not fail for a count
+                self._refusals.taken() as refusals,
+                self.database.write(durable=False) as connection,
+            ):
+                totals.add(connection, refused_totals(refusals))
         self.database.close()
 
 
