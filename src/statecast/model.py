@@ -6,8 +6,10 @@ and a ``Z``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 Speaker = Literal["device", "user", "system"]
@@ -63,12 +65,26 @@ class Change:
     """Event time in ms, if the message brought one."""
     sequence: int = 0
     event_id: str | None = None
-    """The event's own id, if any: the same event sent twice counts once within 24 h."""
+    """The event's own id, if any; see ``event_key``."""
     silent_after: float | None = None
     """Deadline in seconds that the message sets; None leaves the device's deadline as it is."""
     by: Speaker = "device"
     by_sequence: bool = False
     """The sequence, not the time, is the order of the device; see ``merge.apply.stamp_of``."""
+    event_key: str | None = field(init=False, default=None, compare=False, repr=False)
+    """The event's id and a hash of what it says. Within 24 h the same key counts once per device.
+
+    The id alone is not enough: vendors send several events with one id, for example IoT Hub for
+    quick telemetry of one device. The envelope is not part of it, because a repetition may differ
+    there (``metadataVersion``, attempts, the order of members).
+    """
+
+    def __post_init__(self) -> None:
+        if self.event_id is not None:
+            said = (self.kind, self.state, self.time, self.sequence, self.silent_after, self.by)
+            text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+            digest = blake2b(text.encode(), digest_size=16).hexdigest()
+            object.__setattr__(self, "event_key", f"{self.event_id} {digest}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,17 @@ def test_an_event_counts_once_per_device() -> None:
     one.add(message("a", change(event_id="old"), change(event_id="new"), change(event_id="new")))
     one.add(message("b", change("chair", event_id="new")))
     assert (one.applied, one.duplicates) == (2, 2)
-    assert one.new_events == [("pillow", "new"), ("chair", "new")]
+    key = change(event_id="new").event_key
+    assert one.new_events == [("pillow", key), ("chair", key)]
+
+
+def test_two_events_with_one_id_that_say_different_things_are_two() -> None:
+    one = batch()
+    one.add(
+        message("a", change(state={"n": 1}, event_id="e"), change(state={"n": 2}, event_id="e"))
+    )
+    one.add(message("b", change(state={"n": 1}, event_id="e")))
+    assert (one.applied, one.duplicates, len(one.new_events)) == (2, 1, 2)
 
 
 def test_a_refused_item_is_quarantined_with_its_body_and_its_event_is_not_known() -> None:
@@ -148,4 +158,5 @@ def test_devices_and_events_of_messages() -> None:
         message("b", change("pillow")),
     ]
     assert devices_of(messages) == {"pillow", "chair"}
-    assert events_of(messages) == [("pillow", "e")]
+    key = change("pillow", event_id="e").event_key
+    assert events_of(messages) == [("pillow", key), ("pillow", "e")]

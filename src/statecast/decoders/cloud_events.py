@@ -1,8 +1,8 @@
 """CloudEvents 1.0 in JSON, recognised by ``specversion``, ``id``, ``source`` and ``type``.
 
 The device is the ``subject``, or the ``source`` of an event without one. The data is merged into
-its state. Events with the same ``source`` and ``id`` count once. Event Grid delivers events of IoT
-Hub in this schema too; ``iot_hub`` reads them.
+its state. Events with the same ``source`` and ``id`` that say the same count once. Event Grid
+delivers events of IoT Hub in this schema too; ``iot_hub`` reads them.
 """
 
 from __future__ import annotations

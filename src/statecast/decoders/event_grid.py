@@ -3,7 +3,7 @@
 They are recognised by ``id``, ``eventType``, ``eventTime`` and ``subject``.
 
 The device is the ``subject``. The ``data`` is merged into its state. Events with the same ``id``
-count once. Events of IoT Hub are read by ``iot_hub``.
+that say the same count once. Events of IoT Hub are read by ``iot_hub``.
 """
 
 from __future__ import annotations

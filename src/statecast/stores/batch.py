@@ -89,7 +89,7 @@ class Batch:
     known_ids: set[str] = field(default_factory=set)
     """Of those of the messages, the ids that were committed before."""
     known_events: set[tuple[str, str]] = field(default_factory=set)
-    """The same for events: (device, id)."""
+    """The same for events: (device, key)."""
     new_ids: list[str] = field(default_factory=list)
     """The ids that this commit must remember."""
     new_events: list[tuple[str, str]] = field(default_factory=list)
@@ -127,15 +127,14 @@ class Batch:
 
     def add_change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
         """Fold one change in. Raises Refused; then nothing has changed."""
-        event = None if change.event_id is None else (change.device, change.event_id)
-        if event is not None and event in self.known_events:
+        keys = event_keys(change)
+        if not self.known_events.isdisjoint(keys):
             self.duplicates += 1
             return
         stamp = stamp_of(change, sent_at, self.resolution, order)
         self.apply_change(change, stamp, cause_id, sent_at)
-        if event is not None:
-            self.known_events.add(event)
-            self.new_events.append(event)
+        self.known_events.update(keys[:1])
+        self.new_events.extend(keys[:1])
 
     def edit(self, change: Change, cause_id: str) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
@@ -275,9 +274,16 @@ def devices_of(messages: Iterable[Message]) -> set[str]:
 
 
 def events_of(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [
-        (change.device, change.event_id)
-        for message in messages
-        for change in message.changes
-        if change.event_id is not None
-    ]
+    """The keys under which a store may know the events of these messages."""
+    return [key for message in messages for change in message.changes for key in event_keys(change)]
+
+
+def event_keys(change: Change) -> list[tuple[str, str]]:
+    """The key of an event, and the one that it has in rows of older versions: its id alone.
+
+    Those rows do not say what the event said, so they match any event with this id. They are kept
+    for 24 h.
+    """
+    if change.event_id is None or change.event_key is None:
+        return []
+    return [(change.device, change.event_key), (change.device, change.event_id)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from statecast.stores.retention import CONFIRMED_IDS_MS, EVENT_IDS_MS, MAX_IDS
 
 EventId = tuple[str, str]
-"""Device and id."""
+"""Device, and key of the event."""
 
 
 class KnownIds:

@@ -1,5 +1,7 @@
 """The ids of messages and events that were committed: a repetition is counted and changes nothing.
 
+The column ``known_events.id`` has the key of an event: its id and a hash of what it says.
+
 Message ids are kept in pages, one page per commit. A page is forgotten an hour after the queue has
 confirmed the deletion of its last message. Event ids are kept for 24 hours. Both have a bound;
 beyond it the oldest go, and stamps make a repetition harmless.
@@ -109,7 +111,7 @@ def forget(connection: apsw.Connection, counters: Counters, page: int) -> None:
 def known_events(
     connection: apsw.Connection, events: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Those of the events (device, id) that were committed before."""
+    """Those of the events (device, key) that were committed before."""
     if not events:
         return set()
     found = rows(
