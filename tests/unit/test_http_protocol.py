@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -408,15 +407,6 @@ def test_a_websocket_is_counted_until_it_is_lost() -> None:
     assert not one.limiter.per_address
 
 
-def test_the_timeouts_are_made_once_per_loop() -> None:
-    one, loop = limits(), asyncio.new_event_loop()
-    one.start(loop)
-    heads = one.heads
-    one.start(loop)
-    assert one.heads is heads
-    loop.close()
-
-
 # States
 
 
@@ -446,20 +436,30 @@ def test_the_states_of_a_connection(
     old = b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
     h2c = HEALTH + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     websocket = b"GET " + TARGET + b" HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + b"\r\n"
+    close_frame = b"\x88\x80\0\0\0\0"
     for request, expected in (
-        (get(b"/healthz"), "HEAD LAST_BODY FINISHED CLOSED"),
-        (keep_alive + get(b"/healthz"), "HEAD BODY HEAD LAST_BODY FINISHED CLOSED"),
-        (b"rubbish\r\n\r\n", "HEAD DISCARDING CLOSED"),
-        (keep_alive + b"rubbish\r\n\r\n", "HEAD BODY HEAD DISCARDING CLOSED"),
-        (old + b"GET", "HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
-        (h2c, "HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
-        (websocket + b"\x88\x80\0\0\0\0", "HEAD UPGRADING UPGRADED"),
+        (get(b"/healthz"), "NEW HEAD LAST_BODY FINISHED CLOSED"),
+        (keep_alive + get(b"/healthz"), "NEW HEAD BODY HEAD LAST_BODY FINISHED CLOSED"),
+        (b"rubbish\r\n\r\n", "NEW HEAD DISCARDING CLOSED"),
+        (keep_alive + b"rubbish\r\n\r\n", "NEW HEAD BODY HEAD DISCARDING CLOSED"),
+        (old + b"GET", "NEW HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
+        (h2c, "NEW HEAD LAST_BODY FINISHED DISCARDING CLOSED"),
+        (websocket + close_frame, "NEW UPGRADED"),
+        (b"\r\n" + websocket + close_frame, "NEW HEAD UPGRADING UPGRADED"),
     ):
         before = len(entered)
         fetch(server, request)
         with Peer(server) as last:  # the one before it is lost by then
             last.send(HEALTH + b"\r\n").read_until(b"alive")
         assert list(entered.values())[before] == expected.split(), request
+
+    # and one whose client leaves without a word
+    before = len(entered)
+    with Peer(server), Peer(server) as last:
+        last.send(HEALTH + b"\r\n").read_until(b"alive")
+    with Peer(server) as last:
+        last.send(HEALTH + b"\r\n").read_until(b"alive")
+    assert list(entered.values())[before] == ["NEW", "CLOSED"]
 
 
 # Upgrades

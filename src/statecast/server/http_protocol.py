@@ -24,6 +24,7 @@ from statecast.http.head import HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
 from statecast.server import head_rules
 from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.first_request import read_websocket_request
 from statecast.server.timeouts import EARLY, TimeoutQueue
 from statecast.server.uvicorn_names import HttpToolsProtocol
 from statecast.settings import Settings
@@ -45,19 +46,21 @@ class HttpState(IntEnum):
     """Of a connection: what the next bytes from the client are."""
 
     CONNECTING = 0  # made, without a transport
-    REJECTED = 1  # one connection too many; it is refused at its first byte, or after LINGER
-    HEAD = 2  # part of a request's head; also between two requests
-    BODY = 3  # part of a request's body; another request may follow it
-    LAST_BODY = 4  # part of the last request's body: its response ends the connection
-    FINISHED = 5  # an error, because the last request is complete
-    UPGRADING = 6  # the end of a request that asks for a WebSocket
-    DISCARDING = 7  # thrown away: a refusal, or the last response, is under way
-    UPGRADED = 8  # no longer read here: the connection belongs to a WebSocketConnection
-    CLOSED = 9  # there are none
+    NEW = 1  # the first of a connection; uvicorn's part of it is not made yet
+    REJECTED = 2  # one connection too many; it is refused at its first byte, or after LINGER
+    HEAD = 3  # part of a request's head; also between two requests
+    BODY = 4  # part of a request's body; another request may follow it
+    LAST_BODY = 5  # part of the last request's body: its response ends the connection
+    FINISHED = 6  # an error, because the last request is complete
+    UPGRADING = 7  # the end of a request that asks for a WebSocket
+    DISCARDING = 8  # thrown away: a refusal, or the last response, is under way
+    UPGRADED = 9  # no longer read here: the connection belongs to a WebSocketConnection
+    CLOSED = 10  # there are none
 
 
 TRANSITIONS: dict[HttpState, set[HttpState]] = {
-    HttpState.CONNECTING: {HttpState.HEAD, HttpState.REJECTED, HttpState.CLOSED},
+    HttpState.CONNECTING: {HttpState.NEW, HttpState.CLOSED},
+    HttpState.NEW: {HttpState.HEAD, HttpState.REJECTED, HttpState.UPGRADED, HttpState.CLOSED},
     HttpState.REJECTED: {HttpState.DISCARDING, HttpState.CLOSED},
     HttpState.HEAD: {
         *(HttpState.BODY, HttpState.LAST_BODY, HttpState.UPGRADING),
@@ -94,13 +97,12 @@ class HttpLimits:
         self.hosts = Hosts(settings)
         self.websockets: WebSocketEndpoint
         """Takes the connections that become WebSockets. The server sets it."""
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by each connection; the first one makes the timeouts."""
-        if self._loop is loop:
-            return
-        self._loop = loop
+    def start(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
+        """Before the first connection. ``connections`` are all of the server."""
+        self.connections = connections
+        self.now = loop.time
+        """Returns the time in seconds, for the limiter."""
         head, write = self.settings.header_timeout, self.settings.write_timeout
         queue = TimeoutQueue[LimitedHttpProtocol]
         self.heads = queue(loop, head, LimitedHttpProtocol.on_head_timeout)
@@ -135,6 +137,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     uvicorn makes it, with ``functools.partial(LimitedHttpProtocol, limits)`` as its ``http``.
     """
 
+    cycle: Any = None
+    """uvicorn's newest cycle. It sets this only in its part of the connection."""
+
     # uvicorn's own attributes just fit into the compact form of an instance's dictionary (30
     # names). With ours in it each connection would build a large hash table, and drop it again.
     __slots__ = (
@@ -155,12 +160,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         "peer",
     )
 
-    def __init__(self, limits: HttpLimits, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, limits: HttpLimits, **options: Any) -> None:
+        """``options`` are uvicorn's, for its part of the connection. ``_begin_http`` makes that."""
         self.limits = limits
-        self._application: Any = self.app
-        """The application itself; uvicorn calls ``_serve_request`` in its place."""
-        self.app = cast(Any, self._serve_request)
+        self._options = options
         self._state = HttpState.CONNECTING
         self._rejection: HTTPProblem | None = None
         """In the state REJECTED: why."""
@@ -169,8 +172,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         because of all connections (not counted) or because of its address (counted)."""
         self._address_key: str | None = None
         """The key under which its address is counted; None if it is not."""
-        self._proxied = False
-        """The peer is a trusted proxy, so each request names its own client."""
+
+    def _begin_http(self, state: HttpState = HttpState.HEAD) -> None:
+        """Make uvicorn's part of the connection, which a viewer's WebSocket never needs."""
+        self._enter(state)
+        transport = self.transport
+        super().__init__(**self._options)
+        super().connection_made(transport)
+        self._application: Any = self.app
+        """The application itself; uvicorn calls ``_serve_request`` in its place."""
+        self.app = cast(Any, self._serve_request)
         self._waiting: list[Any] = []
         """uvicorn's cycles of requests that have not reached the application, oldest first."""
         self._answering: Any = None
@@ -185,6 +196,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """What ``check_reader`` saw: bytes in the buffer, ``_drained``, and since when."""
         self._drained = 0
         """How often the transport's buffer has been emptied."""
+        self.limits.writes.add(self)
 
     def _enter(self, state: HttpState) -> None:
         assert state in TRANSITIONS[self._state], (self._state, state)
@@ -193,41 +205,49 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
         limits, limiter = self.limits, self.limits.limiter
-        limits.start(self.loop)
-        self.peer = self.client[0] if self.client else "local"
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else "local"
         self._proxied = limiter.is_proxy(self.peer)
-        limits.writes.add(self)
+        self._enter(HttpState.NEW)
+        limits.connections.add(self)
         try:
             limiter.acquire()
             self._counted = True
             if not self._proxied:
-                self._address_key = limiter.acquire_address(self.peer, self.loop.time())
+                self._address_key = limiter.acquire_address(self.peer, limits.now())
         except HTTPProblem as problem:
+            self._begin_http(HttpState.REJECTED)
             self._rejection = problem
-            self._enter(HttpState.REJECTED)
             if len(limits.rejected) < MAX_LINGERING:
                 limits.rejected.add(self)
             else:
                 self.reject()
             return
-        self._enter(HttpState.HEAD)
         limits.heads.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        new = self._state in (HttpState.CONNECTING, HttpState.NEW)
         self._enter(HttpState.CLOSED)
         self.limits.forget(self)
-        if self._answering is not None:  # uvicorn sets it for the newest of several only
-            self._answering.disconnected = True
-            self._answering.message_event.set()
         if self._counted:
             self.limits.limiter.release_address(self._address_key)
             self.limits.limiter.release()
+        if new:
+            self.limits.connections.discard(self)
+            return
+        if self._answering is not None:  # uvicorn sets it for the newest of several only
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._state is HttpState.NEW:
+            if self._accept_websocket(data):
+                return
+            self._begin_http()
         if self._state in NOT_READING:
             return
         if self._state is HttpState.REJECTED:
@@ -393,6 +413,28 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._answering = None
             limiter.release_address(key)
 
+    def _accept_websocket(self, data: bytes) -> bool:
+        """Hand the connection over if ``data`` is a viewer's whole request, and begins it."""
+        limits = self.limits
+        endpoint = limits.websockets
+        if self._proxied:  # the request names the client, and its scheme
+            return False
+        request = read_websocket_request(data, endpoint.path, limits.settings, limits.hosts)
+        if request is None:
+            return False
+        self._enter(HttpState.UPGRADED)
+        limits.connections.discard(self)
+        limits.heads.discard(self)
+        limits.stopping.discard(self)
+        endpoint.accept(
+            self.transport,
+            request.head,
+            client_address=self.peer,
+            client_key=self._address_key,
+            rest=request.rest,
+        )
+        return True
+
     def _end_of_http(self, rest: bytes) -> None:
         """The parser is done; ``rest`` follows the request that asks for another protocol."""
         if self._state is HttpState.UPGRADING:
@@ -424,6 +466,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # How it ends
 
     def on_head_timeout(self) -> None:
+        if self._state is HttpState.NEW:
+            self._begin_http()
         if self._busy:
             return
         if self._state in IN_BODY:
@@ -484,7 +528,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         A connection without a request yet gets a moment to send one: its client then reads that the
         server restarts, instead of finding the connection closed.
         """
-        if self.cycle is None and self._state is HttpState.HEAD:
+        if self.cycle is None and self._state in (HttpState.NEW, HttpState.HEAD):
             self.limits.stopping.add(self)
         else:
             super().shutdown()

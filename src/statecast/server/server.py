@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
         def warn(address: str, sentence: str) -> None:
             log.warning(address, sentence, time.monotonic())
 
-        limits = HttpLimits(settings, self.limiter, warn)
+        self.http_limits = limits = HttpLimits(settings, self.limiter, warn)
         sessions = PollingSessions()
         polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
@@ -125,6 +125,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.hub.start(loop)
         self.broadcaster.start(loop)
+        self.http_limits.start(loop, self.server_state.connections)
         self._following = True
         self.runtime.start()
         await super().startup(sockets)

@@ -54,7 +54,8 @@ def accept(
     transport = query.get("transport", "")
     if transport not in ("websocket", "polling"):
         raise HandshakeError.of(engineio.UNKNOWN_TRANSPORT)
-    if query.get("sid") and query["sid"] not in sids:
+    sid = query.get("sid")
+    if sid and sid not in sids:
         raise HandshakeError.of(engineio.UNKNOWN_SID)
     if head.method != "GET":
         raise HandshakeError.of(engineio.BAD_METHOD)
@@ -67,9 +68,10 @@ def accept(
 
 def check_origin(head: RequestHead, origins: Iterable[str]) -> str | None:
     """The page's origin; None when no browser asks. Raises HandshakeError if it may not connect."""
-    asked, host = single(head, b"origin"), single(head, b"host")
+    asked = single(head, b"origin")
     if asked is None:
         return None
+    host = single(head, b"host")
     scheme = "https" if head.secure else None
     if not origin.origin_allowed(asked, host or "", origins, scheme):
         raise HandshakeError.of(engineio.FORBIDDEN)

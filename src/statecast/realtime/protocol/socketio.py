@@ -32,6 +32,10 @@ class SocketIOPacket(NamedTuple):
     data: Any = None
 
 
+JOIN = SocketIOPacket(CONNECT)
+"""What nearly every client sends first."""
+
+
 class PartialPacket:
     """A binary packet whose attachments are still to come."""
 
@@ -62,6 +66,8 @@ class PartialPacket:
 
 def parse(text: str) -> SocketIOPacket | PartialPacket:
     """Read the text of a packet. Raises Malformed or TooLarge."""
+    if text == "0":
+        return JOIN
     kind = "0123456".find(text[:1]) if text else -1
     if kind < 0 or kind == CONNECT_ERROR:
         raise Malformed("the type of a Socket.IO packet from a client is one of 0 1 2 3 5 6")

@@ -7,7 +7,7 @@ Rule 3: after a RemoteProtocolError the parser is fed no more.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import codecs
 import hashlib
 from struct import pack
@@ -28,6 +28,8 @@ MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
 
+WHOLE_TEXT, MASKED = 0x80 | TEXT, 0x80
+"""The first byte of nearly every frame, and the bit of the second that each client must set."""
 MAX_CONTROL_BYTES = 125
 """Bytes the payload of a control frame may have."""
 MAX_FRAGMENTS = 256
@@ -57,7 +59,8 @@ class WebSocketEvent(NamedTuple):
 
 def accept_value(key: bytes) -> bytes:
     """``Sec-WebSocket-Accept`` for the client's ``Sec-WebSocket-Key``."""
-    return base64.b64encode(hashlib.sha1(key + _ACCEPT_SALT, usedforsecurity=False).digest())
+    digest = hashlib.sha1(key + _ACCEPT_SALT, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
 
 
 def frame(payload: bytes, opcode: int = TEXT) -> bytes:
@@ -100,8 +103,8 @@ class WebSocketParser:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Bytes one message may have, over all its fragments."""
-        self._buffer: bytearray | None = None
-        """Received, but not yet a whole frame."""
+        self._buffer: bytes | bytearray | None = None
+        """Received, but not yet a whole frame; bytes as long as they are those of one read."""
         self._message: bytearray | None = None
         """The fragments of the unfinished message."""
         self._opcode = CONTINUATION
@@ -113,9 +116,11 @@ class WebSocketParser:
 
     def feed(self, data: bytes) -> None:
         if self._buffer is None:
-            self._buffer = bytearray(data)
-        else:
+            self._buffer = data
+        elif isinstance(self._buffer, bytearray):
             self._buffer += data
+        else:
+            self._buffer = bytearray(self._buffer) + data
 
     def next_event(self) -> WebSocketEvent | None:
         """The next message or control frame; None if more bytes are needed.
@@ -140,7 +145,8 @@ class WebSocketParser:
         if buffer is None or len(buffer) < 2:
             return None
         first, second = buffer[0], buffer[1]
-        self._check_head(first, second)
+        if first != WHOLE_TEXT or second < MASKED or self._message is not None:
+            self._check_head(first, second)
         size, start = second & 0x7F, 6
         if size > MAX_CONTROL_BYTES:
             start = 8 if size == 126 else 14
@@ -158,8 +164,10 @@ class WebSocketParser:
         payload = unmask(bytes(buffer[start:end]), bytes(buffer[start - 4 : start]))
         if end == len(buffer):
             self._buffer = None
-        else:
+        elif isinstance(buffer, bytearray):
             del buffer[:end]
+        else:
+            self._buffer = bytearray(buffer[end:])
         return first >= 0x80, first & 0x0F, payload
 
     def _check_head(self, first: int, second: int) -> None:
