@@ -185,6 +185,11 @@ def c_compiler() -> str:
 
 
 @pytest.fixture(scope="session")
+def nginx() -> str:
+    return installed(system_parts.NGINX)
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the browser's program."""
     return installed(system_parts.CHROMIUM)

@@ -196,6 +196,7 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.yes_no: "yes or no",
         settings.words: "list",
         settings.origins: "list",
+        settings.mount_path: "path",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
     if check in known:

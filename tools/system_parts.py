@@ -30,6 +30,8 @@ class Program:
     minimum: tuple[int, ...]
     packages: tuple[str, ...]
     variable: str | None = None
+    flag: str = "--version"
+    """Prints the version."""
 
     def find(self) -> str | None:
         """The path of the first one that is new enough."""
@@ -43,10 +45,10 @@ class Program:
     def version(self, path: str) -> tuple[int, ...]:
         """The version; empty, which counts as too old, if the program does not print it."""
         try:
-            output = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+            printed = subprocess.run([path, self.flag], capture_output=True, text=True)
         except OSError:
             return ()
-        found = VERSION.search(output)
+        found = VERSION.search(printed.stdout or printed.stderr)
         return tuple(map(int, found[0].split("."))) if found else ()
 
     def missing(self) -> str:
@@ -73,8 +75,11 @@ CURL = Program("curl", ("curl",), (7, 61), ("curl",))
 SYSTEMD_ANALYZE = Program("systemd-analyze", ("systemd-analyze",), (250,), ("systemd",))
 # For a program of the benchmarks, in C99, which every version knows.
 C_COMPILER = Program("a C compiler", ("cc",), (4,), ("gcc", "libc6-dev"))
+# nginx 1.20 (2021): the first with -e, so that it writes no file of its own. Debian keeps it where
+# only root looks for programs.
+NGINX = Program("nginx", ("nginx", "/usr/sbin/nginx"), (1, 20), ("nginx-light",), flag="-v")
 
-PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER)
+PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX)
 
 
 def packages() -> list[str]:

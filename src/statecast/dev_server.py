@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 LOAD_TIMEOUT = 300.0
 """Seconds to wait until Flask has loaded the app."""
+START_TIMEOUT = 5.0
+"""Seconds for which a page waits until it is known where it can be live."""
 
 
 def maybe_serve(app: Flask, runtime: Runtime) -> None:
@@ -38,17 +40,38 @@ def maybe_serve(app: Flask, runtime: Runtime) -> None:
     if (get_debug_flag() if reload is None else reload) and not is_running_from_reloader():
         return
     info = context.ensure_object(ScriptInfo)
-    pages = tuple(f"http://{host}:{context.params['port']}" for host in (LOOPBACK, "localhost"))
+    scheme = "https" if context.params.get("cert") else "http"
+    port = context.params["port"]
+    pages = tuple(f"{scheme}://{host}:{port}" for host in (LOOPBACK, "localhost"))
     settings = runtime.settings
     runtime.settings = dataclasses.replace(
         settings, host=LOOPBACK, allow_origins=(*settings.allow_origins, *pages)
     )
+    address = Address()
+    runtime.live_origin = address.wait
     threading.Thread(
-        target=serve, args=(info, app, runtime), name="statecast-start", daemon=True
+        target=serve, args=(info, app, runtime, address), name="statecast-start", daemon=True
     ).start()
 
 
-def serve(info: ScriptInfo, app: Flask, runtime: Runtime) -> None:
+class Address:
+    """Where the live server is. Flask may serve pages before that is known."""
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self._origin = ""
+
+    def set(self, origin: str) -> None:
+        self._origin = origin
+        self._known.set()
+
+    def wait(self) -> str:
+        """The origin; "" if there is none after START_TIMEOUT."""
+        self._known.wait(START_TIMEOUT)
+        return self._origin
+
+
+def serve(info: ScriptInfo, app: Flask, runtime: Runtime, address: Address) -> None:
     """Wait until Flask has loaded the app, start, and print the address below Flask's own."""
     deadline = time.monotonic() + LOAD_TIMEOUT
     while getattr(info, "_loaded_app", app) is None:  # Flask has no event for this
@@ -58,20 +81,26 @@ def serve(info: ScriptInfo, app: Flask, runtime: Runtime) -> None:
     try:
         server = start(app, runtime)
     except StatecastError as error:
+        address.set("")
         click.echo(f" * Statecast is not live: {error}", err=True)
         return
-    click.echo(f" * Statecast is live at {server.address}; open your pages there", err=True)
+    address.set(server.address)
+    click.echo(
+        f" * Statecast is live at {server.address}; pages at Flask's address connect to it",
+        err=True,
+    )
 
 
 def start(app: Flask, runtime: Runtime) -> BackgroundServer:
-    """Start on the port of the settings, or on a free one if it is taken, perhaps by Flask."""
-    from statecast.server.server import BackgroundServer
+    """Start on the port of the settings; on a free one if it is taken, perhaps by Flask itself."""
+    from statecast.server import server, sockets
 
     try:
-        server = BackgroundServer(runtime, app)
-        server.start()
-    except BadSetting:
+        listening = sockets.listen(runtime.settings)
+    except BadSetting as error:
         runtime.settings = dataclasses.replace(runtime.settings, port=0)
-        server = BackgroundServer(runtime, app)
-        server.start()
-    return server
+        listening = sockets.listen(runtime.settings)
+        click.echo(f" * {error} Statecast takes a free one.", err=True)
+    started = server.BackgroundServer(runtime, app)
+    started.start(listening)
+    return started

@@ -64,6 +64,9 @@ class Runtime:
         self.consumers: list[Consumer] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
+        self.live_origin: Callable[[], str] = lambda: ""
+        """Where the live endpoint is while another server answers the pages (``flask run``); "" is
+        the page's own origin. It may wait a moment until the endpoint is there."""
         self._hub: Hub | None = None
         self._opening = threading.Lock()
         self._registering = threading.RLock()

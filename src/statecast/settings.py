@@ -22,6 +22,7 @@ from statecast.errors import BadSetting, Malformed
 from statecast.model import Update
 
 T = TypeVar("T")
+MAX_MOUNT_PATH = 200
 PREFIX = "STATECAST_"
 SETTINGS_FILE = "STATECAST_CONFIG"
 """The one variable with our prefix that is no setting: the path of the settings file."""
@@ -99,6 +100,20 @@ def origins(value: Any) -> tuple[str, ...]:
     return parts
 
 
+def mount_path(value: Any) -> str:
+    """A path at which a site shows us, like ``/app``; "" is its root.
+
+    It becomes a part of links and headers. So only plain segments are taken: no ``//`` that a
+    browser would read as another host, no ``..``, nothing that needs an escape.
+    """
+    path = text(value).removesuffix("/")
+    segments = path.split("/")[1:]
+    plain = re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", path) is not None
+    if not plain or len(path) > MAX_MOUNT_PATH or {".", ".."} & set(segments):
+        raise ValueError("must be a path like /app")
+    return path
+
+
 def deadlines(value: Any) -> Mapping[str, float]:
     """A table of pattern and seconds, or a text like ``pillow=60,floor2/*=300``."""
     if isinstance(value, str):
@@ -150,6 +165,12 @@ class Settings:
         "Host names under which browsers may ask, besides localhost, loopback and the host itself.",
         words,
     )
+    base_path: str = setting(
+        "",
+        "The path below which a proxy passes requests on unchanged, like `/app`; see the how-to "
+        "about proxies.",
+        mount_path,
+    )
     allow_origins: tuple[str, ...] = setting(
         (),
         "Other origins whose pages may connect, like `https://app.example`; empty: same origin.",
@@ -161,7 +182,7 @@ class Settings:
         words,
     )
     trusted_proxy: tuple[str, ...] = setting(
-        (), "Addresses of proxies whose X-Forwarded-For is believed.", words
+        (), "Addresses of proxies whose X-Forwarded-For, -Proto and -Prefix are believed.", words
     )
     deadlines: Mapping[str, float] = mapping_setting(
         "Seconds of silence after which a device counts as silent, per pattern; "

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from azurite_server import KEY, Azurite
+from certificates import write_certificate
 from statecast.errors import SourceUnavailable
 from statecast.settings import Settings
 from statecast.sources import open_source
@@ -94,40 +95,6 @@ def test_a_wrong_key_says_so(azurite: Azurite) -> None:
     source.close()
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """For 127.0.0.1, signed by itself."""
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    form = (
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "key.pem").write_bytes(key.private_bytes(*form))
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def token(seconds: int) -> str:
     """As Entra would write it, for the service of storage; Azurite does not check who signed it."""
 
@@ -155,7 +122,7 @@ def test_an_identity_opens_the_queue(
     # for its token)
     from azure.core.credentials import AccessToken
 
-    files = certificate(tmp_path)
+    files = write_certificate(tmp_path)
     azurite = Azurite(azurite_program, certificate=files)
     azurite.start()
     asked: list[str] = []

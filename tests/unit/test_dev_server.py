@@ -100,8 +100,33 @@ def test_where_the_port_is_taken_a_free_one_is(capsys: pytest.CaptureFixture[str
         app = Flask("host")
         Statecast(app, store="memory:", port=other.getsockname()[1])
         server = dev_server.start(app, runtime_of(app))
-        assert int(server.address.rpartition(":")[2]) not in (0, other.getsockname()[1])
+        taken = other.getsockname()[1]
+        assert int(server.address.rpartition(":")[2]) not in (0, taken)
         server.stop()
+    assert capsys.readouterr().err == (
+        f" * Port {taken} of 127.0.0.1 is taken by another program; choose another (--port), "
+        "or 0 for a free one. Statecast takes a free one.\n"
+    )
+
+
+def test_where_the_store_cannot_be_used_that_is_the_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # given a port that is taken and a store that cannot be opened
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        app = Flask("host")
+        folder = tmp_path / "a-folder"
+        folder.mkdir()
+        Statecast(app, store=f"sqlite:///{folder}", port=other.getsockname()[1])
+        info, address = ScriptInfo(create_app=lambda: app), dev_server.Address()
+        info.load_app()
+        # when the live server is to start
+        dev_server.serve(info, app, runtime_of(app), address)
+    # then both are said, and pages do not wait for an address
+    port, store = capsys.readouterr().err.splitlines()
+    assert "is taken by another program" in port
+    assert store.startswith(" * Statecast is not live: ") and "closed by this process" not in store
+    assert address.wait() == ""
 
 
 def test_what_stands_against_it_is_said_in_one_line(
@@ -115,7 +140,7 @@ def test_what_stands_against_it_is_said_in_one_line(
     Statecast(app, store="memory:")
     info = ScriptInfo(create_app=lambda: app)
     info.load_app()
-    dev_server.serve(info, app, runtime_of(app))
+    dev_server.serve(info, app, runtime_of(app), dev_server.Address())
     assert capsys.readouterr().err == " * Statecast is not live: There is no store 'x'.\n"
 
 

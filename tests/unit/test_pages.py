@@ -143,7 +143,7 @@ def browse(store: FakeStore, path: str, settings: Settings | None = None, **opti
         store=store,
         settings=settings or Settings(),
         clock=lambda: NOW,
-        title="Statecast",
+        live_origin=str,
         problems=Problems(lambda: NOW),
     )
     app.register_blueprint(pages.pages(live, **options))
@@ -568,7 +568,7 @@ def test_headers(store: FakeStore, path: str) -> None:
 
 def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
-    live = SimpleNamespace(store=store, settings=Settings(), clock=lambda: NOW, title="")
+    live = SimpleNamespace(store=store, settings=Settings(), clock=lambda: NOW, live_origin=str)
     app.register_blueprint(pages.pages(live), url_prefix="/devices-of-ours")
     app.add_url_rule("/", "own", lambda: "mine")
 

@@ -22,6 +22,7 @@ from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
+from statecast.http.mount import forwarded_prefix, split_target
 from statecast.server import head_rules
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.first_request import read_websocket_request
@@ -95,6 +96,7 @@ class HttpLimits:
         self.limiter = limiter
         self.warn = warn
         self.hosts = Hosts(settings)
+        self.base_path = settings.base_path.encode()
         self.websockets: WebSocketEndpoint
         """Takes the connections that become WebSockets. The server sets it."""
 
@@ -376,10 +378,23 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             raise HTTPProblem(429, "Too many requests at once on one connection.")
         hosts = head_rules.values(headers, b"host")
         self.url = head_rules.origin_form(self.url, hosts)
+        if self._proxied or self.limits.base_path:
+            self._mount(headers)
         own = self.server[0] if self.server else None
         head_rules.check_host(hosts, version, self.url, self.limits.hosts, own)
         if self._proxied:
             self._read_forwarded(headers)
+
+    def _mount(self, headers: HeaderFields) -> None:
+        """Split the path below which a browser sees us from the target; it is the root path."""
+        base_path, self.url = split_target(self.url, self.limits.base_path)
+        prefix = ""
+        if self._proxied:
+            try:
+                prefix = forwarded_prefix(head_rules.values(headers, b"x-forwarded-prefix"))
+            except ValueError as error:
+                self.limits.warn(self.peer, str(error))
+        self.root_path = self.scope["root_path"] = prefix + base_path.decode()
 
     def _read_forwarded(self, headers: HeaderFields) -> None:
         """The client and the scheme that the trusted proxy names."""

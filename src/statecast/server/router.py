@@ -15,6 +15,7 @@ from importlib import resources
 from statecast import logs, strict_json
 from statecast.http.asgi import App, Headers, Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
+from statecast.http.mount import inner_path
 from statecast.server.readiness import Readiness
 
 KINDS = {
@@ -75,9 +76,10 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        app = self._apps.get(scope["path"])
+        path = inner_path(scope["path"], scope.get("root_path", ""))
+        app = self._apps.get(path)
         if app is None:
-            app = self._file if scope["path"] in self.files else self._wsgi
+            app = self._file if path in self.files else self._wsgi
         started = False
 
         async def sending(message: Scope) -> None:
@@ -86,7 +88,7 @@ class Router:
             await send(message)
 
         try:
-            if self.draining and scope["path"] not in ("/healthz", "/readyz"):
+            if self.draining and path not in ("/healthz", "/readyz"):
                 raise HTTPProblem(
                     503,
                     "The server restarts; come back.",
@@ -120,7 +122,7 @@ class Router:
 
     async def _file(self, scope: Scope, receive: Receive, send: Send) -> None:
         _check_read_only(scope)
-        file = self.files[scope["path"]]
+        file = self.files[inner_path(scope["path"], scope.get("root_path", ""))]
         packed = _takes_gzip(scope)
         body, tag = (file.packed, file.tag[:-1] + b'-gzip"') if packed else (file.body, file.tag)
         headers = [

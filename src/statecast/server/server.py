@@ -276,6 +276,8 @@ def prepare(
         server = Server(runtime, app, on_ready, stop_requested, watchdog)
         return server, listening or sockets.listen(runtime.settings)
     except BaseException:
+        if listening is not None:
+            listening.close()
         runtime.stop()
         raise
 
@@ -327,11 +329,11 @@ class BackgroundServer:
         assert self._server is not None
         return self._server
 
-    def start(self) -> None:
+    def start(self, listening: socket.socket | None = None) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_public(self.runtime.settings)
         self._server, listening = prepare(
-            self.runtime, self.app, self._ready.set, self._stop_requested
+            self.runtime, self.app, self._ready.set, self._stop_requested, listening
         )
         self.address = sockets.address_of(listening)
         self._thread = threading.Thread(

@@ -32,7 +32,7 @@ NAMES: dict[type, str] = {
     HttpToolsProtocol: (
         # attributes of a connection
         "app client connections cycle flow headers loop parser pipeline scope"
-        " server server_state transport url"
+        " root_path server server_state transport url"
         # methods that we call or override
         " _should_upgrade _unset_keepalive_if_required connection_lost connection_made"
         " data_received eof_received handle_websocket_upgrade on_body on_header"

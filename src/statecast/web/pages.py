@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import flask
 import jinja2
@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names, program
 from statecast.errors import Malformed, Unavailable
+from statecast.http import mount
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems, from_report, merged
 from statecast.program.distribution import VERSION
@@ -56,11 +57,11 @@ OPTIONAL: dict[str, Any] = {
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "connect-src 'self'{live}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'"
 )
+"""``live``: the live endpoint, if it has another origin than the page."""
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -80,6 +81,8 @@ class PageRuntime(Protocol):
     def clock(self) -> Callable[[], int]: ...
     @property
     def problems(self) -> Problems: ...
+    @property
+    def live_origin(self) -> Callable[[], str]: ...
 
 
 def pages(
@@ -98,6 +101,7 @@ def pages(
         "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
     )
     views = PageViews(live, may_write, may_operate)
+    blueprint.add_url_rule("/statecast/live-address.js", "live_address", views.live_address)
     blueprint.add_url_rule(f"{below}/", "front", views.front)
     blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", views.device)
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
@@ -213,7 +217,26 @@ class PageViews:
         text = self.templates.get_template("pictures.html").render(
             asset=_asset, pictures=pictures.PICTURES, icons=pictures.ICONS
         )
-        return flask.Response(text, headers=HEADERS)
+        return flask.Response(text, headers=self._headers())
+
+    def live_address(self) -> ResponseReturnValue:
+        """The module ``live-address.js`` where the file of that name does not know the address.
+
+        Our own server answers with the file at its root path. This view is asked in an app that is
+        mounted in another app, and by another server: then the live endpoint is not beside us.
+        """
+        if origin := self._live_origin():
+            address = f"{origin}/socket.io/"
+        elif (scope := flask.request.environ.get("asgi.scope")) is not None:
+            seen = mount.inner_path(scope["path"], scope.get("root_path", ""))
+            prefix = mount.outer_prefix(seen, flask.request.script_root, flask.request.path)
+            address = f"{prefix}/socket.io/"
+        else:
+            blueprint = flask.current_app.blueprints["statecast_pages"]
+            return cast(flask.Blueprint, blueprint).send_static_file("live-address.js")
+        text = f"export default new URL({json.dumps(address)}, import.meta.url).href;\n"
+        headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        return flask.Response(text, headers=headers, mimetype="text/javascript")
 
     def unavailable(self, error: Exception) -> ResponseReturnValue:
         """A page for a store that cannot be read. The log has the reason."""
@@ -358,7 +381,7 @@ class PageViews:
             "title": f"{title} — {name}",
             "root": flask.url_for("statecast_pages.front"),
             "asset": _asset,
-            "address": flask.request.host,
+            "address": flask.request.host + flask.request.script_root,
             "script": scripts.entry(kind),
             "preloads": scripts.preloads(kind, *filter(None, controls)),
             "styles": _styles(kind, facts.get("pictures", ())),
@@ -367,7 +390,16 @@ class PageViews:
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts
         )
-        return flask.Response(text, status, HEADERS)
+        return flask.Response(text, status, self._headers())
+
+    def _live_origin(self) -> str:
+        """The origin of the live endpoint if it is not the page's own."""
+        return "" if "asgi.scope" in flask.request.environ else self.live.live_origin()
+
+    def _headers(self) -> dict[str, str]:
+        origin = self._live_origin()
+        allowed = f" {origin} {origin.replace('http', 'ws', 1)}" if origin else ""
+        return HEADERS | {"Content-Security-Policy": POLICY.format(live=allowed)}
 
 
 class DeviceView:
@@ -422,4 +454,4 @@ def _asset(name: str) -> str:
 
 
 def _origin() -> str:
-    return flask.request.host_url.rstrip("/")
+    return flask.request.root_url.rstrip("/")

@@ -1,6 +1,7 @@
 // The connection: Socket.IO v5 over Engine.IO v4 on a WebSocket. It reconnects by itself from the
 // position of its board. Where WebSocket is blocked it reads server-sent events instead.
 import { Board } from "./board.js";
+import liveAddress from "./live-address.js";
 
 /** A visible page receives a beat at least every 2 s. */
 const SILENCE_LIMIT = 5000;
@@ -82,7 +83,7 @@ export class Connection {
   #silenceTimer;
 
   /** @param {Options} [options] */
-  constructor({ devices = ["*"], url = defaultUrl(), board = new Board() } = {}) {
+  constructor({ devices = ["*"], url = liveAddress, board = new Board() } = {}) {
     this.devices = [...devices];
     this.board = board;
     this.url = `${url.replace(/^http/, "ws")}?EIO=4&transport=websocket`;
@@ -331,8 +332,4 @@ export class Connection {
     if (this.#listChanged) this.board.keepOnly(this.devices);
     this.#listChanged = false;
   }
-}
-
-function defaultUrl() {
-  return new URL("/socket.io/", import.meta.url).href;
 }

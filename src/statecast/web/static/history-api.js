@@ -2,6 +2,8 @@
 
 /** @import { Version } from "./version-log.js" */
 
+const DEVICES = new URL("../api/devices/", import.meta.url);
+
 /**
  * Versions before one, the newest first; none if they cannot be had now.
  * @param {string} device
@@ -13,7 +15,7 @@ export async function fetchVersions(device, limit, before) {
   const query = new URLSearchParams({ limit: String(limit) });
   if (before) query.set("before", String(before));
   try {
-    const response = await fetch(`/api/devices/${device}/history?${query}`);
+    const response = await fetch(new URL(`${device}/history?${query}`, DEVICES));
     if (!response.ok) return [];
     const { history } = await response.json();
     return history.map(readRow);

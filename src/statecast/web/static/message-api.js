@@ -1,5 +1,7 @@
 // Messages that a page sends: they go into the queue like those of a device.
 
+const ADDRESS = new URL("../api/messages", import.meta.url);
+
 /** @typedef {{ id?: string, error?: string }} Answer */
 
 /**
@@ -12,7 +14,7 @@ export async function sendState(device, state) {
   const body = JSON.stringify({ device, by: "user", state });
   const headers = { "Content-Type": "application/json" };
   try {
-    const response = await fetch("/api/messages", { method: "POST", headers, body });
+    const response = await fetch(ADDRESS, { method: "POST", headers, body });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return { id: answer.id };
     return { error: answer.detail ?? "The server cannot be reached." };

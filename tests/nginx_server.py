@@ -1,0 +1,90 @@
+"""A real nginx before a server of the tests, with the configuration that the documents show."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from azurite_server import free_port
+from child_process import started
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "contrib" / "nginx.conf"
+PAGE = ROOT / "docs" / "how-to" / "proxy.md"
+
+MAIN = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    default_type text/plain;
+    {paths}
+{site}
+}}
+"""
+PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def documented_blocks() -> dict[str, str]:
+    """The ``location`` blocks of the how-to, by their path."""
+    found = re.findall(r"^```nginx\n(location (\S+) \{\n.*?)^```", PAGE.read_text(), re.M | re.S)
+    return {path: block for block, path in found}
+
+
+def site(location: str = "", *, port: int, backend: str, more: str = "") -> str:
+    """The site file of ``contrib``, at another port, before another server.
+
+    ``location`` replaces the one of the file; ``more`` is put beside it.
+    """
+    text = FILE.read_text()
+    if location:
+        text = re.sub(r"    location / \{.*?^    \}\n", lambda _: location, text, flags=re.M | re.S)
+        assert location in text
+    for old, new in {
+        "server statecast:8000;": f"server {backend.removeprefix('http://')};",
+        "listen 80;": f"listen 127.0.0.1:{port};{more}",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@contextmanager
+def running(
+    program: str,
+    folder: Path,
+    backend: str,
+    location: str = "",
+    *,
+    more: str = "",
+    certificate: tuple[Path, Path] | None = None,
+) -> Iterator[str]:
+    """nginx before the server at ``backend``; yields its address, once it listens."""
+    port = free_port()
+    text = site(location, port=port, backend=backend, more=more)
+    if certificate:
+        files = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate)
+        text = text.replace(f":{port};", f":{port} ssl; {files}")
+    paths = " ".join(f"{name}_temp_path {folder / name};" for name in PATHS)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(MAIN.format(folder=folder, paths=paths, site=text))
+    command = [program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    with started(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "using the" in line:  # its sockets were opened before
+                break
+        else:
+            raise AssertionError("nginx ended:\n" + "".join(lines))
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
+        process.terminate()
+        process.wait(20)
