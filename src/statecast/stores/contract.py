@@ -107,6 +107,20 @@ class Totals:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much a store holds, and how much room there is."""
+
+    history_rows: int = 0
+    history_bytes: int = 0
+    file_bytes: int | None = None
+    """Of the database file; None for a store in memory, also below."""
+    log_bytes: int | None = None
+    """Of the log that was not yet copied into the database file."""
+    free_bytes: int | None = None
+    """Of the file system, for this user."""
+
+
 class EpochHistory(NamedTuple):
     """The epochs of a store, and what it has forgotten: this decides which positions are valid."""
 
@@ -268,6 +282,9 @@ class Store(Protocol):
 
         ``commit`` counts in its own transaction.
         """
+
+    def sizes(self) -> Sizes:
+        """How much the store holds, and how much room there is."""
 
     def count_refused(self, source: str) -> None:
         """Count a message that was refused before its commit.

@@ -470,6 +470,29 @@ class ReadContract(StoreFixture):
         assert store.reports() == {"b": {"viewers": 3}}
 
 
+class SizesContract(StoreFixture):
+    """How much a store holds is known without counting its rows."""
+
+    def test_a_new_store_has_no_history(self) -> None:
+        sizes = self.store().sizes()
+        assert (sizes.history_rows, sizes.history_bytes) == (0, 0)
+
+    def test_history_is_counted_in_rows_and_bytes(self) -> None:
+        store = self.store(history_versions=2)
+        for mood in ("calm", "happy", "sad"):
+            store.edit(change("pillow", {"mood": mood}, by="user"))
+        sizes = store.sizes()
+        assert sizes.history_rows == 2
+        assert 0 < sizes.history_bytes < 1_000
+
+    def test_a_store_in_files_knows_its_files_and_one_in_memory_has_none(self) -> None:
+        store = self.store()
+        store.edit(change("pillow", {"mood": "calm"}, by="user"))
+        sizes = store.sizes()
+        files = (sizes.file_bytes, sizes.log_bytes, sizes.free_bytes)
+        assert files == (None, None, None) or all(size and size > 0 for size in files)
+
+
 class TotalsContract(StoreFixture):
     """What was dropped, repeated, set aside or refused is counted, in the same transaction."""
 
@@ -639,5 +662,5 @@ class WaitContract(StoreFixture):
         store.wait(0.0)
 
 
-class StoreContract(ChangeContract, ReadContract, TotalsContract, WaitContract):
+class StoreContract(ChangeContract, ReadContract, SizesContract, TotalsContract, WaitContract):
     """All of the contract: subclass this one."""

@@ -32,6 +32,7 @@ from statecast.stores.contract import (
     EpochHistory,
     Limits,
     ReadCursor,
+    Sizes,
     Totals,
 )
 from statecast.stores.counters import Counters
@@ -320,6 +321,11 @@ class MemoryStore:
         """What came through each source since the store was made."""
         with self._lock:
             return dict(sorted(self._totals.items()))
+
+    def sizes(self) -> Sizes:
+        """How much the store holds."""
+        with self._lock:
+            return Sizes(self._counters.history_rows, self._counters.history_bytes)
 
     # -- between threads
 

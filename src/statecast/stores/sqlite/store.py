@@ -29,11 +29,21 @@ from statecast.stores.contract import (
     EpochHistory,
     Limits,
     ReadCursor,
+    Sizes,
     Totals,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.refusals import Refusals
-from statecast.stores.sqlite import changes, dedup, devices, history, quarantine, schema, totals
+from statecast.stores.sqlite import (
+    changes,
+    dedup,
+    devices,
+    file_sizes,
+    history,
+    quarantine,
+    schema,
+    totals,
+)
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
@@ -293,6 +303,12 @@ class SqliteStore:
         for source, number in self._refusals.waiting().items():
             found[source] = found.get(source, Totals()) + Totals(refused=number)
         return dict(sorted(found.items()))
+
+    def sizes(self) -> Sizes:
+        """How much the store holds, and how much room there is."""
+        with self.database.read() as connection:
+            counters = counter_row.load(connection)
+        return Sizes(counters.history_rows, counters.history_bytes, *file_sizes.measure(self.path))
 
     # -- between processes
 
