@@ -3,18 +3,43 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { timeOf } from "../../src/statecast/web/static/ages.js";
+import { formatFigure, IN_GAUGE } from "../../src/statecast/web/static/figure.js";
 import { flattenState, mainFields, orderFields } from "../../src/statecast/web/static/fields.js";
 import { evaluateBinding } from "../../src/statecast/web/static/picture-bindings.js";
 import { choosePicture } from "../../src/statecast/web/static/picture-rules.js";
+import { hintOf, tellApart } from "../../src/statecast/web/static/whole-value.js";
 import { formatValue } from "../../src/statecast/web/static/words.js";
 
 const samples = new URL("./words_and_pictures.json", import.meta.url);
-const { values, states, bindings } = JSON.parse(readFileSync(samples, "utf8"));
+const { values, times, figures, apart, states, bindings } = JSON.parse(
+  readFileSync(samples, "utf8"),
+);
 
-for (const { name, value, card, exact } of values) {
+for (const { name, value, text } of values) {
   test(`${name} ${JSON.stringify(value).slice(0, 40)} is written alike`, () => {
-    assert.equal(formatValue(name, value), card);
-    assert.equal(formatValue(name, value, true), exact);
+    assert.equal(formatValue(name, value), text);
+  });
+}
+
+for (const { text, ms } of times) {
+  test(`${text} is recognised alike`, () => {
+    assert.equal(timeOf(text) ?? null, ms);
+    assert.equal(hintOf(text), ms === null ? undefined : text);
+    if (ms !== null) assert.match(formatValue("x", text), /2026.*:02:11/);
+  });
+}
+
+for (const [value, large, inGauge] of figures) {
+  test(`the figure ${value} is written alike`, () => {
+    assert.equal(formatFigure(value), large);
+    assert.equal(formatFigure(value, IN_GAUGE), inGauge);
+  });
+}
+
+for (const { name, was, now, texts } of apart) {
+  test(`${texts[0].slice(0, 30)} and ${texts[1].slice(0, 30)} are told apart alike`, () => {
+    assert.deepEqual(tellApart(name, was, now), texts);
   });
 }
 

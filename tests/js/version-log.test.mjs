@@ -1,11 +1,11 @@
 // The past of a device: what each version changed, and what a field was before.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { valueBefore } from "../../src/statecast/web/static/history.js";
 import {
   addedFields,
   mergePatch,
   readEmbeddedVersions,
-  valueBefore,
   VersionLog,
 } from "../../src/statecast/web/static/version-log.js";
 

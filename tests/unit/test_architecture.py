@@ -180,7 +180,10 @@ def test_few_modules_lie_at_the_top() -> None:
 # The page script, from the ground up: what is public, what knows elements, the parts of a page,
 # and the entries, one per kind of page. A module imports from its own layer and from those below.
 SCRIPTS = PACKAGE / "web" / "static"
-CLIENT = {*("board", "connection", "event-stream", "live-address"), "statecast", "tables", "words"}
+CLIENT = {
+    *("ages", "board", "connection", "event-stream", "live-address", "own", "statecast", "tables"),
+    "words",
+}
 ELEMENTS = {"dom", "time-element"}
 ENTRIES = {"bind", "device-page", "list-page", "page", "waiting-page"}
 

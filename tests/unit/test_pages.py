@@ -640,7 +640,7 @@ def test_a_page_names_every_module_that_it_needs_to_be_live(store: FakeStore) ->
         needed |= set(
             re.findall(r'^(?:import|export|\}) .*?"\./([\w-]+\.js)";$', text, re.MULTILINE)
         )
-    assert preloaded == needed - {"device-page.js"} and "words.js" in preloaded
+    assert preloaded == needed - {"device-page.js"} and "board.js" in preloaded
 
 
 def test_a_row_is_light(store: FakeStore) -> None:

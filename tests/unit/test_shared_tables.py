@@ -6,21 +6,47 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from statecast.web import formatting, pictures, tables
+from statecast.web import figures, formatting, pictures, tables, whole_value
 
 SAMPLES = Path(__file__).resolve().parent.parent / "js" / "words_and_pictures.json"
 CASES = json.loads(SAMPLES.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("case", CASES["values"], ids=lambda case: f"{case['name']}={case['card']}")
+@pytest.mark.parametrize("case", CASES["values"], ids=lambda case: f"{case['name']}={case['text']}")
 def test_a_value_is_written_alike(case: dict[str, Any]) -> None:
-    assert formatting.value(case["name"], case["value"]) == case["card"]
-    assert formatting.value(case["name"], case["value"], None) == case["exact"]
+    assert formatting.value(case["name"], case["value"]) == case["text"]
+
+
+def test_two_different_numbers_are_two_different_texts() -> None:
+    numbers = [case["value"] for case in CASES["values"] if formatting.is_number(case["value"])]
+    numbers += [math.nextafter(number, math.inf) for number in numbers]
+    assert len({formatting.number(number) for number in numbers}) == len(set(numbers))
+
+
+@pytest.mark.parametrize("case", CASES["times"], ids=lambda case: case["text"])
+def test_a_time_is_recognised_alike(case: dict[str, Any]) -> None:
+    assert formatting.time_of(case["text"]) == case["ms"]
+    assert formatting.value("x", case["text"]) == case["shown"] or case["ms"] is None
+    assert whole_value.hint(case["text"]) == (case["text"] if case["ms"] else None)
+
+
+@pytest.mark.parametrize(("value", "large", "in_gauge"), CASES["figures"])
+def test_a_figure_is_written_alike(value: float, large: str, in_gauge: str) -> None:
+    assert figures.figure(value) == large
+    assert figures.figure(value, figures.IN_GAUGE) == in_gauge
+
+
+@pytest.mark.parametrize("case", CASES["apart"], ids=lambda case: case["texts"][0][:30])
+def test_two_different_values_are_told_apart_alike(case: dict[str, Any]) -> None:
+    old, new = whole_value.tell_apart(case["name"], case["was"], case["now"])
+    assert [old, new] == case["texts"]
+    assert old != new
 
 
 @pytest.mark.parametrize("case", CASES["states"], ids=lambda case: json.dumps(case["state"])[:60])

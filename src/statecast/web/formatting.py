@@ -6,11 +6,14 @@ first HTML is true without any script.
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from statecast import timestamps
+from statecast.errors import Malformed
 from statecast.web.tables import TABLES
 
 FIRST: list[str] = TABLES["first_fields"]
@@ -78,62 +81,96 @@ def main_fields(state: Mapping[str, Any], wanted: Iterable[str] = (), count: int
     return chosen[:count]
 
 
-def number(value: float, digits: int | None = 4) -> str:
-    """A number for people; ``digits`` None shows all of it."""
+SAFE = 2**53 - 1
+"""Whole numbers up to here are exact in JSON readers, and are written out."""
+
+
+def number(value: float) -> str:
+    """A number with all of its digits: two different numbers are two different texts."""
     size = abs(value)
-    if isinstance(value, int) and digits is None and size < 10**15 * 10:
-        return f"{value:,}"
-    if size >= 1e15 or 0 < size < 1e-6:
-        mantissa, _, power = (
-            f"{value:.{(digits or 17) - 1}e}" if digits else f"{_shortest(value)}"
-        ).partition("e")
-        return f"{_trim(mantissa)}E{int(power)}"
-    if digits is None:
-        return f"{_trim(format(value, ',.17f')) if size < 1e-4 else f'{value:,}'}".removesuffix(
-            ".0"
-        )
-    if size >= 1e6:
-        return _compact(value, digits)
-    return _rounded(value, digits)
+    if size <= SAFE and value == int(value):
+        return f"{int(value):,}"
+    if size >= 1e15 or size < 1e-6:
+        return scientific(Decimal(repr(float(value))))
+    return plain(Decimal(repr(float(value))))
 
 
-def _shortest(value: float) -> str:
-    text = repr(float(value))
-    return text if "e" in text else f"{value:.16e}"
-
-
-def _compact(value: float, digits: int) -> str:
-    for bound, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if abs(value) >= bound:
-            return _rounded(value / bound, digits) + letter
-    return _rounded(value, digits)
-
-
-def _rounded(value: float, digits: int) -> str:
-    if value == 0:
-        return "0"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    return _trim(f"{round(value, places):,.{max(places, 0)}f}")
-
-
-def _trim(text: str) -> str:
+def plain(of: Decimal) -> str:
+    text = f"{of:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def value(name: str, of: Any, digits: int | None = 4) -> str:
-    """A field's value as text, with its unit."""
+def scientific(of: Decimal) -> str:
+    power = of.adjusted()
+    return f"{plain(of.scaleb(-power))}E{power}"
+
+
+def value(name: str, of: Any) -> str:
+    """A field's value as text, with its unit. Numbers are exact: pictures alone round them."""
     if of is True or of is False:
         return "yes" if of else "no"
     if is_number(of):
-        unit = split_unit(name, of)[1]
-        return number(of, digits) + (NO_BREAK + unit if unit else "")
+        return with_unit(name, of, number(of))
     if isinstance(of, dict):
         return "{1 field}" if len(of) == 1 else f"{{{len(of):,} fields}}"
     if isinstance(of, list):
         if len(of) <= 3 and not any(isinstance(part, (dict, list)) for part in of):
-            return ", ".join(value("", part, digits) for part in of) or "[0 items]"
+            return ", ".join(value("", part) for part in of) or "[0 items]"
         return f"[{len(of):,} items]" if len(of) != 1 else "[1 item]"
-    return "" if of is None else str(of) or "“”"
+    return "" if of is None else _text(of)
+
+
+def with_unit(name: str, of: Any, digits: str) -> str:
+    unit = split_unit(name, of)[1]
+    return digits + (NO_BREAK + unit if unit else "")
+
+
+def _text(of: Any) -> str:
+    text = str(of)
+    return _data(text) or _moment(text) or text or "“”"
+
+
+_DATA = re.compile(TABLES["data_pattern"], re.IGNORECASE | re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-[01]\d-[0-3]\dT[012]\d:[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-][01]\d:[0-5]\d)",
+    re.ASCII,
+)
+"""As in ``ages.js``."""
+
+
+def _data(text: str) -> str | None:
+    """``image, 12 KB`` for a ``data:`` address, whose base64 says nothing to people."""
+    found = _DATA.match(text)
+    if found is None:
+        return None
+    sort, body = found[1].lower(), text[found.end() :]
+    length = len(body.rstrip("=")) * 3 // 4 if found[2] else len(body)
+    size = f"{length} bytes" if length < 1000 else f"{(length + 500) // 1000:,} KB"
+    return f"{sort}, {size}"
+
+
+def time_of(text: str) -> int | None:
+    """The time in ms that a text is, if all of it is one with a date and a time zone."""
+    if _TIME.fullmatch(text) is None:
+        return None
+    try:
+        return timestamps.parse_time(text)
+    except Malformed:
+        return None
+
+
+def _moment(text: str) -> str | None:
+    ms = time_of(text)
+    if ms is None:
+        return None
+    at = moment(ms)
+    parts = f".{ms % 1000:03}" if ms % 1000 else ""
+    return f"{at.day} {at:%b} {at.year}, {at:%H:%M:%S}{parts} UTC"
+
+
+def cut(text: str, length: int) -> str:
+    """A text that says that it was cut."""
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

@@ -316,7 +316,7 @@ class PageViews:
             else "send"
         )
         word = next((one.text for one in device.fields if one), "")
-        title = f"{word[:40]} · {device.label}" if word else device.label
+        title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(
             "device",
             position,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from statecast.web import formatting
+from statecast.web import figures, formatting
 from statecast.web.tables import TABLES
 
 State = Mapping[str, Any]
@@ -161,7 +161,7 @@ def says(state: State, field: str | None) -> str:
         return ""
     value, one = state.get(field), icon(state, field)
     if not isinstance(value, bool):
-        return formatting.value(field, value)[:60]
+        return formatting.cut(formatting.value(field, value), 60)
     known = field in one.fields and one.yes
     text = (one.yes if value else one.no) if known else formatting.value(field, value)
     bright = state.get("brightness")
@@ -229,6 +229,17 @@ def _spark(scene: Scene, field: str, value: Any) -> str | None:
     return f"{first - 1} {low - spread:.6g} {line} 40 {low - spread:.6g}"
 
 
+LONG = 7
+"""Longer figures are written smaller."""
+
+
+def _exact(scene: Scene, field: str, value: Any) -> str | None:
+    """The ``title`` of a figure that is rounded."""
+    if not formatting.is_number(value) or figures.figure(value) == formatting.number(value):
+        return None
+    return formatting.value(field, value)
+
+
 WIDEST = 1e37
 """SVG counts in single precision: beyond this there is no line to draw."""
 
@@ -246,10 +257,18 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
     "low": lambda scene, field, value: "" if formatting.is_number(value) and value < 15 else None,
     "dash": _dash,
     "figure": lambda scene, field, value: (
-        formatting.number(value) if formatting.is_number(value) else None
+        figures.figure(value) if formatting.is_number(value) else None
     ),
     "unit": _unit,
-    "value": lambda scene, field, value: formatting.value(field, value),
+    "reading": lambda scene, field, value: (
+        formatting.with_unit(field, value, figures.figure(value, figures.IN_GAUGE))
+        if formatting.is_number(value)
+        else None
+    ),
+    "exact": _exact,
+    "long": lambda scene, field, value: (
+        "" if formatting.is_number(value) and len(figures.figure(value)) > LONG else None
+    ),
     "spoken": _spoken,
     "icon": lambda scene, field, value: "#i-" + icon(scene.state, scene.field).name,
     "says": lambda scene, field, value: says(scene.state, scene.field),

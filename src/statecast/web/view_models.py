@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from statecast.model import HistoryRow, Update
-from statecast.web import formatting, pictures
+from statecast.web import formatting, pictures, whole_value
 from statecast.web.tables import TABLES
 
 ROWS_BYTES = 440
 """Bytes of history inside the page, for the first timeline."""
 HISTORY_SHOWN = 8
+STEPS = 6
+"""Changed fields that one line of the history shows."""
 TIMELINE: dict[str, int] = TABLES["timeline"]
 """The heights of its lanes and how many there are, as the script draws them."""
 
@@ -32,6 +34,7 @@ class StateRow(NamedTuple):
     text: str
     at: int | None
     """When the top-level field last changed."""
+    hint: str | None
 
 
 class Step(NamedTuple):
@@ -40,12 +43,17 @@ class Step(NamedTuple):
     label: str
     was: str | None
     now: str
+    hint: str | None = None
+    """All of what it became, if the text says that in other words."""
+    was_hint: str | None = None
 
 
 class Version(NamedTuple):
     at: int
     version: int
     steps: Sequence[Step]
+    left_out: Sequence[str]
+    """Fields that changed too, beyond those that a line has room for."""
     source: str
     id: str
 
@@ -106,7 +114,7 @@ def show(
         Field(
             name,
             formatting.split_unit(name, state[name])[0],
-            formatting.value(name, state[name])[:200],
+            formatting.cut(formatting.value(name, state[name]), 200),
         )
         for name in formatting.main_fields(state, wanted)
     ]
@@ -165,7 +173,11 @@ def state_rows(shown: DeviceSummary) -> Iterator[StateRow]:
     for top, path, value in formatting.rows(shown.state):
         label = formatting.split_unit(path, value)[0]
         yield StateRow(
-            path, label, formatting.value(path, value, None), shown.update.fields.get(top)
+            path,
+            label,
+            formatting.value(path, value),
+            shown.update.fields.get(top),
+            whole_value.hint(value),
         )
 
 
@@ -178,20 +190,31 @@ def versions(rows: Sequence[HistoryRow]) -> list[Version]:
     shown = []
     for position, row in enumerate(rows[:HISTORY_SHOWN]):
         change = changes[position]
-        steps = [Step("removed", None, "")]
+        steps, names = [Step("removed", None, "")], list(change or ())
         if change is not None:
             older = changes[position + 1 :]
-            steps = [_step(path, value, older) for path, value in list(change.items())[:6]]
+            steps = [_step(path, change[path], older) for path in names[:STEPS]]
         source = "page" if row.cause.by == "user" else row.cause.source
-        shown.append(Version(row.at, row.version, steps, source, short(row.cause.id)))
+        left_out = names[STEPS:]
+        shown.append(Version(row.at, row.version, steps, left_out, source, short(row.cause.id)))
     return shown
 
 
 def _step(path: str, value: Any, older: Sequence[dict[str, Any] | None]) -> Step:
     before = next((change[path] for change in older if change is not None and path in change), None)
-    now = "removed" if value is None else formatting.value(path, value)[:120]
-    was = None if before is None else formatting.value(path, before)[:120]
-    return Step(formatting.split_unit(path, value)[0], was, now)
+    label = formatting.split_unit(path, before if value is None else value)[0]
+    if before is None or value is None:
+        texts = (formatting.cut(formatting.value(path, one), 120) for one in (before, value))
+        was, now = texts
+    else:
+        was, now = whole_value.tell_apart(path, before, value)
+    return Step(
+        label,
+        None if before is None else was,
+        "removed" if value is None else now,
+        whole_value.hint(value),
+        whole_value.hint(before),
+    )
 
 
 def _leaves(prefix: str, change: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

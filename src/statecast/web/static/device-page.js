@@ -1,11 +1,11 @@
 // The page of one device. What changes do to its picture, fields, timeline and history is loaded
 // once the page is live.
+import { formatAge } from "./ages.js";
+import { displayName } from "./device-name.js";
 import { find, findOptional, restartClass, setText } from "./dom.js";
-import { displayName, mainFields, orderFields } from "./fields.js";
 import { showFreshness } from "./freshness.js";
 import { LivePage } from "./page.js";
 import { readEmbeddedVersions, VersionLog } from "./version-log.js";
-import { formatAge, formatValue } from "./words.js";
 
 /** @import { Device } from "./board.js" */
 /** @import { Gallery } from "./gallery.js" */
@@ -19,6 +19,8 @@ import { formatAge, formatValue } from "./words.js";
  * What is loaded once the page is live.
  * @typedef {object} Parts
  * @property {typeof import("./picture.js").showPicture} showPicture
+ * @property {typeof import("./device-words.js").describeDevice} describeDevice
+ * @property {typeof import("./device-words.js").mainWord} mainWord
  * @property {Gallery} gallery
  * @property {StateTable} table
  * @property {Timeline} timeline
@@ -27,7 +29,6 @@ import { formatAge, formatValue } from "./words.js";
 
 const PICTURE_MOVES_FOR = 4000;
 const SPEECH_PAUSE = 10_000;
-const LONGEST_TITLE = 40;
 
 class DevicePage {
   #page = new LivePage();
@@ -129,7 +130,7 @@ class DevicePage {
     this.#parts.table.tick();
     this.#hug?.tick();
     this.#parts.timeline.tick();
-    this.#speak();
+    this.#speak(this.#parts);
   }
 
   #showHeard() {
@@ -163,9 +164,10 @@ class DevicePage {
   async #loadParts() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ showPicture }, { Gallery }, { StateTable }, { Timeline }, { History }] =
+    const [{ showPicture }, words, { Gallery }, { StateTable }, { Timeline }, { History }] =
       await Promise.all([
         import("./picture.js"),
+        import("./device-words.js"),
         import("./gallery.js"),
         import("./state-table.js"),
         import("./timeline.js"),
@@ -175,6 +177,8 @@ class DevicePage {
     const currentDevice = () => this.#device;
     this.#parts = {
       showPicture,
+      describeDevice: words.describeDevice,
+      mainWord: words.mainWord,
       gallery: new Gallery(root, () => this.#page.draw()),
       table: new StateTable(board),
       timeline: new Timeline(board, this.#log, currentDevice),
@@ -187,33 +191,30 @@ class DevicePage {
     this.#page.draw();
   }
 
-  /** Announce the words of the newest change: no numbers, and not too often. */
-  #speak() {
+  /**
+   * Announce the words of the newest change, not too often.
+   * @param {Parts} parts
+   */
+  #speak({ describeDevice }) {
     const { announcer, board } = this.#page;
     const now = board.now();
     if (!this.#unspoken || !announcer || now - this.#spokenAt < SPEECH_PAUSE) return;
-    const { state } = this.#device;
-    const wanted = this.#page.wantedFields;
-    const names = announcer.wantsAll ? orderFields(state ?? {}) : mainFields(state, wanted);
-    const words = names
-      .filter((name) => typeof state?.[name] !== "number")
-      .map((name) => formatValue(name, state?.[name]));
-    if (words.length || !state) {
+    const wanted = announcer.wantsAll ? undefined : this.#page.wantedFields;
+    const words = describeDevice(this.#device, wanted);
+    if (words) {
       const changes = `${this.#unspoken} change${this.#unspoken > 1 ? "s" : ""}`;
-      const text = words.join(", ") || "removed";
-      announcer.speak(`${displayName(this.#device)}: ${text}. ${changes}.`);
+      announcer.speak(`${displayName(this.#device)}: ${words}. ${changes}.`);
     }
     this.#unspoken = 0;
     this.#spokenAt = now;
   }
 
-  /** @returns {[words: string, name: string]} */
+  /** @returns {[words: string, name: string] | undefined} */
   #title() {
+    if (!this.#parts) return undefined;
     const name = displayName(this.#device);
-    const [field] = mainFields(this.#device.state, this.#page.wantedFields);
-    if (field === undefined) return [name, name];
-    const word = formatValue(field, this.#device.state?.[field]).slice(0, LONGEST_TITLE);
-    return [`${word} · ${name}`, name];
+    const word = this.#parts.mainWord(this.#device, this.#page.wantedFields);
+    return [word ? `${word} · ${name}` : name, name];
   }
 }
 

@@ -1,10 +1,9 @@
 // Which fields of a state come first, and how they are named. `web/formatting.py` orders alike.
 import tables from "./tables.js";
-import { getOwn, splitUnit } from "./words.js";
+import { splitUnit } from "./words.js";
 
 /** @typedef {Record<string, any>} State */
 
-const LONGEST_NAME = 128;
 const MAIN_FIELDS = 3;
 /** How many names deep the objects of a state are opened. */
 const DEPTH = 3;
@@ -63,15 +62,6 @@ export function mainFields(state, wanted) {
     (name) => !nested.includes(name) && !isDescribing(name) && name !== "color",
   );
   return (plain.length ? plain : nested).slice(0, MAIN_FIELDS);
-}
-
-/**
- * The name to show: the `label` of the state, if there is one.
- * @param {{ device: string, state?: State | null }} device
- */
-export function displayName({ device, state }) {
-  const label = getOwn(state, "label");
-  return typeof label === "string" && label.trim() ? label.slice(0, LONGEST_NAME) : device;
 }
 
 /**

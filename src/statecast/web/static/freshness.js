@@ -1,7 +1,7 @@
 // The line under a device's name: its mark, the word, and since when.
 import { find, findOptional, setText } from "./dom.js";
 import { setTime } from "./time-element.js";
-import { formatAge, formatClock, formatDuration } from "./words.js";
+import { formatAge, formatClock, formatDuration } from "./ages.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
 

@@ -1,10 +1,11 @@
 // The history: one line per version, with what each field was and became.
-import { createElement, enableButton, find, setText } from "./dom.js";
+import { formatClock } from "./ages.js";
+import { createElement, enableButton, find, findAll, setAttributes, setText } from "./dom.js";
 import { flattenState } from "./fields.js";
 import { fetchVersions } from "./history-api.js";
-import { getTime, setTime } from "./time-element.js";
-import { valueBefore } from "./version-log.js";
-import { formatClock, formatNumber, formatValue, splitUnit } from "./words.js";
+import { getTime, setTime, showLocalTime } from "./time-element.js";
+import { hintOf, tellApart } from "./whole-value.js";
+import { cut, formatNumber, formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device } from "./board.js" */
 /** @import { Version, VersionLog } from "./version-log.js" */
@@ -41,6 +42,7 @@ export class History {
       const time = find("time", row);
       const at = this.log.find(Number(row.dataset.version))?.at ?? getTime(time);
       if (at !== undefined) setTime(time, at, formatClock(at, this.board.now()));
+      for (const value of findAll("[title]:not(time)", row)) showLocalTime(value);
     }
   }
 
@@ -78,7 +80,7 @@ export class History {
     const { version: count = 0 } = this.currentDevice();
     const text = this.#more.firstChild;
     if (count && text instanceof Text) {
-      const words = `${formatNumber(count, true)} version${count > 1 ? "s" : ""}`;
+      const words = `${formatNumber(count)} version${count > 1 ? "s" : ""}`;
       setText(text, text.data.replace(/^[\s\S]*?version(s?)/, words));
     }
     const isAllShown = this.#list.children.length < FIRST_ROWS || count <= FIRST_ROWS;
@@ -112,7 +114,7 @@ export class History {
       " ",
       createElement("span", {}, `v${version}`),
       " ",
-      createElement("span", { class: "change" }, ...createSteps(change, older)),
+      createElement("span", { class: "change" }, ...createSteps(change, older).flatMap(spaced)),
       " ",
       createElement("code", {}, describeCause(cause)),
     );
@@ -124,32 +126,64 @@ export class History {
  * @param {Version[]} older
  */
 function createSteps(change, older) {
-  if (!change) return [createStep("removed", undefined, "")];
-  const fields = [...flattenState(change)].slice(0, STEPS);
-  return fields.map(([path, value]) => {
+  if (!change) return [createElement("span", {}, "removed")];
+  const fields = [...flattenState(change)];
+  const steps = fields.slice(0, STEPS).map(([path, value]) => {
     const old = valueBefore(older, path) ?? undefined;
     const [label] = splitUnit(path, value ?? old);
-    const text = value === null ? "removed" : shortValue(path, value);
-    return createStep(label, old === undefined ? undefined : shortValue(path, old), text);
+    const [was, text] = describeStep(path, old, value);
+    const before = was === undefined ? [] : [createValue("s", was, hintOf(old)), " → "];
+    return createElement("span", {}, `${label} `, ...before, createValue("b", text, hintOf(value)));
   });
-}
-
-/**
- * @param {string} label
- * @param {string | undefined} old
- * @param {string} text
- */
-function createStep(label, old, text) {
-  const before = old === undefined ? [] : [createElement("s", {}, old), " → "];
-  return createElement("span", {}, `${label} `, ...before, createElement("b", {}, text));
+  const leftOut = fields.slice(STEPS).map(([path]) => path);
+  return leftOut.length ? [...steps, createMore(leftOut)] : steps;
 }
 
 /**
  * @param {string} path
+ * @param {any} old
  * @param {any} value
+ * @returns {[old: string | undefined, text: string]}
  */
-function shortValue(path, value) {
-  return formatValue(path, value).slice(0, LONGEST_VALUE);
+function describeStep(path, old, value) {
+  if (old !== undefined && value !== null) return tellApart(path, old, value);
+  const [was, now] = [old, value].map((one) => cut(formatValue(path, one), LONGEST_VALUE));
+  return [old === undefined ? undefined : was, value === null ? "removed" : now];
+}
+
+/** @param {string[]} names The fields that changed too. */
+function createMore(names) {
+  return createElement("span", { title: names.join(", ") }, `and ${names.length} more`);
+}
+
+/** Words, also where the text is copied or read aloud. @param {Node} step */
+function spaced(step) {
+  return [step, " "];
+}
+
+/**
+ * @param {"s" | "b"} tag
+ * @param {string} text
+ * @param {string} [title]
+ */
+function createValue(tag, text, title) {
+  const element = createElement(tag, {}, text);
+  setAttributes(element, { title });
+  return element;
+}
+
+/**
+ * What a dotted field was, in versions from the newest to the oldest; undefined if they do not
+ * know it.
+ * @param {Version[]} newestFirst
+ * @param {string} path
+ */
+export function valueBefore(newestFirst, path) {
+  for (const { change } of newestFirst) {
+    const value = flattenState(change).get(path);
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }
 
 /** @param {Version["cause"]} cause */

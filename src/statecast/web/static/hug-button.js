@@ -1,8 +1,9 @@
 // The hug button: a hug is pending until it comes back as the cause of an update.
+import { formatDuration } from "./ages.js";
 import { createElement, find, setAttributes, setText } from "./dom.js";
-import { displayName } from "./fields.js";
+import { displayName } from "./device-name.js";
 import { sendState } from "./message-api.js";
-import { formatDuration, getOwn } from "./words.js";
+import { getOwn } from "./own.js";
 
 /** @import { Announcer } from "./announcer.js" */
 /** @import { Board, Device } from "./board.js" */

@@ -1,18 +1,16 @@
 // Which devices of a list are shown: by a verdict, by a search, or both. The address holds both.
 import { find, findAll, setAttributes, setText } from "./dom.js";
-import tables from "./tables.js";
 
 /** @import { Verdict } from "./board.js" */
 /** @import { DeviceList } from "./list.js" */
 /** @import { SearchBox } from "./search-box.js" */
 
-/** @type {Map<string, string>} */
-const MARKS = new Map(tables.filters.map(({ key, mark }) => [key, mark]));
-
 export class ListFilter {
   /** The key of the verdict that is shown; empty for all. */
   #key = new URLSearchParams(location.search).get("show") ?? "";
   #links = findAll("#filters a");
+  /** The mark of each verdict, as the HTML has them. */
+  #marks = new Map(this.#links.map(({ dataset }) => [dataset.filter, dataset.mark]));
   #nothing = find("#nothing");
 
   /**
@@ -89,7 +87,7 @@ export class ListFilter {
       const time = key && lastKnown ? ` at ${lastKnown}` : "";
       setText(find("b", link), count.toLocaleString() + time);
       link.hidden = key !== "" && !count && this.#key !== key;
-      if (key) link.dataset.mark = lastKnown ? "unknown" : (MARKS.get(key) ?? "unknown");
+      if (key) link.dataset.mark = lastKnown ? "unknown" : (this.#marks.get(key) ?? "unknown");
     }
   }
 }

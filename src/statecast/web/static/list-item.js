@@ -1,17 +1,13 @@
-// One device in a list: a card or a row, with its picture, three fields and its freshness.
-import { createElement, find, findAll, flashClass, setText } from "./dom.js";
-import { displayName, mainFields } from "./fields.js";
-import { flashChange } from "./flash.js";
+// One device in a list: a card or a row, with its freshness. `card.js` draws the rest.
+import { findAll } from "./dom.js";
 import { showFreshness } from "./freshness.js";
-import { formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
 
-/** Draws the picture of a device. @typedef {(sky: HTMLElement, device: Device) => void} Painter */
-
-const FIELDS = 3;
-const LONGEST_VALUE = 200;
-const PICTURE_MOVES_FOR = 4000;
+/**
+ * Draws a device into its item. A device that was in the list before flashes where it changed.
+ * @typedef {(element: HTMLElement, device: Device, isKnown: boolean) => void} Painter
+ */
 
 export class DeviceItem {
   /** The verdict that was last known while online. @type {Verdict["key"] | undefined} */
@@ -28,23 +24,11 @@ export class DeviceItem {
 
   /**
    * @param {Device} device
-   * @param {string[]} wantedFields
    * @param {Painter} paint
    * @param {boolean} isKnown Whether the device was in the list before: then its changes flash.
    */
-  show(device, wantedFields, paint, isKnown) {
-    const link = find("a", this.element);
-    const sky = find(".sky", this.element);
-    setText(link, displayName(device));
-    link.title = device.device;
-    paint(sky, device);
-    if (isKnown) flashClass(sky, "new", PICTURE_MOVES_FOR);
-    const names = mainFields(device.state, wantedFields);
-    const rows = /** @type {HTMLElement[]} */ ([...find(".fields", this.element).children]);
-    for (let place = 0; place < FIELDS; place++) {
-      if (names[place]) showField(rows[place], device, names[place], isKnown);
-      else rows[place].replaceChildren();
-    }
+  show(device, paint, isKnown) {
+    paint(this.element, device, isKnown);
     this.#words = undefined;
   }
 
@@ -69,23 +53,4 @@ export class DeviceItem {
     const texts = findAll("a, dd", this.element).map(({ textContent }) => textContent);
     return [this.element.dataset.device, ...texts].join("\n").toLowerCase();
   }
-}
-
-/**
- * @param {HTMLElement} row
- * @param {Device} device
- * @param {string} name
- * @param {boolean} isKnown
- */
-function showField(row, device, name, isKnown) {
-  const value = device.state?.[name];
-  const text = formatValue(name, value).slice(0, LONGEST_VALUE);
-  if (row.children.length < 2) row.replaceChildren(createElement("dt"), createElement("dd"));
-  const isSameField = row.dataset.field === name;
-  row.dataset.field = name;
-  const [label, data] = row.children;
-  setText(label, splitUnit(name, value)[0]);
-  if (data.textContent === text) return;
-  setText(data, text);
-  if (isKnown && isSameField) flashChange(row, device.changed);
 }

@@ -4,7 +4,7 @@ import { ListFilter } from "./list-filter.js";
 import { DeviceList } from "./list.js";
 import { LivePage } from "./page.js";
 import { SearchBox } from "./search-box.js";
-import { formatClock } from "./words.js";
+import { formatClock } from "./ages.js";
 
 /** @import { Device } from "./board.js" */
 /** @import { Painter } from "./list-item.js" */
@@ -42,13 +42,14 @@ class ListPage {
   async #loadPictures() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ showPicture }, { Gallery, watchImages }] = await Promise.all([
-      import("./picture.js"),
+    const [{ drawCard }, { Gallery, watchImages }] = await Promise.all([
+      import("./card.js"),
       import("./gallery.js"),
     ]);
     const gallery = new Gallery(this.#page.root, () => this.#showAgain());
     watchImages();
-    this.#paint = (sky, device) => showPicture(sky, device, gallery);
+    const { wantedFields } = this.#page;
+    this.#paint = (...item) => drawCard(...item, wantedFields, gallery);
     this.#page.draw();
   }
 

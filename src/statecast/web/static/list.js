@@ -1,6 +1,6 @@
 // The list of devices, as cards or as rows in groups. A device never moves: its place is by name.
 import { cloneTemplate, find, findAll, flashClass, setText } from "./dom.js";
-import { displayName } from "./fields.js";
+import { displayName } from "./device-name.js";
 import { DeviceItem } from "./list-item.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
@@ -64,7 +64,7 @@ export class DeviceList {
     const item = known ?? this.#add(device);
     const isBack = item.removed !== undefined;
     item.removed = undefined;
-    item.show(device, this.page.wantedFields, paint, known !== undefined);
+    item.show(device, paint, known !== undefined);
     item.showFreshness(device, this.page.board);
     return !known || isBack;
   }

@@ -1,6 +1,6 @@
 // The one notice at the bottom of the window: what is wrong with all of the page, and what to do.
 import { find, setText } from "./dom.js";
-import { formatClock, formatDuration } from "./words.js";
+import { formatClock, formatDuration } from "./ages.js";
 
 /** @import { Board } from "./board.js" */
 /** @import { Connection } from "./connection.js" */

@@ -1,6 +1,6 @@
 // The title and the icon of the window: seen also when another tab is in front.
 import { find, setAttributes } from "./dom.js";
-import { formatClock } from "./words.js";
+import { formatClock } from "./ages.js";
 
 /** @import { Board } from "./board.js" */
 /** @import { Summary, Trouble } from "./summary.js" */

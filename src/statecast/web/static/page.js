@@ -27,8 +27,8 @@ const TICK = 1000;
  * @property {string[]} devices What to watch.
  * @property {(device: Device) => void} update A device changed.
  * @property {() => void} draw Draw everything that changed.
- * @property {() => [words: string, name: string]} [title] For the title of the window: what is
- *   to be said when all is well, and the name beside a warning.
+ * @property {() => [words: string, name: string] | undefined} [title] For the title of the
+ *   window: what is to be said when all is well, and the name beside a warning.
  * @property {() => Device[]} [present] The devices that count; all of the board if left out.
  */
 

@@ -1,10 +1,12 @@
 // What of a state is bound to the parts of a picture. `data-set="width=battery:percent"` in a
 // template means: the attribute `width` is what the binding `percent` makes of the field
 // `battery`; `$` is the deciding field. No code knows clouds.
+import { formatFigure, IN_GAUGE } from "./figure.js";
+import { getOwn } from "./own.js";
 import { chooseIcon, describeIcon, isImage, isYes } from "./picture-rules.js";
 import { sparklineBounds, sparklinePoints } from "./sparkline.js";
 import tables from "./tables.js";
-import { formatNumber, formatValue, getOwn, splitUnit } from "./words.js";
+import { formatNumber, formatValue, splitUnit, withUnit } from "./words.js";
 
 /** @import { State } from "./fields.js" */
 
@@ -19,6 +21,7 @@ import { formatNumber, formatValue, getOwn, splitUnit } from "./words.js";
 
 const LONGEST_WORD = 64;
 const LOW_BATTERY = 15;
+const LONGEST_FIGURE = 7;
 const COLOR = new RegExp(`^(?:${tables.color_pattern})$`, "i");
 
 /**
@@ -49,6 +52,11 @@ function fourDigits(value) {
   return Number(value.toPrecision(4));
 }
 
+/** Longer figures are written smaller. @param {number} value */
+function isLong(value) {
+  return formatFigure(value).length > LONGEST_FIGURE;
+}
+
 /** @type {Record<string, Binding>} */
 const BINDINGS = {
   word,
@@ -64,9 +72,17 @@ const BINDINGS = {
     const part = share(value);
     return part === undefined ? undefined : `${fourDigits(part)} 100`;
   },
-  figure: (value) => (typeof value === "number" ? formatNumber(value) : undefined),
+  figure: (value) => (typeof value === "number" ? formatFigure(value) : undefined),
+  long: (value) => (typeof value === "number" && isLong(value) ? "" : undefined),
+  exact(value, field) {
+    const isRounded = typeof value === "number" && formatFigure(value) !== formatNumber(value);
+    return isRounded ? formatValue(field, value) : undefined;
+  },
+  reading(value, field) {
+    if (typeof value !== "number") return undefined;
+    return withUnit(field, value, formatFigure(value, IN_GAUGE));
+  },
   unit: (value, field) => splitUnit(field, value)[1],
-  value: (value, field) => formatValue(field, value),
   spoken(value, field) {
     const text = word(value);
     if (!text) return undefined;

@@ -1,7 +1,8 @@
 // Which picture a state gets: rules without DOM. The table is shared with `web/pictures.py`.
 import { isDescribing, orderFields } from "./fields.js";
+import { getOwn } from "./own.js";
 import tables from "./tables.js";
-import { formatValue, getOwn } from "./words.js";
+import { cut, formatValue } from "./words.js";
 
 /** @import { State } from "./fields.js" */
 
@@ -130,7 +131,7 @@ export function chooseIcon(state, field) {
 export function describeIcon(state, field) {
   if (field === undefined) return "";
   const value = getOwn(state, field);
-  if (typeof value !== "boolean") return formatValue(field, value).slice(0, 60);
+  if (typeof value !== "boolean") return cut(formatValue(field, value), 60);
   const icon = chooseIcon(state, field);
   const hasWords = icon.fields.includes(field) && icon.yes;
   const words = value ? icon.yes : icon.no;

@@ -1,11 +1,11 @@
 // The picture of a device: a copy of a template, whose parts are bound to the state.
 import { find, findAll, findOptional, setAttributes, setText } from "./dom.js";
-import { displayName } from "./fields.js";
+import { displayName } from "./device-name.js";
 import { watchImage } from "./gallery.js";
 import { evaluateBinding } from "./picture-bindings.js";
 import { chooseIcon, choosePicture } from "./picture-rules.js";
 import { rememberValue } from "./sparkline.js";
-import { getOwn } from "./words.js";
+import { getOwn } from "./own.js";
 
 /** @import { Device } from "./board.js" */
 /** @import { Gallery } from "./gallery.js" */

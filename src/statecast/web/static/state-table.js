@@ -1,9 +1,18 @@
 // The table of a device's fields: the value, what it was, and since when.
-import { createElement, enableButton, find, findAll, findOptional, setText } from "./dom.js";
+import {
+  createElement,
+  enableButton,
+  find,
+  findAll,
+  findOptional,
+  setAttributes,
+  setText,
+} from "./dom.js";
 import { flattenState } from "./fields.js";
 import { flashChange } from "./flash.js";
-import { getTime, setAge } from "./time-element.js";
-import { formatValue, splitUnit } from "./words.js";
+import { getTime, setAge, showLocalTime } from "./time-element.js";
+import { hintOf, tellApart } from "./whole-value.js";
+import { cut, formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device } from "./board.js" */
 /** @import { State } from "./fields.js" */
@@ -19,6 +28,7 @@ export class StateTable {
   /** @param {Board} board */
   constructor(board) {
     this.board = board;
+    for (const value of findAll("bdi[title]", this.#table)) showLocalTime(value);
     for (const button of findAll("button", this.#table)) {
       enableButton(button, () => showWhole(button));
     }
@@ -39,9 +49,9 @@ export class StateTable {
       if (!row.isConnected) this.#insert(row, previous);
       previous = row;
       row.classList.remove("struck");
-      const oldText = old.has(path) ? formatValue(path, old.get(path), true) : undefined;
-      const text = formatValue(path, value, true);
-      if (text !== oldText) this.#change(row, text, oldText, device.changed);
+      if (isSame(old.get(path), value)) continue;
+      const note = old.has(path) ? tellApart(path, old.get(path), value)[0] : undefined;
+      this.#change(row, path, value, note, device.changed);
     }
     for (const [path, row] of rows) {
       if (!fields.has(path)) strike(row);
@@ -72,23 +82,35 @@ export class StateTable {
 
   /**
    * @param {HTMLElement} row
-   * @param {string} text
+   * @param {string} path
+   * @param {any} value
    * @param {string | undefined} oldText
    * @param {number} at
    */
-  #change(row, text, oldText, at) {
-    const value = find("dd", row);
-    setText(find("bdi", row), text);
+  #change(row, path, value, oldText, at) {
+    const cell = find("dd", row);
+    const text = formatValue(path, value);
+    const place = find("bdi", row);
+    setText(place, text);
+    setAttributes(place, { title: hintOf(value) });
     const isLong = text.length > LONG_TEXT;
-    value.classList.toggle("long", isLong);
-    if (isLong && !findOptional("button", value)) {
-      value.append(createShowAll());
+    cell.classList.toggle("long", isLong);
+    if (isLong && !findOptional("button", cell)) {
+      cell.append(createShowAll());
     }
     setAge(find("time", row), at, this.board.now());
     flashChange(row, at);
     findOptional("i", row)?.remove();
-    if (oldText !== undefined) showNote(value, ` was ${oldText.slice(0, LONGEST_NOTE)}`);
+    if (oldText !== undefined) showNote(cell, ` was ${cut(oldText, LONGEST_NOTE)}`);
   }
+}
+
+/**
+ * @param {any} one
+ * @param {any} other
+ */
+function isSame(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /**
@@ -100,7 +122,7 @@ function createRow(path, value) {
   return createElement(
     "div",
     { "data-field": path },
-    createElement("dt", {}, label),
+    createElement("dt", { title: path }, label),
     createElement("dd", {}, createElement("bdi", { dir: "auto" })),
     createElement("dd", {}, createElement("time")),
   );

@@ -2,12 +2,6 @@
 // Everything that is public is named here; the types are in the JSDoc of the modules.
 export { Board, isWatched } from "./board.js";
 export { connect, Connection } from "./connection.js";
-export {
-  formatAge,
-  formatClock,
-  formatDuration,
-  formatNumber,
-  formatValue,
-  getOwn,
-  splitUnit,
-} from "./words.js";
+export { formatAge, formatClock, formatDuration } from "./ages.js";
+export { getOwn } from "./own.js";
+export { formatNumber, formatValue, splitUnit } from "./words.js";

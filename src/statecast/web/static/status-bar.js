@@ -1,6 +1,6 @@
 // The status bar: devices, queue and this page, in the order in which the data flows.
 import { find, findAll, setAttributes, setText } from "./dom.js";
-import { formatDuration } from "./words.js";
+import { formatDuration } from "./ages.js";
 
 /** @import { Board } from "./board.js" */
 /** @import { Summary, Trouble } from "./summary.js" */

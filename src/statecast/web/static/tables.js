@@ -49,6 +49,7 @@ export default {
   "describing_suffix": "_at",
   "picture_ignored_fields": ["battery", "label", "kind", "image", "color"],
   "yes_values": [true, 1, "true", "yes", "on"],
+  "data_pattern": "data:(\\w+)/[^,;]{1,80}(?:;[^,;]{1,80})*?(;base64)?,",
   "image_pattern": "(?:data:image/|/(?!/))[^\\x00-\\x20\\\\]*",
   "color_pattern":
     "#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|[a-z]{3,24}|(?:rgb|hsl)a?\\([-0-9 .,%/]{1,60}\\)",

@@ -1,6 +1,6 @@
 // A <time>: its words may be an age, its attributes say the exact time.
 import { setAttributes, setText } from "./dom.js";
-import { formatAge } from "./words.js";
+import { formatAge, formatMoment, timeOf } from "./ages.js";
 
 /** @type {WeakMap<Element, number>} The time of each element, in milliseconds since 1970. */
 const times = new WeakMap();
@@ -35,4 +35,13 @@ export function setAge(element, at, now) {
 export function getTime(element) {
   const parsed = Date.parse(element.getAttribute("datetime") ?? "");
   return times.get(element) ?? (Number.isNaN(parsed) ? undefined : parsed);
+}
+
+/**
+ * A value that the server wrote in UTC, in the time zone of the reader.
+ * @param {HTMLElement} element Its `title` is the value as it was sent.
+ */
+export function showLocalTime(element) {
+  const at = timeOf(element.title);
+  if (at !== undefined) setText(element, formatMoment(at));
 }

@@ -1,4 +1,5 @@
 // The timeline: one lane per field, drawn as SVG over the last hour, day or week.
+import { formatClock } from "./ages.js";
 import {
   createElement,
   createSvgElement,
@@ -10,9 +11,10 @@ import {
 import { isDescribing } from "./fields.js";
 import { fetchVersions } from "./history-api.js";
 import { BandLane, LineLane } from "./lane.js";
+import { getOwn } from "./own.js";
 import tables from "./tables.js";
 import { addedFields } from "./version-log.js";
-import { formatClock, formatValue, getOwn, splitUnit } from "./words.js";
+import { formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device } from "./board.js" */
 /** @import { State } from "./fields.js" */

@@ -1,6 +1,5 @@
 // What is known of a device's past: its versions, oldest first, each with what it changed.
-import { flattenState } from "./fields.js";
-import { getOwn } from "./words.js";
+import { getOwn } from "./own.js";
 
 /** @import { Cause, Device } from "./board.js" */
 /** @import { State } from "./fields.js" */
@@ -49,20 +48,6 @@ export function addedFields(before, after) {
   return changes
     .filter(([name, value]) => value !== null && getOwn(before, name) == null)
     .map(([name]) => name);
-}
-
-/**
- * What a dotted field was, in versions from the newest to the oldest; undefined if they do not
- * know it.
- * @param {Version[]} newestFirst
- * @param {string} path
- */
-export function valueBefore(newestFirst, path) {
-  for (const { change } of newestFirst) {
-    const value = flattenState(change).get(path);
-    if (value !== undefined) return value;
-  }
-  return undefined;
 }
 
 export class VersionLog {

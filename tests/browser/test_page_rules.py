@@ -1,0 +1,146 @@
+"""What the first readers of the page found, as rules: numbers, pictures, colours, places, words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.site import Eyes, Site, looking, site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
+    with looking(browser, here) as made:
+        yield made
+
+
+def send(made: Site, device: str, *states: dict[str, Any]) -> None:
+    """One version after the other: messages of one batch would be one change each, too."""
+    for state in states:
+        update = made.runtime.store.get(device)
+        before = update.version if update is not None else 0
+        made.send(device, **state)
+        for _ in range(500):
+            update = made.runtime.store.get(device)
+            if update is not None and update.version > before:
+                break
+            made.runtime.store.wait(0.02)
+        else:
+            raise AssertionError(f"{device} has no version after {before}")
+
+
+# 1. Numbers are exact where they are read off
+
+READINGS = ({"energy_kwh": 12345.678}, {"energy_kwh": 12346.9}, {"energy_kwh": 12348.1})
+
+
+def test_a_meter_is_read_off_exactly_everywhere(eyes: Eyes, here: Site) -> None:
+    # Given a meter with three readings, and its page, as the server wrote it
+    send(here, "meter", *READINGS)
+    page = eyes.visit("/devices/meter")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    steps = [
+        "energy 12,346.9 kWh → 12,348.1 kWh",
+        "energy 12,345.678 kWh → 12,346.9 kWh",
+        "energy 12,345.678 kWh",
+    ]
+    assert [" ".join(one.split()) for one in page.locator(".change").all_inner_texts()] == steps
+
+    # When a further reading comes in live
+    send(here, "meter", {"energy_kwh": 12348.2})
+
+    # Then the history, the state, the timeline and its read-out have all digits
+    eyes.until("document.querySelector('#history li').textContent.includes('v4')")
+    assert eyes.text("#history .change") == "energy 12,348.1 kWh → 12,348.2 kWh"
+    assert eyes.text("#state bdi") == "12,348.2 kWh"
+    assert (
+        page.text_content("#lanes .range") == "12,345.678 \N{EN DASH} 12,348.2\N{NO-BREAK SPACE}kWh"
+    )
+    page.locator("#lanes").focus()
+    page.keyboard.press("Home")
+    assert "energy 12,345.678 kWh" in eyes.text("#readout")
+    assert eyes.text(".figure p") == "12,348.2 kWh"
+    eyes.check(still=False)
+
+    # And so has a card of the list, before the script and after it
+    page.goto(here.address + "/?all")
+    assert eyes.text("[data-field=energy_kwh]") == "energy 12,348.2 kWh"
+    page.wait_for_selector("[data-device=meter] [data-mark=live]")
+    send(here, "meter", {"energy_kwh": 12348.25})
+    eyes.until("document.querySelector('.fields dd').textContent.startsWith('12,348.25')")
+
+
+def test_a_figure_that_is_rounded_has_the_exact_value_in_its_title(eyes: Eyes, here: Site) -> None:
+    send(here, "probe", {"temperature_c": 21.399999618530273}, {"temperature_c": 21.5})
+    page = eyes.visit("/devices/probe")
+    assert page.locator(".figure b").get_attribute("title") is None
+
+    send(here, "probe", {"temperature_c": 21.399999618530273})
+
+    eyes.until("document.querySelector('.figure b').textContent === '21.4'")
+    assert page.locator(".figure b").get_attribute("title") == "21.399999618530273\u00a0°C"
+    assert eyes.text("#state bdi") == "21.399999618530273 °C"
+
+
+def test_values_that_are_equally_named_are_told_apart(eyes: Eyes, here: Site) -> None:
+    # Given lists of one length, and long texts that differ far behind
+    long = "x" * 300
+    send(here, "thing", {"list": [1, 2, 3, 4], "text": long + "a"})
+    page = eyes.visit("/devices/thing")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+
+    send(here, "thing", {"list": [1, 2, 3, 5]}, {"text": long + "b"})
+
+    # Then history shows the difference, live and in the next first HTML
+    for _ in range(2):
+        eyes.until("document.querySelector('#history li').textContent.includes('v3')")
+        texts = page.locator(".change").all_inner_texts()
+        assert texts[1] == "list [1, 2, 3, 4] → [1, 2, 3, 5]"
+        old, new = texts[0].removeprefix("text ").split(" → ")
+        assert old.endswith("xa") and new.endswith("xb") and len(old) < 130
+        page.reload()
+
+
+def test_a_line_of_history_says_how_many_fields_it_leaves_out(eyes: Eyes, here: Site) -> None:
+    nine = {f"field_{number}": number for number in range(9)}
+    send(here, "thing", nine)
+    page = eyes.visit("/devices/thing")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    assert eyes.text(".change").endswith("field_5 5 and 3 more")
+    assert page.locator(".change > :last-child").get_attribute("title") == (
+        "field_6, field_7, field_8"
+    )
+
+    send(here, "thing", {name: value + 10 for name, value in nine.items()})
+
+    eyes.until("document.querySelector('#history li').textContent.includes('v2')")
+    assert eyes.text(".change").endswith("field_5 5 → 15 and 3 more")
+
+
+def test_times_and_images_are_words_for_people(eyes: Eyes, here: Site) -> None:
+    image = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    send(here, "thing", {"hugged_at": "2026-01-31T14:02:11Z", "image": image, "on": True})
+    page = eyes.visit("/devices/thing")
+    eyes.until("!document.querySelector('[data-field=hugged_at] bdi').textContent.endsWith('UTC')")
+    assert eyes.text("[data-field=hugged_at] bdi") == "31 Jan 2026, 14:02:11"
+    assert eyes.text("[data-field=image] bdi") == "image, 42 bytes"
+
+    send(here, "thing", {"hugged_at": "2026-01-31T14:02:12.5Z"})
+
+    eyes.until("document.querySelector('[data-field=hugged_at] bdi').textContent.includes('12.5')")
+    assert eyes.text("[data-field=hugged_at] bdi") == "31 Jan 2026, 14:02:12.500"
+    assert page.locator("[data-field=hugged_at] bdi").get_attribute("title") == (
+        "2026-01-31T14:02:12.5Z"
+    )
+    assert "R0lGOD" not in eyes.text("#history")
