@@ -22,7 +22,7 @@ from statecast import errors, names, settings, strict_json, timestamps
 from statecast.broadcast import encoding
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.cli.main import main as command_line
-from statecast.decoders import plain
+from statecast.decoders import items, plain
 from statecast.ingest.consumer import Health
 from statecast.model import Cause, Update
 from statecast.problems import MAX_SHOWN, Problem
@@ -448,8 +448,8 @@ def limits() -> Iterator[str]:
     yield "| what | at most |\n| --- | ---: |"
     for what, most in (
         ("bytes of a message, and of a state", plain.MAX_BYTES),
-        ("messages of an array", plain.MAX_ITEMS),
-        ("bytes of an array of messages", plain.MAX_ARRAY_BYTES),
+        ("messages of an array", items.MAX_ITEMS),
+        ("bytes of an array of messages", items.MAX_ARRAY_BYTES),
         ("characters of a device's name", names.MAX_CHARACTERS),
         ("characters of a field's name", strict_json.MAX_NAME),
         ("levels of nesting", strict_json.MAX_DEPTH),

@@ -153,12 +153,20 @@ class Statecast:
 
     # Messages and events
 
-    def send(self, message: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
+    def send(self, message: Mapping[str, Any] | list[Mapping[str, Any]] | str | bytes) -> str:
         """Put a message, or a list of messages, into the embedded queue, and return its id.
 
         A message is what a device would send: ``{"device": "pillow", "state": {"mood": "happy"}}``.
+        Text and bytes are messages as a device wrote them, in any encoding that a queue may have.
         It is durable on return. Raises Refused or Unavailable.
         """
+        if isinstance(message, (str, bytes)):
+            raw = (
+                message.encode(errors="surrogatepass")
+                if isinstance(message, str)
+                else bytes(message)
+            )
+            return self.runtime.send(raw)
         return self.runtime.send(strict_json.encode(strict_json.check(message)))
 
     def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 
-from statecast.decoders import OPTIONS, open_decoder
+from statecast.decoders import OPTIONS, encodings, open_decoder
 from statecast.decoders.decoder import Decoder
 from statecast.decoders.plain import MAX_BYTES
 from statecast.errors import Malformed, TooLarge
@@ -33,11 +33,12 @@ def decoder(settings: Settings) -> Decoder:
 
 
 def check(settings: Settings, body: bytes) -> bytes:
-    """The message itself. Raises TooLarge or Malformed.
+    """The message as JSON, whatever its encoding. Raises TooLarge or Malformed.
 
     A message that the consumer would put into quarantine is refused before it is sent, so that its
     sender gets the reason.
     """
+    body = encodings.unwrap(body)
     if len(body) > MAX_BYTES:
         raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MAX_BYTES}.")
     for refusal in decoder(settings)(Delivery("", body, 0)).refusals:

@@ -264,6 +264,12 @@ def _explain(error: json.JSONDecodeError) -> str:
         return "It is empty."
     if error.doc.startswith("\ufeff"):
         return "It begins with a byte order mark; send UTF-8 without one."
+    if error.msg == "Extra data":
+        return (
+            "It is not JSON: there is something after the end of the value "
+            f"(line {error.lineno}, column {error.colno}); several messages stand in an array, or "
+            "one per line."
+        )
     problem = error.msg[:1].lower() + error.msg[1:]
     return f"It is not JSON: {problem} (line {error.lineno}, column {error.colno})."
 

@@ -318,7 +318,7 @@ def test_a_state_has_64_kib_at_most(client: FlaskClient) -> None:
 BAD_JSON = (
     b"", b"{", b"nonsense", b"NaN", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}',
     b'{"a":1,"a":2}', b'{"a":1} x',
-    b'{"a":"\\ud800"}', b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"a\\u0000":1}',
+    b'{"a":"\\ud800"}', b"\xff\xfe", b'{"a\\u0000":1}',
     b'{"a":9007199254740993}',
     b"[" * 60_000, b'{"a":' * 40 + b"1" + b"}" * 40, b'{"' + b"n" * 65 + b'":1}',
 )  # fmt: skip

@@ -46,6 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "testing": {"sources", "stores"},
     "cli": {
         "broadcast",
+        "decoders",  # `send` takes messages in every encoding
         "diagnostics",
         "flask",
         "ingest",

@@ -100,7 +100,7 @@ def test_data_may_be_json_in_base64(media: Any) -> None:
         ({"data": [1]}, "its data is an array"),
         ({"data_base64": "e30="}, "data and data_base64 at once"),
         ({"data": ..., "data_base64": 5}, "“data_base64” must be text"),
-        ({"data": ..., "data_base64": "e30"}, "data_base64 cannot be read"),
+        ({"data": ..., "data_base64": "e30=="}, "data_base64 cannot be read"),
         ({"data": ..., "data_base64": "AAEC"}, "data_base64 cannot be read"),
         (
             {"data": ..., "data_base64": "AAEC", "datacontenttype": "image/png"},

@@ -146,11 +146,109 @@ def test_only_a_queue_that_others_write_may_bring_members_of_their_own() -> None
     assert "“time” must be text" in reason(said | {"time": 5})
 
 
-def test_only_such_a_queue_may_wrap_its_texts() -> None:
+def test_every_queue_may_wrap_its_texts() -> None:
     wrapped = base64.b64encode(json.dumps(PLAIN).encode())
-    assert one(wrapped).device == "plain"
-    assert one(json.dumps(json.dumps(PLAIN))).device == "plain"
-    assert "not JSON" in reason(wrapped, "embedded:queue")
+    for url in ("azure-queue:pillow", "embedded:queue"):
+        assert one(wrapped, url).device == "plain"
+        assert one(json.dumps(json.dumps(PLAIN)), url).device == "plain"
+
+
+# Data as text, and batches
+
+
+def test_pointers_lead_into_json_that_is_text() -> None:
+    # given what a flow forwards: the topic, and the payload as text
+    said = {"topic": "lamps/1", "payload": json.dumps({"id": 5, "v": {"on": True}, "n": 3})}
+    # when pointers name places in that text, then these count
+    options = {"device": "/payload/id", "state": "/payload/v", "sequence": "/payload/n"}
+    assert one(said, **options) == Change("5", "merge", {"on": True}, sequence=3)
+    encoded = said | {"payload": base64.b64encode(said["payload"].encode()).decode()}
+    assert one(encoded, **options) == one(said, **options)
+    assert one(said, device="/topic", state="/payload").state["id"] == 5
+    assert "there is nothing at /topic/id" in reason(said, device="/topic/id")
+    assert "JSON as text that cannot be read" in reason(
+        said | {"payload": '{"id":'}, device="/payload/id"
+    )
+
+
+READINGS = [{"t": 20, "at": "2026-01-31T12:00:00Z"}, {"t": 21, "at": "2026-01-31T12:00:05Z"}]
+HUB = {
+    "id": "e1",
+    "subject": "devices/d1",
+    "eventType": "Microsoft.Devices.DeviceTelemetry",
+    "eventTime": "2026-01-31T12:00:10Z",
+    "data": {"systemProperties": {"iothub-connection-device-id": "d1"}, "body": READINGS},
+}
+AS_TEXT = base64.b64encode(json.dumps(READINGS).encode()).decode()
+BATCHES: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+    ("telemetry", HUB, {}),
+    ("telemetry in Base64", HUB | {"data": HUB["data"] | {"body": AS_TEXT}}, {}),
+    ("data of Event Grid", GRID | {"data": READINGS}, {}),
+    ("data of Event Grid as text", GRID | {"data": json.dumps(READINGS)}, {}),
+    ("data of a CloudEvent", CLOUD | {"data": READINGS}, {}),
+    (
+        "data of a CloudEvent in Base64",
+        {**{name: CLOUD[name] for name in CLOUD if name != "data"}, "data_base64": AS_TEXT},
+        {},
+    ),
+    (
+        "of your own",
+        {"dev": "d1", "values": {"all": READINGS}},
+        {"device": "/dev", "state": "/values/all"},
+    ),
+    (
+        "of your own as text",
+        {"dev": "d1", "values": json.dumps({"all": READINGS})},
+        {"device": "/dev", "state": "/values/all"},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "options"), [row[1:] for row in BATCHES], ids=[row[0] for row in BATCHES]
+)
+def test_an_array_of_readings_is_an_event_for_each(
+    said: dict[str, Any], options: dict[str, str]
+) -> None:
+    # when an event has an array where its state belongs
+    message = decoded(said, **options)
+    # then each reading is a change, in the order of the array
+    assert message.refusals == ()
+    assert [change.state for change in message.changes] == READINGS
+    assert [index for index, _ in message.items] == [0, 1]
+    # and events have ids of their own
+    ids = {change.event_id for change in message.changes}
+    assert len(ids) == (2 if "id" in said else 1)
+
+
+def test_a_reading_may_have_its_own_time() -> None:
+    message = decoded(HUB, time="/data/body/at")
+    assert [change.time for change in message.changes] == [1_769_860_800_000, 1_769_860_805_000]
+
+
+def test_a_bad_reading_is_refused_alone_and_can_be_read_again() -> None:
+    # given a batch with one reading that is no state
+    data = HUB["data"] | {"body": [READINGS[0], 5, READINGS[1]]}
+    message = decoded(HUB | {"data": data})
+    assert [change.state for change in message.changes] == READINGS
+    (refusal,) = message.refusals
+    assert refusal.item == 1 and "is a number" in refusal.reason
+    # when what went to quarantine is mended and read, then it is that reading of that event
+    mended = json.loads(refusal.body)
+    mended["data"]["body"] = {"t": 22}
+    assert one(mended) == Change("d1", "merge", {"t": 22}, 1_769_860_810_000, 0, "e1 1")
+
+
+def test_a_batch_in_an_array_belongs_to_its_item() -> None:
+    message = decoded([PLAIN, HUB])
+    assert [index for index, _ in message.items] == [0, 1, 1]
+
+
+def test_a_batch_has_1000_readings_at_most() -> None:
+    readings = [{"t": 1}] * 1_001
+    assert "1001 readings" in reason(GRID | {"data": readings})
+    assert len(decoded(GRID | {"data": readings[1:]}).changes) == 1_000
+    assert "is an array" in reason(GRID | {"data": []})
 
 
 def test_options_go_for_plain_messages_too() -> None:

@@ -44,6 +44,12 @@ def test_what_it_says() -> None:
     )
 
 
+def test_its_data_may_be_text() -> None:
+    assert one(event(data='{"mood": "happy"}')) == one(event())
+    assert one(event(data="eyJtb29kIjogImhhcHB5In0=")) == one(event())
+    assert one(event(data='{"a":{"mood": "happy"}}'), state="/data/a") == one(event())
+
+
 def test_where_things_lie_is_a_setting() -> None:
     change = one(
         event(data={"who": 7, "now": {"on": True}}),
@@ -64,7 +70,7 @@ def test_where_things_lie_is_a_setting() -> None:
         ({"subject": ""}, "names no device"),
         ({"subject": []}, "must be text or a whole number"),
         ({"data": ...}, "brings no state"),
-        ({"data": "{}"}, "its data is a text"),
+        ({"data": "on"}, "its data is a text"),
     ],
 )
 def test_what_is_wrong_is_told(members: dict[str, Any], sentence: str) -> None:

@@ -74,7 +74,11 @@ def encoded(body: str) -> str:
 def test_telemetry_is_the_state() -> None:
     expected = Change("d1", "merge", {"temperature": 21.5}, NOON, 0, "e1")
     assert one(telemetry({"temperature": 21.5}, json_said=True)) == expected
+    # whatever the device says of its content: as text, in Base64, with line breaks
+    assert one(telemetry('{"temperature": 21.5}', json_said=True)) == expected
     assert one(telemetry(encoded('{"temperature": 21.5}'))) == expected
+    assert one(telemetry(encoded('{"temperature": 21.5}'), json_said=True)) == expected
+    assert one(telemetry(encoded('{"temperature": 21.5}') + "\r\n")) == expected
 
 
 def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
@@ -97,9 +101,9 @@ def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
     [
         (telemetry("AAEC"), "The body of its telemetry cannot be read as JSON"),
         (telemetry("hello"), "The body of its telemetry cannot be read as JSON"),
-        (telemetry(encoded("21.5")), "its data is a number"),
+        (telemetry(encoded("21.5")), "this is a number"),
         (telemetry(encoded('{"a":NaN}')), "NaN"),
-        (telemetry("e30=", json_said=True), "its data is a text"),
+        (telemetry("e3==", json_said=True), "JSON as text that cannot be read"),
         (telemetry(None), "its data is null"),
         (event("DeviceTelemetry", {}), "brings no state"),
         (event("DeviceTelemetry", 5), "brings no state"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from statecast import names, strict_json
+from statecast.decoders import encodings
 from statecast.errors import Malformed
 from statecast.sources.embedded_queue import MESSAGE_BYTES
 
@@ -54,14 +56,13 @@ def parse_value(text: str) -> Any:
 def batches(stream: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
     """Messages with the number of their first line, in batches of what has arrived.
 
-    A message is one line, or several lines up to the end of its JSON value. A line that is not JSON
-    is a message of its own, to be refused later.
+    A message is one line, or several lines up to the end of its JSON value. A line that is neither
+    JSON nor Base64 is a message of its own, to be refused later.
     """
     found: list[tuple[int, bytes]] = []
     splitter = MessageSplitter()
     rest = b""
-    read = getattr(stream, "read1", stream.read)
-    while chunk := read(CHUNK):
+    for chunk in utf8_chunks(stream):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             found += splitter.add(line)
@@ -77,6 +78,32 @@ def batches(stream: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
     found += splitter.end()
     if found:
         yield found
+
+
+def utf8_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """What has arrived, in UTF-8. PowerShell, for one, writes files in UTF-16.
+
+    Raises Malformed.
+    """
+    read = getattr(stream, "read1", stream.read)
+    start = b""
+    while len(start) < 4 and (chunk := read(CHUNK)):  # the first four bytes say the encoding
+        start += chunk
+    charset = encodings.charset_of(start)
+    if charset is None or charset == "utf-8":
+        yield start.removeprefix(codecs.BOM_UTF8)
+        yield from iter(lambda: read(CHUNK), b"")
+        return
+    decoder = codecs.getincrementaldecoder(charset)()
+    try:
+        yield decoder.decode(start).removeprefix("\ufeff").encode()
+        while chunk := read(CHUNK):
+            yield decoder.decode(chunk).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise Malformed(
+            f"The input is not text in {charset.upper()[:6]}, as which it begins; send UTF-8."
+        ) from None
 
 
 class MessageSplitter:
@@ -101,7 +128,7 @@ class MessageSplitter:
         text = b"\n".join(self.lines)
         if incomplete(text) and self.size <= MESSAGE_BYTES:
             return
-        if not complete(text) and line[:1] in (b"{", b"["):
+        if not complete(text) and encodings.begun(line):
             self.lines.pop()  # the earlier message is cut off; this line begins another
             yield from self.end()
             yield from self._begin(line)
@@ -123,19 +150,25 @@ class MessageSplitter:
 
 
 def complete(text: bytes) -> bool:
-    """Whether this is a whole JSON value."""
+    """Whether this is a whole JSON value, as it is or in Base64."""
     try:
-        json.loads(text)
+        json.loads(encodings.begun(text) or text)
     except (ValueError, RecursionError):
         return False
     return True
 
 
 def incomplete(text: bytes) -> bool:
-    """Whether this may be the start of a JSON value: the parser failed at the end of the text."""
-    decoded = text.decode("utf-8", "replace").rstrip()
-    if not decoded.lstrip().startswith(("{", "[")):
+    """Whether this may be the start of a JSON value: the parser failed at the end of the text.
+
+    Base64 is broken into lines of one length; a shorter line is the last.
+    """
+    decoded = encodings.begun(text)
+    if not decoded:
         return False
+    if not text.lstrip().startswith((b"{", b"[")):
+        first, *others = text.split(b"\n")
+        return not complete(text) and len((others or [first])[-1]) == len(first)
     try:
         json.loads(decoded)
     except json.JSONDecodeError as error:

@@ -14,6 +14,7 @@ from statecast.cli.errors import REFUSED
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.cli.store import opened_outbox
+from statecast.decoders import encodings
 from statecast.errors import Refused
 from statecast.outbox import Outbox, check
 
@@ -69,7 +70,7 @@ def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options:
     options = {
         name: value for name, value in options.items() if value is not None and value is not False
     }
-    if options and (words[0] == "-" or words[0].startswith(("{", "["))):
+    if options and (words[0] == "-" or is_message(words)):
         raise click.UsageError(
             f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself."
         )
@@ -77,8 +78,7 @@ def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options:
     if bodies is None and len(words) > 1:
         raise click.UsageError("With - everything comes from the input; leave out the rest.")
     settings = given.settings()
-    for body in bodies or ():
-        check(settings, body)
+    bodies = bodies and [check(settings, body) for body in bodies]
     with opened_outbox(settings) as outbox:
         if bodies is not None:
             print_ids(outbox.queue.send_many(bodies), as_json)
@@ -89,7 +89,7 @@ def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options:
 def message_body(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
     """The message of the arguments. Raises UsageError, Malformed."""
     first, *rest = words
-    if first.startswith(("{", "[")):
+    if is_message(words) and not options:
         if rest:
             raise click.UsageError("A JSON message stands alone; put it into quotes.")
         return first.encode("utf-8", "surrogateescape")
@@ -103,6 +103,13 @@ def message_body(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
             f"like: {program.name()} send {output.escaped(first)} mood=happy"
         )
     return message_parser.compose(first, message_parser.parse_state(rest), options)
+
+
+def is_message(words: Sequence[str]) -> bool:
+    """Whether the first word is a whole message and not the name of a device."""
+    if words[0].startswith(("{", "[")):
+        return True
+    return len(words) == 1 and not encodings.why_not(words[0])
 
 
 def send_input(outbox: Outbox, as_json: bool) -> bool:

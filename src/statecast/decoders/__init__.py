@@ -2,16 +2,18 @@
 
 ::
 
+    encodings.py     the encodings of a message's text: Base64, UTF-16, JSON as text ...
+    items.py         the messages of an array, and of JSON lines
     decoder.py       recognises what a message is, and reads it
     options.py       how the messages of one source are read, from its URL
-    plain.py         our own message, and arrays of messages
+    plain.py         our own message
     cloud_events.py  CloudEvents 1.0
     event_grid.py    the schema of Azure Event Grid
     iot_hub.py       events and twins of Azure IoT Hub
     event.py         what CloudEvents and events of Event Grid have in common
+    batches.py       events with an array of readings
     pointers.py      JSON pointers
     device_names.py  device names from subjects, paths and URIs
-    base64_text.py   text in Base64 or quotes
 
 A decoder is any callable ``(Delivery) -> Message``. It is pure and never raises: a message that it
 cannot read becomes a refusal and goes to quarantine, while the other messages are applied.
@@ -27,8 +29,8 @@ from statecast.decoders.options import CHECKS, from_options
 OPTIONS = tuple(CHECKS)
 """The options that a source's URL may have for the decoder."""
 FOREIGN = ("azure-queue",)
-"""Schemes of queues that other programs write to: their text may be Base64, and their messages may
-have members that Statecast does not know."""
+"""Schemes of queues that other programs write to: their messages may have members that Statecast
+does not know."""
 
 
 def open_decoder(options: Mapping[str, str], url: str = "") -> Decoder:

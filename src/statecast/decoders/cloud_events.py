@@ -11,11 +11,11 @@ import re
 from typing import Any
 
 from statecast import strict_json
-from statecast.decoders import base64_text, iot_hub
+from statecast.decoders import encodings, iot_hub
 from statecast.decoders.event import ABOUT_ITSELF, EventEnvelope, changes
 from statecast.decoders.options import DecodeOptions, required
 from statecast.decoders.plain import kind
-from statecast.decoders.pointers import MISSING
+from statecast.decoders.pointers import MISSING, Pointer
 from statecast.errors import Malformed
 from statecast.model import Change
 from statecast.names import quoted
@@ -39,8 +39,7 @@ def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
         )
     if type_.startswith(ABOUT_ITSELF):
         return ()
-    if "data_base64" in payload:
-        payload = {**payload, "data": decode_data(payload)}
+    payload, _ = opened(payload)
     event = EventEnvelope(
         payload,
         type=type_,
@@ -53,6 +52,14 @@ def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
     return iot_hub.changes(event, options) if iot_hub.is_event(type_) else changes(event, options)
 
 
+def opened(payload: dict[str, Any]) -> tuple[dict[str, Any], Pointer]:
+    """The event with its data decoded, and where an array of readings may be. Raises Malformed."""
+    if "data_base64" in payload:
+        payload = {**payload, "data": decode_data(payload)}
+        del payload["data_base64"]
+    return iot_hub.opened(payload, payload["type"])
+
+
 def decode_data(payload: dict[str, Any]) -> Any:
     """The JSON value in ``data_base64``. Raises Malformed."""
     text, media = payload["data_base64"], payload.get("datacontenttype")
@@ -63,6 +70,6 @@ def decode_data(payload: dict[str, Any]) -> Any:
     if media is not None and not (type(media) is str and _JSON.fullmatch(media)):
         raise Malformed(f"Its data is {quoted(media)}; a state is JSON.")
     try:
-        return strict_json.decode(base64_text.from_base64(text.encode()))
+        return strict_json.decode(encodings.to_utf8(encodings.from_base64(text.encode())))
     except Malformed as error:
         raise Malformed(f"Its data_base64 cannot be read. {error}") from None

@@ -17,31 +17,59 @@ The first line that matches counts. Nothing is tried until something fits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 from statecast import strict_json
-from statecast.decoders import cloud_events, event_grid, iot_hub, plain
-from statecast.decoders.base64_text import unwrap
+from statecast.decoders import (
+    batches,
+    cloud_events,
+    encodings,
+    event_grid,
+    iot_hub,
+    items,
+    plain,
+)
 from statecast.decoders.options import NAMELESS, DecodeOptions
+from statecast.decoders.pointers import Pointer
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Message, Refusal
 
-Recognise = Callable[[dict[str, Any]], bool]
-Read = Callable[[dict[str, Any], DecodeOptions], tuple[Change, ...]]
+Payload = dict[str, Any]
+Changes = tuple[Change, ...]
 
-EVENTS: tuple[tuple[Recognise, Read], ...] = (
-    (cloud_events.is_cloud_event, cloud_events.read),
-    (event_grid.is_grid_event, event_grid.read),
-    (iot_hub.is_twin, iot_hub.read_twin),
+
+class Schema(NamedTuple):
+    """One of the schemas that are recognised by their members."""
+
+    recognise: Callable[[Payload], bool]
+    opened: Callable[[Payload], tuple[Payload, Pointer | None]]
+    """The message with its data decoded, and where an array of readings may be in it."""
+    read: Callable[[Payload, DecodeOptions], Changes]
+
+
+EVENTS = (
+    Schema(cloud_events.is_cloud_event, cloud_events.opened, cloud_events.read),
+    Schema(event_grid.is_grid_event, event_grid.opened, event_grid.read),
+    Schema(iot_hub.is_twin, lambda payload: (payload, None), iot_hub.read_twin),
 )
 
 
-class Decoder:
-    """Reads one message, or an array of messages of any kind, each on its own.
+class Part(NamedTuple):
+    """A message, an item, or an item of a batch, with what it says."""
 
-    ``foreign`` is for queues that other programs write to: Base64 is unwrapped, and members that
-    a plain message does not have are ignored.
+    changes: Changes
+    body: bytes
+    """Goes to quarantine if apply refuses it."""
+    item: int | None
+
+
+class Decoder:
+    """Reads one message, or all items of an array or of JSON lines, each on its own.
+
+    ``foreign`` is for queues that other programs write to: members that a plain message does not
+    have are ignored.
     """
 
     def __init__(self, options: DecodeOptions | None = None, *, foreign: bool = False) -> None:
@@ -50,26 +78,62 @@ class Decoder:
 
     def __call__(self, delivery: Delivery) -> Message:
         try:
-            text = unwrap(delivery.body) if self.foreign else delivery.body
+            text = encodings.unwrap(delivery.body)
+            found = items.split(text)
         except Refused as error:
             return Message(delivery, refusals=(Refusal(str(error), delivery.body),))
-        return plain.read_delivery(delivery, text, self.read)
+        changes: list[Change] = []
+        raw: list[tuple[int | None, bytes]] = []
+        refusals: list[Refusal] = []
+        for index, item in enumerate([text] if found is None else found):
+            at = None if found is None else index
+            for part in self._parts(item, delivery.body if found is None else item, at):
+                if isinstance(part, Refusal):
+                    refusals.append(part)
+                else:
+                    changes += part.changes
+                    raw += [(part.item, part.body)] * len(part.changes)
+        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
 
-    def read(self, body: bytes) -> tuple[Change, ...]:
-        """The changes of one message, in most cases one. Raises Refused with a sentence."""
-        if len(body) > plain.MAX_BYTES:
-            raise TooLarge(f"It has {len(body)} bytes; a message has at most {plain.MAX_BYTES}.")
-        payload = strict_json.decode(body)
+    def read(self, text: bytes) -> tuple[Change, ...]:
+        """The changes of one unwrapped message, in most cases one. Raises Refused."""
+        events, read = self._events(text)
+        return tuple(change for event in events for change in read(event))
+
+    def _parts(self, text: bytes, body: bytes, item: int | None) -> Iterator[Part | Refusal]:
+        """What one message says, or each item of the batch in it; refused parts with a reason."""
+        try:
+            events, read = self._events(text)
+        except Refused as error:
+            yield Refusal(str(error), body, item)
+            return
+        for number, event in enumerate(events):
+            at = item
+            if len(events) > 1:
+                body, at = strict_json.encode(event), number if item is None else item
+            try:
+                yield Part(read(event), body, at)
+            except Refused as error:
+                yield Refusal(str(error), body, at)
+
+    def _events(self, text: bytes) -> tuple[list[Payload], Callable[[Payload], Changes]]:
+        """The message, or one event for each item of a batch in it; and how to read one."""
+        if len(text) > plain.MAX_BYTES:
+            raise TooLarge(f"It has {len(text)} bytes; a message has at most {plain.MAX_BYTES}.")
+        payload = encodings.decode(text)
         if type(payload) is not dict:
             raise Malformed(
                 'A message is a JSON object, like {"device": "pillow", "state": {}}; '
                 f"this is {plain.kind(payload)}."
             )
         payload.pop(plain.IGNORED, None)
-        for recognise, read in EVENTS:
-            if recognise(payload):
-                return read(payload, self.options)
-        return (self._read_other(payload),)
+        options = self.options
+        for schema in EVENTS:
+            if schema.recognise(payload):
+                payload, place = schema.opened(payload)
+                place = place if options.state is None else options.state
+                return batches.split(payload, place), partial(_read, schema, options)
+        return batches.split(payload, options.state), lambda event: (self._read_other(event),)
 
     def _read_other(self, payload: dict[str, Any]) -> Change:
         """A message of your own, or a plain one."""
@@ -92,6 +156,10 @@ class Decoder:
                 raise Malformed(NAMELESS)
             payload = {name: value for name, value in payload.items() if name in plain.KNOWN}
         return self.options.plain(plain.change(payload), payload.get("sequence") is not None)
+
+
+def _read(schema: Schema, options: DecodeOptions, event: Payload) -> Changes:
+    return schema.read(event, options)
 
 
 def refuse_incomplete(payload: dict[str, Any]) -> None:

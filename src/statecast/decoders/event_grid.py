@@ -13,7 +13,7 @@ from typing import Any
 from statecast.decoders import iot_hub
 from statecast.decoders.event import ABOUT_ITSELF, EventEnvelope, changes
 from statecast.decoders.options import DecodeOptions, required
-from statecast.decoders.pointers import MISSING
+from statecast.decoders.pointers import MISSING, Pointer
 from statecast.model import Change
 
 MEMBERS = ("id", "eventType", "eventTime", "subject")
@@ -23,11 +23,17 @@ def is_grid_event(payload: dict[str, Any]) -> bool:
     return "eventType" in payload and all(member in payload for member in MEMBERS)
 
 
+def opened(payload: dict[str, Any]) -> tuple[dict[str, Any], Pointer]:
+    """The event with its data decoded, and where an array of readings may be. Raises Malformed."""
+    return iot_hub.opened(payload, payload["eventType"])
+
+
 def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
     """The changes of one event. Raises Refused with a sentence."""
     type_ = required(payload, "eventType", "an event of Event Grid")
     if type_.startswith(ABOUT_ITSELF):
         return ()
+    payload, _ = opened(payload)
     event = EventEnvelope(
         payload,
         type=type_,

@@ -14,17 +14,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from statecast import strict_json
-from statecast.decoders import base64_text
+from statecast.decoders import encodings
 from statecast.decoders.event import EventEnvelope
 from statecast.decoders.event import changes as other_changes
 from statecast.decoders.options import DecodeOptions
 from statecast.decoders.plain import kind
-from statecast.decoders.pointers import MISSING, find
+from statecast.decoders.pointers import MISSING, Pointer, find
 from statecast.errors import Malformed
 from statecast.model import Change, Speaker
 
 EVENTS = "Microsoft.Devices."
+TELEMETRY = f"{EVENTS}DeviceTelemetry"
+BODY: Pointer = ("data", "body")
 CONNECTION = {"DeviceConnected": "Connected", "DeviceDisconnected": "Disconnected"}
 SEQUENCE_NUMBER = ("data", "deviceConnectionStateEventInfo", "sequenceNumber")
 
@@ -45,6 +46,21 @@ PARTS = ("tags", "desired", "reported")
 
 def is_event(type_: str) -> bool:
     return type_.startswith(EVENTS)
+
+
+def opened(payload: dict[str, Any], type_: Any) -> tuple[dict[str, Any], Pointer]:
+    """An event with the body of its telemetry decoded, and where an array of readings may be.
+
+    The body is JSON if the device declares it, else Base64 of JSON. Raises Malformed.
+    """
+    body = find(payload, BODY)
+    if type_ != TELEMETRY or body is MISSING:
+        return payload, BODY[:1]
+    value = encodings.inner(body)
+    if type(value) is str:
+        reason = encodings.why_not(value)
+        raise Malformed(f"The body of its telemetry cannot be read as JSON. {reason}")
+    return {**payload, "data": {**payload["data"], "body": value}}, BODY
 
 
 def changes(event: EventEnvelope, options: DecodeOptions) -> tuple[Change, ...]:
@@ -84,25 +100,9 @@ def changes(event: EventEnvelope, options: DecodeOptions) -> tuple[Change, ...]:
 
 
 def telemetry(event: EventEnvelope, options: DecodeOptions) -> Change:
-    """A device's telemetry. The body is JSON if the device declares it, else Base64 of JSON."""
-    properties = find(event.data, ("systemProperties",))
-    body = find(event.data, ("body",))
-    if type(body) is str and not declares_json(properties):
-        try:
-            body = strict_json.decode(base64_text.from_base64(body.encode()))
-        except Malformed as error:
-            raise Malformed(f"The body of its telemetry cannot be read as JSON. {error}") from None
-    if body is not MISSING:
-        event = replace(event, payload={**event.payload, "data": {**event.data, "body": body}})
-    return about(event, options, options.state_of(event.payload, body), MISSING, "device")
-
-
-def declares_json(properties: Any) -> bool:
-    """Whether the device sent the content type and encoding of JSON."""
-    media, encoding = (
-        find(properties, (f"iothub-content-{what}",)) for what in ("type", "encoding")
-    )
-    return str(media).lower() == "application/json" and str(encoding).lower() == "utf-8"
+    """A device's telemetry; ``opened`` has decoded its body."""
+    state = options.state_of(event.payload, find(event.payload, BODY))
+    return about(event, options, state, MISSING, "device")
 
 
 def device_created(event: EventEnvelope, options: DecodeOptions) -> Change:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from statecast import names, timestamps
-from statecast.decoders import device_names, pointers
+from statecast.decoders import device_names, encodings, pointers
 from statecast.decoders.plain import MAX_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
 from statecast.errors import BadSetting, Malformed
@@ -114,6 +114,7 @@ class DecodeOptions:
             )
         if found is MISSING:
             raise Malformed(f"It brings no state: {where} is missing.")
+        found = encodings.inner(found)
         if type(found) is not dict:
             raise Malformed(
                 f"A state is a JSON object; {where} is {kind(found)}. "

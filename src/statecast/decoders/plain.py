@@ -1,25 +1,22 @@
-"""The plain message, ``{"device": "pillow", "state": {"mood": "happy"}}``, and arrays of messages.
+"""The plain message, ``{"device": "pillow", "state": {"mood": "happy"}}``.
 
 Rule 1: nothing is guessed or silently ignored. An unknown member is refused: a misspelt ``time``
 would otherwise cause a wrong state without any notice.
-Rule 2: the items of an array are independent, each with its own limits.
-Rule 3: an optional member may also be ``null``, because many programs write it so.
+Rule 2: an optional member may also be ``null``, because many programs write it so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-from statecast import names, strict_json, timestamps
-from statecast.errors import Malformed, Refused, TooLarge
-from statecast.model import Change, Delivery, Kind, Message, Refusal, Speaker
+from statecast import names, timestamps
+from statecast.decoders import encodings
+from statecast.errors import Malformed
+from statecast.model import Change, Kind, Speaker
 
 MAX_BYTES = 65_536
 """Of one message, or of one item of an array, before it is decoded."""
-MAX_ARRAY_BYTES = 1_048_576
-MAX_ITEMS = 1_000
 MAX_ID = 256
 """Characters of an id."""
 MAX_SILENCE = 1e9
@@ -36,59 +33,6 @@ _KINDS = {
     bool: "true or false",
     type(None): "null",
 }
-
-
-def read_delivery(
-    delivery: Delivery, text: bytes, read: Callable[[bytes], tuple[Change, ...]]
-) -> Message:
-    """The message in ``text``, or all items of an array.
-
-    ``read`` decodes one of them and may raise Refused.
-    """
-    body = delivery.body
-    try:
-        if text.lstrip(b" \t\r\n")[:1] == b"[":
-            return read_items(delivery, split_array(text), read)
-        changes = read(text)
-    except Refused as error:
-        return Message(delivery, refusals=(Refusal(str(error), body),))
-    return Message(delivery, changes, ((None, body),) * len(changes))
-
-
-def read_items(
-    delivery: Delivery, items: list[str], read: Callable[[bytes], tuple[Change, ...]]
-) -> Message:
-    """The items of an array. A refused one does not affect the others."""
-    changes: list[Change] = []
-    raw: list[tuple[int | None, bytes]] = []
-    refusals: list[Refusal] = []
-    for index, item in enumerate(items):
-        body = item.encode(errors="surrogatepass")
-        try:
-            found = read(body)
-        except Refused as error:
-            refusals.append(Refusal(str(error), body, index))
-        else:
-            changes += found
-            raw += [(index, body)] * len(found)
-    return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
-
-
-def split_array(body: bytes) -> list[str]:
-    """The JSON texts of the items, unchanged. Raises Refused."""
-    if len(body) > MAX_ARRAY_BYTES:
-        raise TooLarge(
-            f"It has {len(body)} bytes; an array of messages has at most {MAX_ARRAY_BYTES}."
-        )
-    try:
-        items = strict_json.split_array(body.decode())
-    except UnicodeDecodeError as error:
-        raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1} is wrong).") from None
-    if not items:
-        raise Malformed("The array holds no message.")
-    if len(items) > MAX_ITEMS:
-        raise TooLarge(f"The array holds {len(items)} messages; at most {MAX_ITEMS} are allowed.")
-    return items
 
 
 def change(payload: dict[str, Any]) -> Change:
@@ -132,7 +76,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def state(payload: dict[str, Any], what: Kind) -> dict[str, Any]:
-    value = payload.get("state")
+    value = encodings.inner(payload.get("state"))
     if what == "delete":
         if value:
             raise Malformed("A message that deletes a device brings no state.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from statecast.decoders import encodings
 from statecast.names import quoted
 
 Pointer = tuple[str, ...]
@@ -36,12 +37,17 @@ def parse(text: str) -> Pointer:
 
 
 def find(value: Any, pointer: Pointer) -> Any:
-    """The value at a pointer, or MISSING."""
+    """The value at a pointer, or MISSING. A pointer leads into JSON that is given as text.
+
+    Raises Malformed for a text that holds broken JSON.
+    """
     for part in pointer:
         if type(value) is dict:
             value = value.get(part, MISSING)
         elif type(value) is list and _INDEX.fullmatch(part) and int(part) < len(value):
             value = value[int(part)]
+        elif type(value) is str and type(found := encodings.inner(value)) is not str:
+            value = find(found, (part,))
         else:
             return MISSING
     return value

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import logs, names, strict_json, timestamps
 from statecast.broadcast import encoding
-from statecast.decoders import plain
+from statecast.decoders import encodings, items
 from statecast.errors import (
     Conflict,
     Malformed,
@@ -62,6 +62,8 @@ JSON_TYPES = {
     "application/json",
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
+    "application/jsonl",
+    "application/x-ndjson",
 }
 """Browsers let no form and no script of another site send these types without a CORS preflight."""
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
@@ -200,7 +202,7 @@ class RestViews:
         return empty_response()
 
     def messages(self) -> Response:
-        """Send one message, or all items of an array or none, to the queue.
+        """Send one message, or all items of an array or of JSON lines or none, to the queue.
 
         In the embedded queue they are durable before the response.
         """
@@ -209,18 +211,18 @@ class RestViews:
 
     def _send(self) -> Response:
         only_arguments()
-        body = self._body()
+        body = encodings.unwrap(self._body())
         queue, decode = self.live.queue, decoder(self.live.settings)
-        if body.lstrip(b" \t\r\n")[:1] != b"[":
+        messages = items.split(body)
+        if messages is None:
             decode.read(body)
             return json_response(strict_json.encode({"id": queue.send(body)}), 202)
-        items = [item.encode(errors="surrogatepass") for item in plain.split_array(body)]
-        for index, item in enumerate(items):
+        for index, item in enumerate(messages):
             try:
                 decode.read(item)
             except Refused as error:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
-        return json_response(strict_json.encode({"ids": queue.send_many(items)}), 202)
+        return json_response(strict_json.encode({"ids": queue.send_many(messages)}), 202)
 
     def _edit(self, device: str, kind: Kind) -> Response:
         with self.live.counting_refused():
@@ -280,7 +282,7 @@ class RestViews:
         return body
 
     def _object(self) -> dict[str, Any]:
-        state = strict_json.decode(self._body())
+        state = encodings.decode(encodings.unwrap(self._body()))
         if not isinstance(state, dict):
             raise Malformed('A state is a JSON object, like {"mood": "happy"}.')
         return state
