@@ -11,7 +11,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- SourceUnavailable    the queue cannot be reached
 |   `-- QueueFull            the embedded queue has reached its bound
 |-- LeaseLost                another process took over; this one must stop writing
-|-- StoreUnusable            the store's file is not ours, damaged, or of another version
+|-- StoreUnusable            the store's file is not ours, damaged, gone, or of another version
 |-- UnsupportedSystem        the operating system lacks what Statecast needs
 |-- UnsupportedLibrary       an installed library lacks what Statecast needs of it
 `-- BadSetting               a setting, option or URL is wrong
@@ -22,6 +22,19 @@ from __future__ import annotations
 
 class StatecastError(Exception):
     """Base of all errors of Statecast; its text is a sentence for people."""
+
+    PUBLIC: str | None = None
+    """The sentence for viewers, of a kind whose sentences name files."""
+
+    def __init__(self, sentence: str = "", *, public: str | None = None) -> None:
+        """``public`` is the sentence for viewers, if ``sentence`` says more than they may see."""
+        super().__init__(sentence)
+        self._public = public
+
+    @property
+    def public(self) -> str:
+        """The sentence as every viewer may see it: without paths, accounts and addresses."""
+        return self._public or self.PUBLIC or str(self)
 
 
 class Refused(StatecastError):
@@ -51,6 +64,8 @@ class Unavailable(StatecastError):
 class StoreUnavailable(Unavailable):
     """The store cannot be read or written just now."""
 
+    PUBLIC = "The server cannot use its store just now; its log says why."
+
 
 class SourceUnavailable(Unavailable):
     """The queue cannot be reached just now."""
@@ -66,6 +81,8 @@ class LeaseLost(StatecastError):
 
 class StoreUnusable(StatecastError):
     """The store's file cannot be used by this program."""
+
+    PUBLIC = "The server cannot use its store; its log says why."
 
 
 class UnsupportedSystem(StatecastError):

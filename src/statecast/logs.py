@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -44,6 +45,21 @@ class LineLimit:
     def remark(omitted: int) -> str:
         """What a line says about the lines that were omitted before it."""
         return f" ({omitted} more lines of this kind were omitted)" if omitted else ""
+
+
+class LimitedLog:
+    """Warnings of which at most ten of a kind are written at once, then six a minute."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._lines = LineLimit()
+        self._lock = threading.Lock()
+
+    def warning(self, kind: str, line: str) -> None:
+        with self._lock:
+            omitted = self._lines.take(kind)
+        if omitted is not None:
+            self._log.warning("%s%s", line, LineLimit.remark(omitted))
 
 
 class OneLine(logging.Formatter):

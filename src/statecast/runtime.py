@@ -43,8 +43,6 @@ from statecast.timestamps import now
 
 ANNOUNCE_EVERY = 2.0
 """Seconds between two reports of this process to the other serving processes."""
-CANNOT_READ = "The store cannot be read; the log of the server says why."
-CANNOT_WRITE = "The store cannot be written; the log of the server says why."
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -310,7 +308,7 @@ class Runtime:
         try:
             self._exchange_reports()
         except StatecastError as error:
-            self.problems.report("store-write", STORE, CANNOT_WRITE, detail=str(error))
+            self.problems.report("store-write", STORE, error.public, detail=detail_of(error))
         else:
             self.problems.clear("store-write", STORE)
 
@@ -347,7 +345,7 @@ class Runtime:
         try:
             offset = self.store.read_position().offset
         except StatecastError as error:
-            self.problems.report("store-read", STORE, CANNOT_READ, detail=str(error))
+            self.problems.report("store-read", STORE, error.public, detail=detail_of(error))
         else:
             self.problems.clear("store-read", STORE)
         wrong = [
@@ -358,3 +356,8 @@ class Runtime:
         if wrong:
             return False, {"store": wrong[0].sentence}
         return True, {"store": "connected", "offset": offset}
+
+
+def detail_of(error: StatecastError) -> str:
+    """The sentence for the operator, if it says more than the one for viewers."""
+    return str(error) if str(error) != error.public else ""

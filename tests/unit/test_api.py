@@ -543,7 +543,8 @@ ADDRESSES = [
     ("error", "status"),
     [
         (StoreUnavailable("The disk is full."), 503),
-        (StoreUnusable("Secret path."), 500),
+        (StoreUnusable("Secret path."), 503),
+        (StoreUnusable("Secret path.", public="The store was removed."), 503),
         (ZeroDivisionError("secret"), 500),
     ],
 )
@@ -560,10 +561,28 @@ def test_a_store_that_fails_is_told_without_details(
     monkeypatch.setattr(live, "stop", lambda: None)
     response = change(client, method, f"/api/{path}", {"device": "pillow", "state": {}})
     assert is_problem(response, status)
+    assert "ecret" not in response.text
     if status == 503:
-        assert response.headers["Retry-After"] == "1"
+        seconds = "30" if isinstance(error, StoreUnusable) else "1"
+        assert response.headers["Retry-After"] == seconds
+        assert error.public in response.get_json(force=True)["detail"]  # type: ignore[attr-defined]
     else:
-        assert "ecret" not in response.text and response.get_json(force=True)["id"]
+        assert response.get_json(force=True)["id"]
+
+
+def test_a_store_that_is_away_fills_no_log(
+    client: FlaskClient,
+    live: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(live, "_store", Broken(StoreUnusable("/var/lib/pillow.db was removed.")))
+    monkeypatch.setattr(live, "stop", lambda: None)
+    for _ in range(50):
+        assert is_problem(client.get("/api/devices"), 503)
+    lines = [one for one in caplog.records if one.name == "statecast.web.api"]
+    assert len(lines) == 10
+    assert all("/var/lib/pillow.db" in one.getMessage() and not one.exc_info for one in lines)
 
 
 @pytest.mark.parametrize(

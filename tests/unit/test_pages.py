@@ -14,7 +14,7 @@ from typing import Any
 import flask
 import pytest
 
-from statecast.errors import StoreUnavailable
+from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.settings import Settings
@@ -578,20 +578,39 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     ).get_data(as_text=True)
 
 
+@pytest.mark.parametrize("path", ["/", "/devices/pillow", "/devices/missing", "/operator"])
+@pytest.mark.parametrize(
+    ("error", "shown", "retry_after"),
+    [
+        (StoreUnavailable("/var/lib/pillow.db: the disk is full."), "cannot use its store", "1"),
+        (StoreUnusable("/var/lib/pillow.db was removed."), "cannot use its store", "30"),
+        (
+            StoreUnusable("/var/lib/pillow.db was removed.", public="The store was removed."),
+            "The store was removed.",
+            "30",
+        ),
+    ],
+)
 def test_a_store_that_is_away_is_a_sentence(
-    store: FakeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: FakeStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    error: StatecastError,
+    shown: str,
+    retry_after: str,
 ) -> None:
     def fail(*args: object) -> Changes:
-        raise StoreUnavailable("/var/lib/pillow.db: the disk is full.")
+        raise error
 
     monkeypatch.setattr(store, "read", fail)
-    answer = browse(store, "/")
+    answer = browse(store, path)
 
     # where the file lies is for the log, not for clients
-    assert answer.status_code == 503
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, retry_after)
     page = answer.get_data(as_text=True)
-    assert "cannot use its store" in page and "/var/lib" not in page and "Traceback" not in page
-    assert "/var/lib/pillow.db: the disk is full." in caplog.text
+    assert shown in page and "/var/lib" not in page and "Traceback" not in page
+    assert str(error) in caplog.text and "Traceback" not in caplog.text
 
 
 # Weight

@@ -117,7 +117,7 @@ class Consumer:
                 if not isinstance(error, StatecastError):
                     log.exception("the consumer of %s failed and starts again", self.name)
                 failures += 1
-                self._set_status("away", _sentence(error))
+                self._set_status("away", error)
                 self._stop.wait(pause_after(failures))
         # What was acknowledged but not deleted is delivered again, and its ids are known.
         with suppress(Unavailable):
@@ -144,7 +144,7 @@ class Consumer:
                 break
             except Unavailable as error:
                 failures += 1
-                self._set_status("away", str(error))
+                self._set_status("away", error)
                 if self._stop.wait(pause_after(failures)):
                     return
         self.total = replace(self.total + committed, refused=())
@@ -175,13 +175,14 @@ class Consumer:
             if self._metered is not None:
                 self.health.requests_per_hour = self._metered.requests_per_hour()
 
-    def _set_status(self, status: str, sentence: str | None = None) -> None:
+    def _set_status(self, status: str, error: Exception | None = None) -> None:
         health = self.health
+        sentence = None if error is None else _public(error)
         if (health.status, health.sentence) != (status, sentence):
             since = health.since if health.status == status else self.clock()
             self.health = replace(health, status=status, since=since, sentence=sentence)
             if status == "away":
-                log.warning("source %s is away: %s", self.name, sentence)
+                log.warning("source %s is away: %s", self.name, _sentence(error))
             elif health.status == "away" and status == "connected":
                 log.warning(
                     "source %s is back after %d s",
@@ -196,7 +197,13 @@ def pause_after(failures: int) -> float:
     return random.uniform(0.05, min(MAX_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
 
 
-def _sentence(error: Exception) -> str:
+def _public(error: Exception) -> str:
+    """Why the source is away, for the viewers."""
     if isinstance(error, StatecastError):
-        return str(error)
+        return error.public
     return "Statecast failed here; its log says why."
+
+
+def _sentence(error: Exception | None) -> str:
+    """The same for the log: it may name files and accounts."""
+    return str(error) if isinstance(error, StatecastError) else "an error, logged before"

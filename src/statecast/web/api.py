@@ -24,11 +24,13 @@ from statecast.errors import (
     Refused,
     StatecastError,
     StoreUnavailable,
+    StoreUnusable,
     TooLarge,
     Unavailable,
 )
 from statecast.http.errors import HTTPProblem
 from statecast.http.origin import origin_allowed
+from statecast.logs import LimitedLog
 from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
 from statecast.stores.contract import ReadCursor
@@ -42,6 +44,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (TooLarge, 413),
     (Refused, 400),
     (Unavailable, 503),
+    (StoreUnusable, 503),
 )
 TITLES = {
     400: "Bad request",
@@ -80,6 +83,9 @@ def rest(live: Runtime) -> Blueprint:
     """The blueprint of REST for one app."""
     blueprint = Blueprint("statecast_rest", __name__)
     blueprint.register_error_handler(StatecastError, statecast_problem)
+    store_problem = StoreProblem()
+    for store_error in (StoreUnavailable, StoreUnusable):
+        blueprint.register_error_handler(store_error, store_problem)
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
     rest_views = RestViews(live)
@@ -368,9 +374,12 @@ def empty_response() -> Response:
     return response
 
 
-def problem(status: int, detail: str, **members: str) -> Response:
-    """Flask's response with an error, as in RFC 9457; ``members`` are added to its body."""
-    retry = [(b"retry-after", b"1")] if status == 503 else []
+def problem(status: int, detail: str, *, retry_after: int = 1, **members: str) -> Response:
+    """Flask's response with an error, as in RFC 9457; ``members`` are added to its body.
+
+    ``retry_after`` is in seconds, and for status 503.
+    """
+    retry = [(b"retry-after", b"%d" % retry_after)] if status == 503 else []
     title = TITLES.get(status, "Error")
     error = HTTPProblem(status, detail, retry, title=title, **members)
     response = Response(error.body, status)
@@ -382,13 +391,24 @@ def problem(status: int, detail: str, **members: str) -> Response:
 def statecast_problem(error: StatecastError) -> Response:
     """The response for an error of Statecast."""
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
-    if isinstance(error, StoreUnavailable):
-        # Its sentence names a file, which clients must not see.
-        log.warning("%s was not answered: %s", request.endpoint, error)
-        return problem(
-            503, "The store cannot be used just now; nothing was changed. Try again in a moment."
-        )
-    return unexpected_problem(error) if status is None else problem(status, str(error))
+    return unexpected_problem(error) if status is None else problem(status, error.public)
+
+
+class StoreProblem:
+    """The response for an error of the store. The log has the sentence that names the file."""
+
+    def __init__(self) -> None:
+        self._log = LimitedLog(log)
+
+    def __call__(self, error: StatecastError) -> Response:
+        self._log.warning("store", f"{request.endpoint} was not answered: {error}")
+        seconds = retry_after(error)
+        return problem(503, f"{error.public} Nothing was changed.", retry_after=seconds)
+
+
+def retry_after(error: StatecastError) -> int:
+    """Seconds until a request may succeed: a store that cannot be used needs an operator."""
+    return 30 if isinstance(error, StoreUnusable) else 1
 
 
 def http_problem(error: HTTPException) -> ResponseReturnValue:

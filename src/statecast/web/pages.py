@@ -18,8 +18,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names, program
-from statecast.errors import Malformed, Unavailable
+from statecast.errors import Malformed, StatecastError, StoreUnusable, Unavailable
 from statecast.http import mount
+from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems, from_report, merged
 from statecast.program.distribution import VERSION
@@ -106,7 +107,8 @@ def pages(
     blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", views.device)
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
-    blueprint.register_error_handler(Unavailable, views.unavailable)
+    for unavailable in (Unavailable, StoreUnusable):
+        blueprint.register_error_handler(unavailable, views.unavailable)
     blueprint.register_error_handler(HTTPException, views.http_error)
     blueprint.register_error_handler(Exception, views.unexpected_error)
     return blueprint
@@ -152,6 +154,7 @@ class PageViews:
         self.may_write = may_write
         self.may_operate = may_operate
         self.templates = environment()
+        self._log = LimitedLog(log)
 
     # The pages
 
@@ -238,13 +241,17 @@ class PageViews:
         headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
         return flask.Response(text, headers=headers, mimetype="text/javascript")
 
-    def unavailable(self, error: Exception) -> ResponseReturnValue:
-        """A page for a store that cannot be read. The log has the reason."""
-        log.warning("%s was not answered: %s", flask.request.endpoint, error)
-        sentence = (
-            "The server cannot use its store; its log says why. Reload this page in a moment."
+    def unavailable(self, error: StatecastError) -> ResponseReturnValue:
+        """A page for a store that cannot be read. The log has the sentence that names the file."""
+        self._log.warning("store", f"{flask.request.endpoint} was not answered: {error}")
+        sentence, seconds = f"{error.public} Reload this page in a moment.", "1"
+        if isinstance(error, StoreUnusable):
+            sentence, seconds = f"{error.public} Reload this page after that.", "30"
+        made = flask.make_response(
+            self.error_page(503, "The states cannot be read just now", sentence)
         )
-        return self.error_page(503, "The states cannot be read just now", sentence)
+        made.headers["Retry-After"] = seconds
+        return made
 
     def http_error(self, error: HTTPException) -> ResponseReturnValue:
         """A page for an error of HTTP: no such page, no such method."""

@@ -27,8 +27,11 @@ T = TypeVar("T")
 class RequestFailed(SourceUnavailable):
     """A request failed. ``status`` and ``code`` are those of the response, if Azure sent one."""
 
-    def __init__(self, sentence: str, status: int | None = None, code: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(
+        self, sentence: str, status: int | None = None, code: str = "", *, host: str
+    ) -> None:
+        """``host`` is that of the account, which viewers do not see."""
+        super().__init__(sentence, public=errors.without_host(sentence, host))
         self.status = status
         self.code = code
 
@@ -156,7 +159,8 @@ class QueueClient:
         except Exception as error:  # the SDK raises any class, AttributeError among them
             raise self._failure(error, action, all(from_azure)) from None
         if not all(from_azure):
-            raise RequestFailed(errors.foreign_response(self.account.host))
+            host = self.account.host
+            raise RequestFailed(errors.foreign_response(host), host=host)
         return result
 
     def _failure(self, error: Exception, action: str, from_azure: bool) -> RequestFailed:
@@ -164,13 +168,13 @@ class QueueClient:
         code = getattr(error, "error_code", None) or ""
         code = str(getattr(code, "value", code))
         if status is None or isinstance(status, bool):
-            return RequestFailed(errors.no_response(type(error).__name__, host))
+            return RequestFailed(errors.no_response(type(error).__name__, host), host=host)
         if not code and not from_azure:  # an error response of Azure has a code
-            return RequestFailed(errors.foreign_response(host))
+            return RequestFailed(errors.foreign_response(host), host=host)
         sentence = errors.error_response(status, code, self.queue, host, action)
         if not code and 200 <= status < 400:
-            return RequestFailed(sentence)
-        return RequestFailed(sentence, status, code)
+            return RequestFailed(sentence, host=host)
+        return RequestFailed(sentence, status, code, host=host)
 
     def _connected(self) -> Any:
         with self._lock:

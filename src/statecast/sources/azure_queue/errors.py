@@ -74,3 +74,8 @@ def foreign_response(host: str) -> str:
         f"Somebody else answers in the place of {host}: a proxy, or a network that wants a login. "
         "Its answers are not the queue's."
     )
+
+
+def without_host(sentence: str, host: str) -> str:
+    """The sentence for viewers: the host names the account."""
+    return sentence.replace(f" at {host}", "").replace(host, "the storage account")

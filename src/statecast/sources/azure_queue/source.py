@@ -168,8 +168,10 @@ class AzureQueue:
                 self._receiver.close()
                 self._receiver = ThreadPool(1, name=f"receive-{self.name}")
             if elapsed >= RESPONSE_TIMEOUT:
+                host = self.client.account.host
                 raise SourceUnavailable(
-                    f"The queue's service at {self.client.account.host} does not answer."
+                    f"The queue's service at {host} does not answer.",
+                    public="The queue's service does not answer.",
                 ) from None
             return None
         except BaseException:
@@ -281,8 +283,9 @@ class AzureQueue:
             except Unavailable as error:
                 if not ids:
                     raise
+                sent = f"{len(ids)} of {len(bodies)} messages were sent before."
                 raise SourceUnavailable(
-                    f"{error} {len(ids)} of {len(bodies)} messages were sent before."
+                    f"{error} {sent}", public=f"{error.public} {sent}"
                 ) from None
         return ids
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import apsw
 
-from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+from statecast.errors import StatecastError
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.sqlite import file_check, file_lock, migration, schema
@@ -35,6 +35,7 @@ from statecast.stores.sqlite.driver import (
     rows,
     translate,
 )
+from statecast.stores.sqlite.file_errors import unavailable, unusable
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 
@@ -107,9 +108,10 @@ class Database:
         deadline = time.monotonic() + file_lock.WAIT_SECONDS
         while not self._lock.alone:
             if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    f"{self.path} is of an older version and another process uses it; "
-                    "stop that one first."
+                raise unavailable(
+                    self.path,
+                    "{store} is of an older version and another process uses it; "
+                    "stop that one first.",
                 )
             time.sleep(0.01)
             self._lock.acquire()
@@ -138,7 +140,7 @@ class Database:
         if self._process != os.getpid():
             self._begin_child()
         if self._closed:
-            raise StoreUnavailable(f"The store {self.path} was closed by this process.")
+            raise unavailable(self.path, "The store {store} was closed by this process.")
         local = self._local
         if local.generation != self._generation:
             local.reader = local.writer = None
@@ -163,9 +165,10 @@ class Database:
         """The thread's connection, marked as in use: ``before_fork`` must not close it."""
         self._thread_state()
         if self._replaced():
-            raise StoreUnusable(
-                f"{self.path} was removed or replaced while it was used; "
-                "put the right file there and restart."
+            raise unusable(
+                self.path,
+                "{store} was removed or replaced while it was used; "
+                "put the right file there and restart.",
             )
         with self._opening:
             connection = self._writer() if writing else self._reader()
@@ -259,8 +262,9 @@ class Database:
         """Threads of one process take turns here, where waiting is cheaper than at the file."""
         turn = self._write_turn  # a forked child has another one
         if not turn.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailable(
-                f"Another thread has been writing to {self.path} for {BUSY_SECONDS:g} seconds."
+            raise unavailable(
+                self.path,
+                f"Another thread has been writing to {{store}} for {BUSY_SECONDS:g} seconds.",
             )
         try:
             yield
@@ -270,9 +274,10 @@ class Database:
     def _check_version(self, connection: apsw.Connection) -> None:
         version = row(connection, "PRAGMA user_version")[0]
         if version != len(self.steps):
-            raise StoreUnusable(
-                f"{self.path} is of version {version} now, "
-                f"this process works with {len(self.steps)}; restart it."
+            raise unusable(
+                self.path,
+                f"{{store}} is of version {version} now, "
+                f"this process works with {len(self.steps)}; restart it.",
             )
 
     @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+from statecast.errors import StatecastError
+from statecast.stores.sqlite.file_errors import unavailable, unusable
 
 BUSY_SECONDS = 5.0
 """For how long a write waits for other writers."""
@@ -64,25 +65,29 @@ class BusyTimeout:
 def translate(path: Path, error: apsw.Error) -> StatecastError:
     """The driver's error as one of ours, with a sentence that says what to do."""
     if isinstance(error, apsw.FullError):
-        return StoreUnavailable(f"The disk of {path} is full; free some space. Nothing was lost.")
+        return unavailable(path, "The disk of {store} is full; free some space. Nothing was lost.")
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        return StoreUnusable(f"{path} is damaged ({error}); restore it from a backup.")
+        return unusable(path, f"{{store}} is damaged ({error}); restore it from a backup.")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return StoreUnavailable(
-            f"Another process has been writing to {path} for {BUSY_SECONDS:g} seconds; try again."
+        return unavailable(
+            path,
+            f"Another process has been writing to {{store}} for {BUSY_SECONDS:g} seconds; "
+            "try again.",
         )
     if isinstance(error, (apsw.ReadOnlyError, apsw.PermissionsError)):
-        return StoreUnavailable(
-            f"{path} may not be written; check its rights, its folder's and its file system's."
+        return unavailable(
+            path,
+            "{store} may not be written; check its rights, its folder's and its file system's.",
         )
     if isinstance(error, apsw.CantOpenError):
-        return StoreUnavailable(
-            f"{path} cannot be opened; check that its folder exists and may be written."
+        return unavailable(
+            path,
+            "{store} cannot be opened; check that its folder exists and may be written.",
         )
     if isinstance(error, apsw.IOError):
-        return StoreUnavailable(
-            f"The disk of {path} failed ({error}); the write was not confirmed."
+        return unavailable(
+            path, f"The disk of {{store}} failed ({error}); the write was not confirmed."
         )
     if isinstance(error, apsw.ConnectionClosedError):
-        return StoreUnavailable(f"The store {path} was closed by this process.")
-    return StoreUnavailable(f"The store {path} failed: {error}.")
+        return unavailable(path, "The store {store} was closed by this process.")
+    return unavailable(path, f"The store {{store}} failed: {error}.")

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+from statecast.stores.sqlite.file_errors import os_error, unusable
 
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "vboxsf", "davfs"),
@@ -20,23 +20,6 @@ NETWORK = {
 """File systems on which locks and shared memory do not work across hosts: SQLite loses data."""
 
 MAGIC = b"SQLite format 3\0"
-
-
-def os_error(path: Path, error: OSError) -> StatecastError:
-    """The error for a file that the operating system does not let us use."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreUnavailable(f"The disk of {path} is full; free some space.")
-    if error.errno == errno.EROFS:
-        return StoreUnusable(
-            f"{path} is on a read-only file system; keep the store where it can be written."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return StoreUnusable(
-            f"{path} may not be written by this user; change its owner or rights, or name another."
-        )
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
-        return StoreUnavailable(f"{path} cannot be opened just now: {error.strerror}.")
-    return StoreUnusable(f"{path} cannot be opened: {error.strerror}.")
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -54,14 +37,15 @@ def inspect(path: Path) -> None:
     """Raises StoreUnusable for what cannot be a store, before anything is created beside it."""
     folder = path.parent
     if not folder.is_dir():
-        raise StoreUnusable(
-            f"The folder {folder} of the store does not exist; create it or name another."
+        raise unusable(
+            folder, "The folder {store} of the store does not exist; create it or name another."
         )
     kind = file_system(folder)
     if kind in NETWORK:
-        raise StoreUnusable(
-            f"{path} is on a network file system ({kind}), where SQLite loses data; "
-            "use a local disk."
+        raise unusable(
+            path,
+            f"{{store}} is on a network file system ({kind}), where SQLite loses data; "
+            "use a local disk.",
         )
     try:
         found = path.stat()
@@ -70,7 +54,7 @@ def inspect(path: Path) -> None:
     except OSError as error:
         raise os_error(path, error) from error
     if not stat.S_ISREG(found.st_mode):
-        raise StoreUnusable(f"{path} is not a file; name a file as the store.")
+        raise unusable(path, "{store} is not a file; name a file as the store.")
     if not os.access(path, os.R_OK | os.W_OK):
         raise os_error(path, PermissionError(errno.EACCES, "Permission denied"))
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -85,15 +69,16 @@ def check_contents(path: Path, size: int) -> None:
     with path.open("rb") as file:
         head = file.read(100)
     if not head.startswith(MAGIC):
-        raise StoreUnusable(
-            f"{path} is not a store of Statecast (nor any SQLite file); it was left as it is."
+        raise unusable(
+            path,
+            "{store} is not a store of Statecast (nor any SQLite file); it was left as it is.",
         )
     if has_log(path):
         return  # a checkpoint that was interrupted in a page is repaired from the log
     page_size = int.from_bytes(head[16:18], "big") if len(head) >= 18 else 0
     page_size = 65536 if page_size == 1 else page_size
     if size < 512 or page_size == 0 or size % page_size:
-        raise StoreUnusable(f"{path} was cut off or damaged; restore it from a backup.")
+        raise unusable(path, "{store} was cut off or damaged; restore it from a backup.")
 
 
 def has_log(path: Path) -> bool:
@@ -106,9 +91,10 @@ def check_empty(path: Path) -> None:
     """An empty file is a new store, unless a file beside it shows that it held one."""
     lock = Path(f"{path}.lock")
     if has_log(path) or (lock.exists() and lock.stat().st_size > 0):
-        raise StoreUnusable(
-            f"{path} is empty although it held a store; "
-            "restore it from a backup, or delete it and start with an empty store."
+        raise unusable(
+            path,
+            "{store} is empty although it held a store; "
+            "restore it from a backup, or delete it and start with an empty store.",
         )
 
 

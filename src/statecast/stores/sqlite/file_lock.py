@@ -16,9 +16,8 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from statecast.errors import StoreUnavailable
 from statecast.program.unix import fcntl, pread, pwrite
-from statecast.stores.sqlite.file_check import os_error
+from statecast.stores.sqlite.file_errors import os_error, unavailable
 
 WAIT_SECONDS = 5.0
 """For how long to wait while another process opens or migrates the store."""
@@ -51,8 +50,8 @@ class StoreLock:
             if self._try(fcntl.LOCK_SH):
                 return False
             if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    f"Another process is migrating the store ({self.path}); try again later."
+                raise unavailable(
+                    self.path, "Another process is migrating the store ({store}); try again later."
                 )
             time.sleep(0.005)
 

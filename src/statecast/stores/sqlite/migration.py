@@ -10,9 +10,9 @@ from pathlib import Path
 
 import apsw
 
-from statecast.errors import StoreUnusable
 from statecast.stores.sqlite import schema
 from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.file_errors import unusable
 
 
 def version(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> int:
@@ -24,11 +24,12 @@ def version(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> in
     found: int = row(connection, "PRAGMA user_version")[0]
     tables = row(connection, "SELECT count(*) FROM sqlite_master")[0]
     if application != schema.APPLICATION_ID and (application or found or tables):
-        raise StoreUnusable(f"{path} belongs to another program; name another file as the store.")
+        raise unusable(path, "{store} belongs to another program; name another file as the store.")
     if found > len(steps):
-        raise StoreUnusable(
-            f"{path} is of version {found}, written by a newer Statecast "
-            f"(this one knows up to {len(steps)}); install that one."
+        raise unusable(
+            path,
+            f"{{store}} is of version {found}, written by a newer Statecast "
+            f"(this one knows up to {len(steps)}); install that one.",
         )
     return found
 
@@ -37,7 +38,7 @@ def check(connection: apsw.Connection, path: Path) -> None:
     """Raises StoreUnusable for a damaged file."""
     found = rows(connection, "PRAGMA quick_check(1)")
     if found != [("ok",)]:
-        raise StoreUnusable(f"{path} is damaged ({found[0][0]}); restore it from a backup.")
+        raise unusable(path, f"{{store}} is damaged ({found[0][0]}); restore it from a backup.")
 
 
 def migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> int:

@@ -1,0 +1,48 @@
+"""Errors of the store's file as sentences: one names the file, for the operator, one does not.
+
+Rule: viewers see only the second. Where the store lies is for the log and the command line.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TypeVar
+
+from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+
+E = TypeVar("E", StoreUnavailable, StoreUnusable)
+
+
+def unavailable(path: Path, sentence: str) -> StoreUnavailable:
+    """A temporary error. ``{store}`` in the sentence stands for the file."""
+    return _about(StoreUnavailable, path, sentence)
+
+
+def unusable(path: Path, sentence: str) -> StoreUnusable:
+    """An error that lasts until somebody acts. ``{store}`` in the sentence stands for the file."""
+    return _about(StoreUnusable, path, sentence)
+
+
+def os_error(path: Path, error: OSError) -> StatecastError:
+    """The error for a file that the operating system does not let us use."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return unavailable(path, "The disk of {store} is full; free some space.")
+    if error.errno == errno.EROFS:
+        return unusable(
+            path,
+            "{store} is on a read-only file system; keep the store where it can be written.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return unusable(
+            path,
+            "{store} may not be written by this user; change its owner or rights, or name another.",
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
+        return unavailable(path, f"{{store}} cannot be opened just now: {error.strerror}.")
+    return unusable(path, f"{{store}} cannot be opened: {error.strerror}.")
+
+
+def _about(kind: type[E], path: Path, sentence: str) -> E:
+    public = sentence.replace("{store}", "the store")
+    return kind(sentence.replace("{store}", str(path)), public=public[:1].upper() + public[1:])
