@@ -177,9 +177,10 @@ class Quarantined:
 class Event:
     """An application's event for every viewer of a namespace or room, at most once."""
 
-    number: int
     namespace: str
     room: str | None
     name: str
     data: bytes
     """Encoded JSON array of the event's arguments."""
+    origin: str = ""
+    """The serving process that has sent it to its own viewers already; "" for none."""

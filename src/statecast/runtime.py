@@ -15,6 +15,7 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
+from statecast.broadcast.event_relay import EventRelay
 from statecast.demo import DemoPillow
 from statecast.errors import (
     BadSetting,
@@ -27,6 +28,7 @@ from statecast.errors import (
 )
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Decoder, Pipeline
+from statecast.model import Event
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.distribution import VERSION
@@ -72,6 +74,9 @@ class Runtime:
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
         self._process = uuid.uuid4().hex
+        self._shared = not settings.store.startswith("memory:")
+        """Other processes may use the store."""
+        self._relay = EventRelay(lambda events: self.store.emit(events), self.problems)
         self._reports: dict[str, dict[str, Any]] = {}
         self._totals: dict[str, Totals] = {}
         self._quarantined = 0
@@ -146,9 +151,11 @@ class Runtime:
     ) -> None:
         """Send an application event to every viewer of a namespace, or of its room ``to``.
 
-        It reaches the viewers of every serving process, at most once. Arguments with bytes go only
-        to one viewer of this process, by its sid, because what passes through the store is JSON.
-        Raises Malformed, TooLarge or StoreUnavailable.
+        It reaches the viewers of every serving process, at most once. Those of this process get
+        it at once, in the order of the calls; the others through the store, for which nothing
+        waits. Arguments with bytes go only to one viewer of this process, by its sid, because what
+        passes through the store is JSON. Raises Malformed or TooLarge; in a process that does not
+        serve also StoreUnavailable.
         """
         check_namespace(namespace)
         if not (to is None or isinstance(to, str)):
@@ -165,7 +172,13 @@ class Runtime:
             raise TooLarge(
                 f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have."
             )
-        self.store.emit(namespace, to, event, data)
+        hub = self._hub
+        if hub is None or hub.loop is None:
+            self.store.emit([Event(namespace, to, event, data)])
+            return
+        hub.publish(Event(namespace, to, event, data))
+        if self._shared and (to is None or hub.find(to) is None):
+            self._relay.put(Event(namespace, to, event, data, self._process))
 
     def _emit_here(
         self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None
@@ -198,7 +211,13 @@ class Runtime:
     # Serving
 
     def broadcaster(self) -> Broadcaster:
-        return Broadcaster(self.store, self.settings, report=self.report, clock=self.clock)
+        return Broadcaster(
+            self.store,
+            self.settings,
+            report=self.report,
+            clock=self.clock,
+            origin=self._process,
+        )
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
@@ -262,6 +281,7 @@ class Runtime:
         self.drain()
         for consumer in self.consumers:
             consumer.join(5)
+        self._relay.close()
         if self._store is not None:
             self._store.close()
 

@@ -29,7 +29,7 @@ class FakeStore:
         self.began = 1
         self.now = START
         self.problems = Problems(lambda: self.now)
-        self.events: list[Event] = []
+        self.events: dict[int, Event] = {}
 
     def commit(self, device: str, state: dict[str, Any] | None) -> None:
         """A new version; None removes the device."""
@@ -56,7 +56,7 @@ class FakeStore:
 
     def emit(self, name: str) -> None:
         self.event += 1
-        self.events.append(Event(self.event, "/", None, name, b"[]"))
+        self.events[self.event] = Event("/", None, name, b"[]")
 
     def forget(self) -> None:
         """Forget the tombstones."""
@@ -89,7 +89,8 @@ class FakeStore:
             and device in self.latest
             and self.latest[device].offset <= after.offset
         }
-        events = [event for event in self.events if event.number > (after.event or self.event)]
+        known = after.event or self.event
+        events = [event for number, event in self.events.items() if number > known]
         position = Position(self.epochs[-1][0], self.offset)
         return Changes(
             position, ReadCursor(self.offset, self.seen, self.event), updates, seen, events

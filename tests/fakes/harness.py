@@ -58,6 +58,7 @@ class FakeClient:
     """A client, and both ends of its connection."""
 
     def __init__(self, harness: Harness) -> None:
+        self.loop = harness.loop
         self.transport = FakeTransport()
         self.endpoint = harness.websockets
         self.connection: WebSocketConnection
@@ -109,6 +110,15 @@ class FakeClient:
                     opcode, lambda o=opcode, p=payload: (o, p)
                 )()
             )
+        return found
+
+    def wait_for(self, number: int) -> list[Any]:
+        """Make the calls of other threads until so many messages were written."""
+        found = self.received()
+        while len(found) < number:
+            self.loop.take_call()
+            self.loop.settle()
+            found += self.received()
         return found
 
     def closed_with(self) -> int | None:

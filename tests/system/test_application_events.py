@@ -20,9 +20,10 @@ import socketio as stock
 from flask import Flask, current_app
 
 from statecast import Refused, Statecast
-from statecast.errors import BadSetting, Malformed
+from statecast.errors import BadSetting, Malformed, StoreUnavailable
 from statecast.realtime import handlers
 from statecast.server.server import BackgroundServer
+from tests.waiting import wait_for
 
 TIMEOUT = 20
 # A stock client that was refused leaves its socket to the garbage collector.
@@ -347,6 +348,32 @@ def test_an_emit_reaches_viewers_of_another_process(
     finally:
         for server in servers:
             server.stop()
+
+
+def test_viewers_of_this_process_need_no_store_for_an_event(
+    tmp_path: Path, serve: Any, live: Statecast, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an app whose store takes no event
+    app = Flask("alone")
+    alone = Statecast(app, store=f"sqlite:///{tmp_path}/s.db", port=0)
+
+    def fail(events: object) -> None:
+        raise StoreUnavailable("The disk is full.")
+
+    monkeypatch.setattr(alone.runtime.store, "emit", fail)
+    server = BackgroundServer(alone.runtime, app)
+    server.start()
+    try:
+        client = join(server.address)
+        # when it emits, then its viewers have every event, in order
+        for number in range(100):
+            alone.emit("said", number)
+        heard = [client.heard.get(timeout=TIMEOUT) for _ in range(100)]
+        assert heard == [("said", number) for number in range(100)]
+        # and that others miss them is said
+        wait_for(lambda: "events-dropped" in [one.kind for one in alone.runtime.all_problems()])
+    finally:
+        server.stop()
 
 
 def test_bytes_go_to_one_viewer_where_it_is_served(live: Statecast, serve: Any, join: Any) -> None:

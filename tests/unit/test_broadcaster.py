@@ -443,8 +443,7 @@ def test_application_events_are_passed_on(harness: BroadcastHarness) -> None:
     harness.store.emit("hello")
     harness.tick()
     harness.tick()
-    assert [event.name for event in events][-1:] == ["hello"]
-    assert len(events) == len({event.number for event in events})
+    assert [event.name for event in events] == ["hello"]  # not what was there before
 
 
 def test_viewers_that_left_leave_nothing_behind(harness: BroadcastHarness) -> None:

@@ -47,8 +47,11 @@ class Broadcaster:
         *,
         report: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], int],
+        origin: str = "",
     ) -> None:
+        """``origin`` is what events of this process name as theirs."""
         self.store = store
+        self._origin = origin or None
         self.settings = settings
         self.report = report
         self.states = LatestStates(settings)
@@ -109,8 +112,9 @@ class Broadcaster:
         self._note_sightings(changes)
         self._send_states([update.device for update in changes.updates])
         for event in changes.events:
-            for listener in self._event_listeners:
-                listener(event)
+            if event.origin != self._origin:  # else our viewers have it since it was emitted
+                for listener in self._event_listeners:
+                    listener(event)
         self.health.update(report)
 
     def _forget_removed(self, forgotten: int) -> None:

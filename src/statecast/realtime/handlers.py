@@ -15,6 +15,7 @@ from typing import Any
 
 from statecast import logs
 from statecast.errors import Refused
+from statecast.realtime.loop_calls import LoopCalls
 from statecast.threads import ThreadPool
 
 Handler = Callable[..., Any]
@@ -44,7 +45,9 @@ class HandlerResult:
 class HandlerRunner:
     """Runs handlers; ``done`` is always called on the loop, exactly once."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, calls: LoopCalls) -> None:
+        """``calls``: what a handler did to viewers comes before its acknowledgement."""
+        self._calls = calls
         self._pool = ThreadPool(threads, name="handler", backlog=BACKLOG)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
@@ -66,14 +69,9 @@ class HandlerRunner:
         if inspect.iscoroutinefunction(handler):
             self._call_coroutine(handler, arguments, done)
             return
-        loop = self._loop
 
         def run() -> None:
-            result = attempt(handler, arguments)
-            try:
-                loop.call_soon_threadsafe(done, result)
-            except RuntimeError:  # the loop closed meanwhile, so the viewer is gone too
-                return
+            self._calls.post(done, attempt(handler, arguments))
 
         if not self._pool.try_submit(run):
             done(busy())

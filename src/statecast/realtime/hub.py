@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from statecast.http.throttled_log import ThrottledLog
@@ -14,6 +13,7 @@ from statecast.names import escaped
 from statecast.realtime import encoding
 from statecast.realtime.handlers import Handler
 from statecast.realtime.interfaces import BroadcasterContract, Connection, SessionTransport
+from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.namespaces import Namespaces
 from statecast.realtime.protocol import socketio, websocket
 from statecast.realtime.rooms import Namespace, Socket
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 
 class Hub:
-    """The viewers of one process. Only ``send``, ``enter``, ``leave`` and ``disconnect`` may be
-    called from any thread."""
+    """The viewers of one process. Only ``publish``, ``send``, ``enter``, ``leave``, ``disconnect``
+    and ``find`` may be called from any thread."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Hub:
         self.dropped_emits = 0
         """Application events that a full transport did not take. The newest is dropped."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        """The loop's thread."""
+        self._calls = LoopCalls()
+        """What the application does to viewers, in order."""
         self._broadcaster = broadcaster
         # Two ticks late is punctual for a timer of whole ticks.
         self._limits = SessionLimits.of(settings, lateness=2 * self.wheel.tick)
@@ -71,6 +71,7 @@ class Hub:
             threads=settings.wsgi_threads,
             max_pending_bytes=settings.max_payload,
             clock=self.wheel.now,
+            calls=self._calls,
         )
         self._unknown: set[str] = set()
         """Namespaces that no viewer can join, and that the log has already named."""
@@ -79,7 +80,7 @@ class Hub:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Before the first connection, on the thread of the loop that serves them."""
         self.loop = loop
-        self._thread = threading.get_ident()
+        self._calls.start(loop)
         self.wheel.start(loop)
         self._namespaces.start(loop)
 
@@ -145,8 +146,13 @@ class Hub:
 
     # What the application sends
 
+    def publish(self, event: Event) -> None:
+        """Emit an application's event. Any thread; what it does to viewers stays in its order."""
+        if not self._calls.post(self.emit_event, event, size=len(event.data)):
+            self.dropped_emits += 1
+
     def emit_event(self, event: Event) -> None:
-        """Emit an application's event that came through the store."""
+        """Emit an application's event. Loop's thread only."""
         if self._namespaces.get(event.namespace) is not None:
             self.emit(event.namespace, event.room, event.name, event.data)
         elif event.namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
@@ -177,30 +183,22 @@ class Hub:
         Any thread. Raises Malformed for arguments that JSON cannot carry.
         """
         socketio.encode(socketio.EVENT, "/", None, (name, *arguments))
-        self._on_loop(self._send, sid, (name, *arguments))
+        self._calls.post(self._send, sid, (name, *arguments))
 
     def enter(self, sid: str, room: str) -> None:
         """Any thread."""
-        self._on_loop(self._enter, sid, room)
+        self._calls.post(self._enter, sid, room)
 
     def leave(self, sid: str, room: str) -> None:
         """Any thread."""
-        self._on_loop(self._leave, sid, room)
+        self._calls.post(self._leave, sid, room)
 
     def disconnect(self, sid: str) -> None:
         """Take a viewer out of its namespace. Any thread."""
-        self._on_loop(self._disconnect, sid)
+        self._calls.post(self._disconnect, sid)
 
     def find(self, sid: str) -> Socket | None:
         return self._namespaces.find(sid)
-
-    def _on_loop(self, call: Callable[..., object], *arguments: Any) -> None:
-        if self.loop is None:
-            return  # not started, so there are no viewers yet
-        if threading.get_ident() == self._thread:
-            call(*arguments)
-        else:
-            self.loop.call_soon_threadsafe(call, *arguments)
 
     def _send(self, sid: str, arguments: tuple[Any, ...]) -> None:
         socket = self.find(sid)

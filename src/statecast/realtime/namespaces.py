@@ -14,6 +14,7 @@ from typing import Any
 from statecast import logs
 from statecast.errors import BadSetting, Malformed
 from statecast.realtime.handlers import Handler, HandlerResult, HandlerRunner, busy
+from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.protocol import socketio
 from statecast.realtime.rooms import Namespace, Socket
 from statecast.realtime.session import EventReceived
@@ -33,10 +34,11 @@ class Namespaces:
         threads: int,
         max_pending_bytes: int,
         clock: Callable[[], float],
+        calls: LoopCalls,
     ) -> None:
         """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
         self._by_name = {"/": Namespace("/")}
-        self._runner = HandlerRunner(threads)
+        self._runner = HandlerRunner(threads, calls)
         self._max_pending_bytes = max_pending_bytes
         self._clock = clock
         for name in names:

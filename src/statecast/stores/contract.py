@@ -293,11 +293,8 @@ class Store(Protocol):
         request must not cost a write.
         """
 
-    def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Pass an application event to every serving process; kept for 60 s, at most once.
-
-        ``data`` is the JSON array of its arguments.
-        """
+    def emit(self, events: Sequence[Event]) -> None:
+        """Pass application events to every serving process, in their order; kept for 60 s."""
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process: health of its sources, number of its viewers.

@@ -8,7 +8,7 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Conflict, LeaseLost, NotFound, Refused
-from statecast.model import Position
+from statecast.model import Event, Position
 from statecast.stores.contract import Limits, ReadCursor, Store, Totals
 from statecast.testing.values import START, VirtualClock, change, message, raises, refused
 
@@ -438,24 +438,26 @@ class ReadContract(StoreFixture):
     def test_events_reach_later_reads(self) -> None:
         store = self.store()
         fresh = store.read(ReadCursor()).cursor
-        store.emit("/test", None, "message", b'["hello"]')
-        store.emit("/test", "room", "message", b"[1]")
+        emitted = [
+            Event("/test", None, "message", b'["hello"]'),
+            Event("/test", "room", "message", b"[1]", "process"),
+            Event("/test", "room", "message", b"[2]"),
+        ]
+        store.emit(emitted[:2])
+        store.emit(emitted[2:])
         late = store.read(ReadCursor())
         assert late.events == []
         events = store.read(fresh).events
-        assert [(one.namespace, one.room, one.name, one.data) for one in events] == [
-            ("/test", None, "message", b'["hello"]'),
-            ("/test", "room", "message", b"[1]"),
-        ]
+        assert events == emitted
         assert store.read(late.cursor).events == []
         assert store.read_position().offset == 0, "events do not change the position"
 
     def test_events_are_kept_a_minute(self) -> None:
         store = self.store()
         cursor = store.read(ReadCursor()).cursor
-        store.emit("/", None, "old", b"[]")
+        store.emit([Event("/", None, "old", b"[]")])
         self.clock.advance(61)
-        store.emit("/", None, "new", b"[]")
+        store.emit([Event("/", None, "new", b"[]")])
         assert [one.name for one in store.read(cursor).events] == ["new"]
 
     def test_reports_are_those_of_the_last_ten_seconds(self) -> None:
@@ -615,7 +617,7 @@ class WaitContract(StoreFixture):
     def test_events_and_wake_wake_every_thread(self) -> None:
         store = self.store()
         threads = self.waiting(store, 2)
-        store.emit("/", None, "message", b"[]")
+        store.emit([Event("/", None, "message", b"[]")])
         assert self.ended(threads)
         threads = self.waiting(store, 2)
         store.wake()

@@ -329,13 +329,13 @@ class MemoryStore:
 
     # -- between threads
 
-    def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Pass an application event to every reader; kept for 60 s, at most once."""
+    def emit(self, events: Sequence[Event]) -> None:
+        """Pass application events to every reader, in their order; kept for 60 s."""
         now = self.clock()
         with self._lock:
-            self._counters.event += 1
-            number = self._counters.event
-            self._events[number] = (now, Event(number, namespace, room, name, data))
+            for event in events:
+                self._counters.event += 1
+                self._events[self._counters.event] = (now, event)
             for old, (at, _) in list(self._events.items()):
                 if abs(now - at) > retention.EVENT_MS:
                     del self._events[old]

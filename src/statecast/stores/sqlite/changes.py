@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -63,7 +63,7 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
     )
     events = rows(
         connection,
-        "SELECT number, namespace, room, name, data FROM events WHERE number > ? ORDER BY number",
+        "SELECT namespace, room, name, data, origin FROM events WHERE number > ? ORDER BY number",
         (after.event or counters.event,),
     )
     offset = counters.offset if whole else updates[-1].offset
@@ -76,14 +76,18 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
     )
 
 
-def emit(connection: apsw.Connection, now: int, event: tuple[str, str | None, str, bytes]) -> None:
-    """Write an application event, and delete those that are too old."""
+def emit(connection: apsw.Connection, now: int, events: Sequence[Event]) -> None:
+    """Write application events, and delete those that are too old."""
     counters = counter_row.load(connection)
-    counters.event += 1
-    rows(
-        connection,
-        "INSERT INTO events (number, at, namespace, room, name, data) VALUES (?, ?, ?, ?, ?, ?)",
-        (counters.event, now, *event),
+    first = counters.event + 1
+    counters.event += len(events)
+    connection.executemany(
+        "INSERT INTO events (number, at, namespace, room, name, data, origin) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (number, now, event.namespace, event.room, event.name, event.data, event.origin)
+            for number, event in enumerate(events, first)
+        ],
     )
     rows(connection, "DELETE FROM events WHERE at < ? OR at > ?", (now - EVENT_MS, now + EVENT_MS))
     counter_row.save(connection, counters)

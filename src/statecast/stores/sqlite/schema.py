@@ -156,5 +156,9 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 """
 
-STEPS: Sequence[str] = (FIRST, SECOND, TOTALS)
+ORIGIN = """
+ALTER TABLE events ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+"""
+
+STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN)
 """Step n leads from version n - 1 to version n."""

@@ -17,7 +17,16 @@ from typing import Any
 import apsw
 
 from statecast.errors import BadSetting, StatecastError
-from statecast.model import Change, Delivery, HistoryRow, Message, Position, Quarantined, Update
+from statecast.model import (
+    Change,
+    Delivery,
+    Event,
+    HistoryRow,
+    Message,
+    Position,
+    Quarantined,
+    Update,
+)
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
@@ -312,10 +321,10 @@ class SqliteStore:
 
     # -- between processes
 
-    def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> None:
-        """Pass an application event to every serving process; kept for 60 s, at most once."""
+    def emit(self, events: Sequence[Event]) -> None:
+        """Pass application events to every serving process, in their order; kept for 60 s."""
         with self.database.write(durable=False) as connection:
-            changes.emit(connection, self.clock(), (namespace, room, name, data))
+            changes.emit(connection, self.clock(), events)
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""

@@ -1,0 +1,95 @@
+"""Passes application events of this process to the other serving processes, through the store.
+
+The viewers of this process have an event before it comes here. Nothing waits for the store: events
+wait in one buffer and are written in batches, in their order.
+
+Policy when the buffer is full, or the store cannot be written: events are dropped for the other
+processes, counted, and reported as a problem until they pass again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from statecast.errors import StatecastError
+from statecast.model import Event
+from statecast.problems import Problems
+
+MAX_EVENTS = 1_000
+MAX_BYTES = 4_194_304
+"""Of the events that wait, by their data."""
+CLOSE_WITHIN = 1.0
+"""Seconds in which a process that ends still passes on what waits."""
+KIND, SUBJECT = "events-dropped", "events"
+
+
+class EventRelay:
+    """The buffer and its thread, which begins with the first event."""
+
+    def __init__(self, write: Callable[[Sequence[Event]], None], problems: Problems) -> None:
+        """``write`` passes events to the store. It raises a StatecastError when it cannot."""
+        self.dropped = 0
+        """Events that no other process has received."""
+        self._write = write
+        self._problems = problems
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+        """Guards all of the above."""
+
+    def put(self, event: Event) -> None:
+        """Pass an event on, soon. Never waits."""
+        with self._changed:
+            if self._closing:
+                return
+            full = len(self._events) >= MAX_EVENTS or self._bytes + len(event.data) > MAX_BYTES
+            if not full:
+                self._events.append(event)
+                self._bytes += len(event.data)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="event-relay", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        if full:
+            self._drop(1, "more were emitted than the store takes")
+
+    def close(self) -> None:
+        """End the thread, once what waits has been passed on."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(CLOSE_WITHIN)
+
+    def _run(self) -> None:
+        while events := self._take():
+            try:
+                self._write(events)
+            except StatecastError as error:
+                self._drop(len(events), str(error))
+            else:
+                self._problems.clear(KIND, SUBJECT)
+
+    def _take(self) -> list[Event]:
+        """All that wait; none when this is the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._closing)
+            events = list(self._events)
+            self._events.clear()
+            self._bytes = 0
+            return events
+
+    def _drop(self, number: int, why: str) -> None:
+        with self._changed:
+            self.dropped += number
+        self._problems.report(
+            KIND,
+            SUBJECT,
+            "Events do not reach the viewers of other processes; those of this one have them.",
+            severity="notice",
+            detail=f"{self.dropped} were dropped so far: {why}.",
+        )

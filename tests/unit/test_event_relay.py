@@ -1,0 +1,122 @@
+"""Events on their way to other processes: order, bound, and a store that is away."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from statecast.broadcast.event_relay import EventRelay
+from statecast.errors import StoreUnavailable
+from statecast.model import Event
+from statecast.problems import Problems
+
+
+class Writer:
+    """The store: writes when the test lets it."""
+
+    def __init__(self) -> None:
+        self.let = threading.Semaphore(0)
+        self.begun: queue.Queue[list[str]] = queue.Queue()
+        self.written: list[str] = []
+        self.away = False
+
+    def write(self, events: Sequence[Event]) -> None:
+        names = [event.name for event in events]
+        self.begun.put(names)
+        self.let.acquire()
+        if self.away:
+            raise StoreUnavailable("The disk is full.")
+        self.written += names
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+@pytest.fixture
+def problems() -> Problems:
+    return Problems()
+
+
+@pytest.fixture
+def relay(writer: Writer, problems: Problems) -> Iterator[EventRelay]:
+    relay = EventRelay(writer.write, problems)
+    yield relay
+    writer.let.release(100)
+    relay.close()
+
+
+def event(name: object, size: int = 0) -> Event:
+    return Event("/", None, str(name), b"x" * size)
+
+
+def test_what_waits_is_one_batch_in_order(relay: EventRelay, writer: Writer) -> None:
+    # given a store that is writing the first event
+    relay.put(event("a"))
+    assert writer.begun.get(timeout=10) == ["a"]
+
+    # when three more come, then they are written together afterwards
+    for name in "bcd":
+        relay.put(event(name))
+    writer.let.release(2)
+    assert writer.begun.get(timeout=10) == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(0, 1_000), (1_048_576, 4), (4_194_305, 0)])
+def test_the_buffer_is_bounded_by_number_and_by_bytes(
+    relay: EventRelay, writer: Writer, problems: Problems, size: int, fits: int
+) -> None:
+    # given a store that does not come back from a write
+    relay.put(event("a"))
+    writer.begun.get(timeout=10)
+
+    # when more events come than the buffer holds
+    for number in range(fits + 2):
+        relay.put(event(number, size))
+
+    # then the newest are dropped, counted and said
+    assert relay.dropped == 2
+    (problem,) = problems.current()
+    assert (problem.kind, problem.severity) == ("events-dropped", "notice")
+    assert "2 were dropped" in problem.detail or "1 were dropped" in problem.detail
+
+
+def test_a_store_that_is_away_costs_its_batch_and_no_more(
+    relay: EventRelay, writer: Writer, problems: Problems
+) -> None:
+    # given a store that cannot be written
+    writer.away = True
+    relay.put(event("lost"))
+    writer.begun.get(timeout=10)
+    writer.let.release()
+
+    # when it can be written again, then later events pass and the problem is over
+    relay.put(event("b"))
+    writer.begun.get(timeout=10)
+    assert relay.dropped == 1
+    assert [one.kind for one in problems.current()] == ["events-dropped"]
+    writer.away = False
+    writer.let.release()
+    relay.put(event("c"))
+    writer.begun.get(timeout=10)
+    assert writer.written == ["b"]
+    assert problems.current() == []
+
+
+def test_what_waits_at_the_end_is_still_written(writer: Writer, problems: Problems) -> None:
+    relay = EventRelay(writer.write, problems)
+    writer.let.release(2)
+    relay.put(event("a"))
+    relay.close()
+    relay.put(event("too late"))
+    assert writer.written == ["a"]
+
+
+def test_without_events_there_is_no_thread(writer: Writer, problems: Problems) -> None:
+    before = threading.active_count()
+    EventRelay(writer.write, problems).close()
+    assert threading.active_count() == before
