@@ -37,7 +37,7 @@ PEERS = {"a plain loop with the SDK's defaults": "plain", "kombu": "kombu"}
 
 
 def rows(quick: bool) -> list[Row]:
-    messages, turns, sends, idle = (300, 1, 20, 5) if quick else (600, 3, 100, 30)
+    messages, turns, sends, idle = (300, 1, 20, 5) if quick else (600, 5, 100, 30)
     found = [rated("azure: queue to durable commit", "benchmarks.azure", messages, turns, RATE)]
     for name, peer in PEERS.items():
         found.append(

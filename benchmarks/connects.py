@@ -31,7 +31,7 @@ class Measured:
 
 
 def rows(quick: bool) -> list[Row]:
-    viewers, turns = (1_000, 1) if quick else (4_000, 3)
+    viewers, turns = (1_000, 1) if quick else (4_000, 5)
     measured: dict[str, list[Measured]] = {}
     missing: dict[str, Row] = {}
     with servers.scratch() as folder, servers.generator() as generator:

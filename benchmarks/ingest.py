@@ -31,7 +31,7 @@ def message(number: int) -> bytes:
 
 
 def rows(quick: bool) -> list[Row]:
-    messages, sends, turns = (10_000, 300, 1) if quick else (50_000, 2_000, 3)
+    messages, sends, turns = (10_000, 300, 1) if quick else (50_000, 2_000, 5)
     answers = []
     for _ in range(turns):
         with servers.scratch() as folder, measuring(folder, messages, sends) as process:
