@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from statecast import program
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.outbox import Outbox
 from statecast.problems import Problem, from_report, merged
+from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -56,6 +56,11 @@ def diagnose(
         yield from check_sources(settings, None)
 
 
+def run(settings: Settings) -> str:
+    """The command that serves with these settings."""
+    return command(settings, "run", flags=("store", "source"))
+
+
 def without_options(url: str) -> str:
     """A source's URL without its options."""
     return url.partition("?")[0]
@@ -73,7 +78,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
             "store",
             "notice",
             f"{counted(quarantined, 'message')} could not be read or applied; "
-            f"`{program.name()} quarantine list` says why.",
+            f"`{command(settings, 'quarantine', 'list')}` says why.",
         )
     yield from check_totals(store.totals())
     processes = store.reports()
@@ -85,7 +90,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         )
     else:
         yield DiagnosticLine(
-            "store", "notice", f"No process serves from it just now; `{program.name()} run` would."
+            "store", "notice", f"No process serves from it just now; `{run(settings)}` would."
         )
     for report in processes.values():
         yield from check_clocks(report.get("clocks", {}))
@@ -161,7 +166,7 @@ def check_sources(settings: Settings, store: Store | None) -> Iterator[Diagnosti
             for finding in source.examine():
                 yield DiagnosticLine(about, *finding)
         if isinstance(source, EmbeddedQueue):
-            yield from check_embedded(about, source)
+            yield from check_embedded(settings, about, source)
         for report in store.reports().values() if store is not None else ():
             if source.name in report.get("sources", {}):
                 yield check_health(about, report["sources"][source.name])
@@ -184,7 +189,9 @@ def require(store: Store | None) -> Store:
     return store
 
 
-def check_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]:
+def check_embedded(
+    settings: Settings, about: str, queue: EmbeddedQueue
+) -> Iterator[DiagnosticLine]:
     waiting, oldest = queue.waiting(), queue.oldest()
     yield DiagnosticLine(
         about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it."
@@ -195,7 +202,7 @@ def check_embedded(about: str, queue: EmbeddedQueue) -> Iterator[DiagnosticLine]
             "wrong",
             f"The oldest has waited for {duration(now() - oldest, 'days')}: "
             "no process receives them; "
-            f"start `{program.name()} run`.",
+            f"start `{run(settings)}`.",
         )
 
 

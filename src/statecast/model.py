@@ -97,6 +97,8 @@ class Refusal:
     """The raw message, or the item's own JSON where the message is an array."""
     item: int | None = None
     """Index in the array, if the message was one."""
+    device: str | None = None
+    """The device that it may be about: a hint for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ class Quarantined:
     attempts: int
     at: int
     """When it was quarantined, in ms."""
+    device: str | None = None
+    """The device that it may be about, where the message says so: a hint for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from statecast.ingest.pipeline import Decoder, Pipeline
 from statecast.model import Event
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
+from statecast.program.commands import command
 from statecast.program.distribution import VERSION
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
@@ -262,7 +263,13 @@ class Runtime:
             self._pillow.start()
 
     def _consume(self, source: Source, decode: Decoder) -> None:
-        pipeline = Pipeline(source, decode, self.store, batch_size=self.settings.batch_size)
+        pipeline = Pipeline(
+            source,
+            decode,
+            self.store,
+            batch_size=self.settings.batch_size,
+            list_command=command(self.settings, "quarantine", "list"),
+        )
         consumer = Consumer(pipeline, self.store, self.clock, self.store.wake)
         self.consumers.append(consumer)
         consumer.start()

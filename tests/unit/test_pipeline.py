@@ -11,6 +11,7 @@ from statecast.decoders import open_decoder
 from statecast.decoders.decoder import Decoder
 from statecast.errors import LeaseLost, NotFound, SourceUnavailable, StoreUnavailable
 from statecast.ingest.pipeline import SUSPECT_AFTER, Pipeline, replay
+from statecast.logs import LINES_BURST
 from statecast.model import Delivery, Message
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Limits
@@ -306,3 +307,29 @@ def test_the_queue_inside_the_store_is_a_source_like_any_other() -> None:
     pipeline.step(0, 0)
     pipeline.step(0, 0)
     assert (store.get("pillow") is not None, queue.waiting()) == (True, 0)
+
+
+def test_the_log_says_what_went_into_quarantine_and_how_to_look(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a maker's first try, and a message that names its device
+    scene = Harness()
+    scene.source.put({"mood": "sad"})
+    scene.source.put({"device": "pillow", "state": "sad"})
+    # when they are received
+    scene.step()
+    # then the log names source, device, reason and the command
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("source fake: a message went into quarantine: ")
+    assert first.endswith(" `statecast quarantine list` lists them.")
+    assert second.startswith("source fake: a message of the device pillow went into quarantine: ")
+    assert "“state” must be a JSON object" in second
+
+
+def test_a_flood_of_bad_messages_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Harness(batch_size=100)
+    for number in range(100):
+        scene.source.put(number)
+    scene.step()
+    assert scene.store.totals()["fake"].quarantined == 100
+    assert len(caplog.records) == LINES_BURST

@@ -17,6 +17,8 @@ from statecast.cli.store import configured_sources, opened_store
 from statecast.errors import NotFound
 from statecast.ingest.pipeline import replay as replay_row
 from statecast.model import Quarantined
+from statecast.program.commands import command
+from statecast.settings import Settings
 from statecast.stores.contract import Store
 from statecast.timestamps import duration, now
 
@@ -57,8 +59,9 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 @setting_flags()
 def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
     """Show one message in full."""
-    with opened_store(given.settings()) as store:
-        row = store.quarantine_row(number)
+    settings = given.settings()
+    with opened_store(settings) as store:
+        row = existing(store, settings, number)
     if body:
         sys.stdout.buffer.write(row.body)
     elif as_json:
@@ -109,12 +112,22 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
 @setting_flags()
 def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
     """Delete messages permanently. If one of them does not exist, none is deleted."""
-    with opened_store(given.settings()) as store:
+    settings = given.settings()
+    with opened_store(settings) as store:
         for number in numbers:
-            store.quarantine_row(number)
+            existing(store, settings, number)
         for number in dict.fromkeys(numbers):
             store.drop(number)
     output.print_line(f"Dropped: {len(set(numbers))}.")
+
+
+def existing(store: Store, settings: Settings, number: int) -> Quarantined:
+    """The row of this number. Raises NotFound, with the command that lists the others."""
+    try:
+        return store.quarantine_row(number)
+    except NotFound as error:
+        others = command(settings, "quarantine", "list")
+        raise NotFound(f"{error} `{others}` shows those there are.") from None
 
 
 def rows(store: Store) -> Iterator[Quarantined]:
@@ -134,6 +147,7 @@ def described(row: Quarantined) -> dict[str, str | int | None]:
     return {
         "number": row.number,
         "reason": row.reason,
+        "device": row.device,
         "source": row.source,
         "id": row.id,
         "item": row.item,

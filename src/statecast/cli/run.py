@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from statecast import program
 from statecast import settings as table
 from statecast.cli.options import ALL_SETTINGS, GivenSettings, setting_flags
 from statecast.errors import BadSetting
+from statecast.program.commands import command, send_command
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -83,13 +82,15 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
 
 def greet(address: str, settings: table.Settings) -> None:
     """Print the address, and the command that sends a first message."""
-    flags = ""
-    if settings.store != table.Settings.store:
-        flags = f" --store {shlex.quote(settings.store)}"
-    if settings.source and settings.source != table.Settings.source:
-        flags += f" --source {shlex.quote(settings.source[0])}"
     click.echo(
         f"{address}\nTo send a first message, in another terminal: "
-        f"{program.name()} send pillow mood=happy{flags}\n"
-        "Ctrl-C stops it."
+        f"{first_message(address, settings)}\nCtrl-C stops it."
     )
+
+
+def first_message(address: str, settings: table.Settings) -> str:
+    """The command. A store in memory can only be reached through its server."""
+    if settings.store.startswith("memory:"):
+        return send_command(address, "pillow", {"mood": "happy"})
+    first = dataclasses.replace(settings, source=settings.source[:1])
+    return command(first, "send", "pillow", "mood=happy", flags=("store", "source"))

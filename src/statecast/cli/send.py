@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from statecast import program, strict_json
+from statecast import strict_json
 from statecast.cli import message_parser, output
+from statecast.cli.destination import Destination, opened_destination
 from statecast.cli.errors import REFUSED
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
-from statecast.cli.store import opened_outbox
 from statecast.decoders import encodings
 from statecast.errors import Refused
-from statecast.outbox import Outbox, check
+from statecast.program.commands import command
+from statecast.settings import Settings
 
 EXAMPLES = """\b
 Examples:
@@ -57,15 +58,27 @@ class CommandWithExamples(click.Command):
     "--replace", is_flag=True, help="The fields are the whole state; all others are removed."
 )
 @click.option("--delete", is_flag=True, help="Remove the device.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Send through the running server at this address, from any folder or host.",
+)
 @as_json
 @setting_flags(("store", "source"))
-def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def send(
+    given: GivenSettings,
+    words: tuple[str, ...],
+    server: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Send a message of a device. Prints the message's id in the queue.
 
     A value is true, false, null (removes the field), a number, or JSON; otherwise it is text. JSON
     that begins with { or [ is a whole message; `-` reads whole messages from standard input. No
     server needs to run: the message waits in the store, which is created if it does not exist, or
-    in the queue of --source (the first of several).
+    in the queue of --source (the first of several). Standard error says where it is, and whether a
+    server reads it.
     """
     options = {
         name: value for name, value in options.items() if value is not None and value is not False
@@ -74,19 +87,23 @@ def send(given: GivenSettings, words: tuple[str, ...], as_json: bool, **options:
         raise click.UsageError(
             f"--{next(iter(options)).replace('_', '-')} goes with a DEVICE; JSON says it by itself."
         )
-    bodies = None if words[0] == "-" else [message_body(words, options)]
-    if bodies is None and len(words) > 1:
-        raise click.UsageError("With - everything comes from the input; leave out the rest.")
+    if server is not None and given.flags:
+        flag = next(iter(given.flags))
+        raise click.UsageError(f"--server and --{flag} say two places; leave out one of them.")
     settings = given.settings()
-    bodies = bodies and [check(settings, body) for body in bodies]
-    with opened_outbox(settings) as outbox:
-        if bodies is not None:
-            print_ids(outbox.queue.send_many(bodies), as_json)
-        elif not send_input(outbox, as_json):
+    body = None if words[0] == "-" else message_body(words, options, settings)
+    if body is None and len(words) > 1:
+        raise click.UsageError("With - everything comes from the input; leave out the rest.")
+    with opened_destination(settings, server) as destination:
+        if body is not None:
+            destination.add(body)
+            print_ids(destination.flush(), as_json)
+            click.echo(output.escaped(destination.where()), err=True)
+        elif not send_input(destination, as_json):
             sys.exit(REFUSED)
 
 
-def message_body(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
+def message_body(words: Sequence[str], options: Mapping[str, Any], settings: Settings) -> bytes:
     """The message of the arguments. Raises UsageError, Malformed."""
     first, *rest = words
     if is_message(words) and not options:
@@ -98,9 +115,9 @@ def message_body(words: Sequence[str], options: Mapping[str, Any]) -> bytes:
             "--delete removes the whole device; leave out the fields and --replace."
         )
     if not rest and not options:
+        example = command(settings, "send", first, "mood=happy", flags=("store", "source"))
         raise click.UsageError(
-            f"Say what {output.escaped(first)} has to say, "
-            f"like: {program.name()} send {output.escaped(first)} mood=happy"
+            f"Say what {output.escaped(first)} has to say, like: {output.escaped(example)}"
         )
     return message_parser.compose(first, message_parser.parse_state(rest), options)
 
@@ -112,21 +129,24 @@ def is_message(words: Sequence[str]) -> bool:
     return len(words) == 1 and not encodings.why_not(words[0])
 
 
-def send_input(outbox: Outbox, as_json: bool) -> bool:
+def send_input(destination: Destination, as_json: bool) -> bool:
     """Send messages as they arrive on standard input; report and skip bad ones.
 
     Returns whether all were good.
     """
-    good = True
+    good, said = True, False
     for batch in message_parser.batches(sys.stdin.buffer):
-        bodies = []
         for number, body in batch:
             try:
-                bodies.append(check(outbox.settings, body))
+                destination.add(body)
             except Refused as error:
                 good = False
                 click.echo(f"Error: Line {number}: {output.escaped(str(error))}", err=True)
-        print_ids(outbox.queue.send_many(bodies), as_json)
+        ids = destination.flush()
+        print_ids(ids, as_json)
+        if ids and not said:
+            said = True
+            click.echo(output.escaped(destination.where()), err=True)
     return good
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from statecast import names, program, strict_json
+from statecast import names, strict_json
 from statecast.broadcast import encoding
 from statecast.cli import output
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.store import configured_sources, opened_store
 from statecast.errors import NotFound
 from statecast.model import Update
+from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Store
@@ -47,9 +48,9 @@ def not_found(store: Store, settings: Settings, device: str, update: Update | No
     if isinstance(queue, EmbeddedQueue) and (waiting := queue.waiting()):
         return (
             f"{sentence} that was applied; messages waiting in the queue for "
-            f"`{program.name()} run`: {waiting}."
+            f"`{command(settings, 'run', flags=('store', 'source'))}`: {waiting}."
         )
-    return f"{sentence}; `{program.name()} devices` lists those that have."
+    return f"{sentence}; `{command(settings, 'devices')}` lists those that have."
 
 
 def described(update: Update, settings: Settings) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from statecast import program
 from statecast.errors import BadSetting, NotFound
 from statecast.outbox import Outbox
+from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
@@ -30,22 +30,33 @@ def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]
             "A store in memory lives in the process of its server; "
             "this command needs a store in a file."
         )
-    path = Path(settings.store.removeprefix(SQLITE))
-    if (
-        not create
-        and settings.store != SQLITE
-        and settings.store.startswith(SQLITE)
-        and not path.exists()
-    ):
+    path = None if create else missing_file(settings)
+    if path is not None:
+        make = [command(settings, word, flags=("store",)) for word in ("run", "send")]
         raise NotFound(
-            f"There is no store {path.absolute()}; name another with --store, or make it with "
-            f"`{program.name()} run` or `{program.name()} send`."
+            f"There is no store {path}; name another with --store, or make it with "
+            f"`{make[0]}` or `{make[1]}`."
         )
     store = open_store(settings.store, Limits.from_settings(settings), begin_epoch=False)
     try:
         yield store
     finally:
         store.close()
+
+
+def missing_file(settings: Settings) -> Path | None:
+    """The path of the store if it is a file that does not exist."""
+    if settings.store == SQLITE or not settings.store.startswith(SQLITE):
+        return None
+    path = Path(settings.store.removeprefix(SQLITE)).absolute()
+    return None if path.exists() else path
+
+
+def store_name(settings: Settings) -> str:
+    """The path of the store, or its URL if it is no file."""
+    if not settings.store.startswith(SQLITE):
+        return settings.store
+    return str(Path(settings.store.removeprefix(SQLITE)).absolute())
 
 
 def configured_sources(store: Store, settings: Settings) -> Outbox:

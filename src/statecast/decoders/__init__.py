@@ -13,6 +13,7 @@
     event.py         what CloudEvents and events of Event Grid have in common
     batches.py       events with an array of readings
     pointers.py      JSON pointers
+    addressee.py     the device that an unreadable message may be about
     device_names.py  device names from subjects, paths and URIs
 
 A decoder is any callable ``(Delivery) -> Message``. It is pure and never raises: a message that it

@@ -18,6 +18,7 @@ The first line that matches counts. Nothing is tried until something fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from statecast.decoders import (
     items,
     plain,
 )
+from statecast.decoders.addressee import guess
 from statecast.decoders.options import NAMELESS, DecodeOptions
 from statecast.decoders.pointers import Pointer
 from statecast.errors import Malformed, Refused, TooLarge
@@ -77,6 +79,10 @@ class Decoder:
         self.foreign = foreign
 
     def __call__(self, delivery: Delivery) -> Message:
+        message = self._message(delivery)
+        return self._with_devices(message) if message.refusals else message
+
+    def _message(self, delivery: Delivery) -> Message:
         try:
             text = encodings.unwrap(delivery.body)
             found = items.split(text)
@@ -94,6 +100,14 @@ class Decoder:
                     changes += part.changes
                     raw += [(part.item, part.body)] * len(part.changes)
         return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+
+    def _with_devices(self, message: Message) -> Message:
+        """The message, with the devices that its refused parts may be about."""
+        refusals = tuple(
+            replace(refusal, device=guess(_text(refusal), self.options))
+            for refusal in message.refusals
+        )
+        return replace(message, refusals=refusals)
 
     def read(self, text: bytes) -> tuple[Change, ...]:
         """The changes of one unwrapped message, in most cases one. Raises Refused."""
@@ -156,6 +170,13 @@ class Decoder:
                 raise Malformed(NAMELESS)
             payload = {name: value for name, value in payload.items() if name in plain.KNOWN}
         return self.options.plain(plain.change(payload), payload.get("sequence") is not None)
+
+
+def _text(refusal: Refusal) -> bytes:
+    try:
+        return encodings.unwrap(refusal.body)
+    except Refused:
+        return refusal.body
 
 
 def _read(schema: Schema, options: DecodeOptions, event: Payload) -> Changes:

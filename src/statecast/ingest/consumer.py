@@ -147,7 +147,7 @@ class Consumer:
                 self._set_status("away", error)
                 if self._stop.wait(pause_after(failures)):
                     return
-        self.total = replace(self.total + committed, refused=())
+        self.total = replace(self.total + committed, set_aside=())
         if self._answered(bool(done)):
             self.health.lag = max(0, self.clock() - done[-1].sent_at) / 1000 if done else 0.0
             self._measure()

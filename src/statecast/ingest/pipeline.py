@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from statecast import logs
 from statecast.errors import StatecastError
 from statecast.ingest.clock_skew import ClockSkew
-from statecast.model import Delivery, Message, Refusal
+from statecast.logs import LineLimit
+from statecast.model import Delivery, Message, Quarantined, Refusal
 from statecast.sources.contract import DeadLetterSource, Source
 from statecast.stores.contract import Committed, Store
 
@@ -40,8 +41,10 @@ class Pipeline:
         store: Store,
         *,
         batch_size: int,
+        list_command: str = "statecast quarantine list",
         reach: Callable[[str], None] = no_hook,
     ) -> None:
+        """``list_command`` lists the quarantine of this store; the log names it."""
         self.source = source
         self.decode = decode
         self.store = store
@@ -52,6 +55,8 @@ class Pipeline:
         self.confirmed: list[str] = []
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
         self.clock_skew = ClockSkew()
+        self._list_command = list_command
+        self._lines = LineLimit()
 
     def step(self, term: int, wait: float) -> tuple[Sequence[Delivery], Committed]:
         """Move one batch; wait up to ``wait`` seconds for its first message.
@@ -67,6 +72,7 @@ class Pipeline:
             committed += self.commit(messages, term)  # 3 apply, 4 store: durable from here on
             self.clock_skew.note(messages)
         reach("committed")
+        self.log_set_aside(committed.set_aside)
         if committed.refused and isinstance(self.source, DeadLetterSource):
             self.source.refused(committed.refused)
         done, self.pending = self.pending, []
@@ -102,6 +108,23 @@ class Pipeline:
         if len(messages) == 1:
             return self.write([self.defect(messages[0].delivery, error)], term)
         return sum((self.commit([message], term) for message in messages), Committed())
+
+    def log_set_aside(self, rows: Sequence[Quarantined]) -> None:
+        """One line for each message that went into quarantine, up to a rate.
+
+        A maker's first message often lands there, and nothing else shows on the page.
+        """
+        for row in rows:
+            omitted = self._lines.take("quarantine")
+            if omitted is not None:
+                log.warning(
+                    "source %s: a message%s went into quarantine: %s `%s` lists them.%s",
+                    row.source,
+                    "" if row.device is None else f" of the device {row.device}",
+                    row.reason,
+                    self._list_command,
+                    LineLimit.remark(omitted),
+                )
 
     def defect(self, delivery: Delivery, error: Exception) -> Message:
         number = logs.log_error(log, f"a message of {self.source.name} failed", error)

@@ -17,7 +17,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import Refused
 from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
-from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Stamp, Update
+from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Refusal, Stamp, Update
 from statecast.stores.contract import Committed, Totals
 from statecast.stores.counters import Counters
 
@@ -115,7 +115,7 @@ class Batch:
             order = self.counters.arrival
         self.fold(message, delivery.sent_at, order)
         for refusal in message.refusals:
-            self.refuse(message, refusal.item, refusal.body, refusal.reason, order)
+            self.refuse(message, refusal, order)
 
     def fold(self, message: Message, sent_at: int, order: int) -> None:
         items = message.items or [(None, message.delivery.body)] * len(message.changes)
@@ -123,7 +123,7 @@ class Batch:
             try:
                 self.add_change(change, message.delivery.id, sent_at, order)
             except Refused as error:
-                self.refuse(message, item, body, str(error), order)
+                self.refuse(message, Refusal(str(error), body, item, change.device), order)
 
     def add_change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
         """Fold one change in. Raises Refused; then nothing has changed."""
@@ -181,22 +181,21 @@ class Batch:
         self.counters.history_rows += 1
         self.counters.history_bytes += size
 
-    def refuse(
-        self, message: Message, item: int | None, body: bytes, reason: str, order: int
-    ) -> None:
+    def refuse(self, message: Message, refusal: Refusal, order: int) -> None:
         delivery = message.delivery
         self.quarantine.append(
             Quarantined(
                 0,
                 self.source,
                 delivery.id,
-                item,
-                reason,
-                body,
+                refusal.item,
+                refusal.reason,
+                refusal.body,
                 delivery.sent_at,
                 order,
                 delivery.attempt,
                 self.now,
+                refusal.device,
             )
         )
         self.counters.quarantine_rows += 1
@@ -239,9 +238,13 @@ class Batch:
 
     def result(self, refused: int = 0) -> Committed:
         quarantined = len(self.quarantine) + refused
-        ids = tuple(dict.fromkeys(row.id for row in self.quarantine))
         return Committed(
-            self.applied, len(self.versions), self.duplicates, quarantined, self.dropped, ids
+            self.applied,
+            len(self.versions),
+            self.duplicates,
+            quarantined,
+            self.dropped,
+            tuple(self.quarantine),
         )
 
     def totals(self, evicted: Iterable[str], refused: Mapping[str, int]) -> dict[str, Totals]:

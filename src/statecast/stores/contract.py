@@ -67,8 +67,13 @@ class Committed:
     quarantined: int = 0
     dropped: int = 0
     """Changes below the floor of their device."""
-    refused: tuple[str, ...] = field(default=(), compare=False)
-    """Ids of the messages of which at least one part went into quarantine."""
+    set_aside: tuple[Quarantined, ...] = field(default=(), compare=False)
+    """What went into quarantine, still without the numbers of its rows."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Ids of the messages of which at least one part went into quarantine."""
+        return tuple(dict.fromkeys(row.id for row in self.set_aside))
 
     def __add__(self, other: Committed) -> Committed:
         return Committed(
@@ -77,7 +82,7 @@ class Committed:
             self.duplicates + other.duplicates,
             self.quarantined + other.quarantined,
             self.dropped + other.dropped,
-            self.refused + other.refused,
+            self.set_aside + other.set_aside,
         )
 
 
@@ -266,13 +271,19 @@ class Store(Protocol):
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
 
-    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows with numbers above ``after``, in ascending order."""
+    def quarantined(
+        self, *, after: int = 0, limit: int = 100, device: str | None = None
+    ) -> list[Quarantined]:
+        """Rows with numbers above ``after``, in ascending order.
+
+        With ``device`` only those that may be about it.
+        """
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""
 
-    def quarantine_count(self) -> int: ...
+    def quarantine_count(self, device: str | None = None) -> int:
+        """The number of rows; with ``device`` of those that may be about it."""
 
     def drop(self, number: int) -> None:
         """Delete a quarantined row for good. Raises NotFound."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statecast import program
 from statecast.errors import LeaseLost, NotFound, QueueFull
 from statecast.stores.contract import Limits
 
@@ -15,10 +14,7 @@ def lease_lost(source: str) -> LeaseLost:
 
 
 def no_quarantine_row(number: int) -> NotFound:
-    return NotFound(
-        f"There is no message {number} in quarantine; "
-        f"`{program.name()} quarantine list` shows those there are."
-    )
+    return NotFound(f"There is no message {number} in quarantine.")
 
 
 def check_queue_bounds(name: str, limits: Limits, messages: int, size: int) -> None:
@@ -29,7 +25,4 @@ def check_queue_bounds(name: str, limits: Limits, messages: int, size: int) -> N
         bound = f"{limits.queue_bytes} bytes (setting queue_bytes)"
     else:
         return
-    raise QueueFull(
-        f"The queue {name!r} is full: it may hold {bound}. "
-        f"Is a `{program.name()} run` consuming it?"
-    )
+    raise QueueFull(f"The queue {name!r} is full: it may hold {bound}. Is a server consuming it?")

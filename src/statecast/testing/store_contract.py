@@ -8,7 +8,7 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Conflict, LeaseLost, NotFound, Refused
-from statecast.model import Event, Position
+from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import Limits, ReadCursor, Store, Totals
 from statecast.testing.values import START, VirtualClock, change, message, raises, refused
 
@@ -164,6 +164,24 @@ class ChangeContract(StoreFixture):
         assert store.commit("queue", 1, page).quarantined == 0, (
             "a known duplicate is not set aside twice"
         )
+
+    def test_the_quarantine_knows_which_device_a_message_may_be_about(self) -> None:
+        store = self.store()
+        hint = Refusal("It brings no state.", b"{}", device="pillow")
+        huge = change("pillow", {"text": "x" * 70_000})
+        store.commit("queue", 1, [message("a", refusals=(hint,)), refused("b"), message("c", huge)])
+        assert [row.device for row in store.quarantined()] == ["pillow", None, "pillow"]
+        about = store.quarantined(device="pillow")
+        assert [row.id for row in about] == ["a", "c"]
+        assert store.quarantined(device="pillow", after=about[0].number) == about[1:]
+        assert (store.quarantine_count("pillow"), store.quarantine_count("chair")) == (2, 0)
+        assert store.quarantine_count() == 3
+
+    def test_a_commit_says_what_it_set_aside(self) -> None:
+        store = self.store()
+        done = store.commit("queue", 1, [refused("a"), message("b", change("pillow", {"n": 1}))])
+        assert [(row.id, row.reason) for row in done.set_aside] == [("a", "It is not JSON.")]
+        assert done.refused == ("a",)
 
     def test_the_quarantine_is_capped(self) -> None:
         store = self.store(quarantine_rows=3)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
-from statecast import program
 from statecast.sources.azure_queue.client import QueueClient, RequestFailed
 from statecast.sources.azure_queue.poll_interval import PollInterval, cost_per_month
 from statecast.sources.contract import Finding
@@ -51,7 +50,7 @@ def count(client: QueueClient, host: str) -> Iterator[Finding]:
             yield Finding(
                 "notice",
                 f"There is no queue “{client.queue}” at {host} yet; "
-                f"`{program.name()} run` makes it.",
+                "a server that receives from it makes it.",
             )
         elif error.status == 403:
             yield Finding(

@@ -302,10 +302,16 @@ class MemoryStore:
             rows = self._history.rows(device)
         return len(rows), min((row.at for row in rows), default=None)
 
-    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows with numbers above ``after``, in ascending order."""
+    def quarantined(
+        self, *, after: int = 0, limit: int = 100, device: str | None = None
+    ) -> list[Quarantined]:
+        """Rows with numbers above ``after``, in ascending order, about one device or all."""
+        return [row for row in self._quarantine_about(device) if row.number > after][:limit]
+
+    def _quarantine_about(self, device: str | None) -> list[Quarantined]:
         with self._lock:
-            return [row for number, row in self._quarantine.items() if number > after][:limit]
+            found = self._quarantine.values()
+            return [row for row in found if device is None or row.device == device]
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""
@@ -314,8 +320,9 @@ class MemoryStore:
                 raise errors.no_quarantine_row(number)
             return self._quarantine[number]
 
-    def quarantine_count(self) -> int:
-        return len(self._quarantine)
+    def quarantine_count(self, device: str | None = None) -> int:
+        """The number of rows; with ``device`` of those that may be about it."""
+        return len(self._quarantine_about(device))
 
     def totals(self) -> dict[str, Totals]:
         """What came through each source since the store was made."""

@@ -15,7 +15,7 @@ from statecast.stores.counters import Counters
 from statecast.stores.errors import no_quarantine_row
 from statecast.stores.sqlite.driver import row, rows
 
-COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at"
+COLUMNS = "number, source, id, item, reason, body, sent_at, arrival, attempts, at, device"
 
 
 def save(
@@ -28,8 +28,9 @@ def save(
     if not found:
         return []
     connection.executemany(
-        "INSERT INTO quarantine (source, id, item, reason, body, sent_at, arrival, attempts, at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO quarantine "
+        "(source, id, item, reason, body, sent_at, arrival, attempts, at, device) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 one.source,
@@ -41,6 +42,7 @@ def save(
                 one.order,
                 one.attempts,
                 one.at,
+                one.device,
             )
             for one in found
         ],
@@ -57,13 +59,23 @@ def save(
     return [source for (source,) in gone]
 
 
-def read(connection: apsw.Connection, after: int, limit: int) -> list[Quarantined]:
+def read(
+    connection: apsw.Connection, after: int, limit: int, device: str | None
+) -> list[Quarantined]:
+    which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
     found = rows(
         connection,
-        f"SELECT {COLUMNS} FROM quarantine WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608
-        (after, limit),
+        f"SELECT {COLUMNS} FROM quarantine "  # noqa: S608
+        f"WHERE {which}number > ? ORDER BY number LIMIT ?",
+        (*values, after, limit),
     )
     return [Quarantined(*columns) for columns in found]
+
+
+def count(connection: apsw.Connection, device: str) -> int:
+    """The rows that may be about this device; all are counted by the batches."""
+    found: int = row(connection, "SELECT count(*) FROM quarantine WHERE device = ?", (device,))[0]
+    return found
 
 
 def one(connection: apsw.Connection, number: int) -> Quarantined:

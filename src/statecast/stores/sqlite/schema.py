@@ -160,5 +160,11 @@ ORIGIN = """
 ALTER TABLE events ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 """
 
-STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN)
+QUARANTINE_DEVICE = """
+-- The device that a message may be about, where it says so.
+ALTER TABLE quarantine ADD COLUMN device TEXT;
+CREATE INDEX quarantine_device ON quarantine (device, number) WHERE device IS NOT NULL;
+"""
+
+STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN, QUARANTINE_DEVICE)
 """Step n leads from version n - 1 to version n."""

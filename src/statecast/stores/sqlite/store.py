@@ -291,18 +291,23 @@ class SqliteStore:
         with self.database.read() as connection:
             return history.size(connection, device)
 
-    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        """Rows with numbers above ``after``, in ascending order."""
+    def quarantined(
+        self, *, after: int = 0, limit: int = 100, device: str | None = None
+    ) -> list[Quarantined]:
+        """Rows with numbers above ``after``, in ascending order, about one device or all."""
         with self.database.read() as connection:
-            return quarantine.read(connection, after, limit)
+            return quarantine.read(connection, after, limit, device)
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""
         with self.database.read() as connection:
             return quarantine.one(connection, number)
 
-    def quarantine_count(self) -> int:
+    def quarantine_count(self, device: str | None = None) -> int:
+        """The number of rows; with ``device`` of those that may be about it."""
         with self.database.read() as connection:
+            if device is not None:
+                return quarantine.count(connection, device)
             return counter_row.load(connection).quarantine_rows
 
     def totals(self) -> dict[str, Totals]:

@@ -1,0 +1,55 @@
+"""Commands for people, complete as printed: for the store and the source of these settings.
+
+Sentences of programs name the store. Pages must not, because every viewer can read them; their
+commands name the address of the server instead (``statecast send --server``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from statecast import program
+from statecast.settings import PREFIX, Settings
+
+
+def command(settings: Settings, *words: str, flags: Sequence[str] = ("store",)) -> str:
+    """A command in one line, with the settings of these names where it would not find them itself.
+
+    It is for a shell in the folder of this process. Another shell may not have the environment of
+    this process, so what comes from there is named too.
+    """
+    given = [part for name in flags for part in flag(settings, name)]
+    return " ".join([program.name(), *map(shlex.quote, [*words, *given])])
+
+
+def flag(settings: Settings, name: str) -> list[str]:
+    """The words that pass a setting on; none where the default is the same."""
+    value, default = getattr(settings, name), getattr(Settings, name)
+    if value == default and f"{PREFIX}{name.upper()}" not in os.environ:
+        return []
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (f"--{name.replace('_', '-')}", str(one))]
+
+
+def send_command(server: str, device: str, state: Mapping[str, Any]) -> str:
+    """The command that sends a state through the server at this address, from any folder."""
+    words = [f"{name}={_text(value)}" for name, value in state.items()]
+    if device.startswith("-") or not state or any(not name or "=" in name for name in state):
+        words = [json.dumps({"device": device, "state": state}, ensure_ascii=False)]
+    else:
+        words = [device, *words]
+    return " ".join([program.name(), *map(shlex.quote, ["send", "--server", server, *words])])
+
+
+def _text(value: Any) -> str:
+    """A value as ``statecast send`` reads it: text stays as it is unless it looks like JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)
