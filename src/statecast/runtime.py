@@ -5,6 +5,7 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
+from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.demo import DemoPillow
 from statecast.errors import (
     BadSetting,
@@ -27,7 +29,7 @@ from statecast.errors import (
     TooLarge,
 )
 from statecast.ingest.consumer import Consumer
-from statecast.ingest.pipeline import Decoder, Pipeline
+from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Event
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
@@ -65,10 +67,12 @@ class Runtime:
         self.consumers: list[Consumer] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.viewers: Callable[[], int] = lambda: 0
+        self.last_hour = LastHour()
         self.live_origin: Callable[[], str] = lambda: ""
         """Where the live endpoint is while another server answers the pages (``flask run``); "" is
         the page's own origin. It may wait a moment until the endpoint is there."""
         self._hub: Hub | None = None
+        self._lagging: Callable[[], int] = lambda: 0
         self._opening = threading.Lock()
         self._registering = threading.RLock()
         self._serving = False
@@ -146,6 +150,16 @@ class Runtime:
             if self._store is not None:
                 self._store.count_refused(source)
             raise
+
+    def replay(self, number: int) -> str:
+        """Apply a message in quarantine again; "" if it was, else why it stays there.
+
+        Raises NotFound, or Unavailable.
+        """
+        decode, resolution = self.outbox.decoder_for(self.store.quarantine_row(number).source)
+        if not replay(self.store, decode, number, resolution).quarantined:
+            return ""
+        return self.store.quarantine_row(number).reason
 
     def emit(
         self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None
@@ -227,6 +241,7 @@ class Runtime:
             for event, handler, namespace in self.handlers:
                 hub.on(event, handler, namespace)
             self.viewers = lambda: hub.viewers
+            self._lagging = lambda: broadcaster.lagging
             self._hub = hub
         return hub
 
@@ -358,11 +373,30 @@ class Runtime:
                 "viewers": self.viewers(),
                 "clocks": clocks,
                 "problems": for_report(self.problems),
+                "pid": os.getpid(),
+                "lagging": self._lagging(),
+                "dropped_events": 0 if self._hub is None else self._hub.dropped_emits,
             },
         )
         self._reports = self.store.reports()
         self._totals = self.store.totals()
         self._quarantined = self.store.quarantine_count()
+        self._note_sample()
+
+    def _note_sample(self) -> None:
+        now = self.clock()
+        if not self.last_hour.is_due(now):
+            return
+        reports = self._reports.values()
+        sources = [health for report in reports for health in report.get("sources", {}).values()]
+        self.last_hour.add(
+            Sample(
+                now,
+                {source: totals.messages for source, totals in self._totals.items()},
+                max((health.get("lag", 0.0) for health in sources), default=0.0),
+                sum(report.get("viewers", 0) for report in reports),
+            )
+        )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this process can serve, and why: the store must be readable and writable.

@@ -186,7 +186,7 @@ CLIENT = {
     "words",
 }
 ELEMENTS = {"dom", "time-element"}
-ENTRIES = {"bind", "device-page", "list-page", "page", "waiting-page"}
+ENTRIES = {"bind", "device-page", "list-page", "operator-page", "page", "waiting-page"}
 
 
 def script_imports() -> dict[str, set[str]]:

@@ -14,11 +14,12 @@ from typing import Any
 import flask
 import pytest
 
+from statecast.broadcast.last_hour import LastHour
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.settings import Settings
-from statecast.stores.contract import Changes, ReadCursor
+from statecast.stores.contract import Changes, ReadCursor, Sizes, Totals
 from statecast.web import formatting, pages, pictures, view_models
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
@@ -99,6 +100,15 @@ class FakeStore:
     def quarantine_count(self) -> int:
         return len(self.bad)
 
+    def read_position(self) -> Position:
+        return Position("epoch1", len(self.updates))
+
+    def totals(self) -> dict[str, Totals]:
+        return {"queue": Totals(messages=5)}
+
+    def sizes(self) -> Sizes:
+        return Sizes()
+
     def history_size(self, device: str) -> tuple[int, int | None]:
         rows = self.rows.get(device, [])
         return len(rows), rows[-1].at if rows else None
@@ -144,6 +154,7 @@ def browse(store: FakeStore, path: str, settings: Settings | None = None, **opti
         settings=settings or Settings(),
         clock=lambda: NOW,
         live_origin=str,
+        last_hour=LastHour(),
         problems=Problems(lambda: NOW),
     )
     app.register_blueprint(pages.pages(live, **options))
@@ -476,7 +487,7 @@ def test_the_operator_sees_sources_quarantine_and_viewers(store: FakeStore) -> N
 
     tree = page(store, "/operator")
 
-    assert "connected" in tree.text and "4 waiting" in tree.text and "5 in 2 processes" in tree.text
+    assert "connected" in tree.text and "4 waiting" in tree.text
     assert "“state” must be an object" in tree.text and body.decode() in tree.text
     assert "statecast quarantine replay 9" in tree.text
 
@@ -603,7 +614,8 @@ def test_a_store_that_is_away_is_a_sentence(
     def fail(*args: object) -> Changes:
         raise error
 
-    monkeypatch.setattr(store, "read", fail)
+    for question in ("read", "read_position"):
+        monkeypatch.setattr(store, question, fail)
     answer = browse(store, path)
 
     # where the file lies is for the log, not for clients

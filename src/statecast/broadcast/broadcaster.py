@@ -69,6 +69,11 @@ class Broadcaster:
         """The number of the newest sighting that up-to-date viewers have."""
         self._event_listeners: list[Callable[[Event], None]] = []
 
+    @property
+    def lagging(self) -> int:
+        """Viewers that do not have everything yet. Any thread; the number may be a moment old."""
+        return max(0, len(self.subscribers) - self.audiences.up_to_date)
+
     # Start and stop
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -134,5 +134,10 @@ class Audiences:
         for audience in self._all.values():
             audience.forget_messages()
 
+    @property
+    def up_to_date(self) -> int:
+        """Viewers that have everything. Any thread: the list is taken in one step."""
+        return sum(len(audience.current) for audience in list(self._all.values()))
+
     def __len__(self) -> int:
         return len(self._all)

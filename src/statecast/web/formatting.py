@@ -209,3 +209,25 @@ def clock(ms: int, now: int | None = None) -> str:
 def day(ms: int) -> str:
     at = moment(ms)
     return f"{at.day} {at:%b}"
+
+
+def ago(at: int, now: int) -> str:
+    """The age of a moment. One that is later than ``now``, by another clock, is now."""
+    return "just now" if now - at < 2_000 else f"{timestamps.duration(now - at)} ago"
+
+
+def size(count: int | None) -> str:
+    """Bytes, with a unit of 1,000; None is not known."""
+    if count is None:
+        return "not known"
+    for bound, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= bound:
+            return f"{float(f'{count / bound:.3g}'):g}{NO_BREAK}{unit}"
+    return f"{count}{NO_BREAK}B"
+
+
+def lag(seconds: float | None) -> str:
+    """How far a queue is behind; a number that would be rounded to nothing is not shown."""
+    if seconds is None:
+        return "not known"
+    return f"{seconds:,.1f}{NO_BREAK}s" if seconds >= 0.1 else f"under 0.1{NO_BREAK}s"

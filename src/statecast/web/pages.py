@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
+from urllib.parse import urlencode
 
 import flask
 import jinja2
@@ -18,15 +19,17 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names, program
+from statecast.broadcast.last_hour import LastHour
 from statecast.errors import Malformed, StatecastError, StoreUnusable, Unavailable
 from statecast.http import mount
+from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
-from statecast.problems import Problems, from_report, merged
+from statecast.problems import Problems
 from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
-from statecast.web import formatting, listing, pictures, scripts, view_models
+from statecast.web import formatting, listing, operator, pictures, scripts, view_models
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -40,9 +43,6 @@ HTTP_ERRORS = {
     ),
     405: ("This page is only for looking", "Changes go to /api, as JSON."),
 }
-QUARANTINE_SHOWN = 100
-HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": "?", "waiting": None}
-"""Defaults for a report without these members."""
 
 OPTIONAL: dict[str, Any] = {
     "only": False,
@@ -84,6 +84,9 @@ class PageRuntime(Protocol):
     def problems(self) -> Problems: ...
     @property
     def live_origin(self) -> Callable[[], str]: ...
+    @property
+    def last_hour(self) -> LastHour: ...
+    def replay(self, number: int) -> str: ...
 
 
 def pages(
@@ -106,6 +109,7 @@ def pages(
     blueprint.add_url_rule(f"{below}/", "front", views.front)
     blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", views.device)
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
+    blueprint.add_url_rule(f"{below}/operator", "operate", views.operate, methods=["POST"])
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
     for unavailable in (Unavailable, StoreUnusable):
         blueprint.register_error_handler(unavailable, views.unavailable)
@@ -131,6 +135,10 @@ def environment() -> jinja2.Environment:
         "day": formatting.day,
         "iso": formatting.iso,
         "number": lambda count: f"{count:,}",
+        "short": formatting.number,
+        "ago": formatting.ago,
+        "bytes": formatting.size,
+        "lag": formatting.lag,
     }
     made.globals |= {
         "bind": TemplateFunctions.bind,
@@ -187,33 +195,41 @@ class PageViews:
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
         if not self.may_operate():
-            return self.error_page(
-                403, "This page needs the operator's right", "Sign in with a token that has it."
-            )
-        store = self.live.store
-        reports = store.reports()
-        sources = {
-            name: health
-            for report in reports.values()
-            for name, health in report.get("sources", {}).items()
-        }
-        rows = store.quarantined(limit=QUARANTINE_SHOWN)
-        reasons = {row.reason: [one for one in rows if one.reason == row.reason] for row in rows}
-        return self._page(
+            return self._not_operator()
+        position = self.live.store.read_position()
+        page = self._page(
             "operator",
-            store.read(ReadCursor(), 1).position,
+            position,
             title="Operator",
-            quarantine=list(reasons.items()),
-            waiting=store.quarantine_count(),
-            viewers=sum(report.get("viewers", 0) for report in reports.values()),
-            processes=len(reports),
-            problems=merged(
-                [self.live.problems.current(), *(from_report(one) for one in reports.values())]
-            ),
-            sources=[
-                {**HEALTH, **health, "name": name} for name, health in sorted(sources.items())
-            ],
+            outcome=operator.outcome(flask.request.args),
+            **operator.facts(self.live, self.live.clock()),
         )
+        made = flask.make_response(page)
+        # With `no-referrer` browsers would send the forms of this page with the Origin `null`.
+        made.headers["Referrer-Policy"] = "same-origin"
+        return made
+
+    def operate(self) -> ResponseReturnValue:
+        """Replay or drop messages in quarantine, as a form of the operator's page asks.
+
+        The answer leads back to the page, so that a reload repeats nothing.
+        """
+        if not self.may_operate():
+            return self._not_operator()
+        if not own_form():
+            sentence = "Open the operator's page at this address, and press its button there."
+            return self.error_page(403, "This form came from another site", sentence)
+        form = flask.request.form
+        try:
+            done = operator.act(self.live, form.get("action", ""), form.getlist("number"))
+        except Malformed as error:
+            return self.error_page(400, "This form cannot be used", str(error))
+        address = flask.url_for("statecast_pages.operator")
+        return flask.redirect(f"{address}?{urlencode(done)}", 303)
+
+    def _not_operator(self) -> ResponseReturnValue:
+        sentence = "Sign in with a token that has it."
+        return self.error_page(403, "This page needs the operator's right", sentence)
 
     def pictures(self) -> ResponseReturnValue:
         """All pictures. A page fetches those that it did not need at first."""
@@ -451,9 +467,21 @@ def is_name(name: str) -> bool:
 
 def _styles(kind: str, shown: Sequence[pictures.Picture]) -> list[str]:
     """The style sheets of a kind of page, in the order in which they build on each other."""
-    own = {"device": ["device.css"], "list": ["list.css"], "rows": ["list.css"]}
+    own = {"list": ["list.css"], "rows": ["list.css"]}
+    own |= {name: [f"{name}.css"] for name in ("device", "operator")}
     generic = any(picture.name != "cloud" for picture in shown)
     return ["page.css", "cloud.css", *own.get(kind, []), *(["gallery.css"] if generic else [])]
+
+
+def own_form() -> bool:
+    """Whether a form was sent by a page of ours. Browsers say so; a form cannot hide it.
+
+    Unlike JSON, a form may come from a page of any site. So the origin must be there and be ours.
+    """
+    headers = flask.request.headers
+    origin = headers.get("Origin")
+    site = headers.get("Sec-Fetch-Site", "same-origin")
+    return bool(origin) and site == "same-origin" and origin_allowed(origin, flask.request.host)
 
 
 def _asset(name: str) -> str:

@@ -10,7 +10,12 @@ import re
 from functools import cache
 from importlib import resources
 
-ENTRIES = {"device": "device-page.js", "list": "list-page.js", "rows": "list-page.js"}
+ENTRIES = {
+    "device": "device-page.js",
+    "list": "list-page.js",
+    "operator": "operator-page.js",
+    "rows": "list-page.js",
+}
 """By the kind of the page."""
 CONTROLS = {"hug": "hug-button.js", "send": "send-form.js", "find": "search-box.js"}
 """What the page of a device loads before it is live, as far as it has these controls."""

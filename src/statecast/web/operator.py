@@ -1,0 +1,263 @@
+"""What the operator's page shows: sources, quarantine, viewers, store, and the last hour.
+
+It is made of what every serving process announced and of what the store knows, so that it is the
+same whichever process answers. Only the charts are of this process: they are kept in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from statecast import timestamps
+from statecast.broadcast.last_hour import LastHour
+from statecast.errors import Malformed, NotFound
+from statecast.model import Quarantined
+from statecast.problems import Problem, Problems, from_report, merged
+from statecast.settings import Settings
+from statecast.stores.contract import Store, Totals
+
+ROWS_SHOWN = 100
+"""Messages in quarantine, the oldest first."""
+BODY_SHOWN = 2_000
+"""Bytes of a message."""
+MARKS = {"connected": "live", "away": "away"}
+"""By the status of a source; every other is unknown."""
+LATE_AFTER = 5.0
+"""Seconds of lag from which a source is marked as late."""
+HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": None, "waiting": None}
+"""Defaults for a report without these members."""
+CHART_HEIGHT = 24
+
+Report = Mapping[str, Any]
+
+
+class OperatorRuntime(Protocol):
+    """The parts of ``Runtime`` that the page needs."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def problems(self) -> Problems: ...
+    @property
+    def last_hour(self) -> LastHour: ...
+    def replay(self, number: int) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One source, as the process that consumes it reported it."""
+
+    name: str
+    mark: str
+    status: str
+    sentence: str
+    received_at: int | None
+    """When its queue last answered, in ms."""
+    waiting: int | None
+    lag: float | None
+    last_minute: int | None
+    """Messages; None: not known yet."""
+    process: str
+    """Which one consumes it; "" if none does."""
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    number: int
+    source: str
+    id: str
+    at: int
+    attempts: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """All messages that are in quarantine for the same reason."""
+
+    text: str
+    messages: Sequence[QuarantinedMessage]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [one.number for one in self.messages]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A serving process and its viewers."""
+
+    name: str
+    viewers: int
+    lagging: int
+    dropped_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One number per minute of the last hour, as bars in a box of 60 by ``CHART_HEIGHT``."""
+
+    name: str
+    values: Sequence[float | None]
+    unit: str = ""
+
+    @property
+    def highest(self) -> float:
+        return max((value for value in self.values if value is not None), default=0)
+
+    @property
+    def bars(self) -> list[tuple[int, float]]:
+        """Place and height of each minute that has something."""
+        highest = self.highest
+        return [
+            (place, round(max(1.0, value / highest * CHART_HEIGHT), 2))
+            for place, value in enumerate(self.values)
+            if value
+        ]
+
+    @property
+    def unknown(self) -> int:
+        """Minutes before the process began."""
+        known = [place for place, value in enumerate(self.values) if value is not None]
+        return known[0] if known else len(self.values)
+
+
+def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
+    """All that the template shows. Raises StoreUnavailable."""
+    store = live.store
+    reports = store.reports()
+    totals = store.totals()
+    sources = list(source_rows(reports, totals, live, now))
+    waiting = store.quarantine_count()
+    processes = [process_row(name, report) for name, report in sorted(reports.items())]
+    return {
+        "problems": problems(live, reports.values()),
+        "sources": sources,
+        "connected": sum(one.status == "connected" for one in sources),
+        "worst_lag": max((one.lag for one in sources if one.lag is not None), default=None),
+        "messages_waiting": sum(one.waiting or 0 for one in sources),
+        "totals": sorted(totals.items()),
+        "reasons": reasons(store.quarantined(limit=ROWS_SHOWN)),
+        "quarantined": waiting,
+        "processes": processes,
+        "viewers": sum(one.viewers for one in processes),
+        "lagging": sum(one.lagging for one in processes),
+        "sizes": store.sizes(),
+        "limits": live.settings,
+        "charts": [
+            Chart("Messages", live.last_hour.messages_per_minute(now), "a minute"),
+            Chart("Longest lag", live.last_hour.longest_lag(now), "s"),
+            Chart("Viewers", live.last_hour.most_viewers(now)),
+        ],
+        "chart_height": CHART_HEIGHT,
+    }
+
+
+def problems(live: OperatorRuntime, reports: Iterable[Report]) -> list[Problem]:
+    return merged([live.problems.current(), *(from_report(one) for one in reports)])
+
+
+def source_rows(
+    reports: Mapping[str, Report], totals: Mapping[str, Totals], live: OperatorRuntime, now: int
+) -> Iterable[SourceRow]:
+    """The sources that a process consumes, by name."""
+    consumed = {
+        source: (process, HEALTH | health)
+        for process, report in reports.items()
+        for source, health in report.get("sources", {}).items()
+    }
+    for name, (process, health) in sorted(consumed.items()):
+        total = totals.get(name, Totals())
+        lag = health["lag"]
+        late = health["status"] == "connected" and lag is not None and lag >= LATE_AFTER
+        yield SourceRow(
+            name,
+            "late" if late else MARKS.get(health["status"], "unknown"),
+            health["status"],
+            health["sentence"] or "",
+            timestamps.parse_time(health["received_at"]) if health["received_at"] else None,
+            health["waiting"],
+            lag,
+            live.last_hour.received_in_last_minute(name, total.messages, now),
+            process_name(process, reports[process]),
+            total,
+        )
+
+
+def process_name(key: str, report: Report) -> str:
+    """What an operator finds in a list of processes; the key of one that does not say it."""
+    return f"process {report['pid']}" if "pid" in report else f"process {key[:8]}"
+
+
+def process_row(key: str, report: Report) -> Process:
+    return Process(
+        process_name(key, report),
+        report.get("viewers", 0),
+        report.get("lagging", 0),
+        report.get("dropped_events", 0),
+    )
+
+
+def reasons(rows: Iterable[Quarantined]) -> list[Reason]:
+    """The rows by their reason; the reason of the oldest message is first."""
+    found: dict[str, list[QuarantinedMessage]] = {}
+    for row in rows:
+        found.setdefault(row.reason, []).append(
+            QuarantinedMessage(
+                row.number,
+                row.source,
+                row.id,
+                row.at,
+                row.attempts,
+                row.body[:BODY_SHOWN].decode("utf-8", "replace"),
+            )
+        )
+    return [Reason(text, messages) for text, messages in found.items()]
+
+
+def act(live: OperatorRuntime, action: str, numbers: Sequence[str]) -> dict[str, int]:
+    """Replay or drop messages in quarantine; how many of them were, as ``outcome`` reads it.
+
+    A message that is gone meanwhile is left out: another operator was faster. Raises Malformed.
+    """
+    if action not in ("replay", "drop"):
+        raise Malformed("A form of this page replays or drops messages.")
+    counts = {"replayed": 0, "refused": 0, "dropped": 0, "gone": 0}
+    for number in dict.fromkeys(numbers[:ROWS_SHOWN]):
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            continue
+        try:
+            counts[_act_on(live, action, int(number))] += 1
+        except NotFound:
+            counts["gone"] += 1
+    return {name: count for name, count in counts.items() if count}
+
+
+def _act_on(live: OperatorRuntime, action: str, number: int) -> str:
+    if action == "drop":
+        live.store.drop(number)
+        return "dropped"
+    return "refused" if live.replay(number) else "replayed"
+
+
+OUTCOMES = {
+    "replayed": "Replayed: {}.",
+    "refused": "Refused again, now with the newest reason: {}.",
+    "dropped": "Dropped: {}.",
+    "gone": "Not in quarantine any more: {}.",
+}
+
+
+def outcome(arguments: Mapping[str, str]) -> str:
+    """What a form did, as a sentence; "" if none was sent."""
+    return " ".join(
+        sentence.format(arguments[name])
+        for name, sentence in OUTCOMES.items()
+        if re.fullmatch("[0-9]{1,3}", arguments.get(name, ""))
+    )
