@@ -144,3 +144,101 @@ def test_times_and_images_are_words_for_people(eyes: Eyes, here: Site) -> None:
         "2026-01-31T14:02:12.5Z"
     )
     assert "R0lGOD" not in eyes.text("#history")
+
+
+# 2. The picture agrees with the text
+
+LAMP, DOOR = "[data-device='hall/light']", "[data-device=front-door]"
+TOP = "getComputedStyle(document.querySelector(\"%s .sky\")).getPropertyValue('--top')"
+
+
+def test_a_lamp_that_is_off_is_dark_and_an_open_door_is_open(eyes: Eyes, here: Site) -> None:
+    # Given a lamp that is on, and a closed door, as the server drew them
+    send(here, "hall/light", {"on": True, "brightness": 70})
+    send(here, "front-door", {"open": False, "locked": True})
+    page = eyes.visit("/?all")
+    assert eyes.text(f"{LAMP} .sky") == "on · 70 %"
+    assert page.locator(f"{LAMP} use").get_attribute("href") == "#i-light-yes"
+    assert page.locator(f"{DOOR} use").get_attribute("href") == "#i-door-no"
+    lit = page.evaluate(TOP % LAMP)
+
+    # When the lamp goes off and the door opens
+    send(here, "hall/light", {"on": False})
+    send(here, "front-door", {"open": True})
+
+    # Then the pictures say so, in the live page and in the next first HTML
+    for _ in range(2):
+        page.wait_for_selector(f"{LAMP} use[href='#i-light-no']", state="attached")
+        page.wait_for_selector(f"{DOOR} use[href='#i-door-yes']", state="attached")
+        assert eyes.text(f"{LAMP} .sky") == "off" and eyes.text(f"{DOOR} .sky") == "open"
+        assert page.evaluate(TOP % LAMP) != lit
+        page.reload()
+
+
+def test_the_name_of_a_device_chooses_its_picture_alike_on_both_sides(
+    eyes: Eyes, here: Site
+) -> None:
+    send(here, "greenhouse/temperature", {"temperature_c": 21, "humidity": 58})
+    send(here, "box-7", {"uptime_s": 86400})
+    page = eyes.visit("/?all")
+    pictures = "all => all.map(one => one.dataset.picture)"
+    assert page.eval_on_selector_all("main .sky", pictures) == ["box", "number"]
+
+    send(here, "greenhouse/temperature", {"temperature_c": 21.4})
+    send(here, "box-7", {"uptime_s": 86401})
+    send(here, "cellar/humidity", {"temperature_c": 12, "humidity": 80})
+
+    page.wait_for_selector("[data-device='cellar/humidity'] .gauge")
+    eyes.until("document.querySelector('.figure b').textContent === '21.4'")
+    assert page.eval_on_selector_all("main .sky", pictures) == ["box", "gauge", "number"]
+
+
+def test_it_is_dashed_where_neither_answer_is_known(eyes: Eyes, here: Site) -> None:
+    send(here, "door", {"open": True})
+    page = eyes.visit("/devices/door")
+    assert page.locator(".sky").get_attribute("aria-label") == "Icon door: open"
+
+    send(here, "door", {"open": "ajar"})
+
+    eyes.until("document.querySelector('.icon b').textContent === 'ajar'")
+    assert page.locator(".icon").get_attribute("data-is") is None
+    dashes = "getComputedStyle(document.querySelector('.icon svg')).strokeDasharray"
+    assert page.evaluate(dashes) != "none"
+    assert page.locator(".sky").get_attribute("aria-label") == "Icon door: ajar"
+
+
+def test_the_gallery_is_a_page_to_look_at(eyes: Eyes, here: Site) -> None:
+    page = eyes.visit("/pictures")
+    assert eyes.text("h1") == "Pictures"
+    assert page.locator(".card").count() > 30
+    sizes = page.eval_on_selector_all(
+        ".card .sky", "all => all.map(one => one.getBoundingClientRect().height)"
+    )
+    assert set(sizes) == {152}
+    eyes.check()
+
+
+def test_a_device_with_an_image_keeps_its_button_and_says_what_is_wrong(
+    eyes: Eyes, here: Site
+) -> None:
+    # Given a pillow whose image is another site's
+    send(here, "pillow", {"mood": "happy", "image": "https://elsewhere.example/x.png"})
+    page = eyes.visit("/devices/pillow")
+    assert "that site would learn who looks" in eyes.text("[data-note=foreign]")
+    assert page.locator(".sky .cloud").is_visible()
+
+    # When it takes one of this server, which is not there
+    send(here, "pillow", {"image": "/nothing.png"})
+
+    # Then its page says that, and keeps the button
+    page.wait_for_selector("[data-note=missing]", state="visible")
+    assert page.locator("[data-note=foreign]").is_hidden()
+    page.reload()
+    page.wait_for_selector("[data-note=missing]", state="visible")
+    assert page.get_by_role("button", name="Hug pillow").is_visible()
+
+    # And with one that can be shown there is nothing to say
+    square = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E".replace(" ", "%20")
+    send(here, "pillow", {"image": square})
+    page.wait_for_selector("[data-note=missing]", state="hidden")
+    assert page.get_by_role("button", name="Hug pillow").is_visible()

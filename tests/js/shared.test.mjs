@@ -43,10 +43,10 @@ for (const { name, was, now, texts } of apart) {
   });
 }
 
-for (const { state, ...expected } of states) {
-  test(`${JSON.stringify(state)} is shown alike`, () => {
-    const { picture, field } = choosePicture(state);
-    const scene = { state, field, past: [] };
+for (const { state, device, ...expected } of states) {
+  test(`${JSON.stringify(state)} of ${device ?? "any device"} is shown alike`, () => {
+    const { picture, field, icon } = choosePicture(state, device);
+    const scene = { state, field, icon, past: [] };
     const results = Object.entries(bindings).map(([name, source]) => [
       name,
       evaluateBinding(scene, source),

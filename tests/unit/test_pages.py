@@ -20,7 +20,7 @@ from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, ReadCursor, Sizes, Totals
-from statecast.web import formatting, pages, pictures, view_models
+from statecast.web import formatting, pages, picture_rules, pictures, view_models
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
 STATIC = Path(pages.__file__).parent / "static"
@@ -225,66 +225,36 @@ def test_objects_open_two_levels() -> None:
     assert [path for _, path, _ in formatting.rows(state)] == ["a.b.c", "empty"]
 
 
-# Pictures
+# Pictures: which one is chosen is tested in test_shared_tables.py
 
-
-@pytest.mark.parametrize(
-    ("state", "picture", "decides"),
-    [
-        ({"mood": "sad", "humidity": 5}, "cloud", "mood"),
-        ({"image": "/static/x.png", "mood": "sad"}, "image", "image"),
-        ({"image": "data:image/png;base64,AAAA"}, "image", "image"),
-        ({"image": "//evil.example/x.png", "mood": "sad"}, "cloud", "mood"),
-        ({"image": "https://evil.example/x.png"}, "icon", None),
-        ({"image": "/\\evil.example"}, "icon", None),
-        ({"kind": "cloud"}, "cloud", None),
-        ({"kind": "temperature", "temperature": 20, "humidity": 3}, "number", "temperature"),
-        ({"kind": "light", "on": True, "brightness": 70}, "icon", "on"),
-        ({"kind": "no such kind", "level": 5}, "gauge", "level"),
-        ({"fill_percent": 12}, "gauge", "fill_percent"),
-        ({"power_w": 5, "battery": 3}, "number", "power_w"),
-        ({"open": False, "battery": 91}, "icon", "open"),
-        ({"battery": 91}, "box", None),
-        ({"position": {"x": 1}}, "box", None),
-        ({}, "box", None),
-    ],
-)
-def test_one_table_chooses_the_picture(
-    state: dict[str, Any], picture: str, decides: str | None
-) -> None:
-    chosen, name = pictures.choose(state)
-
-    if picture == "icon" and decides is None:
-        assert chosen.name == "box"  # a refused image is text, and describes nothing
-    else:
-        assert (chosen.name, name) == (picture, decides)
+X, NOTHING = picture_rules.choose({"x": 5}), picture_rules.choose({})
 
 
 @pytest.mark.parametrize(
     "color", ["#ff8fb0", "pink", "rgb(1, 2, 3)", "hsl(120 50% 50% / .5)", "#abc"]
 )
 def test_colours_pass(color: str) -> None:
-    assert pictures.Scene({"color": color}, None).result("color", "color") == color
+    assert pictures.Scene({"color": color}, NOTHING).result("color", "color") == color
 
 
 @pytest.mark.parametrize(
     "color", ["url(//x)", "red;x:y", "var(--a)", "#12", "", 'red" onload="x', 5, None]
 )
 def test_what_is_no_colour_stays_white(color: Any) -> None:
-    assert pictures.Scene({"color": color}, None).result("color", "color") is None
+    assert pictures.Scene({"color": color}, NOTHING).result("color", "color") is None
 
 
 def test_a_sparkline_holds_raw_values() -> None:
-    scene = pictures.Scene({"x": 5}, "x", (3, 4, 5))
+    scene = pictures.Scene({"x": 5}, X, (3, 4, 5))
 
     assert scene.result("$", "bounds") == "37 3 2 2"
     assert scene.result("$", "spark") == "36 1 37 3 38 4 39 5 40 1"
-    assert pictures.Scene({"x": 5}, "x", (5,)).result("$", "spark") is None
+    assert pictures.Scene({"x": 5}, X, (5,)).result("$", "spark") is None
 
 
 def test_a_flat_or_huge_line_is_drawn_too() -> None:
-    assert pictures.Scene({}, "x", (2, 2)).result("$", "bounds") == "38 1.5 1 1"
-    huge = pictures.Scene({}, "x", (-1.7e308, 1.7e308))
+    assert pictures.Scene({}, X, (2, 2)).result("$", "bounds") == "38 1.5 1 1"
+    huge = pictures.Scene({}, X, (-1.7e308, 1.7e308))
     assert "nan" not in (huge.result("$", "bounds") or "") and "inf" not in (
         huge.result("$", "bounds") or ""
     )
@@ -466,15 +436,15 @@ def test_only_pictures_in_use_are_on_the_page(store: FakeStore) -> None:
     everything = browse(store, "/pictures").get_data(as_text=True)
 
     assert 'id="i-' not in html and "gallery.css" not in html
-    assert all(f"i-{icon.name}" in everything for icon in pictures.ICONS)
-    assert len(re.findall("<template", everything)) == len(pictures.PICTURES)
+    assert all(f"i-{icon.name}" in everything for icon in picture_rules.ICONS)
+    assert len(re.findall("<template", everything)) == len(picture_rules.PICTURES)
 
 
 def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None:
     """The script binds by position: a picture and its template must agree element by element."""
     template = pages.environment().get_template("picture.html").module
-    for picture in pictures.PICTURES:
-        scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, "x")
+    for picture in picture_rules.PICTURES:
+        scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, X)
         drawn, blank = (Tree(str(template.drawing(picture.name, one))) for one in (scene, None))  # type: ignore[attr-defined]
         assert [tag for tag, _ in drawn.tags] == [tag for tag, _ in blank.tags]
 

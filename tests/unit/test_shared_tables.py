@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from statecast.web import figures, formatting, pictures, tables, whole_value
+from statecast.web import figures, formatting, gallery, picture_rules, pictures, tables, whole_value
 
 SAMPLES = Path(__file__).resolve().parent.parent / "js" / "words_and_pictures.json"
+DOCUMENT = SAMPLES.parent.parent.parent / "docs" / "how-to" / "send-states.md"
 CASES = json.loads(SAMPLES.read_text("utf-8"))
 
 
@@ -52,14 +54,15 @@ def test_two_different_values_are_told_apart_alike(case: dict[str, Any]) -> None
 @pytest.mark.parametrize("case", CASES["states"], ids=lambda case: json.dumps(case["state"])[:60])
 def test_a_state_is_shown_alike(case: dict[str, Any]) -> None:
     state = case["state"]
-    picture, field = pictures.choose(state)
-    scene = pictures.Scene(state, field)
+    choice = picture_rules.choose(state, case.get("device", ""))
+    scene = pictures.Scene(state, choice)
     results = {name: scene.result(*source.split(":")) for name, source in CASES["bindings"].items()}
 
     assert {
+        **({"device": case["device"]} if "device" in case else {}),
         "state": state,
-        "picture": picture.name,
-        "field": field,
+        "picture": choice.picture.name,
+        "field": choice.field,
         "order": formatting.in_order(state),
         "main": formatting.main_fields(state),
         "rows": [path for _, path, _ in formatting.rows(state)],
@@ -69,11 +72,39 @@ def test_a_state_is_shown_alike(case: dict[str, Any]) -> None:
 
 def test_every_picture_every_icon_and_every_predicate_has_a_case() -> None:
     shown = {case["picture"] for case in CASES["states"]}
-    icons = {case["bindings"].get("icon", "").removeprefix("#i-") for case in CASES["states"]}
-    assert shown == {picture.name for picture in pictures.PICTURES}
-    assert icons >= {icon.name for icon in pictures.ICONS}
-    used = {rule.is_ for picture in pictures.PICTURES for rule in picture.when}
-    assert used == set(pictures.PREDICATES)
+    drawn = {case["bindings"].get("icon", "").removeprefix("#i-") for case in CASES["states"]}
+    assert shown == {picture.name for picture in picture_rules.PICTURES}
+    assert drawn >= {name for icon in picture_rules.ICONS for name in icon.drawings}
+    rules = [rule["is"] for rule in tables.TABLES["picture_rules"]]
+    used = {*rules, *tables.TABLES["kind_predicates"].values()}
+    assert used == set(picture_rules.PREDICATES)
+
+
+def test_no_two_answers_share_a_drawing() -> None:
+    text = (Path(tables.__file__).parent / "templates" / "sprite.html").read_text("utf-8")
+    paths = dict(re.findall(r"'([\w-]+)': '([^']+)'", text))
+    names = [name for icon in picture_rules.ICONS for name in icon.drawings]
+    assert set(names) == set(paths)
+    assert len(set(paths.values())) == len(paths)
+
+
+def test_the_documents_name_every_kind_and_the_fields_that_decide() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \| (.*) \|$", text, re.MULTILINE)
+    documented = {
+        tuple(re.findall(r"\w+", names)): re.findall(r"`(\w+)`", of) for names, of in rows[1:]
+    }
+    assert documented == {kind.names: list(kind.fields) for kind in picture_rules.KINDS}
+
+
+def test_the_gallery_shows_every_kind_every_face_and_every_drawing() -> None:
+    examples = [one for _, section in gallery.sections() for one in section]
+    kinds = {name for one in examples for name in one.kinds.split(", ")} | {"cloud", "pillow", ""}
+    assert kinds - {""} == {name for kind in picture_rules.KINDS for name in kind.names}
+    shown = {one.picture for one in examples}
+    assert shown == {picture.name for picture in picture_rules.PICTURES} - {"image"}
+    drawn = {one.scene.result("$", "icon") for one in examples}
+    assert drawn >= {f"#i-{name}" for icon in picture_rules.ICONS for name in icon.drawings}
 
 
 def test_the_tables_are_json_that_browsers_can_import() -> None:

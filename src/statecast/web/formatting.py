@@ -23,7 +23,7 @@ DESCRIBING_SUFFIX: str = TABLES["describing_suffix"]
 UNITS: dict[str, str] = TABLES["units"]
 """By the end of a field's name."""
 SHARES: list[str] = TABLES["percent_fields"]
-"""Whole names that mean percent."""
+"""Whole names that mean percent, as long as the value can be a percentage."""
 NO_BREAK = "\u00a0"
 
 
@@ -36,7 +36,7 @@ def split_unit(name: str, value: Any) -> tuple[str, str]:
     if not is_number(value):
         return name, ""
     if name in SHARES:
-        return name, "%"
+        return name, "%" if 0 <= value <= 100 else ""
     stem, _, end = name.rpartition("_")
     return (stem, UNITS[end]) if stem and end in UNITS else (name, "")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from statecast.web import pictures
+from statecast.web import picture_rules
 from statecast.web.tables import TABLES
 from statecast.web.view_models import DeviceSummary
 
@@ -68,14 +68,10 @@ def grouped(devices: Sequence[DeviceSummary]) -> list[tuple[str, list[DeviceSumm
 def art(devices: Sequence[DeviceSummary]) -> dict[str, Any]:
     """The drawings and templates of a page: only the pictures in use. The script fetches others."""
     names = {one.picture.name for one in devices}
-    icons = {
-        pictures.icon(one.state, one.scene.field).name
-        for one in devices
-        if one.picture.name == "icon"
-    }
+    icons = {one.scene.choice.icon.name for one in devices if one.picture.name == "icon"}
     icons |= {"box"} if names & {"box", "image"} else set()
     return {
-        "pictures": [one for one in pictures.PICTURES if one.name in names],
-        "icons": [one for one in pictures.ICONS if one.name in icons],
+        "pictures": [one for one in picture_rules.PICTURES if one.name in names],
+        "icons": [one for one in picture_rules.ICONS if one.name in icons],
         "arc": "gauge" in names,
     }

@@ -29,7 +29,16 @@ from statecast.problems import Problems
 from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
-from statecast.web import formatting, listing, operator, pictures, scripts, view_models
+from statecast.web import (
+    formatting,
+    gallery,
+    listing,
+    operator,
+    picture_rules,
+    pictures,
+    scripts,
+    view_models,
+)
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -232,11 +241,16 @@ class PageViews:
         return self.error_page(403, "This page needs the operator's right", sentence)
 
     def pictures(self) -> ResponseReturnValue:
-        """All pictures. A page fetches those that it did not need at first."""
-        text = self.templates.get_template("pictures.html").render(
-            asset=_asset, pictures=pictures.PICTURES, icons=pictures.ICONS
+        """All pictures, to look at. A page fetches those that it did not need at first."""
+        return self._page(
+            "pictures",
+            Position("", 0),
+            title="Pictures",
+            sections=gallery.sections(),
+            pictures=picture_rules.PICTURES,
+            icons=picture_rules.ICONS,
+            arc=True,
         )
-        return flask.Response(text, headers=self._headers())
 
     def live_address(self) -> ResponseReturnValue:
         """The module ``live-address.js`` where the file of that name does not know the address.
@@ -330,14 +344,8 @@ class PageViews:
         lanes = view_models.lanes(device.state, rows)
         rows_json, known_from = view_models.embedded(rows)
         view = DeviceView(device, self.live.store.history_size(update.device))
-        cloud = device.picture.name == "cloud"
-        command = (
-            ""
-            if not self.may_write(device.name)
-            else "hug"
-            if cloud or "hugged" in device.state
-            else "send"
-        )
+        huggable = device.picture.name == "cloud" or {"mood", "hugged"} & device.state.keys()
+        command = "" if not self.may_write(device.name) else "hug" if huggable else "send"
         word = next((one.text for one in device.fields if one), "")
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(
@@ -438,7 +446,8 @@ class DeviceView:
         self.at = device.changed if self.gone else device.seen or device.changed
         self.rows = list(view_models.state_rows(device))
         self.pretty = json.dumps(device.state, indent=2, ensure_ascii=False)
-        self.description = pictures.description(device.label, device.picture, device.scene)
+        self.description = pictures.description(device.label, device.scene)
+        self.foreign_image = picture_rules.is_foreign_image(device.state)
         seconds = device.silent_after
         self.deadline = "" if seconds is None else f"{formatting.number(seconds)} s"
 
@@ -465,9 +474,9 @@ def is_name(name: str) -> bool:
     return True
 
 
-def _styles(kind: str, shown: Sequence[pictures.Picture]) -> list[str]:
+def _styles(kind: str, shown: Sequence[picture_rules.Picture]) -> list[str]:
     """The style sheets of a kind of page, in the order in which they build on each other."""
-    own = {"list": ["list.css"], "rows": ["list.css"]}
+    own = {name: ["list.css"] for name in ("list", "rows", "pictures")}
     own |= {name: [f"{name}.css"] for name in ("device", "operator")}
     generic = any(picture.name != "cloud" for picture in shown)
     return ["page.css", "cloud.css", *own.get(kind, []), *(["gallery.css"] if generic else [])]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from statecast.model import HistoryRow, Update
-from statecast.web import formatting, pictures, whole_value
+from statecast.web import formatting, picture_rules, pictures, whole_value
 from statecast.web.tables import TABLES
 
 ROWS_BYTES = 440
@@ -64,7 +64,6 @@ class DeviceSummary:
 
     update: Update
     state: Mapping[str, Any]
-    picture: pictures.Picture
     scene: pictures.Scene
     fields: Sequence[Field | None]
     silent_after: float | None
@@ -78,6 +77,10 @@ class DeviceSummary:
     def label(self) -> str:
         label = self.state.get("label")
         return label[:128] if isinstance(label, str) and label.strip() else self.update.device
+
+    @property
+    def picture(self) -> picture_rules.Picture:
+        return self.scene.choice.picture
 
     @property
     def seen(self) -> int | None:
@@ -109,7 +112,7 @@ def show(
     silent_after: float | None = None,
 ) -> DeviceSummary:
     state = json.loads(update.state) if update.state is not None else {}
-    picture, field = pictures.choose(state)
+    choice = picture_rules.choose(state, update.device)
     chosen: list[Field | None] = [
         Field(
             name,
@@ -119,9 +122,7 @@ def show(
         for name in formatting.main_fields(state, wanted)
     ]
     fields = chosen + [None] * (3 - len(chosen))
-    return DeviceSummary(
-        update, state, picture, pictures.Scene(state, field, past), fields, silent_after
-    )
+    return DeviceSummary(update, state, pictures.Scene(state, choice, past), fields, silent_after)
 
 
 def attribute(text: str) -> Markup:

@@ -19,6 +19,7 @@ import { readEmbeddedVersions, VersionLog } from "./version-log.js";
  * What is loaded once the page is live.
  * @typedef {object} Parts
  * @property {typeof import("./picture.js").showPicture} showPicture
+ * @property {typeof import("./picture-rules.js").isForeignImage} isForeignImage
  * @property {typeof import("./device-words.js").describeDevice} describeDevice
  * @property {typeof import("./device-words.js").mainWord} mainWord
  * @property {Gallery} gallery
@@ -141,8 +142,12 @@ class DevicePage {
   }
 
   /** @param {Parts} parts */
-  #showPicture({ showPicture, gallery }) {
-    return !this.#device.state || showPicture(this.#sky, this.#device, gallery);
+  #showPicture({ showPicture, isForeignImage, gallery }) {
+    const { state } = this.#device;
+    if (state && !showPicture(this.#sky, this.#device, gallery)) return false;
+    find("[data-note=foreign]").hidden = !isForeignImage(state ?? {});
+    if (this.#sky.dataset.picture !== "image") find("[data-note=missing]").hidden = true;
+    return true;
   }
 
   /** @param {Parts} parts */
@@ -164,19 +169,28 @@ class DevicePage {
   async #loadParts() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ showPicture }, words, { Gallery }, { StateTable }, { Timeline }, { History }] =
-      await Promise.all([
-        import("./picture.js"),
-        import("./device-words.js"),
-        import("./gallery.js"),
-        import("./state-table.js"),
-        import("./timeline.js"),
-        import("./history.js"),
-      ]);
+    const [
+      { showPicture },
+      words,
+      { isForeignImage },
+      { Gallery },
+      { StateTable },
+      { Timeline },
+      { History },
+    ] = await Promise.all([
+      import("./picture.js"),
+      import("./device-words.js"),
+      import("./picture-rules.js"),
+      import("./gallery.js"),
+      import("./state-table.js"),
+      import("./timeline.js"),
+      import("./history.js"),
+    ]);
     const { board, root } = this.#page;
     const currentDevice = () => this.#device;
     this.#parts = {
       showPicture,
+      isForeignImage,
       describeDevice: words.describeDevice,
       mainWord: words.mainWord,
       gallery: new Gallery(root, () => this.#page.draw()),

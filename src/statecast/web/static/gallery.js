@@ -55,14 +55,18 @@ function addPictures(source) {
  * @param {HTMLImageElement} image
  */
 export async function watchImage(image) {
+  const note = findOptional("[data-note=missing]");
   /** @param {boolean} isMissing */
   const show = (isMissing) => image.classList.toggle("missing", isMissing);
   const timer = setTimeout(show, IMAGE_PATIENCE, true);
   try {
     await image.decode();
     show(false);
+    if (note) note.hidden = true;
   } catch {
     show(true);
+    // It may have been replaced meanwhile.
+    if (note) note.hidden = !image.isConnected;
   } finally {
     clearTimeout(timer);
   }

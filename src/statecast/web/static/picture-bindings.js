@@ -3,23 +3,26 @@
 // `battery`; `$` is the deciding field. No code knows clouds.
 import { formatFigure, IN_GAUGE } from "./figure.js";
 import { getOwn } from "./own.js";
-import { chooseIcon, describeIcon, isImage, isYes } from "./picture-rules.js";
+import { answerOf, isImage, isYes } from "./picture-rules.js";
 import { sparklineBounds, sparklinePoints } from "./sparkline.js";
 import tables from "./tables.js";
-import { formatNumber, formatValue, splitUnit, withUnit } from "./words.js";
+import { cut, formatNumber, formatValue, splitUnit, withUnit } from "./words.js";
 
 /** @import { State } from "./fields.js" */
+/** @import { Icon } from "./picture-rules.js" */
 
 /**
  * What a picture is drawn from.
  * @typedef {object} Scene
  * @property {State} state
  * @property {string} [field] The deciding field.
+ * @property {Icon} icon
  * @property {number[]} past The last values of the deciding field, the present one at the end.
  */
 /** @typedef {(value: any, field: string, scene: Scene) => string | undefined} Binding */
 
 const LONGEST_WORD = 64;
+const LONGEST_CAPTION = 60;
 const LOW_BATTERY = 15;
 const LONGEST_FIGURE = 7;
 const COLOR = new RegExp(`^(?:${tables.color_pattern})$`, "i");
@@ -89,11 +92,42 @@ const BINDINGS = {
     const [label, unit] = splitUnit(field, value);
     return `${label} ${text}${unit === "%" ? " percent" : ""}`;
   },
-  icon: (_value, field, { state }) => `#i-${chooseIcon(state, field || undefined).name}`,
-  says: (_value, field, { state }) => describeIcon(state, field || undefined),
+  icon: (_value, _field, scene) => `#i-${drawingOf(scene)}`,
+  sort: (_value, _field, { icon }) => (icon.fields.length ? icon.name : undefined),
+  is: (_value, _field, scene) => answer(scene),
+  says: (value, field, scene) => describeIcon(value, field, scene),
   bounds: (_value, _field, { past }) => sparklineBounds(past),
   spark: (_value, _field, { past }) => sparklinePoints(past),
 };
+
+/** @param {Scene} scene */
+function answer({ icon, field, state }) {
+  return answerOf(icon, field, field === undefined ? undefined : getOwn(state, field));
+}
+
+/**
+ * The drawing of an icon; without an answer that of no, which CSS dashes.
+ * @param {Scene} scene
+ */
+function drawingOf(scene) {
+  const { name, fields } = scene.icon;
+  return fields.length ? `${name}-${answer(scene) ?? "no"}` : name;
+}
+
+/**
+ * The word under an icon.
+ * @param {any} value
+ * @param {string} field
+ * @param {Scene} scene
+ */
+function describeIcon(value, field, scene) {
+  const { icon, state } = scene;
+  const found = answer(scene);
+  if (!found) return field && cut(formatValue(field, value), LONGEST_CAPTION);
+  const brightness = getOwn(state, "brightness");
+  const isDimmed = icon.name === "light" && found === "yes" && typeof brightness === "number";
+  return isDimmed ? `${icon[found]} · ${formatValue("brightness", brightness)}` : icon[found];
+}
 
 /** @param {any} value */
 function isColor(value) {

@@ -3,14 +3,14 @@ import { find, findAll, findOptional, setAttributes, setText } from "./dom.js";
 import { displayName } from "./device-name.js";
 import { watchImage } from "./gallery.js";
 import { evaluateBinding } from "./picture-bindings.js";
-import { chooseIcon, choosePicture } from "./picture-rules.js";
+import { choosePicture } from "./picture-rules.js";
 import { rememberValue } from "./sparkline.js";
 import { getOwn } from "./own.js";
 
 /** @import { Device } from "./board.js" */
 /** @import { Gallery } from "./gallery.js" */
 /** @import { Scene } from "./picture-bindings.js" */
-/** @import { Picture } from "./picture-rules.js" */
+/** @import { Icon, Picture } from "./picture-rules.js" */
 
 /** A part of a template, as `attribute=field:binding`; the attribute `text` is its text. */
 const BINDING = /([^\s=]+)=(\S+)/g;
@@ -23,8 +23,8 @@ const BINDING = /([^\s=]+)=(\S+)/g;
  */
 export function showPicture(sky, device, gallery) {
   const state = device.state ?? {};
-  const { picture, field } = choosePicture(state);
-  const template = findTemplate(picture, chooseIcon(state, field).name);
+  const { picture, field, icon } = choosePicture(state, device.device);
+  const template = findTemplate(picture, icon);
   if (!template) {
     gallery.load();
     return false;
@@ -37,7 +37,7 @@ export function showPicture(sky, device, gallery) {
   }
   const line = findOptional("polyline", sky, SVGElement);
   const past = line && field ? rememberValue(line, getOwn(state, field)) : [];
-  const scene = { state, field, past };
+  const scene = { state, field, icon, past };
   bindParts(template, sky, scene);
   if (isNewImage) watchImage(find("img", sky, HTMLImageElement));
   if (sky.role === "img") {
@@ -54,13 +54,14 @@ function imageAddress(sky) {
 /**
  * The template of a picture; undefined if the page does not have it, or not the icon in it.
  * @param {Picture} picture
- * @param {string} icon
+ * @param {Icon} icon
  */
 function findTemplate({ name }, icon) {
   const selector = `template[data-picture="${name}"]`;
   const template = findOptional(selector, document, HTMLTemplateElement);
   if (!template?.content.firstElementChild) return undefined;
-  const isMissing = name === "icon" && !document.querySelector(`#sprite > #i-${icon}`);
+  const drawing = icon.fields.length ? `${icon.name}-no` : icon.name;
+  const isMissing = name === "icon" && !document.querySelector(`#sprite > #i-${drawing}`);
   return isMissing ? undefined : template;
 }
 
@@ -102,7 +103,7 @@ export function describePicture({ name, alt }, device, scene) {
 function describeFirst(choices, scene) {
   for (const source of choices) {
     const result = evaluateBinding(scene, source);
-    if (result !== undefined) return result || source.split(":")[0];
+    if (result !== undefined) return result || source.split(/\$?:/)[0];
   }
   return "";
 }

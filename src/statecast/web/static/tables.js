@@ -47,84 +47,118 @@ export default {
   ],
   "describing_fields": ["label", "kind", "image"],
   "describing_suffix": "_at",
-  "picture_ignored_fields": ["battery", "label", "kind", "image", "color"],
+  "no_hero_fields": ["battery", "label", "kind", "image", "color"],
+  "no_hero_words": [
+    "uptime",
+    "runtime",
+    "count",
+    "counter",
+    "counts",
+    "sequence",
+    "seq",
+    "id",
+    "index",
+    "version",
+    "port",
+    "rssi",
+    "lqi",
+    "snr",
+    "interval",
+    "retries",
+    "errors",
+    "restarts",
+    "reboots",
+    "boots",
+    "heap",
+    "memory",
+    "time",
+    "timestamp",
+    "ts",
+    "epoch"
+  ],
   "yes_values": [true, 1, "true", "yes", "on"],
+  "no_values": [false, 0, "false", "no", "off"],
   "data_pattern": "data:(\\w+)/[^,;]{1,80}(?:;[^,;]{1,80})*?(;base64)?,",
   "image_pattern": "(?:data:image/|/(?!/))[^\\x00-\\x20\\\\]*",
   "color_pattern":
     "#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})|[a-z]{3,24}|(?:rgb|hsl)a?\\([-0-9 .,%/]{1,60}\\)",
   "pictures": [
-    {
-      "name": "image",
-      "when": [{ "field": "image", "is": "image" }],
-      "kinds": [],
-      "alt": []
-    },
-    {
-      "name": "cloud",
-      "when": [{ "field": "mood", "is": "plain" }],
-      "kinds": ["cloud"],
-      "alt": [["hugged:yes", "asleep:yes", "mood:word"], ["battery:spoken"]]
-    },
-    {
-      "name": "gauge",
-      "when": [
-        { "suffix": "_percent", "is": "number" },
-        { "field": "level", "is": "number" },
-        { "field": "humidity", "is": "number" },
-        { "field": "brightness", "is": "number" }
-      ],
-      "kinds": ["gauge", "tank"],
-      "alt": [["$:spoken"]]
-    },
-    {
-      "name": "number",
-      "when": [{ "suffix": "", "is": "number" }],
-      "kinds": ["number", "temperature", "power", "meter"],
-      "alt": [["$:spoken"]]
-    },
-    {
-      "name": "icon",
-      "when": [
-        { "suffix": "", "is": "yes_no" },
-        { "suffix": "", "is": "word" }
-      ],
-      "kinds": ["icon", "light", "lamp", "door", "window", "lock", "motion", "plug", "switch"],
-      "alt": [["$:spoken"]]
-    },
-    { "name": "box", "when": [], "kinds": ["box"], "alt": [] }
+    { "name": "image", "alt": [] },
+    { "name": "cloud", "alt": [["hugged:yes", "asleep:yes", "mood:word"], ["battery:spoken"]] },
+    { "name": "gauge", "alt": [["$:spoken"]] },
+    { "name": "number", "alt": [["$:spoken"]] },
+    { "name": "icon", "alt": [["$:says"]] },
+    { "name": "box", "alt": [] }
   ],
-  "icons": [
-    { "name": "light", "kinds": ["light", "lamp"], "fields": ["on"], "yes": "on", "no": "off" },
+  "kinds": [
+    { "names": ["cloud", "pillow"], "picture": "cloud", "fields": ["mood"] },
+    { "names": ["gauge"], "picture": "gauge", "fields": [] },
+    { "names": ["tank"], "picture": "gauge", "fields": ["level"] },
+    { "names": ["humidity", "hygrometer"], "picture": "gauge", "fields": ["humidity"] },
+    { "names": ["battery"], "picture": "gauge", "fields": ["battery"] },
+    { "names": ["number"], "picture": "number", "fields": [] },
+    { "names": ["counter"], "picture": "number", "fields": ["count", "counter", "total"] },
     {
-      "name": "door",
-      "kinds": ["door", "window"],
-      "fields": ["open"],
-      "yes": "open",
-      "no": "closed"
+      "names": ["temperature", "thermometer", "thermostat"],
+      "picture": "number",
+      "fields": ["temperature"]
+    },
+    { "names": ["power"], "picture": "number", "fields": ["power"] },
+    { "names": ["meter", "energy"], "picture": "number", "fields": ["energy", "power"] },
+    {
+      "names": ["light", "lamp", "bulb"],
+      "picture": "icon",
+      "fields": ["on", "light"],
+      "icon": { "name": "light", "yes": "on", "no": "off" }
     },
     {
-      "name": "lock",
-      "kinds": ["lock"],
-      "fields": ["locked"],
-      "yes": "locked",
-      "no": "unlocked"
+      "names": ["door", "gate"],
+      "picture": "icon",
+      "fields": ["open", "door"],
+      "icon": { "name": "door", "yes": "open", "no": "closed" }
     },
     {
-      "name": "motion",
-      "kinds": ["motion"],
-      "fields": ["motion", "moving", "presence"],
-      "yes": "moving",
-      "no": "still"
+      "names": ["window"],
+      "picture": "icon",
+      "fields": ["open", "window"],
+      "icon": { "name": "window", "yes": "open", "no": "closed" }
     },
     {
-      "name": "switch",
-      "kinds": ["switch", "plug"],
-      "fields": ["status", "power", "pump"],
-      "yes": "on",
-      "no": "off"
+      "names": ["lock"],
+      "picture": "icon",
+      "fields": ["locked", "lock"],
+      "icon": { "name": "lock", "yes": "locked", "no": "unlocked" }
     },
-    { "name": "box", "kinds": [], "fields": [], "yes": "", "no": "" }
+    {
+      "names": ["motion", "presence"],
+      "picture": "icon",
+      "fields": ["motion", "moving", "presence", "occupancy"],
+      "icon": { "name": "motion", "yes": "moving", "no": "still" }
+    },
+    {
+      "names": ["switch", "plug", "outlet", "fan", "pump"],
+      "picture": "icon",
+      "fields": ["on", "switch", "plug", "fan", "pump", "power"],
+      "icon": { "name": "switch", "yes": "on", "no": "off" }
+    },
+    { "names": ["icon"], "picture": "icon", "fields": [] },
+    { "names": ["box"], "picture": "box", "fields": [] }
+  ],
+  "kind_predicates": { "cloud": "plain", "gauge": "share", "number": "number", "icon": "truth" },
+  "telling_fields": { "brightness": "light", "color_temp": "light" },
+  "picture_rules": [
+    {
+      "picture": "icon",
+      "fields": ["open", "locked", "motion", "moving", "presence", "occupancy", "on"],
+      "is": "truth"
+    },
+    { "picture": "gauge", "suffix": "_percent", "is": "share" },
+    { "picture": "gauge", "fields": ["level"], "is": "share" },
+    { "picture": "number", "fields": ["temperature"], "is": "number" },
+    { "picture": "gauge", "fields": ["humidity", "brightness"], "is": "share" },
+    { "picture": "number", "suffix": "", "is": "number" },
+    { "picture": "icon", "suffix": "", "is": "yes_no" },
+    { "picture": "icon", "suffix": "", "is": "word" }
   ],
   "timeline": {
     "lanes": 6,

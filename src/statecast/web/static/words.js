@@ -40,7 +40,7 @@ export function formatNumber(value) {
  */
 export function splitUnit(name, value) {
   if (typeof value !== "number") return [name, ""];
-  if (tables.percent_fields.includes(name)) return [name, "%"];
+  if (tables.percent_fields.includes(name)) return [name, value >= 0 && value <= 100 ? "%" : ""];
   const end = name.lastIndexOf("_");
   const unit = end > 0 ? UNITS.get(name.slice(end + 1)) : undefined;
   return unit ? [name.slice(0, end), unit] : [name, ""];
