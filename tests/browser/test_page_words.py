@@ -96,7 +96,10 @@ def test_the_form_sends_a_change_and_shows_the_command(eyes: Eyes, here: Site) -
 
     page.get_by_text("Send a change").click()
     page.get_by_label("Fields").fill('on=false note="two words"')
-    assert eyes.text("#send code") == f'{program.name()} send lamp on=false note="two words"'
+    assert (
+        eyes.text("#send code")
+        == f"{program.name()} send --server {here.address} lamp on=false 'note=\"two words\"'"
+    )
     page.get_by_role("button", name="Send").click()
 
     page.wait_for_selector('[data-field="note"]')

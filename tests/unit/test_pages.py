@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -94,11 +95,19 @@ class FakeStore:
             "p2": {"sources": {}, "viewers": 2},
         }
 
-    def quarantined(self, *, after: int = 0, limit: int = 100) -> list[Quarantined]:
-        return self.bad
+    def quarantined(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        device: str | None = None,
+        newest: bool = False,
+    ) -> list[Quarantined]:
+        found = [row for row in self.bad if device in (None, row.device)]
+        return found[::-1] if newest else found
 
-    def quarantine_count(self) -> int:
-        return len(self.bad)
+    def quarantine_count(self, device: str | None = None) -> int:
+        return len(self.quarantined(device=device))
 
     def read_position(self) -> Position:
         return Position("epoch1", len(self.updates))
@@ -273,7 +282,7 @@ def test_nothing_yet(store: FakeStore) -> None:
     tree = page(store)
 
     assert "No device has sent anything yet" in tree.text
-    assert "statecast send pillow mood=happy battery=82" in tree.text
+    assert "statecast send --server http://localhost pillow mood=happy battery=82" in tree.text
     assert tree.one(data_page="empty")["data-epoch"] == "epoch1"
 
 
@@ -406,7 +415,7 @@ def test_an_unknown_device_names_the_nearest_and_the_command(store: FakeStore) -
 
     assert answer.status_code == 404
     assert "No device called “pilow” has sent anything" in tree.text
-    assert "statecast send pilow mood=happy battery=82" in tree.text
+    assert "statecast send --server http://localhost pilow mood=happy battery=82" in tree.text
     assert tree.one(href="/devices/pillow") and tree.one(data_missing="pilow")
 
 
@@ -427,7 +436,10 @@ def test_other_devices_get_a_form_with_the_command_line(store: FakeStore) -> Non
     store.put("hall/light", {"on": True})
     tree = page(store)
 
-    assert tree.one(id="send") and "statecast send hall/light on=true" in tree.text
+    assert (
+        tree.one(id="send")
+        and "statecast send --server http://localhost hall/light on=true" in tree.text
+    )
 
 
 def test_only_pictures_in_use_are_on_the_page(store: FakeStore) -> None:
@@ -665,3 +677,47 @@ def test_an_update_without_a_sign_of_life_was_set(store: FakeStore) -> None:
     store.updates[0] = replace(store.updates[0], seen_at=None)
 
     assert "Set" in page(store).text and "never" in page(store).text
+
+
+@pytest.mark.parametrize(
+    ("path", "devices", "said"),
+    [
+        ("/", (), "1 message could not be read or applied: It brings no state. All of them"),
+        (
+            "/devices/pillow",
+            (),
+            "1 message that may be about this device could not be read or applied: "
+            "It brings no state. All of them",
+        ),
+        (
+            "/devices/pillow",
+            ("pillow",),
+            "1 message that may be about this device could not be read or applied: "
+            "It brings no state. All of them",
+        ),
+        ("/devices/chair", ("pillow",), ""),
+        ("/devices/chair", ("chair",), ""),
+    ],
+)
+def test_a_page_says_what_was_set_aside(
+    store: FakeStore, path: str, devices: tuple[str, ...], said: str
+) -> None:
+    # Given a message in quarantine that names the device pillow
+    row = Quarantined(1, "queue", "a", None, "It brings no state.", b"{}", 0, 1, 1, 0, "pillow")
+    store.bad.append(row)
+    for device in devices:
+        store.put(device, {"on": True})
+    # Then the pages of that device, and the page of a server without devices, say so
+    tree = page(store, path)
+    found = tree.all(data_set_aside="1")
+    assert bool(found) == bool(said)
+    assert said in " ".join(tree.text.split())
+
+
+@pytest.mark.parametrize("value", ["two words", "x" * 60, "it's $HOME"])
+def test_the_command_of_a_page_is_one_for_a_shell(store: FakeStore, value: str) -> None:
+    store.put("hall/light", {"note": value})
+    tree = page(store)
+    words = shlex.split(tree.text.split("statecast ")[1].split("\n")[0])
+    assert words[:4] == ["send", "--server", "http://localhost", "hall/light"]
+    assert words[4] in (f"note={json.dumps(value)}", "on=true")

@@ -37,12 +37,21 @@ def flag(settings: Settings, name: str) -> list[str]:
 
 def send_command(server: str, device: str, state: Mapping[str, Any]) -> str:
     """The command that sends a state through the server at this address, from any folder."""
-    words = [f"{name}={_text(value)}" for name, value in state.items()]
-    if device.startswith("-") or not state or any(not name or "=" in name for name in state):
-        words = [json.dumps({"device": device, "state": state}, ensure_ascii=False)]
-    else:
-        words = [device, *words]
-    return " ".join([program.name(), *map(shlex.quote, ["send", "--server", server, *words])])
+    if device == "-" or not state or any(not name or "=" in name for name in state):
+        message = json.dumps({"device": device, "state": state}, ensure_ascii=False)
+        return f"{_send(server)} {shlex.quote(message)}"
+    fields = [shlex.quote(f"{name}={_text(value)}") for name, value in state.items()]
+    return " ".join([send_words(server, device), *fields])
+
+
+def send_words(server: str, device: str) -> str:
+    """The beginning of that command, to which ``key=value`` are added."""
+    end = ["--"] if device.startswith("-") else []
+    return " ".join([_send(server), *map(shlex.quote, [*end, device])])
+
+
+def _send(server: str) -> str:
+    return f"{program.name()} send --server {shlex.quote(server)}"
 
 
 def _text(value: Any) -> str:

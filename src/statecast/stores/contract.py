@@ -272,11 +272,16 @@ class Store(Protocol):
         """The number of rows, and the time of the oldest in ms."""
 
     def quarantined(
-        self, *, after: int = 0, limit: int = 100, device: str | None = None
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        device: str | None = None,
+        newest: bool = False,
     ) -> list[Quarantined]:
         """Rows with numbers above ``after``, in ascending order.
 
-        With ``device`` only those that may be about it.
+        With ``device`` only those that may be about it; with ``newest`` in descending order.
         """
 
     def quarantine_row(self, number: int) -> Quarantined:

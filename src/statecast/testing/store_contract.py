@@ -174,6 +174,7 @@ class ChangeContract(StoreFixture):
         about = store.quarantined(device="pillow")
         assert [row.id for row in about] == ["a", "c"]
         assert store.quarantined(device="pillow", after=about[0].number) == about[1:]
+        assert store.quarantined(device="pillow", newest=True, limit=1) == about[1:]
         assert (store.quarantine_count("pillow"), store.quarantine_count("chair")) == (2, 0)
         assert store.quarantine_count() == 3
 

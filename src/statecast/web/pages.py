@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
@@ -26,6 +27,7 @@ from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems
+from statecast.program.commands import send_command, send_words
 from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
@@ -44,6 +46,8 @@ from statecast.web.view_models import DeviceSummary, TemplateFunctions
 CARDS = 60
 """More devices than these are shown as rows."""
 SEARCH_FROM = 8
+EXAMPLE_LENGTH = 40
+"""Characters of the change that the form of a device suggests."""
 
 HTTP_ERRORS = {
     404: (
@@ -143,6 +147,7 @@ def environment() -> jinja2.Environment:
         "clock": formatting.clock,
         "day": formatting.day,
         "iso": formatting.iso,
+        "shell_word": shlex.quote,
         "number": lambda count: f"{count:,}",
         "short": formatting.number,
         "ago": formatting.ago,
@@ -183,7 +188,13 @@ class PageViews:
         )
         if not present:
             return self._page(
-                "empty", changes.position, title="No device yet", hop="none yet", origin=_origin()
+                "empty",
+                changes.position,
+                title="No device yet",
+                hop="none yet",
+                origin=_origin(),
+                first_message=send_command(_origin(), "pillow", {"mood": "happy", "battery": 82}),
+                set_aside=view_models.set_aside(self.live.store, None),
             )
         if len(present) == 1 and "all" not in flask.request.args:
             return self._device(present[0], changes.position, only=True)
@@ -362,6 +373,8 @@ class PageViews:
             lanes_height=view_models.lanes_height(lanes),
             rows_json=rows_json,
             known_from=known_from,
+            send_words=send_words(_origin(), device.name),
+            set_aside=view_models.set_aside(self.live.store, device.name),
             hatch=True,
             **listing.art([device]),
         )
@@ -374,6 +387,8 @@ class PageViews:
             "nearest": nearest,
             "sendable": is_name(name),
             "find": find,
+            "first_message": send_command(_origin(), name, {"mood": "happy", "battery": 82}),
+            "set_aside": view_models.set_aside(self.live.store, name),
         }
         return self._page(
             "missing", position, 404, title=f"No device called “{name[:80]}”", **facts
@@ -453,14 +468,14 @@ class DeviceView:
 
     @property
     def example(self) -> str:
-        """A change that this device can apply, for the form."""
-        plain = [
-            one
-            for one in self._device.fields
-            if one and not isinstance(self._device.state[one.name], (dict, list))
-        ]
-        name = plain[0].name if plain else "on"
-        return f"{name}={json.dumps(self._device.state.get(name, True), ensure_ascii=False)[:40]}"
+        """A change that this device can apply, for the form: short, and without a blank."""
+        for one in self._device.fields:
+            value = self._device.state[one.name] if one else None
+            if one and not isinstance(value, (dict, list)):
+                example = f"{one.name}={json.dumps(value, ensure_ascii=False)}"
+                if len(example) <= EXAMPLE_LENGTH and not any(map(str.isspace, example)):
+                    return example
+        return "on=true"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._device, name)

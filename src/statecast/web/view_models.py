@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from statecast.model import HistoryRow, Update
+from statecast.stores.contract import Store
 from statecast.web import formatting, picture_rules, pictures, whole_value
 from statecast.web.tables import TABLES
 
@@ -168,6 +169,20 @@ def past_values(
     if len(values) > 1 and values[0] == values[1]:
         del values[0]  # the newest row is the present
     return values[:count][::-1]
+
+
+class SetAside(NamedTuple):
+    """The messages in quarantine that may be about a device."""
+
+    messages: int
+    reason: str
+    """Of the newest."""
+
+
+def set_aside(store: Store, device: str | None) -> SetAside | None:
+    """What a page says of the quarantine: about this device, or about all; None if it is empty."""
+    newest = store.quarantined(device=device, limit=1, newest=True)
+    return SetAside(store.quarantine_count(device), newest[0].reason) if newest else None
 
 
 def state_rows(shown: DeviceSummary) -> Iterator[StateRow]:

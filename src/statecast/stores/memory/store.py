@@ -303,10 +303,16 @@ class MemoryStore:
         return len(rows), min((row.at for row in rows), default=None)
 
     def quarantined(
-        self, *, after: int = 0, limit: int = 100, device: str | None = None
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        device: str | None = None,
+        newest: bool = False,
     ) -> list[Quarantined]:
         """Rows with numbers above ``after``, in ascending order, about one device or all."""
-        return [row for row in self._quarantine_about(device) if row.number > after][:limit]
+        found = [row for row in self._quarantine_about(device) if row.number > after]
+        return (found[::-1] if newest else found)[:limit]
 
     def _quarantine_about(self, device: str | None) -> list[Quarantined]:
         with self._lock:

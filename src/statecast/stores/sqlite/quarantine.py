@@ -60,13 +60,13 @@ def save(
 
 
 def read(
-    connection: apsw.Connection, after: int, limit: int, device: str | None
+    connection: apsw.Connection, after: int, limit: int, device: str | None, newest: bool
 ) -> list[Quarantined]:
     which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
     found = rows(
         connection,
         f"SELECT {COLUMNS} FROM quarantine "  # noqa: S608
-        f"WHERE {which}number > ? ORDER BY number LIMIT ?",
+        f"WHERE {which}number > ? ORDER BY number {'DESC' if newest else 'ASC'} LIMIT ?",
         (*values, after, limit),
     )
     return [Quarantined(*columns) for columns in found]

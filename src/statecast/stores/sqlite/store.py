@@ -292,11 +292,16 @@ class SqliteStore:
             return history.size(connection, device)
 
     def quarantined(
-        self, *, after: int = 0, limit: int = 100, device: str | None = None
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        device: str | None = None,
+        newest: bool = False,
     ) -> list[Quarantined]:
         """Rows with numbers above ``after``, in ascending order, about one device or all."""
         with self.database.read() as connection:
-            return quarantine.read(connection, after, limit, device)
+            return quarantine.read(connection, after, limit, device, newest)
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""

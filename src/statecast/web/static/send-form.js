@@ -2,6 +2,8 @@
 import { find, setAttributes, setText } from "./dom.js";
 import { sendState } from "./message-api.js";
 
+const FIELD = /([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)/g;
+
 /**
  * `on=true name="two words"` as an object; values are JSON where they can be.
  * @param {string} line
@@ -9,10 +11,30 @@ import { sendState } from "./message-api.js";
  */
 export function parseFields(line) {
   const fields = Object.create(null);
-  for (const [, name, value] of line.matchAll(/([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)/g)) {
+  for (const [, name, value] of line.matchAll(FIELD)) {
     fields[name] = parseValue(value);
   }
   return fields;
+}
+
+/**
+ * The fields of a line as words for a shell.
+ * @param {string} line
+ * @returns {string}
+ */
+export function shellWords(line) {
+  const fields = [...line.matchAll(FIELD)].map(([word]) => shellWord(word));
+  return fields.join(" ");
+}
+
+/**
+ * A word that a POSIX shell reads as this text, quoted only where it must be (like `shlex.quote`).
+ * @param {string} text
+ * @returns {string}
+ */
+export function shellWord(text) {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  return `'${text.replaceAll("'", `'"'"'`)}'`;
 }
 
 /** @param {string} text */
@@ -34,8 +56,7 @@ export class SendForm {
   constructor(device) {
     this.device = device;
     this.#input.addEventListener("input", () => {
-      const { program } = this.#command.dataset;
-      setText(this.#command, `${program} send ${device} ${this.#line}`);
+      setText(this.#command, `${this.#command.dataset.words} ${shellWords(this.#line)}`);
     });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
