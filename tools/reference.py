@@ -82,7 +82,9 @@ OTHERS = {
     "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
     "`since=<epoch>:<offset>`; the header `Last-Event-ID` overrides `since`.",
     "/healthz": "200 while the process runs.",
-    "/readyz": "200 while it can serve: the store answers, and it is not stopping; else 503.",
+    "/readyz": "200 while the work goes on: the store can be read and written, every "
+    "queue answers, and the server is not stopping; else 503, with the part that fails. "
+    "`?only=store`: whatever the queues do, for load balancers.",
 }
 SCRIPTS = ("statecast.js", "bind.js")
 EXAMPLE = Update(
@@ -417,7 +419,8 @@ The server sends `states`, always with a list:
 ```
 
 `health`, to viewers that requested it, on change and as a beat every {HEALTH_INTERVAL:g} s.
-`status` is `connected`, `away` (`sentence` says why) or `standby`; `lag` is in seconds. A queue
+`status` is `connected`, `away` (the queue does not answer), `blocked` (the store takes nothing) or
+`standby`; `sentence` says why. `lag` is in seconds, and `null` if the queue was empty. A queue
 with a price per request also has `requests_per_hour`. `problems` are what is wrong now, at most
 {MAX_SHOWN}, the severity `wrong` before `notice`; each has a sentence for people:
 

@@ -16,9 +16,11 @@ from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Store, Totals
+from statecast.stores.contract import STALLED_AFTER, Store, Totals
 from statecast.timestamps import duration, now
 
+LOW_SPACE = 64 * 2**20
+"""Bytes that a disk should have left."""
 STALE_AFTER = 60_000
 """Milliseconds. A message that waits longer means that no process receives."""
 
@@ -94,8 +96,22 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         )
     for report in processes.values():
         yield from check_clocks(report.get("clocks", {}))
+    yield from check_writing(store)
     observed = (from_report(report) for report in processes.values())
     yield from map(problem_line, merged([store.problems.current(), *observed]))
+
+
+def check_writing(store: Store) -> Iterator[DiagnosticLine]:
+    """Write and remove something small: reading succeeds on a full disk too."""
+    try:
+        store.probe()
+    except StatecastError as error:
+        yield DiagnosticLine("store", "wrong", f"It cannot be written: {error}")
+    free = store.sizes().free_bytes
+    if free is not None and free < LOW_SPACE:
+        yield DiagnosticLine(
+            "store", "notice", f"Its disk has only {free // 2**20} MiB left; free some space."
+        )
 
 
 def problem_line(problem: Problem) -> DiagnosticLine:
@@ -170,6 +186,8 @@ def check_sources(settings: Settings, store: Store | None) -> Iterator[Diagnosti
         for report in store.reports().values() if store is not None else ():
             if source.name in report.get("sources", {}):
                 yield check_health(about, report["sources"][source.name])
+        if store is not None:
+            yield from check_holder(about, source.name, store)
         source.close()
     if store is not None:
         yield from check_other_sources(store, seen)
@@ -206,14 +224,32 @@ def check_embedded(
         )
 
 
+def check_holder(about: str, source: str, store: Store) -> Iterator[DiagnosticLine]:
+    """A process that was stopped keeps its lease, and no other process may receive."""
+    holder = store.holder(source)
+    if holder is None:
+        return
+    if holder.idle_seconds >= STALLED_AFTER:
+        yield DiagnosticLine(about, "wrong", holder.stalled_sentence())
+    elif not any(source in report.get("sources", {}) for report in store.reports().values()):
+        yield DiagnosticLine(
+            about,
+            "notice",
+            f"Process {holder.pid} holds it and has not reported for 10 s; "
+            f"it noted progress {holder.idle_seconds:.0f} s ago.",
+        )
+
+
 def check_health(about: str, health: Mapping[str, Any]) -> DiagnosticLine:
     """What the process with the lease reports about a source."""
-    if health["status"] == "away":
-        return DiagnosticLine(
-            about,
-            "wrong",
-            f"The running server cannot reach it since {health['since']}: {health['sentence']}",
-        )
+    away = {
+        "away": "The running server cannot reach it since",
+        "blocked": "The running server leaves its messages there since",
+    }
+    if health["status"] in away:
+        said = away[health["status"]]
+        sentence = f"{said} {health['since']}: {health['sentence']}"
+        return DiagnosticLine(about, "wrong", sentence)
     costs = health.get("requests_per_hour")
     more = f", at a pace of {costs} requests per hour" if costs is not None else ""
     return DiagnosticLine(

@@ -7,7 +7,9 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
-|   |-- StoreUnavailable     disk full, locked, read-only for now
+|   |-- StoreUnavailable     the store cannot be used for now: locked, or its disk failed
+|   |   |-- DiskFull         there is no space for what should be written
+|   |   `-- StoreReadOnly    rights or the file system forbid to write
 |   |-- SourceUnavailable    the queue cannot be reached
 |   `-- QueueFull            the embedded queue has reached its bound
 |-- LeaseLost                another process took over; this one must stop writing
@@ -35,6 +37,11 @@ class StatecastError(Exception):
     def public(self) -> str:
         """The sentence as every viewer may see it: without paths, accounts and addresses."""
         return self._public or self.PUBLIC or str(self)
+
+    @property
+    def detail(self) -> str:
+        """The sentence for the operator, if it says more than the one for viewers; else nothing."""
+        return str(self) if str(self) != self.public else ""
 
 
 class Refused(StatecastError):
@@ -65,6 +72,20 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written just now."""
 
     PUBLIC = "The server cannot use its store just now; its log says why."
+    kind = "store-away"
+    """The kind of the problem that it is; see ``Problems``."""
+
+
+class DiskFull(StoreUnavailable):
+    """There is no space for what should be written."""
+
+    kind = "disk-full"
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The rights of the file, or its file system, forbid to write."""
+
+    kind = "read-only"
 
 
 class SourceUnavailable(Unavailable):
@@ -83,6 +104,13 @@ class StoreUnusable(StatecastError):
     """The store's file cannot be used by this program."""
 
     PUBLIC = "The server cannot use its store; its log says why."
+    kind = "store-unusable"
+    """The kind of the problem that it is; see ``Problems``."""
+
+
+STORE_ERRORS = (StoreUnavailable, StoreUnusable)
+STORE_FAILURES = ("store-away", "disk-full", "read-only", "store-unusable")
+"""The kinds of problems that are over as soon as a write succeeds."""
 
 
 class UnsupportedSystem(StatecastError):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from statecast import timestamps
+from statecast.errors import STORE_ERRORS, STORE_FAILURES, StatecastError, StoreUnavailable
 from statecast.logs import LineLimit
 
 Severity = Literal["wrong", "notice"]
@@ -63,7 +64,7 @@ class Problem:
 
     def explanation(self) -> str:
         """The sentence with the detail, for the operator."""
-        return f"{self.sentence} {self.detail}".strip()
+        return f"{self.sentence} ({self.detail})" if self.detail else self.sentence
 
 
 class Problems:
@@ -112,6 +113,16 @@ class Problems:
         if known is not None:
             seconds = max(0, self._clock() - known.since) // 1000
             self._log(logging.WARNING, kind, f"{subject}: over after {seconds} s: {known.sentence}")
+
+    def store_failed(self, error: StatecastError) -> None:
+        """Report an error of the store, which lasts until ``store_works``."""
+        kind = error.kind if isinstance(error, STORE_ERRORS) else StoreUnavailable.kind
+        self.report(kind, STORE, error.public, detail=error.detail)
+
+    def store_works(self) -> None:
+        """Clear what ``store_failed`` has reported: a write has succeeded."""
+        for kind in STORE_FAILURES:
+            self.clear(kind, STORE)
 
     def current(self) -> list[Problem]:
         """What is wrong now: the wrong before the notices, the oldest first."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +16,7 @@ from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
+from statecast.broadcast.process_reports import ProcessReports
 from statecast.demo import DemoPillow
 from statecast.errors import (
     BadSetting,
@@ -29,6 +28,7 @@ from statecast.errors import (
     TooLarge,
 )
 from statecast.ingest.consumer import Consumer
+from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Event
 from statecast.outbox import Outbox, check
@@ -43,11 +43,10 @@ from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import API_SOURCE, Limits, Store, Totals
+from statecast.stores.contract import API_SOURCE, Limits, Store
 from statecast.timestamps import now
 
-ANNOUNCE_EVERY = 2.0
-"""Seconds between two reports of this process to the other serving processes."""
+STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -78,14 +77,13 @@ class Runtime:
         self._serving = False
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
-        self._process = uuid.uuid4().hex
         self._shared = not settings.store.startswith("memory:")
         """Other processes may use the store."""
         self._relay = EventRelay(lambda events: self.store.emit(events), self.problems)
-        self._reports: dict[str, dict[str, Any]] = {}
-        self._totals: dict[str, Totals] = {}
-        self._quarantined = 0
-        self._announced = 0.0
+        self.process_reports = ProcessReports(
+            lambda: self.store, self._own_report, self.problems, self._note_sample
+        )
+        """What the serving processes of the store say of each other."""
 
     # What every process has
 
@@ -193,7 +191,7 @@ class Runtime:
             return
         hub.publish(Event(namespace, to, event, data))
         if self._shared and (to is None or hub.find(to) is None):
-            self._relay.put(Event(namespace, to, event, data, self._process))
+            self._relay.put(Event(namespace, to, event, data, self.process_reports.process))
 
     def _emit_here(
         self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None
@@ -231,7 +229,7 @@ class Runtime:
             self.settings,
             report=self.report,
             clock=self.clock,
-            origin=self._process,
+            origin=self.process_reports.process,
         )
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
@@ -268,6 +266,7 @@ class Runtime:
             for source, decode in self.sources:
                 self._consume(source, decode)
             self._serving = True
+        self.process_reports.start()
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
                 raise BadSetting(
@@ -304,121 +303,104 @@ class Runtime:
         for consumer in self.consumers:
             consumer.join(5)
         self._relay.close()
+        self.process_reports.stop()
         if self._store is not None:
             self._store.close()
 
     # What is known about the sources
 
     def report(self) -> dict[str, Any]:
-        """The ``health`` event without its clock.
+        """The ``health`` event without its clock. It asks memory only, so it never waits.
 
         For each source: the health of our own consumer, or the report of the process that has the
         lease.
         """
-        own = {consumer.name: consumer.health for consumer in self.consumers}
-        if time.monotonic() - self._announced >= ANNOUNCE_EVERY:
-            self._announced = time.monotonic()
-            self._announce()
+        own = {consumer.name: consumer.current() for consumer in self.consumers}
+        self._note_slow_store()
         sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
         viewers = self.viewers()
-        for process, other in self._reports.items():
-            if process == self._process:
-                continue
+        for other in self.process_reports.others.values():
             viewers += other["viewers"]
             for name, health in other["sources"].items():
                 if name not in own or own[name].status == "standby":
                     sources[name] = health
+        totals = self.process_reports.totals
         return {
             "sources": sources,
             "viewers": viewers,
             "version": VERSION,
             "problems": [one.public() for one in self.all_problems()[:MAX_SHOWN]],
-            "quarantined": self._quarantined,
-            "totals": {source: totals.report() for source, totals in self._totals.items()},
+            "quarantined": self.process_reports.quarantined,
+            "totals": {source: one.report() for source, one in totals.items()},
         }
 
     def all_problems(self) -> list[Problem]:
         """What is wrong in this process and, as of their newest reports, in the others."""
-        others = (from_report(self._reports[one]) for one in self._reports if one != self._process)
+        others = map(from_report, self.process_reports.others.values())
         return merged([self.problems.current(), *others])
 
-    def _announce(self) -> None:
-        """Exchange reports with the other serving processes; a failure is a problem of the store.
-
-        A store that cannot be written must not keep changes from our viewers.
-        """
-        try:
-            self._exchange_reports()
-        except StatecastError as error:
-            self.problems.report("store-write", STORE, error.public, detail=detail_of(error))
+    def _note_slow_store(self) -> None:
+        waits = [self.process_reports.store_waits, *(one.store_waits for one in self.consumers)]
+        if max(waits) > OPEN_QUESTION:
+            self.problems.report("store-slow", STORE, STORE_SLOW)
         else:
-            self.problems.clear("store-write", STORE)
+            self.problems.clear("store-slow", STORE)
 
-    def _exchange_reports(self) -> None:
-        consumers = self.consumers
-        active = {
-            consumer.name: health.report()
-            for consumer in consumers
-            if (health := consumer.health).status != "standby"  # its thread replaces it meanwhile
-        }
+    def _own_report(self) -> dict[str, Any]:
+        """What this process announces to the others."""
+        healths = {consumer.name: consumer.current() for consumer in self.consumers}
         clocks = {
             device: ahead
-            for consumer in consumers
+            for consumer in self.consumers
             for device, ahead in consumer.pipeline.clock_skew.wrong().items()
         }
-        self.store.announce(
-            self._process,
-            {
-                "sources": active,
-                "viewers": self.viewers(),
-                "clocks": clocks,
-                "problems": for_report(self.problems),
-                "pid": os.getpid(),
-                "lagging": self._lagging(),
-                "dropped_events": 0 if self._hub is None else self._hub.dropped_emits,
+        return {
+            "sources": {
+                name: health.report()
+                for name, health in healths.items()
+                if health.status != "standby"
             },
-        )
-        self._reports = self.store.reports()
-        self._totals = self.store.totals()
-        self._quarantined = self.store.quarantine_count()
-        self._note_sample()
+            "viewers": self.viewers(),
+            "clocks": clocks,
+            "problems": for_report(self.problems),
+            "pid": os.getpid(),
+            "lagging": self._lagging(),
+            "dropped_events": 0 if self._hub is None else self._hub.dropped_emits,
+        }
 
     def _note_sample(self) -> None:
         now = self.clock()
         if not self.last_hour.is_due(now):
             return
-        reports = self._reports.values()
+        reports = self.process_reports.reports.values()
         sources = [health for report in reports for health in report.get("sources", {}).values()]
+        totals = self.process_reports.totals
         self.last_hour.add(
             Sample(
                 now,
-                {source: totals.messages for source, totals in self._totals.items()},
-                max((health.get("lag", 0.0) for health in sources), default=0.0),
+                {source: one.messages for source, one in totals.items()},
+                max((health.get("lag") or 0.0 for health in sources), default=0.0),
                 sum(report.get("viewers", 0) for report in reports),
             )
         )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this process can serve, and why: the store must be readable and writable.
+        """Whether the work goes on: store and queues answer, and the store can be written.
 
-        A queue that is away is no reason: viewers see it, and the states stay readable.
+        ``details["store"]`` is ``connected`` if this process can serve, whatever the queues do.
         """
+        details: dict[str, Any] = {}
         try:
-            offset = self.store.read_position().offset
+            details["offset"] = self.store.read_position().offset
         except StatecastError as error:
-            self.problems.report("store-read", STORE, error.public, detail=detail_of(error))
-        else:
-            self.problems.clear("store-read", STORE)
-        wrong = [
-            one
-            for one in self.problems.current()
-            if one.subject == STORE and one.severity == "wrong"
+            self.problems.store_failed(error)
+        self._note_slow_store()
+        wrong = [one for one in self.all_problems() if one.severity == "wrong"]
+        of_store = [one for one in self.problems.current() if one in wrong and one.subject == STORE]
+        of_work = [
+            one for one in wrong if one.subject == STORE or one.subject.startswith("source ")
         ]
-        if wrong:
-            return False, {"store": wrong[0].sentence}
-        return True, {"store": "connected", "offset": offset}
-
-
-def detail_of(error: StatecastError) -> str:
-    """The sentence for the operator, if it says more than the one for viewers."""
-    return str(error) if str(error) != error.public else ""
+        details["store"] = of_store[0].sentence if of_store else "connected"
+        if of_work:
+            details["problems"] = [one.public() for one in of_work[:MAX_SHOWN]]
+        return not of_work, details

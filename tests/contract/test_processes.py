@@ -16,6 +16,7 @@ from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.sqlite.file_lock import lease_file
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
@@ -76,6 +77,24 @@ def tell(child: subprocess.Popen[str], words: str = "go") -> None:
 def killed(child: subprocess.Popen[str]) -> None:
     child.send_signal(signal.SIGKILL)
     child.wait()
+
+
+def test_who_holds_a_lease_is_known_in_other_processes(store: SqliteStore, start: Starter) -> None:
+    # given a process that holds the lease
+    child = start("lease = store.lease('queue'); say(os.getpid()); hear()")
+    pid = int(heard(child))
+    holder = store.holder("queue")
+    assert holder is not None and holder.pid == pid
+    # when it is stopped, then it still holds it, and its note ages
+    child.send_signal(signal.SIGSTOP)
+    stopped = store.holder("queue")
+    assert stopped is not None and stopped.idle_seconds >= holder.idle_seconds
+    assert store.lease("queue") is None
+    # a note that cannot be read says nothing
+    lease_file(store.path, "queue").write_bytes(b"")
+    assert store.holder("queue") is None
+    killed(child)
+    assert store.lease("queue") is not None
 
 
 def test_a_lease_is_free_when_its_holder_was_killed(store: SqliteStore, start: Starter) -> None:

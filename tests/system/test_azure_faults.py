@@ -16,7 +16,7 @@ import pytest
 from statecast import strict_json
 from statecast.decoders import open_decoder
 from statecast.errors import StoreUnavailable
-from statecast.ingest import consumer
+from statecast.ingest import consumer, overdue
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Pipeline
 from statecast.runtime import Runtime
@@ -72,8 +72,12 @@ class Scene:
 
     def away(self, *words: str) -> bool:
         assert self.watcher is not None
-        health = self.watcher.health
+        health = self.watcher.current()
         return health.status == "away" and all(word in (health.sentence or "") for word in words)
+
+    def blocked(self) -> bool:
+        """Whether the store is named, not the queue."""
+        return self.watcher is not None and self.watcher.current().status == "blocked"
 
     def connected(self) -> bool:
         return self.watcher is not None and self.watcher.health.status == "connected"
@@ -134,11 +138,11 @@ OUTAGES: dict[str, tuple[dict[str, Any], str]] = {
         {"kind": "error", "status": 400, "code": "InvalidHeaderValue"},
         "does not understand us",
     ),
-    "reset": ({"kind": "reset"}, "The queue's service"),
+    "reset": ({"kind": "reset"}, "queue's service"),
     "captive portal": ({"kind": "page"}, "Somebody else answers"),
     "redirected": ({"kind": "redirect"}, "Somebody else answers"),
-    "bad XML": ({"kind": "broken"}, "not expected (200)"),
-    "cut off": ({"kind": "cut"}, "broke off"),
+    "bad XML": ({"kind": "broken"}, "not expected"),
+    "cut off": ({"kind": "cut"}, "queue's service"),
 }
 
 
@@ -169,14 +173,14 @@ def test_a_service_that_is_gone_comes_back(scene: Scene, caplog: pytest.LogCaptu
     scene.azure.start()
     scene.until(lambda: scene.applied("b"), scene.drained, scene.connected)
     # The service may have ended in the middle of an answer: then that is what was seen first.
-    *away, back = [record.message.partition(" after")[0] for record in caplog.records]
-    said = f"source pillow is away: The queue's service at {scene.source.client.account.host}"
-    assert away in (
-        [f"{said} cannot be reached."],
-        [f"{said} broke off in the middle of its answer."],
-        [f"{said} broke off in the middle of its answer.", f"{said} cannot be reached."],
+    *away, back = [record.message for record in caplog.records]
+    at = f"(The queue's service at {scene.source.client.account.host}"
+    gone, broken = (
+        f"source pillow: The queue's service {why} {at} {why})"
+        for why in ("cannot be reached.", "broke off in the middle of its answer.")
     )
-    assert back == "source pillow is back"
+    assert away in ([gone], [broken], [broken, gone])
+    assert back.startswith("source pillow: over after ")
 
 
 def test_a_page_whose_answer_is_lost_comes_again(scene: Scene) -> None:
@@ -202,6 +206,26 @@ def test_a_receive_that_hangs_is_told_and_its_page_used_when_it_comes(
     # when it is let go, then the next one brings the message
     scene.azure.heal()
     scene.until(lambda: scene.applied("pillow"), scene.drained, scene.connected)
+
+
+def test_a_frozen_service_is_away_long_before_its_connection_times_out(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overdue, "OPEN_QUESTION", 0.1)
+    scene.put("a", n=1)
+    scene.start()
+    scene.until(lambda: scene.applied("a"), scene.drained, scene.connected)
+    # given a service that takes the request and answers nothing
+    scene.azure.fail("hang", "receive")
+    scene.until(lambda: scene.away("The queue does not answer."))
+    assert scene.watcher is not None
+    health = scene.watcher.current()
+    assert health.received_at is not None and health.since <= health.received_at, "since its answer"
+    # then its page is used when it comes
+    scene.put("b", n=1)
+    scene.azure.heal()
+    scene.until(lambda: scene.applied("b"), scene.drained)
+    assert scene.watcher.current().status == "connected"
 
 
 def test_a_hanging_service_does_not_hold_up_the_end(
@@ -358,7 +382,7 @@ def test_while_the_store_is_down_the_page_is_held(
     scene.start()
     # given a store that fails again and again: nothing more is received meanwhile, nobody poisons
     # anything
-    scene.until(lambda: len(tried) > 5, lambda: scene.away("cannot use its store"))
+    scene.until(lambda: len(tried) > 5, lambda: scene.blocked())
     assert scene.azure.asked.count("receive") == 1
     # when it is back, then nothing was lost
     down.clear()
@@ -375,7 +399,7 @@ def test_what_is_in_hand_at_the_end_is_given_back_at_once(
     monkeypatch.setattr(scene.store, "commit", failing)
     scene.put("pillow", mood="happy")
     scene.start()
-    scene.until(lambda: scene.away("cannot use its store"))
+    scene.until(lambda: scene.blocked())
     assert scene.watcher is not None
     scene.watcher.stop()
     scene.watcher.join(SHORT)
@@ -434,4 +458,4 @@ def test_a_connection_to_nobody(scene: Scene) -> None:
     sas = "https://127.0.0.1:9/?sv=2022-11-02&sp=p&sig=c2VjcmV0"
     scene.open("pillow", AZURE_STORAGE_CONNECTION_STRING=sas)
     scene.start()
-    scene.until(lambda: scene.away("The queue's service cannot be reached."))
+    scene.until(lambda: scene.away("The queue's service cannot be reached"))

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from statecast.decoders.decoder import Decoder
-from statecast.errors import LeaseLost, SourceUnavailable, StoreUnavailable
+from statecast.errors import (
+    DiskFull,
+    LeaseLost,
+    SourceUnavailable,
+    StoreReadOnly,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from statecast.ingest.consumer import MAX_PAUSE, Consumer, Health, pause_after
 from statecast.ingest.pipeline import Pipeline
-from statecast.stores.contract import Limits
+from statecast.stores.contract import LeaseHolder, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 
@@ -83,7 +90,7 @@ def test_messages_move_and_the_health_shows_it(harness: Harness) -> None:
         "status": "connected",
         "since": "2026-01-01T00:00:00.000Z",
         "received_at": "2026-01-01T00:00:00.000Z",
-        "lag": 0.0,
+        "lag": consumer.health.lag,
         "waiting": consumer.health.waiting,
         "sentence": None,
     }
@@ -122,7 +129,7 @@ def test_a_queue_that_is_away_is_shown_and_comes_back(harness: Harness) -> None:
 def test_a_store_that_is_away_loses_nothing(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    full = StoreUnavailable("/var/lib/pillow.db is full.", public="The disk is full.")
+    full = DiskFull("/var/lib/pillow.db is full.", public="The disk is full.")
     failures: list[Exception] = [full] * 2
     commit = harness.store.commit
 
@@ -134,7 +141,7 @@ def test_a_store_that_is_away_loses_nothing(
     harness.store.commit = failing  # type: ignore[method-assign]
     harness.source.put({"device": "pillow", "state": {}})
     _, said = harness.consumer()
-    assert until(said, "away").sentence == "The disk is full."
+    assert until(said, "blocked").sentence == "The disk is full."
     until(said, "connected")
     harness.applied("pillow")
     # and the log names the file, which viewers do not see
@@ -236,3 +243,160 @@ def test_pauses_grow_to_a_bound_however_long_an_outage_is() -> None:
     for failures in (1, 2, 10, 100, 5_000):
         assert all(0.05 <= pause_after(failures) <= MAX_PAUSE for _ in range(20))
     assert max(pause_after(1) for _ in range(50)) <= 0.2
+
+
+class FrozenQueue:
+    """A queue that does not answer until it is thawed."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.asked, self.thawed = threading.Event(), threading.Event()
+        self._receive = harness.source.receive
+        harness.source.receive = self.receive  # type: ignore[method-assign]
+
+    def receive(self, limit: int, wait: float) -> Any:
+        self.asked.set()
+        assert self.thawed.wait(SHORT)
+        return self._receive(limit, wait)
+
+
+def kinds(harness: Harness) -> list[tuple[str, str]]:
+    return [(one.kind, one.subject) for one in harness.store.problems.current()]
+
+
+def waited(consumer: Consumer, seconds: float) -> None:
+    """As if the step that runs had begun earlier."""
+    step, since = consumer.pipeline.doing
+    consumer.pipeline.doing = (step, since - seconds)
+
+
+def test_a_queue_that_does_not_answer_is_away_while_its_thread_still_waits(
+    harness: Harness,
+) -> None:
+    # given a queue that closes no connection and answers nothing
+    queue = FrozenQueue(harness)
+    consumer, _ = harness.consumer()
+    assert queue.asked.wait(SHORT)
+    waited(consumer, 2.5)
+    assert consumer.current().status == "standby", "it has never answered, and may still"
+    consumer.health.status = "connected"
+    assert consumer.current().status == "connected", "not yet"
+    waited(consumer, 2.5)
+    # then its health says so, and since when
+    health = consumer.current()
+    assert (health.status, health.sentence) == ("away", "The queue does not answer.")
+    assert health.since <= harness.clock() - 5_000
+    assert kinds(harness) == [("source-away", "source fake")]
+    assert consumer.store_waits == 0, "it is not the store"
+    # and when it answers, the problem is over
+    queue.thawed.set()
+    harness.source.put({"device": "pillow", "state": {}})
+    harness.applied("pillow")
+    harness.stop()
+    assert consumer.current().status == "connected"
+    assert kinds(harness) == []
+
+
+def test_a_store_that_does_not_answer_is_not_the_queue(harness: Harness) -> None:
+    committing, go_on = threading.Event(), threading.Event()
+    commit = harness.store.commit
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        committing.set()
+        assert go_on.wait(SHORT)
+        return commit(*arguments, **more)
+
+    consumer, said = harness.consumer()
+    until(said, "connected")
+    harness.store.commit = slow  # type: ignore[method-assign]
+    harness.source.put({"device": "pillow", "state": {}})
+    assert committing.wait(SHORT)
+    waited(consumer, 5)
+    health = consumer.current()
+    assert (health.status, health.sentence) == (
+        "blocked",
+        "The store does not answer; messages wait in their queue.",
+    )
+    assert consumer.store_waits >= 5
+    go_on.set()
+    harness.applied("pillow")
+    harness.stop()
+    assert (consumer.current().status, consumer.store_waits) == ("connected", 0)
+
+
+@pytest.mark.parametrize(
+    "error, status, kind, subject",
+    [
+        (SourceUnavailable("It is away."), "away", "source-away", "source fake"),
+        (StoreUnavailable("/secret"), "blocked", "store-away", "store"),
+        (DiskFull("/secret"), "blocked", "disk-full", "store"),
+        (StoreReadOnly("/secret"), "blocked", "read-only", "store"),
+        (StoreUnusable("/secret"), "blocked", "store-unusable", "store"),
+        (ZeroDivisionError("/secret"), "away", "source-away", "source fake"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_the_part_that_failed_is_named(
+    harness: Harness, error: Exception, status: str, kind: str, subject: str
+) -> None:
+    failures = [error]
+    commit, receive = harness.store.commit, harness.source.receive
+
+    def failing_commit(*arguments: Any, **more: Any) -> Any:
+        if subject == "store" and failures:
+            raise failures.pop()
+        return commit(*arguments, **more)
+
+    def failing_receive(limit: int, wait: float) -> Any:
+        if subject != "store" and failures:
+            raise failures.pop()
+        return receive(limit, wait)
+
+    found: list[tuple[str, str]] = []
+    report = harness.store.problems.report
+
+    def noted(kind: str, subject: str, sentence: str, **more: Any) -> None:
+        found.append((kind, subject))
+        assert "secret" not in sentence
+        report(kind, subject, sentence, **more)
+
+    harness.store.problems.report = noted  # type: ignore[method-assign]
+    harness.store.commit = failing_commit  # type: ignore[method-assign]
+    harness.source.receive = failing_receive  # type: ignore[method-assign]
+    harness.source.put({"device": "pillow", "state": {}})
+    _, said = harness.consumer()
+    assert "secret" not in (until(said, status).sentence or "")
+    until(said, "connected")
+    harness.applied("pillow")
+    assert set(found) == {(kind, subject)}
+
+
+def test_a_stopped_holder_of_the_lease_is_named_until_it_goes_on(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statecast.ingest.consumer.HOLDER_INTERVAL", 0.0)
+    holders = [LeaseHolder(4711, 59.9), LeaseHolder(4711, 61.0), LeaseHolder(4711, 0.1), None]
+    now = [holders[0]]
+    harness.store.holder = lambda source: now[0]  # type: ignore[method-assign]
+    lease = harness.store.lease("fake")
+    assert lease is not None
+    consumer, said = harness.consumer()
+    assert (consumer.current().sentence, kinds(harness)) == (None, [])
+    # when it has made no progress for a minute
+    now[0] = holders[1]
+    health = until(said, "standby")
+    assert health.sentence is not None and "Process 4711 holds this queue" in health.sentence
+    assert kinds(harness) == [("lease-stalled", "source fake")]
+    # and when it goes on
+    now[0] = holders[2]
+    assert until(said, "standby").sentence is None
+    assert kinds(harness) == []
+    # and when it ends, this one receives
+    lease.release()
+    until(said, "connected")
+
+
+def test_an_idle_queue_has_no_lag(harness: Harness) -> None:
+    consumer, said = harness.consumer()
+    assert until(said, "connected").lag is None
+    answered = harness.clock()
+    assert consumer.health.received_at == answered

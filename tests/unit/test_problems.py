@@ -70,7 +70,7 @@ def test_the_log_says_when_it_begins_changes_and_ends(
     clock.advance(7)
     found.clear("disk-full", "store")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("ERROR", "store: The disk is full. It is /var."),
+        ("ERROR", "store: The disk is full. (It is /var.)"),
         ("WARNING", "store: The disk is nearly full."),
         ("WARNING", "store: over after 7 s: The disk is nearly full."),
     ]
@@ -117,6 +117,7 @@ def test_the_health_event_has_the_problems_of_all_processes(live: Runtime) -> No
     elsewhere = Problems(lambda: START)
     elsewhere.report("disk-full", "store", "The disk is full.", detail="/secret/path")
     live.store.announce("another", {"sources": {}, "viewers": 0, **_announced(elsewhere)})
+    live.process_reports.exchange()
     event = live.report()
     assert event["problems"] == [
         other.public(),
@@ -134,6 +135,7 @@ def test_the_health_event_has_the_problems_of_all_processes(live: Runtime) -> No
 def test_the_health_event_and_the_report_are_bounded(live: Runtime) -> None:
     for number in range(2 * MAX_SHOWN):
         live.problems.report("damaged-row", f"device d/{number}", "Its row is damaged.")
+    live.process_reports.exchange()
     assert len(live.report()["problems"]) == MAX_SHOWN
     [report] = live.store.reports().values()
     assert len(report["problems"]) == MAX_SHOWN
@@ -144,17 +146,22 @@ def test_the_health_event_and_the_report_are_bounded(live: Runtime) -> None:
     [
         ("disk-full", "store", "wrong", False),
         ("clock", "store", "notice", True),
-        ("source-away", "source queue", "wrong", True),
+        ("source-away", "source queue", "wrong", False),
+        ("lease-stalled", "source queue", "wrong", False),
         ("damaged-row", "device pillow", "wrong", True),
     ],
 )
-def test_only_what_is_wrong_with_the_store_makes_a_process_not_ready(
+def test_what_is_wrong_with_the_store_or_a_source_makes_a_process_not_ready(
     live: Runtime, kind: str, subject: str, severity: Any, ready: bool
 ) -> None:
     live.problems.report(kind, subject, "It is so.", severity=severity, detail="/secret/path")
     answer, details = live.ready()
     assert answer is ready
-    assert details["store"] == ("connected" if ready else "It is so.")
+    # and the right part is named
+    assert details["store"] == (
+        "It is so." if (kind, ready) == ("disk-full", False) else "connected"
+    )
+    assert "secret" not in str(details)
     live.problems.clear(kind, subject)
     assert live.ready()[0]
 
@@ -170,7 +177,9 @@ def test_a_store_that_cannot_be_read_is_a_problem_until_it_can(
         ready, details = live.ready()
     assert not ready and "secret" not in str(details)
     [problem] = live.problems.current()
-    assert (problem.kind, problem.detail) == ("store-read", "The disk of /secret/path failed.")
+    assert (problem.kind, problem.detail) == ("store-away", "The disk of /secret/path failed.")
+    # then the next report, which is written into the store, ends it
+    live.process_reports.exchange()
     assert live.ready()[0] and not live.problems.current()
 
 
@@ -184,7 +193,7 @@ def test_the_doctor_says_them_with_the_detail(tmp_path: Path) -> None:
             (line.about, line.verdict, line.sentence)
             for line in diagnostics.check_store(Settings(), store)
         ]
-    assert ("store", "wrong", "For 0 s: The disk is full. It is /var.") in lines
+    assert ("store", "wrong", "For 0 s: The disk is full. (It is /var.)") in lines
     assert ("device pillow", "notice", "For 0 s: Its clock is 5 min ahead.") in lines
 
 

@@ -28,14 +28,14 @@ def named(name: bytes) -> Any:
 class Client:
     """Asks the front, without a server."""
 
-    def __init__(self, wsgi: Any = None, ready: bool = True) -> None:
-        readiness = Readiness(lambda: (ready, {"store": "connected"}))
+    def __init__(self, wsgi: Any = None, ready: bool = True, store: str = "connected") -> None:
+        readiness = Readiness(lambda: (ready, {"store": store}))
         self.router = Router(
             wsgi or named(b"flask"), named(b"polling"), readiness, named(b"events")
         )
 
     def ask(
-        self, path: str, method: str = "GET", **headers: str
+        self, path: str, method: str = "GET", query: bytes = b"", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         said: list[Any] = []
 
@@ -48,7 +48,13 @@ class Client:
         names = [
             (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
         ]
-        scope = {"type": "http", "method": method, "path": path, "headers": names}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": names,
+            "query_string": query,
+        }
         asyncio.run(self.router(scope, receive, send))
         begin, *bodies = said
         fields = {name.decode(): value.decode() for name, value in begin["headers"]}
@@ -83,6 +89,23 @@ def test_readiness() -> None:
     status, _, body = Client().ask("/readyz")
     assert (status, json.loads(body)) == (200, {"status": "ready", "store": "connected"})
     assert Client(ready=False).ask("/readyz")[0] == 503
+
+
+@pytest.mark.parametrize(
+    "ready, store, whole, only_store",
+    [
+        (True, "connected", 200, 200),
+        (False, "connected", 503, 200),  # a queue is away, and the pages say so
+        (False, "The disk of the store is full.", 503, 503),
+    ],
+)
+def test_a_load_balancer_asks_only_about_the_store(
+    ready: bool, store: str, whole: int, only_store: int
+) -> None:
+    client = Client(ready=ready, store=store)
+    assert client.ask("/readyz")[0] == whole
+    assert client.ask("/readyz", query=b"only=store")[0] == only_store
+    assert client.ask("/readyz", query=b"x=1")[0] == whole
 
 
 def test_a_stopping_server_is_not_ready_and_turns_away() -> None:

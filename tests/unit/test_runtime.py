@@ -25,6 +25,7 @@ def test_a_report_adds_what_other_processes_see(live: Runtime) -> None:
     live.store.announce(
         "another", {"sources": {"far": {"status": "connected", "sentence": None}}, "viewers": 7}
     )
+    live.process_reports.exchange()
     assert live.report()["viewers"] == 7
     assert live.report()["sources"]["far"]["status"] == "connected"
 
@@ -37,6 +38,8 @@ def test_a_full_disk_keeps_no_changes_from_viewers(
         raise StoreUnavailable("The disk is full.")
 
     monkeypatch.setattr(live.store, "announce", full)
+    # when the report of this process cannot be written
+    live.process_reports.exchange()
     # then the change feed, which needs the report with every delivery, gets it
     assert live.report()["viewers"] == 0
     assert "The disk is full." in caplog.text
@@ -44,6 +47,7 @@ def test_a_full_disk_keeps_no_changes_from_viewers(
 
 def test_a_report_has_the_totals_and_what_waits_in_quarantine(live: Runtime) -> None:
     live.store.commit("queue", 1, [message("1", change("pillow", {"n": 1})), refused("2")])
+    live.process_reports.exchange()
     report = live.report()
     assert report["quarantined"] == 1
     assert report["totals"] == {

@@ -94,7 +94,7 @@ class Broadcaster:
     def _heartbeat(self) -> None:
         self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
         self.audiences.forget_messages()
-        self.health.send()
+        self.health.beat(self.report())
 
     # Changes
 

@@ -27,6 +27,11 @@ class HealthFeed:
         if _urgent(report) != _urgent(before):
             self.send()
 
+    def beat(self, report: dict[str, Any]) -> None:
+        """Send a report, whether or not it has changed."""
+        self._report = report
+        self.send()
+
     def send(self) -> None:
         message = self._message()
         for subscriber in tuple(self.subscribers):

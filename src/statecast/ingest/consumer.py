@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from statecast import timestamps
-from statecast.errors import LeaseLost, StatecastError, Unavailable
-from statecast.ingest.pipeline import Pipeline
-from statecast.sources.contract import Metered
-from statecast.stores.contract import Committed, Store
+from statecast.errors import STORE_ERRORS, LeaseLost, StatecastError, Unavailable
+from statecast.ingest.overdue import Overdue, Waiting, overdue
+from statecast.ingest.pipeline import Pipeline, PipelineStep
+from statecast.sources.contract import Metered, Paced
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import STALLED_AFTER, Committed, Lease, Store
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
@@ -28,6 +30,11 @@ STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
 MAX_PAUSE = 5.0
 """Seconds between two attempts after failures."""
+HOLDER_INTERVAL = 5.0
+"""Seconds between two looks at the process that holds the lease."""
+
+NO_ANSWER = "The queue does not answer."
+STORE_NO_ANSWER = "The store does not answer; messages wait in their queue."
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +44,19 @@ class Health:
     """The health of one source, as its consumer measures it."""
 
     status: str
-    """``connected`` or ``away``; ``standby`` while another process holds the lease."""
+    """``connected``, or ``away``: the queue cannot be read; ``blocked``: the queue can be read, but
+    the store takes nothing; ``standby`` while another process holds the lease."""
     since: int
     """When the status began, in ms."""
     received_at: int | None = None
     """When the queue last answered, in ms; an empty answer counts."""
-    lag: float = 0.0
-    """Age in seconds of the newest message when it was committed; 0 when nothing waits."""
+    lag: float | None = None
+    """Age in seconds of the newest message when it was committed; None: the queue was empty when
+    it last answered, and nothing is behind."""
     waiting: int | None = None
     """Messages in the queue; None: not known."""
     sentence: str | None = None
-    """Why the source is away, for people."""
+    """Why the source is not connected, for every viewer."""
     requests_per_hour: int | None = None
     """At the present poll interval, where each request costs."""
 
@@ -58,7 +67,7 @@ class Health:
             "status": self.status,
             "since": timestamps.iso(self.since),
             "received_at": None if received_at is None else timestamps.iso(received_at),
-            "lag": round(self.lag, 3),
+            "lag": None if self.lag is None else round(self.lag, 3),
             "waiting": self.waiting,
             "sentence": self.sentence,
         }
@@ -90,6 +99,19 @@ class Consumer:
         self._stop = threading.Event()
         source = pipeline.source
         self._metered = source if isinstance(source, Metered) else None
+        self._paced = source if isinstance(source, Paced) else None
+        self._in_store = isinstance(source, EmbeddedQueue) and source.store is store
+        self._subject = f"source {self.name}"
+        self._shown = self.health
+        """What was last passed to ``changed``."""
+        self._detail = ""
+        """What the operator may know of why the source is away."""
+        self._answered_at = time.monotonic()
+        """When the queue last answered, by ``time.monotonic``."""
+        self._holder_at = 0.0
+        """When the holder of the lease was last looked at, by ``time.monotonic``."""
+        self._noting = threading.Lock()
+        """For the problems of this source, which two threads note."""
         self._counted_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"consumer-{self.name}", daemon=True)
 
@@ -117,8 +139,8 @@ class Consumer:
                 if not isinstance(error, StatecastError):
                     log.exception("the consumer of %s failed and starts again", self.name)
                 failures += 1
-                self._set_status("away", error)
-                self._stop.wait(pause_after(failures))
+                self._failed(error)
+                self._pause(pause_after(failures))
         # What was acknowledged but not deleted is delivered again, and its ids are known.
         with suppress(Unavailable):
             self.pipeline.source.close()
@@ -127,31 +149,47 @@ class Consumer:
         """Consume with the lease until the stop; without the lease, return after a short wait."""
         lease = self.store.lease(self.name)
         if lease is None:
-            self._set_status("standby")
-            self._stop.wait(STANDBY_WAIT)
+            self._set_status("standby", self._look_at_holder())
+            self._pause(STANDBY_WAIT)
             return
+        self._answered_at = time.monotonic()
         try:
             while not self._stop.is_set():
-                self._step(lease.term)
+                self._step(lease)
         finally:
             lease.release()
 
-    def _step(self, term: int) -> None:
+    def _look_at_holder(self) -> str | None:
+        """A sentence if the process that holds the lease has stopped: no process receives then."""
+        if time.monotonic() - self._holder_at < HOLDER_INTERVAL:
+            return self.health.sentence if self.health.status == "standby" else None
+        self._holder_at = time.monotonic()
+        holder = self.store.holder(self.name)
+        if holder is None or holder.idle_seconds < STALLED_AFTER:
+            return None
+        return holder.stalled_sentence()
+
+    def _step(self, lease: Lease) -> None:
         failures = 0
         while True:
             try:
-                done, committed = self.pipeline.step(term, RECEIVE_WAIT)
+                done, committed = self.pipeline.step(lease.term, RECEIVE_WAIT)
                 break
             except Unavailable as error:
                 failures += 1
-                self._set_status("away", error)
-                if self._stop.wait(pause_after(failures)):
+                self._failed(error)
+                lease.note_progress()
+                if self._pause(pause_after(failures)):
                     return
+        lease.note_progress()
+        if failures and done:
+            self.store.problems.store_works()
         self.total = replace(self.total + committed, set_aside=())
         if self._answered(bool(done)):
-            self.health.lag = max(0, self.clock() - done[-1].sent_at) / 1000 if done else 0.0
+            self.health.lag = max(0, self.clock() - done[-1].sent_at) / 1000 if done else None
             self._measure()
             self._set_status("connected")
+        self._show()
 
     def _answered(self, got_some: bool) -> bool:
         """Note when the queue last answered; False if this step sent no request to it.
@@ -160,9 +198,13 @@ class Consumer:
         """
         if self._metered is None:
             self.health.received_at = self.clock()
+            self._answered_at = time.monotonic()
             return True
         before, self.health.received_at = self.health.received_at, self._metered.heard_at
-        return got_some or before != self.health.received_at
+        answered = got_some or before != self.health.received_at
+        if answered:
+            self._answered_at = time.monotonic()
+        return answered
 
     def _measure(self) -> None:
         """Note how many messages wait in the queue, at most once a second."""
@@ -175,35 +217,87 @@ class Consumer:
             if self._metered is not None:
                 self.health.requests_per_hour = self._metered.requests_per_hour()
 
-    def _set_status(self, status: str, error: Exception | None = None) -> None:
+    def _pause(self, seconds: float) -> bool:
+        """Wait; whether the consumer shall stop."""
+        self.pipeline.begin(PipelineStep.PAUSE)
+        return self._stop.wait(seconds)
+
+    def _failed(self, error: Exception) -> None:
+        """Show the part that failed: a full disk is not the queue's fault."""
+        if isinstance(error, STORE_ERRORS):
+            self.store.problems.store_failed(error)
+            self._set_status("blocked", error.public)
+        elif isinstance(error, StatecastError):
+            self._set_status("away", error.public, error.detail)
+        else:
+            self._set_status("away", "Statecast failed here; its log says why.")
+
+    def _set_status(self, status: str, sentence: str | None = None, detail: str = "") -> None:
         health = self.health
-        sentence = None if error is None else _public(error)
         if (health.status, health.sentence) != (status, sentence):
-            since = health.since if health.status == status else self.clock()
+            since = self._shown.since if self._shown.status == status else self.clock()
+            self._detail = detail
             self.health = replace(health, status=status, since=since, sentence=sentence)
-            if status == "away":
-                log.warning("source %s is away: %s", self.name, _sentence(error))
-            elif health.status == "away" and status == "connected":
-                log.warning(
-                    "source %s is back after %d s",
-                    self.name,
-                    (self.health.since - health.since) // 1000,
-                )
+            self._show()
+
+    def _show(self) -> None:
+        """Call ``changed`` if what others see of the health has changed."""
+        before, self._shown = self._shown, self.current()
+        if (before.status, before.sentence) != (self._shown.status, self._shown.sentence):
             self.changed()
+
+    # What other threads ask
+
+    def current(self) -> Health:
+        """The health now: an answer that is overdue counts while its thread still waits for it.
+
+        It also reports the source to the problems of the process, or clears it. Any thread.
+        """
+        with self._noting:
+            health = self._with_overdue(self.health)
+            problems = self.store.problems
+            kinds = {"away": "source-away", "standby": "lease-stalled"}
+            for status, kind in kinds.items():
+                if health.status == status and health.sentence is not None:
+                    problems.report(kind, self._subject, health.sentence, detail=self._detail)
+                else:
+                    problems.clear(kind, self._subject)
+            return health
+
+    @property
+    def store_waits(self) -> float:
+        """For how many seconds the store has not answered this consumer; 0 if it does."""
+        late = self._overdue()
+        return late.waited if late is not None and late.part == "store" else 0.0
+
+    def _with_overdue(self, health: Health) -> Health:
+        late = self._overdue() if health.status == "connected" else None
+        if late is None:
+            return health
+        asked = self.clock() - int(late.waited * 1000)
+        since = asked if health.received_at is None else min(asked, health.received_at)
+        if late.part == "store":
+            return replace(health, status="blocked", since=since, sentence=STORE_NO_ANSWER)
+        return replace(health, status="away", since=since, sentence=NO_ANSWER)
+
+    def _overdue(self) -> Overdue | None:
+        now = time.monotonic()
+        step, since = self.pipeline.doing
+        asked_at = None if self._metered is None else self._metered.asked_at
+        return overdue(
+            Waiting(
+                step,
+                now - since,
+                RECEIVE_WAIT,
+                in_store=self._in_store,
+                pause=None if self._paced is None else self._paced.pause,
+                metered=self._metered is not None,
+                asked_for=None if asked_at is None else now - asked_at,
+                answered_before=now - self._answered_at,
+            )
+        )
 
 
 def pause_after(failures: int) -> float:
     """Seconds; random, so that many consumers do not try again at the same moment."""
     return random.uniform(0.05, min(MAX_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
-
-
-def _public(error: Exception) -> str:
-    """Why the source is away, for the viewers."""
-    if isinstance(error, StatecastError):
-        return error.public
-    return "Statecast failed here; its log says why."
-
-
-def _sentence(error: Exception | None) -> str:
-    """The same for the log: it may name files and accounts."""
-    return str(error) if isinstance(error, StatecastError) else "an error, logged before"

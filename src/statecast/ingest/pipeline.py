@@ -9,7 +9,9 @@ Only a machine can fail after them; then the batch is kept and tried again.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 from statecast import logs
 from statecast.errors import StatecastError
@@ -25,6 +27,15 @@ SUSPECT_AFTER = 3
 """A message that was delivered more often than this is committed alone."""
 
 log = logging.getLogger(__name__)
+
+
+class PipelineStep(StrEnum):
+    """What the pipeline does. A step that takes long says which part does not answer."""
+
+    PAUSE = "pause"
+    RECEIVE = "receive"
+    COMMIT = "commit"
+    ACKNOWLEDGE = "acknowledge"
 
 
 def no_hook(point: str) -> None:
@@ -57,13 +68,20 @@ class Pipeline:
         self.clock_skew = ClockSkew()
         self._list_command = list_command
         self._lines = LineLimit()
+        self.doing: tuple[PipelineStep, float] = (PipelineStep.PAUSE, time.monotonic())
+        """The step that runs, and since when by ``time.monotonic``. Other threads read it."""
+
+    def begin(self, step: PipelineStep) -> None:
+        self.doing = (step, time.monotonic())
 
     def step(self, term: int, wait: float) -> tuple[Sequence[Delivery], Committed]:
         """Move one batch; wait up to ``wait`` seconds for its first message.
 
         Raises Unavailable when a machine failed: the next step tries the same batch again.
         """
+        self.begin(PipelineStep.RECEIVE)
         self.pending = self.pending or self.source.receive(self.batch_size, wait)  # 1 receive
+        self.begin(PipelineStep.COMMIT)
         reach = self.reach if self.pending else no_hook
         reach("received")
         committed = Committed()
@@ -75,6 +93,7 @@ class Pipeline:
         self.log_set_aside(committed.set_aside)
         if committed.refused and isinstance(self.source, DeadLetterSource):
             self.source.refused(committed.refused)
+        self.begin(PipelineStep.ACKNOWLEDGE)
         done, self.pending = self.pending, []
         self.confirmed = self.source.acknowledge(done)  # the queue deletes it
         reach("acknowledged")

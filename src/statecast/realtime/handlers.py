@@ -107,7 +107,7 @@ def attempt(handler: Handler, arguments: Sequence[Any]) -> HandlerResult:
 def failed(handler: Handler, error: Exception) -> HandlerResult:
     """A refusal is a sentence meant for the viewer. Of other errors it gets only the id."""
     if isinstance(error, Refused):
-        return HandlerResult(error=str(error))
+        return HandlerResult(error=error.public)
     name = getattr(handler, "__qualname__", handler)
     number = logs.log_error(log, f"handler {name} failed", error)
     return HandlerResult(error=f"The server could not handle this (error {number}).")

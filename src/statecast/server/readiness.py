@@ -14,6 +14,8 @@ FRESH = 0.5
 TIMEOUT = 2.0
 """Seconds for which the store may take."""
 
+NO_ANSWER = "The store does not answer."
+
 Verdict = tuple[bool, dict[str, Any]]
 
 
@@ -35,7 +37,7 @@ class Readiness:
         try:
             return await self._verdict()
         except TimeoutError:
-            return False, {"store": "The store does not answer."}
+            return False, {"store": NO_ANSWER}
 
     async def answers(self) -> bool:
         """Whether the store answers in time.

@@ -108,11 +108,16 @@ class Router:
         await _json(scope, send, 200, {"status": "alive"})
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The process can serve: requests may be sent here."""
+        """Whether the work goes on; with ``?only=store`` whether requests may be sent here.
+
+        A queue that is away is no reason to take the pages away that say so.
+        """
         if self.draining:
             await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
             return
         ready, details = await self._readiness.ask()
+        if scope.get("query_string") == b"only=store":
+            ready = details["store"] == "connected"
         await _json(
             scope,
             send,

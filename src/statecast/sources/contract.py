@@ -2,8 +2,8 @@
 
 ``Source`` demands no more than the least capable queue offers; the test suite
 ``statecast.testing.SourceContract`` checks it. Capabilities that only some queues have are
-protocols of their own, checked with ``isinstance``: ``Metered``, ``DeadLetterSource``, ``Sender``
-and ``Diagnosable``.
+protocols of their own, checked with ``isinstance``: ``Paced``, ``Metered``, ``DeadLetterSource``,
+``Sender`` and ``Diagnosable``.
 """
 
 from __future__ import annotations
@@ -51,11 +51,24 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Metered(Protocol):
+class Paced(Protocol):
+    """A source that is not asked in each ``receive``, but after a pause."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two questions, at the present pace."""
+
+
+@runtime_checkable
+class Metered(Paced, Protocol):
     """A source whose requests cost money, so that not every ``receive`` sends one."""
 
     heard_at: int | None
     """When the queue last answered without an error, in ms by our clock."""
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the request that has no answer yet was sent, by ``time.monotonic``; None: none."""
 
     def wake(self) -> None:
         """Send the next request soon: this process has just sent a message to the queue."""

@@ -42,6 +42,7 @@ class EmbeddedQueue:
         self, store: Store, name: str = "queue", *, visibility_timeout: float = 30.0
     ) -> None:
         self.name = name
+        self.store = store
         self.visibility_timeout = visibility_timeout
         self._rows: StoredQueue = store.queue(name)
         self._lock = threading.Lock()

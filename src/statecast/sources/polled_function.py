@@ -86,6 +86,11 @@ class PolledFunction:
             self._logged = failure
             log.error("the polled function of %s failed", self.name, exc_info=error)
 
+    @property
+    def pause(self) -> float:
+        """Seconds between two calls."""
+        return self.every
+
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[str]:
         return [delivery.id for delivery in deliveries]
 

@@ -194,8 +194,31 @@ class Lease(Protocol):
 
     term: int
 
+    def note_progress(self) -> None:
+        """Note that the holder works; see ``Store.holder``. Cheap: it writes every few seconds."""
+
     def release(self) -> None:
         """Let another process take over at once."""
+
+
+STALLED_AFTER = 60.0
+"""Seconds without progress after which the holder of a lease counts as stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """The process that holds the lease of a source."""
+
+    pid: int
+    idle_seconds: float
+    """How long ago it noted progress. A process that was stopped notes none."""
+
+    def stalled_sentence(self) -> str:
+        """That it has stopped, and what to do."""
+        return (
+            f"Process {self.pid} holds this queue and has made no progress for a minute, so "
+            "no process receives from it; continue that process or end it."
+        )
 
 
 class Store(Protocol):
@@ -321,8 +344,17 @@ class Store(Protocol):
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
 
+    def withdraw(self, process: str) -> None:
+        """Take back the report of a process that stops serving."""
+
+    def probe(self) -> None:
+        """Write something small, durably, and remove it. Raises what a commit would raise now."""
+
     def lease(self, source: str) -> Lease | None:
         """Take the lease of a source with a new term; None at once if another process has it."""
+
+    def holder(self, source: str) -> LeaseHolder | None:
+        """The process that has the lease of a source; None: none has it, or it is unknown."""
 
     def wait(self, timeout: float) -> None:
         """Return when any process has committed since this thread's last ``read``.

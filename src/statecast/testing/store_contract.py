@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -489,6 +490,34 @@ class ReadContract(StoreFixture):
         assert store.reports() == {"b": {"viewers": 2}}
         store.announce("b", {"viewers": 3})
         assert store.reports() == {"b": {"viewers": 3}}
+
+    def test_a_report_is_withdrawn_when_its_process_stops(self) -> None:
+        store = self.store()
+        store.announce("a", {"viewers": 1})
+        store.announce("b", {"viewers": 2})
+        store.withdraw("a")
+        store.withdraw("never announced")
+        assert store.reports() == {"b": {"viewers": 2}}
+
+    def test_a_probe_leaves_nothing(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        before = (store.read_position(), store.reports(), store.devices(), store.totals())
+        store.probe()
+        store.probe()
+        assert (store.read_position(), store.reports(), store.devices(), store.totals()) == before
+
+    def test_it_knows_who_holds_a_lease(self) -> None:
+        store = self.store()
+        assert store.holder("queue") is None
+        lease = store.lease("queue")
+        assert lease is not None
+        lease.note_progress()
+        holder = store.holder("queue")
+        assert holder is not None and holder.pid == os.getpid() and holder.idle_seconds >= 0
+        assert store.holder("another") is None
+        lease.release()
+        assert store.holder("queue") is None
 
 
 class SizesContract(StoreFixture):

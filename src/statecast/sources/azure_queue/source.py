@@ -304,6 +304,17 @@ class AzureQueue:
             self._counting = self._workers.submit(self.client.count)
         return self._count
 
+    @property
+    def pause(self) -> float:
+        """Seconds between two requests, at the current poll interval."""
+        return self.interval.pause
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the receive that has no answer yet was sent; None: none is open."""
+        receiving = self._receiving
+        return None if receiving is None or receiving.done() else self._requested_at
+
     def requests_per_hour(self) -> int:
         """The rate at the current poll interval."""
         return self.interval.requests_per_hour()

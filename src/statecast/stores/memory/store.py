@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +32,7 @@ from statecast.stores.contract import (
     Changes,
     Committed,
     EpochHistory,
+    LeaseHolder,
     Limits,
     ReadCursor,
     Sizes,
@@ -54,6 +57,8 @@ class SourceRecord:
 
     term: int = 0
     leased: bool = False
+    progress_at: float = 0.0
+    """When the holder of the lease noted progress, by ``time.monotonic``."""
     ids: KnownIds = dataclasses.field(default_factory=KnownIds)
 
 
@@ -65,6 +70,10 @@ class MemoryLease:
         self._source = source
         self._lock = lock
         self._released = False
+        self.note_progress()
+
+    def note_progress(self) -> None:
+        self._source.progress_at = time.monotonic()
 
     def release(self) -> None:
         with self._lock:
@@ -359,6 +368,22 @@ class MemoryStore:
         with self._lock:
             self._reports[process] = (self.clock(), json.dumps(report))
         self._notifier.notify()
+
+    def withdraw(self, process: str) -> None:
+        """Take back the report of a process that stops serving."""
+        with self._lock:
+            self._reports.pop(process, None)
+
+    def probe(self) -> None:
+        """Nothing is written anywhere, so nothing can fail."""
+
+    def holder(self, source: str) -> LeaseHolder | None:
+        """This process, if a thread of it has the lease."""
+        with self._lock:
+            record = self._sources.get(source)
+            if record is None or not record.leased:
+                return None
+            return LeaseHolder(os.getpid(), time.monotonic() - record.progress_at)
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""

@@ -16,6 +16,10 @@ from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.devices import UPDATE_COLUMNS, update_of
 from statecast.stores.sqlite.driver import row, rows
 
+PROBE = "probe"
+PROBE_BYTES = 65_536
+LONG_AGO = -(2**50)
+
 
 def begin_epoch(connection: apsw.Connection, offset: int) -> str:
     """Begin a new epoch with the offset after ``offset``; its id."""
@@ -108,6 +112,23 @@ def announce(
         "ON CONFLICT (process) DO UPDATE SET at = excluded.at, report = excluded.report",
         (process, now, json.dumps(report)),
     )
+
+
+def withdraw(connection: apsw.Connection, process: str) -> None:
+    rows(connection, "DELETE FROM reports WHERE process = ?", (process,))
+
+
+def write_probe(connection: apsw.Connection) -> None:
+    """Write a row of the size of a usual commit. Its time makes it no report."""
+    rows(
+        connection,
+        "INSERT OR REPLACE INTO reports (process, at, report) VALUES (?, ?, zeroblob(?))",
+        (PROBE, LONG_AGO, PROBE_BYTES),
+    )
+
+
+def remove_probe(connection: apsw.Connection) -> None:
+    withdraw(connection, PROBE)
 
 
 def reports(connection: apsw.Connection, now: int) -> dict[str, dict[str, Any]]:

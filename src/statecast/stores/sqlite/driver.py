@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import StatecastError
+from statecast.errors import DiskFull, StatecastError, StoreReadOnly
 from statecast.stores.sqlite.file_errors import unavailable, unusable
 
 BUSY_SECONDS = 5.0
@@ -65,7 +65,9 @@ class BusyTimeout:
 def translate(path: Path, error: apsw.Error) -> StatecastError:
     """The driver's error as one of ours, with a sentence that says what to do."""
     if isinstance(error, apsw.FullError):
-        return unavailable(path, "The disk of {store} is full; free some space. Nothing was lost.")
+        return unavailable(
+            path, "The disk of {store} is full; free some space. Nothing was lost.", DiskFull
+        )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return unusable(path, f"{{store}} is damaged ({error}); restore it from a backup.")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
@@ -78,6 +80,7 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
         return unavailable(
             path,
             "{store} may not be written; check its rights, its folder's and its file system's.",
+            StoreReadOnly,
         )
     if isinstance(error, apsw.CantOpenError):
         return unavailable(

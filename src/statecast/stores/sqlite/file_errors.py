@@ -9,14 +9,16 @@ import errno
 from pathlib import Path
 from typing import TypeVar
 
-from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
+from statecast.errors import DiskFull, StatecastError, StoreUnavailable, StoreUnusable
 
-E = TypeVar("E", StoreUnavailable, StoreUnusable)
+E = TypeVar("E", bound=StatecastError)
 
 
-def unavailable(path: Path, sentence: str) -> StoreUnavailable:
+def unavailable(
+    path: Path, sentence: str, kind: type[StoreUnavailable] = StoreUnavailable
+) -> StoreUnavailable:
     """A temporary error. ``{store}`` in the sentence stands for the file."""
-    return _about(StoreUnavailable, path, sentence)
+    return _about(kind, path, sentence)
 
 
 def unusable(path: Path, sentence: str) -> StoreUnusable:
@@ -27,7 +29,7 @@ def unusable(path: Path, sentence: str) -> StoreUnusable:
 def os_error(path: Path, error: OSError) -> StatecastError:
     """The error for a file that the operating system does not let us use."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return unavailable(path, "The disk of {store} is full; free some space.")
+        return unavailable(path, "The disk of {store} is full; free some space.", DiskFull)
     if error.errno == errno.EROFS:
         return unusable(
             path,

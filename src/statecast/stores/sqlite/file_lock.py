@@ -5,7 +5,9 @@ Rule 2: the lock file says ``open`` while any process uses the store. A process 
 while it has the lock alone must check the file: the last user did not close the store.
 Rule 3: a lease is a lock on ``<store>.lease-<source>``. It needs no clock and no idle writes, and
 after a crash another process has it within milliseconds. Its term, which rises with every take-over
-and is compared in every commit, stops a holder that has lost the lock without noticing.
+and is compared in every commit, stops a holder that has lost the lock without noticing. The file
+says which process holds the lock and when it noted progress, by the monotonic clock, which all
+processes of a host share.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ import hashlib
 import os
 import time
 import urllib.parse
+from contextlib import suppress
 from pathlib import Path
 
 from statecast.program.unix import fcntl, pread, pwrite
+from statecast.stores.contract import LeaseHolder
 from statecast.stores.sqlite.file_errors import os_error, unavailable
 
 WAIT_SECONDS = 5.0
 """For how long to wait while another process opens or migrates the store."""
+PROGRESS_INTERVAL = 5.0
+"""Seconds between two notes of progress in a lease file."""
 MAX_NAME = 100
 """Characters of a source in the name of its lease file; a longer one is shortened by a hash."""
 
@@ -106,7 +112,18 @@ class FileLease:
     def __init__(self, file: int) -> None:
         self._file = file
         self._process = os.getpid()
+        self._noted_at = 0.0
         self.term = 0
+        self.note_progress()
+
+    def note_progress(self) -> None:
+        """Write process and time into the file, at most every few seconds."""
+        now = time.monotonic()
+        if now - self._noted_at < PROGRESS_INTERVAL or self._file < 0:
+            return
+        self._noted_at = now
+        with suppress(OSError):  # a full disk ends no lease; the lock is what counts
+            pwrite(self._file, b"%-31s\n" % (b"%d %.1f" % (self._process, now)), 0)
 
     def release(self) -> None:
         if self._file < 0:
@@ -126,6 +143,23 @@ class FileLease:
 
     def __del__(self) -> None:
         self.release()
+
+
+def lease_holder(store: Path, source: str) -> LeaseHolder | None:
+    """Which process holds the lease, and how long ago it noted progress; None: none, or unknown."""
+    try:
+        file = os.open(lease_file(store, source), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        pid, _, noted_at = pread(file, 64, 0).partition(b" ")
+        with suppress(ValueError):  # one that has written nothing: its disk was full
+            return LeaseHolder(int(pid), max(0.0, time.monotonic() - float(noted_at)))
+    finally:
+        os.close(file)
+    return None
 
 
 def take_lease(store: Path, source: str) -> FileLease | None:

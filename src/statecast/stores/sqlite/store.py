@@ -36,6 +36,7 @@ from statecast.stores.contract import (
     Changes,
     Committed,
     EpochHistory,
+    LeaseHolder,
     Limits,
     ReadCursor,
     Sizes,
@@ -56,7 +57,7 @@ from statecast.stores.sqlite import (
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row, rows
-from statecast.stores.sqlite.file_lock import FileLease, take_lease
+from statecast.stores.sqlite.file_lock import FileLease, lease_holder, take_lease
 from statecast.stores.sqlite.queue import SqliteQueue
 
 
@@ -349,6 +350,22 @@ class SqliteStore:
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
             return changes.reports(connection, self.clock())
+
+    def withdraw(self, process: str) -> None:
+        """Take back the report of a process that stops serving."""
+        with self.database.write(durable=False) as connection:
+            changes.withdraw(connection, process)
+
+    def probe(self) -> None:
+        """Write something small, durably, and remove it. Raises what a commit would raise now."""
+        with self.database.write() as connection:
+            changes.write_probe(connection)
+        with self.database.write() as connection:  # in the same transaction nothing were written
+            changes.remove_probe(connection)
+
+    def holder(self, source: str) -> LeaseHolder | None:
+        """The process that has the lease of a source; None: none has it, or it is unknown."""
+        return lease_holder(self.path, source)
 
     def lease(self, source: str) -> FileLease | None:
         """Take the lease of a source with a new term; None at once if another process has it."""

@@ -42,7 +42,8 @@ const AWAY_AFTER = 5000;
  * @typedef {object} SourceHealth
  * @property {string} [status]
  * @property {string} [since]
- * @property {number} [lag] Seconds that the newest applied message is behind.
+ * @property {number | null} [lag] Seconds that the newest applied message is behind; null: the
+ *   queue was empty.
  * @property {number | null} [waiting] Messages in the queue, if the source knows.
  * @property {string | null} [sentence]
  */

@@ -62,8 +62,9 @@ function describeQueue({ offline, queue, awayFor, total }, board) {
   if (!sources.length) return { mark: "unknown", text: "none" };
   const isEmpty = sources.every(({ waiting }) => waiting === 0);
   if (!total && isEmpty) return { mark: "live", text: "connected, empty" };
+  // An idle queue has no lag: nothing is behind.
   const lag = Math.max(...sources.map(({ lag }) => lag ?? 0));
-  return { mark: "live", text: `${lag.toFixed(1)} s behind` };
+  return { mark: "live", text: lag < 0.05 ? "connected" : `${lag.toFixed(1)} s behind` };
 }
 
 /**
