@@ -24,7 +24,7 @@ from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
 from statecast.realtime.namespaces import check_registration
-from statecast.runtime import Runtime
+from statecast.runtime import Rooms, Runtime
 from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints
 
@@ -169,14 +169,21 @@ class Statecast:
             return self.runtime.send(raw)
         return self.runtime.send(strict_json.encode(strict_json.check(message)))
 
-    def emit(self, event: str, *data: Any, namespace: str = "/", to: str | None = None) -> None:
-        """Send an event to the viewers of a namespace; ``to`` names one room or one viewer's sid.
+    def emit(
+        self,
+        event: str,
+        *data: Any,
+        namespace: str = "/",
+        to: Rooms = None,
+        skip: Rooms = None,
+    ) -> None:
+        """Send an event to the viewers of a namespace, in every process, at most once.
 
-        Callable from any thread and process. The event reaches viewers in every process, at most
-        once. Bytes among the data can be sent only to one viewer, by its sid, in the process that
-        serves it. Raises Refused or Unavailable.
+        ``to`` names a room, a viewer's sid, or several of them; ``skip`` those that do not get it.
+        Bytes among the data arrive as bytes. Callable from any thread and process; what one thread
+        does to a viewer arrives in the order of its calls. Raises Refused or Unavailable.
         """
-        self.runtime.emit(event, *data, namespace=namespace, to=to)
+        self.runtime.emit(event, *data, namespace=namespace, to=to, skip=skip)
 
     @overload
     def on(
@@ -226,18 +233,25 @@ class Statecast:
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.
 
-        Call it in the process that serves the viewer, where its handlers run. A viewer that
-        disconnects leaves its rooms.
+        A viewer that disconnects leaves its rooms. Nothing happens if there is no such viewer.
         """
-        self.runtime.local_hub.enter(sid, room)
+        self.runtime.move("enter", "/", room, sid)
 
     def leave(self, sid: str, room: str) -> None:
         """Take a viewer out of a room."""
-        self.runtime.local_hub.leave(sid, room)
+        self.runtime.move("leave", "/", room, sid)
+
+    def close_room(self, room: str, *, namespace: str = "/") -> None:
+        """Take every viewer out of a room, in every process."""
+        self.runtime.move("close_room", namespace, "", room)
+
+    def rooms(self, sid: str) -> list[str]:
+        """The rooms of a viewer of this process, and its sid, which is a room of its own."""
+        return self.runtime.rooms(sid)
 
     def disconnect(self, sid: str) -> None:
-        """Disconnect a viewer from its namespace. Call it in the process that serves the viewer."""
-        self.runtime.local_hub.disconnect(sid)
+        """Disconnect a viewer from its namespace."""
+        self.runtime.move("disconnect", "/", "", sid)
 
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
         """Call a function every so many seconds and merge its result into the device's state.

@@ -16,6 +16,7 @@ Speaker = Literal["device", "user", "system"]
 """Who sent a message. A ``system`` reports about devices, like an IoT hub; plain messages come from
 a device or a user. Only a device's own message shows that the device is alive."""
 Kind = Literal["merge", "replace", "delete"]
+EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect"]
 
 
 class Stamp(NamedTuple):
@@ -179,12 +180,24 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An application's event for every viewer of a namespace or room, at most once."""
+    """What an application does to viewers of a namespace, at most once: it emits, or moves them."""
 
     namespace: str
-    room: str | None
     name: str
-    data: bytes
-    """Encoded JSON array of the event's arguments."""
+    """Of the event; for ``enter`` and ``leave`` the room."""
+    data: bytes = b"[]"
+    """Encoded JSON array of the event's arguments, with placeholders for bytes among them."""
+    rooms: tuple[str, ...] = ()
+    """Rooms and sids whose viewers it concerns; () means all of the namespace."""
+    skip: tuple[str, ...] = ()
+    """Rooms and sids whose viewers it does not concern."""
+    attachments: tuple[bytes, ...] = ()
+    """The bytes among the arguments, in the order of their placeholders."""
+    kind: EventKind = "emit"
     origin: str = ""
-    """The serving process that has sent it to its own viewers already; "" for none."""
+    """The serving process in which it has taken effect already; "" for none."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arguments."""
+        return len(self.data) + sum(map(len, self.attachments))

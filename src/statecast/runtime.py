@@ -5,9 +5,10 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -30,7 +31,7 @@ from statecast.errors import (
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
-from statecast.model import Event
+from statecast.model import Event, EventKind
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command
@@ -47,6 +48,8 @@ from statecast.stores.contract import API_SOURCE, Limits, Store
 from statecast.timestamps import now
 
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
+Rooms = str | Collection[str] | None
+"""A room or a sid, several of them, or None."""
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -160,51 +163,58 @@ class Runtime:
         return self.store.quarantine_row(number).reason
 
     def emit(
-        self, event: str, *arguments: Any, namespace: str = "/", to: str | None = None
+        self,
+        event: str,
+        *arguments: Any,
+        namespace: str = "/",
+        to: Rooms = None,
+        skip: Rooms = None,
     ) -> None:
-        """Send an application event to every viewer of a namespace, or of its room ``to``.
+        """Send an application event to the viewers of a namespace, at most once.
 
-        It reaches the viewers of every serving process, at most once. Those of this process get
-        it at once, in the order of the calls; the others through the store, for which nothing
-        waits. Arguments with bytes go only to one viewer of this process, by its sid, because what
-        passes through the store is JSON. Raises Malformed or TooLarge; in a process that does not
-        serve also StoreUnavailable.
+        ``to`` names rooms and sids (None: all), ``skip`` those that do not get it. The viewers of
+        this process get it at once, in the order of the calls; those of the other serving processes
+        through the store, for which nothing waits. Raises Malformed or TooLarge; in a process that
+        does not serve also StoreUnavailable.
         """
         check_namespace(namespace)
-        if not (to is None or isinstance(to, str)):
-            raise Malformed(
-                f"An event goes to a room or to a viewer's sid, which are texts; it is {to!r}."
-            )
+        rooms, skipped = room_names(to), room_names(skip)
         if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
-        if socketio.carries_bytes(arguments):
-            self._emit_here(event, arguments, namespace, to)
-            return
-        data = strict_json.encode(strict_json.check(list(arguments)))
-        if len(data) > EVENT_BYTES:
+        values, attachments = socketio.without_bytes(arguments)
+        data = strict_json.encode(strict_json.check(values))
+        one = Event(namespace, event, data, rooms, skipped, tuple(attachments))
+        if one.size > EVENT_BYTES:
             raise TooLarge(
-                f"An event's data has {len(data)} bytes, more than the {EVENT_BYTES} it may have."
+                f"An event's data has {one.size} bytes, more than the {EVENT_BYTES} it may have."
             )
+        if to is None or rooms:
+            self._publish(one)
+
+    def move(self, kind: EventKind, namespace: str, name: str, to: Rooms) -> None:
+        """Let viewers enter or leave the room ``name``, close rooms, or disconnect viewers.
+
+        In the order of the calls of this thread. Raises as ``emit``.
+        """
+        check_namespace(namespace)
+        room_names(name or None)
+        if rooms := room_names(to):
+            self._publish(Event(namespace, name, rooms=rooms, kind=kind))
+
+    def _publish(self, event: Event) -> None:
         hub = self._hub
         if hub is None or hub.loop is None:
-            self.store.emit([Event(namespace, to, event, data)])
+            self.store.emit([event])
             return
-        hub.publish(Event(namespace, to, event, data))
-        if self._shared and (to is None or hub.find(to) is None):
-            self._relay.put(Event(namespace, to, event, data, self.process_reports.process))
+        elsewhere = event.kind == "close_room" or not event.rooms
+        elsewhere = elsewhere or any(hub.find(room) is None for room in event.rooms)
+        hub.publish(event)
+        if self._shared and elsewhere:
+            self._relay.put(dataclasses.replace(event, origin=self.process_reports.process))
 
-    def _emit_here(
-        self, event: str, arguments: tuple[Any, ...], namespace: str, to: str | None
-    ) -> None:
-        socket = None if self._hub is None or to is None else self._hub.find(to)
-        if socket is None or socket.namespace.name != namespace:
-            raise Malformed(
-                "Bytes are sent to one viewer, named by its sid, in the process that serves it: "
-                "live.emit(event, data, to=sid) in a function decorated with @live.on. "
-                "To many, send text, like Base64."
-            )
-        assert self._hub is not None and to is not None
-        self._hub.send(to, event, *arguments)
+    def rooms(self, sid: str) -> list[str]:
+        """The rooms of a viewer of this process, its sid among them; none for any other sid."""
+        return self.local_hub.rooms(sid) or []
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
         """Call ``handler`` for this event of viewers, in every serving process; see ``Hub.on``.
@@ -404,3 +414,16 @@ class Runtime:
         if of_work:
             details["problems"] = [one.public() for one in of_work[:MAX_SHOWN]]
         return not of_work, details
+
+
+def room_names(rooms: Rooms) -> tuple[str, ...]:
+    """The names, for ``Event.rooms``. Raises Malformed unless they are texts."""
+    if rooms is None:
+        return ()
+    names = tuple(rooms) if isinstance(rooms, (list, tuple, set, frozenset)) else (rooms,)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise Malformed(
+                f"An event goes to rooms or to viewers' sids, which are texts; it is {name!r}."
+            )
+    return tuple(map(str, names))

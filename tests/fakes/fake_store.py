@@ -56,7 +56,7 @@ class FakeStore:
 
     def emit(self, name: str) -> None:
         self.event += 1
-        self.events[self.event] = Event("/", None, name, b"[]")
+        self.events[self.event] = Event("/", name)
 
     def forget(self) -> None:
         """Forget the tombstones."""

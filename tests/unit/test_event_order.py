@@ -14,20 +14,22 @@ from statecast.model import Event
 from statecast.realtime.hub import Hub
 from tests.fakes.harness import FakeClient, Harness
 
+PLACE = b'[{"_placeholder":true,"num":0}]'
+
 
 def emit(hub: Hub, name: str, to: str | None = None) -> None:
-    hub.publish(Event("/", to, name, b"[]"))
+    hub.publish(Event("/", name, rooms=() if to is None else (to,)))
 
 
 def bye_then_disconnect(hub: Hub, sid: str) -> None:
     emit(hub, "bye", sid)
-    hub.disconnect(sid)
+    hub.publish(Event("/", "", rooms=(sid,), kind="disconnect"))
 
 
 def goodbye_to_the_room_then_leave(hub: Hub, sid: str) -> None:
-    hub.enter(sid, "r")
+    hub.publish(Event("/", "r", rooms=(sid,), kind="enter"))
     emit(hub, "goodbye", "r")
-    hub.leave(sid, "r")
+    hub.publish(Event("/", "r", rooms=(sid,), kind="leave"))
     emit(hub, "not for it", "r")
 
 
@@ -38,7 +40,7 @@ def event_then_acknowledgement(hub: Hub, sid: str) -> str:
 
 def text_then_bytes(hub: Hub, sid: str) -> None:
     emit(hub, "text", sid)
-    hub.send(sid, "bin", b"1")
+    hub.publish(Event("/", "bin", PLACE, (sid,), attachments=(b"1",)))
     emit(hub, "all")
 
 
@@ -105,15 +107,15 @@ def test_random_programs(steps: list[str], ends: bool) -> None:
         hub = harness.hub
         for number, step in enumerate(steps):
             if step == "enter":
-                hub.enter(sid, "r")
+                hub.publish(Event("/", "r", rooms=(sid,), kind="enter"))
             elif step == "leave":
-                hub.leave(sid, "r")
+                hub.publish(Event("/", "r", rooms=(sid,), kind="leave"))
             elif step == "bytes":
-                hub.send(sid, "b", b"%d" % number)
+                hub.publish(Event("/", "b", PLACE, (sid,), attachments=(b"%d" % number,)))
             else:
                 emit(hub, f"e{number}", {"one": sid, "all": None, "room": "r"}[step])
         if ends:
-            hub.disconnect(sid)
+            hub.publish(Event("/", "", rooms=(sid,), kind="disconnect"))
         return "end"
 
     harness.hub.on("go", program)

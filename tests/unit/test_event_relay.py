@@ -51,7 +51,7 @@ def relay(writer: Writer, problems: Problems) -> Iterator[EventRelay]:
 
 
 def event(name: object, size: int = 0) -> Event:
-    return Event("/", None, str(name), b"x" * size)
+    return Event("/", str(name), b"x" * size)
 
 
 def test_what_waits_is_one_batch_in_order(relay: EventRelay, writer: Writer) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.model import Event
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import SEPARATOR, PollingHarness
 
@@ -132,7 +133,7 @@ async def test_a_payload_of_python_engineio_is_never_too_long() -> None:
     harness = PollingHarness()
     session = await (await harness.open()).join()
     for number in range(40):
-        harness.hub.emit("/", None, "message", b"[%d]" % number)
+        harness.hub.emit(Event("/", "message", b"[%d]" % number))
 
     # then they come in order, sixteen at a time, which is all that client reads
     pages = [(await session.poll()).split(SEPARATOR) for _ in range(3)]

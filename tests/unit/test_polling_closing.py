@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.model import Event
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import QUERY, SEPARATOR, PollingHarness
@@ -23,13 +24,13 @@ async def test_what_waits_is_bounded_and_resumed_when_it_was_fetched() -> None:
     for _ in range(3):
         watching.deliver(OutgoingMessage("states", b"[" + b"1" * 500 + b"]"))
     assert harness.broadcaster.calls == ["pause"]
-    assert harness.hub.emit("/", None, "message", b"[]") == 0
+    assert harness.hub.emit(Event("/", "message", b"[]")) == 0
     assert harness.hub.dropped_emits == 1
 
     # and when it has fetched it, it goes on
     assert len((await session.poll()).split(SEPARATOR)) == 3
     assert harness.broadcaster.calls == ["pause", "resume"]
-    assert harness.hub.emit("/", None, "message", b"[]") == 1
+    assert harness.hub.emit(Event("/", "message", b"[]")) == 1
 
 
 async def test_who_asks_without_fetching_is_cut() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from statecast.model import Event
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import PollingHarness
@@ -46,7 +47,7 @@ async def test_who_does_not_read_an_answer_gets_no_second_one() -> None:
     request = session.get()
     await settle()
     request.fill()
-    harness.hub.emit("/", None, "message", b"[1]")
+    harness.hub.emit(Event("/", "message", b"[1]"))
     await settle()
 
     # when the client asks on another connection before it has read it, then that is a second GET

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.model import Event
 from statecast.realtime.protocol import websocket
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import QUERY, SEPARATOR, PollingClient, PollingHarness
@@ -34,11 +35,11 @@ async def test_the_upgrade_as_a_stock_client_makes_it() -> None:
     # when it probes, and then upgrades
     probe.send("2probe")
     assert probe.received() == ["3probe"]
-    harness.hub.emit("/", None, "message", b"[1]")
+    harness.hub.emit(Event("/", "message", b"[1]"))
     probe.send("5")
 
     # then what waited comes first, everything later comes here, and the sid is good for nothing
-    harness.hub.emit("/", None, "message", b"[2]")
+    harness.hub.emit(Event("/", "message", b"[2]"))
     harness.broadcaster.watching[0].deliver(OutgoingMessage("states", b"{}"))
     assert probe.received() == ['42["message",1]', '42["message",2]', '42["states",{}]']
     assert (await session.get().task).status == 400
@@ -54,6 +55,9 @@ async def test_the_upgrade_as_a_stock_client_makes_it() -> None:
     assert not harness.sessions._upgraded
     assert harness.hub.viewers == 0
     assert harness.broadcaster.watching == []
+
+
+PLACE = b'[{"_placeholder":true,"num":0}]'
 
 
 @pytest.mark.parametrize("before", [0, 1, 16, 17, 38, 39])
@@ -75,8 +79,8 @@ async def test_nothing_is_lost_or_doubled_wherever_the_upgrade_comes(before: int
             while len(heard) < number // 2:
                 heard += (await session.poll()).split(SEPARATOR)
             probe.send("5")
-        harness.hub.emit("/", None, "message", b"[%d]" % number)
-    harness.hub.send(sid, "bytes", b"\x01\x02")
+        harness.hub.emit(Event("/", "message", b"[%d]" % number))
+    harness.hub.publish(Event("/", "bytes", PLACE, (sid,), attachments=(b"\x01\x02",)))
 
     # when all is heard, then each came once and in order
     heard += probe.received()
@@ -89,7 +93,7 @@ async def test_bytes_that_wait_become_binary_frames() -> None:
     session = await harness.open()
     await session.send("40")
     sid = json.loads((await session.poll())[2:])["sid"]
-    harness.hub.send(sid, "bytes", b"\x01\x02")
+    harness.hub.publish(Event("/", "bytes", PLACE, (sid,), attachments=(b"\x01\x02",)))
     probe = session.probe()
     probe.send("2probe")
     probe.send("5")
@@ -110,7 +114,7 @@ async def test_an_answer_already_promised_to_a_get_goes_one_way_only() -> None:
     probe.received()
     request = session.get()
     await settle()
-    harness.hub.emit("/", None, "message", b"[1]")
+    harness.hub.emit(Event("/", "message", b"[1]"))
 
     # when the upgrade comes before it does
     probe.send("5")
@@ -145,7 +149,7 @@ async def test_one_probe_at_a_time_and_another_after_it() -> None:
     assert third.received() == [101]
 
     # and polling goes on meanwhile
-    session.harness.hub.emit("/", None, "message", b"[1]")
+    session.harness.hub.emit(Event("/", "message", b"[1]"))
     assert await session.poll() == '42["message",1]'
 
 
@@ -158,7 +162,7 @@ async def test_before_the_upgrade_only_the_probe_is_heard(message: str | bytes) 
     assert probe.closed_with() == websocket.POLICY_VIOLATION
 
     # and the session goes on where it was
-    session.harness.hub.emit("/", None, "message", b"[1]")
+    session.harness.hub.emit(Event("/", "message", b"[1]"))
     assert await session.poll() == '42["message",1]'
 
 
@@ -167,7 +171,7 @@ async def test_an_upgrade_without_a_probe_is_taken() -> None:
     probe = session.probe()
     probe.send("5")
     probe.received()
-    session.harness.hub.emit("/", None, "message", b"[1]")
+    session.harness.hub.emit(Event("/", "message", b"[1]"))
     assert probe.received() == ['42["message",1]']
 
 

@@ -9,6 +9,7 @@ from enum import IntEnum
 import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.model import Event
 from statecast.realtime import polling, websocket_connection
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
@@ -160,8 +161,8 @@ def test_who_leaves_a_namespace_stays_connected_for_another(harness: Harness) ->
     client = harness.client().join().join("/test")
     client.send("41")
     assert client.received() == []
-    harness.hub.emit("/", None, "message", b"[1]")
-    harness.hub.emit("/test", None, "message", b"[2]")
+    harness.hub.emit(Event("/", "message", b"[1]"))
+    harness.hub.emit(Event("/test", "message", b"[2]"))
     assert client.received() == ['42/test,["message",2]']
 
 
@@ -379,7 +380,7 @@ def test_nothing_is_written_after_our_close(harness: Harness) -> None:
     client.connection.shutdown()
     client.received()
     watching.deliver(OutgoingMessage("states", b"{}"))
-    harness.hub.emit("/", None, "message", b"[]")
+    harness.hub.emit(Event("/", "message", b"[]"))
     assert client.received() == []
 
 

@@ -46,10 +46,11 @@ class EventRelay:
         with self._changed:
             if self._closing:
                 return
-            full = len(self._events) >= MAX_EVENTS or self._bytes + len(event.data) > MAX_BYTES
+            size = event.size
+            full = len(self._events) >= MAX_EVENTS or self._bytes + size > MAX_BYTES
             if not full:
                 self._events.append(event)
-                self._bytes += len(event.data)
+                self._bytes += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="event-relay", daemon=True)
                 self._thread.start()

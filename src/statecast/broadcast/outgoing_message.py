@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
 class OutgoingMessage:
     """One event, encoded once. All viewers that receive it share this object."""
 
-    __slots__ = ("encodings", "name", "payload", "position")
+    __slots__ = ("attachments", "encodings", "name", "payload", "position")
 
     def __init__(self, name: str, payload: bytes, position: int = 0) -> None:
         self.name = name
@@ -17,6 +18,8 @@ class OutgoingMessage:
         """Its argument as JSON."""
         self.position = position
         """The offset up to which a viewer has everything once it has this message."""
+        self.attachments: Sequence[bytes] = ()
+        """Bytes that follow it as messages of their own."""
         self.encodings: dict[str, bytes] = {}
         """The complete frame per transport; each transport adds its own."""
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.model import Event
 from statecast.realtime.protocol import socketio, websocket
 
 PACKET, FRAME = "socketio", "websocket"
 """Under which an ``OutgoingMessage`` keeps its encodings."""
 
 
-def event(namespace: str, name: str, arguments: bytes) -> OutgoingMessage:
-    """An application's event; ``arguments`` is an encoded JSON array."""
-    message = OutgoingMessage(name, arguments)
-    message.encodings[PACKET] = socketio.event_of(name, arguments, namespace)
+def event(event: Event) -> OutgoingMessage:
+    """An application's event."""
+    message = OutgoingMessage(event.name, event.data)
+    message.attachments = event.attachments
+    message.encodings[PACKET] = socketio.event_of(
+        event.name, event.data, event.namespace, len(event.attachments)
+    )
     return message
 
 
@@ -25,8 +29,10 @@ def packet(message: OutgoingMessage) -> bytes:
 
 
 def frame(message: OutgoingMessage) -> bytes:
-    """The WebSocket frame."""
+    """The WebSocket frame, followed by those of the attachments."""
     encoded = message.encodings.get(FRAME)
     if encoded is None:
-        encoded = message.encodings[FRAME] = websocket.frame(packet(message))
+        frames = [websocket.frame(one, websocket.BINARY) for one in message.attachments]
+        encoded = b"".join([websocket.frame(packet(message)), *frames])
+        message.encodings[FRAME] = encoded
     return encoded

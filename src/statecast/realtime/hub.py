@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 from statecast.http.throttled_log import ThrottledLog
-from statecast.model import Event
+from statecast.model import Event, EventKind
 from statecast.names import escaped
 from statecast.realtime import encoding
 from statecast.realtime.handlers import Handler
@@ -33,8 +32,8 @@ log = logging.getLogger(__name__)
 
 
 class Hub:
-    """The viewers of one process. Only ``publish``, ``send``, ``enter``, ``leave``, ``disconnect``
-    and ``find`` may be called from any thread."""
+    """The viewers of one process. Only ``publish``, ``find`` and ``rooms`` may be called from any
+    thread."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class Hub:
         )
         self._unknown: set[str] = set()
         """Namespaces that no viewer can join, and that the log has already named."""
-        broadcaster.on_event(self.emit_event)
+        broadcaster.on_event(self.apply_event)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Before the first connection, on the thread of the loop that serves them."""
@@ -147,86 +146,74 @@ class Hub:
     # What the application sends
 
     def publish(self, event: Event) -> None:
-        """Emit an application's event. Any thread; what it does to viewers stays in its order."""
-        if not self._calls.post(self.emit_event, event, size=len(event.data)):
+        """Let an event take effect here. Any thread; what one does stays in its order."""
+        if not self._calls.post(self.apply_event, event, size=event.size):
             self.dropped_emits += 1
 
-    def emit_event(self, event: Event) -> None:
-        """Emit an application's event. Loop's thread only."""
-        if self._namespaces.get(event.namespace) is not None:
-            self.emit(event.namespace, event.room, event.name, event.data)
-        elif event.namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
-            self._unknown.add(event.namespace)
-            log.warning(
-                "events for %s reach no viewer: name it in the setting namespaces",
-                escaped(event.namespace),
-            )
+    def apply_event(self, event: Event) -> None:
+        """Let an event take effect here. Loop's thread only."""
+        if event.kind == "emit":
+            self.emit(event)
+        elif event.kind == "close_room":
+            self._close_room(event)
+        else:
+            for sid in event.rooms:
+                self._move(event.kind, sid, event.name)
 
-    def emit(self, namespace: str, room: str | None, name: str, data: bytes) -> int:
-        """Send an event to a whole namespace, a room of it, or one sid. Loop's thread only.
-
-        ``data`` is the encoded JSON array of the arguments. Returns how many sockets it was written
-        to: none in a namespace that viewers cannot join.
-        """
-        known = self._namespaces.get(namespace)
-        members = known.members(room) if known is not None else ()
+    def emit(self, event: Event) -> int:
+        """Send an event; to how many sockets it was written. Loop's thread only."""
+        namespace = self._namespaces.get(event.namespace)
+        if namespace is None:
+            self._warn_unknown(event.namespace)
+            return 0
+        members = namespace.members(event.rooms, event.skip)
         if not members:
             return 0
-        message = encoding.event(namespace, name, data)
+        message = encoding.event(event)
         written = sum(socket.offer(message) for socket in members)
         self.dropped_emits += len(members) - written
         return written
 
-    def send(self, sid: str, name: str, *arguments: Any) -> None:
-        """Send an event to one viewer of this process, bytes among the arguments as attachments.
+    def _warn_unknown(self, namespace: str) -> None:
+        if namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
+            self._unknown.add(namespace)
+            log.warning(
+                "events for %s reach no viewer: name it in the setting namespaces",
+                escaped(namespace),
+            )
 
-        Any thread. Raises Malformed for arguments that JSON cannot carry.
-        """
-        socketio.encode(socketio.EVENT, "/", None, (name, *arguments))
-        self._calls.post(self._send, sid, (name, *arguments))
+    def _close_room(self, event: Event) -> None:
+        namespace = self._namespaces.get(event.namespace)
+        if namespace is not None:
+            for room in event.rooms:
+                namespace.close(room)
 
-    def enter(self, sid: str, room: str) -> None:
-        """Any thread."""
-        self._calls.post(self._enter, sid, room)
-
-    def leave(self, sid: str, room: str) -> None:
-        """Any thread."""
-        self._calls.post(self._leave, sid, room)
-
-    def disconnect(self, sid: str) -> None:
-        """Take a viewer out of its namespace. Any thread."""
-        self._calls.post(self._disconnect, sid)
-
-    def find(self, sid: str) -> Socket | None:
-        return self._namespaces.find(sid)
-
-    def _send(self, sid: str, arguments: tuple[Any, ...]) -> None:
+    def _move(self, kind: EventKind, sid: str, room: str) -> None:
         socket = self.find(sid)
         if socket is None:
             return
-        viewer, name = socket.viewer, socket.namespace.name
-        if viewer.transport.paused:
-            self.dropped_emits += 1
-        elif socket.ready:
-            viewer.send(socketio.EVENT, name, None, arguments)
-        else:
-            socket.when_ready(lambda: viewer.send(socketio.EVENT, name, None, arguments))
-
-    def _enter(self, sid: str, room: str) -> None:
-        socket = self.find(sid)
-        if socket is not None:
+        if kind == "enter":
             socket.namespace.enter(socket, room)
-
-    def _leave(self, sid: str, room: str) -> None:
-        socket = self.find(sid)
-        if socket is not None:
+        elif kind == "leave":
             socket.namespace.leave(socket, room)
-
-    def _disconnect(self, sid: str) -> None:
-        socket = self.find(sid)
-        if socket is not None:
+        else:
             socket.viewer.transport.send(socketio.disconnected(socket.namespace.name))
             self._namespaces.disconnect(socket, "server namespace disconnect")
+
+    def find(self, sid: str) -> Socket | None:
+        """A socket of this process. Any thread."""
+        return self._namespaces.find(sid)
+
+    def rooms(self, sid: str) -> list[str] | None:
+        """The rooms of a viewer of this process, its sid among them; None if there is none such.
+
+        Any thread: it sees what that thread did before.
+        """
+        return self._calls.ask(self._rooms, sid)
+
+    def _rooms(self, sid: str) -> list[str] | None:
+        socket = self.find(sid)
+        return None if socket is None else [sid, *sorted(socket.rooms or ())]
 
 
 def max_buffer(settings: Settings) -> int:

@@ -15,7 +15,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from statecast import logs
 
@@ -30,6 +31,7 @@ LONGEST_WAIT = 5.0
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 Call = tuple[Callable[..., object], tuple[Any, ...], int]
 
 
@@ -76,6 +78,19 @@ class LoopCalls:
         except RuntimeError:  # the loop was closed, so the viewers are gone too
             return False
         return True
+
+    def ask(self, call: Callable[..., Result], *arguments: Any) -> Result | None:
+        """Make a call on the loop after those of this thread, and return what it returns.
+
+        None if the loop does not answer.
+        """
+        answer: Future[Result] = Future()
+        if not self.post(lambda: answer.set_result(call(*arguments))):
+            return None
+        try:
+            return answer.result(LONGEST_WAIT)
+        except TimeoutError:
+            return None
 
     def _has_room(self) -> bool:
         return self._bytes <= MAX_BYTES // 2

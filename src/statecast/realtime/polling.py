@@ -142,6 +142,8 @@ class PollingConnection:
         if self.paused or not self.alive:
             return False
         self._put(encoding.packet(message))
+        for attachment in message.attachments:
+            self._put(engineio.binary_packet(attachment))
         return True
 
     def deliver(self, message: OutgoingMessage) -> None:

@@ -59,12 +59,21 @@ class Namespace:
         self.rooms: dict[str, set[Socket]] = {}
         self.handlers: dict[str, Callable[..., Any]] = {}
 
-    def members(self, room: str | None) -> Collection[Socket]:
-        """The sockets in ``room``; a sid is the room of its own socket, None means all sockets."""
-        if room is None:
-            return tuple(self.sockets.values())
+    def members(self, rooms: Collection[str] = (), skip: Collection[str] = ()) -> list[Socket]:
+        """The sockets in any of ``rooms`` (none: all) and in none of ``skip``, each once."""
+        if not rooms:
+            found = dict.fromkeys(self.sockets.values())
+        else:
+            found = dict.fromkeys(socket for room in rooms for socket in self._in_room(room))
+        for room in skip:
+            for socket in self._in_room(room):
+                found.pop(socket, None)
+        return list(found)
+
+    def _in_room(self, room: str) -> Collection[Socket]:
+        """A sid is the room of its own socket."""
         if room in self.rooms:
-            return tuple(self.rooms[room])
+            return self.rooms[room]
         alone = self.sockets.get(room)
         return () if alone is None else (alone,)
 
@@ -81,6 +90,11 @@ class Namespace:
         self.rooms[room].discard(socket)
         if not self.rooms[room]:
             del self.rooms[room]
+
+    def close(self, room: str) -> None:
+        """Take every socket out of a room."""
+        for socket in tuple(self.rooms.get(room, ())):
+            self.leave(socket, room)
 
     def remove(self, socket: Socket) -> None:
         for room in tuple(socket.rooms or ()):

@@ -459,9 +459,11 @@ class ReadContract(StoreFixture):
         store = self.store()
         fresh = store.read(ReadCursor()).cursor
         emitted = [
-            Event("/test", None, "message", b'["hello"]'),
-            Event("/test", "room", "message", b"[1]", "process"),
-            Event("/test", "room", "message", b"[2]"),
+            Event("/test", "message", b'["hello"]'),
+            Event(
+                "/test", "bytes", b'[{"_placeholder":true,"num":0}]', ("a", "b"), ("c",), (b"\xff",)
+            ),
+            Event("/", "room", rooms=("sid",), kind="enter", origin="process"),
         ]
         store.emit(emitted[:2])
         store.emit(emitted[2:])
@@ -475,9 +477,9 @@ class ReadContract(StoreFixture):
     def test_events_are_kept_a_minute(self) -> None:
         store = self.store()
         cursor = store.read(ReadCursor()).cursor
-        store.emit([Event("/", None, "old", b"[]")])
+        store.emit([Event("/", "old")])
         self.clock.advance(61)
-        store.emit([Event("/", None, "new", b"[]")])
+        store.emit([Event("/", "new")])
         assert [one.name for one in store.read(cursor).events] == ["new"]
 
     def test_reports_are_those_of_the_last_ten_seconds(self) -> None:
@@ -665,7 +667,7 @@ class WaitContract(StoreFixture):
     def test_events_and_wake_wake_every_thread(self) -> None:
         store = self.store()
         threads = self.waiting(store, 2)
-        store.emit([Event("/", None, "message", b"[]")])
+        store.emit([Event("/", "message")])
         assert self.ended(threads)
         threads = self.waiting(store, 2)
         store.wake()

@@ -5,7 +5,7 @@ Packets from viewers are read strictly: what is not exactly a packet is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from statecast import strict_json
@@ -182,13 +182,10 @@ def _is_number(digits: str) -> bool:
 # What the server sends; the text includes Engine.IO's type for a message.
 
 
-def carries_bytes(value: Any) -> bool:
-    """Whether there are attachments in a value."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return True
-    if isinstance(value, Mapping):
-        return any(map(carries_bytes, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(carries_bytes, value))
+def without_bytes(arguments: Sequence[Any]) -> tuple[list[Any], list[bytes]]:
+    """The arguments with a placeholder for each bytes object among them, and those."""
+    attachments: list[bytes] = []
+    return _emptied(list(arguments), attachments), attachments
 
 
 def head(kind: int, namespace: str = "/", number: int | None = None, attachments: int = 0) -> bytes:
@@ -202,11 +199,12 @@ def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
     return head(EVENT, namespace) + b"[" + strict_json.encode(name) + b"," + argument + b"]"
 
 
-def event_of(name: str, arguments: bytes, namespace: str = "/") -> bytes:
-    """An event whose arguments come as an encoded JSON array."""
+def event_of(name: str, arguments: bytes, namespace: str = "/", attachments: int = 0) -> bytes:
+    """An event whose arguments come as an encoded JSON array, with so many attachments."""
     inner = arguments.strip()[1:-1].strip()
+    kind = BINARY_EVENT if attachments else EVENT
     return (
-        head(EVENT, namespace)
+        head(kind, namespace, None, attachments)
         + b"["
         + strict_json.encode(name)
         + (b"," + inner if inner else b"")
@@ -230,8 +228,7 @@ def encode(
     kind: int, namespace: str, number: int | None, arguments: Sequence[Any]
 ) -> tuple[bytes, list[bytes]]:
     """An event or acknowledgement of Python values, and its attachments. Raises Malformed."""
-    attachments: list[bytes] = []
-    data = _emptied(list(arguments), attachments)
+    data, attachments = without_bytes(arguments)
     if attachments:
         kind = BINARY_EVENT if kind == EVENT else BINARY_ACK
     return head(kind, namespace, number, len(attachments)) + strict_json.encode(data), attachments

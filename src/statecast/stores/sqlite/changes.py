@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from statecast.model import Event, Position
+from statecast.stores import event_row
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import counters as counter_row
@@ -67,7 +68,7 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
     )
     events = rows(
         connection,
-        "SELECT namespace, room, name, data, origin FROM events WHERE number > ? ORDER BY number",
+        "SELECT event, origin FROM events WHERE number > ? ORDER BY number",
         (after.event or counters.event,),
     )
     offset = counters.offset if whole else updates[-1].offset
@@ -76,7 +77,7 @@ def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> C
         ReadCursor(offset, counters.seen, counters.event),
         updates,
         dict(seen),
-        [Event(*columns) for columns in events],
+        [event for columns in events if (event := event_row.decode(*columns)) is not None],
     )
 
 
@@ -86,10 +87,9 @@ def emit(connection: apsw.Connection, now: int, events: Sequence[Event]) -> None
     first = counters.event + 1
     counters.event += len(events)
     connection.executemany(
-        "INSERT INTO events (number, at, namespace, room, name, data, origin) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (number, at, origin, event) VALUES (?, ?, ?, ?)",
         [
-            (number, now, event.namespace, event.room, event.name, event.data, event.origin)
+            (number, now, event.origin, event_row.encode(event))
             for number, event in enumerate(events, first)
         ],
     )

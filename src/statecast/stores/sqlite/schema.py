@@ -157,7 +157,12 @@ CREATE TABLE totals (
 """
 
 ORIGIN = """
-ALTER TABLE events ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+-- An event is one JSON object, see stores/event_row.py. Those of an older build are not kept: they
+-- live for a minute.
+DROP TABLE events;
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, origin TEXT NOT NULL, event BLOB NOT NULL
+);
 """
 
 QUARANTINE_DEVICE = """
