@@ -4,7 +4,7 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 import { connect } from "../../src/statecast/web/static/statecast.js";
 
 const real = setImmediate;
-let live, sockets, requests, answer;
+let live, sockets, requests, answer, heldLocks;
 
 class FakeSocket {
   sent = [];
@@ -19,6 +19,20 @@ class FakeSocket {
     this.open = false;
   }
 }
+
+/** The locks of all pages of a browser. */
+const fakeLocks = {
+  async request(name, { ifAvailable }, callback) {
+    assert.ok(ifAvailable);
+    if (heldLocks.has(name)) return callback(null);
+    heldLocks.add(name);
+    try {
+      return await callback({ name });
+    } finally {
+      heldLocks.delete(name);
+    }
+  },
+};
 
 /** A request whose answer the test gives. */
 function fakeFetch(url, { signal }) {
@@ -73,6 +87,11 @@ beforeEach(() => {
   sockets = [];
   requests = [];
   answer = streaming;
+  heldLocks = new Set();
+  Object.defineProperty(globalThis, "navigator", {
+    value: { locks: fakeLocks },
+    configurable: true,
+  });
   live = connect({ url: "http://h/socket.io/", devices: ["pillow", "floor/*"] });
 });
 
@@ -189,4 +208,103 @@ test("a refusal is told; a page that is no stream is none", async () => {
   await fall();
   assert.deepEqual(heard, ["No."]);
   assert.ok(live.retryAt > Date.now());
+});
+
+const SLOTS = [0, 1, 2].map((place) => `statecast-stream-${place}`);
+
+test("a stream holds one of three slots, and gives it back at its end", async () => {
+  heldLocks.add(SLOTS[0]);
+  await fall();
+  assert.deepEqual([...heldLocks], SLOTS.slice(0, 2));
+  assert.equal(last(requests).url.searchParams.get("once"), null);
+  live.close();
+  await settle();
+  assert.deepEqual([...heldLocks], [SLOTS[0]]);
+});
+
+test("a slot that is being taken while the page leaves is given back", async () => {
+  await fall();
+  live.watch(["door"]);
+  live.close();
+  await settle();
+  assert.deepEqual([...heldLocks], []);
+});
+
+test("without a slot a page asks again and again, from its position", async () => {
+  for (const name of SLOTS) heldLocks.add(name);
+  await fall();
+  assert.equal(last(requests).url.searchParams.get("once"), "1");
+  last(requests).say(states(5, item("pillow", 5)));
+  last(requests).stream.close();
+  await settle();
+  assert.ok(live.synced);
+
+  // the answer was complete: the connection is not lost, and the next request continues
+  mock.timers.tick(1500);
+  await until(() => requests.length > 1);
+  assert.equal(last(requests).url.searchParams.get("since"), "e:5");
+  last(requests).say(states(7, item("pillow", 7)));
+  last(requests).stream.close();
+  await settle();
+  assert.equal(live.board.devices.get("pillow").offset, 7);
+  assert.ok(live.synced);
+
+  // as soon as another page gives its slot back, this one has a stream
+  heldLocks.delete(SLOTS[1]);
+  mock.timers.tick(1500);
+  await until(() => requests.length > 2);
+  assert.equal(last(requests).url.searchParams.get("once"), null);
+  assert.ok(heldLocks.has(SLOTS[1]));
+});
+
+test("an answer without a slot that breaks off is a lost connection", async () => {
+  for (const name of SLOTS) heldLocks.add(name);
+  await fall();
+  last(requests).say(states(5).replace(',"complete":true', ""));
+  last(requests).stream.close();
+  await settle();
+  assert.ok(!live.synced && live.retryAt > Date.now());
+});
+
+test("another list ends the pause between two requests", async () => {
+  for (const name of SLOTS) heldLocks.add(name);
+  await fall();
+  last(requests).say(states(5));
+  last(requests).stream.close();
+  await settle();
+  live.watch(["door"]);
+  await until(() => requests.length > 1);
+  assert.equal(last(requests).url.search, "?once=1&health=1&device=door");
+  mock.timers.tick(3000);
+  await settle();
+  assert.equal(requests.length, 2);
+});
+
+test("without locks a visible page has a stream", async () => {
+  Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+  await fall();
+  assert.equal(last(requests).url.searchParams.get("once"), null);
+});
+
+test("a hidden page gives its slot back, and asks less often", async () => {
+  await fall();
+  last(requests).say(states(5));
+  await settle();
+  globalThis.document = { hidden: true, addEventListener() {} };
+  try {
+    live.watch();
+    await until(() => requests.length > 1);
+    assert.deepEqual([...heldLocks], []);
+    assert.equal(last(requests).url.searchParams.get("once"), "1");
+    last(requests).say(states(6));
+    last(requests).stream.close();
+    await settle();
+    mock.timers.tick(4999);
+    await settle();
+    assert.equal(requests.length, 2);
+    mock.timers.tick(1);
+    await until(() => requests.length > 2);
+  } finally {
+    delete globalThis.document;
+  }
 });

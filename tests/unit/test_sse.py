@@ -84,6 +84,7 @@ PLACE = {"epoch": "abc", "offset": 17}
         (b"device=a&device=floor2/*", None, {"devices": ["a", "floor2/*"], "health": False}),
         (b"device=floor2%2F*&health=1", None, {"devices": ["floor2/*"], "health": True}),
         (b"health=0", None, {"devices": ["*"], "health": False}),
+        (b"device=a&once=1", None, {"devices": ["a"], "health": False, "once": True}),
         (b"device=a", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=abc:17", None, {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=old:1", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
@@ -105,7 +106,7 @@ def test_a_request_is_a_wish(query: bytes, last: str | None, wish: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "query", [b"devices=a", b"health=yes", b"x", b"&".join([b"device=a"] * 2_001)]
+    "query", [b"devices=a", b"health=yes", b"once=0", b"x", b"&".join([b"device=a"] * 2_001)]
 )
 def test_what_is_no_wish_is_declined(query: bytes) -> None:
     with pytest.raises(HandshakeError):
@@ -283,3 +284,49 @@ async def test_nothing_is_delivered_to_who_left() -> None:
     watching.abort()
     assert watching.on_timeout(0) is None
     assert not watching._pending
+
+
+HEALTH = OutgoingMessage("health", b"{}")
+PART = OutgoingMessage("states", STATES.replace(b',"complete":true', b""))
+WHOLE = OutgoingMessage("states", STATES)
+SEEN = OutgoingMessage("seen", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("query", "before", "last"),
+    [
+        ("once=1", [PART], [WHOLE, SEEN]),
+        ("once=1", [], [WHOLE]),
+        ("once=1&health=1", [PART, HEALTH, PART], [WHOLE]),
+        ("once=1&health=1", [PART, WHOLE, SEEN], [HEALTH]),
+    ],
+)
+async def test_once_ends_when_the_client_has_everything(
+    query: str, before: list[OutgoingMessage], last: list[OutgoingMessage]
+) -> None:
+    # given a client that asks once
+    harness = EventsHarness()
+    request, watching = await harness.watch(query)
+    for message in before:
+        watching.deliver(message)
+    await settle()
+    assert not request.response.complete and harness.hub.viewers == 1
+
+    # when the last that it waits for is delivered, with what belongs to it
+    for message in last:
+        watching.deliver(message)
+    await settle()
+
+    # then the response has all of it, and ends
+    events = [encode(message.name, message.payload) for message in (*before, *last)]
+    assert request.response.body == b"".join(events)
+    assert request.response.complete and harness.hub.viewers == 0
+
+
+async def test_without_once_a_stream_goes_on() -> None:
+    harness = EventsHarness()
+    request, watching = await harness.watch("health=1")
+    for message in (WHOLE, HEALTH):
+        watching.deliver(message)
+    await settle()
+    assert not request.response.complete and harness.hub.viewers == 1

@@ -1,10 +1,11 @@
 """Server-sent events: for ``curl -N``, EventSource and proxies that block WebSocket.
 
 An ASGI app that sends the same ``states``. ``GET /events?device=pillow&device=floor2/*``; without
-``device`` everything. Further fields of the query: ``health=1`` (the health event too) and
-``since=epoch:offset``, for a client that cannot set the header ``Last-Event-ID`` itself. A reader
-watches like any viewer: while it is slow it is skipped and costs only its position, and it returns
-with a position.
+``device`` everything. Further fields of the query: ``health=1`` (the health event too),
+``since=epoch:offset``, for a client that cannot set the header ``Last-Event-ID`` itself, and
+``once=1``: the response ends when the client has everything, for one that asks again later. A
+reader watches like any viewer: while it is slow it is skipped and costs only its position, and it
+returns with a position.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx would wait for more
 ]
 
+_COMPLETE = b'"complete":true}'
+"""The end of the ``states`` event that brings a reader up to date."""
 _POSITION = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),')
 _LAST_ID = re.compile(r"([^:]{1,128}):(\d{1,15})")
 
@@ -44,6 +47,7 @@ class EventStream:
     """One reader. What waits for its transport is bounded; beyond the bound it is paused."""
 
     __slots__ = (
+        "_awaited",
         "_broadcaster",
         "_buffer_limit",
         "_keepalive_at",
@@ -57,7 +61,15 @@ class EventStream:
         "paused",
     )
 
-    def __init__(self, broadcaster: BroadcasterContract, settings: Settings, now: float) -> None:
+    def __init__(
+        self,
+        broadcaster: BroadcasterContract,
+        settings: Settings,
+        now: float,
+        awaited: frozenset[str] = frozenset(),
+    ) -> None:
+        """It ends when all ``awaited`` events were delivered; without any it goes on."""
+        self._awaited = set(awaited)
         self._broadcaster = broadcaster
         self._buffer_limit = settings.viewer_buffer
         self._write_timeout = settings.write_timeout
@@ -86,6 +98,13 @@ class EventStream:
         if self._open and not self.paused and len(self._pending) > self._buffer_limit:
             self.paused = True
             self._broadcaster.pause(self)
+        if message.name in self._awaited and (
+            message.name != "states" or message.payload.endswith(_COMPLETE)
+        ):
+            self._awaited.discard(message.name)
+            if not self._awaited:
+                # What belongs to it is delivered in the same turn of the loop.
+                asyncio.get_running_loop().call_soon(self.leave)
 
     def close(self, code: int, reason: str) -> None:
         """Tell the client when to return, and end. The times differ, to spread the load."""
@@ -157,7 +176,6 @@ class EventStreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHead.of_scope(scope)
         cors: Headers = []
-        stream = EventStream(self._broadcaster, self._settings, self._wheel.now())
         try:
             cors = handshake.cors_headers(head, self._settings.allow_origins)
             if head.method != "GET":
@@ -167,6 +185,14 @@ class EventStreamEndpoint:
                 sentence = "The server cannot take more viewers now; come back."
                 raise HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
             request = watch_request(head.query_string, handshake.single(head, b"last-event-id"))
+            once = request.pop("once", False)
+            awaited = {"states", "health"} if request["health"] else {"states"}
+            stream = EventStream(
+                self._broadcaster,
+                self._settings,
+                self._wheel.now(),
+                frozenset(awaited if once else ()),
+            )
             self._broadcaster.watch(stream, request)
         except Refused as refusal:
             await HandshakeError.sentence(400, str(refusal)).respond(send, cors)
@@ -222,11 +248,14 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
             request["devices"].append(value)
         elif name == "health" and value in ("0", "1"):
             request["health"] = value == "1"
+        elif name == "once" and value == "1":
+            request["once"] = True
         elif name == "since":
             since = since if last_event_id is not None else value
         else:
             raise HandshakeError.sentence(
-                400, "The query takes device (any number), health=1 and since=epoch:offset."
+                400,
+                "The query takes device (any number), health=1, once=1 and since=epoch:offset.",
             )
     request["devices"] = request["devices"] or ["*"]
     if since is not None:

@@ -1,12 +1,16 @@
 // The live endpoint by server-sent events, for networks that block WebSocket. To a connection it
 // is one more transport: it delivers the same packets as a WebSocket.
 import { isWatched } from "./board.js";
+import { StreamSlot, isHidden } from "./stream-slot.js";
 
 /** Bytes of a URL: our server and most proxies accept 8 KiB. */
 const LONGEST_URL = 8000;
 const ANSWER_LIMIT = 5000;
 const FIRST_PROBE = 1000;
 const LATER_PROBE = 30_000;
+/** Without a stream of its own a page asks so often. */
+const POLL = 1500;
+const HIDDEN_POLL = 5000;
 /** The pause between probes doubles so often: up to 16 minutes. */
 const DOUBLINGS = 5;
 
@@ -27,8 +31,11 @@ const HEADERS_TOO_LARGE = 431;
 
 /**
  * A `watch` request.
- * @typedef {{ devices: string[], since?: { epoch: string, offset: number }, health: boolean }}
- *   WatchRequest
+ * @typedef {object} WatchRequest
+ * @property {string[]} devices
+ * @property {{ epoch: string, offset: number }} [since]
+ * @property {boolean} health
+ * @property {boolean} [once] Whether the answer ends when it is complete.
  */
 
 export class EventStream {
@@ -42,6 +49,11 @@ export class EventStream {
   #candidate;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #probeTimer;
+  #slot = new StreamSlot();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #pollTimer;
+  /** Whether the answer that is being read has brought everything. */
+  #isComplete = false;
   /** Whether the list of devices does not fit into a URL: then everything is requested. */
   #unfiltered = false;
 
@@ -60,6 +72,8 @@ export class EventStream {
 
   close() {
     clearTimeout(this.#probeTimer);
+    clearTimeout(this.#pollTimer);
+    this.#slot.close();
     this.onmessage = undefined;
     this.onclose = undefined;
     this.#request?.abort();
@@ -76,8 +90,9 @@ export class EventStream {
   }
 
   /** @param {WatchRequest} request */
-  #address({ devices, since, health }) {
+  #address({ devices, since, health, once }) {
     const query = new URLSearchParams();
+    if (once) query.set("once", "1");
     if (health) query.set("health", "1");
     if (since) query.set("since", `${since.epoch}:${since.offset}`);
     const unfiltered = `${this.url}?${query}`;
@@ -93,9 +108,13 @@ export class EventStream {
    * @param {WatchRequest} request
    */
   async #follow(id, request) {
+    clearTimeout(this.#pollTimer);
     this.#request?.abort();
     this.#request = new AbortController();
     const { signal } = this.#request;
+    request.once = !(await this.#slot.acquire());
+    if (signal.aborted) return;
+    this.#isComplete = false;
     // Without a position the server lists what there is, and not what was removed.
     if (!request.since) this.owner.board.listed = new Set();
     const limit = setTimeout(() => this.#end(signal), ANSWER_LIMIT);
@@ -108,7 +127,19 @@ export class EventStream {
       // The stream broke off; the connection comes back.
     }
     clearTimeout(limit);
-    this.#end(signal, retry);
+    if (request.once && this.#isComplete && !signal.aborted) this.#followLater(id, request);
+    else this.#end(signal, retry);
+  }
+
+  /**
+   * @param {string} id
+   * @param {WatchRequest} request
+   */
+  #followLater(id, request) {
+    const pause = (isHidden() ? HIDDEN_POLL : POLL) * (0.75 + Math.random() / 2);
+    this.#pollTimer = setTimeout(() => {
+      this.#follow(id, { ...request, since: this.owner.board.position });
+    }, pause);
   }
 
   /**
@@ -182,6 +213,7 @@ export class EventStream {
   #toPacket(event) {
     const data = fieldOf(event, "data");
     if (!data) return "6";
+    if (data.endsWith('"complete":true}')) this.#isComplete = true;
     return `42[${JSON.stringify(fieldOf(event, "event"))},${this.#filter(data)}]`;
   }
 
