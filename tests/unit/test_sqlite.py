@@ -55,6 +55,7 @@ def say(store: SqliteStore, id_: str, state: dict[str, object], **more: object) 
 def crash(store: SqliteStore) -> None:
     """Close and unlock everything without a mark, as the end of a killed process does."""
     store.database._close_connections()
+    store.database._file.close()
     store.database._lock.abandon()
     store.database._closed = True
 

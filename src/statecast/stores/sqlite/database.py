@@ -4,10 +4,12 @@ Rule 1: one connection per thread and purpose, never across a fork.
 Rule 2: every write is ``BEGIN IMMEDIATE`` and compares ``user_version``.
 Rule 3: no cursor stays open, because an open cursor pins an old snapshot. Hence ``rows`` and
 ``row``, which fetch everything.
-Rule 4: the file is the one that was opened. Before each use it is checked that its name still
-leads to it: what is written into a file without a name is lost when the last process closes it.
+Rule 4: the files are those that were opened. Before each use it is checked that their names still
+lead to them: what is written into a file without a name is lost when the last process closes it.
 Rule 5: after a full disk or a failed read or write the thread's connections are closed. The next
 use opens new ones.
+Rule 6: an error that looks like damage may be a disk that failed once. Only a check of the file
+makes it damage.
 """
 
 from __future__ import annotations
@@ -30,21 +32,27 @@ from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
     BusyTimeout,
+    StoreConnection,
     data_version,
     row,
     rows,
     translate,
 )
 from statecast.stores.sqlite.file_errors import unavailable, unusable
+from statecast.stores.sqlite.store_file import SideFiles, StoreFile, identity_of, side_files
 
 JOURNAL_BYTES = 64 * 1024 * 1024
+NAME_SECONDS = 1.0
+"""For how long a first process waits for the lock of the file itself."""
+DAMAGED_SECONDS = 30.0
+"""For how long confirmed damage is not checked again."""
 
 
 class ThreadState(threading.local):
     """What one thread holds."""
 
-    reader: apsw.Connection | None = None
-    writer: apsw.Connection | None = None
+    reader: StoreConnection | None = None
+    writer: StoreConnection | None = None
     generation: int = 0
     """The generation of the connections; those of an older one were closed before a fork."""
     commits: int | None = None
@@ -63,18 +71,21 @@ class Database:
         self.created = False
         """Whether this process made the file."""
         self._generation = 0
-        self._identity: tuple[int, int] | None = None
         self._begin_process()
         file_check.inspect(path)
-        self._lock = file_lock.StoreLock(path)
+        self._file = StoreFile(path)
+        self._lock: file_lock.StoreLock | None = None
         try:
-            unclean = self._lock.acquire()
+            file_check.check_contents(self._file)
+            self._lock = file_lock.StoreLock(path)
+            unclean = self._lock_files(self._lock)
             self._prepare(unclean)
-            self._identity = file_check.identity(path)
             self._lock.share()
         except BaseException:
             self._close_connections()
-            self._lock.abandon()
+            self._file.close()
+            if self._lock is not None:
+                self._lock.abandon()
             raise
         close_before_fork(self)
 
@@ -83,12 +94,40 @@ class Database:
         self._local = ThreadState()
         self._write_turn = threading.Lock()
         self._opening = threading.Lock()
-        self._in_use: set[apsw.Connection] = set()
+        self._confirming = threading.Lock()
+        self._side_files: SideFiles | None = None
+        """Of the open connections; None: not seen yet."""
+        self._damaged_until = 0.0
+        """Until then damage that was confirmed is not looked for again (monotonic)."""
+        self._in_use: set[StoreConnection] = set()
         # Weak: the connections of a thread close when the thread ends.
-        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._open: weakref.WeakSet[StoreConnection] = weakref.WeakSet()
         self._closed = False
 
     # -- opening
+
+    def _lock_files(self, lock: file_lock.StoreLock) -> bool:
+        """Lock the lock file, then the file itself.
+
+        Returns whether the last user ended without closing the store. Raises StoreUnusable if it is
+        in use under another name.
+        """
+        deadline = time.monotonic() + NAME_SECONDS
+        while True:
+            unclean = lock.acquire()
+            if not self._file.open(create=lock.alone):
+                raise self._file.removed()
+            if self._file.lock(first=lock.alone):
+                return unclean
+            # A process of the same name that is just opening or closing has both locks in a moment.
+            if time.monotonic() > deadline:
+                raise unusable(
+                    self.path,
+                    "{store} is in use under another name, or its lock file was removed: "
+                    "let all processes name the same path, and stop them before you start again.",
+                )
+            lock.unlock()
+            time.sleep(0.005)
 
     def _prepare(self, unclean: bool) -> None:
         with self.translated():
@@ -105,6 +144,7 @@ class Database:
 
     def _wait_until_alone(self) -> None:
         """Wait for the exclusive lock, which a migration needs. Raises StoreUnavailable."""
+        assert self._lock is not None
         deadline = time.monotonic() + file_lock.WAIT_SECONDS
         while not self._lock.alone:
             if time.monotonic() > deadline:
@@ -118,13 +158,9 @@ class Database:
 
     # -- connections
 
-    def _connect(self) -> apsw.Connection:
-        mask = os.umask(0o077)
-        try:
-            create = apsw.SQLITE_OPEN_CREATE if self._identity is None else 0
-            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE | create)
-        finally:
-            os.umask(mask)
+    def _connect(self) -> StoreConnection:
+        # SQLite gives the files beside the store the store's rights.
+        connection = StoreConnection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_handler(BusyTimeout())
         # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
         rows(connection, "PRAGMA fullfsync = 1")
@@ -147,36 +183,53 @@ class Database:
             local.generation = self._generation
         return local
 
-    def _replaced(self) -> bool:
-        return self._identity is not None and file_check.identity(self.path) != self._identity
-
     def _begin_child(self) -> None:
         # A connection that a thread of the parent was using must be neither used nor closed here.
         self._inherited = (getattr(self, "_inherited", ()), self._open, self._in_use, self._local)
         self._begin_process()
         self.notifier = CommitNotifier()
-        self._lock.abandon()
+        if self._lock is not None:
+            self._lock.abandon()
+        self._file = StoreFile(self.path)
         self._lock = file_lock.StoreLock(self.path)
-        self._lock.acquire()
+        self._lock_files(self._lock)
         self._lock.share()
 
-    @contextmanager
-    def _use(self, writing: bool) -> Iterator[apsw.Connection]:
-        """The thread's connection, marked as in use: ``before_fork`` must not close it."""
+    def check_file(self) -> None:
+        """Raises StoreUnusable if the file was removed, replaced or cut off."""
         self._thread_state()
-        if self._replaced():
-            raise unusable(
-                self.path,
-                "{store} was removed or replaced while it was used; "
-                "put the right file there and restart.",
-            )
+        self._file.check()
+
+    @contextmanager
+    def _use(self, writing: bool) -> Iterator[StoreConnection]:
+        """The thread's connection, marked as in use: ``before_fork`` must not close it."""
+        self.check_file()
         with self._opening:
+            self._check_side_files()
             connection = self._writer() if writing else self._reader()
             self._in_use.add(connection)
         try:
             yield connection
         finally:
             self._in_use.discard(connection)
+            if connection.side_files is None:  # SQLite makes them at the first statement
+                connection.side_files = self._side_files = side_files(self.path)
+
+    def _check_side_files(self) -> None:
+        """Raises StoreUnusable if the log is not that of the open connections any more.
+
+        A new connection would make another one, which knows nothing of the commits in the first.
+        """
+        found = side_files(self.path)
+        if found == self._side_files:
+            return
+        if any(one.side_files not in (None, found) for one in set(self._open)):
+            raise unusable(
+                self.path,
+                "The log of {store} was removed or replaced while it was used; stop the server, "
+                "which then writes into the store what it has, and start it again.",
+            )
+        self._side_files = found  # the last connection closed, and SQLite removed its log
 
     def before_fork(self) -> None:
         """Close the connections that no thread is using.
@@ -190,14 +243,14 @@ class Database:
                     connection.close(force=True)
                     self._open.discard(connection)
 
-    def _reader(self) -> apsw.Connection:
+    def _reader(self) -> StoreConnection:
         local = self._thread_state()
         if local.reader is None:
             local.reader = self._connect()
             rows(local.reader, "PRAGMA query_only = 1")
         return local.reader
 
-    def _writer(self) -> apsw.Connection:
+    def _writer(self) -> StoreConnection:
         local = self._thread_state()
         if local.writer is None:
             local.writer = self._connect()
@@ -215,7 +268,7 @@ class Database:
     # -- transactions
 
     @contextmanager
-    def read(self, mark_read: bool = False) -> Iterator[apsw.Connection]:
+    def read(self, mark_read: bool = False) -> Iterator[StoreConnection]:
         """A snapshot.
 
         With ``mark_read``, this thread's next ``wait`` returns for every commit after the snapshot.
@@ -235,7 +288,7 @@ class Database:
                     rows(connection, "COMMIT")
 
     @contextmanager
-    def write(self, durable: bool = True) -> Iterator[apsw.Connection]:
+    def write(self, durable: bool = True) -> Iterator[StoreConnection]:
         """An exclusive transaction, committed when the block ends; then on disk if ``durable``."""
         changed = False
         with self.translated(), self._use(writing=True) as connection, self._own_turn():
@@ -271,7 +324,7 @@ class Database:
         finally:
             turn.release()
 
-    def _check_version(self, connection: apsw.Connection) -> None:
+    def _check_version(self, connection: StoreConnection) -> None:
         version = row(connection, "PRAGMA user_version")[0]
         if version != len(self.steps):
             raise unusable(
@@ -285,11 +338,46 @@ class Database:
         """Turn the driver's errors into ours; close the connections after those of the machine."""
         try:
             yield
-        except MACHINE_ERRORS as error:
-            self._close_connections()
-            raise translate(self.path, error) from error
         except apsw.Error as error:
-            raise translate(self.path, error) from error
+            if isinstance(error, MACHINE_ERRORS):
+                self._close_connections()
+            raise self._translate(error) from error
+
+    def _translate(self, error: apsw.Error) -> StatecastError:
+        """The error as a sentence: what became of the file explains more than what SQLite met."""
+        try:
+            self._file.check()
+        except StatecastError as cause:
+            return cause
+        if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+            return self._confirm_damage(error)
+        return translate(self.path, error)
+
+    def _confirm_damage(self, error: apsw.Error) -> StatecastError:
+        """Check the file, at most once in a while: a disk that failed once has damaged nothing."""
+        if time.monotonic() < self._damaged_until:
+            return translate(self.path, error)
+        if not self._confirming.acquire(blocking=False):
+            return unavailable(self.path, "{store} is being checked, because a read of it failed.")
+        try:
+            connection = self._connect()
+            self._open.discard(connection)
+            try:
+                found = rows(connection, "PRAGMA quick_check(1)")[0][0]
+            finally:
+                connection.close(force=True)
+        except (apsw.CorruptError, apsw.NotADBError):
+            found = str(error)
+        except apsw.Error as failure:
+            return translate(self.path, failure)
+        finally:
+            self._confirming.release()
+        if found == "ok":
+            return unavailable(
+                self.path, "The disk of {store} failed for a moment; a check found the file whole."
+            )
+        self._damaged_until = time.monotonic() + DAMAGED_SECONDS
+        return translate(self.path, error)
 
     # -- waiting
 
@@ -323,13 +411,30 @@ class Database:
             rows(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         self._closed = True
         self.notifier.notify()
+        whole = self._may_checkpoint()
         for connection in list(self._open):
-            if self._replaced():  # the log of that name is another file's: leave it alone
+            if not whole:  # the log stays, for a repair of the store
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             with suppress(apsw.Error):  # its thread may be using it, and finds the store closed
                 connection.close(force=True)
         self._open.clear()
-        self._lock.release()
+        self._file.close(in_use=bool(self._in_use))
+        if self._lock is not None:
+            self._lock.release(clean=whole)
+
+    def _may_checkpoint(self) -> bool:
+        """Whether the log belongs into the file of this name, and makes it whole."""
+        try:
+            self._file.check()
+            return True
+        except StatecastError:
+            idle = next(iter(set(self._open) - self._in_use), None)
+            if self._file.identity != identity_of(self.path) or idle is None:
+                return False
+        with suppress(apsw.Error):  # it was cut off: the log may hold all that is missing
+            rows(idle, "PRAGMA shrink_memory")  # what is in memory is not in the file
+            return rows(idle, "PRAGMA quick_check(1)") == [("ok",)]
+        return False
 
 
 def close_before_fork(database: Database) -> None:

@@ -26,6 +26,14 @@ MACHINE_ERRORS = (
 )
 """After one of these a connection may not work any more."""
 
+
+class StoreConnection(apsw.Connection):
+    """A connection to a store."""
+
+    side_files: tuple[tuple[int, int] | None, ...] | None = None
+    """The files beside the store after its first use; see ``store_file``."""
+
+
 Bindings = Sequence[Any] | Mapping[str, Any]
 
 

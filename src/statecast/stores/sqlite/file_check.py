@@ -10,7 +10,9 @@ import os
 import stat
 from pathlib import Path
 
+from statecast import program
 from statecast.stores.sqlite.file_errors import os_error, unusable
+from statecast.stores.sqlite.store_file import MAGIC, StoreFile
 
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "vboxsf", "davfs"),
@@ -18,19 +20,6 @@ NETWORK = {
     *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.davfs2"),
 }
 """File systems on which locks and shared memory do not work across hosts: SQLite loses data."""
-
-MAGIC = b"SQLite format 3\0"
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file that has this name now; None: there is none."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise os_error(path, error) from error
-    return found.st_dev, found.st_ino
 
 
 def inspect(path: Path) -> None:
@@ -59,26 +48,38 @@ def inspect(path: Path) -> None:
         raise os_error(path, PermissionError(errno.EACCES, "Permission denied"))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise os_error(folder, PermissionError(errno.EACCES, "Permission denied"))
-    check_contents(path, found.st_size)
 
 
-def check_contents(path: Path, size: int) -> None:
-    if size == 0:
-        check_empty(path)
+def check_contents(file: StoreFile) -> None:
+    """Raises StoreUnusable for a file that is no store, and for one that lost what it held."""
+    if not file.open():
+        check_missing(file.path)
         return
-    with path.open("rb") as file:
-        head = file.read(100)
-    if not head.startswith(MAGIC):
+    if file.size == 0:
+        check_empty(file.path)
+        return
+    if not file.read(len(MAGIC)).startswith(MAGIC):
         raise unusable(
-            path,
+            file.path,
             "{store} is not a store of Statecast (nor any SQLite file); it was left as it is.",
         )
-    if has_log(path):
+    if has_log(file.path):
         return  # a checkpoint that was interrupted in a page is repaired from the log
-    page_size = int.from_bytes(head[16:18], "big") if len(head) >= 18 else 0
-    page_size = 65536 if page_size == 1 else page_size
-    if size < 512 or page_size == 0 or size % page_size:
-        raise unusable(path, "{store} was cut off or damaged; restore it from a backup.")
+    header = file.header()
+    whole = header is not None and header.page_size and file.size % header.page_size == 0
+    if header is None or not whole or header.size > file.size:
+        raise unusable(file.path, "{store} was cut off or damaged; restore it from a backup.")
+
+
+def check_missing(path: Path) -> None:
+    """A missing file is a new store, unless the log of an old one is there."""
+    if has_log(path):
+        raise unusable(
+            path,
+            "{store} is missing, but its log ({store}-wal) is there. Put the file back, "
+            "or delete the log too: "
+            f"`{program.name()} store restore` puts a backup in its place.",
+        )
 
 
 def has_log(path: Path) -> bool:

@@ -67,11 +67,16 @@ class StoreLock:
         fcntl.flock(self._file, fcntl.LOCK_SH)
         self.alone = False
 
-    def release(self) -> None:
-        """Release the lock; the last process marks the store as cleanly closed."""
+    def unlock(self) -> None:
+        """Give the lock up before another attempt."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self.alone = False
+
+    def release(self, *, clean: bool = True) -> None:
+        """Release the lock; the last process marks the store as cleanly closed, if it is."""
         if self._file < 0:
             return
-        if self._try(fcntl.LOCK_EX):
+        if clean and self._try(fcntl.LOCK_EX):
             self._write(b"clean")
         self.abandon()
 

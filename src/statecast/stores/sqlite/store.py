@@ -87,7 +87,7 @@ class SqliteStore:
         problems: Problems | None = None,
     ) -> None:
         self.problems = problems or Problems(clock)
-        self.path = Path(path).absolute()
+        self.path = Path(os.path.realpath(path))  # so that a link is the same store
         self.limits = limits
         self.clock = clock
         self.database = Database(self.path, steps)
@@ -369,6 +369,7 @@ class SqliteStore:
 
     def lease(self, source: str) -> FileLease | None:
         """Take the lease of a source with a new term; None at once if another process has it."""
+        self.database.check_file()  # of a file that is gone, nothing may be made beside it
         lease = take_lease(self.path, source)
         if lease is None:
             return None
