@@ -72,6 +72,8 @@ class Change:
     by: Speaker = "device"
     by_sequence: bool = False
     """The sequence, not the time, is the order of the device; see ``merge.apply.stamp_of``."""
+    left_out: tuple[str, ...] = ()
+    """What of the message could not be read and was left out, as its source allows: sentences."""
     event_key: str | None = field(init=False, default=None, compare=False, repr=False)
     """The event's id and a hash of what it says. Within 24 h the same key counts once per device.
 

@@ -293,6 +293,7 @@ class Runtime:
             self.store,
             batch_size=self.settings.batch_size,
             list_command=command(self.settings, "quarantine", "list"),
+            problems=self.problems,
         )
         consumer = Consumer(pipeline, self.store, self.clock, self.store.wake)
         self.consumers.append(consumer)

@@ -10,10 +10,9 @@ from statecast.errors import Malformed
 from statecast.names import quoted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
-    re.ASCII,
-)
+_LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII)
+_ZONE = re.compile(r" ?(?:[Zz]|UTC|GMT|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII)
+"""An offset may lack its colon (``+0000``) or its minutes, as in ISO 8601."""
 
 
 def now() -> int:
@@ -28,34 +27,52 @@ def iso(ms: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Read a time as in RFC 3339, with ``Z`` or an offset, in ms. Raises Malformed.
+    """Read a time as in RFC 3339, with a zone or an offset, in ms. Raises Malformed.
 
-    What is below a millisecond is cut off.
+    A blank may stand for the ``T``. What is below a millisecond is cut off.
     """
-    found = _TIME.fullmatch(text)
+    found = _LOCAL.match(text)
+    zone = found and _ZONE.fullmatch(text, found.end())
     try:
-        if found is None:
+        if not found or not zone:
             raise ValueError
-        year, month, day, hour, minute, second = (
-            int(part) for part in found.group(1, 2, 3, 4, 5, 6)
-        )
-        leap = second == 60 and minute == 59
-        moment = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
-        moment += timedelta(seconds=leap) - _offset(found[8], found[9], found[10])
+        wall, fraction = _wall(found)
+        return ms_of(wall.replace(tzinfo=UTC) - _offset(zone[1], zone[2], zone[3])) + fraction
     except (ValueError, OverflowError):
         raise Malformed(
             f"{quoted(text)} is not a time; write it like 2026-01-31T12:00:00Z."
         ) from None
-    fraction = int((found[7] or "")[:3].ljust(3, "0"))
-    return (moment - _EPOCH) // timedelta(seconds=1) * 1000 + fraction
+
+
+def parse_local(text: str) -> tuple[datetime, int] | None:
+    """A time without a zone, as a clock on the wall shows it, and its ms; None for other text."""
+    found = _LOCAL.fullmatch(text)
+    try:
+        return _wall(found) if found else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def ms_of(moment: datetime) -> int:
+    """A time with a zone, in ms; its fraction of a second is left out."""
+    return (moment - _EPOCH) // timedelta(seconds=1) * 1000
+
+
+def _wall(found: re.Match[str]) -> tuple[datetime, int]:
+    """What a clock shows, and the ms. Raises ValueError, OverflowError."""
+    year, month, day, hour, minute = (int(part) for part in found.group(1, 2, 3, 4, 5))
+    second = int(found[6] or 0)
+    leap = second == 60 and minute == 59
+    wall = datetime(year, month, day, hour, minute, second - leap) + timedelta(seconds=leap)
+    return wall, int((found[7] or "")[:3].ljust(3, "0"))
 
 
 def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta:
-    if sign is None or hours is None or minutes is None:
+    if sign is None or hours is None:
         return timedelta()
-    if int(hours) > 23 or int(minutes) > 59:
+    if int(hours) > 23 or int(minutes or 0) > 59:
         raise ValueError
-    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
     return -offset if sign == "-" else offset
 
 

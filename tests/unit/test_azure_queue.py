@@ -72,6 +72,12 @@ def test_the_url_is_read(azure: FakeAzure) -> None:
     ("rest", "sentence"),
     [
         ("pillow?idel=1", "has no option 'idel'; its options are: connection, .*device, idle"),
+        (
+            "pillow?connection=A&connection_file=/run/b",
+            "the options 'connection' and 'connection_file', and only one of them",
+        ),
+        ("pillow-poison?poison=yes", "The option 'poison' .* has no effect"),
+        ("p" * 60 + "?poison=yes", "The option 'poison' .* has no effect"),
         ("pillow?warm=2&idle=1", "must be a number between 2 and 3600"),
         ("pillow?visibility_timeout=0", "between 1 and 604800"),
         ("Pillow", "is not the name of an Azure queue"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from statecast.decoders import open_decoder
 from statecast.decoders.options import CHECKS, DecodeOptions, from_options, required
 from statecast.decoders.pointers import MISSING
 from statecast.errors import BadSetting, Malformed
-from statecast.model import Change
+from statecast.model import Change, Delivery
 
 SAID = {
     "who": "pillow",
@@ -26,7 +28,7 @@ def test_without_options_the_documented_places_count() -> None:
     assert reading == DecodeOptions() and not reading.has_pointers
     assert reading.device_of(SAID, "/chairs/1") == "chairs/1"
     assert reading.state_of(SAID, {"on": True}) == {"on": True}
-    assert reading.time_of(SAID, "2026-01-31T12:00:00Z") == 1_769_860_800_000
+    assert reading.time_of(SAID, "2026-01-31T12:00:00Z") == (1_769_860_800_000, ())
     assert reading.sequence_of(SAID, "ff") == 255
     assert reading.id_of(SAID, "e1") == "e1"
 
@@ -83,7 +85,7 @@ def test_which_device_is_meant(options: dict[str, str], named: Any, last: Any, d
         ({}, 1.5, "here it is a number"),
         ({"device": "/yes"}, "a", "here it is true or false"),
         ({"device": "/nowhere"}, "a", "there is nothing at /nowhere"),
-        ({"device": ""}, "a", "here it is an object"),
+        ({"device": "/state"}, "a", "here it is an object"),
     ],
 )
 def test_a_device_that_cannot_be_told_is_not_guessed(
@@ -115,9 +117,10 @@ def test_the_whole_message_may_be_the_state() -> None:
 
 
 def test_a_time_is_text_or_not_there() -> None:
-    assert DecodeOptions().time_of(SAID, MISSING) is None
-    assert DecodeOptions().time_of(SAID, None) is None
-    assert from_options({"time": "/nowhere"}).time_of(SAID, "2026-01-31T12:00:00Z") is None
+    nothing = (None, ())
+    assert DecodeOptions().time_of(SAID, MISSING) == nothing
+    assert DecodeOptions().time_of(SAID, None) == nothing
+    assert from_options({"time": "/nowhere"}).time_of(SAID, "2026-01-31T12:00:00Z") == nothing
     with pytest.raises(Malformed, match="must be text"):
         from_options({"time": "/number"}).time_of(SAID)
     with pytest.raises(Malformed, match="is not a time"):
@@ -148,19 +151,27 @@ def test_a_long_id_counts_by_its_digest() -> None:
 
 def test_a_plain_message_says_everything_itself() -> None:
     change = Change("pillow", "merge", {}, sequence=3)
-    assert DecodeOptions().plain(change, False) is change
-    assert from_options({"prefix": "a/"}).plain(change, True).device == "a/pillow"
-    assert from_options({"order": "sequence"}).plain(change, True).by_sequence
+    sequenced = {"device": "pillow", "state": {}, "sequence": 3}
+    assert DecodeOptions().plain(change, sequenced) is change
+    assert from_options({"prefix": "a/"}).plain(change, sequenced).device == "a/pillow"
+    assert from_options({"order": "sequence"}).plain(change, sequenced).by_sequence
     with pytest.raises(Malformed, match="brings no sequence"):
-        from_options({"order": "sequence"}).plain(change, False)
+        from_options({"order": "sequence"}).plain(change, {"device": "pillow", "state": {}})
     with pytest.raises(Malformed, match="at most 128"):
-        from_options({"prefix": "a" * 100}).plain(Change("b" * 100, "merge", {}), False)
+        from_options({"prefix": "a" * 100}).plain(Change("b" * 100, "merge", {}), {})
 
 
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
         ("device", "subject", "must be a JSON pointer"),
+        ("device", "", "must point to a member"),
+        ("id", "", "must point to a member"),
+        ("sequence", "", "must point to a member"),
+        ("time", "", "must be optional, a JSON pointer like /data/time, or both"),
+        ("time", "optional:", "must be optional, a JSON pointer like /data/time, or both"),
+        ("time", "maybe", "must be optional, a JSON pointer like /data/time, or both"),
+        ("time", "optional:/a~b", "must be a JSON pointer"),
         ("state", "/a~b", "must be a JSON pointer"),
         ("default", "a b", "must be the name of a device"),
         ("default", "", "must be the name of a device"),
@@ -189,3 +200,95 @@ def test_a_required_member_is_text() -> None:
     for value in values:
         with pytest.raises(Malformed, match="“id” of a CloudEvent must be a text"):
             required({"id": value}, "id", "a CloudEvent")
+
+
+# No option without an effect
+
+MESSAGES: dict[str, Any] = {
+    "plain": {"device": "d", "state": {"x": {"y": 1}, "n": 7, "k": "key", "at": 1_769_860_800}},
+    "a state": {"x": {"y": 1}, "n": 7, "k": "key", "at": 1_769_860_800},
+    "of your own": {"who": "d", "x": {"y": 1}, "n": 7, "k": "key", "at": 1_769_860_800},
+    "an event": {
+        "id": "e1",
+        "eventType": "t",
+        "eventTime": "2026-01-31T12:00:00Z",
+        "subject": "d",
+        "data": {"x": {"y": 1}, "n": 7, "k": "key", "at": 1_769_860_800},
+    },
+}
+BESIDE: dict[str, dict[str, str]] = {"a state": {"default": "d"}, "of your own": {"device": "/who"}}
+BASE = {"plain": "/state", "a state": "", "of your own": "", "an event": "/data"}
+EFFECTS: list[tuple[str, str, dict[str, str], str, Any]] = [
+    ("id", "/k", {}, "event_id", "key"),
+    ("sequence", "/n", {}, "sequence", 7),
+    ("time", "/at", {"time_format": "epoch"}, "time", 1_769_860_800_000),
+    ("order", "sequence", {"sequence": "/n"}, "by_sequence", True),
+    ("prefix", "hub/", {}, "device", "hub/d"),
+]
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+@pytest.mark.parametrize(("option", "value", "others", "field", "expected"), EFFECTS)
+@pytest.mark.parametrize("url", ["azure-queue:q", "embedded:queue"])
+def test_every_option_has_its_effect_on_every_kind_of_message(
+    kind: str,
+    option: str,
+    value: str,
+    others: dict[str, str],
+    field: str,
+    expected: Any,
+    url: str,
+) -> None:
+    # given an option, with pointers to where the values are in this kind of message
+    options = {option: value} | others
+    options = {
+        name: BASE[kind] + text if text.startswith("/") else text for name, text in options.items()
+    }
+    # when a message of this kind is read
+    body = json.dumps(MESSAGES[kind]).encode()
+    message = open_decoder(options | BESIDE.get(kind, {}), url)(Delivery("m1", body, 0))
+    # then the change says what the option says
+    (change,) = message.changes
+    assert getattr(change, field) == expected
+
+
+# Members of other programs
+
+OTHERS: list[tuple[str, Any, dict[str, str], str, Any]] = [
+    ("Zigbee2MQTT with device information", {"battery": 100, "device": {"friendlyName": "Door"}},
+     {"default": "door"}, "door", ...),
+    ("the same by pointer", {"battery": 100, "device": {"friendlyName": "Door"}},
+     {"device": "/device/friendlyName"}, "Door", ...),
+    ("plain members alone", {"device": {"id": "x"}, "state": {"on": True}},
+     {"device": "/device/id", "state": "/state"}, "x", {"on": True}),
+    ("a list of devices", {"on": True, "device": ["a"]}, {"default": "d"}, "d", ...),
+    ("true", {"on": True, "device": True}, {"default": "d"}, "d", ...),
+    ("a state that is text", {"state": "ON", "device": {}}, {"default": "d"}, "d", ...),
+    ("a state that begins like JSON", {"state": "{on}"}, {"default": "d"}, "d", ...),
+    ("a state that is JSON as text", {"state": '{"on":true}'}, {"default": "d"}, "d", {"on": True}),
+    ("a state beside a foreign device", {"state": {"on": True}, "device": {"a": 1}},
+     {"default": "d"}, "d", {"on": True}),
+    ("members with our names in a state", {"time": 5, "id": 7, "by": "x", "sequence": "v1"},
+     {"default": "d"}, "d", ...),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "device", "state"),
+    [row[1:] for row in OTHERS],
+    ids=[row[0] for row in OTHERS],
+)
+def test_members_of_other_programs_are_not_taken_for_ours(
+    said: Any, options: dict[str, str], device: str, state: Any
+) -> None:
+    message = open_decoder(options, "azure-queue:q")(Delivery("m1", json.dumps(said).encode(), 0))
+    assert not message.refusals, message.refusals
+    (change,) = message.changes
+    assert (change.device, change.state) == (device, said if state is ... else state)
+
+
+@pytest.mark.parametrize("url", ["azure-queue:q", "embedded:queue"])
+def test_a_foreign_device_that_nothing_names_is_refused_with_the_way_out(url: str) -> None:
+    said = {"battery": 100, "device": {"friendlyName": "Door"}}
+    (refusal,) = open_decoder({}, url)(Delivery("m1", json.dumps(said).encode(), 0)).refusals
+    assert "“device” is an object" in refusal.reason and "device=/device/name" in refusal.reason

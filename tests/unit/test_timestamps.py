@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from statecast import timestamps
@@ -19,6 +21,11 @@ from statecast.errors import Malformed
         ("2016-12-31T23:59:60Z", 1_483_228_800_000),
         ("2024-02-29T00:00:00Z", 1_709_164_800_000),
         ("1969-12-31T23:59:59.999Z", -1),
+        ("2026-01-01 00:00:00Z", 1_767_225_600_000),
+        ("2026-01-01 02:30:00.5 +0230", 1_767_225_600_500),
+        ("2026-01-01 02:00:00+02", 1_767_225_600_000),
+        ("2026-01-01T00:00 UTC", 1_767_225_600_000),
+        ("2026-01-01 00:00:00,25GMT", 1_767_225_600_250),
     ],
 )
 def test_a_time_is_read(text: str, ms: int) -> None:
@@ -32,7 +39,9 @@ def test_a_time_is_written_as_it_is_read() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "now", "2026-01-01", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00",
+    ["", "now", "2026-01-01", "2026-01-01  00:00:00Z", "2026-01-01T00:00:00",
+     "2026-01-01T00:00:00  Z", "2026-01-01T00:00:00+1", "2026-01-01T00:00:00+00:60",
+     "2026-01-01T00:00:00.Z", "2026-01-01T00Z", "2026-01-01T00:00:00Z UTC",
      "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z",
      "2026-01-01T00:00:00+24:00", "0001-01-01T00:00:00+01:00",
      "9999-12-31T23:59:59-01:00", "٢٠٢٦-01-01T00:00:00Z", "2026-01-01T00:00:00Z\n", "x" * 500],
@@ -40,6 +49,13 @@ def test_a_time_is_written_as_it_is_read() -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(Malformed, match="is not a time"):
         timestamps.parse_time(text)
+
+
+def test_a_time_without_a_zone_is_what_a_clock_on_the_wall_shows() -> None:
+    wall = timestamps.parse_local("2026-01-01 02:30:00.125")
+    assert wall == (datetime(2026, 1, 1, 2, 30), 125)
+    for text in ("2026-01-01T00:00:00Z", "2026-02-30T00:00:00", "now", "9999-12-31T23:59:60"):
+        assert timestamps.parse_local(text) is None
 
 
 @pytest.mark.parametrize(

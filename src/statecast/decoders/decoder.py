@@ -8,7 +8,10 @@ of Event Grid      ``id``, ``eventType``, ``eventTime`` and ``subject``       ``
 a twin's change    ``deviceId`` and ``opType``, or ``version`` and no         ``iot_hub``
                    members that a twin's change does not have
 of your own        (for sources with ``device=`` or ``state=``) a member      the pointers
-                   that a plain message does not have, or no ``device``
+                   that a plain message does not have, or no ``device`` as
+                   text
+a state            (for sources with ``default=``) no ``device`` that may be  all of it is the
+                   a name, and no object as ``state``                         state
 plain              anything else                                              ``plain``
 =================  =========================================================  ================
 
@@ -34,7 +37,7 @@ from statecast.decoders import (
 )
 from statecast.decoders.addressee import guess
 from statecast.decoders.options import NAMELESS, DecodeOptions
-from statecast.decoders.pointers import Pointer
+from statecast.decoders.pointers import MISSING, Pointer
 from statecast.errors import Malformed, Refused, TooLarge
 from statecast.model import Change, Delivery, Message, Refusal
 
@@ -93,7 +96,8 @@ class Decoder:
         refusals: list[Refusal] = []
         for index, item in enumerate([text] if found is None else found):
             at = None if found is None else index
-            for part in self._parts(item, delivery.body if found is None else item, at):
+            body = delivery.body if found is None else item
+            for part in self._parts(item, body, at, delivery.sent_at):
                 if isinstance(part, Refusal):
                     refusals.append(part)
                 else:
@@ -114,10 +118,12 @@ class Decoder:
         events, read = self._events(text)
         return tuple(change for event in events for change in read(event))
 
-    def _parts(self, text: bytes, body: bytes, item: int | None) -> Iterator[Part | Refusal]:
+    def _parts(
+        self, text: bytes, body: bytes, item: int | None, sent_at: int
+    ) -> Iterator[Part | Refusal]:
         """What one message says, or each item of the batch in it; refused parts with a reason."""
         try:
-            events, read = self._events(text)
+            events, read = self._events(text, sent_at)
         except Refused as error:
             yield Refusal(str(error), body, item)
             return
@@ -130,7 +136,9 @@ class Decoder:
             except Refused as error:
                 yield Refusal(str(error), body, at)
 
-    def _events(self, text: bytes) -> tuple[list[Payload], Callable[[Payload], Changes]]:
+    def _events(
+        self, text: bytes, sent_at: int | None = None
+    ) -> tuple[list[Payload], Callable[[Payload], Changes]]:
         """The message, or one event for each item of a batch in it; and how to read one."""
         if len(text) > plain.MAX_BYTES:
             raise TooLarge(f"It has {len(text)} bytes; a message has at most {plain.MAX_BYTES}.")
@@ -141,35 +149,61 @@ class Decoder:
                 f"this is {plain.kind(payload)}."
             )
         payload.pop(plain.IGNORED, None)
-        options = self.options
+        options = self.options if sent_at is None else self.options.at(sent_at)
         for schema in EVENTS:
             if schema.recognise(payload):
                 payload, place = schema.opened(payload)
                 place = place if options.state is None else options.state
                 return batches.split(payload, place), partial(_read, schema, options)
-        return batches.split(payload, options.state), lambda event: (self._read_other(event),)
+        events = batches.split(payload, options.state)
+        return events, lambda event: (self._read_other(event, options),)
 
-    def _read_other(self, payload: dict[str, Any]) -> Change:
+    def _read_other(self, payload: Payload, options: DecodeOptions) -> Change:
         """A message of your own, or a plain one."""
-        is_plain = "device" in payload and payload.keys() <= plain.KNOWN
-        if self.options.has_pointers and not is_plain:
-            return self.options.change(
-                payload,
-                self.options.device_of(payload, payload.get("device")),
-                self.options.state_of(payload, payload),
-            )
-        default = self.options.default
-        if default is not None and "device" not in payload:
-            if type(payload.get("state")) is not dict:
-                return self.options.plain(Change(default, "merge", payload), False)
-            payload["device"] = default
-        if not is_plain and not (self.foreign and "device" in payload):
-            refuse_incomplete(payload)
+        is_plain = type(payload.get("device")) is str and payload.keys() <= plain.KNOWN
+        named = named_in(payload, options)
+        if options.has_pointers and not is_plain:
+            device = options.device_of(payload, named)
+            return options.change(payload, device, options.state_of(payload, payload))
+        message = payload
+        is_null = payload.get("device", MISSING) is None  # a sender's mistake, with a default too
+        if options.default is not None and named is MISSING and not is_null:
+            if not holds_state(payload):
+                change = Change(options.default, "merge", payload)
+                return options.plain(change, payload, own=False)
+            if self.foreign or "device" not in payload:
+                message = {**payload, "device": options.default}
+        if not is_plain and not (self.foreign and "device" in message):
+            refuse_incomplete(message)
         if self.foreign:  # other programs may add members of their own
-            if "device" not in payload:
+            if "device" not in message:
                 raise Malformed(NAMELESS)
-            payload = {name: value for name, value in payload.items() if name in plain.KNOWN}
-        return self.options.plain(plain.change(payload), payload.get("sequence") is not None)
+            message = {name: value for name, value in message.items() if name in plain.KNOWN}
+        return options.plain(plain.change(message), payload)
+
+
+def named_in(payload: Payload, options: DecodeOptions) -> Any:
+    """The member ``device``, or MISSING if it is not there or a member of another program.
+
+    Raises Malformed if it is no name and nothing else can name the device.
+    """
+    named = payload.get("device")
+    if type(named) in (str, int):
+        return named
+    if named is not None and options.default is None and options.device is None:
+        raise Malformed(
+            f"“device” is {plain.kind(named)}, not the name of a device (which must be text); the "
+            "options device= (like device=/device/name) or default= of its source can name it."
+        )
+    return MISSING
+
+
+def holds_state(payload: Payload) -> bool:
+    """Whether the message has the state in a member, and is not the state itself."""
+    try:
+        return type(encodings.inner(payload.get("state"))) is dict
+    except Malformed:  # text that only begins like JSON
+        return False
 
 
 def _text(refusal: Refusal) -> bytes:

@@ -1,7 +1,10 @@
 """How the messages of one source are read: the options of its URL, checked.
 
-Rule 1: where an option points to a place, only that place counts.
+Rule 1: where an option points to a place, only that place counts. A plain message says everything
+itself, so there a place without a value does not hide its own member.
 Rule 2: without an option, the caller passes the value from the documented place of its schema.
+Rule 3: every option has an effect on the messages that its source can have. One that cannot have
+any is an error at start.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from statecast import names, timestamps
-from statecast.decoders import device_names, encodings, pointers
+from statecast import names
+from statecast.decoders import device_names, encodings, pointers, time_formats
 from statecast.decoders.plain import MAX_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
+from statecast.decoders.time_formats import RFC_3339, TimeFormat
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Change, Kind, Speaker
 
@@ -45,6 +49,36 @@ def prefix(value: str) -> str:
     return value
 
 
+def place(value: str) -> Pointer:
+    """A pointer to a member. Raises ValueError."""
+    if not value:
+        raise ValueError("must point to a member, like /data/id; the whole message is none")
+    return pointers.parse(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TimePlace:
+    """The value of ``time=``: ``/pointer``, ``optional`` or ``optional:/pointer``."""
+
+    pointer: Pointer | None = None
+    """None if the documented place counts."""
+    optional: bool = False
+    """A message whose time cannot be read is applied with the time of its arrival."""
+
+
+def time_place(value: str) -> TimePlace:
+    """Where the time is, and whether it may be unreadable. Raises ValueError."""
+    if value == "optional":
+        return TimePlace(None, True)
+    optional = value.startswith("optional:")
+    pointer = value.removeprefix("optional:")
+    if not pointer.startswith("/"):
+        raise ValueError(
+            "must be optional, a JSON pointer like /data/time, or both: optional:/data/time"
+        )
+    return TimePlace(pointers.parse(pointer), optional)
+
+
 def by_sequence(value: str) -> bool:
     """Whether the sequence, not the time, orders messages. Raises ValueError."""
     if value not in ("time", "sequence"):
@@ -55,13 +89,14 @@ def by_sequence(value: str) -> bool:
 # By option: the field of DecodeOptions, and the check of the value.
 CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "default": ("default", device_name),
-    "device": ("device", pointers.parse),
-    "id": ("id", pointers.parse),
+    "device": ("device", place),
+    "id": ("id", place),
     "order": ("by_sequence", by_sequence),
     "prefix": ("prefix", prefix),
-    "sequence": ("sequence", pointers.parse),
+    "sequence": ("sequence", place),
     "state": ("state", pointers.parse),
-    "time": ("time", pointers.parse),
+    "time": ("time", time_place),
+    "time_format": ("time_format", time_formats.parse),
 }
 
 
@@ -71,7 +106,9 @@ class DecodeOptions:
 
     device: Pointer | None = None
     state: Pointer | None = None
-    time: Pointer | None = None
+    time: TimePlace = TimePlace()
+    time_format: TimeFormat = RFC_3339
+    """How times are written that are not RFC 3339 with a zone."""
     sequence: Pointer | None = None
     id: Pointer | None = None
     default: str | None = None
@@ -122,17 +159,31 @@ class DecodeOptions:
             )
         return found
 
-    def time_of(self, payload: Any, found: Any = None) -> int | None:
-        """The event time in ms; None without one. Raises Malformed."""
-        if self.time is not None:
-            found = pointers.find(payload, self.time)
-        if found in _NOTHING:
-            return None
-        if type(found) is not str:
-            raise Malformed(
-                f"Its time must be text, like 2026-01-31T12:00:00Z; it is {kind(found)}."
-            )
-        return timestamps.parse_time(found)
+    def at(self, sent_at: int) -> DecodeOptions:
+        """The options for a message that was put into its queue at this time."""
+        if self.time_format.zone is None:
+            return self
+        return replace(self, time_format=self.time_format.at(sent_at))
+
+    def time_of(self, payload: Any, found: Any = None) -> tuple[int | None, tuple[str, ...]]:
+        """The event time in ms, None without one; and what was left out. Raises Malformed."""
+        if self.time.pointer is not None:
+            found = pointers.find(payload, self.time.pointer)
+        return self.read_time(found, "Its time")
+
+    def read_time(self, value: Any, what: str) -> tuple[int | None, tuple[str, ...]]:
+        """A time in ms, and what was left out. Raises Malformed.
+
+        A time that cannot be read is left out if it is optional.
+        """
+        if value in _NOTHING:
+            return None, ()
+        try:
+            return self.time_format.read(value, what), ()
+        except Malformed as error:
+            if not self.time.optional:
+                raise
+            return None, (f"Its time was left out, and the time of arrival counts. {error}",)
 
     def sequence_of(self, payload: Any, found: Any = MISSING) -> int:
         """The sequence; 0 without one.
@@ -182,21 +233,47 @@ class DecodeOptions:
 
         ``time``, ``sequence`` and ``event_id`` are values of the schema; the options override them.
         """
-        at, number, event = (
-            self.time_of(payload, time),
-            self.sequence_of(payload, sequence),
-            self.id_of(payload, event_id),
+        at, left_out = self.time_of(payload, time)
+        number, event = self.sequence_of(payload, sequence), self.id_of(payload, event_id)
+        by_sequence = self.by_sequence
+        return Change(
+            device, what, state, at, number, event, None, by, by_sequence, left_out=left_out
         )
-        return Change(device, what, state, at, number, event, None, by, self.by_sequence)
 
-    def plain(self, change: Change, sequenced: bool) -> Change:
-        """The change of a plain message, with prefix and order applied. Raises Malformed."""
-        if self.by_sequence and not sequenced:
-            raise Malformed("It brings no sequence, and its source is ordered by sequence.")
-        if not self.prefix and not self.by_sequence:
+    @property
+    def concerns_plain(self) -> bool:
+        """Whether an option changes what a plain message says."""
+        places = (self.time.pointer, self.sequence, self.id)
+        return bool(self.prefix) or self.by_sequence or places != (None, None, None)
+
+    def plain(self, change: Change, payload: Mapping[str, Any], own: bool = True) -> Change:
+        """The change of a plain message with what the options say. Raises Malformed.
+
+        Without ``own`` the message is a state, whose members are not those of a plain message.
+        """
+        members = payload if own else {}
+        written = members.get("time")
+        if not self.concerns_plain and written is None:
             return change
+        time, sequence, id_ = (
+            MISSING if pointer is None else pointers.find(payload, pointer)
+            for pointer in (self.time.pointer, self.sequence, self.id)
+        )
+        if self.by_sequence and sequence in _NOTHING and members.get("sequence") is None:
+            raise Malformed("It brings no sequence, and its source is ordered by sequence.")
+        at, left_out = (
+            self.read_time(written, "“time”")
+            if time in _NOTHING
+            else self.read_time(time, "Its time")
+        )
         return replace(
-            change, device=names.check(self.prefix + change.device), by_sequence=self.by_sequence
+            change,
+            device=names.check(self.prefix + change.device),
+            time=at,
+            sequence=change.sequence if sequence in _NOTHING else sequence_number(sequence),
+            event_id=change.event_id if id_ in _NOTHING else self.id_of(payload),
+            by_sequence=self.by_sequence,
+            left_out=left_out,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from statecast import names, timestamps
+from statecast import names
 from statecast.decoders import encodings
 from statecast.errors import Malformed
 from statecast.model import Change, Kind, Speaker
@@ -36,7 +36,10 @@ _KINDS = {
 
 
 def change(payload: dict[str, Any]) -> Change:
-    """The change that a message describes. Raises Refused."""
+    """The change that a message describes, without its time, which the options of its source read.
+
+    Raises Refused.
+    """
     if not payload.keys() <= KNOWN:
         unknown = next(name for name in payload if name not in KNOWN)
         raise Malformed(
@@ -53,7 +56,7 @@ def change(payload: dict[str, Any]) -> Change:
         device,
         what,
         state(payload, what),
-        time(payload.get("time")),
+        None,
         sequence(payload.get("sequence")),
         event_id(payload.get("id")),
         silent_after(payload.get("silent_after")),
@@ -88,14 +91,6 @@ def state(payload: dict[str, Any], what: Kind) -> dict[str, Any]:
             f'“state” must be a JSON object, like {{"mood": "happy"}}; it is {kind(value)}.'
         )
     return value
-
-
-def time(value: Any) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not str:
-        raise Malformed(f"“time” must be text, like 2026-01-31T12:00:00Z; it is {kind(value)}.")
-    return timestamps.parse_time(value)
 
 
 def sequence(value: Any) -> int:

@@ -16,8 +16,10 @@ from enum import StrEnum
 from statecast import logs
 from statecast.errors import StatecastError
 from statecast.ingest.clock_skew import ClockSkew
+from statecast.ingest.left_out import LeftOut
 from statecast.logs import LineLimit
 from statecast.model import Delivery, Message, Quarantined, Refusal
+from statecast.problems import Problems
 from statecast.sources.contract import DeadLetterSource, Source
 from statecast.stores.contract import Committed, Store
 
@@ -53,6 +55,7 @@ class Pipeline:
         *,
         batch_size: int,
         list_command: str = "statecast quarantine list",
+        problems: Problems | None = None,
         reach: Callable[[str], None] = no_hook,
     ) -> None:
         """``list_command`` lists the quarantine of this store; the log names it."""
@@ -66,6 +69,7 @@ class Pipeline:
         self.confirmed: list[str] = []
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
         self.clock_skew = ClockSkew()
+        self.left_out = LeftOut(problems)
         self._list_command = list_command
         self._lines = LineLimit()
         self.doing: tuple[PipelineStep, float] = (PipelineStep.PAUSE, time.monotonic())
@@ -89,6 +93,7 @@ class Pipeline:
             messages = [self.read(delivery) for delivery in part]  # 2 decode
             committed += self.commit(messages, term)  # 3 apply, 4 store: durable from here on
             self.clock_skew.note(messages)
+            self.left_out.note(messages)
         reach("committed")
         self.log_set_aside(committed.set_aside)
         if committed.refused and isinstance(self.source, DeadLetterSource):

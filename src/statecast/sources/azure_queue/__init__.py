@@ -45,9 +45,10 @@ def open_url(rest: str, context: SourceContext) -> AzureQueue:
     warm = options.take("warm", number(0.01, 60), 0.1)
     idle = options.take("idle", number(warm, 3600), max(1.0, warm))
     create = options.take("create", yes_no, True)
-    poison = options.take("poison", yes_no, True)
+    poison = options.take("poison", yes_no, None)
     name = options.take("name", str, queue)
     options.finish(context.other_options)
+    without_effect(head, queue, variable, file, poison)
     try:
         # The import itself waits for the first request; a missing package is reported now.
         import azure.storage.queue  # noqa: F401
@@ -56,17 +57,39 @@ def open_url(rest: str, context: SourceContext) -> AzureQueue:
             "The source azure-queue: needs the package azure-storage-queue; "
             f"install it with: {install_hint('azure')}."
         ) from None
-    # A dead-letter queue has no dead-letter queue of its own.
-    poison_name = queue if queue.endswith("-poison") else f"{queue}-poison"
-    has_poison = poison and poison_name != queue and QUEUE.fullmatch(poison_name)
+    poison_name = poison_name_of(queue)
     account = find_account(host, context.environ, variable=variable, file=file)
     account.check()
     return AzureQueue(
         name,
         QueueClient(account, queue),
-        QueueClient(account, poison_name) if has_poison else None,
+        None if poison is False or poison_name is None else QueueClient(account, poison_name),
         interval=PollInterval(warm, idle),
         clock=context.clock,
         visibility_timeout=visibility_timeout,
         create=create,
     )
+
+
+def poison_name_of(queue: str) -> str | None:
+    """The name of a queue's dead-letter queue; None if it has none, or if its name is too long.
+
+    A dead-letter queue has no dead-letter queue of its own.
+    """
+    name = f"{queue}-poison"
+    return None if queue.endswith("-poison") or not QUEUE.fullmatch(name) else name
+
+
+def without_effect(head: str, queue: str, variable: str, file: str, poison: bool | None) -> None:
+    """Raise BadSetting for an option that cannot have an effect beside the others."""
+    source = f"azure-queue:{head}"
+    if variable and file:
+        raise BadSetting(
+            f"The source {source!r} has the options 'connection' and 'connection_file', and only "
+            "one of them can be used; leave one out."
+        )
+    if poison and poison_name_of(queue) is None:
+        raise BadSetting(
+            f"The option 'poison' of the source {source!r} has no effect: "
+            "this queue can have no dead-letter queue; leave it out."
+        )
