@@ -242,3 +242,155 @@ def test_a_device_with_an_image_keeps_its_button_and_says_what_is_wrong(
     send(here, "pillow", {"image": square})
     page.wait_for_selector("[data-note=missing]", state="hidden")
     assert page.get_by_role("button", name="Hug pillow").is_visible()
+
+
+# 3. A word keeps its colour
+
+BANDS = """all => Object.fromEntries(all.map((band) =>
+  [band.querySelector("text")?.textContent, getComputedStyle(band.firstChild).fill]))"""
+SKY_OF = "getComputedStyle(document.documentElement).getPropertyValue('--sky-%s')"
+
+
+def test_words_have_the_same_colours_at_every_load_and_moods_those_of_their_sky(
+    browser: Any, here: Site
+) -> None:
+    # Given an hour of moods and of other words, all long enough to be named
+    moods = ("sad", "calm", "angry", "happy", "sleepy", "calm")
+    words = ("idle", "busy", "charging", "error", "waiting", "idle")
+    for here.minutes_ago, mood, word in zip((59, 50, 40, 30, 20, 10), moods, words):
+        send(here, "pillow", {"mood": mood, "status": word})
+    here.minutes_ago = 0
+    seen = []
+    for scheme in ("light", "dark"):
+        with looking(browser, here, color_scheme=scheme) as eyes:
+            page = eyes.visit("/devices/pillow")
+            eyes.until("document.querySelectorAll('#lanes svg text').length > 11")
+            first = page.eval_on_selector_all("#lanes svg:has(.value)", BANDS)
+            assert len(set(first.values())) == len(first) == 10
+            for mood in set(moods):
+                page.evaluate(f"document.body.style.color = {SKY_OF % mood}")
+                assert first[mood] == page.evaluate("getComputedStyle(document.body).color")
+            page.evaluate("document.body.style.color = ''")
+
+            # When newer words push the first ones out of the HTML, and the page is loaded again
+            send(here, "pillow", *({"status": "busy", "note": str(turn)} for turn in range(8)))
+            page.reload()
+            eyes.until("document.querySelectorAll('#lanes svg text').length > 11")
+
+            # Then each word has the colour that it had
+            again = page.eval_on_selector_all("#lanes svg:has(.value)", BANDS)
+            assert {word: again[word] for word in first} == first
+            seen.append(first)
+    assert seen[0] != seen[1]
+
+
+# 4. Values beside their own label; nothing jumps
+
+
+def many(here: Site, count: int = 90) -> None:
+    for number in range(count):
+        here.send(f"floor{number % 3}/lamp-{number:02}", on=True, brightness=70, power_w=4.5)
+    for _ in range(500):
+        if here.runtime.store.get(f"floor{(count - 1) % 3}/lamp-{count - 1:02}") is not None:
+            return
+        here.runtime.store.wait(0.02)
+
+
+GAP = """row => {
+  const [label, value] = [...row.children].map(one => one.getBoundingClientRect());
+  return value.left - label.right;
+}"""
+
+
+def test_a_row_has_its_values_beside_their_labels_and_counts_follow_the_search(
+    eyes: Eyes, here: Site
+) -> None:
+    many(here)
+    page = eyes.visit("/")
+    gaps = {page.locator(f".row .fields div >> nth={place}").evaluate(GAP) for place in range(3)}
+    assert gaps == {8}
+    assert eyes.text("#count") == "90 devices"
+    assert eyes.text("[data-show=count]") == "30"
+
+    # When a search leaves ten, three or four per group
+    page.keyboard.press("Control+k")
+    page.keyboard.type("lamp-1")
+
+    # Then heading and groups say so; and so does the first HTML of that address
+    eyes.until("document.querySelector('#count').textContent === '10 of 90 devices'")
+    assert page.locator("[data-show=count]").all_inner_texts() == ["3 of 30", "4 of 30", "3 of 30"]
+    with looking(eyes.context.browser, here, script=False) as reader:
+        reader.visit("/?q=lamp-1", live=False)
+        assert reader.text("#count") == "10 of 90 devices"
+        assert reader.text("[data-show=count]") == "3 of 30"
+    page.keyboard.press("Escape")
+    eyes.until("document.querySelector('#count').textContent === '90 devices'")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_rows_on_small_windows_show_two_fields(browser: Any, here: Site, width: int) -> None:
+    many(here)
+    with looking(browser, here, viewport={"width": width, "height": 844}) as eyes:
+        page = eyes.visit("/")
+        fields = page.locator(".row").first.locator(".fields div:visible")
+        assert [" ".join(one.split()) for one in fields.all_inner_texts()] == [
+            "on yes",
+            "power 4.5 W",
+        ]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 900, 1024, 1280])
+def test_no_word_of_the_head_moves_the_page(browser: Any, here: Site, width: int) -> None:
+    many(here)
+    with looking(browser, here, viewport={"width": width, "height": 844}) as eyes:
+        page = eyes.visit("/")
+        before = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
+
+        # When every part of the status bar says its longest words
+        page.evaluate("""() => {
+          const words = {devices: "1,022 of 10,000 silent", queue: "“basement” away 59 min",
+            page: "offline for 59 min"};
+          for (const one of document.querySelectorAll("#status-bar [data-hop]"))
+            one.querySelector("span").textContent = words[one.dataset.hop];
+        }""")
+
+        # Then the head is as high as before, and as wide as the window
+        after = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
+        assert after == before
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_news_and_notices_move_nothing(eyes: Eyes, here: Site) -> None:
+    # Given the page of the only device
+    send(here, "pillow", {"mood": "happy"})
+    page = eyes.visit("/")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+
+    # When there is a second device, and then no server
+    send(here, "lamp", {"on": True})
+    page.wait_for_selector("#others", state="visible")
+    here.stop()
+    page.wait_for_selector("#notice", state="visible")
+
+    # Then nothing moved up or down, and the foot stands at the bottom
+    assert [one for one in page.evaluate("seen.moved") if one[2]] == []
+    foot = "Math.round(document.querySelector('footer').getBoundingClientRect().bottom)"
+    height = "Math.max(innerHeight, document.documentElement.scrollHeight - scrollY)"
+    assert page.evaluate(foot) == page.evaluate(height)
+
+
+# 9. One column
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (900, 600)])
+def test_in_one_column_the_picture_leaves_room(
+    browser: Any, here: Site, width: int, height: int
+) -> None:
+    send(here, "pillow", {"mood": "happy"})
+    with looking(browser, here, viewport={"width": width, "height": height}) as eyes:
+        page = eyes.visit("/")
+        assert (
+            page.evaluate("document.querySelector('#one .sky').getBoundingClientRect().height")
+            <= 0.4 * height + 0.1
+        )

@@ -9,10 +9,10 @@ import { flattenState, mainFields, orderFields } from "../../src/statecast/web/s
 import { evaluateBinding } from "../../src/statecast/web/static/picture-bindings.js";
 import { choosePicture } from "../../src/statecast/web/static/picture-rules.js";
 import { hintOf, tellApart } from "../../src/statecast/web/static/whole-value.js";
-import { formatValue } from "../../src/statecast/web/static/words.js";
+import { formatBrief, formatValue } from "../../src/statecast/web/static/words.js";
 
 const samples = new URL("./words_and_pictures.json", import.meta.url);
-const { values, times, figures, apart, states, bindings } = JSON.parse(
+const { values, times, brief, figures, apart, states, bindings } = JSON.parse(
   readFileSync(samples, "utf8"),
 );
 
@@ -28,6 +28,10 @@ for (const { text, ms } of times) {
     assert.equal(hintOf(text), ms === null ? undefined : text);
     if (ms !== null) assert.match(formatValue("x", text), /2026.*:02:11/);
   });
+}
+
+for (const [value, text] of brief) {
+  test(`${value} is written alike in a list`, () => assert.equal(formatBrief("x", value), text));
 }
 
 for (const [value, large, inGauge] of figures) {

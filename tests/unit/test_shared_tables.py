@@ -112,3 +112,8 @@ def test_the_tables_are_json_that_browsers_can_import() -> None:
     comment, _, body = text.partition("export default ")
     assert all(line.startswith("//") for line in comment.splitlines())
     assert json.loads(body.rstrip().removesuffix(";")) == tables.TABLES
+
+
+@pytest.mark.parametrize(("value", "text"), CASES["brief"])
+def test_a_number_in_a_list_is_written_alike(value: float, text: str) -> None:
+    assert formatting.brief("x", value) == text

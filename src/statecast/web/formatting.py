@@ -120,6 +120,15 @@ def value(name: str, of: Any) -> str:
     return "" if of is None else _text(of)
 
 
+def brief(name: str, of: Any) -> str:
+    """A value in a list. Of a number 15 digits: what was sent with up to 15 stays what it is.
+
+    The other digits of 22.099999999999998 are noise of binary arithmetic, and have no room.
+    """
+    is_fraction = isinstance(of, float) and not of.is_integer()
+    return value(name, float(f"{of:.15g}") if is_fraction else of)
+
+
 def with_unit(name: str, of: Any, digits: str) -> str:
     unit = split_unit(name, of)[1]
     return digits + (NO_BREAK + unit if unit else "")

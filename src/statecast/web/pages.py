@@ -342,7 +342,7 @@ class PageViews:
             total=len(present),
             groups=listing.grouped(devices),
             filters=listing.counted(kinds),
-            found=any(not one.hidden for one in devices),
+            shown=sum(not one.hidden for one in devices),
             usual=listing.usual(devices),
             **listing.art(devices),
         )

@@ -27,6 +27,8 @@ class Field(NamedTuple):
     name: str
     label: str
     text: str
+    hint: str | None
+    """The exact number, if the text is not."""
 
 
 class StateRow(NamedTuple):
@@ -118,12 +120,18 @@ def show(
         Field(
             name,
             formatting.split_unit(name, state[name])[0],
-            formatting.cut(formatting.value(name, state[name]), 200),
+            formatting.cut(formatting.brief(name, state[name]), 200),
+            exact_number(name, state[name]),
         )
         for name in formatting.main_fields(state, wanted)
     ]
     fields = chosen + [None] * (3 - len(chosen))
     return DeviceSummary(update, state, pictures.Scene(state, choice, past), fields, silent_after)
+
+
+def exact_number(name: str, of: Any) -> str | None:
+    exact = formatting.value(name, of) if formatting.is_number(of) else None
+    return None if exact == formatting.brief(name, of) else exact
 
 
 def attribute(text: str) -> Markup:

@@ -1,10 +1,10 @@
 // What a card or a row shows of a device: its name, its picture and three fields.
 import { displayName } from "./device-name.js";
-import { createElement, find, flashClass, setText } from "./dom.js";
+import { createElement, find, flashClass, setAttributes, setText } from "./dom.js";
 import { mainFields } from "./fields.js";
 import { flashChange } from "./flash.js";
 import { showPicture } from "./picture.js";
-import { cut, formatValue, splitUnit } from "./words.js";
+import { cut, formatBrief, formatValue, splitUnit } from "./words.js";
 
 /** @import { Device } from "./board.js" */
 /** @import { Gallery } from "./gallery.js" */
@@ -43,13 +43,24 @@ export function drawCard(element, device, isKnown, wantedFields, gallery) {
  */
 function showField(row, device, name, isKnown) {
   const value = device.state?.[name];
-  const text = cut(formatValue(name, value), LONGEST_VALUE);
+  const text = cut(formatBrief(name, value), LONGEST_VALUE);
   if (row.children.length < 2) row.replaceChildren(createElement("dt"), createElement("dd"));
   const isSameField = row.dataset.field === name;
   row.dataset.field = name;
   const [label, data] = row.children;
   setText(label, splitUnit(name, value)[0]);
+  setAttributes(data, { title: exactNumber(name, value) });
   if (data.textContent === text) return;
   setText(data, text);
   if (isKnown && isSameField) flashChange(row, device.changed);
+}
+
+/**
+ * The `title` of a number that is shown with fewer digits than it has.
+ * @param {string} name
+ * @param {any} value
+ */
+function exactNumber(name, value) {
+  const exact = typeof value === "number" ? formatValue(name, value) : undefined;
+  return exact === formatBrief(name, value) ? undefined : exact;
 }

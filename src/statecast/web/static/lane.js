@@ -2,7 +2,10 @@
 // percentages, and nested <svg> elements clip, so that no text is ever stretched.
 import { createSvgElement } from "./dom.js";
 import tables from "./tables.js";
+import { colorWords } from "./word-color.js";
 import { formatNumber, formatValue, splitUnit } from "./words.js";
+
+/** @import { Color } from "./word-color.js" */
 
 /**
  * What the lanes show: from when until when, and how many pixels wide.
@@ -16,8 +19,6 @@ import { formatNumber, formatValue, splitUnit } from "./words.js";
  * @property {(segments: Segment[], scale: Scale, y: number) => SVGElement[]} draw
  */
 
-const COLORS = 5;
-const COLOR_OF_YES = 3;
 const PIXELS_PER_LETTER = 8;
 const PADDING = 14;
 /** The box of a line: its height, and the part of it that the line uses. */
@@ -36,8 +37,8 @@ function drawLabel(field, value, y) {
 /** A field of words or yes/no. @implements {Lane} */
 export class BandLane {
   height = tables.timeline.band_height;
-  /** The words in the order in which they came: a word keeps its color. @type {unknown[]} */
-  #words = [];
+  /** All words that the lane has shown. @type {Set<string>} */
+  #words = new Set();
 
   /** @param {string} field */
   constructor(field) {
@@ -51,33 +52,27 @@ export class BandLane {
    */
   draw(segments, scale, y) {
     const parts = [drawLabel(this.field, segments.at(-1)?.value, y)];
+    for (const { value } of segments) if (typeof value === "string") this.#words.add(value);
+    const colors = colorWords(this.#words);
     for (const segment of segments) {
       const pixels = ((segment.to - segment.from) / scale.range) * scale.width;
       const isInvisible = pixels < 0.5 && segment.to < scale.to;
-      const color = this.#colorOf(segment.value);
+      const color = colors.get(segment.value) ?? { class: segment.value ? "yes" : "off" };
       if (!isInvisible) parts.push(this.#drawBand(segment, scale, y, color, pixels));
     }
     return parts;
-  }
-
-  /** @param {unknown} value */
-  #colorOf(value) {
-    if (value === false) return "off";
-    if (value === true) return `l${COLOR_OF_YES}`;
-    if (!this.#words.includes(value)) this.#words.push(value);
-    return `l${this.#words.indexOf(value) % COLORS}`;
   }
 
   /**
    * @param {Segment} segment
    * @param {Scale} scale
    * @param {number} y
-   * @param {string} color
+   * @param {Color} color
    * @param {number} pixels
    */
   #drawBand({ from, to, value }, scale, y, color, pixels) {
     const text = formatValue(this.field, value);
-    const rect = createSvgElement("rect", { width: "100%", height: 26, rx: 4, class: color });
+    const rect = createSvgElement("rect", { width: "100%", height: 26, rx: 4, ...color });
     const band = createSvgElement(
       "svg",
       {

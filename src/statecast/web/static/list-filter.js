@@ -1,5 +1,6 @@
 // Which devices of a list are shown: by a verdict, by a search, or both. The address holds both.
 import { find, findAll, setAttributes, setText } from "./dom.js";
+import { countOf } from "./list.js";
 
 /** @import { Verdict } from "./board.js" */
 /** @import { DeviceList } from "./list.js" */
@@ -12,6 +13,10 @@ export class ListFilter {
   /** The mark of each verdict, as the HTML has them. */
   #marks = new Map(this.#links.map(({ dataset }) => [dataset.filter, dataset.mark]));
   #nothing = find("#nothing");
+  /** How many devices are shown, and how many there are. @type {number | undefined} */
+  #shown;
+  /** @type {number | undefined} */
+  #total;
 
   /**
    * @param {DeviceList} list
@@ -61,7 +66,7 @@ export class ListFilter {
 
   apply() {
     const query = (this.search?.text ?? "").trim().toLowerCase();
-    const shown = this.list.filter((item) => {
+    this.#shown = this.list.filter((item) => {
       const isFound = !query || item.matches(query);
       return isFound && (!this.#key || item.key === this.#key);
     });
@@ -69,9 +74,16 @@ export class ListFilter {
       const isCurrent = link.dataset.filter === this.#key;
       setAttributes(link, { "aria-current": isCurrent ? true : undefined });
     }
-    this.#nothing.hidden = shown > 0;
+    this.#showTotal();
+    this.#nothing.hidden = this.#shown > 0;
     setText(find("bdi", this.#nothing), query || this.#key);
     this.search?.showIfUseful(this.list.size);
+  }
+
+  #showTotal() {
+    const total = this.#total ?? this.list.size;
+    const count = countOf(this.isActive ? (this.#shown ?? total) : total, total);
+    setText(find("#count"), `${count} device${total === 1 ? "" : "s"}`);
   }
 
   /**
@@ -80,7 +92,8 @@ export class ListFilter {
    * @param {string} lastKnown The time that the counts are of, if the page is offline.
    */
   showCounts(counts, total, lastKnown) {
-    setText(find("#count"), `${total.toLocaleString()} device${total === 1 ? "" : "s"}`);
+    this.#total = total;
+    this.#showTotal();
     for (const link of this.#links) {
       const key = /** @type {Verdict["key"] | ""} */ (link.dataset.filter);
       const count = key ? (counts[key] ?? 0) : total;

@@ -106,13 +106,15 @@ export class DeviceList {
     return { counts, isChanged };
   }
 
-  /** Each group says how many devices it has, and how many of them are silent. */
+  /** Each group says how many of its devices are shown, and how many of these are silent. */
   showGroupCounts() {
     for (const group of this.groups) {
-      const names = findAll("[data-device]", group).map(({ dataset }) => dataset.device ?? "");
+      const items = findAll("[data-device]", group);
+      const shown = items.filter(({ hidden }) => !hidden);
+      const names = shown.map(({ dataset }) => dataset.device ?? "");
       const silent = names.filter((name) => this.#items.get(name)?.key === "silent").length;
       const mark = find("[data-show=silent]", group);
-      setText(find("[data-show=count]", group), names.length);
+      setText(find("[data-show=count]", group), countOf(shown.length, items.length));
       setText(mark, `${silent} silent`);
       mark.hidden = !silent;
     }
@@ -131,6 +133,7 @@ export class DeviceList {
     for (const group of this.groups) {
       group.hidden = !group.querySelector("li:not([hidden])");
     }
+    this.showGroupCounts();
     return shown;
   }
 
@@ -168,4 +171,14 @@ export class DeviceList {
     this.#root.insertBefore(group, next ?? null);
     return find("ul", group);
   }
+}
+
+/**
+ * "40", or "3 of 40" where not all are shown.
+ * @param {number} shown
+ * @param {number} total
+ */
+export function countOf(shown, total) {
+  const all = total.toLocaleString();
+  return shown === total ? all : `${shown.toLocaleString()} of ${all}`;
 }

@@ -29,6 +29,9 @@ const DAY = 86_400_000;
 /** Without a change the lanes are drawn again after this time. */
 const REDRAW_AFTER = 5000;
 const NARROW = 500;
+/** Of each lane: its name above it, and the room below. */
+const LABEL_HEIGHT = 20;
+const LANE_GAP = 8;
 const PAGES = 5;
 const PAGE_SIZE = 200;
 
@@ -170,14 +173,18 @@ export class Timeline {
     const { old, since } = this.board.verdict(this.currentDevice());
     if (!old) return [];
     const begin = Math.max(scale.from, since);
-    return [
-      createSvgElement("rect", {
+    let bottom = 0;
+    // Names and ranges stand above each lane, and stay readable.
+    return this.#lanes.map(({ height }) => {
+      bottom += height;
+      return createSvgElement("rect", {
         x: percent(begin - scale.from, scale.range),
         width: percent(scale.to - begin, scale.range),
-        height: this.#height,
+        y: bottom - height + LABEL_HEIGHT,
+        height: height - LABEL_HEIGHT - LANE_GAP,
         fill: "url(#hatch)",
-      }),
-    ];
+      });
+    });
   }
 
   /** @param {Scale} scale */

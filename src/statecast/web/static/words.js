@@ -64,6 +64,17 @@ export function formatValue(name, value) {
 }
 
 /**
+ * A value in a list. Of a number 15 digits: what was sent with up to 15 stays what it is. The other
+ * digits of 22.099999999999998 are noise of binary arithmetic, and have no room.
+ * @param {string} name
+ * @param {any} value
+ */
+export function formatBrief(name, value) {
+  const isFraction = typeof value === "number" && !Number.isInteger(value);
+  return formatValue(name, isFraction ? Number(value.toPrecision(15)) : value);
+}
+
+/**
  * @param {string} name
  * @param {number} value
  * @param {string} digits
