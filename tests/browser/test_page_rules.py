@@ -376,8 +376,7 @@ def test_news_and_notices_move_nothing(eyes: Eyes, here: Site) -> None:
     # Then nothing moved up or down, and the foot stands at the bottom
     assert [one for one in page.evaluate("seen.moved") if one[2]] == []
     foot = "Math.round(document.querySelector('footer').getBoundingClientRect().bottom)"
-    height = "Math.max(innerHeight, document.documentElement.scrollHeight - scrollY)"
-    assert page.evaluate(foot) == page.evaluate(height)
+    assert page.evaluate(foot) == page.viewport_size["height"]
 
 
 # 9. One column

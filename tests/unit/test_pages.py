@@ -156,7 +156,13 @@ def store() -> FakeStore:
     return FakeStore()
 
 
-def browse(store: FakeStore, path: str, settings: Settings | None = None, **options: Any) -> Any:
+def browse(
+    store: FakeStore,
+    path: str,
+    settings: Settings | None = None,
+    headers: dict[str, str] | None = None,
+    **options: Any,
+) -> Any:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
         store=store,
@@ -167,7 +173,7 @@ def browse(store: FakeStore, path: str, settings: Settings | None = None, **opti
         problems=Problems(lambda: NOW),
     )
     app.register_blueprint(pages.pages(live, **options))
-    return app.test_client().get(path)
+    return app.test_client().get(path, headers=headers)
 
 
 def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
@@ -557,6 +563,30 @@ def test_headers(store: FakeStore, path: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted", "packed"),
+    [
+        ("/", "gzip, br", True),
+        ("/devices/pillow", "gzip;q=0.5", True),
+        ("/", "gzip;q=0", False),
+        ("/", "br", False),
+        ("/", None, False),
+        ("/?q=pillow", "gzip", False),  # its length would tell what else the page says
+    ],
+)
+def test_a_page_is_compressed_where_that_is_wanted_and_safe(
+    store: FakeStore, path: str, accepted: str | None, packed: bool
+) -> None:
+    demo(store)
+    headers = {} if accepted is None else {"Accept-Encoding": accepted}
+    answer = browse(store, path, headers=headers)
+
+    assert answer.headers.get("Content-Encoding") == ("gzip" if packed else None)
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    body = gzip.decompress(answer.data) if packed else answer.data
+    assert b"<!doctype html>" in body and int(answer.headers["Content-Length"]) == len(answer.data)
 
 
 def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:

@@ -6,6 +6,7 @@ The first HTML is a complete page: it is correct without any script, and it neve
 from __future__ import annotations
 
 import difflib
+import gzip
 import json
 import logging
 import shlex
@@ -436,7 +437,7 @@ class PageViews:
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts
         )
-        return flask.Response(text, status, self._headers())
+        return _packed(flask.Response(text, status, self._headers()))
 
     def _live_origin(self) -> str:
         """The origin of the live endpoint if it is not the page's own."""
@@ -479,6 +480,20 @@ class DeviceView:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._device, name)
+
+
+def _packed(page: flask.Response) -> flask.Response:
+    """A page compressed, where the browser takes it.
+
+    Not where the address has a query: the length of a compressed page that repeats a query tells
+    something about the rest of it (BREACH).
+    """
+    page.vary.add("Accept-Encoding")
+    if flask.request.query_string or not flask.request.accept_encodings["gzip"]:
+        return page
+    page.set_data(gzip.compress(page.get_data(), 6, mtime=0))
+    page.content_encoding = "gzip"
+    return page
 
 
 def is_name(name: str) -> bool:
