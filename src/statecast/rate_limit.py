@@ -1,10 +1,23 @@
-"""How often something may happen: a token bucket whose state is one number."""
+"""How often something may happen: token buckets whose state is one number each."""
 
 from __future__ import annotations
 
-BURST = 50
-"""Messages that a viewer may send at once before its rate applies."""
+from collections import OrderedDict
+
+BURST = 200
+"""Messages that a viewer may send at once before its rate applies: more than one payload holds."""
+WATCH_BURST = 50
+"""The same for its ``watch`` requests, by their prices."""
+PATTERNS_PER_TOKEN = 20
+"""A ``watch`` costs one token, and one more for so many patterns: its work grows with them."""
+MAX_KEYS = 10_000
+"""Buckets remembered; beyond it the one that was quiet for longest is forgotten."""
 ROUNDING = 1e-9
+
+
+def watch_price(patterns: int) -> int:
+    """The tokens that a ``watch`` costs. A full bucket is enough for the largest one."""
+    return min(1 + patterns // PATTERNS_PER_TOKEN, WATCH_BURST)
 
 
 class TokenBucket:
@@ -20,13 +33,31 @@ class TokenBucket:
         self._interval = 60.0 / per_minute
         self._burst = burst
 
-    def try_acquire(self, full_at: float, now: float) -> float | None:
-        """Take a token of the bucket that is full at ``full_at``: its new state, None if empty."""
+    def try_acquire(self, full_at: float, now: float, price: float = 1) -> float | None:
+        """Take tokens of the bucket that is full at ``full_at``: its new state, None if too few."""
         start = max(full_at, now)
-        if start - now > self._interval * (self._burst - 1) + ROUNDING:
+        if start - now > self._interval * (self._burst - price) + ROUNDING:
             return None
-        return start + self._interval
+        return start + self._interval * price
 
     def empty(self, now: float) -> float:
         """The state of a bucket that has just been emptied."""
         return now + self._interval * self._burst
+
+
+class RateByKey:
+    """A bucket for each key, for example for each address."""
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        """The state of each bucket; the one used last is at the end."""
+
+    def try_acquire(self, key: str, now: float) -> bool:
+        """Take a token of this key; whether there was one."""
+        before = self._full_at.pop(key, 0.0)
+        after = self._bucket.try_acquire(before, now)
+        self._full_at[key] = before if after is None else after
+        if len(self._full_at) > MAX_KEYS:
+            self._full_at.popitem(last=False)
+        return after is not None

@@ -281,7 +281,13 @@ class Settings:
         whole(1_024, 16_777_216),
     )
     viewer_rate_limit: int = setting(
-        100, "Messages per minute a viewer may send, after a burst of 50.", whole(1, 10_000_000)
+        3_000, "Messages per minute a viewer may send, after a burst of 200.", whole(1, 10_000_000)
+    )
+    watch_rate_limit: int = setting(
+        100,
+        "Requests `watch` per minute a viewer may send, after a burst of 50; "
+        "20 patterns in one count as one more.",
+        whole(1, 10_000_000),
     )
     watch_patterns: int = setting(
         1_000, "How many patterns one viewer may watch.", whole(1, 100_000)

@@ -27,7 +27,7 @@ from raw_socket import (
 from server_process import ServerProcess
 
 from statecast.flask import create_app, runtime_of
-from statecast.rate_limit import BURST
+from statecast.rate_limit import BURST, WATCH_BURST, watch_price
 from statecast.realtime.protocol import websocket
 from statecast.realtime.protocol.engineio import MAX_PACKETS
 from statecast.realtime.protocol.socketio import MAX_ATTACHMENTS
@@ -201,8 +201,8 @@ def test_the_number_of_patterns(neighbour: None, server: BackgroundServer, more:
 def test_the_burst_of_messages(
     neighbour: None, server: BackgroundServer, more: int, message: bytes
 ) -> None:
-    """Joining was the first."""
-    rest = BURST - 1 + more
+    """Joining was the first message; ``watch`` has a bucket of its own."""
+    rest = (WATCH_BURST if b"watch" in message else BURST - 1) + more
     with OnWebSocket(server.address) as viewer:
         viewer.socket.sendall(masked(websocket.TEXT, message) * rest)
         if more > 0:
@@ -211,8 +211,38 @@ def test_the_burst_of_messages(
             viewer.send(websocket.CLOSE, b"")
             assert viewer.close_code() == websocket.NO_STATUS_RECEIVED
     polling = OnPolling(server.address)
-    assert polling.post(b"\x1e".join([message] * rest)) == (200 if more <= 0 else 400)
+    statuses = [
+        polling.post(b"\x1e".join([message] * min(MAX_PACKETS, rest - sent)))
+        for sent in range(0, rest, MAX_PACKETS)
+    ]
+    assert set(statuses[:-1]) <= {200} and statuses[-1] == (200 if more <= 0 else 400)
     assert polling.is_alive() is (more <= 0)
+
+
+def test_a_payload_may_be_full(neighbour: None, server: BackgroundServer) -> None:
+    """As many packets as a payload may have are no burst that ends the session."""
+    polling = OnPolling(server.address)
+    for _ in range(2):
+        assert polling.post(b"\x1e".join([b'42["x"]'] * MAX_PACKETS)) == 200
+    assert polling.is_alive()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_watch_costs_by_its_patterns(
+    neighbour: None, server: BackgroundServer, more: int
+) -> None:
+    # Given a request with as many patterns as may be watched, which costs two tokens
+    patterns = [f"device{number}" for number in range(20)]
+    message = f'42["watch",{json.dumps({"devices": patterns})}]'.encode()
+    assert watch_price(20) == 2
+    # Then half as many of them are a burst
+    with OnWebSocket(server.address) as viewer:
+        viewer.socket.sendall(masked(websocket.TEXT, message) * (WATCH_BURST // 2 + more))
+        if more > 0:
+            assert viewer.close_code() == websocket.POLICY_VIOLATION
+        else:
+            viewer.send(websocket.CLOSE, b"")
+            assert viewer.close_code() == websocket.NO_STATUS_RECEIVED
 
 
 @pytest.mark.parametrize("opcode", [websocket.PING, websocket.PONG])

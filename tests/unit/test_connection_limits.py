@@ -134,9 +134,9 @@ def test_under_what_an_address_is_counted() -> None:
 
 
 def test_remembered_addresses_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("statecast.server.connection_limits.MAX_REMEMBERED", 10)
+    monkeypatch.setattr("statecast.rate_limit.MAX_KEYS", 10)
     limits = limiter()
     for number in range(100):
         limits.release_address(limits.acquire_address(f"203.0.113.{number}", 0.0))
-    assert len(limits._full_at) == 10
+    assert len(limits._rate._full_at) == 10
     assert not limits.per_address

@@ -9,6 +9,7 @@ import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.model import Event
+from statecast.realtime.protocol import engineio
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import SEPARATOR, PollingHarness
 
@@ -120,12 +121,22 @@ async def test_a_payload_has_so_many_bytes(size: int, status: int, cut: int) -> 
     assert await session.status() == (200 if status == 200 else 400)
 
 
-@pytest.mark.parametrize(("messages", "kept"), [(49, True), (50, True), (51, False)])
-async def test_a_burst_of_fifty_on_polling_too(messages: int, kept: bool) -> None:
+@pytest.mark.parametrize(("messages", "kept"), [(199, True), (200, True), (201, False)])
+async def test_a_burst_of_two_hundred_on_polling_too(messages: int, kept: bool) -> None:
     session = await (await PollingHarness().open()).join()
     for _ in range(messages - 2):  # joining was the first
         await session.send('42["hug"]')
-    assert ((await session.post('42["hug"]')).status == 200) is kept
+    response = await session.post('42["hug"]')
+    assert (response.status == 200) is kept
+    # and the response says what was too much
+    assert kept or "viewer_rate_limit" in response.text
+
+
+async def test_a_full_payload_is_no_burst() -> None:
+    session = await (await PollingHarness().open()).join()
+    payload = SEPARATOR.join(['42["hug"]'] * engineio.MAX_PACKETS)
+    assert (await session.post(payload)).status == 200
+    assert (await session.post(payload)).status == 200
 
 
 async def test_a_payload_of_python_engineio_is_never_too_long() -> None:

@@ -119,17 +119,34 @@ async def test_several_processes_refuse_polling_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(("sessions", "status"), [(1, 200), (2, 200), (3, 429)])
-async def test_an_address_has_so_many_sessions(sessions: int, status: int) -> None:
+async def test_an_address_has_so_many_sessions(
+    sessions: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harness = PollingHarness(connections_per_address=2)
     responses = [await harness.response("GET", QUERY) for _ in range(sessions)]
     assert responses[-1].status == status
     other = await harness.response("GET", QUERY, client=("192.0.2.2", 5))
     assert other.status == 200
 
-    # and one that ends makes room
+    # and one that ends makes room, for as many new ones per second as an address may open
+    later = harness.endpoint.wheel.now() + 1
+    monkeypatch.setattr(harness.endpoint.wheel, "now", lambda: later)
     sid = json.loads(responses[0].text[1:])["sid"]
     await PollingClient(harness, sid).send("1")
     assert (await harness.response("GET", QUERY)).status == 200
+
+
+async def test_an_address_opens_so_many_sessions_per_second() -> None:
+    """Many sessions can share one connection, so the rate of connections does not limit them."""
+    harness = PollingHarness(connections_per_address=3, connect_rate_limit=1)
+    for status in (200, 200, 200, 429):
+        response = await harness.response("GET", QUERY)
+        assert response.status == status
+        if status == 200:
+            await PollingClient(harness, json.loads(response.text[1:])["sid"]).send("1")
+    assert "Too many new sessions per second" in response.text
+    other = await harness.response("GET", QUERY, client=("192.0.2.2", 5))
+    assert other.status == 200
 
 
 async def test_a_full_or_stopping_server_takes_nobody() -> None:

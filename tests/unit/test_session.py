@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from statecast.errors import Malformed, Refused
+from statecast.rate_limit import BURST
 from statecast.realtime.protocol import engineio, websocket
 from statecast.realtime.rooms import Namespace, Socket
 from statecast.realtime.session import (
@@ -118,12 +119,26 @@ def test_an_event_has_a_limit_with_its_attachments() -> None:
 @pytest.mark.parametrize("message", ['42["hug"]', "6", "3"])
 def test_messages_are_counted(message: str) -> None:
     one, _ = joined()
-    for _ in range(50):
+    for _ in range(BURST):
         one.receive(message, NOW)
     with pytest.raises(Refused) as caught:
         one.receive(message, NOW)
     assert isinstance(caught.value, websocket.RemoteProtocolError)
     assert caught.value.code == websocket.POLICY_VIOLATION
+
+
+@pytest.mark.parametrize(("requests", "kept"), [(49, True), (50, True), (51, False)])
+def test_watch_requests_have_a_bucket_of_their_own(requests: int, kept: bool) -> None:
+    one, _ = joined()
+    for _ in range(BURST):
+        one.receive('42["hug"]', NOW)
+    for _ in range(requests - 1):
+        one.charge_watch(1, NOW)
+    if kept:
+        one.charge_watch(1, NOW)
+        return
+    with pytest.raises(websocket.RemoteProtocolError, match="watch_rate_limit"):
+        one.charge_watch(1, NOW)
 
 
 # Time

@@ -112,6 +112,9 @@ class Audiences:
 
     def _index_entries(self, audience: Audience) -> Iterator[tuple[dict[str, set[Audience]], str]]:
         """Where an audience is indexed: each device finds it at most once."""
+        if not audience.prefixes:  # the usual case, and with many names the expensive one
+            yield from ((self._by_device, device) for device in audience.exact)
+            return
         for prefix in audience.prefixes:
             if not any(wider in audience.prefixes for wider in prefixes_of(prefix[:-1])):
                 yield self._by_prefix, prefix

@@ -17,8 +17,10 @@ from typing import Any
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Refused
 from statecast.http import asgi
+from statecast.http.addresses import key_of
 from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.head import RequestHead
+from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.realtime import encoding
 from statecast.realtime.hub import Hub, max_buffer
 from statecast.realtime.protocol import engineio, handshake, websocket
@@ -261,7 +263,8 @@ class PollingConnection:
     def fail(self, sentence: str, response: HandshakeError | None = None) -> HandshakeError:
         """End the session because of what the client did; the response to its request."""
         self._fail(sentence)
-        return response or HandshakeError.of(engineio.BAD_REQUEST)
+        reason = engineio.EngineIOError(engineio.BAD_REQUEST.code, f"Bad request: {sentence}")
+        return response or HandshakeError.of(reason)
 
     def _fail(self, sentence: str) -> None:
         self._endpoint.warn(self.address, sentence)
@@ -318,6 +321,10 @@ class PollingEndpoint:
         self._sessions = sessions
         self._is_exempt = is_exempt
         self._open_by_address: Counter[str] = Counter()
+        self._rate = RateByKey(
+            TokenBucket(settings.connect_rate_limit * 60, settings.connections_per_address)
+        )
+        """New sessions of each address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHead.of_scope(scope)
@@ -365,10 +372,8 @@ class PollingEndpoint:
         if self._hub.is_full:
             sentence = "The server cannot take more viewers now; come back."
             raise HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
-        most = settings.connections_per_address
-        if self._open_by_address[address] >= most and not self._is_exempt(address):
-            sentence = "Too many open sessions from this address."
-            raise HandshakeError.sentence(429, sentence, (b"retry-after", b"10"))
+        if not self._is_exempt(address):
+            self._check_address(address)
         self._open_by_address[address] += 1
         connection = PollingConnection(self, self._hub, address, self.wheel.now())
         self._hub.add(connection)
@@ -381,6 +386,15 @@ class PollingEndpoint:
             ping_timeout=settings.ping_timeout,
             max_payload=settings.max_payload,
         )
+
+    def _check_address(self, address: str) -> None:
+        """A session counts as a connection: many of them may share one. Raises HandshakeError."""
+        if self._open_by_address[address] >= self._settings.connections_per_address:
+            sentence = "Too many open sessions from this address."
+            raise HandshakeError.sentence(429, sentence, (b"retry-after", b"10"))
+        if not self._rate.try_acquire(key_of(address), self.wheel.now()):
+            sentence = "Too many new sessions per second from this address."
+            raise HandshakeError.sentence(429, sentence, (b"retry-after", b"1"))
 
     def _find(self, head: RequestHead) -> PollingConnection:
         """Raises HandshakeError."""

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from statecast.errors import Malformed
-from statecast.rate_limit import TokenBucket
+from statecast.rate_limit import WATCH_BURST, TokenBucket, watch_price
 from statecast.realtime.protocol import engineio, socketio, websocket
 from statecast.realtime.rooms import Socket
 from statecast.settings import Settings
@@ -48,8 +48,8 @@ class SessionLimits(NamedTuple):
     connect_timeout: float
     max_payload: int
     """Bytes of one event, with its attachments."""
-    messages_per_minute: float
     message_rate: TokenBucket
+    watch_rate: TokenBucket
     lateness: float
     """How much later than at its deadline a session may be asked for its ping by a punctual
     timer. A loop that was busy for longer does not shorten the client's time to answer."""
@@ -61,8 +61,8 @@ class SessionLimits(NamedTuple):
             settings.ping_timeout,
             settings.connect_timeout,
             settings.max_payload,
-            settings.viewer_rate_limit,
             TokenBucket(settings.viewer_rate_limit),
+            TokenBucket(settings.watch_rate_limit, WATCH_BURST),
             lateness,
         )
 
@@ -115,6 +115,7 @@ class Session:
         "_others",
         "_partial",
         "_root",
+        "_watch_full_at",
     )
 
     def __init__(self, limits: SessionLimits, now: float) -> None:
@@ -126,6 +127,8 @@ class Session:
         """The deadline for joining a namespace; None while the client is in one."""
         self._full_at = 0.0
         """When the bucket of tokens for the client's messages will be full again."""
+        self._watch_full_at = 0.0
+        """The same for its ``watch`` requests."""
         self._partial: socketio.PartialPacket | None = None
         """The packet whose attachments are still to come."""
         self._root: Socket | None = None
@@ -160,9 +163,21 @@ class Session:
         """Count one message of the client. Raises RemoteProtocolError when it sends too many."""
         full_at = self._limits.message_rate.try_acquire(self._full_at, now)
         if full_at is None:
-            sentence = f"a viewer may send {self._limits.messages_per_minute} messages per minute"
+            sentence = "more messages than a viewer may send (setting viewer_rate_limit)"
             raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, sentence)
         self._full_at = full_at
+
+    def charge_watch(self, patterns: int, now: float) -> None:
+        """Take the price of a ``watch``. Raises RemoteProtocolError when it is too much."""
+        price = watch_price(patterns)
+        full_at = self._limits.watch_rate.try_acquire(self._watch_full_at, now, price)
+        if full_at is None:
+            sentence = (
+                "more watch requests than a viewer may send (setting watch_rate_limit); "
+                f"one with {patterns} patterns counts as {price}"
+            )
+            raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, sentence)
+        self._watch_full_at = full_at
 
     # What the client sends
 

@@ -46,11 +46,11 @@ class Viewer:
 
     def receive(self, message: str | bytes, now: float) -> None:
         """Take one message of a WebSocket. Raises Malformed or TooLarge."""
-        self._handle(self.session.receive(message, now))
+        self._handle(self.session.receive(message, now), now)
 
     def receive_packet(self, packet: engineio.EngineIOPacket, now: float) -> None:
         """Take one packet of a POST. Raises Malformed or TooLarge."""
-        self._handle(self.session.receive_packet(packet, now))
+        self._handle(self.session.receive_packet(packet, now), now)
 
     def on_timeout(self, now: float) -> None:
         """Send or end what is due."""
@@ -73,9 +73,10 @@ class Viewer:
         for socket in tuple(self.session.sockets()):
             self._namespaces.disconnect(socket, reason)
 
-    def _handle(self, event: SessionEvent | None) -> None:
+    def _handle(self, event: SessionEvent | None, now: float) -> None:
         if isinstance(event, EventReceived):
             if event.name == "watch" and event.socket.namespace.name == "/":
+                self.session.charge_watch(pattern_count(event.arguments), now)
                 self._watch(event.number, event.arguments)
             else:
                 self._namespaces.dispatch(event)
@@ -131,3 +132,10 @@ class Viewer:
         self.transport.send(text)
         for attachment in attachments:
             self.transport.send_binary(attachment)
+
+
+def pattern_count(arguments: list[Any]) -> int:
+    """The patterns of a ``watch`` that is not checked yet."""
+    request = arguments[0] if arguments else None
+    devices = request.get("devices") if isinstance(request, dict) else None
+    return len(devices) if isinstance(devices, list) else 0

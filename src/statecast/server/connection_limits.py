@@ -16,19 +16,17 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from statecast.errors import BadSetting
 from statecast.http.addresses import Address, is_loopback, key_of, parse
 from statecast.http.errors import HTTPProblem
-from statecast.rate_limit import TokenBucket
+from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.settings import Settings
 
 Network = IPv4Network | IPv6Network
-MAX_REMEMBERED = 10_000
-"""Addresses whose rate is remembered; beyond it the one that was quiet for longest is forgotten."""
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +53,9 @@ class ConnectionLimiter:
         """Open connections, and behind a proxy requests under way, by the key of their address."""
         self._exempt = exempt
         self._proxies = networks(settings.trusted_proxy)
-        self._bucket = TokenBucket(
-            settings.connect_rate_limit * 60, settings.connections_per_address
+        self._rate = RateByKey(
+            TokenBucket(settings.connect_rate_limit * 60, settings.connections_per_address)
         )
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-        """The state of each address's bucket; the one used last is at the end."""
         self._first: str | None = None
         """The key of the first address that is not exempt."""
         self._several = False
@@ -91,7 +87,7 @@ class ConnectionLimiter:
             self._first = self._first or key
         if self.per_address[key] >= self.settings.connections_per_address:
             self._refuse(address, "Too many open connections from this address.")
-        elif new and not self._try_acquire_token(key, now):
+        elif new and not self._rate.try_acquire(key, now):
             self._refuse(address, "Too many new connections per second from this address.")
         self.per_address[key] += 1
         return key
@@ -103,14 +99,6 @@ class ConnectionLimiter:
         self.per_address[key] -= 1
         if self.per_address[key] <= 0:
             del self.per_address[key]
-
-    def _try_acquire_token(self, key: str, now: float) -> bool:
-        before = self._full_at.pop(key, 0.0)
-        after = self._bucket.try_acquire(before, now)
-        self._full_at[key] = before if after is None else after
-        if len(self._full_at) > MAX_REMEMBERED:
-            self._full_at.popitem(last=False)
-        return after is not None
 
     def is_exempt(self, address: str) -> bool:
         """Whether the limits per address do not apply to it; see the top of this file."""
