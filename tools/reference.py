@@ -26,6 +26,7 @@ from statecast.decoders import items, plain
 from statecast.ingest.consumer import Health
 from statecast.model import Cause, Update
 from statecast.problems import MAX_SHOWN, Problem
+from statecast.program.distribution import VERSION
 from statecast.server import router
 from statecast.web import api
 
@@ -218,14 +219,14 @@ def python() -> Iterator[str]:
     yield "## Python\n\nEverything here is imported from `statecast`.\n"
     public = [name for name in statecast.__all__ if not name.startswith("_")]
     same(
-        ["Statecast", "Settings", "StatecastError", "Refused", "Unavailable", "BadSetting"],
+        ["Statecast", "Settings", *ERRORS],
         public,
         "public names",
     )
     yield from extension(statecast.Statecast)
     yield "### `Settings(...)`\n"
     yield f"{prose(settings.Settings)} Its fields are the [settings](#settings).\n"
-    for name in ("StatecastError", "Refused", "Unavailable", "BadSetting"):
+    for name in ERRORS:
         yield f"### `{name}`\n\n{prose(getattr(statecast, name))}\n"
     tree = (errors.__doc__ or "").partition("::\n\n")[2].rstrip()
     yield "All errors; those that are not named above are in `statecast.errors`:\n"
@@ -361,6 +362,7 @@ errors.
     yield f"{statuses}.\n"
 
 
+ERRORS = ("StatecastError", "Refused", "ConnectionRefused", "Unavailable", "BadSetting")
 CLOCK_EXAMPLE = "Its clock is 5 min ahead; its times are cut to those of its queue."
 
 
@@ -374,7 +376,7 @@ def events() -> Iterator[str]:
             "now": timestamps.iso(now),
             "sources": health,
             "viewers": 3,
-            "version": "0.1.0",
+            "version": VERSION,
             "problems": [
                 Problem("clock", "device pillow", CLOCK_EXAMPLE, "notice", now - 60_000).public()
             ],

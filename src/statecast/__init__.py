@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 from statecast.program.distribution import VERSION as __version__
 
 if TYPE_CHECKING:
-    from statecast.errors import BadSetting, Refused, StatecastError, Unavailable
+    from statecast.errors import (
+        BadSetting,
+        ConnectionRefused,
+        Refused,
+        StatecastError,
+        Unavailable,
+    )
     from statecast.flask import Statecast
     from statecast.settings import Settings
 
 __all__ = [
     "BadSetting",
+    "ConnectionRefused",
     "Refused",
     "Settings",
     "Statecast",
@@ -31,6 +38,7 @@ __all__ = [
 
 _HOMES = {
     "BadSetting": "statecast.errors",
+    "ConnectionRefused": "statecast.errors",
     "Refused": "statecast.errors",
     "Settings": "statecast.settings",
     "Statecast": "statecast.flask",

@@ -4,6 +4,7 @@ StatecastError               one sentence: what happened, and what to do
 |-- Refused                  permanent: this message or request cannot be accepted
 |   |-- Malformed            it cannot be read
 |   |-- TooLarge             it exceeds a limit
+|   |-- ConnectionRefused    a connect handler refuses a viewer, and says more than a sentence
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -54,6 +55,14 @@ class Malformed(Refused):
 
 class TooLarge(Refused):
     """It exceeds a limit."""
+
+
+class ConnectionRefused(Refused):
+    """A connect handler refuses a viewer; ``data`` is what the viewer gets beside the sentence."""
+
+    def __init__(self, sentence: str, data: object = None) -> None:
+        super().__init__(sentence)
+        self.data = data
 
 
 class NotFound(Refused):

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, overload
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, Request, current_app, has_app_context
 
 from statecast import dev_server, names, settings, strict_json
 from statecast.decoders.decoder import Decoder
@@ -79,13 +79,16 @@ class Statecast:
 
         Raises BadSetting.
         """
+        return runtime_of(self._current_host())
+
+    def _current_host(self) -> Flask:
         hosts = self._hosts()
         if has_app_context():
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
             if any(app is host for host in hosts):
-                return runtime_of(app)
+                return app
         if len(hosts) == 1:
-            return runtime_of(hosts[0])
+            return hosts[0]
         if not hosts and self._apps:
             raise BadSetting(
                 "The app of this Statecast is gone: an extension does not keep its app alive. Keep "
@@ -176,33 +179,67 @@ class Statecast:
         namespace: str = "/",
         to: Rooms = None,
         skip: Rooms = None,
+        callback: Callable[..., Any] | None = None,
     ) -> None:
         """Send an event to the viewers of a namespace, in every process, at most once.
 
         ``to`` names a room, a viewer's sid, or several of them; ``skip`` those that do not get it.
         Bytes among the data arrive as bytes. Callable from any thread and process; what one thread
-        does to a viewer arrives in the order of its calls. Raises Refused or Unavailable.
+        does to a viewer arrives in the order of its calls. ``callback`` is called with what the
+        viewer acknowledges; ``to`` is then the sid of one viewer of this process. Raises Refused or
+        Unavailable.
         """
-        self.runtime.emit(event, *data, namespace=namespace, to=to, skip=skip)
+        if callback is not None:
+            callback = within(self._current_host(), callback)
+        self.runtime.emit(event, *data, namespace=namespace, to=to, skip=skip, callback=callback)
+
+    def call(
+        self, event: str, *data: Any, to: str, namespace: str = "/", timeout: float = 60.0
+    ) -> Any:
+        """Send an event to one viewer of this process, and wait for its acknowledgement.
+
+        Returns what the viewer acknowledges with: None, a value, or a tuple of several. For plain
+        functions, not for coroutines. Raises TimeoutError, Refused or Unavailable.
+        """
+        return self.runtime.call(event, *data, to=to, namespace=namespace, timeout=timeout)
+
+    def request(self, sid: str) -> Request:
+        """The HTTP request with which a viewer of this process began: headers, cookies, query.
+
+        Only if some handler was registered with ``request=True``; a viewer then costs the memory of
+        its request. Raises NotFound.
+        """
+        from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
+
+        found = self.runtime.handshake(sid)
+        return self._current_host().request_class(environ_of(found.head, found.address))
 
     @overload
     def on(
-        self, event: str, handler: None = None, *, namespace: str = "/"
+        self, event: str, handler: None = None, *, namespace: str = "/", request: bool = False
     ) -> Callable[[Function], Function]: ...
     @overload
-    def on(self, event: str, handler: Function, *, namespace: str = "/") -> Function: ...
-    def on(self, event: str, handler: Any = None, *, namespace: str = "/") -> Any:
+    def on(
+        self, event: str, handler: Function, *, namespace: str = "/", request: bool = False
+    ) -> Function: ...
+    def on(
+        self, event: str, handler: Any = None, *, namespace: str = "/", request: bool = False
+    ) -> Any:
         """Call a function with (sid, data ...) for an event of viewers.
 
         Its return value is the acknowledgement. A handler of ``connect`` (sid, auth) refuses a
-        viewer by returning False, or with a sentence by raising Refused. A handler of
-        ``disconnect`` gets (sid, reason). Plain functions run on threads, coroutine functions on
-        the loop of the viewers. A handler may be added while the server runs. Raises BadSetting.
+        viewer by returning False, or with a sentence by raising Refused (ConnectionRefused: with
+        data, too). A handler of ``disconnect`` gets (sid, reason). That of ``"*"`` gets the events
+        without a handler of their own, as (event, sid, data ...). Plain functions run on threads,
+        coroutine functions on the loop of the viewers. With ``request`` viewers' requests are kept
+        for ``live.request``. A handler may be added while the server runs. Raises BadSetting.
         """
 
         def register(function: Function) -> Function:
             check_registration(event, function, namespace)
             self._register(lambda app, runtime: runtime.on(event, within(app, function), namespace))
+            if request:
+                self._register(lambda app, runtime: runtime.keep_handshakes())
             return function
 
         return register if handler is None else register(handler)

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,7 @@ from statecast.errors import (
     Refused,
     StatecastError,
     TooLarge,
+    Unavailable,
 )
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
@@ -40,6 +42,8 @@ from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
 from statecast.realtime.namespaces import check_namespace, check_registration
 from statecast.realtime.protocol import socketio
+from statecast.realtime.rooms import Callback
+from statecast.realtime.viewer import Handshake
 from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -74,6 +78,7 @@ class Runtime:
         """Where the live endpoint is while another server answers the pages (``flask run``); "" is
         the page's own origin. It may wait a moment until the endpoint is there."""
         self._hub: Hub | None = None
+        self._keeps_handshakes = False
         self._lagging: Callable[[], int] = lambda: 0
         self._opening = threading.Lock()
         self._registering = threading.RLock()
@@ -169,27 +174,77 @@ class Runtime:
         namespace: str = "/",
         to: Rooms = None,
         skip: Rooms = None,
+        callback: Handler | None = None,
     ) -> None:
         """Send an application event to the viewers of a namespace, at most once.
 
         ``to`` names rooms and sids (None: all), ``skip`` those that do not get it. The viewers of
         this process get it at once, in the order of the calls; those of the other serving processes
-        through the store, for which nothing waits. Raises Malformed or TooLarge; in a process that
-        does not serve also StoreUnavailable.
+        through the store, for which nothing waits. ``callback`` is called like a handler with what
+        the one viewer acknowledges, unless that leaves first. Raises Malformed or TooLarge; in a
+        process that does not serve also StoreUnavailable.
         """
+        one = self._event(event, arguments, namespace, to, skip)
+        if callback is not None:
+            self._publish_to_one(one, lambda found: self._call_back(callback, found))
+        elif to is None or one.rooms:
+            self._publish(one)
+
+    def call(
+        self,
+        event: str,
+        *arguments: Any,
+        to: str,
+        namespace: str = "/",
+        timeout: float = 60.0,
+    ) -> Any:
+        """Send an event to one viewer of this process, and wait for its acknowledgement.
+
+        Returns what it acknowledges with: None, a value, or a tuple of several. Raises
+        TimeoutError, Unavailable if the viewer leaves meanwhile, or as ``emit``. Not for
+        coroutines: it would stop the loop that it waits for.
+        """
+        hub = self.local_hub
+        if hub.is_loop_thread():
+            raise BadSetting("live.call waits, so it is for plain functions, not for coroutines.")
+        answer: Future[list[Any] | None] = Future()
+        one = self._event(event, arguments, namespace, to, None)
+        self._publish_to_one(one, answer.set_result)
+        found = answer.result(timeout)
+        if found is None:
+            raise Unavailable("The viewer left, or takes no event now, and did not answer.")
+        return tuple(found) if len(found) > 1 else found[0] if found else None
+
+    def _call_back(self, callback: Handler, found: list[Any] | None) -> None:
+        if found is not None:
+            self.local_hub.call_back(callback, found)
+
+    def _publish_to_one(self, event: Event, callback: Callback) -> None:
+        hub = self.local_hub
+        socket = hub.find(event.rooms[0]) if len(event.rooms) == 1 else None
+        if socket is None or socket.namespace.name != event.namespace:
+            raise Malformed(
+                "Only one viewer can be asked for an answer, by its sid, in the process that "
+                "serves it: where its handlers run."
+            )
+        hub.publish_to_one(event, callback)
+
+    def _event(
+        self, event: str, arguments: Collection[Any], namespace: str, to: Rooms, skip: Rooms
+    ) -> Event:
+        """Raises Malformed or TooLarge."""
         check_namespace(namespace)
         rooms, skipped = room_names(to), room_names(skip)
         if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
-        values, attachments = socketio.without_bytes(arguments)
+        values, attachments = socketio.without_bytes(tuple(arguments))
         data = strict_json.encode(strict_json.check(values))
         one = Event(namespace, event, data, rooms, skipped, tuple(attachments))
         if one.size > EVENT_BYTES:
             raise TooLarge(
                 f"An event's data has {one.size} bytes, more than the {EVENT_BYTES} it may have."
             )
-        if to is None or rooms:
-            self._publish(one)
+        return one
 
     def move(self, kind: EventKind, namespace: str, name: str, to: Rooms) -> None:
         """Let viewers enter or leave the room ``name``, close rooms, or disconnect viewers.
@@ -215,6 +270,22 @@ class Runtime:
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, its sid among them; none for any other sid."""
         return self.local_hub.rooms(sid) or []
+
+    def keep_handshakes(self) -> None:
+        """Keep the requests with which viewers begin, from now on; see ``handshake``."""
+        self._keeps_handshakes = True
+        if self._hub is not None:
+            self._hub.keep_handshakes = True
+
+    def handshake(self, sid: str) -> Handshake:
+        """The request with which a viewer of this process began. Raises NotFound."""
+        found = self.local_hub.handshake(sid)
+        if found is None:
+            raise NotFound(
+                "There is no request of such a viewer in this process: it has left, or it came "
+                "before a handler that asks for requests was registered."
+            )
+        return found
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
         """Call ``handler`` for this event of viewers, in every serving process; see ``Hub.on``.
@@ -250,6 +321,7 @@ class Runtime:
                 hub.on(event, handler, namespace)
             self.viewers = lambda: hub.viewers
             self._lagging = lambda: broadcaster.lagging
+            hub.keep_handshakes = self._keeps_handshakes
             self._hub = hub
         return hub
 

@@ -262,6 +262,11 @@ class Settings:
     wsgi_threads: int = setting(
         16, "How many requests Flask answers at the same time.", whole(1, 1_000)
     )
+    handler_threads: int = setting(
+        64,
+        "How many plain functions of the application handle viewers' events at the same time.",
+        whole(1, 1_000),
+    )
     shutdown_timeout: float = setting(
         5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)
     )

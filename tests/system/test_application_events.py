@@ -19,7 +19,7 @@ import pytest
 import socketio as stock
 from flask import Flask, current_app
 
-from statecast import Refused, Statecast
+from statecast import ConnectionRefused, Refused, Statecast, Unavailable
 from statecast.errors import BadSetting, Malformed, StoreUnavailable
 from statecast.realtime import handlers
 from statecast.server.server import BackgroundServer
@@ -35,7 +35,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statecast]:
     """An app that is served, with namespaces of its own; handlers may come before and after."""
     monkeypatch.setattr("os.environ", {})
     app = Flask("hugs")
-    live = Statecast(app, store="memory:", port=0, wsgi_threads=2, namespaces=["/test"])
+    live = Statecast(app, store="memory:", port=0, handler_threads=2, namespaces=["/test"])
     yield live
     live.runtime.stop()
 
@@ -402,6 +402,151 @@ def test_bytes_arrive_as_bytes(live: Statecast, serve: Any, join: Any) -> None:
     # and so do all
     live.emit("said", [b"", {"more": b"\x01"}])
     assert client.heard.get(timeout=TIMEOUT) == ("said", [b"", {"more": b"\x01"}])
+
+
+# Answers, refusals, requests
+
+
+def test_a_viewer_is_asked_for_an_answer(live: Statecast, serve: Any, join: Any) -> None:
+    # given handlers that ask the viewer back, in three ways
+    called: queue.Queue[Any] = queue.Queue()
+
+    @live.on("ask")
+    def ask(sid: str, question: str) -> Any:
+        live.emit(question, 1, b"x", to=sid, callback=lambda *found: called.put(found))
+        return [live.call(question, number, to=sid, timeout=TIMEOUT) for number in range(3)]
+
+    client = join(serve())
+    answers: list[Any] = [None, "one", ("two", b"\x00"), ("again",)]
+    client.on("none", lambda *data: answers[0])
+    client.on("one", lambda *data: answers[1])
+    client.on("several", lambda *data: answers[2])
+
+    # then each gets what the viewer says: nothing, one value, several
+    assert call(client, "ask", "none") == [None, None, None]
+    assert called.get(timeout=TIMEOUT) == ()
+    assert call(client, "ask", "one") == ["one"] * 3
+    assert called.get(timeout=TIMEOUT) == ("one",)
+    assert call(client, "ask", "several") == [["two", b"\x00"]] * 3
+    assert called.get(timeout=TIMEOUT) == ("two", b"\x00")
+
+
+def test_a_question_that_nobody_answers_ends(live: Statecast, serve: Any, join: Any) -> None:
+    outcomes: queue.Queue[str] = queue.Queue()
+    asked = threading.Event()
+
+    @live.on("ask")
+    def ask(sid: str, timeout: float) -> None:
+        try:
+            live.call("silence", to=sid, timeout=timeout)
+        except (TimeoutError, Unavailable) as error:
+            outcomes.put(type(error).__name__)
+
+    @live.on("ask from a coroutine")
+    async def wrong(sid: str) -> None:
+        with pytest.raises(BadSetting, match="not for coroutines"):
+            live.call("silence", to=sid)
+        outcomes.put("refused")
+
+    client = join(serve())
+    client.on("silence", lambda: asked.set() or threading.Event().wait(1))
+    # given a viewer that does not answer in time
+    client.emit("ask", 0.05)
+    assert outcomes.get(timeout=TIMEOUT) == "TimeoutError"
+    # and a coroutine, which would stop the loop that it waits for
+    client.emit("ask from a coroutine")
+    assert outcomes.get(timeout=TIMEOUT) == "refused"
+    # and a viewer that leaves meanwhile
+    asked.clear()
+    client.emit("ask", TIMEOUT)
+    assert asked.wait(TIMEOUT)
+    client.disconnect()
+    assert outcomes.get(timeout=TIMEOUT) == "Unavailable"
+    # and somebody who is not here: that fails at once
+    with pytest.raises(Malformed, match="Only one viewer"):
+        live.call("silence", to="nobody")
+    with pytest.raises(Malformed, match="Only one viewer"):
+        live.emit("silence", callback=print)
+
+
+def test_events_without_a_handler_of_their_own(live: Statecast, serve: Any, join: Any) -> None:
+    live.on("known", lambda sid, *data: ["known", *data])
+    live.on("*", lambda name, sid, *data: [name, *data])
+    client = join(serve())
+    assert call(client, "known", 1) == ["known", 1]
+    assert call(client, "unknown", 1, 2) == ["unknown", 1, 2]
+    assert call(client, "*", 3) == ["*", 3]
+
+
+def test_a_refusal_says_more_than_a_sentence(live: Statecast, serve: Any) -> None:
+    def refuse(sid: str, auth: Any) -> None:
+        raise ConnectionRefused("Not today.", {"come": "tomorrow"})
+
+    live.on("connect", refuse)
+    client = stock.Client()
+    heard: queue.Queue[Any] = queue.Queue()
+    client.on("connect_error", heard.put)
+    with pytest.raises(stock.exceptions.ConnectionError):
+        client.connect(serve())
+    assert heard.get(timeout=TIMEOUT) == {"message": "Not today.", "data": {"come": "tomorrow"}}
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_the_request_with_which_a_viewer_began(live: Statecast, serve: Any, transport: str) -> None:
+    # given a handler that asks for requests
+    def who(sid: str) -> Any:
+        request = live.request(sid)
+        return [request.cookies["who"], request.headers["X-Room"], request.args["q"],
+                request.remote_addr, request.path]  # fmt: skip
+
+    live.on("who", who, request=True)
+    client = stock.Client()
+    try:
+        client.connect(
+            f"{serve()}?q=1",
+            headers={"Cookie": "who=anna", "X-Room": "attic"},
+            transports=[transport],
+        )
+        # then it sees what the browser sent
+        assert call(client, "who") == ["anna", "attic", "1", "127.0.0.1", "/socket.io/"]
+    finally:
+        client.disconnect()
+
+
+def test_requests_are_not_kept_unasked(live: Statecast, serve: Any, join: Any) -> None:
+    live.on("who", lambda sid: live.request(sid).path)
+    assert "error" in call(join(serve()), "who")
+
+
+def test_a_handler_that_waits_for_a_thread_is_logged(
+    live: Statecast,
+    serve: Any,
+    join: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given two threads, both held by one handler
+    monkeypatch.setattr(handlers, "SLOW", 0.0)
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def slow(sid: str) -> None:
+        begun.release()
+        go.wait(TIMEOUT)
+
+    live.on("slow", slow)
+    live.on("quick", lambda sid: 1)
+    client = join(serve())
+    for _ in range(2):
+        client.emit("slow")
+        assert begun.acquire(timeout=TIMEOUT)
+    # when a third call waits for them
+    answers: queue.Queue[Any] = queue.Queue()
+    client.emit("quick", callback=answers.put)
+    go.set()
+    assert answers.get(timeout=TIMEOUT) == 1
+    # then the log says who held them
+    assert "these hold the threads: " in caplog.text
+    assert "slow (" in caplog.text
 
 
 # What comes late

@@ -12,6 +12,7 @@ from statecast.realtime.protocol import engineio, websocket
 from statecast.realtime.rooms import Namespace, Socket
 from statecast.realtime.session import (
     HEARTBEAT,
+    Acknowledged,
     EventReceived,
     Heartbeat,
     NamespaceLeft,
@@ -71,9 +72,13 @@ def test_attachments_complete_an_event() -> None:
     assert (event.socket, event.arguments) == (root, [b"\x00\x01"])
 
 
-def test_an_acknowledgement_and_a_noop_are_no_events() -> None:
+def test_an_acknowledgement_names_what_it_acknowledges() -> None:
+    one, socket = joined()
+    assert one.receive('431["a",2]', NOW) == Acknowledged(socket, 1, ["a", 2])
+
+
+def test_a_noop_is_no_event() -> None:
     one, _ = joined()
-    assert one.receive("431[]", NOW) is None
     assert one.receive("6", NOW) is None
 
 

@@ -10,12 +10,12 @@ PACKET, FRAME = "socketio", "websocket"
 """Under which an ``OutgoingMessage`` keeps its encodings."""
 
 
-def event(event: Event) -> OutgoingMessage:
-    """An application's event."""
+def event(event: Event, number: int | None = None) -> OutgoingMessage:
+    """An application's event. With a ``number`` its one viewer is to acknowledge it."""
     message = OutgoingMessage(event.name, event.data)
     message.attachments = event.attachments
     message.encodings[PACKET] = socketio.event_of(
-        event.name, event.data, event.namespace, len(event.attachments)
+        event.name, event.data, event.namespace, len(event.attachments), number
     )
     return message
 

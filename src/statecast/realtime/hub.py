@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Any
 
+from statecast.http.head import RequestHead
 from statecast.http.throttled_log import ThrottledLog
 from statecast.model import Event, EventKind
 from statecast.names import escaped
@@ -15,10 +17,10 @@ from statecast.realtime.interfaces import BroadcasterContract, Connection, Sessi
 from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.namespaces import Namespaces
 from statecast.realtime.protocol import socketio, websocket
-from statecast.realtime.rooms import Namespace, Socket
+from statecast.realtime.rooms import Callback, Namespace, Socket
 from statecast.realtime.session import Session, SessionLimits
 from statecast.realtime.timer_wheel import TimerWheel, tick_for
-from statecast.realtime.viewer import Viewer
+from statecast.realtime.viewer import Handshake, Viewer
 from statecast.settings import Settings
 
 BETWEEN_GROUPS = 0.1
@@ -55,6 +57,8 @@ class Hub:
         )
         self.draining = False
         """The server stops and takes no new viewers."""
+        self.keep_handshakes = False
+        """The application asks for the requests with which viewers began."""
         self.dropped_emits = 0
         """Application events that a full transport did not take. The newest is dropped."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -67,7 +71,7 @@ class Hub:
         self._connections: set[Connection] = set()
         self._namespaces = Namespaces(
             namespaces,
-            threads=settings.wsgi_threads,
+            threads=settings.handler_threads,
             max_pending_bytes=settings.max_payload,
             clock=self.wheel.now,
             calls=self._calls,
@@ -82,6 +86,10 @@ class Hub:
         self._calls.start(loop)
         self.wheel.start(loop)
         self._namespaces.start(loop)
+
+    def is_loop_thread(self) -> bool:
+        """Whether the caller runs on the loop of the viewers."""
+        return self._calls.is_loop_thread()
 
     # Connections
 
@@ -101,9 +109,13 @@ class Hub:
         self.wheel.remove(connection)
         self._connections.discard(connection)
 
-    def new_viewer(self, transport: SessionTransport, now: float) -> Viewer:
+    def new_viewer(
+        self, transport: SessionTransport, now: float, head: RequestHead, address: str | None
+    ) -> Viewer:
+        """``head`` and ``address`` are the client's, of the request with which it begins."""
         session = Session(self._limits, now)
-        return Viewer(session, transport, self._namespaces, self._broadcaster)
+        handshake = Handshake(head, address or "") if self.keep_handshakes else None
+        return Viewer(session, transport, self._namespaces, self._broadcaster, handshake)
 
     def close_threads(self) -> None:
         """Let the threads of handlers end after what they have to do."""
@@ -174,6 +186,28 @@ class Hub:
         self.dropped_emits += len(members) - written
         return written
 
+    def publish_to_one(self, event: Event, callback: Callback) -> None:
+        """Emit an event to one socket of this process, and call back with its acknowledgement.
+
+        Any thread; ``callback`` is called once, on the loop.
+        """
+        if not self._calls.post(self._emit_to_one, event, callback, size=event.size):
+            callback(None)
+
+    def _emit_to_one(self, event: Event, callback: Callback) -> None:
+        (sid,) = event.rooms
+        socket = self.find(sid)
+        number = socket.expect(callback) if socket is not None else None
+        if socket is None or number is None:
+            callback(None)
+        elif not socket.offer(encoding.event(event, number)):
+            self.dropped_emits += 1
+            socket.acknowledge(number, None)
+
+    def call_back(self, callback: Handler, arguments: list[Any]) -> None:
+        """Call the application's function as a handler is called."""
+        self._namespaces.call_back(callback, arguments)
+
     def _warn_unknown(self, namespace: str) -> None:
         if namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
             self._unknown.add(namespace)
@@ -210,6 +244,11 @@ class Hub:
         Any thread: it sees what that thread did before.
         """
         return self._calls.ask(self._rooms, sid)
+
+    def handshake(self, sid: str) -> Handshake | None:
+        """The request with which a viewer of this process began, where it was kept. Any thread."""
+        socket = self.find(sid)
+        return socket.viewer.handshake if socket is not None else None
 
     def _rooms(self, sid: str) -> list[str] | None:
         socket = self.find(sid)

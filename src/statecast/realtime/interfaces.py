@@ -63,6 +63,8 @@ class SocketOwner(Recipient, Protocol):
     """The viewer to which a socket belongs, as far as rooms and namespaces need it."""
 
     transport: SessionTransport
+    handshake: Any
+    """The request with which it began, where it was kept."""
     pending_bytes: int
     """Of its messages that wait for a handler or are in one."""
 

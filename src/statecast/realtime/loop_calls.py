@@ -54,6 +54,9 @@ class LoopCalls:
         self._thread = threading.get_ident()
         self._loop = loop
 
+    def is_loop_thread(self) -> bool:
+        return threading.get_ident() == self._thread
+
     def post(self, call: Callable[..., object], *arguments: Any, size: int = 0) -> bool:
         """Make a call on the loop; at once if this is its thread. ``size`` are bytes of its data.
 

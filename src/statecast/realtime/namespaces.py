@@ -19,6 +19,8 @@ from statecast.realtime.protocol import socketio
 from statecast.realtime.rooms import Namespace, Socket
 from statecast.realtime.session import EventReceived
 
+ANY = "*"
+"""The handler of events that have none of their own; it is called with their name first."""
 _NAME = re.compile(r"/[^,\x00-\x1f]*")
 
 log = logging.getLogger(__name__)
@@ -98,7 +100,8 @@ class Namespaces:
         name, transport = socket.namespace.name, socket.viewer.transport
         if result.error is not None or result.value is False:
             self._remove(socket)
-            transport.send(socketio.refused(name, result.error or "The connection was refused."))
+            sentence = result.error or "The connection was refused."
+            transport.send(socketio.refused(name, sentence, result.data))
             return
         early, socket.early = socket.early, None
         transport.send(socketio.connected(name, socket.sid))
@@ -123,7 +126,10 @@ class Namespaces:
         It is refused while the viewer's pending messages are larger than one message may be.
         """
         socket, viewer, size = event.socket, event.socket.viewer, event.size
-        handler = socket.namespace.handlers.get(event.name)
+        arguments = (socket.sid, *event.arguments)
+        handler = None if event.name == ANY else socket.namespace.handlers.get(event.name)
+        if handler is None:
+            handler, arguments = socket.namespace.handlers.get(ANY), (event.name, *arguments)
         if handler is None:
             error = HandlerResult(error="No handler is registered for this event.")
             self._acknowledge(socket, event.number, error)
@@ -137,7 +143,11 @@ class Namespaces:
             viewer.pending_bytes -= size
             self._acknowledge(socket, event.number, result)
 
-        self._runner.call(handler, (socket.sid, *event.arguments), done)
+        self._runner.call(handler, arguments, done)
+
+    def call_back(self, callback: Handler, arguments: Iterable[Any]) -> None:
+        """Call the application's function with what a client acknowledges."""
+        self._runner.call(callback, tuple(arguments), lambda result: None)
 
     def _acknowledge(self, socket: Socket, number: int | None, result: HandlerResult) -> None:
         if number is None or not socket.alive:

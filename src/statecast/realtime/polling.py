@@ -101,7 +101,9 @@ class PollingConnection:
         "sid",
     )
 
-    def __init__(self, endpoint: PollingEndpoint, hub: Hub, address: str, now: float) -> None:
+    def __init__(
+        self, endpoint: PollingEndpoint, hub: Hub, head: RequestHead, address: str, now: float
+    ) -> None:
         self._endpoint = endpoint
         self.address = address
         """The client's."""
@@ -110,7 +112,7 @@ class PollingConnection:
         self.paused = False
         """More waits than the bound allows."""
         self._state = OPEN
-        self._viewer: Viewer = hub.new_viewer(self, now)
+        self._viewer: Viewer = hub.new_viewer(self, now, head, address)
         """Handed over in UPGRADED; it has left in CLOSED."""
         self._queue: list[bytes] = []
         """Packets for the next GET."""
@@ -375,7 +377,7 @@ class PollingEndpoint:
         if not self._is_exempt(address):
             self._check_address(address)
         self._open_by_address[address] += 1
-        connection = PollingConnection(self, self._hub, address, self.wheel.now())
+        connection = PollingConnection(self, self._hub, head, address, self.wheel.now())
         self._hub.add(connection)
         self._sessions.add(connection)
         connection.reschedule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -12,10 +13,17 @@ MAX_EARLY_CALLS = 64
 """Calls kept for a socket whose connect handler still decides; beyond it the newest is dropped."""
 
 
+MAX_CALLBACKS = 1_000
+"""Acknowledgements that may be outstanding at one socket."""
+Callback = Callable[[list[Any] | None], Any]
+"""Gets what the client acknowledges with, or None if it has left. Called on the loop."""
+_NUMBERS = itertools.count(1)
+
+
 class Socket:
     """A viewer's membership in one namespace: what Socket.IO calls a socket."""
 
-    __slots__ = ("early", "namespace", "rooms", "sid", "viewer")
+    __slots__ = ("_callbacks", "early", "namespace", "rooms", "sid", "viewer")
 
     def __init__(self, viewer: SocketOwner, namespace: Namespace, sid: str) -> None:
         self.viewer = viewer
@@ -25,6 +33,33 @@ class Socket:
         """The rooms it has entered; None instead of an empty set, which most sockets never need."""
         self.early: list[Callable[[], Any]] | None = None
         """Calls that wait for the connect handler's decision; None once the socket is ready."""
+
+        self._callbacks: dict[int, Callback] | None = None
+        """What waits for an acknowledgement, by its number; None instead of an empty dictionary."""
+
+    def expect(self, callback: Callback) -> int | None:
+        """The number for the event whose acknowledgement ``callback`` gets.
+
+        None, and no call, if this client leaves too many events unanswered.
+        """
+        if self._callbacks is None:
+            self._callbacks = {}
+        if len(self._callbacks) >= MAX_CALLBACKS:
+            return None
+        number = next(_NUMBERS)
+        self._callbacks[number] = callback
+        return number
+
+    def acknowledge(self, number: int, arguments: list[Any] | None) -> None:
+        """Call back once; a number that nothing waits for is ignored."""
+        callback = self._callbacks.pop(number, None) if self._callbacks else None
+        if callback is not None:
+            callback(arguments)
+
+    def fail_callbacks(self) -> None:
+        """The socket is gone, so no acknowledgement comes any more."""
+        for number in tuple(self._callbacks or ()):
+            self.acknowledge(number, None)
 
     @property
     def ready(self) -> bool:
@@ -100,3 +135,4 @@ class Namespace:
         for room in tuple(socket.rooms or ()):
             self.leave(socket, room)
         self.sockets.pop(socket.sid, None)
+        socket.fail_callbacks()

@@ -91,6 +91,14 @@ class EventReceived(NamedTuple):
     """Bytes and characters of its packet, attachments included."""
 
 
+class Acknowledged(NamedTuple):
+    """The client acknowledges an event, by its number."""
+
+    socket: Socket
+    number: int
+    arguments: list[Any]
+
+
 class SessionClosed(NamedTuple):
     """The session must end, with this close code."""
 
@@ -98,7 +106,7 @@ class SessionClosed(NamedTuple):
     reason: str
 
 
-SessionEvent = NamespaceRequested | NamespaceLeft | EventReceived | SessionClosed
+SessionEvent = NamespaceRequested | NamespaceLeft | EventReceived | Acknowledged | SessionClosed
 
 CLOSED_BY_CLIENT = SessionClosed(websocket.NORMAL_CLOSURE, "")
 
@@ -245,7 +253,8 @@ class Session:
         if kind in (socketio.EVENT, socketio.BINARY_EVENT):
             name, *arguments = packet.data
             return EventReceived(socket, packet.id, name, arguments, size)
-        return None  # an acknowledgement: the server asks for none
+        assert packet.id is not None  # checked when it was parsed
+        return Acknowledged(socket, packet.id, packet.data)
 
     def _joined(self, namespace: str) -> Socket:
         socket = self.socket(namespace)

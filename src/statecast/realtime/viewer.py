@@ -5,15 +5,17 @@ The viewer stays the same when its session moves from long polling to a WebSocke
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
+from statecast.http.head import RequestHead
 from statecast.realtime.interfaces import BroadcasterContract, SessionTransport
 from statecast.realtime.namespaces import Namespaces
 from statecast.realtime.protocol import engineio, socketio
 from statecast.realtime.rooms import Socket
 from statecast.realtime.session import (
+    Acknowledged,
     EventReceived,
     NamespaceLeft,
     NamespaceRequested,
@@ -23,10 +25,24 @@ from statecast.realtime.session import (
 )
 
 
+class Handshake(NamedTuple):
+    """The request with which a session began, and the address of its client."""
+
+    head: RequestHead
+    address: str
+
+
 class Viewer:
     """Acts on the events of one session. It is also what watches at the broadcaster."""
 
-    __slots__ = ("_broadcaster", "_namespaces", "pending_bytes", "session", "transport")
+    __slots__ = (
+        "_broadcaster",
+        "_namespaces",
+        "handshake",
+        "pending_bytes",
+        "session",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -34,7 +50,10 @@ class Viewer:
         transport: SessionTransport,
         namespaces: Namespaces,
         broadcaster: BroadcasterContract,
+        handshake: Handshake | None = None,
     ) -> None:
+        """``handshake`` is kept only where the application asks for it."""
+        self.handshake = handshake
         self.session = session
         self.transport = transport
         self._namespaces = namespaces
@@ -82,6 +101,8 @@ class Viewer:
                 self._namespaces.dispatch(event)
         elif isinstance(event, NamespaceRequested):
             self._join(event)
+        elif isinstance(event, Acknowledged):
+            event.socket.acknowledge(event.number, event.arguments)
         elif isinstance(event, NamespaceLeft):
             self._namespaces.disconnect(event.socket, "client namespace disconnect")
         elif event is None:

@@ -262,7 +262,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.close(websocket.POLICY_VIOLATION, "the session has its WebSocket already")
         else:
             self._change(OPEN)
-            self._viewer = endpoint.hub.new_viewer(self, now)
+            self._viewer = endpoint.hub.new_viewer(self, now, head, self._client_address)
             self._transport.write(response + websocket.frame(endpoint.open_packet()))
         endpoint.hub.add(self)
         self.reschedule()

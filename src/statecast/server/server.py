@@ -20,6 +20,7 @@ import uvicorn
 
 from statecast import logs
 from statecast.errors import BadSetting, StatecastError
+from statecast.program.patched import refuse_patched
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
@@ -195,6 +196,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     StoreUnusable or another StatecastError with a sentence when it cannot start.
     """
     settings = runtime.settings
+    refuse_patched()
     if threading.current_thread() is not threading.main_thread():
         raise BadSetting(
             "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
@@ -331,6 +333,7 @@ class BackgroundServer:
 
     def start(self, listening: socket.socket | None = None) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
+        refuse_patched()
         refuse_public(self.runtime.settings)
         self._server, listening = prepare(
             self.runtime, self.app, self._ready.set, self._stop_requested, listening

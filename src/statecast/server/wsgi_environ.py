@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from statecast.http.asgi import Scope
+from statecast.http.head import RequestHead
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 """Methods whose requests have a length even when the body is empty."""
@@ -53,6 +54,22 @@ def build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         environ["CONTENT_LENGTH"] = str(len(body))
     _add_headers(environ, scope["headers"])
     return environ
+
+
+def environ_of(head: RequestHead, address: str) -> dict[str, Any]:
+    """The environment of a viewer's request, of which only the head and the client are known."""
+    return build_environ(
+        {
+            "method": head.method,
+            "path": head.path,
+            "query_string": head.query_string,
+            "http_version": "1.1",
+            "scheme": "https" if head.secure else "http",
+            "client": (address, 0) if address else None,
+            "headers": [(name, value) for name in head.headers for value in head.headers[name]],
+        },
+        b"",
+    )
 
 
 def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:

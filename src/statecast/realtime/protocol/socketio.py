@@ -199,12 +199,21 @@ def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
     return head(EVENT, namespace) + b"[" + strict_json.encode(name) + b"," + argument + b"]"
 
 
-def event_of(name: str, arguments: bytes, namespace: str = "/", attachments: int = 0) -> bytes:
-    """An event whose arguments come as an encoded JSON array, with so many attachments."""
+def event_of(
+    name: str,
+    arguments: bytes,
+    namespace: str = "/",
+    attachments: int = 0,
+    number: int | None = None,
+) -> bytes:
+    """An event whose arguments come as an encoded JSON array, with so many attachments.
+
+    With a ``number`` the client is to acknowledge it.
+    """
     inner = arguments.strip()[1:-1].strip()
     kind = BINARY_EVENT if attachments else EVENT
     return (
-        head(kind, namespace, None, attachments)
+        head(kind, namespace, number, attachments)
         + b"["
         + strict_json.encode(name)
         + (b"," + inner if inner else b"")
@@ -216,8 +225,10 @@ def connected(namespace: str, sid: str) -> bytes:
     return head(CONNECT, namespace) + b'{"sid":"%b"}' % sid.encode()
 
 
-def refused(namespace: str, sentence: str) -> bytes:
-    return head(CONNECT_ERROR, namespace) + strict_json.encode({"message": sentence})
+def refused(namespace: str, sentence: str, data: Any = None) -> bytes:
+    """The answer to a connect packet. ``data`` goes with the sentence unless it is None."""
+    content = {"message": sentence} if data is None else {"message": sentence, "data": data}
+    return head(CONNECT_ERROR, namespace) + strict_json.encode(content)
 
 
 def disconnected(namespace: str) -> bytes:
