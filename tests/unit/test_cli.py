@@ -159,7 +159,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         @staticmethod
         def serve(runtime: Any, app: Any, *, announce: Callable[[str], None]) -> int:
             found.append(runtime.settings)
-            announce("Statecast is live at http://127.0.0.1:8000")
+            announce(
+                "Statecast is live at http://127.0.0.1:8000\n"
+                "Other machines open it at http://192.168.7.5:8000"
+            )
             return 130
 
     monkeypatch.setitem(sys.modules, "statecast.server.server", Server)
@@ -212,9 +215,12 @@ def test_the_file_may_come_from_the_environment(
 def test_run_says_how_to_send_a_first_message(statecast: Invoke, served: list[Settings]) -> None:
     lines = statecast("run").stdout.splitlines()
     assert lines[0] == "Statecast is live at http://127.0.0.1:8000"
-    assert lines[1].endswith("statecast send pillow mood=happy")
+    assert lines[1] == "Other machines open it at http://192.168.7.5:8000"
+    assert lines[2].endswith("statecast send pillow mood=happy")
+    lines = statecast("run", "--store", "memory:").stdout.splitlines()
+    assert lines[2].endswith("statecast send --server http://127.0.0.1:8000 pillow mood=happy")
     lines = statecast("run", "--store", "sqlite:///my states.db").stdout.splitlines()
-    assert lines[1].endswith("statecast send pillow mood=happy --store 'sqlite:///my states.db'")
+    assert lines[2].endswith("statecast send pillow mood=happy --store 'sqlite:///my states.db'")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
-from statecast.http.hosts import Hosts, name_of
+from statecast.http.hosts import Hosts, name_of, own_names
 from statecast.settings import Settings
 
 
@@ -35,6 +36,41 @@ from statecast.settings import Settings
 )
 def test_allowed_hosts(settings: dict[str, Any], host: str, own: str | None, allowed: bool) -> None:
     assert Hosts(Settings(**settings)).allows(host, own) is allowed
+
+
+@pytest.mark.parametrize(
+    ("hostname", "names"),
+    [
+        ("raspberrypi", {"raspberrypi", "raspberrypi.local"}),
+        ("Pi.Example.com", {"pi.example.com", "pi", "pi.local"}),
+        ("mac.local", {"mac.local", "mac"}),
+        ("0f3a9c", {"0f3a9c", "0f3a9c.local"}),
+        ("", set()),
+        ("no host", set()),
+    ],
+)
+def test_the_names_of_a_machine(hostname: str, names: set[str]) -> None:
+    assert own_names(hostname) == names
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "allowed"),
+    [
+        ("0.0.0.0", "raspberrypi", True),
+        ("::", "RaspberryPi.local:8000", True),
+        ("", "raspberrypi.local.", True),
+        ("0.0.0.0", "raspberrypi.evil.example", False),
+        ("0.0.0.0", "local", False),
+        ("0.0.0.0", "other.local", False),
+        ("127.0.0.1", "raspberrypi.local", False),
+        ("192.0.2.7", "raspberrypi.local", False),
+    ],
+)
+def test_a_server_on_every_address_is_called_by_the_machines_name(
+    monkeypatch: pytest.MonkeyPatch, host: str, name: str, allowed: bool
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "raspberrypi")
+    assert Hosts(Settings(host=host)).allows(name) is allowed
 
 
 @pytest.mark.parametrize(

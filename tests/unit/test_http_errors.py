@@ -50,3 +50,25 @@ async def test_a_problem_is_sent_as_an_answer() -> None:
     assert [message["type"] for message in said] == ["http.response.start", "http.response.body"]
     assert (said[0]["status"], said[1]["body"]) == (503, problem.body)
     assert (b"retry-after", b"1") in said[0]["headers"]
+
+
+CHROME = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (CHROME, "text/html; charset=utf-8"),
+        (b"*/*", "application/problem+json"),
+        (b"application/json", "application/problem+json"),
+        (b"text/event-stream", "application/problem+json"),
+        (None, "application/problem+json"),
+    ],
+)
+def test_a_person_gets_a_page_and_a_program_json(accept: bytes | None, kind: str) -> None:
+    problem = HTTPProblem(503, "Come <b>back</b>.", [(b"retry-after", b"1")])
+    headers = [(b"host", b"x"), *([] if accept is None else [(b"accept", accept)])]
+    answer = problem.for_client(headers)
+    assert (answer.status, answer.kind) == (503, kind)
+    assert (b"retry-after", b"1") in answer.fields()
+    assert b"Come <b>" not in answer.body or kind != "text/html; charset=utf-8"

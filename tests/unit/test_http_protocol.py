@@ -308,6 +308,21 @@ def test_a_foreign_host_is_refused_except_for_health(server: BackgroundServer, h
     assert fetch(server, b"GET /readyz?x" + head + b"\r\n").status == 200
 
 
+def test_a_browser_reads_a_page_about_the_name_and_what_to_set(server: BackgroundServer) -> None:
+    # given a browser that opens the server under a name which no setting allows
+    accept = b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n"
+    head = b" HTTP/1.1\r\nConnection: close\r\nHost: Pi.Lan:8000\r\n"
+    answer = fetch(server, b"GET /" + head + accept + b"\r\n")
+    # then it gets a page for people, with the name and the flag
+    assert answer.status == 421
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    text = answer.body.decode()
+    assert "This server has another name" in text and "--allow-hosts pi.lan" in text
+    # and what the server answers itself later is such a page too
+    refused = fetch(server, b"POST /healthz" + get(more=accept)[5:])
+    assert refused.status == 405 and b"<h1>Method Not Allowed</h1>" in refused.body
+
+
 @pytest.mark.parametrize(
     "host", [b"", b"a b", b"a/b", b"localhost, localhost", b"localhost:x", b"<script>"]
 )

@@ -55,3 +55,44 @@ def test_descriptors_are_raised_to_what_is_allowed() -> None:
         assert most == before[1] - sockets.RESERVE or before[1] == resource.RLIM_INFINITY
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+OUTWARD = {socket.AF_INET: "192.168.7.5", socket.AF_INET6: "2001:db8::5"}
+
+
+@pytest.mark.parametrize(
+    ("host", "outward", "line"),
+    [
+        ("127.0.0.1", OUTWARD, ""),
+        ("0.0.0.0", OUTWARD, "\nOther machines open it at http://192.168.7.5:{port}"),
+        ("0.0.0.0", {socket.AF_INET: ""}, ""),
+        ("0.0.0.0", {socket.AF_INET: "127.0.0.1"}, ""),
+        (
+            "::",
+            OUTWARD,
+            "\nOther machines open it at http://192.168.7.5:{port} or http://[2001:db8::5]:{port}",
+        ),
+        ("::", {socket.AF_INET: "192.168.7.5", socket.AF_INET6: ""},
+         "\nOther machines open it at http://192.168.7.5:{port}"),
+    ],
+)  # fmt: skip
+def test_addresses_for_other_machines_are_printed(
+    monkeypatch: pytest.MonkeyPatch, host: str, outward: dict[int, str], line: str
+) -> None:
+    # given a socket that other machines reach, or not
+    monkeypatch.setattr(sockets, "_outward", outward.__getitem__)
+    printed: list[str] = []
+    with sockets.listen(Settings(port=0, host=host)) as listening:
+        sockets.announce(listening, printed.append)
+        port = listening.getsockname()[1]
+    # then what is printed can be opened there
+    first, _, rest = printed[0].partition("\n")
+    assert first.startswith("Statecast is live at http://") and first.endswith(f":{port}")
+    assert rest == line.format(port=port).removeprefix("\n")
+
+
+def test_an_address_of_this_machine_answers_at_what_is_printed() -> None:
+    with sockets.listen(Settings(port=0, host="0.0.0.0")) as listening:
+        for address in sockets.lan_addresses(listening):
+            host, _, port = address.removeprefix("http://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,12 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
     runtime.settings = settings
 
 
-def greet(address: str, settings: table.Settings) -> None:
-    """Print the address, and the command that sends a first message."""
+def greet(live_at: str, settings: table.Settings) -> None:
+    """Print where the server is, and the command that sends a first message."""
+    found = re.search(r"https?://\S+", live_at)
+    address = found[0] if found else live_at
     click.echo(
-        f"{address}\nTo send a first message, in another terminal: "
+        f"{live_at}\nTo send a first message, in another terminal: "
         f"{first_message(address, settings)}\nCtrl-C stops it."
     )
 

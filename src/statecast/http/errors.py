@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import html
 import http
 from collections.abc import Iterable
 
@@ -15,6 +16,16 @@ from statecast import strict_json
 from statecast.errors import StatecastError
 from statecast.http.asgi import Headers, Send
 
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<h1>{title}</h1>
+<p>{sentence}</p>
+</html>
+"""
 PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
 """Where Python's table differs between its versions."""
 
@@ -78,9 +89,10 @@ class HTTPProblem(HTTPError):
     ) -> None:
         """``title`` instead of the status's own; ``members`` are added to the body."""
         super().__init__(status, b"", "application/problem+json", headers, sentence)
+        self.title = title or self.phrase
         body = {
             "type": "about:blank",
-            "title": title or self.phrase,
+            "title": self.title,
             "status": status,
             "detail": sentence,
             **members,
@@ -94,6 +106,21 @@ class HTTPProblem(HTTPError):
 
     def fields(self) -> Headers:
         return [*super().fields(), (b"x-content-type-options", b"nosniff")]
+
+    def for_client(self, headers: Iterable[tuple[bytes, bytes]]) -> HTTPError:
+        """The refusal as a page where a browser asked for a page, else as it is.
+
+        ``headers`` are those of the request. Scripts and programs do not name HTML.
+        """
+        if not any(name == b"accept" and b"text/html" in value for name, value in headers):
+            return self
+        text = PAGE.format(title=html.escape(self.title), sentence=html.escape(str(self)))
+        policy = (b"content-security-policy", b"default-src 'none'")
+        sniff = (b"x-content-type-options", b"nosniff")
+        kind = "text/html; charset=utf-8"
+        return HTTPError(
+            self.status, text.encode(), kind, [*self.headers, policy, sniff], str(self)
+        )
 
     @classmethod
     def busy(cls, sentence: str) -> HTTPProblem:

@@ -13,6 +13,8 @@ from statecast.http.errors import HTTPProblem
 from statecast.http.head import HeaderFields, lists
 from statecast.http.hosts import Hosts, name_of
 
+MAX_NAME = 253
+"""Characters of a host's name (RFC 1035)."""
 HOST_EXEMPT = (b"/healthz", b"/readyz")
 """Asked for by machines that know an address and no name."""
 
@@ -78,8 +80,9 @@ def check_host(
     if name_of(hosts[0]) is None:
         raise HTTPProblem(400, "The Host header names no host.")
     if target.partition(b"?")[0] not in HOST_EXEMPT and not allowed.allows(hosts[0], own):
+        name = (name_of(hosts[0]) or "")[:MAX_NAME]
         sentence = (
-            "This server does not answer under that name; "
-            "the setting allow_hosts says which are its own."
+            f"This server does not answer under the name {name}; the setting allow_hosts says "
+            f"which are its own. Start it with --allow-hosts {name}, or open it by its address."
         )
-        raise HTTPProblem(421, sentence)
+        raise HTTPProblem(421, sentence, title="This server has another name")

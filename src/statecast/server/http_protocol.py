@@ -423,7 +423,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 key = limiter.acquire_address(scope["client"][0], self.loop.time(), new=False)
             await self._application(scope, receive, send_unless_closing)
         except HTTPProblem as problem:
-            await problem.send(send_unless_closing)
+            await problem.for_client(scope["headers"]).send(send_unless_closing)
         finally:
             self._answering = None
             limiter.release_address(key)
@@ -513,7 +513,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._busy:  # the application waits for the body: for it, the client has left
             self.cycle.disconnected, self.cycle.waiting_for_100_continue = True, False
             self.cycle.message_event.set()
-        self.transport.write(problem.response(self.server_state.default_headers))
+        answer = problem.for_client(self.headers or ())
+        self.transport.write(answer.response(self.server_state.default_headers))
         crowded = not self._counted and len(self.limits.lingering) >= MAX_LINGERING
         if crowded or not self.transport.can_write_eof():
             self.transport.close()

@@ -96,7 +96,7 @@ class Router:
                 )
             await app(scope, receive, sending)
         except HTTPProblem as problem:
-            await problem.send(send)
+            await problem.for_client(scope["headers"]).send(send)
         except Exception as error:
             number = logs.log_error(log, "a response failed", error)
             if not started:

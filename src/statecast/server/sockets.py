@@ -80,18 +80,60 @@ def address_of(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"
+    return _url(host, port)
+
+
+def lan_addresses(listening: socket.socket) -> list[str]:
+    """The URLs for browsers on other machines; none for a socket that only this machine reaches."""
+    host, port = listening.getsockname()[:2]
+    if is_loopback(host):
+        return []
+    if not ipaddress.ip_address(host).is_unspecified:
+        return [address_of(listening)]
+    found = [_outward(family) for family in _FAMILIES[listening.family]]
+    return [_url(address, port) for address in found if address and not is_loopback(address)]
+
+
+_FAMILIES = {
+    socket.AF_INET: (socket.AF_INET,),
+    # A socket for every IPv6 address also takes IPv4, where the system says no other.
+    socket.AF_INET6: (socket.AF_INET, socket.AF_INET6),
+}
+_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Addresses of documentation (RFC 5737, RFC 3849): they stand for any other machine."""
+
+
+def _outward(family: int) -> str:
+    """The address from which this machine reaches others, "" without one. Nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((_ELSEWHERE[socket.AddressFamily(family)], 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def announce(listening: socket.socket, print_line: Callable[[str], None]) -> None:
-    """Print the address. When the output cannot be written, the server serves all the same."""
+    """Print the address, and those for other machines in a second line.
+
+    When the output cannot be written, the server serves all the same.
+    """
     try:
-        print_line(f"Statecast is live at {address_of(listening)}")
+        print_line(f"Statecast is live at {address_of(listening)}{_elsewhere(listening)}")
     except BrokenPipeError:  # the reader of our output closed it
         output.discard(sys.stdout)
     except OSError as error:
         output.discard(sys.stdout)
         log.warning("the address cannot be printed: %s", error.strerror or error)
+
+
+def _elsewhere(listening: socket.socket) -> str:
+    others = lan_addresses(listening)
+    return f"\nOther machines open it at {' or '.join(others)}" if others else ""
 
 
 def raise_descriptors() -> int:
