@@ -6,7 +6,6 @@ Over a restart, over messages sent meanwhile, over a backup that was restored.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,23 +73,25 @@ def test_what_is_sent_while_the_server_is_away_arrives(
 def test_a_restored_backup_is_noticed(
     tmp_path: Path, servers: Callable[..., ServerProcess], watching: Callable[[str], ScriptProcess]
 ) -> None:
-    # given a backup, and a server that has gone on since
+    # given a backup, made while the server runs, and a server that has gone on since
     server = servers()
     statecast(tmp_path, "send", "pillow", "mood=happy")
     client = watching(server.address)
     holds(client, {"pillow": {"mood": "happy"}})
+    made = statecast(tmp_path, "store", "backup", "backup.db")
+    assert made.returncode == 0, made.stderr
+    # while it runs, nothing takes the place of its store
+    refused = statecast(tmp_path, "store", "restore", "backup.db")
+    assert refused.returncode == 1 and "is in use" in refused.stderr
     assert server.terminate() == 143
-    backup = tmp_path / "backup"
-    shutil.copyfile(tmp_path / "statecast.db", backup)
     second = servers(server.port)
     for device in ("pillow", "lamp"):
         statecast(tmp_path, "send", device, "mood=sad")
     holds(client, {"pillow": {"mood": "sad"}, "lamp": {"mood": "sad"}})
     # when the backup is put in place of the store while the client is away, and the server starts
     assert second.terminate() == 143
-    for file in tmp_path.glob("statecast.db-*"):
-        file.unlink()
-    shutil.copyfile(backup, tmp_path / "statecast.db")
+    restored = statecast(tmp_path, "store", "restore", "backup.db")
+    assert restored.returncode == 0, restored.stderr
     servers(server.port)
     # then the client, whose place was never in this history, is reset and shows the store as it is
     assert holds(client, {"pillow": {"mood": "happy"}}) == 1

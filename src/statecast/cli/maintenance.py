@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
+from statecast.cli.backup import backup, restore
+
 
 @click.group(short_help="Look after the file of the store.")
 def store() -> None:
     """The file that holds states, history, quarantine and the embedded queues."""
+
+
+for command in (backup, restore):
+    store.add_command(command)

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,6 +44,8 @@ from statecast.stores.sqlite.store_file import SideFiles, StoreFile, identity_of
 JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
+PROGRESS_STEPS = 20_000
+"""Instructions of SQLite between two calls of a progress function."""
 DAMAGED_SECONDS = 30.0
 """For how long confirmed damage is not checked again."""
 
@@ -309,6 +311,29 @@ class Database:
                 raise
         if changed:
             self.notifier.notify()
+
+    def copy_into(self, target: Path, progress: Callable[[int], object]) -> None:
+        """Write the store as it is now into an empty file, while others read and write.
+
+        ``progress`` gets the bytes of the whole, many times. Raises apsw.FullError, apsw.IOError
+        and apsw.CantOpenError for the target.
+        """
+        with self._use(writing=True) as connection:
+            try:
+                pages, size = (
+                    row(connection, f"PRAGMA {name}")[0] for name in ("page_count", "page_size")
+                )
+                connection.set_progress_handler(
+                    lambda: bool(progress(pages * size)) and False, PROGRESS_STEPS
+                )
+                rows(connection, "VACUUM INTO ?", (str(target),))
+            except (apsw.FullError, apsw.IOError, apsw.CantOpenError):
+                self._file.check()
+                raise
+            except apsw.Error as error:
+                raise self._translate(error) from error
+            finally:
+                connection.set_progress_handler(None)
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:

@@ -24,6 +24,12 @@ NETWORK = {
 
 def inspect(path: Path) -> None:
     """Raises StoreUnusable for what cannot be a store, before anything is created beside it."""
+    check_place(path)
+    check_rights(path)
+
+
+def check_place(path: Path) -> None:
+    """Raises StoreUnusable for a folder or a file system on which no store can be."""
     folder = path.parent
     if not folder.is_dir():
         raise unusable(
@@ -36,6 +42,10 @@ def inspect(path: Path) -> None:
             f"{{store}} is on a network file system ({kind}), where SQLite loses data; "
             "use a local disk.",
         )
+
+
+def check_rights(path: Path) -> None:
+    """Raises StoreUnusable for a file or a folder that this user may not write."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -46,8 +56,8 @@ def inspect(path: Path) -> None:
         raise unusable(path, "{store} is not a file; name a file as the store.")
     if not os.access(path, os.R_OK | os.W_OK):
         raise os_error(path, PermissionError(errno.EACCES, "Permission denied"))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise os_error(folder, PermissionError(errno.EACCES, "Permission denied"))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise os_error(path.parent, PermissionError(errno.EACCES, "Permission denied"))
 
 
 def check_contents(file: StoreFile) -> None:

@@ -19,10 +19,12 @@ import urllib.parse
 from contextlib import suppress
 from pathlib import Path
 
+from statecast import program
 from statecast.program.unix import fcntl, pread, pwrite
 from statecast.stores.contract import LeaseHolder
-from statecast.stores.sqlite.file_errors import os_error, unavailable
+from statecast.stores.sqlite.file_errors import os_error, unavailable, unusable
 
+RESTORING = b"restoring"
 WAIT_SECONDS = 5.0
 """For how long to wait while another process opens or migrates the store."""
 PROGRESS_INTERVAL = 5.0
@@ -35,6 +37,7 @@ class StoreLock:
     """The lock file of one store, held from open to close."""
 
     def __init__(self, store: Path) -> None:
+        self.store = store
         self.path = Path(f"{store}.lock")
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,16 +53,38 @@ class StoreLock:
         """
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
-            if self._try(fcntl.LOCK_EX):
-                self.alone = True
+            if self.try_alone():
+                if self.mark == RESTORING:
+                    raise unusable(
+                        self.store,
+                        "A restore of {store} was interrupted; "
+                        f"run `{program.name()} store restore` again.",
+                    )
                 return self.mark == b"open"
             if self._try(fcntl.LOCK_SH):
                 return False
             if time.monotonic() > deadline:
                 raise unavailable(
-                    self.path, "Another process is migrating the store ({store}); try again later."
+                    self.path,
+                    "Another process is migrating or restoring the store ({store}); "
+                    "try again later.",
                 )
             time.sleep(0.005)
+
+    def try_alone(self) -> bool:
+        """Take the lock if no other process has it."""
+        self.alone = self._try(fcntl.LOCK_EX)
+        return self.alone
+
+    def mark_restoring(self) -> None:
+        """Mark the store as not to be opened: its files are being replaced."""
+        self._write(RESTORING)
+        os.fsync(self._file)
+
+    def forget(self) -> None:
+        """Mark the store as cleanly closed; what was known of the files before is void."""
+        self._write(b"clean")
+        os.fsync(self._file)
 
     def share(self) -> None:
         """Mark the store as in use, and let other processes take the lock too."""
