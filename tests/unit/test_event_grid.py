@@ -90,3 +90,14 @@ def test_its_own_subscriptions_are_no_devices() -> None:
             )
             == ()
         )
+
+
+def test_names_as_long_as_vendors_write_them_are_read() -> None:
+    """Claims in events of Azure's resources are named by URIs."""
+    claim = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
+    assert len(claim) == 68
+    said = event(
+        eventType="Microsoft.Resources.ResourceWriteSuccess",
+        data={"claims": {claim: "8d2c", "aud": "https://management.example/"}},
+    )
+    assert one(said).state["claims"][claim] == "8d2c"

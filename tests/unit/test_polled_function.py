@@ -76,9 +76,9 @@ def test_none_means_nothing_new() -> None:
     ("returned", "sentence"),
     [
         (ZeroDivisionError("no"), r"clock\(\) failed \(ZeroDivisionError\); the log says why"),
-        ({"n": float("nan")}, r"clock\(\) failed \(Malformed\)"),
-        ({"n": object()}, r"clock\(\) failed \("),
-        (5, r"clock\(\) failed \(TypeError\)"),
+        ({"n": float("nan")}, r"clock\(\) returned no state\. The value at “/n” is NaN"),
+        ({"n": object()}, r"clock\(\) returned no state\. The value at “/n” is of the type object"),
+        (5, r"clock\(\) returned no state\. A state is a mapping"),
     ],
 )
 def test_a_function_that_fails_is_a_source_that_is_away(returned: Any, sentence: str) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from enum import IntEnum
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -33,8 +30,8 @@ REFUSED: list[tuple[str, bytes | str, str]] = [
     ("NaN", b'{"a":NaN}', "NaN is not a number"),
     ("Infinity", b"[Infinity]", "Infinity is not a number"),
     ("-Infinity", b"-Infinity", "-Infinity is not a number"),
-    ("overflow", b"1e999", "too large"),
-    ("negative overflow", b'{"a":[-1e999]}', "too large"),
+    ("overflow", b"1e999", "beyond ±1.8e308"),
+    ("negative overflow", b'{"a":[-1e999]}', "beyond ±1.8e308"),
     ("2^53", b"9007199254740992", "beyond"),
     ("-2^53", b'{"a":-9007199254740992}', "beyond"),
     ("5 000 digits", b"9" * 5_000, "beyond"),
@@ -65,7 +62,7 @@ REFUSED: list[tuple[str, bytes | str, str]] = [
     ("brackets in a text that does not end", '"' + "[" * 60_000, "not JSON"),
     ("an error before 60 000 levels", "[x" + "[" * 60_000, "not JSON"),
     ("257 members", members(257), "257 members"),
-    ("name of 65", '{"%s":1}' % ("n" * 65), "longer than 64"),
+    ("name of 257", '{"%s":1}' % ("n" * 257), "longer than 256"),
     ("single quotes", b"{'a':1}", "line 1, column 2"),
     ("trailing comma", b"[1,]", "not JSON"),
     ("trailing comma in an object", b'{"a":1,}', "not JSON"),
@@ -88,7 +85,7 @@ ACCEPTED: list[tuple[str, bytes | str, Any]] = [
     ("floats", b"[1.5,-0.0,1e308,5e-324,0]", [1.5, -0.0, 1e308, 5e-324, 0]),
     ("32 levels", nested(32), json.loads(nested(32))),
     ("256 members", members(256), json.loads(members(256))),
-    ("name of 64", '{"%s":1}' % ("n" * 64), {"n" * 64: 1}),
+    ("name of 256", '{"%s":1}' % ("n" * 256), {"n" * 256: 1}),
     ("a pair of surrogates", b'"\\ud83d\\ude00"', "😀"),
     ("NUL in a value", b'"\\u0000"', "\0"),
     ("BOM in a value", '"\ufeff"', "\ufeff"),
@@ -165,53 +162,10 @@ def test_a_browsers_parser_reads_the_same(node: Node) -> None:
         assert back == value or back.items() >= {"constructor": 2}.items()
 
 
-# Values made in Python
-
-
-class Level(IntEnum):
-    HIGH = 3
-
-
-class Text(str):
-    pass
-
-
-def test_a_checked_value_is_a_plain_copy() -> None:
-    inner = [1, (2, Level.HIGH)]
-    value = MappingProxyType({Text("a"): inner, "b": OrderedDict(c=Text("x"), d=True)})
-    copy = strict_json.check(value)
-    inner.append(9)
-    assert copy == {"a": [1, [2, 3]], "b": {"c": "x", "d": True}}
-    assert {type(name) for name in copy} == {str}
-    assert type(copy["a"][1][1]) is int and type(copy["b"]["c"]) is str and copy["b"]["d"] is True
-
-
 def endless() -> list[Any]:
     loop: list[Any] = []
     loop.append(loop)
     return loop
-
-
-@pytest.mark.parametrize(
-    ("value", "sentence"),
-    [
-        (float("nan"), "too large"),
-        ([float("-inf")], "too large"),
-        (2**53, "beyond"),
-        ({"a": "\ud800"}, "half a character"),
-        ({1: 2}, "must be text"),
-        ({"a": {1, 2}}, "type set"),
-        (b"bytes", "type bytes"),
-        (object(), "type object"),
-        ({"n" * 65: 1}, "longer than 64"),
-        ({"a\0": 1}, "NUL"),
-        ({str(n): n for n in range(257)}, "257 members"),
-        (endless(), "32 levels"),
-    ],
-)
-def test_a_value_that_is_no_json_is_refused(value: Any, sentence: str) -> None:
-    with pytest.raises(Malformed, match=sentence):
-        strict_json.check(value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), "\ud800", {1, 2}, endless(), [object()]])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from statecast import strict_json
-from statecast.errors import SourceUnavailable
+from statecast.errors import Malformed, SourceUnavailable
 from statecast.model import Delivery
 
 log = logging.getLogger(__name__)
@@ -61,30 +61,43 @@ class PolledFunction:
         return [] if body is None else [Delivery(uuid.uuid4().hex, body, self.clock())]
 
     def _call(self) -> bytes | None:
+        name = getattr(self.function, "__name__", "function")
         try:
             state = self.function()
-            message = None if state is None else {"device": self.name, "state": dict(state)}
-            body = None if message is None else strict_json.encode(message)
         except Exception as error:
-            self._log_once(error)
-            name = getattr(self.function, "__name__", "function")
+            self._log_once(f"{type(error).__name__}: {error}", error)
             kind = type(error).__name__
             raise SourceUnavailable(
                 f"The polled function {name}() failed ({kind}); the log says why."
             ) from error
+        try:
+            body = None if state is None else self._message(state)
+        except Malformed as error:  # its sentence names no value, so viewers may see it
+            sentence = f"The polled function {name}() returned no state. {error}"
+            self._log_once(sentence, None)
+            raise SourceUnavailable(sentence) from None
         self._logged = ""
         return body
 
-    def _log_once(self, error: Exception) -> None:
+    def _message(self, state: Any) -> bytes:
+        """The message with this state. Raises Malformed."""
+        checked = strict_json.check(state)
+        if not isinstance(checked, dict):
+            raise Malformed("A state is a mapping of fields and values, like {'mood': 'happy'}.")
+        return strict_json.encode({"device": self.name, "state": checked})
+
+    def _log_once(self, failure: str, error: Exception | None) -> None:
         """Log each kind of failure once.
 
         The text of the error stays out of the sentence: every viewer sees that sentence, and the
         text may contain a secret.
         """
-        failure = f"{type(error).__name__}: {error}"
         if failure != self._logged:
             self._logged = failure
-            log.error("the polled function of %s failed", self.name, exc_info=error)
+            if error is None:
+                log.error("the polled function of %s failed: %s", self.name, failure)
+            else:
+                log.error("the polled function of %s failed", self.name, exc_info=error)
 
     @property
     def pause(self) -> float:

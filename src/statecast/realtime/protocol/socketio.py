@@ -242,4 +242,5 @@ def encode(
     data, attachments = without_bytes(arguments)
     if attachments:
         kind = BINARY_EVENT if kind == EVENT else BINARY_ACK
-    return head(kind, namespace, number, len(attachments)) + strict_json.encode(data), attachments
+    text = strict_json.encode(strict_json.check(data))
+    return head(kind, namespace, number, len(attachments)) + text, attachments

@@ -21,7 +21,8 @@ from statecast.names import quoted
 
 MAX_DEPTH = 32
 MAX_MEMBERS = 256
-MAX_NAME = 64
+MAX_NAME = 256
+"""Characters of a name. Claims in events of Azure are URIs of more than 64."""
 MAX_INTEGER = 2**53 - 1
 
 TOO_DEEP = f"It is nested more than {MAX_DEPTH} levels deep."
@@ -98,20 +99,6 @@ def encode(value: Any) -> bytes:
         raise Malformed(TOO_DEEP) from None
     except (TypeError, ValueError) as error:
         raise Malformed(f"This value cannot be written as JSON: {error}.") from None
-
-
-def check(value: Any) -> Any:
-    """A plain copy of a value made in Python. Raises Malformed for what ``decode`` would refuse.
-
-    Tuples become lists, and instances of subclasses those of the plain type. Later changes of the
-    original do not change the copy.
-    """
-    copy = _plain(value, 0)
-    try:
-        _encoder.encode(copy).encode()
-    except UnicodeEncodeError:
-        raise Malformed(HALF_CHARACTER) from None
-    return copy
 
 
 def split_array(text: str) -> list[str]:
@@ -200,7 +187,9 @@ def _walk(values: Iterable[Any], depth: int) -> None:
                 raise Malformed(_integer_sentence())
         elif kind is float:
             if value - value != 0.0:
-                raise Malformed("It contains a number too large for JSON's readers.")
+                raise Malformed(
+                    "It contains a number beyond ±1.8e308, which no reader of JSON can hold."
+                )
         else:
             _walk(value.values() if kind is dict else value, depth + 1)
 
@@ -212,11 +201,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise Malformed(f"An object has the member {quoted(twice)} twice.")
-    _check_names(members)
+    check_names(members)
     return members
 
 
-def _check_names(members: Mapping[str, Any]) -> None:
+def check_names(members: Mapping[str, Any]) -> None:
+    """Raise Malformed for an object with too many members, or with a name that is none."""
     if len(members) > MAX_MEMBERS:
         raise Malformed(f"An object has {len(members)} members; at most {MAX_MEMBERS} are allowed.")
     for name in members:
@@ -224,28 +214,6 @@ def _check_names(members: Mapping[str, Any]) -> None:
             raise Malformed(f"The name {quoted(name)} is longer than {MAX_NAME} characters.")
         if "\0" in name:
             raise Malformed(f"The name {quoted(name)} contains a NUL character.")
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, (int, float)):
-        number = int(value) if isinstance(value, int) else float(value)
-        _walk((number,), depth)
-        return number
-    if depth == MAX_DEPTH:
-        raise Malformed(TOO_DEEP)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1) for item in value]
-    if not isinstance(value, Mapping):
-        raise Malformed(f"A value of the type {type(value).__name__} cannot be written as JSON.")
-    if not all(isinstance(name, str) for name in value):
-        raise Malformed("The names in an object must be text.")
-    members = {str.__str__(name): _plain(inner, depth + 1) for name, inner in value.items()}
-    _check_names(members)
-    return members
 
 
 def _constant(name: str) -> NoReturn:

@@ -1,0 +1,39 @@
+"""JSON that every reader understands alike.
+
+::
+
+    text.py    texts: reading and writing JSON, and what is refused
+    values.py  values of Python that an application gives
+"""
+
+from __future__ import annotations
+
+from statecast.strict_json.text import (
+    HALF_CHARACTER,
+    MAX_DEPTH,
+    MAX_INTEGER,
+    MAX_MEMBERS,
+    MAX_NAME,
+    NO_NUMBER,
+    TOO_DEEP,
+    decode,
+    encode,
+    for_html,
+    split_array,
+)
+from statecast.strict_json.values import check
+
+__all__ = [
+    "HALF_CHARACTER",
+    "MAX_DEPTH",
+    "MAX_INTEGER",
+    "MAX_MEMBERS",
+    "MAX_NAME",
+    "NO_NUMBER",
+    "TOO_DEEP",
+    "check",
+    "decode",
+    "encode",
+    "for_html",
+    "split_array",
+]
