@@ -48,6 +48,7 @@ def maybe_serve(app: Flask, runtime: Runtime) -> None:
         settings, host=LOOPBACK, allow_origins=(*settings.allow_origins, *pages)
     )
     address = Address()
+    runtime.unserved.serving = True
     runtime.live_origin = address.wait
     threading.Thread(
         target=serve, args=(info, app, runtime, address), name="statecast-start", daemon=True

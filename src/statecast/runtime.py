@@ -19,6 +19,7 @@ from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.broadcast.process_reports import ProcessReports
+from statecast.broadcast.unserved import Unserved
 from statecast.demo import DemoPillow
 from statecast.errors import (
     BadSetting,
@@ -47,6 +48,7 @@ from statecast.realtime.viewer import Handshake
 from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.sources.polled_function import PolledFunction
 from statecast.stores import open_store
 from statecast.stores.contract import API_SOURCE, Limits, Store
 from statecast.timestamps import now
@@ -92,6 +94,8 @@ class Runtime:
             lambda: self.store, self._own_report, self.problems, self._note_sample
         )
         """What the serving processes of the store say of each other."""
+        self.unserved = Unserved(lambda: self.store, self._polls)
+        """What this process does in vain while nothing serves its store."""
 
     # What every process has
 
@@ -143,7 +147,10 @@ class Runtime:
         Returns its id. Raises Refused or Unavailable.
         """
         with self.counting_refused(self.queue.name):
-            return self.queue.send(check(self.settings, body))
+            id_ = self.queue.send(check(self.settings, body))
+        if isinstance(self.queue, EmbeddedQueue):
+            self.unserved.note_sent(self.queue.name)
+        return id_
 
     @contextmanager
     def counting_refused(self, source: str = API_SOURCE) -> Iterator[None]:
@@ -260,6 +267,7 @@ class Runtime:
         hub = self._hub
         if hub is None or hub.loop is None:
             self.store.emit([event])
+            self.unserved.note_emitted()
             return
         elsewhere = event.kind == "close_room" or not event.rooms
         elsewhere = elsewhere or any(hub.find(room) is None for room in event.rooms)
@@ -302,6 +310,9 @@ class Runtime:
             if self._hub is not None:
                 self._hub.on(event, handler, namespace)
 
+    def _polls(self) -> list[str]:
+        return [source.name for source, _ in self.sources if isinstance(source, PolledFunction)]
+
     # Serving
 
     def broadcaster(self) -> Broadcaster:
@@ -342,6 +353,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the consumers, and the demo if it is set. Raises BadSetting."""
+        self.unserved.serving = True
         for url in self.settings.source:
             self.add_source(*self.outbox.open(url))
         with self._registering:

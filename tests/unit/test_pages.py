@@ -16,6 +16,7 @@ import flask
 import pytest
 
 from statecast.broadcast.last_hour import LastHour
+from statecast.broadcast.unserved import Unserved
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
@@ -171,6 +172,7 @@ def browse(
         live_origin=str,
         last_hour=LastHour(),
         problems=Problems(lambda: NOW),
+        unserved=Unserved(lambda: store, list),
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path, headers=headers)
@@ -591,7 +593,13 @@ def test_a_page_is_compressed_where_that_is_wanted_and_safe(
 
 def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
-    live = SimpleNamespace(store=store, settings=Settings(), clock=lambda: NOW, live_origin=str)
+    live = SimpleNamespace(
+        store=store,
+        settings=Settings(),
+        clock=lambda: NOW,
+        live_origin=str,
+        unserved=Unserved(lambda: store, list),
+    )
     app.register_blueprint(pages.pages(live), url_prefix="/devices-of-ours")
     app.add_url_rule("/", "own", lambda: "mine")
 

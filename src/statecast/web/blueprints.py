@@ -25,6 +25,7 @@ BELOW = "/statecast"
 
 def add_to_app(app: Flask, runtime: Runtime) -> None:
     """Add the pages below ``/statecast`` and REST to an app of the user."""
+    app.before_request(runtime.unserved.note_request)
     app.register_blueprint(pages.pages(runtime, BELOW))
     app.register_blueprint(api.rest(runtime), url_prefix=API)
 

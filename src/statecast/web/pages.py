@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names, program
 from statecast.broadcast.last_hour import LastHour
+from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, StatecastError, StoreUnusable, Unavailable
 from statecast.http import mount
 from statecast.http.origin import origin_allowed
@@ -98,6 +99,8 @@ class PageRuntime(Protocol):
     def problems(self) -> Problems: ...
     @property
     def live_origin(self) -> Callable[[], str]: ...
+    @property
+    def unserved(self) -> Unserved: ...
     @property
     def last_hour(self) -> LastHour: ...
     def replay(self, number: int) -> str: ...
@@ -433,11 +436,17 @@ class PageViews:
             "preloads": scripts.preloads(kind, *filter(None, controls)),
             "styles": _styles(kind, facts.get("pictures", ())),
             "wanted": self.live.settings.card_fields,
+            "unserved": "" if kind == "trouble" else self._unserved(),
         }
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts
         )
         return _packed(flask.Response(text, status, self._headers()))
+
+    def _unserved(self) -> str:
+        """What the page lacks under a server that is not ours; empty if it is live."""
+        served = "asgi.scope" in flask.request.environ or self.live.live_origin()
+        return "" if served else self.live.unserved.page_sentence()
 
     def _live_origin(self) -> str:
         """The origin of the live endpoint if it is not the page's own."""
