@@ -11,6 +11,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- StoreUnavailable     the store cannot be used for now: locked, or its disk failed
 |   |   |-- DiskFull         there is no space for what should be written
 |   |   `-- StoreReadOnly    rights or the file system forbid to write
+|   |-- RowDamaged           one row of the store is damaged; the rest can be used
 |   |-- SourceUnavailable    the queue cannot be reached
 |   `-- QueueFull            the embedded queue has reached its bound
 |-- LeaseLost                another process took over; this one must stop writing
@@ -95,6 +96,10 @@ class StoreReadOnly(StoreUnavailable):
     """The rights of the file, or its file system, forbid to write."""
 
     kind = "read-only"
+
+
+class RowDamaged(Unavailable):
+    """One row of the store is damaged; the rest can be used."""
 
 
 class SourceUnavailable(Unavailable):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from statecast.errors import StoreUnavailable
 from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
+from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import StoreContract
 
 
@@ -25,6 +28,11 @@ class TestSqliteStore(StoreContract):
     def folder(self, tmp_path: Path) -> Iterator[None]:
         self.path = tmp_path
         yield
+        # whatever a test did, every row fits its checksum, and the tables agree
+        for store in self.opened:
+            with suppress(StoreUnavailable):  # the test has closed it
+                assert isinstance(store, SqliteStore)
+                assert store.check() == []
 
     def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
         return open_store(f"sqlite:///{self.path}/{len(self.opened)}.db", limits, clock)

@@ -21,7 +21,7 @@ from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.settings import Settings
-from statecast.stores.contract import Changes, ReadCursor, Sizes, Totals
+from statecast.stores.contract import Changes, DamagedRow, ReadCursor, Sizes, Totals
 from statecast.web import formatting, pages, picture_rules, pictures, view_models
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
@@ -39,6 +39,9 @@ class FakeStore:
     updates: list[Update] = field(default_factory=list)
     rows: dict[str, list[HistoryRow]] = field(default_factory=dict)
     bad: list[Quarantined] = field(default_factory=list)
+
+    def damaged(self) -> list[DamagedRow]:
+        return []
 
     def put(
         self,

@@ -14,7 +14,7 @@ from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.cli.store import configured_sources, opened_store
-from statecast.errors import NotFound
+from statecast.errors import NotFound, Refused
 from statecast.ingest.pipeline import replay as replay_row
 from statecast.model import Quarantined
 from statecast.program.commands import command
@@ -97,7 +97,7 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
                 decode, resolution = outbox.decoder_for(store.quarantine_row(number).source)
                 again = replay_row(store, decode, number, resolution).quarantined
                 reason = store.quarantine_row(number).reason if again else ""
-            except NotFound as error:
+            except Refused as error:
                 again, reason = 1, str(error)
             refused, done = (refused + 1, done) if again else (refused, done + 1)
             if again:

@@ -68,7 +68,7 @@ class Stamps:
 
         Raises ValueError, TypeError, KeyError or IndexError for damaged data.
         """
-        floor, newest, deadline, root, numbers = json.loads(data)
+        floor, newest, deadline, root, numbers = _decoder.decode(data.decode())
         table = [
             OLD,
             *(
@@ -233,3 +233,4 @@ def _size_of(written: Any) -> int:
 
 
 _encoder = json.JSONEncoder(separators=(",", ":"))
+_decoder = json.JSONDecoder()

@@ -73,6 +73,18 @@ class NewVersion:
     """Bytes, for the bound of the history."""
 
 
+@dataclass(frozen=True, slots=True)
+class DamagedDevice:
+    """A device whose row is damaged."""
+
+    reason: str
+    """Why its messages are refused, for people."""
+    loaded: DeviceState
+    """What is left of it, without its state."""
+    copy: Quarantined
+    """The row as it was found."""
+
+
 @dataclass(slots=True)
 class Batch:
     """The messages of one commit, folded into the devices that they name."""
@@ -86,6 +98,10 @@ class Batch:
     counters: Counters
     loaded: dict[str, DeviceState] = field(default_factory=dict)
     """The existing devices of those that the messages name; new ones are added."""
+    damaged: dict[str, DamagedDevice] = field(default_factory=dict)
+    """Those of which the row is damaged and the state is not known any more."""
+    set_aside: list[Quarantined] = field(default_factory=list)
+    """Copies of damaged rows that this commit replaces."""
     known_ids: set[str] = field(default_factory=set)
     """Of those of the messages, the ids that were committed before."""
     known_events: set[tuple[str, str]] = field(default_factory=set)
@@ -131,13 +147,38 @@ class Batch:
         if not self.known_events.isdisjoint(keys):
             self.duplicates += 1
             return
+        self.check_damage(change)
         stamp = stamp_of(change, sent_at, self.resolution, order)
         self.apply_change(change, stamp, cause_id, sent_at)
         self.known_events.update(keys[:1])
         self.new_events.extend(keys[:1])
 
+    def restore(self, loaded: DeviceState, copy: Quarantined) -> None:
+        """Put a device in the place of its damaged row, as a new version that readers receive."""
+        record = loaded.record
+        self.set_aside.append(copy)
+        self.counters.quarantine_rows += 1
+        loaded.record = replace(record, version=record.version + 1)
+        loaded.touched = True
+        self.add_version(loaded, loaded.cause, None if record.state is None else {})
+        self.loaded[record.device] = loaded
+
+    def check_damage(self, change: Change) -> None:
+        """Raises Refused for a change that needs the state of a damaged row.
+
+        A replacement or a removal does not need it, and mends the device.
+        """
+        found = self.damaged.get(change.device)
+        if found is None:
+            return
+        if change.kind == "merge":
+            raise Refused(found.reason)
+        self.restore(found.loaded, found.copy)
+        del self.damaged[change.device]
+
     def edit(self, change: Change, cause_id: str) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
+        self.check_damage(change)
         self.messages += 1
         self.counters.arrival += 1
         loaded = self.loaded.get(change.device)

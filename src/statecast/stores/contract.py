@@ -126,6 +126,18 @@ class Sizes:
     """Of the file system, for this user."""
 
 
+class DamagedRow(NamedTuple):
+    """A row of the store that cannot be read. It is left out; the rest is used as ever."""
+
+    table: str
+    subject: str
+    """Of the problem that names it, like ``device pillow``."""
+    sentence: str
+    """What happened and what to do, fit for every viewer."""
+    device: str | None = None
+    """The device, if it is the row of one and its name can be read."""
+
+
 class EpochHistory(NamedTuple):
     """The epochs of a store, and what it has forgotten: this decides which positions are valid."""
 
@@ -280,11 +292,17 @@ class Store(Protocol):
     def position_of(self, update: Update) -> Position:
         """The position of a version; it stays the same over restarts."""
 
+    def damaged(self) -> list[DamagedRow]:
+        """The damaged rows that this process has met. They are in ``problems`` too."""
+
     def get(self, device: str) -> Update | None:
-        """The latest update of a device, a tombstone included; None if it never had one."""
+        """The latest update of a device, a tombstone included; None if it never had one.
+
+        Raises RowDamaged.
+        """
 
     def devices(self) -> list[Update]:
-        """All present devices by name, without tombstones."""
+        """All present devices by name, without tombstones and damaged rows."""
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50

@@ -130,18 +130,23 @@ class RestViews:
     # Reading
 
     def devices(self) -> Response:
-        """All existing devices, by name, and the position of this list."""
+        """All existing devices, by name, and the position of this list.
+
+        ``damaged`` names those whose rows in the store cannot be read.
+        """
         only_arguments()
         changes = self.live.store.read(ReadCursor())
         present = sorted(
             (update for update in changes.updates if update.state is not None),
             key=lambda u: u.device,
         )
-        head = strict_json.encode(
-            {"epoch": changes.position.epoch, "offset": changes.position.offset}
-        )
+        head = {"epoch": changes.position.epoch, "offset": changes.position.offset}
+        damaged = sorted(one.device for one in self.live.store.damaged() if one.device)
         return json_response(
-            head[:-1] + b',"devices":[' + b",".join(map(self._item, present)) + b"]}"
+            strict_json.encode(head | ({"damaged": damaged} if damaged else {}))[:-1]
+            + b',"devices":['
+            + b",".join(map(self._item, present))
+            + b"]}"
         )
 
     def device(self, device: str) -> ResponseReturnValue:
@@ -235,7 +240,9 @@ class RestViews:
             state = self._object()
             only_arguments()
             change = Change(names.check(device), kind, state, by="user")
-            if_match = self._if_match(self.live.store.get(device))
+            # A damaged device cannot be read, and a replacement mends it.
+            found = self.live.store.get(device) if "If-Match" in request.headers else None
+            if_match = self._if_match(found)
             update = self.live.store.edit(change, if_match=if_match)
         if update is None:  # nothing to change on a device that does not exist
             raise unknown(device)

@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from statecast import logs, names, program
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
-from statecast.errors import Malformed, StatecastError, StoreUnusable, Unavailable
+from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
 from statecast.http import mount
 from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
@@ -288,6 +288,8 @@ class PageViews:
 
     def unavailable(self, error: StatecastError) -> ResponseReturnValue:
         """A page for a store that cannot be read. The log has the sentence that names the file."""
+        if isinstance(error, RowDamaged):
+            return self.error_page(503, "This device cannot be shown", str(error))
         self._log.warning("store", f"{flask.request.endpoint} was not answered: {error}")
         sentence, seconds = f"{error.public} Reload this page in a moment.", "1"
         if isinstance(error, StoreUnusable):
@@ -437,6 +439,7 @@ class PageViews:
             "styles": _styles(kind, facts.get("pictures", ())),
             "wanted": self.live.settings.card_fields,
             "unserved": "" if kind == "trouble" else self._unserved(),
+            "damaged": sorted(one.device for one in self.live.store.damaged() if one.device),
         }
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts

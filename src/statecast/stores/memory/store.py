@@ -31,6 +31,7 @@ from statecast.stores.contract import (
     API_SOURCE,
     Changes,
     Committed,
+    DamagedRow,
     EpochHistory,
     LeaseHolder,
     Limits,
@@ -280,6 +281,10 @@ class MemoryStore:
     def position_of(self, update: Update) -> Position:
         """The position of a version."""
         return self.epoch_history().position_of(update.offset)
+
+    def damaged(self) -> list[DamagedRow]:
+        """None: memory has no rows at rest."""
+        return []
 
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one."""

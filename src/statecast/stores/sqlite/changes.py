@@ -9,13 +9,19 @@ from typing import Any
 
 import apsw
 
-from statecast.model import Event, Position
+from statecast.model import Event, Position, Update
 from statecast.stores import event_row
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import counters as counter_row
-from statecast.stores.sqlite.devices import UPDATE_COLUMNS, update_of
-from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite import devices
+from statecast.stores.sqlite.driver import rows
+from statecast.stores.sqlite.row_reader import RowReader
+from statecast.stores.sqlite.tables import sealed, table
+
+EPOCHS, EVENTS, REPORTS = table("epochs"), table("events"), table("reports")
+UNKNOWN_EPOCH = ("unknown", 1)
+"""While the newest epoch cannot be read; the next process that serves begins another."""
 
 PROBE = "probe"
 PROBE_BYTES = 65_536
@@ -25,7 +31,16 @@ LONG_AGO = -(2**50)
 def begin_epoch(connection: apsw.Connection, offset: int) -> str:
     """Begin a new epoch with the offset after ``offset``; its id."""
     epoch = uuid.uuid4().hex
-    rows(connection, "INSERT INTO epochs (epoch, first_offset) VALUES (?, ?)", (epoch, offset + 1))
+    rows(
+        connection,
+        EPOCHS.insert,
+        sealed(
+            (
+                epoch,
+                offset + 1,
+            )
+        ),
+    )
     rows(
         connection,
         "DELETE FROM epochs WHERE number <= (SELECT max(number) FROM epochs) - ?",
@@ -34,67 +49,83 @@ def begin_epoch(connection: apsw.Connection, offset: int) -> str:
     return epoch
 
 
-def epoch_history(connection: apsw.Connection) -> EpochHistory:
-    epochs = rows(connection, "SELECT epoch, first_offset FROM epochs ORDER BY number")
-    offset, forgotten = row(connection, "SELECT offset, forgotten FROM counters")
-    return EpochHistory(tuple(epochs), forgotten, offset)
+def epoch_history(connection: apsw.Connection, reader: RowReader) -> EpochHistory:
+    """The epochs after the newest damaged row: without it, it is not known where others ended."""
+    counters = counter_row.load(connection, reader)
+    whole, damaged = reader.split(connection, EPOCHS, "ORDER BY number")
+    last = max((one.row[0] for one in damaged), default=0)
+    epochs = tuple((epoch, first) for number, epoch, first, _ in whole if number > last)
+    return EpochHistory(epochs or (UNKNOWN_EPOCH,), counters.forgotten, counters.offset)
 
 
-def position(connection: apsw.Connection) -> Position:
-    return Position(
-        *row(
-            connection,
-            "SELECT (SELECT epoch FROM epochs ORDER BY number DESC LIMIT 1), offset FROM counters",
-        )
-    )
+def position(connection: apsw.Connection, reader: RowReader) -> Position:
+    counters = counter_row.load(connection, reader)
+    found = reader.rows(connection, EPOCHS, "ORDER BY number DESC LIMIT 1")
+    epoch, _ = found[0][1:3] if found else UNKNOWN_EPOCH
+    return Position(epoch, counters.offset)
 
 
-def read(connection: apsw.Connection, after: ReadCursor, limit: int | None) -> Changes:
+def read(
+    connection: apsw.Connection, reader: RowReader, after: ReadCursor, limit: int | None
+) -> Changes:
     """What was committed after a cursor. The updates come from an index, not from the history."""
-    counters = counter_row.load(connection)
-    found = rows(
+    counters = counter_row.load(connection, reader)
+    updates, whole = read_updates(connection, reader, after.offset, limit)
+    seen = devices.read(
         connection,
-        f"SELECT {UPDATE_COLUMNS} FROM devices "  # noqa: S608
-        "WHERE offset > ? ORDER BY offset LIMIT ?",
-        (after.offset, -1 if limit is None else limit),
-    )
-    updates = [update_of(columns) for columns in found]
-    whole = limit is None or len(updates) < limit
-    seen = rows(
-        connection,
-        "SELECT device, seen_at FROM devices "
+        reader,
         "WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
         (after.seen, after.offset),
     )
-    events = rows(
+    events = reader.rows(
         connection,
-        "SELECT event, origin FROM events WHERE number > ? ORDER BY number",
+        EVENTS,
+        "WHERE number > ? ORDER BY number",
         (after.event or counters.event,),
     )
     offset = counters.offset if whole else updates[-1].offset
     return Changes(
-        position(connection),
+        position(connection, reader),
         ReadCursor(offset, counters.seen, counters.event),
         updates,
-        dict(seen),
-        [event for columns in events if (event := event_row.decode(*columns)) is not None],
+        {row[1]: row[7] for row in seen},
+        [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
     )
 
 
-def emit(connection: apsw.Connection, now: int, events: Sequence[Event]) -> None:
+def read_updates(
+    connection: apsw.Connection, reader: RowReader, after: int, limit: int | None
+) -> tuple[list[Update], bool]:
+    """Up to ``limit`` updates after an offset, and whether these are all."""
+    most = -1 if limit is None else limit
+    while True:
+        found, damaged = reader.split(
+            connection,
+            devices.DEVICES,
+            "WHERE offset > ? ORDER BY offset LIMIT ?",
+            (after, most),
+            devices.content_fault,
+        )
+        whole = limit is None or len(found) + len(damaged) < most
+        if whole or found:
+            return list(map(devices.update_of, found)), whole
+        most *= 2  # only damaged rows
+
+
+def emit(connection: apsw.Connection, reader: RowReader, now: int, events: Sequence[Event]) -> None:
     """Write application events, and delete those that are too old."""
-    counters = counter_row.load(connection)
+    counters = counter_row.load(connection, reader)
     first = counters.event + 1
     counters.event += len(events)
     connection.executemany(
-        "INSERT INTO events (number, at, origin, event) VALUES (?, ?, ?, ?)",
+        EVENTS.replace,
         [
-            (number, now, event.origin, event_row.encode(event))
+            sealed((number, now, event.origin, event_row.encode(event)))
             for number, event in enumerate(events, first)
         ],
     )
     rows(connection, "DELETE FROM events WHERE at < ? OR at > ?", (now - EVENT_MS, now + EVENT_MS))
-    counter_row.save(connection, counters)
+    counter_row.save(connection, reader, counters)
 
 
 def announce(
@@ -108,9 +139,14 @@ def announce(
     )
     rows(
         connection,
-        "INSERT INTO reports (process, at, report) VALUES (?, ?, ?) "
-        "ON CONFLICT (process) DO UPDATE SET at = excluded.at, report = excluded.report",
-        (process, now, json.dumps(report)),
+        REPORTS.replace,
+        sealed(
+            (
+                process,
+                now,
+                json.dumps(report),
+            )
+        ),
     )
 
 
@@ -120,21 +156,16 @@ def withdraw(connection: apsw.Connection, process: str) -> None:
 
 def write_probe(connection: apsw.Connection) -> None:
     """Write a row of the size of a usual commit. Its time makes it no report."""
-    rows(
-        connection,
-        "INSERT OR REPLACE INTO reports (process, at, report) VALUES (?, ?, zeroblob(?))",
-        (PROBE, LONG_AGO, PROBE_BYTES),
-    )
+    rows(connection, REPORTS.replace, sealed((PROBE, LONG_AGO, " " * PROBE_BYTES)))
 
 
 def remove_probe(connection: apsw.Connection) -> None:
     withdraw(connection, PROBE)
 
 
-def reports(connection: apsw.Connection, now: int) -> dict[str, dict[str, Any]]:
-    found = rows(
-        connection,
-        "SELECT process, report FROM reports WHERE at BETWEEN ? AND ?",
-        (now - REPORT_MS, now + REPORT_MS),
+def reports(connection: apsw.Connection, reader: RowReader, now: int) -> dict[str, dict[str, Any]]:
+    """The reports of the serving processes. A damaged one is left out until the next comes."""
+    found = reader.rows(
+        connection, REPORTS, "WHERE at BETWEEN ? AND ?", (now - REPORT_MS, now + REPORT_MS)
     )
-    return {process: json.loads(report) for process, report in found}
+    return {process: json.loads(report) for process, _, report, _ in found}

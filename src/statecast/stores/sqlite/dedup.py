@@ -16,7 +16,7 @@ import apsw
 
 from statecast.stores.counters import Counters
 from statecast.stores.retention import CONFIRMED_IDS_MS, EVENT_IDS_MS, MAX_IDS
-from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.driver import integer, row, rows
 
 PAGES_PER_COMMIT = 4
 """How many due pages one commit forgets."""
@@ -65,8 +65,9 @@ def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now:
     )
     confirmed = set(ids)
     for (page,) in pages:
-        found = row(connection, "SELECT coalesce(open, ids) FROM page_ids WHERE page = ?", (page,))
-        unconfirmed = [id_ for id_ in json.loads(found[0]) if id_ not in confirmed]
+        unconfirmed = [
+            id_ for id_ in ids_of(connection, page, "coalesce(open, ids)") if id_ not in confirmed
+        ]
         if unconfirmed:
             rows(
                 connection,
@@ -81,6 +82,20 @@ def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now:
             )
 
 
+def ids_of(connection: apsw.Connection, page: int, column: str = "ids") -> list[str]:
+    """The ids of a page; none if its row is damaged: then the page is forgotten early.
+
+    That is harmless: stamps decide about a repeated message.
+    """
+    sql = f"SELECT CAST({column} AS BLOB) FROM page_ids WHERE page = ?"  # noqa: S608
+    found = row(connection, sql, (page,))
+    try:
+        ids = json.loads(found[0]) if found else []
+    except (ValueError, TypeError):
+        return []
+    return [id_ for id_ in ids if isinstance(id_, str)] if isinstance(ids, list) else []
+
+
 def trim(connection: apsw.Connection, counters: Counters, now: int, limit: int = MAX_IDS) -> None:
     """Forget a few pages that are due, and the oldest ones while there are too many ids."""
     due = rows(
@@ -92,19 +107,29 @@ def trim(connection: apsw.Connection, counters: Counters, now: int, limit: int =
         forget(connection, counters, page)
     while counters.known_ids > limit:
         page = row(connection, "SELECT min(page) FROM pages")[0]
+        if page is None:  # the ids that are counted have no page
+            counters.known_ids = 0
+            return
         forget(connection, counters, page)
 
 
 def forget(connection: apsw.Connection, counters: Counters, page: int) -> None:
-    source, size = row(
-        connection, "DELETE FROM pages WHERE page = ? RETURNING source, size", (page,)
-    )
-    ids = row(connection, "DELETE FROM page_ids WHERE page = ? RETURNING ids", (page,))[0]
-    rows(
+    ids = ids_of(connection, page)
+    found = row(
         connection,
-        "DELETE FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
-        (source, ids),
+        "DELETE FROM pages WHERE page = ? "  # noqa: S608
+        f"RETURNING {integer('source')}, {integer('size')}",
+        (page,),
     )
+    source, size = found if found is not None else (0, len(ids))
+    rows(connection, "DELETE FROM page_ids WHERE page = ?", (page,))
+    gone = rows(
+        connection,
+        "DELETE FROM known WHERE source = ? AND id IN (SELECT value FROM json_each(?)) RETURNING 1",
+        (source, json.dumps(ids)),
+    )
+    if len(gone) < size:  # one of the rows is damaged
+        rows(connection, "DELETE FROM known WHERE page = ?", (page,))
     counters.known_ids -= size
 
 

@@ -4,76 +4,123 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from typing import Any
 
 import apsw
 
-from statecast import strict_json
-from statecast.errors import StatecastError, StoreUnusable
+from statecast import names, strict_json
+from statecast.errors import RowDamaged, StatecastError
 from statecast.merge.apply import DeviceRecord, Stamps
 from statecast.model import Cause, Update
 from statecast.stores.batch import DeviceState
 from statecast.stores.counters import Counters
 from statecast.stores.retention import TOMBSTONE_MS
-from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite import history
+from statecast.stores.sqlite.driver import Bindings, rows
+from statecast.stores.sqlite.driver import row as first
+from statecast.stores.sqlite.row_reader import Damaged, RowReader, fetch
+from statecast.stores.sqlite.tables import Row, sealed, table
 
 FORGET_AT_ONCE = 16
 """How many tombstones, and how many history rows of each, one commit deletes."""
 
-UPDATE_COLUMNS = (
-    "device, version, offset, state, changed_at, seen_at, cause_source, cause_id, cause_by, "
-    "silent_after, source, fields"
-)
+DEVICES = table("devices")
+
+parse = json.JSONDecoder().decode
+"""For JSON of whole rows: it was checked when it was written."""
 
 
-def update_of(columns: tuple[Any, ...]) -> Update:
-    """The update of a row. Raises StoreUnusable for a damaged one."""
-    silent_after, source, fields = columns[9:]
+def content_fault(row: Row) -> str | None:
+    """Why the values of a row without a checksum cannot be right."""
+    _, device, version, offset, _, state, *_, fields, stamps, _ = row
     try:
-        times = json.loads(fields)
-    except ValueError as error:
-        raise damaged(columns[0], error) from error
-    device, version, offset, state, changed_at, seen_at = columns[:6]
-    cause = Cause(*columns[6:9])
+        names.check(device)
+        Stamps.load(stamps)
+        times, value = json.loads(fields), None if state is None else strict_json.decode(state)
+    except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        return f"its values cannot be read: {error}"
+    if not isinstance(times, dict) or not all(type(time) is int for time in times.values()):
+        return "fields is no object of times"
+    if not isinstance(value, dict | None):
+        return "state is no JSON object"
+    return None if version >= 0 and offset >= 0 else "its version or offset is below 0"
+
+
+def update_of(row: Row) -> Update:
+    """The update of a whole row."""
+    _, device, version, offset, _, state, changed_at, seen_at, *more = row
+    source, id_, by, silent_after, reader, _, fields, _, _ = more
     return Update(
-        device, version, offset, state, changed_at, seen_at, cause, silent_after, source, times
+        device,
+        version,
+        offset,
+        state,
+        changed_at,
+        seen_at,
+        Cause(source, id_, by),
+        silent_after,
+        reader,
+        parse(fields.decode()),
     )
 
 
-def load(connection: apsw.Connection, devices: Collection[str]) -> dict[str, DeviceState]:
-    """The rows of the named devices that exist."""
-    found = rows(
+def read(
+    connection: apsw.Connection, reader: RowReader, rest: str, bindings: Bindings = ()
+) -> list[Row]:
+    """The whole rows of a query; ``rest`` is the query from WHERE on."""
+    return reader.rows(connection, DEVICES, rest, bindings, content_fault)
+
+
+def one(connection: apsw.Connection, reader: RowReader, device: str) -> Row | None:
+    """The row of a device. Raises RowDamaged."""
+    whole, damaged = reader.split(connection, DEVICES, "WHERE device = ?", (device,), content_fault)
+    if damaged:
+        raise RowDamaged(f"The device {device!r} cannot be shown. {damaged[0].sentence}")
+    return whole[0] if whole else None
+
+
+def load(
+    connection: apsw.Connection, reader: RowReader, devices: Collection[str]
+) -> tuple[dict[str, DeviceState], list[Damaged]]:
+    """The named devices that exist, and the damaged rows among them."""
+    whole, damaged = reader.split(
         connection,
-        f"SELECT {UPDATE_COLUMNS}, id, seen, removed_at, stamps FROM devices "  # noqa: S608
+        DEVICES,
         "WHERE device IN (SELECT value FROM json_each(?))",
         (json.dumps(list(devices)),),
+        content_fault,
     )
-    return {columns[0]: checked(columns) for columns in found}
+    loaded = {row[1]: device_state_of(row) for row in whole}
+    missing = set(devices) - loaded.keys() - {one.device for one in damaged}
+    return loaded, damaged + renamed(connection, reader, missing)
 
 
-def checked(columns: tuple[Any, ...]) -> DeviceState:
-    """Raises StoreUnusable for a row that another program wrote or a disk has damaged."""
-    try:
-        return device_state_of(columns)
-    except StoreUnusable:
-        raise
-    except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise damaged(columns[0], error) from error
+def renamed(
+    connection: apsw.Connection, reader: RowReader, missing: Collection[str]
+) -> list[Damaged]:
+    """The damaged rows that are of these devices, if the name is what was damaged.
+
+    The checksum proves it. Else a device would get a second row under its name.
+    """
+    suspects = reader.known(DEVICES.name) if missing else []
+    found = []
+    for suspect in suspects:
+        for row in fetch(connection, DEVICES, "WHERE id = ?", suspect.key):
+            rest = row[2:]
+            found += [
+                Damaged(DEVICES, (row[0], name, *rest), "its name is another")
+                for name in missing
+                if DEVICES.fits((row[0], name, *rest))
+            ]
+    return found
 
 
-def damaged(device: str, error: Exception) -> StoreUnusable:
-    return StoreUnusable(
-        f"The store's row of the device {device!r} is damaged ({error}); restore it from a backup."
-    )
-
-
-def device_state_of(columns: tuple[Any, ...]) -> DeviceState:
-    update = update_of(columns[:12])
-    key, seen, removed_at, stamps = columns[12:]
+def device_state_of(row: Row) -> DeviceState:
+    update = update_of(row)
+    key, seen, removed_at, stamps = row[0], row[4], row[13], row[15]
     record = DeviceRecord(
         device=update.device,
         version=update.version,
-        state=None if update.state is None else strict_json.decode(update.state),
+        state=None if update.state is None else parse(update.state.decode()),
         stamps=Stamps.load(stamps),
         fields=update.fields,
         changed_at=update.changed_at,
@@ -89,60 +136,46 @@ def device_state_of(columns: tuple[Any, ...]) -> DeviceState:
 def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
     """Write each device once, and set the key of new ones."""
     for loaded in touched:
-        record, cause = loaded.record, loaded.cause
-        values = (
-            record.version,
-            loaded.offset,
-            loaded.seen,
-            loaded.state,
-            record.changed_at,
-            record.seen_at,
-            cause.source,
-            cause.id,
-            cause.by,
-            record.silent_after,
-            record.source,
-            loaded.removed_at,
-            json.dumps(dict(record.fields)).encode(),
-            record.stamps.dump(),
+        record, cause, silent_after = loaded.record, loaded.cause, loaded.record.silent_after
+        row = sealed(
+            (
+                record.device,
+                record.version,
+                loaded.offset,
+                loaded.seen,
+                loaded.state,
+                record.changed_at,
+                record.seen_at,
+                cause.source,
+                cause.id,
+                cause.by,
+                None if silent_after is None else float(silent_after),  # as the column keeps it
+                record.source,
+                loaded.removed_at,
+                json.dumps(dict(record.fields)).encode(),
+                record.stamps.dump(),
+            )
         )
         if loaded.key is None:
-            loaded.key = row(connection, INSERT, (record.device, *values))[0]
+            loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
         else:
-            rows(connection, UPDATE, (*values, loaded.key))
+            rows(connection, DEVICES.update, (*row, loaded.key))
 
 
-WRITTEN = (
-    "version, offset, seen, state, changed_at, seen_at, cause_source, cause_id, cause_by, "
-    "silent_after, source, removed_at, fields, stamps"
-)
-INSERT = (
-    f"INSERT INTO devices (device, {WRITTEN}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * 15)}) RETURNING id"
-)
-UPDATE = f"UPDATE devices SET ({WRITTEN}) = ({', '.join('?' * 14)}) WHERE id = ?"  # noqa: S608
-
-
-def forget_tombstones(connection: apsw.Connection, counters: Counters, now: int) -> None:
+def forget_tombstones(
+    connection: apsw.Connection, reader: RowReader, counters: Counters, now: int
+) -> None:
     """Delete a few of the tombstones that are too old.
 
     A position from before such a removal is not valid any more: its reader gets all states again.
     """
-    old = rows(
+    old = read(
         connection,
-        "SELECT id, offset FROM devices WHERE removed_at IS NOT NULL AND removed_at < ? "
-        "ORDER BY removed_at LIMIT ?",
+        reader,
+        "WHERE removed_at IS NOT NULL AND removed_at < ? ORDER BY removed_at LIMIT ?",
         (now - TOMBSTONE_MS, FORGET_AT_ONCE),
     )
-    for key, offset in old:
-        gone = rows(
-            connection,
-            "DELETE FROM history WHERE offset IN "
-            "(SELECT offset FROM history WHERE device = ? LIMIT ?) RETURNING size",
-            (key, FORGET_AT_ONCE),
-        )
-        counters.history_rows -= len(gone)
-        counters.history_bytes -= sum(size for (size,) in gone)
-        if len(gone) < FORGET_AT_ONCE:
+    for key, _, _, offset, *_ in old:
+        if history.forget(connection, counters, "device = ?", (key,), FORGET_AT_ONCE):
             rows(connection, "DELETE FROM devices WHERE id = ?", (key,))
             counters.forgotten = max(counters.forgotten, offset)

@@ -47,6 +47,11 @@ def row(connection: apsw.Connection, sql: str, bindings: Bindings = ()) -> Any:
     return found[0] if found else None
 
 
+def integer(column: str) -> str:
+    """SQL for a column of a row that is not read whole: 0 if a damaged row has no integer there."""
+    return f"iif(typeof({column}) = 'integer', {column}, 0)"
+
+
 def data_version(connection: apsw.Connection) -> int:
     """A number that changes with every commit of another connection, in any process."""
     # The PRAGMA, because the method of that name returns what was true at the last read.

@@ -10,33 +10,50 @@ from collections.abc import Sequence
 
 import apsw
 
+from statecast import strict_json
+from statecast.errors import StatecastError
 from statecast.model import Cause, HistoryRow
 from statecast.stores.batch import NewVersion
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.retention import DAY_MS
-from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.driver import integer, rows
+from statecast.stores.sqlite.driver import row as first
+from statecast.stores.sqlite.row_reader import RowReader
+from statecast.stores.sqlite.tables import Row, sealed, table
+
+HISTORY = table("history")
 
 SPARE = 32
 """A commit deletes at most this many rows more than it wrote, so that the bounds are reached."""
 
 
+def content_fault(row: Row) -> str | None:
+    """Why the values of a row without a checksum cannot be right."""
+    change = row[4]
+    try:
+        value = {} if change is None else strict_json.decode(change)
+    except StatecastError as error:
+        return f"its change cannot be read: {error}"
+    return None if isinstance(value, dict) else "change is no JSON object"
+
+
 def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
     connection.executemany(
-        "INSERT INTO history "
-        "(offset, device, version, at, change, cause_source, cause_id, cause_by, size) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        HISTORY.insert,
         [
-            (
-                version.offset,
-                version.loaded.key,
-                version.row.version,
-                version.row.at,
-                version.row.change,
-                version.row.cause.source,
-                version.row.cause.id,
-                version.row.cause.by,
-                version.size,
+            sealed(
+                (
+                    version.offset,
+                    version.loaded.key,
+                    version.row.version,
+                    version.row.at,
+                    version.row.change,
+                    version.row.cause.source,
+                    version.row.cause.id,
+                    version.row.cause.by,
+                    version.size,
+                )
             )
             for version in versions
         ],
@@ -53,7 +70,8 @@ def trim(
     """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all."""
     trim_devices(connection, versions, counters, limits)
     allowance = len(versions) + SPARE
-    oldest = row(connection, "SELECT at FROM history ORDER BY offset LIMIT 1")
+    sql = f"SELECT {integer('at')} FROM history ORDER BY offset LIMIT 1"  # noqa: S608
+    oldest = first(connection, sql)
     before = int(now - limits.history_days * DAY_MS)
     if oldest is not None and oldest[0] < now - limits.history_days * DAY_MS:
         forget_before(connection, counters, allowance, before)
@@ -89,7 +107,8 @@ def forget_oldest(connection: apsw.Connection, counters: Counters, count: int) -
 
 def forget_before(connection: apsw.Connection, counters: Counters, count: int, before: int) -> None:
     """Delete those of the ``count`` oldest rows that are older than a time in ms."""
-    head = rows(connection, "SELECT offset, at FROM history ORDER BY offset LIMIT ?", (count,))
+    sql = f"SELECT offset, {integer('at')} FROM history ORDER BY offset LIMIT ?"  # noqa: S608
+    head = rows(connection, sql, (count,))
     last = 0
     for offset, at in head:
         if at >= before:
@@ -104,37 +123,43 @@ def forget(
     which: str,
     values: tuple[int | None, ...],
     count: int,
-) -> None:
+) -> bool:
+    """Delete up to ``count`` rows. Returns whether no more are left of those."""
     sql = f"SELECT offset FROM history WHERE {which} LIMIT ?"  # noqa: S608
     gone = rows(
         connection,
-        f"DELETE FROM history WHERE offset IN ({sql}) RETURNING size",  # noqa: S608
+        f"DELETE FROM history WHERE offset IN ({sql}) RETURNING {integer('size')}",  # noqa: S608
         (*values, count),
     )
     counters.history_rows -= len(gone)
     counters.history_bytes -= sum(size for (size,) in gone)
+    return len(gone) < count
 
 
 def read(
-    connection: apsw.Connection, device: str, before: int | None, limit: int
+    connection: apsw.Connection, reader: RowReader, device: str, before: int | None, limit: int
 ) -> list[HistoryRow]:
-    found = rows(
+    """Versions below ``before``, newest first. Damaged ones are left out."""
+    found = reader.rows(
         connection,
-        "SELECT at, version, change, cause_source, cause_id, cause_by FROM history "
+        HISTORY,
         "WHERE device = (SELECT id FROM devices WHERE device = ?) AND version < ? "
         "ORDER BY version DESC LIMIT ?",
         (device, 2**62 if before is None else before, limit),
+        content_fault,
     )
-    return [
-        HistoryRow(at, version, change, Cause(source, id_, by))
-        for at, version, change, source, id_, by in found
-    ]
+    return list(map(history_row_of, found))
+
+
+def history_row_of(row: Row) -> HistoryRow:
+    _, _, version, at, change, source, id_, by, _, _ = row
+    return HistoryRow(at, version, change, Cause(source, id_, by))
 
 
 def size(connection: apsw.Connection, device: str) -> tuple[int, int | None]:
-    found: tuple[int, int | None] = row(
+    found: tuple[int, int | None] = first(
         connection,
-        "SELECT count(*), min(at) FROM history "
+        f"SELECT count(*), min({integer('at')}) FROM history "  # noqa: S608
         "WHERE device = (SELECT id FROM devices WHERE device = ?)",
         (device,),
     )

@@ -8,65 +8,185 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import apsw
 
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
+from statecast.stores.counters import Counters
 from statecast.stores.errors import check_queue_bounds
+from statecast.stores.retention import DAY_MS
 from statecast.stores.sqlite import counters as counter_row
+from statecast.stores.sqlite import quarantine
 from statecast.stores.sqlite.database import Database
-from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.driver import integer, row, rows
+from statecast.stores.sqlite.row_reader import Damaged, RowReader, delete_exactly
+from statecast.stores.sqlite.tables import Row, sealed, table
 
 Received = tuple[int, int, bytes, int]
 """A message that is being received: id, sent_at, body, attempt."""
+
+
+QUEUES, QUEUE = table("queues"), table("queue")
+LONGEST_HIDDEN_MS = 30 * DAY_MS
+"""More than a visibility timeout can be: a receipt with a later time is damaged."""
+MAX_ATTEMPTS = 1_000_000
+"""More than a message can have: a larger number is damaged."""
+
+
+@dataclass(slots=True)
+class QueueRecord:
+    """The row of a queue."""
+
+    number: int
+    name: str
+    messages: int = 0
+    bytes: int = 0
+    received: int = 0
+    """Messages with ids above it were never received."""
+
+
+def counted(connection: apsw.Connection, number: int) -> tuple[int, int]:
+    """The number of messages of a queue and their bytes, from its rows."""
+    sql = "SELECT count(*), coalesce(sum(length(CAST(body AS BLOB))), 0) FROM queue WHERE queue = ?"
+    found: tuple[int, int] = row(connection, sql, (number,))
+    return found
+
+
+def forget_receipts(connection: apsw.Connection, number: int) -> None:
+    """Forget what is in flight: the messages of a queue count as never received."""
+    rows(
+        connection,
+        "DELETE FROM in_flight WHERE receipt IN (SELECT receipt FROM receipts WHERE queue = ?)",
+        (number,),
+    )
+    rows(connection, "DELETE FROM receipts WHERE queue = ?", (number,))
 
 
 class SqliteQueue:
     """One queue inside the store's file; any number of processes may send and receive."""
 
     def __init__(
-        self, database: Database, name: str, limits: Limits, clock: Callable[[], int]
+        self,
+        database: Database,
+        reader: RowReader,
+        name: str,
+        limits: Limits,
+        clock: Callable[[], int],
     ) -> None:
         self.database = database
+        self.rows = reader
         self.name = name
         self.limits = limits
         self.clock = clock
         self.number = self._find() or self._create()
 
     def _find(self) -> int | None:
+        """The number of the queue, if there is one and nothing of it has to be put right."""
         with self.database.read() as connection:
-            return self._number(connection)
+            found = self._record(connection)
+            if found is None or self._orphans(connection, found):
+                return None
+        return found.number
 
     def _create(self) -> int:
         with self.database.write() as connection:
-            sql = "INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING"
-            rows(connection, sql, (self.name,))
-            number = self._number(connection)
-        assert number is not None
-        return number
+            record = self._record(connection)
+            if record is None:
+                record = self._rebuilt(connection)
+            for id_ in self._orphans(connection, record):
+                self._adopt(connection, record, id_)
+            self._save(connection, record)
+        return record.number
 
-    def _number(self, connection: apsw.Connection) -> int | None:
-        found = row(connection, "SELECT number FROM queues WHERE name = ?", (self.name,))
-        return None if found is None else found[0]
+    def _record(self, connection: apsw.Connection) -> QueueRecord | None:
+        """The row of this queue; None if it is damaged or missing."""
+        found = self.rows.rows(connection, QUEUES, "WHERE name = ?", (self.name,))
+        return QueueRecord(*found[0][:-1]) if found else None
+
+    def _rebuilt(self, connection: apsw.Connection) -> QueueRecord:
+        """The row of this queue, rebuilt from its messages; a new one if it has none.
+
+        What was received before is received again then, and its ids are known.
+        """
+        number = self._damaged_number(connection)
+        if number is None:
+            begun = sealed(
+                (
+                    self.name,
+                    0,
+                    0,
+                    0,
+                )
+            )
+            return QueueRecord(
+                row(connection, f"{QUEUES.insert} RETURNING number", begun)[0], self.name
+            )
+        forget_receipts(connection, number)
+        return QueueRecord(number, self.name, *counted(connection, number))
+
+    def _damaged_number(self, connection: apsw.Connection) -> int | None:
+        """The number of the damaged row that is of this queue: it has the name, or had it."""
+        _, damaged = self.rows.split(connection, QUEUES)
+        for one in damaged:
+            number: int = one.row[0]
+            named = (number, self.name, *one.row[2:])
+            if one.row[1] == self.name or QUEUES.fits(named):
+                return number
+        return None
+
+    def _save(self, connection: apsw.Connection, record: QueueRecord) -> None:
+        number, *values = astuple(record)
+        rows(connection, QUEUES.update, (*sealed((*values,)), number))
+        self.rows.clear(QUEUES, (number,))
+
+    def _orphans(self, connection: apsw.Connection, record: QueueRecord) -> list[int]:
+        """Messages that were received, and that no receipt has: its row is damaged."""
+        found = rows(
+            connection,
+            "SELECT id FROM queue WHERE queue = :queue AND id <= :received AND id NOT IN "
+            "(SELECT in_flight.id FROM in_flight JOIN receipts USING (receipt) "
+            "WHERE receipts.queue = :queue)",
+            {"queue": record.number, "received": record.received},
+        )
+        return [id_ for (id_,) in found]
+
+    def _adopt(self, connection: apsw.Connection, record: QueueRecord, id_: int) -> None:
+        """Give a message back to its queue: it is visible at once."""
+        counters = counter_row.load(connection, self.rows)
+        self._hide(connection, record, counters, [(id_, 0, b"", 1)], (0, 0))
+        counter_row.save(connection, self.rows, counters)
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Add all messages or none, durable on return; their ids. Raises QueueFull."""
         now = self.clock()
         size = sum(map(len, bodies))
         with self.database.write() as connection:
-            messages, total = self._size(connection)
-            check_queue_bounds(self.name, self.limits, messages + len(bodies), total + size)
-            counters = counter_row.load(connection)
+            record = self._record(connection) or self._rebuilt(connection)
+            record.messages += len(bodies)
+            record.bytes += size
+            check_queue_bounds(self.name, self.limits, record.messages, record.bytes)
+            counters = counter_row.load(connection, self.rows)
             first = counters.arrival + 1
             counters.arrival += len(bodies)
             ids = list(range(first, counters.arrival + 1))
             connection.executemany(
-                "INSERT INTO queue (queue, id, sent_at, body) VALUES (?, ?, ?, ?)",
-                [(self.number, id_, now, body) for id_, body in zip(ids, bodies, strict=True)],
+                QUEUE.insert,
+                [
+                    sealed(
+                        (
+                            record.number,
+                            id_,
+                            now,
+                            body,
+                        )
+                    )
+                    for id_, body in zip(ids, bodies, strict=True)
+                ],
             )
-            self._count(connection, len(bodies), size)
-            counter_row.save(connection, counters)
+            self._save(connection, record)
+            counter_row.save(connection, self.rows, counters)
         return ids
 
     def acknowledge_and_receive(
@@ -80,26 +200,34 @@ class SqliteQueue:
         if not acknowledged and not self._has_visible():
             return []
         with self.database.write(durable=False) as connection:
+            record = self._record(connection) or self._rebuilt(connection)
             for receipt, ids in acknowledged.items():
-                self._acknowledge(connection, receipt, ids)
-            return self._receive(connection, limit, visibility_timeout) if limit else []
+                self._acknowledge(connection, record, receipt, ids)
+            received = self._receive(connection, record, limit, visibility_timeout)
+            self._save(connection, record)
+        return received
 
     def size(self) -> tuple[int, int]:
         """The number of messages and their bytes, hidden messages included."""
         with self.database.read() as connection:
-            return self._size(connection)
+            record = self._record(connection)
+        return (0, 0) if record is None else (record.messages, record.bytes)
 
     def oldest(self) -> int | None:
         """When the oldest message was sent, in ms."""
         with self.database.read() as connection:
-            sql = "SELECT sent_at FROM queue WHERE queue = ? ORDER BY id LIMIT 1"
-            found = row(connection, sql, (self.number,))
+            found = row(
+                connection,
+                f"SELECT {integer('sent_at')} FROM queue "  # noqa: S608
+                "WHERE queue = ? ORDER BY id LIMIT 1",
+                (self.number,),
+            )
         return found[0] if found else None
 
     def next_visible(self) -> int | None:
         """When the next hidden message appears again, in ms."""
         with self.database.read() as connection:
-            sql = "SELECT min(visible_at) FROM receipts WHERE queue = ?"
+            sql = f"SELECT min({integer('visible_at')}) FROM receipts WHERE queue = ?"  # noqa: S608
             found = row(connection, sql, (self.number,))
         return None if found is None else found[0]
 
@@ -110,28 +238,31 @@ class SqliteQueue:
     def _has_visible(self) -> bool:
         """Whether there is a message to receive. It only reads: an idle queue writes nothing."""
         with self.database.read(mark_read=True) as connection:
-            fresh = row(
-                connection,
-                "SELECT 1 FROM queue WHERE queue = :queue "
-                "AND id > (SELECT received FROM queues WHERE number = :queue) LIMIT 1",
-                {"queue": self.number},
-            )
+            record = self._record(connection)
+            if record is None:  # the write puts it right
+                return True
+            sql = "SELECT 1 FROM queue WHERE queue = ? AND id > ? LIMIT 1"
+            fresh = row(connection, sql, (record.number, record.received))
             return bool(fresh) or bool(self._expired(connection, self.clock()))
 
     def _expired(self, connection: apsw.Connection, now: int) -> list[int]:
         """Receipts whose messages are visible again.
 
-        A clock that was set back must not hide messages forever.
+        Neither a clock that was set back nor a damaged row may hide messages forever.
         """
         found = rows(
             connection,
-            "SELECT receipt FROM receipts WHERE queue = ? AND (visible_at <= ? OR hidden_at > ?) "
+            "SELECT receipt FROM receipts WHERE queue = :queue AND NOT "
+            "(typeof(visible_at) = 'integer' AND typeof(hidden_at) = 'integer' "
+            "AND visible_at > :now AND hidden_at <= :now AND visible_at <= hidden_at + :longest) "
             "ORDER BY receipt",
-            (self.number, now, now),
+            {"queue": self.number, "now": now, "longest": LONGEST_HIDDEN_MS},
         )
         return [receipt for (receipt,) in found]
 
-    def _acknowledge(self, connection: apsw.Connection, receipt: str, ids: Sequence[str]) -> None:
+    def _acknowledge(
+        self, connection: apsw.Connection, record: QueueRecord, receipt: str, ids: Sequence[str]
+    ) -> None:
         """Delete messages that are in flight under this receipt; another receipt's stay."""
         if not receipt.isdigit():
             return
@@ -144,42 +275,52 @@ class SqliteQueue:
         deleted = rows(
             connection,
             "DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) "
-            "RETURNING length(body)",
-            (self.number, json.dumps([id_ for (id_,) in in_flight])),
+            "RETURNING coalesce(length(CAST(body AS BLOB)), 0)",
+            (record.number, json.dumps([id_ for (id_,) in in_flight])),
         )
-        self._count(connection, -len(deleted), -sum(length for (length,) in deleted))
+        record.messages -= len(deleted)
+        record.bytes -= sum(length for (length,) in deleted)
         self._drop_empty(connection, int(receipt))
 
     def _receive(
-        self, connection: apsw.Connection, limit: int, visibility_timeout: int
+        self,
+        connection: apsw.Connection,
+        record: QueueRecord,
+        limit: int,
+        visibility_timeout: int,
     ) -> list[Delivery]:
         now = self.clock()
         found: list[Received] = []
-        for receipt in self._expired(connection, now):
+        for receipt in self._expired(connection, now) if limit else ():
             if len(found) < limit:
-                found += self._receive_again(connection, receipt, limit - len(found))
+                found += self._receive_again(connection, record, receipt, limit - len(found))
         if len(found) < limit:
-            found += self._receive_fresh(connection, limit - len(found))
+            found += self._receive_fresh(connection, record, limit - len(found))
         if not found:
             return []
         found.sort()
-        receipt = self._hide(connection, found, now, now + visibility_timeout)
+        counters = counter_row.load(connection, self.rows)
+        receipt = self._hide(connection, record, counters, found, (now, now + visibility_timeout))
+        counter_row.save(connection, self.rows, counters)
         return [
             Delivery(str(id_), body, sent_at, attempt, str(receipt), id_)
             for id_, sent_at, body, attempt in found
         ]
 
     def _hide(
-        self, connection: apsw.Connection, found: list[Received], now: int, visible_at: int
+        self,
+        connection: apsw.Connection,
+        record: QueueRecord,
+        counters: Counters,
+        found: list[Received],
+        times: tuple[int, int],
     ) -> int:
-        """Note that messages are in flight; their receipt."""
-        counters = counter_row.load(connection)
+        """Note that messages are in flight, from when until when; their receipt."""
         counters.receipt += 1
-        counter_row.save(connection, counters)
         rows(
             connection,
             "INSERT INTO receipts (receipt, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",
-            (counters.receipt, self.number, now, visible_at),
+            (counters.receipt, record.number, *times),
         )
         connection.executemany(
             "INSERT INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
@@ -188,38 +329,73 @@ class SqliteQueue:
         return counters.receipt
 
     def _receive_again(
-        self, connection: apsw.Connection, receipt: int, limit: int
+        self, connection: apsw.Connection, record: QueueRecord, receipt: int, limit: int
     ) -> list[Received]:
         """Messages that were received, and not acknowledged in time."""
-        found = rows(
+        in_flight = dict(
+            rows(
+                connection,
+                f"SELECT id, {integer('attempt')} FROM in_flight "  # noqa: S608
+                "WHERE receipt = ? AND typeof(id) = 'integer' ORDER BY id LIMIT ?",
+                (receipt, limit),
+            )
+        )
+        found = self._messages(
             connection,
-            "SELECT queue.id, sent_at, body, attempt + 1 FROM in_flight "
-            "JOIN queue ON queue.queue = ? AND queue.id = in_flight.id "
-            "WHERE receipt = ? ORDER BY in_flight.id LIMIT ?",
-            (self.number, receipt, limit),
+            record,
+            "id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            (json.dumps(list(in_flight)),),
         )
         rows(
             connection,
             "DELETE FROM in_flight WHERE receipt = ? AND id IN (SELECT value FROM json_each(?))",
-            (receipt, json.dumps([message[0] for message in found])),
+            (receipt, json.dumps(list(in_flight))),
         )
-        if not found:  # its messages are deleted: no row of the receipt is needed any more
+        if not in_flight:  # what is left of it is damaged
             rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (receipt,))
         self._drop_empty(connection, receipt)
-        return found
+        return [
+            (id_, sent_at, body, min(max(in_flight[id_], 0), MAX_ATTEMPTS) + 1)
+            for id_, sent_at, body in found
+        ]
 
-    def _receive_fresh(self, connection: apsw.Connection, limit: int) -> list[Received]:
+    def _receive_fresh(
+        self, connection: apsw.Connection, record: QueueRecord, limit: int
+    ) -> list[Received]:
         """Messages that were never received."""
-        found = rows(
-            connection,
-            "SELECT id, sent_at, body, 1 FROM queue WHERE queue = :queue "
-            "AND id > (SELECT received FROM queues WHERE number = :queue) ORDER BY id LIMIT :limit",
-            {"queue": self.number, "limit": limit},
+        found = self._messages(
+            connection, record, "id > ? ORDER BY id LIMIT ?", (record.received, limit)
         )
         if found:
-            sql = "UPDATE queues SET received = ? WHERE number = ?"
-            rows(connection, sql, (found[-1][0], self.number))
-        return found
+            record.received = found[-1][0]
+        return [(id_, sent_at, body, 1) for id_, sent_at, body in found]
+
+    def _messages(
+        self, connection: apsw.Connection, record: QueueRecord, rest: str, bindings: Row
+    ) -> list[tuple[int, int, bytes]]:
+        """Messages of this queue: id, sent_at, body. Damaged ones go to quarantine as they are."""
+        whole, damaged = self.rows.split(
+            connection, QUEUE, f"WHERE queue = ? AND {rest}", (record.number, *bindings)
+        )
+        if damaged:
+            self._quarantine(connection, record, damaged)
+        return [(id_, sent_at, body) for _, id_, sent_at, body, _ in whole]
+
+    def _quarantine(
+        self, connection: apsw.Connection, record: QueueRecord, damaged: list[Damaged]
+    ) -> None:
+        """Move damaged messages to quarantine: they are not applied, and not delivered again."""
+        counters = counter_row.load(connection, self.rows)
+        now = self.clock()
+        copies = [quarantine.copy_of(one, now) for one in damaged]
+        counters.quarantine_rows += len(copies)
+        quarantine.save(connection, copies, counters, self.limits.quarantine_rows)
+        for one in damaged:
+            record.messages -= 1
+            record.bytes -= len(one.row[3]) if isinstance(one.row[3], bytes | str) else 0
+            delete_exactly(connection, one)
+            self.rows.clear(QUEUE, one.key)
+        counter_row.save(connection, self.rows, counters)
 
     def _drop_empty(self, connection: apsw.Connection, receipt: int) -> None:
         rows(
@@ -227,16 +403,4 @@ class SqliteQueue:
             "DELETE FROM receipts WHERE receipt = :receipt "
             "AND NOT EXISTS (SELECT 1 FROM in_flight WHERE receipt = :receipt)",
             {"receipt": receipt},
-        )
-
-    def _size(self, connection: apsw.Connection) -> tuple[int, int]:
-        sql = "SELECT messages, bytes FROM queues WHERE number = ?"
-        messages, size = row(connection, sql, (self.number,))
-        return messages, size
-
-    def _count(self, connection: apsw.Connection, messages: int, size: int) -> None:
-        rows(
-            connection,
-            "UPDATE queues SET messages = messages + ?, bytes = bytes + ? WHERE number = ?",
-            (messages, size, self.number),
         )

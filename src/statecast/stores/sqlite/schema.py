@@ -2,6 +2,8 @@
 
 Rule 1: a step never changes. A change of the tables is a new step.
 Rule 2: a step does not depend on code that may change, because a file may be many versions behind.
+Rule 3: a step that changes what stands in the rows of a table with checksums, or adds a column to
+it, sets its checksums to NULL. Such a row is taken as it is, and gets one when it is written next.
 """
 
 from __future__ import annotations
@@ -171,5 +173,20 @@ ALTER TABLE quarantine ADD COLUMN device TEXT;
 CREATE INDEX quarantine_device ON quarantine (device, number) WHERE device IS NOT NULL;
 """
 
-STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN, QUARANTINE_DEVICE)
+CHECKSUMS = """
+-- See tables.py. NULL: the row was written before there were checksums.
+ALTER TABLE counters ADD COLUMN checksum INTEGER;
+ALTER TABLE epochs ADD COLUMN checksum INTEGER;
+ALTER TABLE devices ADD COLUMN checksum INTEGER;
+ALTER TABLE history ADD COLUMN checksum INTEGER;
+ALTER TABLE sources ADD COLUMN checksum INTEGER;
+ALTER TABLE totals ADD COLUMN checksum INTEGER;
+ALTER TABLE quarantine ADD COLUMN checksum INTEGER;
+ALTER TABLE events ADD COLUMN checksum INTEGER;
+ALTER TABLE reports ADD COLUMN checksum INTEGER;
+ALTER TABLE queues ADD COLUMN checksum INTEGER;
+ALTER TABLE queue ADD COLUMN checksum INTEGER;
+"""
+
+STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN, QUARANTINE_DEVICE, CHECKSUMS)
 """Step n leads from version n - 1 to version n."""

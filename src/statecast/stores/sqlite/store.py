@@ -11,11 +11,13 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from statecast import program
 from statecast.errors import BadSetting, StatecastError
 from statecast.model import (
     Change,
@@ -30,11 +32,12 @@ from statecast.model import (
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
-from statecast.stores.batch import Batch, devices_of, events_of, refused_totals
+from statecast.stores.batch import Batch, DamagedDevice, devices_of, events_of, refused_totals
 from statecast.stores.contract import (
     API_SOURCE,
     Changes,
     Committed,
+    DamagedRow,
     EpochHistory,
     LeaseHolder,
     Limits,
@@ -46,19 +49,23 @@ from statecast.stores.counters import Counters
 from statecast.stores.refusals import Refusals
 from statecast.stores.sqlite import (
     changes,
+    check,
     dedup,
     devices,
     file_sizes,
     history,
     quarantine,
+    rebuild,
     schema,
+    sources,
     totals,
 )
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
-from statecast.stores.sqlite.driver import row, rows
 from statecast.stores.sqlite.file_lock import FileLease, lease_holder, take_lease
 from statecast.stores.sqlite.queue import SqliteQueue
+from statecast.stores.sqlite.repair import Repair
+from statecast.stores.sqlite.row_reader import Damaged, RowReader
 
 
 def open_url(
@@ -90,6 +97,7 @@ class SqliteStore:
         self.path = Path(os.path.realpath(path))  # so that a link is the same store
         self.limits = limits
         self.clock = clock
+        self.rows = RowReader(self.problems)
         self.database = Database(self.path, steps)
         self._refusals = Refusals()
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
@@ -97,7 +105,9 @@ class SqliteStore:
         release_after_fork(self)
         if begin_epoch or self.database.created:
             with self.database.write() as connection:
-                self._begin_epoch(connection, counter_row.load(connection))
+                counters = counter_row.load(connection, self.rows)
+                self._begin_epoch(connection, counters)
+                counter_row.save(connection, self.rows, counters)
 
     # -- writing
 
@@ -117,7 +127,7 @@ class SqliteStore:
         """
         now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
-            counters = counter_row.load(connection)
+            counters = counter_row.load(connection, self.rows)
             key = self._source(connection, source, term)
             dedup.confirm(connection, key, list(confirmed), now)
             dedup.trim(connection, counters, now)
@@ -141,13 +151,13 @@ class SqliteStore:
         """
         now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
-            counters = counter_row.load(connection)
+            counters = counter_row.load(connection, self.rows)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
             loaded = batch.loaded.get(change.device)
             if if_match is not None:
                 offset = loaded.offset if loaded else 0
-                changes.epoch_history(connection).check_unchanged(if_match, offset)
+                changes.epoch_history(connection, self.rows).check_unchanged(if_match, offset)
             batch.edit(change, message.delivery.id)
             self._save(connection, batch, refusals)
             loaded = batch.loaded.get(change.device)
@@ -160,28 +170,44 @@ class SqliteStore:
         """
         now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
-            counters = counter_row.load(connection)
-            found = quarantine.one(connection, number)
+            counters = counter_row.load(connection, self.rows)
+            found = quarantine.readable(connection, self.rows, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
             refused = batch.replay(found, message)
             if refused is None:
-                quarantine.delete(connection, counters, number)
+                quarantine.delete(connection, self.rows, counters, number)
             else:
-                quarantine.refuse_again(connection, number, refused, now)
+                quarantine.refuse_again(connection, found, refused, now)
             self._save(connection, batch, refusals)
         return batch.result(0 if refused is None else 1)
 
     def drop(self, number: int) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
         with self.database.write() as connection:
-            counters = counter_row.load(connection)
-            quarantine.one(connection, number)
-            quarantine.delete(connection, counters, number)
-            counter_row.save(connection, counters)
+            counters = counter_row.load(connection, self.rows)
+            quarantine.one(connection, self.rows, number)
+            quarantine.delete(connection, self.rows, counters, number)
+            counter_row.save(connection, self.rows, counters)
 
     def count_refused(self, source: str) -> None:
         """Count a message that was refused; written with the next commit or announcement."""
         self._refusals.count(source)
+
+    def check(self) -> list[str]:
+        """What is wrong in the file, as sentences. It changes nothing; a server may run."""
+        with self.database.read() as connection:
+            return [one.sentence for one in check.check(connection)]
+
+    def repair(self) -> list[str]:
+        """Mend what ``check`` finds, and say what was done. No other process may use the store."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            batch = self._batch(connection, API_SOURCE, 1, counters, self.clock(), ())
+            repair = Repair(connection, self.rows, batch)
+            done = list(repair.mend_all())
+            self._save(connection, batch, {})
+            done += repair.count()
+        return done
 
     def _batch(
         self,
@@ -194,15 +220,34 @@ class SqliteStore:
     ) -> Batch:
         events = events_of(messages)
         dedup.trim_events(connection, counters, len(events), now)
-        return Batch(
+        loaded, damaged = devices.load(connection, self.rows, devices_of(messages))
+        batch = Batch(
             source,
             resolution,
             now,
             self.limits.late_message_ms,
             counters,
-            devices.load(connection, devices_of(messages)),
+            loaded,
             known_events=dedup.known_events(connection, events),
         )
+        for one in damaged:
+            self._rebuild(connection, batch, one)
+        return batch
+
+    def _rebuild(self, connection: apsw.Connection, batch: Batch, damaged: Damaged) -> None:
+        """Give the batch a device whose row is damaged, or the reason why its messages wait."""
+        rebuilt = rebuild.rebuild(connection, self.rows, damaged)
+        copy = quarantine.copy_of(damaged, batch.now)
+        name = rebuilt.loaded.record.device
+        if rebuilt.complete:
+            batch.restore(rebuilt.loaded, copy)
+            return
+        reason = (
+            f"The device {name!r} has a damaged row in the store ({damaged.reason}). "
+            f"`{program.name()} store check --repair` mends it; then replay this message."
+        )
+        blank = replace(rebuilt.loaded, record=replace(rebuilt.loaded.record, state=None))
+        batch.damaged[name] = DamagedDevice(reason, blank, copy)
 
     def _save(self, connection: apsw.Connection, batch: Batch, refusals: Mapping[str, int]) -> None:
         counters, now = batch.counters, batch.now
@@ -213,12 +258,12 @@ class SqliteStore:
         history.save(connection, batch.versions)
         dedup.save_events(connection, counters, batch.new_events, now)
         evicted = quarantine.save(
-            connection, batch.quarantine, counters, self.limits.quarantine_rows
+            connection, [*batch.quarantine, *batch.set_aside], counters, self.limits.quarantine_rows
         )
-        totals.add(connection, batch.totals(evicted, refusals))
+        totals.add(connection, self.rows, batch.totals(evicted, refusals))
         history.trim(connection, batch.versions, counters, self.limits, now)
-        devices.forget_tombstones(connection, counters, now)
-        counter_row.save(connection, counters)
+        devices.forget_tombstones(connection, self.rows, counters, now)
+        counter_row.save(connection, self.rows, counters)
 
     def _begin_epoch(
         self, connection: apsw.Connection, counters: Counters, written: int = 0
@@ -229,13 +274,8 @@ class SqliteStore:
 
     def _source(self, connection: apsw.Connection, name: str, term: int | None) -> int:
         """The key of a source in the tables. Raises LeaseLost if ``term`` is not its newest."""
-        found = row(connection, "SELECT number, term FROM sources WHERE name = ?", (name,))
-        if found is None:
-            found = row(
-                connection, "INSERT INTO sources (name) VALUES (?) RETURNING number, term", (name,)
-            )
-        number: int = found[0]
-        if term is not None and term != found[1]:
+        number, newest = sources.find(connection, self.rows, name)
+        if term is not None and term != newest:
             raise errors.lease_lost(name)
         return number
 
@@ -244,17 +284,17 @@ class SqliteStore:
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
         with self.database.read(mark_read=True) as connection:
-            return changes.read(connection, after, limit)
+            return changes.read(connection, self.rows, after, limit)
 
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""
         with self.database.read() as connection:
-            return changes.epoch_history(connection)
+            return changes.epoch_history(connection, self.rows)
 
     def read_position(self) -> Position:
         """The newest epoch and offset."""
         with self.database.read() as connection:
-            return changes.position(connection)
+            return changes.position(connection, self.rows)
 
     def is_valid(self, position: Position) -> bool:
         """Whether a position belongs to this store's history and nothing after it was forgotten."""
@@ -264,28 +304,32 @@ class SqliteStore:
         """The position of a version; it stays the same over restarts."""
         return self.epoch_history().position_of(update.offset)
 
+    def damaged(self) -> list[DamagedRow]:
+        """The damaged rows that this process has met."""
+        return [one.public() for one in self.rows.known()]
+
     def get(self, device: str) -> Update | None:
-        """The latest update of a device, a tombstone included; None if it never had one."""
+        """The latest update of a device, a tombstone included; None if it never had one.
+
+        Raises RowDamaged.
+        """
         with self.database.read() as connection:
-            which = "device = ? AND offset > 0"
-            sql = f"SELECT {devices.UPDATE_COLUMNS} FROM devices WHERE {which}"  # noqa: S608
-            found = row(connection, sql, (device,))
-        return None if found is None else devices.update_of(found)
+            found = devices.one(connection, self.rows, device)
+        update = None if found is None else devices.update_of(found)
+        return update if update is not None and update.offset > 0 else None
 
     def devices(self) -> list[Update]:
-        """All present devices by name."""
+        """All present devices by name, without damaged rows."""
         with self.database.read() as connection:
-            which = "state IS NOT NULL ORDER BY device"
-            sql = f"SELECT {devices.UPDATE_COLUMNS} FROM devices WHERE {which}"  # noqa: S608
-            found = rows(connection, sql)
-        return [devices.update_of(columns) for columns in found]
+            found = devices.read(connection, self.rows, "WHERE state IS NOT NULL ORDER BY device")
+        return list(map(devices.update_of, found))
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50
     ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self.database.read() as connection:
-            return history.read(connection, device, before, limit)
+            return history.read(connection, self.rows, device, before, limit)
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
@@ -302,24 +346,24 @@ class SqliteStore:
     ) -> list[Quarantined]:
         """Rows with numbers above ``after``, in ascending order, about one device or all."""
         with self.database.read() as connection:
-            return quarantine.read(connection, after, limit, device, newest)
+            return quarantine.read(connection, self.rows, after, limit, device, newest)
 
     def quarantine_row(self, number: int) -> Quarantined:
         """One row. Raises NotFound."""
         with self.database.read() as connection:
-            return quarantine.one(connection, number)
+            return quarantine.one(connection, self.rows, number)
 
     def quarantine_count(self, device: str | None = None) -> int:
         """The number of rows; with ``device`` of those that may be about it."""
         with self.database.read() as connection:
             if device is not None:
                 return quarantine.count(connection, device)
-            return counter_row.load(connection).quarantine_rows
+            return counter_row.load(connection, self.rows).quarantine_rows
 
     def totals(self) -> dict[str, Totals]:
         """What came through each source since the store was made."""
         with self.database.read() as connection:
-            found = totals.read(connection)
+            found = totals.read(connection, self.rows)
         for source, number in self._refusals.waiting().items():
             found[source] = found.get(source, Totals()) + Totals(refused=number)
         return dict(sorted(found.items()))
@@ -327,7 +371,7 @@ class SqliteStore:
     def sizes(self) -> Sizes:
         """How much the store holds, and how much room there is."""
         with self.database.read() as connection:
-            counters = counter_row.load(connection)
+            counters = counter_row.load(connection, self.rows)
         return Sizes(counters.history_rows, counters.history_bytes, *file_sizes.measure(self.path))
 
     # -- between processes
@@ -335,7 +379,7 @@ class SqliteStore:
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""
         with self.database.write(durable=False) as connection:
-            changes.emit(connection, self.clock(), events)
+            changes.emit(connection, self.rows, self.clock(), events)
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
@@ -344,12 +388,12 @@ class SqliteStore:
             self.database.write(durable=False) as connection,
         ):
             changes.announce(connection, self.clock(), process, report)
-            totals.add(connection, refused_totals(refusals))
+            totals.add(connection, self.rows, refused_totals(refusals))
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
-            return changes.reports(connection, self.clock())
+            return changes.reports(connection, self.rows, self.clock())
 
     def withdraw(self, process: str) -> None:
         """Take back the report of a process that stops serving."""
@@ -375,16 +419,11 @@ class SqliteStore:
             return None
         try:
             with self.database.write() as connection:
-                number = self._source(connection, source, None)
-                raised = row(
-                    connection,
-                    "UPDATE sources SET term = term + 1 WHERE number = ? RETURNING term",
-                    (number,),
-                )
+                term = sources.raise_term(connection, self.rows, source)
         except BaseException:
             lease.release()
             raise
-        lease.term = raised[0]
+        lease.term = term
         self._leases.add(lease)
         return lease
 
@@ -398,7 +437,7 @@ class SqliteStore:
 
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
-        return SqliteQueue(self.database, name, self.limits, self.clock)
+        return SqliteQueue(self.database, self.rows, name, self.limits, self.clock)
 
     def close(self) -> None:
         """Write what was counted, and the log into the file, and close it."""
@@ -408,7 +447,7 @@ class SqliteStore:
                 self._refusals.taken() as refusals,
                 self.database.write(durable=False) as connection,
             ):
-                totals.add(connection, refused_totals(refusals))
+                totals.add(connection, self.rows, refused_totals(refusals))
         self.database.close()
 
 

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import astuple
 
 import apsw
 
 from statecast.stores.contract import Totals
 from statecast.stores.sqlite.driver import rows
+from statecast.stores.sqlite.row_reader import RowReader
+from statecast.stores.sqlite.tables import sealed, table
 
-NAMES = [field.name for field in dataclasses.fields(Totals)]
-SELECT = f"SELECT source, {', '.join(NAMES)} FROM totals ORDER BY source"  # noqa: S608
-ADD = (
-    f"INSERT INTO totals (source, {', '.join(NAMES)}) "  # noqa: S608
-    f"VALUES (?{', ?' * len(NAMES)}) ON CONFLICT (source) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in NAMES)
-)
+TOTALS = table("totals")
 
 
-def read(connection: apsw.Connection) -> dict[str, Totals]:
-    return {source: Totals(*numbers) for source, *numbers in rows(connection, SELECT)}
+def read(connection: apsw.Connection, reader: RowReader) -> dict[str, Totals]:
+    """The totals by source; those of a damaged row are not known."""
+    found = reader.rows(connection, TOTALS, "ORDER BY source")
+    return {source: Totals(*numbers) for source, *numbers, _ in found}
 
 
-def add(connection: apsw.Connection, totals: Mapping[str, Totals]) -> None:
+def add(connection: apsw.Connection, reader: RowReader, totals: Mapping[str, Totals]) -> None:
+    """Add to the rows of sources; a damaged row begins at 0 again."""
     for source, one in totals.items():
-        rows(connection, ADD, (source, *dataclasses.astuple(one)))
+        found = reader.rows(connection, TOTALS, "WHERE source = ?", (source,))
+        before = Totals(*found[0][1:-1]) if found else Totals()
+        rows(
+            connection,
+            TOTALS.replace,
+            sealed(
+                (
+                    source,
+                    *astuple(before + one),
+                )
+            ),
+        )
+        if not found:
+            reader.clear(TOTALS, (source,))
