@@ -163,6 +163,8 @@ def azurite_program() -> list[str | Path]:
 
 def installed(program: system_parts.Program) -> str:
     found = program.find()
+    if not found and program in system_parts.OPTIONAL:
+        pytest.skip(program.missing())
     if not found:
         missing(program.missing())
     return str(found)
@@ -187,6 +189,12 @@ def c_compiler() -> str:
 @pytest.fixture(scope="session")
 def nginx() -> str:
     return installed(system_parts.NGINX)
+
+
+@pytest.fixture(scope="session")
+def firefox() -> str:
+    """The path of Firefox's program; ``browser.firefox`` drives it."""
+    return installed(system_parts.FIREFOX)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,13 @@ C_COMPILER = Program("a C compiler", ("cc",), (4,), ("gcc", "libc6-dev"))
 # only root looks for programs.
 NGINX = Program("nginx", ("nginx", "/usr/sbin/nginx"), (1, 20), ("nginx-light",), flag="-v")
 
+# Firefox 128 (July 2024): the oldest whose WebDriver BiDi does what the test needs, without driver.
+# Optional: Ubuntu has it as a snap only, whose profile and sandbox are not ours to choose.
+FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",), "FIREFOX")
+
 PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX)
+OPTIONAL = (FIREFOX,)
+"""Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""
 
 
 def packages() -> list[str]:
@@ -98,6 +104,7 @@ def ensure() -> None:
     wanted = packages()
     if not wanted:
         say("All programs that the tests need of the system are there.")
+        _install_optional()
         return
     if not debian.can_install():
         raise Trouble(
@@ -106,6 +113,15 @@ def ensure() -> None:
         )
     if not debian.install(wanted) or packages():
         raise Trouble(f"{' '.join(packages())} could not be installed; apt-get says above why.")
+    _install_optional()
+
+
+def _install_optional() -> None:
+    for program in OPTIONAL:
+        if program.find() or not debian.can_install():
+            continue
+        if not debian.install(program.packages) or not program.find():
+            say(f"{program.title} could not be installed; the tests that need it are skipped.")
 
 
 def ensure_or_tell() -> None:

@@ -441,6 +441,7 @@ def empty_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: name)
     wanted = (system_parts.CHROMIUM, system_parts.CURL)
     monkeypatch.setattr(system_parts, "PROGRAMS", wanted)
+    monkeypatch.setattr(system_parts, "OPTIONAL", ())
     monkeypatch.setattr(debian, "install", install)
     return installed
 
@@ -457,6 +458,26 @@ def test_system_deps_installs_where_it_can(
     system_parts.ensure()
     system_parts.ensure()
     assert empty_system == ["chromium", "curl"]
+
+
+def test_system_deps_does_without_what_is_optional(
+    empty_system: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given a system whose packages have no Firefox, or one that needs another driver
+    monkeypatch.delenv("FIREFOX", raising=False)
+    monkeypatch.setattr(debian, "can_install", lambda: True)
+    monkeypatch.setattr(system_parts, "PROGRAMS", ())
+    monkeypatch.setattr(system_parts, "OPTIONAL", (system_parts.FIREFOX,))
+    install = debian.install
+    monkeypatch.setattr(debian, "install", lambda packages: False)
+    # then that is no failure, and is said
+    system_parts.ensure()
+    assert "Firefox could not be installed" in capsys.readouterr().err
+    # and where it can be installed, it is, once
+    monkeypatch.setattr(debian, "install", install)
+    system_parts.ensure()
+    system_parts.ensure()
+    assert empty_system == ["firefox-esr"]
 
 
 def test_make_test_asks_before_it_installs(

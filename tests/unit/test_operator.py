@@ -149,6 +149,18 @@ def test_an_age_is_never_negative() -> None:
     assert formatting.ago(NOW - 300_000, NOW) == "5 min ago"
 
 
+@pytest.mark.parametrize(
+    ("lag", "waiting", "expected"),
+    [(None, 0, 0.0), (None, None, None), (None, 5, None), (0.2, 0, 0.2)],
+)
+def test_where_nothing_waits_there_is_no_lag(
+    scene: Scene, lag: float | None, waiting: int | None, expected: float | None
+) -> None:
+    reports = {"p": {"sources": {"queue": {"status": "connected", "lag": lag, "waiting": waiting}}}}
+    (row,) = operator.source_rows(reports, {}, scene.runtime, NOW)
+    assert (row.lag, row.mark) == (expected, "live")
+
+
 # Charts
 
 

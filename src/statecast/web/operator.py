@@ -174,7 +174,8 @@ def source_rows(
     }
     for name, (process, health) in sorted(consumed.items()):
         total = totals.get(name, Totals())
-        lag = health["lag"]
+        # Without a message there is no lag to measure; where none waits, there is none.
+        lag = 0.0 if health["lag"] is None and health["waiting"] == 0 else health["lag"]
         late = health["status"] == "connected" and lag is not None and lag >= LATE_AFTER
         yield SourceRow(
             name,
