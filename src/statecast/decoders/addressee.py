@@ -51,8 +51,15 @@ def _payload(text: str) -> Any:
 
 def _names(text: str, payload: Any) -> Iterator[Any]:
     if isinstance(payload, dict):
-        found = (find(payload, place) for place in PLACES)
+        found = (_at(payload, place) for place in PLACES)
         yield from (name.removeprefix("devices/") for name in found if isinstance(name, str))
     elif payload is None and (match := _NAMED.search(text)):
         yield match[1]
     yield MISSING  # then the pointer or the default of the source counts
+
+
+def _at(payload: Any, place: Pointer) -> Any:
+    try:
+        return find(payload, place)
+    except Refused:  # the pointer leads into a text that is broken JSON
+        return MISSING

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from statecast import strict_json
 from statecast.decoders import encodings, iot_hub
+from statecast.decoders.encodings import Decode
 from statecast.decoders.event import ABOUT_ITSELF, EventEnvelope, changes
 from statecast.decoders.options import DecodeOptions, required
 from statecast.decoders.plain import kind
@@ -52,15 +52,17 @@ def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:
     return iot_hub.changes(event, options) if iot_hub.is_event(type_) else changes(event, options)
 
 
-def opened(payload: dict[str, Any]) -> tuple[dict[str, Any], Pointer]:
+def opened(
+    payload: dict[str, Any], decode: Decode = encodings.decode
+) -> tuple[dict[str, Any], Pointer]:
     """The event with its data decoded, and where an array of readings may be. Raises Malformed."""
     if "data_base64" in payload:
-        payload = {**payload, "data": decode_data(payload)}
+        payload = {**payload, "data": decode_data(payload, decode)}
         del payload["data_base64"]
-    return iot_hub.opened(payload, payload["type"])
+    return iot_hub.opened(payload, payload["type"], decode)
 
 
-def decode_data(payload: dict[str, Any]) -> Any:
+def decode_data(payload: dict[str, Any], decode: Decode = encodings.decode) -> Any:
     """The JSON value in ``data_base64``. Raises Malformed."""
     text, media = payload["data_base64"], payload.get("datacontenttype")
     if "data" in payload:
@@ -70,6 +72,6 @@ def decode_data(payload: dict[str, Any]) -> Any:
     if media is not None and not (type(media) is str and _JSON.fullmatch(media)):
         raise Malformed(f"Its data is {quoted(media)}; a state is JSON.")
     try:
-        return strict_json.decode(encodings.to_utf8(encodings.from_base64(text.encode())))
+        return decode(encodings.to_utf8(encodings.from_base64(text.encode())))
     except Malformed as error:
         raise Malformed(f"Its data_base64 cannot be read. {error}") from None

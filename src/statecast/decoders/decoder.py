@@ -49,7 +49,7 @@ class Schema(NamedTuple):
     """One of the schemas that are recognised by their members."""
 
     recognise: Callable[[Payload], bool]
-    opened: Callable[[Payload], tuple[Payload, Pointer | None]]
+    opened: Callable[[Payload, encodings.Decode], tuple[Payload, Pointer | None]]
     """The message with its data decoded, and where an array of readings may be in it."""
     read: Callable[[Payload, DecodeOptions], Changes]
 
@@ -57,7 +57,7 @@ class Schema(NamedTuple):
 EVENTS = (
     Schema(cloud_events.is_cloud_event, cloud_events.opened, cloud_events.read),
     Schema(event_grid.is_grid_event, event_grid.opened, event_grid.read),
-    Schema(iot_hub.is_twin, lambda payload: (payload, None), iot_hub.read_twin),
+    Schema(iot_hub.is_twin, lambda payload, decode: (payload, None), iot_hub.read_twin),
 )
 
 
@@ -115,7 +115,7 @@ class Decoder:
 
     def read(self, text: bytes) -> tuple[Change, ...]:
         """The changes of one unwrapped message, in most cases one. Raises Refused."""
-        events, read = self._events(text)
+        events, read, _ = self._events(text)
         return tuple(change for event in events for change in read(event))
 
     def _parts(
@@ -123,7 +123,7 @@ class Decoder:
     ) -> Iterator[Part | Refusal]:
         """What one message says, or each item of the batch in it; refused parts with a reason."""
         try:
-            events, read = self._events(text, sent_at)
+            events, read, dropped = self._events(text, sent_at)
         except Refused as error:
             yield Refusal(str(error), body, item)
             return
@@ -132,17 +132,22 @@ class Decoder:
             if len(events) > 1:
                 body, at = strict_json.encode(event), number if item is None else item
             try:
-                yield Part(read(event), body, at)
+                yield Part(without(dropped, read(event)), body, at)
             except Refused as error:
                 yield Refusal(str(error), body, at)
 
     def _events(
         self, text: bytes, sent_at: int | None = None
-    ) -> tuple[list[Payload], Callable[[Payload], Changes]]:
-        """The message, or one event for each item of a batch in it; and how to read one."""
+    ) -> tuple[list[Payload], Callable[[Payload], Changes], list[str]]:
+        """The message, or one event for each item of a batch in it; how to read one; and what was
+        dropped."""
         if len(text) > plain.MAX_BYTES:
             raise TooLarge(f"It has {len(text)} bytes; a message has at most {plain.MAX_BYTES}.")
-        payload = encodings.decode(text)
+        dropped: list[str] = []
+        decode = encodings.decode
+        if self.options.drop_bad_fields:
+            decode = partial(encodings.decode_dropping, dropped=dropped)
+        payload = decode(text)
         if type(payload) is not dict:
             raise Malformed(
                 'A message is a JSON object, like {"device": "pillow", "state": {}}; '
@@ -152,11 +157,13 @@ class Decoder:
         options = self.options if sent_at is None else self.options.at(sent_at)
         for schema in EVENTS:
             if schema.recognise(payload):
-                payload, place = schema.opened(payload)
+                payload, place = schema.opened(payload, decode)
                 place = place if options.state is None else options.state
-                return batches.split(payload, place), partial(_read, schema, options)
+                return batches.split(payload, place), partial(_read, schema, options), dropped
+        if self.options.drop_bad_fields and holds_text(payload.get("state")):
+            payload["state"] = encodings.inner(payload["state"], decode)
         events = batches.split(payload, options.state)
-        return events, lambda event: (self._read_other(event, options),)
+        return events, lambda event: (self._read_other(event, options),), dropped
 
     def _read_other(self, payload: Payload, options: DecodeOptions) -> Change:
         """A message of your own, or a plain one."""
@@ -196,6 +203,18 @@ def named_in(payload: Payload, options: DecodeOptions) -> Any:
             "options device= (like device=/device/name) or default= of its source can name it."
         )
     return MISSING
+
+
+def without(dropped: list[str], changes: Changes) -> Changes:
+    """The changes, which say what was dropped from their message."""
+    if not dropped:
+        return changes
+    return tuple(replace(one, left_out=(*one.left_out, *dropped)) for one in changes)
+
+
+def holds_text(value: Any) -> bool:
+    """Whether a member is an object or array as text."""
+    return type(value) is str and not encodings.why_not(value)
 
 
 def holds_state(payload: Payload) -> bool:

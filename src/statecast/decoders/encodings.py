@@ -52,6 +52,10 @@ _BYTES_LITERAL = re.compile(
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]+(={0,2})[\r\n]*")
 
 
+Decode = Callable[[bytes], Any]
+"""Reads an unwrapped text: ``decode``, or ``decode_dropping`` with its list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """One row of the table."""
@@ -93,7 +97,17 @@ def explained(text: bytes, error: Malformed) -> Malformed:
     return Malformed(_named(text, LIKE_JSON) or str(error))
 
 
-def inner(value: Any) -> Any:
+def decode_dropping(text: bytes, dropped: list[str]) -> Any:
+    """Like ``decode``, without bad fields; what is dropped is added to ``dropped``."""
+    try:
+        value, sentences = strict_json.decode_dropping(text)
+    except Malformed as error:
+        raise explained(text, error) from None
+    dropped += sentences
+    return value
+
+
+def inner(value: Any, decode: Decode = decode) -> Any:
     """The object or array in a member that must be one: as it is, or in a text of any encoding.
 
     Any other value is returned unchanged. Raises Malformed for a text that holds broken JSON.
@@ -101,7 +115,7 @@ def inner(value: Any) -> Any:
     if type(value) is not str:
         return value
     try:
-        text = unwrap(value.encode())
+        text = unwrap(value.encode(errors="surrogatepass"))
     except Refused:
         return value
     try:

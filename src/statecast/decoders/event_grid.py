@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from statecast.decoders import iot_hub
+from statecast.decoders import encodings, iot_hub
+from statecast.decoders.encodings import Decode
 from statecast.decoders.event import ABOUT_ITSELF, EventEnvelope, changes
 from statecast.decoders.options import DecodeOptions, required
 from statecast.decoders.pointers import MISSING, Pointer
@@ -23,9 +24,11 @@ def is_grid_event(payload: dict[str, Any]) -> bool:
     return "eventType" in payload and all(member in payload for member in MEMBERS)
 
 
-def opened(payload: dict[str, Any]) -> tuple[dict[str, Any], Pointer]:
+def opened(
+    payload: dict[str, Any], decode: Decode = encodings.decode
+) -> tuple[dict[str, Any], Pointer]:
     """The event with its data decoded, and where an array of readings may be. Raises Malformed."""
-    return iot_hub.opened(payload, payload["eventType"])
+    return iot_hub.opened(payload, payload["eventType"], decode)
 
 
 def read(payload: dict[str, Any], options: DecodeOptions) -> tuple[Change, ...]:

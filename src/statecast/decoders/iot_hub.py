@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from statecast.decoders import encodings
+from statecast.decoders.encodings import Decode
 from statecast.decoders.event import EventEnvelope
 from statecast.decoders.event import changes as other_changes
 from statecast.decoders.options import DecodeOptions
@@ -48,15 +49,17 @@ def is_event(type_: str) -> bool:
     return type_.startswith(EVENTS)
 
 
-def opened(payload: dict[str, Any], type_: Any) -> tuple[dict[str, Any], Pointer]:
-    """An event with the body of its telemetry decoded, and where an array of readings may be.
+def opened(payload: dict[str, Any], type_: Any, decode: Decode) -> tuple[dict[str, Any], Pointer]:
+    """An event with its data decoded, and where an array of readings may be.
 
-    The body is JSON if the device declares it, else Base64 of JSON. Raises Malformed.
+    The body of telemetry is JSON if the device declares it, else Base64 of JSON. Raises Malformed.
     """
+    if type(payload.get("data")) is str:
+        payload = {**payload, "data": encodings.inner(payload["data"], decode)}
     body = find(payload, BODY)
     if type_ != TELEMETRY or body is MISSING:
         return payload, BODY[:1]
-    value = encodings.inner(body)
+    value = encodings.inner(body, decode)
     if type(value) is str:
         reason = encodings.why_not(value)
         raise Malformed(f"The body of its telemetry cannot be read as JSON. {reason}")

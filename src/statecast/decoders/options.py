@@ -86,11 +86,19 @@ def by_sequence(value: str) -> bool:
     return value == "sequence"
 
 
+def drop_bad_fields(value: str) -> bool:
+    """Whether fields that are refused are dropped. Raises ValueError."""
+    if value not in ("refuse", "drop"):
+        raise ValueError("must be refuse or drop")
+    return value == "drop"
+
+
 # By option: the field of DecodeOptions, and the check of the value.
 CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "default": ("default", device_name),
     "device": ("device", place),
     "id": ("id", place),
+    "on_bad_field": ("drop_bad_fields", drop_bad_fields),
     "order": ("by_sequence", by_sequence),
     "prefix": ("prefix", prefix),
     "sequence": ("sequence", place),
@@ -116,6 +124,8 @@ class DecodeOptions:
     prefix: str = ""
     by_sequence: bool = False
     """Messages are ordered by their sequence; one without a sequence is refused."""
+    drop_bad_fields: bool = False
+    """A message with a bad field is applied without it; else it is refused."""
 
     @property
     def has_pointers(self) -> bool:

@@ -2,12 +2,14 @@
 
 ::
 
-    text.py    texts: reading and writing JSON, and what is refused
-    values.py  values of Python that an application gives
+    text.py      texts: reading and writing JSON, and what is refused
+    dropping.py  texts without the members that are refused
+    values.py    values of Python that an application gives
 """
 
 from __future__ import annotations
 
+from statecast.strict_json.dropping import decode_dropping
 from statecast.strict_json.text import (
     HALF_CHARACTER,
     MAX_DEPTH,
@@ -33,6 +35,7 @@ __all__ = [
     "TOO_DEEP",
     "check",
     "decode",
+    "decode_dropping",
     "encode",
     "for_html",
     "split_array",
