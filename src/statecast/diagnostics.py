@@ -25,6 +25,10 @@ STALE_AFTER = 60_000
 """Milliseconds. A message that waits longer means that no process receives."""
 
 
+MAX_FAULTS = 20
+"""Damaged rows that are listed; `statecast store check` lists all."""
+
+
 class DiagnosticLine(NamedTuple):
     """A finding and its subject: ``settings``, ``store``, ``source pillow``, ``device pillow``."""
 
@@ -96,9 +100,21 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         )
     for report in processes.values():
         yield from check_clocks(report.get("clocks", {}))
+    yield from check_stored(settings, store)
     yield from check_writing(store)
     observed = (from_report(report) for report in processes.values())
     yield from map(problem_line, merged([store.problems.current(), *observed]))
+
+
+def check_stored(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
+    """Every row with its checksum, every index, and what tables must agree on."""
+    found = store.check()
+    for sentence in found[:MAX_FAULTS]:
+        yield DiagnosticLine("store", "wrong", sentence)
+    if found:
+        more = f"{len(found) - MAX_FAULTS} more. " if len(found) > MAX_FAULTS else ""
+        mend = command(settings, "store", "check", "--repair")
+        yield DiagnosticLine("store", "wrong", f"{more}`{mend}` mends what can be mended.")
 
 
 def check_writing(store: Store) -> Iterator[DiagnosticLine]:

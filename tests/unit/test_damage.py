@@ -6,6 +6,7 @@ The cases are generated from the schema, so a new column is damaged too.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
+from statecast.errors import StatecastError
 from statecast.flask import create_app, runtime_of
 from statecast.ingest.pipeline import Pipeline
 from statecast.model import Event, Refusal
@@ -302,3 +304,54 @@ def test_one_damaged_value_stops_nothing(served: Served, case: Damage) -> None:
     for device, state in neighbours.items():
         if device != VICTIM:
             assert states[device] == state
+
+
+# Bits that a disk has flipped
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flipped_bits_show_no_wrong_state(whole: Path, tmp_path: Path, seed: int) -> None:
+    # given a store at rest in which some bits have flipped
+    chance = random.Random(seed)
+    content = bytearray(whole.read_bytes())
+    for _ in range(chance.choice([1, 4, 16, 64])):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    # when it is opened, then it is refused with a sentence
+    try:
+        served = Served(path)
+        named = found_by_doctor(served)
+        served.store
+    except StatecastError as error:
+        assert str(error).endswith(".")
+        return
+    # or nothing wrong is shown that the doctor does not name
+    try:
+        for path_ in ("/", "/operator", f"/devices/{VICTIM}", f"/api/devices/{VICTIM}/history"):
+            served.get(path_)
+        status, listed = served.get("/api/devices")
+        states = {one["device"]: one["state"] for one in listed.get("devices", [])}
+        assert named or (status == 200 and states == STATES)
+        for device, state in states.items():
+            assert STATES.get(device) == state
+    finally:
+        served.live.stop()
+
+
+def test_a_flipped_bit_in_a_state_is_noticed(whole: Path, tmp_path: Path) -> None:
+    # given each bit of one state flipped in its turn, valid JSON or not
+    content = whole.read_bytes()
+    state = b'{"n":2,"word":"word 3"}'
+    at = content.rindex(state)
+    path = tmp_path / "store.db"
+    for bit in range(0, len(state) * 8, 7):
+        flipped = bytearray(content)
+        flipped[at + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        # when it is read, then the device is left out and named, never wrong
+        store = SqliteStore(path, Limits(), now, begin_epoch=False)
+        shown = {one.device: one.state for one in store.devices()}
+        assert VICTIM not in shown and len(shown) == DEVICES - 1
+        assert [one.device for one in store.damaged()] == [VICTIM]
+        store.close()

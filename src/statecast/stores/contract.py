@@ -295,6 +295,9 @@ class Store(Protocol):
     def damaged(self) -> list[DamagedRow]:
         """The damaged rows that this process has met. They are in ``problems`` too."""
 
+    def check(self) -> list[str]:
+        """Look at everything that is stored, and say what is wrong. It changes nothing."""
+
     def get(self, device: str) -> Update | None:
         """The latest update of a device, a tombstone included; None if it never had one.
 

@@ -7,6 +7,7 @@ checksums, that no other table has.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,20 +15,19 @@ import apsw
 
 from statecast.stores.counters import Counters
 from statecast.stores.sqlite import counters as counter_row
-from statecast.stores.sqlite import devices, history, tables
+from statecast.stores.sqlite import devices, history, migration, tables
 from statecast.stores.sqlite.counters import COUNTERS
 from statecast.stores.sqlite.driver import row, rows
 from statecast.stores.sqlite.row_reader import Content, Damaged, fetch, shown
 from statecast.stores.sqlite.tables import Table
+
+log = logging.getLogger(__name__)
 
 CONTENT: dict[str, Content] = {
     "counters": counter_row.content_fault,
     "devices": devices.content_fault,
     "history": history.content_fault,
 }
-MAX_LINES = 100
-"""Lines of SQLite's own check. One damaged page gives many."""
-INDEX_WORDS = ("missing from index", "entries in index", "non-unique entry in index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,38 @@ def check(connection: apsw.Connection) -> Iterator[StoreFault]:
 def check_pages(connection: apsw.Connection) -> Iterator[StoreFault]:
     """SQLite's own check of pages and indexes. What it says of single values is found by row."""
     try:
-        lines = [line for (line,) in rows(connection, f"PRAGMA integrity_check({MAX_LINES})")]
+        lines = [
+            line for (line,) in rows(connection, f"PRAGMA integrity_check({migration.MAX_LINES})")
+        ]
     except apsw.CorruptError as error:
         lines = [str(error)]
     for line in lines:
-        if line == "ok" or line.startswith("NULL value in"):
-            continue
-        index = any(words in line for words in INDEX_WORDS)
-        yield StoreFault("file", f"SQLite finds: {line}.", index=index, page=not index)
+        if migration.INDEXES(line):
+            yield StoreFault("file", f"SQLite finds: {line}.", index=True)
+    for line in migration.page_faults(lines):
+        yield StoreFault("file", f"SQLite finds: {line}.", page=True)
+
+
+def mend_indexes(connection: apsw.Connection) -> None:
+    """Make the indexes of small tables again, if they do not fit their tables.
+
+    A device that its index does not have would get a second row. Damaged pages are left alone.
+    """
+    for name in ("devices", "sources", "queues"):
+        try:
+            found = rows(connection, f"PRAGMA integrity_check({name})")
+            if any(migration.INDEXES(line) for (line,) in found):
+                rows(connection, f"REINDEX {name}")
+                log.warning("the indexes of the table %s were damaged; they were made again", name)
+        except apsw.CorruptError:
+            return
 
 
 def check_rows(connection: apsw.Connection) -> Iterator[StoreFault]:
     for name, one in tables.described().items():
         for damaged in damaged_rows(connection, one):
-            text = f"The row {keys(damaged)} of the table {name} is damaged ({damaged.reason})."
+            of = "" if damaged.device is None else f", {damaged.subject},"
+            text = f"The row {keys(damaged)} of the table {name}{of} is damaged ({damaged.reason})."
             yield StoreFault(damaged.subject, text, damaged)
 
 

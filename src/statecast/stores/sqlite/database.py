@@ -66,7 +66,10 @@ class ThreadState(threading.local):
 class Database:
     """The file, from open to close. Every method may be called from any thread."""
 
-    def __init__(self, path: Path, steps: Sequence[str] = schema.STEPS) -> None:
+    def __init__(
+        self, path: Path, steps: Sequence[str] = schema.STEPS, *, examining: bool = False
+    ) -> None:
+        """``examining`` opens a damaged file too, and never migrates one."""
         self.path = path
         self.notifier = CommitNotifier()
         self.steps = steps
@@ -81,7 +84,7 @@ class Database:
             file_check.check_contents(self._file)
             self._lock = file_lock.StoreLock(path)
             unclean = self._lock_files(self._lock)
-            self._prepare(unclean)
+            self._prepare(unclean, examining)
             self._lock.share()
         except BaseException:
             self._close_connections()
@@ -131,12 +134,17 @@ class Database:
             lock.unlock()
             time.sleep(0.005)
 
-    def _prepare(self, unclean: bool) -> None:
+    def _prepare(self, unclean: bool, examining: bool) -> None:
         with self.translated():
             writer = self._writer()
             found = migration.version(writer, self.path, self.steps)
-            if found == len(self.steps) and not unclean:
+            if found == len(self.steps) and (examining or not unclean):
                 return
+        if examining:
+            raise unusable(
+                self.path,
+                "{store} is of an older version; start a server on it once, and stop it.",
+            )
         self._wait_until_alone()
         with self.translated():
             if unclean and found:
@@ -157,6 +165,19 @@ class Database:
                 )
             time.sleep(0.01)
             self._lock.acquire()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes away. Raises StoreUnavailable if one uses the store."""
+        assert self._lock is not None
+        if not self._lock.try_alone():
+            raise unavailable(
+                self.path, "Another process uses {store}; stop it, and repair the store then."
+            )
+        try:
+            yield
+        finally:
+            self._lock.share()
 
     # -- connections
 

@@ -46,10 +46,14 @@ def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequ
     )
     rows(
         connection,
-        "INSERT INTO pages (page, source, size) VALUES (?, ?, ?)",
+        "INSERT OR REPLACE INTO pages (page, source, size) VALUES (?, ?, ?)",
         (page, source, len(ids)),
     )
-    rows(connection, "INSERT INTO page_ids (page, ids) VALUES (?, ?)", (page, json.dumps(ids)))
+    rows(
+        connection,
+        "INSERT OR REPLACE INTO page_ids (page, ids) VALUES (?, ?)",
+        (page, json.dumps(ids)),
+    )
     counters.known_ids += len(ids)
 
 

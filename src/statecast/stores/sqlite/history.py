@@ -39,25 +39,27 @@ def content_fault(row: Row) -> str | None:
 
 
 def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
-    connection.executemany(
-        HISTORY.insert,
-        [
-            sealed(
-                (
-                    version.offset,
-                    version.loaded.key,
-                    version.row.version,
-                    version.row.at,
-                    version.row.change,
-                    version.row.cause.source,
-                    version.row.cause.id,
-                    version.row.cause.by,
-                    version.size,
-                )
+    written = [
+        sealed(
+            (
+                version.offset,
+                version.loaded.key,
+                version.row.version,
+                version.row.at,
+                version.row.change,
+                version.row.cause.source,
+                version.row.cause.id,
+                version.row.cause.by,
+                version.size,
             )
-            for version in versions
-        ],
-    )
+        )
+        for version in versions
+    ]
+    try:
+        connection.executemany(HISTORY.insert, written)
+    except apsw.ConstraintError:
+        # No offset or version is given out twice, so the row that is in the way is damaged.
+        connection.executemany(HISTORY.replace, written)
 
 
 def trim(

@@ -12,7 +12,6 @@ from typing import Any
 
 import apsw
 
-from statecast import program
 from statecast.errors import Refused
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
@@ -26,7 +25,7 @@ STORE = "(store)"
 """The source of copies of damaged rows. No source of messages has this name."""
 UNREADABLE = (
     "This row of the quarantine is damaged ({reason}) and cannot be read; "
-    "`{program} quarantine drop {number}` removes it."
+    "`statecast quarantine drop {number}` removes it."
 )
 
 
@@ -139,7 +138,7 @@ def unreadable(damaged: Damaged) -> Quarantined:
         STORE,
         damaged.subject,
         None,
-        UNREADABLE.format(reason=damaged.reason, program=program.name(), number=number),
+        UNREADABLE.format(reason=damaged.reason, number=number),
         body if isinstance(body, bytes) else b"",
         0,
         0,

@@ -319,11 +319,12 @@ class SqliteQueue:
         counters.receipt += 1
         rows(
             connection,
-            "INSERT INTO receipts (receipt, queue, hidden_at, visible_at) VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO receipts (receipt, queue, hidden_at, visible_at) "
+            "VALUES (?, ?, ?, ?)",
             (counters.receipt, record.number, *times),
         )
         connection.executemany(
-            "INSERT INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
             [(counters.receipt, id_, attempt) for id_, _, _, attempt in found],
         )
         return counters.receipt

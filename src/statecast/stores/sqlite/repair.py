@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import apsw
 
+from statecast import program
+from statecast.errors import StatecastError
 from statecast.stores.batch import Batch
 from statecast.stores.sqlite import check, quarantine, rebuild
 from statecast.stores.sqlite import counters as counter_row
@@ -24,6 +26,16 @@ from statecast.stores.sqlite.tables import sealed, table
 QUEUES = table("queues")
 DERIVED = {"known", "pages", "page_ids", "known_events", "receipts", "in_flight", "reports"}
 """Tables whose rows are no loss: no copy of them is kept."""
+
+
+class DamagedPages(StatecastError):
+    """Pages of the file are damaged, which no repair of rows can mend."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"Pages of the store's file are damaged, so it cannot be repaired. {found} Restore a "
+            f"backup with `{program.name()} store restore FILE`."
+        )
 
 
 @dataclass(slots=True)
@@ -40,14 +52,16 @@ class Repair:
 
         The caller writes the batch then, and calls ``count``.
         """
-        found = list(check.check(self.connection))
-        if any(one.index for one in found):
+        pages = list(check.check_pages(self.connection))
+        if any(one.page for one in pages):
+            raise DamagedPages(pages[0].sentence)
+        if pages:
             rows(self.connection, "REINDEX")
             yield "The indexes were made again."
         yield from self.raise_counters()
-        for finding in found:
-            if finding.damaged is not None:
-                yield f"{finding.sentence} {self.mend(finding.damaged)}"
+        for fault in list(check.check_rows(self.connection)):
+            assert fault.damaged is not None
+            yield f"{fault.sentence} {self.mend(fault.damaged)}"
         yield from self.mend_agreement()
 
     def raise_counters(self) -> Iterator[str]:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from statecast import program
 from statecast.names import escaped
 from statecast.problems import Problems
 from statecast.stores.contract import DamagedRow
@@ -60,7 +59,7 @@ class Damaged(NamedTuple):
         """What happened and what to do, fit for every viewer."""
         return (
             f"Its row in the store is damaged ({self.reason}). It is set aside; the rest works. "
-            f"`{program.name()} store check --repair` mends it."
+            "`statecast store check --repair` mends it."
         )
 
 

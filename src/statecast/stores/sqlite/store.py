@@ -17,7 +17,6 @@ from typing import Any
 
 import apsw
 
-from statecast import program
 from statecast.errors import BadSetting, StatecastError
 from statecast.model import (
     Change,
@@ -92,22 +91,32 @@ class SqliteStore:
         begin_epoch: bool = True,
         steps: Sequence[str] = schema.STEPS,
         problems: Problems | None = None,
+        examining: bool = False,
     ) -> None:
         self.problems = problems or Problems(clock)
         self.path = Path(os.path.realpath(path))  # so that a link is the same store
         self.limits = limits
         self.clock = clock
         self.rows = RowReader(self.problems)
-        self.database = Database(self.path, steps)
+        self.database = Database(self.path, steps, examining=examining)
         self._refusals = Refusals()
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._epoch_begun = False
         release_after_fork(self)
         if begin_epoch or self.database.created:
-            with self.database.write() as connection:
-                counters = counter_row.load(connection, self.rows)
-                self._begin_epoch(connection, counters)
-                counter_row.save(connection, self.rows, counters)
+            try:
+                self._begin()
+            except BaseException:
+                self.database.close()
+                raise
+
+    def _begin(self) -> None:
+        """Begin an epoch, and put right what is derived from the tables."""
+        with self.database.write() as connection:
+            check.mend_indexes(connection)
+            counters = counter_row.load(connection, self.rows)
+            self._begin_epoch(connection, counters)
+            counter_row.save(connection, self.rows, counters)
 
     # -- writing
 
@@ -200,7 +209,7 @@ class SqliteStore:
 
     def repair(self) -> list[str]:
         """Mend what ``check`` finds, and say what was done. No other process may use the store."""
-        with self.database.write() as connection:
+        with self.database.alone(), self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             batch = self._batch(connection, API_SOURCE, 1, counters, self.clock(), ())
             repair = Repair(connection, self.rows, batch)
@@ -244,7 +253,7 @@ class SqliteStore:
             return
         reason = (
             f"The device {name!r} has a damaged row in the store ({damaged.reason}). "
-            f"`{program.name()} store check --repair` mends it; then replay this message."
+            "`statecast store check --repair` mends it; then replay this message."
         )
         blank = replace(rebuilt.loaded, record=replace(rebuilt.loaded.record, state=None))
         batch.damaged[name] = DamagedDevice(reason, blank, copy)

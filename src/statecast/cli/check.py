@@ -1,0 +1,54 @@
+"""``statecast store check``."""
+
+from __future__ import annotations
+
+import click
+
+from statecast import strict_json
+from statecast.cli import output
+from statecast.cli.backup import store_path
+from statecast.cli.errors import CommandError
+from statecast.cli.options import GivenSettings, setting_flags
+from statecast.cli.show import as_json
+from statecast.errors import NotFound
+from statecast.program.commands import command
+from statecast.stores.contract import Limits
+from statecast.timestamps import now
+
+
+@click.command(short_help="Look for damage in the store, and mend it.")
+@click.option("--repair", is_flag=True, help="Mend what is found. No server may run meanwhile.")
+@as_json
+@setting_flags()
+def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
+    """Look at every row, index and page of the store, and say what is wrong.
+
+    Without --repair nothing is changed, and servers may run. A repair rebuilds what checksums and
+    history prove, says what is lost, and keeps a copy of each damaged row in quarantine. Ends with
+    1 if something is wrong (with --repair: if something still is).
+    """
+    from statecast.stores.sqlite.store import SqliteStore
+
+    settings = given.settings()
+    path = store_path(settings)
+    if not path.exists():
+        raise NotFound(f"There is no store {path.absolute()}; name another with --store.")
+    store = SqliteStore(
+        path, Limits.from_settings(settings), now, begin_epoch=False, examining=True
+    )
+    try:
+        done = store.repair() if repair else []
+        found = store.check()
+    finally:
+        store.close()
+    if as_json:
+        output.print_json(strict_json.encode({"repaired": done, "wrong": found}))
+    for sentence in () if as_json else [*done, *found]:
+        output.print_line(sentence)
+    if found and repair:
+        raise CommandError(f"Still wrong: {len(found)}. Restore a backup to mend them.")
+    if found:
+        mend = command(settings, "store", "check", "--repair")
+        raise CommandError(f"Wrong: {len(found)}. `{mend}` mends them, while no server runs.")
+    if not as_json and not done:
+        output.print_line("Nothing is wrong.")
