@@ -5,6 +5,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- Malformed            it cannot be read
 |   |-- TooLarge             it exceeds a limit
 |   |-- ConnectionRefused    a connect handler refuses a viewer, and says more than a sentence
+|   |-- DevicesFull          the store takes no new device
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -64,6 +65,10 @@ class ConnectionRefused(Refused):
     def __init__(self, sentence: str, data: object = None) -> None:
         super().__init__(sentence)
         self.data = data
+
+
+class DevicesFull(Refused):
+    """The store holds as many devices as it may."""
 
 
 class NotFound(Refused):

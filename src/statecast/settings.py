@@ -204,6 +204,11 @@ class Settings:
     history_bytes: int = setting(
         1_000_000_000, "How many bytes the history keeps in all.", whole(1, 10**13)
     )
+    max_devices: int = setting(
+        100_000,
+        "How many devices the store holds; beyond it messages of new ones go to quarantine.",
+        whole(1, 100_000_000),
+    )
     quarantine_rows: int = setting(
         10_000,
         "How many messages the quarantine keeps; beyond it the oldest go.",

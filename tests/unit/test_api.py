@@ -620,3 +620,16 @@ def test_what_is_no_refusal_is_not_counted(client: FlaskClient, live: Runtime) -
     client.delete("/api/devices/pillow")
     change(client, "PUT", "/api/devices/pillow", {"n": 1}, If_Match='"x.1"')
     assert live.store.totals() == {}
+
+
+def test_a_device_beyond_the_bound_is_refused() -> None:
+    app = create_app(Settings(store="memory:", max_devices=1))
+    client = app.test_client()
+    assert put(client, "pillow", {"n": 1}).status_code == 200
+    full = put(client, "chair", {"n": 1})
+    assert is_problem(full, 507)
+    assert "max_devices" in full.get_json()["detail"]
+    assert put(client, "pillow", {"n": 2}).status_code == 200
+    assert client.delete("/api/devices/pillow", content_type=JSON).status_code == 204
+    assert put(client, "chair", {"n": 1}).status_code == 200
+    runtime_of(app).stop()

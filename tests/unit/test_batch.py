@@ -13,7 +13,7 @@ DAY = 24 * 3_600_000
 
 def batch(loaded: dict[str, DeviceState] | None = None, counters: Counters | None = None) -> Batch:
     """A commit a minute after START."""
-    return Batch("queue", 1, START + 60_000, DAY, counters or Counters(), loaded or {})
+    return Batch("queue", 1, START + 60_000, DAY, counters or Counters(), 1_000, loaded or {})
 
 
 def later(before: Batch) -> Batch:

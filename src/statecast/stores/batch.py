@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from statecast import strict_json
-from statecast.errors import Refused
+from statecast.errors import DevicesFull, Refused
 from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Refusal, Stamp, Update
 from statecast.stores.contract import Committed, Totals
@@ -96,6 +96,7 @@ class Batch:
     """In ms."""
     late_message_ms: int
     counters: Counters
+    max_devices: int
     loaded: dict[str, DeviceState] = field(default_factory=dict)
     """The existing devices of those that the messages name; new ones are added."""
     damaged: dict[str, DamagedDevice] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class Batch:
             source=self.source,
             late_message_ms=self.late_message_ms,
         )
+        self._count_device(before, done.record)
         if done.dropped:
             self.dropped += 1
         else:
@@ -211,6 +213,16 @@ class Batch:
         loaded.touched = True
         if done.visible:
             self.add_version(loaded, cause, done.patch)
+
+    def _count_device(self, before: DeviceRecord | None, after: DeviceRecord) -> None:
+        """Count the devices that are present. Raises DevicesFull for a new one beyond the bound."""
+        added = (after.state is not None) - (before is not None and before.state is not None)
+        if added > 0 and self.counters.devices >= self.max_devices:
+            raise DevicesFull(
+                f"The store holds {self.max_devices} devices (setting max_devices), so it takes "
+                "no new one; remove some, or raise the setting."
+            )
+        self.counters.devices += added
 
     def add_version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
         self.counters.offset += 1

@@ -42,6 +42,8 @@ class Limits:
     history_rows: int = 1_000_000
     history_bytes: int = 1_000_000_000
     quarantine_rows: int = 10_000
+    max_devices: int = 100_000
+    """Present devices: a new one beyond is refused; the existing ones keep working."""
     queue_messages: int = 1_000_000
     queue_bytes: int = 1_000_000_000
     late_message_hours: float = 24.0

@@ -28,3 +28,5 @@ class Counters:
     known_ids: int = 0
     known_events: int = 0
     quarantine_rows: int = 0
+    devices: int = 0
+    """Devices that are present: without those that were removed."""

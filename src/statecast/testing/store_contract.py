@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from statecast import strict_json
-from statecast.errors import Conflict, LeaseLost, NotFound, Refused
+from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import Limits, ReadCursor, Store, Totals
 from statecast.testing.values import START, VirtualClock, change, message, raises, refused
@@ -165,6 +165,39 @@ class ChangeContract(StoreFixture):
         assert store.commit("queue", 1, page).quarantined == 0, (
             "a known duplicate is not set aside twice"
         )
+
+    def test_the_number_of_devices_is_bounded(self) -> None:
+        # Given a store that is full
+        store = self.store(max_devices=2)
+        self.say(store, {"n": 1}, device="a")
+        self.say(store, {"n": 1}, device="b")
+        # when a new device reports, then it goes to quarantine; the existing ones keep working
+        self.clock.advance(1)
+        page = [
+            message("x", change("c", {"n": 1}), sent_at=self.clock()),
+            message("y", change("a", {"n": 2}), sent_at=self.clock()),
+        ]
+        done = store.commit("queue", 1, page)
+        assert (done.applied, done.quarantined) == (1, 1)
+        assert "max_devices" in store.quarantined()[0].reason
+        assert (state_of(store, "a"), store.get("c")) == ({"n": 2}, None)
+        with raises(DevicesFull):
+            store.edit(change("c", {"n": 1}, by="user"))
+        assert store.edit(change("a", {"n": 3}, by="user")) is not None
+        # and a device that is removed makes room, also for itself
+        self.clock.advance(1)
+        self.say(store, {}, device="b", kind="delete")
+        assert store.edit(change("c", {"n": 1}, by="user")) is not None
+        with raises(DevicesFull):
+            store.edit(change("b", {"n": 1}, by="user"))
+        store.edit(change("c", kind="delete", by="user"))
+        self.clock.advance(1)
+        assert store.edit(change("b", {"n": 1}, by="user")) is not None
+        # and what waited in quarantine can be replayed then
+        store.edit(change("a", kind="delete", by="user"))
+        row = store.quarantined()[0]
+        again = message("x", change("c", {"n": 9}, kind="replace", time=self.clock() + 1))
+        assert store.replay(row.number, again, 1_000_000).quarantined == 0
 
     def test_the_quarantine_knows_which_device_a_message_may_be_about(self) -> None:
         store = self.store()

@@ -19,6 +19,7 @@ from statecast.broadcast import encoding
 from statecast.decoders import encodings, items
 from statecast.errors import (
     Conflict,
+    DevicesFull,
     Malformed,
     NotFound,
     Refused,
@@ -42,6 +43,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotFound, 404),
     (Conflict, 412),
     (TooLarge, 413),
+    (DevicesFull, 507),
     (Refused, 400),
     (Unavailable, 503),
     (StoreUnusable, 503),
@@ -56,6 +58,7 @@ TITLES = {
     415: "JSON only",
     500: "Internal error",
     503: "Not available now",
+    507: "No room",
 }
 SENTENCES = {
     404: "There is nothing at this address; REST is /api/devices, /api/changes and /api/messages.",

@@ -201,6 +201,7 @@ class MemoryStore:
             now,
             self.limits.late_message_ms,
             dataclasses.replace(self._counters),
+            self.limits.max_devices,
             loaded,
             known_events=self._known_events.known(events_of(messages)),
         )

@@ -141,7 +141,14 @@ def check_counters(connection: apsw.Connection, counters: Counters) -> Iterator[
             )
 
 
-TOTALS = ("history_rows", "history_bytes", "known_ids", "known_events", "quarantine_rows")
+TOTALS = (
+    "history_rows",
+    "history_bytes",
+    "known_ids",
+    "known_events",
+    "quarantine_rows",
+    "devices",
+)
 
 WRONG_PAGES = (
     "pages LEFT JOIN page_ids USING (page) WHERE "

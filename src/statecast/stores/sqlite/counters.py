@@ -71,6 +71,7 @@ def derived(connection: apsw.Connection) -> Counters:
         known_ids=count(connection, "known"),
         known_events=count(connection, "known_events"),
         quarantine_rows=count(connection, "quarantine"),
+        devices=number(connection, "sum(state IS NOT NULL)", "devices"),
     )
 
 

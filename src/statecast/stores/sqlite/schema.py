@@ -188,5 +188,20 @@ ALTER TABLE queues ADD COLUMN checksum INTEGER;
 ALTER TABLE queue ADD COLUMN checksum INTEGER;
 """
 
-STEPS: Sequence[str] = (FIRST, SECOND, TOTALS, ORIGIN, QUARANTINE_DEVICE, CHECKSUMS)
+DEVICE_COUNT = """
+ALTER TABLE counters ADD COLUMN devices INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET
+    devices = (SELECT count(*) FROM devices WHERE state IS NOT NULL),
+    checksum = NULL;                           -- it covers all columns
+"""
+
+STEPS: Sequence[str] = (
+    FIRST,
+    SECOND,
+    TOTALS,
+    ORIGIN,
+    QUARANTINE_DEVICE,
+    CHECKSUMS,
+    DEVICE_COUNT,
+)
 """Step n leads from version n - 1 to version n."""

@@ -236,6 +236,7 @@ class SqliteStore:
             now,
             self.limits.late_message_ms,
             counters,
+            self.limits.max_devices,
             loaded,
             known_events=dedup.known_events(connection, events),
         )
