@@ -175,6 +175,7 @@ class Batch:
         if change.kind == "merge":
             raise Refused(found.reason)
         self.restore(found.loaded, found.copy)
+        self.counters.devices -= 1  # it was counted, and now it is blank
         del self.damaged[change.device]
 
     def edit(self, change: Change, cause_id: str) -> None:
