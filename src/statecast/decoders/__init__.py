@@ -12,6 +12,8 @@
     iot_hub.py       events and twins of Azure IoT Hub
     event.py         what CloudEvents and events of Event Grid have in common
     batches.py       events with an array of readings
+    named_values.py  states as a list of names and values
+    time_formats.py  the times that devices send
     pointers.py      JSON pointers
     addressee.py     the device that an unreadable message may be about
     device_names.py  device names from subjects, paths and URIs

@@ -10,6 +10,7 @@ from typing import Any
 
 from statecast.decoders import encodings
 from statecast.decoders.items import MAX_ITEMS
+from statecast.decoders.named_values import are_named_values
 from statecast.decoders.pointers import Pointer, find
 from statecast.errors import TooLarge
 
@@ -19,7 +20,7 @@ def split(payload: dict[str, Any], place: Pointer | None) -> list[dict[str, Any]
     if not place:
         return [payload]
     readings = encodings.inner(find(payload, place))
-    if type(readings) is not list or not readings:
+    if type(readings) is not list or not readings or are_named_values(readings):
         return [payload]
     if len(readings) > MAX_ITEMS:
         raise TooLarge(f"It holds {len(readings)} readings; at most {MAX_ITEMS} are allowed.")

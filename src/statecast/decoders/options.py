@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from statecast import names
-from statecast.decoders import device_names, encodings, pointers, time_formats
+from statecast.decoders import device_names, encodings, named_values, pointers, time_formats
 from statecast.decoders.plain import MAX_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
 from statecast.decoders.time_formats import RFC_3339, TimeFormat
@@ -162,6 +162,8 @@ class DecodeOptions:
         if found is MISSING:
             raise Malformed(f"It brings no state: {where} is missing.")
         found = encodings.inner(found)
+        if named_values.are_named_values(found):
+            return named_values.state_of(found)
         if type(found) is not dict:
             raise Malformed(
                 f"A state is a JSON object; {where} is {kind(found)}. "
