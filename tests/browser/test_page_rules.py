@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from statecast.errors import DiskFull
+from statecast.model import Change
 from tests.browser.site import Eyes, Site, looking, site
 
 pytestmark = pytest.mark.browser
@@ -393,3 +395,132 @@ def test_in_one_column_the_picture_leaves_room(
             page.evaluate("document.querySelector('#one .sky').getBoundingClientRect().height")
             <= 0.4 * height + 0.1
         )
+
+
+# 5. Every word from the same fact as its number
+
+
+def test_a_page_without_a_device_does_not_say_that_there_are_none(eyes: Eyes, here: Site) -> None:
+    for device in ("a", "b", "c"):
+        send(here, device, {"on": True})
+    eyes.visit("/devices/nobody")
+    eyes.until("document.querySelector('[data-hop=queue] span').textContent === 'up to date'")
+    assert eyes.text("[data-hop=devices]") == "Devices 3 known"
+
+
+def test_a_removed_device_has_no_living_picture(eyes: Eyes, here: Site) -> None:
+    # Given the page of a pillow that is then removed
+    send(here, "pillow", {"mood": "happy"}, {"mood": "sad"})
+    send(here, "lamp", {"on": True})
+    page = eyes.visit("/devices/pillow")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    here.runtime.store.edit(Change("pillow", "delete", {}, by="user"))
+
+    # Then neither the live page nor the next first HTML shows a face, nor a button to hug it
+    for _ in range(2):
+        page.wait_for_selector("#device.gone")
+        eyes.until("!document.querySelector('.sky .cloud')")
+        assert page.locator(".sky").get_attribute("aria-label") == "pillow was removed"
+        assert eyes.text("[data-hop=devices]") == "Devices removed"
+        assert page.locator("#hug, #send").locator("visible=true").count() == 0
+        page.reload()
+
+
+def test_offline_a_silent_device_was_last_known_when_it_was_heard(eyes: Eyes, here: Site) -> None:
+    # Given a lamp that has been silent for an hour, and a live one
+    here.minutes_ago = 60
+    send(here, "old", {"on": True})
+    here.minutes_ago = 0
+    send(here, "new", {"on": True})
+    page = eyes.visit("/")
+    page.wait_for_selector("[data-device=old] [data-mark=late]")
+    heard = page.locator("[data-device=old] time").get_attribute("datetime")
+
+    # When the server is gone
+    here.stop()
+    page.wait_for_selector("[data-device=new] [data-mark=lost]")
+
+    # Then each says until when it was known
+    lost = page.locator("[data-device=old] .fresh")
+    assert lost.locator("b").inner_text() == "Last known"
+    assert lost.locator("time").get_attribute("datetime") == heard
+    assert page.locator("[data-device=new] time").get_attribute("datetime") != heard
+
+
+def test_the_limit_is_called_a_limit(eyes: Eyes, here: Site) -> None:
+    send(here, "pillow", {"mood": "happy"})
+    with looking(eyes.context.browser, here, script=False) as reader:
+        reader.visit(live=False)
+        assert reader.text("[data-show=heard]").endswith("UTC, silent after 30 s")
+    eyes.visit()
+    eyes.until("document.querySelector('[data-show=heard]').textContent.includes('now')")
+    assert eyes.text("[data-show=heard]") == "just now, silent after 30 s"
+
+
+# 6. What the page tells people to type
+
+
+def test_a_command_stands_in_one_line_that_copies_whole(browser: Any, here: Site) -> None:
+    for width in (390, 1280):
+        with looking(browser, here, viewport={"width": width, "height": 844}) as eyes:
+            page = eyes.visit("/")
+            for name in ("command", "curl"):
+                line = page.locator(f"#{name}")
+                assert line.evaluate("one => one.getClientRects().length") == 1
+                assert line.evaluate("one => one.clientHeight < 2 * 13 * 1.5 + 24")
+                copied = line.evaluate(
+                    "one => { getSelection().selectAllChildren(one); return `${getSelection()}` }"
+                )
+                assert copied == line.text_content()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# 7. What was set aside is seen
+
+
+def test_a_message_in_quarantine_makes_a_mark_that_leads_to_its_reason(
+    eyes: Eyes, here: Site
+) -> None:
+    # Given a live page
+    send(here, "pillow", {"mood": "happy"})
+    page = eyes.visit()
+    assert page.locator("[data-hop=aside]").is_hidden()
+
+    # When a message comes that cannot be read
+    here.runtime.sources[0][0].send(b'{"mood": "sad"}')
+
+    # Then the status bar has a badge, which opens the reason
+    page.wait_for_selector("[data-hop=aside]", state="visible")
+    assert eyes.text("[data-hop=aside]") == "1 set aside"
+    assert page.locator("[data-hop=aside]").get_attribute("data-mark") == "late"
+    page.locator("[data-hop=aside] a").click()
+    page.wait_for_url("**/operator#quarantine")
+    assert "device" in eyes.text("#quarantine")
+
+
+def test_a_full_disk_is_named_and_is_not_the_queue(eyes: Eyes, here: Site) -> None:
+    # Given a live page
+    send(here, "pillow", {"mood": "happy"})
+    page = eyes.visit()
+    sentence = "The disk of the store is full; free some space. Nothing was lost."
+
+    # When the disk is full: the store takes no report of the process any more
+    def full(*arguments: object) -> None:
+        raise DiskFull("/secret/path is full.", public=sentence)
+
+    announce, here.runtime.store.announce = here.runtime.store.announce, full
+
+    # Then badge, notice and title name it, and no path
+    page.wait_for_selector("[data-hop=aside][data-mark=away]", state="visible")
+    page.wait_for_selector("#notice", state="visible")
+    assert eyes.text("#notice") == f"{sentence} Details"
+    assert eyes.text("[data-hop=aside]") == "disk full"
+    assert eyes.text("[data-hop=queue]") == "Queue up to date"
+    eyes.until("document.title.startsWith('⚠ disk full')")
+    assert "/secret" not in page.content()
+    assert page.locator("#notice a").get_attribute("href") == "/operator#problems"
+
+    # And all of it goes when the disk has room again
+    here.runtime.store.announce = announce
+    page.wait_for_selector("#notice", state="hidden")
+    page.wait_for_selector("[data-hop=aside]", state="hidden")

@@ -161,9 +161,10 @@ test("without a deadline there is no verdict", () => {
   assert.equal(verdict(0, { more: { silent_after: null, seen_at: null } }).word, "Set");
 });
 
-test("a queue is away after 5 s; one that nobody reports is read by nobody", () => {
+test("a queue is away within 5 s, drawings included; one without a report is not read", () => {
   const away = { queue: { status: "away", since: iso(T) } };
-  assert.equal(verdict(4000, { sources: away }).key, "live");
+  assert.equal(verdict(3900, { sources: away }).key, "live");
+  assert.equal(verdict(4000, { sources: away }).key, "away");
   assert.equal(verdict(6000, { sources: away }).key, "away");
   assert.equal(verdict(6000, { sources: away, more: { source: "other" } }).key, "live");
   const { board, at } = made();
@@ -175,6 +176,35 @@ test("a queue is away after 5 s; one that nobody reports is read by nobody", () 
   board.applyHealth({ now: iso(at.ms), sources: { queue: { status: "connected" } } });
   assert.equal(board.verdict(board.devices.get("a")).key, "live");
 });
+
+test("a queue that is only held up by the store says so", () => {
+  const blocked = { queue: { status: "blocked", since: iso(T) } };
+  const { key, word } = verdict(6000, { sources: blocked });
+  assert.deepEqual([key, word], ["away", "Store blocked"]);
+});
+
+// Offline: until when each device was known to be as it is shown, in seconds after it was heard.
+for (const [name, heardBefore, away, known] of [
+  ["a live device: until the connection was lost", 10, undefined, 10],
+  ["a device that was silent: until it was heard", 1000, undefined, 0],
+  ["a device whose queue was away: until that was read", 20, 8, 8],
+  ["a silent device whose queue was away too: until it was heard", 1000, 500, 0],
+]) {
+  test(`last known of ${name}`, () => {
+    const { board, at } = made();
+    board.disconnectedSince = undefined;
+    board.applyStates(event([item("a", 1, { mood: "calm" })], { complete: true }));
+    at.ms += heardBefore * 1000;
+    board.lastReceived = at.ms;
+    const status = away === undefined ? "connected" : "away";
+    const since = iso(T + (away ?? 0) * 1000);
+    board.applyHealth({ now: iso(at.ms), sources: { queue: { status, since } } });
+    board.disconnectedSince = at.ms;
+    at.ms += 600_000;
+    const { key, since: shown } = board.verdict(board.devices.get("a"));
+    assert.deepEqual([key, shown], ["lost", T + known * 1000]);
+  });
+}
 
 test("offline is worse than everything, after 3 s", () => {
   assert.equal(verdict(2000, { gone: T }).key, "live");

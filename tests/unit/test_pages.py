@@ -314,7 +314,7 @@ def test_the_first_html_is_true_and_says_as_of(store: FakeStore) -> None:
     body = tree.one(data_page="device")
     assert (body["data-epoch"], body["data-offset"], body["data-now"]) == ("epoch1", "1", str(NOW))
     assert "as of 14:02:11 UTC" in tree.text
-    assert "14:02:09 UTC, every 30 s expected" in tree.text
+    assert "14:02:09 UTC, silent after 30 s" in tree.text
     assert not tree.all(data_mark="live")
     assert not re.search(
         r"\blive\b", re.sub(r"(?s)<noscript>.*?</noscript>", "", tree.text), re.IGNORECASE

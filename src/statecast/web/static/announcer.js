@@ -55,8 +55,9 @@ export class Announcer {
 }
 
 /** @param {Summary} summary */
-function describeTrouble({ trouble, queue, total, counts }) {
+function describeTrouble({ trouble, queue, total, counts, problem }) {
   if (trouble === "lost") return "No connection to the server.";
+  if (trouble === "wrong") return problem?.sentence ?? "";
   if (trouble === "away") return `The queue “${queue}” cannot be read.`;
   if (trouble !== "late") return "";
   return total > 1 ? `${counts.silent} of ${total} silent.` : "The device is silent.";

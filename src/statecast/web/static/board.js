@@ -2,7 +2,8 @@
 // the server, and how fresh all of it is. No DOM and no network.
 
 const OFFLINE_AFTER = 3000;
-const AWAY_AFTER = 5000;
+/** With the second between two drawings a mark turns within 5 s. */
+const AWAY_AFTER = 4000;
 
 /**
  * What made a version of a device.
@@ -46,6 +47,15 @@ const AWAY_AFTER = 5000;
  *   queue was empty.
  * @property {number | null} [waiting] Messages in the queue, if the source knows.
  * @property {string | null} [sentence]
+ */
+
+/**
+ * What is wrong on the server, as a `health` event reports it.
+ * @typedef {object} Problem
+ * @property {string} kind A word, like `disk-full`.
+ * @property {string} subject What it concerns, like `store` or `source queue`.
+ * @property {string} sentence
+ * @property {"wrong" | "notice"} severity
  */
 
 /**
@@ -105,6 +115,10 @@ export class Board {
   sources = new Map();
   /** @type {Map<string, number>} Since when a source has not been connected. */
   away = new Map();
+  /** What is wrong on the server, the worst first. @type {Problem[]} */
+  problems = [];
+  /** How many messages wait in quarantine. */
+  quarantined = 0;
   /** The server's clock minus the browser's. */
   clockSkew = 0;
   /** @type {Position | undefined} Everything up to here has been applied. */
@@ -249,10 +263,13 @@ export class Board {
   }
 
   /**
-   * Apply a `health` event: the time of the server and the health of its sources.
-   * @param {{ now: string, sources?: Record<string, SourceHealth> | null }} report
+   * Apply a `health` event: the time of the server, the health of its sources, and what is wrong.
+   * @param {{ now: string, sources?: Record<string, SourceHealth> | null, problems?: Problem[],
+   *   quarantined?: number }} report
    */
-  applyHealth({ now, sources }) {
+  applyHealth({ now, sources, problems = [], quarantined = 0 }) {
+    this.problems = problems;
+    this.quarantined = quarantined;
     this.clockSkew = Date.parse(now) - this.clock();
     this.sources = new Map(Object.entries(sources ?? {}));
     // A source that no process reports is read by no process.
@@ -281,11 +298,33 @@ export class Board {
   }
 
   /**
+   * Whether a queue can be read, and only the store takes nothing from it.
+   * @param {string | null | undefined} source
+   */
+  isBlocked(source) {
+    return this.sources.get(source ?? "")?.status === "blocked";
+  }
+
+  /**
+   * Until when the state of a device was known to be true, now that the page is offline: not longer
+   * than its queue was read, and not after a silent device was last heard.
+   * @param {Device} device
+   */
+  #lastKnown({ seen, changed, source, silentAfter }) {
+    const received = this.lastReceivedAt;
+    const read = Math.min(received, this.awaySince(source) ?? received);
+    const heard = seen ?? changed;
+    const wasSilent = silentAfter !== undefined && received - heard > silentAfter * 1000;
+    return wasSilent ? Math.min(read, heard) : read;
+  }
+
+  /**
    * How far the state of a device can be believed. The widest trouble wins.
    * @param {Device} device
    * @returns {Verdict}
    */
-  verdict({ state, seen, changed, source, silentAfter }) {
+  verdict(device) {
+    const { state, seen, changed, source, silentAfter } = device;
     const heard = seen ?? changed;
     const away = this.awaySince(source);
     if (state === null) {
@@ -296,12 +335,13 @@ export class Board {
         key: "lost",
         mark: "lost",
         word: "Last known",
-        since: this.lastReceivedAt,
+        since: this.#lastKnown(device),
         old: true,
       };
     }
     if (away !== undefined) {
-      return { key: "away", mark: "away", word: "Queue away", since: away, old: true };
+      const word = this.isBlocked(source) ? "Store blocked" : "Queue away";
+      return { key: "away", mark: "away", word, since: away, old: true };
     }
     if (!silentAfter) {
       const word = seen ? "Seen" : "Set";

@@ -2,7 +2,7 @@
 // once the page is live.
 import { formatAge } from "./ages.js";
 import { displayName } from "./device-name.js";
-import { find, findOptional, restartClass, setText } from "./dom.js";
+import { find, findOptional, restartClass, setAttributes, setText } from "./dom.js";
 import { showFreshness } from "./freshness.js";
 import { LivePage } from "./page.js";
 import { readEmbeddedVersions, VersionLog } from "./version-log.js";
@@ -63,7 +63,7 @@ class DevicePage {
       devices,
       update: (device) => this.#update(device),
       draw: () => this.#draw(),
-      present: () => (this.#device.state ? [this.#device] : []),
+      present: () => [this.#device],
       title: () => this.#title(),
     });
   }
@@ -120,8 +120,7 @@ class DevicePage {
   }
 
   #draw() {
-    const key = showFreshness(this.#article, this.#device, this.#page.board);
-    this.#article.classList.toggle("gone", key === "gone");
+    showFreshness(this.#article, this.#device, this.#page.board);
     this.#showHeard();
     this.#loadParts();
     if (!this.#parts) return;
@@ -137,14 +136,15 @@ class DevicePage {
   #showHeard() {
     const { seen, silentAfter } = this.#device;
     const heard = seen ? formatAge(seen, this.#page.board.now()) : "never";
-    const expected = seen && silentAfter ? `, every ${silentAfter} s expected` : "";
-    setText(find("[data-show=heard]"), heard + expected);
+    const limit = seen && silentAfter ? `, silent after ${silentAfter} s` : "";
+    setText(find("[data-show=heard]"), heard + limit);
   }
 
   /** @param {Parts} parts */
   #showPicture({ showPicture, isForeignImage, gallery }) {
     const { state } = this.#device;
-    if (state && !showPicture(this.#sky, this.#device, gallery)) return false;
+    if (!state) removePicture(this.#sky, `${displayName(this.#device)} was removed`);
+    else if (!showPicture(this.#sky, this.#device, gallery)) return false;
     find("[data-note=foreign]").hidden = !isForeignImage(state ?? {});
     if (this.#sky.dataset.picture !== "image") find("[data-note=missing]").hidden = true;
     return true;
@@ -230,6 +230,16 @@ class DevicePage {
     const word = this.#parts.mainWord(this.#device, this.#page.wantedFields);
     return [word ? `${word} · ${name}` : name, name];
   }
+}
+
+/**
+ * A removed device has no picture.
+ * @param {HTMLElement} sky
+ * @param {string} label
+ */
+function removePicture(sky, label) {
+  sky.replaceChildren();
+  setAttributes(sky, { "data-picture": undefined, "aria-label": label });
 }
 
 const page = new DevicePage();

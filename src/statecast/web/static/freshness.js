@@ -18,6 +18,7 @@ export function showFreshness(root, device, board) {
   const mark = find("b", line);
   const intro = findOptional(".wide", line);
   root.classList.toggle("old", verdict.old);
+  root.classList.toggle("gone", verdict.key === "gone");
   mark.dataset.mark = verdict.mark;
   setText(mark, verdict.word);
   if (intro) setText(intro, introduction(verdict.key));

@@ -18,7 +18,7 @@ export class Notice {
   #root = find("#notice");
   #title = find("b", this.#root);
   #text = find("span", this.#root);
-  #details = find("a", this.#root);
+  #details = find("a", this.#root, HTMLAnchorElement);
   #button = find("button", this.#root);
   /** @type {string | undefined} */
   #serverRelease;
@@ -44,7 +44,9 @@ export class Notice {
   show(summary, page) {
     const message = this.#choose(summary, page);
     this.#root.hidden = !message;
-    this.#root.dataset.mark = summary.trouble;
+    const isWrong = summary.trouble === "wrong";
+    this.#root.dataset.mark = isWrong ? "away" : summary.trouble;
+    this.#details.hash = isWrong ? "problems" : "";
     setText(this.#title, message?.title ?? "");
     setText(this.#text, message?.text ?? "");
     setText(this.#button, message?.action ?? "");
@@ -68,7 +70,8 @@ export class Notice {
       return { title: "The server refused.", text: page.refusal, action: "Reload" };
     }
     if (summary.offline) return describeOffline(summary, page);
-    if (summary.queue) return describeQueueAway(summary);
+    if (summary.trouble === "wrong") return { title: summary.problem?.sentence ?? "" };
+    if (summary.queue) return describeQueueAway(summary, page.board);
     if (this.#isOutdated(page)) return { title: "A newer version is ready.", action: "Reload" };
     return undefined;
   }
@@ -97,13 +100,15 @@ function describeOffline({ offlineFor }, { board, connection }) {
 
 /**
  * @param {Summary} summary
+ * @param {Board} board
  * @returns {Message}
  */
-function describeQueueAway({ queue, awayFor, counts }) {
+function describeQueueAway({ queue, awayFor, counts }, board) {
   const { away = 0 } = counts;
+  const name = board.sources.size > 1 ? ` “${queue}”` : "";
   const devices = `${away} device${away === 1 ? "" : "s"}`;
   return {
-    title: `The queue “${queue}” cannot be read for ${formatDuration(awayFor)}.`,
+    title: `The queue${name} cannot be read for ${formatDuration(awayFor)}.`,
     text: `${devices} may have changed since; their messages wait in the queue.`,
   };
 }

@@ -8,7 +8,13 @@ import { formatClock } from "./ages.js";
 /** The title changes at most once in this time. */
 const PAUSE = 1000;
 /** @type {Record<Trouble, string>} */
-const ICON_COLORS = { live: "0a5bc4", late: "8a5200", away: "8a5200", lost: "b4232c" };
+const ICON_COLORS = {
+  live: "0a5bc4",
+  late: "8a5200",
+  away: "8a5200",
+  wrong: "8a5200",
+  lost: "b4232c",
+};
 
 export class PageTitle {
   #icon = find("#icon", document, HTMLLinkElement);
@@ -53,12 +59,13 @@ export class PageTitle {
  * @param {Board} board
  * @param {string} name
  */
-function describeWarning({ trouble, total, counts }, board, name) {
+function describeWarning({ trouble, total, counts, problem }, board, name) {
   if (trouble === "lost") {
     const since = formatClock(board.lastReceivedAt, board.now()).slice(0, 5);
     return `⚠ No connection since ${since}`;
   }
   if (trouble === "away") return "⚠ Queue away";
+  if (trouble === "wrong") return `⚠ ${problem?.kind.replaceAll("-", " ")} · ${name}`;
   if (trouble !== "late") return "";
   return `⚠ ${total > 1 ? `${counts.silent} silent` : "silent"} · ${name}`;
 }

@@ -133,7 +133,7 @@ export class LivePage {
     this.#loadCompanions();
     if (!this.failed) view.draw();
     const devices = view.present?.() ?? [...board.devices.values()];
-    const summary = summarize(board, devices, this.failed);
+    const summary = summarize(board, devices, this.failed, Number(this.data.devices ?? 0));
     showStatusBar(summary, board);
     this.#showTrouble(summary);
   }

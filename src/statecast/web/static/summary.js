@@ -1,10 +1,11 @@
 // The state of everything in a few facts: how many devices are well, and the widest trouble.
 
-/** @import { Board, Device, Verdict } from "./board.js" */
+/** @import { Board, Device, Problem, Verdict } from "./board.js" */
 
 /**
- * The widest trouble: the page is offline or stopped, a queue is away, a device is silent.
- * @typedef {"lost" | "away" | "late" | "live"} Trouble
+ * The widest trouble: the page is offline or stopped, the store fails, a queue is away, something
+ * else is wrong, a device is silent.
+ * @typedef {"lost" | "wrong" | "away" | "late" | "live"} Trouble
  */
 
 /**
@@ -15,7 +16,9 @@
  * @property {number} offlineFor How long there has been no connection, in milliseconds.
  * @property {string | undefined} queue The first source that is away.
  * @property {number} awayFor For how long, in milliseconds.
+ * @property {Problem | undefined} problem The worst of what is wrong on the server.
  * @property {number} total
+ * @property {number} known How many devices there are, where the page does not watch them all.
  * @property {Partial<Record<Verdict["key"], number>>} counts
  */
 
@@ -23,15 +26,19 @@
  * @param {Board} board
  * @param {Device[]} devices
  * @param {boolean} failed
+ * @param {number} [known]
  * @returns {Summary}
  */
-export function summarize(board, devices, failed) {
+export function summarize(board, devices, failed, known = 0) {
   const { offline, disconnectedSince } = board;
   const counts = countVerdicts(board, devices);
   const queue = [...board.sources.keys()].find((name) => board.awaySince(name) !== undefined);
   const awaySince = board.awaySince(queue);
+  const problem = worstProblem(board);
   return {
-    trouble: widestTrouble(failed || offline, queue !== undefined, Boolean(counts.silent)),
+    trouble: widestTrouble(failed || offline, problem, queue !== undefined, counts.silent ?? 0),
+    problem,
+    known,
     failed,
     offline,
     offlineFor: disconnectedSince === undefined ? 0 : board.clock() - disconnectedSince,
@@ -57,13 +64,28 @@ function countVerdicts(board, devices) {
 }
 
 /**
+ * The status of the queue tells already that a source is away. The store comes first: it may be the
+ * reason.
+ * @param {Board} board
+ */
+function worstProblem({ problems }) {
+  const wrong = problems.filter(
+    ({ kind, severity }) => severity === "wrong" && kind !== "source-away",
+  );
+  return wrong.find(({ subject }) => subject === "store") ?? wrong[0];
+}
+
+/**
  * @param {boolean} lost
+ * @param {Problem | undefined} problem
  * @param {boolean} away
- * @param {boolean} late
+ * @param {number} silent
  * @returns {Trouble}
  */
-function widestTrouble(lost, away, late) {
+function widestTrouble(lost, problem, away, silent) {
   if (lost) return "lost";
+  if (problem?.subject === "store") return "wrong";
   if (away) return "away";
-  return late ? "late" : "live";
+  if (problem) return "wrong";
+  return silent ? "late" : "live";
 }

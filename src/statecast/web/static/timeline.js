@@ -149,7 +149,8 @@ export class Timeline {
     /** @type {{ from: number, to: number, value: any }[]} */
     const segments = [];
     for (const { at, change } of this.log.versions) {
-      const value = change ? getOwn(change, field) : undefined;
+      // A removal ends the values of all fields.
+      const value = change ? getOwn(change, field) : null;
       const last = segments.at(-1);
       if (value === undefined || last?.value === value) continue;
       if (last) last.to = at;
