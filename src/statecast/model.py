@@ -137,9 +137,10 @@ class Update:
     state: bytes | None
     """The state as JSON, encoded once: everything that sends it shares these bytes."""
     changed_at: int
-    """When the last new version was sent, in ms; never goes back."""
+    """When the newest version happened, in ms: by the message's own time, if it is usable. It can
+    be earlier than that of the version before, if the message arrived late."""
     seen_at: int | None
-    """When the device's own newest message was sent, in ms."""
+    """When the device's own newest message happened, in ms."""
     cause: Cause
     silent_after: float | None = None
     """The device's deadline in seconds; None: it never counts as silent."""
@@ -147,6 +148,12 @@ class Update:
     """The source of the device's own newest message. If it is away, this state may be old."""
     fields: Mapping[str, int] = field(default_factory=dict)
     """Per top-level field, the time of its last change in ms."""
+    arrived_at: int = 0
+    """When the newest version was committed, in ms; much later than ``changed_at`` if its message
+    was delayed on the way."""
+    clock_behind: int | None = None
+    """By how many ms the device's clock is behind at most (below 0: ahead), as its last messages
+    show it; None: they brought no times of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +161,14 @@ class HistoryRow:
     """One version of a device: what changed, as a merge patch against the version before."""
 
     at: int
+    """When it happened, in ms. Rows are in the order of their versions; a late one has an earlier
+    time than the row before."""
     version: int
     change: bytes | None
     """Encoded merge patch; None: the device was removed."""
     cause: Cause
+    arrived_at: int = 0
+    """When it was committed, in ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from statecast.errors import Malformed
 from statecast.names import quoted
 
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII)
 _ZONE = re.compile(r" ?(?:[Zz]|UTC|GMT|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII)
@@ -18,6 +20,26 @@ _ZONE = re.compile(r" ?(?:[Zz]|UTC|GMT|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII)
 def now() -> int:
     """The current time by the machine's clock, in ms."""
     return time.time_ns() // 1_000_000
+
+
+def uptime() -> int:
+    """Milliseconds since the machine started, by a clock that cannot be set.
+
+    It goes on while the machine is suspended: ``CLOCK_BOOTTIME`` of Linux does, and
+    ``CLOCK_MONOTONIC`` of macOS.
+    """
+    return time.clock_gettime_ns(_UPTIME) // 1_000_000
+
+
+@runtime_checkable
+class Steady(Protocol):
+    """A clock that brings an uptime of its own, as those of tests do."""
+
+    def __call__(self) -> int:
+        """The time in ms."""
+
+    def uptime(self) -> int:
+        """Milliseconds by a clock that cannot be set."""
 
 
 def iso(ms: int) -> str:

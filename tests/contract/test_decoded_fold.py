@@ -138,7 +138,8 @@ def check(
 
         def reopened() -> Store:
             opened.close()
-            return opened.enter_context(closing(open_store(url, Limits(), VirtualClock())))
+            clock = VirtualClock(START + 10 * RESOLUTION)  # later than every message
+            return opened.enter_context(closing(open_store(url, Limits(), clock)))
 
         store = reopened()
         left = arrived

@@ -18,6 +18,7 @@ from statecast.merge.apply import (
     DeviceRecord,
     apply,
     difference,
+    edit_stamp,
     same,
     stamp_of,
 )
@@ -27,6 +28,8 @@ from statecast.testing import change, oracle
 from statecast.testing.values import START
 
 DAY = 24 * 3_600_000
+NOW = START + 30 * DAY
+"""The clock of the committing process, where no stamp is doubtful."""
 
 
 def fold(
@@ -40,7 +43,7 @@ def fold(
 ) -> ApplyResult:
     """One change, sent and stamped ``at`` ms after START."""
     stamp = Stamp(START + at, sequence, order or at + 1)
-    return apply(record, said, stamp, sent_at=START + at, source="queue", late_message_ms=day)
+    return apply(record, said, stamp, at=START + at, now=NOW, source="queue", late_message_ms=day)
 
 
 def folded(*said: tuple[int, Change], day: int = DAY) -> DeviceRecord:
@@ -83,7 +86,16 @@ deleted = change("pillow", kind="delete")
 def test_an_event_is_neither_later_than_its_message_nor_from_before_2020(
     time: int | None, expected: int
 ) -> None:
-    assert stamp_of(change(time=time, sequence=3), START, 1000, 7) == (expected, 3, 7)
+    assert stamp_of(change(time=time, sequence=3), START, 1000, 7, NOW) == (expected, 3, 7)
+
+
+def test_nothing_is_later_than_the_clock_of_the_process_that_commits() -> None:
+    ahead = START + 300_000
+    assert stamp_of(change(), ahead, 1, 7, START) == (START, 0, 7)
+    assert stamp_of(change(time=ahead), ahead, 1, 7, START) == (START, 0, 7)
+    assert stamp_of(change(time=START - 5), ahead, 1, 7, START) == (START - 5, 0, 7)
+    of_sequence = stamp_of(sequenced(change(), 3), ahead, 1, 7, START)
+    assert of_sequence == stamp_of(sequenced(change(), 3), START, 1, 7, START)
 
 
 # A vendor's sequence as the order
@@ -95,17 +107,17 @@ def sequenced(said: Change, sequence: int) -> Change:
 
 def arrive(record: DeviceRecord | None, said: Change, at: int, order: int) -> ApplyResult:
     """As a store does: the stamp is made on arrival, ``at`` ms after START."""
-    stamp = stamp_of(said, START + at, 1, order)
-    return apply(record, said, stamp, sent_at=START + at, source="queue", late_message_ms=DAY)
+    stamp = stamp_of(said, START + at, 1, order, NOW)
+    return apply(record, said, stamp, at=START + at, now=NOW, source="queue", late_message_ms=DAY)
 
 
 def test_a_sequence_that_is_the_order_decides_before_the_time() -> None:
     late, early = (
-        stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1) for at in (500, 20)
+        stamp_of(sequenced(change(time=START + at), 7), START, 1000, 1, NOW) for at in (500, 20)
     )
-    next_one = stamp_of(sequenced(change(time=START - DAY), 8), START, 1000, 0)
+    next_one = stamp_of(sequenced(change(time=START - DAY), 8), START, 1000, 0, NOW)
     assert early < late < next_one
-    assert next_one < stamp_of(sequenced(change(), 16**63), START, 1000, 0)
+    assert next_one < stamp_of(sequenced(change(), 16**63), START, 1000, 0, NOW)
     assert all(stamp.time == SEQUENCED for stamp in (early, late, next_one))
 
 
@@ -197,7 +209,7 @@ def test_of_two_items_of_one_message_the_later_wins() -> None:
         merge(c=2),
     ):
         record = apply(
-            record, said, Stamp(START, 0, 1), sent_at=START, source="queue", late_message_ms=DAY
+            record, said, Stamp(START, 0, 1), at=START, now=NOW, source="queue", late_message_ms=DAY
         ).record
     assert record is not None and record.state == {"c": 2}
 
@@ -214,12 +226,12 @@ def test_a_change_without_effect_is_a_sighting_and_moves_the_stamps() -> None:
     assert fold(done.record, merge(a=2), 3).record.state == {"a": 1}
 
 
-def test_a_late_message_sets_no_time_back() -> None:
+def test_a_late_version_has_its_own_time_and_sets_no_other_time_back() -> None:
     record = folded((9, merge(a=1, b=1)))
     done = fold(record, merge(b=2, c=3), 4)
     assert done.record.state == {"a": 1, "b": 1, "c": 3}
     assert (done.visible, done.patch, done.record.version) == (True, {"c": 3}, 2)
-    assert (done.record.changed_at, done.record.seen_at) == (START + 9, START + 9)
+    assert (done.record.changed_at, done.record.seen_at) == (START + 4, START + 9)
     assert done.record.fields == {"a": START + 9, "b": START + 9, "c": START + 4}
 
 
@@ -229,7 +241,8 @@ def test_a_users_message_is_no_sighting() -> None:
         record,
         change("pillow", {"a": 2}, by="user"),
         Stamp(START + 9, 0, 9),
-        sent_at=START + 9,
+        at=START + 9,
+        now=NOW,
         source="api",
         late_message_ms=DAY,
     )
@@ -242,7 +255,8 @@ def test_a_users_message_is_no_sighting() -> None:
         None,
         change("chair", {"a": 2}, by="user"),
         Stamp(1, 0, 1),
-        sent_at=1,
+        at=1,
+        now=NOW,
         source="api",
         late_message_ms=1,
     )
@@ -356,7 +370,8 @@ def test_what_is_far_behind_the_newest_is_dropped_and_still_a_sighting() -> None
         record,
         merge(c=1),
         Stamp(START, 0, 99),
-        sent_at=START + 200,
+        at=START + 200,
+        now=NOW,
         source="queue",
         late_message_ms=100,
     )
@@ -416,7 +431,9 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
             if record is None
             else strict_json.encode([record.state, record.stamps.dump().decode()])
         )
-        done = apply(record, said, stamp, sent_at=stamp.time, source="queue", late_message_ms=DAY)
+        done = apply(
+            record, said, stamp, at=stamp.time, now=NOW, source="queue", late_message_ms=DAY
+        )
         if record is not None:
             assert strict_json.encode([record.state, record.stamps.dump().decode()]) == before, (
                 "nothing in place"
@@ -437,3 +454,99 @@ def test_a_difference_leads_from_one_state_to_the_other(old: Any, new: Any) -> N
     old, new = oracle.merged({}, {"v": old}), oracle.merged({}, {"v": new})
     assert same(oracle.merged(old, difference(old, new)), new)
     assert difference(new, new) == {}
+
+
+# Doubtful stamps: the clock was wrong
+
+
+flat = st.builds(
+    change,
+    st.just("pillow"),
+    st.dictionaries(st.sampled_from("abc"), st.none() | st.integers(0, 9), max_size=3),
+    kind=st.sampled_from(["merge", "merge", "merge", "merge", "replace", "delete"]),
+)
+readings = st.sampled_from([0, 1_000, 1_999, 2_001, 5_000, 300_000, DAY, 25 * 3_600_000])
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.tuples(readings, readings, flat), max_size=10), st.booleans())
+def test_in_doubt_each_field_is_decided_by_itself(
+    said: list[tuple[int, int, Change]], is_stored: bool
+) -> None:
+    """(clock, age of the message by it, change), in the order of arrival."""
+    record, arrived = None, []
+    for order, (clock, age, one) in enumerate(said, 1):
+        whole = one.kind == "merge"
+        one = replace(one, state=one.state if whole else oracle.merged({}, dict(one.state)))
+        stamp = stamp_of(one, START + clock - age, 1, order, START + clock)
+        arrived.append((START + clock, stamp, one))
+        record = apply(
+            record,
+            one,
+            stamp,
+            at=stamp.time,
+            now=START + clock,
+            source="queue",
+            late_message_ms=100 * DAY,
+        ).record
+        if is_stored:
+            record = replace(record, stamps=Stamps.load(record.stamps.dump()))
+        assert same(record.state or {}, oracle.decided(arrived))
+
+
+@settings(max_examples=300, deadline=None)
+@given(messages, st.integers(0, 5_000))
+def test_without_doubt_the_order_is_the_old_one(
+    sent: list[tuple[int, int, Change]], late: int
+) -> None:
+    """Every clock reading is later than every stamp, apart from two seconds."""
+    record, stamped = None, []
+    for order, (at, sequence, said) in enumerate(sent, 1):
+        stamp = Stamp(START + at, sequence, order)
+        stamped.append((stamp, said))
+        now = START + 6 - 2_000 + late
+        record = apply(
+            record, said, stamp, at=START, now=now, source="queue", late_message_ms=DAY
+        ).record
+        assert same(record.state, oracle.folded(stamped))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.tuples(readings, readings, said_by_devices, st.booleans()), max_size=8),
+    st.sampled_from([-25 * 3_600_000, -300_000, 0, 300_000, 25 * 3_600_000]),
+    said_by_devices,
+    st.booleans(),
+)
+def test_after_the_clock_is_put_right_no_device_stays_frozen(
+    said: list[tuple[int, int, Change, bool]], right: int, last: Change, by_sequence: bool
+) -> None:
+    """Whatever came before, under any clock: what arrives last and is sent now takes effect."""
+    # given messages under clocks that were anywhere, edits among them
+    record = None
+    for order, (clock, age, one, is_edit) in enumerate(said, 1):
+        now = START + clock
+        stamp = stamp_of(one, now - age, 1, order, now)
+        if is_edit:
+            stamp = edit_stamp(now, order, record)
+        record = apply(
+            record, one, stamp, at=now, now=now, source="queue", late_message_ms=DAY
+        ).record
+    # when the clock is right (which may be before all that, or after), and the device speaks
+    now = START + right
+    stamped = {START + clock - late for clock, age, *_ in said for late in (0, age)}
+    while near := [time for time in stamped if now < time <= now + 2_000]:
+        now = max(near)  # less than two seconds are not doubted: they have to pass
+    last = replace(last, by_sequence=by_sequence, sequence=1 if by_sequence else 0)
+    stamp = stamp_of(last, now, 1, 99, now)
+    before = None if record is None else record.state
+    done = apply(record, last, stamp, at=now, now=now, source="queue", late_message_ms=DAY)
+    # then its message is folded onto the state as it was, and so is an edit after it
+    whole = {} if last.kind == "replace" else before
+    expected = None if last.kind == "delete" else oracle.merged(whole, dict(last.state))
+    assert not done.dropped and same(done.record.state, expected)
+    edit = edit_stamp(now, 100, done.record)
+    edited = apply(
+        done.record, merge(z=1), edit, at=now, now=now, source="api", late_message_ms=DAY
+    ).record
+    assert same(edited.state, oracle.merged(expected, {"z": 1}))

@@ -147,8 +147,8 @@ def test_a_removal_of_an_unknown_device_is_kept_for_late_messages() -> None:
 
 def test_changes_below_the_floor_are_counted_as_dropped() -> None:
     one = batch()
-    one.add(message("a", change("pillow", {"n": 1}), sent_at=START + 2 * DAY))
-    one.add(message("b", change("pillow", {"m": 1}), sent_at=START))
+    one.add(message("a", change("pillow", {"n": 1}), sent_at=START))
+    one.add(message("b", change("pillow", {"m": 1}), sent_at=START - 2 * DAY))
     assert (one.applied, one.dropped, one.result().dropped) == (1, 1, 1)
 
 

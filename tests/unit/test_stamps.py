@@ -10,14 +10,17 @@ from statecast.merge.stamps import OLD, Branch, Stamps, fold
 from statecast.model import Change, Stamp
 from statecast.testing import change
 
+NEVER = 2**52
+"""A clock against which no stamp is doubtful."""
+
 
 def after(*said: tuple[int, Change], day: int = 1_000_000) -> Stamps:
     """The stamps after changes at these times; the n-th to arrive has order n."""
     stamps, state = Stamps(), None
     for order, (at, one) in enumerate(said, 1):
         stamp = Stamp(at, 0, order)
-        root, state = fold(stamps.root, state, one, stamp)
-        stamps = stamps.advanced(root, one, stamp, day)
+        root, state = fold(stamps.root, state, one, stamp, NEVER)
+        stamps = stamps.advanced(root, one, stamp, NEVER, day)
     return stamps
 
 
@@ -77,9 +80,8 @@ def test_what_lies_below_the_floor_is_not_kept() -> None:
 
 def test_a_floor_never_falls() -> None:
     stamps = after(merge(1_000, a=1), merge(5_000, b=1), merge(4_950, c=1), day=100)
-    assert stamps.advanced(stamps.root, change(), Stamp(4_960, 0, 9), 10_000).floor == Stamp(
-        4_900, 0, 0
-    )
+    later = stamps.advanced(stamps.root, change(), Stamp(4_960, 0, 9), NEVER, 10_000)
+    assert later.floor == Stamp(4_900, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Rule 1: the state of a device is its messages folded in the order of their stamp
 whatever the order in which they arrived.
 Rule 2: a refused change changes nothing. A dropped change only updates when the device was seen.
 Rule 3: a version is what a viewer can see: another state, or another deadline.
+Rule 4: nothing here reads a clock. The reading of the committing process is an argument, ``now``.
 """
 
 from __future__ import annotations
@@ -14,19 +15,21 @@ from typing import Any
 
 from statecast import strict_json
 from statecast.errors import TooLarge
-from statecast.merge.stamps import Stamps, fold
+from statecast.merge.device_clock import NO_CLOCK, YEAR_2020, DeviceClock
+from statecast.merge.stamps import DOUBT_MS, SEQUENCED, TIME_BITS, Stamps, fold
 from statecast.model import Change, Stamp
 
 MAX_STATE_BYTES = 65_536
 """Of a state as JSON."""
-SEQUENCED = 2**53
-"""The time in every stamp that is ordered by sequence."""
-TIME_BITS = 48
-"""Bits of the time below a sequence: it decides between two messages of the same sequence."""
-YEAR_2020 = 1_577_836_800_000
-"""Timestamps before 2020 (in ms) mean that the device's clock was never set."""
 
-__all__ = ["ApplyResult", "DeviceRecord", "Stamps", "apply", "edit_stamp", "stamp_of"]
+__all__ = [
+    "ApplyResult",
+    "DeviceRecord",
+    "Stamps",
+    "apply",
+    "edit_stamp",
+    "stamp_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,11 @@ class DeviceRecord:
     """None: the device was removed, or is not there yet."""
     stamps: Stamps
     fields: Mapping[str, int]
-    """Per top-level field, when its last change was sent, in ms."""
+    """Per top-level field, when its last change happened, in ms."""
     changed_at: int
-    """When the newest version was sent, in ms; never goes back."""
+    """When the newest version happened, in ms."""
     seen_at: int | None
-    """When the device's own newest message was sent, in ms."""
+    """When the device's own newest message happened, in ms."""
     silent_after: float | None
     """The deadline in seconds."""
     source: str | None
@@ -51,6 +54,10 @@ class DeviceRecord:
     offset: int = 0
     size: int | None = field(default=None, compare=False)
     """An upper bound of the state's bytes as JSON; None: not known."""
+    arrived_at: int = 0
+    """When the newest version was committed, in ms."""
+    clock: DeviceClock = NO_CLOCK
+    """How far the device's clock is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +73,24 @@ class ApplyResult:
     """The change was below the device's floor."""
 
 
-def stamp_of(change: Change, sent_at: int, resolution: int, order: int) -> Stamp:
+def stamp_of(change: Change, sent_at: int, resolution: int, order: int, now: int) -> Stamp:
     """The stamp of a change. ``sent_at`` and the queue clock's ``resolution`` are in ms.
 
-    An event cannot be later than its message, apart from the resolution of the queue's clock. With
-    ``by_sequence`` the sequence decides before the time: such stamps share one time, SEQUENCED,
-    which is later than any other. They never age, because a sequence does not tell its age.
+    An event cannot be later than its message, apart from the resolution of the queue's clock, and
+    neither can be later than now. With ``by_sequence`` the sequence decides before the time: such
+    stamps share one time, SEQUENCED, which is later than any other. They never age, because a
+    sequence does not tell its age.
     """
     time = sent_at
     if change.time is not None and change.time >= YEAR_2020:
         time = min(change.time, sent_at + resolution)
+    time = min(time, now)
     if change.by_sequence:
         return Stamp(SEQUENCED, (change.sequence << TIME_BITS) + max(time, 0), order)
     return Stamp(time, change.sequence, order)
 
 
-def comparable(stamp: Stamp, before: Stamps) -> Stamp:
+def comparable(stamp: Stamp, before: Stamps, now: int) -> Stamp:
     """The stamp as it compares with those of the device.
 
     At a device that is ordered by sequence, a change without a sequence is newer than all that is
@@ -90,18 +99,20 @@ def comparable(stamp: Stamp, before: Stamps) -> Stamp:
     """
     if stamp.time >= SEQUENCED or before.newest < SEQUENCED:
         return stamp
-    return Stamp(SEQUENCED, before.latest.sequence, stamp.order)
+    return before.newest_trusted(now)._replace(order=stamp.order)
 
 
 def edit_stamp(now: int, order: int, before: DeviceRecord | None) -> Stamp:
     """The stamp of an edit: now (in ms), but newer than everything that is known of the device.
 
-    A confirmed edit must be visible, also if our clock or the device's was ahead before.
+    A confirmed edit must be visible. Doubtful stamps do not count: against them the edit wins
+    because it arrives later, and what arrives after it must win too.
     """
     stamp = Stamp(now, 0, order)
-    if before is None or stamp >= before.stamps.latest:
+    if before is None:
         return stamp
-    return before.stamps.latest._replace(order=order)
+    newest = before.stamps.newest_trusted(now)
+    return stamp if stamp >= newest else newest._replace(order=order)
 
 
 def apply(
@@ -109,27 +120,40 @@ def apply(
     change: Change,
     stamp: Stamp,
     *,
-    sent_at: int,
+    at: int,
+    now: int,
     source: str,
     late_message_ms: int,
+    clock: DeviceClock = NO_CLOCK,
 ) -> ApplyResult:
-    """Fold one change into a device. Raises Refused; then nothing has changed."""
+    """Fold one change into a device. Raises Refused; then nothing has changed.
+
+    ``at`` is when it happened, ``clock`` what is known of the device's clock. ``now`` is the
+    reading of the clock of the committing process, which decides what is doubtful; see
+    ``stamps.is_older``.
+    """
     if before is None:
-        before = DeviceRecord(change.device, 0, None, Stamps(), {}, sent_at, None, None, None)
-    seen_at, seen_by = _last_seen(before, change, sent_at, source)
-    stamp = comparable(stamp, before.stamps)
-    if stamp < before.stamps.floor:
-        record = replace(before, seen_at=seen_at, source=seen_by)
+        before = DeviceRecord(change.device, 0, None, Stamps(), {}, at, None, None, None)
+    limit = now + DOUBT_MS
+    seen_at, seen_by = _last_seen(before, change, at, source, now)
+    stamp = comparable(stamp, before.stamps, now)
+    if before.stamps.is_too_old(stamp, limit):
+        record = replace(before, seen_at=seen_at, source=seen_by, clock=clock)
         return ApplyResult(record, False, None, dropped=True)
-    root, state = fold(before.stamps.root, before.state, change, stamp)
-    stamps = before.stamps.advanced(root, change, stamp, late_message_ms)
+    root, state = fold(before.stamps.root, before.state, change, stamp, limit)
+    stamps = before.stamps.advanced(root, change, stamp, limit, late_message_ms)
     silent_after = before.silent_after
-    if before.stamps.sets_deadline(change, stamp):
+    if before.stamps.sets_deadline(change, stamp, limit):
         silent_after = None if change.kind == "delete" else change.silent_after
     patch = state if before.state is None or state is None else difference(before.state, state)
     if not patch and not _differs(before, state, silent_after):
         record = replace(
-            before, stamps=stamps, seen_at=seen_at, silent_after=silent_after, source=seen_by
+            before,
+            stamps=stamps,
+            seen_at=seen_at,
+            silent_after=silent_after,
+            source=seen_by,
+            clock=clock,
         )
         return ApplyResult(record, False, None)
     record = DeviceRecord(
@@ -137,24 +161,30 @@ def apply(
         before.version + 1,
         state,
         stamps,
-        _field_times(before.fields, patch, sent_at),
-        max(before.changed_at, sent_at),
+        _field_times(before.fields, patch, at),
+        at,
         seen_at,
         silent_after,
         seen_by,
         before.offset,
         _size(before, patch, state),
+        now,
+        clock,
     )
     return ApplyResult(record, True, patch)
 
 
 def _last_seen(
-    before: DeviceRecord, change: Change, sent_at: int, source: str
+    before: DeviceRecord, change: Change, at: int, source: str, now: int
 ) -> tuple[int | None, str | None]:
-    """When the device was last seen, and by which source: only its own messages count."""
-    if change.by == "device" and (before.seen_at is None or sent_at >= before.seen_at):
-        return sent_at, source
-    return before.seen_at, before.source
+    """When the device was last seen, and by which source: only its own messages count.
+
+    A time that is later than now is from a clock that was ahead.
+    """
+    known = before.seen_at
+    if change.by == "device" and (known is None or at >= known or known > now):
+        return at, source
+    return known, before.source
 
 
 def _differs(
@@ -188,9 +218,9 @@ def _size(
 
 
 def _field_times(
-    before: Mapping[str, int], patch: Mapping[str, Any] | None, sent_at: int
+    before: Mapping[str, int], patch: Mapping[str, Any] | None, at: int
 ) -> Mapping[str, int]:
-    """When each top-level field last changed; a late message does not set a time back."""
+    """When each top-level field last changed."""
     if patch is None:
         return {}
     times = dict(before)
@@ -198,7 +228,7 @@ def _field_times(
         if value is None:
             times.pop(name, None)
         else:
-            times[name] = max(times.get(name, 0), sent_at)
+            times[name] = at
     return times
 
 

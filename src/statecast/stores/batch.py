@@ -17,7 +17,10 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import DevicesFull, Refused
 from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
+from statecast.merge.device_clock import NO_CLOCK, DeviceClock, is_usable
+from statecast.merge.stamps import SEQUENCED
 from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Refusal, Stamp, Update
+from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Committed, Totals
 from statecast.stores.counters import Counters
 
@@ -59,6 +62,8 @@ class DeviceState:
             silent_after=record.silent_after,
             source=record.source,
             fields=record.fields,
+            arrived_at=record.arrived_at,
+            clock_behind=record.clock.behind,
         )
 
 
@@ -93,7 +98,7 @@ class Batch:
     resolution: int
     """Of the queue's clock, in ms."""
     now: int
-    """In ms."""
+    """The reading of the clock, in ms."""
     late_message_ms: int
     counters: Counters
     max_devices: int
@@ -116,6 +121,8 @@ class Batch:
     applied: int = 0
     duplicates: int = 0
     dropped: int = 0
+    is_replay: bool = False
+    """Messages from quarantine: when they arrived says nothing about the clocks of devices."""
 
     def add(self, message: Message) -> None:
         """Fold a message in, unless its id is known. What is refused goes to quarantine."""
@@ -130,15 +137,17 @@ class Batch:
         if order is None:
             self.counters.arrival += 1
             order = self.counters.arrival
-        self.fold(message, delivery.sent_at, order)
+        self.fold(message, delivery.sent_at, order, delivery.order is not None)
         for refusal in message.refusals:
             self.refuse(message, refusal, order)
 
-    def fold(self, message: Message, sent_at: int, order: int) -> None:
+    def fold(self, message: Message, sent_at: int, order: int, is_numbered: bool = False) -> None:
+        """Fold the changes of a message in. ``is_numbered``: its queue gave it the order."""
         items = message.items or [(None, message.delivery.body)] * len(message.changes)
         for change, (item, body) in zip(message.changes, items, strict=True):
             try:
-                self.add_change(change, message.delivery.id, sent_at, order)
+                sent = self.sent_after(change.device, sent_at, order) if is_numbered else sent_at
+                self.add_change(change, message.delivery.id, sent, order)
             except Refused as error:
                 self.refuse(message, Refusal(str(error), body, item, change.device), order)
 
@@ -149,17 +158,52 @@ class Batch:
             self.duplicates += 1
             return
         self.check_damage(change)
-        stamp = stamp_of(change, sent_at, self.resolution, order)
-        self.apply_change(change, stamp, cause_id, sent_at)
+        stamp = stamp_of(change, sent_at, self.resolution, order, self.now)
+        clock = self.clock_of(change.device)
+        own, arrival = change.time, min(sent_at, self.now)
+        if own is None:
+            at = arrival
+        else:
+            if change.by == "device" and not self.is_replay:
+                clock = clock.noted(own, arrival)
+            at = self.happened(change, own, arrival, clock)
+        self.apply_change(change, stamp, cause_id, at, clock)
         self.known_events.update(keys[:1])
         self.new_events.extend(keys[:1])
+
+    def sent_after(self, device: str, sent_at: int, order: int) -> int:
+        """When a message was sent whose order was given by the store's own queue.
+
+        It was sent after everything with a lower order. If its time says otherwise, the clock of
+        its sender is behind those of the others.
+        """
+        loaded = self.loaded.get(device)
+        if loaded is None or loaded.record.stamps.latest.time <= sent_at + self.resolution:
+            return sent_at
+        newest = loaded.record.stamps.newest_trusted(self.now)
+        if not sent_at + self.resolution < newest.time < SEQUENCED or newest.order > order:
+            return sent_at
+        return newest.time + 1
+
+    def happened(self, change: Change, own: int, arrival: int, clock: DeviceClock) -> int:
+        """When a change happened that brings its own time; never later than it arrived."""
+        if not is_usable(own, arrival, self.resolution):
+            return arrival
+        return clock.put_right(own, arrival) if change.by == "device" else min(own, arrival)
+
+    def reading(self) -> Reading:
+        return Reading.of(self.now, self.counters)
+
+    def clock_of(self, device: str) -> DeviceClock:
+        loaded = self.loaded.get(device)
+        return NO_CLOCK if loaded is None else loaded.record.clock
 
     def restore(self, loaded: DeviceState, copy: Quarantined) -> None:
         """Put a device in the place of its damaged row, as a new version that readers receive."""
         record = loaded.record
         self.set_aside.append(copy)
         self.counters.quarantine_rows += 1
-        loaded.record = replace(record, version=record.version + 1)
+        loaded.record = replace(record, version=record.version + 1, arrived_at=self.now)
         loaded.touched = True
         self.add_version(loaded, loaded.cause, None if record.state is None else {})
         self.loaded[record.device] = loaded
@@ -187,18 +231,22 @@ class Batch:
         stamp = edit_stamp(
             self.now, self.counters.arrival, None if loaded is None else loaded.record
         )
-        self.apply_change(change, stamp, cause_id, self.now)
+        self.apply_change(change, stamp, cause_id, self.now, self.clock_of(change.device))
 
-    def apply_change(self, change: Change, stamp: Stamp, cause_id: str, sent_at: int) -> None:
+    def apply_change(
+        self, change: Change, stamp: Stamp, cause_id: str, at: int, clock: DeviceClock
+    ) -> None:
         loaded = self.loaded.get(change.device)
         before = None if loaded is None else loaded.record
         done = apply(
             before,
             change,
             stamp,
-            sent_at=sent_at,
+            at=at,
+            now=self.now,
             source=self.source,
             late_message_ms=self.late_message_ms,
+            clock=clock,
         )
         self._count_device(before, done.record)
         if done.dropped:
@@ -229,7 +277,8 @@ class Batch:
         self.counters.offset += 1
         loaded.offset, loaded.cause, loaded.visible = self.counters.offset, cause, True
         change = None if patch is None else strict_json.encode(patch)
-        row = HistoryRow(loaded.record.changed_at, loaded.record.version, change, cause)
+        record = loaded.record
+        row = HistoryRow(record.changed_at, record.version, change, cause, record.arrived_at)
         size = ROW_BYTES + len(cause.source) + len(cause.id) + len(change or b"")
         self.versions.append(NewVersion(loaded, loaded.offset, row, size))
         self.counters.history_rows += 1
@@ -261,6 +310,7 @@ class Batch:
         it would leave quarantine without any effect.
         """
         before, dropped = list(self.quarantine), self.dropped
+        self.is_replay = True
         self.fold(
             replace(message, delivery=replace(message.delivery, id=row.id)), row.sent_at, row.order
         )

@@ -30,3 +30,9 @@ class Counters:
     quarantine_rows: int = 0
     devices: int = 0
     """Devices that are present: without those that were removed."""
+    clock: int = 0
+    """The reading of the clock at the newest commit, in ms."""
+    doubted_at: int = 0
+    """When a step of the clock was noticed last, by the clock after it, in ms; 0: never."""
+    doubted_by: int = 0
+    """By how many ms the clock went forward then; below 0: back."""

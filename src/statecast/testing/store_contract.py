@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
 
-from statecast import strict_json
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
-from statecast.stores.contract import Limits, ReadCursor, Store, Totals
-from statecast.testing.values import START, VirtualClock, change, message, raises, refused
-
-DAY = 24 * 3600.0
-
-
-def state_of(store: Store, device: str = "pillow") -> Any:
-    update = store.get(device)
-    return None if update is None or update.state is None else strict_json.decode(update.state)
-
-
-class StoreFixture:
-    """A store per test, and a clock that stands still."""
-
-    def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
-        """An empty store. The only method that a subclass must implement."""
-        raise NotImplementedError
-
-    def setup_method(self) -> None:
-        self.clock = VirtualClock()
-        self.opened: list[Store] = []
-        self.number = 0
-
-    def teardown_method(self) -> None:
-        for store in self.opened:
-            store.close()
-
-    def store(self, **limits: Any) -> Store:
-        store = self.make_store(Limits(**limits), self.clock)
-        self.opened.append(store)
-        return store
-
-    def say(self, store: Store, state: dict[str, Any], device: str = "pillow", **more: Any) -> None:
-        """Commit a new message of the device, sent now."""
-        self.number += 1
-        store.commit(
-            "queue",
-            1,
-            [message(f"m{self.number}", change(device, state, **more), sent_at=self.clock())],
-        )
+from statecast.stores.contract import ReadCursor, Store, Totals
+from statecast.testing.clock_contract import ClockContract
+from statecast.testing.store_fixture import DAY, StoreFixture, state_of
+from statecast.testing.values import START, change, message, raises, refused
 
 
 class ChangeContract(StoreFixture):
@@ -57,6 +18,7 @@ class ChangeContract(StoreFixture):
 
     def test_a_change_becomes_the_state(self) -> None:
         store = self.store()
+        self.clock.advance(0.005)
         done = store.commit(
             "queue", 1, [message("a", change("pillow", {"mood": "happy"}), sent_at=START + 5)]
         )
@@ -747,5 +709,7 @@ class WaitContract(StoreFixture):
         store.wait(0.0)
 
 
-class StoreContract(ChangeContract, ReadContract, SizesContract, TotalsContract, WaitContract):
+class StoreContract(
+    ChangeContract, ReadContract, SizesContract, TotalsContract, ClockContract, WaitContract
+):
     """All of the contract: subclass this one."""

@@ -16,15 +16,25 @@ START = 1_767_225_600_000
 
 @dataclass
 class VirtualClock:
-    """Call it for the time in ms. Only ``advance`` changes the time."""
+    """Call it for the time in ms. Only ``advance`` and ``set`` change the time."""
 
     now: int = START
+    running: int = 0
+    """The uptime in ms."""
 
     def __call__(self) -> int:
         return self.now
 
+    def uptime(self) -> int:
+        return self.running
+
     def advance(self, seconds: float) -> None:
-        """Move the time forward."""
+        """Let time pass."""
+        self.now += round(seconds * 1000)
+        self.running += round(seconds * 1000)
+
+    def set(self, seconds: float) -> None:
+        """Set the clock forward, or back if below 0; no time passes."""
         self.now += round(seconds * 1000)
 
 

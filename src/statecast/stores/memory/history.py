@@ -31,22 +31,45 @@ class MemoryHistory:
         return [version.row for version in self._versions.get(device, {}).values()]
 
     def trim(
-        self, written: Sequence[NewVersion], counters: Counters, limits: Limits, now: int
+        self,
+        written: Sequence[NewVersion],
+        counters: Counters,
+        limits: Limits,
+        now: int,
+        age_from: int,
     ) -> None:
-        """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all."""
+        """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all.
+
+        Days count from ``age_from``; see ``ClockWatch.age_from``.
+        """
         for device in {version.loaded.record.device for version in written}:
             while len(self._versions[device]) > limits.history_versions:
                 self._forget(next(iter(self._versions[device])), counters)
-        before = now - limits.history_days * DAY_MS
+        last = self._last_before(age_from - limits.history_days * DAY_MS, now)
         while self._order:
-            offset, device = next(iter(self._order.items()))
+            offset = next(iter(self._order))
             if (
-                self._versions[device][offset].row.at >= before
+                offset > last
                 and counters.history_rows <= limits.history_rows
                 and counters.history_bytes <= limits.history_bytes
             ):
                 break
             self._forget(offset, counters)
+
+    def _last_before(self, before: float, now: int) -> int:
+        """The offset of the last row that was committed before a time in ms; 0: none.
+
+        A row with a time that the clock has not reached is as old as the next row that has a past
+        one.
+        """
+        last = 0
+        for offset, device in self._order.items():
+            arrived_at = self._versions[device][offset].row.arrived_at
+            if before <= arrived_at <= now:
+                break
+            if arrived_at < before:
+                last = offset
+        return last
 
     def forget_device(self, device: str, counters: Counters) -> None:
         for offset in list(self._versions.get(device, ())):

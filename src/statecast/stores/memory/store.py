@@ -27,6 +27,7 @@ from statecast.model import (
 from statecast.problems import Problems
 from statecast.stores import errors, retention
 from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
+from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
     Changes,
@@ -107,6 +108,7 @@ class MemoryStore:
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
         self._queues: dict[str, MemoryQueue] = {}
+        self._watch = ClockWatch(clock, self.problems)
 
     # -- writing
 
@@ -120,12 +122,12 @@ class MemoryStore:
         confirmed: Iterable[str] = (),
     ) -> Committed:
         """Apply messages and keep the outcome, all or nothing. Raises LeaseLost."""
-        now = self.clock()
         with self._lock:
+            now = self._watch.check(self._counters)
             record = self._sources.setdefault(source, SourceRecord())
             if term is not None and term != record.term:
                 raise errors.lease_lost(source)
-            record.ids.trim(now)
+            record.ids.trim(self._watch.age_from(now))
             batch = self._batch(source, resolution, now, messages)
             batch.known_ids = record.ids.known(message.delivery.id for message in messages)
             for message in messages:
@@ -140,8 +142,8 @@ class MemoryStore:
         self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
     ) -> Update | None:
         """Commit one change of source ``api``. Raises Refused or Conflict."""
-        now = self.clock()
         with self._lock:
+            now = self._watch.check(self._counters)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(API_SOURCE, 1, now, [message])
             loaded = batch.loaded.get(change.device)
@@ -155,8 +157,8 @@ class MemoryStore:
 
     def replay(self, number: int, message: Message, resolution: int) -> Committed:
         """Commit a quarantined message with its original id and stamp. Raises NotFound."""
-        now = self.clock()
         with self._lock:
+            now = self._watch.check(self._counters)
             found = self.quarantine_row(number)
             batch = self._batch(found.source, resolution, now, [message])
             refused = batch.replay(found, message)
@@ -187,10 +189,14 @@ class MemoryStore:
             self._totals[source] = self._totals.get(source, Totals()) + one
 
     def _batch(self, source: str, resolution: int, now: int, messages: Sequence[Message]) -> Batch:
-        self._known_events.trim(now)
+        self._known_events.trim(self._watch.age_from(now))
+        reading = Reading.of(now, self._counters)
         loaded = {
             device: dataclasses.replace(
-                self._devices[device], touched=False, visible=False, newly_seen=False
+                past(self._devices[device], reading),
+                touched=False,
+                visible=False,
+                newly_seen=False,
             )
             for device in devices_of(messages)
             if device in self._devices
@@ -223,8 +229,9 @@ class MemoryStore:
         while len(self._quarantine) > self.limits.quarantine_rows:
             evicted.append(self._quarantine.pop(next(iter(self._quarantine))).source)
         self._count(batch.totals(evicted, {}))
-        self._history.trim(batch.versions, self._counters, self.limits, batch.now)
-        self._forget_tombstones(batch.now)
+        age_from = self._watch.age_from(batch.now)
+        self._history.trim(batch.versions, self._counters, self.limits, batch.now, age_from)
+        self._forget_tombstones(age_from)
 
     def _forget_tombstones(self, now: int) -> None:
         counters = self._counters
@@ -245,11 +252,12 @@ class MemoryStore:
                 (loaded for loaded in self._devices.values() if loaded.offset > after.offset),
                 key=lambda loaded: loaded.offset,
             )
-            updates = [loaded.update() for loaded in changed[:limit]]
+            reading = self._watch.reading(counters)
+            updates = [past(loaded, reading).update() for loaded in changed[:limit]]
             whole = limit is None or len(updates) < limit
             offset = counters.offset if whole else updates[-1].offset
             seen = {
-                device: loaded.record.seen_at
+                device: reading.past(loaded.record.seen_at)
                 for device, loaded in self._devices.items()
                 if loaded.seen > after.seen
                 and 0 < loaded.offset <= after.offset
@@ -295,13 +303,16 @@ class MemoryStore:
         """The latest update of a device, a tombstone included; None if it never had one."""
         with self._lock:
             loaded = self._devices.get(device)
-            return loaded.update() if loaded is not None and loaded.offset else None
+            if loaded is None or not loaded.offset:
+                return None
+            return past(loaded, self._watch.reading(self._counters)).update()
 
     def devices(self) -> list[Update]:
         """All present devices by name."""
         with self._lock:
+            reading = self._watch.reading(self._counters)
             return [
-                loaded.update()
+                past(loaded, reading).update()
                 for _, loaded in sorted(self._devices.items())
                 if loaded.state is not None
             ]
@@ -312,14 +323,21 @@ class MemoryStore:
         """Versions below ``before``, newest first."""
         with self._lock:
             rows = self._history.rows(device)
+            reading = self._watch.reading(self._counters)
         found = [row for row in rows if before is None or row.version < before]
-        return found[::-1][:limit]
+        return [
+            dataclasses.replace(
+                row, at=reading.past(row.at), arrived_at=reading.past(row.arrived_at)
+            )
+            for row in found[::-1][:limit]
+        ]
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
         with self._lock:
             rows = self._history.rows(device)
-        return len(rows), min((row.at for row in rows), default=None)
+            reading = self._watch.reading(self._counters)
+        return len(rows), min((reading.past(row.at) for row in rows), default=None)
 
     def quarantined(
         self,
@@ -376,7 +394,7 @@ class MemoryStore:
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of this process."""
         with self._lock:
-            self._reports[process] = (self.clock(), json.dumps(report))
+            self._reports[process] = (self._watch.check(self._counters), json.dumps(report))
         self._notifier.notify()
 
     def withdraw(self, process: str) -> None:
@@ -431,7 +449,12 @@ class MemoryStore:
         with self._lock:
             if name not in self._queues:
                 self._queues[name] = MemoryQueue(
-                    name, self.limits, self.clock, self._arrival, self._notifier, self._lock
+                    name,
+                    self.limits,
+                    self.clock,
+                    self._arrival,
+                    self._notifier,
+                    self._lock,
                 )
             return self._queues[name]
 
@@ -446,3 +469,20 @@ class MemoryStore:
     def _mark_read(self) -> None:
         """A commit after this point ends the thread's next wait."""
         self._thread.commits = self._notifier.commits
+
+
+def past(loaded: DeviceState, reading: Reading) -> DeviceState:
+    """A device with no time later than now."""
+    record = loaded.record
+    times = (record.changed_at, record.seen_at or 0, record.arrived_at, *record.fields.values())
+    if max(times) <= reading.now:
+        return loaded
+    seen_at = None if record.seen_at is None else reading.past(record.seen_at)
+    record = dataclasses.replace(
+        record,
+        changed_at=reading.past(record.changed_at),
+        seen_at=seen_at,
+        arrived_at=reading.past(record.arrived_at),
+        fields={name: reading.past(time) for name, time in record.fields.items()},
+    )
+    return dataclasses.replace(loaded, record=record)

@@ -11,6 +11,7 @@ import apsw
 
 from statecast.model import Event, Position, Update
 from statecast.stores import event_row
+from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import counters as counter_row
@@ -66,11 +67,16 @@ def position(connection: apsw.Connection, reader: RowReader) -> Position:
 
 
 def read(
-    connection: apsw.Connection, reader: RowReader, after: ReadCursor, limit: int | None
+    connection: apsw.Connection,
+    reader: RowReader,
+    after: ReadCursor,
+    limit: int | None,
+    watch: ClockWatch,
 ) -> Changes:
     """What was committed after a cursor. The updates come from an index, not from the history."""
     counters = counter_row.load(connection, reader)
-    updates, whole = read_updates(connection, reader, after.offset, limit)
+    reading = watch.reading(counters)
+    updates, whole = read_updates(connection, reader, after.offset, limit, reading)
     seen = devices.read(
         connection,
         reader,
@@ -88,13 +94,17 @@ def read(
         position(connection, reader),
         ReadCursor(offset, counters.seen, counters.event),
         updates,
-        {row[1]: row[7] for row in seen},
+        {row[1]: reading.past(row[7]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
     )
 
 
 def read_updates(
-    connection: apsw.Connection, reader: RowReader, after: int, limit: int | None
+    connection: apsw.Connection,
+    reader: RowReader,
+    after: int,
+    limit: int | None,
+    reading: Reading,
 ) -> tuple[list[Update], bool]:
     """Up to ``limit`` updates after an offset, and whether these are all."""
     most = -1 if limit is None else limit
@@ -108,7 +118,7 @@ def read_updates(
         )
         whole = limit is None or len(found) + len(damaged) < most
         if whole or found:
-            return list(map(devices.update_of, found)), whole
+            return [devices.update_of(row, reading) for row in found], whole
         most *= 2  # only damaged rows
 
 

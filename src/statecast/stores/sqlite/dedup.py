@@ -172,7 +172,7 @@ def trim_events(
 ) -> None:
     """Forget old event ids in proportion to those that this commit writes."""
     too_many = counters.known_events - limit
-    before, count = (now + 1, too_many) if too_many > 0 else (now - EVENT_IDS_MS, written + SPARE)
+    before, count = (2**62, too_many) if too_many > 0 else (now - EVENT_IDS_MS, written + SPARE)
     gone = rows(
         connection,
         "DELETE FROM known_events WHERE (device, id) IN "

@@ -10,8 +10,10 @@ import apsw
 from statecast import names, strict_json
 from statecast.errors import RowDamaged, StatecastError
 from statecast.merge.apply import DeviceRecord, Stamps
+from statecast.merge.device_clock import DeviceClock
 from statecast.model import Cause, Update
 from statecast.stores.batch import DeviceState
+from statecast.stores.clock_watch import Reading
 from statecast.stores.counters import Counters
 from statecast.stores.retention import TOMBSTONE_MS
 from statecast.stores.sqlite import history
@@ -31,10 +33,11 @@ parse = json.JSONDecoder().decode
 
 def content_fault(row: Row) -> str | None:
     """Why the values of a row without a checksum cannot be right."""
-    _, device, version, offset, _, state, *_, fields, stamps, _ = row
+    _, device, version, offset, _, state, *_, fields, stamps, _, clock, _ = row
     try:
         names.check(device)
         Stamps.load(stamps)
+        DeviceClock.load(clock)
         times, value = json.loads(fields), None if state is None else strict_json.decode(state)
     except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         return f"its values cannot be read: {error}"
@@ -45,10 +48,15 @@ def content_fault(row: Row) -> str | None:
     return None if version >= 0 and offset >= 0 else "its version or offset is below 0"
 
 
-def update_of(row: Row) -> Update:
-    """The update of a whole row."""
+def update_of(row: Row, reading: Reading) -> Update:
+    """The update of a whole row, with no time later than now."""
     _, device, version, offset, _, state, changed_at, seen_at, *more = row
-    source, id_, by, silent_after, reader, _, fields, _, _ = more
+    source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, _ = more
+    times = parse(fields.decode())
+    if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.now:
+        changed_at, arrived_at = reading.past(changed_at), reading.past(arrived_at)
+        seen_at = None if seen_at is None else reading.past(seen_at)
+        times = {name: reading.past(time) for name, time in times.items()}
     return Update(
         device,
         version,
@@ -59,7 +67,9 @@ def update_of(row: Row) -> Update:
         Cause(source, id_, by),
         silent_after,
         reader,
-        parse(fields.decode()),
+        times,
+        arrived_at,
+        DeviceClock.load(clock).behind if clock else None,
     )
 
 
@@ -79,7 +89,7 @@ def one(connection: apsw.Connection, reader: RowReader, device: str) -> Row | No
 
 
 def load(
-    connection: apsw.Connection, reader: RowReader, devices: Collection[str]
+    connection: apsw.Connection, reader: RowReader, devices: Collection[str], reading: Reading
 ) -> tuple[dict[str, DeviceState], list[Damaged]]:
     """The named devices that exist, and the damaged rows among them."""
     whole, damaged = reader.split(
@@ -89,7 +99,7 @@ def load(
         (json.dumps(list(devices)),),
         content_fault,
     )
-    loaded = {row[1]: device_state_of(row) for row in whole}
+    loaded = {row[1]: device_state_of(row, reading) for row in whole}
     missing = set(devices) - loaded.keys() - {one.device for one in damaged}
     return loaded, damaged + renamed(connection, reader, missing)
 
@@ -114,9 +124,9 @@ def renamed(
     return found
 
 
-def device_state_of(row: Row) -> DeviceState:
-    update = update_of(row)
-    key, seen, removed_at, stamps = row[0], row[4], row[13], row[15]
+def device_state_of(row: Row, reading: Reading) -> DeviceState:
+    update = update_of((*row[:17], b"", row[18]), reading)
+    key, seen, removed_at, stamps, clock = row[0], row[4], row[13], row[15], row[17]
     record = DeviceRecord(
         device=update.device,
         version=update.version,
@@ -129,6 +139,8 @@ def device_state_of(row: Row) -> DeviceState:
         source=update.source,
         offset=update.offset,
         size=None if update.state is None else len(update.state),
+        arrived_at=update.arrived_at,
+        clock=DeviceClock.load(clock),
     )
     return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
 
@@ -154,6 +166,8 @@ def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
                 loaded.removed_at,
                 json.dumps(dict(record.fields)).encode(),
                 record.stamps.dump(),
+                record.arrived_at,
+                record.clock.dump(),
             )
         )
         if loaded.key is None:

@@ -14,6 +14,7 @@ from statecast import strict_json
 from statecast.errors import StatecastError
 from statecast.model import Cause, HistoryRow
 from statecast.stores.batch import NewVersion
+from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.retention import DAY_MS
@@ -24,6 +25,8 @@ from statecast.stores.sqlite.tables import Row, sealed, table
 
 HISTORY = table("history")
 
+ARRIVED_AT = f"coalesce({integer('arrived_at')}, {integer('at')})"
+"""Rows of older versions have one time only."""
 SPARE = 32
 """A commit deletes at most this many rows more than it wrote, so that the bounds are reached."""
 
@@ -51,6 +54,7 @@ def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
                 version.row.cause.id,
                 version.row.cause.by,
                 version.size,
+                version.row.arrived_at,
             )
         )
         for version in versions
@@ -68,15 +72,19 @@ def trim(
     counters: Counters,
     limits: Limits,
     now: int,
+    age_from: int,
 ) -> None:
-    """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all."""
+    """Delete what exceeds the bounds: versions per device, then days, rows and bytes in all.
+
+    Days count from ``age_from``; see ``ClockWatch.age_from``.
+    """
     trim_devices(connection, versions, counters, limits)
     allowance = len(versions) + SPARE
-    sql = f"SELECT {integer('at')} FROM history ORDER BY offset LIMIT 1"  # noqa: S608
+    sql = f"SELECT {ARRIVED_AT} FROM history ORDER BY offset LIMIT 1"  # noqa: S608
     oldest = first(connection, sql)
-    before = int(now - limits.history_days * DAY_MS)
-    if oldest is not None and oldest[0] < now - limits.history_days * DAY_MS:
-        forget_before(connection, counters, allowance, before)
+    before = int(age_from - limits.history_days * DAY_MS)
+    if oldest is not None and (oldest[0] < before or oldest[0] > now):
+        forget_before(connection, counters, allowance, before, now)
     too_many = counters.history_rows - limits.history_rows
     if too_many > 0:
         forget_oldest(connection, counters, min(allowance, too_many))
@@ -107,15 +115,21 @@ def forget_oldest(connection: apsw.Connection, counters: Counters, count: int) -
     forget(connection, counters, "TRUE ORDER BY offset", (), count)
 
 
-def forget_before(connection: apsw.Connection, counters: Counters, count: int, before: int) -> None:
-    """Delete those of the ``count`` oldest rows that are older than a time in ms."""
-    sql = f"SELECT offset, {integer('at')} FROM history ORDER BY offset LIMIT ?"  # noqa: S608
+def forget_before(
+    connection: apsw.Connection, counters: Counters, count: int, before: int, now: int
+) -> None:
+    """Delete those of the ``count`` oldest rows that were committed before a time in ms.
+
+    A row with a time that the clock has not reached is as old as the next row that has a past one.
+    """
+    sql = f"SELECT offset, {ARRIVED_AT} FROM history ORDER BY offset LIMIT ?"  # noqa: S608
     head = rows(connection, sql, (count,))
     last = 0
-    for offset, at in head:
-        if at >= before:
+    for offset, arrived_at in head:
+        if before <= arrived_at <= now:
             break
-        last = offset
+        if arrived_at < before:
+            last = offset
     forget(connection, counters, "offset <= ?", (last,), count)
 
 
@@ -139,9 +153,17 @@ def forget(
 
 
 def read(
-    connection: apsw.Connection, reader: RowReader, device: str, before: int | None, limit: int
+    connection: apsw.Connection,
+    reader: RowReader,
+    device: str,
+    before: int | None,
+    limit: int,
+    reading: Reading,
 ) -> list[HistoryRow]:
-    """Versions below ``before``, newest first. Damaged ones are left out."""
+    """Versions below ``before``, newest first, with no time later than now.
+
+    Damaged ones are left out.
+    """
     found = reader.rows(
         connection,
         HISTORY,
@@ -150,19 +172,23 @@ def read(
         (device, 2**62 if before is None else before, limit),
         content_fault,
     )
-    return list(map(history_row_of, found))
+    return [history_row_of(row, reading) for row in found]
 
 
-def history_row_of(row: Row) -> HistoryRow:
-    _, _, version, at, change, source, id_, by, _, _ = row
-    return HistoryRow(at, version, change, Cause(source, id_, by))
+def history_row_of(row: Row, reading: Reading) -> HistoryRow:
+    _, _, version, at, change, source, id_, by, _, arrived_at, _ = row
+    arrived_at = at if arrived_at is None else arrived_at
+    return HistoryRow(
+        reading.past(at), version, change, Cause(source, id_, by), reading.past(arrived_at)
+    )
 
 
-def size(connection: apsw.Connection, device: str) -> tuple[int, int | None]:
+def size(connection: apsw.Connection, device: str, reading: Reading) -> tuple[int, int | None]:
+    """The number of rows, and the earliest time of one."""
     found: tuple[int, int | None] = first(
         connection,
         f"SELECT count(*), min({integer('at')}) FROM history "  # noqa: S608
         "WHERE device = (SELECT id FROM devices WHERE device = ?)",
         (device,),
     )
-    return found
+    return found[0], None if found[1] is None else reading.past(found[1])

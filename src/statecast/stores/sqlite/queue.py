@@ -160,9 +160,9 @@ class SqliteQueue:
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Add all messages or none, durable on return; their ids. Raises QueueFull."""
-        now = self.clock()
         size = sum(map(len, bodies))
         with self.database.write() as connection:
+            now = self.clock()  # in the transaction, so that times are in the order of the ids
             record = self._record(connection) or self._rebuilt(connection)
             record.messages += len(bodies)
             record.bytes += size

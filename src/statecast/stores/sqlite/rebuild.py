@@ -18,6 +18,7 @@ from statecast.merge.apply import DeviceRecord
 from statecast.merge.stamps import OLD, Branch, Stamps
 from statecast.model import Cause
 from statecast.stores.batch import DeviceState
+from statecast.stores.clock_watch import Reading
 from statecast.stores.sqlite import devices, history
 from statecast.stores.sqlite.devices import DEVICES
 from statecast.stores.sqlite.history import HISTORY
@@ -47,12 +48,14 @@ class Replayed:
     """The newest row of the history."""
 
 
-def rebuild(connection: apsw.Connection, reader: RowReader, damaged: Damaged) -> RebuiltDevice:
+def rebuild(
+    connection: apsw.Connection, reader: RowReader, damaged: Damaged, reading: Reading
+) -> RebuiltDevice:
     """A device from its damaged row and its history. The caller commits it as a new version."""
     found = replay(connection, reader, damaged.row[0])
     for candidate in candidates(damaged.row, found):
         if DEVICES.fits(candidate):
-            return RebuiltDevice(devices.device_state_of(candidate), True, "")
+            return RebuiltDevice(devices.device_state_of(candidate, reading), True, "")
     return from_history(damaged, found)
 
 
@@ -101,12 +104,13 @@ def candidates(row: Row, found: Replayed) -> Iterable[Row]:
     """What the row may have been: itself, with what the newest row of the history tells."""
     if found.last is None:
         return
-    offset, _, version, at, _, source, id_, by, *_ = found.last
+    offset, _, version, at, _, source, id_, by, _, arrived_at, _ = found.last
     state = None if found.state is None else strict_json.encode(found.state)
     told = {
         "version": version,
         "offset": offset,
         "changed_at": at,
+        "arrived_at": at if arrived_at is None else arrived_at,
         "cause_source": source,
         "cause_id": id_,
         "cause_by": by,
@@ -124,9 +128,10 @@ def from_history(damaged: Damaged, found: Replayed) -> RebuiltDevice:
     version = row["version"] if is_number(row["version"]) else 0
     if found.last is None:
         offset, at, cause = 0, row["changed_at"], Cause("api", "", "user")
-        at = at if is_number(at) else 0
+        at = arrived_at = at if is_number(at) else 0
     else:
-        offset, _, last, at, _, source, id_, by, *_ = found.last
+        offset, _, last, at, _, source, id_, by, _, arrived_at, _ = found.last
+        arrived_at = at if arrived_at is None else arrived_at
         cause = Cause(source, id_, by)
         found.complete = found.complete and version == last
         version = max(last, version if version < last + MAX_MISSED else 0)
@@ -141,6 +146,7 @@ def from_history(damaged: Damaged, found: Replayed) -> RebuiltDevice:
         silent_after=None,
         source=cause.source if cause.by == "device" else None,
         offset=offset,
+        arrived_at=arrived_at,
     )
     loaded = DeviceState(record, cause, offset, None, key=damaged.row[0])
     lost = "its deadline and the order of its late messages"

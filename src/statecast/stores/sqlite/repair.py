@@ -113,7 +113,7 @@ class Repair:
         self.reader.clear(damaged.table, damaged.key)
 
     def mend_device(self, damaged: Damaged) -> str:
-        rebuilt = rebuild.rebuild(self.connection, self.reader, damaged)
+        rebuilt = rebuild.rebuild(self.connection, self.reader, damaged, self.batch.reading())
         copy = quarantine.copy_of(damaged, self.batch.now)
         if not rebuild.is_name(rebuilt.loaded.record.device):
             self.keep_copy(damaged)

@@ -195,6 +195,24 @@ UPDATE counters SET
     checksum = NULL;                           -- it covers all columns
 """
 
+CLOCKS = """
+-- Two times of a version: ``at`` when it happened, ``arrived_at`` when it was committed. Older rows
+-- have no second time (NULL): a history may have a million rows, and none is rewritten.
+ALTER TABLE history ADD COLUMN arrived_at INTEGER;
+ALTER TABLE devices ADD COLUMN arrived_at INTEGER NOT NULL DEFAULT 0;
+UPDATE devices SET arrived_at = changed_at;
+-- See merge/device_clock.py.
+ALTER TABLE devices ADD COLUMN clock BLOB NOT NULL DEFAULT x'';
+-- See stores/clock_watch.py.
+ALTER TABLE counters ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN doubted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN doubted_by INTEGER NOT NULL DEFAULT 0;
+-- A checksum covers all columns, the new ones too.
+UPDATE history SET checksum = NULL WHERE checksum IS NOT NULL;
+UPDATE devices SET checksum = NULL WHERE checksum IS NOT NULL;
+UPDATE counters SET checksum = NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -203,5 +221,6 @@ STEPS: Sequence[str] = (
     QUARANTINE_DEVICE,
     CHECKSUMS,
     DEVICE_COUNT,
+    CLOCKS,
 )
 """Step n leads from version n - 1 to version n."""

@@ -32,6 +32,7 @@ from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
 from statecast.stores.batch import Batch, DamagedDevice, devices_of, events_of, refused_totals
+from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
     Changes,
@@ -103,6 +104,7 @@ class SqliteStore:
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._epoch_begun = False
         release_after_fork(self)
+        self._watch = ClockWatch(clock, self.problems)
         if begin_epoch or self.database.created:
             try:
                 self._begin()
@@ -110,13 +112,15 @@ class SqliteStore:
                 self.database.close()
                 raise
 
+        else:
+            with self.database.read() as connection:
+                self._watch.say(counter_row.load(connection, self.rows), clock())
+
     def _begin(self) -> None:
         """Begin an epoch, and put right what is derived from the tables."""
         with self.database.write() as connection:
             check.mend_indexes(connection)
-            counters = counter_row.load(connection, self.rows)
-            self._begin_epoch(connection, counters)
-            counter_row.save(connection, self.rows, counters)
+            self._begin_epoch(connection, self._check_clock(connection))
 
     # -- writing
 
@@ -134,12 +138,12 @@ class SqliteStore:
         Raises LeaseLost when ``term`` is not the source's newest; StoreUnavailable means that
         nothing was written.
         """
-        now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
             key = self._source(connection, source, term)
             dedup.confirm(connection, key, list(confirmed), now)
-            dedup.trim(connection, counters, now)
+            dedup.trim(connection, counters, self._watch.age_from(now))
             batch = self._batch(connection, source, resolution, counters, now, messages)
             batch.known_ids = dedup.known(
                 connection, key, [message.delivery.id for message in messages]
@@ -158,9 +162,9 @@ class SqliteStore:
         Returns the device's update; None if there is no such device. Raises Refused (quarantine
         stays as it is), and Conflict when ``if_match`` is not the device's position.
         """
-        now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
             message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
             batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
             loaded = batch.loaded.get(change.device)
@@ -177,9 +181,9 @@ class SqliteStore:
 
         The row is deleted if nothing is refused. Raises NotFound.
         """
-        now = self.clock()
         with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
             found = quarantine.readable(connection, self.rows, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
             refused = batch.replay(found, message)
@@ -211,7 +215,8 @@ class SqliteStore:
         """Mend what ``check`` finds, and say what was done. No other process may use the store."""
         with self.database.alone(), self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
-            batch = self._batch(connection, API_SOURCE, 1, counters, self.clock(), ())
+            now = self._watch.check(counters)
+            batch = self._batch(connection, API_SOURCE, 1, counters, now, ())
             repair = Repair(connection, self.rows, batch)
             done = list(repair.mend_all())
             self._save(connection, batch, {})
@@ -228,8 +233,9 @@ class SqliteStore:
         messages: Sequence[Message],
     ) -> Batch:
         events = events_of(messages)
-        dedup.trim_events(connection, counters, len(events), now)
-        loaded, damaged = devices.load(connection, self.rows, devices_of(messages))
+        dedup.trim_events(connection, counters, len(events), self._watch.age_from(now))
+        reading = Reading.of(now, counters)
+        loaded, damaged = devices.load(connection, self.rows, devices_of(messages), reading)
         batch = Batch(
             source,
             resolution,
@@ -246,7 +252,7 @@ class SqliteStore:
 
     def _rebuild(self, connection: apsw.Connection, batch: Batch, damaged: Damaged) -> None:
         """Give the batch a device whose row is damaged, or the reason why its messages wait."""
-        rebuilt = rebuild.rebuild(connection, self.rows, damaged)
+        rebuilt = rebuild.rebuild(connection, self.rows, damaged, batch.reading())
         copy = quarantine.copy_of(damaged, batch.now)
         name = rebuilt.loaded.record.device
         if rebuilt.complete:
@@ -271,9 +277,17 @@ class SqliteStore:
             connection, [*batch.quarantine, *batch.set_aside], counters, self.limits.quarantine_rows
         )
         totals.add(connection, self.rows, batch.totals(evicted, refusals))
-        history.trim(connection, batch.versions, counters, self.limits, now)
-        devices.forget_tombstones(connection, self.rows, counters, now)
+        age_from = self._watch.age_from(now)
+        history.trim(connection, batch.versions, counters, self.limits, now, age_from)
+        devices.forget_tombstones(connection, self.rows, counters, age_from)
         counter_row.save(connection, self.rows, counters)
+
+    def _check_clock(self, connection: apsw.Connection) -> Counters:
+        """Notice a step of the clock, although nothing is committed; the counters."""
+        counters = counter_row.load(connection, self.rows)
+        self._watch.check(counters)
+        counter_row.save(connection, self.rows, counters)
+        return counters
 
     def _begin_epoch(
         self, connection: apsw.Connection, counters: Counters, written: int = 0
@@ -291,10 +305,13 @@ class SqliteStore:
 
     # -- reading
 
+    def _reading(self, connection: apsw.Connection) -> Reading:
+        return self._watch.reading(counter_row.load(connection, self.rows))
+
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
         with self.database.read(mark_read=True) as connection:
-            return changes.read(connection, self.rows, after, limit)
+            return changes.read(connection, self.rows, after, limit, self._watch)
 
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""
@@ -325,26 +342,29 @@ class SqliteStore:
         """
         with self.database.read() as connection:
             found = devices.one(connection, self.rows, device)
-        update = None if found is None else devices.update_of(found)
+            reading = self._reading(connection)
+        update = None if found is None else devices.update_of(found, reading)
         return update if update is not None and update.offset > 0 else None
 
     def devices(self) -> list[Update]:
         """All present devices by name, without damaged rows."""
         with self.database.read() as connection:
             found = devices.read(connection, self.rows, "WHERE state IS NOT NULL ORDER BY device")
-        return list(map(devices.update_of, found))
+            reading = self._reading(connection)
+        return [devices.update_of(row, reading) for row in found]
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50
     ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self.database.read() as connection:
-            return history.read(connection, self.rows, device, before, limit)
+            reading = self._reading(connection)
+            return history.read(connection, self.rows, device, before, limit, reading)
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
         with self.database.read() as connection:
-            return history.size(connection, device)
+            return history.size(connection, device, self._reading(connection))
 
     def quarantined(
         self,
@@ -397,7 +417,8 @@ class SqliteStore:
             self._refusals.taken() as refusals,
             self.database.write(durable=False) as connection,
         ):
-            changes.announce(connection, self.clock(), process, report)
+            now = self._check_clock(connection).clock
+            changes.announce(connection, now, process, report)
             totals.add(connection, self.rows, refused_totals(refusals))
 
     def reports(self) -> dict[str, dict[str, Any]]:
