@@ -56,20 +56,17 @@ class Statecast:
 
         ``options`` are for this app alone. Raises BadSetting.
         """
-        if EXTENSION in app.extensions:
+        if blueprints.are_in(app):
             raise BadSetting(
                 f"The Flask app {app.name!r} has Statecast already, and an app has it once: "
                 "remove the second Statecast(app) or init_app(app), and use the first one's object "
                 "everywhere."
             )
-        loaded = settings.load(self._options | options, os.environ, flask=app.config)
-        runtime = Runtime(loaded)
+        runtime = add_runtime(app, self._options | options)
         for register in self._registrations:
             register(app, runtime)
         blueprints.add_to_app(app, runtime)
-        app.extensions[EXTENSION] = runtime
         self._apps.append(weakref.ref(app))
-        dev_server.maybe_serve(app, runtime)
 
     # Which app is meant
 
@@ -333,24 +330,54 @@ class Statecast:
 
         It replaces ``socketio.run(app)``.
         """
-        from statecast.server import server  # only programs that serve load it
-
         try:
             app = app or self._only_host()
-            runtime = runtime_of(app)
-            options: dict[str, Any] = {"host": host, "port": port}
-            given = {name: value for name, value in options.items() if value is not None}
-            runtime.settings = dataclasses.replace(runtime.settings, **given)
-            status = server.serve(runtime, app)
         except StatecastError as error:
             sys.exit(f"Statecast: {error}")
-        sys.exit(status)
+        serve(app, host=host, port=port)
 
     def _only_host(self) -> Flask:
         hosts = self._hosts()
         if len(hosts) != 1:
             raise BadSetting("Say which app to serve: live.run(app).")
         return hosts[0]
+
+
+def serve(app: Flask, *, host: str | None = None, port: int | None = None) -> NoReturn:
+    """Serve an app and its viewers until a signal, then exit."""
+    from statecast.server import server  # only programs that serve load it
+
+    try:
+        status = server.serve(configured(app, host, port), app)
+    except StatecastError as error:
+        sys.exit(f"Statecast: {error}")
+    sys.exit(status)
+
+
+def configured(app: Flask, host: str | None, port: int | None) -> Runtime:
+    """The app's runtime with this address; None leaves the setting as it is."""
+    runtime = runtime_of(app)
+    options: dict[str, Any] = {"host": host, "port": port}
+    given = {name: value for name, value in options.items() if value is not None}
+    runtime.settings = dataclasses.replace(runtime.settings, **given)
+    return runtime
+
+
+def add_runtime(app: Flask, options: Mapping[str, Any]) -> Runtime:
+    """Give an app a runtime; one that it has already gets the options. Raises BadSetting."""
+    runtime = app.extensions.get(EXTENSION)
+    if runtime is None:
+        loaded = settings.load(options, os.environ, flask=app.config)
+        runtime = app.extensions[EXTENSION] = Runtime(loaded)
+        dev_server.maybe_serve(app, runtime)
+    elif options:
+        if runtime.store_opened:
+            raise BadSetting("The store is open already; give these options to the first one.")
+        runtime.settings = dataclasses.replace(
+            runtime.settings, **settings.known(options, "given to Statecast")
+        )
+    found: Runtime = runtime
+    return found
 
 
 def runtime_of(app: Flask) -> Runtime:

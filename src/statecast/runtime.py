@@ -336,6 +336,22 @@ class Runtime:
             self._hub = hub
         return hub
 
+    def serve_with(self, hub: Hub) -> None:
+        """Take a hub that a test made: its viewers are all there are."""
+        with self._registering:
+            for event, handler, namespace in self.handlers:
+                hub.on(event, handler, namespace)
+            hub.keep_handshakes = self._keeps_handshakes
+            self._hub = hub
+            self._shared = False
+
+    def namespace_of(self, sid: str) -> str:
+        """The namespace of a viewer of this process. Raises NotFound."""
+        socket = self.local_hub.find(sid)
+        if socket is None:
+            raise NotFound("There is no such viewer in this process.")
+        return socket.namespace.name
+
     @property
     def local_hub(self) -> Hub:
         """The hub of this process. Raises BadSetting in a process that does not serve."""

@@ -85,8 +85,12 @@ class RunningHandlers:
 class HandlerRunner:
     """Runs handlers; ``done`` is always called on the loop, exactly once."""
 
-    def __init__(self, threads: int, calls: LoopCalls) -> None:
-        """``calls``: what a handler did to viewers comes before its acknowledgement."""
+    def __init__(self, threads: int, calls: LoopCalls, *, inline: bool = False) -> None:
+        """``calls``: what a handler did to viewers comes before its acknowledgement.
+
+        ``inline``: for tests, plain functions run at once on the loop's thread.
+        """
+        self._inline = inline
         self._calls = calls
         self._pool = ThreadPool(threads, name="handler", backlog=BACKLOG)
         self._running = RunningHandlers()
@@ -111,6 +115,9 @@ class HandlerRunner:
             self._call_coroutine(handler, arguments, done)
             return
 
+        if self._inline:
+            done(attempt(handler, arguments))
+            return
         submitted = time.monotonic()
 
         def run() -> None:

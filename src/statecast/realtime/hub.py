@@ -43,7 +43,9 @@ class Hub:
         settings: Settings,
         *,
         namespaces: Iterable[str] = (),
+        inline: bool = False,
     ) -> None:
+        """``inline``: for tests, handlers run at once on the loop's thread."""
         self.throttled_log = ThrottledLog()
         self.wheel = TimerWheel(
             tick_for(
@@ -75,6 +77,7 @@ class Hub:
             max_pending_bytes=settings.max_payload,
             clock=self.wheel.now,
             calls=self._calls,
+            inline=inline,
         )
         self._unknown: set[str] = set()
         """Namespaces that no viewer can join, and that the log has already named."""

@@ -20,7 +20,8 @@ from statecast.realtime.rooms import Namespace, Socket
 from statecast.realtime.session import EventReceived
 
 ANY = "*"
-"""The handler of events that have none of their own; it is called with their name first."""
+"""The event of the handler for those that have none of their own, which gets their name first; and
+the namespace of handlers for any namespace that has none of its own."""
 _NAME = re.compile(r"/[^,\x00-\x1f]*")
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,11 @@ class Namespaces:
         max_pending_bytes: int,
         clock: Callable[[], float],
         calls: LoopCalls,
+        inline: bool = False,
     ) -> None:
         """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
         self._by_name = {"/": Namespace("/")}
-        self._runner = HandlerRunner(threads, calls)
+        self._runner = HandlerRunner(threads, calls, inline=inline)
         self._max_pending_bytes = max_pending_bytes
         self._clock = clock
         for name in names:
@@ -56,8 +58,9 @@ class Namespaces:
     # What the application registers
 
     def open(self, name: str) -> Namespace:
-        """Let viewers join this namespace. Raises BadSetting."""
-        check_namespace(name)
+        """Let viewers join this namespace; ``*``: every one. Raises BadSetting."""
+        if name != ANY:
+            check_namespace(name)
         return self._by_name.setdefault(name, Namespace(name))
 
     def on(self, event: str, handler: Handler, namespace: str) -> None:
@@ -71,6 +74,17 @@ class Namespaces:
 
     def get(self, name: str) -> Namespace | None:
         return self._by_name.get(name)
+
+    def join(self, name: str) -> Namespace | None:
+        """The namespace that a viewer asks for; None if it may not join it.
+
+        With handlers for any namespace, it may join every one. Such a namespace lasts while it has
+        viewers.
+        """
+        known = self._by_name.get(name)
+        if known is None and ANY in self._by_name and _NAME.fullmatch(name):
+            known = self._by_name[name] = Namespace(name, self._by_name[ANY].handlers)
+        return None if name == ANY else known
 
     def find(self, sid: str) -> Socket | None:
         for namespace in tuple(self._by_name.values()):  # another thread may open one
@@ -117,7 +131,10 @@ class Namespaces:
             self._runner.call(handler, (socket.sid, reason), lambda result: None)
 
     def _remove(self, socket: Socket) -> None:
-        socket.namespace.remove(socket)
+        namespace = socket.namespace
+        namespace.remove(socket)
+        if namespace.borrowed and not namespace.sockets:
+            self._by_name.pop(namespace.name, None)
         socket.viewer.forget(socket, self._clock())
 
     def dispatch(self, event: EventReceived) -> None:
@@ -172,7 +189,8 @@ def check_namespace(namespace: str) -> None:
 
 def check_registration(event: str, handler: Handler, namespace: str) -> None:
     """Refuse a handler that could never be called. Raises BadSetting."""
-    check_namespace(namespace)
+    if namespace != ANY:
+        check_namespace(namespace)
     if not isinstance(event, str) or not event:
         raise BadSetting(f"The name of an event is a text; it is {event!r}.")
     taken = socketio.RESERVED - {"connect", "disconnect"}

@@ -86,13 +86,15 @@ class Socket:
 class Namespace:
     """A namespace: its sockets, its rooms, its handlers."""
 
-    __slots__ = ("handlers", "name", "rooms", "sockets")
+    __slots__ = ("borrowed", "handlers", "name", "rooms", "sockets")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, handlers: dict[str, Callable[..., Any]] | None = None) -> None:
+        """``handlers``: those for any namespace, of which this one is made."""
         self.name = name
+        self.borrowed = handlers is not None
         self.sockets: dict[str, Socket] = {}
         self.rooms: dict[str, set[Socket]] = {}
-        self.handlers: dict[str, Callable[..., Any]] = {}
+        self.handlers: dict[str, Callable[..., Any]] = {} if handlers is None else handlers
 
     def members(self, rooms: Collection[str] = (), skip: Collection[str] = ()) -> list[Socket]:
         """The sockets in any of ``rooms`` (none: all) and in none of ``skip``, each once."""

@@ -125,7 +125,7 @@ class Viewer:
             self.transport.send(socketio.encode(socketio.ACK, "/", number, [answer])[0])
 
     def _join(self, request: NamespaceRequested) -> None:
-        namespace = self._namespaces.get(request.namespace)
+        namespace = self._namespaces.join(request.namespace)
         if namespace is None:
             self.transport.send(socketio.refused(request.namespace, "Invalid namespace"))
             return

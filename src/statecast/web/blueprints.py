@@ -23,6 +23,11 @@ BELOW = "/statecast"
 """The path of the pages in an app of the user, and of the static files in every app."""
 
 
+def are_in(app: Flask) -> bool:
+    """Whether an app has them already."""
+    return "statecast_pages" in app.blueprints
+
+
 def add_to_app(app: Flask, runtime: Runtime) -> None:
     """Add the pages below ``/statecast`` and REST to an app of the user."""
     app.before_request(runtime.unserved.note_request)

@@ -1,0 +1,453 @@
+"""``SocketIO``: registers handlers, calls them in the context of a request, emits."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, has_request_context, request
+
+from statecast import flask as extension
+from statecast.errors import BadSetting, ConnectionRefused, Malformed, NotFound, Refused
+from statecast.model import EventKind
+from statecast.realtime.namespaces import ANY
+from statecast.realtime.protocol import socketio as packets
+from statecast.runtime import Runtime
+from statecast.socketio.clients import Client
+from statecast.socketio.context import EXTENSION
+from statecast.socketio.namespace import Namespace
+from statecast.socketio.options import to_settings
+from statecast.socketio.test_client import SocketIOTestClient, TestServer
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]
+PORT = 5_000
+"""Flask-SocketIO's default."""
+
+
+class ConnectionRefusedError(ConnectionRefused):  # noqa: A001 - their name for it
+    """Raised by a connect handler, with what the client gets: a message, and data."""
+
+    def __init__(self, *args: Any) -> None:
+        message, *data = args or ("Connection rejected by server",)
+        super().__init__(str(message), data[0] if len(data) == 1 else data or None)
+
+
+class SocketIO:
+    """Flask-SocketIO's class of the same name, on this package's live endpoint.
+
+    ``options`` are Flask-SocketIO's and, by name, the settings of Statecast. An app that has
+    ``Statecast(app)`` too shares it. Raises BadSetting.
+    """
+
+    def __init__(self, app: Flask | None = None, **options: Any) -> None:
+        self.manage_session = True
+        self.async_mode = "threading"
+        self.server_options: dict[str, Any] = {}
+        self.exception_handlers: dict[str, Handler] = {}
+        self.default_exception_handler: Handler | None = None
+        self._handlers: dict[str, dict[str, Handler]] = {}
+        self._classes: dict[str, Namespace] = {}
+        self._apps: list[Flask] = []
+        self._runtime: Runtime | None = None
+        self._clients: dict[str, Client] = {}
+        """By sid. Written by the threads that handle connect and disconnect."""
+        self._test_server: TestServer | None = None
+        if app is not None or "message_queue" in options:
+            self.init_app(app, **options)
+        else:
+            self.server_options.update(options)
+
+    def init_app(self, app: Flask | None, **options: Any) -> None:
+        """Add it to ``app``; without one it only emits, to the store ``message_queue``."""
+        self.server_options.update(options)
+        given = dict(self.server_options)
+        self.manage_session = given.pop("manage_session", self.manage_session)
+        app = Flask(__name__) if app is None else app
+        shared = extension.EXTENSION in app.extensions
+        self._runtime = extension.add_runtime(app, to_settings(given, shared))
+        app.extensions[EXTENSION] = self
+        self._apps.append(app)
+        for namespace in (*self._handlers, *self._classes):
+            self._listen(namespace)
+
+    @property
+    def runtime(self) -> Runtime:
+        """That of the app. Raises BadSetting before ``init_app``."""
+        if self._runtime is None:
+            raise BadSetting("This SocketIO has no app yet; call SocketIO(app), or init_app(app).")
+        return self._runtime
+
+    # Handlers
+
+    def on(self, message: str, namespace: str | None = None) -> Callable[[Handler], Handler]:
+        """Register a handler of an event."""
+
+        def register(handler: Handler) -> Handler:
+            self.on_event(message, handler, namespace)
+            return handler
+
+        return register
+
+    def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
+        """Register a handler of an event; a later one replaces it."""
+        name = namespace or "/"
+        known = name in self._handlers or name in self._classes
+        self._handlers.setdefault(name, {})[message] = handler
+        if not known and self._runtime is not None:
+            self._listen(name)
+
+    def event(self, *args: Any, **options: Any) -> Any:
+        """Register a function as the handler of the event of its name."""
+        if len(args) == 1 and not options and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+        return lambda handler: self.on(handler.__name__, *args, **options)(handler)
+
+    def on_namespace(self, handlers: Namespace) -> None:
+        """Register a class of handlers."""
+        if not isinstance(handlers, Namespace):
+            raise ValueError("Not a namespace instance.")
+        handlers.socketio = self
+        known = handlers.namespace in self._handlers or handlers.namespace in self._classes
+        self._classes[handlers.namespace] = handlers
+        if not known and self._runtime is not None:
+            self._listen(handlers.namespace)
+
+    def on_error(self, namespace: str | None = None) -> Callable[[Handler], Handler]:
+        """Register what handles the exceptions of a namespace's handlers."""
+
+        def register(handler: Handler) -> Handler:
+            self.exception_handlers[namespace or "/"] = handler
+            return handler
+
+        return register
+
+    def on_error_default(self, handler: Handler) -> Handler:
+        """Register what handles the exceptions of all other namespaces."""
+        self.default_exception_handler = handler
+        return handler
+
+    def _listen(self, namespace: str) -> None:
+        runtime = self.runtime
+        runtime.keep_handshakes()
+        runtime.on("connect", self._connect, namespace)
+        runtime.on("disconnect", self._disconnect, namespace)
+        runtime.on(ANY, self._dispatch, namespace)
+
+    def _connect(self, sid: str, auth: Any) -> Any:
+        from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
+
+        runtime = self.runtime
+        namespace = runtime.namespace_of(sid)
+        head, address = runtime.handshake(sid)
+        client = self._clients[sid] = Client(sid, namespace, environ_of(head, address))
+        accepted = False
+        try:
+            result = self._handle(client, "connect", (auth or None,))
+            accepted = result is not False
+            return result
+        finally:
+            if not accepted:
+                self._clients.pop(sid, None)
+
+    def _disconnect(self, sid: str, reason: str) -> None:
+        client = self._clients.pop(sid, None)
+        if client is not None:
+            self._handle(client, "disconnect", (reason,))
+
+    def _dispatch(self, event: str, sid: str, *args: Any) -> Any:
+        client = self._clients.get(sid)
+        if client is None:
+            raise Refused("This viewer is not connected.")
+        return self._handle(client, event, args)
+
+    def _handle(self, client: Client, event: str, args: tuple[Any, ...]) -> Any:
+        """Call the handler of an event; encoding its answer here makes an error its own."""
+        with self._noting_errors():
+            handler, given = self._find(client.namespace, event, args)
+            if handler is None:
+                if event in ("connect", "disconnect"):
+                    return None
+                raise Refused("No handler is registered for this event.")
+            owner = self._classes.get(client.namespace)
+            with client.handling(self._apps[0], event, args, self.manage_session):
+                try:
+                    result = call_with(handler, given, optional=event in ("connect", "disconnect"))
+                except (ConnectionRefused, ConnectionRefusedError):
+                    raise
+                except Exception as error:
+                    result = self._handle_error(error, client.namespace, owner)
+            self._check(result)
+            return result
+
+    def _find(
+        self, namespace: str, event: str, args: tuple[Any, ...]
+    ) -> tuple[Handler | None, tuple[Any, ...]]:
+        """The handler of an event, and its arguments: the namespace's own, or one for all."""
+        for name in (namespace, ANY):
+            handlers = self._handlers.get(name, {})
+            if event in handlers and event != ANY:
+                return handlers[event], args
+            if ANY in handlers and event not in ("connect", "disconnect"):
+                return handlers[ANY], (event, *args)
+            owner = self._classes.get(name)
+            if owner is not None and type(owner).trigger_event is not Namespace.trigger_event:
+                return functools.partial(owner.trigger_event, event), args
+            if owner is not None and (handler := owner.handler(event)) is not None:
+                return handler, args
+        return None, args
+
+    def _handle_error(self, error: Exception, namespace: str, owner: Namespace | None) -> Any:
+        method = getattr(owner, "error", None)
+        handler = method or self.exception_handlers.get(namespace, self.default_exception_handler)
+        if handler is None:
+            raise error
+        return handler(error)
+
+    @staticmethod
+    def _check(result: Any) -> None:
+        """Raises TypeError for an answer that cannot be sent."""
+        values = result if isinstance(result, tuple) else (result,)
+        try:
+            packets.encode(packets.ACK, "/", 1, values)
+        except Malformed as error:
+            raise TypeError(str(error)) from None
+
+    def _noting_errors(self) -> Any:
+        return self.testing.noting_errors()
+
+    # Emitting
+
+    def emit(
+        self,
+        event: str,
+        *args: Any,
+        namespace: str | None = None,
+        to: Any = None,
+        room: Any = None,
+        include_self: bool = True,
+        skip_sid: Any = None,
+        callback: Handler | None = None,
+        **options: Any,
+    ) -> None:
+        """Emit to all viewers of a namespace, or to the rooms and sids of ``to``.
+
+        ``options`` of Flask-SocketIO that need nothing here (``broadcast``, ``ignore_queue``) are
+        accepted. Raises TypeError for values that JSON cannot carry.
+        """
+        check_options(options, {"broadcast", "ignore_queue"})
+        if not include_self and not skip_sid and has_request_context():
+            skip_sid = getattr(request, "sid", None)
+        if callback is not None:
+            callback = self._in_context_of_request(callback)
+        try:
+            self.runtime.emit(
+                event,
+                *expanded(args),
+                namespace=namespace or "/",
+                to=to or room,
+                skip=skip_sid,
+                callback=callback,
+            )
+        except Malformed as error:
+            raise TypeError(str(error)) from None
+
+    def send(
+        self,
+        data: Any,
+        json: bool = False,
+        namespace: str | None = None,
+        to: Any = None,
+        callback: Handler | None = None,
+        include_self: bool = True,
+        skip_sid: Any = None,
+        **options: Any,
+    ) -> None:
+        """Emit the event ``message``, or ``json``."""
+        self.emit(
+            "json" if json else "message",
+            data,
+            namespace=namespace,
+            to=to,
+            callback=callback,
+            include_self=include_self,
+            skip_sid=skip_sid,
+            **options,
+        )
+
+    def call(
+        self,
+        event: str,
+        *args: Any,
+        namespace: str | None = None,
+        to: Any = None,
+        room: Any = None,
+        timeout: float = 60,
+        **options: Any,
+    ) -> Any:
+        """Emit to one viewer and wait for its acknowledgement. Raises TimeoutError."""
+        check_options(options, {"ignore_queue"})
+        return self.runtime.call(
+            event, *expanded(args), namespace=namespace or "/", to=to or room, timeout=timeout
+        )
+
+    def _in_context_of_request(self, callback: Handler) -> Handler:
+        client = self._clients.get(getattr(request, "sid", "")) if has_request_context() else None
+
+        def call_back(*args: Any) -> Any:
+            if client is None:
+                with self._apps[0].app_context():
+                    return callback(*args)
+            with client.handling(self._apps[0], "callback", args, self.manage_session):
+                return callback(*args)
+
+        return call_back
+
+    def close_room(self, room: str, namespace: str | None = None) -> None:
+        """Take every viewer out of a room."""
+        self.runtime.move("close_room", namespace or "/", "", room)
+
+    def move(self, kind: EventKind, namespace: str, room: str, sid: str) -> None:
+        """Let a viewer enter or leave a room, or disconnect it."""
+        self.runtime.move(kind, namespace, room, sid)
+
+    def rooms(self, sid: str) -> list[str]:
+        """The rooms of a viewer of this process, its sid among them."""
+        return self.runtime.rooms(sid)
+
+    # Running
+
+    def run(
+        self,
+        app: Flask,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        debug: bool | None = None,
+        use_reloader: bool | None = None,
+        reloader_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Serve the app and its viewers until a signal. The default port is 5000."""
+        to_settings({name: options[name] for name in options if name in REFUSED_HERE})
+        debug = app.debug if debug is None else debug
+        app.debug = debug
+        host, port = host or "127.0.0.1", port or named_port(app)
+        reload = reloader() if (debug if use_reloader is None else use_reloader) else None
+        if reload is None:
+            extension.serve(app, host=host, port=port)
+        else:
+            reload(lambda: self._serve_in_background(app, host, port), **(reloader_options or {}))
+
+    def _serve_in_background(self, app: Flask, host: str, port: int) -> None:
+        """The reloader keeps the main thread for itself, and ends the process for a new one."""
+        from statecast.server.server import BackgroundServer
+
+        server = BackgroundServer(extension.configured(app, host, port), app)
+        server.start()
+        print(f"Statecast is live at {server.address}", flush=True)
+        threading.Event().wait()
+
+    def stop(self) -> None:
+        """Stop the server of this process, as a signal does."""
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def start_background_task(
+        self, target: Handler, *args: Any, **options: Any
+    ) -> threading.Thread:
+        """Run a function in a thread of its own."""
+        thread = threading.Thread(target=target, args=args, kwargs=options, daemon=True)
+        thread.start()
+        return thread
+
+    def sleep(self, seconds: float = 0) -> None:
+        time.sleep(seconds)
+
+    # Testing
+
+    @property
+    def testing(self) -> TestServer:
+        """The viewers of ``test_client``; without one it only lets errors pass."""
+        if self._test_server is None:
+            self._test_server = TestServer(self)
+        return self._test_server
+
+    def test_client(
+        self,
+        app: Flask,
+        namespace: str | None = None,
+        query_string: str | None = None,
+        headers: Any = None,
+        auth: Any = None,
+        flask_test_client: Any = None,
+    ) -> SocketIOTestClient:
+        """A client for tests, connected to the handlers of this object without a network."""
+        return SocketIOTestClient(
+            app, self, namespace, query_string, headers, auth, flask_test_client
+        )
+
+    @property
+    def server(self) -> TestServer:
+        """What tests of Flask-SocketIO apps look at of python-socketio's server."""
+        return self.testing
+
+    def session_of(self, sid: str) -> Any:
+        client = self._clients.get(sid)
+        if client is None:
+            raise NotFound("There is no such viewer.")
+        return client.session
+
+
+def reloader() -> Handler | None:
+    """werkzeug's: it starts the program again when a file changes. None if this version moved it.
+
+    It is no public name, so the server runs without it rather than not at all.
+    """
+    try:
+        from werkzeug._reloader import run_with_reloader
+    except ImportError:
+        log.warning("this version of werkzeug has no reloader that is known here; use flask run")
+        return None
+    return run_with_reloader
+
+
+REFUSED_HERE = ("certfile", "keyfile", "ssl_context")
+
+
+def call_with(handler: Handler, args: tuple[Any, ...], *, optional: bool) -> Any:
+    """Call a handler; of ``optional`` arguments it may take none."""
+    if optional:
+        try:
+            inspect.signature(handler).bind(*args)
+        except TypeError:
+            return handler()
+        except ValueError:  # a function without a signature
+            pass
+    return handler(*args)
+
+
+def expanded(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A tuple is several arguments, and None alone is none."""
+    if len(args) == 1 and isinstance(args[0], tuple):
+        return args[0]
+    return () if args == (None,) else args
+
+
+def check_options(options: dict[str, Any], known: set[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise TypeError(f"emit has no option {name!r}")
+
+
+def named_port(app: Flask) -> int:
+    name = str(app.config.get("SERVER_NAME") or "")
+    return int(name.rpartition(":")[2]) if ":" in name else PORT

@@ -1,0 +1,62 @@
+"""A class of handlers for one namespace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from statecast.socketio.extension import SocketIO
+
+
+class Namespace:
+    """Each method ``on_<event>`` handles an event; ``error``, if it is there, their errors."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self.namespace = namespace or "/"
+        self.socketio: SocketIO
+        """Set when it is registered."""
+
+    def trigger_event(self, event: str, *args: Any) -> Any:
+        """Handle an event in its context. A subclass may dispatch in another way."""
+        handler = self.handler(event)
+        return None if handler is None else handler(*args)
+
+    def handler(self, event: str) -> Callable[..., Any] | None:
+        found: Callable[..., Any] | None = getattr(self, f"on_{event}", None)
+        return found
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        room: Any = None,
+        include_self: bool = True,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.socketio.emit(
+            event,
+            data,
+            to=options.pop("to", None) or room,
+            include_self=include_self,
+            namespace=namespace or self.namespace,
+            callback=callback,
+            **options,
+        )
+
+    def send(
+        self,
+        data: Any,
+        room: Any = None,
+        include_self: bool = True,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.emit("message", data, room, include_self, namespace, callback, **options)
+
+    def close_room(self, room: str, namespace: str | None = None) -> None:
+        self.socketio.close_room(room, namespace or self.namespace)

@@ -1,0 +1,284 @@
+"""A client for tests: it drives the real session, hub and handlers, without a network.
+
+The handlers run at once, on the thread of the test. What other threads emit meanwhile arrives with
+``get_received``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from werkzeug.test import EnvironBuilder
+
+from statecast import strict_json
+from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.errors import Malformed, Refused
+from statecast.http.head import RequestHead
+from statecast.realtime import encoding
+from statecast.realtime.hub import Hub
+from statecast.realtime.protocol import engineio
+from statecast.realtime.protocol import socketio as packets
+
+if TYPE_CHECKING:
+    from statecast.socketio.extension import SocketIO
+
+PATH = "/socket.io/"
+
+
+class NoStates:
+    """The broadcaster of the tests' viewers, who watch nothing."""
+
+    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
+        raise Refused("A test client has events, and no states.")
+
+    def leave(self, viewer: Any) -> None: ...
+    def pause(self, viewer: Any) -> None: ...
+    def resume(self, viewer: Any) -> None: ...
+    def on_event(self, listener: Any) -> None: ...
+
+
+class TestServer:
+    """The hub of the tests' viewers, and what tests look at of python-socketio's server."""
+
+    __test__ = False  # for pytest: it is no test
+
+    def __init__(self, socketio: SocketIO) -> None:
+        self._socketio = socketio
+        self._errors: list[BaseException] | None = None
+        """Errors of handlers during a call of a test client; None outside of one."""
+        self._hub: Hub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.clients: dict[str, SocketIOTestClient] = {}
+
+    @property
+    def eio(self) -> Any:
+        """Its options as attributes."""
+        return type("EngineIO", (), dict(self._socketio.server_options))
+
+    @property
+    def environ(self) -> Mapping[str, Any]:
+        """By ``eio_sid``: the session of the client's events."""
+        return {
+            eio_sid: {"saved_session": self._socketio.session_of(client.sids["/"])}
+            for eio_sid, client in self.clients.items()
+            if "/" in client.sids
+        }
+
+    def hub(self) -> Hub:
+        if self._hub is None:
+            runtime = self._socketio.runtime
+            self._loop = asyncio.new_event_loop()
+            self._hub = Hub(NoStates(), runtime.settings, inline=True)
+            self._hub.start(self._loop)
+            runtime.serve_with(self._hub)
+        return self._hub
+
+    def settle(self) -> None:
+        """Make the calls of other threads."""
+        if self._loop is not None:
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
+
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self._errors is not None and not isinstance(error, Refused):
+                self._errors.append(error)
+            raise
+
+    @contextmanager
+    def raising_errors(self) -> Iterator[None]:
+        """Let the first error of a handler reach the test."""
+        self._errors = []
+        try:
+            yield
+            if self._errors:
+                raise self._errors[0]
+        finally:
+            self._errors = None
+
+
+class TestTransport:
+    """What carries the session of a test client: packets are read as a real client reads them."""
+
+    __test__ = False
+
+    def __init__(self, client: SocketIOTestClient) -> None:
+        self.paused = False
+        self._client = client
+        self._partial: packets.PartialPacket | None = None
+
+    def send(self, packet: bytes) -> None:
+        text = packet.decode()[1:]
+        if text.startswith(str(packets.CONNECT_ERROR)):  # which no client sends
+            name = text[1:].partition(",")[0] if text[1:2] == "/" else "/"
+            self._client.take(packets.SocketIOPacket(packets.CONNECT_ERROR, name))
+            return
+        parsed = packets.parse(text)
+        if isinstance(parsed, packets.PartialPacket):
+            self._partial = parsed
+        else:
+            self._client.take(parsed)
+
+    def send_binary(self, data: bytes) -> None:
+        whole = self._partial.add(data) if self._partial is not None else None
+        if whole is not None:
+            self._partial = None
+            self._client.take(whole)
+
+    def offer(self, message: OutgoingMessage) -> bool:
+        self.send(encoding.packet(message))
+        for attachment in message.attachments:
+            self.send_binary(attachment)
+        return True
+
+    def deliver(self, message: OutgoingMessage) -> None:
+        self.offer(message)
+
+    def close(self, code: int, reason: str) -> None:
+        self._client.close()
+
+    def reschedule(self) -> None:
+        """Nothing has a deadline here."""
+
+
+class SocketIOTestClient:
+    """One client. It is connected to one or several namespaces."""
+
+    def __init__(
+        self,
+        app: Flask,
+        socketio: SocketIO,
+        namespace: str | None = None,
+        query_string: str | None = None,
+        headers: Any = None,
+        auth: Any = None,
+        flask_test_client: Any = None,
+    ) -> None:
+        self.app = app
+        self.flask_test_client = flask_test_client
+        self.eio_sid = engineio.new_sid()
+        self.sids: dict[str, str] = {}
+        """By namespace."""
+        self._server = socketio.testing
+        self._viewer: Any = None
+        self._received: list[dict[str, Any]] = []
+        self._ack: list[Any] | None = None
+        self._number = 0
+        self._server.clients[self.eio_sid] = self
+        self.connect(namespace, query_string, headers, auth)
+
+    # The client
+
+    def is_connected(self, namespace: str | None = None) -> bool:
+        return (namespace or "/") in self.sids
+
+    def connect(
+        self,
+        namespace: str | None = None,
+        query_string: str | None = None,
+        headers: Any = None,
+        auth: Any = None,
+    ) -> None:
+        """Connect to a namespace; a handler may refuse."""
+        name = namespace or "/"
+        hub = self._server.hub()
+        if self._viewer is None:
+            head = self._head((query_string or "").removeprefix("?"), headers)
+            self._viewer = hub.new_viewer(TestTransport(self), time.monotonic(), head, "127.0.0.1")
+        content = b"" if auth is None else strict_json.encode(auth)
+        self._say(packets.head(packets.CONNECT, name) + content)
+
+    def disconnect(self, namespace: str | None = None) -> None:
+        """Leave a namespace."""
+        name = self._connected(namespace)
+        self._say(packets.head(packets.DISCONNECT, name))
+        self.sids.pop(name, None)
+
+    def emit(self, event: str, *args: Any, **options: Any) -> Any:
+        """Emit an event; with ``callback=True``, what the server acknowledges with.
+
+        Raises what the handler raises, and TypeError for values that JSON cannot carry.
+        """
+        name = self._connected(options.pop("namespace", None))
+        number = None
+        if options.pop("callback", False):
+            self._number += 1
+            number = self._number
+        self._ack = None
+        try:
+            text, attachments = packets.encode(packets.EVENT, name, number, (event, *args))
+        except Malformed as error:
+            raise TypeError(str(error)) from None
+        self._say(text, *attachments)
+        ack, self._ack = self._ack, None
+        return ack[0] if ack is not None and len(ack) == 1 else ack
+
+    def send(
+        self, data: Any, json: bool = False, callback: bool = False, namespace: str | None = None
+    ) -> Any:
+        """Emit the event ``message``, or ``json``."""
+        event = "json" if json else "message"
+        return self.emit(event, data, callback=callback, namespace=namespace)
+
+    def get_received(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """What the server has emitted to this client since the last call."""
+        name = self._connected(namespace)
+        self._server.settle()
+        found = [one for one in self._received if one["namespace"] == name]
+        self._received = [one for one in self._received if one["namespace"] != name]
+        return found
+
+    def _connected(self, namespace: str | None) -> str:
+        if not self.is_connected(namespace):
+            raise RuntimeError("not connected")
+        return namespace or "/"
+
+    def _head(self, query: str, headers: Any) -> RequestHead:
+        """The head of the request; a Flask test client adds its cookies."""
+        if self.flask_test_client is not None:
+            answer = self.flask_test_client.get(PATH, query_string=query, headers=headers)
+            environ = answer.request.environ
+        else:
+            environ = EnvironBuilder(path=PATH, query_string=query, headers=headers).get_environ()
+        fields = {
+            variable[5:].replace("_", "-").lower().encode(): (str(value).encode("latin-1"),)
+            for variable, value in environ.items()
+            if variable.startswith("HTTP_")
+        }
+        return RequestHead("GET", PATH, query.encode("latin-1"), fields, secure=False)
+
+    def _say(self, text: bytes, *attachments: bytes) -> None:
+        with self._server.raising_errors():
+            self._viewer.receive(text.decode(), time.monotonic())
+            for attachment in attachments:
+                self._viewer.receive(attachment, time.monotonic())
+            self._server.settle()
+
+    def close(self) -> None:
+        """The server ends the session."""
+        self._viewer.leave("server disconnect")
+        self.sids.clear()
+
+    def take(self, packet: packets.SocketIOPacket) -> None:
+        """Receive a packet."""
+        name, kind = packet.namespace, packet.kind
+        if kind == packets.CONNECT:
+            self.sids[name] = packet.data["sid"]
+        elif kind in (packets.DISCONNECT, packets.CONNECT_ERROR):
+            self.sids.pop(name, None)
+        elif kind in (packets.ACK, packets.BINARY_ACK):
+            self._ack = packet.data
+        else:
+            event, *args = packet.data
+            alone = event in ("message", "json") and len(args) == 1
+            self._received.append(
+                {"name": event, "args": args[0] if alone else args, "namespace": name}
+            )
