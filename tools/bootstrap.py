@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tools import (
     bare,
+    flask_socketio,
     foreground,
     javascript,
     lock,
@@ -175,6 +176,7 @@ def ready_to_test(*groups: str) -> Environment:
     system_parts.ensure_or_tell()
     javascript.ensure(ROOT)
     javascript.ensure(ROOT, javascript.AZURITE)
+    flask_socketio.ensure(environment)
     return environment
 
 

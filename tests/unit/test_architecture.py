@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "server": {"http", "realtime", "runtime"},
     "dev_server": {"runtime", "server"},
     "flask": {"decoders", "dev_server", "realtime", "runtime", "server", "sources", "web"},
+    "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server"},
     "testing": {"sources", "stores"},
     "cli": {
         "broadcast",

@@ -16,7 +16,7 @@ from statecast.socketio.context import (
     send,
 )
 from statecast.socketio.extension import ConnectionRefusedError, SocketIO  # noqa: A004
-from statecast.socketio.namespace import Namespace
+from statecast.socketio.namespace import NamespaceHandlers as Namespace
 from statecast.socketio.test_client import SocketIOTestClient
 
 __all__ = [

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import current_app, request
 
 from statecast.errors import BadSetting
 
-if TYPE_CHECKING:
-    from statecast.socketio.extension import SocketIO
-
 EXTENSION = "socketio"
 """Under which an app keeps its ``SocketIO``."""
 
 
-def extension() -> SocketIO:
+def extension() -> Any:
     """The ``SocketIO`` of the current app."""
-    found: SocketIO = current_app.extensions[EXTENSION]
-    return found
+    return current_app.extensions[EXTENSION]
 
 
 def sid_of_request() -> str:
@@ -90,7 +86,8 @@ def close_room(room: str, namespace: str | None = None) -> None:
 
 def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:
     """The rooms of the viewer, its sid among them."""
-    return extension().rooms(sid or sid_of_request())
+    found: list[str] = extension().rooms(sid or sid_of_request())
+    return found
 
 
 def disconnect(sid: str | None = None, namespace: str | None = None, silent: bool = False) -> None:

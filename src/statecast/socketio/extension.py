@@ -20,7 +20,7 @@ from statecast.realtime.protocol import socketio as packets
 from statecast.runtime import Runtime
 from statecast.socketio.clients import Client
 from statecast.socketio.context import EXTENSION
-from statecast.socketio.namespace import Namespace
+from statecast.socketio.namespace import NamespaceHandlers
 from statecast.socketio.options import to_settings
 from statecast.socketio.test_client import SocketIOTestClient, TestServer
 
@@ -53,7 +53,7 @@ class SocketIO:
         self.exception_handlers: dict[str, Handler] = {}
         self.default_exception_handler: Handler | None = None
         self._handlers: dict[str, dict[str, Handler]] = {}
-        self._classes: dict[str, Namespace] = {}
+        self._classes: dict[str, NamespaceHandlers] = {}
         self._apps: list[Flask] = []
         self._runtime: Runtime | None = None
         self._clients: dict[str, Client] = {}
@@ -109,9 +109,9 @@ class SocketIO:
             return self.on(args[0].__name__)(args[0])
         return lambda handler: self.on(handler.__name__, *args, **options)(handler)
 
-    def on_namespace(self, handlers: Namespace) -> None:
+    def on_namespace(self, handlers: NamespaceHandlers) -> None:
         """Register a class of handlers."""
-        if not isinstance(handlers, Namespace):
+        if not isinstance(handlers, NamespaceHandlers):
             raise ValueError("Not a namespace instance.")
         handlers.socketio = self
         known = handlers.namespace in self._handlers or handlers.namespace in self._classes
@@ -197,13 +197,18 @@ class SocketIO:
             if ANY in handlers and event not in ("connect", "disconnect"):
                 return handlers[ANY], (event, *args)
             owner = self._classes.get(name)
-            if owner is not None and type(owner).trigger_event is not Namespace.trigger_event:
+            if (
+                owner is not None
+                and type(owner).trigger_event is not NamespaceHandlers.trigger_event
+            ):
                 return functools.partial(owner.trigger_event, event), args
             if owner is not None and (handler := owner.handler(event)) is not None:
                 return handler, args
         return None, args
 
-    def _handle_error(self, error: Exception, namespace: str, owner: Namespace | None) -> Any:
+    def _handle_error(
+        self, error: Exception, namespace: str, owner: NamespaceHandlers | None
+    ) -> Any:
         method = getattr(owner, "error", None)
         handler = method or self.exception_handlers.get(namespace, self.default_exception_handler)
         if handler is None:

@@ -1,22 +1,18 @@
-"""A class of handlers for one namespace."""
+"""A class of handlers for one namespace. Flask-SocketIO calls it ``Namespace``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from statecast.socketio.extension import SocketIO
+from collections.abc import Callable
+from typing import Any
 
 
-class Namespace:
+class NamespaceHandlers:
     """Each method ``on_<event>`` handles an event; ``error``, if it is there, their errors."""
 
     def __init__(self, namespace: str | None = None) -> None:
         self.namespace = namespace or "/"
-        self.socketio: SocketIO
-        """Set when it is registered."""
+        self.socketio: Any = None
+        """The ``SocketIO`` with which it is registered."""
 
     def trigger_event(self, event: str, *args: Any) -> Any:
         """Handle an event in its context. A subclass may dispatch in another way."""

@@ -6,11 +6,11 @@ The handlers run at once, on the thread of the test. What other threads emit mea
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from flask import Flask
 from werkzeug.test import EnvironBuilder
@@ -23,9 +23,6 @@ from statecast.realtime import encoding
 from statecast.realtime.hub import Hub
 from statecast.realtime.protocol import engineio
 from statecast.realtime.protocol import socketio as packets
-
-if TYPE_CHECKING:
-    from statecast.socketio.extension import SocketIO
 
 PATH = "/socket.io/"
 
@@ -42,17 +39,42 @@ class NoStates:
     def on_event(self, listener: Any) -> None: ...
 
 
+class TestLoop:
+    """The little of an event loop that a hub needs when handlers run at once."""
+
+    __test__ = False  # for pytest: it is no test
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def call_soon(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Any thread."""
+        self._calls.append((call, arguments))
+
+    call_soon_threadsafe = call_soon
+
+    def run(self) -> None:
+        """Make the calls that wait, and those that they add."""
+        while self._calls:
+            call, arguments = self._calls.popleft()
+            call(*arguments)
+
+
 class TestServer:
     """The hub of the tests' viewers, and what tests look at of python-socketio's server."""
 
     __test__ = False  # for pytest: it is no test
 
-    def __init__(self, socketio: SocketIO) -> None:
+    def __init__(self, socketio: Any) -> None:
+        """``socketio`` is a ``SocketIO``."""
         self._socketio = socketio
         self._errors: list[BaseException] | None = None
         """Errors of handlers during a call of a test client; None outside of one."""
         self._hub: Hub | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = TestLoop()
         self.clients: dict[str, SocketIOTestClient] = {}
 
     @property
@@ -72,17 +94,14 @@ class TestServer:
     def hub(self) -> Hub:
         if self._hub is None:
             runtime = self._socketio.runtime
-            self._loop = asyncio.new_event_loop()
             self._hub = Hub(NoStates(), runtime.settings, inline=True)
-            self._hub.start(self._loop)
+            self._hub.start(cast(Any, self._loop))
             runtime.serve_with(self._hub)
         return self._hub
 
     def settle(self) -> None:
         """Make the calls of other threads."""
-        if self._loop is not None:
-            self._loop.call_soon(self._loop.stop)
-            self._loop.run_forever()
+        self._loop.run()
 
     @contextmanager
     def noting_errors(self) -> Iterator[None]:
@@ -155,7 +174,7 @@ class SocketIOTestClient:
     def __init__(
         self,
         app: Flask,
-        socketio: SocketIO,
+        socketio: Any,
         namespace: str | None = None,
         query_string: str | None = None,
         headers: Any = None,

@@ -1,0 +1,157 @@
+"""``statecast.socketio``: its options, and an app that has ``Statecast`` beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask, request
+
+from statecast.errors import BadSetting
+from statecast.flask import Statecast, runtime_of
+from statecast.socketio import ConnectionRefusedError, SocketIO, emit  # noqa: A004
+from statecast.socketio.extension import call_with, expanded, named_port
+from statecast.socketio.options import to_settings
+
+OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"max_payload": 1_000_000}),
+    ({"ping_interval": 5}, {"ping_interval": 5}),
+    ({"ping_interval": (5, 1)}, {"ping_interval": 5}),
+    ({"max_http_buffer_size": 5_000}, {"max_payload": 5_000}),
+    ({"cors_allowed_origins": "*"}, {"allow_origins": ["*"]}),
+    ({"cors_allowed_origins": ["http://a.example"]}, {"allow_origins": ["http://a.example"]}),
+    ({"cors_allowed_origins": None}, {}),
+    ({"message_queue": "sqlite:///a.db"}, {"store": "sqlite:///a.db"}),
+    ({"message_queue": None}, {}),
+    ({"async_mode": "eventlet", "logger": True}, {}),
+    ({"port": 5}, {"port": 5}),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), OPTIONS)
+def test_options_become_settings(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert to_settings(options) == {"max_payload": 1_000_000} | expected
+    assert (
+        to_settings(options, shared=True)
+        == {name: value for name, value in expected.items() if name in options or len(options) == 1}
+        or not options
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"message_queue": "redis://"}, "redis is none"),
+        ({"client_manager": object()}, "remove client_manager"),
+        ({"serializer": "msgpack"}, "remove serializer"),
+        ({"ssl_context": object()}, "TLS ends in a proxy"),
+        ({"cors_allowed_origins": print}, "not a function"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        SocketIO(Flask("host"), **options)
+
+
+def test_options_of_another_server_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    to_settings({"async_mode": "gevent", "logger": True, "cookie": None})
+    assert caplog.messages == ["these options of SocketIO do nothing here: async_mode, logger"]
+
+
+def test_an_option_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(BadSetting, match="prot"):
+        SocketIO(Flask("host"), prot=5)
+
+
+@pytest.mark.parametrize("first", ["SocketIO", "Statecast"])
+def test_both_extensions_share_the_runtime(first: str) -> None:
+    # given an app with both, in either order
+    app = Flask("host")
+    options = {"store": "memory:"}
+    if first == "Statecast":
+        live, socketio = Statecast(app, **options), SocketIO(app)
+    else:
+        socketio = SocketIO(app)
+        live = Statecast(app, **options)
+
+    # then they are one server, with the settings of both
+    assert live.runtime is socketio.runtime is runtime_of(app)
+    assert live.runtime.settings.store == "memory:"
+    live.set("pillow", mood="happy")
+
+    # and a second Statecast is refused as ever
+    with pytest.raises(BadSetting, match="has Statecast already"):
+        Statecast(app)
+
+
+def test_before_an_app_nothing_can_be_emitted() -> None:
+    with pytest.raises(BadSetting, match="no app yet"):
+        SocketIO().emit("hello")
+
+
+def test_the_functions_of_handlers_say_where_they_belong() -> None:
+    app = Flask("host")
+    SocketIO(app, store="memory:")
+    with app.test_request_context(), pytest.raises(BadSetting, match="This is for handlers"):
+        emit("hello")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [((), ()), ((None,), ()), ((1, 2), (1, 2)), (((1, 2),), (1, 2)), (([1],), ([1],))],
+)
+def test_a_tuple_is_several_arguments(args: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
+    assert expanded(args) == expected
+
+
+def test_handlers_of_connect_may_take_no_argument() -> None:
+    assert call_with(lambda: "none", (1,), optional=True) == "none"
+    assert call_with(lambda auth: auth, (1,), optional=True) == 1
+    with pytest.raises(TypeError):
+        call_with(lambda: None, (1,), optional=False)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence", "data"),
+    [((), "Connection rejected by server", None), (("no",), "no", None), (("no", 1), "no", 1),
+     (("no", 1, 2), "no", [1, 2])],
+)  # fmt: skip
+def test_a_refusal_has_a_message_and_data(args: Any, sentence: str, data: Any) -> None:
+    error = ConnectionRefusedError(*args)
+    assert (str(error), error.data) == (sentence, data)
+
+
+def test_the_port_is_that_of_the_server_name() -> None:
+    app = Flask("host")
+    assert named_port(app) == 5_000
+    app.config["SERVER_NAME"] = "localhost:8123"
+    assert named_port(app) == 8_123
+
+
+def test_a_viewer_without_a_handler_of_its_event_is_told() -> None:
+    app = Flask("host")
+    socketio = SocketIO(app, store="memory:")
+    client = socketio.test_client(app)
+    assert client.emit("nothing", callback=True) == {
+        "error": "No handler is registered for this event."
+    }
+
+
+def test_several_namespaces_of_one_client_and_any_namespace() -> None:
+    # given handlers for any namespace, and one of its own
+    app = Flask("host")
+    socketio = SocketIO(app, store="memory:")
+    socketio.on_event("where", lambda: request.namespace, "*")  # type: ignore[attr-defined]
+    socketio.on_event("where", lambda: "own", "/own")
+    client = socketio.test_client(app, namespace="/a")
+    client.connect("/own")
+
+    # then each event has its handler
+    assert client.emit("where", namespace="/a", callback=True) == "/a"
+    assert client.emit("where", namespace="/own", callback=True) == "own"
+
+    # and a namespace that was made for one viewer ends with it
+    hub = socketio.testing.hub()
+    client.disconnect("/a")
+    assert hub._namespaces.get("/a") is None
+    assert hub._namespaces.get("/own") is not None
