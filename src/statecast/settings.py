@@ -247,6 +247,11 @@ class Settings:
         "after a burst of as many as it may hold.",
         number(0.1, 1e6),
     )
+    page_rate_limit: float = setting(
+        20.0,
+        "How many pages and REST reads per second one address may request, after a burst of 100.",
+        number(0.1, 1e6),
+    )
     header_timeout: float = setting(
         10.0, "Seconds a request's head may take (408).", number(0.1, 3600)
     )

@@ -633,3 +633,14 @@ def test_a_device_beyond_the_bound_is_refused() -> None:
     assert client.delete("/api/devices/pillow", content_type=JSON).status_code == 204
     assert put(client, "chair", {"n": 1}).status_code == 200
     runtime_of(app).stop()
+
+
+def test_an_address_that_reads_too_often_is_refused(client: FlaskClient, live: Runtime) -> None:
+    live.allows_page = lambda address: False
+    for path in ("/api/devices", "/api/devices/pillow", "/api/changes"):
+        refused = client.get(path)
+        assert is_problem(refused, 429)
+        assert refused.headers["Retry-After"] == "1"
+    # and writes are not reads
+    assert put(client, "pillow", {"n": 1}).status_code == 200
+    assert client.post("/api/messages", json={"device": "a", "state": {}}).status_code == 202

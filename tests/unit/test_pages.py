@@ -82,6 +82,9 @@ class FakeStore:
             (one for one in self.updates if one.state is not None), key=lambda one: one.device
         )
 
+    def neighbours(self, device: str, limit: int) -> list[str]:
+        return [one.device for one in self.devices()]
+
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50
     ) -> list[HistoryRow]:
@@ -176,6 +179,7 @@ def browse(
         last_hour=LastHour(),
         problems=Problems(lambda: NOW),
         unserved=Unserved(lambda: store, list),
+        allows_page=lambda address: True,
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path, headers=headers)
@@ -602,6 +606,7 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
         clock=lambda: NOW,
         live_origin=str,
         unserved=Unserved(lambda: store, list),
+        allows_page=lambda address: True,
     )
     app.register_blueprint(pages.pages(live), url_prefix="/devices-of-ours")
     app.add_url_rule("/", "own", lambda: "mine")
@@ -762,3 +767,24 @@ def test_the_command_of_a_page_is_one_for_a_shell(store: FakeStore, value: str) 
     words = shlex.split(tree.text.split("statecast ")[1].split("\n")[0])
     assert words[:4] == ["send", "--server", "http://localhost", "hall/light"]
     assert words[4] in (f"note={json.dumps(value)}", "on=true")
+
+
+def test_an_address_that_asks_for_too_many_pages_is_refused(store: FakeStore) -> None:
+    app = flask.Flask("host", static_folder=None)
+    live = SimpleNamespace(
+        store=demo(store),
+        settings=Settings(),
+        clock=lambda: NOW,
+        live_origin=str,
+        unserved=Unserved(lambda: store, list),
+        allows_page=lambda address: address != "203.0.113.7",
+    )
+    app.register_blueprint(pages.pages(live))
+    client = app.test_client()
+
+    for path in ("/", "/devices/pillow", "/devices/unknown", "/operator"):
+        refused = client.get(path, environ_base={"REMOTE_ADDR": "203.0.113.7"})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert "Reload this one in a moment." in refused.get_data(as_text=True)
+    with client.get("/statecast/page.css", environ_base={"REMOTE_ADDR": "203.0.113.7"}) as file:
+        assert file.status_code == 200

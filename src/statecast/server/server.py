@@ -20,11 +20,12 @@ import uvicorn
 
 from statecast import logs
 from statecast.errors import BadSetting, StatecastError
+from statecast.http.request_limit import RequestLimiter
 from statecast.program.patched import refuse_patched
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
-from statecast.server import service_manager, sockets, supervisor
+from statecast.server import exposure, service_manager, sockets, supervisor
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.readiness import Readiness
@@ -80,6 +81,8 @@ class Server(uvicorn.Server):
         def warn(address: str, sentence: str) -> None:
             log.warning(address, sentence, time.monotonic())
 
+        pages = RequestLimiter(settings.page_rate_limit, self.limiter.is_exempt)
+        runtime.allows_page = pages.allows
         self.http_limits = limits = HttpLimits(settings, self.limiter, warn)
         sessions = PollingSessions()
         polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
@@ -209,6 +212,9 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         raise BadSetting(
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
+    if inherited is None:
+        for sentence in exposure.warnings(settings):
+            log.warning("%s", sentence)
     if inherited is not None:
         return _serve_as_worker(runtime, app, inherited, manager)
     if settings.workers > 1:

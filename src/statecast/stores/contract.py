@@ -306,6 +306,9 @@ class Store(Protocol):
         Raises RowDamaged.
         """
 
+    def neighbours(self, device: str, limit: int) -> list[str]:
+        """Names of present devices, up to ``limit`` before this name and as many after it."""
+
     def devices(self) -> list[Update]:
         """All present devices by name, without tombstones and damaged rows."""
 

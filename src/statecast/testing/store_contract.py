@@ -350,6 +350,17 @@ class ReadContract(StoreFixture):
         assert store.read(changes.cursor).updates == []
         assert [one.device for one in store.read(ReadCursor(offset=3)).updates] == ["d0"]
 
+    def test_the_neighbours_of_a_name(self) -> None:
+        store = self.store()
+        for name in ("d", "b", "a", "c", "e"):
+            self.say(store, {"n": 1}, device=name)
+        self.say(store, {}, device="b", kind="delete")
+        assert store.neighbours("cc", 2) == ["a", "c", "d", "e"]
+        assert store.neighbours("cc", 1) == ["c", "d"]
+        assert store.neighbours("c", 9) == ["a", "c", "d", "e"]
+        assert store.neighbours("z", 2) == ["d", "e"]
+        assert store.neighbours("A", 2) == ["a", "c"]
+
     def test_a_limited_answer_goes_on_where_it_was_cut(self) -> None:
         store = self.store()
         for number in range(5):

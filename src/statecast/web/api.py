@@ -56,6 +56,7 @@ TITLES = {
     412: "Changed meanwhile",
     413: "Too large",
     415: "JSON only",
+    429: "Too many requests",
     500: "Internal error",
     503: "Not available now",
     507: "No room",
@@ -72,6 +73,7 @@ JSON_TYPES = {
     "application/x-ndjson",
 }
 """Browsers let no form and no script of another site send these types without a CORS preflight."""
+READS = ("GET", "HEAD")
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
@@ -92,6 +94,7 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.register_error_handler(HTTPException, http_problem)
     blueprint.register_error_handler(Exception, unexpected_problem)
     rest_views = RestViews(live)
+    blueprint.before_request(rest_views.limit)
     blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
     for number, (path, views) in enumerate(rest_views.paths().items()):
         for method, view in views.items():
@@ -112,6 +115,12 @@ class RestViews:
 
     def __init__(self, live: Runtime) -> None:
         self.live = live
+
+    def limit(self) -> Response | None:
+        """Refuse a read to an address that asks for too many. Writes are bounded by the queue."""
+        if request.method not in READS or self.live.allows_page(request.remote_addr or ""):
+            return None
+        return problem(429, "This address reads too often; subscribe to changes at /events.")
 
     def paths(self) -> dict[str, Views]:
         """Every path with its methods.
@@ -387,9 +396,9 @@ def empty_response() -> Response:
 def problem(status: int, detail: str, *, retry_after: int = 1, **members: str) -> Response:
     """Flask's response with an error, as in RFC 9457; ``members`` are added to its body.
 
-    ``retry_after`` is in seconds, and for status 503.
+    ``retry_after`` is in seconds, and for status 429 and 503.
     """
-    retry = [(b"retry-after", b"%d" % retry_after)] if status == 503 else []
+    retry = [(b"retry-after", b"%d" % retry_after)] if status in (429, 503) else []
     title = TITLES.get(status, "Error")
     error = HTTPProblem(status, detail, retry, title=title, **members)
     response = Response(error.body, status)

@@ -48,6 +48,9 @@ from statecast.web.view_models import DeviceSummary, TemplateFunctions
 CARDS = 60
 """More devices than these are shown as rows."""
 SEARCH_FROM = 8
+NEIGHBOURS = 100
+"""Devices before and after an unknown name that are compared with it: to compare all of many
+thousands takes seconds."""
 EXAMPLE_LENGTH = 40
 """Characters of the change that the form of a device suggests."""
 
@@ -58,6 +61,9 @@ HTTP_ERRORS = {
     ),
     405: ("This page is only for looking", "Changes go to /api, as JSON."),
 }
+
+NOT_COUNTED = ("statecast_pages.static", "statecast_pages.live_address")
+"""Endpoints that cost little, and of which one page needs many."""
 
 OPTIONAL: dict[str, Any] = {
     "only": False,
@@ -103,6 +109,8 @@ class PageRuntime(Protocol):
     @property
     def unserved(self) -> Unserved: ...
     @property
+    def allows_page(self) -> Callable[[str], bool]: ...
+    @property
     def last_hour(self) -> LastHour: ...
     def replay(self, number: int) -> str: ...
 
@@ -129,6 +137,7 @@ def pages(
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
     blueprint.add_url_rule(f"{below}/operator", "operate", views.operate, methods=["POST"])
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
+    blueprint.before_request(views.limit)
     for unavailable in (Unavailable, StoreUnusable):
         blueprint.register_error_handler(unavailable, views.unavailable)
     blueprint.register_error_handler(HTTPException, views.http_error)
@@ -182,6 +191,16 @@ class PageViews:
         self.may_operate = may_operate
         self.templates = environment()
         self._log = LimitedLog(log)
+
+    def limit(self) -> ResponseReturnValue | None:
+        """Refuse a page to an address that asks for too many. Files of the script do not count."""
+        address = flask.request.remote_addr or ""
+        if flask.request.endpoint in NOT_COUNTED or self.live.allows_page(address):
+            return None
+        sentence = "This address has asked for many pages at once. Reload this one in a moment."
+        response = flask.make_response(self.error_page(429, "Too many pages at once", sentence))
+        response.headers["Retry-After"] = "1"
+        return response
 
     # The pages
 
@@ -388,7 +407,7 @@ class PageViews:
         )
 
     def _missing(self, name: str, position: Position, find: bool) -> ResponseReturnValue:
-        known = [one.device for one in self.live.store.devices()]
+        known = self.live.store.neighbours(name, NEIGHBOURS)
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         facts: dict[str, Any] = {
             "missing": name,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import json
 import os
 import threading
@@ -306,6 +307,14 @@ class MemoryStore:
             if loaded is None or not loaded.offset:
                 return None
             return past(loaded, self._watch.reading(self._counters)).update()
+
+    def neighbours(self, device: str, limit: int) -> list[str]:
+        """Names of present devices, up to ``limit`` before this name and as many after it."""
+        with self._lock:
+            present = [name for name, one in self._devices.items() if one.state is not None]
+        before = heapq.nlargest(limit, (name for name in present if name < device))
+        after = heapq.nsmallest(limit, (name for name in present if name >= device))
+        return [*before[::-1], *after]
 
     def devices(self) -> list[Update]:
         """All present devices by name."""

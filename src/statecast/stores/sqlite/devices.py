@@ -193,3 +193,11 @@ def forget_tombstones(
         if history.forget(connection, counters, "device = ?", (key,), FORGET_AT_ONCE):
             rows(connection, "DELETE FROM devices WHERE id = ?", (key,))
             counters.forgotten = max(counters.forgotten, offset)
+
+
+def neighbours(connection: apsw.Connection, device: str, limit: int) -> list[str]:
+    """Names around this one, from the index. A damaged name is shown with its readable part."""
+    present = "SELECT CAST(device AS BLOB) FROM devices WHERE state IS NOT NULL AND device"
+    before = rows(connection, f"{present} < ? ORDER BY device DESC LIMIT ?", (device, limit))
+    after = rows(connection, f"{present} >= ? ORDER BY device LIMIT ?", (device, limit))
+    return [bytes(name).decode("utf-8", "replace") for (name,) in [*before[::-1], *after]]

@@ -346,6 +346,11 @@ class SqliteStore:
         update = None if found is None else devices.update_of(found, reading)
         return update if update is not None and update.offset > 0 else None
 
+    def neighbours(self, device: str, limit: int) -> list[str]:
+        """Names of present devices, up to ``limit`` before this name and as many after it."""
+        with self.database.read() as connection:
+            return devices.neighbours(connection, device, limit)
+
     def devices(self) -> list[Update]:
         """All present devices by name, without damaged rows."""
         with self.database.read() as connection:

@@ -1,0 +1,40 @@
+"""Settings that open a server further than they seem to: one sentence each, at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from statecast.settings import Settings
+
+WIDE = {4: 7, 6: 15}
+"""By version of IP, the longest prefix of a network that no one owns alone."""
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What these settings allow."""
+    wide = [entry for entry in settings.trusted_proxy if is_wide(entry)]
+    if wide:
+        yield (
+            f"trusted_proxy {', '.join(wide)} believes everyone's X-Forwarded-For, so no limit per "
+            "address holds and every client can name another address; name the proxy's own address."
+        )
+    if "*" in settings.allow_hosts:
+        yield (
+            "allow_hosts * answers to every name, so a page of another site can point its own name "
+            "here and read every state (DNS rebinding); name the hosts that you use."
+        )
+    if "*" in settings.allow_origins:
+        yield (
+            "allow_origins * lets the pages of every site connect and read every state in the "
+            "browsers of their readers; name the origins that you use."
+        )
+
+
+def is_wide(entry: str) -> bool:
+    """Whether a network holds addresses of many owners. A wrong entry is refused elsewhere."""
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return network.prefixlen <= WIDE[network.version]
