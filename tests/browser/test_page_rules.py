@@ -177,6 +177,17 @@ def test_a_lamp_that_is_off_is_dark_and_an_open_door_is_open(eyes: Eyes, here: S
         page.reload()
 
 
+def test_the_title_says_what_the_picture_says(eyes: Eyes, here: Site) -> None:
+    send(here, "hall/light", {"on": False})
+    page = eyes.visit("/devices/hall/light")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    assert page.title() == "off · hall/light — Statecast"
+
+    send(here, "hall/light", {"on": True})
+
+    eyes.until("document.title === 'on · hall/light — Statecast'")
+
+
 def test_the_name_of_a_device_chooses_its_picture_alike_on_both_sides(
     eyes: Eyes, here: Site
 ) -> None:

@@ -328,6 +328,25 @@ def test_the_first_html_is_true_and_says_as_of(store: FakeStore) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("device", "state", "title"),
+    [
+        ("pillow", {"mood": "happy", "battery": 82}, "happy · pillow"),
+        ("hall/light", {"on": False, "brightness": 70}, "off · hall/light"),
+        ("door", {"open": True, "label": "Front door"}, "open · Front door"),
+        ("meter", {"energy_kwh": 12345.678}, "12,345.678 kWh · meter"),
+        ("box", {}, "box"),
+    ],
+)
+def test_the_title_says_what_the_picture_says(
+    store: FakeStore, device: str, state: dict[str, Any], title: str
+) -> None:
+    store.put(device, state)
+    html = browse(store, f"/devices/{device}").get_data(as_text=True)
+    expected = title.replace(" kWh", "\N{NO-BREAK SPACE}kWh")
+    assert f"<title>{expected} \N{EM DASH} Statecast</title>" in html
+
+
 def test_history_shows_what_a_field_was(store: FakeStore) -> None:
     store.put("pillow", {"mood": "happy", "position": {"x": 2}})
     store.remember(

@@ -383,7 +383,7 @@ class PageViews:
         view = DeviceView(device, self.live.store.history_size(update.device))
         huggable = device.picture.name == "cloud" or {"mood", "hugged"} & device.state.keys()
         command = "" if not self.may_write(device.name) else "hug" if huggable else "send"
-        word = next((one.text for one in device.fields if one), "")
+        word = device.main_word
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(
             "device",

@@ -86,6 +86,13 @@ class DeviceSummary:
         return self.scene.choice.picture
 
     @property
+    def main_word(self) -> str:
+        """What an icon says, so that a lamp is off and not no; else the first field."""
+        if self.picture.name == "icon":
+            return self.scene.result("$", "says") or ""
+        return next((one.text for one in self.fields if one), "")
+
+    @property
     def seen(self) -> int | None:
         return self.update.seen_at
 

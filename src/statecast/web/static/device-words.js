@@ -1,5 +1,7 @@
 // A device in a few words: for the title of its page and for screen readers.
 import { mainFields, orderFields } from "./fields.js";
+import { evaluateBinding } from "./picture-bindings.js";
+import { choosePicture } from "./picture-rules.js";
 import { cut, formatValue } from "./words.js";
 
 /** @import { Device } from "./board.js" */
@@ -7,13 +9,18 @@ import { cut, formatValue } from "./words.js";
 const LONGEST_TITLE = 40;
 
 /**
- * The value of the first main field.
+ * What an icon says, so that a lamp is off and not no; else the value of the first main field.
  * @param {Device} device
  * @param {string[]} wantedFields
  */
-export function mainWord({ state }, wantedFields) {
+export function mainWord({ device, state }, wantedFields) {
+  if (!state) return "";
+  const { picture, ...choice } = choosePicture(state, device);
+  if (picture.name === "icon") {
+    return evaluateBinding({ state, ...choice, past: [] }, "$:says") ?? "";
+  }
   const [field] = mainFields(state, wantedFields);
-  return field === undefined ? "" : cut(formatValue(field, state?.[field]), LONGEST_TITLE);
+  return field === undefined ? "" : cut(formatValue(field, state[field]), LONGEST_TITLE);
 }
 
 /**
