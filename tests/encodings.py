@@ -150,6 +150,10 @@ NAMED: list[tuple[str, bytes, str]] = [
     ("Python that is no text of bytes", b"b'e30=' + b''", "Python's b'...'"),
     ("bytes with an escape that is not repr's", b"b'\\N{DASH}'", "Python's b'...'"),
     ("half a character of UTF-16", b"\xff\xfe{\0}", "not text in UTF-16"),
+    ("CBOR", b"\xa1fdevicefpillow", "CBOR, MessagePack and Protobuf are not read"),
+    ("MessagePack", b"\x81\xa6device\xa6pillow", "CBOR, MessagePack and Protobuf are not read"),
+    ("CBOR in Base64", base64.b64encode(b"\xa1fdevicefpillow"), "CBOR, MessagePack and Protobuf"),
+    ("a word of another language", "glücklich".encode(), "neither JSON (an object or an array)"),
     ("Latin-1", '{"device":"küche","state":{}}'.encode("latin-1"), "not text in UTF-8"),
     ("a string that does not end", b'"unfinished', "not JSON"),
     ("half a character", b'"\\ud800"', "half a character"),
@@ -159,6 +163,8 @@ NAMED: list[tuple[str, bytes, str]] = [
     ("four layers of Base64", layers(4), "more than 3 times"),
     ("Base64 of a number", base64.b64encode(b"21.5"), "this is a number"),
     ("a word of four letters", b"mood", "Base64 of something that is not text"),
+    ("very many byte order marks", b"\xef\xbb\xbf" * 2_000, "It is empty."),
+    ("very many byte order marks in UTF-16", b"\xff\xfe" * 2_000, "It is empty."),
     ("far too much Base64", b"A" * 1_048_580, "at most 1048576"),
 ]  # fmt: skip
 """What is refused, with what the sentence must say."""

@@ -291,6 +291,19 @@ def test_a_message_has_64_kib_at_most(client: FlaskClient, size: int, status: in
         assert client.post("/api/messages", data=body, content_type=JSON).status_code == status
 
 
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl", JSON])
+def test_json_lines_are_messages_all_or_none(client: FlaskClient, live: Runtime, kind: str) -> None:
+    # given two lines of which one is bad, then nothing is sent
+    good, bad = b'{"device":"pillow","state":{}}', b'{"device":"pillow","state":5}'
+    refused = client.post("/api/messages", data=good + b"\n" + bad, content_type=kind)
+    assert is_problem(refused, 400) and "Item 1: " in refused.get_json(force=True)["detail"]
+    assert live.queue.receive(10, 0) == []
+    # and two good lines are two messages
+    sent = client.post("/api/messages", data=good + b"\n" + good + b"\n", content_type=kind)
+    assert sent.status_code == 202 and len(sent.get_json()["ids"]) == 2
+    assert [one.body for one in live.queue.receive(10, 0)] == [good, good]
+
+
 @pytest.mark.parametrize(("items", "status"), [(999, 202), (1_000, 202), (1_001, 413)])
 def test_an_array_has_1000_items_at_most(client: FlaskClient, items: int, status: int) -> None:
     body = [{"device": "pillow", "state": {}}] * items

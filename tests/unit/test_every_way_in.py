@@ -144,7 +144,8 @@ def test_several_messages_are_read_on_every_way_in(
     ("body", "sentence"), [row[1:] for row in NAMED], ids=[row[0] for row in NAMED]
 )
 def test_what_is_not_read_is_named_on_every_way_in(way: Way, body: bytes, sentence: str) -> None:
-    if way is send_input and (not body.strip(b" \n\xef\xbb\xbf\xff\xfe") or b"]\n[" in body):
+    blank = len(body) < 4 and not body.strip(b" \n\xef\xbb\xbf\xff\xfe")
+    if way is send_input and (blank or b"]\n[" in body):
         assert way(body) == 2 * [MESSAGE] * body.count(b"]\n[")  # each line is a message
     elif way is send_argument:
         return  # a word that is no message is the name of a device

@@ -20,7 +20,7 @@ The first line that matches counts. Nothing is tried until something fits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -91,19 +91,12 @@ class Decoder:
             found = items.split(text)
         except Refused as error:
             return Message(delivery, refusals=(Refusal(str(error), delivery.body),))
-        changes: list[Change] = []
-        raw: list[tuple[int | None, bytes]] = []
-        refusals: list[Refusal] = []
-        for index, item in enumerate([text] if found is None else found):
-            at = None if found is None else index
-            body = delivery.body if found is None else item
-            for part in self._parts(item, body, at, delivery.sent_at):
-                if isinstance(part, Refusal):
-                    refusals.append(part)
-                else:
-                    changes += part.changes
-                    raw += [(part.item, part.body)] * len(part.changes)
-        return Message(delivery, tuple(changes), tuple(raw), tuple(refusals))
+        if found is None:
+            return message_of(delivery, self._parts(text, delivery.body, None, delivery.sent_at))
+        parts: list[Part | Refusal] = []
+        for index, item in enumerate(found):
+            parts += self._parts(item, item, index, delivery.sent_at)
+        return message_of(delivery, parts)
 
     def _with_devices(self, message: Message) -> Message:
         """The message, with the devices that its refused parts may be about."""
@@ -120,21 +113,22 @@ class Decoder:
 
     def _parts(
         self, text: bytes, body: bytes, item: int | None, sent_at: int
-    ) -> Iterator[Part | Refusal]:
+    ) -> list[Part | Refusal]:
         """What one message says, or each item of the batch in it; refused parts with a reason."""
         try:
             events, read, dropped = self._events(text, sent_at)
+            if len(events) == 1:
+                return [Part(without(dropped, read(events[0])), body, item)]
         except Refused as error:
-            yield Refusal(str(error), body, item)
-            return
+            return [Refusal(str(error), body, item)]
+        parts: list[Part | Refusal] = []
         for number, event in enumerate(events):
-            at = item
-            if len(events) > 1:
-                body, at = strict_json.encode(event), number if item is None else item
+            body, at = strict_json.encode(event), number if item is None else item
             try:
-                yield Part(without(dropped, read(event)), body, at)
+                parts.append(Part(without(dropped, read(event)), body, at))
             except Refused as error:
-                yield Refusal(str(error), body, at)
+                parts.append(Refusal(str(error), body, at))
+        return parts
 
     def _events(
         self, text: bytes, sent_at: int | None = None
@@ -167,9 +161,10 @@ class Decoder:
 
     def _read_other(self, payload: Payload, options: DecodeOptions) -> Change:
         """A message of your own, or a plain one."""
-        is_plain = type(payload.get("device")) is str and payload.keys() <= plain.KNOWN
+        if type(payload.get("device")) is str and payload.keys() <= plain.KNOWN:
+            return options.plain(plain.change(payload), payload)
         named = named_in(payload, options)
-        if options.has_pointers and not is_plain:
+        if options.has_pointers:
             device = options.device_of(payload, named)
             return options.change(payload, device, options.state_of(payload, payload))
         message = payload
@@ -180,13 +175,26 @@ class Decoder:
                 return options.plain(change, payload, own=False)
             if self.foreign or "device" not in payload:
                 message = {**payload, "device": options.default}
-        if not is_plain and not (self.foreign and "device" in message):
+        if not (self.foreign and "device" in message):
             refuse_incomplete(message)
         if self.foreign:  # other programs may add members of their own
             if "device" not in message:
                 raise Malformed(NAMELESS)
             message = {name: value for name, value in message.items() if name in plain.KNOWN}
         return options.plain(plain.change(message), payload)
+
+
+def message_of(delivery: Delivery, parts: list[Part | Refusal]) -> Message:
+    """The parts of a delivery, valid and refused."""
+    if len(parts) == 1 and isinstance(only := parts[0], Part):  # the common case
+        return Message(delivery, only.changes, ((only.item, only.body),) * len(only.changes))
+    good = [part for part in parts if isinstance(part, Part)]
+    return Message(
+        delivery,
+        tuple(change for part in good for change in part.changes),
+        tuple((part.item, part.body) for part in good for _ in part.changes),
+        tuple(part for part in parts if isinstance(part, Refusal)),
+    )
 
 
 def named_in(payload: Payload, options: DecodeOptions) -> Any:

@@ -26,6 +26,7 @@ from statecast.errors import Malformed, Refused, TooLarge
 MAX_LAYERS = 3
 MAX_WRAPPED_BYTES = 1_048_576
 """Of a text before it is unwrapped. No text queue accepts more."""
+BINARY = "CBOR, MessagePack and Protobuf are not read; send JSON."
 UNKNOWN = "It is neither JSON (an object or an array) nor Base64."
 
 _SPACE = b" \t\r\n"
@@ -49,6 +50,8 @@ _BYTES_LITERAL = re.compile(
     rb'|"(?:[ !#-\[\]-~]|\\[\\"nrt]|\\x[0-9a-f]{2})*")'
 )
 """What ``repr`` of Python writes for bytes, and nothing else of the language."""
+_LEADING = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])*")
+"""Space, and byte order marks of texts that were joined. It matches always."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]+(={0,2})[\r\n]*")
 
 
@@ -156,8 +159,7 @@ def to_utf8(body: bytes) -> bytes:
                 f"It is not text in {name}, as which it begins (byte {error.start + 1} is wrong); "
                 "send UTF-8."
             ) from None
-    text = body.strip(_SPACE)
-    return to_utf8(text) if text.startswith(_MARKS[0][0]) else text
+    return body[_LEADING.match(body).end() :].rstrip(_SPACE)  # type: ignore[union-attr]
 
 
 def charset_of(body: bytes) -> str | None:
@@ -211,6 +213,10 @@ def _unwrap_once(text: bytes) -> bytes:
             if encoding.read is None:
                 raise Malformed(encoding.sentence)
             return encoding.read(text)
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"It is not text in UTF-8 (byte {error.start + 1}); {BINARY}") from None
     raise Malformed(UNKNOWN)
 
 
@@ -240,10 +246,8 @@ def _base64_text(text: bytes) -> bytes:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        raise Malformed(
-            _named(content, TABLE)
-            or f"It is Base64 of something that is not text in UTF-8 (byte {error.start + 1})."
-        ) from None
+        what = f"It is Base64 of something that is not text in UTF-8 (byte {error.start + 1})"
+        raise Malformed(_named(content, TABLE) or f"{what}; {BINARY}") from None
     return content
 
 
