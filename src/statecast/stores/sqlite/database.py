@@ -27,7 +27,7 @@ import apsw
 from statecast.errors import StatecastError
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.sqlite import file_check, file_lock, migration, schema
+from statecast.stores.sqlite import file_check, file_lock, log_note, migration, schema
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
@@ -44,6 +44,8 @@ from statecast.stores.sqlite.store_file import SideFiles, StoreFile, identity_of
 JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
+CHECKPOINT_PAGES = 1_000
+"""Pages in the log from which on each commit writes them into the file, as SQLite does itself."""
 PROGRESS_STEPS = 20_000
 """Instructions of SQLite between two calls of a progress function."""
 DAMAGED_SECONDS = 30.0
@@ -84,7 +86,10 @@ class Database:
             file_check.check_contents(self._file)
             self._lock = file_lock.StoreLock(path)
             unclean = self._lock_files(self._lock)
+            self._check_log(self._lock)
             self._prepare(unclean, examining)
+            if self._lock.alone:
+                self._write_note(complete=True)
             self._lock.share()
         except BaseException:
             self._close_connections()
@@ -102,6 +107,8 @@ class Database:
         self._confirming = threading.Lock()
         self._side_files: SideFiles | None = None
         """Of the open connections; None: not seen yet."""
+        self._log_pages = 0
+        """Pages in the log after this process's last commit; 0: no commit yet."""
         self._damaged_until = 0.0
         """Until then damage that was confirmed is not looked for again (monotonic)."""
         self._in_use: set[StoreConnection] = set()
@@ -133,6 +140,29 @@ class Database:
                 )
             lock.unlock()
             time.sleep(0.005)
+
+    def _check_log(self, lock: file_lock.StoreLock) -> None:
+        """Raises StoreUnusable if the file is not the one to which its log belongs."""
+        if lock.alone:
+            log_note.check_log(self._file, lock.note)
+        elif (note := lock.note) is not None and note.file != self._file.identity:
+            raise self._file.removed()  # the others have the log of the file before
+
+    def _write_note(self, **what: bool) -> None:
+        """Note file and log as they are; see ``log_note.write_note``."""
+        if self._lock is not None:
+            self._lock.note = log_note.write_note(self._file, self._lock.note, **what)
+
+    def _after_commit(self, connection: apsw.Connection, pages: int) -> None:
+        """``pages`` are in the log now. A failure here is none of the commit."""
+        begun, self._log_pages = pages <= self._log_pages or not self._log_pages, pages
+        with suppress(apsw.Error, StatecastError, OSError):
+            if pages >= CHECKPOINT_PAGES:
+                self._write_note(writing=True)
+                found, done = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._write_note(complete=found == done)
+            elif begun:
+                self._write_note()
 
     def _prepare(self, unclean: bool, examining: bool) -> None:
         with self.translated():
@@ -192,6 +222,7 @@ class Database:
         rows(connection, f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         rows(connection, "PRAGMA cache_size = -16000")
         rows(connection, "PRAGMA temp_store = MEMORY")
+        connection.set_wal_hook(commit_hook(self))
         self._open.add(connection)
         return connection
 
@@ -453,8 +484,14 @@ class Database:
             return
         # While another connection reads, or the disk is full, the log stays beside the file:
         # nothing is lost.
-        with suppress(StatecastError), self.translated(), self._use(writing=True) as connection:
-            rows(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+        with (
+            suppress(StatecastError, OSError),
+            self.translated(),
+            self._use(writing=True) as connection,
+        ):
+            self._write_note(writing=True)
+            busy, *_ = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            self._write_note(complete=not busy)
         self._closed = True
         self.notifier.notify()
         whole = self._may_checkpoint()
@@ -481,6 +518,18 @@ class Database:
             rows(idle, "PRAGMA shrink_memory")  # what is in memory is not in the file
             return rows(idle, "PRAGMA quick_check(1)") == [("ok",)]
         return False
+
+
+def commit_hook(database: Database) -> Callable[[apsw.Connection, str, int], int]:
+    """The hook of a connection. It must not keep the database alive."""
+    reference = weakref.ref(database)
+
+    def hook(connection: apsw.Connection, name: str, pages: int) -> int:
+        if (database := reference()) is not None:
+            database._after_commit(connection, pages)
+        return apsw.SQLITE_OK
+
+    return hook
 
 
 def close_before_fork(database: Database) -> None:

@@ -23,8 +23,11 @@ from statecast import program
 from statecast.program.unix import fcntl, pread, pwrite
 from statecast.stores.contract import LeaseHolder
 from statecast.stores.sqlite.file_errors import os_error, unavailable, unusable
+from statecast.stores.sqlite.log_note import Note
 
 RESTORING = b"restoring"
+MARK_BYTES, NOTE_BYTES = 16, 1_008
+"""Parts of the lock file: the mark, and the note about file and log. Both are one write."""
 WAIT_SECONDS = 5.0
 """For how long to wait while another process opens or migrates the store."""
 PROGRESS_INTERVAL = 5.0
@@ -84,6 +87,7 @@ class StoreLock:
     def forget(self) -> None:
         """Mark the store as cleanly closed; what was known of the files before is void."""
         self._write(b"clean")
+        self.note = None
         os.fsync(self._file)
 
     def share(self) -> None:
@@ -113,15 +117,27 @@ class StoreLock:
 
     @property
     def mark(self) -> bytes:
-        return pread(self._file, 16, 0)
+        return pread(self._file, MARK_BYTES, 0).strip(b" \0")
 
     def _write(self, mark: bytes) -> None:
         if self.mark != mark:
-            try:
-                pwrite(self._file, mark, 0)
-                os.ftruncate(self._file, len(mark))
-            except OSError as error:
-                raise os_error(self.path, error) from error
+            self._write_at(0, mark.ljust(MARK_BYTES))
+
+    @property
+    def note(self) -> Note | None:
+        """What was last noted about file and log; see ``log_note``."""
+        return Note.decode(pread(self._file, NOTE_BYTES, MARK_BYTES))
+
+    @note.setter
+    def note(self, note: Note | None) -> None:
+        line = b"" if note is None else note.encode()
+        self._write_at(MARK_BYTES, line.ljust(NOTE_BYTES))
+
+    def _write_at(self, offset: int, data: bytes) -> None:
+        try:
+            pwrite(self._file, data, offset)
+        except OSError as error:
+            raise os_error(self.path, error) from error
 
     def _try(self, kind: int) -> bool:
         try:
