@@ -100,11 +100,15 @@ def keys(damaged: Damaged) -> str:
 def damaged_rows(connection: apsw.Connection, one: Table) -> Iterator[Damaged]:
     """The damaged rows of a table; one row is in memory at a time."""
     content = CONTENT.get(one.name)
-    for raw in connection.execute(one.select_bytes):
-        found = one.decoded(raw)
-        fault = one.fault(found, content)
-        if fault is not None:
-            yield Damaged(one, found, fault)
+    cursor = connection.execute(one.select_bytes)
+    try:
+        for raw in cursor:
+            found = one.decoded(raw)
+            fault = one.fault(found, content)
+            if fault is not None:
+                yield Damaged(one, found, fault)
+    finally:
+        cursor.close(force=True)  # without: an error of a damaged page would be raised again
 
 
 def check_agreement(connection: apsw.Connection) -> Iterator[StoreFault]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from statecast.errors import BadSetting, StatecastError
+from statecast.errors import BadSetting, StatecastError, StoreUnusable
 from statecast.model import (
     Change,
     Delivery,
@@ -208,8 +208,13 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """What is wrong in the file, as sentences. It changes nothing; a server may run."""
-        with self.database.read() as connection:
-            return [one.sentence for one in check.check(connection)]
+        found: list[str] = []
+        try:
+            with self.database.read() as connection:
+                found += (one.sentence for one in check.check(connection))
+        except StoreUnusable as error:  # on a damaged page, the end of the transaction fails too
+            found = found or [str(error)]
+        return found
 
     def repair(self) -> list[str]:
         """Mend what ``check`` finds, and say what was done. No other process may use the store."""
