@@ -62,7 +62,8 @@ MEMBERS = {
     "delete": "`true`: the device is removed.",
 }
 ADDRESSES = {
-    "GET /api/devices": "All devices, by name, and the position up to which the list is complete.",
+    "GET /api/devices": "All devices, by name, and the position up to which the list is complete. "
+    "`damaged` names those whose rows in the store cannot be read; they answer 503.",
     "GET /api/devices/<device>": 'One device. The ETag is `"<epoch>.<offset>"`; `If-None-Match` '
     "gives 304.",
     "PUT /api/devices/<device>": "The body, an object, becomes the whole state. `If-Match` gives "
