@@ -397,9 +397,14 @@ class Runtime:
             list_command=command(self.settings, "quarantine", "list"),
             problems=self.problems,
         )
-        consumer = Consumer(pipeline, self.store, self.clock, self.store.wake)
+        consumer = Consumer(pipeline, self.store, self.clock, self._note_status)
         self.consumers.append(consumer)
         consumer.start()
+
+    def _note_status(self) -> None:
+        """The status of a source has changed: tell the viewers and the other processes."""
+        self.store.wake()
+        self.process_reports.exchange_soon()
 
     def drain(self) -> None:
         """Stop receiving; batches that were received are committed."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from statecast.broadcast import process_reports
 from statecast.errors import Malformed, StoreUnavailable
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.stores.contract import Totals
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, Totals
 from statecast.testing import change, message, refused
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -68,3 +72,22 @@ def test_a_refused_message_is_counted_for_its_queue(live: Runtime) -> None:
     with pytest.raises(Malformed, match="names no device"):
         live.send(b'{"state":{}}')
     assert live.store.totals() == {"queue": Totals(refused=1)}
+
+
+def test_a_source_that_begins_is_announced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sends right after the start must not read that no process receives."""
+    # given a process that announces every ten minutes
+    monkeypatch.setattr(process_reports, "INTERVAL", 600.0)
+    live = Runtime(Settings(store=f"sqlite:///{tmp_path}/s.db"))
+    live.start()
+    try:
+        # when its consumer begins to receive, then its report says so
+        wait_for(lambda: any("queue" in one["sources"] for one in live.store.reports().values()))
+    finally:
+        live.stop()
+    # and a process that has stopped takes its report back
+    store = open_store(f"sqlite:///{tmp_path}/s.db", Limits())
+    assert store.reports() == {}
+    store.close()

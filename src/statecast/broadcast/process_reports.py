@@ -51,7 +51,9 @@ class ProcessReports:
         self._exchanged = exchanged
         self._began: float | None = None
         """When the exchange that runs began, by ``time.monotonic``."""
-        self._stop = threading.Event()
+        self._stopped = False
+        self._soon = threading.Event()
+        """Ends the pause between two exchanges."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -60,11 +62,16 @@ class ProcessReports:
 
     def stop(self) -> None:
         """Stop, and take the report back: a process that has stopped is not shown as serving."""
-        self._stop.set()
+        self._stopped = True
+        self._soon.set()
         if self._thread is not None:
             self._thread.join(5)
             with suppress(StatecastError):
                 self._store().withdraw(self.process)
+
+    def exchange_soon(self) -> None:
+        """Do not wait for the next exchange: what this process announces has changed."""
+        self._soon.set()
 
     @property
     def others(self) -> dict[str, dict[str, Any]]:
@@ -105,5 +112,7 @@ class ProcessReports:
                 self.exchange()
             except Exception:  # a defect of ours; without reports every process would look dead
                 log.exception("the report of this process could not be announced; trying again")
-            if self._stop.wait(INTERVAL):
+            self._soon.wait(INTERVAL)
+            self._soon.clear()
+            if self._stopped:
                 return
