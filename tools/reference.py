@@ -71,8 +71,8 @@ ADDRESSES = {
     "PATCH /api/devices/<device>": "The body is a merge patch (RFC 7396). `If-Match` as above.",
     "DELETE /api/devices/<device>": "Removes the device; 204. `If-Match` as above.",
     "GET /api/devices/<device>/history": "Versions, newest first, each "
-    "`[time, version, change, cause]`. `limit`: 50, at most 1,000. `before`: a version; for the "
-    "next page, the value of `next`.",
+    "`[at, version, change, cause, arrived_at]`. `limit`: 50, at most 1,000. `before`: a version; "
+    "for the next page, the value of `next`.",
     "GET /api/changes": "The latest state of every device that changed after `since` "
     "(`<epoch>.<offset>`; without it: all devices), as a `states` event. Repeat with its position "
     "until it has `complete`. `limit`: 1,000, at most 10,000.",
@@ -95,6 +95,7 @@ EXAMPLE = Update(
     offset=1203,
     state=b'{"mood":"happy","battery":82}',
     changed_at=1_769_860_800_000,
+    arrived_at=1_769_860_800_012,
     seen_at=1_769_860_801_500,
     cause=Cause("queue", "88", "device"),
     silent_after=60.0,

@@ -5,11 +5,12 @@ Nothing is changed and no message is received. A running server contributes what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from statecast.errors import BadSetting, NotFound, StatecastError
+from statecast.model import Update
 from statecast.outbox import Outbox
 from statecast.problems import Problem, from_report, merged
 from statecast.program.commands import command
@@ -21,6 +22,10 @@ from statecast.timestamps import duration, now
 
 LOW_SPACE = 64 * 2**20
 """Bytes that a disk should have left."""
+WRONG_CLOCK_MS = 30_000
+"""Less may be the network, or a queue that writes whole seconds."""
+MAX_CLOCKS = 20
+"""Devices with wrong clocks that are named."""
 STALE_AFTER = 60_000
 """Milliseconds. A message that waits longer means that no process receives."""
 
@@ -73,7 +78,8 @@ def without_options(url: str) -> str:
 
 
 def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
-    devices = len(store.devices())
+    present = store.devices()
+    devices = len(present)
     yield DiagnosticLine(
         "store",
         "good",
@@ -98,8 +104,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         yield DiagnosticLine(
             "store", "notice", f"No process serves from it just now; `{run(settings)}` would."
         )
-    for report in processes.values():
-        yield from check_clocks(report.get("clocks", {}))
+    yield from check_clocks(present)
     yield from check_stored(settings, store)
     yield from check_writing(store)
     observed = (from_report(report) for report in processes.values())
@@ -161,19 +166,25 @@ def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:
         )
 
 
-def check_clocks(clocks: Mapping[str, int]) -> Iterator[DiagnosticLine]:
-    for device, ahead in sorted(clocks.items()):
-        if ahead > 0:
+def check_clocks(devices: Iterable[Update]) -> Iterator[DiagnosticLine]:
+    """The devices whose clocks are wrong, as their last messages show it."""
+    wrong = [one for one in devices if abs(one.clock_behind or 0) >= WRONG_CLOCK_MS]
+    for device in wrong[:MAX_CLOCKS]:
+        behind = device.clock_behind or 0
+        if behind < 0:
             sentence = (
-                f"Its clock is {duration(ahead, 'days')} ahead; "
+                f"Its clock is {duration(-behind, 'days')} ahead; "
                 "its times are cut to those of its queue."
             )
         else:
             sentence = (
-                f"Its clock is {duration(-ahead, 'days')} behind, "
+                f"Its clock is {duration(behind, 'days')} behind, "
                 "or its messages take that long to come."
             )
-        yield DiagnosticLine(f"device {device}", "notice", sentence)
+        yield DiagnosticLine(f"device {device.device}", "notice", sentence)
+    if len(wrong) > MAX_CLOCKS:
+        more = counted(len(wrong) - MAX_CLOCKS, "more device has", "more devices have")
+        yield DiagnosticLine("store", "notice", f"{more} a clock that is wrong.")
 
 
 def check_sources(settings: Settings, store: Store | None) -> Iterator[DiagnosticLine]:

@@ -467,11 +467,6 @@ class Runtime:
     def _own_report(self) -> dict[str, Any]:
         """What this process announces to the others."""
         healths = {consumer.name: consumer.current() for consumer in self.consumers}
-        clocks = {
-            device: ahead
-            for consumer in self.consumers
-            for device, ahead in consumer.pipeline.clock_skew.wrong().items()
-        }
         return {
             "sources": {
                 name: health.report()
@@ -479,7 +474,6 @@ class Runtime:
                 if health.status != "standby"
             },
             "viewers": self.viewers(),
-            "clocks": clocks,
             "problems": for_report(self.problems),
             "pid": os.getpid(),
             "lagging": self._lagging(),

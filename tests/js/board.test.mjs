@@ -131,6 +131,23 @@ test("the server's clock counts, not ours", () => {
   assert.equal(board.now(), T + 3_601_000);
 });
 
+test("a server's clock that is set back leaves no device live for ever", () => {
+  // Given a device that was heard while the clock was an hour ahead
+  const { board, at } = made();
+  const ahead = { changed_at: iso(T + 3_600_000), seen_at: iso(T + 3_600_000) };
+  board.applyStates(event([item("a", 1, { mood: "calm" }, ahead)], { complete: true }));
+  board.disconnectedSince = undefined;
+  const sources = { queue: { status: "connected", since: iso(T) } };
+
+  // When the clock is put right, then the device was heard by then, and is silent after its deadline
+  board.applyHealth({ now: iso(T), sources });
+  assert.deepEqual([board.devices.get("a").seen, board.devices.get("a").changed], [T, T]);
+  assert.equal(board.verdict(board.devices.get("a")).key, "live");
+  at.ms += 31_000;
+  board.applyHealth({ now: iso(T + 31_000), sources });
+  assert.equal(board.verdict(board.devices.get("a")).key, "silent");
+});
+
 /** The verdict of one device after `ms`, with everything live at first. */
 function verdict(
   ms,

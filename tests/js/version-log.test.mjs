@@ -25,6 +25,23 @@ test("a patch names what changed and what was removed", () => {
   assert.equal(mergePatch({ a: 1 }, null), null);
 });
 
+test("a version that arrived late is marked, and is drawn where it happened", () => {
+  const log = new VersionLog([]);
+  const add = (version, changed, arrived) =>
+    log.add({ device: "a", changed, arrived, version, state: { n: version } }, {});
+  add(1, 1_000_000, 1_000_050);
+  add(2, 2_000_000, 2_000_050);
+  add(3, 1_500_000, 2_100_000);
+  assert.deepEqual(
+    log.versions.map(({ isLate }) => isLate),
+    [false, false, true],
+  );
+  assert.deepEqual(
+    log.byTime.map(({ version }) => version),
+    [1, 3, 2],
+  );
+});
+
 test("a field is added once, however many versions lie between two states", () => {
   // Given a state that is drawn, a version that brings a field, and one that changes another
   const drawn = { mood: "calm", noted: null };

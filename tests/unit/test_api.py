@@ -199,7 +199,7 @@ def test_history_comes_in_pages_newest_first(client: FlaskClient) -> None:
     while True:
         said = client.get(f"/api/devices/pillow/history?limit=3{query}").get_json()
         assert said["total"] == 7 and said["device"] == "pillow" and said["since"].endswith("Z")
-        versions += [version for _, version, _, _ in said["history"]]
+        versions += [version for _, version, _, _, _ in said["history"]]
         if said["next"] is None:
             break
         query = f"&before={said['next']}"

@@ -135,19 +135,33 @@ def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPa
 
 def test_what_the_running_server_sees(store: Store) -> None:
     away = health(status="away", sentence="The queue is asleep.")
-    clocks = {"fast": 420_000, "slow": -7_200_000}
-    store.announce("p", {"sources": {"queue": away}, "viewers": 0, "clocks": clocks})
+    store.announce("p", {"sources": {"queue": away}, "viewers": 0})
     found = lines(store)
     assert of(found, "source embedded:queue")[1][0] == "wrong"
     assert "asleep" in of(found, "source embedded:queue")[1][1]
-    assert of(found, "device fast") == [
-        ("notice", "Its clock is 7 min ahead; its times are cut to those of its queue.")
-    ]
+    store.announce("p", {"sources": {"queue": health(requests_per_hour=3600)}, "viewers": 0})
+    assert "at a pace of 3600 requests per hour" in of(lines(store), "source embedded:queue")[1][1]
+
+
+def test_devices_with_wrong_clocks_are_named(store: Store) -> None:
+    ahead = {"fast": 420_000, "slow": -7_200_000, "good": -2_000}
+    for device, by in ahead.items():
+        said = change(device, {"n": 1}, time=now() + by)
+        store.commit("queue", 1, [message(device, said, sent_at=now())])
+    found = lines(store)
+    assert [verdict for verdict, _ in of(found, "device fast")] == ["notice"]
+    assert "ahead; its times are cut to those of its queue." in of(found, "device fast")[0][1]
     assert of(found, "device slow") == [
         ("notice", "Its clock is 2 h behind, or its messages take that long to come.")
     ]
-    store.announce("p", {"sources": {"queue": health(requests_per_hour=3600)}, "viewers": 0})
-    assert "at a pace of 3600 requests per hour" in of(lines(store), "source embedded:queue")[1][1]
+    assert of(found, "device good") == []
+    # and only some of many, with their number
+    for number in range(25):
+        said = change(f"d{number}", {"n": 1}, time=now() - 86_400_000)
+        store.commit("queue", 1, [message(f"d{number}", said, sent_at=now())])
+    found = lines(store)
+    assert sum(line.about.startswith("device ") for line in found) == 20
+    assert ("notice", "7 more devices have a clock that is wrong.") in of(found, "store")
 
 
 @pytest.mark.parametrize("source", ["fly:away", "azure-queue:pillow", "embedded:"])

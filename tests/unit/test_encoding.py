@@ -13,8 +13,9 @@ from statecast.testing.values import START
 
 CAUSE = Cause("queue", "m1", "device")
 PILLOW = Update(
-    "pillow", 3, 7, b'{"mood":"happy","\xe2\x80\xa8":1.50}', START, START + 5, CAUSE, None, "queue"
-)
+    "pillow", 3, 7, b'{"mood":"happy","\xe2\x80\xa8":1.50}', START, START + 5, CAUSE, None, "queue",
+    arrived_at=START + 9,
+)  # fmt: skip
 
 
 def test_an_item_holds_the_states_own_bytes() -> None:
@@ -26,6 +27,7 @@ def test_an_item_holds_the_states_own_bytes() -> None:
         "offset": 7,
         "state": {"mood": "happy", "\u2028": 1.5},
         "changed_at": "2026-01-01T00:00:00.000Z",
+        "arrived_at": "2026-01-01T00:00:00.009Z",
         "seen_at": "2026-01-01T00:00:00.005Z",
         "cause": {"source": "queue", "id": "m1", "by": "device"},
         "silent_after": None,
@@ -65,7 +67,8 @@ def test_signs_of_life_are_times_by_device() -> None:
 
 def test_a_row_of_history() -> None:
     cause = {"source": "queue", "id": "m1", "by": "device"}
-    assert encoding.history_row(HistoryRow(START, 3, b'{"a":null}', CAUSE)) == [
-        "2026-01-01T00:00:00.000Z", 3, {"a": None}, cause,
+    row = HistoryRow(START, 3, b'{"a":null}', CAUSE, START + 60_000)
+    assert encoding.history_row(row) == [
+        "2026-01-01T00:00:00.000Z", 3, {"a": None}, cause, "2026-01-01T00:01:00.000Z",
     ]  # fmt: skip
     assert encoding.history_row(HistoryRow(START, 4, None, CAUSE))[2] is None

@@ -81,6 +81,25 @@ def test_telemetry_is_the_state() -> None:
     assert one(telemetry(encoded('{"temperature": 21.5}') + "\r\n")) == expected
 
 
+@pytest.mark.parametrize(
+    ("place", "said", "expected"),
+    [
+        ("properties", "2026-01-31T09:00:00Z", NOON - 3 * 3_600_000),
+        ("systemProperties", "2026-01-31 09:00:00.500Z", NOON - 3 * 3_600_000 + 500),
+        ("properties", "last Monday", NOON),
+        ("properties", "", NOON),
+        ("properties", 1_769_850_000, NOON),
+        ("properties", None, NOON),
+    ],
+)
+def test_telemetry_happened_when_the_device_made_it(place: str, said: Any, expected: int) -> None:
+    late = telemetry({"temperature": 1}, json_said=True)
+    late["data"][place] = {**late["data"][place], "iothub-creation-time-utc": said}
+    assert one(late).time == expected
+    # and the option points elsewhere if that is wished
+    assert one(late, time="/data/systemProperties/iothub-enqueuedtime").time == NOON
+
+
 def test_a_pointer_looks_into_the_body_whichever_way_it_came() -> None:
     body = {"who": "lamp", "values": {"on": True}}
     for said in (telemetry(body, json_said=True), telemetry(encoded(json.dumps(body)))):

@@ -360,6 +360,23 @@ def test_history_shows_what_a_field_was(store: FakeStore) -> None:
     assert "3 versions since 31 Jan" in html
 
 
+def test_a_version_that_arrived_later_says_so(store: FakeStore) -> None:
+    # Given a reading of six hours ago that arrived now, and one that took half a minute
+    store.put("pillow", {"mood": "happy"}, age=6 * 3600)
+    store.updates[0] = replace(store.updates[0], arrived_at=NOW)
+    store.remember("pillow", {"mood": "calm"}, {"mood": "happy"})
+    late, prompt = store.rows["pillow"]
+    store.rows["pillow"] = [
+        replace(late, at=NOW - 6 * 3_600_000, arrived_at=NOW),
+        replace(prompt, arrived_at=prompt.at + 30_000),
+    ]
+    # Then the heading and one row of the history say it, and the script starts from it
+    html = browse(store, "/devices/pillow").get_data(as_text=True)
+    assert '<dd data-show="version">7, arrived later</div>' in html
+    assert html.count(" · arrived later</code>") == 1
+    assert f"data-arrived={NOW}" in html
+
+
 def test_lanes_are_what_changed_and_their_height_is_reserved(store: FakeStore) -> None:
     lanes = page(demo(store)).one(id="lanes")
 

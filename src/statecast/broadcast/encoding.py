@@ -18,6 +18,7 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     head = {"device": update.device, "version": update.version, "offset": update.offset}
     tail = {
         "changed_at": timestamps.iso(update.changed_at),
+        "arrived_at": timestamps.iso(update.arrived_at),
         "seen_at": seen,
         "cause": cause(update.cause),
         "silent_after": update.silent_after if settings is None else settings.deadline(update),
@@ -34,9 +35,11 @@ def cause(of: Cause) -> dict[str, str]:
 
 
 def history_row(row: HistoryRow) -> list[Any]:
-    """One row of a history: time, version, merge patch (None: device removed), cause."""
+    """One row of a history: when it happened, version, merge patch (None: device removed), cause,
+    when it arrived."""
     change = None if row.change is None else strict_json.decode(row.change)
-    return [timestamps.iso(row.at), row.version, change, cause(row.cause)]
+    arrived_at = timestamps.iso(row.arrived_at)
+    return [timestamps.iso(row.at), row.version, change, cause(row.cause), arrived_at]
 
 
 def states(

@@ -11,9 +11,11 @@ anything itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from statecast import timestamps
 from statecast.decoders import encodings
 from statecast.decoders.encodings import Decode
 from statecast.decoders.event import EventEnvelope
@@ -29,6 +31,9 @@ TELEMETRY = f"{EVENTS}DeviceTelemetry"
 BODY: Pointer = ("data", "body")
 CONNECTION = {"DeviceConnected": "Connected", "DeviceDisconnected": "Disconnected"}
 SEQUENCE_NUMBER = ("data", "deviceConnectionStateEventInfo", "sequenceNumber")
+
+CREATION_TIME = "iothub-creation-time-utc"
+"""A property that devices set."""
 
 OPERATIONS = ("updateTwin", "replaceTwin")
 TWIN = {"version", "tags", "properties"}
@@ -105,7 +110,21 @@ def changes(event: EventEnvelope, options: DecodeOptions) -> tuple[Change, ...]:
 def telemetry(event: EventEnvelope, options: DecodeOptions) -> Change:
     """A device's telemetry; ``opened`` has decoded its body."""
     state = options.state_of(event.payload, find(event.payload, BODY))
-    return about(event, options, state, MISSING, "device")
+    return about(replace(event, time=creation_time(event)), options, state, MISSING, "device")
+
+
+def creation_time(event: EventEnvelope) -> Any:
+    """When the device made the telemetry, if it says so in a form that can be read.
+
+    The event's own time is when it came to the hub. A device that was offline sends late.
+    """
+    for place in ("properties", "systemProperties"):
+        found = find(event.data, (place, CREATION_TIME))
+        if type(found) is str:
+            with suppress(Malformed):
+                timestamps.parse_time(found)
+                return found
+    return event.time
 
 
 def device_created(event: EventEnvelope, options: DecodeOptions) -> Change:

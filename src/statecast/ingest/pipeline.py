@@ -15,7 +15,6 @@ from enum import StrEnum
 
 from statecast import logs
 from statecast.errors import StatecastError
-from statecast.ingest.clock_skew import ClockSkew
 from statecast.ingest.left_out import LeftOut
 from statecast.logs import LineLimit
 from statecast.model import Delivery, Message, Quarantined, Refusal
@@ -68,7 +67,6 @@ class Pipeline:
         """Received and not yet committed: the next step starts with them."""
         self.confirmed: list[str] = []
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
-        self.clock_skew = ClockSkew()
         self.left_out = LeftOut(problems)
         self._list_command = list_command
         self._lines = LineLimit()
@@ -92,7 +90,6 @@ class Pipeline:
         for part in parts(self.pending):
             messages = [self.read(delivery) for delivery in part]  # 2 decode
             committed += self.commit(messages, term)  # 3 apply, 4 store: durable from here on
-            self.clock_skew.note(messages)
             self.left_out.note(messages)
         reach("committed")
         self.log_set_aside(committed.set_aside)

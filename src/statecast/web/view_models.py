@@ -14,6 +14,8 @@ from statecast.stores.contract import Store
 from statecast.web import formatting, picture_rules, pictures, whole_value
 from statecast.web.tables import TABLES
 
+LATE_MS = 60_000
+"""A version that arrived later than this after it happened is marked."""
 ROWS_BYTES = 440
 """Bytes of history inside the page, for the first timeline."""
 HISTORY_SHOWN = 8
@@ -59,6 +61,8 @@ class Version(NamedTuple):
     """Fields that changed too, beyond those that a line has room for."""
     source: str
     id: str
+    late: bool
+    """It arrived long after it happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,16 @@ class DeviceSummary:
     def changed(self) -> int:
         return self.update.changed_at
 
+    @property
+    def late(self) -> bool:
+        """Whether the newest version arrived long after it happened."""
+        return self.update.arrived_at - self.update.changed_at > LATE_MS
+
     def facts(self, silent_after: float | None = None, source: str | None = None) -> Markup:
         """The attributes that the script starts from; what equals the list's own is left out."""
         facts: dict[str, object] = {"changed": self.changed, "seen": self.seen}
+        if self.late:
+            facts["arrived"] = self.update.arrived_at
         if self.silent_after != silent_after:
             facts["silent-after"] = "" if self.silent_after is None else f"{self.silent_after:.12g}"
         if self.update.source != source:
@@ -227,7 +238,9 @@ def versions(rows: Sequence[HistoryRow]) -> list[Version]:
             steps = [_step(path, change[path], older) for path in names[:STEPS]]
         source = "page" if row.cause.by == "user" else row.cause.source
         left_out = names[STEPS:]
-        shown.append(Version(row.at, row.version, steps, left_out, source, short(row.cause.id)))
+        late = row.arrived_at - row.at > LATE_MS
+        id_ = short(row.cause.id)
+        shown.append(Version(row.at, row.version, steps, left_out, source, id_, late))
     return shown
 
 

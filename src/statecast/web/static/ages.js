@@ -93,3 +93,14 @@ export function formatAge(at, now) {
   const { count, unit } = largestUnit(age);
   return RELATIVE_TIME.format(-count, unit);
 }
+
+const LATE_AFTER = 60_000;
+
+/**
+ * Whether something arrived so long after it happened that people should know.
+ * @param {number} at
+ * @param {number} [arrived]
+ */
+export function isLate(at, arrived = at) {
+  return arrived - at > LATE_AFTER;
+}

@@ -19,6 +19,7 @@ const AWAY_AFTER = 4000;
  * @property {Record<string, any> | null} [state] Its fields; null once it was removed; missing
  *   until its first update arrived.
  * @property {number} changed When its state last changed.
+ * @property {number} [arrived] When that was committed; missing: at once.
  * @property {number} [seen] When it last sent anything itself.
  * @property {number} [silentAfter] Seconds after which it counts as silent; none: no verdict.
  * @property {string | null} [source] The source that its messages come from.
@@ -66,6 +67,7 @@ const AWAY_AFTER = 4000;
  * @property {number} offset
  * @property {Record<string, any> | null} state
  * @property {string} changed_at
+ * @property {string} [arrived_at]
  * @property {string | null} [seen_at]
  * @property {number | null} [silent_after]
  * @property {string | null} [source]
@@ -99,10 +101,11 @@ export function isWatched(watched, device) {
  * @param {StateItem} item
  * @returns {Device}
  */
-function deviceFromWire({ changed_at, seen_at, silent_after, ...item }) {
+function deviceFromWire({ changed_at, arrived_at, seen_at, silent_after, ...item }) {
   return {
     ...item,
     changed: Date.parse(changed_at),
+    arrived: Date.parse(arrived_at ?? changed_at),
     seen: seen_at ? Date.parse(seen_at) : undefined,
     silentAfter: silent_after ?? undefined,
   };
@@ -271,6 +274,7 @@ export class Board {
     this.problems = problems;
     this.quarantined = quarantined;
     this.clockSkew = Date.parse(now) - this.clock();
+    this.#takeBackFuture();
     this.sources = new Map(Object.entries(sources ?? {}));
     // A source that no process reports is read by no process.
     for (const { source } of this.devices.values()) {
@@ -279,6 +283,18 @@ export class Board {
     for (const [name, { status, since }] of this.sources) {
       if (status === "connected") this.away.delete(name);
       else if (!this.away.has(name)) this.away.set(name, Date.parse(since ?? "") || this.now());
+    }
+  }
+
+  /**
+   * The clock of the server was set back: what it said before has happened by now, or a device
+   * would count as live until the clock is there again.
+   */
+  #takeBackFuture() {
+    const now = this.now();
+    for (const device of this.devices.values()) {
+      device.changed = Math.min(device.changed, now);
+      if (device.seen !== undefined) device.seen = Math.min(device.seen, now);
     }
   }
 

@@ -1,6 +1,6 @@
 // The page of one device. What changes do to its picture, fields, timeline and history is loaded
 // once the page is live.
-import { formatAge } from "./ages.js";
+import { formatAge, isLate } from "./ages.js";
 import { displayName } from "./device-name.js";
 import { find, findOptional, restartClass, setAttributes, setText } from "./dom.js";
 import { showFreshness } from "./freshness.js";
@@ -157,7 +157,9 @@ class DevicePage {
     this.#unspoken++;
     if (state) restartClass(this.#sky, "new", PICTURE_MOVES_FOR);
     setText(this.#heading, displayName(this.#device));
-    setText(find("[data-show=version]"), version);
+    const { changed, arrived } = this.#device;
+    const arrivedLater = isLate(changed, arrived) ? ", arrived later" : "";
+    setText(find("[data-show=version]"), `${version}${arrivedLater}`);
     setText(find("[data-show=source]"), source ?? "–");
     setText(this.#raw, JSON.stringify(state, null, 2));
     table.update(this.#device, this.#before);

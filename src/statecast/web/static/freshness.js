@@ -1,7 +1,7 @@
 // The line under a device's name: its mark, the word, and since when.
 import { find, findOptional, setText } from "./dom.js";
 import { setTime } from "./time-element.js";
-import { formatAge, formatClock, formatDuration } from "./ages.js";
+import { formatAge, formatClock, formatDuration, isLate } from "./ages.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
 
@@ -21,14 +21,17 @@ export function showFreshness(root, device, board) {
   root.classList.toggle("gone", verdict.key === "gone");
   mark.dataset.mark = verdict.mark;
   setText(mark, verdict.word);
-  if (intro) setText(intro, introduction(verdict.key));
+  if (intro) setText(intro, introduction(verdict.key, isLate(device.changed, device.arrived)));
   setTime(find("time", line), verdict.since, timeWords(verdict, board.now()));
   return verdict.key;
 }
 
-/** @param {Verdict["key"]} key */
-function introduction(key) {
-  if (key === "live") return "changed ";
+/**
+ * @param {Verdict["key"]} key
+ * @param {boolean} hasArrivedLater
+ */
+function introduction(key, hasArrivedLater) {
+  if (key === "live") return hasArrivedLater ? "arrived later, changed " : "changed ";
   return key === "silent" ? "for " : "";
 }
 

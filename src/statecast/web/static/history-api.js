@@ -1,5 +1,7 @@
 // The versions of a device that the server remembers.
 
+import { isLate } from "./ages.js";
+
 /** @import { Version } from "./version-log.js" */
 
 const DEVICES = new URL("../api/devices/", import.meta.url);
@@ -25,9 +27,10 @@ export async function fetchVersions(device, limit, before) {
 }
 
 /**
- * @param {[string, number, any, any]} row
+ * @param {[string, number, any, any, string]} row
  * @returns {Version}
  */
-function readRow([at, version, change, cause]) {
-  return { at: Date.parse(at), version, change, cause };
+function readRow([happened, version, change, cause, arrived]) {
+  const at = Date.parse(happened);
+  return { at, version, change, cause, isLate: isLate(at, Date.parse(arrived)) };
 }

@@ -104,7 +104,7 @@ export class History {
    * @param {Version} version
    * @param {Version[]} older What came before it, the newest first.
    */
-  #createRow({ at, version, change, cause }, older) {
+  #createRow({ at, version, change, cause, isLate }, older) {
     const time = createElement("time");
     setTime(time, at, formatClock(at, this.board.now()));
     return createElement(
@@ -116,7 +116,7 @@ export class History {
       " ",
       createElement("span", { class: "change" }, ...createSteps(change, older).flatMap(spaced)),
       " ",
-      createElement("code", {}, describeCause(cause)),
+      createElement("code", {}, describeCause(cause) + (isLate ? " · arrived later" : "")),
     );
   }
 }

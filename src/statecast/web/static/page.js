@@ -85,6 +85,7 @@ export class LivePage {
       device: facts.device ?? "",
       offset: facts.offset === undefined ? undefined : Number(facts.offset),
       changed: Number(facts.changed),
+      arrived: Number(facts.arrived) || undefined,
       seen: Number(facts.seen) || undefined,
       silentAfter: Number(silentAfter) || undefined,
       source: facts.source ?? usual.source,

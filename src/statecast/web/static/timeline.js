@@ -120,7 +120,7 @@ export class Timeline {
   /** @returns {Scale} */
   #scale() {
     const to = this.board.now();
-    const born = this.log.isWhole ? (this.log.oldest?.at ?? 0) : 0;
+    const born = this.log.isWhole ? (this.log.byTime[0]?.at ?? 0) : 0;
     // A life that is shorter than the chosen range fills the lanes.
     const range = Math.max(SHORTEST_RANGE, Math.min(this.#chosenRange, to - born));
     return { from: to - range, to, range, width: this.#svg.clientWidth };
@@ -148,7 +148,7 @@ export class Timeline {
   #segments(field, { from, to }) {
     /** @type {{ from: number, to: number, value: any }[]} */
     const segments = [];
-    for (const { at, change } of this.log.versions) {
+    for (const { at, change } of this.log.byTime) {
       // A removal ends the values of all fields.
       const value = change ? getOwn(change, field) : null;
       const last = segments.at(-1);

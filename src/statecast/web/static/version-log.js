@@ -1,4 +1,5 @@
 // What is known of a device's past: its versions, oldest first, each with what it changed.
+import { isLate } from "./ages.js";
 import { getOwn } from "./own.js";
 
 /** @import { Cause, Device } from "./board.js" */
@@ -12,6 +13,7 @@ const LONGEST_LOG = 5000;
  * @property {number} version
  * @property {State | null} change A merge patch; null if the device was removed.
  * @property {Cause} [cause]
+ * @property {boolean} [isLate] Whether it arrived long after it happened.
  */
 
 /**
@@ -65,6 +67,11 @@ export class VersionLog {
     return this.versions[0];
   }
 
+  /** All versions in the order in which they happened: one that arrived late is not the newest. */
+  get byTime() {
+    return [...this.versions].sort((one, other) => one.at - other.at);
+  }
+
   /** Whether the first version of the device is known. */
   get isWhole() {
     return this.oldest?.version === 1;
@@ -81,6 +88,7 @@ export class VersionLog {
       version: device.version ?? 0,
       change: mergePatch(before, device.state),
       cause: device.cause,
+      isLate: isLate(device.changed, device.arrived),
     });
   }
 
