@@ -13,7 +13,7 @@ import pytest
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed
 from statecast.realtime.protocol.handshake import HandshakeError
-from statecast.realtime.sse import CHUNK, EventStreamEndpoint, encode, watch_request
+from statecast.realtime.sse import CHUNK, EventStreamEndpoint, PendingEvents, encode, watch_request
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_broadcaster import FakeBroadcaster
 from tests.fakes.fake_loop import settle
@@ -210,9 +210,9 @@ async def test_a_slow_reader_is_paused_and_costs_no_more_than_a_bound() -> None:
         watching.deliver(OutgoingMessage("states", b"[" + b"1" * 600 + b"]"))
     assert harness.broadcaster.calls == ["pause"]
     await settle()
-    waiting = len(watching._pending)
+    waiting = watching._pending.size
     watching.on_timeout(asyncio.get_running_loop().time() + 100)
-    assert len(watching._pending) == waiting
+    assert watching._pending.size == waiting
 
     # when it reads again, then it is resumed, and every event came whole
     request.flow()
@@ -283,7 +283,7 @@ async def test_nothing_is_delivered_to_who_left() -> None:
     watching.close(1012, "")
     watching.abort()
     assert watching.on_timeout(0) is None
-    assert not watching._pending
+    assert not watching._pending.size
 
 
 HEALTH = OutgoingMessage("health", b"{}")
@@ -330,3 +330,20 @@ async def test_without_once_a_stream_goes_on() -> None:
         watching.deliver(message)
     await settle()
     assert not request.response.complete and harness.hub.viewers == 1
+
+
+def test_readers_share_the_bytes_that_wait() -> None:
+    # Given an event for two readers
+    event = b"x" * 50_000
+    one, two = PendingEvents(), PendingEvents()
+    for reader in (one, two):
+        reader.add(event)
+        reader.add(b"end")
+    # then neither has a copy of it, and each takes it in chunks, small events together
+    assert one._events[0] is two._events[0] is event
+    assert (one.size, one.take(20_000), one.size) == (50_003, b"x" * 20_000, 30_003)
+    assert (one.take(40_000), one.size) == (b"x" * 30_000 + b"end", 0)
+    assert one.take(10) == b""
+    two.take(10)
+    two.clear()
+    assert (two.size, two.take(10)) == (0, b"")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,8 +28,9 @@ from statecast.realtime.protocol import handshake
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.settings import Settings
 
-CHUNK = 16_384
-"""Bytes written at once: what a peer must take within the write time limit."""
+CHUNK = 4_096
+"""Bytes written at once: what a peer must take within the write time limit, and what a reader that
+never reads costs, besides its connection."""
 RETURN_WITHIN_MS = 5_000
 """Milliseconds over which the readers of a stopping server come back."""
 HEADERS = [
@@ -41,6 +43,46 @@ _COMPLETE = b'"complete":true}'
 """The end of the ``states`` event that brings a reader up to date."""
 _POSITION = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),')
 _LAST_ID = re.compile(r"([^:]{1,128}):(\d{1,15})")
+
+
+class PendingEvents:
+    """Events that are not yet given to the transport: references to bytes that all readers share.
+
+    A copy for each reader would make a reader that never reads cost its whole buffer.
+    """
+
+    __slots__ = ("_events", "_taken", "size")
+
+    def __init__(self) -> None:
+        self._events: deque[bytes] = deque()
+        self._taken = 0
+        """Bytes of the first event that were taken already."""
+        self.size = 0
+        """Bytes that are pending."""
+
+    def add(self, event: bytes) -> None:
+        self._events.append(event)
+        self.size += len(event)
+
+    def clear(self) -> None:
+        self._events.clear()
+        self._taken = self.size = 0
+
+    def take(self, most: int) -> bytes:
+        """The next bytes, up to ``most``; small events together."""
+        parts: list[bytes] = []
+        room = most
+        while self._events and room:
+            event = self._events[0]
+            part = event[self._taken : self._taken + room]
+            room -= len(part)
+            self._taken += len(part)
+            parts.append(part)
+            if self._taken == len(event):
+                self._events.popleft()
+                self._taken = 0
+        self.size -= most - room
+        return b"".join(parts)
 
 
 class EventStream:
@@ -79,8 +121,7 @@ class EventStream:
         """More is pending than the bound allows."""
         self._open = True
         """Further events are taken; False: ``run`` ends once nothing is pending."""
-        self._pending = bytearray()
-        """Not yet given to the transport."""
+        self._pending = PendingEvents()
         self._wake = asyncio.Event()
         """Something is pending, or the stream ends."""
         self._write_limit: asyncio.Timeout | None = None
@@ -95,7 +136,7 @@ class EventStream:
         if event is None:
             event = message.encodings["sse"] = encode(message.name, message.payload)
         self._put(event)
-        if self._open and not self.paused and len(self._pending) > self._buffer_limit:
+        if self._open and not self.paused and self._pending.size > self._buffer_limit:
             self.paused = True
             self._broadcaster.pause(self)
         if message.name in self._awaited and (
@@ -133,20 +174,18 @@ class EventStream:
 
     def _put(self, event: bytes) -> None:
         if self._open:
-            self._pending += event
+            self._pending.add(event)
             self._wake.set()
 
     # To the client
 
     async def run(self, send: Send) -> None:
         """Write until it is closed. Raises TimeoutError for a client that accepts nothing."""
-        while self._open or self._pending:
+        while self._open or self._pending.size:
             await self._wake.wait()
             self._wake.clear()
-            while self._pending:
-                chunk = bytes(self._pending[:CHUNK])
-                del self._pending[:CHUNK]
-                await self._write(send, chunk)
+            while self._pending.size:
+                await self._write(send, self._pending.take(CHUNK))
                 self._resume()
         await self._write(send, b"", more=False)
 
@@ -158,7 +197,7 @@ class EventStream:
             self._write_limit = None
 
     def _resume(self) -> None:
-        if self.paused and self._open and len(self._pending) <= self._buffer_limit // 4:
+        if self.paused and self._open and self._pending.size <= self._buffer_limit // 4:
             self.paused = False
             self._broadcaster.resume(self)
 
@@ -212,6 +251,7 @@ class EventStreamEndpoint:
     ) -> None:
         self._hub.add(stream)
         self._wheel.schedule(stream, self._wheel.now() + self._settings.ping_interval)
+        limit_buffer(scope, 0)
         leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
         leaving.add_done_callback(lambda _: stream.leave())
         try:
@@ -223,6 +263,7 @@ class EventStreamEndpoint:
             cut(scope)
         finally:
             stream.leave()
+            limit_buffer(scope, None)
             leaving.cancel()
             self._broadcaster.leave(stream)
             self._hub.remove(stream)
@@ -233,6 +274,16 @@ def cut(scope: Scope) -> None:
     abort = scope.get("extensions", {}).get("statecast.abort")
     if abort is not None:
         abort()
+
+
+def limit_buffer(scope: Scope, size: int | None) -> None:
+    """Limit what the transport holds, if the server offers that; None is its own limit.
+
+    With 0 it holds one chunk at most: what waits beyond that is shared by all readers.
+    """
+    limit = scope.get("extensions", {}).get("statecast.limit_buffer")
+    if limit is not None:
+        limit(size)
 
 
 def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:

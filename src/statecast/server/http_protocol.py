@@ -321,7 +321,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         last = upgrade or version == "1.0" or not self.parser.should_keep_alive()
         self._enter(HttpState.LAST_BODY if last else HttpState.BODY)
         # For an application that knows that its client reads nothing.
-        self.scope["extensions"] = {"statecast.abort": cast(Any, self.abort)}
+        self.scope["extensions"] = {
+            "statecast.abort": cast(Any, self.abort),
+            "statecast.limit_buffer": cast(Any, self.limit_buffer),
+        }
         super().on_headers_complete()
         if upgrade:  # answered as plain HTTP; the parser reads nothing after it
             self.cycle.keep_alive = False
@@ -555,6 +558,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def close(self) -> None:
         self.transport.close()
+
+    def limit_buffer(self, size: int | None) -> None:
+        """Let a response wait as soon as the transport holds more bytes than this.
+
+        None is the limit of the transport itself.
+        """
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits(high=size)
 
     def abort(self) -> None:
         """Close without waiting for what is still to be written."""
