@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,25 @@ def test_a_store_without_access_rights_is_refused(
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     with pytest.raises(StoreUnusable, match="may not be written by this user"):
         opened()
+
+
+def test_a_read_only_file_system_is_not_a_matter_of_rights(
+    path: Path, opened: Opener, tmp_path: Path
+) -> None:
+    # given a store on a file system that is mounted read-only, where not even root may write
+    opened().close()
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    for command in (["--bind", path.parent, mounted], ["-o", "remount,ro,bind", mounted]):
+        made = subprocess.run(["mount", *command], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"this user may not mount: {made.stderr.strip()}")
+    # then the sentence says that, and not that the owner is wrong
+    try:
+        with pytest.raises(StoreUnusable, match="on a read-only file system; mount it for writing"):
+            opened(mounted / path.name)
+    finally:
+        subprocess.run(["umount", mounted], check=True)
 
 
 def test_the_kernel_names_the_file_system() -> None:

@@ -142,7 +142,7 @@ class Consumer:
                 self._failed(error)
                 self._pause(pause_after(failures))
         # What was acknowledged but not deleted is delivered again, and its ids are known.
-        with suppress(Unavailable):
+        with suppress(StatecastError):
             self.pipeline.source.close()
 
     def _consume(self) -> None:

@@ -18,6 +18,8 @@ NETWORK = {
     *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "vboxsf", "davfs"),
     *("afs", "ceph", "glusterfs", "lustre", "gpfs", "ocfs2", "gfs2"),
     *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.davfs2"),
+    *("fuse.blobfuse", "fuse.blobfuse2", "fuse.mountpoint-s3", "fuse.gcsfuse", "fuse.juicefs"),
+    *("fuse.goofys", "fuse.curlftpfs", "fuse.moosefs", "beegfs", "drvfs", "afpfs", "webdav"),
 }
 """File systems on which locks and shared memory do not work across hosts: SQLite loses data."""
 
@@ -55,9 +57,16 @@ def check_rights(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise unusable(path, "{store} is not a file; name a file as the store.")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise os_error(path, PermissionError(errno.EACCES, "Permission denied"))
+        raise os_error(path, not_writable(path))
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise os_error(path.parent, PermissionError(errno.EACCES, "Permission denied"))
+        raise os_error(path.parent, not_writable(path.parent))
+
+
+def not_writable(path: Path) -> OSError:
+    """Why ``path`` may not be written: on a read-only file system not even by root."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return OSError(errno.EROFS, "Read-only file system")
+    return PermissionError(errno.EACCES, "Permission denied")
 
 
 def check_contents(file: StoreFile) -> None:

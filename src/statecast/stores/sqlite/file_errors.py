@@ -33,7 +33,8 @@ def os_error(path: Path, error: OSError) -> StatecastError:
     if error.errno == errno.EROFS:
         return unusable(
             path,
-            "{store} is on a read-only file system; keep the store where it can be written.",
+            "{store} is on a read-only file system; mount it for writing, "
+            "or copy the store with its log to where it can be written.",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return unusable(
