@@ -17,6 +17,7 @@ from statecast import timestamps
 from statecast.decoders.plain import kind
 from statecast.errors import Malformed
 from statecast.names import quoted
+from statecast.program.distribution import install_hint
 
 Unit = Literal["text", "epoch", "epoch_ms"]
 
@@ -128,6 +129,7 @@ def zone_of(name: str) -> tzinfo:
         pass
     if not zoneinfo.available_timezones():
         raise ValueError(
-            "needs the table of time zones, which this system lacks; install the package tzdata"
+            "needs the table of time zones, which this system lacks; install the package tzdata, "
+            f"for example with: {install_hint('zones')}"
         )
     raise ValueError(f"must name a zone like local:Europe/Berlin; there is no zone {quoted(name)}")
