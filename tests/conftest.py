@@ -187,6 +187,12 @@ def c_compiler() -> str:
 
 
 @pytest.fixture(scope="session")
+def faketime() -> str:
+    """The path of faketime, for processes with a clock of their own."""
+    return installed(system_parts.FAKETIME)
+
+
+@pytest.fixture(scope="session")
 def nginx() -> str:
     return installed(system_parts.NGINX)
 

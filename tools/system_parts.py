@@ -83,7 +83,10 @@ NGINX = Program("nginx", ("nginx", "/usr/sbin/nginx"), (1, 20), ("nginx-light",)
 # Optional: Ubuntu has it as a snap only, whose profile and sandbox are not ours to choose.
 FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",), "FIREFOX")
 
-PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX)
+# libfaketime 0.9.8 (2019): the first that leaves the uptime alone when it is told so.
+FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
+
+PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME)
 OPTIONAL = (FIREFOX,)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from statecast.broadcast.latest_states import LatestStates
 from statecast.broadcast.subscriptions import Audience
@@ -62,3 +63,16 @@ def test_removed_devices_are_forgotten_up_to_an_offset() -> None:
     )
     assert list(states.forget_removed(3)) == ["a", "c"]
     assert devices(states) == ["d", "b"]
+
+
+def test_times_are_taken_back_when_the_clock_was_set_back() -> None:
+    # given states of a clock that was an hour ahead, already encoded, and one from before
+    states = latest(update("pillow", 1), update("chair", 2))
+    states.update([replace(update("lamp", 3), changed_at=START - 9, seen_at=None)])
+    items = {device: entry.item() for device, entry in states.entries.items()}
+    # when the clock goes back, then they have happened by now, and others stay as they are
+    states.take_back(START - 5)
+    told = json.loads(states.entries["pillow"].item())
+    assert told["changed_at"] == told["seen_at"] == "2025-12-31T23:59:59.995Z"
+    assert states.entries["lamp"].item() is items["lamp"]
+    assert json.loads(states.entries["lamp"].item())["seen_at"] is None

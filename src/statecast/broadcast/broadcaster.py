@@ -58,6 +58,10 @@ class Broadcaster:
         self.subscribers: dict[Recipient, Subscriber] = {}
         self.audiences = Audiences()
         self.health = HealthFeed(clock)
+        self._clock = clock
+        self._beat_at = 0
+        """When the last beat was, in ms; a later beat with an earlier time shows a clock set back.
+        """
         self.position = Position("", 0)
         """Up to where everything that was committed is in ``states``."""
         self._sent_offset = 0
@@ -93,6 +97,10 @@ class Broadcaster:
 
     def _heartbeat(self) -> None:
         self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
+        now = self._clock()
+        if now < self._beat_at:
+            self.states.take_back(now)
+        self._beat_at = now
         self.audiences.forget_messages()
         self.health.beat(self.report())
 

@@ -38,6 +38,17 @@ class Entry:
         self.update = replace(self.update, seen_at=seen_at)
         self._item = None
 
+    def take_back(self, now: int) -> None:
+        update = self.update
+        if max(update.changed_at, update.arrived_at, update.seen_at or 0) > now:
+            self.update = replace(
+                update,
+                changed_at=min(update.changed_at, now),
+                arrived_at=min(update.arrived_at, now),
+                seen_at=None if update.seen_at is None else min(update.seen_at, now),
+            )
+            self._item = None
+
 
 class LatestStates:
     """All devices of the store, removed ones included until the store forgets them.
@@ -71,6 +82,14 @@ class LatestStates:
     def seen_at(self, device: str) -> int:
         """When a device was last seen: an update may be newer than the sighting."""
         return self.entries[device].update.seen_at or 0
+
+    def take_back(self, now: int) -> None:
+        """Take back times that are later than now: the clock was set back.
+
+        What was known by then has happened by then.
+        """
+        for entry in self.entries.values():
+            entry.take_back(now)
 
     def forget_removed(self, forgotten: int) -> Iterator[str]:
         """Drop the removed devices up to an offset; their names."""
