@@ -117,7 +117,7 @@ def test_a_defect_ends_in_a_sentence_and_its_traceback_in_a_file(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("nobody thought of this\n\x1b[2J")
 
-    monkeypatch.setattr("statecast.cli.show.opened_store", fail)
+    monkeypatch.setattr("statecast.cli.show.readable_store", fail)
     monkeypatch.setattr("tempfile.tempdir", str(here))
     # When it is called, then there is one sentence that names a file
     result = statecast("get", "pillow")
@@ -134,7 +134,7 @@ def test_an_error_of_the_system_ends_in_a_sentence(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("statecast.cli.show.opened_store", fail)
+    monkeypatch.setattr("statecast.cli.show.readable_store", fail)
     refused(statecast("devices"), 1, "No space left on device")
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import apsw
 import pytest
+from click.testing import CliRunner
 
+from statecast.cli.main import main
 from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusable
 from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -164,7 +166,9 @@ def test_a_read_only_file_system_is_not_a_matter_of_rights(
     path: Path, opened: Opener, tmp_path: Path
 ) -> None:
     # given a store on a file system that is mounted read-only, where not even root may write
-    opened().close()
+    store = opened()
+    say(store, "a", {"n": 1})
+    store.close()
     mounted = tmp_path / "mounted"
     mounted.mkdir()
     for command in (["--bind", path.parent, mounted], ["-o", "remount,ro,bind", mounted]):
@@ -175,6 +179,17 @@ def test_a_read_only_file_system_is_not_a_matter_of_rights(
     try:
         with pytest.raises(StoreUnusable, match="on a read-only file system; mount it for writing"):
             opened(mounted / path.name)
+        # and commands that only read can read it
+        for words, text in ((["devices"], "pillow"), (["get", "pillow"], "version 1")):
+            read = CliRunner().invoke(main, [*words, "--store", f"sqlite:///{mounted / path.name}"])
+            assert (read.exit_code, text in read.output) == (0, True), read.output
+        read = CliRunner().invoke(main, ["doctor", "--store", f"sqlite:///{mounted / path.name}"])
+        assert "it knows 1 device" in read.output
+        # but not while a server writes it through another mount
+        store = opened()
+        read = CliRunner().invoke(main, ["devices", "--store", f"sqlite:///{mounted / path.name}"])
+        assert read.exit_code == 1 and "a process that can write it uses it" in read.output
+        store.close()
     finally:
         subprocess.run(["umount", mounted], check=True)
 

@@ -11,7 +11,7 @@ from statecast.cli import output
 from statecast.cli.errors import REFUSED
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
-from statecast.cli.store import opened_store
+from statecast.cli.store import readable_store
 from statecast.diagnostics import diagnose
 
 MARKS = {"good": "ok", "notice": "note", "wrong": "WRONG"}
@@ -26,7 +26,7 @@ def doctor(given: GivenSettings, as_json: bool) -> None:
     It changes nothing and takes no message. Ends with 1 if something is wrong.
     """
     wrong = False
-    for line in diagnose(given.settings, opened_store):
+    for line in diagnose(given.settings, readable_store):
         wrong = wrong or line.verdict == "wrong"
         if as_json:
             output.print_json(strict_json.encode(line._asdict()))

@@ -8,7 +8,7 @@ from statecast import names, strict_json
 from statecast.broadcast import encoding
 from statecast.cli import output
 from statecast.cli.options import GivenSettings, setting_flags
-from statecast.cli.store import configured_sources, opened_store
+from statecast.cli.store import configured_sources, readable_store
 from statecast.errors import NotFound
 from statecast.model import Update
 from statecast.program.commands import command
@@ -28,7 +28,7 @@ def get(given: GivenSettings, device: str, as_json: bool) -> None:
     """Show the state of DEVICE. Needs no running server."""
     settings = given.settings()
     names.check(device)
-    with opened_store(settings) as store:
+    with readable_store(settings) as store:
         update = store.get(device)
         if update is None or update.state is None:
             raise NotFound(not_found(store, settings, device, update))
@@ -72,7 +72,7 @@ def described(update: Update, settings: Settings) -> list[str]:
 def devices(given: GivenSettings, as_json: bool) -> None:
     """List all devices with their states. Needs no running server."""
     settings = given.settings()
-    with opened_store(settings) as store:
+    with readable_store(settings) as store:
         found = store.devices()
     if as_json:
         for update in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,9 +14,24 @@ from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
+from statecast.stores.sqlite.read_only import copied, is_read_only
 from statecast.timestamps import now
 
 SQLITE = "sqlite:///"
+
+
+@contextmanager
+def readable_store(settings: Settings) -> Iterator[Store]:
+    """The store for a command that only reads: on a read-only file system, a copy of it."""
+    path = Path(settings.store.removeprefix(SQLITE))
+    if not settings.store.startswith(SQLITE) or not path.is_file() or not is_read_only(path):
+        with opened_store(settings) as store:
+            yield store
+        return
+    with copied(path) as copy:
+        there = dataclasses.replace(settings, store=f"{SQLITE}{copy}")
+        with opened_store(there) as store:
+            yield store
 
 
 @contextmanager

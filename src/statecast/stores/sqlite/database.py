@@ -27,7 +27,7 @@ import apsw
 from statecast.errors import StatecastError
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.sqlite import file_check, file_lock, log_note, migration, schema
+from statecast.stores.sqlite import file_check, file_lock, file_probe, log_note, migration, schema
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
@@ -80,6 +80,7 @@ class Database:
         self._generation = 0
         self._begin_process()
         file_check.inspect(path)
+        file_probe.check_once(path, file_check.file_system(path.parent))
         self._file = StoreFile(path)
         self._lock: file_lock.StoreLock | None = None
         try:
