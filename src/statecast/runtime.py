@@ -394,7 +394,7 @@ class Runtime:
             decode,
             self.store,
             batch_size=self.settings.batch_size,
-            list_command=command(self.settings, "quarantine", "list"),
+            listed_by=self._listed_by(),
             problems=self.problems,
         )
         consumer = Consumer(pipeline, self.store, self.clock, self._note_status)
@@ -405,6 +405,12 @@ class Runtime:
         """The status of a source has changed: tell the viewers and the other processes."""
         self.store.wake()
         self.process_reports.exchange_soon()
+
+    def _listed_by(self) -> str:
+        """Where a person finds the quarantine: no command reaches a store in memory."""
+        if not self._shared:
+            return "the operator's page"
+        return f"`{command(self.settings, 'quarantine', 'list')}`"
 
     def drain(self) -> None:
         """Stop receiving; batches that were received are committed."""

@@ -12,6 +12,7 @@ from statecast.broadcast import process_reports
 from statecast.errors import Malformed, StoreUnavailable
 from statecast.runtime import Runtime
 from statecast.settings import Settings
+from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Totals
 from statecast.testing import change, message, refused
@@ -91,3 +92,22 @@ def test_a_source_that_begins_is_announced_at_once(
     store = open_store(f"sqlite:///{tmp_path}/s.db", Limits())
     assert store.reports() == {}
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("store", "where"),
+    [
+        ("memory:", "the operator's page lists them."),
+        ("sqlite:///{}/a.db", "quarantine list --store sqlite:///{}/a.db` lists them."),
+    ],
+)
+def test_the_log_says_where_the_quarantine_of_this_store_is(
+    store: str, where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = Runtime(Settings(store=store.format(tmp_path)))
+    EmbeddedQueue(runtime.store).send(b'{"mood":"sad"}')
+    runtime.start()
+    while not runtime.store.quarantine_count():
+        runtime.store.wait(0.1)
+    runtime.stop()
+    assert where.format(tmp_path) in caplog.text

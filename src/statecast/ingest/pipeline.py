@@ -53,11 +53,11 @@ class Pipeline:
         store: Store,
         *,
         batch_size: int,
-        list_command: str = "statecast quarantine list",
+        listed_by: str = "`statecast quarantine list`",
         problems: Problems | None = None,
         reach: Callable[[str], None] = no_hook,
     ) -> None:
-        """``list_command`` lists the quarantine of this store; the log names it."""
+        """``listed_by`` is where a person finds the quarantine of this store, for the log."""
         self.source = source
         self.decode = decode
         self.store = store
@@ -68,7 +68,7 @@ class Pipeline:
         self.confirmed: list[str] = []
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
         self.left_out = LeftOut(problems)
-        self._list_command = list_command
+        self._listed_by = listed_by
         self._lines = LineLimit()
         self.doing: tuple[PipelineStep, float] = (PipelineStep.PAUSE, time.monotonic())
         """The step that runs, and since when by ``time.monotonic``. Other threads read it."""
@@ -139,11 +139,11 @@ class Pipeline:
             omitted = self._lines.take("quarantine")
             if omitted is not None:
                 log.warning(
-                    "source %s: a message%s went into quarantine: %s `%s` lists them.%s",
+                    "source %s: a message%s went into quarantine: %s %s lists them.%s",
                     row.source,
                     "" if row.device is None else f" of the device {row.device}",
                     row.reason,
-                    self._list_command,
+                    self._listed_by,
                     LineLimit.remark(omitted),
                 )
 
