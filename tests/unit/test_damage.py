@@ -314,8 +314,9 @@ def test_flipped_bits_show_no_wrong_state(whole: Path, tmp_path: Path, seed: int
     # given a store at rest in which some bits have flipped
     chance = random.Random(seed)
     content = bytearray(whole.read_bytes())
-    for _ in range(chance.choice([1, 4, 16, 64])):
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    used = [place for place, byte in enumerate(content) if byte]  # most of so small a file is empty
+    for _ in range(chance.choice([1, 4, 16])):
+        content[chance.choice(used)] ^= 1 << chance.randrange(8)
     path = tmp_path / "store.db"
     path.write_bytes(content)
     # when it is opened, then it is refused with a sentence
