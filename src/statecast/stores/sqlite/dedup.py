@@ -64,7 +64,7 @@ def confirm(connection: apsw.Connection, source: int, ids: Collection[str], now:
     pages = rows(
         connection,
         "SELECT DISTINCT page FROM known "
-        "WHERE source = ? AND id IN (SELECT value FROM json_each(?))",
+        "WHERE typeof(page) = 'integer' AND source = ? AND id IN (SELECT value FROM json_each(?))",
         (source, json.dumps(list(ids))),
     )
     confirmed = set(ids)

@@ -197,7 +197,10 @@ def forget_tombstones(
 
 def neighbours(connection: apsw.Connection, device: str, limit: int) -> list[str]:
     """Names around this one, from the index. A damaged name is shown with its readable part."""
-    present = "SELECT CAST(device AS BLOB) FROM devices WHERE state IS NOT NULL AND device"
+    present = (
+        "SELECT CAST(device AS BLOB) FROM devices "
+        "WHERE state IS NOT NULL AND typeof(device) = 'text' AND device"
+    )
     before = rows(connection, f"{present} < ? ORDER BY device DESC LIMIT ?", (device, limit))
     after = rows(connection, f"{present} >= ? ORDER BY device LIMIT ?", (device, limit))
     return [bytes(name).decode("utf-8", "replace") for (name,) in [*before[::-1], *after]]

@@ -48,7 +48,7 @@ def save(
         (counters.quarantine_rows - limit,),
     )
     counters.quarantine_rows -= len(gone)
-    return [source.decode("utf-8", "replace") for (source,) in gone]
+    return [(source or b"").decode("utf-8", "replace") for (source,) in gone]
 
 
 def row_of(one: Quarantined) -> Row:

@@ -139,7 +139,7 @@ class Repair:
     def queue_name(self, damaged: Damaged) -> str:
         """The name that fits the checksum, among those of sources; else what the row says."""
         number, _, *rest = damaged.row
-        known = rows(self.connection, "SELECT CAST(name AS BLOB) FROM sources")
+        known = rows(self.connection, "SELECT CAST(name AS BLOB) FROM sources WHERE name NOTNULL")
         for (raw,) in known:
             name: str = raw.decode("utf-8", "replace")
             if QUEUES.fits((number, name, *rest)):
