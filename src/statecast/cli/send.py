@@ -97,8 +97,9 @@ def send(
     with opened_destination(settings, server) as destination:
         if body is not None:
             destination.add(body)
-            print_ids(destination.flush(), as_json)
+            ids = destination.flush()
             click.echo(output.escaped(destination.where()), err=True)
+            print_ids(ids, as_json)
         elif not send_input(destination, as_json):
             sys.exit(REFUSED)
 
@@ -143,10 +144,10 @@ def send_input(destination: Destination, as_json: bool) -> bool:
                 good = False
                 click.echo(f"Error: Line {number}: {output.escaped(str(error))}", err=True)
         ids = destination.flush()
-        print_ids(ids, as_json)
         if ids and not said:
             said = True
             click.echo(output.escaped(destination.where()), err=True)
+        print_ids(ids, as_json)
     return good
 
 
