@@ -193,6 +193,11 @@ def faketime() -> str:
 
 
 @pytest.fixture(scope="session")
+def promtool() -> str:
+    return installed(system_parts.PROMTOOL)
+
+
+@pytest.fixture(scope="session")
 def nginx() -> str:
     return installed(system_parts.NGINX)
 

@@ -14,7 +14,7 @@ from tools import newest
 
 PATHS = ("tests/unit", "tests/contract", "--ignore", "tests/unit/test_bootstrap.py")
 """The one that is left out compares the environment with the lock."""
-EXTRAS = ("azure",)
+EXTRAS = ("azure", "metrics")
 """Whose packages the tests use."""
 
 

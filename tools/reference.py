@@ -87,6 +87,8 @@ OTHERS = {
     "/readyz": "200 while the work goes on: the store can be read and written, every "
     "queue answers, and the server is not stopping; else 503, with the part that fails. "
     "`?only=store`: whatever the queues do, for load balancers.",
+    "/metrics": "[The figures](how-to/monitoring.md), for Prometheus; for this machine and for "
+    "`metrics_from`.",
 }
 SCRIPTS = ("statecast.js", "bind.js")
 EXAMPLE = Update(
@@ -201,6 +203,7 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.yes_no: "yes or no",
         settings.words: "list",
         settings.origins: "list",
+        settings.networks: "list",
         settings.mount_path: "path",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"

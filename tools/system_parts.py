@@ -78,6 +78,8 @@ C_COMPILER = Program("a C compiler", ("cc",), (4,), ("gcc", "libc6-dev"))
 # nginx 1.20 (2021): the first with -e, so that it writes no file of its own. Debian keeps it where
 # only root looks for programs.
 NGINX = Program("nginx", ("nginx", "/usr/sbin/nginx"), (1, 20), ("nginx-light",), flag="-v")
+# Prometheus 2.33 (2022): the oldest in a distribution that still has support. It checks /metrics.
+PROMTOOL = Program("promtool", ("promtool",), (2, 33), ("prometheus",))
 
 # Firefox 128 (July 2024): the oldest whose WebDriver BiDi does what the test needs, without driver.
 # Optional: Ubuntu has it as a snap only, whose profile and sandbox are not ours to choose.
@@ -86,7 +88,7 @@ FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",
 # libfaketime 0.9.8 (2019): the first that leaves the uptime alone when it is told so.
 FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 
-PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME)
+PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL)
 OPTIONAL = (FIREFOX,)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""
 

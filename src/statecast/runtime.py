@@ -84,6 +84,8 @@ class Runtime:
         self._hub: Hub | None = None
         self._keeps_handshakes = False
         self._lagging: Callable[[], int] = lambda: 0
+        self._counts: Callable[[], dict[str, float]] = dict
+        """What the broadcaster of this process counts, for its report."""
         self._opening = threading.Lock()
         self._registering = threading.RLock()
         self._serving = False
@@ -93,7 +95,7 @@ class Runtime:
         """Other processes may use the store."""
         self._relay = EventRelay(lambda events: self.store.emit(events), self.problems)
         self.process_reports = ProcessReports(
-            lambda: self.store, self._own_report, self.problems, self._note_sample
+            lambda: self.store, self.own_report, self.problems, self._note_sample
         )
         """What the serving processes of the store say of each other."""
         self.unserved = Unserved(lambda: self.store, self._polls)
@@ -335,6 +337,10 @@ class Runtime:
             self.viewers = lambda: hub.viewers
             self._lagging = lambda: broadcaster.lagging
             hub.keep_handshakes = self._keeps_handshakes
+            self._counts = lambda: {
+                **broadcaster.counts(),
+                "sent_bytes": broadcaster.sent_bytes + hub.sent_bytes,
+            }
             self._hub = hub
         return hub
 
@@ -470,7 +476,7 @@ class Runtime:
         else:
             self.problems.clear("store-slow", STORE)
 
-    def _own_report(self) -> dict[str, Any]:
+    def own_report(self) -> dict[str, Any]:
         """What this process announces to the others."""
         healths = {consumer.name: consumer.current() for consumer in self.consumers}
         return {
@@ -483,7 +489,9 @@ class Runtime:
             "problems": for_report(self.problems),
             "pid": os.getpid(),
             "lagging": self._lagging(),
-            "dropped_events": 0 if self._hub is None else self._hub.dropped_emits,
+            "dropped_events": self._relay.dropped
+            + (0 if self._hub is None else self._hub.dropped_emits),
+            **self._counts(),
         }
 
     def _note_sample(self) -> None:

@@ -9,6 +9,7 @@ Rule 2: an unknown name is an error, and so is a value that fails its check.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import re
 import tomllib
@@ -114,6 +115,15 @@ def mount_path(value: Any) -> str:
     return path
 
 
+def networks(value: Any) -> tuple[str, ...]:
+    """A list of addresses and networks like ``10.0.0.0/8``."""
+    parts = words(value)
+    try:
+        return tuple(str(ipaddress.ip_network(part, strict=False)) for part in parts)
+    except ValueError as error:
+        raise ValueError(f"must hold addresses or networks like 10.0.0.0/8 ({error})") from None
+
+
 def deadlines(value: Any) -> Mapping[str, float]:
     """A table of pattern and seconds, or a text like ``pillow=60,floor2/*=300``."""
     if isinstance(value, str):
@@ -183,6 +193,12 @@ class Settings:
     )
     trusted_proxy: tuple[str, ...] = setting(
         (), "Addresses of proxies whose X-Forwarded-For, -Proto and -Prefix are believed.", words
+    )
+    metrics_from: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks that may read `/metrics`, besides loopback; "
+        "behind a `trusted_proxy` those of its clients.",
+        networks,
     )
     deadlines: Mapping[str, float] = mapping_setting(
         "Seconds of silence after which a device counts as silent, per pattern; "

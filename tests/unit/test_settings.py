@@ -47,7 +47,11 @@ def test_texts_refuse_what_they_are_not(name: str) -> None:
     "name", [name for name, line in LINES.items() if isinstance(line.default, tuple)]
 )
 def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
-    a, b = ("http://a", "https://b:8443") if name == "allow_origins" else ("a", "b")
+    special = {
+        "allow_origins": ("http://a", "https://b:8443"),
+        "metrics_from": ("10.0.0.0/8", "fd00::/8"),
+    }
+    a, b = special.get(name, ("a", "b"))
     assert getattr(Settings(**{name: f"{a}, {b},,"}), name) == (a, b)
     assert getattr(Settings(**{name: [a, b]}), name) == (a, b)
     assert getattr(Settings(**{name: ""}), name) == ()

@@ -18,6 +18,7 @@ from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
 from statecast.broadcast.latest_states import Entry, LatestStates
+from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
@@ -72,11 +73,23 @@ class Broadcaster:
         self._sent_sightings = 0
         """The number of the newest sighting that up-to-date viewers have."""
         self._event_listeners: list[Callable[[Event], None]] = []
+        self.sent_bytes = 0
+        """Of events to viewers, before framing. Counted per audience, not per viewer."""
+        self._ticks = 0
+        """Reads of changes that were sent."""
+        self._loop_delay = LoopDelay()
 
     @property
     def lagging(self) -> int:
         """Viewers that do not have everything yet. Any thread; the number may be a moment old."""
         return max(0, len(self.subscribers) - self.audiences.up_to_date)
+
+    def counts(self) -> dict[str, float]:
+        """What it has done since its start. Any thread."""
+        return {
+            "ticks": self._ticks,
+            "loop_delay": round(self._loop_delay.longest, 4),
+        }
 
     # Start and stop
 
@@ -85,10 +98,12 @@ class Broadcaster:
         self.loop = loop
         self._change_feed = ChangeFeed(self.store, loop, self.report, self)
         self._change_feed.start()
+        self._loop_delay.start(loop)
         self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
 
     def stop(self) -> None:
         self._heartbeat_timer.cancel()
+        self._loop_delay.stop()
         self._change_feed.stop()
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
@@ -154,12 +169,14 @@ class Broadcaster:
 
     def _send_states(self, changed: list[str]) -> None:
         """Send changed devices to all up-to-date viewers that watch them."""
+        self._ticks += bool(changed)
         head = self.position.offset
         for audience, devices in self.audiences.watching(changed).items():
             entries = [self.states.entries[device] for device in devices]
             while entries and audience.current:
                 message, entries = self._states_message(entries, head)
                 self._sent_offset = message.position
+                self.sent_bytes += len(message.payload) * len(audience.current)
                 for viewer in tuple(audience.current):
                     viewer.deliver(message)
         self._sent_offset = head
@@ -291,6 +308,7 @@ class Broadcaster:
                 subscriber.complete = False
             subscriber.position = message.position
             subscriber.reset = subscriber.empty = False
+            self.sent_bytes += len(message.payload)
             subscriber.viewer.deliver(message)
 
     def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
@@ -345,6 +363,7 @@ class Broadcaster:
         for audience, devices in self.audiences.watching(list(seen)).items():
             times = {device: self.states.seen_at(device) for device in devices}
             message = OutgoingMessage("seen", encoding.seen(times))
+            self.sent_bytes += len(message.payload) * len(audience.current)
             for viewer in tuple(audience.current):
                 viewer.deliver(message)
 
@@ -361,4 +380,5 @@ class Broadcaster:
             audience.missed_seen = key, message
         message = audience.missed_seen[1]
         if message is not None:
+            self.sent_bytes += len(message.payload)
             subscriber.viewer.deliver(message)

@@ -16,7 +16,7 @@ from typing import Any
 
 from statecast.errors import STORE_FAILURES, StatecastError
 from statecast.problems import STORE, Problems
-from statecast.stores.contract import Store, Totals
+from statecast.stores.contract import Sizes, Store, Totals
 
 INTERVAL = 2.0
 """Seconds between two exchanges."""
@@ -43,6 +43,7 @@ class ProcessReports:
         self.reports: dict[str, dict[str, Any]] = {}
         """The newest report of each process, by its id."""
         self.totals: Mapping[str, Totals] = {}
+        self.sizes = Sizes()
         self.quarantined = 0
         """Messages in quarantine."""
         self._store = store
@@ -100,6 +101,7 @@ class ProcessReports:
         self.reports = store.reports()
         self.totals = store.totals()
         self.quarantined = store.quarantine_count()
+        self.sizes = store.sizes()
         failed = {one.kind for one in self._problems.current() if one.subject == STORE}
         if failed.intersection(STORE_FAILURES):
             # The announcement is small, and not forced to disk. It may succeed on a full disk.

@@ -63,6 +63,8 @@ class Hub:
         """The application asks for the requests with which viewers began."""
         self.dropped_emits = 0
         """Application events that a full transport did not take. The newest is dropped."""
+        self.sent_bytes = 0
+        """Of application events, before framing."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self._calls = LoopCalls()
         """What the application does to viewers, in order."""
@@ -187,6 +189,7 @@ class Hub:
         message = encoding.event(event)
         written = sum(socket.offer(message) for socket in members)
         self.dropped_emits += len(members) - written
+        self.sent_bytes += len(event.data) * written
         return written
 
     def publish_to_one(self, event: Event, callback: Callback) -> None:

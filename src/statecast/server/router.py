@@ -59,7 +59,12 @@ class Router:
     """The endpoints by path. While ``draining`` only health is answered; the rest is refused."""
 
     def __init__(
-        self, wsgi: App, polling: App, readiness: Readiness, events: App | None = None
+        self,
+        wsgi: App,
+        polling: App,
+        readiness: Readiness,
+        events: App | None = None,
+        metrics: App | None = None,
     ) -> None:
         self.draining = False
         self.files = static_files()
@@ -72,6 +77,8 @@ class Router:
         }
         if events is not None:
             self._apps["/events"] = events
+        if metrics is not None:
+            self._apps["/metrics"] = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

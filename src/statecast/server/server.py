@@ -28,6 +28,7 @@ from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import exposure, service_manager, sockets, supervisor
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
+from statecast.server.metrics import MetricsEndpoint
 from statecast.server.readiness import Readiness
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
@@ -89,7 +90,8 @@ class Server(uvicorn.Server):
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
         self.bridge = WsgiBridge(app, settings)
-        self.router = Router(self.bridge, polling, self.readiness, events)
+        metrics = MetricsEndpoint(runtime)
+        self.router = Router(self.bridge, polling, self.readiness, events, metrics)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it

@@ -1,0 +1,231 @@
+"""``/metrics``: the figures of all serving processes of a store, for Prometheus.
+
+Rule 1: a scrape reads memory only, so it is answered on the loop. What comes from the store or from
+another process is as old as the last exchange of reports, at most some seconds.
+Rule 2: no name of a device is a label. There may be a hundred thousand.
+Rule 3: a figure that a process counts for itself has the label ``process``. A sum over processes
+would fall when one of them ends, and Prometheus would take that for a restart of all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from statecast import timestamps
+from statecast.http.addresses import parse
+from statecast.http.asgi import Receive, Scope, Send, client_address, respond
+from statecast.http.errors import HTTPProblem
+from statecast.program.distribution import VERSION, install_hint
+
+if TYPE_CHECKING:
+    from prometheus_client.core import CollectorRegistry, Metric
+
+    from statecast.runtime import Runtime
+
+TOTALS = {
+    "messages": "Messages and edits that were committed.",
+    "versions": "Versions that they made.",
+    "duplicates": "Repetitions of messages or events; they changed nothing.",
+    "dropped": "Changes that came too late.",
+    "quarantined": "Messages, or items of one, that went into quarantine.",
+    "evicted": "Messages that left the quarantine because it was full.",
+    "refused": "Messages and edits that were refused before a commit.",
+}
+"""The counters of a store, per source."""
+SOURCES = {
+    "lag_seconds": "Age of the newest message when it was applied; absent for an empty queue.",
+    "receive_age_seconds": "How long ago the queue last answered.",
+    "waiting_messages": "Messages in the queue, if it says.",
+    "requests_per_hour": "Requests to a queue that has a price per request.",
+}
+SIZES = {
+    "store_bytes": ("file_bytes", "Size of the database file."),
+    "store_log_bytes": ("log_bytes", "Size of the log beside the database file."),
+    "disk_free_bytes": ("free_bytes", "Space that is left on the disk of the store."),
+    "history_rows": ("history_rows", "Versions in the history."),
+    "history_bytes": ("history_bytes", "Size of the history."),
+}
+PER_PROCESS = {
+    "dropped_events": "Application events that a viewer or another process did not get.",
+    "sent_bytes": "Bytes of events to viewers, before framing.",
+    "ticks": "Reads of changes that were sent to viewers.",
+}
+"""What each process counts since its start."""
+
+
+class MetricsEndpoint:
+    """Answers ``/metrics`` to those that may read it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._settings = runtime.settings
+        self._networks = [ipaddress.ip_network(one) for one in runtime.settings.metrics_from]
+        self._registry = registry(runtime)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise HTTPProblem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
+        self._check_reader(scope)
+        if self._registry is None:
+            raise HTTPProblem(
+                501, f"Metrics need the package prometheus-client: {install_hint('metrics')}."
+            )
+        from prometheus_client.exposition import choose_encoder
+
+        accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        encode, kind = choose_encoder(accept.decode("latin-1"))
+        await respond(send, 200, encode(self._registry), kind)
+
+    def _check_reader(self, scope: Scope) -> None:
+        """Raises HTTPProblem for a client that may not read the figures."""
+        address = client_address(scope)
+        passed_on = any(
+            name in (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip")
+            for name, _ in scope["headers"]
+        )
+        if passed_on and not self._settings.trusted_proxy:
+            raise HTTPProblem(
+                403,
+                "A proxy passes this request on, so it is not known who asks; name the proxy in "
+                "the setting trusted_proxy, or ask the server itself.",
+            )
+        if not self._may_read(address):
+            raise HTTPProblem(
+                403, f"Metrics are not for {address}; name it in the setting metrics_from."
+            )
+
+    def _may_read(self, address: str) -> bool:
+        parsed = parse(address)
+        if parsed is None or parsed.is_loopback:
+            return True
+        return any(parsed in network for network in self._networks)
+
+
+def registry(runtime: Runtime) -> CollectorRegistry | None:
+    """A registry of this runtime's own; None without the package."""
+    try:
+        from prometheus_client import CollectorRegistry
+    except ImportError:
+        return None
+    made = CollectorRegistry(auto_describe=False)
+    made.register(RuntimeCollector(runtime))
+    return made
+
+
+class RuntimeCollector:
+    """The figures of a runtime as families of metrics, as ``prometheus_client`` asks for them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import InfoMetricFamily
+
+        yield InfoMetricFamily("statecast_build", "The running version.", {"version": VERSION})
+        report = self._runtime.report()
+        yield from self._totals()
+        yield from self._sources(report["sources"])
+        yield from self._processes()
+        yield from self._store()
+        yield from self._problems()
+
+    def _totals(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily
+
+        totals = self._runtime.process_reports.totals
+        for name, text in TOTALS.items():
+            family = CounterMetricFamily(f"statecast_{name}", text, labels=["source"])
+            for source, counted in totals.items():
+                family.add_metric([source], getattr(counted, name))
+            yield family
+        yield gauge(
+            "quarantine_messages",
+            "Messages that wait in quarantine.",
+            self._runtime.process_reports.quarantined,
+        )
+
+    def _sources(self, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+        now = self._runtime.clock()
+        yield gauges(
+            "source_up",
+            "1 if the queue answers and the store takes its messages.",
+            "source",
+            {name: int(health["status"] == "connected") for name, health in sources.items()},
+        )
+        for figure, text in SOURCES.items():
+            values = {
+                name: value
+                for name, health in sources.items()
+                if (value := _figure(figure, health, now)) is not None
+            }
+            yield gauges(f"source_{figure}", text, "source", values)
+
+    def _processes(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily
+
+        reports = [self._runtime.own_report(), *self._runtime.process_reports.others.values()]
+        by_pid = {str(one.get("pid", "?")): one for one in reports}
+        yield gauge("processes", "Serving processes of the store.", len(reports))
+        yield gauge("viewers", "Connected viewers.", _sum("viewers", reports))
+        yield gauge(
+            "viewers_behind", "Viewers that do not have everything yet.", _sum("lagging", reports)
+        )
+        for name, text in PER_PROCESS.items():
+            family = CounterMetricFamily(f"statecast_{name}", text, labels=["process"])
+            for pid, one in by_pid.items():
+                family.add_metric([pid], one.get(name, 0))
+            yield family
+        yield gauges(
+            "loop_delay_seconds",
+            "The longest delay of the event loop in the last 15 s.",
+            "process",
+            {pid: one.get("loop_delay", 0.0) for pid, one in by_pid.items()},
+        )
+
+    def _store(self) -> Iterator[Metric]:
+        sizes = self._runtime.process_reports.sizes
+        for name, (field, text) in SIZES.items():
+            value = getattr(sizes, field)
+            if value is not None:
+                yield gauge(name, text, value)
+
+    def _problems(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        found = Counter((one.kind, one.severity) for one in self._runtime.all_problems())
+        family = GaugeMetricFamily(
+            "statecast_problems", "What is wrong now.", labels=["kind", "severity"]
+        )
+        for labels, number in sorted(found.items()):
+            family.add_metric(labels, number)
+        yield family
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return GaugeMetricFamily(f"statecast_{name}", text, value=value)
+
+
+def gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(f"statecast_{name}", text, labels=[label])
+    for one, value in values.items():
+        family.add_metric([one], value)
+    return family
+
+
+def _sum(name: str, reports: Iterable[Mapping[str, Any]]) -> int:
+    return sum(one.get(name, 0) for one in reports)
+
+
+def _figure(figure: str, health: Mapping[str, Any], now: int) -> float | None:
+    if figure == "receive_age_seconds":
+        received_at = health.get("received_at")
+        return None if received_at is None else (now - timestamps.parse_time(received_at)) / 1000
+    names = {"lag_seconds": "lag", "waiting_messages": "waiting"}
+    value: float | None = health.get(names.get(figure, figure))
+    return value
