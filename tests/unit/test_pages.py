@@ -824,3 +824,74 @@ def test_an_address_that_asks_for_too_many_pages_is_refused(store: FakeStore) ->
         assert "Reload this one in a moment." in refused.get_data(as_text=True)
     with client.get("/statecast/page.css", environ_base={"REMOTE_ADDR": "203.0.113.7"}) as file:
         assert file.status_code == 200
+
+
+# Many devices
+
+
+def many(store: FakeStore, count: int) -> FakeStore:
+    for number in range(count):
+        name = f"floor{number // 250:02}/sensor-{number % 250:03}"
+        store.put(name, {"temperature_c": 15 + number / 100, "humidity_percent": number % 100},
+                  deadline=3600, age=7200 if number % 1000 == 7 else 2)  # fmt: skip
+    return store
+
+
+def shown_rows(tree: Tree) -> list[str | None]:
+    return [attrs["data-device"] for tag, attrs in tree.tags if "data-device" in attrs]
+
+
+def test_of_ten_thousand_devices_the_html_has_the_first_rows(store: FakeStore) -> None:
+    html = browse(many(store, 10_000), "/").get_data(as_text=True)
+
+    tree = Tree(html)
+    assert len(html.encode()) < 200_000
+    assert shown_rows(tree) == [f"floor00/sensor-{number:03}" for number in range(200)]
+    assert "10,000 devices" in tree.text and "1 to 200 of\n    10,000" in tree.text
+    assert [attrs["href"] for _, attrs in tree.tags if attrs.get("href") == "/?page=2"]
+    # the group says how many devices it has, not how many rows are here
+    assert re.search(r'<span data-show="count">250</span>', html)
+    # and the filters count all devices
+    assert re.search(r'href="/\?show=silent"[^>]*>[^<]*<b>10</b>', html)
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "rows", "pages"),
+    [
+        ("?page=2", "floor00/sensor-200", 200, "201 to 400"),
+        ("?page=3", "floor01/sensor-150", 50, "401 to 450"),
+        ("?page=4", None, 0, ""),
+        ("?page=0", "floor00/sensor-000", 200, "1 to 200"),
+        ("?page=x", "floor00/sensor-000", 200, "1 to 200"),
+        ("?page=-1", "floor00/sensor-000", 200, "1 to 200"),
+        ("?page=99999999", "floor00/sensor-000", 200, "1 to 200"),
+        ("?q=sensor-21", "floor00/sensor-210", 10, None),
+        ("?q=sensor-1&page=1", "floor00/sensor-100", 200, None),
+        ("?show=silent", "floor00/sensor-007", 1, None),
+        ("?q=nothing", None, 0, None),
+    ],
+)
+def test_pages_of_rows(
+    store: FakeStore, query: str, first: str | None, rows: int, pages: str | None
+) -> None:
+    tree = page(many(store, 450), f"/{query}")
+
+    found = shown_rows(tree)
+    assert (found[0] if found else None, len(found)) == (first, rows)
+    if pages is None:
+        assert not tree.all(id="pages")
+    else:
+        assert pages in " ".join(tree.text.split())
+
+
+def test_the_links_to_other_pages_keep_the_search(store: FakeStore) -> None:
+    html = browse(many(store, 900), "/?q=Sensor+%3C%22&page=1").get_data(as_text=True)
+    assert "No device matches" in html and 'id="pages"' not in html
+    html = browse(store, "/?q=floor").get_data(as_text=True)
+    assert 'href="/?page=2&q=floor"' in html.replace("&amp;", "&")
+
+
+def test_two_hundred_devices_are_on_one_page(store: FakeStore) -> None:
+    tree = page(many(store, 200), "/")
+    assert len(shown_rows(tree)) == 200 and not tree.all(id="pages")
+    assert "data-partial" not in tree.one(id="devices")

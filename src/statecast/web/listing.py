@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from statecast.model import Update
 from statecast.web import picture_rules
 from statecast.web.tables import TABLES
 from statecast.web.view_models import DeviceSummary
+
+ROWS = 200
+"""More devices than these are on several pages; the script shows all of them on one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,46 @@ class Filter:
     count: int
 
 
-def filter_of(device: DeviceSummary, now: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Devices of one prefix: those that this page has, and how many there are."""
+
+    name: str
+    devices: Sequence[DeviceSummary]
+    matching: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPage:
+    """One page of a list that has more rows than a page holds."""
+
+    number: int
+    """From 1."""
+    matching: int
+    """Devices on all pages."""
+
+    @property
+    def first(self) -> int:
+        """The place of its first row, from 0."""
+        return (self.number - 1) * ROWS
+
+    @property
+    def last(self) -> int:
+        return min(self.first + ROWS, self.matching)
+
+
+def page_number(given: str) -> int:
+    """The page that an address names; one that is none counts as the first."""
+    return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 7 else 1
+
+
+def filter_of(update: Update, silent_after: float | None, now: int) -> str:
     """The filter that a device falls under. Without a live connection only silence is known."""
-    if device.silent_after is None:
+    if silent_after is None:
         return "undated"
-    return "silent" if now - (device.seen or device.changed) > device.silent_after * 1000 else ""
+    seen = update.seen_at or update.changed_at
+    return "silent" if now - seen > silent_after * 1000 else ""
 
 
 def matches(device: DeviceSummary, query: str) -> bool:
@@ -46,23 +85,30 @@ def counted(kinds: Sequence[str]) -> list[Filter]:
     ]
 
 
-def usual(devices: Sequence[DeviceSummary]) -> tuple[float | None, str | None]:
+def usual(
+    present: Sequence[Update], deadlines: Sequence[float | None]
+) -> tuple[float | None, str | None]:
     """The most common deadline and source: a list says them once."""
-    deadlines = Counter(one.silent_after for one in devices)
-    sources = Counter(one.update.source for one in devices)
-    return deadlines.most_common(1)[0][0], sources.most_common(1)[0][0]
+    sources = Counter(one.source for one in present)
+    return Counter(deadlines).most_common(1)[0][0], sources.most_common(1)[0][0]
 
 
 def prefix(name: str) -> str:
     return name.partition("/")[0] + "/" if "/" in name else ""
 
 
-def grouped(devices: Sequence[DeviceSummary]) -> list[tuple[str, list[DeviceSummary]]]:
-    """One group per prefix, in order; names without one come first."""
+def grouped(
+    devices: Sequence[DeviceSummary], present: Sequence[Update], matching: Sequence[Update]
+) -> list[Group]:
+    """One group per prefix that this page has, in order; names without one come first."""
+    totals = Counter(prefix(one.device) for one in present)
+    shown = Counter(prefix(one.device) for one in matching)
     groups: dict[str, list[DeviceSummary]] = {}
     for device in devices:
         groups.setdefault(prefix(device.name), []).append(device)
-    return sorted(groups.items())
+    return [
+        Group(name, members, shown[name], totals[name]) for name, members in sorted(groups.items())
+    ]
 
 
 def art(devices: Sequence[DeviceSummary]) -> dict[str, Any]:

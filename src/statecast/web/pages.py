@@ -349,12 +349,25 @@ class PageViews:
         query, show = flask.request.args.get("q", ""), flask.request.args.get("show", "")
         kind = "list" if len(present) <= CARDS else "rows"
         now = self.live.clock()
-        devices = [self._shown(one, sparks=kind == "list") for one in present]
-        kinds = [listing.filter_of(one, now) for one in devices]
-        devices = [
-            replace(one, hidden=not (listing.matches(one, query) and show in ("", kind_of)))
-            for one, kind_of in zip(devices, kinds)
+        deadlines = [self.live.settings.deadline(one) for one in present]
+        kinds = [listing.filter_of(one, limit, now) for one, limit in zip(present, deadlines)]
+        # With all devices in the HTML those that do not match are hidden, for the script to show.
+        whole = len(present) <= listing.ROWS
+        views = {one.device: self._shown(one, sparks=kind == "list") for one in present if whole}
+        matching = [
+            one
+            for one, kind_of in zip(present, kinds)
+            if show in ("", kind_of)
+            and (not query or listing.matches(views.get(one.device) or self._shown(one), query))
         ]
+        page = listing.RowsPage(
+            listing.page_number(flask.request.args.get("page", "")), len(matching)
+        )
+        if whole:
+            names = {one.device for one in matching}
+            devices = [replace(one, hidden=name not in names) for name, one in views.items()]
+        else:
+            devices = [self._shown(one) for one in matching[page.first : page.last]]
         return self._page(
             kind,
             position,
@@ -366,10 +379,12 @@ class PageViews:
             show=show,
             devices=devices,
             total=len(present),
-            groups=listing.grouped(devices),
+            groups=listing.grouped(devices, present, matching),
             filters=listing.counted(kinds),
-            shown=sum(not one.hidden for one in devices),
-            usual=listing.usual(devices),
+            shown=len(matching),
+            rows_page=None if whole else page,
+            rows_per_page=listing.ROWS,
+            usual=listing.usual(present, deadlines),
             **listing.art(devices),
         )
 

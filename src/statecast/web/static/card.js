@@ -36,6 +36,17 @@ export function drawCard(element, device, isKnown, wantedFields, gallery) {
 }
 
 /**
+ * What a card or a row shows of a device, as text for a search.
+ * @param {Device} device
+ * @param {string[]} wantedFields
+ */
+export function describeCard(device, wantedFields) {
+  const names = mainFields(device.state, wantedFields).slice(0, FIELDS);
+  const values = names.map((name) => formatValue(name, device.state?.[name]));
+  return [displayName(device), ...values].join("\n");
+}
+
+/**
  * @param {HTMLElement} row
  * @param {Device} device
  * @param {string} name

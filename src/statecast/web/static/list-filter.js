@@ -60,14 +60,16 @@ export class ListFilter {
       if (value) url.searchParams.set(name, value);
       else url.searchParams.delete(name);
     }
+    url.searchParams.delete("page");
     history.replaceState(null, "", url);
+    this.list.restart();
     this.apply();
   }
 
   apply() {
     const query = (this.search?.text ?? "").trim().toLowerCase();
     this.#shown = this.list.filter((item) => {
-      const isFound = !query || item.matches(query);
+      const isFound = !query || this.list.matches(item, query);
       return isFound && (!this.#key || item.key === this.#key);
     });
     for (const link of this.#links) {

@@ -10,6 +10,10 @@ import { showFreshness } from "./freshness.js";
  */
 
 export class DeviceItem {
+  /** The card or row; a list of many makes it when it is to be seen. @type {HTMLElement | undefined} */
+  element;
+  /** Whether the filter lets it be seen. */
+  isMatching = true;
   /** The verdict that was last known while online. @type {Verdict["key"] | undefined} */
   key;
   /** The device as it was removed, while the item still shows that. @type {Device | undefined} */
@@ -17,8 +21,12 @@ export class DeviceItem {
   /** What a search looks through, until it changes. @type {string | undefined} */
   #words;
 
-  /** @param {HTMLElement} element */
-  constructor(element) {
+  /**
+   * @param {string} name
+   * @param {HTMLElement} [element]
+   */
+  constructor(name, element) {
+    this.name = name;
     this.element = element;
   }
 
@@ -28,7 +36,7 @@ export class DeviceItem {
    * @param {boolean} isKnown Whether the device was in the list before: then its changes flash.
    */
   show(device, paint, isKnown) {
-    paint(this.element, device, isKnown);
+    if (this.element) paint(this.element, device, isKnown);
     this.#words = undefined;
   }
 
@@ -37,20 +45,24 @@ export class DeviceItem {
    * @param {Board} board
    */
   showFreshness(device, board) {
-    return showFreshness(this.element, device, board);
+    return this.element ? showFreshness(this.element, device, board) : board.verdict(device).key;
   }
 
   /**
    * Whether the name, the label or a shown value contains a text in lower case.
    * @param {string} query
+   * @param {() => string} describe What the item would show, while it has no element.
    */
-  matches(query) {
-    this.#words ??= this.#readWords();
+  matches(query, describe) {
+    this.#words ??=
+      `${this.name}\n${this.element ? textOf(this.element) : describe()}`.toLowerCase();
     return this.#words.includes(query);
   }
+}
 
-  #readWords() {
-    const texts = findAll("a, dd", this.element).map(({ textContent }) => textContent);
-    return [this.element.dataset.device, ...texts].join("\n").toLowerCase();
-  }
+/** @param {HTMLElement} element */
+function textOf(element) {
+  return findAll("a, dd", element)
+    .map(({ textContent }) => textContent)
+    .join("\n");
 }

@@ -23,14 +23,18 @@ class ListPage {
   #isFilterDue = this.#filter.isActive;
   #sweptAt = 0;
   #wasOffline = false;
+  /** Whether all devices were received: the HTML has only the first of many. */
+  #isWhole = !this.#list.isPartial;
   /** @type {Painter | undefined} */
   #paint;
   #isLoading = false;
 
   start() {
     for (const { element } of this.#list.items) {
-      this.#page.addKnownDevice(element, this.#list.usual);
+      if (element) this.#page.addKnownDevice(element, this.#list.usual);
     }
+    // The HTML has the first of many devices: the server is to send all of them.
+    if (this.#list.isPartial) this.#page.board.position = undefined;
     this.#page.start({
       devices: ["*"],
       update: (device) => this.#dirty.set(device.device, device),
@@ -42,7 +46,7 @@ class ListPage {
   async #loadPictures() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ drawCard }, { Gallery, watchImages }] = await Promise.all([
+    const [{ drawCard, describeCard }, { Gallery, watchImages }] = await Promise.all([
       import("./card.js"),
       import("./gallery.js"),
     ]);
@@ -50,7 +54,27 @@ class ListPage {
     watchImages();
     const { wantedFields } = this.#page;
     this.#paint = (...item) => drawCard(...item, wantedFields, gallery);
+    this.#list.painter = this.#paint;
+    this.#list.describe = (device) => describeCard(device, wantedFields);
+    if (this.#list.isPartial) this.#watchEnd();
     this.#page.draw();
+  }
+
+  /** Of many devices more rows are made before the end of the list is seen. */
+  #watchEnd() {
+    const end = find("#pages");
+    const watcher = new IntersectionObserver(
+      ([{ isIntersecting }]) => {
+        if (!isIntersecting || !this.#isWhole) return;
+        this.#list.extend();
+        this.#filter.apply();
+        // It reports changes only: look again whether the end is still near.
+        watcher.unobserve(end);
+        watcher.observe(end);
+      },
+      { rootMargin: "2000px" },
+    );
+    watcher.observe(end);
   }
 
   /** All pictures are here now: draw those that waited. */
@@ -63,6 +87,9 @@ class ListPage {
 
   #draw() {
     this.#loadPictures();
+    // Until all of many devices were received, the first HTML stays as it is.
+    this.#isWhole ||= this.#page.connection?.synced ?? false;
+    if (!this.#isWhole) return;
     if (this.#paint) this.#update(this.#paint);
     if (this.#isSweepDue()) this.#sweep();
   }

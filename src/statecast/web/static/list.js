@@ -1,6 +1,5 @@
 // The list of devices, as cards or as rows in groups. A device never moves: its place is by name.
-import { cloneTemplate, find, findAll, flashClass, setText } from "./dom.js";
-import { displayName } from "./device-name.js";
+import { cloneTemplate, find, findAll, findOptional, flashClass, setText } from "./dom.js";
 import { DeviceItem } from "./list-item.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
@@ -9,6 +8,8 @@ import { DeviceItem } from "./list-item.js";
 /** Removed devices stay for a moment, to say so. */
 const REMOVED_SHOWN_FOR = 5000;
 const MARKED_NEW_FOR = 8000;
+/** Of many devices so many more rows are made when the end of the list comes near. */
+const ROWS = 200;
 
 /**
  * What a list needs of its page.
@@ -19,6 +20,12 @@ export class DeviceList {
   #root = find("#devices");
   /** @type {Map<string, DeviceItem>} */
   #items = new Map();
+  /** The items in the order of the list, until one comes or goes. @type {DeviceItem[] | undefined} */
+  #sorted;
+  /** Draws items; it is loaded when the page is live. @type {Painter | undefined} */
+  painter;
+  /** What an item shows, for those that have no element. @type {(device: Device) => string} */
+  describe = () => "";
 
   /**
    * @param {Page} page
@@ -27,9 +34,22 @@ export class DeviceList {
   constructor(page, isCards) {
     this.page = page;
     this.isCards = isCards;
+    this.isPartial = "partial" in this.#root.dataset;
+    this.limit = this.isPartial ? ROWS : Infinity;
     for (const element of findAll("[data-device]", this.#root)) {
-      this.#items.set(element.dataset.device ?? "", new DeviceItem(element));
+      const name = element.dataset.device ?? "";
+      this.#items.set(name, new DeviceItem(name, element));
     }
+  }
+
+  /** Let more rows be seen. */
+  extend() {
+    this.limit += ROWS;
+  }
+
+  /** After another search the list begins with its first rows. */
+  restart() {
+    if (this.isPartial) this.limit = ROWS;
   }
 
   /** The facts that the list states once for all of its devices. */
@@ -47,7 +67,7 @@ export class DeviceList {
 
   /** Groups of rows with the items that they hold. */
   get groups() {
-    return findAll("[data-group]", this.#root);
+    return this.isCards ? [] : /** @type {HTMLElement[]} */ ([...this.#root.children]);
   }
 
   /**
@@ -61,7 +81,7 @@ export class DeviceList {
       if (known) this.#removeSoon(known, device);
       return known !== undefined;
     }
-    const item = known ?? this.#add(device);
+    const item = known ?? this.#add(device, paint);
     const isBack = item.removed !== undefined;
     item.removed = undefined;
     item.show(device, paint, known !== undefined);
@@ -78,8 +98,9 @@ export class DeviceList {
     item.showFreshness(device, this.page.board);
     setTimeout(() => {
       if (this.page.board.devices.has(device.device)) return;
-      item.element.remove();
+      item.element?.remove();
       this.#items.delete(device.device);
+      this.#sorted = undefined;
     }, REMOVED_SHOWN_FOR);
   }
 
@@ -108,51 +129,105 @@ export class DeviceList {
 
   /** Each group says how many of its devices are shown, and how many of these are silent. */
   showGroupCounts() {
+    /** @type {Map<string, { total: number, matching: number, silent: number }>} */
+    const counts = new Map();
+    for (const { name, isMatching, key } of this.#items.values()) {
+      const group = groupOf(name);
+      const count = counts.get(group) ?? { total: 0, matching: 0, silent: 0 };
+      counts.set(group, count);
+      count.total++;
+      if (isMatching) count.matching++;
+      if (isMatching && key === "silent") count.silent++;
+    }
     for (const group of this.groups) {
-      const items = findAll("[data-device]", group);
-      const shown = items.filter(({ hidden }) => !hidden);
-      const names = shown.map(({ dataset }) => dataset.device ?? "");
-      const silent = names.filter((name) => this.#items.get(name)?.key === "silent").length;
+      const count = counts.get(group.dataset.group ?? "");
+      if (!count) continue;
       const mark = find("[data-show=silent]", group);
-      setText(find("[data-show=count]", group), countOf(shown.length, items.length));
-      setText(mark, `${silent} silent`);
-      mark.hidden = !silent;
+      setText(find("[data-show=count]", group), countOf(count.matching, count.total));
+      setText(mark, `${count.silent} silent`);
+      mark.hidden = !count.silent;
     }
   }
 
   /**
-   * Show only the items that match. Returns how many these are.
+   * Show only the items that match, and of many the first. Returns how many match.
    * @param {(item: DeviceItem) => boolean} matches
    */
   filter(matches) {
-    let shown = 0;
-    for (const item of this.#items.values()) {
-      item.element.hidden = !matches(item);
-      if (!item.element.hidden) shown++;
+    let matching = 0;
+    for (const item of this.#inOrder()) {
+      item.isMatching = matches(item);
+      if (item.isMatching) matching++;
+      const isShown = item.isMatching && matching <= this.limit;
+      if (isShown && !item.element) this.#makeElement(item);
+      if (item.element) item.element.hidden = !isShown;
     }
     for (const group of this.groups) {
       group.hidden = !group.querySelector("li:not([hidden])");
     }
     this.showGroupCounts();
-    return shown;
+    if (this.isPartial) this.#showRange(Math.min(matching, this.limit), matching);
+    return matching;
   }
 
-  /** @param {Device} device */
-  #add(device) {
-    const name = device.device;
+  /**
+   * @param {DeviceItem} item
+   * @param {string} query In lower case.
+   */
+  matches(item, query) {
+    return item.matches(query, () => {
+      const device = this.page.board.devices.get(item.name);
+      return device ? this.describe(device) : "";
+    });
+  }
+
+  #inOrder() {
+    this.#sorted ??= [...this.#items.values()].sort(compareItems);
+    return this.#sorted;
+  }
+
+  /**
+   * The links to other pages are for browsers without a script.
+   * @param {number} shown
+   * @param {number} matching
+   */
+  #showRange(shown, matching) {
+    const pages = findOptional("#pages");
+    if (!pages) return;
+    pages.hidden = shown === matching;
+    for (const link of findAll("a", pages)) link.remove();
+    setText(find("span", pages), `1 to ${shown.toLocaleString()} of ${matching.toLocaleString()}`);
+  }
+
+  /**
+   * @param {Device} device
+   * @param {Painter} paint
+   */
+  #add(device, paint) {
+    const item = new DeviceItem(device.device);
+    this.#items.set(device.device, item);
+    this.#sorted = undefined;
+    // Of many devices the filter decides which of them are seen.
+    if (this.isPartial) return item;
+    this.#makeElement(item, paint);
+    if (item.element) flashClass(item.element, "came", MARKED_NEW_FOR);
+    return item;
+  }
+
+  /** @param {DeviceItem} item */
+  #makeElement(item, paint = this.painter) {
+    const { name } = item;
+    const device = this.page.board.devices.get(name);
+    if (!device?.state || !paint) return;
     const element = cloneTemplate(this.isCards ? "template#card" : "template#row");
     element.dataset.device = name;
     const link = find("a", element, HTMLAnchorElement);
     link.href = `${this.page.root}devices/${name}`;
-    setText(link, displayName(device));
     const parent = this.isCards ? this.#root : this.#groupOf(name);
-    const others = /** @type {HTMLElement[]} */ ([...parent.children]);
-    const next = others.find(({ dataset }) => (dataset.device ?? "") > name);
-    parent.insertBefore(element, next ?? null);
-    flashClass(element, "came", MARKED_NEW_FOR);
-    const item = new DeviceItem(element);
-    this.#items.set(name, item);
-    return item;
+    parent.insertBefore(element, firstAfter(parent, name));
+    item.element = element;
+    item.show(device, paint, false);
+    item.showFreshness(device, this.page.board);
   }
 
   /**
@@ -160,7 +235,7 @@ export class DeviceList {
    * @param {string} device
    */
   #groupOf(device) {
-    const name = device.includes("/") ? device.slice(0, device.indexOf("/") + 1) : "";
+    const name = groupOf(device);
     const { groups } = this;
     const known = groups.find(({ dataset }) => dataset.group === name);
     if (known) return find("ul", known);
@@ -171,6 +246,46 @@ export class DeviceList {
     this.#root.insertBefore(group, next ?? null);
     return find("ul", group);
   }
+}
+
+/**
+ * The prefix of a name, up to its first slash.
+ * @param {string} name
+ */
+function groupOf(name) {
+  return name.slice(0, name.indexOf("/") + 1);
+}
+
+/**
+ * By group, and in it by name.
+ * @param {DeviceItem} one
+ * @param {DeviceItem} other
+ */
+function compareItems({ name: one }, { name: other }) {
+  const [first, second] = [groupOf(one), groupOf(other)];
+  if (first !== second) return first < second ? -1 : 1;
+  return one < other ? -1 : 1;
+}
+
+/**
+ * The first element of a list whose device comes after a name. Names often come in their order, so
+ * the end is looked at first; before it the place is found by halving.
+ * @param {HTMLElement} list
+ * @param {string} name
+ */
+function firstAfter(list, name) {
+  const { children } = list;
+  const nameAt = (/** @type {number} */ place) =>
+    /** @type {HTMLElement} */ (children[place]).dataset.device ?? "";
+  let low = 0;
+  let high = children.length;
+  if (!high || nameAt(high - 1) < name) return null;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (nameAt(middle) > name) high = middle;
+    else low = middle + 1;
+  }
+  return children[low] ?? null;
 }
 
 /**
