@@ -116,6 +116,9 @@ class FakeStore:
     def quarantine_count(self, device: str | None = None) -> int:
         return len(self.quarantined(device=device))
 
+    def is_valid(self, position: Position) -> bool:
+        return True
+
     def read_position(self) -> Position:
         return Position("epoch1", len(self.updates))
 

@@ -43,6 +43,7 @@ from statecast.web import (
     scripts,
     view_models,
 )
+from statecast.web.known_devices import KnownDevices
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -189,6 +190,7 @@ class PageViews:
         self.live = live
         self.may_write = may_write
         self.may_operate = may_operate
+        self.known_devices = KnownDevices()
         self.templates = environment()
         self._log = LimitedLog(log)
 
@@ -206,14 +208,11 @@ class PageViews:
 
     def front(self) -> ResponseReturnValue:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
-        changes = self.live.store.read(ReadCursor())
-        present = sorted(
-            (one for one in changes.updates if one.state is not None), key=lambda one: one.device
-        )
+        present, position = self.known_devices.read(self.live.store)
         if not present:
             return self._page(
                 "empty",
-                changes.position,
+                position,
                 title="No device yet",
                 hop="none yet",
                 origin=_origin(),
@@ -221,8 +220,8 @@ class PageViews:
                 set_aside=view_models.set_aside(self.live.store, None),
             )
         if len(present) == 1 and "all" not in flask.request.args:
-            return self._device(present[0], changes.position, only=True)
-        return self._list(present, changes.position)
+            return self._device(present[0], position, only=True)
+        return self._list(present, position)
 
     def device(self, name: str) -> ResponseReturnValue:
         """The page of a device.
