@@ -10,7 +10,10 @@ import { showFreshness } from "./freshness.js";
  */
 
 export class DeviceItem {
-  /** The card or row; a list of many makes it when it is to be seen. @type {HTMLElement | undefined} */
+  /**
+   * The card or row; a list of many makes it when it is to be seen.
+   * @type {HTMLElement | undefined}
+   */
   element;
   /** Whether the filter lets it be seen. */
   isMatching = true;

@@ -46,35 +46,29 @@ class ListPage {
   async #loadPictures() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ drawCard, describeCard }, { Gallery, watchImages }] = await Promise.all([
+    const [{ drawCard, describeCard }, { Gallery, watchImages }, { place }] = await Promise.all([
       import("./card.js"),
       import("./gallery.js"),
+      import("./list-place.js"),
     ]);
     const gallery = new Gallery(this.#page.root, () => this.#showAgain());
     watchImages();
     const { wantedFields } = this.#page;
     this.#paint = (...item) => drawCard(...item, wantedFields, gallery);
     this.#list.painter = this.#paint;
+    this.#list.place = place;
     this.#list.describe = (device) => describeCard(device, wantedFields);
     if (this.#list.isPartial) this.#watchEnd();
     this.#page.draw();
   }
 
-  /** Of many devices more rows are made before the end of the list is seen. */
-  #watchEnd() {
-    const end = find("#pages");
-    const watcher = new IntersectionObserver(
-      ([{ isIntersecting }]) => {
-        if (!isIntersecting || !this.#isWhole) return;
-        this.#list.extend();
-        this.#filter.apply();
-        // It reports changes only: look again whether the end is still near.
-        watcher.unobserve(end);
-        watcher.observe(end);
-      },
-      { rootMargin: "2000px" },
-    );
-    watcher.observe(end);
+  async #watchEnd() {
+    const { watchEnd } = await import("./list-end.js");
+    watchEnd(this.#list, () => {
+      if (!this.#isWhole) return;
+      this.#list.extend();
+      this.#filter.apply();
+    });
   }
 
   /** All pictures are here now: draw those that waited. */

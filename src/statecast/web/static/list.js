@@ -1,9 +1,14 @@
 // The list of devices, as cards or as rows in groups. A device never moves: its place is by name.
-import { cloneTemplate, find, findAll, findOptional, flashClass, setText } from "./dom.js";
+import { find, findAll, flashClass, setText } from "./dom.js";
 import { DeviceItem } from "./list-item.js";
 
 /** @import { Board, Device, Verdict } from "./board.js" */
 /** @import { Painter } from "./list-item.js" */
+
+/**
+ * @typedef {(name: string, list: HTMLElement, isCards: boolean, frontPage: string) => HTMLElement}
+ *   Place
+ */
 
 /** Removed devices stay for a moment, to say so. */
 const REMOVED_SHOWN_FOR = 5000;
@@ -20,10 +25,20 @@ export class DeviceList {
   #root = find("#devices");
   /** @type {Map<string, DeviceItem>} */
   #items = new Map();
-  /** The items in the order of the list, until one comes or goes. @type {DeviceItem[] | undefined} */
+  /**
+   * The items in the order of the list, until one comes or goes.
+   * @type {DeviceItem[] | undefined}
+   */
   #sorted;
   /** Draws items; it is loaded when the page is live. @type {Painter | undefined} */
   painter;
+  /** Makes an element at its place; it is loaded with the painter. @type {Place | undefined} */
+  place;
+  /**
+   * Called with how many rows may be seen, and how many match.
+   * @type {((shown: number, matching: number) => void) | undefined}
+   */
+  onRange;
   /** What an item shows, for those that have no element. @type {(device: Device) => string} */
   describe = () => "";
 
@@ -166,7 +181,7 @@ export class DeviceList {
       group.hidden = !group.querySelector("li:not([hidden])");
     }
     this.showGroupCounts();
-    if (this.isPartial) this.#showRange(Math.min(matching, this.limit), matching);
+    this.onRange?.(Math.min(matching, this.limit), matching);
     return matching;
   }
 
@@ -187,19 +202,6 @@ export class DeviceList {
   }
 
   /**
-   * The links to other pages are for browsers without a script.
-   * @param {number} shown
-   * @param {number} matching
-   */
-  #showRange(shown, matching) {
-    const pages = findOptional("#pages");
-    if (!pages) return;
-    pages.hidden = shown === matching;
-    for (const link of findAll("a", pages)) link.remove();
-    setText(find("span", pages), `1 to ${shown.toLocaleString()} of ${matching.toLocaleString()}`);
-  }
-
-  /**
    * @param {Device} device
    * @param {Painter} paint
    */
@@ -216,35 +218,11 @@ export class DeviceList {
 
   /** @param {DeviceItem} item */
   #makeElement(item, paint = this.painter) {
-    const { name } = item;
-    const device = this.page.board.devices.get(name);
+    const device = this.page.board.devices.get(item.name);
     if (!device?.state || !paint) return;
-    const element = cloneTemplate(this.isCards ? "template#card" : "template#row");
-    element.dataset.device = name;
-    const link = find("a", element, HTMLAnchorElement);
-    link.href = `${this.page.root}devices/${name}`;
-    const parent = this.isCards ? this.#root : this.#groupOf(name);
-    parent.insertBefore(element, firstAfter(parent, name));
-    item.element = element;
+    item.element = this.place?.(item.name, this.#root, this.isCards, this.page.root);
     item.show(device, paint, false);
     item.showFreshness(device, this.page.board);
-  }
-
-  /**
-   * The list of rows of a group, which is made if it is the first of its name.
-   * @param {string} device
-   */
-  #groupOf(device) {
-    const name = groupOf(device);
-    const { groups } = this;
-    const known = groups.find(({ dataset }) => dataset.group === name);
-    if (known) return find("ul", known);
-    const group = cloneTemplate("template#group");
-    group.dataset.group = name;
-    setText(find("span", group), name || "others");
-    const next = groups.find(({ dataset }) => (dataset.group ?? "") > name);
-    this.#root.insertBefore(group, next ?? null);
-    return find("ul", group);
   }
 }
 
@@ -252,7 +230,7 @@ export class DeviceList {
  * The prefix of a name, up to its first slash.
  * @param {string} name
  */
-function groupOf(name) {
+export function groupOf(name) {
   return name.slice(0, name.indexOf("/") + 1);
 }
 
@@ -265,27 +243,6 @@ function compareItems({ name: one }, { name: other }) {
   const [first, second] = [groupOf(one), groupOf(other)];
   if (first !== second) return first < second ? -1 : 1;
   return one < other ? -1 : 1;
-}
-
-/**
- * The first element of a list whose device comes after a name. Names often come in their order, so
- * the end is looked at first; before it the place is found by halving.
- * @param {HTMLElement} list
- * @param {string} name
- */
-function firstAfter(list, name) {
-  const { children } = list;
-  const nameAt = (/** @type {number} */ place) =>
-    /** @type {HTMLElement} */ (children[place]).dataset.device ?? "";
-  let low = 0;
-  let high = children.length;
-  if (!high || nameAt(high - 1) < name) return null;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (nameAt(middle) > name) high = middle;
-    else low = middle + 1;
-  }
-  return children[low] ?? null;
 }
 
 /**
