@@ -4,6 +4,8 @@ import { find, findAll, setText } from "./dom.js";
 
 /** Pixels below the window that count as near: more than one turn of a wheel. */
 const NEAR = 2000;
+/** So many more rows are made at once. */
+const ROWS = 200;
 
 /**
  * @param {import("./list.js").DeviceList} list
@@ -11,6 +13,7 @@ const NEAR = 2000;
  */
 export function watchEnd(list, extend) {
   const end = find("#pages");
+  list.limit = ROWS;
   for (const link of findAll("a", end)) link.remove();
   list.onRange = (shown, matching) => {
     end.hidden = shown === matching;
@@ -19,6 +22,7 @@ export function watchEnd(list, extend) {
   const watcher = new IntersectionObserver(
     ([{ isIntersecting }]) => {
       if (!isIntersecting) return;
+      list.limit += ROWS;
       extend();
       // It reports changes only: look again whether the end is still near.
       watcher.unobserve(end);

@@ -62,7 +62,6 @@ export class ListFilter {
     }
     url.searchParams.delete("page");
     history.replaceState(null, "", url);
-    this.list.restart();
     this.apply();
   }
 

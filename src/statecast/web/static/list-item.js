@@ -11,11 +11,10 @@ import { showFreshness } from "./freshness.js";
 
 export class DeviceItem {
   /**
-   * The card or row; a list of many makes it when it is to be seen.
+   * Of many devices it is made when it is to be seen.
    * @type {HTMLElement | undefined}
    */
   element;
-  /** Whether the filter lets it be seen. */
   isMatching = true;
   /** The verdict that was last known while online. @type {Verdict["key"] | undefined} */
   key;

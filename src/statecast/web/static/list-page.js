@@ -46,19 +46,17 @@ class ListPage {
   async #loadPictures() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ drawCard, describeCard }, { Gallery, watchImages }, { place }] = await Promise.all([
-      import("./card.js"),
-      import("./gallery.js"),
-      import("./list-place.js"),
-    ]);
+    const [{ drawCard, describeCard }, { Gallery, watchImages }, { place, compareItems }] =
+      await Promise.all([import("./card.js"), import("./gallery.js"), import("./list-place.js")]);
     const gallery = new Gallery(this.#page.root, () => this.#showAgain());
     watchImages();
     const { wantedFields } = this.#page;
     this.#paint = (...item) => drawCard(...item, wantedFields, gallery);
+    if (this.#list.isPartial) await this.#watchEnd();
     this.#list.painter = this.#paint;
     this.#list.place = place;
+    this.#list.compare = compareItems;
     this.#list.describe = (device) => describeCard(device, wantedFields);
-    if (this.#list.isPartial) this.#watchEnd();
     this.#page.draw();
   }
 
@@ -66,7 +64,6 @@ class ListPage {
     const { watchEnd } = await import("./list-end.js");
     watchEnd(this.#list, () => {
       if (!this.#isWhole) return;
-      this.#list.extend();
       this.#filter.apply();
     });
   }

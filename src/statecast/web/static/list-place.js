@@ -19,6 +19,17 @@ export function place(name, list, isCards, frontPage) {
 }
 
 /**
+ * By group, and in it by name.
+ * @param {{ name: string }} one
+ * @param {{ name: string }} other
+ */
+export function compareItems({ name: one }, { name: other }) {
+  const [first, second] = [groupOf(one), groupOf(other)];
+  if (first !== second) return first < second ? -1 : 1;
+  return one < other ? -1 : 1;
+}
+
+/**
  * The rows of a group, which is made if it is the first of its name.
  * @param {string} name
  * @param {HTMLElement} list

@@ -13,8 +13,6 @@ import { DeviceItem } from "./list-item.js";
 /** Removed devices stay for a moment, to say so. */
 const REMOVED_SHOWN_FOR = 5000;
 const MARKED_NEW_FOR = 8000;
-/** Of many devices so many more rows are made when the end of the list comes near. */
-const ROWS = 200;
 
 /**
  * What a list needs of its page.
@@ -34,6 +32,8 @@ export class DeviceList {
   painter;
   /** Makes an element at its place; it is loaded with the painter. @type {Place | undefined} */
   place;
+  /** @type {((one: DeviceItem, other: DeviceItem) => number) | undefined} */
+  compare;
   /**
    * Called with how many rows may be seen, and how many match.
    * @type {((shown: number, matching: number) => void) | undefined}
@@ -50,21 +50,11 @@ export class DeviceList {
     this.page = page;
     this.isCards = isCards;
     this.isPartial = "partial" in this.#root.dataset;
-    this.limit = this.isPartial ? ROWS : Infinity;
+    this.limit = Infinity;
     for (const element of findAll("[data-device]", this.#root)) {
       const name = element.dataset.device ?? "";
       this.#items.set(name, new DeviceItem(name, element));
     }
-  }
-
-  /** Let more rows be seen. */
-  extend() {
-    this.limit += ROWS;
-  }
-
-  /** After another search the list begins with its first rows. */
-  restart() {
-    if (this.isPartial) this.limit = ROWS;
   }
 
   /** The facts that the list states once for all of its devices. */
@@ -197,7 +187,8 @@ export class DeviceList {
   }
 
   #inOrder() {
-    this.#sorted ??= [...this.#items.values()].sort(compareItems);
+    if (!this.compare) return this.#items.values();
+    this.#sorted ??= [...this.#items.values()].sort(this.compare);
     return this.#sorted;
   }
 
@@ -232,17 +223,6 @@ export class DeviceList {
  */
 export function groupOf(name) {
   return name.slice(0, name.indexOf("/") + 1);
-}
-
-/**
- * By group, and in it by name.
- * @param {DeviceItem} one
- * @param {DeviceItem} other
- */
-function compareItems({ name: one }, { name: other }) {
-  const [first, second] = [groupOf(one), groupOf(other)];
-  if (first !== second) return first < second ? -1 : 1;
-  return one < other ? -1 : 1;
 }
 
 /**
