@@ -9,9 +9,10 @@ const ROWS = 200;
 
 /**
  * @param {import("./list.js").DeviceList} list
- * @param {() => void} extend
+ * @param {import("./list-filter.js").ListFilter} filter
+ * @param {() => boolean} isWhole Whether all devices were received.
  */
-export function watchEnd(list, extend) {
+export function watchEnd(list, filter, isWhole) {
   const end = find("#pages");
   list.limit = ROWS;
   for (const link of findAll("a", end)) link.remove();
@@ -22,8 +23,10 @@ export function watchEnd(list, extend) {
   const watcher = new IntersectionObserver(
     ([{ isIntersecting }]) => {
       if (!isIntersecting) return;
-      list.limit += ROWS;
-      extend();
+      if (list.painter && isWhole()) {
+        list.limit += ROWS;
+        filter.apply();
+      }
       // It reports changes only: look again whether the end is still near.
       watcher.unobserve(end);
       watcher.observe(end);

@@ -62,10 +62,7 @@ class ListPage {
 
   async #watchEnd() {
     const { watchEnd } = await import("./list-end.js");
-    watchEnd(this.#list, () => {
-      if (!this.#isWhole) return;
-      this.#filter.apply();
-    });
+    watchEnd(this.#list, this.#filter, () => this.#isWhole);
   }
 
   /** All pictures are here now: draw those that waited. */
