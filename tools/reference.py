@@ -210,6 +210,8 @@ def kind(check: Callable[[Any], Any]) -> str:
     if check in known:
         return known[check]
     bounds = inspect.getclosurevars(check).nonlocals
+    if "known" in bounds:
+        return " or ".join(f"`{one}`" for one in bounds["known"])
     low, high = (
         f"{bounds[name]:,}" if isinstance(bounds[name], int) else f"{bounds[name]:,g}"
         for name in ("low", "high")

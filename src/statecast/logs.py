@@ -1,14 +1,22 @@
-"""The log of a serving process: one line per event on standard error, whatever a peer sent."""
+"""The log of a serving process: one line per event on standard error, whatever a peer sent.
+
+A terminal gets tracebacks in lines of their own. A file, a journal or a pipe gets one line for
+each record, as text or, for programs that read logs, as a JSON object.
+"""
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TextIO
 
+from statecast import timestamps
 from statecast.names import escaped
 from statecast.rate_limit import TokenBucket
 
@@ -74,15 +82,51 @@ class OneLine(logging.Formatter):
         return escaped(super().format(record))
 
 
-def begin() -> None:
-    """Log to standard error, unless the application or the command line has set up its own log."""
+class ForTerminal(OneLine):
+    """The same, but a traceback has lines of its own, indented: none looks like a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not record.exc_info:
+            return super().format(record)
+        bare = copy.copy(record)
+        bare.exc_info = bare.exc_text = None
+        traceback = self.formatException(record.exc_info).split("\n")
+        return "\n    ".join([super().format(bare), *map(escaped, traceback)])
+
+
+class AsJson(logging.Formatter):
+    """One JSON object per line: time, level, logger, message and, with an error, traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        content = {
+            "time": timestamps.iso(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            content["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(content)
+
+
+def begin(level: str = "info", style: str = "text", stream: TextIO | None = None) -> None:
+    """Log to standard error, unless the application or the command line has set up its own log.
+
+    ``level`` and ``style`` are the settings ``log_level`` and ``log_format``.
+    """
     root = logging.getLogger()
     if root.handlers:
         return
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter(style, handler.stream.isatty()))
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(level.upper())
+
+
+def formatter(style: str, terminal: bool) -> logging.Formatter:
+    if style == "json":
+        return AsJson()
+    return ForTerminal() if terminal else OneLine()
 
 
 def log_error(log: logging.Logger, what: str, error: BaseException) -> str:

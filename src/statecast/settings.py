@@ -69,6 +69,15 @@ def whole(low: int, high: int) -> Callable[[Any], int]:
     return check
 
 
+def one_of(*known: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return str(value)
+
+    return check
+
+
 def number(low: float, high: float) -> Callable[[Any], float]:
     def check(value: Any) -> float:
         try:
@@ -292,6 +301,14 @@ class Settings:
         64,
         "How many plain functions of the application handle viewers' events at the same time.",
         whole(1, 1_000),
+    )
+    log_level: str = setting(
+        "info",
+        "The least important records in the log.",
+        one_of("debug", "info", "warning", "error"),
+    )
+    log_format: str = setting(
+        "text", "Lines of text, or a JSON object for each record.", one_of("text", "json")
     )
     shutdown_timeout: float = setting(
         5.0, "Seconds for which a stopping server lets requests finish.", number(0.0, 25)

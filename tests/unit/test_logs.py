@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import sys
 
 import pytest
 
 from statecast import logs
+from statecast.http.throttled_log import ThrottledLog
 
 
 def test_a_record_is_one_line_whatever_is_in_it() -> None:
@@ -30,6 +33,66 @@ def test_a_traceback_is_on_the_same_line() -> None:
     assert line.endswith("ValueError: sad")
 
 
+def failed() -> logging.LogRecord:
+    try:
+        raise ValueError("sad\nand blue\x1b[31m")
+    except ValueError:
+        return logging.LogRecord("x", logging.ERROR, "", 1, "it\nfailed", (), sys.exc_info())
+
+
+def test_a_terminal_shows_a_traceback_in_lines_of_its_own() -> None:
+    # given a record whose message and error have line ends and an escape sequence
+    first, *more = logs.ForTerminal().format(failed()).split("\n")
+
+    # then the message is one line, and each line of the traceback is indented and harmless
+    assert first.endswith("ERROR x: it\\nfailed")
+    assert more[0] == "    Traceback (most recent call last):"
+    assert more[-1] == "    and blue\\x1b[31m"
+    assert all(line.startswith("    ") for line in more)
+
+
+def test_a_record_as_json_is_one_object() -> None:
+    record = failed()
+    record.created = 0.25
+    line = logs.AsJson().format(record)
+    assert "\n" not in line
+    content = json.loads(line)
+    assert content.pop("traceback").startswith("Traceback (most recent call last):")
+    assert content == {
+        "time": "1970-01-01T00:00:00.250Z",
+        "level": "error",
+        "logger": "x",
+        "message": "it\nfailed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("style", "terminal", "expected"),
+    [
+        ("text", True, logs.ForTerminal),
+        ("text", False, logs.OneLine),
+        ("json", True, logs.AsJson),
+        ("json", False, logs.AsJson),
+    ],
+)
+def test_the_form_of_the_log(style: str, terminal: bool, expected: type) -> None:
+    assert type(logs.formatter(style, terminal)) is expected
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)]
+)
+def test_the_level_of_the_log(monkeypatch: pytest.MonkeyPatch, level: str, shown: int) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    before, stream = root.level, io.StringIO()
+    logs.begin(level, "text", stream)
+    for one in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        logging.getLogger("x").log(one, "said")
+    root.setLevel(before)
+    assert stream.getvalue().count("\n") == shown
+
+
 def test_an_application_keeps_its_own_log(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     before = list(root.handlers)
@@ -39,6 +102,19 @@ def test_an_application_keeps_its_own_log(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(root, "handlers", [])
     level = root.level
-    logs.begin()
+    logs.begin(stream=io.StringIO())
     assert [type(handler.formatter) for handler in root.handlers] == [logs.OneLine]
     root.setLevel(level)
+
+
+def test_many_addresses_together_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    # given a thousand addresses that are refused for the same reason, within a second
+    throttled = ThrottledLog()
+    for number in range(1_000):
+        throttled.warning(f"10.0.{number // 256}.{number % 256}", "the Host header names evil", 0.0)
+
+    # then the log has a bounded number of lines, and another reason still has its own
+    assert len(caplog.records) == 100
+    throttled.warning("10.1.0.1", "a page of another origin", 0.0)
+    assert len(caplog.records) == 101
+    assert throttled.counted == 1_001

@@ -348,6 +348,8 @@ class PollingEndpoint:
                 if body is not None:
                     await asgi.respond(send, 200, body, asgi.TEXT, cors)
         except HandshakeError as refused:
+            if not head.query.get("sid"):  # a session that has ended is no refusal
+                self.warn(asgi.client_address(scope), str(refused))
             await refused.respond(send, cors)
 
     def _check(self, head: RequestHead) -> None:
@@ -356,8 +358,7 @@ class PollingEndpoint:
         if transport != "polling":
             known = transport == "websocket"
             raise HandshakeError.of(engineio.BAD_REQUEST if known else engineio.UNKNOWN_TRANSPORT)
-        if head.query.get("EIO") != engineio.VERSION:
-            raise HandshakeError.of(engineio.UNKNOWN_VERSION)
+        handshake.check_version(head.query)
         if self._settings.workers > 1:
             sentence = (
                 "Several processes serve here, so long polling is off; "

@@ -237,6 +237,7 @@ class EventStreamEndpoint:
             await HandshakeError.sentence(400, str(refusal)).respond(send, cors)
             return
         except HandshakeError as refused:
+            self._log.warning(asgi.client_address(scope), str(refused), self._wheel.now())
             await refused.respond(send, cors)
             return
         await self._serve(stream, scope, receive, send, cors)

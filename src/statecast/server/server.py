@@ -207,7 +207,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
             "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
         )
     refuse_public(settings)
-    logs.begin()
+    logs.begin(settings.log_level, settings.log_format)
     inherited = supervisor.from_environment()
     manager = service_manager.from_environment()
     if settings.workers > 1 and settings.store.startswith("memory:"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 from statecast.http import asgi, origin
 from statecast.http.asgi import Headers, Send
 from statecast.http.errors import HTTPError
 from statecast.http.head import RequestHead
+from statecast.names import quoted
 from statecast.realtime.protocol import engineio, websocket
 
 PATH = "/socket.io/"
@@ -25,12 +26,13 @@ class HandshakeError(HTTPError):
     """The request is refused: with an error of Engine.IO, or with a sentence."""
 
     @classmethod
-    def of(cls, error: engineio.EngineIOError) -> HandshakeError:
-        return cls(error.status, error.body(), asgi.JSON)
+    def of(cls, error: engineio.EngineIOError, why: str = "") -> HandshakeError:
+        """``why`` is for the log: what was asked, what is allowed, and the setting."""
+        return cls(error.status, error.body(), asgi.JSON, sentence=why or error.message)
 
     @classmethod
     def sentence(cls, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> HandshakeError:
-        return cls(status, sentence.encode() + b"\n", TEXT, headers)
+        return cls(status, sentence.encode() + b"\n", TEXT, headers, sentence=sentence)
 
     async def respond(self, send: Send, more: Headers) -> None:
         """Send an ASGI response that ends the connection, with ``more`` header fields."""
@@ -61,8 +63,7 @@ def accept(
         raise HandshakeError.of(engineio.BAD_METHOD)
     if transport != "websocket":
         raise HandshakeError.of(engineio.BAD_REQUEST)
-    if query.get("EIO") != engineio.VERSION:
-        raise HandshakeError.of(engineio.UNKNOWN_VERSION)
+    check_version(query)
     return _SWITCHING % websocket.accept_value(_key(head))
 
 
@@ -74,8 +75,27 @@ def check_origin(head: RequestHead, origins: Iterable[str]) -> str | None:
     host = single(head, b"host")
     scheme = "https" if head.secure else None
     if not origin.origin_allowed(asked, host or "", origins, scheme):
-        raise HandshakeError.of(engineio.FORBIDDEN)
+        why = (
+            f"a page of {quoted(asked)} asked for {quoted(host or '')}; allowed are pages of that "
+            f"host itself and those of the setting allow_origins ({', '.join(origins) or 'none'})"
+        )
+        raise HandshakeError.of(engineio.FORBIDDEN, why)
     return asked
+
+
+def check_version(query: Mapping[str, str]) -> None:
+    """Raises HandshakeError unless the client speaks our version of Engine.IO."""
+    asked = query.get("EIO", "")
+    if asked == engineio.VERSION:
+        return
+    error = engineio.UNKNOWN_VERSION
+    if asked in ("1", "2", "3"):
+        sentence = (
+            f"This client speaks Engine.IO {asked} (socket.io-client 1 or 2); "
+            "use socket.io-client 3 or later."
+        )
+        error = engineio.EngineIOError(error.code, f"{error.message}. {sentence}")
+    raise HandshakeError.of(error)
 
 
 def cors_headers(head: RequestHead, origins: Iterable[str]) -> Headers:
