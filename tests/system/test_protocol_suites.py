@@ -26,6 +26,7 @@ from statecast.broadcast.broadcaster import Broadcaster
 from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
+from tests.fakes.saying import say
 
 INTERVAL, TIMEOUT = 0.3, 0.2
 RESPONSE_TIMEOUT = 10
@@ -47,9 +48,9 @@ def serving_as_expected(ping_timeout: float) -> Iterator[str]:
     broadcaster = Broadcaster(open_store("memory:"), settings, clock=lambda: 0)
     hub = Hub(broadcaster, settings)
     for namespace in ("/", "/custom"):
-        hub.on("connect", lambda sid, auth: hub.send(sid, "auth", auth), namespace)
+        hub.on("connect", lambda sid, auth: say(hub, sid, "auth", auth), namespace)
         hub.on(
-            "message", lambda sid, *arguments: hub.send(sid, "message-back", *arguments), namespace
+            "message", lambda sid, *arguments: say(hub, sid, "message-back", *arguments), namespace
         )
         hub.on("message-with-ack", lambda sid, *arguments: arguments, namespace)
     with serving(hub, broadcaster, settings) as address:

@@ -25,6 +25,7 @@ from statecast.broadcast.broadcaster import Broadcaster
 from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
+from tests.fakes.saying import say
 
 SCRIPT = Path(__file__).with_name("stock_client.js")
 UPGRADES = int(os.environ.get("TEST_STATECAST_UPGRADES", "100"))
@@ -59,14 +60,14 @@ class Counting:
 
     async def connect(self, sid: str, auth: Any) -> None:
         self.counted[sid] = []
-        self.hub.send(sid, "auth", auth)
+        say(self.hub, sid, "auth", auth)
         task = asyncio.get_running_loop().create_task(self._count_towards(sid))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _count_towards(self, sid: str) -> None:
         for number in range(NUMBERS):
-            self.hub.send(sid, "number", number)
+            say(self.hub, sid, "number", number)
             await asyncio.sleep(0.004)
 
     async def count(self, sid: str, number: int) -> int:
