@@ -22,6 +22,7 @@ from endpoint import serving
 from slow_proxy import slow_proxy
 
 from statecast.broadcast.broadcaster import Broadcaster
+from statecast.model import Event
 from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
@@ -188,7 +189,7 @@ def test_the_python_client(counting: Counting, transports: list[str] | None, way
         assert client.call("echo", ("a", b"\x00" * 40_000), timeout=20) == ("a", b"\x00" * 40_000)
         assert counting.hub.loop is not None
         data = json.dumps(["☁" * 50_000]).encode()
-        counting.hub.loop.call_soon_threadsafe(counting.hub.emit, "/test", None, "message", data)
+        counting.hub.publish(Event("/test", "message", data))
         assert elsewhere.get(timeout=20) == "☁" * 50_000
 
         client.disconnect()
