@@ -247,7 +247,11 @@ def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, words: str, unbuff
             [PROGRAM, *words.split()], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE,
             env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}, text=True, timeout=60,
         )  # fmt: skip
-    assert ended.stderr == "Error: The system refused: No space left on device.\n"
+    *before, last = ended.stderr.splitlines()
+    assert last == "Error: The system refused: No space left on device."
+    assert [line.partition(" of ")[0] for line in before] == (
+        ["Sent to the queue"] if words.startswith("send") else []
+    )
     assert ended.returncode == 1
 
 

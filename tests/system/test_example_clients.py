@@ -29,7 +29,9 @@ pytestmark = pytest.mark.bare
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENTS = ROOT / "examples" / "clients"
 PAGE = (ROOT / "docs" / "wire.md").read_text()
-VARYING = re.compile(r'"(sid|epoch|id|changed_at|seen_at|now|since|received_at)":"[^"]*"')
+VARYING = re.compile(
+    r'"(sid|epoch|id|changed_at|arrived_at|seen_at|now|since|received_at)":"[^"]*"'
+)
 
 
 @pytest.fixture
