@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from statecast.errors import StoreUnusable
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
 from statecast.settings import Settings
+from statecast.stores.sqlite import database
+from tests.waiting import wait_for
 
 JSON = "application/json"
 
@@ -107,6 +111,8 @@ def test_nothing_that_viewers_get_names_the_place(
     # given a server that consumes its queue
     caplog.set_level(logging.INFO)
     live.start()
+    wait_for(lambda: live.consumers[0].health.status == "connected")
+    wait_for(lambda: live.process_reports.reports)
     live.report()
     assert live.ready()[0]
     # when its store is damaged
@@ -131,3 +137,34 @@ def test_nothing_that_viewers_get_names_the_place(
     for _ in range(50):
         ask(client, "GET", "/api/devices")
     assert len([one for one in caplog.records if "was not answered" in one.getMessage()]) <= 20
+
+
+def test_a_file_that_is_replaced_while_a_connection_opens(
+    path: Path, live: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would cut off the index of the log, which the other connections have mapped."""
+    # given an open store, and another file in its place at the moment in which a thread connects
+    live.store.edit(Change("pillow", "merge", {"n": 1}))
+    opened = database.StoreConnection
+
+    def replaced(*arguments: Any, **options: Any) -> database.StoreConnection:
+        DAMAGE["replaced"](path)
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(database, "StoreConnection", replaced)
+    failures: list[Exception] = []
+
+    def read() -> None:
+        try:
+            live.store.devices()
+        except StoreUnusable as error:
+            failures.append(error)
+
+    # when it does, then it is refused, and this process goes on
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join(20)
+    assert len(failures) == 1
+    assert "replaced" in str(failures[0])
+    with pytest.raises(StoreUnusable):
+        live.store.devices()

@@ -14,7 +14,6 @@ from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
-from statecast.stores.sqlite.read_only import copied, is_read_only
 from statecast.timestamps import now
 
 SQLITE = "sqlite:///"
@@ -24,14 +23,15 @@ SQLITE = "sqlite:///"
 def readable_store(settings: Settings) -> Iterator[Store]:
     """The store for a command that only reads: on a read-only file system, a copy of it."""
     path = Path(settings.store.removeprefix(SQLITE))
-    if not settings.store.startswith(SQLITE) or not path.is_file() or not is_read_only(path):
-        with opened_store(settings) as store:
-            yield store
-        return
-    with copied(path) as copy:
-        there = dataclasses.replace(settings, store=f"{SQLITE}{copy}")
-        with opened_store(there) as store:
-            yield store
+    with ExitStack() as stack:
+        if settings.store.startswith(SQLITE) and path.is_file():
+            # Imported here: a system may lack what it needs, and --help works everywhere.
+            from statecast.stores.sqlite.read_only import copied, is_read_only
+
+            if is_read_only(path):
+                copy = stack.enter_context(copied(path))
+                settings = dataclasses.replace(settings, store=f"{SQLITE}{copy}")
+        yield stack.enter_context(opened_store(settings))
 
 
 @contextmanager

@@ -215,6 +215,13 @@ class Database:
     def _connect(self) -> StoreConnection:
         # SQLite gives the files beside the store the store's rights.
         connection = StoreConnection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            # SQLite has opened a file and not used it yet. If that is another one by now, SQLite
+            # would cut off the index of our log, which the other connections have mapped.
+            self._file.check()
+        except BaseException:
+            connection.close(force=True)
+            raise
         connection.set_busy_handler(BusyTimeout())
         # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
         rows(connection, "PRAGMA fullfsync = 1")
