@@ -24,6 +24,7 @@ from tools.commands import Trouble, say
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 FIRST_MESSAGE = re.compile(r"in another terminal: (.+?)[\r\n]")
+WHERE = r"(Sent to the queue of the store \S+/statecast\.db\.\n)?"
 SILENCE_LIMIT = 300
 """Seconds in which a terminal shows something new; the first minute installs packages."""
 SEND = (".venv/bin/statecast", "send", "floor2/lamp", "on=true", "brightness=40")
@@ -50,6 +51,9 @@ def terminal(*command: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     os.close(screen)
     try:
         yield keyboard, process
+    except Trouble:
+        os.write(keyboard, b"\x03")  # a server would go on without its terminal
+        raise
     finally:
         os.close(keyboard)  # hangs up: whatever is left in the session ends
         process.wait()
@@ -82,8 +86,9 @@ def expect(keyboard: int, wanted: re.Pattern[str]) -> str:
 
 
 def told(*command: str) -> str:
+    """What a command prints. On its other stream it may say where a message went, and no more."""
     finished = subprocess.run(command, capture_output=True, text=True)
-    if finished.returncode or finished.stderr:
+    if finished.returncode or not re.fullmatch(WHERE, finished.stderr):
         raise Trouble(f"`{' '.join(command)}` ended with {finished.returncode}: {finished.stderr}")
     return finished.stdout
 
