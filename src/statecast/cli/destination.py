@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +22,11 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 TIMEOUT = 30.0
 """Seconds for one answer of a server."""
 MAX_ANSWER = 1_048_576
+
+
+STARTING = 2.0
+"""Seconds that a server has to report its sources, before it is said that it reads no such queue:
+it may have begun just now."""
 
 
 class Destination(Protocol):
@@ -71,9 +77,13 @@ class QueueDestination:
 
     def _unread(self, queue: str) -> str:
         """What is missing for a server to read the queue; empty if one does."""
-        reports = self.outbox.store().reports().values()
-        if any(queue in report.get("sources", {}) for report in reports):
-            return ""
+        deadline = time.monotonic() + STARTING
+        while reports := self.outbox.store().reports().values():
+            if any(queue in report.get("sources", {}) for report in reports):
+                return ""
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
         run = command(self.settings, "run", flags=("store", "source"))
         if reports:
             return (
