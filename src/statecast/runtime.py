@@ -250,6 +250,7 @@ class Runtime:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
         values, attachments = socketio.without_bytes(tuple(arguments))
         data = strict_json.encode(strict_json.check(values))
+        check_texts(event, namespace, *rooms, *skipped)
         one = Event(namespace, event, data, rooms, skipped, tuple(attachments))
         if one.size > EVENT_BYTES:
             raise TooLarge(
@@ -265,6 +266,7 @@ class Runtime:
         check_namespace(namespace)
         room_names(name or None)
         if rooms := room_names(to):
+            check_texts(name, namespace, *rooms)
             self._publish(Event(namespace, name, rooms=rooms, kind=kind))
 
     def _publish(self, event: Event) -> None:
@@ -530,6 +532,14 @@ class Runtime:
         if of_work:
             details["problems"] = [one.public() for one in of_work[:MAX_SHOWN]]
         return not of_work, details
+
+
+def check_texts(*texts: str) -> None:
+    """Raises Malformed for a lone surrogate: such an event would not reach other processes."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise Malformed("The name of an event, a namespace or a room is no text.") from None
 
 
 def room_names(rooms: Rooms) -> tuple[str, ...]:

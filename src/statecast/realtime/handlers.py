@@ -153,11 +153,11 @@ class HandlerRunner:
 def attempt(handler: Handler, arguments: Sequence[Any]) -> HandlerResult:
     try:
         return HandlerResult(handler(*arguments))
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: it ends no thread, and no viewer's turn
         return failed(handler, error)
 
 
-def failed(handler: Handler, error: Exception) -> HandlerResult:
+def failed(handler: Handler, error: BaseException) -> HandlerResult:
     """A refusal is a sentence meant for the viewer. Of other errors it gets only the id."""
     if isinstance(error, Refused):
         return HandlerResult(error=error.public, data=getattr(error, "data", None))

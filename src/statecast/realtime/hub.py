@@ -203,10 +203,11 @@ class Hub:
     def _emit_to_one(self, event: Event, callback: Callback) -> None:
         (sid,) = event.rooms
         socket = self.find(sid)
-        number = socket.expect(callback) if socket is not None else None
-        if socket is None or number is None:
+        if socket is None:
             callback(None)
-        elif not socket.offer(encoding.event(event, number)):
+            return
+        number = socket.expect(callback)
+        if not socket.offer(encoding.event(event, number)):
             self.dropped_emits += 1
             socket.acknowledge(number, None)
 
@@ -215,6 +216,8 @@ class Hub:
         self._namespaces.call_back(callback, arguments)
 
     def _warn_unknown(self, namespace: str) -> None:
+        if self._namespaces.takes_any:
+            return  # it is known while it has viewers
         if namespace not in self._unknown and len(self._unknown) < MAX_UNKNOWN_NAMESPACES:
             self._unknown.add(namespace)
             log.warning(
@@ -236,7 +239,7 @@ class Hub:
             socket.namespace.enter(socket, room)
         elif kind == "leave":
             socket.namespace.leave(socket, room)
-        else:
+        elif socket.ready or not socket.when_ready(lambda: self._move(kind, sid, room)):
             socket.viewer.transport.send(socketio.disconnected(socket.namespace.name))
             self._namespaces.disconnect(socket, "server namespace disconnect")
 

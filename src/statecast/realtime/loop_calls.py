@@ -79,6 +79,11 @@ class LoopCalls:
         try:
             self._loop.call_soon_threadsafe(self._run)
         except RuntimeError:  # the loop was closed, so the viewers are gone too
+            with self._changed:
+                self._loop = None
+                self._calls.clear()
+                self._bytes = 0
+                self._changed.notify_all()
             return False
         return True
 

@@ -41,11 +41,15 @@ class Namespaces:
         inline: bool = False,
     ) -> None:
         """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
-        self._by_name = {"/": Namespace("/")}
+        self._by_name: dict[str, Namespace] = {}
+        self._lasting: list[Namespace] = []
+        """Those that were opened by name: few."""
+        self._borrowed: dict[str, Socket] = {}
+        """The sockets in all the others, by their sids."""
         self._runner = HandlerRunner(threads, calls, inline=inline)
         self._max_pending_bytes = max_pending_bytes
         self._clock = clock
-        for name in names:
+        for name in ("/", *names):
             self.open(name)
 
     def close(self) -> None:
@@ -61,7 +65,11 @@ class Namespaces:
         """Let viewers join this namespace; ``*``: every one. Raises BadSetting."""
         if name != ANY:
             check_namespace(name)
-        return self._by_name.setdefault(name, Namespace(name))
+        known = self._by_name.get(name)
+        if known is None:
+            known = self._by_name[name] = Namespace(name)
+            self._lasting.append(known)
+        return known
 
     def on(self, event: str, handler: Handler, namespace: str) -> None:
         check_registration(event, handler, namespace)
@@ -71,6 +79,11 @@ class Namespaces:
                 f"The event {event!r} of {namespace} has a handler already; an event has one."
             )
         handlers[event] = handler
+
+    @property
+    def takes_any(self) -> bool:
+        """There are handlers for any namespace."""
+        return ANY in self._by_name
 
     def get(self, name: str) -> Namespace | None:
         return self._by_name.get(name)
@@ -87,11 +100,11 @@ class Namespaces:
         return None if name == ANY else known
 
     def find(self, sid: str) -> Socket | None:
-        for namespace in tuple(self._by_name.values()):  # another thread may open one
+        for namespace in tuple(self._lasting):  # another thread may open one
             socket = namespace.sockets.get(sid)
             if socket is not None:
                 return socket
-        return None
+        return self._borrowed.get(sid)
 
     # What the viewers do
 
@@ -99,6 +112,8 @@ class Namespaces:
         """Take a new socket in, once the connect handler accepts it."""
         namespace = socket.namespace
         namespace.sockets[socket.sid] = socket
+        if namespace.borrowed:
+            self._borrowed[socket.sid] = socket
         handler = namespace.handlers.get("connect")
         if handler is None:
             socket.viewer.transport.send(socketio.connected(namespace.name, socket.sid))
@@ -109,32 +124,48 @@ class Namespaces:
         )
 
     def _decide(self, socket: Socket, result: HandlerResult) -> None:
-        if not socket.alive or socket.early is None:
+        assert socket.early is not None
+        refused = result.error is not None or result.value is False
+        early, name, transport = socket.early, socket.namespace.name, socket.viewer.transport
+        if not socket.alive:  # it has left meanwhile; see ``disconnect``
+            for call in early if not refused else ():
+                call()
             return
-        name, transport = socket.namespace.name, socket.viewer.transport
-        if result.error is not None or result.value is False:
+        if refused:
             self._remove(socket)
             sentence = result.error or "The connection was refused."
             transport.send(socketio.refused(name, sentence, result.data))
             return
-        early, socket.early = socket.early, None
+        socket.early = None
         transport.send(socketio.connected(name, socket.sid))
         for call in early:
             call()
 
     def disconnect(self, socket: Socket, reason: str) -> None:
-        """The socket leaves its namespace."""
-        was_ready = socket.ready
+        """The socket leaves its namespace.
+
+        The disconnect handler is called for each socket that the connect handler accepts, and
+        after it: also for one that leaves while that one still decides.
+        """
         self._remove(socket)
         handler = socket.namespace.handlers.get("disconnect")
-        if handler is not None and was_ready:
-            self._runner.call(handler, (socket.sid, reason), lambda result: None)
+
+        def tell() -> None:
+            if handler is not None:
+                self._runner.call(handler, (socket.sid, reason), lambda result: None)
+
+        if socket.ready:
+            tell()
+        else:
+            socket.early = [tell]
 
     def _remove(self, socket: Socket) -> None:
         namespace = socket.namespace
         namespace.remove(socket)
-        if namespace.borrowed and not namespace.sockets:
-            self._by_name.pop(namespace.name, None)
+        if namespace.borrowed:
+            self._borrowed.pop(socket.sid, None)
+            if not namespace.sockets:
+                self._by_name.pop(namespace.name, None)
         socket.viewer.forget(socket, self._clock())
 
     def dispatch(self, event: EventReceived) -> None:

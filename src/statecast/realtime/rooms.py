@@ -14,7 +14,7 @@ MAX_EARLY_CALLS = 64
 
 
 MAX_CALLBACKS = 1_000
-"""Acknowledgements that may be outstanding at one socket."""
+"""Acknowledgements that may be outstanding at one socket; the oldest is given up for a new one."""
 Callback = Callable[[list[Any] | None], Any]
 """Gets what the client acknowledges with, or None if it has left. Called on the loop."""
 _NUMBERS = itertools.count(1)
@@ -37,18 +37,22 @@ class Socket:
         self._callbacks: dict[int, Callback] | None = None
         """What waits for an acknowledgement, by its number; None instead of an empty dictionary."""
 
-    def expect(self, callback: Callback) -> int | None:
+    def expect(self, callback: Callback) -> int:
         """The number for the event whose acknowledgement ``callback`` gets.
 
-        None, and no call, if this client leaves too many events unanswered.
+        A client that acknowledges nothing still gets its events.
         """
         if self._callbacks is None:
             self._callbacks = {}
         if len(self._callbacks) >= MAX_CALLBACKS:
-            return None
+            self.acknowledge(next(iter(self._callbacks)), None)
         number = next(_NUMBERS)
         self._callbacks[number] = callback
         return number
+
+    def awaits(self, number: int | None) -> bool:
+        """Whether the event of this number is still to be acknowledged."""
+        return self._callbacks is not None and number in self._callbacks
 
     def acknowledge(self, number: int, arguments: list[Any] | None) -> None:
         """Call back once; a number that nothing waits for is ignored."""
@@ -108,11 +112,10 @@ class Namespace:
         return list(found)
 
     def _in_room(self, room: str) -> Collection[Socket]:
-        """A sid is the room of its own socket."""
-        if room in self.rooms:
-            return self.rooms[room]
-        alone = self.sockets.get(room)
-        return () if alone is None else (alone,)
+        """A sid is the room of its own socket, which others cannot take from it by entering."""
+        entered = self.rooms.get(room, ())
+        own = self.sockets.get(room)
+        return entered if own is None else (own, *entered)
 
     def enter(self, socket: Socket, room: str) -> None:
         self.rooms.setdefault(room, set()).add(socket)

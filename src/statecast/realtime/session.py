@@ -38,6 +38,8 @@ HEARTBEAT = {
     (Heartbeat.IDLE, "pong"): Heartbeat.IDLE,
 }
 IDLE, PING_SENT = Heartbeat
+MAX_NAMESPACES = 100
+"""In which one client may be at a time, beside "/"."""
 
 
 class SessionLimits(NamedTuple):
@@ -231,15 +233,23 @@ class Session:
         return self._event_of(whole, size)
 
     def _receive_text(self, data: str, now: float) -> SessionEvent | None:
-        self.charge(now)
         if self._partial is not None:
             raise Malformed("a packet before all attachments of the last one had come")
         packet = socketio.parse(data)
+        if not self._is_awaited(packet):
+            self.charge(now)
         if isinstance(packet, socketio.PartialPacket):
             self._joined(packet.namespace)
             self._partial = packet
             return None
         return self._event_of(packet, len(data))
+
+    def _is_awaited(self, packet: socketio.SocketIOPacket | socketio.PartialPacket) -> bool:
+        """Whether it acknowledges an event of ours: how many of those come, we decide."""
+        if packet.kind not in (socketio.ACK, socketio.BINARY_ACK):
+            return False
+        socket = self.socket(packet.namespace)
+        return socket is not None and socket.awaits(packet.id)
 
     def _event_of(self, packet: socketio.SocketIOPacket, size: int) -> SessionEvent | None:
         kind = packet.kind
@@ -274,6 +284,11 @@ class Session:
             yield self._root
         if self._others is not None:
             yield from tuple(self._others.values())
+
+    @property
+    def is_in_too_many(self) -> bool:
+        """The client may join no further namespace."""
+        return self._others is not None and len(self._others) >= MAX_NAMESPACES
 
     def add(self, socket: Socket) -> None:
         self._connect_by = None

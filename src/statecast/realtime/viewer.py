@@ -125,6 +125,10 @@ class Viewer:
             self.transport.send(socketio.encode(socketio.ACK, "/", number, [answer])[0])
 
     def _join(self, request: NamespaceRequested) -> None:
+        if self.session.is_in_too_many:
+            sentence = "This connection is in too many namespaces."
+            self.transport.send(socketio.refused(request.namespace, sentence))
+            return
         namespace = self._namespaces.join(request.namespace)
         if namespace is None:
             self.transport.send(socketio.refused(request.namespace, "Invalid namespace"))

@@ -49,8 +49,16 @@ class PartialPacket:
         """Bytes and characters of it so far."""
 
     @property
+    def kind(self) -> int:
+        return self._packet.kind
+
+    @property
     def namespace(self) -> str:
         return self._packet.namespace
+
+    @property
+    def id(self) -> int | None:
+        return self._packet.id
 
     def add(self, attachment: bytes) -> SocketIOPacket | None:
         """The packet once this was the last attachment."""
