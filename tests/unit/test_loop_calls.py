@@ -115,3 +115,23 @@ def test_a_loop_that_is_stuck_holds_no_thread_for_ever(monkeypatch: pytest.Monke
     thread.start()
     thread.join(10)
     assert answers == [True, False]
+
+
+def test_after_the_end_of_the_loop_each_call_says_at_once_that_it_is_not_made() -> None:
+    # given a loop that was closed
+    class Closed(FakeLoop):
+        def call_soon_threadsafe(self, *arguments: object) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    calls, answers = LoopCalls(), list[object]()
+    calls.start(Closed())  # type: ignore[arg-type]
+
+    # when a thread goes on, then every call is refused, not only the first, and none waits
+    def run() -> None:
+        answers.extend(calls.post(print) for _ in range(3))
+        answers.append(calls.ask(lambda: "answer"))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(10)
+    assert answers == [False, False, False, None]
