@@ -135,3 +135,24 @@ def test_after_the_end_of_the_loop_each_call_says_at_once_that_it_is_not_made() 
     thread.start()
     thread.join(10)
     assert answers == [False, False, False, None]
+
+
+def test_a_call_on_the_loops_own_thread_overtakes_none_that_waits() -> None:
+    # given a coroutine that had a thread make calls, of which some still wait
+    calls, loop = started()
+    made: list[int] = []
+    on_a_thread(*((calls, made, number, SLICE) for number in range(3)))
+
+    # when it makes one itself, then that comes after them
+    assert calls.post(made.append, 3)
+    assert made == []
+    loop.take_call()
+    loop.settle()
+    assert made == [0, 1, 2, 3]
+
+
+def test_a_question_on_the_loops_own_thread_sees_the_calls_before_it() -> None:
+    calls, _ = started()
+    made: list[int] = []
+    on_a_thread(*((calls, made, number, SLICE) for number in range(3)))
+    assert calls.ask(lambda: list(made)) == [0, 1, 2]

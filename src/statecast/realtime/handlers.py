@@ -140,7 +140,7 @@ class HandlerRunner:
                 result = HandlerResult(await handler(*arguments))
             except Exception as error:
                 result = failed(handler, error)
-            done(result)
+            self._calls.post(done, result)
 
         if len(self._tasks) >= BACKLOG:
             done(busy())

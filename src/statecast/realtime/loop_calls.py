@@ -58,18 +58,24 @@ class LoopCalls:
         return threading.get_ident() == self._thread
 
     def post(self, call: Callable[..., object], *arguments: Any, size: int = 0) -> bool:
-        """Make a call on the loop; at once if this is its thread. ``size`` are bytes of its data.
+        """Make a call on the loop, after those that wait. ``size`` are bytes of its data.
 
+        On the loop's own thread, which must not wait: at once if no other call waits.
         Returns False if it will not be made: there is no loop, or it does not answer.
         """
         if self._loop is None:
             return False
-        if threading.get_ident() == self._thread:
+        on_loop = self.is_loop_thread()
+        if on_loop and not self._calls:
             call(*arguments)
             return True
         size += CALL_BYTES
         with self._changed:
-            if self._bytes > MAX_BYTES and not self._changed.wait_for(self._has_room, LONGEST_WAIT):
+            if (
+                not on_loop
+                and self._bytes > MAX_BYTES
+                and not self._changed.wait_for(self._has_room, LONGEST_WAIT)
+            ):
                 return False
             self._calls.append((call, arguments, size))
             self._bytes += size
@@ -92,6 +98,10 @@ class LoopCalls:
 
         None if the loop does not answer.
         """
+        if self.is_loop_thread():
+            while self._calls:
+                self._take()
+            return call(*arguments)
         answer: Future[Result] = Future()
         if not self.post(lambda: answer.set_result(call(*arguments))):
             return None
@@ -112,13 +122,18 @@ class LoopCalls:
                 if not self._calls:
                     self._scheduled = False
                     return
-                call, arguments, size = self._calls.popleft()
-                self._bytes -= size
-                if size and self._has_room():
-                    self._changed.notify_all()
-            taken += size
-            try:
-                call(*arguments)
-            except Exception as error:
-                logs.log_error(log, "a call of the application failed", error)
+            taken += self._take()
         self._loop.call_soon(self._run)
+
+    def _take(self) -> int:
+        """Make the oldest call; its size."""
+        with self._changed:
+            call, arguments, size = self._calls.popleft()
+            self._bytes -= size
+            if self._has_room():
+                self._changed.notify_all()
+        try:
+            call(*arguments)
+        except Exception as error:
+            logs.log_error(log, "a call of the application failed", error)
+        return size
