@@ -94,7 +94,7 @@ class Leftovers:
             *(f"the process {ended(one)}" for one in self._new_processes()),
             *(f"the thread {one.name}" for one in self._new_threads()),
             *(f"the open file {target}" for _, target in sorted(self._new_descriptors())),
-            *(f"the file {path}" for path in sorted(self._folders.files() - self._files)),
+            *(f"the file {path}" for path in sorted(self._new_files())),
         ]
 
     def _new_processes(self) -> list[psutil.Process]:
@@ -120,6 +120,15 @@ class Leftovers:
             gc.collect()
             if time.monotonic() > until:
                 break
+        return left
+
+    def _new_files(self) -> set[Path]:
+        """After those in the clone that a test in another process will remove."""
+        until = time.monotonic() + GRACE
+        while left := self._folders.files() - self._files:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
         return left
 
 

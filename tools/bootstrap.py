@@ -34,6 +34,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 Arguments = list[str]
 
+SEVERAL = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+"""Tests wait for half of their time. Neighbours stay in one process, and share what a module
+starts, until another process has nothing left to do. ``-n0`` puts all into one process."""
+
 STYLE_AND_TYPES = {
     "ruff check": ["ruff", "check", "--quiet", "."],
     "ruff format --check": ["ruff", "format", "--check", "--quiet", "."],
@@ -71,7 +75,7 @@ def test(arguments: Arguments) -> int:
     """pytest last and in any case: its closing line is what people look for."""
     environment = ready_to_test()
     checks = STYLE_AND_TYPES | page_script.checks(ROOT)
-    return report(steps(environment, checks | {"pytest": ["pytest", *arguments]}))
+    return report(steps(environment, checks | {"pytest": ["pytest", *SEVERAL, *arguments]}))
 
 
 def test_one(arguments: Arguments) -> int:

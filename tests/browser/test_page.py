@@ -285,6 +285,7 @@ def test_a_second_device_is_told_and_the_list_keeps_its_order(eyes: Eyes, here: 
         "mirror",
         "pillow",
     ]
+    page.wait_for_selector("[data-device=mirror] .sky > *")  # its kind of picture is fetched first
     assert eyes.text("[data-device=mirror] .sky") == "open"
     assert eyes.text("#count") == "3 devices"
 
