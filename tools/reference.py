@@ -205,6 +205,7 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.origins: "list",
         settings.networks: "list",
         settings.mount_path: "path",
+        settings.live_url: "URL or path",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
     if check in known:

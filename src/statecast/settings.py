@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from statecast import names as device_names
 from statecast.errors import BadSetting, Malformed
@@ -24,6 +25,8 @@ from statecast.model import Update
 
 T = TypeVar("T")
 MAX_MOUNT_PATH = 200
+OWN_ADDRESS = "."
+"""Of ``live_url``: the address of the app itself."""
 PREFIX = "STATECAST_"
 SETTINGS_FILE = "STATECAST_CONFIG"
 """The one variable with our prefix that is no setting: the path of the settings file."""
@@ -124,6 +127,27 @@ def mount_path(value: Any) -> str:
     return path
 
 
+def live_url(value: Any) -> str:
+    """Where viewers are served: an origin, perhaps with a path, a path of the same site, or ``.``.
+
+    It becomes a part of pages and headers, so its path is as plain as that of ``mount_path``.
+    """
+    url = text(value)
+    if url in ("", "/", OWN_ADDRESS):
+        return url
+    found = re.match(r"(?:https?://[A-Za-z0-9_.:\[\]-]+)?", url, re.IGNORECASE)
+    origin = found[0] if found else ""
+    try:
+        if origin and not (urlsplit(origin).hostname and urlsplit(origin).port != 0):
+            raise ValueError
+        return origin + mount_path(url[len(origin) :])
+    except ValueError:
+        raise ValueError(
+            "must be a URL like https://live.example, a path like /live, or . for the app's own "
+            "address"
+        ) from None
+
+
 def networks(value: Any) -> tuple[str, ...]:
     """A list of addresses and networks like ``10.0.0.0/8``."""
     parts = words(value)
@@ -189,6 +213,12 @@ class Settings:
         "The path below which a proxy passes requests on unchanged, like `/app`; see the how-to "
         "about proxies.",
         mount_path,
+    )
+    live_url: str = setting(
+        "",
+        "Where `statecast run` serves the viewers of pages that another server answers: a URL, a "
+        "path of the same site, or `.` for the app's own address (one proxy before both).",
+        live_url,
     )
     allow_origins: tuple[str, ...] = setting(
         (),

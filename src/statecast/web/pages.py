@@ -24,7 +24,6 @@ from statecast import logs, names, program
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
-from statecast.http import mount
 from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
@@ -44,6 +43,7 @@ from statecast.web import (
     view_models,
 )
 from statecast.web.known_devices import KnownDevices
+from statecast.web.live_address import live_address, live_origin
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -292,13 +292,8 @@ class PageViews:
         Our own server answers with the file at its root path. This view is asked in an app that is
         mounted in another app, and by another server: then the live endpoint is not beside us.
         """
-        if origin := self._live_origin():
-            address = f"{origin}/socket.io/"
-        elif (scope := flask.request.environ.get("asgi.scope")) is not None:
-            seen = mount.inner_path(scope["path"], scope.get("root_path", ""))
-            prefix = mount.outer_prefix(seen, flask.request.script_root, flask.request.path)
-            address = f"{prefix}/socket.io/"
-        else:
+        address = live_address(self.live)
+        if not address:
             blueprint = flask.current_app.blueprints["statecast_pages"]
             return cast(flask.Blueprint, blueprint).send_static_file("live-address.js")
         text = f"export default new URL({json.dumps(address)}, import.meta.url).href;\n"
@@ -485,15 +480,11 @@ class PageViews:
 
     def _unserved(self) -> str:
         """What the page lacks under a server that is not ours; empty if it is live."""
-        served = "asgi.scope" in flask.request.environ or self.live.live_origin()
+        served = live_address(self.live)
         return "" if served else self.live.unserved.page_sentence()
 
-    def _live_origin(self) -> str:
-        """The origin of the live endpoint if it is not the page's own."""
-        return "" if "asgi.scope" in flask.request.environ else self.live.live_origin()
-
     def _headers(self) -> dict[str, str]:
-        origin = self._live_origin()
+        origin = live_origin(self.live)
         allowed = f" {origin} {origin.replace('http', 'ws', 1)}" if origin else ""
         return HEADERS | {"Content-Security-Policy": POLICY.format(live=allowed)}
 
