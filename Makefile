@@ -16,6 +16,9 @@ help: ## this list
 run: ## the demo: a simulated pillow, live on a page of its own; Ctrl-C ends it
 	@$(TOOLS) run $(ARGS)
 
+examples: ## the scripts that pages of examples load, from npm: jQuery, Socket.IO's client
+	@$(TOOLS) examples
+
 test: ## everything: style, types and all tests
 	@$(TOOLS) test $(ARGS)
 
@@ -71,5 +74,5 @@ system-deps: ## the programs that tests need of the system, such as Chromium; on
 	@$(TOOLS) system-deps
 
 clean: ## removes what the other targets made; databases stay
-	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .tools build dist examples/clock/static/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find src tests tools benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

@@ -58,6 +58,13 @@ def demo(arguments: Arguments) -> int:
     return foreground.run([program(environment, "statecast"), "run", "--demo", *arguments])
 
 
+def examples(arguments: Arguments) -> int:
+    """``ready`` has Node; the scripts are copied with its packages."""
+    ready("test")
+    javascript.ensure(ROOT)
+    return 0 if javascript.find(ROOT) else 1
+
+
 def check(arguments: Arguments) -> int:
     environment = ready("test")
     return report(steps(environment, STYLE_AND_TYPES | page_script.checks(ROOT)))
@@ -164,6 +171,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "sbom": sbom,
     "platforms": platforms,
     "lock": resolve,
+    "examples": examples,
     "system-deps": system_deps,
 }
 

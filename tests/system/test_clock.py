@@ -5,8 +5,6 @@ Real processes, a real browser.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 import subprocess
@@ -20,15 +18,9 @@ import pytest
 from server_process import ADDRESS, ENVIRONMENT, ServerProcess
 
 from statecast.stores import open_store
-from tools import javascript
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "examples" / "clock"
-SCRIPTS = re.compile(
-    r'src="https://cdn\.jsdelivr\.net/npm/'
-    r'(?P<package>[\w.-]+)@(?P<version>[\d.]+)/(?P<file>[\w./-]+)"\s+'
-    r'integrity="(?P<integrity>[^"]+)"\s+crossorigin="anonymous"'
-)
 REMEMBER = """
     window.heard = []
     new MutationObserver(() => heard.push(document.querySelector('#test').textContent))
@@ -70,32 +62,12 @@ def ask(address: str) -> Any:
         return json.load(answer)
 
 
-def scripts() -> list[dict[str, str]]:
-    return [
-        found.groupdict()
-        for found in SCRIPTS.finditer((EXAMPLE / "templates" / "index.html").read_text())
-    ]
-
-
-def package(script: dict[str, str]) -> Path:
-    return javascript.modules(ROOT) / script["package"]
-
-
-def deliver(route: Any) -> None:
-    """In place of the CDN: what it would serve, from npm."""
-    wanted = next(
-        one
-        for one in scripts()
-        if f"/{one['package']}@{one['version']}/{one['file']}" in route.request.url
-    )
-    headers = {"Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*"}
-    route.fulfill(status=200, headers=headers, body=(package(wanted) / wanted["file"]).read_bytes())
-
-
 def visit(browser: Any, address: str) -> Any:
     page = browser.new_context().new_page()
-    page.route("https://cdn.jsdelivr.net/**", deliver)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
+    assert asked and all(url.startswith(f"{address}/") for url in asked), asked
     assert page.text_content("#test") == "Hello" or ":" in page.text_content("#test")
     page.evaluate(REMEMBER)
     return page
@@ -120,13 +92,27 @@ def clocks(tmp_path: Path) -> Iterator[list[Script]]:
             one.kill()
 
 
-def test_the_scripts_of_the_page_are_what_npm_has(node: Any) -> None:
-    found = scripts()
-    assert [one["package"] for one in found] == ["jquery", "socket.io-client"]
-    for one in found:
-        assert one["version"] == json.loads((package(one) / "package.json").read_text())["version"]
-        digest = hashlib.sha384((package(one) / one["file"]).read_bytes()).digest()
-        assert one["integrity"] == "sha384-" + base64.b64encode(digest).decode()
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
+    """The example, for tests that do not stop it."""
+    started = Script(tmp_path_factory.mktemp("clock"), EXAMPLE / "app.py")
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("missing", ["jquery.min.js", "socket.io.min.js", "*"])
+def test_a_page_without_its_scripts_says_what_is_missing(
+    browser: Any, node: Any, clock: Script, missing: str
+) -> None:
+    page = browser.new_context().new_page()
+    page.route(f"**/static/vendor/{missing}", lambda route: route.fulfill(status=404))
+    page.goto(clock.address)
+    assert page.text_content("#test") == (
+        "Two scripts are missing in static/vendor; `make examples` in the clone puts them there."
+    )
 
 
 @pytest.mark.browser

@@ -259,7 +259,7 @@ def committed() -> Iterator[Path]:
         *(path for path in ROOT.iterdir() if path.name != ".git"),
         *(inner for folder in folders for inner in (ROOT / folder).rglob("*")),
     ]:
-        made = {"__pycache__", "node_modules"} & set(path.parts)
+        made = {"__pycache__", "node_modules", "vendor"} & set(path.parts)
         if (
             path.is_file()
             and path.name != ".git"  # of a worktree: it names the clone
