@@ -394,6 +394,9 @@ class Store(Protocol):
     def queue(self, name: str) -> StoredQueue:
         """The queue of that name inside this store."""
 
+    def reaction(self, name: str, patterns: Sequence[str]) -> StoredReaction:
+        """What the store keeps for the reaction of that name, which watches these patterns."""
+
     def close(self) -> None:
         """Release the files, and end every ``wait``."""
 
@@ -426,3 +429,40 @@ class StoredQueue(Protocol):
 
     def wait(self, timeout: float) -> None:
         """Return when anything was committed, or after ``timeout`` seconds."""
+
+
+class StoredReaction(Protocol):
+    """How far a reaction has come: for each device, the state of its last successful call.
+
+    Its position is that state, so it is as durable as the states, and a backup has both. ``term``
+    is that of the reaction's lease: a method raises LeaseLost if it is not the newest.
+    """
+
+    def begin(self, term: int) -> bool:
+        """Begin with the present states, or continue; True if it begins.
+
+        A reaction that watches other patterns than before continues for the devices it watched,
+        begins with the present for those that are new to it, and forgets the others.
+        """
+
+    def unhandled(self) -> list[str]:
+        """Names of devices that may have changed since their last call, the oldest change first.
+
+        A removed device is one of them, also when the store has forgotten its removal.
+        """
+
+    def last(self, device: str) -> bytes | None:
+        """The state of the last successful call; None: there was no such device, or the row that
+        keeps the state is damaged."""
+
+    def note(self, device: str, update: Update | None, term: int) -> None:
+        """Note a successful call with this update; None: the store has forgotten the device.
+
+        It survives the process, but not always the power supply: then the call is repeated. It ends
+        no ``wait``.
+        """
+
+
+def reaction_lease(name: str) -> str:
+    """The name under which ``Store.lease`` gives the right to run a reaction."""
+    return f"reaction:{name}"

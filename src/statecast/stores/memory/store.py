@@ -45,6 +45,7 @@ from statecast.stores.counters import Counters
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
 from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
+from statecast.stores.memory.reactions import MemoryReaction, ReactionRecord
 from statecast.stores.notifier import CommitNotifier
 
 
@@ -109,6 +110,7 @@ class MemoryStore:
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
         self._queues: dict[str, MemoryQueue] = {}
+        self._reactions: dict[str, ReactionRecord] = {}
         self._watch = ClockWatch(clock, self.problems)
 
     # -- writing
@@ -466,6 +468,20 @@ class MemoryStore:
                     self._lock,
                 )
             return self._queues[name]
+
+    def reaction(self, name: str, patterns: Sequence[str]) -> MemoryReaction:
+        """What the store keeps for a reaction."""
+        with self._lock:
+            record = self._reactions.setdefault(name, ReactionRecord())
+        return MemoryReaction(
+            name, tuple(patterns), record, self._devices, self._check_term, self._lock
+        )
+
+    def _check_term(self, source: str, term: int) -> None:
+        """Raises LeaseLost if ``term`` is not the newest of this source."""
+        record = self._sources.get(source)
+        if record is None or term != record.term:
+            raise errors.lease_lost(source)
 
     def close(self) -> None:
         """End every wait."""

@@ -350,8 +350,11 @@ class Database:
                     rows(connection, "COMMIT")
 
     @contextmanager
-    def write(self, durable: bool = True) -> Iterator[StoreConnection]:
-        """An exclusive transaction, committed when the block ends; then on disk if ``durable``."""
+    def write(self, durable: bool = True, notify: bool = True) -> Iterator[StoreConnection]:
+        """An exclusive transaction, committed when the block ends; then on disk if ``durable``.
+
+        Without ``notify`` it ends no ``wait`` of this process: it is nothing that readers read.
+        """
         changed = False
         with self.translated(), self._use(writing=True) as connection, self._own_turn():
             rows(
@@ -369,7 +372,7 @@ class Database:
                 if connection.in_transaction:
                     rows(connection, "ROLLBACK")
                 raise
-        if changed:
+        if changed and notify:
             self.notifier.notify()
 
     def copy_into(self, target: Path, progress: Callable[[int], object]) -> None:

@@ -213,6 +213,17 @@ UPDATE devices SET checksum = NULL WHERE checksum IS NOT NULL;
 UPDATE counters SET checksum = NULL;
 """
 
+REACTIONS = """
+-- See stores/contract.py: StoredReaction. ``state`` is that of the last successful call.
+CREATE TABLE reactions (
+    name TEXT PRIMARY KEY, patterns TEXT NOT NULL, checksum INTEGER
+) WITHOUT ROWID;
+CREATE TABLE reacted (
+    reaction TEXT NOT NULL, device TEXT NOT NULL, offset INTEGER NOT NULL, state BLOB NOT NULL,
+    checksum INTEGER, PRIMARY KEY (reaction, device)
+) WITHOUT ROWID;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -222,5 +233,6 @@ STEPS: Sequence[str] = (
     CHECKSUMS,
     DEVICE_COUNT,
     CLOCKS,
+    REACTIONS,
 )
 """Step n leads from version n - 1 to version n."""

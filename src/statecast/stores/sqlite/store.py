@@ -64,6 +64,7 @@ from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.file_lock import FileLease, lease_holder, take_lease
 from statecast.stores.sqlite.queue import SqliteQueue
+from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.repair import Repair
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
 
@@ -479,6 +480,10 @@ class SqliteStore:
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
         return SqliteQueue(self.database, self.rows, name, self.limits, self.clock)
+
+    def reaction(self, name: str, patterns: Sequence[str]) -> SqliteReaction:
+        """What the store keeps for a reaction."""
+        return SqliteReaction(self.database, self.rows, name, tuple(patterns))
 
     def close(self) -> None:
         """Write what was counted, and the log into the file, and close it."""

@@ -1,0 +1,169 @@
+"""What every store keeps of reactions: per device, the state of the last successful call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statecast import strict_json
+from statecast.errors import LeaseLost
+from statecast.stores import retention
+from statecast.stores.contract import ReadCursor, Store, StoredReaction, reaction_lease
+from statecast.testing.store_fixture import StoreFixture
+from statecast.testing.values import change, raises
+
+
+def last(reaction: StoredReaction, device: str = "pillow") -> Any:
+    found = reaction.last(device)
+    return None if found is None else strict_json.decode(found)
+
+
+class ReactionContract(StoreFixture):
+    """Where a reaction begins, what it has not handled, and who may write."""
+
+    def begun(self, store: Store, *patterns: str, name: str = "mail") -> tuple[StoredReaction, int]:
+        """A reaction that has begun, or continues, and the term of its lease."""
+        lease = store.lease(reaction_lease(name))
+        assert lease is not None
+        reaction = store.reaction(name, patterns)
+        reaction.begin(lease.term)
+        lease.release()
+        return reaction, lease.term
+
+    def note(self, store: Store, reaction: StoredReaction, term: int, device: str) -> None:
+        """Note a call with the present state, as the one that runs reactions does."""
+        reaction.note(device, store.get(device), term)
+
+    def test_a_reaction_begins_with_the_present(self) -> None:
+        # Given a store with devices, one of them removed
+        store = self.store()
+        for device in ("pillow", "chair", "gone"):
+            self.say(store, {"n": 1}, device=device)
+        store.edit(change("gone", kind="delete"))
+        # when a reaction begins, then nothing that is there already is a change
+        lease = store.lease(reaction_lease("mail"))
+        assert lease is not None
+        reaction = store.reaction("mail", ["pillow"])
+        assert reaction.begin(lease.term) is True
+        assert reaction.unhandled() == []
+        assert (last(reaction), last(reaction, "chair")) == ({"n": 1}, None)
+        # and it begins once
+        assert reaction.begin(lease.term) is False
+        lease.release()
+
+    def test_what_was_not_handled_stays_until_it_is_noted(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1}, device="a")
+        reaction, term = self.begun(store, "*")
+        # when devices change or come, then they are named by the order of their changes
+        self.say(store, {"n": 1}, device="b")
+        self.say(store, {"n": 2}, device="a")
+        assert reaction.unhandled() == ["b", "a"]
+        # and the state before is that of the last call
+        assert (last(reaction, "a"), last(reaction, "b")) == ({"n": 1}, None)
+        self.say(store, {"n": 3}, device="a")
+        assert last(reaction, "a") == {"n": 1}
+        # when a call is noted, then the others stay
+        self.note(store, reaction, term, "a")
+        assert (reaction.unhandled(), last(reaction, "a")) == (["b"], {"n": 3})
+        self.note(store, reaction, term, "b")
+        assert reaction.unhandled() == []
+        # and a message that changes nothing is no change
+        self.say(store, {"n": 3}, device="a")
+        assert reaction.unhandled() == []
+
+    def test_a_change_during_a_call_is_not_lost(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        reaction, term = self.begun(store, "pillow")
+        self.say(store, {"n": 2})
+        during = store.get("pillow")
+        assert during is not None
+        self.say(store, {"n": 3})
+        reaction.note("pillow", during, term)
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 2})
+
+    def test_a_removed_device_is_a_change(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        reaction, term = self.begun(store, "pillow")
+        store.edit(change("pillow", kind="delete"))
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 1})
+        self.note(store, reaction, term, "pillow")
+        assert (reaction.unhandled(), last(reaction)) == ([], None)
+        # and when it comes back, it is new
+        self.clock.advance(1)
+        self.say(store, {"n": 1})
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], None)
+
+    def test_a_removal_that_the_store_has_forgotten_is_a_change(self) -> None:
+        store = self.store()
+        for device in ("pillow", "chair"):
+            self.say(store, {"n": 1}, device=device)
+        reaction, term = self.begun(store, "pillow")
+        # given a removed device of which the store keeps not even that
+        store.edit(change("pillow", kind="delete"))
+        store.edit(change("chair", kind="delete"))
+        self.clock.advance(retention.TOMBSTONE_MS / 1000 + 60)
+        self.say(store, {"n": 1}, device="other")
+        assert store.get("pillow") is None
+        # then its removal is still to be handled, and that of a device it does not watch is not
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 1})
+        self.note(store, reaction, term, "pillow")
+        assert (reaction.unhandled(), last(reaction)) == ([], None)
+
+    def test_other_patterns_begin_with_the_present_for_what_is_new_to_them(self) -> None:
+        store = self.store()
+        for device in ("a/1", "b/1", "c"):
+            self.say(store, {"n": 1}, device=device)
+        self.begun(store, "a/*", "c")
+        # given changes while no process runs the reaction
+        for device in ("a/1", "a/2", "b/1", "c"):
+            self.say(store, {"n": 2}, device=device)
+        # when it continues with other patterns
+        reaction, _ = self.begun(store, "a/*", "b/*")
+        # then what it watched already is not lost, and what is new to it begins now
+        assert reaction.unhandled() == ["a/1", "a/2"]
+        assert [last(reaction, name) for name in ("a/1", "a/2", "b/1", "c")] == [
+            {"n": 1},
+            None,
+            {"n": 2},
+            None,
+        ]
+        # and with the former patterns, what it did not watch in between begins now
+        self.say(store, {"n": 3}, device="c")
+        reaction, _ = self.begun(store, "a/*", "c")
+        assert reaction.unhandled() == ["a/1", "a/2"]
+        assert (last(reaction, "b/1"), last(reaction, "c")) == (None, {"n": 3})
+
+    def test_reactions_are_kept_apart(self) -> None:
+        store = self.store()
+        one, term = self.begun(store, "*", name="one")
+        self.say(store, {"n": 1})
+        two, _ = self.begun(store, "*", name="two")
+        assert (one.unhandled(), two.unhandled()) == (["pillow"], [])
+        self.say(store, {"n": 2})
+        self.note(store, one, term, "pillow")
+        assert (one.unhandled(), two.unhandled()) == ([], ["pillow"])
+
+    def test_only_the_newest_holder_writes(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        reaction, term = self.begun(store, "*")
+        self.begun(store, "*")
+        self.say(store, {"n": 2})
+        update = store.get("pillow")
+        assert update is not None
+        with raises(LeaseLost):
+            reaction.note("pillow", update, term)
+        with raises(LeaseLost):
+            reaction.begin(term)
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 1})
+
+    def test_a_note_is_no_change_for_readers(self) -> None:
+        store = self.store()
+        reaction, term = self.begun(store, "*")
+        self.say(store, {"n": 1})
+        before = store.read(ReadCursor())
+        self.note(store, reaction, term, "pillow")
+        after = store.read(before.cursor)
+        assert (after.cursor, after.updates, after.position) == (before.cursor, [], before.position)
