@@ -106,16 +106,15 @@ class SqliteStore:
         self._epoch_begun = False
         release_after_fork(self)
         self._watch = ClockWatch(clock, self.problems)
-        if begin_epoch or self.database.created:
-            try:
+        try:
+            if begin_epoch or self.database.created:
                 self._begin()
-            except BaseException:
-                self.database.close()
-                raise
-
-        else:
-            with self.database.read() as connection:
-                self._watch.say(counter_row.load(connection, self.rows), clock())
+            else:
+                with self.database.read() as connection:
+                    self._watch.say(counter_row.load(connection, self.rows), clock())
+        except BaseException:
+            self.database.close()
+            raise
 
     def _begin(self) -> None:
         """Begin an epoch, and put right what is derived from the tables."""
