@@ -246,7 +246,7 @@ def extension(kind_of_guest: type) -> Iterator[str]:
     for name, member in vars(kind_of_guest).items():
         if name.startswith("_") or not inspect.isfunction(member):
             continue
-        mark = "@" if name in ("on", "poll") else ""
+        mark = "@" if name in ("on", "on_change", "poll") else ""
         yield f"* **`{mark}live.{name}{signature(member)}`**: {prose(member)}"
     yield ""
 

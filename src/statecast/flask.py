@@ -23,6 +23,7 @@ from statecast import dev_server, names, settings, strict_json
 from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
+from statecast.reactions.reaction import reaction_of
 from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Rooms, Runtime
 from statecast.sources.polled_function import PolledFunction
@@ -135,7 +136,7 @@ class Statecast:
                     "A state is a mapping of fields and values, like {'mood': 'happy'}."
                 )
             whole |= strict_json.check(fields)
-            runtime.store.edit(Change(names.check(device), kind, whole, by="user"))
+            runtime.edit(Change(names.check(device), kind, whole, by="user"))
 
     def get(self, device: str) -> dict[str, Any] | None:
         """A copy of the state of a device; None if there is no such device."""
@@ -311,6 +312,28 @@ class Statecast:
                 runtime.add_source(source, Decoder())
 
             self._register(register)
+            return function
+
+        return decorate
+
+    def on_change(self, *patterns: str, name: str | None = None) -> Callable[[Function], Function]:
+        """Call a function with (device, before, after) when a device of these names changes.
+
+        ``before`` is the state of the last successful call, ``after`` the present one; None: there
+        was no device, or is none any more. At least one call per change that lasts, by one process
+        at a time, in the order of each device's changes, over restarts; changes between two calls
+        are one. A call that raises is repeated after a pause. The store knows the reaction by its
+        ``name`` (module and function, if it has none); a new one begins with the present states.
+        Raises BadSetting.
+        """
+
+        def decorate(function: Function) -> Function:
+            reaction = reaction_of(function, patterns, name)
+            self._register(
+                lambda app, runtime: runtime.add_reaction(
+                    dataclasses.replace(reaction, function=within(app, function))
+                )
+            )
             return function
 
         return decorate

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -34,11 +35,14 @@ from statecast.errors import (
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
-from statecast.model import Event, EventKind
+from statecast.model import Change, Event, EventKind
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command
 from statecast.program.distribution import VERSION
+from statecast.reactions import chain
+from statecast.reactions.reaction import Reaction
+from statecast.reactions.reactions import Reactions
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
 from statecast.realtime.namespaces import check_namespace, check_registration
@@ -74,6 +78,9 @@ class Runtime:
         self.sources: list[tuple[Source, Decoder]] = []
         self.consumers: list[Consumer] = []
         self.handlers: list[tuple[str, Handler, str]] = []
+        self.reactions = Reactions(
+            lambda: self.store, lambda: self.settings.reaction_threads, clock
+        )
         self.viewers: Callable[[], int] = lambda: 0
         self.last_hour = LastHour()
         self.live_origin: Callable[[], str] = lambda: ""
@@ -89,6 +96,8 @@ class Runtime:
         self._opening = threading.Lock()
         self._registering = threading.RLock()
         self._serving = False
+        self._stop_at = 0.0
+        """When calls that run at a stop have had their time (monotonic); 0: it was not stopped."""
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
         self._shared = not settings.store.startswith("memory:")
@@ -98,7 +107,7 @@ class Runtime:
             lambda: self.store, self.own_report, self.problems, self._note_sample
         )
         """What the serving processes of the store say of each other."""
-        self.unserved = Unserved(lambda: self.store, self._polls)
+        self.unserved = Unserved(lambda: self.store, self._polls, lambda: self.reactions.names)
         """What this process does in vain while nothing serves its store."""
 
     # What every process has
@@ -152,9 +161,19 @@ class Runtime:
         """
         with self.counting_refused(self.queue.name):
             id_ = self.queue.send(check(self.settings, body))
+        self.reactions.sent.note(id_)
         if isinstance(self.queue, EmbeddedQueue):
             self.unserved.note_sent(self.queue.name)
         return id_
+
+    def edit(self, change: Change) -> None:
+        """Commit an edit of the application. Raises Refused or StoreUnavailable."""
+        link = chain.current()
+        self.store.edit(change, cause_id=None if link is None else link.cause_id())
+
+    def add_reaction(self, reaction: Reaction) -> None:
+        """Call a function when devices change, while this process serves. Raises BadSetting."""
+        self.reactions.add(reaction)
 
     @contextmanager
     def counting_refused(self, source: str = API_SOURCE) -> Iterator[None]:
@@ -386,6 +405,7 @@ class Runtime:
             for source, decode in self.sources:
                 self._consume(source, decode)
             self._serving = True
+        self.reactions.start()
         self.process_reports.start()
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
@@ -421,19 +441,23 @@ class Runtime:
         return f"`{command(self.settings, 'quarantine', 'list')}`"
 
     def drain(self) -> None:
-        """Stop receiving; batches that were received are committed."""
+        """Stop receiving; batches that were received are committed. No further reaction begins."""
         with self._registering:
             self._serving = False
+        self._stop_at = time.monotonic() + self.settings.shutdown_timeout
+        self.reactions.drain()
         if self._pillow is not None:
             self._pillow.stop()
         for consumer in self.consumers:
             consumer.stop()
 
     def stop(self) -> None:
-        """Wait for the consumers and close the store."""
-        self.drain()
+        """Wait for the consumers and for the reactions that run, and close the store."""
+        if not self._stop_at:
+            self.drain()
         for consumer in self.consumers:
             consumer.join(5)
+        self.reactions.stop(max(0.0, self._stop_at - time.monotonic()))
         self._relay.close()
         self.process_reports.stop()
         if self._store is not None:
@@ -488,6 +512,7 @@ class Runtime:
                 if health.status != "standby"
             },
             "viewers": self.viewers(),
+            "reactions": self.reactions.names,
             "problems": for_report(self.problems),
             "pid": os.getpid(),
             "lagging": self._lagging(),

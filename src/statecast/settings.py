@@ -332,6 +332,11 @@ class Settings:
         "How many plain functions of the application handle viewers' events at the same time.",
         whole(1, 1_000),
     )
+    reaction_threads: int = setting(
+        4,
+        "How many calls of one reaction run at the same time, each for another device.",
+        whole(1, 1_000),
+    )
     log_level: str = setting(
         "info",
         "The least important records in the log.",

@@ -35,14 +35,20 @@ ARROWS: dict[str, set[str]] = {
     "broadcast": {"stores"},
     "http": set(),
     "realtime": {"broadcast", "http"},
+    "reactions": {"stores"},
     "outbox": {"decoders", "sources", "stores"},
     "diagnostics": {"outbox", "sources", "stores"},
     "demo": {"sources", "stores"},
-    "runtime": {"broadcast", "demo", "ingest", "outbox", "realtime", "sources", "stores"},
+    "runtime": {
+        *("broadcast", "demo", "ingest", "outbox", "reactions", "realtime", "sources", "stores"),
+    },
     "web": {"broadcast", "decoders", "http", "outbox", "runtime", "stores"},
     "server": {"http", "realtime", "runtime"},
     "dev_server": {"runtime", "server"},
-    "flask": {"decoders", "dev_server", "realtime", "runtime", "server", "sources", "web"},
+    "flask": {
+        *("decoders", "dev_server", "reactions", "realtime", "runtime", "server", "sources"),
+        "web",
+    },
     "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server"},
     "testing": {"sources", "stores"},
     "cli": {

@@ -22,12 +22,21 @@ log = logging.getLogger(__name__)
 class Unserved:
     """What this process has done or registered that needs a serving process."""
 
-    def __init__(self, store: Callable[[], Store], polls: Callable[[], list[str]]) -> None:
-        """``polls`` gives the names of the polled functions. ``store`` is called when needed."""
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        polls: Callable[[], list[str]],
+        reactions: Callable[[], list[str]] = list,
+    ) -> None:
+        """``polls`` and ``reactions`` give the names of the functions that were registered.
+
+        ``store`` is called when needed.
+        """
         self.serving = False
         """This process serves, or is about to."""
         self._store = store
         self._polls = polls
+        self._reactions = reactions
         self._queue: str | None = None
         """The embedded queue that this process has sent to."""
         self._emitted = False
@@ -36,7 +45,7 @@ class Unserved:
 
     def note_request(self) -> None:
         """This process answers requests under a server that is not ours."""
-        if self._first("request") and self._polls():
+        if self._first("request") and (self._polls() or self._reactions()):
             self._log()
 
     def note_sent(self, queue: str) -> None:
@@ -89,11 +98,15 @@ class Unserved:
 
     def _missing(self, reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
         consumed = {name for report in reports.values() for name in report.get("sources", ())}
+        called = {name for report in reports.values() for name in report.get("reactions", ())}
         missing = []
         if idle := [name for name in self._polls() if name not in consumed]:
             one = len(idle) == 1
             runs = "poll runs" if one else "polls run"
             missing.append(f"{len(idle)} {runs} only under {HOW}")
+        if idle := [name for name in self._reactions() if name not in called]:
+            calls = "reaction is" if len(idle) == 1 else "reactions are"
+            missing.append(f"{len(idle)} {calls} called only under {HOW}")
         if self._queue is not None and self._queue not in consumed:
             missing.append(f"Messages of live.send wait in the queue {self._queue!r}")
         if self._emitted and not reports:

@@ -1,0 +1,176 @@
+"""The reactions of one process: a thread follows the store and offers each what has changed.
+
+There is no thread, and nothing is read, as long as no reaction is registered.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from statecast.errors import BadSetting, StatecastError
+from statecast.reactions.chain import SentMessages
+from statecast.reactions.reaction import Reaction
+from statecast.reactions.runner import ReactionRunner
+from statecast.stores.contract import ReadCursor, Store
+
+STANDBY_WAIT = 0.25
+"""Seconds between two attempts to get a lease that another process holds."""
+IDLE_WAIT = 1.0
+TICK = 0.02
+"""Seconds between two reads under load: changes of a device between them are one."""
+UNREAD = 2**62
+"""As the rest of a cursor: signs of life and events are not read."""
+RETRY_SECONDS = 0.5
+PAGE = 1_000
+"""Devices per read."""
+
+log = logging.getLogger(__name__)
+
+MakeRunner = Callable[..., ReactionRunner]
+
+
+class Reactions:
+    """Runs reactions from ``start`` to ``stop``. ``clock`` gives the time in ms."""
+
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        threads: Callable[[], int],
+        clock: Callable[[], int],
+        make_runner: MakeRunner = ReactionRunner,
+    ) -> None:
+        """``store`` opens the store; ``threads`` are those of each reaction."""
+        self.sent = SentMessages()
+        self._store = store
+        self._threads = threads
+        self._clock = clock
+        self._make_runner = make_runner
+        self._registered: dict[str, Reaction] = {}
+        self._runners: list[ReactionRunner] = []
+        self._offset: int | None = None
+        """Up to where the changes were read; None: no reaction is active."""
+        self._failure = ""
+        """Why the store cannot be read; logged once."""
+        self._stop = threading.Event()
+        self._started = False
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        """For what is registered and started."""
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._registered)
+
+    def add(self, reaction: Reaction) -> None:
+        """Register a reaction; it runs at once if the others run. Raises BadSetting."""
+        with self._lock:
+            if reaction.name in self._registered:
+                raise BadSetting(
+                    f"There are two reactions called {reaction.name!r}; give one of them another "
+                    'name: @live.on_change(..., name="mail").'
+                )
+            self._registered[reaction.name] = reaction
+            if self._started:
+                self._begin(reaction)
+
+    def start(self) -> None:
+        with self._lock:
+            self._started = True
+            for reaction in self._registered.values():
+                self._begin(reaction)
+
+    def _begin(self, reaction: Reaction) -> None:
+        store = self._store()
+        runner = self._make_runner(reaction, store, self._threads(), self._clock, self.sent)
+        self._runners = [*self._runners, runner]
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="reactions", daemon=True)
+            self._thread.start()
+        store.wake()
+
+    def drain(self) -> None:
+        """Begin no further call."""
+        with self._lock:
+            self._started = False
+        self._stop.set()
+        for runner in self._runners:
+            runner.close()
+        if self._thread is not None:
+            self._store().wake()
+
+    def stop(self, timeout: float) -> None:
+        """Wait for the calls that run; those that take longer are repeated later."""
+        self.drain()
+        deadline = time.monotonic() + timeout
+        if self._thread is not None:
+            self._thread.join(max(0.5, timeout))
+        late = [
+            runner.reaction.name
+            for runner in self._runners
+            if not runner.join(max(0.0, deadline - time.monotonic()))
+        ]
+        if late:
+            log.warning(
+                "reactions did not end in time (%s); their calls are repeated at the next start",
+                ", ".join(late),
+            )
+
+    def _run(self) -> None:
+        store = self._store()
+        while not self._stop.is_set():
+            try:
+                pause = self.step()
+                self._log_failure("")
+                if pause:
+                    store.wait(pause)
+                else:
+                    self._stop.wait(TICK)
+            except StatecastError as error:
+                self._log_failure(str(error))
+                self._stop.wait(RETRY_SECONDS)
+            except Exception:  # a defect of ours; if this thread ended, nothing would be called
+                log.exception("reactions could not follow the store; trying again")
+                self._stop.wait(RETRY_SECONDS)
+
+    def _log_failure(self, failure: str) -> None:
+        if failure != self._failure and not self._stop.is_set():
+            log.warning("reactions wait: %s" if failure else "reactions go on%s", failure)
+        self._failure = failure
+
+    def step(self) -> float:
+        """Take leases, read what has changed, begin calls.
+
+        Returns the seconds until the next step, unless something is committed before; 0: at once.
+        """
+        runners = self._runners
+        store = self._store()
+        if self._offset is None:
+            # Before a lease is taken: what is committed from here on is read, and what was
+            # committed before is compared when a reaction is taken over.
+            self._offset = store.read_position().offset
+        for runner in runners:
+            runner.take_over()
+        more = self._offer_changes(store, runners)
+        for runner in runners:
+            runner.start_calls()
+        if more:
+            return 0.0
+        waits = [due for runner in runners if (due := runner.due_in()) is not None]
+        standby = not all(runner.active for runner in runners)
+        return max(0.001, min([STANDBY_WAIT if standby else IDLE_WAIT, *waits]))
+
+    def _offer_changes(self, store: Store, runners: list[ReactionRunner]) -> bool:
+        """Offer the reactions what was read; whether there may be more."""
+        if self._offset is None or not any(runner.active for runner in runners):
+            self._offset = None
+            return False
+        changes = store.read(ReadCursor(self._offset, UNREAD, UNREAD), PAGE)
+        self._offset = changes.cursor.offset
+        devices = [update.device for update in changes.updates]
+        for runner in runners:
+            if runner.active:
+                runner.offer(devices)
+        return bool(devices)
