@@ -509,6 +509,38 @@ def test_a_message_in_quarantine_makes_a_mark_that_leads_to_its_reason(
     assert "device" in eyes.text("#quarantine")
 
 
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_the_mark_of_what_was_set_aside_takes_no_place(
+    browser: Any, here: Site, width: int
+) -> None:
+    # Given a live page
+    runtime = here.runtime
+    with looking(browser, here, viewport={"width": width, "height": 844}) as eyes:
+        page = eyes.visit("/pictures")
+        bar = "JSON.stringify(document.querySelector('#status-bar').getBoundingClientRect())"
+        before = page.evaluate(bar)
+
+        # When the mark comes, says more, and goes
+        runtime.sources[0][0].send(b'{"mood": "sad"}')
+        eyes.until("document.querySelector('[data-hop=aside] span').textContent === '1 set aside'")
+        for _ in range(11):
+            runtime.sources[0][0].send(b'{"mood": "sad"}')
+        for subject in ("device lamp", "device door"):
+            runtime.problems.report("damaged-row", subject, "A row is damaged.")
+        longest = "2 problems, 12 set aside"
+        eyes.until(f"document.querySelector('[data-hop=aside] span').textContent === '{longest}'")
+        assert page.locator("[data-hop=aside] a").is_visible()
+        for subject in ("device lamp", "device door"):
+            runtime.problems.clear("damaged-row", subject)
+        for row in runtime.store.quarantined():
+            runtime.store.drop(row.number)
+        page.wait_for_selector("[data-hop=aside]", state="hidden")
+
+        # Then nothing moved
+        assert page.evaluate("seen") == {"violations": [], "shift": 0, "moved": []}
+        assert page.evaluate(bar) == before
+
+
 def test_a_full_disk_is_named_and_is_not_the_queue(eyes: Eyes, here: Site) -> None:
     # Given a live page
     send(here, "pillow", {"mood": "happy"})
