@@ -102,7 +102,9 @@ def test_values_that_are_equally_named_are_told_apart(eyes: Eyes, here: Site) ->
     page = eyes.visit("/devices/thing")
     eyes.until("document.querySelector('#lanes').childElementCount > 2")
 
-    send(here, "thing", {"list": [1, 2, 3, 5]}, {"text": long + "b"})
+    send(here, "thing", {"list": [1, 2, 3, 5]})
+    eyes.until("document.querySelector('#history li').textContent.includes('v2')")
+    send(here, "thing", {"text": long + "b"})
 
     # Then history shows the difference, live and in the next first HTML
     for _ in range(2):
