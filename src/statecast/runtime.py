@@ -83,9 +83,6 @@ class Runtime:
         )
         self.viewers: Callable[[], int] = lambda: 0
         self.last_hour = LastHour()
-        self.live_origin: Callable[[], str] = lambda: ""
-        """Where the live endpoint is while another server answers the pages (``flask run``); "" is
-        the page's own origin. It may wait a moment until the endpoint is there."""
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
         self._hub: Hub | None = None
