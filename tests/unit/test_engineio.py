@@ -158,7 +158,7 @@ def test_the_open_packet_tells_times_in_milliseconds() -> None:
 def test_sids_differ_and_need_no_escaping() -> None:
     sids = {engineio.new_sid() for _ in range(1_000)}
     assert len(sids) == 1_000
-    assert all(len(sid) == 20 and sid.replace("-", "").replace("_", "").isalnum() for sid in sids)
+    assert all(len(sid) == 24 and sid.replace("-", "").replace("_", "").isalnum() for sid in sids)
 
 
 @pytest.mark.parametrize(

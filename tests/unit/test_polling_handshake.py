@@ -112,7 +112,7 @@ async def test_an_allowed_page_may_read_what_it_did_wrong() -> None:
     assert response.headers["access-control-allow-origin"] == "http://example.test"
 
 
-async def test_several_processes_refuse_polling_in_a_sentence() -> None:
+async def test_processes_that_cannot_reach_each_other_refuse_polling_in_a_sentence() -> None:
     response = await PollingHarness(workers=2).response("GET", QUERY)
     assert response.status == 400
     assert 'transports: [\\"websocket\\"]' in response.text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -31,6 +32,8 @@ port, told = sockets.listening.getsockname()[1], workers.VARIABLE in os.environ
 print("child", os.getpid(), port, told, flush=True)
 sockets.ready()
 stopped.wait()
+if sockets.link is not None:
+    sockets.link.close()
 print("stopped", os.getpid(), flush=True)
 """
 PARENT = """
@@ -45,12 +48,13 @@ sys.exit(supervisor.run())
 
 
 class Parent:
-    def __init__(self, child: str, count: int) -> None:
+    def __init__(self, child: str, count: int, variables: dict[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", PARENT.format(count=count), child],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | variables,
         )
 
     def line(self) -> list[str]:
@@ -63,8 +67,10 @@ class Parent:
 
 
 @contextmanager
-def parent(before: str = "", count: int = 2) -> Iterator[Parent]:
-    one = Parent(CHILD.format(before=before), count)
+def parent(
+    before: str = "", count: int = 2, variables: dict[str, str] | None = None
+) -> Iterator[Parent]:
+    one = Parent(CHILD.format(before=before), count, variables or {})
     try:
         yield one
     finally:
@@ -182,3 +188,41 @@ def test_a_process_that_ended_has_a_successor_and_starves_nothing() -> None:
     supervisor, fed = watched(serving(99.0), ended)
     supervisor._feed(100.0)
     assert fed == ["alive"]
+
+
+# The sockets between the workers
+
+
+def test_each_process_has_sockets_of_its_own_for_the_others() -> None:
+    before = 'print("link", sockets.link.path, flush=True)'
+    with parent(before) as one:
+        lines = [one.line() for _ in range(5)]
+        paths = [Path(line[1]) for line in lines if line[0] == "link"]
+        folder = paths[0].parent
+        assert len({path.name for path in paths}) == 2
+        assert {path.stem for path in folder.iterdir()} == {path.name for path in paths}
+        # when one is killed, then the next has others, and those of the killed one are removed
+        (victim,) = [line[1] for line in lines if line[0] == "child"][:1]
+        os.kill(int(victim), signal.SIGKILL)
+        (again,) = [Path(line[1]) for line in (one.line(), one.line()) if line[0] == "link"]
+        assert again.parent == folder
+        assert again.name not in {path.name for path in paths}
+        assert len(list(folder.iterdir())) == 4
+        # when all stop, then the folder is removed
+        one.process.send_signal(signal.SIGTERM)
+        one.rest()
+        assert not folder.exists()
+
+
+def test_without_a_folder_the_processes_serve_without_long_polling(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    variables = {"TMPDIR": str(folder), "XDG_RUNTIME_DIR": "", "RUNTIME_DIRECTORY": ""}
+    with parent('print("link", sockets.link, flush=True)', 1, variables) as one:
+        assert one.line() == ["link", "None"]
+        one.line()
+        one.line()
+        one.process.send_signal(signal.SIGTERM)
+        one.rest()
+        assert "long polling is off" in one.errors
+        assert "TMPDIR" in one.errors

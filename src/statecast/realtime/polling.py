@@ -1,8 +1,8 @@
 """Long polling: a session carried by one GET after the other, and by POSTs the other way.
 
-An ASGI app for ``/socket.io/``. A session lives in the process that opened it, so with several
-serving processes polling is refused at the handshake. What waits between two GETs is bounded like
-a transport's buffer: beyond the bound the viewer is paused.
+An ASGI app for ``/socket.io/``. A session exists in the worker that opened it, whose id its sid
+begins with; other workers of the server pass its requests on. What waits between two GETs is
+bounded like a transport's buffer: beyond the bound the viewer is paused.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class PollingConnection:
         self._endpoint = endpoint
         self.address = address
         """The client's."""
-        self.sid = engineio.new_sid()
+        self.sid = endpoint.new_sid()
         self.bucket = -1
         self.paused = False
         """More waits than the bound allows."""
@@ -312,8 +312,12 @@ class PollingEndpoint:
         settings: Settings,
         sessions: PollingSessions,
         is_exempt: Callable[[str], bool] = lambda address: False,
+        worker_id: str = "",
     ) -> None:
-        """``is_exempt``: whether the limit per address does not hold for an address."""
+        """``is_exempt``: whether the limit per address does not hold for an address.
+
+        ``worker_id``: with which session ids begin, so that other workers can pass requests on.
+        """
         self.wheel = hub.wheel
         self.viewer_buffer = settings.viewer_buffer
         self.max_buffer = max_buffer(settings)
@@ -322,6 +326,7 @@ class PollingEndpoint:
         self._settings = settings
         self._sessions = sessions
         self._is_exempt = is_exempt
+        self._worker_id = worker_id
         self._open_by_address: Counter[str] = Counter()
         self._rate = RateByKey(
             TokenBucket(settings.connect_rate_limit * 60, settings.connections_per_address)
@@ -359,13 +364,17 @@ class PollingEndpoint:
             known = transport == "websocket"
             raise HandshakeError.of(engineio.BAD_REQUEST if known else engineio.UNKNOWN_TRANSPORT)
         handshake.check_version(head.query)
-        if self._settings.workers > 1:
+        if self._settings.workers > 1 and not self._worker_id:
             sentence = (
-                "Several processes serve here, so long polling is off; "
+                "Several processes serve here that cannot reach each other, so long polling is "
+                "off; "
                 'connect with transports: ["websocket"].'
             )
             code = engineio.UNKNOWN_TRANSPORT.code
             raise HandshakeError.of(engineio.EngineIOError(code, sentence))
+
+    def new_sid(self) -> str:
+        return engineio.new_sid(self._worker_id)
 
     def _open(self, head: RequestHead, address: str) -> bytes:
         """Open a session; its first packet. Raises HandshakeError."""

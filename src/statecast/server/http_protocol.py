@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -29,9 +29,6 @@ from statecast.server.first_request import read_websocket_request
 from statecast.server.timeouts import EARLY, TimeoutQueue
 from statecast.server.uvicorn_names import HttpToolsProtocol
 from statecast.settings import Settings
-
-if TYPE_CHECKING:
-    from statecast.realtime.websocket_connection import WebSocketEndpoint
 
 MAX_PIPELINED = 16
 """Requests of one connection that may wait for the response to an earlier one."""
@@ -82,6 +79,23 @@ NOT_READING = {HttpState.DISCARDING, HttpState.UPGRADED, HttpState.CLOSED}
 """States in which no request is read and none can be refused."""
 
 
+class WebSocketAcceptor(Protocol):
+    """Takes the connections that become WebSockets, as ``WebSocketEndpoint`` does."""
+
+    path: str
+    """Where WebSockets are served."""
+
+    def accept(
+        self,
+        transport: asyncio.Transport,
+        head: RequestHead,
+        *,
+        client_address: str | None = None,
+        client_key: str | None = None,
+        rest: bytes = b"",
+    ) -> object: ...
+
+
 class HttpLimits:
     """What all HTTP connections of a process share: settings, counts and timeouts."""
 
@@ -97,8 +111,8 @@ class HttpLimits:
         self.warn = warn
         self.hosts = Hosts(settings)
         self.base_path = settings.base_path.encode()
-        self.websockets: WebSocketEndpoint
-        """Takes the connections that become WebSockets. The server sets it."""
+        self.websockets: WebSocketAcceptor
+        """The server sets it."""
 
     def start(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
         """Before the first connection. ``connections`` are all of the server."""

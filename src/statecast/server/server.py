@@ -20,21 +20,27 @@ import uvicorn
 
 from statecast import logs
 from statecast.errors import BadSetting, StatecastError
+from statecast.http.asgi import App
 from statecast.http.request_limit import RequestLimiter
 from statecast.program.patched import refuse_patched
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import exposure, service_manager, sockets, supervisor
+from statecast.server.adopted_connections import AdoptedConnections
+from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.forwarded_requests import ForwardedRequests
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.metrics import MetricsEndpoint
 from statecast.server.readiness import Readiness
+from statecast.server.request_forwarder import RequestForwarder
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals
 from statecast.server.sockets import refuse_public
 from statecast.server.supervisor import WorkerSockets
+from statecast.server.worker_link import WorkerLink
 from statecast.server.wsgi import WSGI, WsgiBridge
 from statecast.settings import Settings
 
@@ -66,10 +72,12 @@ class Server(uvicorn.Server):
         on_ready: Callable[[], None],
         stop_requested: threading.Event,
         watchdog: Watchdog | None = None,
+        link: WorkerLink | None = None,
     ) -> None:
         """``on_ready`` is called once connections are accepted; it serves until ``stop_requested``.
 
-        ``watchdog`` is fed by the loop, and only while the store answers.
+        ``watchdog`` is fed by the loop, and only while the store answers. ``link`` is to the other
+        workers of the server.
         """
         settings = runtime.settings
         self.runtime = runtime
@@ -86,7 +94,15 @@ class Server(uvicorn.Server):
         runtime.allows_page = pages.allows
         self.http_limits = limits = HttpLimits(settings, self.limiter, warn)
         sessions = PollingSessions()
-        polling = PollingEndpoint(self.hub, settings, sessions, self.limiter.is_exempt)
+        polling: App = PollingEndpoint(
+            self.hub,
+            settings,
+            sessions,
+            self.limiter.is_exempt,
+            worker_id="" if link is None else link.worker_id,
+        )
+        if link is not None:
+            polling = RequestForwarder(polling, link, self.limiter, settings)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
         self.bridge = WsgiBridge(app, settings)
@@ -107,13 +123,19 @@ class Server(uvicorn.Server):
             workers=1,
         )
         super().__init__(config)
-        limits.websockets = WebSocketEndpoint(
+        endpoint = WebSocketEndpoint(
             self.hub,
             settings,
             sessions,
             connections=self.server_state.connections,
             on_lost=limits.websocket_lost,
         )
+        limits.websockets = endpoint
+        self.link = link
+        if link is not None:
+            limits.websockets = ConnectionForwarder(endpoint, link, limits.websocket_lost)
+            self._forwarded = ForwardedRequests(link, self.router, self.limiter)
+            self._adopted = AdoptedConnections(link, limits)
         logs.quiet_uvicorn()
         self._stop_requested = stop_requested
         self._following = False
@@ -132,6 +154,9 @@ class Server(uvicorn.Server):
         self.hub.start(loop)
         self.broadcaster.start(loop)
         self.http_limits.start(loop, self.server_state.connections)
+        if self.link is not None:
+            self._adopted.start(loop)
+            await self._forwarded.start()
         self._following = True
         self.runtime.start()
         await super().startup(sockets)
@@ -168,6 +193,10 @@ class Server(uvicorn.Server):
             server.close()
         for one in sockets:
             one.close()
+        if self.link is not None:
+            self._forwarded.close()
+            self._adopted.close()
+            self.link.close()
         left: list[Any] = list(self.server_state.connections)
         if left:
             log.warning("%d connections did not end in time and are cut", len(left))
@@ -254,6 +283,7 @@ def _serve_as_worker(
             stop_requested,
             inherited.listening,
             inherited.watchdog,
+            inherited.link,
         )
         inherited.stop_with_parent()
         run(server, listening)
@@ -278,12 +308,13 @@ def prepare(
     stop_requested: threading.Event,
     listening: socket.socket | None = None,
     watchdog: Watchdog | None = None,
+    link: WorkerLink | None = None,
 ) -> tuple[Server, socket.socket]:
     """The server and its socket. Raises a StatecastError for settings, store or port."""
     try:
         runtime.store  # noqa: B018 - opens it
         runtime.open_sources()
-        server = Server(runtime, app, on_ready, stop_requested, watchdog)
+        server = Server(runtime, app, on_ready, stop_requested, watchdog, link)
         return server, listening or sockets.listen(runtime.settings)
     except BaseException:
         if listening is not None:

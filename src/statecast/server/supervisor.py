@@ -1,10 +1,11 @@
 """Several serving processes on one port, and the parent that starts and restarts them.
 
 The parent listens on the port. Each worker is this program once more, with the same arguments: a
-fresh process and not a fork, so threads that the application starts exist in it. Two sockets are
-inherited, whose descriptors stand in the environment: the listening one, and a line to the parent.
-On the line the worker reports ``ready``, and ``alive`` at intervals if a service manager watches
-us. When the line breaks, the parent is dead, and the worker stops.
+fresh process and not a fork, so threads that the application starts exist in it. Four sockets are
+inherited, whose descriptors stand in the environment: the listening one, a line to the parent, and
+two on which other workers reach it (``worker_link``). On the line the worker reports ``ready``, and
+``alive`` at intervals if a service manager watches us. When the line breaks, the parent is dead,
+and the worker stops.
 
 Workers have process groups of their own: Ctrl-C reaches the parent, which passes it on once.
 """
@@ -23,10 +24,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from statecast.server import sockets
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals
+from statecast.server.worker_link import WorkerFolder, WorkerLink
 from statecast.settings import Settings
 
 VARIABLE = "_STATECAST_WORKER"
@@ -50,6 +53,8 @@ class WorkerSockets:
     """To the parent."""
     watchdog_interval: float = 0.0
     """Seconds between two reports on the line; 0: none are expected."""
+    link: WorkerLink | None = None
+    """To the other workers; None where no folder for their sockets could be made."""
 
     def ready(self) -> None:
         self.line.sendall(b"ready\n")
@@ -79,12 +84,18 @@ def from_environment() -> WorkerSockets | None:
     value = os.environ.pop(VARIABLE, None)  # what we start has no parent of that kind
     if value is None:
         return None
-    *descriptors, interval = value.split(":")
-    listening, line = (socket.socket(fileno=int(number)) for number in descriptors)
-    listening.setblocking(False)
-    os.set_inheritable(listening.fileno(), False)
-    os.set_inheritable(line.fileno(), False)
-    return WorkerSockets(listening, line, float(interval))
+    interval, listening, line, *more = value.split(":", 5)
+    link = None
+    if more:
+        requests, connections, path = more
+        link = WorkerLink(Path(path), _inherited(requests), _inherited(connections))
+    return WorkerSockets(_inherited(listening), _inherited(line), float(interval), link)
+
+
+def _inherited(descriptor: str) -> socket.socket:
+    """The socket; what this process starts does not inherit it."""
+    os.set_inheritable(int(descriptor), False)
+    return socket.socket(fileno=int(descriptor))
 
 
 @dataclass(slots=True)
@@ -95,6 +106,8 @@ class Worker:
     """None between the end of one process and the start of the next."""
     line: socket.socket | None = None
     """To the process."""
+    worker_id: str | None = None
+    """By which other workers reach it."""
     ready: bool = False
     """The process accepts connections."""
     started_at: float = 0.0
@@ -117,6 +130,7 @@ class Supervisor:
 
     def run(self) -> int:
         self.listening = sockets.listen(self.settings)
+        self.folder = make_folder()
         self.workers = [Worker() for _ in range(self.settings.workers)]
         self.announced = False
         self.failure: int | None = None
@@ -124,13 +138,13 @@ class Supervisor:
         self.fed_at = 0.0
         limit = self.settings.shutdown_timeout + GRACE
         try:
-            with ShutdownSignals(self.manager.stopping, limit, self._kill) as signals:
+            with ShutdownSignals(self.manager.stopping, limit, self._end) as signals:
                 while signals.status is None and self.failure is None:
                     self.poll()
                 self._stop((signals.status or 128 + signal.SIGTERM) - 128, limit)
                 return signals.status or self.failure or 0
         finally:
-            self._kill()
+            self._end()
             self.listening.close()
 
     def poll(self) -> None:
@@ -159,15 +173,34 @@ class Supervisor:
 
     def _start(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair()
-        descriptors = (self.listening.fileno(), theirs.fileno())
         # Twice as often as the manager expects us: one that is late is no alarm yet.
         interval = 0.0 if self.watchdog is None else self.watchdog.interval / 2
-        environment = os.environ | {VARIABLE: ":".join(map(str, (*descriptors, interval)))}
-        worker.process = subprocess.Popen(  # noqa: S603 - this program itself
-            self.command, env=environment, pass_fds=descriptors, process_group=0
-        )
-        theirs.close()
+        with contextlib.ExitStack() as inherited:
+            shared = [self.listening, inherited.enter_context(theirs)]
+            link = self._link(worker)
+            if link is not None:
+                shared += map(inherited.enter_context, (link.requests, link.connections))
+            descriptors = [one.fileno() for one in shared]
+            value = (interval, *descriptors, *([link.path] if link is not None else []))
+            worker.process = subprocess.Popen(  # noqa: S603 - this program itself
+                self.command,
+                env=os.environ | {VARIABLE: ":".join(map(str, value))},
+                pass_fds=descriptors,
+                process_group=0,
+            )
         worker.line, worker.ready, worker.started_at = ours, False, time.monotonic()
+
+    def _link(self, worker: Worker) -> WorkerLink | None:
+        """The sockets on which other workers reach it; without them, it refuses long polling."""
+        if self.folder is None:
+            return None
+        try:
+            link = self.folder.add()
+        except OSError as error:
+            log.warning("a serving process refuses long polling: %s", error.strerror or error)
+            return None
+        worker.worker_id = link.worker_id
+        return link
 
     def on_exit(self, worker: Worker, code: int) -> None:
         """Schedule the next process, unless none was ever ready: it would fail as this one did."""
@@ -188,6 +221,9 @@ class Supervisor:
         if worker.line is not None:
             worker.line.close()
             worker.line = None
+        if self.folder is not None and worker.worker_id is not None:
+            self.folder.forget(worker.worker_id)
+            worker.worker_id = None
 
     def read_ready(self) -> None:
         """Read the lines of the workers; waits for POLL seconds at most."""
@@ -215,11 +251,27 @@ class Supervisor:
         while time.monotonic() < deadline and any(process.poll() is None for process in running):
             time.sleep(0.02)
 
-    def _kill(self) -> None:
+    def _end(self) -> None:
+        """Leave nothing behind. Also called by the second signal, after which the process exits."""
         for worker in self.workers:
             if worker.process is not None and worker.process.poll() is None:
                 worker.process.kill()
                 worker.process.wait()
+        if self.folder is not None:
+            self.folder.close()
+
+
+def make_folder() -> WorkerFolder | None:
+    """The folder for the sockets between the workers; None, with a warning, if it cannot be."""
+    try:
+        return WorkerFolder()
+    except OSError as error:
+        log.warning(
+            "long polling is off: the folder for the sockets between the serving processes cannot "
+            "be made (%s); name one that can be written in TMPDIR, with a short path",
+            error.strerror or error,
+        )
+        return None
 
 
 def supervise(settings: Settings, announce: Callable[[str], None], manager: ServiceManager) -> int:

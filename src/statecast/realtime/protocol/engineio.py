@@ -20,8 +20,8 @@ NOOP_PACKET = b"6"
 PROBE, PROBE_ANSWER = "2probe", b"3probe"
 CLOSE_PACKET = b"1"
 SEPARATOR = "\x1e"
-SID_BYTES = 15
-"""Of randomness in a session id; they make 20 characters without padding."""
+SID_BYTES = 18
+"""Of randomness in a session id; they make 24 characters without padding."""
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 MAX_PACKETS = 64
 """Packets a client may put into one POST."""
@@ -55,9 +55,13 @@ class EngineIOPacket(NamedTuple):
     data: str | bytes
 
 
-def new_sid() -> str:
-    """A session id that cannot be guessed."""
-    return binascii.b2a_base64(os.urandom(SID_BYTES), newline=False).translate(URL_SAFE).decode()
+def new_sid(prefix: str = "") -> str:
+    """A session id that cannot be guessed.
+
+    A ``prefix`` takes the place of the first characters. After one of two, 132 random bits remain.
+    """
+    sid = binascii.b2a_base64(os.urandom(SID_BYTES), newline=False).translate(URL_SAFE).decode()
+    return prefix + sid[len(prefix) :]
 
 
 def open_packet(

@@ -1,0 +1,150 @@
+"""``statecast run --workers``: stock clients that begin with long polling, in any worker.
+
+Each request of long polling comes to the worker whose turn it is; a new connection for each, from
+the clients that we write here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import socketio as stock
+from raw_socket import POLLING, OnPolling, request
+from server_process import ServerProcess
+
+SCRIPT = Path(__file__).with_name("stock_client.js")
+NUMBERS = 40
+APP = f"""
+import asyncio, os
+from flask import Flask
+from statecast import Statecast
+
+app = Flask(__name__)
+live = Statecast(app)
+tasks = set()
+
+async def count_towards(sid):
+    for number in range({NUMBERS}):
+        live.emit("number", number, to=sid)
+        await asyncio.sleep(0.004)
+
+@live.on("connect")
+async def connect(sid, auth):
+    live.emit("auth", auth, to=sid)
+    task = asyncio.get_running_loop().create_task(count_towards(sid))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+live.on("count", lambda sid, number: number)
+live.on("echo", lambda sid, *arguments: arguments)
+live.on("process", lambda sid: os.getpid())
+"""
+
+
+def serving(folder: Path, workers: str) -> ServerProcess:
+    (folder / "counting.py").write_text(APP)
+    (folder / "run").mkdir()
+    options = ("counting:app", "--port", "0", "--workers", workers, "--log-level", "warning")
+    return ServerProcess(folder, *options, XDG_RUNTIME_DIR=str(folder / "run"))
+
+
+@pytest.fixture(scope="module", params=["2", "4"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    started = serving(tmp_path_factory.mktemp("w"), request.param)
+    yield started
+    started.kill()
+
+
+def javascript(node: Any, address: str, transports: str, sessions: int) -> list[dict[str, Any]]:
+    finished = node.run(SCRIPT, address, transports, str(sessions), str(NUMBERS), timeout=150)
+    assert finished.returncode == 0, finished.stderr
+    return [json.loads(line) for line in finished.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("transports", ["polling", "default"])
+def test_stock_clients_of_javascript(node: Any, server: ServerProcess, transports: str) -> None:
+    # when 50 clients connect at once, count, are counted towards, and leave
+    all_said = javascript(node, server.address, transports, 50)
+    # then all of it came to each, once and in order, and the default ones were upgraded
+    assert [said["error"] for said in all_said] == [None] * 50
+    for said in all_said:
+        assert said["auth"] == {"token": "abc"}
+        assert said["bytes"] == [0, 1, 255]
+        assert said["heard"] == said["acknowledged"] == list(range(NUMBERS))
+        assert said["transport"] == ("polling" if transports == "polling" else "websocket")
+
+
+@pytest.mark.parametrize("transports", [None, ["polling"]], ids=["default", "polling"])
+def test_the_stock_client_of_python(server: ServerProcess, transports: list[str] | None) -> None:
+    for _ in range(4):
+        client = stock.Client(reconnection=False)
+        client.connect(server.address, transports=transports)
+        try:
+            assert [client.call("count", n) for n in range(10)] == list(range(10))
+            assert client.call("echo", b"\0\1\xff") == b"\0\1\xff"
+            assert client.transport() == ("websocket" if transports is None else "polling")
+        finally:
+            client.disconnect()
+
+
+def test_each_request_on_a_connection_of_its_own(server: ServerProcess) -> None:
+    # given sessions of clients whose requests come to whatever worker accepts them
+    viewers = [OnPolling(server.address) for _ in range(8)]
+    for number in range(5):
+        for viewer in viewers:
+            # when each sends an event, then it has the answer with its next polls
+            assert viewer.post(b'42%d["count",%d]' % (number, number)) == 200
+            answer = b"43%d[%d]" % (number, number)
+            while answer not in viewer.get()[1].split(b"\x1e"):
+                pass
+    # and their sids begin with the ids of several workers, and nothing else in common
+    assert len({viewer.path.partition("sid=")[2][:2] for viewer in viewers}) > 1
+
+
+def test_a_killed_worker_ends_its_own_sessions_and_leaves_nothing(tmp_path: Path) -> None:
+    server = serving(tmp_path, "2")
+    (folder,) = (tmp_path / "run").iterdir()
+    try:
+        assert len(list(folder.iterdir())) == 4
+        # given a client on long polling, which comes back when it is cut
+        connected: queue.Queue[str] = queue.Queue()
+        client = stock.Client(reconnection_delay=0.05, reconnection_delay_max=0.1)
+        client.on("connect", lambda: connected.put(client.sid))
+        client.connect(server.address, transports=["polling"])
+        first = connected.get(timeout=30)
+        process, others = client.call("process"), psutil.Process(server.process.pid).children()
+        assert process in {one.pid for one in others}
+        path = f"{POLLING}&sid={client.eio.sid}"
+        # when its worker is killed
+        os.kill(process, signal.SIGKILL)
+        # then a session of it is unknown at once, as after a restart
+        status, body = request(server.address, "POST", path, b"3")
+        assert (status, json.loads(body)["code"]) == (400, 1)
+        # and the client is back
+        assert connected.get(timeout=30) != first
+        assert client.call("process") != process
+        client.disconnect()
+        assert server.terminate() == 143
+    finally:
+        server.kill()
+    # and nothing is left
+    assert not folder.exists()
+
+
+def test_workers_whose_parent_was_killed_leave_nothing(tmp_path: Path) -> None:
+    server = serving(tmp_path, "2")
+    (folder,) = (tmp_path / "run").iterdir()
+    workers = psutil.Process(server.process.pid).children()
+    server.kill()
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    assert not folder.exists()
