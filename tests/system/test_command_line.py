@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,7 @@ from server_process import ENVIRONMENT, PROGRAM, ServerProcess, statecast
 
 from child_process import started
 from statecast import Statecast
+from waiting import wait_for
 
 pytestmark = pytest.mark.bare
 
@@ -348,3 +350,45 @@ def test_send_imports_nothing_that_serves(tmp_path: Path) -> None:
         timeout=60,
     )
     assert finished.stdout == "1\n[]\n"
+
+
+def test_flask_runs_the_same_commands(tmp_path: Path) -> None:
+    # given an app of its own, and Flask's program
+    (tmp_path / "house.py").write_text(HOUSE)
+    flask = (PROGRAM.with_name("flask"), "--app", "house", "statecast")
+    # when it serves with two processes, then the app answers
+    server = ServerProcess(tmp_path, "--port", "0", "--workers", "2", program=flask)
+    try:
+        assert "flask --app house statecast send pillow mood=happy" in "".join(
+            [*server.output, server.process.stdout.readline() if server.process.stdout else ""]
+        )
+        with urllib.request.urlopen(server.address, timeout=20) as page:
+            assert page.read() == b"hello"
+        # and the other commands use its store
+        sent = subprocess.run(
+            [*flask, "send", "pillow", "mood=happy"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert sent.returncode == 0 and "house.db" in sent.stderr
+        wait_for(lambda: "happy" in shown(tmp_path, *flask), "the message was not applied")
+        assert server.terminate() == 143
+    finally:
+        server.kill()
+
+
+HOUSE = """
+from flask import Flask
+from statecast import Statecast
+
+app = Flask(__name__)
+app.config["STATECAST_STORE"] = "sqlite:///house.db"
+live = Statecast(app)
+
+@app.route("/")
+def index():
+    return "hello"
+"""
+
+
+def shown(folder: Path, *program: str | Path) -> str:
+    ended = subprocess.run([*program, "devices"], cwd=folder, capture_output=True, text=True)
+    return ended.stdout

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from server_process import ServerProcess
+
 from statecast.stores import open_store
 from statecast.stores.contract import Store, reaction_lease
 from statecast.testing import change
-from tests.system.server_process import ServerProcess
-from tests.waiting import wait_for
+from waiting import wait_for
 
 APP = """
 import json, os, signal, time

@@ -24,6 +24,8 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.program import output
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
+COMPLETE = "_STATECAST_COMPLETE"
+"""Set by a shell that asks for completions; see docs/how-to/command-line.md."""
 
 
 class CommandError(click.ClickException):
@@ -43,6 +45,8 @@ class CommandGroup(click.Group):
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run a command and end the process, after all output is written."""
+        if COMPLETE in os.environ:  # the shell's function has the plain name, however it is called
+            more |= {"prog_name": program.SCRIPT, "complete_var": COMPLETE}
         if more.get("prog_name") is None:
             more["prog_name"] = program.name()
         command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)

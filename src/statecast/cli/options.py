@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from statecast.settings import Settings, load
+from statecast.settings import PREFIX, Settings, known, load, read_file
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 Command = Callable[..., Any]
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -25,10 +29,42 @@ class GivenSettings:
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
+    load_app: Callable[[], Flask] | None = None
+    """Loads the app of ``flask --app``, if that is the program; its settings are the default."""
 
     def settings(self) -> Settings:
         """Flags override the environment, which overrides the file. Raises BadSetting."""
-        return load(self.flags, environ=os.environ, file=self.file)
+        if self.load_app is None:
+            return load(self.flags, environ=os.environ, file=self.file)
+        from statecast.flask import runtime_of
+
+        runtime = runtime_of(self.load_app())
+        if runtime.store_opened:  # by the app while it was imported; the command opens its own
+            runtime.stop()
+        return dataclasses.replace(runtime.settings, **self.overrides())
+
+    def overrides(self) -> dict[str, Any]:
+        """What overrides the settings of an app: flags, and values of the file.
+
+        The environment, which the app has read, beats the file. Raises BadSetting.
+        """
+        file: Mapping[str, Any] = {}
+        if self.file is not None:
+            file = known(read_file(self.file), f"in {self.file}")
+        values = {
+            name: one for name, one in file.items() if f"{PREFIX}{name.upper()}" not in os.environ
+        }
+        return values | dict(self.flags)
+
+
+def app_loader() -> Callable[[], Flask] | None:
+    """Loads the app of ``flask --app`` in ``flask statecast ...``; None in ``statecast ...``."""
+    flask = sys.modules.get("flask.cli")  # without it, this program is not Flask's
+    context = click.get_current_context(silent=True)
+    if flask is None or context is None:
+        return None
+    info = context.find_object(flask.ScriptInfo)
+    return None if info is None else info.load_app
 
 
 def setting_flags(names: Iterable[str] = ("store",)) -> Callable[[Command], Command]:
@@ -41,7 +77,9 @@ def setting_flags(names: Iterable[str] = ("store",)) -> Callable[[Command], Comm
             flags = {name: setting_value(arguments.pop(name)) for name in names}
             return command(
                 given=GivenSettings(
-                    {name: one for name, one in flags.items() if one is not None}, config
+                    {name: one for name, one in flags.items() if one is not None},
+                    config,
+                    app_loader(),
                 ),
                 **arguments,
             )

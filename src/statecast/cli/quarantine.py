@@ -10,6 +10,7 @@ import click
 
 from statecast import strict_json, timestamps
 from statecast.cli import output
+from statecast.cli.completion import quarantine_numbers
 from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
@@ -53,7 +54,7 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 
 
 @quarantine.command()
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=quarantine_numbers)
 @click.option("--body", is_flag=True, help="Only the message itself, byte for byte.")
 @as_json
 @setting_flags()
@@ -77,7 +78,13 @@ def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
 
 
 @quarantine.command()
-@click.argument("numbers", nargs=-1, type=NUMBER, metavar="[NUMBER]...")
+@click.argument(
+    "numbers",
+    nargs=-1,
+    type=NUMBER,
+    metavar="[NUMBER]...",
+    shell_complete=quarantine_numbers,
+)
 @click.option("--all", "everything", is_flag=True, help="All messages in quarantine.")
 @setting_flags(("store", "source"))
 def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> None:
@@ -108,7 +115,14 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
 
 
 @quarantine.command()
-@click.argument("numbers", nargs=-1, required=True, type=NUMBER, metavar="NUMBER...")
+@click.argument(
+    "numbers",
+    nargs=-1,
+    required=True,
+    type=NUMBER,
+    metavar="NUMBER...",
+    shell_complete=quarantine_numbers,
+)
 @setting_flags()
 def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
     """Delete messages permanently. If one of them does not exist, none is deleted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -29,7 +28,8 @@ def run(given: GivenSettings, app: str | None) -> None:
     """Watch the queues, keep the states, and show them live in every browser, until Ctrl-C.
 
     APP is a Flask app with Statecast, as module:name of the app or of a function that returns it;
-    flags override its own settings. Without APP, Statecast's own pages are served at /.
+    flags override its own settings. Without APP, Statecast's own pages are served at /; as
+    `flask statecast run`, the app of `flask --app` is served.
     """
     flask_app = default_app(given) if app is None else users_app(app, given)
     from statecast.flask import runtime_of
@@ -42,7 +42,9 @@ def run(given: GivenSettings, app: str | None) -> None:
 
 
 def default_app(given: GivenSettings) -> Flask:
-    """The app with Statecast's own pages. Raises BadSetting."""
+    """The app of ``flask --app``, else one with Statecast's own pages. Raises BadSetting."""
+    if given.load_app is not None:
+        return with_settings(given.load_app(), given)
     settings = given.settings()
     from statecast.flask import create_app
 
@@ -52,22 +54,21 @@ def default_app(given: GivenSettings) -> Flask:
 def users_app(name: str, given: GivenSettings) -> Flask:
     """The app of the user, with the settings of the command line. Raises BadSetting."""
     from statecast.cli.app_loader import load_app
+
+    if given.load_app is not None:
+        raise BadSetting(
+            f"`flask statecast run` serves the app of `flask --app`: `flask --app {name} statecast "
+            "run`."
+        )
+    return with_settings(load_app(name), given)
+
+
+def with_settings(flask_app: Flask, given: GivenSettings) -> Flask:
+    """The app, with the settings of the command line. Raises BadSetting."""
     from statecast.flask import runtime_of
 
-    flask_app = load_app(name)
-    override(runtime_of(flask_app), given_values(given))
+    override(runtime_of(flask_app), given.overrides())
     return flask_app
-
-
-def given_values(given: GivenSettings) -> dict[str, Any]:
-    """Flags and values of the file. The environment, which the app has read, beats the file."""
-    file: Mapping[str, Any] = {}
-    if given.file is not None:
-        file = table.known(table.read_file(given.file), f"in {given.file}")
-    values = {
-        name: one for name, one in file.items() if f"{table.PREFIX}{name.upper()}" not in os.environ
-    }
-    return values | dict(given.flags)
 
 
 def override(runtime: Runtime, values: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from statecast import strict_json
 from statecast.cli import message_parser, output
+from statecast.cli.completion import device_or_field
 from statecast.cli.destination import Destination, opened_destination
 from statecast.cli.errors import REFUSED
 from statecast.cli.options import GivenSettings, setting_flags
@@ -40,7 +41,11 @@ class CommandWithExamples(click.Command):
 
 @click.command(cls=CommandWithExamples, short_help="Send a message to a queue.", epilog=EXAMPLES)
 @click.argument(
-    "words", nargs=-1, required=True, metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -"
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -",
+    shell_complete=device_or_field,
 )
 @click.option(
     "--by",

@@ -7,6 +7,7 @@ import click
 from statecast import names, strict_json
 from statecast.broadcast import encoding
 from statecast.cli import output
+from statecast.cli.completion import device_names
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.store import configured_sources, readable_store
 from statecast.errors import NotFound
@@ -21,7 +22,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one value 
 
 
 @click.command(short_help="Show the state of one device.")
-@click.argument("device")
+@click.argument("device", shell_complete=device_names)
 @as_json
 @setting_flags()
 def get(given: GivenSettings, device: str, as_json: bool) -> None:

@@ -19,6 +19,7 @@ import click
 from statecast import names
 from statecast.broadcast import encoding
 from statecast.cli import output
+from statecast.cli.completion import device_names
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json, state_text
 from statecast.cli.store import opened_store
@@ -31,7 +32,7 @@ COMMIT_TIMEOUT = 0.5
 
 
 @click.command(short_help="Show states as they change.")
-@click.argument("patterns", nargs=-1, metavar="[DEVICE or PATTERN]...")
+@click.argument("patterns", nargs=-1, metavar="[DEVICE or PATTERN]...", shell_complete=device_names)
 @as_json
 @setting_flags()
 def watch(given: GivenSettings, patterns: tuple[str, ...], as_json: bool) -> None:

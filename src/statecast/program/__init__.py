@@ -8,17 +8,21 @@ import shutil
 import sys
 from pathlib import Path
 
-SCRIPT = "statecast"
+SCRIPT, FLASK = "statecast", "flask"
+FLASK_OPTIONS = {"-A", "--app", "-e", "--env-file"}
+"""Options of Flask's program that take a value."""
 
 
 def name() -> str:
     """The words that start this program again, in the folder where it was started.
 
     ``statecast`` if the shell finds it, else as it was called: ``.venv/bin/statecast`` or
-    ``python -m statecast``. In another program (an app of the user) it is the ``statecast`` that
-    is installed beside the interpreter.
+    ``python -m statecast``; in Flask's program ``flask --app myapp statecast``. In another program
+    (an app of the user) it is the ``statecast`` that is installed beside the interpreter.
     """
     called = Path(sys.argv[0] if sys.argv else "")
+    if called.name == FLASK and (words := _words_of_flask()):
+        return shlex.join([FLASK if _is_found(called) else str(_from_here(called)), *words])
     if called.name == "__main__.py" and called.parent.name == SCRIPT:
         return f"{_interpreter()} -m {SCRIPT}"
     if called.stem != SCRIPT:
@@ -28,6 +32,14 @@ def name() -> str:
     if _is_found(called):
         return SCRIPT
     return shlex.quote(str(_from_here(called)))
+
+
+def _words_of_flask() -> list[str]:
+    """The words of ``flask --app myapp statecast devices`` up to ``statecast``, if that is it."""
+    for place, word in enumerate(sys.argv[1:], 1):
+        if word == SCRIPT and sys.argv[place - 1] not in FLASK_OPTIONS:
+            return sys.argv[1 : place + 1]
+    return []
 
 
 def _interpreter() -> str:
@@ -48,7 +60,7 @@ def _from_here(path: Path) -> Path:
 
 def _is_found(called: Path) -> bool:
     """Whether the shell starts this file for the plain name."""
-    found = shutil.which(SCRIPT)
+    found = shutil.which(called.name if called.name == FLASK else SCRIPT)
     try:
         return found is not None and os.path.samefile(found, called)
     except OSError:
