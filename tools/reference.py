@@ -60,6 +60,10 @@ MEMBERS = {
     "time.",
     "replace": "`true`: `state` is the whole state; every other field is removed.",
     "delete": "`true`: the device is removed.",
+    "command": "The id of a command of this device that the message answers; `state` is optional "
+    "then.",
+    "outcome": "What became of that command: `done` or `refused`.",
+    "reason": "The device's sentence about it, at most 1,000 characters.",
 }
 ADDRESSES = {
     "GET /api/devices": "All devices, by name, and the position up to which the list is complete. "
@@ -76,9 +80,25 @@ ADDRESSES = {
     "GET /api/changes": "The latest state of every device that changed after `since` "
     "(`<epoch>.<offset>`; without it: all devices), as a `states` event. Repeat with its position "
     "until it has `complete`. `limit`: 1,000, at most 10,000.",
+    "POST /api/devices/<device>/commands": 'Asks something of the device: `{"name": "hug", '
+    '"arguments": {}, "expires": 60, "by": "Ada"}`, of which only `name` is required; 201 with the '
+    "command. A request with the `Idempotency-Key` of an earlier one is the same command. "
+    "429: too many are open.",
+    "GET /api/devices/<device>/commands": "The commands of the device, newest first, with what "
+    "became of each; `limit` and `before` as for the history. **With `after`** it is the device "
+    "that asks: the answer has the open commands after the one with this id (`after=` for all), "
+    "which count as handed out from then on. The device remembers ids, for the same command may "
+    "come again; it answers by a message with `command` and `outcome`.",
+    "GET /api/commands": "The commands of all devices, newest first.",
+    "GET /api/commands/<id>": "One command.",
     "POST /api/messages": "Puts one message, or an array of up to 1,000 (all or none), into the "
     "embedded queue; 202 with `id` or `ids`. Durable before the answer, applied after it.",
 }
+BELOW_A_DEVICE = (
+    "GET /api/devices/<device>/history",
+    "GET /api/devices/<device>/commands",
+    "POST /api/devices/<device>/commands",
+)
 OTHERS = {
     "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
     "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
@@ -348,13 +368,14 @@ an unknown member is refused. A member that may be left out may also be `null`.
 
 
 def addresses() -> Iterator[str]:
-    views = api.RestViews(cast(Any, None)).paths()
+    states = api.RestViews(cast(Any, None))
+    views = states.paths() | api.CommandViews(cast(Any, None), states).paths()
     found = [
-        f"{method} /api{path.replace('<path:device>', '<device>')}"
+        f"{method} /api{path.replace('path:', '').replace('id_', 'id')}"
         for path in views
         for method in views[path]
     ]
-    same(ADDRESSES, [*found, "GET /api/devices/<device>/history"], "REST")
+    same(ADDRESSES, [*found, *BELOW_A_DEVICE], "REST")
     yield """## REST
 
 Request bodies are JSON, with `Content-Type: application/json`. Changes by `PUT`, `PATCH` and

@@ -6,6 +6,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- TooLarge             it exceeds a limit
 |   |-- ConnectionRefused    a connect handler refuses a viewer, and says more than a sentence
 |   |-- DevicesFull          the store takes no new device
+|   |-- TooManyCommands      the device has as many open commands as it may
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -69,6 +70,10 @@ class ConnectionRefused(Refused):
 
 class DevicesFull(Refused):
     """The store holds as many devices as it may."""
+
+
+class TooManyCommands(Refused):
+    """The device has as many open commands as it may."""
 
 
 class NotFound(Refused):

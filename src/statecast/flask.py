@@ -20,6 +20,8 @@ from typing import Any, NoReturn, TypeVar, overload
 from flask import Flask, Request, current_app, has_app_context
 
 from statecast import dev_server, names, settings, strict_json
+from statecast.commands.life import Command
+from statecast.commands.request import EXPIRES, new_command
 from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind
@@ -152,6 +154,35 @@ class Statecast:
             if update.state is not None
         }
 
+    # Commands
+
+    def command(
+        self,
+        device: str,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        expires: float = EXPIRES,
+        by: str | None = None,
+        key: str | None = None,
+    ) -> Command:
+        """Ask something of a device: ``live.command("pillow", "hug", {"strength": 2})``.
+
+        The command waits in the store, durable on return, until its device takes it, for at most
+        ``expires`` seconds; ``Command.status`` says what became of it. ``by`` names the person who
+        asks. A repeated call with the same ``key`` is the same command. Callable from any thread.
+        Raises NotFound for a device that never said anything, Refused or Unavailable.
+        """
+        new = new_command(device, name, arguments, expires=expires, by=by, key=key)
+        return self.runtime.begin_command(new)
+
+    def commands(self, device: str | None = None, *, limit: int = 50) -> list[Command]:
+        """The newest commands of a device or of all, newest first."""
+        if device is not None:
+            names.check(device)
+        return self.runtime.store.commands(device, limit=limit)
+
     # Messages and events
 
     def send(self, message: Mapping[str, Any] | list[Mapping[str, Any]] | str | bytes) -> str:
@@ -268,11 +299,8 @@ class Statecast:
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.
 
-        A viewer that disconnects leaves its rooms. Nothing happens if there is no such viewer. A
-        room must not have the sid of another viewer as its name: who is in it would receive what
-        is meant for that viewer alone. Raises Refused then.
+        A viewer that disconnects leaves its rooms. Nothing happens if there is no such viewer.
         """
-        self.runtime.check_room(room, sid)
         self.runtime.move("enter", "/", room, sid)
 
     def leave(self, sid: str, room: str) -> None:

@@ -16,6 +16,7 @@ Speaker = Literal["device", "user", "system"]
 """Who sent a message. A ``system`` reports about devices, like an IoT hub; plain messages come from
 a device or a user. Only a device's own message shows that the device is alive."""
 Kind = Literal["merge", "replace", "delete"]
+Outcome = Literal["done", "refused"]
 EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect"]
 
 
@@ -55,6 +56,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a device says of a command; see ``commands.life``."""
+
+    command: str
+    """The id of the command."""
+    outcome: Outcome
+    reason: str | None = None
+    """A sentence of the device."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The content of a message for one device, decoded and valid."""
 
@@ -74,6 +86,8 @@ class Change:
     """The sequence, not the time, is the order of the device; see ``merge.apply.stamp_of``."""
     left_out: tuple[str, ...] = ()
     """What of the message could not be read and was left out, as its source allows: sentences."""
+    answer: Answer | None = None
+    """What the device says of a command."""
     event_key: str | None = field(init=False, default=None, compare=False, repr=False)
     """The event's id and a hash of what it says. Within 24 h the same key counts once per device.
 
@@ -84,7 +98,10 @@ class Change:
 
     def __post_init__(self) -> None:
         if self.event_id is not None:
+            said: tuple[object, ...]
             said = (self.kind, self.state, self.time, self.sequence, self.silent_after, self.by)
+            if self.answer is not None:
+                said = (*said, self.answer.command, self.answer.outcome)
             text = json.dumps(said, sort_keys=True, separators=(",", ":"))
             digest = blake2b(text.encode(), digest_size=16).hexdigest()
             object.__setattr__(self, "event_key", f"{self.event_id} {digest}")

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from statecast import strict_json
+from statecast import names, strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.broadcast.process_reports import ProcessReports
 from statecast.broadcast.unserved import Unserved
+from statecast.commands.life import Command, NewCommand
 from statecast.demo import DemoPillow
 from statecast.errors import (
     BadSetting,
@@ -83,6 +84,9 @@ class Runtime:
         )
         self.viewers: Callable[[], int] = lambda: 0
         self.last_hour = LastHour()
+        self.live_origin: Callable[[], str] = lambda: ""
+        """Where the live endpoint is while another server answers the pages (``flask run``); "" is
+        the page's own origin. It may wait a moment until the endpoint is there."""
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
         self._hub: Hub | None = None
@@ -99,15 +103,11 @@ class Runtime:
         self._pillow: DemoPillow | None = None
         self._shared = not settings.store.startswith("memory:")
         """Other processes may use the store."""
+        self._relay = EventRelay(lambda events: self.store.emit(events), self.problems)
         self.process_reports = ProcessReports(
             lambda: self.store, self.own_report, self.problems, self._note_sample
         )
         """What the serving processes of the store say of each other."""
-        self._relay = EventRelay(
-            lambda events: self.store.emit(events),
-            lambda: bool(self.process_reports.others),
-            self.problems,
-        )
         self.unserved = Unserved(lambda: self.store, self._polls, lambda: self.reactions.names)
         """What this process does in vain while nothing serves its store."""
 
@@ -188,6 +188,13 @@ class Runtime:
                 self._store.count_refused(source)
             raise
 
+    def begin_command(self, new: NewCommand) -> Command:
+        """Ask something of a device, durable on return. Raises NotFound, Refused, Unavailable."""
+        update = self.store.get(new.device)
+        if update is None or update.state is None:
+            raise NotFound(f"No device called {names.quoted(new.device)} has sent anything.")
+        return self.store.begin_command(new)
+
     def replay(self, number: int) -> str:
         """Apply a message in quarantine again; "" if it was, else why it stays there.
 
@@ -212,13 +219,12 @@ class Runtime:
         ``to`` names rooms and sids (None: all), ``skip`` those that do not get it. The viewers of
         this process get it at once, in the order of the calls; those of the other serving processes
         through the store, for which nothing waits. ``callback`` is called like a handler with what
-        the one viewer acknowledges. If that viewer has left, or another process serves it, the
-        event is dropped and counted. Raises Malformed or TooLarge; in a process that does not serve
-        also StoreUnavailable.
+        the one viewer acknowledges, unless that leaves first. Raises Malformed or TooLarge; in a
+        process that does not serve also StoreUnavailable.
         """
         one = self._event(event, arguments, namespace, to, skip)
         if callback is not None:
-            self._publish_to_one(one, lambda found: self._call_back(callback, found, namespace))
+            self._publish_to_one(one, lambda found: self._call_back(callback, found))
         elif to is None or one.rooms:
             self._publish(one)
 
@@ -244,20 +250,17 @@ class Runtime:
         self._publish_to_one(one, answer.set_result)
         found = answer.result(timeout)
         if found is None:
-            raise Unavailable(
-                "The viewer did not answer: it has left, or takes no event now, or another process "
-                "serves it. Ask a viewer in the process where its handlers run."
-            )
+            raise Unavailable("The viewer left, or takes no event now, and did not answer.")
         return tuple(found) if len(found) > 1 else found[0] if found else None
 
-    def _call_back(self, callback: Handler, found: list[Any] | None, namespace: str) -> None:
+    def _call_back(self, callback: Handler, found: list[Any] | None) -> None:
         if found is not None:
-            self.local_hub.call_back(callback, found, namespace)
+            self.local_hub.call_back(callback, found)
 
     def _publish_to_one(self, event: Event, callback: Callback) -> None:
         hub = self.local_hub
-        sid = event.rooms[0] if len(event.rooms) == 1 else None
-        if sid is None or (hub.find(sid) is None and hub.is_room(event.namespace, sid)):
+        socket = hub.find(event.rooms[0]) if len(event.rooms) == 1 else None
+        if socket is None or socket.namespace.name != event.namespace:
             raise Malformed(
                 "Only one viewer can be asked for an answer, by its sid, in the process that "
                 "serves it: where its handlers run."
@@ -292,17 +295,6 @@ class Runtime:
         if rooms := room_names(to):
             check_texts(name, namespace, *rooms)
             self._publish(Event(namespace, name, rooms=rooms, kind=kind))
-
-    def check_room(self, room: str, sid: str) -> None:
-        """Refuse a room in which ``sid`` would receive what is meant for another viewer.
-
-        Raises Malformed.
-        """
-        if room != sid and isinstance(room, str) and socketio.is_sid(room):
-            raise Malformed(
-                "A room must not be called like a viewer's sid: it would receive what is meant for "
-                "that viewer alone. Choose another name."
-            )
 
     def _publish(self, event: Event) -> None:
         hub = self._hub
@@ -533,7 +525,7 @@ class Runtime:
             "pid": os.getpid(),
             "lagging": self._lagging(),
             "dropped_events": self._relay.dropped
-            + (0 if self._hub is None else self._hub.dropped.total),
+            + (0 if self._hub is None else self._hub.dropped_emits),
             **self._counts(),
         }
 

@@ -264,6 +264,14 @@ class Settings:
         "How many devices the store holds; beyond it messages of new ones go to quarantine.",
         whole(1, 100_000_000),
     )
+    max_open_commands: int = setting(
+        100,
+        "How many commands of a device may be open at once; more are refused.",
+        whole(1, 10_000),
+    )
+    commands_kept: int = setting(
+        1_000, "How many commands of a device are kept, for a week.", whole(1, 1_000_000)
+    )
     quarantine_rows: int = setting(
         10_000,
         "How many messages the quarantine keeps; beyond it the oldest go.",

@@ -30,7 +30,8 @@ ARROWS: dict[str, set[str]] = {
     "sources": {"stores"},  # the embedded queue lives in the store's file
     "decoders": set(),
     "merge": set(),
-    "stores": {"merge"},
+    "commands": set(),
+    "stores": {"commands", "merge"},
     "ingest": {"sources", "decoders", "stores"},
     "broadcast": {"stores"},
     "http": set(),
@@ -40,19 +41,22 @@ ARROWS: dict[str, set[str]] = {
     "diagnostics": {"outbox", "sources", "stores"},
     "demo": {"sources", "stores"},
     "runtime": {
-        *("broadcast", "demo", "ingest", "outbox", "reactions", "realtime", "sources", "stores"),
+        *("broadcast", "commands", "demo", "ingest", "outbox", "reactions", "realtime"),
+        *("sources", "stores"),
     },
-    "web": {"broadcast", "decoders", "http", "outbox", "runtime", "stores"},
+    "web": {"broadcast", "commands", "decoders", "http", "outbox", "runtime", "stores"},
     "server": {"http", "realtime", "runtime"},
     "dev_server": {"runtime", "server"},
     "flask": {
-        *("decoders", "dev_server", "reactions", "realtime", "runtime", "server", "sources"),
+        *("commands", "decoders", "dev_server", "reactions", "realtime", "runtime", "server"),
+        "sources",
         "web",
     },
     "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server"},
-    "testing": {"sources", "stores"},
+    "testing": {"commands", "sources", "stores"},
     "cli": {
         "broadcast",
+        "commands",
         "decoders",  # `send` takes messages in every encoding
         "diagnostics",
         "flask",

@@ -17,6 +17,7 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
+from statecast.commands.request import new_command
 from statecast.errors import StatecastError
 from statecast.flask import create_app, runtime_of
 from statecast.ingest.pipeline import Pipeline
@@ -166,6 +167,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert running is not None
     store.reaction("mail", ["*"]).begin(running.term)
     running.release()
+    store.begin_command(new_command(VICTIM, "hug", by="Ada", key="click"))
     queue = store.queue("queue")
     queue.append([body(VICTIM, 3)])
     queue.append([body(VICTIM, 4)])

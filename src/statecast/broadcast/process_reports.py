@@ -98,6 +98,7 @@ class ProcessReports:
 
     def _exchange(self, store: Store) -> None:
         store.announce(self.process, self._report())
+        store.pass_deadlines()
         self.reports = store.reports()
         self.totals = store.totals()
         self.quarantined = store.quarantine_count()

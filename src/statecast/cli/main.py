@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from statecast.cli import command as device_commands
 from statecast.cli.doctor import doctor
 from statecast.cli.errors import CommandGroup
 from statecast.cli.maintenance import store
@@ -37,5 +38,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, send, get, devices, watch, quarantine, store, doctor):
+for command in (
+    *(run, send, get, devices, watch),
+    *(device_commands.command, device_commands.list_),
+    *(quarantine, store, doctor),
+):
     main.add_command(command)

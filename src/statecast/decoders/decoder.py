@@ -161,7 +161,9 @@ class Decoder:
 
     def _read_other(self, payload: Payload, options: DecodeOptions) -> Change:
         """A message of your own, or a plain one."""
-        if type(payload.get("device")) is str and payload.keys() <= plain.KNOWN:
+        answers = plain.is_answer(payload)
+        known = plain.KNOWN if answers or not self.foreign else plain.STATE_MEMBERS
+        if type(payload.get("device")) is str and payload.keys() <= known:
             return options.plain(plain.change(payload), payload)
         named = named_in(payload, options)
         if options.has_pointers:
@@ -170,7 +172,7 @@ class Decoder:
         message = payload
         is_null = payload.get("device", MISSING) is None  # a sender's mistake, with a default too
         if options.default is not None and named is MISSING and not is_null:
-            if not holds_state(payload):
+            if not holds_state(payload) and not (answers and payload.keys() <= known):
                 change = Change(options.default, "merge", payload)
                 return options.plain(change, payload, own=False)
             if self.foreign or "device" not in payload:
@@ -180,7 +182,7 @@ class Decoder:
         if self.foreign:  # other programs may add members of their own
             if "device" not in message:
                 raise Malformed(NAMELESS)
-            message = {name: value for name, value in message.items() if name in plain.KNOWN}
+            message = {name: value for name, value in message.items() if name in known}
         return options.plain(plain.change(message), payload)
 
 

@@ -13,19 +13,26 @@ from typing import Any
 from statecast import names
 from statecast.decoders import encodings
 from statecast.errors import Malformed
-from statecast.model import Change, Kind, Speaker
+from statecast.model import Answer, Change, Kind, Speaker
 
 MAX_BYTES = 65_536
 """Of one message, or of one item of an array, before it is decoded."""
 MAX_ID = 256
 """Characters of an id."""
+MAX_REASON = 1_000
+"""Characters of a device's sentence about its answer."""
 MAX_SILENCE = 1e9
 """Seconds."""
 
 IGNORED = "$AzureWebJobsParentId"
 """Azure Functions add this member to every message that they send to a queue."""
-MEMBERS = ("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete")
+MEMBERS = (
+    *("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete"),
+    *("command", "outcome", "reason"),
+)
 KNOWN = frozenset(MEMBERS)
+STATE_MEMBERS = KNOWN - {"command", "outcome", "reason"}
+"""Those of a message that answers no command."""
 _KINDS = {
     dict: "an object",
     list: "an array",
@@ -61,6 +68,7 @@ def change(payload: dict[str, Any]) -> Change:
         event_id(payload.get("id")),
         silent_after(payload.get("silent_after")),
         speaker(payload.get("by")),
+        answer=answer(payload),
     )
 
 
@@ -85,6 +93,8 @@ def state(payload: dict[str, Any], what: Kind) -> dict[str, Any]:
             raise Malformed("A message that deletes a device brings no state.")
         return {}
     if "state" not in payload:
+        if payload.get("command") is not None:  # an answer may come alone
+            return {}
         raise Malformed("It brings no state.")
     if type(value) is not dict:
         raise Malformed(
@@ -125,6 +135,29 @@ def speaker(value: Any) -> Speaker:
     if value == "device" or value == "user":
         return value  # type: ignore[no-any-return]
     raise Malformed("“by” must be “device” or “user”.")
+
+
+def answer(payload: dict[str, Any]) -> Answer | None:
+    """What the device says of a command that it was given. Raises Malformed."""
+    command, outcome, reason = map(payload.get, ("command", "outcome", "reason"))
+    if command is None and outcome is None and reason is None:
+        return None
+    if type(command) is not str or not 0 < len(command) <= MAX_ID:
+        raise Malformed(
+            f"“command” must be the id of a command, a text of 1 to {MAX_ID} characters."
+        )
+    if outcome != "done" and outcome != "refused":
+        raise Malformed(
+            "“outcome” must be “done” or “refused”: it says what became of the command."
+        )
+    if reason is not None and (type(reason) is not str or len(reason) > MAX_REASON):
+        raise Malformed(f"“reason” must be a text of at most {MAX_REASON} characters.")
+    return Answer(command, outcome, reason or None)
+
+
+def is_answer(payload: dict[str, Any]) -> bool:
+    """Whether a message answers a command. Other programs have such members of their own."""
+    return type(payload.get("command")) is str and payload.get("outcome") in ("done", "refused")
 
 
 def kind(value: Any) -> str:

@@ -15,11 +15,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from statecast import strict_json
+from statecast.commands import life
+from statecast.commands.life import Command
 from statecast.errors import DevicesFull, Refused
 from statecast.merge.apply import DeviceRecord, apply, edit_stamp, stamp_of
 from statecast.merge.device_clock import NO_CLOCK, DeviceClock, is_usable
 from statecast.merge.stamps import SEQUENCED
-from statecast.model import Cause, Change, HistoryRow, Message, Quarantined, Refusal, Stamp, Update
+from statecast.model import (
+    Answer,
+    Cause,
+    Change,
+    HistoryRow,
+    Message,
+    Quarantined,
+    Refusal,
+    Stamp,
+    Update,
+)
+from statecast.stores import errors
 from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Committed, Totals
 from statecast.stores.counters import Counters
@@ -112,6 +125,10 @@ class Batch:
     """Of those of the messages, the ids that were committed before."""
     known_events: set[tuple[str, str]] = field(default_factory=set)
     """The same for events: (device, key)."""
+    commands: dict[str, Command] = field(default_factory=dict)
+    """Of those that the messages answer, the known ones, by id."""
+    answered: list[Command] = field(default_factory=list)
+    """The commands that came to an end, to be written."""
     new_ids: list[str] = field(default_factory=list)
     """The ids that this commit must remember."""
     new_events: list[tuple[str, str]] = field(default_factory=list)
@@ -148,6 +165,8 @@ class Batch:
             try:
                 sent = self.sent_after(change.device, sent_at, order) if is_numbered else sent_at
                 self.add_change(change, message.delivery.id, sent, order)
+                if change.answer is not None:
+                    self.add_answer(change, change.answer)
             except Refused as error:
                 self.refuse(message, Refusal(str(error), body, item, change.device), order)
 
@@ -197,6 +216,20 @@ class Batch:
     def clock_of(self, device: str) -> DeviceClock:
         loaded = self.loaded.get(device)
         return NO_CLOCK if loaded is None else loaded.record.clock
+
+    def add_answer(self, change: Change, answer: Answer) -> None:
+        """Bring a command to its end. Raises Refused unless the device speaks of its own command.
+
+        A repeated answer, or another one at the end, changes nothing.
+        """
+        command = self.commands.get(answer.command)
+        if command is None or command.device != change.device or change.by != "device":
+            raise errors.not_its_command(change.device, answer.command)
+        after = life.answer(command, answer, self.counters.command + 1, self.now)
+        if after is not command:
+            self.counters.command = after.change
+            self.commands[after.id] = after
+            self.answered.append(after)
 
     def restore(self, loaded: DeviceState, copy: Quarantined) -> None:
         """Put a device in the place of its damaged row, as a new version that readers receive."""
@@ -348,6 +381,7 @@ class Batch:
             self.duplicates,
             quarantined,
             self.dropped,
+            len(self.answered),
             tuple(self.quarantine),
         )
 
@@ -378,6 +412,12 @@ def refused_totals(refused: Mapping[str, int]) -> dict[str, Totals]:
 
 def devices_of(messages: Iterable[Message]) -> set[str]:
     return {change.device for message in messages for change in message.changes}
+
+
+def answered_by(messages: Iterable[Message]) -> list[str]:
+    """The ids of the commands that these messages answer."""
+    changes = (change for message in messages for change in message.changes)
+    return [change.answer.command for change in changes if change.answer is not None]
 
 
 def events_of(messages: Sequence[Message]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
+from statecast.commands.life import Command, NewCommand
 from statecast.errors import Conflict
 from statecast.model import (
     Change,
@@ -42,6 +43,10 @@ class Limits:
     history_rows: int = 1_000_000
     history_bytes: int = 1_000_000_000
     quarantine_rows: int = 10_000
+    max_open_commands: int = 100
+    """Per device; more are refused."""
+    commands_kept: int = 1_000
+    """Per device; beyond it the oldest go that are at their end."""
     max_devices: int = 100_000
     """Present devices: a new one beyond is refused; the existing ones keep working."""
     queue_messages: int = 1_000_000
@@ -69,6 +74,8 @@ class Committed:
     quarantined: int = 0
     dropped: int = 0
     """Changes below the floor of their device."""
+    answered: int = 0
+    """Answers of devices that brought a command to its end."""
     set_aside: tuple[Quarantined, ...] = field(default=(), compare=False)
     """What went into quarantine, still without the numbers of its rows."""
 
@@ -84,6 +91,7 @@ class Committed:
             self.duplicates + other.duplicates,
             self.quarantined + other.quarantined,
             self.dropped + other.dropped,
+            self.answered + other.answered,
             self.set_aside + other.set_aside,
         )
 
@@ -357,6 +365,32 @@ class Store(Protocol):
         It is written with the next commit or announcement of this process, because a refused
         request must not cost a write.
         """
+
+    def begin_command(self, new: NewCommand) -> Command:
+        """Ask something of a device; durable on return.
+
+        A repeated request (see ``NewCommand.key``) returns the command that it began. Raises
+        TooManyCommands, and Refused for another request with the same key.
+        """
+
+    def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:
+        """The open commands of a device in their order, noted as handed out before this returns.
+
+        ``after`` is the id of the newest command that the device has; one that the store does not
+        know, as after a restored backup, counts as none. A command may be handed out again: the
+        device remembers ids.
+        """
+
+    def pass_deadlines(self) -> list[Command]:
+        """Note of each command whose deadline has passed what it became; they are returned."""
+
+    def command(self, id_: str) -> Command:
+        """One command. Raises NotFound."""
+
+    def commands(
+        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> list[Command]:
+        """Commands with numbers below ``before``, newest first, of one device or of all."""
 
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""

@@ -36,3 +36,5 @@ class Counters:
     """When a step of the clock was noticed last, by the clock after it, in ms; 0: never."""
     doubted_by: int = 0
     """By how many ms the clock went forward then; below 0: back."""
+    command: int = 0
+    """One per change of a command, its beginning included."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from statecast.errors import LeaseLost, NotFound, QueueFull
+from statecast import names
+from statecast.commands.life import Command, NewCommand
+from statecast.errors import LeaseLost, NotFound, QueueFull, Refused, TooManyCommands
 from statecast.stores.contract import Limits
 
 
@@ -26,3 +28,30 @@ def check_queue_bounds(name: str, limits: Limits, messages: int, size: int) -> N
     else:
         return
     raise QueueFull(f"The queue {name!r} is full: it may hold {bound}. Is a server consuming it?")
+
+
+def too_many_commands(device: str, most: int) -> TooManyCommands:
+    return TooManyCommands(
+        f"{names.quoted(device)} has {most} open commands already (setting max_open_commands); "
+        "wait until it answers, or until they expire."
+    )
+
+
+def same_request(known: Command, new: NewCommand) -> Command:
+    """The known command, if the new one repeats its request. Raises Refused."""
+    if new.is_repeated_by(known):
+        return known
+    raise Refused(
+        "This Idempotency-Key belongs to another command; a new command needs a key of its own."
+    )
+
+
+def not_its_command(device: str, command: str) -> Refused:
+    return Refused(
+        f"It answers the command {names.quoted(command)}, which {names.quoted(device)} was not "
+        "given; what it says of the device's state was applied."
+    )
+
+
+def no_command(id_: str) -> NotFound:
+    return NotFound(f"There is no command {names.quoted(id_)}; old ones are forgotten.")

@@ -13,6 +13,8 @@ MAX_IDS = 1_000_000
 """Message ids, and as many event ids. Beyond it the oldest go; stamps make repetitions harmless."""
 TOMBSTONE_MS = 7 * DAY_MS
 """Rows of removed devices."""
+COMMAND_MS = 7 * DAY_MS
+"""Commands that are at their end."""
 MAX_EPOCHS = 1_000
 EVENT_MS = 60_000
 """Application events."""

@@ -9,6 +9,7 @@ from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import ReadCursor, Store, Totals
 from statecast.testing.clock_contract import ClockContract
+from statecast.testing.command_contract import CommandContract
 from statecast.testing.reaction_contract import ReactionContract
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, change, message, raises, refused
@@ -724,6 +725,7 @@ class WaitContract(StoreFixture):
 class StoreContract(
     ChangeContract,
     ReadContract,
+    CommandContract,
     SizesContract,
     TotalsContract,
     ClockContract,

@@ -16,6 +16,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import logs, names, strict_json, timestamps
 from statecast.broadcast import encoding
+from statecast.commands import life
+from statecast.commands import request as commands
 from statecast.decoders import encodings, items
 from statecast.errors import (
     Conflict,
@@ -27,6 +29,7 @@ from statecast.errors import (
     StoreUnavailable,
     StoreUnusable,
     TooLarge,
+    TooManyCommands,
     Unavailable,
 )
 from statecast.http.errors import HTTPProblem
@@ -44,6 +47,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Conflict, 412),
     (TooLarge, 413),
     (DevicesFull, 507),
+    (TooManyCommands, 429),
     (Refused, 400),
     (Unavailable, 503),
     (StoreUnusable, 503),
@@ -80,6 +84,10 @@ DEVICE = "/devices/<path:device>"
 HISTORY, MAX_HISTORY = 50, 1_000
 """Rows of one response: the default of ``limit``, and its maximum."""
 CHANGES, MAX_CHANGES = 1_000, 10_000
+COMMANDS, MAX_COMMANDS = 50, 1_000
+HANDED_OUT = 100
+"""Commands of one response to a device."""
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +104,12 @@ def rest(live: Runtime) -> Blueprint:
     rest_views = RestViews(live)
     blueprint.before_request(rest_views.limit)
     blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
-    for number, (path, views) in enumerate(rest_views.paths().items()):
+    command_views = CommandViews(live, rest_views)
+    of_device = f"{DEVICE}/commands"
+    begin = own_writes_only(command_views.begin_command)
+    blueprint.add_url_rule(of_device, "commands", command_views.commands, methods=["GET"])
+    blueprint.add_url_rule(of_device, "begin_command", begin, methods=["POST"])
+    for number, (path, views) in enumerate((rest_views.paths() | command_views.paths()).items()):
         for method, view in views.items():
             guarded = view if method == "GET" else own_writes_only(view)
             blueprint.add_url_rule(
@@ -300,17 +313,82 @@ class RestViews:
         )
 
     def _body(self) -> bytes:
-        most = self.live.settings.body_bytes
-        body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
-        if (request.content_length or len(body)) > most:
-            raise TooLarge(f"A request's body has at most {most} bytes.")
-        return body
+        return read_body(self.live.settings.body_bytes)
 
     def _object(self) -> dict[str, Any]:
-        state = encodings.decode(encodings.unwrap(self._body()))
-        if not isinstance(state, dict):
-            raise Malformed('A state is a JSON object, like {"mood": "happy"}.')
-        return state
+        return read_object(self.live.settings.body_bytes, "A state", '{"mood": "happy"}')
+
+
+class CommandViews:
+    """The views about commands: what is asked of devices, and what became of it."""
+
+    def __init__(self, live: Runtime, states: RestViews) -> None:
+        self.live = live
+        self.states = states
+
+    def paths(self) -> dict[str, Views]:
+        """Every path with its methods.
+
+        Below ``.../commands`` only GET and POST are commands; other methods belong to a device of
+        that name.
+        """
+        return {
+            "/commands": {"GET": self.all_commands},
+            "/commands/<id_>": {"GET": self.command},
+        }
+
+    def begin_command(self, device: str) -> Response:
+        """Ask something of a device; durable before the response. A repeated key is one command."""
+        only_arguments()
+        members = read_object(self.live.settings.body_bytes, "A command", '{"name": "hug"}')
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        command = self.live.begin_command(commands.from_members(device, members, key))
+        response = json_response(strict_json.encode(life.to_reader(command)), 201)
+        response.headers["Location"] = f"{request.root_path}/api/commands/{command.id}"
+        return response
+
+    def commands(self, device: str) -> ResponseReturnValue:
+        """The commands of a device: with ``after`` those for the device itself, which it takes."""
+        names.check(device)
+        if self.live.store.get(device) is None:
+            if self.live.store.get(f"{device}/commands") is not None:
+                return self.states.device(f"{device}/commands")
+            raise unknown(device)
+        if "after" in request.args:
+            return self.hand_out(device)
+        return self._page(device)
+
+    def hand_out(self, device: str) -> ResponseReturnValue:
+        """The open commands after the one with this id; they count as handed out from now on."""
+        only_arguments("after")
+        refusal = foreign_site()
+        if refusal is not None:
+            return refusal
+        after = request.args["after"] or None
+        found = self.live.store.hand_out(device, after=after, limit=HANDED_OUT)
+        now = self.live.clock()
+        return json_response(
+            strict_json.encode({"commands": [life.to_device(one, now) for one in found]})
+        )
+
+    def all_commands(self) -> ResponseReturnValue:
+        return self._page(None)
+
+    def command(self, id_: str) -> Response:
+        only_arguments()
+        return json_response(strict_json.encode(life.to_reader(self.live.store.command(id_))))
+
+    def _page(self, device: str | None) -> Response:
+        """Commands, newest first; ``next`` is the ``before`` of the following page."""
+        only_arguments("before", "limit")
+        before = whole_number("before", None)
+        limit = min(whole_number("limit", COMMANDS), MAX_COMMANDS)
+        found = self.live.store.commands(device, before=before, limit=limit + 1)
+        body = {
+            "commands": [life.to_reader(one) for one in found[:limit]],
+            "next": found[limit - 1].number if len(found) > limit else None,
+        }
+        return json_response(strict_json.encode(body))
 
 
 def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
@@ -323,18 +401,21 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
     def guarded(**names: str) -> ResponseReturnValue:
         if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
             return problem(415, "Send JSON, with the header Content-Type: application/json.")
-        site = request.headers.get("Sec-Fetch-Site", "same-origin")
-        if site not in ("same-origin", "none") or not origin_allowed(
-            request.headers.get("Origin"), request.host
-        ):
-            return problem(
-                403,
-                "Changes are taken from this server's own pages and from programs, "
-                "not from others.",
-            )
-        return view(**names)
+        return foreign_site() or view(**names)
 
     return guarded
+
+
+def foreign_site() -> Response | None:
+    """The refusal, if the page of another site sends this request."""
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin = request.headers.get("Origin")
+    if site in ("same-origin", "none") and origin_allowed(origin, request.host):
+        return None
+    return problem(
+        403,
+        "Changes are taken from this server's own pages and from programs, not from others.",
+    )
 
 
 def other_method(views: Views, **names: str) -> ResponseReturnValue:
@@ -345,6 +426,22 @@ def other_method(views: Views, **names: str) -> ResponseReturnValue:
     response = empty_response()
     response.headers["Allow"] = ", ".join(allowed)
     return response
+
+
+def read_body(most: int) -> bytes:
+    """The body of the request. Raises TooLarge above ``most`` bytes."""
+    body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
+    if (request.content_length or len(body)) > most:
+        raise TooLarge(f"A request's body has at most {most} bytes.")
+    return body
+
+
+def read_object(most: int, what: str, example: str) -> dict[str, Any]:
+    """The JSON object in the body of the request. Raises TooLarge, Malformed."""
+    found = encodings.decode(encodings.unwrap(read_body(most)))
+    if not isinstance(found, dict):
+        raise Malformed(f"{what} is a JSON object, like {example}.")
+    return found
 
 
 def only_arguments(*known: str) -> None:

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from statecast.commands.life import Command, NewCommand
 from statecast.model import (
     Change,
     Delivery,
@@ -27,7 +28,7 @@ from statecast.model import (
 )
 from statecast.problems import Problems
 from statecast.stores import errors, retention
-from statecast.stores.batch import Batch, DeviceState, devices_of, events_of
+from statecast.stores.batch import Batch, DeviceState, answered_by, devices_of, events_of
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
@@ -42,6 +43,7 @@ from statecast.stores.contract import (
     Totals,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.memory.commands import MemoryCommands
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
 from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
@@ -107,6 +109,7 @@ class MemoryStore:
         self._quarantine: dict[int, Quarantined] = {}
         self._quarantine_number = 0
         self._totals: dict[str, Totals] = {}
+        self._commands = MemoryCommands()
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
         self._queues: dict[str, MemoryQueue] = {}
@@ -213,6 +216,7 @@ class MemoryStore:
             self.limits.max_devices,
             loaded,
             known_events=self._known_events.known(events_of(messages)),
+            commands=self._commands.by_ids(answered_by(messages)),
         )
 
     def _save(self, batch: Batch) -> None:
@@ -222,6 +226,7 @@ class MemoryStore:
             loaded.key = 1
             self._devices[loaded.record.device] = loaded
         self._known_events.add(batch.new_events, batch.now)
+        self._commands.save(batch.answered)
         self._history.save(batch.versions)
         for one in batch.quarantine:
             self._quarantine_number += 1
@@ -387,6 +392,51 @@ class MemoryStore:
         """How much the store holds."""
         with self._lock:
             return Sizes(self._counters.history_rows, self._counters.history_bytes)
+
+    # -- commands
+
+    def begin_command(self, new: NewCommand) -> Command:
+        """Ask something of a device. Raises TooManyCommands, Refused."""
+        with self._lock:
+            now = self._watch.check(self._counters)
+            most = self.limits.max_open_commands
+            command = self._commands.begin(self._counters, new, most, now)
+            age_from = self._watch.age_from(now)
+            self._commands.forget(new.device, self.limits.commands_kept, age_from)
+        self._notifier.notify()
+        return command
+
+    def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:
+        """The open commands of a device in their order, noted as handed out."""
+        with self._lock:
+            now = self._watch.check(self._counters)
+            found = self._commands.hand_out(self._counters, device, after, limit, now)
+        self._notifier.notify()
+        return found
+
+    def pass_deadlines(self) -> list[Command]:
+        """Note of each command whose deadline has passed what it became; they are returned."""
+        with self._lock:
+            now = self._watch.check(self._counters)
+            found = self._commands.pass_deadlines(self._counters, now)
+        if found:
+            self._notifier.notify()
+        return found
+
+    def command(self, id_: str) -> Command:
+        """One command. Raises NotFound."""
+        with self._lock:
+            found = self._commands.by_ids([id_])
+        if not found:
+            raise errors.no_command(id_)
+        return found[id_]
+
+    def commands(
+        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> list[Command]:
+        """Commands with numbers below ``before``, newest first, of one device or of all."""
+        with self._lock:
+            return self._commands.newest(device, before, limit)
 
     # -- between threads
 

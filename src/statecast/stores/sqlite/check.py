@@ -127,7 +127,7 @@ def check_agreement(connection: apsw.Connection) -> Iterator[StoreFault]:
 def check_counters(connection: apsw.Connection, counters: Counters) -> Iterator[StoreFault]:
     """A number must not be given out twice, and the totals must be right."""
     should = counter_row.derived(connection)
-    for name in ("offset", "seen", "page", "receipt"):
+    for name in ("offset", "seen", "page", "receipt", "command"):
         if getattr(counters, name) < getattr(should, name):
             yield StoreFault(
                 "counters 1",

@@ -68,7 +68,7 @@ class Repair:
         """Put rising numbers above what the tables have, so that none is given out twice."""
         counters, derived = self.batch.counters, counter_row.derived(self.connection)
         before = replace(counters)
-        for name in ("offset", "seen", "event", "page", "receipt"):
+        for name in ("offset", "seen", "event", "page", "receipt", "command"):
             setattr(counters, name, max(getattr(counters, name), getattr(derived, name)))
         if counters.arrival < derived.arrival - counter_row.ARRIVAL_GAP:
             counters.arrival = derived.arrival

@@ -224,6 +224,35 @@ CREATE TABLE reacted (
 ) WITHOUT ROWID;
 """
 
+COMMANDS = """
+-- See commands/life.py: what is asked of devices.
+CREATE TABLE commands (
+    number INTEGER PRIMARY KEY,
+    change INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    device TEXT NOT NULL,
+    name TEXT NOT NULL,
+    arguments BLOB NOT NULL,
+    by TEXT,
+    key TEXT,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    delivered_at INTEGER,
+    ended_at INTEGER,
+    reason TEXT,
+    checksum INTEGER
+);
+CREATE INDEX commands_device ON commands (device, number);
+CREATE INDEX commands_change ON commands (change);
+CREATE UNIQUE INDEX commands_key ON commands (key) WHERE key IS NOT NULL;
+CREATE INDEX commands_deadline ON commands (expires_at)
+    WHERE status IN ('waiting', 'delivered');
+CREATE INDEX commands_age ON commands (created_at);
+ALTER TABLE counters ADD COLUMN command INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET checksum = NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -234,5 +263,6 @@ STEPS: Sequence[str] = (
     DEVICE_COUNT,
     CLOCKS,
     REACTIONS,
+    COMMANDS,
 )
 """Step n leads from version n - 1 to version n."""

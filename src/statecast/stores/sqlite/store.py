@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from statecast.commands.life import Command, NewCommand
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
 from statecast.model import (
     Change,
@@ -31,7 +32,14 @@ from statecast.model import (
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
-from statecast.stores.batch import Batch, DamagedDevice, devices_of, events_of, refused_totals
+from statecast.stores.batch import (
+    Batch,
+    DamagedDevice,
+    answered_by,
+    devices_of,
+    events_of,
+    refused_totals,
+)
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
@@ -50,6 +58,7 @@ from statecast.stores.refusals import Refusals
 from statecast.stores.sqlite import (
     changes,
     check,
+    commands,
     dedup,
     devices,
     file_sizes,
@@ -148,6 +157,8 @@ class SqliteStore:
             batch.known_ids = dedup.known(
                 connection, key, [message.delivery.id for message in messages]
             )
+            answered = answered_by(messages)
+            batch.commands = commands.by_ids(connection, self.rows, answered) if answered else {}
             for message in messages:
                 batch.add(message)
             dedup.save(connection, counters, key, batch.new_ids)
@@ -186,6 +197,7 @@ class SqliteStore:
             now = self._watch.check(counters)
             found = quarantine.readable(connection, self.rows, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
+            batch.commands = commands.by_ids(connection, self.rows, answered_by([message]))
             refused = batch.replay(found, message)
             if refused is None:
                 quarantine.delete(connection, self.rows, counters, number)
@@ -276,6 +288,7 @@ class SqliteStore:
         if batch.versions:
             self._begin_epoch(connection, counters, len(batch.versions))
         devices.save(connection, touched)
+        commands.save(connection, batch.answered)
         history.save(connection, batch.versions)
         dedup.save_events(connection, counters, batch.new_events, now)
         evicted = quarantine.save(
@@ -413,6 +426,56 @@ class SqliteStore:
         with self.database.read() as connection:
             counters = counter_row.load(connection, self.rows)
         return Sizes(counters.history_rows, counters.history_bytes, *file_sizes.measure(self.path))
+
+    # -- commands
+
+    def begin_command(self, new: NewCommand) -> Command:
+        """Ask something of a device; durable on return. Raises TooManyCommands, Refused."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            most = self.limits.max_open_commands
+            command = commands.begin(connection, self.rows, counters, new, most, now)
+            age_from = self._watch.age_from(now)
+            commands.forget(connection, new.device, self.limits.commands_kept, age_from)
+            counter_row.save(connection, self.rows, counters)
+        return command
+
+    def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:
+        """The open commands of a device in their order, noted as handed out before it returns."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            found = commands.hand_out(connection, self.rows, counters, device, after, limit, now)
+            counter_row.save(connection, self.rows, counters)
+        return found
+
+    def pass_deadlines(self) -> list[Command]:
+        """Note of each command whose deadline has passed what it became; they are returned."""
+        with self.database.read() as connection:
+            if not commands.overdue(connection, self.clock()):
+                return []
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            found = commands.pass_deadlines(connection, self.rows, counters, now)
+            counter_row.save(connection, self.rows, counters)
+        return found
+
+    def command(self, id_: str) -> Command:
+        """One command. Raises NotFound."""
+        with self.database.read() as connection:
+            found = commands.by_ids(connection, self.rows, [id_])
+        if not found:
+            raise errors.no_command(id_)
+        return found[id_]
+
+    def commands(
+        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> list[Command]:
+        """Commands with numbers below ``before``, newest first, of one device or of all."""
+        with self.database.read() as connection:
+            return commands.newest(connection, self.rows, device, before, limit)
 
     # -- between processes
 

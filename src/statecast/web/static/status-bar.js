@@ -40,10 +40,7 @@ export function showStatusBar(summary, board) {
     const part = item.dataset.hop ?? "";
     const { mark, text } = facts[part];
     setAttributes(item, { "data-mark": mark, class: part === worst ? "worst" : undefined });
-    const words = find("span", item);
-    setText(words, text);
-    // A narrow window cuts long words.
-    words.title = text;
+    setText(find("span", item), text);
     if (part === "aside") showAside(item, Boolean(aside), board);
   }
 }
@@ -59,7 +56,7 @@ function showAside(item, isNeeded, board) {
   const sentences = describedProblems(board).map(({ sentence }) => sentence);
   item.hidden = !isNeeded;
   link.hash = sentences.length ? "problems" : "quarantine";
-  find("span", item).title = sentences.join("\n") || "Messages that could not be read or applied";
+  link.title = sentences.join("\n") || "Messages that could not be read or applied";
 }
 
 /** The mark of the queue tells already that it is away. @param {Board} board */

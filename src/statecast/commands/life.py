@@ -1,0 +1,170 @@
+"""The life of a command. Pure: values in, values out.
+
+Rule 1: a wish is not a fact. Only the device's own answer makes a command ``done``.
+Rule 2: what was never handed out is certainly without effect; of what was handed out, only the
+device knows.
+Rule 3: a store says each change of a command once: ``change`` rises with it.
+
+==============  ==============  =======  =========  ============
+what it is      is handed out   done     refused    deadline
+==============  ==============  =======  =========  ============
+``waiting``     delivered       done     refused    expired
+``delivered``   (again)         done     refused    unanswered
+``unanswered``  no              done     refused    -
+an end          no              no       no         -
+==============  ==============  =======  =========  ============
+
+``done``, ``refused`` and ``expired`` are ends: nothing leaves them. A late answer turns
+``unanswered`` into ``done`` or ``refused``, once. A ``waiting`` command can be answered where the
+store is a restored backup, which does not know that it was handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from statecast import strict_json, timestamps
+from statecast.model import Answer
+
+Status = Literal["waiting", "delivered", "done", "refused", "expired", "unanswered"]
+
+OPEN: frozenset[Status] = frozenset({"waiting", "delivered"})
+"""Not at an end, and not past the deadline."""
+ANSWERABLE: frozenset[Status] = OPEN | {"unanswered"}
+AT_DEADLINE: Mapping[Status, Status] = {"waiting": "expired", "delivered": "unanswered"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommand:
+    """What somebody asks of a device; valid, see ``request.new_command``."""
+
+    id: str
+    device: str
+    name: str
+    arguments: bytes = b"{}"
+    """A JSON object, encoded once."""
+    expires: int = 60_000
+    """ms until its deadline."""
+    by: str | None = None
+    """The person who asks, where the application names one."""
+    key: str | None = None
+    """The sender's own id of the request: a repeated request with it is the same command."""
+
+    def is_repeated_by(self, known: Command) -> bool:
+        """Whether a command with the same key asks for the same."""
+        return (self.device, self.name, self.arguments) == (
+            known.device,
+            known.name,
+            known.arguments,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is asked of one device, and what became of it. Times are in ms."""
+
+    number: int
+    """Rising per store, in the order in which commands were given: a device's place."""
+    change: int
+    """Rising per store with each change of any command: a reader's place."""
+    id: str
+    device: str
+    name: str
+    arguments: bytes
+    by: str | None
+    key: str | None
+    status: Status
+    created_at: int
+    expires_at: int
+    delivered_at: int | None = None
+    """When it was handed out first."""
+    ended_at: int | None = None
+    """When it came to its end, or its deadline passed."""
+    reason: str | None = None
+    """The device's sentence about its answer."""
+
+    @classmethod
+    def begin(cls, new: NewCommand, number: int, now: int) -> Command:
+        """A command that begins to wait."""
+        return cls(
+            number,
+            number,
+            new.id,
+            new.device,
+            new.name,
+            new.arguments,
+            new.by,
+            new.key,
+            "waiting",
+            now,
+            now + new.expires,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    def is_overdue(self, now: int) -> bool:
+        """Whether its deadline has passed and nothing says so yet."""
+        return self.is_open and now >= self.expires_at
+
+    def seconds_left(self, now: int) -> float:
+        """Seconds until its deadline; never more than it had at its beginning."""
+        left = min(self.expires_at - now, self.expires_at - self.created_at)
+        return max(left, 0) / 1000
+
+
+def hand_out(command: Command, change: int, now: int) -> Command:
+    """The command after it was handed out; one that was handed out before stays as it is."""
+    if command.status != "waiting":
+        return command
+    return replace(command, change=change, status="delivered", delivered_at=now)
+
+
+def pass_deadline(command: Command, change: int, now: int) -> Command:
+    """The command after its deadline; an end stays as it is."""
+    status = AT_DEADLINE.get(command.status)
+    if status is None:
+        return command
+    return replace(command, change=change, status=status, ended_at=now)
+
+
+def answer(command: Command, said: Answer, change: int, now: int) -> Command:
+    """The command after its device's answer; an end stays as it is."""
+    if command.status not in ANSWERABLE:
+        return command
+    return replace(command, change=change, status=said.outcome, ended_at=now, reason=said.reason)
+
+
+def to_device(command: Command, now: int) -> dict[str, Any]:
+    """A command as its device gets it. ``seconds_left`` helps a device without a right clock."""
+    return {
+        "id": command.id,
+        "device": command.device,
+        "name": command.name,
+        "arguments": strict_json.decode(command.arguments),
+        "expires_at": timestamps.iso(command.expires_at),
+        "seconds_left": command.seconds_left(now),
+    }
+
+
+def to_reader(command: Command) -> dict[str, Any]:
+    """A command as pages, REST and programs show it."""
+    shown = {
+        "id": command.id,
+        "device": command.device,
+        "name": command.name,
+        "arguments": strict_json.decode(command.arguments),
+        "by": command.by,
+        "status": command.status,
+        "reason": command.reason,
+    }
+    times = {
+        "created_at": command.created_at,
+        "expires_at": command.expires_at,
+        "delivered_at": command.delivered_at,
+        "ended_at": command.ended_at,
+    }
+    return shown | {name: None if at is None else timestamps.iso(at) for name, at in times.items()}

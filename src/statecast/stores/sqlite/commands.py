@@ -1,0 +1,187 @@
+"""What is asked of devices: one row per command, from its beginning to past its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from statecast.commands import life
+from statecast.commands.life import Command, NewCommand
+from statecast.stores import errors
+from statecast.stores.counters import Counters
+from statecast.stores.retention import COMMAND_MS
+from statecast.stores.sqlite.driver import row as first
+from statecast.stores.sqlite.driver import rows
+from statecast.stores.sqlite.row_reader import RowReader
+from statecast.stores.sqlite.tables import Row, sealed, table
+
+COMMANDS = table("commands")
+IS_OPEN = "status IN ('waiting', 'delivered')"
+FEW = 32
+"""A new command deletes at most this many old ones."""
+OVERDUE = f"""
+    SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= ?)"""  # noqa: S608
+OLD = f"""
+    DELETE FROM commands WHERE number IN (
+        SELECT number FROM commands
+        WHERE NOT {IS_OPEN} AND created_at < ? ORDER BY number LIMIT {FEW}
+    )"""  # noqa: S608
+SURPLUS = f"""
+    DELETE FROM commands WHERE number IN (
+        SELECT number FROM commands
+        WHERE NOT {IS_OPEN} AND device = ? AND number <= (
+            SELECT number FROM commands WHERE device = ? ORDER BY number DESC LIMIT 1 OFFSET ?
+        )
+        ORDER BY number LIMIT {FEW}
+    )"""  # noqa: S608
+
+
+def begin(
+    connection: apsw.Connection,
+    reader: RowReader,
+    counters: Counters,
+    new: NewCommand,
+    most: int,
+    now: int,
+) -> Command:
+    """Write a new command; the known one, if its request was repeated.
+
+    Raises TooManyCommands beyond ``most`` open ones of the device, and Refused for another request
+    with the same key.
+    """
+    if new.key is not None:
+        known = read(connection, reader, "WHERE key = ?", (new.key,))
+        if known:
+            return errors.same_request(known[0], new)
+    pass_deadlines(connection, reader, counters, now, new.device)
+    sql = f"SELECT count(*) FROM commands WHERE device = ? AND {IS_OPEN}"  # noqa: S608
+    if first(connection, sql, (new.device,))[0] >= most:
+        raise errors.too_many_commands(new.device, most)
+    counters.command += 1
+    command = Command.begin(new, counters.command, now)
+    try:
+        rows(connection, COMMANDS.insert, row_of(command))
+    except apsw.ConstraintError:
+        # No number or id is given out twice, so the row that is in the way is damaged.
+        rows(connection, COMMANDS.replace, row_of(command))
+    return command
+
+
+def hand_out(
+    connection: apsw.Connection,
+    reader: RowReader,
+    counters: Counters,
+    device: str,
+    after: str | None,
+    limit: int,
+    now: int,
+) -> list[Command]:
+    """The open commands of a device after the one with the id ``after``, as handed out."""
+    pass_deadlines(connection, reader, counters, now, device)
+    which = f"WHERE device = ? AND {IS_OPEN} AND number > {number_of(connection, after)}"
+    found = read(connection, reader, f"{which} ORDER BY number LIMIT ?", (device, limit))
+    return [
+        changed(connection, counters, one, life.hand_out(one, counters.command + 1, now))
+        for one in found
+    ]
+
+
+def pass_deadlines(
+    connection: apsw.Connection,
+    reader: RowReader,
+    counters: Counters,
+    now: int,
+    device: str | None = None,
+) -> list[Command]:
+    """Note what came to its deadline, of one device or of all."""
+    which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
+    rest = f"WHERE {which}{IS_OPEN} AND expires_at <= ? ORDER BY number"
+    found = read(connection, reader, rest, (*values, now))
+    return [
+        changed(connection, counters, one, life.pass_deadline(one, counters.command + 1, now))
+        for one in found
+    ]
+
+
+def overdue(connection: apsw.Connection, now: int) -> bool:
+    """Whether any command came to its deadline and nothing says so yet."""
+    return bool(first(connection, OVERDUE, (now,))[0])
+
+
+def changed(
+    connection: apsw.Connection, counters: Counters, before: Command, after: Command
+) -> Command:
+    """Write what became of a command; nothing if it is as before."""
+    if after is not before:
+        counters.command = after.change
+        save(connection, [after])
+    return after
+
+
+def save(connection: apsw.Connection, commands: Iterable[Command]) -> None:
+    for command in commands:
+        rows(connection, COMMANDS.update, (*row_of(command), command.number))
+
+
+def by_ids(
+    connection: apsw.Connection, reader: RowReader, ids: Sequence[str]
+) -> dict[str, Command]:
+    """Commands by their ids, of those that are known."""
+    found = [read(connection, reader, "WHERE id = ?", (id_,)) for id_ in ids]
+    return {one.id: one for several in found for one in several}
+
+
+def newest(
+    connection: apsw.Connection,
+    reader: RowReader,
+    device: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Command]:
+    """Commands with numbers below ``before``, newest first, of one device or of all."""
+    which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
+    rest = f"WHERE {which}number < ? ORDER BY number DESC LIMIT ?"
+    bound = 2**62 if before is None else before
+    return read(connection, reader, rest, (*values, bound, limit))
+
+
+def read(
+    connection: apsw.Connection, reader: RowReader, rest: str, values: Sequence[int | str | None]
+) -> list[Command]:
+    found = reader.rows(connection, COMMANDS, rest, tuple(values))
+    return [Command(*row[:-1]) for row in found]
+
+
+def number_of(connection: apsw.Connection, id_: str | None) -> int:
+    """The number of a command; 0 for one that is not known, as after a restored backup."""
+    found = rows(connection, "SELECT number FROM commands WHERE id = ?", (id_,)) if id_ else []
+    return int(found[0][0]) if found and type(found[0][0]) is int else 0
+
+
+def forget(connection: apsw.Connection, device: str, most: int, age_from: int) -> None:
+    """Delete old commands that are at their end: by age, and beyond a number of the device."""
+    rows(connection, OLD, (age_from - COMMAND_MS,))
+    rows(connection, SURPLUS, (device, device, most))
+
+
+def row_of(one: Command) -> Row:
+    """The columns of a row, with the checksum."""
+    return sealed(
+        (
+            one.number,
+            one.change,
+            one.id,
+            one.device,
+            one.name,
+            one.arguments,
+            one.by,
+            one.key,
+            one.status,
+            one.created_at,
+            one.expires_at,
+            one.delivered_at,
+            one.ended_at,
+            one.reason,
+        )
+    )

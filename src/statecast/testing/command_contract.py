@@ -1,0 +1,274 @@
+"""What every store must keep about commands: a wish is not a fact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statecast.commands.life import Command
+from statecast.commands.request import new_command
+from statecast.errors import NotFound, Refused, TooManyCommands
+from statecast.model import Answer, Change, Outcome, Speaker
+from statecast.stores.contract import Committed, Store
+from statecast.testing.store_fixture import DAY, StoreFixture, state_of
+from statecast.testing.values import START, message, raises
+
+LIFE: dict[tuple[str, ...], str] = {
+    (): "waiting",
+    ("hand out",): "delivered",
+    ("hand out", "hand out"): "delivered",
+    ("deadline",): "expired",
+    ("deadline", "hand out"): "expired",
+    ("deadline", "done"): "expired",
+    ("done",): "done",
+    ("refused",): "refused",
+    ("hand out", "done"): "done",
+    ("hand out", "refused"): "refused",
+    ("hand out", "done", "deadline"): "done",
+    ("hand out", "done", "refused"): "done",
+    ("hand out", "done", "done"): "done",
+    ("hand out", "refused", "done"): "refused",
+    ("hand out", "deadline"): "unanswered",
+    ("hand out", "deadline", "hand out"): "unanswered",
+    ("hand out", "deadline", "done"): "done",
+    ("hand out", "deadline", "refused"): "refused",
+    ("hand out", "deadline", "done", "refused"): "done",
+    ("hand out", "deadline", "refused", "done"): "refused",
+    ("hand out", "deadline", "deadline"): "unanswered",
+}
+"""What happens to a command, and what it is then."""
+
+
+class CommandContract(StoreFixture):
+    """The life of commands."""
+
+    def ask(self, store: Store, name: str = "hug", device: str = "pillow", **more: Any) -> Command:
+        return store.begin_command(new_command(device, name, **more))
+
+    def answer(
+        self,
+        store: Store,
+        command: str,
+        outcome: Outcome = "done",
+        *,
+        device: str = "pillow",
+        by: Speaker = "device",
+        reason: str | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Committed:
+        """Commit a new message of the device that answers."""
+        self.number += 1
+        said = Answer(command, outcome, reason)
+        one = Change(device, "merge", state or {}, by=by, answer=said)
+        return store.commit("queue", 1, [message(f"m{self.number}", one, sent_at=self.clock())])
+
+    def test_the_life_of_a_command(self) -> None:
+        store = self.store()
+        for steps, status in LIFE.items():
+            # given a command of a device of its own
+            device = "pillow/" + ("-".join(steps).replace(" ", "_") or "new")
+            id_ = self.ask(store, device=device, expires=60).id
+            # when this happens to it
+            for step in steps:
+                if step == "hand out":
+                    store.hand_out(device)
+                elif step == "deadline":
+                    self.clock.advance(61)
+                    store.pass_deadlines()
+                else:
+                    self.answer(store, id_, "done" if step == "done" else "refused", device=device)
+            # then it is that
+            assert store.command(id_).status == status, steps
+
+    def test_a_new_command_waits_with_all_that_it_says(self) -> None:
+        store = self.store()
+        command = self.ask(store, arguments={"strength": 2}, expires=5, by="Ada", key="click 1")
+        assert store.command(command.id) == command
+        assert (command.device, command.name, command.arguments) == (
+            "pillow",
+            "hug",
+            b'{"strength":2}',
+        )
+        assert (command.status, command.by, command.created_at, command.expires_at) == (
+            "waiting",
+            "Ada",
+            START,
+            START + 5000,
+        )
+        assert (command.delivered_at, command.ended_at, command.reason) == (None, None, None)
+        with raises(NotFound):
+            store.command("unknown")
+
+    def test_times_and_the_devices_sentence_are_kept(self) -> None:
+        store = self.store()
+        id_ = self.ask(store).id
+        self.clock.advance(1)
+        store.hand_out("pillow")
+        self.clock.advance(1)
+        store.hand_out("pillow")  # which changes nothing
+        self.answer(store, id_, "refused", reason="Too tired.")
+        ended = store.command(id_)
+        assert (ended.delivered_at, ended.ended_at, ended.reason) == (
+            START + 1000,
+            START + 2000,
+            "Too tired.",
+        )
+
+    def test_commands_are_handed_out_in_their_order_until_they_are_at_their_end(self) -> None:
+        store = self.store()
+        first, second, third = (self.ask(store, name) for name in ("hug", "wake", "sleep"))
+        self.ask(store, device="chair")
+        # when the device asks, it gets all; after what it has, the rest
+        assert [one.name for one in store.hand_out("pillow")] == ["hug", "wake", "sleep"]
+        assert [one.id for one in store.hand_out("pillow", after=first.id)] == [second.id, third.id]
+        assert [one.id for one in store.hand_out("pillow", limit=1)] == [first.id]
+        # and what is answered is not handed out again
+        self.answer(store, second.id)
+        assert [one.id for one in store.hand_out("pillow")] == [first.id, third.id]
+        # and a place that the store does not know is none, as after a restored backup
+        assert len(store.hand_out("pillow", after="unknown")) == 2
+        assert store.hand_out("lamp") == []
+
+    def test_nothing_is_handed_out_after_its_deadline(self) -> None:
+        store = self.store()
+        id_ = self.ask(store, expires=60).id
+        self.clock.advance(60)
+        assert store.hand_out("pillow") == []
+        assert store.command(id_).status == "expired"
+
+    def test_a_deadline_is_told_once(self) -> None:
+        store = self.store()
+        delivered = self.ask(store, expires=10)
+        store.hand_out("pillow")
+        waiting = self.ask(store, expires=20)
+        assert store.pass_deadlines() == []
+        self.clock.advance(10)
+        assert [(one.id, one.status) for one in store.pass_deadlines()] == [
+            (delivered.id, "unanswered")
+        ]
+        self.clock.advance(10)
+        assert [(one.id, one.status) for one in store.pass_deadlines()] == [(waiting.id, "expired")]
+        assert store.pass_deadlines() == []
+
+    def test_an_answer_and_its_state_are_one_commit(self) -> None:
+        store = self.store()
+        id_ = self.ask(store).id
+        store.hand_out("pillow")
+        done = self.answer(store, id_, state={"hugged": True})
+        assert (done.answered, done.versions, done.quarantined) == (1, 1, 0)
+        assert (store.command(id_).status, state_of(store)) == ("done", {"hugged": True})
+        # and a repeated answer is no news
+        assert self.answer(store, id_).answered == 0
+
+    def test_an_answer_alone_is_a_sign_of_life_and_no_version(self) -> None:
+        store = self.store()
+        self.say(store, {"mood": "calm"})
+        id_ = self.ask(store).id
+        self.clock.advance(5)
+        assert self.answer(store, id_).versions == 0
+        update = store.get("pillow")
+        assert update is not None and update.seen_at == START + 5000
+
+    def test_an_answer_counts_only_for_a_command_of_the_device_that_speaks(self) -> None:
+        store = self.store()
+        id_ = self.ask(store).id
+        # when another device, a user, or a message about an unknown command answers
+        others = [
+            self.answer(store, id_, device="chair", state={"n": 1}),
+            self.answer(store, id_, by="user", state={"n": 2}),
+            self.answer(store, "unknown", state={"m": 3}),
+        ]
+        # then the command still waits, the reason is in quarantine, and the states are applied
+        assert [(one.answered, one.quarantined) for one in others] == [(0, 1)] * 3
+        assert store.command(id_).status == "waiting"
+        assert "was not given" in store.quarantined()[0].reason
+        assert (state_of(store, "chair"), state_of(store)) == ({"n": 1}, {"n": 2, "m": 3})
+
+    def test_an_answer_counts_in_whatever_order_it_arrives(self) -> None:
+        store = self.store()
+        id_ = self.ask(store).id
+        self.say(store, {"n": 2})
+        old = Change(
+            "pillow", "merge", {"n": 1}, START - 3 * 86_400_000, answer=Answer(id_, "done")
+        )
+        done = store.commit("queue", 1, [message("late", old, sent_at=START)])
+        assert (done.answered, state_of(store)) == (1, {"n": 2})
+
+    def test_a_message_is_answered_once_however_often_it_is_delivered(self) -> None:
+        store = self.store()
+        id_ = self.ask(store).id
+        one = message("a", Change("pillow", "merge", {}, answer=Answer(id_, "done")))
+        assert store.commit("queue", 1, [one, one]).answered == 1
+        assert store.commit("queue", 1, [one]).answered == 0
+
+    def test_a_repeated_request_is_one_command(self) -> None:
+        store = self.store()
+        first = self.ask(store, key="click 1", arguments={"n": 1})
+        assert self.ask(store, key="click 1", arguments={"n": 1}) == first
+        store.hand_out("pillow")
+        assert self.ask(store, key="click 1", arguments={"n": 1}).status == "delivered"
+        # and another request with the same key is refused
+        for other in ({"arguments": {"n": 2}}, {"device": "chair", "arguments": {"n": 1}}):
+            with raises(Refused):
+                self.ask(store, key="click 1", **other)
+        assert len(store.commands()) == 1
+
+    def test_the_open_commands_of_a_device_are_bounded(self) -> None:
+        store = self.store(max_open_commands=2)
+        first = self.ask(store, expires=10)
+        self.ask(store)
+        with raises(TooManyCommands):
+            self.ask(store)
+        self.ask(store, device="chair")
+        # when one comes to its end, or to its deadline, then there is room
+        self.clock.advance(10)
+        third = self.ask(store)
+        assert store.command(first.id).status == "expired"
+        self.answer(store, third.id)
+        self.ask(store)
+        with raises(TooManyCommands):
+            self.ask(store)
+
+    def test_commands_are_listed_newest_first(self) -> None:
+        store = self.store()
+        ids = [self.ask(store, device=device).id for device in ("pillow", "chair", "pillow")]
+        assert [one.id for one in store.commands()] == ids[::-1]
+        assert [one.id for one in store.commands("pillow")] == [ids[2], ids[0]]
+        newest = store.commands(limit=1)[0]
+        assert [one.id for one in store.commands(before=newest.number)] == ids[1::-1]
+        assert store.commands("lamp") == []
+
+    def test_every_change_of_a_command_has_a_number_of_its_own(self) -> None:
+        store = self.store()
+        first, second = self.ask(store, expires=10), self.ask(store)
+        changes = [first.change, second.change]
+        changes += [one.change for one in store.hand_out("pillow")]
+        self.answer(store, second.id)
+        changes.append(store.command(second.id).change)
+        self.clock.advance(10)
+        changes += [one.change for one in store.pass_deadlines()]
+        assert changes == [1, 2, 3, 4, 5, 6]
+
+    def test_commands_are_forgotten_a_week_after_their_beginning(self) -> None:
+        store = self.store()
+        old = self.ask(store, expires=1)
+        self.clock.advance(7 * DAY)
+        kept = self.ask(store)
+        assert [one.id for one in store.commands()] == [kept.id, old.id]
+        self.clock.advance(1)
+        newest = self.ask(store)
+        assert [one.id for one in store.commands()] == [newest.id, kept.id]
+
+    def test_beyond_a_number_the_oldest_of_a_device_go_that_are_at_their_end(self) -> None:
+        store = self.store(commands_kept=2)
+        waiting = self.ask(store)
+        chair = self.ask(store, device="chair")
+        ended = [self.ask(store) for _ in range(4)]
+        for one in ended:
+            self.answer(store, one.id)
+        newest = self.ask(store)
+        assert [one.id for one in store.commands()] == [
+            newest.id,
+            ended[3].id,
+            chair.id,
+            waiting.id,
+        ]
