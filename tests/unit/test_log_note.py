@@ -137,6 +137,75 @@ def test_a_backup_beside_the_old_log_is_refused(
     assert states["d9"].startswith(b'{"n":19,')
 
 
+# A file that was cut off, before or after the last commit
+
+
+CUTS: dict[str, Callable[[Path], None]] = {
+    "half": lambda path: os.truncate(path, path.stat().st_size // 2 // 4096 * 4096),
+    "within a page": lambda path: os.truncate(path, path.stat().st_size // 2 // 4096 * 4096 + 9),
+    "one byte": lambda path: os.truncate(path, path.stat().st_size - 1),
+    "its last page": lambda path: os.truncate(path, path.stat().st_size - 4096),
+    "its header": lambda path: os.truncate(path, 50),
+    "its magic": lambda path: os.truncate(path, 10),
+    "empty": lambda path: os.truncate(path, 0),
+}
+
+
+IN_THE_LOG = {"one byte", "its last page"}
+"""The last page of the file is one that each commit changes."""
+
+
+def date_log(path: Path, order: str) -> None:
+    """Let the log be written a second before or after the file."""
+    written = os.stat(path).st_mtime_ns
+    os.utime(f"{path}-wal", ns=(written, written + (10**9 if order == "before" else -(10**9))))
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("note", [True, False])
+@pytest.mark.parametrize("cut", [cut for cut in CUTS if cut not in IN_THE_LOG])
+def test_a_file_that_was_cut_off_says_so(
+    path: Path, opened: Opener, cut: str, note: bool, order: str
+) -> None:
+    # given a server that was killed, with its last commit in the log
+    store = opened()
+    say(store, 0, 20)
+    store.close()
+    store = opened()
+    say(store, 20, 21)
+    kill(store)
+    # when its file was cut off, before or after that commit
+    CUTS[cut](path)
+    date_log(path, order)
+    if not note:
+        Path(f"{path}.lock").unlink()
+    size = path.stat().st_size
+    # then the store does not open, and says why; nothing is changed
+    with pytest.raises(StoreUnusable, match=r"(was cut off|is empty).*restore it from a backup"):
+        opened()
+    assert path.stat().st_size == size and Path(f"{path}-wal").stat().st_size > 0
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("cut", [cut for cut in CUTS if cut not in ("empty", "its magic")])
+def test_a_log_that_has_what_was_cut_off_is_used(
+    path: Path, opened: Opener, cut: str, order: str
+) -> None:
+    # given a server that was killed, with everything in the log and some of it in the file
+    store = opened()
+    say(store, 0, 40)
+    tool = apsw.Connection(str(path))
+    tool.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    tool.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    tool.close()
+    kill(store)
+    # when the file was cut off
+    CUTS[cut](path)
+    date_log(path, order)
+    # then nothing is lost
+    assert opened().history_size("d9")[0] == 4
+
+
 # A good store
 
 

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from statecast import program
-from statecast.stores.sqlite.file_errors import os_error, unusable
+from statecast.stores.sqlite.file_errors import cut_off, os_error, unusable
 from statecast.stores.sqlite.store_file import MAGIC, StoreFile
 
 NETWORK = {
@@ -77,7 +77,7 @@ def check_contents(file: StoreFile) -> None:
     if file.size == 0:
         check_empty(file.path)
         return
-    if not file.read(len(MAGIC)).startswith(MAGIC):
+    if not MAGIC.startswith(file.read(len(MAGIC))):  # its first bytes may be all that is left
         raise unusable(
             file.path,
             "{store} is not a store of Statecast (nor any SQLite file); it was left as it is.",
@@ -87,7 +87,7 @@ def check_contents(file: StoreFile) -> None:
     header = file.header()
     whole = header is not None and header.page_size and file.size % header.page_size == 0
     if header is None or not whole or header.size > file.size:
-        raise unusable(file.path, "{store} was cut off or damaged; restore it from a backup.")
+        raise cut_off(file.path)
 
 
 def check_missing(path: Path) -> None:

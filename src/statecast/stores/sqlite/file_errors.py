@@ -26,6 +26,11 @@ def unusable(path: Path, sentence: str) -> StoreUnusable:
     return _about(StoreUnusable, path, sentence)
 
 
+def cut_off(path: Path) -> StoreUnusable:
+    """The error for a file that lost its end."""
+    return unusable(path, "{store} was cut off or damaged; restore it from a backup.")
+
+
 def os_error(path: Path, error: OSError) -> StatecastError:
     """The error for a file that the operating system does not let us use."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

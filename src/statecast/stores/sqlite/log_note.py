@@ -30,12 +30,14 @@ from typing import NamedTuple
 from statecast import program
 from statecast.errors import StoreUnusable
 from statecast.program.unix import pread
-from statecast.stores.sqlite.file_errors import unusable
+from statecast.stores.sqlite.file_errors import cut_off, unusable
 from statecast.stores.sqlite.store_file import Identity, StoreFile, identity_of
 
 LOG_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
 FOLLOWING = 100_000
 """SQLite adds 1 to the first salt whenever the log begins again: so many logs may have followed."""
+LOCKED_BYTE = 0x40000000
+"""SQLite locks this byte, and never uses the page that has it."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -124,8 +126,13 @@ def log_salts(path: Path) -> Salts | None:
 
 
 def check_log(file: StoreFile, note: Note | None) -> None:
-    """Raises StoreUnusable if the log beside the file belongs to another file."""
+    """Raises StoreUnusable if the log beside the file belongs to another file.
+
+    It raises too if the file was cut off and the log does not have what is missing.
+    """
     salts = log_salts(file.path)
+    if salts is not None and is_cut_off(file) and _missing(file, salts):
+        raise cut_off(file.path)
     if note is None or note.salts is None or salts is None or not _follows(salts, note.salts):
         return
     header = file.header()
@@ -145,7 +152,9 @@ def _follows(salts: Salts, noted: Salts) -> bool:
 
 
 def _overwritten(file: StoreFile, note: Note, salts: Salts) -> bool:
-    """Rule 3."""
+    """Rule 3. Cutting off writes a file too; then the log has all that is missing."""
+    if is_cut_off(file):
+        return False
     written, log = os.stat(file.path), os.stat(f"{file.path}-wal")
     if not note.boot or note.boot != boot_id() or note.written is None:
         return False
@@ -160,13 +169,35 @@ def _overwritten(file: StoreFile, note: Note, salts: Salts) -> bool:
     return bool(first_commit)
 
 
+def is_cut_off(file: StoreFile) -> bool:
+    """Whether the file is shorter than it says. An interrupted checkpoint leaves it so as well."""
+    header = file.header()
+    return header is None or header.size > file.size
+
+
+def _missing(file: StoreFile, salts: Salts) -> bool:
+    """Whether neither the file nor its log has a page that the store consists of."""
+    frames = list(_frames(file.path, salts))
+    last = next((at for at in reversed(range(len(frames))) if frames[at].commits), -1)
+    if last < 0:
+        return True
+    size = len(frames[last].data)
+    pages = range(file.size // size + 1, frames[last].pages + 1)
+    unused = LOCKED_BYTE // size + 1
+    return bool(set(pages) - {unused} - {frame.page for frame in frames[: last + 1]})
+
+
 class Frame(NamedTuple):
     """One page in the log."""
 
     page: int
-    commits: bool
-    """Whether it is the last one of its commit."""
+    pages: int
+    """How many pages the store has after the commit of which this is the last one; else 0."""
     data: bytes
+
+    @property
+    def commits(self) -> bool:
+        return self.pages > 0
 
 
 def _frames(path: Path, salts: Salts) -> Iterator[Frame]:
@@ -177,8 +208,8 @@ def _frames(path: Path, salts: Salts) -> Iterator[Frame]:
         while len(frame := pread(number, FRAME_HEADER_BYTES + page_size, at)) > FRAME_HEADER_BYTES:
             if Salts.parse(frame[8:16]) != salts:
                 return
-            page, size = (int.from_bytes(frame[start : start + 4], "big") for start in (0, 4))
-            yield Frame(page, size > 0, frame[FRAME_HEADER_BYTES:])
+            page, pages = (int.from_bytes(frame[start : start + 4], "big") for start in (0, 4))
+            yield Frame(page, pages, frame[FRAME_HEADER_BYTES:])
             at += len(frame)
     finally:
         os.close(number)
