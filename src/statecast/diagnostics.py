@@ -13,7 +13,7 @@ from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.model import Update
 from statecast.outbox import Outbox
 from statecast.problems import Problem, from_report, merged
-from statecast.program.commands import command
+from statecast.program.commands import command, complete
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -108,14 +108,15 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     yield from check_stored(settings, store)
     yield from check_writing(store)
     observed = (from_report(report) for report in processes.values())
-    yield from map(problem_line, merged([store.problems.current(), *observed]))
+    for problem in merged([store.problems.current(), *observed]):
+        yield problem_line(problem, settings)
 
 
 def check_stored(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     """Every row with its checksum, every index, and what tables must agree on."""
     found = store.check()
     for sentence in found[:MAX_FAULTS]:
-        yield DiagnosticLine("store", "wrong", sentence)
+        yield DiagnosticLine("store", "wrong", complete(sentence, settings))
     if found:
         more = f"{len(found) - MAX_FAULTS} more. " if len(found) > MAX_FAULTS else ""
         mend = command(settings, "store", "check", "--repair")
@@ -135,10 +136,11 @@ def check_writing(store: Store) -> Iterator[DiagnosticLine]:
         )
 
 
-def problem_line(problem: Problem) -> DiagnosticLine:
+def problem_line(problem: Problem, settings: Settings) -> DiagnosticLine:
     """A problem that a serving process reported, or that reading the store has just shown."""
     lasting = f"For {duration(max(0, now() - problem.since), 'days')}: "
-    return DiagnosticLine(problem.subject, problem.severity, lasting + problem.explanation())
+    sentence = complete(problem.explanation(), settings)
+    return DiagnosticLine(problem.subject, problem.severity, lasting + sentence)
 
 
 def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:

@@ -70,9 +70,16 @@ class Problem:
 class Problems:
     """The problems of one process. Every method may be called from any thread."""
 
-    def __init__(self, clock: Callable[[], int] = timestamps.now) -> None:
-        """``clock`` gives the time in ms."""
+    def __init__(
+        self,
+        clock: Callable[[], int] = timestamps.now,
+        complete: Callable[[str], str] = str,
+    ) -> None:
+        """``clock`` gives the time in ms. ``complete`` puts what a shell needs into the commands
+        of a line of the log; see ``program.commands``.
+        """
         self._clock = clock
+        self._complete = complete
         self._problems: dict[tuple[str, str], Problem] = {}
         self._lines = LineLimit()
         self._lock = threading.Lock()
@@ -102,7 +109,7 @@ class Problems:
                 self._problems[key] = problem
         if known is None or known.sentence != sentence:
             level = logging.ERROR if severity == "wrong" else logging.WARNING
-            self._log(level, kind, f"{subject}: {problem.explanation()}")
+            self._log(level, kind, f"{subject}: {self._complete(problem.explanation())}")
 
     def clear(self, kind: str, subject: str) -> None:
         """Note that a problem is over; does nothing if there is none."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from statecast import names, strict_json
@@ -39,7 +39,7 @@ from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Change, Event, EventKind
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
-from statecast.program.commands import command
+from statecast.program.commands import command, complete
 from statecast.program.distribution import VERSION
 from statecast.reactions import chain
 from statecast.reactions.reaction import Reaction
@@ -74,7 +74,7 @@ class Runtime:
     def __init__(self, settings: Settings, clock: Callable[[], int] = now) -> None:
         self.settings = settings
         self.clock = clock
-        self.problems = Problems(clock)
+        self.problems = Problems(clock, partial(complete, settings=settings))
         """What is wrong in this process, and with its store."""
         self.sources: list[tuple[Source, Decoder]] = []
         self.consumers: list[Consumer] = []
@@ -431,6 +431,7 @@ class Runtime:
             self.store,
             batch_size=self.settings.batch_size,
             listed_by=self._listed_by(),
+            complete=partial(complete, settings=self.settings),
             problems=self.problems,
         )
         consumer = Consumer(pipeline, self.store, self.clock, self._note_status)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from statecast import diagnostics, problems
 from statecast.errors import StoreUnavailable
 from statecast.flask import Statecast
 from statecast.problems import MAX_PER_KIND, MAX_SHOWN, Problem, Problems
+from statecast.program.commands import complete
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores import open_store
@@ -229,3 +231,13 @@ def open_store_of(folder: Path) -> Iterator[Store]:
     store = open_store(f"sqlite:///{folder / 'store.db'}", Limits())
     yield store
     store.close()
+
+
+def test_a_line_of_the_log_has_complete_commands(caplog: pytest.LogCaptureFixture) -> None:
+    # given a program whose store is not the default, and a sentence that viewers see too
+    sentence = "Its row is damaged. `statecast store check --repair` mends it."
+    problems = Problems(complete=partial(complete, settings=Settings(store="sqlite:///other.db")))
+    problems.report("damaged-row", "device pillow", sentence)
+    # then the log has the command for a shell, and viewers have the plain one
+    assert "store check --repair --store sqlite:///other.db` mends" in caplog.text
+    assert problems.current()[0].public()["sentence"] == sentence

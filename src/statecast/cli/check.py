@@ -11,7 +11,7 @@ from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.errors import NotFound
-from statecast.program.commands import command
+from statecast.program.commands import command, complete
 from statecast.stores.contract import Limits
 from statecast.timestamps import now
 
@@ -27,11 +27,13 @@ def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
     history prove, says what is lost, and keeps a copy of each damaged row in quarantine. Ends with
     1 if something is wrong (with --repair: if something still is).
     """
+    from statecast.stores.sqlite.file_check import check_missing
     from statecast.stores.sqlite.store import SqliteStore
 
     settings = given.settings()
     path = store_path(settings)
     if not path.exists():
+        check_missing(path)
         raise NotFound(f"There is no store {path.absolute()}; name another with --store.")
     store = SqliteStore(
         path, Limits.from_settings(settings), now, begin_epoch=False, examining=True
@@ -44,7 +46,7 @@ def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
     if as_json:
         output.print_json(strict_json.encode({"repaired": done, "wrong": found}))
     for sentence in () if as_json else [*done, *found]:
-        output.print_line(sentence)
+        output.print_line(complete(sentence, settings))
     if found and repair:
         raise CommandError(f"Still wrong: {len(found)}. Restore a backup to mend them.")
     if found:

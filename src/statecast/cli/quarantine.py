@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 
@@ -18,7 +19,7 @@ from statecast.cli.store import configured_sources, opened_store
 from statecast.errors import NotFound, Refused
 from statecast.ingest.pipeline import replay as replay_row
 from statecast.model import Quarantined
-from statecast.program.commands import command
+from statecast.program.commands import command, complete
 from statecast.settings import Settings
 from statecast.stores.contract import Store
 from statecast.timestamps import duration, now
@@ -37,8 +38,9 @@ def quarantine() -> None:
 @setting_flags()
 def list_(given: GivenSettings, as_json: bool) -> None:
     """List the messages in quarantine, oldest first."""
-    with opened_store(given.settings()) as store:
-        found = list(rows(store))
+    settings = given.settings()
+    with opened_store(settings) as store:
+        found = [with_commands(row, settings) for row in rows(store)]
     if as_json:
         for row in found:
             output.print_json(strict_json.encode(described(row)))
@@ -62,7 +64,7 @@ def show(given: GivenSettings, number: int, body: bool, as_json: bool) -> None:
     """Show one message in full."""
     settings = given.settings()
     with opened_store(settings) as store:
-        row = existing(store, settings, number)
+        row = with_commands(existing(store, settings, number), settings)
     if body:
         sys.stdout.buffer.write(row.body)
     elif as_json:
@@ -142,6 +144,11 @@ def existing(store: Store, settings: Settings, number: int) -> Quarantined:
     except NotFound as error:
         others = command(settings, "quarantine", "list")
         raise NotFound(f"{error} `{others}` shows those there are.") from None
+
+
+def with_commands(row: Quarantined, settings: Settings) -> Quarantined:
+    """The row as it is shown: commands in its reason name this store."""
+    return replace(row, reason=complete(row.reason, settings))
 
 
 def rows(store: Store) -> Iterator[Quarantined]:

@@ -48,6 +48,9 @@ def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]
         )
     path = None if create else missing_file(settings)
     if path is not None:
+        from statecast.stores.sqlite.file_check import check_missing
+
+        check_missing(path)
         make = [command(settings, word, flags=("store",)) for word in ("run", "send")]
         raise NotFound(
             f"There is no store {path}; name another with --store, or make it with "

@@ -54,10 +54,14 @@ class Pipeline:
         *,
         batch_size: int,
         listed_by: str = "`statecast quarantine list`",
+        complete: Callable[[str], str] = str,
         problems: Problems | None = None,
         reach: Callable[[str], None] = no_hook,
     ) -> None:
-        """``listed_by`` is where a person finds the quarantine of this store, for the log."""
+        """``listed_by`` is where a person finds the quarantine of this store, for the log.
+
+        ``complete`` puts what a shell needs into the commands of its lines.
+        """
         self.source = source
         self.decode = decode
         self.store = store
@@ -69,6 +73,7 @@ class Pipeline:
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
         self.left_out = LeftOut(problems)
         self._listed_by = listed_by
+        self._complete = complete
         self._lines = LineLimit()
         self.doing: tuple[PipelineStep, float] = (PipelineStep.PAUSE, time.monotonic())
         """The step that runs, and since when by ``time.monotonic``. Other threads read it."""
@@ -142,7 +147,7 @@ class Pipeline:
                     "source %s: a message%s went into quarantine: %s %s lists them.%s",
                     row.source,
                     "" if row.device is None else f" of the device {row.device}",
-                    row.reason,
+                    self._complete(row.reason),
                     self._listed_by,
                     LineLimit.remark(omitted),
                 )

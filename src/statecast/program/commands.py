@@ -1,19 +1,25 @@
 """Commands for people, complete as printed: for the store and the source of these settings.
 
 Sentences of programs name the store. Pages must not, because every viewer can read them; their
-commands name the address of the server instead (``statecast send --server``).
+commands name the address of the server instead (``statecast send --server``). A sentence that both
+may show has plain commands, and ``complete`` adds the rest for programs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from statecast import program
 from statecast.settings import PREFIX, Settings
+
+_PLAIN = re.compile("`statecast ([^`]*)`")
+_FILE = "sqlite:///"
 
 
 def command(settings: Settings, *words: str, flags: Sequence[str] = ("store",)) -> str:
@@ -24,6 +30,18 @@ def command(settings: Settings, *words: str, flags: Sequence[str] = ("store",)) 
     """
     given = [part for name in flags for part in flag(settings, name)]
     return " ".join([program.name(), *map(shlex.quote, [*words, *given])])
+
+
+def complete(sentence: str, settings: Settings) -> str:
+    """A sentence with its commands complete: "`statecast store check`" with ``--store`` added."""
+    return _PLAIN.sub(lambda found: f"`{command(settings, *found[1].split())}`", sentence)
+
+
+def settings_of(store: Path) -> Settings:
+    """The settings for commands about the store in this file."""
+    default = Path(Settings.store.removeprefix(_FILE))
+    is_default = os.path.realpath(default) == os.path.realpath(store)
+    return Settings() if is_default else Settings(store=f"{_FILE}{store}")
 
 
 def flag(settings: Settings, name: str) -> list[str]:

@@ -20,7 +20,7 @@ import jinja2
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from statecast import logs, names, program
+from statecast import logs, names
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
@@ -172,7 +172,6 @@ def environment() -> jinja2.Environment:
     made.globals |= {
         "bind": TemplateFunctions.bind,
         "words": TemplateFunctions.words,
-        "program": program.name,
         "release": VERSION,
     }
     return made

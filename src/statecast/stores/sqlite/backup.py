@@ -15,7 +15,6 @@ from pathlib import Path
 
 import apsw
 
-from statecast import program
 from statecast.errors import BadSetting, NotFound
 from statecast.stores.sqlite import file_check, file_lock, migration, schema
 from statecast.stores.sqlite.database import Database
@@ -61,6 +60,7 @@ def back_up(
 
 def _check_target(path: Path, target: Path, force: bool) -> None:
     if not path.exists():
+        file_check.check_missing(path)
         raise NotFound(f"There is no store {path}; name another with --store.")
     if target.is_dir() or not target.parent.is_dir():
         raise BadSetting(f"{target} cannot be a backup: name a file in a folder that exists.")
@@ -124,7 +124,7 @@ def _check_source(path: Path, source: Path) -> None:
         raise unusable(
             source,
             "{store} is no complete backup: newer commits are in {store}-wal. Make a copy of it "
-            f"with `{program.name()} store backup --store sqlite:///{source} FILE`.",
+            "with `statecast store backup FILE`.",
         )
 
 

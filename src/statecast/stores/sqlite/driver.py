@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from statecast.errors import DiskFull, StatecastError, StoreReadOnly
-from statecast.stores.sqlite.file_errors import unavailable, unusable
+from statecast.stores.sqlite.file_errors import RESTORE, unavailable, unusable
 
 BUSY_SECONDS = 5.0
 """For how long a write waits for other writers."""
@@ -82,7 +82,7 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
             path, "The disk of {store} is full; free some space. Nothing was lost.", DiskFull
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        return unusable(path, f"{{store}} is damaged ({error}); restore it from a backup.")
+        return unusable(path, f"{{store}} is damaged ({error}); {RESTORE}.")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return unavailable(
             path,

@@ -10,8 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from statecast import program
-from statecast.stores.sqlite.file_errors import cut_off, os_error, unusable
+from statecast.stores.sqlite.file_errors import RESTORE, cut_off, os_error, unusable
 from statecast.stores.sqlite.store_file import MAGIC, StoreFile
 
 NETWORK = {
@@ -97,7 +96,7 @@ def check_missing(path: Path) -> None:
             path,
             "{store} is missing, but its log ({store}-wal) is there. Put the file back, "
             "or delete the log too: "
-            f"`{program.name()} store restore` puts a backup in its place.",
+            "`statecast store restore FILE` puts a backup in its place.",
         )
 
 
@@ -113,8 +112,8 @@ def check_empty(path: Path) -> None:
     if has_log(path) or (lock.exists() and lock.stat().st_size > 0):
         raise unusable(
             path,
-            "{store} is empty although it held a store; "
-            "restore it from a backup, or delete it and start with an empty store.",
+            f"{{store}} is empty although it held a store; {RESTORE}; "
+            "or delete it and start with an empty store.",
         )
 
 

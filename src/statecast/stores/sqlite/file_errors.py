@@ -1,6 +1,7 @@
 """Errors of the store's file as sentences: one names the file, for the operator, one does not.
 
 Rule: viewers see only the second. Where the store lies is for the log and the command line.
+Commands in a sentence are plain, like `statecast store check`; the operator gets them complete.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from statecast.errors import DiskFull, StatecastError, StoreUnavailable, StoreUnusable
+from statecast.program.commands import complete, settings_of
 
 E = TypeVar("E", bound=StatecastError)
+
+RESTORE = "restore it from a backup: `statecast store restore FILE`"
 
 
 def unavailable(
@@ -28,7 +32,7 @@ def unusable(path: Path, sentence: str) -> StoreUnusable:
 
 def cut_off(path: Path) -> StoreUnusable:
     """The error for a file that lost its end."""
-    return unusable(path, "{store} was cut off or damaged; restore it from a backup.")
+    return unusable(path, f"{{store}} was cut off or damaged; {RESTORE}.")
 
 
 def os_error(path: Path, error: OSError) -> StatecastError:
@@ -53,4 +57,5 @@ def os_error(path: Path, error: OSError) -> StatecastError:
 
 def _about(kind: type[E], path: Path, sentence: str) -> E:
     public = sentence.replace("{store}", "the store")
-    return kind(sentence.replace("{store}", str(path)), public=public[:1].upper() + public[1:])
+    whole = complete(sentence, settings_of(path)).replace("{store}", str(path))
+    return kind(whole, public=public[:1].upper() + public[1:])

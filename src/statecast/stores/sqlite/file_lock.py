@@ -19,7 +19,6 @@ import urllib.parse
 from contextlib import suppress
 from pathlib import Path
 
-from statecast import program
 from statecast.program.unix import fcntl, pread, pwrite
 from statecast.stores.contract import LeaseHolder
 from statecast.stores.sqlite.file_errors import os_error, unavailable, unusable
@@ -61,7 +60,7 @@ class StoreLock:
                     raise unusable(
                         self.store,
                         "A restore of {store} was interrupted; "
-                        f"run `{program.name()} store restore` again.",
+                        "run `statecast store restore FILE` again.",
                     )
                 return self.mark == b"open"
             if self._try(fcntl.LOCK_SH):

@@ -27,7 +27,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from statecast import program
 from statecast.errors import StoreUnusable
 from statecast.program.unix import pread
 from statecast.stores.sqlite.file_errors import cut_off, unusable
@@ -219,6 +218,6 @@ def _wrong_log(path: Path) -> StoreUnusable:
     return unusable(
         path,
         "{store} is not the file of its log ({store}-wal): was a backup put in its place? "
-        f"`{program.name()} store restore` puts a backup in the place of both. "
+        "`statecast store restore FILE` puts a backup in the place of both. "
         "If they do belong together, delete {store}.lock.",
     )

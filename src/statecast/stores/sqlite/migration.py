@@ -13,7 +13,7 @@ import apsw
 
 from statecast.stores.sqlite import schema
 from statecast.stores.sqlite.driver import row, rows
-from statecast.stores.sqlite.file_errors import unusable
+from statecast.stores.sqlite.file_errors import RESTORE, unusable
 
 
 def version(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> int:
@@ -40,7 +40,7 @@ def check(connection: apsw.Connection, path: Path) -> None:
     lines = [line for (line,) in rows(connection, f"PRAGMA quick_check({MAX_LINES})")]
     found = page_faults(lines)
     if found:
-        raise unusable(path, f"{{store}} is damaged ({found[0]}); restore it from a backup.")
+        raise unusable(path, f"{{store}} is damaged ({found[0]}); {RESTORE}.")
 
 
 def page_faults(lines: Sequence[str]) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import apsw
 
-from statecast import program
 from statecast.errors import StatecastError
+from statecast.program.commands import complete, settings_of
 from statecast.stores.batch import Batch
 from statecast.stores.sqlite import check, quarantine, rebuild
 from statecast.stores.sqlite import counters as counter_row
@@ -31,11 +32,12 @@ DERIVED = {"known", "pages", "page_ids", "known_events", "receipts", "in_flight"
 class DamagedPages(StatecastError):
     """Pages of the file are damaged, which no repair of rows can mend."""
 
-    def __init__(self, found: str) -> None:
-        super().__init__(
+    def __init__(self, found: str, path: Path) -> None:
+        sentence = (
             f"Pages of the store's file are damaged, so it cannot be repaired. {found} Restore a "
-            f"backup with `{program.name()} store restore FILE`."
+            "backup with `statecast store restore FILE`."
         )
+        super().__init__(complete(sentence, settings_of(path)), public=sentence)
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Repair:
     reader: RowReader
     batch: Batch
     """Collects what the repair writes; it has no messages."""
+    path: Path
 
     def mend_all(self) -> Iterator[str]:
         """Mend everything that can be mended; a sentence for each part of it.
@@ -54,7 +57,7 @@ class Repair:
         """
         pages = list(check.check_pages(self.connection))
         if any(one.page for one in pages):
-            raise DamagedPages(pages[0].sentence)
+            raise DamagedPages(pages[0].sentence, self.path)
         if pages:
             rows(self.connection, "REINDEX")
             yield "The indexes were made again."

@@ -234,7 +234,7 @@ class SqliteStore:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             batch = self._batch(connection, API_SOURCE, 1, counters, now, ())
-            repair = Repair(connection, self.rows, batch)
+            repair = Repair(connection, self.rows, batch, self.path)
             done = list(repair.mend_all())
             self._save(connection, batch, {})
             done += repair.count()

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from statecast.errors import StoreUnusable
 from statecast.program.unix import fcntl, pread, register_at_fork
-from statecast.stores.sqlite.file_errors import os_error, unusable
+from statecast.stores.sqlite.file_errors import RESTORE, os_error, unusable
 
 HEADER_BYTES = 100
 MAGIC = b"SQLite format 3\0"
@@ -212,7 +212,7 @@ class StoreFile:
             raise unusable(
                 self.path,
                 "{store} was cut off while it was used; stop the server, "
-                "and restore a backup if it does not start again.",
+                f"and if it does not start again, {RESTORE}.",
             )
 
 
