@@ -40,6 +40,15 @@ class TokenBucket:
             return None
         return start + self._interval * price
 
+    def charge(self, full_at: float, now: float) -> float:
+        """Take a token, also of an empty bucket: its new state."""
+        return max(full_at, now) + self._interval
+
+    def delay(self, full_at: float, now: float) -> float:
+        """Seconds until the bucket that is full at ``full_at`` has a token; 0.0: it has one."""
+        delay = full_at - now - self._interval * (self._burst - 1)
+        return delay if delay > ROUNDING else 0.0
+
     def empty(self, now: float) -> float:
         """The state of a bucket that has just been emptied."""
         return now + self._interval * self._burst

@@ -372,7 +372,9 @@ class Settings:
         whole(1_024, 16_777_216),
     )
     viewer_rate_limit: int = setting(
-        3_000, "Messages per minute a viewer may send, after a burst of 200.", whole(1, 10_000_000)
+        3_000,
+        "Messages per minute that are read of a viewer, after a burst of 200; further ones wait.",
+        whole(1, 10_000_000),
     )
     watch_rate_limit: int = setting(
         100,

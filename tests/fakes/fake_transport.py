@@ -36,6 +36,12 @@ class FakeTransport:
     def write_eof(self) -> None:
         self.calls.append("write_eof")
 
+    def pause_reading(self) -> None:
+        self.calls.append("pause_reading")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume_reading")
+
     def is_closing(self) -> bool:
         return "close" in self.calls
 

@@ -54,9 +54,9 @@ def test_answers_that_the_server_asked_for_count_as_no_messages(harness: Harness
 @pytest.mark.parametrize("number", ["1", "999999999"])
 def test_answers_that_nothing_waits_for_count_as_messages(harness: Harness, number: str) -> None:
     client = harness.client().join()
-    for _ in range(500):
+    for _ in range(200):
         client.send(f"43{number}[]")
-    assert client.closed_with() == 1008
+    assert client.transport.calls[-1] == "pause_reading"
 
 
 def test_a_viewer_that_answers_nothing_still_gets_its_events(harness: Harness) -> None:

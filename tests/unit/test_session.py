@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from statecast.errors import Malformed, Refused
+from statecast.errors import Malformed
 from statecast.rate_limit import BURST
 from statecast.realtime.protocol import engineio, websocket
 from statecast.realtime.rooms import Namespace, Socket
@@ -126,10 +126,11 @@ def test_messages_are_counted(message: str) -> None:
     one, _ = joined()
     for _ in range(BURST):
         one.receive(message, NOW)
-    with pytest.raises(Refused) as caught:
-        one.receive(message, NOW)
-    assert isinstance(caught.value, websocket.RemoteProtocolError)
-    assert caught.value.code == websocket.POLICY_VIOLATION
+    # then the next has to wait for its part of a minute, and is refused in no case
+    assert one.delay(NOW) == pytest.approx(0.02)
+    assert one.delay(NOW + 0.02) == 0
+    one.receive(message, NOW)
+    assert one.delay(NOW + 0.02) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(("requests", "kept"), [(49, True), (50, True), (51, False)])
@@ -166,6 +167,23 @@ def test_a_ping_is_due_then_a_pong_then_a_ping() -> None:
     assert one.receive("3", NOW + 26) is None
     assert one.deadline == NOW + 51
     assert one.on_timeout(NOW + 45) is None
+
+
+def test_a_pong_that_waits_behind_other_messages_has_more_time() -> None:
+    # given a client whose messages wait for their rate after the ping
+    one, _ = joined(ping_interval=25, ping_timeout=20)
+    for _ in range(BURST + 3_000):
+        one.charge(NOW + 24)
+    assert one.on_timeout(NOW + 25) == engineio.PING_PACKET
+    assert one.delay(NOW + 26) > 0
+    # then its time to answer begins once more, as often as they wait
+    assert one.on_timeout(NOW + 45) is None
+    assert one.deadline == NOW + 65
+    assert one.delay(NOW + 64) > 0
+    assert one.on_timeout(NOW + 65) is None
+    # and is up when they do not
+    assert one.delay(NOW + 85) == 0
+    assert isinstance(one.on_timeout(NOW + 85), SessionClosed)
 
 
 def test_a_ping_without_a_pong_ends_the_session() -> None:

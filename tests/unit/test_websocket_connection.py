@@ -15,7 +15,7 @@ from statecast.realtime import polling, websocket_connection
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
 from statecast.realtime.websocket_connection import ConnectionState
-from tests.fakes.harness import TARGET, Harness
+from tests.fakes.harness import TARGET, FakeClient, Harness
 
 
 @pytest.fixture
@@ -290,12 +290,91 @@ def test_who_is_slow_but_takes_something_is_kept(harness: Harness) -> None:
 # Limits
 
 
-@pytest.mark.parametrize(("messages", "kept"), [(199, True), (200, True), (201, False)])
-def test_a_viewer_may_send_a_burst(harness: Harness, messages: int, kept: bool) -> None:
+def numbered(first: int, last: int) -> bytes:
+    """Frames of events that ask for an acknowledgement."""
+    messages = [b'42%d["hug"]' % number for number in range(first, last)]
+    return b"".join(bytes([0x81, 0x80 | len(one)]) + bytes(4) + one for one in messages)
+
+
+def acknowledged(client: FakeClient) -> list[int]:
+    return [int(one[2 : one.index("[")]) for one in client.received()]
+
+
+@pytest.mark.parametrize(("messages", "held"), [(199, False), (200, False), (201, True)])
+def test_a_viewer_may_send_a_burst_and_is_held_up_beyond_it(
+    harness: Harness, messages: int, held: bool
+) -> None:
     client = harness.client().join()
-    for _ in range(messages - 1):  # joining was the first
-        client.send('42["hug"]')
-    assert (client.closed_with() is None) is kept
+    client.transport.calls.clear()
+    # when it sends so many; joining was the first
+    client.connection.data_received(numbered(1, messages))
+    # then it is read no more, or further
+    assert client.transport.calls == (["pause_reading"] if held else [])
+    assert acknowledged(client) == list(range(1, min(messages, BURST)))
+    harness.loop.advance(1)
+    assert acknowledged(client) == ([BURST] if held else [])
+    assert client.transport.calls == (["pause_reading", "resume_reading"] if held else [])
+
+
+def test_what_comes_too_fast_is_taken_at_the_rate_and_in_order(harness: Harness) -> None:
+    client = harness.client().join()
+    client.connection.data_received(numbered(1, 1_000))
+    assert acknowledged(client) == list(range(1, BURST))
+    # when time passes, then 50 a second are taken, and what comes meanwhile waits behind them
+    client.connection.data_received(numbered(1_000, 1_010))
+    taken = BURST - 1
+    for second in range(1, 16):
+        harness.loop.advance(1)
+        numbers = acknowledged(client)
+        assert numbers == list(range(taken + 1, taken + 1 + len(numbers)))
+        taken += len(numbers)
+        assert abs(taken - (BURST - 1) - 50 * second) <= 50 * harness.hub.wheel.tick + 1
+    harness.loop.advance(5)
+    assert acknowledged(client)[-1] == 1_009
+    assert client.closed_with() is None
+    assert client.transport.calls[-1] == "resume_reading"
+
+
+def test_a_viewer_that_is_held_up_may_answer_its_ping_late() -> None:
+    # given a client whose pong waits behind its own messages, at one message a second
+    harness = Harness(viewer_rate_limit=60, ping_interval=5, ping_timeout=5)
+    client = harness.client().join()
+    client.connection.data_received(numbered(1, BURST + 25))
+    harness.loop.advance(5)
+    assert "2" in client.received()
+    client.send("3")
+    # when its time to answer is up, then it is there still, and its pong counts
+    harness.loop.advance(21)
+    assert client.closed_with() is None
+    # but once nothing of it waits, it must answer
+    harness.loop.advance(12)
+    assert client.closed_with() == websocket.POLICY_VIOLATION
+
+
+def test_all_that_are_held_up_hold_a_bound_of_memory(harness: Harness) -> None:
+    # given room for what one client sends too fast, and its half
+    held_up = harness.websockets.held_up
+    held_up.max_bytes = len(numbered(BURST, 1_000)) * 3 // 2
+    clients = [harness.client().join() for _ in range(2)]
+    for client in clients:
+        client.connection.data_received(numbered(1, 1_000))
+    # then the second one is closed, with a reason, and the first is read at its rate
+    assert clients[1].closed_with() == websocket.POLICY_VIOLATION
+    assert 0 < held_up.total <= held_up.max_bytes
+    harness.loop.advance(20)
+    assert acknowledged(clients[0])[-1] == 999
+    assert held_up.total == 0
+
+
+def test_the_end_of_one_that_is_held_up(harness: Harness) -> None:
+    client = harness.client().join()
+    client.connection.data_received(numbered(1, 1_000))
+    client.connection.connection_lost(None)
+    harness.loop.advance(60)
+    assert harness.hub.viewers == 0
+    assert len(harness.hub.wheel) == 0
+    assert harness.websockets.held_up.total == 0
+    assert "resume_reading" not in client.transport.calls
 
 
 def test_the_rate_comes_back(harness: Harness) -> None:
@@ -305,15 +384,19 @@ def test_the_rate_comes_back(harness: Harness) -> None:
     for _ in range(20):
         harness.loop.advance(0.021)
         client.send('42["hug"]')
-    assert client.closed_with() is None
+    assert "pause_reading" not in client.transport.calls
 
 
 @pytest.mark.parametrize("opcode", [websocket.PING, websocket.PONG])
 def test_control_frames_count_too(harness: Harness, opcode: int) -> None:
     client = harness.client().join()
-    for _ in range(BURST):
+    for _ in range(BURST - 1):
         client.send_frame(b"", opcode)
-    assert client.closed_with() == websocket.POLICY_VIOLATION
+    assert "pause_reading" not in client.transport.calls
+    client.send_frame(b"", opcode)
+    client.send_frame(b"", opcode)
+    assert client.transport.calls[-1] == "pause_reading"
+    assert client.closed_with() is None
 
 
 @pytest.mark.parametrize(

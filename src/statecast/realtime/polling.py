@@ -25,7 +25,7 @@ from statecast.realtime import encoding
 from statecast.realtime.hub import Hub, max_buffer
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.protocol.handshake import HandshakeError
-from statecast.realtime.viewer import Viewer
+from statecast.realtime.viewer import TOO_FAST, Viewer
 from statecast.settings import Settings
 
 PROBE_POLL = 0.1
@@ -250,17 +250,28 @@ class PollingConnection:
             self._viewer.resume()
         return engineio.SEPARATOR.encode().join(packets) or engineio.NOOP_PACKET
 
-    def post(self, body: bytes, now: float) -> None:
-        """Take what the client sends. Raises HandshakeError, and then the session is over."""
+    async def post(self, body: bytes) -> None:
+        """Take what the client sends, at the rate that it may send.
+
+        The client sends no more until it has the response. Raises HandshakeError, and then the
+        session is over.
+        """
         if not self.alive:  # it ended, or was upgraded, while the body arrived
             raise HandshakeError.of(engineio.UNKNOWN_SID)
         try:
             for packet in engineio.parse_payload(body):
-                if not self.alive:
+                await self._wait_for_rate()
+                if self._state is CLOSED:
                     break
-                self._viewer.receive_packet(packet, now)
+                self._viewer.receive_packet(packet, self._endpoint.wheel.now())
         except Refused as refusal:
             raise self.fail(str(refusal)) from None
+
+    async def _wait_for_rate(self) -> None:
+        """Return when the next message may be taken, or the session is over."""
+        while self._state is not CLOSED and (delay := self.delay(self._endpoint.wheel.now())):
+            self._endpoint.warn(self.address, TOO_FAST)
+            await asyncio.sleep(delay)
 
     def fail(self, sentence: str, response: HandshakeError | None = None) -> HandshakeError:
         """End the session because of what the client did; the response to its request."""
@@ -284,9 +295,13 @@ class PollingConnection:
         return True
 
     def charge(self, now: float) -> None:
-        """Count one message of the client. Raises RemoteProtocolError when it sends too many."""
+        """Count one message of the client."""
         if self.alive:
             self._viewer.session.charge(now)
+
+    def delay(self, now: float) -> float:
+        """Seconds until the client's next message may be taken."""
+        return self._viewer.session.delay(now)
 
     def end_probe(self) -> None:
         """The WebSocket was lost before the upgrade."""
@@ -443,10 +458,10 @@ class PollingEndpoint:
         except asgi.ClientDisconnected:
             return None
         except asgi.BodyTooLarge:
-            sentence = f"A payload may have {limit} bytes."
+            sentence = f"A payload may have {limit} bytes (setting max_payload)."
             raise connection.fail(sentence, HandshakeError.sentence(413, sentence)) from None
         except TimeoutError:
             late = HandshakeError.sentence(408, "The body did not come in time.")
             raise connection.fail("a body did not come in time", late) from None
-        connection.post(body, self.wheel.now())
+        await connection.post(body)
         return b"ok"

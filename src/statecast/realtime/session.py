@@ -6,6 +6,8 @@ Rule 1: a packet that breaks the protocol or a limit raises Malformed or TooLarg
 the session.
 Rule 2: nothing is received for a namespace that the client has not joined.
 Rule 3: a client that is in no namespace has ``connect_timeout`` seconds to join one.
+Rule 4: no message is refused because of the client's rate. The caller asks ``delay`` before each,
+and does not read for so long: the client is held up by its own connection, and loses nothing.
 """
 
 from __future__ import annotations
@@ -125,6 +127,7 @@ class Session:
         "_others",
         "_partial",
         "_root",
+        "_slowed",
         "_watch_full_at",
     )
 
@@ -137,6 +140,8 @@ class Session:
         """The deadline for joining a namespace; None while the client is in one."""
         self._full_at = 0.0
         """When the bucket of tokens for the client's messages will be full again."""
+        self._slowed = False
+        """Since the last ping messages waited for their rate, the pong maybe among them."""
         self._watch_full_at = 0.0
         """The same for its ``watch`` requests."""
         self._partial: socketio.PartialPacket | None = None
@@ -161,21 +166,29 @@ class Session:
             return SessionClosed(websocket.POLICY_VIOLATION, sentence)
         if now < self._heartbeat_at:
             return None
+        if self._heartbeat is PING_SENT and self._slowed:
+            self._slowed = False
+            self._heartbeat_at = now + self._limits.ping_timeout
+            return None
         if self._heartbeat is PING_SENT:
             sentence = "a ping was not answered in time"
             return SessionClosed(websocket.POLICY_VIOLATION, sentence)
         self._heartbeat = HEARTBEAT[self._heartbeat, "deadline"]
+        self._slowed = False
         sent_at = max(self._heartbeat_at, now - self._limits.lateness)
         self._heartbeat_at = sent_at + self._limits.ping_timeout
         return engineio.PING_PACKET
 
     def charge(self, now: float) -> None:
-        """Count one message of the client. Raises RemoteProtocolError when it sends too many."""
-        full_at = self._limits.message_rate.try_acquire(self._full_at, now)
-        if full_at is None:
-            sentence = "more messages than a viewer may send (setting viewer_rate_limit)"
-            raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, sentence)
-        self._full_at = full_at
+        """Count one message of the client."""
+        self._full_at = self._limits.message_rate.charge(self._full_at, now)
+
+    def delay(self, now: float) -> float:
+        """Seconds until the client's next message may be taken."""
+        delay = self._limits.message_rate.delay(self._full_at, now)
+        if delay:
+            self._slowed = True
+        return delay
 
     def charge_watch(self, patterns: int, now: float) -> None:
         """Take the price of a ``watch``. Raises RemoteProtocolError when it is too much."""
@@ -225,7 +238,8 @@ class Session:
             raise Malformed("an attachment without a packet that announced it")
         whole, size = self._partial.add(data), self._partial.size
         if size > self._limits.max_payload:
-            sentence = f"an event may have {self._limits.max_payload} bytes, with its attachments"
+            limit = self._limits.max_payload
+            sentence = f"an event may have {limit} bytes with its attachments (max_payload)"
             raise websocket.RemoteProtocolError(websocket.MESSAGE_TOO_BIG, sentence)
         if whole is None:
             return None

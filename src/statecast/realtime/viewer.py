@@ -24,6 +24,11 @@ from statecast.realtime.session import (
     SessionEvent,
 )
 
+TOO_FAST = (
+    "more messages come than viewer_rate_limit allows, so they are read at that rate; none is lost"
+)
+"""For the log, when a client is held up."""
+
 
 class Handshake(NamedTuple):
     """The request with which a session began, and the address of its client."""

@@ -7,7 +7,7 @@ packets leave as frames.
 Policy when the transport holds more than its bound: states wait, at the viewer's position, and
 nothing is lost; an application's events are dropped and counted; pongs are left out, because a
 later one answers for all. Everything else is small and limited by the rate of the viewer's
-messages.
+messages: beyond it nothing is read for a moment, so that the client's own connection holds it up.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime import encoding
 from statecast.realtime.encoding import FRAME
+from statecast.realtime.held_up import HeldUp
 from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
 from statecast.realtime.polling import PollingConnection, PollingSessions
 from statecast.realtime.protocol import engineio, handshake, websocket
-from statecast.realtime.viewer import Viewer
+from statecast.realtime.viewer import TOO_FAST, Viewer
 from statecast.settings import Settings
 
 
@@ -58,6 +59,8 @@ TRANSITIONS = {
 }
 """From each state the states that may follow."""
 
+TOO_FAST_ALL = "more messages than viewer_rate_limit allows, from too many viewers at once"
+
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +83,7 @@ class WebSocketEndpoint:
         self.sessions = sessions
         self.wheel = hub.wheel
         self.throttled_log = hub.throttled_log
+        self.held_up = HeldUp()
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
@@ -131,6 +135,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_endpoint",
         "_parser",
         "_polling",
+        "_read_at",
         "_stall_by",
         "_stall_size",
         "_state",
@@ -168,6 +173,8 @@ class WebSocketConnection(asyncio.Protocol):
         """The sid of a session that was taken over from long polling."""
         self._end_by: float | None = None
         """When the connection is aborted: in PROBING without an upgrade, in CLOSING."""
+        self._read_at: float | None = None
+        """When reading goes on, while the client is held up because it sends too fast."""
         self._stall_by: float | None = None
         """While paused: until when the client must have taken something."""
         self._stall_size = 0
@@ -195,10 +202,16 @@ class WebSocketConnection(asyncio.Protocol):
         self._endpoint.on_lost(self._client_key)
 
     def data_received(self, data: bytes) -> None:
-        if not self.reading:
+        if self._parser is None or not self.reading:
             return
+        self._parser.feed(data)
+        if self._read_at is None:
+            self._read()
+
+    def _read(self) -> None:
+        """Take the messages that have come, as many as the client may send now."""
         try:
-            self._read(data)
+            self._take_messages()
         except Exception as error:
             self._fail(error)
 
@@ -299,11 +312,13 @@ class WebSocketConnection(asyncio.Protocol):
 
     # From the client
 
-    def _read(self, data: bytes) -> None:
+    def _take_messages(self) -> None:
         assert self._parser is not None
-        self._parser.feed(data)
         now = self._endpoint.wheel.now()
         while self.reading:
+            if self._parser.unread and (delay := self._delay(now)):
+                self._hold_up(now + delay, self._parser.unread)
+                return
             event = self._parser.next_event()
             if event is None:
                 return
@@ -319,6 +334,28 @@ class WebSocketConnection(asyncio.Protocol):
                     self._answer_ping(event.payload)
             elif self._polling is not None:
                 self._probe(self._polling, event, now)
+
+    def _delay(self, now: float) -> float:
+        """Seconds until the client's next message may be taken."""
+        if self._viewer is not None:
+            return self._viewer.session.delay(now)
+        return self._polling.delay(now) if self._polling is not None else 0.0
+
+    def _hold_up(self, until: float, unread: int) -> None:
+        """Read nothing until then. Raises RemoteProtocolError if too many clients are held up."""
+        if not self._endpoint.held_up.add(self, unread):
+            raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, TOO_FAST_ALL)
+        self._warn(TOO_FAST)
+        self._read_at = until
+        self._transport.pause_reading()
+        self.reschedule()
+
+    def _read_on(self) -> None:
+        self._read_at = None
+        self._endpoint.held_up.remove(self)
+        self._read()
+        if self._read_at is None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _answer_ping(self, payload: str | bytes) -> None:
         assert isinstance(payload, bytes)
@@ -408,7 +445,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _stop_reading(self) -> None:
         self.reading = False
-        self._parser = None
+        self._parser = self._read_at = None
+        self._endpoint.held_up.remove(self)
 
     def _leave(self, reason: str) -> None:
         viewer, self._viewer = self._viewer, None
@@ -434,6 +472,8 @@ class WebSocketConnection(asyncio.Protocol):
     # Time
 
     def on_timeout(self, now: float) -> float | None:
+        if self._read_at is not None and now >= self._read_at:
+            self._read_on()
         if self._end_by is not None:
             if now >= self._end_by:
                 self.abort()
@@ -454,13 +494,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._stall_by = now + self._endpoint.write_timeout
 
     def _deadline(self) -> float | None:
-        if self._end_by is not None:
-            return self._end_by
-        due = self._stall_by
+        due = self._end_by if self._end_by is not None else self._stall_by
         if self._viewer is not None:
-            session_due = self._viewer.session.deadline
-            due = session_due if due is None else min(due, session_due)
-        return due
+            due = _earlier(due, self._viewer.session.deadline)
+        return due if self._read_at is None else _earlier(due, self._read_at)
 
     def reschedule(self) -> None:
         due = self._deadline()
@@ -470,6 +507,10 @@ class WebSocketConnection(asyncio.Protocol):
     def _end_soon(self) -> None:
         self._end_by = self._endpoint.wheel.now() + CLOSE_GRACE
         self.reschedule()
+
+
+def _earlier(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)
 
 
 def _frame_of(packet: bytes) -> bytes:

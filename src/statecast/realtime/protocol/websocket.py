@@ -114,6 +114,11 @@ class WebSocketParser:
         self._fragments = 0
         """The weight of the unfinished message's fragments."""
 
+    @property
+    def unread(self) -> int:
+        """Bytes that were fed and are no event yet."""
+        return 0 if self._buffer is None else len(self._buffer)
+
     def feed(self, data: bytes) -> None:
         if self._buffer is None:
             self._buffer = data
@@ -203,7 +208,9 @@ class WebSocketParser:
             )
         had = len(self._message) if self._message is not None and opcode == CONTINUATION else 0
         if opcode < CLOSE and had + size > self.limit:
-            raise RemoteProtocolError(MESSAGE_TOO_BIG, f"a message may have {self.limit} bytes")
+            raise RemoteProtocolError(
+                MESSAGE_TOO_BIG, f"a message may have {self.limit} bytes (max_payload)"
+            )
 
     def _assemble(self, final: bool, opcode: int, payload: bytes) -> WebSocketEvent | None:
         if final and opcode != CONTINUATION:
