@@ -1,8 +1,8 @@
-"""Under ``flask run``: serves the app live on a second port of the same process.
+"""Under ``flask run``: the address that Flask prints is live.
 
-Flask's development server cannot serve the live endpoint, so our server serves the same app, with
-the live endpoint, beside it. It starts when Flask has loaded the app: before that, routes are
-still being added.
+Flask's development server cannot serve viewers, so our server runs in a thread of the same process,
+at an address that only this machine reaches. Viewers' requests to Flask's server are passed on to
+it. It starts when Flask has loaded the app: before that, routes are still being added.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import Flask
@@ -18,90 +18,90 @@ from flask.cli import ScriptInfo, run_command
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
-from statecast.errors import BadSetting, StatecastError
+from statecast.errors import StatecastError
+from statecast.settings import OWN_ADDRESS
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
-    from statecast.server.server import BackgroundServer
+    from statecast.server.dev_forwarder import DevForwarder
 
 LOOPBACK = "127.0.0.1"
 LOAD_TIMEOUT = 300.0
 """Seconds to wait until Flask has loaded the app."""
-START_TIMEOUT = 5.0
-"""Seconds for which a page waits until it is known where it can be live."""
+ONE_AT_A_TIME = (
+    "with --without-threads Flask's server answers one request at a time, and a viewer's request "
+    "lasts. Leave it out."
+)
 
 
 def maybe_serve(app: Flask, runtime: Runtime) -> None:
-    """Start the live server in the serving process of ``flask run``: the child of a reloader."""
+    """Serve viewers in the serving process of ``flask run``: the child of a reloader."""
     context = click.get_current_context(silent=True)
     if context is None or context.command is not run_command:
         return
     reload = context.params["reload"]
     if (get_debug_flag() if reload is None else reload) and not is_running_from_reloader():
         return
-    info = context.ensure_object(ScriptInfo)
-    scheme = "https" if context.params.get("cert") else "http"
-    port = context.params["port"]
-    pages = tuple(f"{scheme}://{host}:{port}" for host in (LOOPBACK, "localhost"))
-    settings = runtime.settings
+    if not context.params["with_threads"]:
+        _say(f"Statecast is not live: {ONE_AT_A_TIME}")
+        return
+    serve_beside(app, runtime, context.ensure_object(ScriptInfo), context.params)
+
+
+def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[str, Any]) -> None:
+    """Pass viewers' requests on, and start our server once Flask has loaded the app."""
+    from statecast.server import dev_forwarder, sockets
+
+    host = str(options["host"])
+    if host.startswith("unix:"):
+        host = LOOPBACK  # browsers come through a proxy on this machine
+    if not sockets.is_loopback(host):
+        _say(f"Everyone who reaches {host} may read and write every state of Statecast.")
+    # Who reaches Flask's server has been decided: its user named the host.
     runtime.settings = dataclasses.replace(
-        settings, host=LOOPBACK, allow_origins=(*settings.allow_origins, *pages)
+        runtime.settings,
+        host=host,
+        allow_public=True,
+        trusted_proxy=(*runtime.settings.trusted_proxy, LOOPBACK),
+        live_url=OWN_ADDRESS,
     )
-    address = Address()
+    forwarder = dev_forwarder.DevForwarder(app.wsgi_app, runtime.settings)
+    app.wsgi_app = forwarder  # type: ignore[method-assign]
     runtime.unserved.serving = True
-    runtime.live_origin = address.wait
     threading.Thread(
-        target=serve, args=(info, app, runtime, address), name="statecast-start", daemon=True
+        target=serve, args=(info, app, runtime, forwarder), name="statecast-start", daemon=True
     ).start()
 
 
-class Address:
-    """Where the live server is. Flask may serve pages before that is known."""
-
-    def __init__(self) -> None:
-        self._known = threading.Event()
-        self._origin = ""
-
-    def set(self, origin: str) -> None:
-        self._origin = origin
-        self._known.set()
-
-    def wait(self) -> str:
-        """The origin; "" if there is none after START_TIMEOUT."""
-        self._known.wait(START_TIMEOUT)
-        return self._origin
-
-
-def serve(info: ScriptInfo, app: Flask, runtime: Runtime, address: Address) -> None:
-    """Wait until Flask has loaded the app, start, and print the address below Flask's own."""
+def serve(info: ScriptInfo, app: Flask, runtime: Runtime, forwarder: DevForwarder) -> None:
+    """Wait until Flask has loaded the app, start, and say so below Flask's own lines."""
     deadline = time.monotonic() + LOAD_TIMEOUT
     while getattr(info, "_loaded_app", app) is None:  # Flask has no event for this
         if time.monotonic() > deadline:
             return
         time.sleep(0.05)
     try:
-        server = start(app, runtime)
+        address = start(app, runtime)
     except StatecastError as error:
-        address.set("")
-        click.echo(f" * Statecast is not live: {error}", err=True)
+        runtime.unserved.serving = False
+        runtime.settings = dataclasses.replace(runtime.settings, live_url="")
+        forwarder.begin(None)
+        _say(f"Statecast is not live: {error}")
         return
-    address.set(server.address)
-    click.echo(
-        f" * Statecast is live at {server.address}; pages at Flask's address connect to it",
-        err=True,
-    )
+    forwarder.begin(address)
+    _say("Statecast is live at the address that Flask prints")
 
 
-def start(app: Flask, runtime: Runtime) -> BackgroundServer:
-    """Start on the port of the settings; on a free one if it is taken, perhaps by Flask itself."""
+def start(app: Flask, runtime: Runtime) -> tuple[str, int]:
+    """Start our server at a free port of this machine, and return its address."""
     from statecast.server import server, sockets
 
-    try:
-        listening = sockets.listen(runtime.settings)
-    except BadSetting as error:
-        runtime.settings = dataclasses.replace(runtime.settings, port=0)
-        listening = sockets.listen(runtime.settings)
-        click.echo(f" * {error} Statecast takes a free one.", err=True)
-    started = server.BackgroundServer(runtime, app)
-    started.start(listening)
-    return started
+    inner = dataclasses.replace(runtime.settings, host=LOOPBACK, port=0)
+    listening = sockets.listen(inner)
+    host, port = listening.getsockname()[:2]
+    server.BackgroundServer(runtime, app).start(listening)
+    return host, port
+
+
+def _say(sentence: str) -> None:
+    click.echo(f" * {sentence}", err=True)

@@ -299,8 +299,11 @@ class Statecast:
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.
 
-        A viewer that disconnects leaves its rooms. Nothing happens if there is no such viewer.
+        A viewer that disconnects leaves its rooms. Nothing happens if there is no such viewer. A
+        room must not have the sid of another viewer as its name: who is in it would receive what
+        is meant for that viewer alone. Raises Refused then.
         """
+        self.runtime.check_room(room, sid)
         self.runtime.move("enter", "/", room, sid)
 
     def leave(self, sid: str, room: str) -> None:

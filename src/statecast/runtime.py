@@ -84,9 +84,6 @@ class Runtime:
         )
         self.viewers: Callable[[], int] = lambda: 0
         self.last_hour = LastHour()
-        self.live_origin: Callable[[], str] = lambda: ""
-        """Where the live endpoint is while another server answers the pages (``flask run``); "" is
-        the page's own origin. It may wait a moment until the endpoint is there."""
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
         self._hub: Hub | None = None
@@ -103,11 +100,15 @@ class Runtime:
         self._pillow: DemoPillow | None = None
         self._shared = not settings.store.startswith("memory:")
         """Other processes may use the store."""
-        self._relay = EventRelay(lambda events: self.store.emit(events), self.problems)
         self.process_reports = ProcessReports(
             lambda: self.store, self.own_report, self.problems, self._note_sample
         )
         """What the serving processes of the store say of each other."""
+        self._relay = EventRelay(
+            lambda events: self.store.emit(events),
+            lambda: bool(self.process_reports.others),
+            self.problems,
+        )
         self.unserved = Unserved(lambda: self.store, self._polls, lambda: self.reactions.names)
         """What this process does in vain while nothing serves its store."""
 
@@ -219,12 +220,13 @@ class Runtime:
         ``to`` names rooms and sids (None: all), ``skip`` those that do not get it. The viewers of
         this process get it at once, in the order of the calls; those of the other serving processes
         through the store, for which nothing waits. ``callback`` is called like a handler with what
-        the one viewer acknowledges, unless that leaves first. Raises Malformed or TooLarge; in a
-        process that does not serve also StoreUnavailable.
+        the one viewer acknowledges. If that viewer has left, or another process serves it, the
+        event is dropped and counted. Raises Malformed or TooLarge; in a process that does not serve
+        also StoreUnavailable.
         """
         one = self._event(event, arguments, namespace, to, skip)
         if callback is not None:
-            self._publish_to_one(one, lambda found: self._call_back(callback, found))
+            self._publish_to_one(one, lambda found: self._call_back(callback, found, namespace))
         elif to is None or one.rooms:
             self._publish(one)
 
@@ -250,17 +252,20 @@ class Runtime:
         self._publish_to_one(one, answer.set_result)
         found = answer.result(timeout)
         if found is None:
-            raise Unavailable("The viewer left, or takes no event now, and did not answer.")
+            raise Unavailable(
+                "The viewer did not answer: it has left, or takes no event now, or another process "
+                "serves it. Ask a viewer in the process where its handlers run."
+            )
         return tuple(found) if len(found) > 1 else found[0] if found else None
 
-    def _call_back(self, callback: Handler, found: list[Any] | None) -> None:
+    def _call_back(self, callback: Handler, found: list[Any] | None, namespace: str) -> None:
         if found is not None:
-            self.local_hub.call_back(callback, found)
+            self.local_hub.call_back(callback, found, namespace)
 
     def _publish_to_one(self, event: Event, callback: Callback) -> None:
         hub = self.local_hub
-        socket = hub.find(event.rooms[0]) if len(event.rooms) == 1 else None
-        if socket is None or socket.namespace.name != event.namespace:
+        sid = event.rooms[0] if len(event.rooms) == 1 else None
+        if sid is None or (hub.find(sid) is None and hub.is_room(event.namespace, sid)):
             raise Malformed(
                 "Only one viewer can be asked for an answer, by its sid, in the process that "
                 "serves it: where its handlers run."
@@ -295,6 +300,17 @@ class Runtime:
         if rooms := room_names(to):
             check_texts(name, namespace, *rooms)
             self._publish(Event(namespace, name, rooms=rooms, kind=kind))
+
+    def check_room(self, room: str, sid: str) -> None:
+        """Refuse a room in which ``sid`` would receive what is meant for another viewer.
+
+        Raises Malformed.
+        """
+        if room != sid and isinstance(room, str) and socketio.is_sid(room):
+            raise Malformed(
+                "A room must not be called like a viewer's sid: it would receive what is meant for "
+                "that viewer alone. Choose another name."
+            )
 
     def _publish(self, event: Event) -> None:
         hub = self._hub
@@ -526,7 +542,7 @@ class Runtime:
             "pid": os.getpid(),
             "lagging": self._lagging(),
             "dropped_events": self._relay.dropped
-            + (0 if self._hub is None else self._hub.dropped_emits),
+            + (0 if self._hub is None else self._hub.dropped.total),
             **self._counts(),
         }
 

@@ -43,9 +43,17 @@ class ThreadPool:
         """Calls that wait or run."""
         return self._pending
 
-    def try_submit(self, call: Call) -> bool:
-        """Run ``call``, which must not raise, soon; False when the backlog is full."""
-        return self._add(call, None)
+    @property
+    def is_busy(self) -> bool:
+        """A further call waits for a thread."""
+        return self._pending >= self.max_threads
+
+    def try_submit(self, call: Call, *, even_if_full: bool = False) -> bool:
+        """Run ``call``, which must not raise, soon; False when the backlog is full.
+
+        ``even_if_full`` is for calls whose number something else limits.
+        """
+        return self._add(call, None, even_if_full)
 
     def submit(self, call: Call) -> Future[Any]:
         """Run ``call`` soon. Only for pools without a limit of the backlog."""
@@ -59,9 +67,9 @@ class ThreadPool:
         for _ in range(self._threads):
             self._calls.put(None)
 
-    def _add(self, call: Call, future: Future[Any] | None) -> bool:
+    def _add(self, call: Call, future: Future[Any] | None, even_if_full: bool = False) -> bool:
         with self._lock:
-            if self._pending >= self.max_threads + self._backlog:
+            if self._pending >= self.max_threads + self._backlog and not even_if_full:
                 return False
             self._pending += 1
             if self._pending > self._threads < self.max_threads:

@@ -18,10 +18,12 @@ from statecast.settings import Settings
 
 WATCHES = """
 window.seen = {violations: [], shift: 0, moved: []};
+window.seenSince = 0;
 addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
   seen.violations.push(violatedDirective + " " + blockedURI));
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
+    if (entry.startTime < seenSince) continue;  // it may be reported long after it happened
     seen.shift += entry.value;
     for (const {node, previousRect: old, currentRect: now} of entry.sources)
       if (node) {
@@ -125,7 +127,7 @@ class Eyes:
             self.page.wait_for_selector('[data-hop=page][data-mark="live"]', state="attached")
             self.page.evaluate(
                 "requestAnimationFrame(() => requestAnimationFrame(() =>"
-                " Object.assign(seen, {shift: 0, moved: []})))"
+                " { seenSince = performance.now(); Object.assign(seen, {shift: 0, moved: []}) }))"
             )
         return self.page
 

@@ -201,3 +201,25 @@ def test_all_times_are_those_of_who_looks(browser: Any, here: Site) -> None:
             "new Date(document.querySelector('#history time').dateTime).getUTCHours()"
         )
         assert int(eyes.text("#history time").split(" ")[-1][:2]) == (hour + 9) % 24
+
+
+def test_a_value_that_turns_its_direction_turns_no_other(eyes: Eyes, here: Site) -> None:
+    # given a text with the mark of Unicode that turns all that stands behind it
+    here.send("note", text="\u202eabc", total=12)
+    arrived(here, "note")
+    # when a viewer reads the history
+    page = eyes.visit("/devices/note")
+    # then the digits of the other value stand from left to right
+    left = page.evaluate(
+        """() => {
+          const value = [...document.querySelectorAll("#history .change *")]
+            .find((one) => one.childElementCount === 0 && one.textContent === "12");
+          return [0, 1].map((at) => {
+            const digit = new Range();
+            digit.setStart(value.firstChild, at);
+            digit.setEnd(value.firstChild, at + 1);
+            return digit.getBoundingClientRect().left;
+          });
+        }"""
+    )
+    assert left[0] < left[1]

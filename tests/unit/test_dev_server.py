@@ -1,13 +1,13 @@
-"""Under ``flask run`` the live server starts in the process that serves, when the app is loaded,
-and says where.
+"""Under ``flask run`` the address that Flask prints is live: viewers' requests there go to our
+server in the same process, which starts when the app is loaded.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +22,6 @@ from flask import Flask
 from flask.cli import ScriptInfo, routes_command, run_command
 
 from statecast import Statecast, dev_server
-from statecast.errors import BadSetting
 from statecast.flask import runtime_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -45,10 +44,11 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def give(command: click.Command, **params: Any) -> Flask:
     """An app that gets its Statecast while ``command`` is running."""
     context = click.Context(command, obj=ScriptInfo())
-    context.params = {"reload": None, "port": 5000} | params
+    options = {"reload": None, "host": "127.0.0.1", "port": 5000, "with_threads": True}
+    context.params = options | params
     app = Flask("host")
     with context:
-        Statecast(app, store="memory:", host="0.0.0.0", allow_origins="https://mine.example")
+        Statecast(app, store="memory:", host="192.0.2.7", live_url="https://live.example")
     return app
 
 
@@ -77,91 +77,90 @@ def test_of_two_processes_only_the_reloaders_child_serves(
     assert begun == ["statecast-start"] * starts
 
 
-def test_only_loopback_is_listened_on_and_pages_of_flasks_server_may_connect(
-    begun: list[str],
+@pytest.mark.parametrize(
+    ("host", "named", "warned"),
+    [
+        ("127.0.0.1", "127.0.0.1", False),
+        ("localhost", "localhost", False),
+        ("::1", "::1", False),
+        ("0.0.0.0", "0.0.0.0", True),
+        ("::", "::", True),
+        ("192.0.2.8", "192.0.2.8", True),
+        ("unix:///run/app.sock", "127.0.0.1", False),
+    ],
+)
+def test_the_host_that_flask_was_given_is_the_host_of_viewers(
+    begun: list[str], capsys: pytest.CaptureFixture[str], host: str, named: str, warned: bool
 ) -> None:
-    settings = runtime_of(give(run_command)).settings
-    assert settings.host == "127.0.0.1"
-    assert settings.allow_origins == (
-        "https://mine.example",
-        "http://127.0.0.1:5000",
-        "http://localhost:5000",
+    settings = runtime_of(give(run_command, host=host)).settings
+    assert (settings.host, settings.allow_public, settings.live_url) == (named, True, ".")
+    assert settings.trusted_proxy == ("127.0.0.1",)
+    sentence = f" * Everyone who reaches {host} may read and write every state of Statecast.\n"
+    assert capsys.readouterr().err == sentence * warned
+
+
+def test_a_server_that_answers_one_request_at_a_time_has_no_viewers(
+    begun: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = runtime_of(give(run_command, with_threads=False))
+    assert (begun, runtime.unserved.serving) == ([], False)
+    assert capsys.readouterr().err == (
+        " * Statecast is not live: with --without-threads Flask's server answers one request at a "
+        "time, and a viewer's request lasts. Leave it out.\n"
     )
 
 
 def test_no_other_command_and_no_other_server_starts_anything(begun: list[str]) -> None:
-    assert runtime_of(give(routes_command)).settings.host == "0.0.0.0"
+    assert runtime_of(give(routes_command)).settings.host == "192.0.2.7"
     Statecast(Flask("host"), store="memory:")
     assert begun == []
 
 
-def test_where_the_port_is_taken_a_free_one_is(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        app = Flask("host")
-        Statecast(app, store="memory:", port=other.getsockname()[1])
-        server = dev_server.start(app, runtime_of(app))
-        taken = other.getsockname()[1]
-        assert int(server.address.rpartition(":")[2]) not in (0, taken)
-        server.stop()
-    assert capsys.readouterr().err == (
-        f" * Port {taken} of 127.0.0.1 is taken by another program; choose another (--port), "
-        "or 0 for a free one. Statecast takes a free one.\n"
-    )
-
-
-def test_where_the_store_cannot_be_used_that_is_the_sentence(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_what_stands_against_it_is_said_in_one_line_and_to_viewers(
+    begun: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    # given a port that is taken and a store that cannot be opened
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        app = Flask("host")
-        folder = tmp_path / "a-folder"
-        folder.mkdir()
-        Statecast(app, store=f"sqlite:///{folder}", port=other.getsockname()[1])
-        info, address = ScriptInfo(create_app=lambda: app), dev_server.Address()
-        info.load_app()
-        # when the live server is to start
-        dev_server.serve(info, app, runtime_of(app), address)
-    # then both are said, and pages do not wait for an address
-    port, store = capsys.readouterr().err.splitlines()
-    assert "is taken by another program" in port
-    assert store.startswith(" * Statecast is not live: ") and "closed by this process" not in store
-    assert address.wait() == ""
-
-
-def test_what_stands_against_it_is_said_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(app: Flask, runtime: Any) -> None:
-        raise BadSetting("There is no store 'x'.")
-
-    monkeypatch.setattr(dev_server, "start", refuse)
-    app = Flask("host")
-    Statecast(app, store="memory:")
+    # given an app under `flask run` whose store cannot be opened
+    app = give(run_command)
+    runtime = runtime_of(app)
+    runtime.settings = dataclasses.replace(runtime.settings, store=f"sqlite:///{tmp_path}")
     info = ScriptInfo(create_app=lambda: app)
     info.load_app()
-    dev_server.serve(info, app, runtime_of(app), dev_server.Address())
-    assert capsys.readouterr().err == " * Statecast is not live: There is no store 'x'.\n"
+    # when the live server is to start
+    forwarder: Any = app.wsgi_app
+    dev_server.serve(info, app, runtime, forwarder)
+    # then the reason is said, a viewer gets an answer at once, and pages say that they are not live
+    said = capsys.readouterr().err
+    assert said.startswith(" * Statecast is not live: ") and str(tmp_path) in said
+    answer = app.test_client().get("/socket.io/", environ_overrides={"werkzeug.socket": object()})
+    assert answer.status_code == 503
+    assert "Statecast is not live; the output of flask run says why." in answer.text
+    assert str(tmp_path) not in answer.text
+    assert (runtime.settings.live_url, runtime.unserved.serving) == ("", False)
 
 
 @pytest.fixture
 def flask_run(tmp_path: Path) -> Iterator[Any]:
-    """Starts ``flask run`` and reads until it says where Statecast is live."""
+    """Starts ``flask run`` and reads until it has said where it is and that it is live."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*options: str) -> str:
         app = str(ROOT / "examples" / "clock" / "app.py")
         command = [sys.executable, "-m", "flask", "--app", app, "run", "-p", "0", *options]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=ENVIRONMENT | {"STATECAST_PORT": "0"}, text=True,
+            command, cwd=tmp_path, env=ENVIRONMENT | {"NO_COLOR": "1"}, text=True,
                 start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         started.append(process)
         assert process.stdout
+        address, live = "", False
         for line in process.stdout:
-            if line.startswith(" * Statecast is live at "):
-                return line.split()[5].rstrip(";")
+            if " Running on " in line:
+                address = line.rpartition(" Running on ")[2].split()[0]
+            if line.startswith(" * Statecast is live at the address that Flask prints"):
+                live = True
+            if live and address:
+                return address
         raise AssertionError("flask run ended")
 
     yield start
@@ -177,7 +176,7 @@ def test_flask_run_serves_the_same_app_with_viewers_and_polls(
     # given the example under Flask's own server
     address = flask_run(*options)
 
-    # then our server beside it has the user's page, the polled state and the live endpoint
+    # then the address that Flask prints has the user's page, the polled state and the live endpoint
     assert b"Hello" in urllib.request.urlopen(f"{address}/", timeout=10).read()
     polling = urllib.request.urlopen(
         f"{address}/socket.io/?EIO=4&transport=polling", timeout=10

@@ -65,14 +65,30 @@ def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None
         ("/socket.io/?EIO=4&transport=", 0, "Transport unknown"),
         ("/socket.io/?EIO=4&transport=websocket&sid=unknown", 1, "Session ID unknown"),
         ("/socket.io/?EIO=4&transport=polling", 3, "Bad request"),
-        ("/socket.io/?transport=websocket", 5, "Unsupported protocol version"),
+        (
+            "/socket.io/?transport=websocket",
+            5,
+            "Unsupported protocol version. This server speaks Engine.IO 4; "
+            "the request asks for no version (EIO=).",
+        ),
         (
             "/socket.io/?EIO=3&transport=websocket",
             5,
             "Unsupported protocol version. This client speaks Engine.IO 3 "
             "(socket.io-client 1 or 2); use socket.io-client 3 or later.",
         ),
-        ("/socket.io/?EIO=abc&transport=websocket", 5, "Unsupported protocol version"),
+        (
+            "/socket.io/?EIO=abc&transport=websocket",
+            5,
+            "Unsupported protocol version. This server speaks Engine.IO 4; "
+            "the request asks for abc.",
+        ),
+        (
+            "/socket.io/?EIO=4%0A5&transport=websocket",
+            5,
+            "Unsupported protocol version. This server speaks Engine.IO 4; "
+            "the request asks for another version.",
+        ),
         ("/socket.io/?" + "&".join(f"a{n}=1" for n in range(40)), 0, "Transport unknown"),
     ],
 )

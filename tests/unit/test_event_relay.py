@@ -43,8 +43,14 @@ def problems() -> Problems:
 
 
 @pytest.fixture
-def relay(writer: Writer, problems: Problems) -> Iterator[EventRelay]:
-    relay = EventRelay(writer.write, problems)
+def others() -> list[str]:
+    """The other processes that serve the same store."""
+    return ["other"]
+
+
+@pytest.fixture
+def relay(writer: Writer, others: list[str], problems: Problems) -> Iterator[EventRelay]:
+    relay = EventRelay(writer.write, lambda: bool(others), problems)
     yield relay
     writer.let.release(100)
     relay.close()
@@ -107,8 +113,29 @@ def test_a_store_that_is_away_costs_its_batch_and_no_more(
     assert problems.current() == []
 
 
+def test_where_no_other_process_serves_nothing_is_dropped(
+    relay: EventRelay, writer: Writer, others: list[str], problems: Problems
+) -> None:
+    # given a store that cannot be written, and another process that serves it
+    writer.away = True
+    relay.put(event("lost"))
+    writer.begun.get(timeout=10)
+    writer.let.release()
+    relay.put(event("later"))
+    writer.begun.get(timeout=10)
+    assert [one.kind for one in problems.current()] == ["events-dropped"]
+
+    # when that process ends, then what is not written is no loss and no problem
+    others.clear()
+    writer.let.release()
+    relay.put(event("last"))
+    writer.begun.get(timeout=10)
+    assert relay.dropped == 1
+    assert problems.current() == []
+
+
 def test_what_waits_at_the_end_is_still_written(writer: Writer, problems: Problems) -> None:
-    relay = EventRelay(writer.write, problems)
+    relay = EventRelay(writer.write, lambda: True, problems)
     writer.let.release(2)
     relay.put(event("a"))
     relay.close()
@@ -118,5 +145,5 @@ def test_what_waits_at_the_end_is_still_written(writer: Writer, problems: Proble
 
 def test_without_events_there_is_no_thread(writer: Writer, problems: Problems) -> None:
     before = threading.active_count()
-    EventRelay(writer.write, problems).close()
+    EventRelay(writer.write, lambda: True, problems).close()
     assert threading.active_count() == before

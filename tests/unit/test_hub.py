@@ -61,7 +61,7 @@ def test_an_emit_to_a_full_transport_is_dropped_and_counted(harness: Harness) ->
     client = harness.client().join()
     client.connection.pause_writing()
     assert harness.hub.emit(Event("/", "message", b"[]")) == 0
-    assert harness.hub.dropped_emits == 1
+    assert harness.hub.dropped.total == 1
     assert client.received() == []
 
 

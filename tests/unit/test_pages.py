@@ -178,7 +178,6 @@ def browse(
         store=store,
         settings=settings or Settings(),
         clock=lambda: NOW,
-        live_origin=str,
         last_hour=LastHour(),
         problems=Problems(lambda: NOW),
         unserved=Unserved(lambda: store, list),
@@ -643,7 +642,6 @@ def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
         store=store,
         settings=Settings(),
         clock=lambda: NOW,
-        live_origin=str,
         unserved=Unserved(lambda: store, list),
         allows_page=lambda address: True,
     )
@@ -814,7 +812,6 @@ def test_an_address_that_asks_for_too_many_pages_is_refused(store: FakeStore) ->
         store=demo(store),
         settings=Settings(),
         clock=lambda: NOW,
-        live_origin=str,
         unserved=Unserved(lambda: store, list),
         allows_page=lambda address: address != "203.0.113.7",
     )

@@ -25,7 +25,7 @@ async def test_what_waits_is_bounded_and_resumed_when_it_was_fetched() -> None:
         watching.deliver(OutgoingMessage("states", b"[" + b"1" * 500 + b"]"))
     assert harness.broadcaster.calls == ["pause"]
     assert harness.hub.emit(Event("/", "message", b"[]")) == 0
-    assert harness.hub.dropped_emits == 1
+    assert harness.hub.dropped.total == 1
 
     # and when it has fetched it, it goes on
     assert len((await session.poll()).split(SEPARATOR)) == 3

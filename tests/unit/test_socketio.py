@@ -192,3 +192,34 @@ def test_acknowledgements_with_attachments_are_read() -> None:
     partial = socketio.parse("61-3[" + PLACE_0 + "]")
     assert isinstance(partial, PartialPacket)
     assert partial.add(b"x") == SocketIOPacket(BINARY_ACK, "/", 3, [b"x"])
+
+
+def test_sids_differ_and_are_known_as_such() -> None:
+    sids = {socketio.new_sid() for _ in range(1_000)}
+    assert len(sids) == 1_000
+    assert all(socketio.is_sid(sid) and len(sid) == 20 for sid in sids)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hall",
+        "living-room-upstairs",
+        "internationalization",
+        "A" * 20 + "B",
+        "ünïcödé-room-of-20-c",
+        "=" * 20,
+        " " * 20,
+        "A" * 24,
+    ],
+)
+def test_names_of_rooms_are_no_sids(text: str) -> None:
+    assert not socketio.is_sid(text)
+
+
+def test_a_sid_with_another_character_is_none() -> None:
+    sid = socketio.new_sid()
+    for at in range(len(sid)):
+        other = "A" if sid[at] != "A" else "B"
+        assert not socketio.is_sid(sid[:at] + other + sid[at + 1 :])

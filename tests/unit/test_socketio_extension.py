@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from flask import Flask, request
 
-from statecast.errors import BadSetting
+from statecast.errors import BadSetting, Refused
 from statecast.flask import Statecast, runtime_of
-from statecast.socketio import ConnectionRefusedError, SocketIO, emit  # noqa: A004
-from statecast.socketio.extension import call_with, expanded, named_port
+from statecast.realtime.handlers import name_of
+from statecast.socketio import ConnectionRefusedError, SocketIO, emit, join_room  # noqa: A004
+from statecast.socketio.extension import call_with, check_run_options, expanded, named_port
 from statecast.socketio.options import to_settings
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -155,3 +156,104 @@ def test_several_namespaces_of_one_client_and_any_namespace() -> None:
     client.disconnect("/a")
     assert hub._namespaces.get("/a") is None
     assert hub._namespaces.get("/own") is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"certfile": "a.pem"}, "TLS ends in a proxy"),
+        ({"ssl_context": object()}, "TLS ends in a proxy"),
+        ({"workers": 4}, "has no option 'workers' here"),
+    ],
+)
+def test_what_run_cannot_do_is_refused_in_a_sentence(
+    options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        SocketIO().run(Flask("host"), **options)
+
+
+def test_options_of_run_for_another_server_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    check_run_options({"log_output": True, "allow_unsafe_werkzeug": True, "certfile": None})
+    assert caplog.messages == [
+        "these options of socketio.run do nothing here: allow_unsafe_werkzeug, log_output"
+    ]
+
+
+def test_the_log_names_the_function_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
+    # given handlers of an event, of connect, and of any event
+    app = Flask("host")
+    socketio = SocketIO(app, store="memory:")
+
+    @socketio.on("fail")
+    def on_fail() -> None:
+        raise ZeroDivisionError
+
+    @socketio.on("connect", namespace="/closed")
+    def on_connect_closed() -> None:
+        raise ZeroDivisionError
+
+    # when they fail, then the log names them
+    client = socketio.test_client(app)
+    with pytest.raises(ZeroDivisionError):
+        client.emit("fail")
+    assert f"handler {on_fail.__qualname__} failed" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        client.connect("/closed")
+    assert f"handler {on_connect_closed.__qualname__} failed" in caplog.text
+
+    # and an event without one is named by itself
+    (dispatch,) = (
+        handler
+        for event, handler, namespace in runtime_of(app).handlers
+        if (event, namespace) == ("*", "/")
+    )
+    assert name_of(dispatch, ("nothing", client.sids["/"])) == "nothing"
+
+
+def test_a_borrowed_namespace_that_gets_handlers_shares_none() -> None:
+    # given a viewer in a namespace that exists only through handlers for any namespace
+    app = Flask("host")
+    socketio = SocketIO(app, store="memory:")
+    socketio.on_event("where", lambda: "any", "*")
+    client = socketio.test_client(app, namespace="/a")
+
+    # when that namespace gets a handler, then it has only that one, and the others have theirs
+    socketio.on_event("mine", lambda: "own", "/a")
+    assert client.emit("mine", namespace="/a", callback=True) == "own"
+    client.connect("/b")
+    assert client.emit("where", namespace="/b", callback=True) == "any"
+    assert client.emit("mine", namespace="/b", callback=True) == {
+        "error": "No handler is registered for this event."
+    }
+
+    # and the viewer can still be found, and the namespace lasts
+    hub = socketio.testing.hub()
+    assert hub.find(client.sids["/a"]) is not None
+    client.disconnect("/a")
+    assert hub.find("/a") is None
+    assert hub._namespaces.get("/a") is not None
+
+
+def test_a_sid_as_a_room_is_theirs_and_refused_by_live() -> None:
+    # given two viewers of an app with both extensions
+    app = Flask("host")
+    live = Statecast(app, store="memory:")
+    socketio = SocketIO(app)
+    socketio.on_event("join", lambda room: join_room(room))
+    ours, theirs = socketio.test_client(app), socketio.test_client(app)
+    sid, other = ours.sids["/"], theirs.sids["/"]
+
+    # when `live` is asked to let one hear what is for the other, then it refuses
+    with pytest.raises(Refused, match="like a viewer's sid"):
+        live.enter(sid, other)
+    live.enter(sid, sid)
+    live.emit("secret", to=other)
+    assert ours.get_received() == []
+    assert [one["name"] for one in theirs.get_received()] == ["secret"]
+
+    # and join_room does what it does in Flask-SocketIO: a room may be a viewer's sid
+    ours.emit("join", other)
+    socketio.emit("shared", to=other)
+    assert [one["name"] for one in ours.get_received()] == ["shared"]
+    assert [one["name"] for one in theirs.get_received()] == ["shared"]

@@ -87,7 +87,11 @@ def test_an_upgrade_opens_a_session(harness: Harness) -> None:
 
 def test_a_declined_request_is_answered_and_closed(harness: Harness) -> None:
     client = harness.client().open("/socket.io/?EIO=5&transport=websocket")
-    assert client.received() == [400, b'{"code":5,"message":"Unsupported protocol version"}']
+    assert client.received() == [
+        400,
+        b'{"code":5,"message":"Unsupported protocol version. '
+        b'This server speaks Engine.IO 4; the request asks for 5."}',
+    ]
     assert client.transport.calls[-1] == "close"
     assert harness.hub.viewers == 0
 

@@ -4,7 +4,8 @@ The viewers of this process have an event before it comes here. Nothing waits fo
 wait in one buffer and are written in batches, in their order.
 
 Policy when the buffer is full, or the store cannot be written: events are dropped for the other
-processes, counted, and reported as a problem until they pass again.
+processes, counted, and reported as a problem until they pass again. Where no other process serves,
+nothing is lost, so nothing is counted or reported.
 """
 
 from __future__ import annotations
@@ -28,11 +29,20 @@ KIND, SUBJECT = "events-dropped", "events"
 class EventRelay:
     """The buffer and its thread, which begins with the first event."""
 
-    def __init__(self, write: Callable[[Sequence[Event]], None], problems: Problems) -> None:
-        """``write`` passes events to the store. It raises a StatecastError when it cannot."""
+    def __init__(
+        self,
+        write: Callable[[Sequence[Event]], None],
+        has_others: Callable[[], bool],
+        problems: Problems,
+    ) -> None:
+        """``write`` passes events to the store. It raises a StatecastError when it cannot.
+
+        ``has_others``: whether other processes serve the same store.
+        """
         self.dropped = 0
         """Events that no other process has received."""
         self._write = write
+        self._has_others = has_others
         self._problems = problems
         self._events: deque[Event] = deque()
         self._bytes = 0
@@ -85,6 +95,9 @@ class EventRelay:
             return events
 
     def _drop(self, number: int, why: str) -> None:
+        if not self._has_others():
+            self._problems.clear(KIND, SUBJECT)
+            return
         with self._changed:
             self.dropped += number
         self._problems.report(

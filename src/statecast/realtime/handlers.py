@@ -61,21 +61,17 @@ class RunningHandlers:
         self._running: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def begin(self, handler: Handler, waited: float) -> None:
-        """``waited``: seconds for which the call waited for its thread."""
+    def names(self) -> str:
+        """Who holds most of the threads now."""
         with self._lock:
             holding = self._running.most_common(MAX_NAMED)
-            self._running[_name_of(handler)] += 1
-        if waited > SLOW:
-            names = ", ".join(f"{name} ({number})" for name, number in holding)
-            limited.warning(
-                "handlers",
-                f"a call of {_name_of(handler)} waited {waited:.1f} s for a thread; "
-                f"these hold the threads: {names}",
-            )
+        return ", ".join(f"{name} ({number})" for name, number in holding)
 
-    def end(self, handler: Handler) -> None:
-        name = _name_of(handler)
+    def begin(self, name: str) -> None:
+        with self._lock:
+            self._running[name] += 1
+
+    def end(self, name: str) -> None:
         with self._lock:
             self._running[name] -= 1
             if not self._running[name]:
@@ -110,40 +106,48 @@ class HandlerRunner:
         handler: Handler,
         arguments: Sequence[Any],
         done: Callable[[HandlerResult], None],
+        *,
+        never_busy: bool = False,
     ) -> None:
+        """The result is ``BUSY`` where too many calls wait, unless something else limits their
+        number: ``never_busy``."""
         if inspect.iscoroutinefunction(handler):
-            self._call_coroutine(handler, arguments, done)
+            self._call_coroutine(handler, arguments, done, never_busy)
             return
 
         if self._inline:
             done(attempt(handler, arguments))
             return
         submitted = time.monotonic()
+        holders = self._running.names() if self._pool.is_busy else ""
 
         def run() -> None:
-            self._running.begin(handler, time.monotonic() - submitted)
+            name = name_of(handler, arguments)
+            warn_if_late(name, time.monotonic() - submitted, holders)
+            self._running.begin(name)
             result = attempt(handler, arguments)
-            self._running.end(handler)
+            self._running.end(name)
             self._calls.post(done, result)
 
-        if not self._pool.try_submit(run):
-            done(busy())
+        if not self._pool.try_submit(run, even_if_full=never_busy):
+            done(BUSY)
 
     def _call_coroutine(
         self,
         handler: Callable[..., Coroutine[Any, Any, Any]],
         arguments: Sequence[Any],
         done: Callable[[HandlerResult], None],
+        never_busy: bool,
     ) -> None:
         async def run() -> None:
             try:
                 result = HandlerResult(await handler(*arguments))
             except Exception as error:
-                result = failed(handler, error)
+                result = failed(handler, arguments, error)
             self._calls.post(done, result)
 
-        if len(self._tasks) >= BACKLOG:
-            done(busy())
+        if len(self._tasks) >= BACKLOG and not never_busy:
+            done(BUSY)
             return
         task = self._loop.create_task(run())
         self._tasks.add(task)
@@ -154,20 +158,35 @@ def attempt(handler: Handler, arguments: Sequence[Any]) -> HandlerResult:
     try:
         return HandlerResult(handler(*arguments))
     except BaseException as error:  # SystemExit too: it ends no thread, and no viewer's turn
-        return failed(handler, error)
+        return failed(handler, arguments, error)
 
 
-def failed(handler: Handler, error: BaseException) -> HandlerResult:
+def failed(handler: Handler, arguments: Sequence[Any], error: BaseException) -> HandlerResult:
     """A refusal is a sentence meant for the viewer. Of other errors it gets only the id."""
     if isinstance(error, Refused):
         return HandlerResult(error=error.public, data=getattr(error, "data", None))
-    number = logs.log_error(log, f"handler {_name_of(handler)} failed", error)
+    number = logs.log_error(log, f"handler {name_of(handler, arguments)} failed", error)
     return HandlerResult(error=f"The server could not handle this (error {number}).")
 
 
-def _name_of(handler: Handler) -> str:
+def name_of(handler: Handler, arguments: Sequence[Any]) -> str:
+    """The name of a function in the log. One that calls others has ``describe``, which names the
+    other that it calls with these arguments."""
+    describe = getattr(handler, "describe", None)
+    if describe is not None:
+        return str(describe(*arguments))
     return str(getattr(handler, "__qualname__", handler))
 
 
-def busy() -> HandlerResult:
-    return HandlerResult(error="The server is too busy to handle this now; try again later.")
+def warn_if_late(name: str, waited: float, holders: str) -> None:
+    """``holders``: who held the threads when the call began to wait."""
+    if waited > SLOW:
+        limited.warning(
+            "handlers",
+            f"a call of {name} waited {waited:.1f} s for a thread; "
+            f"these held the threads: {holders or 'none that this process knows'}",
+        )
+
+
+BUSY = HandlerResult(error="The server is too busy to handle this now; try again later.")
+"""Of a call that was not made. Compare by identity."""

@@ -12,6 +12,13 @@ from statecast.http.throttled_log import ThrottledLog
 from statecast.model import Event, EventKind
 from statecast.names import escaped
 from statecast.realtime import encoding
+from statecast.realtime.dropped_events import (
+    GONE,
+    NO_LOOP,
+    SLOW_VIEWER,
+    UNDECIDED,
+    DroppedEvents,
+)
 from statecast.realtime.handlers import Handler
 from statecast.realtime.interfaces import BroadcasterContract, Connection, SessionTransport
 from statecast.realtime.loop_calls import LoopCalls
@@ -61,8 +68,9 @@ class Hub:
         """The server stops and takes no new viewers."""
         self.keep_handshakes = False
         """The application asks for the requests with which viewers began."""
-        self.dropped_emits = 0
-        """Application events that a full transport did not take. The newest is dropped."""
+        self.dropped = DroppedEvents()
+        """Application events that a full transport did not take (the newest is dropped), or that
+        no handler took."""
         self.sent_bytes = 0
         """Of application events, before framing."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -79,6 +87,7 @@ class Hub:
             max_pending_bytes=settings.max_payload,
             clock=self.wheel.now,
             calls=self._calls,
+            dropped=self.dropped,
             inline=inline,
         )
         self._unknown: set[str] = set()
@@ -165,7 +174,7 @@ class Hub:
     def publish(self, event: Event) -> None:
         """Let an event take effect here. Any thread; what one does stays in its order."""
         if not self._calls.post(self.apply_event, event, size=event.size):
-            self.dropped_emits += 1
+            self.dropped.add(event.namespace, 1, NO_LOOP)
 
     def apply_event(self, event: Event) -> None:
         """Let an event take effect here. Loop's thread only."""
@@ -188,9 +197,15 @@ class Hub:
             return 0
         message = encoding.event(event)
         written = sum(socket.offer(message) for socket in members)
-        self.dropped_emits += len(members) - written
+        if written < len(members):
+            self._count_dropped(event.namespace, members, len(members) - written)
         self.sent_bytes += len(event.data) * written
         return written
+
+    def is_room(self, namespace: str, name: str) -> bool:
+        """Whether viewers of this process have entered a room of this name. Any thread."""
+        known = self._namespaces.get(namespace)
+        return known is not None and name in known.rooms
 
     def publish_to_one(self, event: Event, callback: Callback) -> None:
         """Emit an event to one socket of this process, and call back with its acknowledgement.
@@ -198,22 +213,28 @@ class Hub:
         Any thread; ``callback`` is called once, on the loop.
         """
         if not self._calls.post(self._emit_to_one, event, callback, size=event.size):
+            self.dropped.add(event.namespace, 1, NO_LOOP)
             callback(None)
 
     def _emit_to_one(self, event: Event, callback: Callback) -> None:
         (sid,) = event.rooms
         socket = self.find(sid)
-        if socket is None:
+        if socket is None or socket.namespace.name != event.namespace:
+            self.dropped.add(event.namespace, 1, GONE)
             callback(None)
             return
         number = socket.expect(callback)
         if not socket.offer(encoding.event(event, number)):
-            self.dropped_emits += 1
+            self._count_dropped(event.namespace, [socket], 1)
             socket.acknowledge(number, None)
 
-    def call_back(self, callback: Handler, arguments: list[Any]) -> None:
+    def _count_dropped(self, namespace: str, members: Iterable[Socket], number: int) -> None:
+        ready = any(socket.ready for socket in members)
+        self.dropped.add(namespace, number, SLOW_VIEWER if ready else UNDECIDED)
+
+    def call_back(self, callback: Handler, arguments: list[Any], namespace: str) -> None:
         """Call the application's function as a handler is called."""
-        self._namespaces.call_back(callback, arguments)
+        self._namespaces.call_back(callback, arguments, namespace)
 
     def _warn_unknown(self, namespace: str) -> None:
         if self._namespaces.takes_any:

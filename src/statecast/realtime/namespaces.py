@@ -13,7 +13,8 @@ from typing import Any
 
 from statecast import logs
 from statecast.errors import BadSetting, Malformed
-from statecast.realtime.handlers import Handler, HandlerResult, HandlerRunner, busy
+from statecast.realtime.dropped_events import BUSY_HANDLERS, DroppedEvents
+from statecast.realtime.handlers import BUSY, Handler, HandlerResult, HandlerRunner
 from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.protocol import socketio
 from statecast.realtime.rooms import Namespace, Socket
@@ -38,6 +39,7 @@ class Namespaces:
         max_pending_bytes: int,
         clock: Callable[[], float],
         calls: LoopCalls,
+        dropped: DroppedEvents,
         inline: bool = False,
     ) -> None:
         """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
@@ -47,6 +49,7 @@ class Namespaces:
         self._borrowed: dict[str, Socket] = {}
         """The sockets in all the others, by their sids."""
         self._runner = HandlerRunner(threads, calls, inline=inline)
+        self._dropped = dropped
         self._max_pending_bytes = max_pending_bytes
         self._clock = clock
         for name in ("/", *names):
@@ -69,6 +72,11 @@ class Namespaces:
         if known is None:
             known = self._by_name[name] = Namespace(name)
             self._lasting.append(known)
+        elif known.borrowed:
+            self._lasting.append(known)
+            known.keep()
+            for sid in tuple(known.sockets):
+                self._borrowed.pop(sid, None)
         return known
 
     def on(self, event: str, handler: Handler, namespace: str) -> None:
@@ -152,7 +160,10 @@ class Namespaces:
 
         def tell() -> None:
             if handler is not None:
-                self._runner.call(handler, (socket.sid, reason), lambda result: None)
+                # As many as there are sockets. The application forgets the viewer in it.
+                self._runner.call(
+                    handler, (socket.sid, reason), lambda result: None, never_busy=True
+                )
 
         if socket.ready:
             tell()
@@ -183,19 +194,31 @@ class Namespaces:
             self._acknowledge(socket, event.number, error)
             return
         if viewer.pending_bytes and viewer.pending_bytes + size > self._max_pending_bytes:
-            self._acknowledge(socket, event.number, busy())
+            self._refuse_busy(socket, event.number)
             return
         viewer.pending_bytes += size
 
         def done(result: HandlerResult) -> None:
             viewer.pending_bytes -= size
+            if result is BUSY:
+                self._refuse_busy(socket, event.number)
+                return
             self._acknowledge(socket, event.number, result)
 
         self._runner.call(handler, arguments, done)
 
-    def call_back(self, callback: Handler, arguments: Iterable[Any]) -> None:
-        """Call the application's function with what a client acknowledges."""
-        self._runner.call(callback, tuple(arguments), lambda result: None)
+    def _refuse_busy(self, socket: Socket, number: int | None) -> None:
+        self._dropped.add(socket.namespace.name, 1, BUSY_HANDLERS)
+        self._acknowledge(socket, number, BUSY)
+
+    def call_back(self, callback: Handler, arguments: Iterable[Any], namespace: str) -> None:
+        """Call the application's function with what a client of ``namespace`` acknowledges."""
+
+        def done(result: HandlerResult) -> None:
+            if result is BUSY:
+                self._dropped.add(namespace, 1, BUSY_HANDLERS)
+
+        self._runner.call(callback, tuple(arguments), done)
 
     def _acknowledge(self, socket: Socket, number: int | None, result: HandlerResult) -> None:
         if number is None or not socket.alive:

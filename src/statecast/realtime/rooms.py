@@ -100,6 +100,10 @@ class Namespace:
         self.rooms: dict[str, set[Socket]] = {}
         self.handlers: dict[str, Callable[..., Any]] = {} if handlers is None else handlers
 
+    def keep(self) -> None:
+        """It has handlers of its own from now on, and lasts without viewers."""
+        self.handlers, self.borrowed = {}, False
+
     def members(self, rooms: Collection[str] = (), skip: Collection[str] = ()) -> list[Socket]:
         """The sockets in any of ``rooms`` (none: all) and in none of ``skip``, each once."""
         if not rooms:

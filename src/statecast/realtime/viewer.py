@@ -138,7 +138,7 @@ class Viewer:
         if namespace is None:
             self.transport.send(socketio.refused(request.namespace, "Invalid namespace"))
             return
-        socket = Socket(self, namespace, engineio.new_sid())
+        socket = Socket(self, namespace, socketio.new_sid())
         self.session.add(socket)
         self._namespaces.connect(socket, request.auth)
 

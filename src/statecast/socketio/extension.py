@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, has_request_context, request
@@ -15,19 +16,22 @@ from flask import Flask, has_request_context, request
 from statecast import flask as extension
 from statecast.errors import BadSetting, ConnectionRefused, Malformed, NotFound, Refused
 from statecast.model import EventKind
+from statecast.realtime.handlers import name_of
 from statecast.realtime.namespaces import ANY
 from statecast.realtime.protocol import socketio as packets
 from statecast.runtime import Runtime
 from statecast.socketio.clients import Client
 from statecast.socketio.context import EXTENSION
 from statecast.socketio.namespace import NamespaceHandlers
-from statecast.socketio.options import to_settings
+from statecast.socketio.options import REFUSED, to_settings
 from statecast.socketio.test_client import SocketIOTestClient, TestServer
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]
 PORT = 5_000
+IGNORED_BY_RUN = {"log_output", "allow_unsafe_werkzeug", "backlog", "threaded", "use_debugger"}
+"""Options that only tune another server."""
 """Flask-SocketIO's default."""
 
 
@@ -136,9 +140,13 @@ class SocketIO:
     def _listen(self, namespace: str) -> None:
         runtime = self.runtime
         runtime.keep_handshakes()
-        runtime.on("connect", self._connect, namespace)
-        runtime.on("disconnect", self._disconnect, namespace)
-        runtime.on(ANY, self._dispatch, namespace)
+        for event, call in (
+            ("connect", self._connect),
+            ("disconnect", self._disconnect),
+            (ANY, self._dispatch),
+        ):
+            describe = functools.partial(self._describe, namespace, event)
+            runtime.on(event, Described(call, describe), namespace)
 
     def _connect(self, sid: str, auth: Any) -> Any:
         from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
@@ -185,6 +193,12 @@ class SocketIO:
                     result = self._handle_error(error, client.namespace, owner)
             self._check(result)
             return result
+
+    def _describe(self, namespace: str, event: str, *arguments: Any) -> str:
+        """The name of the program's function, for the log; see ``Described``."""
+        event = arguments[0] if event == ANY else event
+        handler, _ = self._find(namespace, event, ())
+        return event if handler is None else name_of(handler, ())
 
     def _find(
         self, namespace: str, event: str, args: tuple[Any, ...]
@@ -305,6 +319,7 @@ class SocketIO:
     def _in_context_of_request(self, callback: Handler) -> Handler:
         client = self._clients.get(getattr(request, "sid", "")) if has_request_context() else None
 
+        @functools.wraps(callback)
         def call_back(*args: Any) -> Any:
             if client is None:
                 with self._apps[0].app_context():
@@ -337,10 +352,11 @@ class SocketIO:
         debug: bool | None = None,
         use_reloader: bool | None = None,
         reloader_options: dict[str, Any] | None = None,
+        extra_files: list[str] | None = None,
         **options: Any,
     ) -> None:
         """Serve the app and its viewers until a signal. The default port is 5000."""
-        to_settings({name: options[name] for name in options if name in REFUSED_HERE})
+        check_run_options(options)
         debug = app.debug if debug is None else debug
         app.debug = debug
         host, port = host or "127.0.0.1", port or named_port(app)
@@ -348,7 +364,11 @@ class SocketIO:
         if reload is None:
             extension.serve(app, host=host, port=port)
         else:
-            reload(lambda: self._serve_in_background(app, host, port), **(reloader_options or {}))
+            watched = {"extra_files": extra_files} if extra_files else {}
+            reload(
+                lambda: self._serve_in_background(app, host, port),
+                **{**(reloader_options or {}), **watched},
+            )
 
     def _serve_in_background(self, app: Flask, host: str, port: int) -> None:
         """The reloader keeps the main thread for itself, and ends the process for a new one."""
@@ -425,19 +445,47 @@ def reloader() -> Handler | None:
     return run_with_reloader
 
 
-REFUSED_HERE = ("certfile", "keyfile", "ssl_context")
+@dataclass(frozen=True)
+class Described:
+    """A handler that calls one of the program's functions, which the log names instead of it."""
+
+    call: Handler
+    describe: Handler
+    """The name of the function, by the arguments of the call."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
+
+
+def check_run_options(options: dict[str, Any]) -> None:
+    """Raises BadSetting."""
+    given = [name for name, value in options.items() if value is not None]
+    for name in given:
+        if name in REFUSED:
+            raise BadSetting(REFUSED[name])
+        if name not in IGNORED_BY_RUN:
+            raise BadSetting(
+                f"socketio.run has no option {name!r} here; settings of the server are options of "
+                "SocketIO(app, ...)."
+            )
+    if given:
+        log.warning("these options of socketio.run do nothing here: %s", ", ".join(sorted(given)))
 
 
 def call_with(handler: Handler, args: tuple[Any, ...], *, optional: bool) -> Any:
     """Call a handler; of ``optional`` arguments it may take none."""
-    if optional:
-        try:
-            inspect.signature(handler).bind(*args)
-        except TypeError:
-            return handler()
-        except ValueError:  # a function without a signature
-            pass
-    return handler(*args)
+    return handler(*args) if not optional or takes(handler, args) else handler()
+
+
+def takes(handler: Handler, args: tuple[Any, ...]) -> bool:
+    """Whether a function can be called with these arguments; a built-in one may not say it."""
+    try:
+        inspect.signature(handler).bind(*args)
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 def expanded(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,16 +6,20 @@ answers pages; the setting ``live_url`` then says where ``statecast run`` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import flask
+from flask.typing import ResponseReturnValue
 
 from statecast.http import mount
+from statecast.logs import LimitedLog
 from statecast.settings import OWN_ADDRESS, Settings
 
 ENDPOINT = "/socket.io/"
+
+log = logging.getLogger(__name__)
 
 
 class LiveRuntime(Protocol):
@@ -23,8 +27,6 @@ class LiveRuntime(Protocol):
 
     @property
     def settings(self) -> Settings: ...
-    @property
-    def live_origin(self) -> Callable[[], str]: ...
 
 
 def live_address(runtime: LiveRuntime) -> str:
@@ -38,7 +40,7 @@ def live_address(runtime: LiveRuntime) -> str:
         # An app that is mounted in another app sees a root of its own; the endpoint is outside.
         seen = mount.inner_path(scope["path"], scope.get("root_path", ""))
         return mount.outer_prefix(seen, root, flask.request.path) + ENDPOINT
-    live_url = runtime.live_origin() or runtime.settings.live_url
+    live_url = runtime.settings.live_url
     if not live_url:
         return ""
     return (root if live_url == OWN_ADDRESS else live_url.removesuffix("/")) + ENDPOINT
@@ -48,3 +50,47 @@ def live_origin(runtime: LiveRuntime) -> str:
     """The origin of the live endpoint, where it is not the page's own; else ""."""
     scheme, host, *_ = urlsplit(live_address(runtime))
     return f"{scheme}://{host}" if scheme else ""
+
+
+class Elsewhere:
+    """The view of ``/socket.io/`` under a server that is not ours.
+
+    Stock clients ask the page's own server unless they are given an address: ``io()``. Their
+    requests for long polling follow a redirect; a WebSocket cannot.
+    """
+
+    def __init__(self, runtime: LiveRuntime) -> None:
+        self._runtime = runtime
+        self._log = LimitedLog(log)
+
+    def __call__(self) -> ResponseReturnValue:
+        """Send a client on to the live endpoint, or say what is missing: in the log too."""
+        address = live_address(self._runtime)
+        if not address:
+            return self._refuse(
+                "This server has no viewers. Start `statecast run` beside it on the same store, "
+                "and name its address in the setting live_url."
+            )
+        if address == flask.request.script_root + ENDPOINT:
+            return self._refuse(
+                "The setting live_url says that a proxy passes /socket.io/ to `statecast run`, "
+                "but this request came to the app."
+            )
+        base = address.removesuffix(ENDPOINT)
+        hint = f"io('{base}')" if live_origin(self._runtime) else f"io({{path: '{address}'}})"
+        self._log.warning(
+            "redirected",
+            f"A Socket.IO client asked the app and was sent on to {address}, where it has long "
+            f"polling only. For WebSocket name the address in the page: {hint}.",
+        )
+        query = flask.request.query_string.decode("latin-1")
+        answer = flask.redirect(f"{address}?{query}", 307)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def _refuse(self, sentence: str) -> ResponseReturnValue:
+        self._log.warning("refused", sentence)
+        # Browsers show the reason phrase of a failed request in their console.
+        answer = flask.Response(f"{sentence}\n", f"404 {sentence}", mimetype="text/plain")
+        answer.headers["Cache-Control"] = "no-store"
+        return answer

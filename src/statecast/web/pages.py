@@ -43,7 +43,7 @@ from statecast.web import (
     view_models,
 )
 from statecast.web.known_devices import KnownDevices
-from statecast.web.live_address import live_address, live_origin
+from statecast.web.live_address import ENDPOINT, Elsewhere, live_address, live_origin
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -63,7 +63,7 @@ HTTP_ERRORS = {
     405: ("This page is only for looking", "Changes go to /api, as JSON."),
 }
 
-NOT_COUNTED = ("statecast_pages.static", "statecast_pages.live_address")
+NOT_COUNTED = tuple(f"statecast_pages.{name}" for name in ("static", "live_address", "elsewhere"))
 """Endpoints that cost little, and of which one page needs many."""
 
 OPTIONAL: dict[str, Any] = {
@@ -106,8 +106,6 @@ class PageRuntime(Protocol):
     @property
     def problems(self) -> Problems: ...
     @property
-    def live_origin(self) -> Callable[[], str]: ...
-    @property
     def unserved(self) -> Unserved: ...
     @property
     def allows_page(self) -> Callable[[str], bool]: ...
@@ -133,6 +131,7 @@ def pages(
     )
     views = PageViews(live, may_write, may_operate)
     blueprint.add_url_rule("/statecast/live-address.js", "live_address", views.live_address)
+    blueprint.add_url_rule(ENDPOINT, "elsewhere", Elsewhere(live), methods=["GET", "POST"])
     blueprint.add_url_rule(f"{below}/", "front", views.front)
     blueprint.add_url_rule(f"{below}/devices/<path:name>", "device", views.device)
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)

@@ -89,12 +89,17 @@ def check_version(query: Mapping[str, str]) -> None:
     if asked == engineio.VERSION:
         return
     error = engineio.UNKNOWN_VERSION
+    sentence = f"This server speaks Engine.IO {engineio.VERSION}; the request asks for "
     if asked in ("1", "2", "3"):
         sentence = (
             f"This client speaks Engine.IO {asked} (socket.io-client 1 or 2); "
             "use socket.io-client 3 or later."
         )
-        error = engineio.EngineIOError(error.code, f"{error.message}. {sentence}")
+    elif asked.isascii() and asked.isalnum() and len(asked) <= 8:
+        sentence += f"{asked}."
+    else:
+        sentence += "another version." if asked else "no version (EIO=)."
+    error = engineio.EngineIOError(error.code, f"{error.message}. {sentence}")
     raise HandshakeError.of(error)
 
 

@@ -5,6 +5,9 @@ Packets from viewers are read strictly: what is not exactly a packet is refused.
 
 from __future__ import annotations
 
+import binascii
+import os
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +24,40 @@ RESERVED = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
 """Event names that only the protocol itself may use."""
+
+
+SID_BYTES, CHECK_BYTES = 12, 3
+"""Of randomness in a socket's id, and of a checksum, by which it is not taken for another text."""
+
+
+def new_sid() -> str:
+    """An id for a socket. It cannot be guessed."""
+    random = os.urandom(SID_BYTES)
+    return _base64url(random + _checksum(random))
+
+
+def is_sid(text: str) -> bool:
+    """Whether a text is an id of a socket, in whatever process. Of other texts of this length and
+    alphabet one in 16 million seems to be one."""
+    try:
+        content = binascii.a2b_base64(text.replace("-", "+").replace("_", "/"), strict_mode=True)
+    except ValueError:
+        return False
+    random = content[:SID_BYTES]
+    return (
+        len(content) == SID_BYTES + CHECK_BYTES
+        and content[SID_BYTES:] == _checksum(random)
+        and text == _base64url(content)
+    )
+
+
+def _checksum(random: bytes) -> bytes:
+    return zlib.crc32(random).to_bytes(4, "big")[-CHECK_BYTES:]
+
+
+def _base64url(content: bytes) -> str:
+    encoded = binascii.b2a_base64(content, newline=False)
+    return encoded.translate(bytes.maketrans(b"+/", b"-_")).decode()
 
 
 class SocketIOPacket(NamedTuple):

@@ -40,7 +40,10 @@ export function showStatusBar(summary, board) {
     const part = item.dataset.hop ?? "";
     const { mark, text } = facts[part];
     setAttributes(item, { "data-mark": mark, class: part === worst ? "worst" : undefined });
-    setText(find("span", item), text);
+    const words = find("span", item);
+    setText(words, text);
+    // A narrow window cuts long words.
+    words.title = text;
     if (part === "aside") showAside(item, Boolean(aside), board);
   }
 }
@@ -56,7 +59,7 @@ function showAside(item, isNeeded, board) {
   const sentences = describedProblems(board).map(({ sentence }) => sentence);
   item.hidden = !isNeeded;
   link.hash = sentences.length ? "problems" : "quarantine";
-  link.title = sentences.join("\n") || "Messages that could not be read or applied";
+  find("span", item).title = sentences.join("\n") || "Messages that could not be read or applied";
 }
 
 /** The mark of the queue tells already that it is away. @param {Board} board */

@@ -1,0 +1,157 @@
+"""Passes viewers' requests to Flask's development server on to ours, in the same process.
+
+WSGI cannot carry a WebSocket. Werkzeug's server gives an application the socket of the request for
+this (``werkzeug.socket``, since 2.0), so bytes are copied between that socket and a connection to
+our server. The page and its viewers then have one address, whatever host, port or certificate
+``flask run`` was given. Each viewer holds a thread of Flask's server: enough for development.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.wsgi import get_input_stream
+
+from statecast.http.addresses import parse
+from statecast.server.wsgi import WSGI
+from statecast.settings import Settings
+
+PATHS = frozenset({"/socket.io/", "/events", "/healthz", "/readyz", "/metrics"})
+"""What only our server answers."""
+START_TIMEOUT = 5.0
+"""Seconds for which a viewer waits for our server to start."""
+CHUNK = 65_536
+NOT_PASSED = ("HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_FORWARDED")
+"""Header fields about this connection, and what only a proxy may say (see ``_is_passed``)."""
+
+
+class DevForwarder:
+    """WSGI middleware: the paths of ``PATHS`` go to our server, all others to the application."""
+
+    def __init__(self, app: WSGI, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._address: tuple[str, int] | None = None
+        self._known = threading.Event()
+
+    def begin(self, address: tuple[str, int] | None) -> None:
+        """Our server listens at ``address``; None: it could not start."""
+        self._address = address
+        self._known.set()
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") not in PATHS:
+            return self._app(environ, start_response)
+        try:
+            status = self._forward(environ)
+        except HTTPException as error:
+            return error(environ, start_response)
+        # The response has been sent. This one goes to a closed socket, and into the log.
+        start_response(status, [])
+        return []
+
+    def _forward(self, environ: dict[str, Any]) -> str:
+        """Copy until one side ends; returns the status of the response, for the log."""
+        client: socket.socket | None = environ.get("werkzeug.socket")
+        if client is None:
+            raise ServiceUnavailable("Viewers are served here only under `flask run`.")
+        self._known.wait(START_TIMEOUT)
+        if self._address is None:
+            raise ServiceUnavailable("Statecast is not live; the output of flask run says why.")
+        stream = get_input_stream(environ, max_content_length=self._settings.body_bytes)
+        head, body = request_head(environ), stream.read()
+        timeout = self._settings.write_timeout
+        try:
+            with socket.create_connection(self._address, timeout) as server:
+                client.settimeout(timeout)
+                server.sendall(head % len(body) + body)
+                return copy(client, server)
+        finally:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+
+def request_head(environ: dict[str, Any]) -> bytes:
+    """The head of the request for our server, with ``%d`` for the length of its body."""
+    path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    target = f"{path}?{query}" if query else path
+    lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1", *_fields(environ)]
+    text = "\r\n".join([*lines, "Content-Length: "]).replace("%", "%%") + "%d\r\n\r\n"
+    return text.encode("latin-1")
+
+
+def _fields(environ: dict[str, Any]) -> Iterator[str]:
+    for name, value in environ.items():
+        if name == "CONTENT_TYPE" or _is_passed(name):
+            field = name.removeprefix("HTTP_").replace("_", "-")
+            yield f"{field}: {value}"
+    upgrade = environ.get("HTTP_UPGRADE")
+    yield f"Connection: {'Upgrade' if upgrade else 'close'}"
+    yield f"X-Forwarded-Proto: {environ['wsgi.url_scheme']}"
+    if parse(address := environ.get("REMOTE_ADDR", "")) is not None:
+        yield f"X-Forwarded-For: {address}"
+
+
+def _is_passed(name: str) -> bool:
+    """No field that a client could use to name another client, scheme or path."""
+    forwarded = name.startswith("HTTP_X_FORWARDED_")
+    return name.startswith("HTTP_") and name not in NOT_PASSED and not forwarded
+
+
+def copy(client: socket.socket, server: socket.socket) -> str:
+    """Copy between two sockets until one ends; the status that the server sent first.
+
+    A side that takes nothing for the timeout of its socket ends both.
+    """
+    first = b""
+    other = {client: server, server: client}
+    with contextlib.suppress(OSError), selectors.DefaultSelector() as ready:
+        for one in other:
+            ready.register(one, selectors.EVENT_READ)
+        while True:
+            for key, _ in ready.select():
+                source: Any = key.fileobj
+                data = received(source)
+                if data is None:
+                    continue
+                if not data:
+                    return status_of(first)
+                if source is server and len(first) < CHUNK and b"\r\n" not in first:
+                    first += data
+                other[source].sendall(data)
+    return status_of(first)
+
+
+def received(source: socket.socket) -> bytes | None:
+    """What has arrived: b"" at the end, None for a part of TLS that is no data.
+
+    TLS may hold more data than the system shows, so all of it is taken.
+    """
+    if not isinstance(source, ssl.SSLSocket):
+        return source.recv(CHUNK)
+    timeout = source.gettimeout()
+    source.setblocking(False)
+    try:
+        data = source.recv(CHUNK)
+        while data and source.pending():
+            data += source.recv(source.pending())
+        return data
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        source.settimeout(timeout)
+
+
+def status_of(response: bytes) -> str:
+    """The status of a response by its first line, for WSGI."""
+    line = response.partition(b"\r\n")[0].decode("latin-1")
+    return line.partition(" ")[2] or "502 Bad Gateway"

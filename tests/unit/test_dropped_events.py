@@ -1,0 +1,236 @@
+"""Every event that is dropped is counted, and its namespace is in the log once a minute."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from statecast.errors import Malformed, Unavailable
+from statecast.model import Event
+from statecast.realtime import dropped_events, handlers
+from statecast.realtime.dropped_events import SLOW_VIEWER, DroppedEvents
+from statecast.realtime.handlers import HandlerResult, HandlerRunner, name_of
+from statecast.realtime.hub import Hub
+from statecast.realtime.loop_calls import LoopCalls
+from statecast.runtime import Runtime
+from statecast.settings import Settings
+from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.fake_loop import FakeLoop
+from tests.fakes.harness import FakeClient, Harness
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_each_namespace_has_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    # given events that two namespaces lose
+    clock = Clock()
+    dropped = DroppedEvents(clock)
+    dropped.add("/chat", 2, SLOW_VIEWER)
+    dropped.add("/chat", 5, SLOW_VIEWER)
+    dropped.add("/news", 1, SLOW_VIEWER)
+
+    # then each has one line, and the rest is said with the first loss after a minute
+    assert [record.args for record in caplog.records] == [
+        ("/chat", 2, SLOW_VIEWER),
+        ("/news", 1, SLOW_VIEWER),
+    ]
+    caplog.clear()
+    clock.seconds = 59.9
+    dropped.add("/chat", 1, SLOW_VIEWER)
+    assert caplog.records == []
+    clock.seconds = 60
+    dropped.add("/chat", 1, SLOW_VIEWER)
+    assert [record.args for record in caplog.records] == [("/chat", 7, SLOW_VIEWER)]
+    assert dropped.total == 10
+
+
+def test_absurdly_many_namespaces_share_a_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dropped_events, "MAX_NAMESPACES", 1)
+    dropped = DroppedEvents(Clock())
+    for number in range(4):
+        dropped.add(f"/{number}", 1, SLOW_VIEWER)
+    assert [record.args[0] for record in caplog.records if record.args] == [
+        "/0",
+        "other namespaces",
+    ]
+    assert dropped.total == 4
+
+
+def paused(harness: Harness) -> FakeClient:
+    client = harness.client().join()
+    client.connection.pause_writing()
+    return client
+
+
+def sid_of(client: FakeClient) -> str:
+    client.send("40")
+    return str(json.loads(client.received()[-1][2:])["sid"])
+
+
+def runtime_of(hub: Hub) -> Runtime:
+    runtime = Runtime(Settings(store="memory:"))
+    runtime.serve_with(hub)
+    return runtime
+
+
+def test_a_viewer_that_reads_too_slowly_loses_events(caplog: pytest.LogCaptureFixture) -> None:
+    harness = Harness()
+    paused(harness)
+    harness.hub.publish(Event("/", "lost"))
+    assert harness.hub.dropped.total == 1
+    assert runtime_of(harness.hub).own_report()["dropped_events"] == 1
+    assert "viewer_buffer" in caplog.text
+
+
+def test_a_viewer_that_is_not_accepted_yet_has_a_bound(caplog: pytest.LogCaptureFixture) -> None:
+    # given a connect handler that has not answered, and more events than wait for it
+    harness = Harness()
+    decide = threading.Event()
+    harness.hub.on("connect", lambda sid, auth: decide.wait(10))
+    client = harness.client().open()
+    client.send("40")
+    for number in range(66):
+        harness.hub.publish(Event("/", str(number)))
+    decide.set()
+
+    # then it has the oldest once it is accepted, and the newest are counted
+    assert len(client.wait_for(67)) == 67  # two of the handshake, the sid, 64 events
+    assert harness.hub.dropped.total == 2
+    assert "connect handler" in caplog.text
+    harness.hub.close_threads()
+
+
+def test_a_callback_to_a_viewer_that_has_left_is_a_dropped_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a viewer that has just left
+    harness = Harness()
+    client = harness.client().open()
+    sid = sid_of(client)
+    runtime = runtime_of(harness.hub)
+    client.lose()
+
+    # when it is asked for an acknowledgement, then nothing is raised but for who waits
+    runtime.emit("question", to=sid, callback=print)
+    assert harness.hub.dropped.total == 1
+    assert "has left" in caplog.text
+    answers: list[Any] = []
+
+    def ask() -> None:
+        with pytest.raises(Unavailable, match="has left") as caught:
+            runtime.call("question", to=sid)
+        answers.append(caught.value)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    harness.loop.take_call()
+    thread.join(10)
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("to", [None, ["a", "b"], "room"])
+def test_a_callback_of_several_viewers_is_refused(to: Any) -> None:
+    harness = Harness()
+    client = harness.client().open()
+    runtime = runtime_of(harness.hub)
+    runtime.move("enter", "/", "room", sid_of(client))
+    with pytest.raises(Malformed, match="Only one viewer"):
+        runtime.emit("question", to=to, callback=print)
+
+
+def test_what_no_thread_takes_is_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one thread, which a handler holds, and no place to wait
+    monkeypatch.setattr(handlers, "BACKLOG", 0)
+    harness = Harness(handler_threads=1)
+    hub, go, left = harness.hub, threading.Event(), threading.Event()
+    hub.on("slow", lambda sid: go.wait(10))
+    hub.on("disconnect", lambda sid, reason: left.set())
+    client = harness.client().open()
+    sid = sid_of(client)
+    client.send('42["slow"]')
+
+    # when events and an acknowledgement with a callback come, then each is counted,
+    # and an event whose sender waits is answered
+    client.send('42["slow"]')
+    client.send('427["slow"]')
+    assert client.received() == [
+        '437[{"error":"The server is too busy to handle this now; try again later."}]'
+    ]
+    runtime_of(hub).emit("question", to=sid, callback=print)
+    number = client.received()[0][2:].partition("[")[0]
+    client.send(f"43{number}[]")
+    assert hub.dropped.total == 3
+    assert "handler_threads" in caplog.text
+
+    # and a viewer that leaves is never too much: its disconnect handler is called
+    client.lose()
+    go.set()
+    assert left.wait(10)
+    hub.close_threads()
+
+
+def test_events_after_the_end_of_the_loop_are_counted() -> None:
+    class Closed(FakeLoop):
+        def call_soon_threadsafe(self, *arguments: object) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    hub = Hub(FakeBroadcaster(), Settings())
+    hub.start(Closed())  # type: ignore[arg-type]
+    thread = threading.Thread(target=hub.publish, args=(Event("/", "late"),))
+    thread.start()
+    thread.join(10)
+    assert hub.dropped.total == 1
+
+
+def test_a_call_that_waited_for_a_thread_names_who_held_them(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one thread, which a handler holds
+    monkeypatch.setattr(handlers, "SLOW", -1.0)
+    loop, calls = FakeLoop(), LoopCalls()
+    calls.start(loop)  # type: ignore[arg-type]
+    runner = HandlerRunner(1, calls)
+    go, begun, results = threading.Event(), threading.Event(), list[HandlerResult]()
+
+    def holder() -> None:
+        begun.set()
+        go.wait(10)
+
+    def waiter() -> None: ...
+
+    runner.call(holder, (), results.append)
+    assert begun.wait(10)
+    caplog.clear()
+
+    # when another call gets the thread after it, then the line says who held it meanwhile
+    runner.call(waiter, (), results.append)
+    go.set()
+    while len(results) < 2:
+        loop.take_call()
+    (line,) = caplog.messages
+    assert "waiter waited" in line
+    assert line.endswith("holder (1)")
+    runner.close()
+
+
+def test_a_handler_that_calls_others_is_named_by_them() -> None:
+    class Dispatcher:
+        def describe(self, event: str) -> str:
+            return f"on_{event}"
+
+        def __call__(self, event: str) -> None: ...
+
+    assert name_of(Dispatcher(), ("chat",)) == "on_chat"
+    assert name_of(print, ()) == "print"
