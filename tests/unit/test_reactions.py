@@ -22,12 +22,14 @@ from statecast.errors import BadSetting, StoreUnavailable
 from statecast.model import Change
 from statecast.reactions import chain
 from statecast.reactions.agenda import FIRST_PAUSE, MAX_PAUSE, Agenda
+from statecast.reactions.chain import SentMessages
 from statecast.reactions.reaction import Reaction, reaction_of
 from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner, is_same
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store, reaction_lease
+from statecast.stores.contract import LeaseHolder, Limits, Store, reaction_lease
 from statecast.testing.values import VirtualClock, change, message
+from statecast.threads import ThreadPool
 from tests.waiting import wait_for
 
 Call = tuple[str, Any, Any]
@@ -695,6 +697,120 @@ def test_a_clean_stop_waits_for_the_call_that_runs(app: Flask) -> None:
     assert store.reaction("door", ["door"]).unhandled() == []
     assert store.lease(reaction_lease("door")) is not None
     store.close()
+
+
+def test_a_slow_call_holds_up_no_other(app: Flask) -> None:
+    live = Statecast(app, reaction_threads=2)
+    goes_on, called = threading.Event(), threading.Barrier(3)
+
+    @live.on_change("door/*", name="slow")
+    def slow(device: str, before: Any, after: Any) -> None:
+        if device == "door/stuck":
+            goes_on.wait(60)
+        else:
+            called.wait(20)
+
+    @live.on_change("*", name="other")
+    def other(device: str, before: Any, after: Any) -> None:
+        if device == "door/stuck":
+            called.wait(20)
+
+    live.runtime.reactions.start()
+    begun = lambda: all(one.active for one in live.runtime.reactions._runners)  # noqa: E731
+    wait_for(begun, "the reactions did not begin")
+    # when the call for one device hangs
+    live.set("door/stuck", n=1)
+    live.set("door/other", n=1)
+    # then another device of the same reaction, and the other reaction, are called for
+    called.wait(20)
+    goes_on.set()
+
+
+def test_a_stop_that_takes_too_long_is_said(
+    app: Flask, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    live = Statecast(app, shutdown_timeout=0.0)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    @live.on_change("door", name="hangs")
+    def hangs(device: str, before: Any, after: Any) -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    runtime = live.runtime
+    runtime.reactions.start()
+    (runner,) = runtime.reactions._runners
+    wait_for(lambda: runner.active, "the reaction did not begin")
+    live.set("door", open=True)
+    assert begun.wait(20)
+    runtime.stop()
+    assert "reactions did not end in time (hangs); their calls are repeated" in caplog.text
+    # and as long as the call runs, no other process begins it; then it is not noted
+    store = open_store(f"sqlite:///{tmp_path}/store.db", begin_epoch=False)
+    assert store.lease(reaction_lease("hangs")) is None
+    goes_on.set()
+    wait_for(lambda: store.holder(reaction_lease("hangs")) is None, "the lease is not free")
+    assert store.reaction("hangs", ["door"]).unhandled() == ["door"]
+    store.close()
+
+
+def test_a_stop_while_calls_begin_waits_for_no_call_that_never_runs() -> None:
+    clock = VirtualClock()
+    store = open_store("memory:", Limits(), clock)
+    closing: list[threading.Thread] = []
+
+    class ClosingPool(ThreadPool):
+        """Another thread closes the runner at the worst moment, if it can."""
+
+        def try_submit(self, call: Callable[[], object]) -> bool:
+            closing.append(threading.Thread(target=runner.close))
+            closing[-1].start()
+            closing[-1].join(0.1)
+            return super().try_submit(call)
+
+    pool = ClosingPool(4, name="reaction")
+    reaction = Reaction("mail", ("*",), door_opened)
+    runner = ReactionRunner(reaction, store, 4, clock, SentMessages(), pool=pool)
+    assert runner.take_over()
+    runner.offer(["door"])
+    runner.start_calls()
+    closing[0].join(20)
+    assert runner.join(20)
+    assert store.lease(reaction_lease("mail")) is not None
+
+
+def test_a_process_that_does_not_serve_says_so(app: Flask, caplog: Any) -> None:
+    live = Statecast(app)
+    live.on_change("door", name="one")(door_opened)
+    live.on_change("door", name="two")(door_opened)
+    unserved = live.runtime.unserved
+    unserved.note_request()
+    assert "2 reactions are called only under `statecast run` or `live.run`" in caplog.text
+    # and when another process calls one of them
+    live.runtime.store.announce("other", {"sources": {}, "viewers": 0, "reactions": ["two"]})
+    assert unserved.sentence().startswith("1 reaction is called only under")
+    live.runtime.store.announce("other", {"sources": {}, "viewers": 0, "reactions": ["one", "two"]})
+    assert unserved.sentence() == ""
+
+
+def test_a_holder_that_has_stopped_is_shown(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given another process that has the lease, and stands still
+    lease = rig.store.lease(reaction_lease("mail"))
+    assert lease is not None
+    idle = [10.0]
+    monkeypatch.setattr(rig.store, "holder", lambda source: LeaseHolder(4711, idle[0]))
+    rig.react("*")
+    assert rig.store.problems.current() == []
+    idle[0] = 61.0
+    rig.clock.advance(5)
+    rig.reactions.step()
+    (problem,) = rig.store.problems.current()
+    assert (problem.kind, problem.subject) == ("lease-stalled", "reaction mail")
+    assert problem.sentence.startswith("Process 4711 holds this reaction")
+    # when that ends, then this one takes over, and the problem is over
+    lease.release()
+    rig.reactions.step()
+    assert rig.store.problems.current() == []
 
 
 def test_an_app_without_reactions_reads_nothing(app: Flask) -> None:

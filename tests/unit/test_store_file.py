@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -301,6 +302,31 @@ def test_damage_that_a_check_confirms_is_damage(path: Path, opened: Opener, call
 def apsw_checkpoint(store: SqliteStore) -> None:
     with store.database._use(writing=True) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def test_a_file_that_grows_while_it_is_measured_is_whole(
+    path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(path)
+    say(store, "a")
+    measure = os.stat
+    grown: list[int] = []
+
+    def measure_slowly(name: Any, **more: Any) -> os.stat_result:
+        """Between the measure and its use, another thread writes, and measures the file too."""
+        found = measure(name, **more)
+        if not grown and name == path:
+            grown.append(found.st_size)
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(say_many, store, 100).result()
+                thread.submit(apsw_checkpoint, store).result()
+                thread.submit(store.read_position).result()
+        return found
+
+    # when a thread is interrupted there, then it finds nothing wrong
+    monkeypatch.setattr("statecast.stores.sqlite.store_file.os.stat", measure_slowly)
+    store.database.check_file()
+    assert grown and measure(path).st_size > grown[0]
 
 
 @pytest.mark.parametrize(

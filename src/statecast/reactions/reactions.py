@@ -14,15 +14,13 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.reactions.chain import SentMessages
 from statecast.reactions.reaction import Reaction
 from statecast.reactions.runner import ReactionRunner
-from statecast.stores.contract import ReadCursor, Store
+from statecast.stores.contract import Store
 
 STANDBY_WAIT = 0.25
 """Seconds between two attempts to get a lease that another process holds."""
 IDLE_WAIT = 1.0
 TICK = 0.02
 """Seconds between two reads under load: changes of a device between them are one."""
-UNREAD = 2**62
-"""As the rest of a cursor: signs of life and events are not read."""
 RETRY_SECONDS = 0.5
 PAGE = 1_000
 """Devices per read."""
@@ -167,9 +165,7 @@ class Reactions:
         if self._offset is None or not any(runner.active for runner in runners):
             self._offset = None
             return False
-        changes = store.read(ReadCursor(self._offset, UNREAD, UNREAD), PAGE)
-        self._offset = changes.cursor.offset
-        devices = [update.device for update in changes.updates]
+        devices, self._offset = store.read_names(self._offset, PAGE)
         for runner in runners:
             if runner.active:
                 runner.offer(devices)

@@ -150,8 +150,8 @@ class ReactionRunner:
             free = self._threads - self._busy
             wanted = min(free, self._agenda.ready(self._monotonic())) if self.active else 0
             self._busy += wanted
-        for _ in range(wanted):
-            self._pool.try_submit(self._run)
+            for _ in range(wanted):  # under the lock: a pool that was closed runs nothing more
+                self._pool.try_submit(self._run)
 
     def due_in(self) -> float | None:
         """Seconds until the next attempt after a failure."""

@@ -211,6 +211,15 @@ class Changes:
     events: Sequence[Event] = ()
 
 
+class ChangedNames(NamedTuple):
+    """Devices that changed after an offset, without their states."""
+
+    devices: Sequence[str]
+    """By ascending offset, at most as many as were asked for. Some may have a damaged row."""
+    offset: int
+    """For the next ``read_names``; the store's offset, if these are all."""
+
+
 class Lease(Protocol):
     """The right to consume one source. Its term rises with every take-over."""
 
@@ -288,6 +297,12 @@ class Store(Protocol):
 
         ``ReadCursor()`` reads all states, but no old events. A following ``wait`` of the same
         thread returns for every commit after this snapshot.
+        """
+
+    def read_names(self, after: int, limit: int) -> ChangedNames:
+        """Which devices changed after an offset: much cheaper than ``read``.
+
+        A following ``wait`` of the same thread returns for every commit after this snapshot.
         """
 
     def epoch_history(self) -> EpochHistory:

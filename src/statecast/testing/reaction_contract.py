@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from statecast import strict_json
 from statecast.errors import LeaseLost
 from statecast.stores import retention
 from statecast.stores.contract import ReadCursor, Store, StoredReaction, reaction_lease
-from statecast.testing.store_fixture import StoreFixture
+from statecast.testing.store_fixture import StoreFixture, state_of
 from statecast.testing.values import change, raises
 
 
@@ -158,6 +159,43 @@ class ReactionContract(StoreFixture):
         with raises(LeaseLost):
             reaction.begin(term)
         assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 1})
+
+    def test_names_of_changed_devices_come_in_pages(self) -> None:
+        store = self.store()
+        assert store.read_names(0, 10) == ([], 0)
+        for device in ("a", "b", "c", "a"):
+            self.clock.advance(1)
+            self.number += 1
+            self.say(store, {"n": self.number}, device=device)
+        store.edit(change("b", kind="delete"))
+        # each device is named once, in the order of the newest changes, removed ones too
+        assert store.read_names(0, 10) == (["c", "a", "b"], 5)
+        assert store.read_names(0, 2) == (["c", "a"], 4)
+        assert store.read_names(4, 2) == (["b"], 5)
+        assert store.read_names(5, 2) == ([], 5)
+        # and a message that changes nothing names none
+        same = state_of(store, "a")
+        self.say(store, same, device="a")
+        assert store.read_names(5, 10) == ([], 5)
+
+    def test_a_read_of_names_counts_for_a_wait(self) -> None:
+        store = self.store()
+        has_read, committed, ended = (threading.Event() for _ in range(3))
+
+        def late() -> None:
+            store.read_names(0, 10)
+            has_read.set()
+            committed.wait()
+            store.wait(60)
+            ended.set()
+
+        thread = threading.Thread(target=late, daemon=True)
+        thread.start()
+        has_read.wait()
+        self.say(store, {"n": 1})
+        committed.set()
+        assert ended.wait(20)
+        thread.join()
 
     def test_a_note_is_no_change_for_readers(self) -> None:
         store = self.store()

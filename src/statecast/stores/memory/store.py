@@ -32,6 +32,7 @@ from statecast.stores.batch import Batch, DeviceState, answered_by, devices_of, 
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
+    ChangedNames,
     Changes,
     Committed,
     DamagedRow,
@@ -280,6 +281,19 @@ class MemoryStore:
                 seen,
                 events,
             )
+
+    def read_names(self, after: int, limit: int) -> ChangedNames:
+        """Which devices changed after an offset."""
+        self._mark_read()
+        with self._lock:
+            changed = [
+                (loaded.offset, device)
+                for device, loaded in self._devices.items()
+                if loaded.offset > after
+            ]
+            found = sorted(changed)[:limit]
+            offset = self._counters.offset if len(found) < limit else found[-1][0]
+            return ChangedNames([device for _, device in found], offset)
 
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""

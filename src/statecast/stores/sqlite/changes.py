@@ -12,7 +12,7 @@ import apsw
 from statecast.model import Event, Position, Update
 from statecast.stores import event_row
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import Changes, EpochHistory, ReadCursor
+from statecast.stores.contract import ChangedNames, Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite import devices
@@ -120,6 +120,21 @@ def read_updates(
         if whole or found:
             return [devices.update_of(row, reading) for row in found], whole
         most *= 2  # only damaged rows
+
+
+def read_names(
+    connection: apsw.Connection, reader: RowReader, after: int, limit: int
+) -> ChangedNames:
+    """Names from the index of offsets; no row is checked, since no state is shown."""
+    head = counter_row.load(connection, reader).offset
+    found = rows(
+        connection,
+        "SELECT CAST(device AS BLOB), offset FROM devices "
+        "WHERE offset > ? AND offset <= ? AND typeof(offset) = 'integer' ORDER BY offset LIMIT ?",
+        (after, head, limit),
+    )
+    names = [(name or b"").decode("utf-8", "replace") for name, _ in found]
+    return ChangedNames(names, head if len(found) < limit else found[-1][1])
 
 
 def emit(connection: apsw.Connection, reader: RowReader, now: int, events: Sequence[Event]) -> None:

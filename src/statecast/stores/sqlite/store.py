@@ -43,6 +43,7 @@ from statecast.stores.batch import (
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
+    ChangedNames,
     Changes,
     Committed,
     DamagedRow,
@@ -330,6 +331,11 @@ class SqliteStore:
         """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
         with self.database.read(mark_read=True) as connection:
             return changes.read(connection, self.rows, after, limit, self._watch)
+
+    def read_names(self, after: int, limit: int) -> ChangedNames:
+        """Which devices changed after an offset: much cheaper than ``read``."""
+        with self.database.read(mark_read=True) as connection:
+            return changes.read_names(connection, self.rows, after, limit)
 
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""

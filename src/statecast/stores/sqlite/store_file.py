@@ -185,6 +185,7 @@ class StoreFile:
 
     def check(self) -> None:
         """Raises StoreUnusable unless the file is still there, under its name and whole."""
+        known = self._size  # before the file is measured: other threads write and check meanwhile
         try:
             found = os.stat(self.path)
         except FileNotFoundError:
@@ -193,7 +194,7 @@ class StoreFile:
             raise os_error(self.path, error) from error
         if (found.st_dev, found.st_ino) != self.identity:
             raise self.removed()
-        if found.st_size < self._size:
+        if found.st_size < known:
             self._check_shrunk(found.st_size)
         self._size = found.st_size
 
