@@ -261,3 +261,16 @@ def test_an_examination_of_nothing(azure: FakeAzure) -> None:
     source.close()
     (finding,) = opened(azure).examine()
     assert finding.verdict == "wrong" and "cannot be reached" in finding.sentence
+
+
+def test_the_sdk_says_nothing_about_an_answer_that_it_cannot_read(
+    azure: FakeAzure, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our line about it has a rate, and says what to do."""
+    source = opened(azure)
+    azure.fail("broken", "count", times=3)
+    for _ in range(3):
+        with pytest.raises(SourceUnavailable, match="not expected"):
+            source.client.count()
+    source.close()
+    assert caplog.records == []

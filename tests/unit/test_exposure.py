@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from serving import serving
 
 from statecast.server.exposure import warnings
 from statecast.settings import Settings
@@ -36,3 +37,10 @@ def test_open_doors_are_told(settings: dict[str, Any], told: list[str]) -> None:
     assert len(found) == len(told)
     for sentence, start in zip(found, told, strict=True):
         assert sentence.startswith(start) and sentence.endswith(".")
+
+
+def test_a_server_beside_another_one_tells_them_too(caplog: pytest.LogCaptureFixture) -> None:
+    """As under ``flask run``, where it is not ``serve`` that starts it."""
+    with serving(allow_origins=["*"]):
+        found = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [one[:22] for one in found] == ["allow_origins * lets t"]

@@ -85,10 +85,15 @@ class HTTPProblem(HTTPError):
         headers: Iterable[tuple[bytes, bytes]] = (),
         *,
         title: str = "",
+        setting: str = "",
         **members: str,
     ) -> None:
-        """``title`` instead of the status's own; ``members`` are added to the body."""
+        """``title`` instead of the status's own; ``members`` are added to the body.
+
+        ``setting`` is the one that decided: the log has a line for such a refusal.
+        """
         super().__init__(status, b"", "application/problem+json", headers, sentence)
+        self.setting = setting
         self.title = title or self.phrase
         body = {
             "type": "about:blank",
@@ -98,6 +103,13 @@ class HTTPProblem(HTTPError):
             **members,
         }
         self.body = strict_json.encode(body)
+
+    @property
+    def reason(self) -> str:
+        """The sentence for the log: it names the setting that decided."""
+        if not self.setting or self.setting in str(self):
+            return str(self)
+        return f"{self} (setting {self.setting})"
 
     @classmethod
     def failed(cls, number: str) -> HTTPProblem:

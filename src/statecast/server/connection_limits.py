@@ -86,9 +86,11 @@ class ConnectionLimiter:
             self._several = self._several or self._first is not None
             self._first = self._first or key
         if self.per_address[key] >= self.settings.connections_per_address:
-            self._refuse(address, "Too many open connections from this address.")
+            sentence = "Too many open connections from this address."
+            self._refuse(address, sentence, "connections_per_address")
         elif new and not self._rate.try_acquire(key, now):
-            self._refuse(address, "Too many new connections per second from this address.")
+            sentence = "Too many new connections per second from this address."
+            self._refuse(address, sentence, "connect_rate_limit")
         self.per_address[key] += 1
         return key
 
@@ -112,10 +114,10 @@ class ConnectionLimiter:
             and _within(parsed, PRIVATE)
         )
 
-    def _refuse(self, address: str, sentence: str) -> None:
+    def _refuse(self, address: str, sentence: str, setting: str) -> None:
         """Returns, after one warning, when the address is exempt. Else raises HTTPProblem."""
         if not self.is_exempt(address):
-            raise HTTPProblem(429, sentence, [(b"retry-after", b"1")])
+            raise HTTPProblem(429, sentence, [(b"retry-after", b"1")], setting=setting)
         if not self._warned and not self._proxies:
             self._warned = True
             log.warning(

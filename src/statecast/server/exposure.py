@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from ipaddress import ip_network
 
 from statecast.settings import Settings
 
+log = logging.getLogger(__name__)
+
 WIDE = {4: 7, 6: 15}
 """By version of IP, the longest prefix of a network that no one owns alone."""
+
+
+def warn(settings: Settings) -> None:
+    """Log what these settings allow, at the start of a server."""
+    for sentence in warnings(settings):
+        log.warning("%s", sentence)
 
 
 def warnings(settings: Settings) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from statecast.http.asgi import Headers, Receive, Scope, Send
+from statecast.http.asgi import Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
@@ -306,7 +306,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_url(url)
         limit = self.limits.settings.url_bytes
         if len(self.url) > limit:
-            raise HTTPProblem(414, f"A URL may have {limit} bytes.")
+            raise HTTPProblem(414, f"A URL may have {limit} bytes.", setting="url_bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._state is not HttpState.HEAD:
@@ -315,9 +315,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_size += len(name) + len(value) + 4
         settings = self.limits.settings
         if len(self.headers) > settings.header_count:
-            raise HTTPProblem(431, f"A request may have {settings.header_count} header lines.")
+            sentence = f"A request may have {settings.header_count} header lines."
+            raise HTTPProblem(431, sentence, setting="header_count")
         if self._head_size + len(self.url) > settings.header_bytes:
-            raise HTTPProblem(431, f"A request's head may have {settings.header_bytes} bytes.")
+            sentence = f"A request's head may have {settings.header_bytes} bytes."
+            raise HTTPProblem(431, sentence, setting="header_bytes")
 
     def on_headers_complete(self) -> None:
         headers = by_name(self.headers)
@@ -376,7 +378,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 room = limit - self._unread
                 part, data = part[:room], part[room:]
             if not part or self._unread > limit:
-                raise HTTPProblem(431, f"A request's head may have {limit} bytes.")
+                sentence = f"A request's head may have {limit} bytes."
+                raise HTTPProblem(431, sentence, setting="header_bytes")
             self._unread += len(part)
             try:
                 self.parser.feed_data(part)
@@ -440,6 +443,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 key = limiter.acquire_address(scope["client"][0], self.loop.time(), new=False)
             await self._application(scope, receive, send_unless_closing)
         except HTTPProblem as problem:
+            self.limits.warn(client_address(scope), problem.reason)
             await problem.for_client(scope["headers"]).send(send_unless_closing)
         finally:
             self._answering = None
@@ -477,9 +481,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self, rest: bytes = b"") -> None:
         """Hand the connection over. It stays counted. Raises HTTPProblem."""
         limits, transport = self.limits, self.transport
-        client_address = self.scope["client"][0] if self.scope["client"] else self.peer
+        client = self.scope["client"][0] if self.scope["client"] else self.peer
         if self._proxied:
-            self._address_key = limits.limiter.acquire_address(client_address, self.loop.time())
+            self._address_key = limits.limiter.acquire_address(client, self.loop.time())
         secure = self.scope["scheme"] == "https"
         headers = self._upgrade_headers
         head = RequestHead.of_target(self.scope["method"], self.url, headers, secure)
@@ -492,7 +496,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # Reference cycles would keep this object until the next collection, for each viewer.
         self.parser = self.cycle = self.scope = self.app = None  # type: ignore[assignment]
         limits.websockets.accept(
-            transport, head, client_address=client_address, client_key=self._address_key, rest=rest
+            transport, head, client_address=client, client_key=self._address_key, rest=rest
         )
 
     # How it ends
@@ -506,7 +510,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.abort()  # answered long ago, and its body still does not end
             return
         seconds = self.limits.settings.header_timeout
-        self.refuse(HTTPProblem(408, f"The request did not come within {seconds:g} seconds."))
+        sentence = f"The request did not come within {seconds:g} seconds."
+        self.refuse(HTTPProblem(408, sentence, setting="header_timeout"))
 
     def reject(self) -> None:
         """Refuse a connection that is one too many."""
@@ -520,7 +525,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         self._enter(HttpState.DISCARDING)
         self.limits.heads.discard(self)
-        self.limits.warn(self.peer, str(problem))
+        self.limits.warn(self.peer, problem.reason)
         if self._busy and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return

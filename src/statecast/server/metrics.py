@@ -90,10 +90,13 @@ class MetricsEndpoint:
                 403,
                 "A proxy passes this request on, so it is not known who asks; name the proxy in "
                 "the setting trusted_proxy, or ask the server itself.",
+                setting="trusted_proxy",
             )
         if not self._may_read(address):
             raise HTTPProblem(
-                403, f"Metrics are not for {address}; name it in the setting metrics_from."
+                403,
+                f"Metrics are not for {address}; name it in the setting metrics_from.",
+                setting="metrics_from",
             )
 
     def _may_read(self, address: str) -> bool:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
 from statecast import logs, strict_json
-from statecast.http.asgi import App, Headers, Receive, Scope, Send
+from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.mount import inner_path
 from statecast.server.readiness import Readiness
@@ -65,9 +66,12 @@ class Router:
         readiness: Readiness,
         events: App | None = None,
         metrics: App | None = None,
+        warn: Callable[[str, str], None] = lambda address, sentence: None,
     ) -> None:
+        """``warn`` gets the address of a client that a setting refuses, and why."""
         self.draining = False
         self.files = static_files()
+        self._warn = warn
         self._wsgi = wsgi
         self._readiness = readiness
         self._apps: dict[str, App] = {
@@ -103,11 +107,14 @@ class Router:
                 )
             await app(scope, receive, sending)
         except HTTPProblem as problem:
+            if problem.setting:
+                self._warn(client_address(scope), problem.reason)
             await problem.for_client(scope["headers"]).send(send)
         except Exception as error:
             number = logs.log_error(log, "a response failed", error)
             if not started:
-                await HTTPProblem.failed(number).send(send, [(b"connection", b"close")])
+                failed = HTTPProblem.failed(number).for_client(scope["headers"])
+                await failed.send(send, [(b"connection", b"close")])
         # A response that broke off is not completed: its connection ends, so the client notices.
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:

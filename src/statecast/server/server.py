@@ -105,9 +105,9 @@ class Server(uvicorn.Server):
             polling = RequestForwarder(polling, link, self.limiter, settings)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
-        self.bridge = WsgiBridge(app, settings)
+        self.bridge = WsgiBridge(app, settings, warn)
         metrics = MetricsEndpoint(runtime)
-        self.router = Router(self.bridge, polling, self.readiness, events, metrics)
+        self.router = Router(self.bridge, polling, self.readiness, events, metrics, warn)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it
@@ -244,8 +244,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
     if inherited is None:
-        for sentence in exposure.warnings(settings):
-            log.warning("%s", sentence)
+        exposure.warn(settings)
     if inherited is not None:
         return _serve_as_worker(runtime, app, inherited, manager)
     if settings.workers > 1:
@@ -374,6 +373,7 @@ class BackgroundServer:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_patched()
         refuse_public(self.runtime.settings)
+        exposure.warn(self.runtime.settings)
         self._server, listening = prepare(
             self.runtime, self.app, self._ready.set, self._stop_requested, listening
         )

@@ -24,7 +24,7 @@ from typing import Any
 from statecast import logs
 from statecast.http import asgi
 from statecast.http.asgi import BodyTooLarge, ClientDisconnected, Receive, Scope, Send
-from statecast.http.errors import HTTPProblem
+from statecast.http.errors import HTTPError, HTTPProblem
 from statecast.server.wsgi_environ import build_environ
 from statecast.settings import Settings
 from statecast.threads import ThreadPool
@@ -48,8 +48,15 @@ log = logging.getLogger(__name__)
 class WsgiBridge:
     """The ASGI application that carries a WSGI application."""
 
-    def __init__(self, app: WSGI, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: WSGI,
+        settings: Settings,
+        warn: Callable[[str, str], None] = lambda address, sentence: None,
+    ) -> None:
+        """``warn`` gets the address of a client that a setting refuses, and why."""
         self.app = app
+        self._warn = warn
         self._bodies = BodyReader(settings)
         self._pool = ThreadPool(
             settings.wsgi_threads, name="wsgi", backlog=BACKLOG * settings.wsgi_threads
@@ -66,7 +73,9 @@ class WsgiBridge:
         except ClientDisconnected:
             return
         except HTTPProblem as problem:
-            await refuse(problem, receive, send)
+            if problem.setting:
+                self._warn(asgi.client_address(scope), problem.reason)
+            await refuse(problem.for_client(scope["headers"]), receive, send)
 
     async def _respond(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -114,7 +123,8 @@ class BodyReader:
             self._held -= size
 
     async def _read(self, scope: Scope, receive: Receive, count: Callable[[int], None]) -> bytes:
-        too_large = HTTPProblem(413, f"A body may have {self._max_bytes} bytes.")
+        sentence = f"A body may have {self._max_bytes} bytes."
+        too_large = HTTPProblem(413, sentence, setting="body_bytes")
         announced = [value for name, value in scope["headers"] if name == b"content-length"]
         if announced and int(announced[0]) > self._max_bytes:
             raise too_large
@@ -125,7 +135,7 @@ class BodyReader:
             raise too_large from None
         except TimeoutError:
             sentence = f"The body did not come within {self._timeout:g} seconds."
-            raise HTTPProblem(408, sentence) from None
+            raise HTTPProblem(408, sentence, setting="body_timeout") from None
 
 
 async def _cancel_on_disconnect(receive: Receive, response: WsgiResponse) -> None:
@@ -133,7 +143,7 @@ async def _cancel_on_disconnect(receive: Receive, response: WsgiResponse) -> Non
     response.cancel()
 
 
-async def refuse(problem: HTTPProblem, receive: Receive, send: Send) -> None:
+async def refuse(problem: HTTPError, receive: Receive, send: Send) -> None:
     """Send the refusal, and go on reading for a moment.
 
     Closing while the client is still sending makes the kernel reset the connection and discard our
@@ -211,7 +221,7 @@ class WsgiResponse:
         except ClientDisconnected:
             pass
         except BaseException as error:
-            end = self._report(error)
+            end = self._report(error, environ)
         with self._room:
             if self._state is ResponseState.RUNNING:
                 self._enter(end)
@@ -268,12 +278,13 @@ class WsgiResponse:
             self._started = True
             self._put(self._head)
 
-    def _report(self, error: BaseException) -> ResponseState:
+    def _report(self, error: BaseException, environ: dict[str, Any]) -> ResponseState:
         """Log a failure of the application, and respond with 500 unless a response has started."""
         number = logs.log_error(log, "the application failed", error)
         if self._started:
             return ResponseState.BROKEN
-        problem = HTTPProblem.failed(number)
+        accept = environ.get("HTTP_ACCEPT", "").encode("latin-1")
+        problem = HTTPProblem.failed(number).for_client([(b"accept", accept)])
         self._head = {
             "type": "http.response.start",
             "status": problem.status,

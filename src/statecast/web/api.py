@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -103,6 +103,7 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.register_error_handler(Exception, unexpected_problem)
     rest_views = RestViews(live)
     blueprint.before_request(rest_views.limit)
+    blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
     blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
     command_views = CommandViews(live, rest_views)
     of_device = f"{DEVICE}/commands"
@@ -133,7 +134,7 @@ class RestViews:
         """Refuse a read to an address that asks for too many. Writes are bounded by the queue."""
         if request.method not in READS or self.live.allows_page(request.remote_addr or ""):
             return None
-        return problem(429, "This address reads too often; subscribe to changes at /events.")
+        return too_many()
 
     def paths(self) -> dict[str, Views]:
         """Every path with its methods.
@@ -412,9 +413,33 @@ def foreign_site() -> Response | None:
     origin = request.headers.get("Origin")
     if site in ("same-origin", "none") and origin_allowed(origin, request.host):
         return None
+    note_refused("origin", foreign_page())
     return problem(
         403,
         "Changes are taken from this server's own pages and from programs, not from others.",
+    )
+
+
+def note_refused(kind: str, line: str) -> None:
+    """What the log is to say of a request that is refused; lines of a kind have a rate."""
+    g.statecast_refused = (kind, line)
+
+
+def log_refused(refused: LimitedLog, response: Response) -> Response:
+    """After each request: the line that ``note_refused`` left."""
+    kind, line = g.pop("statecast_refused", ("", ""))
+    if line:
+        refused.warning(kind, line)
+    return response
+
+
+def foreign_page() -> str:
+    """A line for the log about a request that a page of another site sent."""
+    page = names.quoted(request.headers.get("Origin", "another site"))
+    asked = f"{request.remote_addr} sent {request.method} {names.quoted(request.path)}"
+    return (
+        f"{asked} from a page of {page} and was refused; changes are taken from pages of "
+        f"{names.quoted(request.host)} itself and from programs, and no setting allows others"
     )
 
 
@@ -432,6 +457,8 @@ def read_body(most: int) -> bytes:
     """The body of the request. Raises TooLarge above ``most`` bytes."""
     body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
     if (request.content_length or len(body)) > most:
+        asked = f"{request.remote_addr} sent a body that is too large to {request.path}"
+        note_refused("body", f"{asked}: {most} bytes are allowed (setting body_bytes)")
         raise TooLarge(f"A request's body has at most {most} bytes.")
     return body
 
@@ -502,6 +529,11 @@ def problem(status: int, detail: str, *, retry_after: int = 1, **members: str) -
     for name, value in error.fields():
         response.headers[name.decode()] = value.decode()
     return response
+
+
+def too_many() -> Response:
+    """The response to an address that reads too often."""
+    return problem(429, "This address reads too often; subscribe to changes at /events.")
 
 
 def statecast_problem(error: StatecastError) -> Response:

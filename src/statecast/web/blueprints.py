@@ -43,7 +43,12 @@ def serve_at_root(app: Flask, runtime: Runtime) -> None:
 
     def http_error(error: HTTPException) -> ResponseReturnValue:
         below_api = request.path == API or request.path.startswith(f"{API}/")
-        return api.http_problem(error) if below_api else views.http_error(error)
+        if not below_api:
+            return views.http_error(error)
+        # Where a view of REST was found, it has counted the request.
+        if request.blueprint is None and not runtime.allows_page(request.remote_addr or ""):
+            return api.too_many()
+        return api.http_problem(error)
 
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, views.unexpected_error)

@@ -33,6 +33,7 @@ from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import (
+    api,
     formatting,
     gallery,
     listing,
@@ -197,6 +198,10 @@ class PageViews:
         address = flask.request.remote_addr or ""
         if flask.request.endpoint in NOT_COUNTED or self.live.allows_page(address):
             return None
+        return self.too_many()
+
+    def too_many(self) -> ResponseReturnValue:
+        """A page for an address that has asked for too many."""
         sentence = "This address has asked for many pages at once. Reload this one in a moment."
         response = flask.make_response(self.error_page(429, "Too many pages at once", sentence))
         response.headers["Retry-After"] = "1"
@@ -258,6 +263,7 @@ class PageViews:
         if not self.may_operate():
             return self._not_operator()
         if not own_form():
+            self._log.warning("origin", api.foreign_page())
             sentence = "Open the operator's page at this address, and press its button there."
             return self.error_page(403, "This form came from another site", sentence)
         form = flask.request.form
@@ -316,6 +322,10 @@ class PageViews:
         """A page for an error of HTTP: no such page, no such method."""
         if error.response is not None or error.code is None or error.code < 400:
             return error
+        # Where a view of a page was found, ``limit`` has counted the request.
+        found = flask.request.blueprint is not None and flask.request.endpoint not in NOT_COUNTED
+        if not found and not self.live.allows_page(flask.request.remote_addr or ""):
+            return self.too_many()
         heading, sentence = HTTP_ERRORS.get(error.code, (error.name, error.description or ""))
         made = flask.make_response(self.error_page(error.code, heading, sentence))
         made.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")

@@ -213,10 +213,12 @@ def connect(account: Account, queue: str) -> Any:
 def limit_sdk_logs() -> None:
     """Raise the levels of the SDK's logs.
 
-    The SDK logs 16 lines per request, and its HTTP library the whole URL with the signature.
+    The SDK logs 16 lines per request, and its HTTP library the whole URL with the signature. For
+    each answer that it cannot read the SDK also logs CRITICAL. All that it finds wrong it raises,
+    and our line about it says what to do and has a rate.
     """
     levels = {
-        "azure": logging.WARNING,
+        "azure": logging.CRITICAL + 1,
         "azure.identity": logging.ERROR,
         "urllib3.connectionpool": logging.ERROR,
     }

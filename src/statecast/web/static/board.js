@@ -1,14 +1,12 @@
 // The board: the latest state of every device, the position in the store's history, the clock of
 // the server, and how fresh all of it is. No DOM and no network.
 
+/** @import { Cause, HealthEvent, Problem, SourceHealth } from "./wire-format.js" */
+/** @import { StateItem, StatesEvent } from "./wire-format.js" */
+
 const OFFLINE_AFTER = 3000;
 /** With the second between two drawings a mark turns within 5 s. */
 const AWAY_AFTER = 4000;
-
-/**
- * What made a version of a device.
- * @typedef {{ source: string, id: string, by: "device" | "user" | "system" }} Cause
- */
 
 /**
  * The latest that is known of a device. Times are milliseconds since 1970, by the server's clock.
@@ -38,50 +36,6 @@ const AWAY_AFTER = 4000;
 
 /** @typedef {{ epoch: string, offset: number }} Position */
 /** @typedef {[now: Device, before: Device | undefined]} Update */
-
-/**
- * The health of a source as a `health` event reports it.
- * @typedef {object} SourceHealth
- * @property {string} [status]
- * @property {string} [since]
- * @property {number | null} [lag] Seconds that the newest applied message is behind; null: the
- *   queue was empty.
- * @property {number | null} [waiting] Messages in the queue, if the source knows.
- * @property {string | null} [sentence]
- */
-
-/**
- * What is wrong on the server, as a `health` event reports it.
- * @typedef {object} Problem
- * @property {string} kind A word, like `disk-full`.
- * @property {string} subject What it concerns, like `store` or `source queue`.
- * @property {string} sentence
- * @property {"wrong" | "notice"} severity
- */
-
-/**
- * A device in a `states` event, as it is on the wire.
- * @typedef {object} StateItem
- * @property {string} device
- * @property {number} version
- * @property {number} offset
- * @property {Record<string, any> | null} state
- * @property {string} changed_at
- * @property {string} [arrived_at]
- * @property {string | null} [seen_at]
- * @property {number | null} [silent_after]
- * @property {string | null} [source]
- * @property {Cause} [cause]
- */
-
-/**
- * @typedef {object} StatesEvent
- * @property {string} epoch
- * @property {number} offset
- * @property {StateItem[]} states
- * @property {boolean} [reset] The position that was asked for is not part of this history.
- * @property {boolean} [complete] After this event everything has been sent.
- */
 
 /**
  * Whether a list of names and patterns, like `["pillow", "floor2/*"]`, covers a device.
@@ -267,8 +221,7 @@ export class Board {
 
   /**
    * Apply a `health` event: the time of the server, the health of its sources, and what is wrong.
-   * @param {{ now: string, sources?: Record<string, SourceHealth> | null, problems?: Problem[],
-   *   quarantined?: number }} report
+   * @param {HealthEvent} report
    */
   applyHealth({ now, sources, problems = [], quarantined = 0 }) {
     this.problems = problems;

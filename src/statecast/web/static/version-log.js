@@ -2,7 +2,8 @@
 import { isLate } from "./ages.js";
 import { getOwn } from "./own.js";
 
-/** @import { Cause, Device } from "./board.js" */
+/** @import { Device } from "./board.js" */
+/** @import { Cause } from "./wire-format.js" */
 /** @import { State } from "./fields.js" */
 
 const LONGEST_LOG = 5000;

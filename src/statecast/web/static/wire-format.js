@@ -1,0 +1,60 @@
+// What `states` and `health` events have on the wire. Types alone: no page loads this file.
+
+/**
+ * What made a version of a device.
+ * @typedef {{ source: string, id: string, by: "device" | "user" | "system" }} Cause
+ */
+
+/**
+ * The health of a source as a `health` event reports it.
+ * @typedef {object} SourceHealth
+ * @property {string} [status]
+ * @property {string} [since]
+ * @property {number | null} [lag] Seconds that the newest applied message is behind; null: the
+ *   queue was empty.
+ * @property {number | null} [waiting] Messages in the queue, if the source knows.
+ * @property {string | null} [sentence]
+ */
+
+/**
+ * What is wrong on the server, as a `health` event reports it.
+ * @typedef {object} Problem
+ * @property {string} kind A word, like `disk-full`.
+ * @property {string} subject What it concerns, like `store` or `source queue`.
+ * @property {string} sentence
+ * @property {"wrong" | "notice"} severity
+ */
+
+/**
+ * A device in a `states` event, as it is on the wire.
+ * @typedef {object} StateItem
+ * @property {string} device
+ * @property {number} version
+ * @property {number} offset
+ * @property {Record<string, any> | null} state
+ * @property {string} changed_at
+ * @property {string} [arrived_at]
+ * @property {string | null} [seen_at]
+ * @property {number | null} [silent_after]
+ * @property {string | null} [source]
+ * @property {Cause} [cause]
+ */
+
+/**
+ * @typedef {object} StatesEvent
+ * @property {string} epoch
+ * @property {number} offset
+ * @property {StateItem[]} states
+ * @property {boolean} [reset] The position that was asked for is not part of this history.
+ * @property {boolean} [complete] After this event everything has been sent.
+ */
+
+/**
+ * @typedef {object} HealthEvent
+ * @property {string} now The time of the server.
+ * @property {Record<string, SourceHealth> | null} [sources]
+ * @property {Problem[]} [problems]
+ * @property {number} [quarantined] How many messages wait in quarantine.
+ */
+
+export {};
