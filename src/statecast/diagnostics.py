@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any, NamedTuple
 
 from statecast.errors import BadSetting, NotFound, StatecastError
@@ -57,8 +58,11 @@ def diagnose(
     )
     try:
         with open_store(settings) as store:
-            yield from check_store(settings, store)
-            yield from check_sources(settings, store)
+            told = []
+            for line in chain(check_store(settings, store), check_sources(settings, store)):
+                told.append(line.sentence)
+                yield line
+            yield from check_problems(settings, store, told)
     except NotFound as error:
         yield DiagnosticLine("store", "notice", str(error))
         yield from check_sources(settings, None)
@@ -107,9 +111,19 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     yield from check_clocks(present)
     yield from check_stored(settings, store)
     yield from check_writing(store)
-    observed = (from_report(report) for report in processes.values())
+
+
+def check_problems(
+    settings: Settings, store: Store, told: Iterable[str]
+) -> Iterator[DiagnosticLine]:
+    """What serving processes reported, and what reading the store has just shown.
+
+    A problem whose sentence was ``told`` already is left out.
+    """
+    observed = map(from_report, store.reports().values())
     for problem in merged([store.problems.current(), *observed]):
-        yield problem_line(problem, settings)
+        if not any(problem.sentence in sentence for sentence in told):
+            yield problem_line(problem, settings)
 
 
 def check_stored(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
@@ -138,7 +152,8 @@ def check_writing(store: Store) -> Iterator[DiagnosticLine]:
 
 def problem_line(problem: Problem, settings: Settings) -> DiagnosticLine:
     """A problem that a serving process reported, or that reading the store has just shown."""
-    lasting = f"For {duration(max(0, now() - problem.since), 'days')}: "
+    lasted = now() - problem.since
+    lasting = f"For {duration(lasted, 'days')}: " if lasted >= 1_000 else ""
     sentence = complete(problem.explanation(), settings)
     return DiagnosticLine(problem.subject, problem.severity, lasting + sentence)
 
@@ -211,7 +226,7 @@ def check_sources(settings: Settings, store: Store | None) -> Iterator[Diagnosti
             for finding in source.examine():
                 yield DiagnosticLine(about, *finding)
         if isinstance(source, EmbeddedQueue):
-            yield from check_embedded(settings, about, source)
+            yield from check_embedded(settings, about, source, is_received(source.name, store))
         for report in store.reports().values() if store is not None else ():
             if source.name in report.get("sources", {}):
                 yield check_health(about, report["sources"][source.name])
@@ -236,21 +251,30 @@ def require(store: Store | None) -> Store:
     return store
 
 
+def is_received(source: str, store: Store | None) -> bool:
+    """Whether a process receives from a source, or holds it: starting another would not help."""
+    if store is None:
+        return False
+    reports = store.reports().values()
+    return store.holder(source) is not None or any(
+        source in report.get("sources", {}) for report in reports
+    )
+
+
 def check_embedded(
-    settings: Settings, about: str, queue: EmbeddedQueue
+    settings: Settings, about: str, queue: EmbeddedQueue, received: bool
 ) -> Iterator[DiagnosticLine]:
+    """``received``: a process receives from it, and a line of its own says how it does."""
     waiting, oldest = queue.waiting(), queue.oldest()
     yield DiagnosticLine(
         about, "good", f"{counted(waiting, 'message waits', 'messages wait')} in it."
     )
-    if oldest is not None and now() - oldest > STALE_AFTER:
-        yield DiagnosticLine(
-            about,
-            "wrong",
-            f"The oldest has waited for {duration(now() - oldest, 'days')}: "
-            "no process receives them; "
-            f"start `{run(settings)}`.",
-        )
+    if oldest is None or now() - oldest <= STALE_AFTER:
+        return
+    sentence = f"The oldest has waited for {duration(now() - oldest, 'days')}"
+    if not received:
+        sentence += f": no process receives them; start `{run(settings)}`"
+    yield DiagnosticLine(about, "wrong", f"{sentence}.")
 
 
 def check_holder(about: str, source: str, store: Store) -> Iterator[DiagnosticLine]:

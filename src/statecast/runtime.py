@@ -89,6 +89,8 @@ class Runtime:
         self._hub: Hub | None = None
         self._keeps_handshakes = False
         self._lagging: Callable[[], int] = lambda: 0
+        self._resumed_at: Callable[[], float] = lambda: float("-inf")
+        """When this process last went on after it did not run (monotonic)."""
         self._counts: Callable[[], dict[str, float]] = dict
         """What the broadcaster of this process counts, for its report."""
         self._opening = threading.Lock()
@@ -101,7 +103,11 @@ class Runtime:
         self._shared = not settings.store.startswith("memory:")
         """Other processes may use the store."""
         self.process_reports = ProcessReports(
-            lambda: self.store, self.own_report, self.problems, self._note_sample
+            lambda: self.store,
+            self.own_report,
+            self.problems,
+            self._note_sample,
+            lambda: self._resumed_at(),
         )
         """What the serving processes of the store say of each other."""
         self._relay = EventRelay(
@@ -365,13 +371,15 @@ class Runtime:
     # Serving
 
     def broadcaster(self) -> Broadcaster:
-        return Broadcaster(
+        made = Broadcaster(
             self.store,
             self.settings,
             report=self.report,
             clock=self.clock,
             origin=self.process_reports.process,
         )
+        self._resumed_at = lambda: made.resumed_at
+        return made
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
@@ -450,7 +458,9 @@ class Runtime:
             complete=partial(complete, settings=self.settings),
             problems=self.problems,
         )
-        consumer = Consumer(pipeline, self.store, self.clock, self._note_status)
+        consumer = Consumer(
+            pipeline, self.store, self.clock, self._note_status, lambda: self._resumed_at()
+        )
         self.consumers.append(consumer)
         consumer.start()
 

@@ -263,6 +263,20 @@ def test_an_examination_of_nothing(azure: FakeAzure) -> None:
     assert finding.verdict == "wrong" and "cannot be reached" in finding.sentence
 
 
+def test_an_examination_of_a_frozen_service_ends_soon(
+    azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statecast.sources.azure_queue.source.EXAMINE_WITHIN", 0.2)
+    azure.fail("hang", times=float("inf"))
+    source = opened(azure)
+    # one request, and its limit: the others would wait as long
+    (finding,) = source.examine()
+    assert finding.verdict == "wrong" and "does not answer" in finding.sentence
+    assert len(azure.asked) == 1
+    azure.heal()
+    source.close()
+
+
 def test_the_sdk_says_nothing_about_an_answer_that_it_cannot_read(
     azure: FakeAzure, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -393,6 +394,40 @@ def test_a_stopped_holder_of_the_lease_is_named_until_it_goes_on(
     # and when it ends, this one receives
     lease.release()
     until(said, "connected")
+
+
+def test_what_a_process_missed_while_it_did_not_run_is_not_overdue(harness: Harness) -> None:
+    # given a process that was stopped for a minute while its queue was asked
+    queue = FrozenQueue(harness)
+    consumer, _ = harness.consumer()
+    assert queue.asked.wait(SHORT)
+    consumer.health.status = "connected"
+    waited(consumer, 60)
+    consumer._resumed_at = time.monotonic
+    # then the answer counts as open only since it goes on
+    assert consumer.current().status == "connected"
+    # and when none comes after that, the queue does not answer
+    resumed_at = time.monotonic() - 5
+    consumer._resumed_at = lambda: resumed_at
+    health = consumer.current()
+    assert (health.status, health.sentence) == ("away", "The queue does not answer.")
+    queue.thawed.set()
+    harness.stop()
+
+
+def test_a_holder_is_not_said_to_have_stopped_for_the_time_in_which_nothing_ran(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in all processes of a laptop that has slept."""
+    monkeypatch.setattr("statecast.ingest.consumer.HOLDER_INTERVAL", 0.0)
+    harness.store.holder = lambda source: LeaseHolder(4711, 900.0)  # type: ignore[method-assign]
+    pipeline = Pipeline(harness.source, Decoder(), harness.store, batch_size=1)
+    consumer = Consumer(pipeline, harness.store, harness.clock)
+    resumed_at = time.monotonic()
+    consumer._resumed_at = lambda: resumed_at
+    assert consumer._look_at_holder() is None
+    resumed_at -= 61
+    assert "Process 4711" in (consumer._look_at_holder() or "")
 
 
 def test_an_idle_queue_has_no_lag(harness: Harness) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from statecast import diagnostics, program
 from statecast.diagnostics import DiagnosticLine
 from statecast.errors import BadSetting, NotFound, StoreUnavailable
+from statecast.problems import Problem
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import LeaseHolder, Limits, Store
 from statecast.testing import change, message, refused
 from statecast.timestamps import now
 
@@ -131,6 +133,51 @@ def test_a_queue_that_nobody_receives(store: Store, monkeypatch: pytest.MonkeyPa
         f"The oldest has waited for 10 min: no process receives them; start "
         f"`{program.name()} run`.",
     ) in of(lines(store), "source embedded:queue")
+
+
+STALLED = LeaseHolder(4711, 61.0)
+
+
+@pytest.mark.parametrize(
+    ("holder", "report", "told"),
+    [
+        (None, {}, ["no process receives them; start"]),
+        (LeaseHolder(4711, 0.1), {}, ["waited for 10 min.", "Process 4711 holds it and has not"]),
+        (STALLED, {}, ["waited for 10 min.", "Process 4711 holds this queue"]),
+        # and a process that stands by has reported the same
+        (STALLED, {"problems": True}, ["waited for 10 min.", "Process 4711 holds this queue"]),
+        (LeaseHolder(4711, 0.1), {"sources": True}, ["waited for 10 min.", "receives from it"]),
+    ],
+    ids=["nobody", "beginning", "stopped", "stopped and reported", "slow"],
+)
+def test_an_old_message_is_told_with_what_would_help(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    holder: LeaseHolder | None,
+    report: dict[str, bool],
+    told: list[str],
+) -> None:
+    # given a message that has waited, and a process that may receive it
+    store.queue("queue").append([b"1"])
+    if holder is not None:
+        monkeypatch.setattr(store, "holder", lambda source: holder)
+    if "sources" in report:
+        store.announce("p", {"sources": {"queue": health()}, "viewers": 0})
+    if "problems" in report and holder is not None:
+        problem = Problem("lease-stalled", "source queue", holder.stalled_sentence(), "wrong", 1)
+        store.announce("p", {"viewers": 0, "problems": [dataclasses.asdict(problem)]})
+    monkeypatch.setattr(diagnostics, "now", lambda: now() + 600_000)
+    # then each fact is told once, and another server is advised only where one is missing
+    found = [line for line in lines(store) if line.about.startswith("source")][1:]
+    assert len(found) == len(told), found
+    for line, words in zip(found, told, strict=True):
+        assert words in line.sentence
+    assert sum("run`" in one.sentence for one in found) == (holder is None)
+
+
+def test_a_problem_that_was_just_found_has_no_age(store: Store) -> None:
+    store.problems.report("odd", "store", "Something is odd.")
+    assert ("wrong", "Something is odd.") in of(lines(store), "store")
 
 
 def test_what_the_running_server_sees(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -136,6 +137,17 @@ def test_each_figure_is_that_of_all_processes(live: Runtime, name: tuple[str, ..
     status, kind, text = ask(live)
     assert status == 200 and kind.startswith(PAGE)
     assert figures(text)[name] == CASES[name]
+
+
+def test_processes_of_one_number_are_told_apart(live: Runtime) -> None:
+    """Two containers that share a volume: both are process 1."""
+    for process, ticks in (("aaaaaaaa-1", 3), ("bbbbbbbb-2", 4)):
+        live.store.announce(process, {"pid": 1, "sources": {}, "viewers": 0, "ticks": ticks})
+    live.process_reports.exchange()
+    found = figures(ask(live)[2])
+    assert found[("statecast_ticks_total", "1-aaaaaaaa")] == 3
+    assert found[("statecast_ticks_total", "1-bbbbbbbb")] == 4
+    assert ("statecast_ticks_total", str(os.getpid())) in found
 
 
 def test_the_sizes_are_those_of_the_files(live: Runtime) -> None:

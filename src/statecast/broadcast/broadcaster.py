@@ -84,6 +84,11 @@ class Broadcaster:
         """Viewers that do not have everything yet. Any thread; the number may be a moment old."""
         return max(0, len(self.subscribers) - self.audiences.up_to_date)
 
+    @property
+    def resumed_at(self) -> float:
+        """When the process last went on after it did not run (monotonic). Any thread."""
+        return self._loop_delay.resumed_at
+
     def counts(self) -> dict[str, float]:
         """What it has done since its start. Any thread."""
         return {

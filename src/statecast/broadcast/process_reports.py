@@ -33,10 +33,12 @@ class ProcessReports:
         report: Callable[[], Mapping[str, Any]],
         problems: Problems,
         exchanged: Callable[[], None] = lambda: None,
+        resumed_at: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
         """``store`` opens the store; ``report`` gives what this process announces.
 
-        ``exchanged`` is called after each exchange that succeeded.
+        ``exchanged`` is called after each exchange that succeeded. ``resumed_at`` says when this
+        process last went on after it did not run (monotonic).
         """
         self.process = uuid.uuid4().hex
         """The id of this process among those of the store."""
@@ -50,6 +52,7 @@ class ProcessReports:
         self._report = report
         self._problems = problems
         self._exchanged = exchanged
+        self._resumed_at = resumed_at
         self._began: float | None = None
         """When the exchange that runs began, by ``time.monotonic``."""
         self._stopped = False
@@ -83,7 +86,7 @@ class ProcessReports:
     def store_waits(self) -> float:
         """For how many seconds the store has not answered the exchange that runs; 0: none runs."""
         began = self._began
-        return 0.0 if began is None else time.monotonic() - began
+        return 0.0 if began is None else time.monotonic() - max(began, self._resumed_at())
 
     def exchange(self) -> None:
         """Announce and read once. A failure is a problem of the store, until a write succeeds."""

@@ -80,6 +80,8 @@ class Consumer:
     """Consumes one source in a daemon thread from ``start`` to ``stop``.
 
     ``clock`` gives the time in ms; ``changed`` is called in that thread when the status changes.
+    ``resumed_at`` says when this process last went on after it did not run (monotonic): no answer
+    is overdue for that time.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Consumer:
         store: Store,
         clock: Callable[[], int],
         changed: Callable[[], None] = lambda: None,
+        resumed_at: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
+        self._resumed_at = resumed_at
         self.pipeline = pipeline
         self.name = pipeline.source.name
         self.store = store
@@ -165,7 +169,8 @@ class Consumer:
             return self.health.sentence if self.health.status == "standby" else None
         self._holder_at = time.monotonic()
         holder = self.store.holder(self.name)
-        if holder is None or holder.idle_seconds < STALLED_AFTER:
+        awake = time.monotonic() - self._resumed_at()
+        if holder is None or min(holder.idle_seconds, awake) < STALLED_AFTER:
             return None
         return holder.stalled_sentence()
 
@@ -281,19 +286,19 @@ class Consumer:
         return replace(health, status="away", since=since, sentence=NO_ANSWER)
 
     def _overdue(self) -> Overdue | None:
-        now = time.monotonic()
+        now, resumed_at = time.monotonic(), self._resumed_at()
         step, since = self.pipeline.doing
         asked_at = None if self._metered is None else self._metered.asked_at
         return overdue(
             Waiting(
                 step,
-                now - since,
+                now - max(since, resumed_at),
                 RECEIVE_WAIT,
                 in_store=self._in_store,
                 pause=None if self._paced is None else self._paced.pause,
                 metered=self._metered is not None,
-                asked_for=None if asked_at is None else now - asked_at,
-                answered_before=now - self._answered_at,
+                asked_for=None if asked_at is None else now - max(asked_at, resumed_at),
+                answered_before=now - max(self._answered_at, resumed_at),
             )
         )
 

@@ -168,8 +168,9 @@ class RuntimeCollector:
     def _processes(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily
 
-        reports = [self._runtime.own_report(), *self._runtime.process_reports.others.values()]
-        by_pid = {str(one.get("pid", "?")): one for one in reports}
+        exchanged = self._runtime.process_reports
+        named = {exchanged.process: self._runtime.own_report(), **exchanged.others}
+        reports, by_pid = list(named.values()), by_process(named)
         yield gauge("processes", "Serving processes of the store.", len(reports))
         yield gauge("viewers", "Connected viewers.", _sum("viewers", reports))
         yield gauge(
@@ -204,6 +205,18 @@ class RuntimeCollector:
         for labels, number in sorted(found.items()):
             family.add_metric(labels, number)
         yield family
+
+
+def by_process(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The reports by their process ids, for the label; ``reports`` are by the ids in the store.
+
+    In two containers that share a volume, both processes may be number 1.
+    """
+    pids = Counter(str(one.get("pid", "?")) for one in reports.values())
+    return {
+        pid if pids[pid := str(one.get("pid", "?"))] == 1 else f"{pid}-{process[:8]}": one
+        for process, one in reports.items()
+    }
 
 
 def gauge(name: str, text: str, value: float) -> Metric:

@@ -39,7 +39,9 @@ class RequestFailed(SourceUnavailable):
 class QueueClient:
     """One queue of one account. Thread-safe."""
 
-    def __init__(self, account: Account, queue: str) -> None:
+    def __init__(self, account: Account, queue: str, read_within: float = READ_WITHIN) -> None:
+        """``read_within``: seconds in which a response must come."""
+        self._read_within = read_within
         self.account = account
         self.queue = queue
         self.date: str | None = None
@@ -179,11 +181,11 @@ class QueueClient:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = connect(self.account, self.queue)
+                self._client = connect(self.account, self.queue, self._read_within)
             return self._client
 
 
-def connect(account: Account, queue: str) -> Any:
+def connect(account: Account, queue: str, read_within: float) -> Any:
     """The SDK's client.
 
     Proxies and certificates are looked up in the environment here, once. The HTTP library would do
@@ -203,7 +205,7 @@ def connect(account: Account, queue: str) -> Any:
         retry_total=0,
         permit_redirects=False,
         connection_timeout=CONNECT_WITHIN,
-        read_timeout=READ_WITHIN,
+        read_timeout=read_within,
         use_env_settings=False,
         proxies=dict(environment["proxies"]),
         connection_verify=environment["verify"],

@@ -39,6 +39,8 @@ MAX_BACKLOG = 2 * MAX_PAGE
 """With more unfinished deletions than this, ``acknowledge`` waits before it starts new ones."""
 MAX_PENDING = 256
 """Deletions that may wait or run. Further messages are not deleted and are delivered again."""
+EXAMINE_WITHIN = 5.0
+"""Seconds in which a response must come while a person waits for the examination."""
 RESPONSE_TIMEOUT = 20.0
 """Seconds until a receive without a response is an outage. Three times later it is abandoned."""
 DELETE_TIMEOUT = 5.0
@@ -321,7 +323,11 @@ class AzureQueue:
 
     def examine(self) -> Iterator[Finding]:
         """The findings of `statecast doctor`."""
-        return examine(self.client, self.interval)
+        client = QueueClient(self.client.account, self.client.queue, EXAMINE_WITHIN)
+        try:
+            yield from examine(client, self.interval)
+        finally:
+            client.close()
 
     # -- closing
 
