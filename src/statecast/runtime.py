@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -431,6 +431,7 @@ class Runtime:
     def start(self) -> None:
         """Start the consumers, and the demo if it is set. Raises BadSetting."""
         self.unserved.serving = True
+        self._note_first_sample()
         for url in self.settings.source:
             self.add_source(*self.outbox.open(url))
         with self._registering:
@@ -555,6 +556,12 @@ class Runtime:
             + (0 if self._hub is None else self._hub.dropped.total),
             **self._counts(),
         }
+
+    def _note_first_sample(self) -> None:
+        """Before the first message, so that the charts count it."""
+        with suppress(StatecastError):  # the store is damaged or full: there are no charts then
+            totals = {source: one.messages for source, one in self.store.totals().items()}
+            self.last_hour.add(Sample(self.clock(), totals, 0.0, 0))
 
     def _note_sample(self) -> None:
         now = self.clock()

@@ -61,7 +61,7 @@ for (const [given, mark, text] of [
   [
     { ...one, sources: { queue: { ...CONNECTED, status: "blocked" } } },
     "away",
-    "store blocked 1 min",
+    "waits for the store 1 min",
   ],
   [
     { ...one, sources: { queue: CONNECTED, b: { ...CONNECTED, status: "away" } } },

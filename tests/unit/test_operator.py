@@ -177,6 +177,11 @@ def test_a_small_number_beside_a_large_one_is_still_seen() -> None:
 def test_a_chart_of_nothing_is_empty() -> None:
     chart = operator.Chart("Lag", [None] * 60)
     assert chart.bars == [] and chart.unknown == 60 and chart.highest == 0
+    assert not chart.is_known and operator.Chart("Lag", [None] * 59 + [0]).is_known
+
+
+def test_what_is_not_known_yet_is_not_called_nothing(scene: Scene) -> None:
+    assert "Messages not known yet" in words(scene.page())
 
 
 def test_the_last_hour_is_drawn_and_told(scene: Scene) -> None:

@@ -53,10 +53,14 @@ class LastHour:
         before = [one for one in self._kept() if one.at <= now - MINUTE]
         return None if not before else max(0, total - before[-1].messages.get(source, 0))
 
-    def messages_per_minute(self, now: int) -> list[int | None]:
-        """All messages of each of the last 60 minutes, the oldest first; None: not known."""
+    def messages_per_minute(self, now: int, totals: Mapping[str, int]) -> list[int | None]:
+        """All messages of each of the last 60 minutes, the oldest first; None: not known.
+
+        ``totals`` are the messages per source as of now: a sample may be ten seconds old.
+        """
         counts: list[int | None] = [None] * MINUTES
-        samples = self._kept()
+        samples = [one for one in self._kept() if one.at <= now]
+        samples = [*samples, Sample(now, totals, 0.0, 0)] if samples else []
         for before, after in itertools.pairwise(samples):
             place = self._place(after.at, now)
             if place is None or after.at - before.at > 2 * MINUTE:

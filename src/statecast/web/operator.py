@@ -23,7 +23,7 @@ ROWS_SHOWN = 100
 """Messages in quarantine, the oldest first."""
 BODY_SHOWN = 2_000
 """Bytes of a message."""
-MARKS = {"connected": "live", "away": "away"}
+MARKS = {"connected": "live", "away": "away", "blocked": "away"}
 """By the status of a source; every other is unknown."""
 LATE_AFTER = 5.0
 """Seconds of lag from which a source is marked as late."""
@@ -108,6 +108,10 @@ class Chart:
     unit: str = ""
 
     @property
+    def is_known(self) -> bool:
+        return any(value is not None for value in self.values)
+
+    @property
     def highest(self) -> float:
         return max((value for value in self.values if value is not None), default=0)
 
@@ -135,6 +139,7 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
     totals = store.totals()
     sources = list(source_rows(reports, totals, live, now))
     waiting = store.quarantine_count()
+    counted = {source: one.messages for source, one in totals.items()}
     processes = [process_row(name, report) for name, report in sorted(reports.items())]
     return {
         "problems": problems(live, reports.values()),
@@ -151,7 +156,7 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
         "sizes": store.sizes(),
         "limits": live.settings,
         "charts": [
-            Chart("Messages", live.last_hour.messages_per_minute(now), "a minute"),
+            Chart("Messages", live.last_hour.messages_per_minute(now, counted), "a minute"),
             Chart("Longest lag", live.last_hour.longest_lag(now), "s"),
             Chart("Viewers", live.last_hour.most_viewers(now)),
         ],

@@ -445,7 +445,12 @@ class PageViews:
     ) -> DeviceSummary:
         settings = self.live.settings
         silent_after = settings.deadline(update)
-        first = view_models.show(update, wanted=settings.card_fields, silent_after=silent_after)
+        first = view_models.show(
+            update,
+            wanted=settings.card_fields,
+            silent_after=silent_after,
+            root=flask.request.script_root,
+        )
         field = first.scene.field
         if first.picture.name != "number" or field is None or (rows is None and not sparks):
             return first

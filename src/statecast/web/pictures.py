@@ -40,6 +40,8 @@ class Scene:
     choice: Choice
     past: Sequence[float] = ()
     """Values of the deciding field, oldest first, the present one last."""
+    root: str = ""
+    """The path of a site below which the app is, without a slash at its end."""
 
     @property
     def field(self) -> str | None:
@@ -127,6 +129,11 @@ def _exact(scene: Scene, field: str, value: Any) -> str | None:
     return formatting.value(field, value)
 
 
+def image_address(image: str, root: str) -> str:
+    """A path begins at the root of the app, wherever that is on its site."""
+    return image if image.startswith(("data:", f"{root}/")) else root + image
+
+
 WIDEST = 1e37
 """SVG counts in single precision: beyond this there is no line to draw."""
 
@@ -161,7 +168,9 @@ FILTERS: dict[str, Callable[[Scene, str, Any], str | None]] = {
     "sort": lambda scene, field, value: _icon(scene).name if _icon(scene).fields else None,
     "is": lambda scene, field, value: _answer(scene),
     "says": lambda scene, field, value: _says(scene, field, value),
-    "image": lambda scene, field, value: value if picture_rules.is_image(value) else None,
+    "image": lambda scene, field, value: (
+        image_address(value, scene.root) if picture_rules.is_image(value) else None
+    ),
     "bounds": _bounds,
     "spark": _spark,
 }

@@ -94,7 +94,8 @@ class DeviceSummary:
         """What an icon says, so that a lamp is off and not no; else the first field."""
         if self.picture.name == "icon":
             return self.scene.result("$", "says") or ""
-        return next((one.text for one in self.fields if one), "")
+        # An empty text says nothing; the picture shows what comes after it.
+        return next((one.text for one in self.fields if one and self.state[one.name] != ""), "")
 
     @property
     def seen(self) -> int | None:
@@ -131,7 +132,9 @@ def show(
     wanted: Sequence[str] = (),
     past: Sequence[float] = (),
     silent_after: float | None = None,
+    root: str = "",
 ) -> DeviceSummary:
+    """``root`` is the path of a site below which the app is, without a slash at its end."""
     state = json.loads(update.state) if update.state is not None else {}
     choice = picture_rules.choose(state, update.device)
     chosen: list[Field | None] = [
@@ -144,7 +147,9 @@ def show(
         for name in formatting.main_fields(state, wanted)
     ]
     fields = chosen + [None] * (3 - len(chosen))
-    return DeviceSummary(update, state, pictures.Scene(state, choice, past), fields, silent_after)
+    return DeviceSummary(
+        update, state, pictures.Scene(state, choice, past, root), fields, silent_after
+    )
 
 
 def exact_number(name: str, of: Any) -> str | None:

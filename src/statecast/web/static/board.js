@@ -1,39 +1,17 @@
 // The board: the latest state of every device, the position in the store's history, the clock of
 // the server, and how fresh all of it is. No DOM and no network.
 
-/** @import { Cause, HealthEvent, Problem, SourceHealth } from "./wire-format.js" */
-/** @import { StateItem, StatesEvent } from "./wire-format.js" */
+/** @import { HealthEvent, Problem, SourceHealth } from "./board-types.js" */
+/** @import { StateItem, StatesEvent } from "./board-types.js" */
 
+const STORE_BLOCKED = "Store blocked";
+const QUEUE_AWAY = "Queue away";
 const OFFLINE_AFTER = 3000;
 /** With the second between two drawings a mark turns within 5 s. */
 const AWAY_AFTER = 4000;
 
-/**
- * The latest that is known of a device. Times are milliseconds since 1970, by the server's clock.
- * @typedef {object} Device
- * @property {string} device Its name.
- * @property {number} [version] 1, 2, 3 ... per device; missing until its first update arrived.
- * @property {number} [offset] Where this version stands in the store.
- * @property {Record<string, any> | null} [state] Its fields; null once it was removed; missing
- *   until its first update arrived.
- * @property {number} changed When its state last changed.
- * @property {number} [arrived] When that was committed; missing: at once.
- * @property {number} [seen] When it last sent anything itself.
- * @property {number} [silentAfter] Seconds after which it counts as silent; none: no verdict.
- * @property {string | null} [source] The source that its messages come from.
- * @property {Cause} [cause] What made this version.
- */
-
-/**
- * How far the state of a device can be believed.
- * @typedef {object} Verdict
- * @property {"live" | "silent" | "away" | "lost" | "undated" | "gone"} key
- * @property {"live" | "late" | "away" | "lost" | "unknown" | "gone"} mark The mark to draw.
- * @property {string} word One word for people.
- * @property {number} since Since when the verdict holds, or when the device was last heard.
- * @property {boolean} old Whether what is shown may no longer be true.
- */
-
+/** @typedef {import("./board-types.js").Device} Device */
+/** @typedef {import("./board-types.js").Verdict} Verdict */
 /** @typedef {{ epoch: string, offset: number }} Position */
 /** @typedef {[now: Device, before: Device | undefined]} Update */
 
@@ -274,6 +252,13 @@ export class Board {
     return this.sources.get(source ?? "")?.status === "blocked";
   }
 
+  /** Why devices are away: the store, if it is that for all of them. */
+  get awayWord() {
+    const away = [...this.sources.keys()].filter((name) => this.awaySince(name) !== undefined);
+    const isStore = away.length > 0 && away.every((name) => this.isBlocked(name));
+    return isStore ? STORE_BLOCKED : QUEUE_AWAY;
+  }
+
   /**
    * Until when the state of a device was known to be true, now that the page is offline: not longer
    * than its queue was read, and not after a silent device was last heard.
@@ -309,7 +294,7 @@ export class Board {
       };
     }
     if (away !== undefined) {
-      const word = this.isBlocked(source) ? "Store blocked" : "Queue away";
+      const word = this.isBlocked(source) ? STORE_BLOCKED : QUEUE_AWAY;
       return { key: "away", mark: "away", word, since: away, old: true };
     }
     if (!silentAfter) {

@@ -310,7 +310,7 @@ export class Connection {
     this.#notify(event, ...values);
   }
 
-  /** @param {import("./wire-format.js").StatesEvent} event */
+  /** @param {import("./board-types.js").StatesEvent} event */
   #receiveStates(event) {
     const complete = Boolean(event.complete) && this.#confirmed;
     const changed = this.board.applyStates({ ...event, complete });

@@ -19,7 +19,8 @@ export function mainWord({ device, state }, wantedFields) {
   if (picture.name === "icon") {
     return evaluateBinding({ state, ...choice, past: [] }, "$:says") ?? "";
   }
-  const [field] = mainFields(state, wantedFields);
+  // An empty text says nothing; the picture shows what comes after it.
+  const field = mainFields(state, wantedFields).find((name) => state[name] !== "");
   return field === undefined ? "" : cut(formatValue(field, state[field]), LONGEST_TITLE);
 }
 

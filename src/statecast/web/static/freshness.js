@@ -31,7 +31,7 @@ export function showFreshness(root, device, board) {
  * @param {boolean} hasArrivedLater
  */
 function introduction(key, hasArrivedLater) {
-  if (key === "live") return hasArrivedLater ? "arrived later, changed " : "changed ";
+  if (key === "live") return hasArrivedLater ? "a late change of " : "changed ";
   return key === "silent" ? "for " : "";
 }
 

@@ -21,6 +21,8 @@ import { formatNumber, formatValue, splitUnit } from "./words.js";
 
 const PIXELS_PER_LETTER = 8;
 const PADDING = 14;
+/** In pixels. */
+const THINNEST_BAND = 3;
 /** The box of a line: its height, and the part of it that the line uses. */
 const LINE_BOX = { width: 1000, height: 58, low: 54, rise: 50, middle: 29 };
 
@@ -70,15 +72,18 @@ export class BandLane {
    * @param {Color} color
    * @param {number} pixels
    */
-  #drawBand({ from, to, value }, scale, y, color, pixels) {
+  #drawBand({ from, value }, scale, y, color, pixels) {
     const text = formatValue(this.field, value);
     const rect = createSvgElement("rect", { width: "100%", height: 26, rx: 4, ...color });
+    // A band of the last seconds of a day would be too narrow to be seen.
+    const shown = Math.max(pixels, THINNEST_BAND) / scale.width;
+    const begin = Math.min((from - scale.from) / scale.range, 1 - shown);
     const band = createSvgElement(
       "svg",
       {
-        x: `${(((from - scale.from) / scale.range) * 100).toFixed(3)}%`,
+        x: `${(begin * 100).toFixed(3)}%`,
         y: y + 20,
-        width: `${(((to - from) / scale.range) * 100).toFixed(3)}%`,
+        width: `${(shown * 100).toFixed(3)}%`,
         height: 26,
       },
       rect,

@@ -91,14 +91,16 @@ export class ListFilter {
    * @param {Partial<Record<Verdict["key"], number>>} counts
    * @param {number} total
    * @param {string} lastKnown The time that the counts are of, if the page is offline.
+   * @param {string} awayWord Why devices are away.
    */
-  showCounts(counts, total, lastKnown) {
+  showCounts(counts, total, lastKnown, awayWord) {
     this.#total = total;
     this.#showTotal();
     for (const link of this.#links) {
       const key = /** @type {Verdict["key"] | ""} */ (link.dataset.filter);
       const count = key ? (counts[key] ?? 0) : total;
       const time = key && lastKnown ? ` at ${lastKnown}` : "";
+      if (key === "away" && link.firstChild) setText(link.firstChild, `${awayWord} `);
       setText(find("b", link), count.toLocaleString() + time);
       link.hidden = key !== "" && !count && this.#key !== key;
       if (key) link.dataset.mark = lastKnown ? "unknown" : (this.#marks.get(key) ?? "unknown");

@@ -102,7 +102,9 @@ class ListPage {
     this.#wasOffline = board.offline;
     const { counts, isChanged } = this.#list.showFreshness();
     const lastKnown = formatClock(board.lastReceivedAt, board.now()).slice(0, 5);
-    this.#filter.showCounts(counts, board.devices.size, board.offline ? lastKnown : "");
+    const when = board.offline ? lastKnown : "";
+    const { awayWord } = board;
+    this.#filter.showCounts(counts, board.devices.size, when, awayWord);
     if (this.#isFilterDue || (isChanged && this.#filter.isByVerdict)) this.#filter.apply();
     this.#isFilterDue = false;
     if (!this.#isCards) this.#list.showGroupCounts();

@@ -107,6 +107,12 @@ function describeQueueAway({ queue, awayFor, counts }, board) {
   const { away = 0 } = counts;
   const name = board.sources.size > 1 ? ` “${queue}”` : "";
   const devices = `${away} device${away === 1 ? "" : "s"}`;
+  if (board.isBlocked(queue)) {
+    return {
+      title: `The store has taken no messages for ${formatDuration(awayFor)}.`,
+      text: `${devices} may have changed since; messages wait in the queue${name}.`,
+    };
+  }
   return {
     title: `The queue${name} cannot be read for ${formatDuration(awayFor)}.`,
     text: `${devices} may have changed since; their messages wait in the queue.`,

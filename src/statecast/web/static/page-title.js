@@ -59,12 +59,12 @@ export class PageTitle {
  * @param {Board} board
  * @param {string} name
  */
-function describeWarning({ trouble, total, counts, problem }, board, name) {
+function describeWarning({ trouble, total, counts, problem, queue }, board, name) {
   if (trouble === "lost") {
     const since = formatClock(board.lastReceivedAt, board.now()).slice(0, 5);
     return `⚠ No connection since ${since}`;
   }
-  if (trouble === "away") return "⚠ Queue away";
+  if (trouble === "away") return board.isBlocked(queue) ? "⚠ Store blocked" : "⚠ Queue away";
   if (trouble === "wrong") return `⚠ ${problem?.kind.replaceAll("-", " ")} · ${name}`;
   if (trouble !== "late") return "";
   return `⚠ ${total > 1 ? `${counts.silent} silent` : "silent"} · ${name}`;

@@ -21,6 +21,9 @@ import { cut, formatNumber, formatValue, splitUnit, withUnit } from "./words.js"
  */
 /** @typedef {(value: any, field: string, scene: Scene) => string | undefined} Binding */
 
+const APP = new URL("..", import.meta.url);
+/** The path of the app, without a slash at its end. Tests load this module from a disk. */
+const ROOT = APP.protocol === "file:" ? "" : APP.pathname.slice(0, -1);
 const LONGEST_WORD = 64;
 const LONGEST_CAPTION = 60;
 const LOW_BATTERY = 15;
@@ -66,7 +69,7 @@ const BINDINGS = {
   yes: (value) => (isYes(value) ? "" : undefined),
   low: (value) => (typeof value === "number" && value < LOW_BATTERY ? "" : undefined),
   color: (value) => (isColor(value) ? value : undefined),
-  image: (value) => (isImage(value) ? value : undefined),
+  image: (value) => (isImage(value) ? imageAddress(value) : undefined),
   percent(value) {
     const part = share(value);
     return part === undefined ? undefined : `${fourDigits(part)}%`;
@@ -127,6 +130,15 @@ function describeIcon(value, field, scene) {
   const brightness = getOwn(state, "brightness");
   const isDimmed = icon.name === "light" && found === "yes" && typeof brightness === "number";
   return isDimmed ? `${icon[found]} · ${formatValue("brightness", brightness)}` : icon[found];
+}
+
+/**
+ * A path begins at the root of the app, wherever that is on its site.
+ * @param {string} image
+ */
+export function imageAddress(image) {
+  const isWhole = image.startsWith("data:") || image.startsWith(`${ROOT}/`);
+  return isWhole ? image : ROOT + image;
 }
 
 /** @param {any} value */

@@ -2,7 +2,7 @@
 import { find, findAll, findOptional, setAttributes, setText } from "./dom.js";
 import { displayName } from "./device-name.js";
 import { watchImage } from "./gallery.js";
-import { evaluateBinding } from "./picture-bindings.js";
+import { evaluateBinding, imageAddress } from "./picture-bindings.js";
 import { choosePicture } from "./picture-rules.js";
 import { rememberValue } from "./sparkline.js";
 import { getOwn } from "./own.js";
@@ -29,7 +29,8 @@ export function showPicture(sky, device, gallery) {
     gallery.load();
     return false;
   }
-  const isNewImage = picture.name === "image" && imageAddress(sky) !== getOwn(state, "image");
+  const isNewImage =
+    picture.name === "image" && imageOf(sky) !== imageAddress(getOwn(state, "image"));
   // An old image must not stand beside new text while the new one loads.
   if (isNewImage || sky.dataset.picture !== picture.name) {
     sky.replaceChildren(document.importNode(template.content, true));
@@ -47,7 +48,7 @@ export function showPicture(sky, device, gallery) {
 }
 
 /** @param {HTMLElement} sky */
-function imageAddress(sky) {
+function imageOf(sky) {
   return sky.querySelector("img")?.getAttribute("src") ?? undefined;
 }
 

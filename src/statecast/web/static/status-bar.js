@@ -123,7 +123,7 @@ export function describeQueue({ offline, queue, awayFor, total, known }, board) 
  */
 function describeAway(queue, awayFor, board) {
   const name = board.sources.size > 1 ? `“${queue}” ` : "";
-  const what = board.isBlocked(queue) ? "store blocked" : "away";
+  const what = board.isBlocked(queue) ? "waits for the store" : "away";
   return `${name}${what} ${formatDuration(awayFor)}`;
 }
 

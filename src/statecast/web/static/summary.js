@@ -1,7 +1,7 @@
 // The state of everything in a few facts: how many devices are well, and the widest trouble.
 
 /** @import { Board, Device, Verdict } from "./board.js" */
-/** @import { Problem } from "./wire-format.js" */
+/** @import { Problem } from "./board-types.js" */
 
 /**
  * The widest trouble: the page is offline or stopped, the store fails, a queue is away, something

@@ -3,7 +3,7 @@ import { isLate } from "./ages.js";
 import { getOwn } from "./own.js";
 
 /** @import { Device } from "./board.js" */
-/** @import { Cause } from "./wire-format.js" */
+/** @import { Cause } from "./board-types.js" */
 /** @import { State } from "./fields.js" */
 
 const LONGEST_LOG = 5000;

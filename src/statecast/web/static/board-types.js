@@ -1,8 +1,35 @@
-// What `states` and `health` events have on the wire. Types alone: no page loads this file.
+// What a board holds, and what `states` and `health` events have on the wire. Types alone: no page
+// loads this file.
 
 /**
  * What made a version of a device.
  * @typedef {{ source: string, id: string, by: "device" | "user" | "system" }} Cause
+ */
+
+/**
+ * The latest that is known of a device. Times are milliseconds since 1970, by the server's clock.
+ * @typedef {object} Device
+ * @property {string} device Its name.
+ * @property {number} [version] 1, 2, 3 ... per device; missing until its first update arrived.
+ * @property {number} [offset] Where this version stands in the store.
+ * @property {Record<string, any> | null} [state] Its fields; null once it was removed; missing
+ *   until its first update arrived.
+ * @property {number} changed When its state last changed.
+ * @property {number} [arrived] When that was committed; missing: at once.
+ * @property {number} [seen] When it last sent anything itself.
+ * @property {number} [silentAfter] Seconds after which it counts as silent; none: no verdict.
+ * @property {string | null} [source] The source that its messages come from.
+ * @property {Cause} [cause] What made this version.
+ */
+
+/**
+ * How far the state of a device can be believed.
+ * @typedef {object} Verdict
+ * @property {"live" | "silent" | "away" | "lost" | "undated" | "gone"} key
+ * @property {"live" | "late" | "away" | "lost" | "unknown" | "gone"} mark The mark to draw.
+ * @property {string} word One word for people.
+ * @property {number} since Since when the verdict holds, or when the device was last heard.
+ * @property {boolean} old Whether what is shown may no longer be true.
  */
 
 /**
