@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from statecast.http.head import MAX_QUERY_FIELDS, RequestHead, by_name
 
 HEADERS = [(b"host", b"example.test"), (b"connection", b"keep-alive, Upgrade"), (b"x", b"1")]
@@ -42,3 +44,25 @@ def test_values_and_lists() -> None:
     assert head.values(b"y") == ()
     assert head.lists(b"connection", b"upgrade")
     assert not head.lists(b"connection", b"keep")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        RequestHead("GET", "/", b"", {}, secure=False),
+        RequestHead("GET", "/socket.io/", b"EIO=4&a=\xff", {b"host": (b"a.example",)}, secure=True),
+        RequestHead("GET", "/a\nb: c", b"", {b"cookie": [b"a=1", b"b=\n2"]}, secure=False),
+    ],
+)
+def test_a_head_that_was_packed_is_the_same(head: RequestHead) -> None:
+    again = RequestHead.of_packed(head.packed())
+    assert again._replace(headers={}) == head._replace(headers={})
+    assert {name: list(values) for name, values in again.headers.items()} == {
+        name: list(values) for name, values in head.headers.items()
+    }
+
+
+def test_a_packed_head_is_little_more_than_its_bytes() -> None:
+    fields = {b"name-%d" % number: (b"x" * 50,) for number in range(15)}
+    head = RequestHead("GET", "/socket.io/", b"EIO=4&transport=websocket", fields, secure=False)
+    assert len(head.packed()) < 15 * (50 + 6) + 40 + 300

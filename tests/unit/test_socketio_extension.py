@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, request, session
 
 from statecast.errors import BadSetting, Refused
 from statecast.flask import Statecast, runtime_of
@@ -257,3 +257,30 @@ def test_a_sid_as_a_room_is_theirs_and_refused_by_live() -> None:
     socketio.emit("shared", to=other)
     assert [one["name"] for one in ours.get_received()] == ["shared"]
     assert [one["name"] for one in theirs.get_received()] == ["shared"]
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_the_namespaces_of_a_connection_share_its_session(managed: bool) -> None:
+    # given a client whose page has logged in, and that is in two namespaces
+    app = Flask("host", static_folder=None)
+    app.secret_key = "for tests"
+    app.add_url_rule("/login", view_func=lambda: session.update(user="ada") or "")
+    socketio = SocketIO(app, store="memory:", manage_session=managed)
+    for namespace in ("/", "/chat"):
+        socketio.on_event("set", lambda value: session.update(seen=value), namespace)
+        socketio.on_event("get", lambda: [session.get("user"), session.get("seen")], namespace)
+    page = app.test_client()
+    page.get("/login")
+    client = socketio.test_client(app, flask_test_client=page)
+    client.connect("/chat", headers={"Cookie": f"session={page.get_cookie('session').value}"})
+
+    # when one of them changes it, then the other sees that, where events have their own session;
+    # where the app's is a cookie, it stays as it was at the handshake
+    client.emit("set", 5)
+    seen = 5 if managed else None
+    assert client.emit("get", callback=True) == ["ada", seen]
+    assert client.emit("get", namespace="/chat", callback=True) == ["ada", seen]
+
+    # and another connection has another session
+    other = socketio.test_client(app, flask_test_client=page)
+    assert other.emit("get", callback=True) == ["ada", None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import marshal
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -50,6 +51,16 @@ class RequestHead(NamedTuple):
     def query(self) -> Mapping[str, str]:
         """The query's fields; of a repeated name the last. Absurdly many fields count as none."""
         return parse_query(self.query_string)
+
+    def packed(self) -> bytes:
+        """The head in a few hundred bytes, to be kept in this process for long."""
+        fields = {name: tuple(values) for name, values in self.headers.items()}
+        return marshal.dumps((self.method, self.path, self.query_string, fields, self.secure))
+
+    @classmethod
+    def of_packed(cls, packed: bytes) -> RequestHead:
+        """The head again. Only for what ``packed`` made in this process."""
+        return cls(*marshal.loads(packed))
 
     def values(self, name: bytes) -> Sequence[bytes]:
         return self.headers.get(name, ())

@@ -5,7 +5,7 @@ The viewer stays the same when its session moves from long polling to a WebSocke
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
@@ -30,11 +30,21 @@ TOO_FAST = (
 """For the log, when a client is held up."""
 
 
-class Handshake(NamedTuple):
+class Handshake:
     """The request with which a session began, and the address of its client."""
 
-    head: RequestHead
-    address: str
+    __slots__ = ("_packed", "address", "session")
+
+    def __init__(self, head: RequestHead, address: str) -> None:
+        self._packed = head.packed()
+        """Kept as long as the viewer is there, and seldom asked for."""
+        self.address = address
+        self.session: Any = None
+        """What the application keeps for this connection."""
+
+    @property
+    def head(self) -> RequestHead:
+        return RequestHead.of_packed(self._packed)
 
 
 class Viewer:

@@ -1,7 +1,12 @@
-"""The viewers whose events are handled: requests, sessions, and the context of a handler."""
+"""The viewers whose events are handled: requests, sessions, and the context of a handler.
+
+A viewer is a connection, and may be in several namespaces. As in Flask-SocketIO, those share the
+request with which it began and, where events have a session of their own, that session.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,12 +14,14 @@ from typing import Any
 from flask import Flask, session
 from flask.sessions import SessionInterface, SessionMixin
 
+from statecast.realtime.viewer import Handshake
+
 SESSION = "statecast.session"
 """Where a request's environment has the session that its events share."""
 
 
 class ManagedSession(dict[str, Any], SessionMixin):
-    """A copy of the user's session, for all events of one viewer."""
+    """A copy of the user's session, for all events of one connection."""
 
 
 class EventSessions(SessionInterface):
@@ -41,43 +48,59 @@ class EventSessions(SessionInterface):
 class Client:
     """One viewer in one namespace."""
 
-    def __init__(self, sid: str, namespace: str, environ: dict[str, Any]) -> None:
-        """``environ`` is the WSGI environment of the request with which it began."""
+    __slots__ = ("handshake", "namespace", "sid")
+
+    def __init__(self, sid: str, namespace: str, handshake: Handshake) -> None:
+        """``handshake`` is that of its connection; the environment is made of it for each event."""
         self.sid = sid
         self.namespace = namespace
-        self.environ = environ
+        self.handshake = handshake
 
     @property
     def session(self) -> ManagedSession | None:
-        """The session of its events, if they share one."""
-        found: ManagedSession | None = self.environ.get(SESSION)
+        """The session of its connection's events, if they have one of their own."""
+        found: ManagedSession | None = self.handshake.session
         return found
 
+    def environ(self) -> dict[str, Any]:
+        """The WSGI environment of the request with which the connection began."""
+        from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
+
+        return environ_of(self.handshake.head, self.handshake.address)
+
     @contextmanager
-    def handling(
-        self, app: Flask, event: str, args: tuple[Any, ...], managed: bool
-    ) -> Iterator[None]:
-        """The context of a request for one event. ``managed``: events have a session of their own;
-        else they have the app's, and changes of it are saved."""
-        if managed:
-            self._manage_session(app)
-        else:
-            self.environ.pop(SESSION, None)
-        with app.request_context(self.environ) as context:
+    def handling(self, app: Flask, event: str, args: tuple[Any, ...]) -> Iterator[None]:
+        """The context of a request for one event.
+
+        Where events have no session of their own, they have the app's, and changes of it are saved.
+        """
+        environ = self.environ()
+        if self.session is not None:
+            environ[SESSION] = self.session
+        with app.request_context(environ) as context:
             request: Any = context.request
             request.sid, request.namespace = self.sid, self.namespace
             request.event = {"message": event, "args": args}
             yield
-            if not managed and getattr(session, "modified", True):
+            if self.session is None and getattr(session, "modified", True):
                 current: Any = session
                 app.session_interface.save_session(
                     app, current._get_current_object(), app.response_class()
                 )
 
-    def _manage_session(self, app: Flask) -> None:
-        if not isinstance(app.session_interface, EventSessions):
-            app.session_interface = EventSessions(app.session_interface)
-        if SESSION not in self.environ:
-            with app.request_context(self.environ):
-                begun = ManagedSession(session)
-            self.environ[SESSION] = begun
+
+class SessionBeginner:
+    """Gives each connection a session of its own, once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        """Two namespaces of one connection may begin at the same time."""
+
+    def begin(self, app: Flask, client: Client) -> None:
+        """Copy the user's session, unless another namespace of the connection has done it."""
+        with self._lock:
+            if not isinstance(app.session_interface, EventSessions):
+                app.session_interface = EventSessions(app.session_interface)
+            if client.handshake.session is None:
+                with app.request_context(client.environ()):
+                    client.handshake.session = ManagedSession(session)

@@ -20,7 +20,7 @@ from statecast.realtime.handlers import name_of
 from statecast.realtime.namespaces import ANY
 from statecast.realtime.protocol import socketio as packets
 from statecast.runtime import Runtime
-from statecast.socketio.clients import Client
+from statecast.socketio.clients import Client, SessionBeginner
 from statecast.socketio.context import EXTENSION
 from statecast.socketio.namespace import NamespaceHandlers
 from statecast.socketio.options import REFUSED, to_settings
@@ -62,6 +62,7 @@ class SocketIO:
         self._runtime: Runtime | None = None
         self._clients: dict[str, Client] = {}
         """By sid. Written by the threads that handle connect and disconnect."""
+        self._sessions = SessionBeginner()
         self._test_server: TestServer | None = None
         if app is not None or "message_queue" in options:
             self.init_app(app, **options)
@@ -149,12 +150,11 @@ class SocketIO:
             runtime.on(event, Described(call, describe), namespace)
 
     def _connect(self, sid: str, auth: Any) -> Any:
-        from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
-
         runtime = self.runtime
-        namespace = runtime.namespace_of(sid)
-        head, address = runtime.handshake(sid)
-        client = self._clients[sid] = Client(sid, namespace, environ_of(head, address))
+        client = Client(sid, runtime.namespace_of(sid), runtime.handshake(sid))
+        if self.manage_session:
+            self._sessions.begin(self._apps[0], client)
+        self._clients[sid] = client
         accepted = False
         try:
             result = self._handle(client, "connect", (auth or None,))
@@ -184,7 +184,7 @@ class SocketIO:
                     return None
                 raise Refused("No handler is registered for this event.")
             owner = self._classes.get(client.namespace)
-            with client.handling(self._apps[0], event, args, self.manage_session):
+            with client.handling(self._apps[0], event, args):
                 try:
                     result = call_with(handler, given, optional=event in ("connect", "disconnect"))
                 except (ConnectionRefused, ConnectionRefusedError):
@@ -324,7 +324,7 @@ class SocketIO:
             if client is None:
                 with self._apps[0].app_context():
                     return callback(*args)
-            with client.handling(self._apps[0], "callback", args, self.manage_session):
+            with client.handling(self._apps[0], "callback", args):
                 return callback(*args)
 
         return call_back
