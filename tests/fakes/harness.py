@@ -92,6 +92,7 @@ class FakeClient:
 
     def received(self) -> list[Any]:
         """What was written since the last call: texts, bytes, control frames (opcode, payload)."""
+        self.endpoint.write_all()
         data, found = bytes(self.transport.written), []
         self.transport.written.clear()
         if data.startswith(b"HTTP/"):

@@ -14,7 +14,7 @@ from statecast.rate_limit import BURST
 from statecast.realtime import polling, websocket_connection
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
-from statecast.realtime.websocket_connection import ConnectionState
+from statecast.realtime.websocket_connection import TURN_BYTES, ConnectionState
 from tests.fakes.harness import TARGET, FakeClient, Harness
 
 
@@ -191,6 +191,82 @@ def test_a_wrong_watch_gets_a_sentence(harness: Harness, arguments: str) -> None
     assert said.startswith('437[{"error":"“watch” takes')
 
 
+def counted(client: FakeClient) -> list[bytes]:
+    """The writes of a client's transport from now on."""
+    writes: list[bytes] = []
+    client.transport.write = writes.append  # type: ignore[method-assign]
+    return writes
+
+
+def test_the_frames_of_one_turn_of_the_loop_are_one_write(harness: Harness) -> None:
+    # given a handler on a thread that emits text and bytes, and a coroutine that emits
+    hub = harness.hub
+    hub.on("many", lambda sid: [hub.publish(Event("/", f"e{number}")) for number in range(50)])
+    client = harness.client().join()
+    writes = counted(client)
+
+    # when its calls and its acknowledgement are made in one turn, and others join them there
+    client.send('427["many"]')
+    harness.loop.take_call()
+    hub.publish(Event("/", "text"))
+    hub.publish(Event("/", "bytes", b'[{"_placeholder":true,"num":0}]', attachments=(b"1",)))
+    client.send_frame(b"ping", websocket.PING)
+    assert writes == []
+    harness.loop.settle()
+    while not any(b"437" in write for write in writes):
+        harness.loop.take_call()
+        harness.loop.settle()
+
+    # then each turn wrote once, all in order
+    assert b"e49" in writes[0]
+    assert writes[0].index(b"e49") < writes[0].index(b'"text"') < writes[0].index(b'"bytes"')
+    assert writes[0].index(b'"bytes"') < writes[0].index(b"ping")
+    assert len(writes) <= 2
+    hub.close_threads()
+
+
+def test_what_is_too_large_for_a_turn_is_written_at_once(harness: Harness) -> None:
+    # given a viewer that does not read
+    client = harness.client().join()
+    writes = counted(client)
+    data = b'["' + b"x" * TURN_BYTES + b'"]'
+
+    # when more is emitted in one turn than its transport takes, then that is known in that turn
+    harness.hub.publish(Event("/", "small"))
+    harness.hub.publish(Event("/", "large", data))
+    assert [b"small" in write and b"large" in write for write in writes] == [True]
+    client.connection.pause_writing()
+    harness.hub.publish(Event("/", "lost", data))
+    harness.loop.settle()
+    assert len(writes) == 1
+    assert harness.hub.dropped.total == 1
+
+
+@pytest.mark.parametrize("end", ["close", "fail", "leave"])
+def test_what_was_emitted_before_the_end_is_written_before_it(harness: Harness, end: str) -> None:
+    client = harness.client().join()
+    writes = counted(client)
+    harness.hub.publish(Event("/", "bye"))
+    if end == "close":
+        client.connection.close(websocket.SERVICE_RESTART, "")
+    elif end == "fail":
+        client.send("no packet")
+    else:
+        client.send_frame(b"", websocket.CLOSE)
+    harness.loop.settle()
+    assert b"".join(writes)[2:].startswith(b'42["bye"]')
+    assert b"".join(writes)[11:12] == b"\x88"
+
+
+def test_an_aborted_connection_writes_nothing(harness: Harness) -> None:
+    client = harness.client().join()
+    writes = counted(client)
+    harness.hub.publish(Event("/", "bye"))
+    client.connection.abort()
+    harness.loop.settle()
+    assert writes == []
+
+
 def test_an_audience_shares_one_frame(harness: Harness) -> None:
     # given two who watch the same
     clients = [harness.client().join() for _ in range(2)]
@@ -204,6 +280,7 @@ def test_an_audience_shares_one_frame(harness: Harness) -> None:
     # when a slice is delivered to both
     for watching in harness.broadcaster.watching:
         watching.deliver(message)
+    harness.loop.settle()
 
     # then both got the very same bytes
     assert written[0] is written[1]

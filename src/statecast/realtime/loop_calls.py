@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -46,8 +47,10 @@ class LoopCalls:
         """Of the calls that wait."""
         self._scheduled = False
         """The loop knows that calls wait."""
-        self._changed = threading.Condition()
-        """Guards the fields above; notified when there is room again."""
+        self._lock = threading.Lock()
+        """Guards the fields above. Only the loop takes calls out."""
+        self._changed = threading.Condition(self._lock)
+        """Notified when there is room again."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """On the loop's thread, before the first call."""
@@ -70,7 +73,7 @@ class LoopCalls:
             call(*arguments)
             return True
         size += CALL_BYTES
-        with self._changed:
+        with self._lock:
             if (
                 not on_loop
                 and self._bytes > MAX_BYTES
@@ -85,7 +88,7 @@ class LoopCalls:
         try:
             self._loop.call_soon_threadsafe(self._run)
         except RuntimeError:  # the loop was closed, so the viewers are gone too
-            with self._changed:
+            with self._lock:
                 self._loop = None
                 self._calls.clear()
                 self._bytes = 0
@@ -99,8 +102,7 @@ class LoopCalls:
         None if the loop does not answer.
         """
         if self.is_loop_thread():
-            while self._calls:
-                self._take()
+            self._make(math.inf)
             return call(*arguments)
         answer: Future[Result] = Future()
         if not self.post(lambda: answer.set_result(call(*arguments))):
@@ -116,24 +118,24 @@ class LoopCalls:
     def _run(self) -> None:
         """One turn of the loop."""
         assert self._loop is not None
-        taken = 0
-        while taken < SLICE:
-            with self._changed:
-                if not self._calls:
-                    self._scheduled = False
-                    return
-            taken += self._take()
+        self._make(SLICE)
+        with self._lock:
+            if not self._calls:
+                self._scheduled = False
+                return
         self._loop.call_soon(self._run)
 
-    def _take(self) -> int:
-        """Make the oldest call; its size."""
-        with self._changed:
+    def _make(self, most: float) -> None:
+        """Make the oldest calls, up to ``most`` bytes."""
+        made = 0
+        while made < most and self._calls:
             call, arguments, size = self._calls.popleft()
-            self._bytes -= size
+            made += size
+            try:
+                call(*arguments)
+            except Exception as error:
+                logs.log_error(log, "a call of the application failed", error)
+        with self._lock:
+            self._bytes -= made
             if self._has_room():
                 self._changed.notify_all()
-        try:
-            call(*arguments)
-        except Exception as error:
-            logs.log_error(log, "a call of the application failed", error)
-        return size

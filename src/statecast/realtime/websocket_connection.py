@@ -2,7 +2,7 @@
 
 ``WebSocketEndpoint`` makes it when the HTTP protocol hands over a connection with the parsed head
 of its request. From then on bytes go to ``WebSocketParser``, its messages to ``Viewer``, and
-packets leave as frames.
+packets leave as frames. The frames of one turn of the event loop leave together.
 
 Policy when the transport holds more than its bound: states wait, at the viewer's position, and
 nothing is lost; an application's events are dropped and counted; pongs are left out, because a
@@ -60,6 +60,8 @@ TRANSITIONS = {
 """From each state the states that may follow."""
 
 TOO_FAST_ALL = "more messages than viewer_rate_limit allows, from too many viewers at once"
+TURN_BYTES = 65_536
+"""Frames of one turn that wait for its end; more are written at once."""
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ class WebSocketEndpoint:
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
+        self._unwritten: list[WebSocketConnection] = []
+        """Connections with frames of this turn of the loop."""
         self.origins = settings.allow_origins
         self.max_payload = settings.max_payload
         self.viewer_buffer = settings.viewer_buffer
@@ -120,6 +124,19 @@ class WebSocketEndpoint:
             connection.data_received(rest)
         return connection
 
+    def write_soon(self, connection: WebSocketConnection) -> None:
+        """Have a connection write its frames when this turn of the loop is over."""
+        if not self._unwritten:
+            assert self.hub.loop is not None
+            self.hub.loop.call_soon(self.write_all)
+        self._unwritten.append(connection)
+
+    def write_all(self) -> None:
+        """Write the frames of all connections."""
+        connections, self._unwritten = self._unwritten, []
+        for connection in connections:
+            connection.flush()
+
     def open_packet(self) -> bytes:
         """The first packet of a session. Its sid is not kept: the client cannot return with it."""
         return self._open_packet(engineio.new_sid())
@@ -133,6 +150,9 @@ class WebSocketConnection(asyncio.Protocol):
         "_client_key",
         "_end_by",
         "_endpoint",
+        "_frame",
+        "_frames_size",
+        "_more_frames",
         "_parser",
         "_polling",
         "_read_at",
@@ -171,6 +191,12 @@ class WebSocketConnection(asyncio.Protocol):
         """Only in PROBING: what still carries the session."""
         self._upgraded_sid: str | None = None
         """The sid of a session that was taken over from long polling."""
+        self._frame: bytes | None = None
+        """The first one of this turn of the loop, not written yet."""
+        self._more_frames: list[bytes] | None = None
+        """Those after it. An event for many viewers thus makes no list for each of them."""
+        self._frames_size = 0
+        """Bytes of all of them."""
         self._end_by: float | None = None
         """When the connection is aborted: in PROBING without an upgrade, in CLOSING."""
         self._read_at: float | None = None
@@ -196,6 +222,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._change(CLOSED)
         self._stop_reading()
         self._leave("transport close")
+        self._drop_frames()
         self._end_by = self._stall_by = None
         self._endpoint.connections.discard(self)
         self._endpoint.hub.remove(self)
@@ -291,7 +318,7 @@ class WebSocketConnection(asyncio.Protocol):
         elif not polling.alive:
             self.close(websocket.GOING_AWAY, "the session is over")
         elif event == (websocket.TEXT, engineio.PROBE):
-            self._transport.write(websocket.frame(engineio.PROBE_ANSWER))
+            self._put(websocket.frame(engineio.PROBE_ANSWER))
         elif event == (websocket.TEXT, engineio.UPGRADE):
             self._take_over(polling)
         elif event.opcode in (websocket.TEXT, websocket.BINARY):
@@ -305,7 +332,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._viewer, packets = polling.hand_over()
         self._viewer.transport = self
         for packet in packets:
-            self._transport.write(_frame_of(packet))
+            self._put(_frame_of(packet))
         if not self.paused:
             self._viewer.resume()
         self.reschedule()
@@ -360,13 +387,13 @@ class WebSocketConnection(asyncio.Protocol):
     def _answer_ping(self, payload: str | bytes) -> None:
         assert isinstance(payload, bytes)
         if not self.paused:
-            self._transport.write(websocket.frame(payload, websocket.PONG))
+            self._put(websocket.frame(payload, websocket.PONG))
 
     def _receive_close(self, code: int) -> None:
         """The closing handshake is complete: theirs after ours, or ours in answer to theirs."""
         if self._state is not CLOSING:
             self._leave("transport close")
-            self._transport.write(websocket.close_frame(code))
+            self._put(websocket.close_frame(code))
         self._finish()
 
     def _fail(self, error: Exception) -> None:
@@ -399,19 +426,48 @@ class WebSocketConnection(asyncio.Protocol):
     def offer(self, message: OutgoingMessage) -> bool:
         if self.paused or self._state is not OPEN:
             return False
-        self._transport.write(message.encodings.get(FRAME) or encoding.frame(message))
+        self._put(message.encodings.get(FRAME) or encoding.frame(message))
         return True
 
     def deliver(self, message: OutgoingMessage) -> None:
         if self._state is OPEN:
-            self._transport.write(message.encodings.get(FRAME) or encoding.frame(message))
+            self._put(message.encodings.get(FRAME) or encoding.frame(message))
 
     def _write(self, frame: bytes) -> None:
         if self._state is not OPEN:
             return
+        self._put(frame)
+        if self.paused:
+            self.flush()
+            if self._transport.get_write_buffer_size() > self._endpoint.max_buffer:
+                self._cut("asks without reading the answers")
+
+    def _put(self, frame: bytes) -> None:
+        """Write a frame, at the end of this turn of the loop at the latest."""
+        if self._frame is None:
+            self._frame, self._frames_size = frame, len(frame)
+            self._endpoint.write_soon(self)
+        else:
+            if self._more_frames is None:
+                self._more_frames = []
+            self._more_frames.append(frame)
+            self._frames_size += len(frame)
+        if self._frames_size > TURN_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the frames of this turn."""
+        frame, more = self._frame, self._more_frames
+        if frame is None:
+            return
+        self._frame = None
+        if more is not None:
+            self._more_frames = None
+            frame = b"".join((frame, *more))
         self._transport.write(frame)
-        if self.paused and self._transport.get_write_buffer_size() > self._endpoint.max_buffer:
-            self._cut("asks without reading the answers")
+
+    def _drop_frames(self) -> None:
+        self._frame = self._more_frames = None
 
     # The end
 
@@ -420,12 +476,14 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state not in (PROBING, OPEN):
             return
         self._leave("server disconnect")
-        self._transport.write(websocket.close_frame(code, reason))
+        self._put(websocket.close_frame(code, reason))
+        self.flush()
         self._change(CLOSING)
         self._end_soon()
 
     def _finish(self) -> None:
-        """All is written: close the transport once it has drained."""
+        """All is said: close the transport once it has drained."""
+        self.flush()
         self._stop_reading()
         if self._state is not CLOSING:
             self._change(CLOSING)
@@ -434,6 +492,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Neither wait nor write any more."""
+        self._drop_frames()
         self._stop_reading()
         if self._state not in (CLOSING, CLOSED):
             self._change(CLOSING)

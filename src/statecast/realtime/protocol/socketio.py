@@ -6,6 +6,7 @@ Packets from viewers are read strictly: what is not exactly a packet is refused.
 from __future__ import annotations
 
 import binascii
+import functools
 import os
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range
 
 MAX_ATTACHMENTS = 10
 MAX_NAMESPACE = 128
+CACHED_NAMES = 256
+"""Names of events kept as JSON: an application has few."""
 MAX_ID_DIGITS = 15
 """An acknowledgement's id stays a number that every client can hold."""
 RESERVED = frozenset(
@@ -233,6 +236,11 @@ def without_bytes(arguments: Sequence[Any]) -> tuple[list[Any], list[bytes]]:
     return _emptied(list(arguments), attachments), attachments
 
 
+@functools.lru_cache(CACHED_NAMES)
+def encoded_name(name: str) -> bytes:
+    return strict_json.encode(name)
+
+
 def head(kind: int, namespace: str = "/", number: int | None = None, attachments: int = 0) -> bytes:
     count = f"{attachments}-" if kind in (BINARY_EVENT, BINARY_ACK) else ""
     name = "" if namespace == "/" else namespace + ","
@@ -241,7 +249,7 @@ def head(kind: int, namespace: str = "/", number: int | None = None, attachments
 
 def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
     """An event with one encoded argument."""
-    return head(EVENT, namespace) + b"[" + strict_json.encode(name) + b"," + argument + b"]"
+    return head(EVENT, namespace) + b"[" + encoded_name(name) + b"," + argument + b"]"
 
 
 def event_of(
@@ -260,7 +268,7 @@ def event_of(
     return (
         head(kind, namespace, number, attachments)
         + b"["
-        + strict_json.encode(name)
+        + encoded_name(name)
         + (b"," + inner if inner else b"")
         + b"]"
     )
