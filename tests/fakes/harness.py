@@ -36,13 +36,14 @@ class Harness:
         loop: Any = None,
         broadcaster: FakeBroadcaster | None = None,
         namespaces: tuple[str, ...] = (),
+        hub: Hub | None = None,
         **settings: Any,
     ) -> None:
-        """``loop``: a real one instead of a fake one."""
+        """``loop``: a real one instead of a fake one. ``hub``: that of a runtime."""
         self.settings = Settings(**settings)
         self.loop = FakeLoop() if loop is None else loop
         self.broadcaster = broadcaster or FakeBroadcaster()
-        self.hub = Hub(self.broadcaster, self.settings, namespaces=namespaces)
+        self.hub = hub or Hub(self.broadcaster, self.settings, namespaces=namespaces)
         self.hub.start(self.loop)
         self.sessions = PollingSessions()
         self.connections: set[Any] = set()

@@ -1,0 +1,68 @@
+"""A serving process inside of a test: a runtime, its hub and its viewers, on a store that others
+share. The loop is fake, so the test says when it turns; the store and the relay are the real ones.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+
+from statecast.broadcast.change_feed import ChangeFeed
+from statecast.model import Event
+from statecast.runtime import Runtime
+from statecast.settings import Settings
+from tests.fakes.fake_loop import FakeLoop
+from tests.fakes.harness import FakeClient, Harness
+
+
+class ServingProcess:
+    """One of several. ``close`` it."""
+
+    def __init__(self, store: str) -> None:
+        """``store`` is the URL."""
+        self.runtime = Runtime(Settings(store=store))
+        self.written: queue.Queue[str] = queue.Queue()
+        """The names of the events that its relay has written."""
+        self._write = self.runtime.store.emit
+        self.runtime.store.emit = self.emit  # type: ignore[method-assign]
+        broadcaster = self.runtime.broadcaster()
+        self.hub = self.runtime.hub(broadcaster)
+        self.loop = FakeLoop()
+        self.harness = Harness(loop=self.loop, hub=self.hub)
+        self._feed = ChangeFeed(self.runtime.store, self.loop, dict, broadcaster)  # type: ignore[arg-type]
+        self._feed.read_once()
+
+    def emit(self, events: Sequence[Event]) -> None:
+        """What the relay calls."""
+        self._write(events)
+        for event in events:
+            self.written.put(event.name)
+
+    def announce(self) -> None:
+        """Say that it serves, and read who else does."""
+        self.runtime.process_reports.exchange()
+
+    def client(self) -> FakeClient:
+        """A viewer that has not joined yet."""
+        return self.harness.client().open()
+
+    def wait_until_written(self, name: str) -> None:
+        """Until its relay has written an event."""
+        while self.written.get(timeout=10) != name:
+            pass
+
+    def read(self) -> None:
+        """Take over what the others have written."""
+        self._feed.read_once()
+        self.settle()
+
+    def settle(self) -> None:
+        """Make the calls of all threads."""
+        while not self.loop._calls.empty():
+            self.loop.take_call()
+        self.loop.settle()
+
+    def close(self) -> None:
+        self.hub.close_threads()
+        self.runtime._relay.close()
+        self.runtime.store.close()
