@@ -9,6 +9,7 @@ import dataclasses
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -395,6 +396,7 @@ class Runtime:
                 "sent_bytes": broadcaster.sent_bytes + hub.sent_bytes,
             }
             self._hub = hub
+        leave_viewers_to_parent(self)
         return hub
 
     def serve_with(self, hub: Hub) -> None:
@@ -599,6 +601,23 @@ class Runtime:
         if of_work:
             details["problems"] = [one.public() for one in of_work[:MAX_SHOWN]]
         return not of_work, details
+
+
+def leave_viewers_to_parent(runtime: Runtime) -> None:
+    """In a forked child forget the hub: viewers stay with the process that serves them.
+
+    What the child emits goes through the store, like that of any process without viewers.
+    """
+    from statecast.program.unix import register_at_fork  # not there on every system
+
+    reference = weakref.ref(runtime)
+
+    def in_child() -> None:
+        if (inherited := reference()) is not None:
+            inherited._hub = None
+            inherited._opening = threading.Lock()  # another thread may have held it at the fork
+
+    register_at_fork(after_in_child=in_child)
 
 
 def check_texts(*texts: str) -> None:

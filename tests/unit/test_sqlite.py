@@ -24,6 +24,7 @@ from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.sqlite import file_check, file_lock, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
+from waiting import wait_for
 
 Opener = Callable[..., SqliteStore]
 
@@ -503,6 +504,39 @@ def test_threads_write_and_read_at_the_same_time(opened: Opener) -> None:
         thread.join()
     assert [update.version for update in store.devices()] == [20] * 4
     assert store.read_position().offset == 80
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_a_thread_that_writes(opened: Opener) -> None:
+    # given a thread in the middle of a transaction, which it ends when somebody wants to fork
+    store = opened()
+    database = store.database
+    writing = threading.Event()
+
+    def write() -> None:
+        with database.write():
+            writing.set()
+            wait_for(lambda: database._forking, "nothing waited for the transaction")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert writing.wait(10)
+    # when this thread forks
+    child = os.fork()
+    if child == 0:
+        done = 1
+        try:
+            store.edit(change("pillow", {"n": 2}, by="user"))
+            done = 0
+        finally:
+            os._exit(done)
+    # then the child writes, for SQLite's record of locks had none of the other thread
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join(10)
+    # and so do the threads of the parent
+    store.edit(change("pillow", {"n": 3}, by="user"))
+    update = store.get("pillow")
+    assert update is not None and (update.version, update.state) == (2, b'{"n":3}')
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

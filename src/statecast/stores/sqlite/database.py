@@ -46,6 +46,8 @@ NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
 CHECKPOINT_PAGES = 1_000
 """Pages in the log from which on each commit writes them into the file, as SQLite does itself."""
+FORK_SECONDS = 1.0
+"""For how long a fork waits for threads that use a connection."""
 PROGRESS_STEPS = 20_000
 """Instructions of SQLite between two calls of a progress function."""
 DAMAGED_SECONDS = 30.0
@@ -104,6 +106,8 @@ class Database:
         self._process = os.getpid()
         self._local = ThreadState()
         self._write_turn = threading.Lock()
+        self._forking = False
+        """A thread forks, and holds ``_opening``."""
         self._opening = threading.Lock()
         self._confirming = threading.Lock()
         self._side_files: SideFiles | None = None
@@ -294,16 +298,30 @@ class Database:
         self._side_files = found  # the last connection closed, and SQLite removed its log
 
     def before_fork(self) -> None:
-        """Close the connections that no thread is using.
+        """Close all connections, and let no thread open one until the fork is over.
 
-        SQLite's own record of its locks is wrong in a forked child.
+        SQLite's own record of its locks would be wrong in the child: what another thread has locked
+        at the fork would stay locked there for ever. So threads that use a connection come to their
+        end first; one that takes longer than FORK_SECONDS keeps it.
         """
-        if self._process == os.getpid():
-            with self._opening:
-                self._generation += 1
-                for connection in set(self._open) - self._in_use:
-                    connection.close(force=True)
-                    self._open.discard(connection)
+        if self._process != os.getpid():
+            return
+        self._opening.acquire()
+        self._forking = True
+        own = {self._local.reader, self._local.writer}
+        deadline = time.monotonic() + FORK_SECONDS
+        while self._in_use - own and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self._generation += 1
+        for connection in set(self._open) - self._in_use:
+            connection.close(force=True)
+            self._open.discard(connection)
+
+    def after_fork(self) -> None:
+        """In the parent: threads may open connections again. The child begins with its own lock."""
+        if self._forking:
+            self._forking = False
+            self._opening.release()
 
     def _reader(self) -> StoreConnection:
         local = self._thread_state()
@@ -547,8 +565,12 @@ def close_before_fork(database: Database) -> None:
     """Register the hook. It cannot be removed again, so it must not keep the database alive."""
     reference = weakref.ref(database)
 
-    def hook() -> None:
+    def before() -> None:
         if (database := reference()) is not None:
             database.before_fork()
 
-    register_at_fork(before=hook)
+    def in_parent() -> None:
+        if (database := reference()) is not None:
+            database.after_fork()
+
+    register_at_fork(before=before, after_in_parent=in_parent)
