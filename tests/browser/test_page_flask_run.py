@@ -135,17 +135,6 @@ def check_live(browser: Any, running: Running, address: str) -> None:
         eyes.close()
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory, node: Any) -> Iterator[Running]:
-    with flask_run(tmp_path_factory.mktemp("plain"), node) as running:
-        yield running
-
-
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_the_address_that_flask_prints_is_live(browser: Any, plain: Running, name: str) -> None:
-    check_live(browser, plain, plain.address.replace("127.0.0.1", name))
-
-
 def in_every_network(address: str) -> str:
     """The same port by the address under which other machines find this one."""
     listening = listen(Settings(host="0.0.0.0", port=0))
@@ -167,7 +156,12 @@ def with_certificate(folder: Path) -> list[str]:
     return ["--cert", str(certificate), "--key", str(key)]
 
 
+def by_name(address: str) -> str:
+    return address.replace("127.0.0.1", "localhost")
+
+
 WAYS = {
+    "by its name": Way(lambda folder: [], by_name),
     "--host 0.0.0.0": Way(lambda folder: ["--host", "0.0.0.0"], in_every_network),
     "--cert": Way(with_certificate),
 }

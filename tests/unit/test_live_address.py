@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import SimpleNamespace
 
 import flask
 import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from statecast import Statecast
 from statecast.errors import BadSetting
+from statecast.flask import runtime_of
 from statecast.settings import Settings
 from statecast.web.live_address import live_address, live_origin
 
@@ -136,3 +140,48 @@ def test_a_client_that_can_be_sent_nowhere_gets_a_sentence_that_its_console_show
     assert answer.status.startswith(f"404 {sentence}") and answer.text.startswith(sentence)
     assert "\n" not in answer.status
     assert caplog.messages == [answer.text.strip()]
+
+
+# What an attacker sends
+
+
+PAGES = ("/statecast/", "/statecast/live-address.js", "/statecast/bind.js", "/socket.io/")
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/mine"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("//evil.example", "/\\evil.example", "https://evil.example", "evil", "/app//evil"),
+        *('/"><script>alert(1)</script>', "/a b", "/a';alert(1)//", "/..", "/app/../x", "/."),
+        *("/a?b", "/a#b", "/a;b", "/a\tb"),
+    ],
+)
+def test_a_prefix_that_is_no_path_comes_into_no_page(path: str, prefix: str) -> None:
+    # given an app whose server or middleware believes the prefix of every client
+    app = flask.Flask("host")
+    live = Statecast(app, store="memory:", live_url=".")
+    app.get("/mine")(lambda: live_address(runtime_of(app)))
+    live.set("pillow", mood="happy")
+    # when one sends a prefix that is a host, a script or another folder
+    answer = app.test_client().get(path, environ_overrides={"SCRIPT_NAME": prefix})
+    # then nothing of it comes back
+    runtime_of(app).stop()
+    assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+    assert "evil" not in answer.text and "alert" not in answer.text
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize("prefix", ["/app", "/app/inner", "/müll", "/a.b-c_d~e", "/%2F%2Fevil"])
+def test_a_prefix_that_is_a_path_is_honoured(prefix: str) -> None:
+    app = flask.Flask("host")
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    Statecast(app, store="memory:", live_url=".")
+    sent = prefix.encode().decode("latin-1")
+    answer = app.test_client().get(
+        "/statecast/live-address.js", headers={"X-Forwarded-Prefix": sent}
+    )
+    runtime_of(app).stop()
+    assert answer.status_code == 200
+    [address] = re.findall(r'new URL\((".*?"), import', answer.text)
+    assert json.loads(address) == f"{prefix}/socket.io/"

@@ -11,9 +11,21 @@ What was found is ASGI's ``root_path`` and WSGI's ``SCRIPT_NAME``; Flask's links
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from statecast.settings import mount_path
+
+_PATH = re.compile(r"""(?:/[^/\\\s"'<>`?#;\x00-\x1f]+)*""")
+
+
+def is_path(prefix: str) -> bool:
+    """Whether links may begin with this SCRIPT_NAME: it is a path, and no host, script or ``..``.
+
+    Under another server it is the application's own affair which proxy it believes, and some pass
+    on what a client sent. Any letter is fine: applications are mounted below names of any language.
+    """
+    return _PATH.fullmatch(prefix) is not None and not {".", ".."} & set(prefix.split("/"))
 
 
 def split_target(target: bytes, base_path: bytes) -> tuple[bytes, bytes]:

@@ -12,14 +12,25 @@ from urllib.parse import urlsplit
 
 import flask
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest
 
 from statecast.http import mount
 from statecast.logs import LimitedLog
 from statecast.settings import OWN_ADDRESS, Settings
 
 ENDPOINT = "/socket.io/"
+NO_PATH = "The prefix of this address (SCRIPT_NAME or X-Forwarded-Prefix) is no path.\n"
 
 log = logging.getLogger(__name__)
+
+
+def app_root() -> str:
+    """The path of the app on its site. Raises BadRequest unless it is a path and nothing more."""
+    root = flask.request.script_root
+    if not mount.is_path(root):
+        # A page of ours would have links, which begin with the prefix.
+        raise BadRequest(response=flask.Response(NO_PATH, 400, mimetype="text/plain"))
+    return root
 
 
 class LiveRuntime(Protocol):
@@ -34,7 +45,7 @@ def live_address(runtime: LiveRuntime) -> str:
 
     "" if another server than ours answers this request and ``live_url`` does not say where ours is.
     """
-    root = flask.request.script_root
+    root = app_root()
     scope = flask.request.environ.get("asgi.scope")
     if scope is not None:
         # An app that is mounted in another app sees a root of its own; the endpoint is outside.
@@ -71,7 +82,7 @@ class Elsewhere:
                 "This server has no viewers. Start `statecast run` beside it on the same store, "
                 "and name its address in the setting live_url."
             )
-        if address == flask.request.script_root + ENDPOINT:
+        if address == app_root() + ENDPOINT:
             return self._refuse(
                 "The setting live_url says that a proxy passes /socket.io/ to `statecast run`, "
                 "but this request came to the app."

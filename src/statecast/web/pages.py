@@ -44,7 +44,7 @@ from statecast.web import (
     view_models,
 )
 from statecast.web.known_devices import KnownDevices
-from statecast.web.live_address import ENDPOINT, Elsewhere, live_address, live_origin
+from statecast.web.live_address import ENDPOINT, Elsewhere, app_root, live_address, live_origin
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -138,6 +138,7 @@ def pages(
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
     blueprint.add_url_rule(f"{below}/operator", "operate", views.operate, methods=["POST"])
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
+    blueprint.before_request(views.check_prefix)
     blueprint.before_request(views.limit)
     for unavailable in (Unavailable, StoreUnusable):
         blueprint.register_error_handler(unavailable, views.unavailable)
@@ -192,6 +193,10 @@ class PageViews:
         self.known_devices = KnownDevices()
         self.templates = environment()
         self._log = LimitedLog(log)
+
+    def check_prefix(self) -> None:
+        """Refuse a prefix of the path that would make links of a page lead elsewhere."""
+        app_root()
 
     def limit(self) -> ResponseReturnValue | None:
         """Refuse a page to an address that asks for too many. Files of the script do not count."""
