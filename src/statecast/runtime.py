@@ -436,11 +436,11 @@ class Runtime:
         self._note_first_sample()
         for url in self.settings.source:
             self.add_source(*self.outbox.open(url))
+        self.reactions.start()  # before the first message: what it changes is a change
         with self._registering:
             for source, decode in self.sources:
                 self._consume(source, decode)
             self._serving = True
-        self.reactions.start()
         self.process_reports.start()
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from statecast.errors import BadSetting, StatecastError
 from statecast.reactions.chain import SentMessages
@@ -75,15 +76,27 @@ class Reactions:
                 self._begin(reaction)
 
     def start(self) -> None:
+        """Begin all reactions before this returns: what is committed later is a change."""
         with self._lock:
             self._started = True
             for reaction in self._registered.values():
-                self._begin(reaction)
+                self._prepare(reaction)
+            if self._runners:
+                with suppress(StatecastError):  # the thread tries again, and says why
+                    self._take_over(self._store(), self._runners)
+                self._follow()
 
     def _begin(self, reaction: Reaction) -> None:
-        store = self._store()
-        runner = self._make_runner(reaction, store, self._threads(), self._clock, self.sent)
+        self._prepare(reaction)
+        self._follow()
+
+    def _prepare(self, reaction: Reaction) -> None:
+        runner = self._make_runner(reaction, self._store(), self._threads(), self._clock, self.sent)
         self._runners = [*self._runners, runner]
+
+    def _follow(self) -> None:
+        """Follow the store in the thread."""
+        store = self._store()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="reactions", daemon=True)
             self._thread.start()
@@ -145,12 +158,7 @@ class Reactions:
         """
         runners = self._runners
         store = self._store()
-        if self._offset is None:
-            # Before a lease is taken: what is committed from here on is read, and what was
-            # committed before is compared when a reaction is taken over.
-            self._offset = store.read_position().offset
-        for runner in runners:
-            runner.take_over()
+        self._take_over(store, runners)
         more = self._offer_changes(store, runners)
         for runner in runners:
             runner.start_calls()
@@ -159,6 +167,14 @@ class Reactions:
         waits = [due for runner in runners if (due := runner.due_in()) is not None]
         standby = not all(runner.active for runner in runners)
         return max(0.001, min([STANDBY_WAIT if standby else IDLE_WAIT, *waits]))
+
+    def _take_over(self, store: Store, runners: list[ReactionRunner]) -> None:
+        if self._offset is None:
+            # Before a lease is taken: what is committed from here on is read, and what was
+            # committed before is compared when a reaction is taken over.
+            self._offset = store.read_position().offset
+        for runner in runners:
+            runner.take_over()
 
     def _offer_changes(self, store: Store, runners: list[ReactionRunner]) -> bool:
         """Offer the reactions what was read; whether there may be more."""

@@ -28,6 +28,8 @@ from statecast.stores.contract import STALLED_AFTER, Lease, Store, reaction_leas
 from statecast.threads import ThreadPool
 
 FAILED, LOOP, STALLED = "reaction-failed", "reaction-loop", "lease-stalled"
+MAX_TEXT = 200
+"""Characters of an exception that are shown."""
 HOLDER_INTERVAL = 5.0
 """Seconds between two looks at the process that holds the lease."""
 
@@ -96,6 +98,8 @@ class ReactionRunner:
         self._idle = threading.Condition()
         """Notified when a thread ends; its lock is for all of the above."""
         self._lines = LineLimit()
+        self._logged: tuple[str, str] | None = None
+        """The newest failure whose traceback was logged; None: none since all calls succeeded."""
         self._subject = f"reaction {reaction.name}"
         self._holder_at = float("-inf")
 
@@ -220,8 +224,10 @@ class ReactionRunner:
                 self._agenda.succeed(device)
             else:
                 self._agenda.fail(device, self._monotonic())
-            after = self._agenda.failing
-        if before and not after:
+            over = before and not self._agenda.failing
+            if over:
+                self._logged = None
+        if over:
             self._store.problems.clear(FAILED, self._subject)
 
     def _handle(self, device: str) -> bool:
@@ -278,17 +284,19 @@ class ReactionRunner:
     # What people are told
 
     def _function_failed(self, device: str, error: BaseException) -> None:
-        omitted = self._lines.take(type(error).__name__)
+        kind, text = type(error).__name__, names.escaped(str(error))[:MAX_TEXT]
+        with self._idle:
+            first = next(iter(self._agenda.failing), device)
+            is_new, self._logged = self._logged != (kind, text), (kind, text)
+            omitted = self._lines.take(kind) if is_new else None
         if omitted is not None:
             what = f"the reaction {self.reaction.name} failed for the device {device}"
             logs.log_error(log, what + LineLimit.remark(omitted), error)
-        with self._idle:
-            first = next(iter(self._agenda.failing), device)
         self._store.problems.report(
             FAILED,
             self._subject,
             f"This reaction fails for the device {first}, and is tried again; the log says why.",
-            detail=f"{type(error).__name__}: {names.escaped(str(error))[:200]}",
+            detail=f"{kind}: {text}",
         )
 
     def _store_failed(self, error: StatecastError) -> None:
