@@ -87,8 +87,9 @@ ADDRESSES = {
     "GET /api/devices/<device>/commands": "The commands of the device, newest first, with what "
     "became of each; `limit` and `before` as for the history. **With `after`** it is the device "
     "that asks: the answer has the open commands after the one with this id (`after=` for all), "
-    "which count as handed out from then on. The device remembers ids, for the same command may "
-    "come again; it answers by a message with `command` and `outcome`.",
+    "which count as handed out from then on. With `wait=SECONDS` (at most 60) the answer waits for "
+    "the next command. The device remembers ids, for the same command may come again; it answers "
+    "by a message with `command` and `outcome`.",
     "GET /api/commands": "The commands of all devices, newest first.",
     "GET /api/commands/<id>": "One command.",
     "POST /api/messages": "Puts one message, or an array of up to 1,000 (all or none), into the "

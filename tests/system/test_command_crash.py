@@ -110,7 +110,9 @@ class Pillow:
             if self.random.random() < 0.05:
                 after = ""  # its memory of the place is gone, that of ids is not
             asked_at = time.monotonic()
-            answer = self.caller.ask("GET", f"/api/devices/{self.device}/commands?after={after}")
+            answer = self.caller.ask(
+                "GET", f"/api/devices/{self.device}/commands?after={after}&wait=0.2"
+            )
             for command in answer.json()["commands"]:
                 self.take(command, asked_at)
                 after = command["id"]

@@ -23,6 +23,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
 from statecast.broadcast.watch_request import WatchRequest
+from statecast.commands.life import Command
 from statecast.model import Event, Position
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, EpochHistory, Store
@@ -73,6 +74,7 @@ class Broadcaster:
         self._sent_sightings = 0
         """The number of the newest sighting that up-to-date viewers have."""
         self._event_listeners: list[Callable[[Event], None]] = []
+        self._command_listeners: list[Callable[[Command], None]] = []
         self.sent_bytes = 0
         """Of events to viewers, before framing. Counted per audience, not per viewer."""
         self._ticks = 0
@@ -115,6 +117,10 @@ class Broadcaster:
         """Call ``listener`` for each application event of the store."""
         self._event_listeners.append(listener)
 
+    def on_command(self, listener: Callable[[Command], None]) -> None:
+        """Call ``listener`` for each change of a command in the store."""
+        self._command_listeners.append(listener)
+
     def _heartbeat(self) -> None:
         self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
         now = self._clock()
@@ -148,6 +154,9 @@ class Broadcaster:
             if event.origin != self._origin:  # else our viewers have it since it was emitted
                 for listener in self._event_listeners:
                     listener(event)
+        for command in changes.commands:
+            for listen in self._command_listeners:
+                listen(command)
         self.health.update(report)
 
     def _forget_removed(self, forgotten: int) -> None:

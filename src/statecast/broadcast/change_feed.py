@@ -114,7 +114,8 @@ class ChangeFeed:
             self._advance(result)
             while not self._delivered.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or has ended
-            if result.changes.updates or result.changes.events:
+            changes = result.changes
+            if changes.updates or changes.events or changes.commands:
                 self._stop.wait(TICK)
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
@@ -140,7 +141,8 @@ class ChangeFeed:
 
     def _read(self) -> ReadResult:
         if self._reset_needed:
-            self._cursor, self._epoch = ReadCursor(event=self._cursor.event), ""
+            self._cursor = ReadCursor(event=self._cursor.event, command=self._cursor.command)
+            self._epoch = ""
         changes = self.store.read(self._cursor)
         if self._epoch_history_holds(changes):
             return ReadResult(changes)

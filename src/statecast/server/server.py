@@ -23,6 +23,7 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.http.asgi import App
 from statecast.http.request_limit import RequestLimiter
 from statecast.program.patched import refuse_patched
+from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
@@ -58,6 +59,8 @@ POLL = 0.02
 """Seconds between two looks at the connections that are left."""
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
+KNOWN_COMMANDS = 10_000
+"""Commands of the past that are read at the start: the place of a device is one of them."""
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +110,9 @@ class Server(uvicorn.Server):
         self.readiness = Readiness(runtime.ready)
         self.bridge = WsgiBridge(app, settings, warn)
         metrics = MetricsEndpoint(runtime)
-        self.router = Router(self.bridge, polling, self.readiness, events, metrics, warn)
+        self.command_waits = CommandWaits(self.bridge)
+        self.broadcaster.on_command(self.command_waits.note)
+        self.router = Router(self.command_waits, polling, self.readiness, events, metrics, warn)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it
@@ -153,6 +158,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.hub.start(loop)
         self.broadcaster.start(loop)
+        for command in self.runtime.store.commands(limit=KNOWN_COMMANDS):
+            self.command_waits.note(command)
         self.http_limits.start(loop, self.server_state.connections)
         if self.link is not None:
             self._adopted.start(loop)
@@ -175,6 +182,7 @@ class Server(uvicorn.Server):
         deadline = loop.time() + self.runtime.settings.shutdown_timeout
         self.router.draining = True
         self.runtime.drain()
+        self.command_waits.close()
         for connection in list(self.server_state.connections):
             if isinstance(connection, LimitedHttpProtocol):
                 connection.shutdown()

@@ -194,6 +194,8 @@ class ReadCursor(NamedTuple):
     offset: int = 0
     seen: int = 0
     event: int = 0
+    command: int = -1
+    """-1: from now on. The first command has the number 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,8 @@ class Changes:
     seen: Mapping[str, int] = field(default_factory=dict)
     """device -> seen_at in ms, of devices that were seen without a new version."""
     events: Sequence[Event] = ()
+    commands: Sequence[Command] = ()
+    """The commands that changed after the cursor, as they are now, by ascending change."""
 
 
 class ChangedNames(NamedTuple):

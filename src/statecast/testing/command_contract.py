@@ -8,7 +8,7 @@ from statecast.commands.life import Command
 from statecast.commands.request import new_command
 from statecast.errors import NotFound, Refused, TooManyCommands
 from statecast.model import Answer, Change, Outcome, Speaker
-from statecast.stores.contract import Committed, Store
+from statecast.stores.contract import Committed, ReadCursor, Store
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, message, raises
 
@@ -272,3 +272,31 @@ class CommandContract(StoreFixture):
             chair.id,
             waiting.id,
         ]
+
+    def test_readers_learn_of_each_change_of_a_command(self) -> None:
+        # given a reader of a store in which something was asked before
+        store = self.store()
+        old = self.ask(store, expires=5)
+        cursor = store.read(ReadCursor()).cursor
+        assert not store.read(ReadCursor()).commands
+        # when commands begin, are handed out, answered, and come to their deadline
+        new = self.ask(store)
+        changes = store.read(cursor)
+        assert list(changes.commands) == [new]
+        store.hand_out("pillow")
+        self.clock.advance(5)
+        self.answer(store, new.id)
+        store.pass_deadlines()
+        # then the next read has each as it is now, in the order of their last changes
+        after = store.read(changes.cursor)
+        assert [(one.id, one.status) for one in after.commands] == [
+            (new.id, "done"),
+            (old.id, "unanswered"),
+        ]
+        assert list(store.read(after.cursor).commands) == []
+
+    def test_the_first_command_of_a_store_is_read_too(self) -> None:
+        store = self.store()
+        cursor = store.read(ReadCursor()).cursor
+        first = self.ask(store)
+        assert list(store.read(cursor).commands) == [first]

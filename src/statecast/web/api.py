@@ -361,7 +361,8 @@ class CommandViews:
 
     def hand_out(self, device: str) -> ResponseReturnValue:
         """The open commands after the one with this id; they count as handed out from now on."""
-        only_arguments("after")
+        only_arguments("after", "wait")
+        check_wait(request.args.get("wait", "0"))
         refusal = foreign_site()
         if refusal is not None:
             return refusal
@@ -477,6 +478,16 @@ def only_arguments(*known: str) -> None:
         if name not in known:
             takes = f"; it takes {' and '.join(known)}" if known else ""
             raise Malformed(f"This address has no argument {names.quoted(name)}{takes}.")
+
+
+def check_wait(given: str) -> None:
+    """Raises Malformed. The server's loop has waited already; other servers do not wait."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 60:
+        raise Malformed("“wait” must be a number of seconds from 0 to 60.")
 
 
 def whole_number(name: str, default: Any) -> Any:

@@ -53,6 +53,11 @@ class MemoryCommands:
             if one.is_overdue(now)
         ]
 
+    def changed_after(self, change: int) -> list[Command]:
+        """The commands that changed after this one of their changes; -1: none."""
+        found = [one for one in self._commands.values() if one.change > change >= 0]
+        return sorted(found, key=lambda one: one.change)
+
     def by_ids(self, ids: Iterable[str]) -> dict[str, Command]:
         """Commands by their ids, of those that are known."""
         wanted = set(ids)

@@ -276,10 +276,11 @@ class MemoryStore:
             events = [event for number, (_, event) in self._events.items() if number > since]
             return Changes(
                 self.read_position(),
-                ReadCursor(offset, counters.seen, counters.event),
+                ReadCursor(offset, counters.seen, counters.event, counters.command),
                 updates,
                 seen,
                 events,
+                self._commands.changed_after(after.command),
             )
 
     def read_names(self, after: int, limit: int) -> ChangedNames:

@@ -14,8 +14,8 @@ from statecast.stores import event_row
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import ChangedNames, Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
+from statecast.stores.sqlite import commands, devices
 from statecast.stores.sqlite import counters as counter_row
-from statecast.stores.sqlite import devices
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
 from statecast.stores.sqlite.tables import sealed, table
@@ -90,12 +90,14 @@ def read(
         (after.event or counters.event,),
     )
     offset = counters.offset if whole else updates[-1].offset
+    asked = 0 <= after.command < counters.command
     return Changes(
         position(connection, reader),
-        ReadCursor(offset, counters.seen, counters.event),
+        ReadCursor(offset, counters.seen, counters.event, counters.command),
         updates,
         {row[1]: reading.past(row[7]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
+        commands.changed_after(connection, reader, after.command) if asked else (),
     )
 
 

@@ -22,6 +22,10 @@ FEW = 32
 """A new command deletes at most this many old ones."""
 OVERDUE = f"""
     SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= ?)"""  # noqa: S608
+TO_TAKE = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM commands WHERE device = ? AND {IS_OPEN} AND number > ?
+    )"""  # noqa: S608
 OLD = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
@@ -102,6 +106,16 @@ def pass_deadlines(
         changed(connection, counters, one, life.pass_deadline(one, counters.command + 1, now))
         for one in found
     ]
+
+
+def changed_after(connection: apsw.Connection, reader: RowReader, change: int) -> list[Command]:
+    """The commands that changed after this one of their changes, by ascending change."""
+    return read(connection, reader, "WHERE change > ? ORDER BY change", (change,))
+
+
+def any_to_take(connection: apsw.Connection, device: str, after: str | None) -> bool:
+    """Whether ``hand_out`` has anything to do. It only reads, so an idle device costs no write."""
+    return bool(first(connection, TO_TAKE, (device, number_of(connection, after)))[0])
 
 
 def overdue(connection: apsw.Connection, now: int) -> bool:

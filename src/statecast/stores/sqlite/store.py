@@ -449,6 +449,9 @@ class SqliteStore:
 
     def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:
         """The open commands of a device in their order, noted as handed out before it returns."""
+        with self.database.read() as connection:
+            if not commands.any_to_take(connection, device, after):
+                return []
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)

@@ -1,0 +1,143 @@
+"""Devices that wait for commands: ``GET /api/devices/<device>/commands?after=ID&wait=SECONDS``.
+
+An ASGI app before the one that answers. Here a request only waits, on the loop and without a
+thread, until there may be a command for its device; the answer, and every check of the request, is
+the other's. Rule: a wait that ends too early costs one question, one that never begins to end would
+cost a command. So what is not known here counts as a reason to ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from urllib.parse import parse_qsl, urlencode
+
+from statecast.commands.life import Command
+from statecast.http import asgi
+from statecast.http.asgi import App, Message, Receive, Scope, Send
+from statecast.http.mount import inner_path
+
+PREFIX, SUFFIX = "/api/devices/", "/commands"
+LONGEST = 60.0
+"""Seconds that one request may wait: proxies cut what is silent for longer."""
+MAX_REMEMBERED = 100_000
+"""Commands whose place in the order is remembered here."""
+
+
+class CommandWaits:
+    """The open commands of all devices, and the requests that wait for the next ones."""
+
+    def __init__(self, answer: App) -> None:
+        """``answer`` answers when a wait is over."""
+        self._answer = answer
+        self._open: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """Numbers of the open commands by id, for each device."""
+        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        """Number and newest change of all that were seen here, at most ``MAX_REMEMBERED``."""
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._closed = False
+
+    def note(self, command: Command) -> None:
+        """Take over what became of a command, unless something newer is known; on the loop."""
+        if self._known.get(command.id, (0, 0))[1] >= command.change:
+            return
+        self._known[command.id] = command.number, command.change
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        if command.is_open:
+            self._open[command.device][command.id] = command.number
+            for wake in self._waiting.get(command.device, ()):
+                wake.set()
+        elif command.device in self._open:
+            self._open[command.device].pop(command.id, None)
+            if not self._open[command.device]:
+                del self._open[command.device]
+
+    def close(self) -> None:
+        """End every wait: the server stops."""
+        self._closed = True
+        for waiting in self._waiting.values():
+            for wake in waiting:
+                wake.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = wait_of(scope)
+        if found is None:
+            await self._answer(scope, receive, send)
+            return
+        device, after, seconds = found
+        body = await receive()
+        leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
+        try:
+            if body["type"] == "http.disconnect":
+                return
+            await self._wait(device, after, seconds, leaving)
+            if leaving.done():
+                return
+            await self._answer(without_wait(scope), again(body, leaving), send)
+        finally:
+            leaving.cancel()
+
+    async def _wait(
+        self, device: str, after: str, seconds: float, leaving: asyncio.Task[None]
+    ) -> None:
+        """Return when there may be a command, the client has left, or the time is over."""
+        wake = asyncio.Event()
+        leaving.add_done_callback(lambda _: wake.set())
+        self._waiting[device].add(wake)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not (self._closed or leaving.done() or self._any(device, after)):
+                        wake.clear()
+                        await wake.wait()
+        finally:
+            self._waiting[device].discard(wake)
+            if not self._waiting[device]:
+                del self._waiting[device]
+
+    def _any(self, device: str, after: str) -> bool:
+        """Whether there may be an open command after this one."""
+        numbers = self._open.get(device)
+        return numbers is not None and max(numbers.values()) > self._known.get(after, (0, 0))[0]
+
+
+def wait_of(scope: Scope) -> tuple[str, str, float] | None:
+    """Device, place and seconds of a request that waits; None for any other.
+
+    What is not in order is answered at once, with the reason.
+    """
+    path = inner_path(scope["path"], scope.get("root_path", ""))
+    if scope["method"] != "GET" or not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
+        return None
+    query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), True))
+    if "after" not in query or "wait" not in query:
+        return None
+    try:
+        seconds = float(query["wait"])
+    except ValueError:
+        return None
+    if not 0 <= seconds <= LONGEST:
+        return None
+    return path.removeprefix(PREFIX).removesuffix(SUFFIX), query["after"], seconds
+
+
+def without_wait(scope: Scope) -> Scope:
+    """The same request, which does not wait."""
+    members = parse_qsl(scope["query_string"].decode("latin-1"), True)
+    kept = [(name, value) for name, value in members if name != "wait"]
+    return {**scope, "query_string": urlencode(kept).encode()}
+
+
+def again(body: Message, leaving: asyncio.Task[None]) -> Receive:
+    """A ``receive`` that gives what was received while the request waited."""
+    first: list[Message] = [body]
+
+    async def receive() -> Message:
+        if first:
+            return first.pop()
+        await leaving
+        return {"type": "http.disconnect"}
+
+    return receive

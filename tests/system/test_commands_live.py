@@ -1,0 +1,84 @@
+"""From a hug to the pillow and back, with a real server and a device that waits."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from server_process import ServerProcess, statecast
+
+HUGS = 30
+
+
+class Pillow:
+    """A device that waits for commands, does them and answers."""
+
+    def __init__(self, address: str, device: str) -> None:
+        self.commands = f"{address}/api/devices/{device}/commands"
+        self.messages = f"{address}/api/messages"
+        self.device = device
+        self.felt: list[Any] = []
+        self.questions = 0
+        self.stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        after, session = "", requests.Session()
+        while not self.stop.is_set():
+            self.questions += 1
+            found = session.get(f"{self.commands}?after={after}&wait=50").json()["commands"]
+            for command in found:
+                after = command["id"]
+                self.felt.append(command["arguments"])
+                answer = {"device": self.device, "command": after, "outcome": "done"}
+                answer |= {"state": {"hugs": len(self.felt)}}
+                session.post(self.messages, json=answer)
+
+    def join(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    one = ServerProcess(tmp_path, "--port", "0")
+    statecast(tmp_path, "send", "pillow", "mood=calm")
+    yield one
+    one.kill()
+
+
+def test_a_hug_is_felt_and_known(server: ServerProcess, tmp_path: Path) -> None:
+    # given a pillow that waits for commands
+    address = f"{server.address}/api/devices/pillow"
+    while requests.get(address, timeout=5).status_code != 200:
+        time.sleep(0.01)
+    pillow = Pillow(server.address, "pillow")
+    # when it is hugged, again and again, and once from the command line
+    took = []
+    for number in range(HUGS):
+        began = time.monotonic()
+        asked = requests.post(
+            f"{address}/commands", json={"name": "hug", "arguments": {"n": number}}, timeout=5
+        ).json()
+        one = f"{server.address}/api/commands/{asked['id']}"
+        while requests.get(one, timeout=5).json()["status"] != "done":
+            time.sleep(0.001)
+        took.append(time.monotonic() - began)
+    ended = statecast(tmp_path, "command", "pillow", "hug", f"n={HUGS}", "--wait")
+    # then it felt each hug once, in their order, and everybody knows
+    assert ended.returncode == 0 and ended.stdout.startswith("done"), ended.stderr
+    assert pillow.felt == [{"n": number} for number in range(HUGS + 1)]
+    # and it asked once per hug, not all the time
+    assert pillow.questions <= HUGS + 2
+    # and when the server stops, it does not wait for those who wait
+    pillow.stop.set()
+    assert server.terminate() in (0, 143)
+    pillow.join()
+    print(f"from the hug to its answer: median {statistics.median(took) * 1000:.1f} ms")

@@ -1,0 +1,147 @@
+"""Devices that wait for commands: on the loop, without a thread, and never in vain for long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from statecast.commands.life import Command
+from statecast.commands.request import new_command
+from statecast.http import asgi
+from statecast.http.asgi import Receive, Scope, Send
+from statecast.realtime.command_waits import CommandWaits, wait_of
+from tests.fakes.asgi_client import AsgiRequest
+from tests.fakes.fake_loop import settle
+
+PATH = "/api/devices/floor/pillow/commands"
+
+
+def command(number: int, device: str = "floor/pillow", **more: Any) -> Command:
+    one = Command.begin(new_command(device, "hug"), number, 0)
+    return replace(one, id=f"c{number}", **more)
+
+
+class Answers:
+    """The app that answers; it keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.queries.append(scope["query_string"].decode())
+        assert await asgi.read_body(receive, 10) == b""
+        await asgi.respond(send, 200, b"{}", "application/json")
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def waits(answers: Answers) -> CommandWaits:
+    return CommandWaits(answers)
+
+
+def get(waits: CommandWaits, query: str, path: str = PATH) -> AsgiRequest:
+    return AsgiRequest(waits, "GET", path, query)
+
+
+@pytest.mark.asyncio
+async def test_a_request_waits_until_its_device_is_asked_for_something(
+    waits: CommandWaits, answers: Answers
+) -> None:
+    # given two devices that wait
+    pillow = get(waits, "after=&wait=50")
+    chair = get(waits, "after=&wait=50", "/api/devices/chair/commands")
+    await settle()
+    assert answers.queries == []
+    # when one of them is asked for something
+    waits.note(command(1))
+    await settle()
+    # then that one asks, without waiting again; the other goes on
+    assert answers.queries == ["after="]
+    assert pillow.response.status == 200 and not chair.task.done()
+    waits.close()
+    await settle()
+    assert chair.response.status == 200
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("after", "known", "waits_on"),
+    [
+        ("", [command(1)], False),
+        ("c1", [command(1)], True),
+        ("c1", [command(1), command(2)], False),
+        ("c2", [command(1), command(2)], True),
+        ("c2", [command(1), command(2, status="done", change=3)], True),
+        ("", [command(1, status="done", change=2)], True),
+        ("", [command(1, device="chair")], True),
+        ("", [], True),
+        # a place that is not known: the store decides, once
+        ("forgotten", [command(1)], False),
+        ("forgotten", [], True),
+        # what became of it came in another order
+        ("", [command(1, status="done", change=2), command(1)], True),
+    ],
+)
+async def test_what_there_is_ends_a_wait_before_it_begins(
+    waits: CommandWaits, answers: Answers, after: str, known: list[Command], waits_on: bool
+) -> None:
+    for one in known:
+        waits.note(one)
+    request = get(waits, f"after={after}&wait=50")
+    await settle()
+    assert request.task.done() is not waits_on
+    waits.close()
+    await request.task
+    assert answers.queries == [f"after={after}"]
+
+
+@pytest.mark.asyncio(fast_forward=True)
+async def test_a_wait_has_an_end(waits: CommandWaits, answers: Answers) -> None:
+    await get(waits, "after=&wait=50").task
+    assert answers.queries == ["after="]
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_gets_no_answer(waits: CommandWaits, answers: Answers) -> None:
+    request = get(waits, "after=&wait=50")
+    await settle()
+    request.leave()
+    await request.task
+    waits.note(command(1))
+    await settle()
+    assert answers.queries == []
+
+
+@pytest.mark.asyncio
+async def test_after_a_stop_nothing_waits(waits: CommandWaits, answers: Answers) -> None:
+    waits.close()
+    await get(waits, "after=&wait=50").task
+    assert answers.queries == ["after="]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "found"),
+    [
+        ("GET", PATH, "after=c1&wait=5", ("floor/pillow", "c1", 5.0)),
+        ("GET", PATH, "after=&wait=0.5", ("floor/pillow", "", 0.5)),
+        ("GET", PATH, "wait=60&after=", ("floor/pillow", "", 60.0)),
+        ("GET", PATH, "after=", None),
+        ("GET", PATH, "wait=5", None),
+        ("GET", PATH, "after=&wait=61", None),
+        ("GET", PATH, "after=&wait=-1", None),
+        ("GET", PATH, "after=&wait=nan", None),
+        ("GET", PATH, "after=&wait=x", None),
+        ("POST", PATH, "after=&wait=5", None),
+        ("GET", "/api/devices/pillow", "after=&wait=5", None),
+        ("GET", "/api/commands", "after=&wait=5", None),
+    ],
+)
+def test_which_requests_wait(method: str, path: str, query: str, found: Any) -> None:
+    scope = {"method": method, "path": path, "query_string": query.encode()}
+    assert wait_of(scope) == found
