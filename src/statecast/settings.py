@@ -371,6 +371,16 @@ class Settings:
         "Bytes a viewer's transport may hold before the viewer is skipped.",
         whole(1_024, 16_777_216),
     )
+    polling_buffer: int = setting(
+        8_388_608,
+        "Bytes of events that may wait for the next polls of a viewer on long polling.",
+        whole(1_024, 1_073_741_824),
+    )
+    polling_memory: int = setting(
+        67_108_864,
+        "Bytes that wait for polls in one process; beyond it each viewer has `viewer_buffer`.",
+        whole(1_024, 2**40),
+    )
     viewer_rate_limit: int = setting(
         3_000,
         "Messages per minute that are read of a viewer, after a burst of 200; further ones wait.",

@@ -45,7 +45,7 @@ class Harness:
         self.broadcaster = broadcaster or FakeBroadcaster()
         self.hub = hub or Hub(self.broadcaster, self.settings, namespaces=namespaces)
         self.hub.start(self.loop)
-        self.sessions = PollingSessions()
+        self.sessions = PollingSessions(self.settings)
         self.connections: set[Any] = set()
         self.websockets = WebSocketEndpoint(
             self.hub, self.settings, self.sessions, connections=self.connections

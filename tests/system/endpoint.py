@@ -51,7 +51,7 @@ def serving(
 
     ``follows``: the broadcaster follows its store.
     """
-    sessions = PollingSessions()
+    sessions = PollingSessions(settings)
 
     class UpgradingProtocol(HttpToolsProtocol):
         """uvicorn's, which hands a WebSocket over as our own HTTP protocol does."""

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.asyncio(fast_forward=True)
 
 async def test_what_waits_is_bounded_and_resumed_when_it_was_fetched() -> None:
     # given a viewer that does not poll
-    harness = PollingHarness(viewer_buffer=1_024)
+    harness = PollingHarness(viewer_buffer=1_024, polling_buffer=1_024)
     session = await (await harness.open()).join()
     await session.send('42["watch",{}]')
     (watching,) = harness.broadcaster.watching
 
-    # when more waits than its bound, then it is paused, and application events are dropped
+    # when more waits than its bounds, then it is paused, and application events are dropped
     for _ in range(3):
         watching.deliver(OutgoingMessage("states", b"[" + b"1" * 500 + b"]"))
     assert harness.broadcaster.calls == ["pause"]
@@ -35,7 +35,10 @@ async def test_what_waits_is_bounded_and_resumed_when_it_was_fetched() -> None:
 
 async def test_who_asks_without_fetching_is_cut() -> None:
     harness = PollingHarness(
-        viewer_buffer=1_024, max_states_bytes=1_024, viewer_rate_limit=10_000_000
+        viewer_buffer=1_024,
+        polling_buffer=1_024,
+        max_states_bytes=1_024,
+        viewer_rate_limit=10_000_000,
     )
 
     async def shout(sid: str) -> str:

@@ -1,8 +1,10 @@
 """Long polling: a session carried by one GET after the other, and by POSTs the other way.
 
 An ASGI app for ``/socket.io/``. A session exists in the worker that opened it, whose id its sid
-begins with; other workers of the server pass its requests on. What waits between two GETs is
-bounded like a transport's buffer: beyond the bound the viewer is paused.
+begins with; other workers of the server pass its requests on.
+
+What waits between two GETs is bounded (``polling_queue``). States wait at the viewer's position
+when more than ``viewer_buffer`` waits; events have the larger bound, and are dropped beyond it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from statecast.http.head import RequestHead
 from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.realtime import encoding
 from statecast.realtime.hub import Hub, max_buffer
+from statecast.realtime.polling_queue import PollingMemory, PollingQueue
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.realtime.viewer import TOO_FAST, Viewer
@@ -57,9 +60,10 @@ TRANSITIONS = {
 
 
 class PollingSessions:
-    """The sids of a process by which a request may name a session."""
+    """The sids of a process by which a request may name a session, and what the sessions hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.memory = PollingMemory(settings.polling_memory)
         self._polling: dict[str, PollingConnection] = {}
         self._upgraded: set[str] = set()
         """Of sessions that began with long polling and are on a WebSocket now."""
@@ -92,7 +96,6 @@ class PollingConnection:
         "_get",
         "_methods",
         "_queue",
-        "_size",
         "_state",
         "_viewer",
         "address",
@@ -110,14 +113,12 @@ class PollingConnection:
         self.sid = endpoint.new_sid()
         self.bucket = -1
         self.paused = False
-        """More waits than the bound allows."""
+        """More waits than states may add to."""
         self._state = OPEN
         self._viewer: Viewer = hub.new_viewer(self, now, head, address)
         """Handed over in UPGRADED; it has left in CLOSED."""
-        self._queue: list[bytes] = []
-        """Packets for the next GET."""
-        self._size = 0
-        """Of the packets in the queue, in bytes."""
+        self._queue = PollingQueue(endpoint.memory)
+        """Packets for the next GETs."""
         self._get: asyncio.Future[None] | None = None
         """Set by the next packet, while a GET waits for one."""
         self._methods: set[str] = set()
@@ -136,14 +137,15 @@ class PollingConnection:
 
     def send(self, packet: bytes) -> None:
         self._put(packet)
-        if self.paused and self._size > self._endpoint.max_buffer:
+        asked_for = packet is not engineio.PING_PACKET
+        if asked_for and self.paused and self._queue.size > self._endpoint.answer_bound:
             self._fail("asks without fetching the answers")
 
     def send_binary(self, data: bytes) -> None:
         self.send(engineio.binary_packet(data))
 
     def offer(self, message: OutgoingMessage) -> bool:
-        if self.paused or not self.alive:
+        if not self.alive or self._queue.size > self._endpoint.event_bound:
             return False
         self._put(encoding.packet(message))
         for attachment in message.attachments:
@@ -170,10 +172,9 @@ class PollingConnection:
     def _put(self, packet: bytes) -> None:
         if not self.alive:
             return
-        self._queue.append(packet)
-        self._size += len(packet)
+        self._queue.put(packet)
         self._wake_get()
-        if not self.paused and self._size > self._endpoint.viewer_buffer:
+        if not self.paused and self._queue.size > self._endpoint.viewer_buffer:
             self.paused = True
             self._viewer.pause()
 
@@ -183,6 +184,8 @@ class PollingConnection:
 
     def _end(self, reason: str) -> None:
         self._change(CLOSED)
+        if self._get is None:  # no GET comes for it
+            self._queue.take_all()
         self._endpoint.forget(self, upgraded=False)
         self._viewer.leave(reason)
 
@@ -241,11 +244,10 @@ class PollingConnection:
 
     def _take(self) -> bytes:
         """The body of the response to a GET."""
-        most = engineio.MAX_PACKETS_OUT
-        packets, self._queue = self._queue[:most], self._queue[most:]
-        self._size = sum(map(len, self._queue))
-        drained = self._size <= self._endpoint.viewer_buffer // 4
-        if self.paused and self.alive and drained:
+        packets = self._queue.take()
+        if not self.alive:  # this is the last answer
+            self._queue.take_all()
+        elif self.paused and self._queue.size <= self._endpoint.viewer_buffer // 4:
             self.paused = False
             self._viewer.resume()
         return engineio.SEPARATOR.encode().join(packets) or engineio.NOOP_PACKET
@@ -311,8 +313,7 @@ class PollingConnection:
     def hand_over(self) -> tuple[Viewer, list[bytes]]:
         """The viewer and the packets that wait for it. A GET that still waits gets a noop."""
         self._change(UPGRADED)
-        packets = [packet for packet in self._queue if packet != engineio.NOOP_PACKET]
-        self._queue = []
+        packets = [one for one in self._queue.take_all() if one != engineio.NOOP_PACKET]
         self._wake_get()
         self._endpoint.forget(self, upgraded=True)
         return self._viewer, packets
@@ -335,7 +336,9 @@ class PollingEndpoint:
         """
         self.wheel = hub.wheel
         self.viewer_buffer = settings.viewer_buffer
-        self.max_buffer = max_buffer(settings)
+        self.memory = sessions.memory
+        self._polling_buffer = settings.polling_buffer
+        self._max_buffer = max_buffer(settings)
         self._hub = hub
         self._log = hub.throttled_log
         self._settings = settings
@@ -387,6 +390,16 @@ class PollingEndpoint:
             )
             code = engineio.UNKNOWN_TRANSPORT.code
             raise HandshakeError.of(engineio.EngineIOError(code, sentence))
+
+    @property
+    def event_bound(self) -> int:
+        """Bytes that may wait in a session before events are dropped."""
+        return self.viewer_buffer if self.memory.is_full else self._polling_buffer
+
+    @property
+    def answer_bound(self) -> int:
+        """Bytes that may wait before a client that asks for more is cut."""
+        return self._max_buffer + (0 if self.memory.is_full else self._polling_buffer)
 
     def new_sid(self) -> str:
         return engineio.new_sid(self._worker_id)

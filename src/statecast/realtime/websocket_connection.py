@@ -146,6 +146,7 @@ class WebSocketConnection(asyncio.Protocol):
     """One viewer's connection."""
 
     __slots__ = (
+        "_backlog",
         "_client_address",
         "_client_key",
         "_end_by",
@@ -189,6 +190,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Only in OPEN."""
         self._polling: PollingConnection | None = None
         """Only in PROBING: what still carries the session."""
+        self._backlog = 0
+        """Bytes that waited in long polling before the upgrade and that the client has not read."""
         self._upgraded_sid: str | None = None
         """The sid of a session that was taken over from long polling."""
         self._frame: bytes | None = None
@@ -221,6 +224,7 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._change(CLOSED)
         self._stop_reading()
+        self._drop_backlog()
         self._leave("transport close")
         self._drop_frames()
         self._end_by = self._stall_by = None
@@ -256,6 +260,7 @@ class WebSocketConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.paused = False
         self._stall_by = None
+        self._drop_backlog()
         if self._viewer is not None:
             self._viewer.resume()
 
@@ -331,9 +336,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._upgraded_sid = polling.sid
         self._viewer, packets = polling.hand_over()
         self._viewer.transport = self
-        for packet in packets:
-            self._put(_frame_of(packet))
-        if not self.paused:
+        self._put(b"".join(map(_frame_of, packets)))
+        self.flush()
+        if self.paused:
+            self._backlog = sum(map(len, packets))
+            self._endpoint.sessions.memory.reserve(self._backlog)
+        else:
             self._viewer.resume()
         self.reschedule()
 
@@ -383,6 +391,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._read()
         if self._read_at is None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _drop_backlog(self) -> None:
+        if self._backlog:
+            self._endpoint.sessions.memory.release(self._backlog)
+            self._backlog = 0
 
     def _answer_ping(self, payload: str | bytes) -> None:
         assert isinstance(payload, bytes)
@@ -439,7 +452,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._put(frame)
         if self.paused:
             self.flush()
-            if self._transport.get_write_buffer_size() > self._endpoint.max_buffer:
+            bound = self._endpoint.max_buffer + self._backlog
+            if self._transport.get_write_buffer_size() > bound:
                 self._cut("asks without reading the answers")
 
     def _put(self, frame: bytes) -> None:

@@ -96,7 +96,7 @@ class Server(uvicorn.Server):
         pages = RequestLimiter(settings.page_rate_limit, self.limiter.is_exempt)
         runtime.allows_page = pages.allows
         self.http_limits = limits = HttpLimits(settings, self.limiter, warn)
-        sessions = PollingSessions()
+        sessions = PollingSessions(settings)
         polling: App = PollingEndpoint(
             self.hub,
             settings,
