@@ -202,6 +202,27 @@ def test_the_python_client(counting: Counting, transports: list[str] | None, way
             )
 
 
+@pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
+def test_a_client_that_sends_too_fast_loses_nothing(transports: list[str] | None) -> None:
+    # given a server that reads a thousand messages a second of each viewer, after a burst of 200
+    counting = Counting(viewer_rate_limit=60_000)
+    left: list[str] = []
+    answers: queue.Queue[int] = queue.Queue()
+    with (
+        serving(counting.hub, counting.broadcaster, counting.settings) as address,
+        closing(stock.Client(reconnection=False)) as client,
+    ):
+        client.on("disconnect", lambda reason: left.append(reason))
+        client.connect(address, transports=transports)
+        # when a client sends more than that at once
+        for number in range(700):
+            client.emit("count", number, callback=answers.put)
+        # then all are handled and acknowledged, in order, and it stays
+        assert [answers.get(timeout=30) for _ in range(700)] == list(range(700))
+        assert list(counting.counted.values()) == [list(range(700))]
+        assert left == []
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # its aiohttp leaves a connection behind
