@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks import client_frames, report, servers
 from benchmarks.processes import BenchmarkError, Process
@@ -57,7 +58,7 @@ def rows(quick: bool) -> list[Row]:
     with ExitStack() as stack:
         folder = stack.enter_context(servers.scratch())
         race = Race(stack.enter_context(servers.generator()), viewers)
-        for name in servers.STARTERS:
+        for name in servers.FANNING_OUT:
             with race.without_who_breaks(name):
                 race.running[name] = stack.enter_context(servers.serving(name, folder))
         for name, server in tuple(race.running.items()):
@@ -131,11 +132,16 @@ def measure(
     return deliveries / (end - begin), used / deliveries * 1e6
 
 
-def burst(generator: Process, name: str, server: Server, viewers: int, rounds: int) -> float:
-    """Emit ``rounds`` events and wait until every viewer has them; when that was."""
+def burst(
+    generator: Process, name: str, server: Server, viewers: int, rounds: int, **how: Any
+) -> float:
+    """Emit ``rounds`` events and wait until every viewer has them; when that was.
+
+    ``how`` is for the server: ``pause`` between two events, ``yields`` after each.
+    """
     size = rounds * viewers * FRAME_BYTES
     before = generator.ask(do="counts", group=name)
-    server.process.send(do="emit", rounds=rounds, data=client_frames.state_message())
+    server.process.send(do="emit", rounds=rounds, data=client_frames.state_message(), **how)
     after = generator.ask(90, do="wait", group=name, size=before["bytes"] + size, seconds=60)
     if after["bytes"] - before["bytes"] != size:
         got, lost = after["bytes"] - before["bytes"], after["lost"]

@@ -87,6 +87,8 @@ class Process:
 
     def cpu(self) -> float:
         """Seconds of CPU time, user and system, of all threads."""
+        if sys.platform == "linux":  # psutil counts in hundredths
+            return time.clock_gettime(cpu_clock(self._popen.pid))
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
@@ -111,6 +113,11 @@ class Process:
     def _error_output(self) -> str:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")[-2000:]
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time on Linux: what clock_getcpuclockid(3) returns."""
+    return (~pid << 3) | 2
 
 
 def python(module: str, *arguments: str) -> Process:

@@ -17,6 +17,8 @@ from tools import javascript
 OURS = "Statecast"
 PYTHON_SOCKETIO = "python-socketio on uvicorn"
 FLASK_SOCKETIO = "Flask-SocketIO with gevent"
+FLASK_THREADING = "Flask-SocketIO with threads"
+OURS_SOCKETIO = "statecast.socketio"
 NODE = "Socket.IO on Node"
 LOOP = "a loop of send()"
 PEERS = ROOT / "benchmarks" / "peers"
@@ -43,6 +45,14 @@ def python_socketio(folder: Path) -> Process:
 
 def flask_socketio(folder: Path) -> Process:
     return processes.python("benchmarks.peers.flask_socketio_gevent")
+
+
+def flask_threading(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.flask_socketio_threading")
+
+
+def ours_socketio(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.ours_socketio", f"sqlite:///{folder}/benchmark.db")
 
 
 def node(folder: Path) -> Process:
@@ -79,7 +89,12 @@ STARTERS: dict[str, Callable[[Path], Process]] = {
     NODE: node,
     PYTHON_SOCKETIO: python_socketio,
     FLASK_SOCKETIO: flask_socketio,
+    FLASK_THREADING: flask_threading,
+    OURS_SOCKETIO: ours_socketio,
 }
+FANNING_OUT = (OURS, LOOP, NODE, PYTHON_SOCKETIO, FLASK_SOCKETIO)
+EMITTING = (OURS, OURS_SOCKETIO, FLASK_SOCKETIO, FLASK_THREADING)
+"""The servers of two benchmarks."""
 
 
 @contextmanager

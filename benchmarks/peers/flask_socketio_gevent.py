@@ -30,7 +30,8 @@ def main() -> None:
         command = json.loads(line)
         for _ in range(command["rounds"]):
             socketio.emit("states", command["data"])
-            gevent.sleep(0)
+            if command.get("pause") or command.get("yields", True):
+                gevent.sleep(command.get("pause", 0))
     os._exit(0)  # greenlets still wait for their clients
 
 

@@ -50,9 +50,12 @@ def application(store: str) -> tuple[Flask, Statecast]:
     return app, live
 
 
-def emit(live: Statecast, rounds: int, data: Any) -> None:
+def emit(live: Any, rounds: int, data: Any, pause: float = 0, **command: Any) -> None:
+    """``live`` is a Statecast, or a SocketIO. In a thread there is nothing to yield."""
     for _ in range(rounds):
         live.emit("states", data)
+        if pause:
+            time.sleep(pause)
 
 
 def change(live: Statecast, changes: int, pause: float) -> None:
@@ -73,7 +76,7 @@ def main(store: str) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "emit":
-            emit(live, command["rounds"], command["data"])
+            emit(live, **command)
         else:
             change(live, command["changes"], command["pause"])
             answer(done=True)

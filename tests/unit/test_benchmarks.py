@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import client_frames, fanout, report, servers
+from benchmarks import client_frames, emits, fanout, report, servers
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
@@ -253,3 +253,32 @@ def test_the_loop_in_c_compiles_without_a_warning(c_compiler: str) -> None:
     subprocess.run(
         [c_compiler, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source], check=True, timeout=60
     )
+
+
+def test_emits_are_compared_in_the_turn_in_which_they_were_measured() -> None:
+    # given two turns of ours and of one peer, of which the other broke
+    ours, peer = servers.OURS_SOCKETIO, servers.FLASK_SOCKETIO
+    costs = {("paced", ours): [2.0, 4.0], ("paced", peer): [10.0, 12.0]}
+
+    # then the costs and the ratio are medians with their spread, and what is missing is left out
+    rows = emits.summary(costs)
+    assert [(row.value, row.spread, row.unit) for row in rows] == [
+        (3.0, (2.0, 4.0), "µs of CPU per delivery"),
+        (11.0, (10.0, 12.0), "µs of CPU per delivery"),
+        (4.0, (3.0, 5.0), "x"),
+    ]
+    assert [peer in row.what for row in rows] == [False, True, True]
+
+
+def test_the_cpu_time_of_a_process_is_its_own() -> None:
+    with Process("busy", [sys.executable, "-c", BUSY]) as process:
+        used = process.receive()["used"]
+        assert process.cpu() >= used > 0
+
+
+BUSY = """
+import json, sys, time
+while time.process_time() < 0.05: pass
+print(json.dumps({"used": time.process_time()}), flush=True)
+sys.stdin.read()
+"""
