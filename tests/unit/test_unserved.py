@@ -147,7 +147,8 @@ def test_a_process_that_serves_says_nothing(
         ),
         (
             ["clock0", "clock1"],
-            "This page does not change by itself: open the pages of the serving process.",
+            "This page does not change by itself: open the pages of the serving process, or name "
+            "its address in the setting live_url.",
         ),
     ],
 )

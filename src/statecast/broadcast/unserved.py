@@ -85,7 +85,10 @@ class Unserved:
         """What a page says that this process answers without a live endpoint."""
         reports = self._reports()
         if reports:
-            first = "This page does not change by itself: open the pages of the serving process"
+            first = (
+                "This page does not change by itself: open the pages of the serving process, or "
+                "name its address in the setting live_url"
+            )
         else:
             first = f"This page does not change by itself: nothing serves this store ({HOW} does)"
         return f"{'. '.join([first, *self._missing(reports)])}."

@@ -15,7 +15,6 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from statecast.http import mount
-from statecast.logs import LimitedLog
 from statecast.settings import OWN_ADDRESS, Settings
 
 ENDPOINT = "/socket.io/"
@@ -67,20 +66,22 @@ class Elsewhere:
     """The view of ``/socket.io/`` under a server that is not ours.
 
     Stock clients ask the page's own server unless they are given an address: ``io()``. Their
-    requests for long polling follow a redirect; a WebSocket cannot.
+    requests for long polling follow a redirect; a browser's WebSocket does not.
     """
 
     def __init__(self, runtime: LiveRuntime) -> None:
         self._runtime = runtime
-        self._log = LimitedLog(log)
+        self._told: set[str] = set()
+        """What the log has already: a client asks again and again."""
 
     def __call__(self) -> ResponseReturnValue:
         """Send a client on to the live endpoint, or say what is missing: in the log too."""
         address = live_address(self._runtime)
         if not address:
             return self._refuse(
-                "This server has no viewers. Start `statecast run` beside it on the same store, "
-                "and name its address in the setting live_url."
+                "This server has no viewers. Serve the app with `flask run`, `live.run` or "
+                "`statecast run`; or start `statecast run` beside it on the same store, and name "
+                "its address in the setting live_url."
             )
         if address == app_root() + ENDPOINT:
             return self._refuse(
@@ -89,8 +90,7 @@ class Elsewhere:
             )
         base = address.removesuffix(ENDPOINT)
         hint = f"io('{base}')" if live_origin(self._runtime) else f"io({{path: '{address}'}})"
-        self._log.warning(
-            "redirected",
+        self._warn_once(
             f"A Socket.IO client asked the app and was sent on to {address}, where it has long "
             f"polling only. For WebSocket name the address in the page: {hint}.",
         )
@@ -99,8 +99,13 @@ class Elsewhere:
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
+    def _warn_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            log.warning("%s", sentence)
+
     def _refuse(self, sentence: str) -> ResponseReturnValue:
-        self._log.warning("refused", sentence)
+        self._warn_once(sentence)
         # Browsers show the reason phrase of a failed request in their console.
         answer = flask.Response(f"{sentence}\n", f"404 {sentence}", mimetype="text/plain")
         answer.headers["Cache-Control"] = "no-store"
