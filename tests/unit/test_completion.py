@@ -62,10 +62,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "after a flag": (["get", "--json", "pil"], ["pillow"]),
     "several to watch": (["watch", "pine", "pi"], ["pillow"]),
     "a device to send to": (["send", "pi"], ["pillow", "pine"]),
-    "its fields": (["send", "pillow", ""], ["mood=", "battery="]),
-    "a field": (["send", "pillow", "m"], ["mood="]),
-    "fields that are left": (["send", "pillow", "mood=sad", ""], ["battery="]),
-    "fields of no device": (["send", "nothing", ""], []),
+    "no field": (["send", "pillow", "p"], []),
     "a row": (["quarantine", "show", ""], ["1", "2"]),
     "rows that are left": (["quarantine", "drop", "1", ""], ["2"]),
     "the same for replay": (["quarantine", "replay", "2", ""], ["1"]),
@@ -254,6 +251,31 @@ complete_words statecast quarantine show ""
 complete_words statecast dev
 complete_words statecast get --store sqlite:///nowhere.db ""
 """
+
+
+BROKEN: dict[str, dict[str, str]] = {
+    "no words": {COMPLETE: "bash_complete"},
+    "no number": {COMPLETE: "bash_complete", "COMP_WORDS": "statecast get", "COMP_CWORD": "x"},
+    "no shell": {COMPLETE: "nonsense"},
+    "an open quote": {
+        COMPLETE: "bash_complete",
+        "COMP_WORDS": "statecast get 'pil",
+        "COMP_CWORD": "2",
+    },
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_shell_that_asks_badly_gets_no_traceback(case: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("statecast")],
+        env=os.environ | BROKEN[case],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stdout.strip(), ended.stderr) == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bash_completes(store: SqliteStore, tmp_path: Path) -> None:

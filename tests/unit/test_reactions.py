@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask, current_app
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import Statecast
+from statecast.cli.main import main
 from statecast.errors import BadSetting, StoreUnavailable
 from statecast.model import Change
 from statecast.reactions import chain
@@ -265,6 +267,54 @@ def test_a_process_that_lost_its_lease_stands_by(rig: Rig) -> None:
     # and the next holder calls again: at least once
     assert rig.made() == [("door", None, {"open": True})]
     assert runner.active
+
+
+def test_a_restored_backup_goes_on_from_its_own_position(tmp_path: Path) -> None:
+    # given a backup that was made after a call
+    url, backup = f"sqlite:///{tmp_path}/store.db", str(tmp_path / "backup.db")
+    rig = Rig(url)
+    rig.react("door")
+    rig.say("door", open=True)
+    assert len(rig.made()) == 1
+    rig.stop()
+    rig.store.close()
+    commands = CliRunner()
+    made = commands.invoke(main, ["store", "backup", backup, "--store", url])
+    assert made.exit_code == 0, made.output
+    # and a call after it
+    rig = Rig(url)
+    rig.clock.advance(60)
+    rig.number = 100  # ids of messages that the store does not know
+    rig.react("door")
+    rig.say("door", open=False)
+    assert rig.made() == [("door", {"open": True}, {"open": False})]
+    rig.stop()
+    rig.store.close()
+    # when the backup is restored
+    done = commands.invoke(main, ["store", "restore", backup, "--store", url])
+    assert done.exit_code == 0, done.output
+    # then the reaction has the position of the backup: its state is no change
+    rig = Rig(url)
+    rig.clock.advance(120)
+    rig.number = 200
+    rig.react("door")
+    assert rig.made() == []
+    # and what changes again is called for again
+    rig.say("door", open=False)
+    assert rig.made() == [("door", {"open": True}, {"open": False})]
+    rig.stop()
+    rig.store.close()
+
+
+def test_more_changes_than_one_read_takes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statecast.reactions.reactions.PAGE", 3)
+    rig.react("*")
+    names = [f"d{n}" for n in range(10)]
+    for name in names:
+        rig.say(name, n=1)
+    for _ in range(4):
+        rig.reactions.step()
+    assert [device for device, *_ in rig.calls] == names
 
 
 # Failures

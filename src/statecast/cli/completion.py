@@ -1,4 +1,4 @@
-"""What a shell offers for an argument: names of devices, their fields, rows of the quarantine.
+"""What a shell offers for an argument: names of devices, and rows of the quarantine.
 
 Rule 1: a completion reads and nothing else. It makes no store, takes no lock and waits for none.
 Rule 2: it never fails. Where nothing can be read, nothing is offered.
@@ -35,18 +35,12 @@ def device_names(context: click.Context, parameter: click.Parameter, incomplete:
     return [CompletionItem(name) for name in names if name not in taken]
 
 
-def device_or_field(context: click.Context, parameter: click.Parameter, incomplete: str) -> Offers:
-    """For ``send``: a device, then ``field=`` for the fields that it has."""
-    words = context.params.get(parameter.name or "") or ()
-    if not words:
-        return device_names(context, parameter, incomplete)
-    taken = {word.partition("=")[0] for word in words[1:]}
-    fields = read(context, lambda path: _untouched().field_names(path, words[0]))
-    return [
-        CompletionItem(f"{name}=")
-        for name in fields
-        if name not in taken and f"{name}=".startswith(incomplete)
-    ]
+def first_word_device(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> Offers:
+    """For ``send``: a device, and nothing for the fields. Shells put a space behind ``mood=``."""
+    words = context.params.get(parameter.name or "")
+    return [] if words else device_names(context, parameter, incomplete)
 
 
 def quarantine_numbers(

@@ -45,8 +45,8 @@ class CommandGroup(click.Group):
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run a command and end the process, after all output is written."""
-        if COMPLETE in os.environ:  # the shell's function has the plain name, however it is called
-            more |= {"prog_name": program.SCRIPT, "complete_var": COMPLETE}
+        if COMPLETE in os.environ:
+            return finish(complete(super().main))
         if more.get("prog_name") is None:
             more["prog_name"] = program.name()
         command: Callable[..., Any] = functools.partial(super().main, standalone_mode=False)
@@ -63,6 +63,17 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with as_one_sentence():
             return super().invoke(ctx)
+
+
+def complete(main: Callable[..., Any]) -> Any:
+    """Answer a shell. Whatever fails is not shown: it would stand in what the user types."""
+    try:
+        # The shell's function has the plain name, however the program is called.
+        return main(prog_name=program.SCRIPT, complete_var=COMPLETE)
+    except SystemExit as end:
+        return end.code
+    except Exception:
+        return REFUSED
 
 
 def status_of(command: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import click
 
 from statecast import strict_json
 from statecast.cli import message_parser, output
-from statecast.cli.completion import device_or_field
+from statecast.cli.completion import first_word_device
 from statecast.cli.destination import Destination, opened_destination
 from statecast.cli.errors import REFUSED
 from statecast.cli.options import GivenSettings, setting_flags
@@ -45,7 +45,7 @@ class CommandWithExamples(click.Command):
     nargs=-1,
     required=True,
     metavar="DEVICE KEY=VALUE... | DEVICE JSON | JSON | -",
-    shell_complete=device_or_field,
+    shell_complete=first_word_device,
 )
 @click.option(
     "--by",

@@ -7,7 +7,6 @@ this way has nothing to say. Each function may raise ``apsw.Error`` or ``OSError
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import urllib.parse
@@ -34,14 +33,6 @@ def device_names(path: Path, prefix: str, limit: int) -> list[str]:
         )
     texts = [raw.decode("utf-8", "replace") for (raw,) in found]
     return [name for name in texts if name.startswith(prefix) and is_name(name)]
-
-
-def field_names(path: Path, device: str) -> list[str]:
-    """The names of a device's fields."""
-    with opened(path) as connection:
-        found = rows(connection, "SELECT state FROM devices WHERE device = ?", (device,))
-    state = json.loads(found[0][0]) if found and found[0][0] else {}
-    return [name for name in state if name.isprintable() and "=" not in name and " " not in name]
 
 
 def quarantined(path: Path, limit: int) -> list[tuple[str, str]]:
