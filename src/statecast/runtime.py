@@ -87,7 +87,11 @@ class Runtime:
         self.last_hour = LastHour()
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
+        self.on_sent: Callable[[], None] = lambda: None
+        """Called when a message was put into the queue: a test kit consumes it at once."""
         self._hub: Hub | None = None
+        self.test_hub: Hub | None = None
+        """The hub that a test made; see ``serve_with``."""
         self._keeps_handshakes = False
         self._lagging: Callable[[], int] = lambda: 0
         self._resumed_at: Callable[[], float] = lambda: float("-inf")
@@ -134,6 +138,13 @@ class Runtime:
                 )
             return self._store
 
+    def close_store(self) -> None:
+        """Close the store; its next use opens it again."""
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+            self._store = None
+
     @property
     def store_opened(self) -> bool:
         """Whether the store was opened: after that its settings cannot change."""
@@ -173,6 +184,7 @@ class Runtime:
         self.reactions.sent.note(id_)
         if isinstance(self.queue, EmbeddedQueue):
             self.unserved.note_sent(self.queue.name)
+        self.on_sent()
         return id_
 
     def edit(self, change: Change) -> None:
@@ -252,12 +264,11 @@ class Runtime:
         coroutines: it would stop the loop that it waits for.
         """
         hub = self.local_hub
-        if hub.is_loop_thread():
-            raise BadSetting("live.call waits, so it is for plain functions, not for coroutines.")
+        hub.check_may_wait()
         answer: Future[list[Any] | None] = Future()
         one = self._event(event, arguments, namespace, to, None)
         self._publish_to_one(one, answer.set_result)
-        found = answer.result(timeout)
+        found = hub.wait_for(answer, timeout)
         if found is None:
             raise Unavailable(
                 "The viewer did not answer: it has left, or takes no event now, or another process "
@@ -405,7 +416,7 @@ class Runtime:
             for event, handler, namespace in self.handlers:
                 hub.on(event, handler, namespace)
             hub.keep_handshakes = self._keeps_handshakes
-            self._hub = hub
+            self._hub = self.test_hub = hub
             self._shared = False
 
     def namespace_of(self, sid: str) -> str:
@@ -424,6 +435,43 @@ class Runtime:
                 "ask where a viewer is, in a function decorated with @live.on."
             )
         return self._hub
+
+    @contextmanager
+    def under_test(
+        self, settings: Settings, clock: Callable[[], int], monotonic: Callable[[], float]
+    ) -> Iterator[None]:
+        """Begin again, with what the application registered and with a store of the test's own.
+
+        Afterwards everything is as it was, so that the app of a module is tested many times.
+        Raises BadSetting if the application has opened its store already.
+        """
+        if self.store_opened:
+            raise BadSetting(
+                f"The app has opened its store {self.settings.store} already, so a test would "
+                "change it. Read and write states in routes, handlers and polled functions, not "
+                "while the app is made; and make one test kit per app."
+            )
+        before = dict(vars(self))
+        Runtime.__init__(self, settings, clock)
+        self.handlers = list(before["handlers"])
+        self._keeps_handshakes = before["_keeps_handshakes"]
+        for reaction in before["reactions"].registered:
+            self.reactions.add(reaction)
+        self.sources = [
+            (
+                source.under_test(clock, monotonic)
+                if isinstance(source, PolledFunction)
+                else source,
+                decode,
+            )
+            for source, decode in before["sources"]
+        ]
+        try:
+            yield
+        finally:
+            self.stop()
+            vars(self).clear()
+            vars(self).update(before)
 
     def open_sources(self) -> None:
         """Open the sources that the settings name. Raises BadSetting for one that is wrong."""
@@ -452,6 +500,10 @@ class Runtime:
             self._pillow.start()
 
     def _consume(self, source: Source, decode: Decoder) -> None:
+        self.add_consumer(source, decode).start()
+
+    def add_consumer(self, source: Source, decode: Decoder) -> Consumer:
+        """A consumer that is not started."""
         pipeline = Pipeline(
             source,
             decode,
@@ -465,7 +517,7 @@ class Runtime:
             pipeline, self.store, self.clock, self._note_status, lambda: self._resumed_at()
         )
         self.consumers.append(consumer)
-        consumer.start()
+        return consumer
 
     def _note_status(self) -> None:
         """The status of a source has changed: tell the viewers and the other processes."""

@@ -100,13 +100,23 @@ class Broadcaster:
 
     # Start and stop
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read every state, then follow the store in a thread. Raises StoreUnavailable."""
+    def start(self, loop: asyncio.AbstractEventLoop, *, follow: bool = True) -> None:
+        """Read every state, then follow the store in a thread. Raises StoreUnavailable.
+
+        Without ``follow``, for tests, there is no thread, and ``read_changes`` is called instead.
+        """
         self.loop = loop
         self._change_feed = ChangeFeed(self.store, loop, self.report, self)
-        self._change_feed.start()
-        self._loop_delay.start(loop)
+        if follow:
+            self._change_feed.start()
+            self._loop_delay.start(loop)
+        else:
+            self.read_changes()
         self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
+
+    def read_changes(self) -> None:
+        """Read what has changed, and send it, on the thread of the loop."""
+        self._change_feed.read_once()
 
     def stop(self) -> None:
         self._heartbeat_timer.cancel()

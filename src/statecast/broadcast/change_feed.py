@@ -94,7 +94,8 @@ class ChangeFeed:
         self._stop.set()
         self._delivered.set()
         self.store.wake()
-        self._thread.join(5)
+        if self._thread.ident is not None:
+            self._thread.join(5)
 
     def _run(self) -> None:
         while not self._stop.is_set():

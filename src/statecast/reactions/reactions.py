@@ -40,13 +40,19 @@ class Reactions:
         threads: Callable[[], int],
         clock: Callable[[], int],
         make_runner: MakeRunner = ReactionRunner,
+        *,
+        follow: bool = True,
     ) -> None:
-        """``store`` opens the store; ``threads`` are those of each reaction."""
+        """``store`` opens the store; ``threads`` are those of each reaction.
+
+        Without ``follow``, for tests, there is no thread, and ``step`` is called instead.
+        """
         self.sent = SentMessages()
         self._store = store
         self._threads = threads
         self._clock = clock
         self._make_runner = make_runner
+        self._has_thread = follow
         self._registered: dict[str, Reaction] = {}
         self._runners: list[ReactionRunner] = []
         self._offset: int | None = None
@@ -62,6 +68,10 @@ class Reactions:
     @property
     def names(self) -> list[str]:
         return list(self._registered)
+
+    @property
+    def registered(self) -> list[Reaction]:
+        return list(self._registered.values())
 
     def add(self, reaction: Reaction) -> None:
         """Register a reaction; it runs at once if the others run. Raises BadSetting."""
@@ -97,7 +107,7 @@ class Reactions:
     def _follow(self) -> None:
         """Follow the store in the thread."""
         store = self._store()
-        if self._thread is None:
+        if self._thread is None and self._has_thread:
             self._thread = threading.Thread(target=self._run, name="reactions", daemon=True)
             self._thread.start()
         store.wake()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
+from statecast.errors import BadSetting
 from statecast.http.head import RequestHead
 from statecast.http.throttled_log import ThrottledLog
 from statecast.model import Event, EventKind
@@ -100,6 +102,15 @@ class Hub:
         self._calls.start(loop)
         self.wheel.start(loop)
         self._namespaces.start(loop)
+
+    def check_may_wait(self) -> None:
+        """Raises BadSetting on the loop, which would stop what the caller waits for."""
+        if self.is_loop_thread():
+            raise BadSetting("live.call waits, so it is for plain functions, not for coroutines.")
+
+    def wait_for(self, answer: Future[Any], timeout: float) -> Any:
+        """What a viewer answers. Raises TimeoutError."""
+        return answer.result(timeout)
 
     def is_loop_thread(self) -> bool:
         """Whether the caller runs on the loop of the viewers."""

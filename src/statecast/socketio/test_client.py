@@ -13,18 +13,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from flask import Flask
-from werkzeug.test import EnvironBuilder
 
 from statecast import strict_json
-from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
-from statecast.http.head import RequestHead
-from statecast.realtime import encoding
 from statecast.realtime.hub import Hub
+from statecast.realtime.in_process import InProcessTransport, request_head
 from statecast.realtime.protocol import engineio
 from statecast.realtime.protocol import socketio as packets
-
-PATH = "/socket.io/"
+from statecast.runtime import Runtime
 
 
 class NoStates:
@@ -56,7 +52,7 @@ class TestLoop:
 
     call_soon_threadsafe = call_soon
 
-    def run(self) -> None:
+    def settle(self) -> None:
         """Make the calls that wait, and those that they add."""
         while self._calls:
             call, arguments = self._calls.popleft()
@@ -73,8 +69,6 @@ class TestServer:
         self._socketio = socketio
         self._errors: list[BaseException] | None = None
         """Errors of handlers during a call of a test client; None outside of one."""
-        self._hub: Hub | None = None
-        self._loop = TestLoop()
         self.clients: dict[str, SocketIOTestClient] = {}
 
     @property
@@ -92,16 +86,18 @@ class TestServer:
         }
 
     def hub(self) -> Hub:
-        if self._hub is None:
-            runtime = self._socketio.runtime
-            self._hub = Hub(NoStates(), runtime.settings, inline=True)
-            self._hub.start(cast(Any, self._loop))
-            runtime.serve_with(self._hub)
-        return self._hub
+        """That of the app's test kit where it has one, else one of its own."""
+        runtime: Runtime = self._socketio.runtime
+        if runtime.test_hub is None:
+            hub = Hub(NoStates(), runtime.settings, inline=True)
+            hub.start(cast(Any, TestLoop()))
+            runtime.serve_with(hub)
+        assert runtime.test_hub is not None
+        return runtime.test_hub
 
     def settle(self) -> None:
         """Make the calls of other threads."""
-        self._loop.run()
+        cast(Any, self.hub().loop).settle()
 
     @contextmanager
     def noting_errors(self) -> Iterator[None]:
@@ -122,50 +118,6 @@ class TestServer:
                 raise self._errors[0]
         finally:
             self._errors = None
-
-
-class TestTransport:
-    """What carries the session of a test client: packets are read as a real client reads them."""
-
-    __test__ = False
-
-    def __init__(self, client: SocketIOTestClient) -> None:
-        self.paused = False
-        self._client = client
-        self._partial: packets.PartialPacket | None = None
-
-    def send(self, packet: bytes) -> None:
-        text = packet.decode()[1:]
-        if text.startswith(str(packets.CONNECT_ERROR)):  # which no client sends
-            name = text[1:].partition(",")[0] if text[1:2] == "/" else "/"
-            self._client.take(packets.SocketIOPacket(packets.CONNECT_ERROR, name))
-            return
-        parsed = packets.parse(text)
-        if isinstance(parsed, packets.PartialPacket):
-            self._partial = parsed
-        else:
-            self._client.take(parsed)
-
-    def send_binary(self, data: bytes) -> None:
-        whole = self._partial.add(data) if self._partial is not None else None
-        if whole is not None:
-            self._partial = None
-            self._client.take(whole)
-
-    def offer(self, message: OutgoingMessage) -> bool:
-        self.send(encoding.packet(message))
-        for attachment in message.attachments:
-            self.send_binary(attachment)
-        return True
-
-    def deliver(self, message: OutgoingMessage) -> None:
-        self.offer(message)
-
-    def close(self, code: int, reason: str) -> None:
-        self._client.close()
-
-    def reschedule(self) -> None:
-        """Nothing has a deadline here."""
 
 
 class SocketIOTestClient:
@@ -210,8 +162,10 @@ class SocketIOTestClient:
         name = namespace or "/"
         hub = self._server.hub()
         if self._viewer is None:
-            head = self._head((query_string or "").removeprefix("?"), headers)
-            self._viewer = hub.new_viewer(TestTransport(self), time.monotonic(), head, "127.0.0.1")
+            query = (query_string or "").removeprefix("?")
+            head = request_head(query, headers, self.flask_test_client)
+            transport = InProcessTransport(self)
+            self._viewer = hub.new_viewer(transport, time.monotonic(), head, "127.0.0.1")
         content = b"" if auth is None else strict_json.encode(auth)
         self._say(packets.head(packets.CONNECT, name) + content)
 
@@ -259,20 +213,6 @@ class SocketIOTestClient:
         if not self.is_connected(namespace):
             raise RuntimeError("not connected")
         return namespace or "/"
-
-    def _head(self, query: str, headers: Any) -> RequestHead:
-        """The head of the request; a Flask test client adds its cookies."""
-        if self.flask_test_client is not None:
-            answer = self.flask_test_client.get(PATH, query_string=query, headers=headers)
-            environ = answer.request.environ
-        else:
-            environ = EnvironBuilder(path=PATH, query_string=query, headers=headers).get_environ()
-        fields = {
-            variable[5:].replace("_", "-").lower().encode(): (str(value).encode("latin-1"),)
-            for variable, value in environ.items()
-            if variable.startswith("HTTP_")
-        }
-        return RequestHead("GET", PATH, query.encode("latin-1"), fields, secure=False)
 
     def _say(self, text: bytes, *attachments: bytes) -> None:
         with self._server.raising_errors():

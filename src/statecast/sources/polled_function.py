@@ -39,24 +39,33 @@ class PolledFunction:
         self.every = every
         self.clock = clock
         self.monotonic = monotonic
-        self._due = monotonic()
+        self.due = monotonic()
+        """When the function is called next, by ``monotonic``."""
         self._closed = threading.Event()
         self._logged = ""
         """The last failure, which is logged once."""
+
+    def under_test(
+        self, clock: Callable[[], int], monotonic: Callable[[], float]
+    ) -> PolledFunction:
+        """The same function, due now, and again as the clock of a test says."""
+        return PolledFunction(
+            self.name, self.function, every=self.every, clock=clock, monotonic=monotonic
+        )
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
         """Call the function if it is due within ``wait`` seconds.
 
         Raises SourceUnavailable when the function fails.
         """
-        pause = self._due - self.monotonic()
+        pause = self.due - self.monotonic()
         if pause > 0 and self._closed.wait(min(pause, wait)):
             return []
-        if self.monotonic() < self._due:
+        if self.monotonic() < self.due:
             return []
         # After a delay the function is called once, and next after a full period.
         now = self.monotonic()
-        self._due = self._due + self.every if now < self._due + self.every else now + self.every
+        self.due = self.due + self.every if now < self.due + self.every else now + self.every
         body = self._call()
         return [] if body is None else [Delivery(uuid.uuid4().hex, body, self.clock())]
 
