@@ -149,6 +149,19 @@ def test_the_paragraph_changes_every_second_and_two_processes_do_not_double_it(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("form", ["original", "state"])
+def test_the_other_forms_of_the_clock_tick_too(
+    browser: Any, node: Any, tmp_path: Path, form: str
+) -> None:
+    clock = ServerProcess(tmp_path, f"{form}:app", "--port", "0", PYTHONPATH=str(EXAMPLE))
+    try:
+        heard = hear(visit(browser, clock.address), 2)
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d", text) for text in heard)
+    finally:
+        clock.kill()
+
+
+@pytest.mark.browser
 def test_the_clock_is_a_device_with_a_page_of_its_own(
     browser: Any, node: Any, tmp_path: Path
 ) -> None:

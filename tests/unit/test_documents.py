@@ -35,6 +35,7 @@ SHIPPED = [
     for path in (ROOT / folder).rglob("*.*")
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STATECAST = re.compile(r"^(?:\.venv/bin/)?statecast ")
 A_TIME = "2026-01-31T12:00:00Z"
 """Where a snippet asks the shell for one."""
@@ -57,6 +58,14 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 
 def blocks(page: Path, language: str) -> list[str]:
     return [body for kind, body in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def typed_files(page: Path) -> dict[str, str]:
+    """The files that a page lets its reader type; several blocks may make up one of them."""
+    files: dict[str, str] = {}
+    for name, body in TYPED.findall(page.read_text("utf-8")):
+        files[name] = f"{files[name]}\n\n{body}" if name in files else body
+    return files
 
 
 def prose(page: Path) -> str:
@@ -222,8 +231,11 @@ WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and not is_run_b
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=page_name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given an empty folder, where a store may be made
+    # given an empty folder, where a store may be made, with the files that the page lets us type
     monkeypatch.chdir(tmp_path)
+    for name, text in typed_files(page).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
     names: dict[str, Any] = {"__name__": "snippet"}
     # when the snippets of the page run, one after the other, as somebody would who follows it
     try:

@@ -319,6 +319,14 @@ FAILURES = {
         """,
         ["*The server does not let it watch*is not a pattern*"],
     ),
+    "a viewer that is closed": (
+        """
+        def test_it(statecast_viewer):
+            for _ in range(1000):
+                statecast_viewer.watch("pillow")
+        """,
+        ["*The server closed the connection: more watch requests than a viewer may send*"],
+    ),
     "an event without a handler": (
         """
         def test_it(statecast_viewer):

@@ -29,6 +29,11 @@ from statecast.socketio.test_client import SocketIOTestClient, TestServer
 log = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]
+REASONS = {
+    "client namespace disconnect": "client disconnect",
+    "server namespace disconnect": "server disconnect",
+}
+"""What python-socketio calls the reasons of a disconnect. The keys are those of Socket.IO."""
 PORT = 5_000
 IGNORED_BY_RUN = {"log_output", "allow_unsafe_werkzeug", "backlog", "threaded", "use_debugger"}
 """Options that only tune another server."""
@@ -158,7 +163,9 @@ class SocketIO:
         accepted = False
         try:
             result = self._handle(client, "connect", (auth or None,))
-            accepted = result is not False
+            if result is False:
+                raise ConnectionRefusedError()
+            accepted = True
             return result
         finally:
             if not accepted:
@@ -167,7 +174,7 @@ class SocketIO:
     def _disconnect(self, sid: str, reason: str) -> None:
         client = self._clients.pop(sid, None)
         if client is not None:
-            self._handle(client, "disconnect", (reason,))
+            self._handle(client, "disconnect", (REASONS.get(reason, reason),))
 
     def _dispatch(self, event: str, sid: str, *args: Any) -> Any:
         client = self._clients.get(sid)

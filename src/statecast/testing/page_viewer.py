@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from flask.testing import FlaskClient
@@ -250,10 +250,18 @@ class PageViewer:
         return self._app.clock.running / 1000
 
     def _say(self, text: bytes, *attachments: bytes) -> None:
-        self._viewer.receive(text.decode(), self._now())
-        for attachment in attachments:
-            self._viewer.receive(attachment, self._now())
+        self._receive(text, attachments)
         self._app.settle()
+
+    def _receive(self, text: bytes, attachments: Sequence[bytes]) -> None:
+        """Let the server receive; where it would close the connection, say why."""
+        try:
+            self._viewer.receive(text.decode(), self._now())
+            for attachment in attachments:
+                self._viewer.receive(attachment, self._now())
+        except Malformed as error:
+            self.close()
+            raise AssertionError(f"The server closed the connection: {error}") from None
 
     def close(self) -> None:
         """The server ends the session."""
@@ -286,9 +294,7 @@ class PageViewer:
         answer = self._answers[event](*data)
         values = answer if isinstance(answer, tuple) else (answer,)
         text, attachments = packets.encode(packets.ACK, self.namespace, number, values)
-        self._viewer.receive(text.decode(), self._now())
-        for attachment in attachments:
-            self._viewer.receive(attachment, self._now())
+        self._receive(text, attachments)
 
     def _take_states(self, payload: dict[str, Any]) -> None:
         if payload.get("reset"):
