@@ -15,7 +15,6 @@ import queue
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -26,16 +25,11 @@ from statecast.broadcast import event_relay
 from statecast.broadcast.event_relay import EventRelay
 from statecast.errors import StoreUnavailable
 from statecast.model import Event
+from tests.fakes.event_program import ROOMS, VIEWERS, Model, Step
 from tests.fakes.harness import FakeClient
 from tests.fakes.serving_process import ServingProcess
 
 PROGRAMS = int(os.environ.get("TEST_STATECAST_PROGRAMS", "1000"))
-ROOMS = ("red", "blue")
-VIEWERS = ("here 0", "here 1", "there 0", "there 1")
-"""Two of the process that runs the program, two of the other. Each process has a driver as well,
-which starts the program of its process and gets its acknowledgement."""
-
-Step = tuple[Any, ...]
 viewer, room = st.sampled_from(VIEWERS), st.sampled_from(ROOMS)
 STEP: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.sampled_from(["emit", "bytes"]), st.lists(viewer | room, max_size=3, unique=True)),
@@ -46,64 +40,6 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("disconnect"), viewer),
 )
 PROGRAM = st.lists(STEP, max_size=14)
-
-
-@dataclass
-class Model:
-    """What each viewer must have, by a program that runs alone."""
-
-    views: dict[str, list[Any]] = field(default_factory=dict)
-    rooms: dict[str, set[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.views = {name: [] for name in (*VIEWERS, "driver")}
-        self.rooms = {name: set() for name in ROOMS}
-        self.present = set(self.views)
-
-    def run(self, program: list[Step]) -> dict[str, list[Any]]:
-        for number, (kind, *arguments) in enumerate(program):
-            getattr(self, kind)(number, *arguments)
-        self.views["driver"].append('439["end"]')
-        return self.views
-
-    def _members(self, names: list[str]) -> set[str]:
-        if not names:
-            return self.present
-        found = {one for name in names for one in self.rooms.get(name, {name})}
-        return found & self.present
-
-    def _say(self, to: set[str], *frames: Any) -> None:
-        for name in to:
-            self.views[name] += frames
-
-    def emit(self, number: int, names: list[str]) -> None:
-        self._say(self._members(names), f'42["e{number}"]')
-
-    def bytes(self, number: int, names: list[str]) -> None:
-        place = f'451-["e{number}",{{"_placeholder":true,"num":0}}]'
-        self._say(self._members(names), place, b"%d" % number)
-
-    def skip(self, number: int, name: str) -> None:
-        self._say(self.present - self._members([name]), f'42["e{number}"]')
-
-    def ask(self, number: int, name: str) -> None:
-        self._say(self._members([name]), f'42["e{number}"]')
-
-    def enter(self, number: int, name: str, room: str) -> None:
-        if name in self.present:
-            self.rooms[room].add(name)
-
-    def leave(self, number: int, name: str, room: str) -> None:
-        self.rooms[room].discard(name)
-
-    def close_room(self, number: int, room: str) -> None:
-        self.rooms[room].clear()
-
-    def disconnect(self, number: int, name: str) -> None:
-        self._say(self.present & {name}, "41")
-        self.present = self.present - {name}
-        for members in self.rooms.values():
-            members.discard(name)
 
 
 class Stage:

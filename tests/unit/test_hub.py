@@ -13,6 +13,7 @@ import pytest
 from statecast.errors import BadSetting, Refused
 from statecast.model import Event
 from statecast.realtime.protocol import websocket
+from tests.fakes.fake_loop import settle
 from tests.fakes.harness import Harness
 
 
@@ -299,6 +300,52 @@ async def test_coroutine_functions_run_on_the_loop() -> None:
     client.send('425["hug","tight"]')
     await done.wait()
     assert client.received() == ['435["tight!"]']
+    client.lose()
+    harness.hub.wheel.stop()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_coroutine_that_wants_to_end_the_program_ends_only_itself(
+    error: type[BaseException],
+) -> None:
+    # given a coroutine that raises what asyncio would end the loop with, or answer nothing for
+    harness = Harness(loop=asyncio.get_running_loop())
+
+    async def leave(sid: str) -> None:
+        raise error
+
+    harness.hub.on("leave", leave)
+    client = harness.client().join()
+
+    # when it is called, then its viewer is told, and another event is handled
+    client.send('425["leave"]')
+    client.send('426["nothing"]')
+    await settle()
+    answers = [answer[:3] for answer in client.received()]
+    assert sorted(answers) == ["435", "436"]
+    client.lose()
+    harness.hub.wheel.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_coroutine_that_the_end_of_the_loop_cancels_answers_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = Harness(loop=asyncio.get_running_loop())
+
+    async def wait(sid: str) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    harness.hub.on("wait", wait)
+    client = harness.client().join()
+    client.send('425["wait"]')
+    await settle()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await settle()
+    assert client.received() == []
+    assert caplog.records == []
     client.lose()
     harness.hub.wheel.stop()
 

@@ -142,7 +142,9 @@ class HandlerRunner:
         async def run() -> None:
             try:
                 result = HandlerResult(await handler(*arguments))
-            except Exception as error:
+            except BaseException as error:  # SystemExit too: asyncio would end the loop with it
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise  # the loop ends
                 result = failed(handler, arguments, error)
             self._calls.post(done, result)
 
@@ -152,6 +154,12 @@ class HandlerRunner:
         task = self._loop.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def is_being_cancelled() -> bool:
+    """Whether the current task was cancelled; it may also raise CancelledError by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def attempt(handler: Handler, arguments: Sequence[Any]) -> HandlerResult:
