@@ -108,9 +108,22 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
         yield DiagnosticLine(
             "store", "notice", f"No process serves from it just now; `{run(settings)}` would."
         )
+    yield from check_dropped_events(processes)
     yield from check_clocks(present)
     yield from check_stored(settings, store)
     yield from check_writing(store)
+
+
+def check_dropped_events(processes: Mapping[str, Mapping[str, Any]]) -> Iterator[DiagnosticLine]:
+    """Application events that viewers, handlers or other processes did not get."""
+    dropped = sum(report.get("dropped_events", 0) for report in processes.values())
+    if dropped:
+        yield DiagnosticLine(
+            "store",
+            "notice",
+            f"{counted(dropped, 'application event was', 'application events were')} dropped since "
+            "these processes began; their logs name the namespaces and the reasons.",
+        )
 
 
 def check_problems(

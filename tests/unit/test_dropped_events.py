@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from statecast.diagnostics import check_dropped_events
 from statecast.errors import Malformed, Unavailable
 from statecast.model import Event
-from statecast.realtime import dropped_events, handlers
+from statecast.realtime import dropped_events, handlers, rooms
 from statecast.realtime.dropped_events import SLOW_VIEWER, DroppedEvents
 from statecast.realtime.handlers import HandlerResult, HandlerRunner, name_of
 from statecast.realtime.hub import Hub
@@ -136,6 +137,26 @@ def test_a_callback_to_a_viewer_that_has_left_is_a_dropped_event(
     harness.loop.take_call()
     thread.join(10)
     assert len(answers) == 1
+
+
+def test_a_callback_that_is_given_up_for_a_newer_one_is_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "MAX_CALLBACKS", 2)
+    harness = Harness()
+    sid = sid_of(harness.client().open())
+    for _ in range(3):
+        runtime_of(harness.hub).emit("question", to=sid, callback=print)
+    assert harness.hub.dropped.total == 1
+    assert "oldest callback is given up" in caplog.text
+
+
+def test_doctor_says_how_many_were_dropped() -> None:
+    (line,) = check_dropped_events(
+        {"a": {"dropped_events": 2}, "b": {"dropped_events": 1}, "c": {}}
+    )
+    assert (line.verdict, line.sentence[:32]) == ("notice", "3 application events were droppe")
+    assert list(check_dropped_events({"a": {"dropped_events": 0}})) == []
 
 
 @pytest.mark.parametrize("to", [None, ["a", "b"], "room"])

@@ -10,6 +10,7 @@ from flask import Flask, request, session
 from statecast.errors import BadSetting, Refused
 from statecast.flask import Statecast, runtime_of
 from statecast.realtime.handlers import name_of
+from statecast.realtime.protocol import socketio as packets
 from statecast.socketio import ConnectionRefusedError, SocketIO, emit, join_room  # noqa: A004
 from statecast.socketio.extension import call_with, check_run_options, expanded, named_port
 from statecast.socketio.options import to_settings
@@ -284,3 +285,17 @@ def test_the_namespaces_of_a_connection_share_its_session(managed: bool) -> None
     # and another connection has another session
     other = socketio.test_client(app, flask_test_client=page)
     assert other.emit("get", callback=True) == ["ada", None]
+
+
+def test_a_room_called_like_a_viewer_of_another_process_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Flask("host")
+    socketio = SocketIO(app, store="memory:")
+    socketio.on_event("join", lambda room: join_room(room))
+    client = socketio.test_client(app)
+    client.emit("join", "hall")
+    client.emit("join", client.sids["/"])
+    assert caplog.records == []
+    client.emit("join", packets.new_sid())
+    assert "is the sid of a viewer of another process" in caplog.text

@@ -23,6 +23,7 @@ SLOW_VIEWER = "viewers read too slowly (setting viewer_buffer)"
 UNDECIDED = "a connect handler has not decided yet"
 NO_LOOP = "the loop of the viewers does not answer"
 BUSY_HANDLERS = "too many calls wait for handlers (setting handler_threads)"
+TOO_MANY_ANSWERS = "a viewer owes too many answers, so the oldest callback is given up"
 GONE = "their one viewer has left, or another process serves it"
 """The reasons."""
 

@@ -18,6 +18,7 @@ from statecast.realtime.dropped_events import (
     GONE,
     NO_LOOP,
     SLOW_VIEWER,
+    TOO_MANY_ANSWERS,
     UNDECIDED,
     DroppedEvents,
 )
@@ -234,6 +235,7 @@ class Hub:
             self.dropped.add(event.namespace, 1, GONE)
             callback(None)
             return
+        self.dropped.add(event.namespace, socket.owes_too_many, TOO_MANY_ANSWERS)
         number = socket.expect(callback)
         if not socket.offer(encoding.event(event, number)):
             self._count_dropped(event.namespace, [socket], 1)

@@ -37,6 +37,11 @@ class Socket:
         self._callbacks: dict[int, Callback] | None = None
         """What waits for an acknowledgement, by its number; None instead of an empty dictionary."""
 
+    @property
+    def owes_too_many(self) -> bool:
+        """For a further acknowledgement the oldest is given up."""
+        return self._callbacks is not None and len(self._callbacks) >= MAX_CALLBACKS
+
     def expect(self, callback: Callback) -> int:
         """The number for the event whose acknowledgement ``callback`` gets.
 
@@ -44,7 +49,7 @@ class Socket:
         """
         if self._callbacks is None:
             self._callbacks = {}
-        if len(self._callbacks) >= MAX_CALLBACKS:
+        if self.owes_too_many:
             self.acknowledge(next(iter(self._callbacks)), None)
         number = next(_NUMBERS)
         self._callbacks[number] = callback

@@ -342,7 +342,17 @@ class SocketIO:
 
     def move(self, kind: EventKind, namespace: str, room: str, sid: str) -> None:
         """Let a viewer enter or leave a room, or disconnect it."""
+        if kind == "enter" and room != sid and self._is_elsewhere(room):
+            log.warning(
+                "room %s is the sid of a viewer of another process; what that process emits to it "
+                "reaches its viewer alone, so give the room a name of its own",
+                room,
+            )
         self.runtime.move(kind, namespace, room, sid)
+
+    def _is_elsewhere(self, room: str) -> bool:
+        """Whether a room is called like a viewer of another process, or like one that has left."""
+        return packets.is_sid(room) and self.runtime.local_hub.find(room) is None
 
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, its sid among them."""
