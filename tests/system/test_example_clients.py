@@ -22,7 +22,6 @@ from websockets.sync.client import ClientConnection, connect
 from child_process import started
 from statecast.realtime import sse
 from statecast.realtime.protocol import websocket
-from statecast.realtime.protocol.engineio import MAX_PACKETS
 
 pytestmark = pytest.mark.bare
 
@@ -254,4 +253,3 @@ def test_the_close_codes_and_limits_of_the_page_are_ours() -> None:
         websocket.SERVICE_RESTART,
     }
     assert named == ours
-    assert f"at most {MAX_PACKETS} packets" in PAGE

@@ -29,7 +29,6 @@ from server_process import ServerProcess
 from statecast.flask import create_app, runtime_of
 from statecast.rate_limit import BURST, WATCH_BURST, watch_price
 from statecast.realtime.protocol import websocket
-from statecast.realtime.protocol.engineio import MAX_PACKETS
 from statecast.realtime.protocol.socketio import MAX_ATTACHMENTS
 from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
@@ -151,22 +150,6 @@ def test_the_size_of_an_event_with_its_attachments(
 
 
 @pytest.mark.parametrize("more", AROUND)
-def test_the_number_of_packets_in_a_payload(
-    neighbour: None, server: BackgroundServer, more: int
-) -> None:
-    viewer = OnPolling(server.address)
-    # (noops, of which the burst allows fewer, and unexpected pongs would count as messages;
-    # attachments do not)
-    announced = (
-        b'459-["x"' + b"".join(b',{"_placeholder":true,"num":%d}' % n for n in range(9)) + b"]"
-    )
-    packets = [b"b" + base64.b64encode(b"a")] * 9
-    several = ([announced, *packets] * 7)[: MAX_PACKETS + more]
-    assert viewer.post(b"\x1e".join(several)) == (200 if more <= 0 else 400)
-    assert viewer.is_alive() is (more <= 0)
-
-
-@pytest.mark.parametrize("more", AROUND)
 def test_the_number_of_attachments(neighbour: None, server: BackgroundServer, more: int) -> None:
     count = MAX_ATTACHMENTS + more
     places = "".join(f',{{"_placeholder":true,"num":{number}}}' for number in range(count))
@@ -212,21 +195,9 @@ def test_the_burst_of_messages(
             viewer.send(websocket.CLOSE, b"")
             assert viewer.close_code() == websocket.NO_STATUS_RECEIVED
     polling = OnPolling(server.address)
-    statuses = [
-        polling.post(b"\x1e".join([message] * min(MAX_PACKETS, rest - sent)))
-        for sent in range(0, rest, MAX_PACKETS)
-    ]
     alive = more <= 0 or b"watch" not in message
-    assert set(statuses[:-1]) <= {200} and statuses[-1] == (200 if alive else 400)
+    assert polling.post(b"\x1e".join([message] * rest)) == (200 if alive else 400)
     assert polling.is_alive() is alive
-
-
-def test_a_payload_may_be_full(neighbour: None, server: BackgroundServer) -> None:
-    """As many packets as a payload may have are no burst that ends the session."""
-    polling = OnPolling(server.address)
-    for _ in range(2):
-        assert polling.post(b"\x1e".join([b'42["x"]'] * MAX_PACKETS)) == 200
-    assert polling.is_alive()
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

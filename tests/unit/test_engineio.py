@@ -190,11 +190,14 @@ def test_what_is_no_packet_is_refused(message: str) -> None:
 
 def test_packets_of_a_payload() -> None:
     data = base64.b64encode(b"\x01\x02").decode()
-    assert engineio.parse_payload(
-        f"4a{engineio.SEPARATOR}b{data}{engineio.SEPARATOR}3".encode()
-    ) == [
+    payload = f"4a{engineio.SEPARATOR}b{data}{engineio.SEPARATOR}3".encode()
+    assert list(engineio.parse_payload(payload)) == [
         ("4", "a"),
         ("4", b"\x01\x02"),
         ("3", ""),
     ]
+    # and a separator too many is an empty packet
+    for wrong in (b"", b"4a\x1e", b"\x1e4a", b"4a\x1e\x1e4b", b"\xff"):
+        with pytest.raises(Malformed):
+            list(engineio.parse_payload(wrong))
     assert engineio.binary_data(engineio.binary_packet(b"\x00\xff")) == b"\x00\xff"

@@ -10,7 +10,6 @@ import pytest
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.model import Event
-from statecast.realtime.protocol import engineio
 from tests.fakes.fake_loop import settle
 from tests.fakes.polling_harness import SEPARATOR, PollingHarness
 
@@ -84,7 +83,7 @@ async def test_what_breaks_the_protocol_ends_the_session(body: str) -> None:
     # when it posts what is no packet, then both requests learn it and the session is over
     response = await session.post(body)
     assert (response.status, json.loads(response.text)["code"]) == (400, 3)
-    assert (await request.task).text == "1"
+    assert (await request.task).text.split(SEPARATOR)[-1] == "1"
     assert await session.status() == 400
     assert harness.hub.viewers == 0
 
@@ -102,14 +101,23 @@ async def test_the_reserved_names_end_the_session_after_joining_too() -> None:
     assert await session.status() == 400
 
 
-@pytest.mark.parametrize(("packets", "status"), [(63, 200), (64, 200), (65, 400)])
-async def test_a_payload_has_so_many_packets(packets: int, status: int) -> None:
-    # (attachments are paid for by the packet that announces them)
+@pytest.mark.parametrize("packets", [64, 65, 1_000])
+async def test_a_payload_has_any_number_of_packets(packets: int) -> None:
+    """Stock clients put all that waits into one."""
     session = await (await PollingHarness().open()).join()
-    places = ",".join(f'{{"_placeholder":true,"num":{n}}}' for n in range(10))
-    binary = [f'4510-["hug",{places}]', *["bAA=="] * 10]
-    assert (await session.post(*binary * 5, *["6"] * (packets - 55))).status == status
-    assert await session.status() == status
+    assert (await session.post(*['42["hug"]'] * packets)).status == 200
+    assert await session.status() == 200
+
+
+async def test_what_comes_before_a_malformed_packet_is_taken() -> None:
+    """As on a WebSocket."""
+    session = await (await PollingHarness().open()).join()
+    await session.send('42["watch",{}]')
+    waiting = session.get()
+    await settle()
+    assert (await session.post('421["hug"]', "x", '422["hug"]')).status == 400
+    assert (await waiting.task).text.startswith("431[")
+    assert await session.status() == 400
 
 
 @pytest.mark.parametrize(("size", "status"), [(999, 200), (1_000, 200), (1_001, 413)])
@@ -155,17 +163,36 @@ async def test_a_client_that_leaves_while_it_is_held_up_leaves_nothing() -> None
     post = harness.request("POST", session.query, SEPARATOR.join(['42["hug"]'] * 20).encode())
     await settle()
     assert not post.task.done()
+    assert harness.sessions.held_up.total > 0
     # when its session ends by another request of it, then its messages are not taken
     await session.get().task
     second = await session.post("6")
     assert second.status == 400
     await post.task
     assert harness.hub.viewers == 0
+    assert harness.sessions.held_up.total == 0
+
+
+async def test_posts_that_are_held_up_hold_a_bound_of_memory() -> None:
+    # given room for the body of one client that sends too fast
+    harness = PollingHarness()
+    harness.sessions.held_up.max_bytes = 4_000
+    sessions = [await (await harness.open()).join() for _ in range(2)]
+    body = SEPARATOR.join(['42["hug"]'] * 300).encode()
+    first = harness.request("POST", sessions[0].query, body)
+    await settle()
+    # when another one does the same, then it is closed, with the reason
+    response = await harness.response("POST", sessions[1].query, body)
+    assert (response.status, "from too many viewers" in response.text) == (400, True)
+    # and the first one goes on
+    assert (await first.task).status == 200
+    assert harness.hub.viewers == 1
+    assert harness.sessions.held_up.total == 0
 
 
 async def test_a_full_payload_is_no_burst() -> None:
     session = await (await PollingHarness().open()).join()
-    payload = SEPARATOR.join(['42["hug"]'] * engineio.MAX_PACKETS)
+    payload = SEPARATOR.join(['42["hug"]'] * 64)
     assert (await session.post(payload)).status == 200
     assert (await session.post(payload)).status == 200
 

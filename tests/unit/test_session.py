@@ -176,10 +176,12 @@ def test_a_pong_that_waits_behind_other_messages_has_more_time() -> None:
         one.charge(NOW + 24)
     assert one.on_timeout(NOW + 25) == engineio.PING_PACKET
     assert one.delay(NOW + 26) > 0
+    assert [one.hold_up(), one.hold_up()] == [True, False]
     # then its time to answer begins once more, as often as they wait
     assert one.on_timeout(NOW + 45) is None
     assert one.deadline == NOW + 65
     assert one.delay(NOW + 64) > 0
+    assert one.hold_up()
     assert one.on_timeout(NOW + 65) is None
     # and is up when they do not
     assert one.delay(NOW + 85) == 0

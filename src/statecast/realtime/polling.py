@@ -24,11 +24,13 @@ from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.head import RequestHead
 from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.realtime import encoding
+from statecast.realtime.held_up import HeldUp
 from statecast.realtime.hub import Hub, max_buffer
 from statecast.realtime.polling_queue import PollingMemory, PollingQueue
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.protocol.handshake import HandshakeError
-from statecast.realtime.viewer import TOO_FAST, Viewer
+from statecast.realtime.session import Session
+from statecast.realtime.viewer import TOO_FAST, TOO_FAST_ALL, Viewer
 from statecast.settings import Settings
 
 PROBE_POLL = 0.1
@@ -64,6 +66,7 @@ class PollingSessions:
 
     def __init__(self, settings: Settings) -> None:
         self.memory = PollingMemory(settings.polling_memory)
+        self.held_up = HeldUp()
         self._polling: dict[str, PollingConnection] = {}
         self._upgraded: set[str] = set()
         """Of sessions that began with long polling and are on a WebSocket now."""
@@ -127,6 +130,10 @@ class PollingConnection:
     def _change(self, state: PollingState) -> None:
         assert state in TRANSITIONS[self._state], f"{self._state!r} to {state!r}"
         self._state = state
+
+    @property
+    def session(self) -> Session:
+        return self._viewer.session
 
     @property
     def alive(self) -> bool:
@@ -262,17 +269,26 @@ class PollingConnection:
             raise HandshakeError.of(engineio.UNKNOWN_SID)
         try:
             for packet in engineio.parse_payload(body):
-                await self._wait_for_rate()
+                await self._wait_for_rate(len(body))
                 if self._state is CLOSED:
                     break
                 self._viewer.receive_packet(packet, self._endpoint.wheel.now())
         except Refused as refusal:
             raise self.fail(str(refusal)) from None
+        finally:
+            self._endpoint.held_up.remove(self)
 
-    async def _wait_for_rate(self) -> None:
-        """Return when the next message may be taken, or the session is over."""
-        while self._state is not CLOSED and (delay := self.delay(self._endpoint.wheel.now())):
-            self._endpoint.warn(self.address, TOO_FAST)
+    async def _wait_for_rate(self, size: int) -> None:
+        """Return when the next message may be taken, or the session is over.
+
+        ``size``: bytes of the body that waits. Raises Refused if too many clients are held up.
+        """
+        session, held_up = self.session, self._endpoint.held_up
+        while self._state is not CLOSED and (delay := session.delay(self._endpoint.wheel.now())):
+            if not held_up.add(self, size):
+                raise Refused(TOO_FAST_ALL)
+            if session.hold_up():
+                self._endpoint.warn(self.address, TOO_FAST)
             await asyncio.sleep(delay)
 
     def fail(self, sentence: str, response: HandshakeError | None = None) -> HandshakeError:
@@ -295,15 +311,6 @@ class PollingConnection:
         if self._get is not None and not self._get.done():
             self._put(engineio.NOOP_PACKET)
         return True
-
-    def charge(self, now: float) -> None:
-        """Count one message of the client."""
-        if self.alive:
-            self._viewer.session.charge(now)
-
-    def delay(self, now: float) -> float:
-        """Seconds until the client's next message may be taken."""
-        return self._viewer.session.delay(now)
 
     def end_probe(self) -> None:
         """The WebSocket was lost before the upgrade."""
@@ -337,6 +344,7 @@ class PollingEndpoint:
         self.wheel = hub.wheel
         self.viewer_buffer = settings.viewer_buffer
         self.memory = sessions.memory
+        self.held_up = sessions.held_up
         self._polling_buffer = settings.polling_buffer
         self._max_buffer = max_buffer(settings)
         self._hub = hub

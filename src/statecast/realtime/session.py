@@ -184,11 +184,13 @@ class Session:
         self._full_at = self._limits.message_rate.charge(self._full_at, now)
 
     def delay(self, now: float) -> float:
-        """Seconds until the client's next message may be taken."""
-        delay = self._limits.message_rate.delay(self._full_at, now)
-        if delay:
-            self._slowed = True
-        return delay
+        """Seconds until the client's next message may be taken; then call ``hold_up``."""
+        return self._limits.message_rate.delay(self._full_at, now)
+
+    def hold_up(self) -> bool:
+        """A message waits for its rate; whether it is the first one since the last ping."""
+        first, self._slowed = not self._slowed, True
+        return first
 
     def charge_watch(self, patterns: int, now: float) -> None:
         """Take the price of a ``watch``. Raises RemoteProtocolError when it is too much."""

@@ -28,6 +28,8 @@ TOO_FAST = (
     "more messages come than viewer_rate_limit allows, so they are read at that rate; none is lost"
 )
 """For the log, when a client is held up."""
+TOO_FAST_ALL = "more messages than viewer_rate_limit allows, from too many viewers at once"
+"""Why a client is closed when those that are held up hold too much."""
 
 
 class Handshake:

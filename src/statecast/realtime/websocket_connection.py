@@ -25,11 +25,11 @@ from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime import encoding
 from statecast.realtime.encoding import FRAME
-from statecast.realtime.held_up import HeldUp
 from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
 from statecast.realtime.polling import PollingConnection, PollingSessions
 from statecast.realtime.protocol import engineio, handshake, websocket
-from statecast.realtime.viewer import TOO_FAST, Viewer
+from statecast.realtime.session import Session
+from statecast.realtime.viewer import TOO_FAST, TOO_FAST_ALL, Viewer
 from statecast.settings import Settings
 
 
@@ -59,7 +59,6 @@ TRANSITIONS = {
 }
 """From each state the states that may follow."""
 
-TOO_FAST_ALL = "more messages than viewer_rate_limit allows, from too many viewers at once"
 TURN_BYTES = 65_536
 """Frames of one turn that wait for its end; more are written at once."""
 
@@ -85,7 +84,7 @@ class WebSocketEndpoint:
         self.sessions = sessions
         self.wheel = hub.wheel
         self.throttled_log = hub.throttled_log
-        self.held_up = HeldUp()
+        self.held_up = sessions.held_up
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
@@ -317,7 +316,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _probe(
         self, polling: PollingConnection, event: websocket.WebSocketEvent, now: float
     ) -> None:
-        polling.charge(now)
+        polling.session.charge(now)
         if event.opcode == websocket.PING:
             self._answer_ping(event.payload)
         elif not polling.alive:
@@ -351,8 +350,9 @@ class WebSocketConnection(asyncio.Protocol):
         assert self._parser is not None
         now = self._endpoint.wheel.now()
         while self.reading:
-            if self._parser.unread and (delay := self._delay(now)):
-                self._hold_up(now + delay, self._parser.unread)
+            session, unread = self._session, self._parser.unread
+            if session is not None and unread and (delay := session.delay(now)):
+                self._hold_up(session, now + delay, unread)
                 return
             event = self._parser.next_event()
             if event is None:
@@ -370,17 +370,18 @@ class WebSocketConnection(asyncio.Protocol):
             elif self._polling is not None:
                 self._probe(self._polling, event, now)
 
-    def _delay(self, now: float) -> float:
-        """Seconds until the client's next message may be taken."""
-        if self._viewer is not None:
-            return self._viewer.session.delay(now)
-        return self._polling.delay(now) if self._polling is not None else 0.0
+    @property
+    def _session(self) -> Session | None:
+        """The client's, also while long polling carries it still; None in CLOSING."""
+        carrier = self._viewer or self._polling
+        return carrier.session if carrier is not None else None
 
-    def _hold_up(self, until: float, unread: int) -> None:
+    def _hold_up(self, session: Session, until: float, unread: int) -> None:
         """Read nothing until then. Raises RemoteProtocolError if too many clients are held up."""
         if not self._endpoint.held_up.add(self, unread):
             raise websocket.RemoteProtocolError(websocket.POLICY_VIOLATION, TOO_FAST_ALL)
-        self._warn(TOO_FAST)
+        if session.hold_up():
+            self._warn(TOO_FAST)
         self._read_at = until
         self._transport.pause_reading()
         self.reschedule()

@@ -6,10 +6,11 @@ import base64
 import binascii
 import functools
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from statecast import strict_json
-from statecast.errors import Malformed, TooLarge
+from statecast.errors import Malformed
 
 VERSION = "4"
 
@@ -23,8 +24,6 @@ SEPARATOR = "\x1e"
 SID_BYTES = 18
 """Of randomness in a session id; they make 24 characters without padding."""
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
-MAX_PACKETS = 64
-"""Packets a client may put into one POST."""
 MAX_PACKETS_OUT = 16
 """Packets in the answer to one GET: python-engineio reads no more."""
 
@@ -94,15 +93,22 @@ def _open_packet_end(
     return strict_json.encode(parameters)[1:]
 
 
-def parse_payload(body: bytes) -> list[EngineIOPacket]:
-    """Read a POST's body: packets with a separator between them. Raises Malformed or TooLarge."""
+def parse_payload(body: bytes) -> Iterator[EngineIOPacket]:
+    """Read a POST's body: packets with a separator between them, each parsed when it is asked for.
+
+    Stock clients put all that waits into one body, so their number has no limit of its own; the
+    caller takes them at the rate that a client has. Raises Malformed.
+    """
     try:
-        parts = body.decode().split(SEPARATOR)
+        text = body.decode()
     except UnicodeDecodeError:
         raise Malformed("an Engine.IO payload is not UTF-8") from None
-    if len(parts) > MAX_PACKETS:
-        raise TooLarge(f"an Engine.IO payload has at most {MAX_PACKETS} packets")
-    return [parse(_binary(part) if part[:1] == "b" else part) for part in parts]
+    start = 0
+    while start <= len(text):
+        end = text.find(SEPARATOR, start)
+        end = len(text) if end < 0 else end
+        part, start = text[start:end], end + 1
+        yield parse(_binary(part) if part[:1] == "b" else part)
 
 
 def _binary(part: str) -> bytes:
