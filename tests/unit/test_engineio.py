@@ -56,13 +56,16 @@ def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None
     assert b"xtensions" not in said
 
 
+NO_TRANSPORT = "Transport unknown. The request asks for none; there are polling and websocket."
+
+
 @pytest.mark.parametrize(
     ("target", "code", "message"),
     [
-        ("/socket.io/", 0, "Transport unknown"),
-        ("/socket.io/?EIO=4", 0, "Transport unknown"),
-        ("/socket.io/?EIO=4&transport=abc", 0, "Transport unknown"),
-        ("/socket.io/?EIO=4&transport=", 0, "Transport unknown"),
+        ("/socket.io/", 0, NO_TRANSPORT),
+        ("/socket.io/?EIO=4", 0, NO_TRANSPORT),
+        ("/socket.io/?EIO=4&transport=abc", 0, NO_TRANSPORT.replace("none", "“abc”")),
+        ("/socket.io/?EIO=4&transport=", 0, NO_TRANSPORT),
         ("/socket.io/?EIO=4&transport=websocket&sid=unknown", 1, "Session ID unknown"),
         ("/socket.io/?EIO=4&transport=polling", 3, "Bad request"),
         (
@@ -89,7 +92,7 @@ def test_an_upgrade_is_answered_with_the_proof_and_nothing_else_agreed() -> None
             "Unsupported protocol version. This server speaks Engine.IO 4; "
             "the request asks for another version.",
         ),
-        ("/socket.io/?" + "&".join(f"a{n}=1" for n in range(40)), 0, "Transport unknown"),
+        ("/socket.io/?" + "&".join(f"a{n}=1" for n in range(40)), 0, NO_TRANSPORT),
     ],
 )
 def test_a_wrong_query_gets_the_error_of_the_specification(

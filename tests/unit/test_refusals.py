@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,19 @@ CASES = {
         get(b"/events?device=*", EVIL),
         403,
         ["“http://evil.example”", "“localhost”", "allow_origins (https://app.example)"],
+    ),
+    "transport, WebSocket": (
+        b"GET /socket.io/?EIO=4&transport=flash HTTP/1.1\r\nHost: localhost\r\n"
+        + UPGRADE
+        + CLIENT
+        + b"\r\n",
+        400,
+        ["“flash”", "there are polling and websocket"],
+    ),
+    "transport, polling": (
+        get(b"/socket.io/?EIO=4&transport=flash", CLIENT),
+        400,
+        ["“flash”", "there are polling and websocket"],
     ),
     "host": (
         get(b"/").replace(b"localhost", b"evil.example"),
@@ -139,9 +153,11 @@ def test_a_refusal_is_one_line(
     for word in words:
         assert word in found[0]
 
-    # and a client of an old protocol reads in the answer what to do
-    if name.startswith("protocol"):
-        assert b"use socket.io-client 3 or later" in answer.data
+    # and the answer of the live endpoint says the same, but for what the setting allows
+    if name.partition(", ")[2] in ("WebSocket", "polling", "events"):
+        for word in words:
+            assert word.partition(" (")[0] in json.loads(answer.body)["message"]
+        assert b"app.example" not in answer.data
 
 
 def test_a_flood_of_refusals_does_not_flood_the_log(

@@ -102,7 +102,10 @@ def test_a_declined_request_is_answered_and_closed(harness: Harness) -> None:
 
 def test_a_foreign_origin_is_forbidden(harness: Harness) -> None:
     client = harness.client().open(TARGET, (b"origin", b"http://example.test.evil.test"))
-    assert client.received() == [403, b'{"code":4,"message":"Forbidden"}']
+    status, body = client.received()
+    assert (status, json.loads(body)["code"]) == (403, 4)
+    assert "“http://example.test.evil.test” may not connect to “example.test”" in body.decode()
+    assert "allow_origins" in body.decode()
     assert harness.client().open(TARGET, (b"origin", b"https://example.test")).received()[0] == 101
 
 

@@ -385,10 +385,11 @@ class PollingEndpoint:
 
     def _check(self, head: RequestHead) -> None:
         """Raises HandshakeError."""
-        transport = head.query.get("transport")
+        transport = head.query.get("transport", "")
         if transport != "polling":
-            known = transport == "websocket"
-            raise HandshakeError.of(engineio.BAD_REQUEST if known else engineio.UNKNOWN_TRANSPORT)
+            if transport == "websocket":
+                raise HandshakeError.of(engineio.BAD_REQUEST)
+            raise handshake.unknown_transport(transport)
         handshake.check_version(head.query)
         if self._settings.workers > 1 and not self._worker_id:
             sentence = (

@@ -55,7 +55,7 @@ def accept(
     query = head.query
     transport = query.get("transport", "")
     if transport not in ("websocket", "polling"):
-        raise HandshakeError.of(engineio.UNKNOWN_TRANSPORT)
+        raise unknown_transport(transport)
     sid = query.get("sid")
     if sid and sid not in sids:
         raise HandshakeError.of(engineio.UNKNOWN_SID)
@@ -79,8 +79,21 @@ def check_origin(head: RequestHead, origins: Iterable[str]) -> str | None:
             f"a page of {quoted(asked)} asked for {quoted(host or '')}; allowed are pages of that "
             f"host itself and those of the setting allow_origins ({', '.join(origins) or 'none'})"
         )
-        raise HandshakeError.of(engineio.FORBIDDEN, why)
+        # The list of the setting is for the log only: a stranger need not know it.
+        sentence = (
+            f"{engineio.FORBIDDEN.message}. A page of {quoted(asked)} may not connect to "
+            f"{quoted(host or '')}; the setting allow_origins names the other origins that may."
+        )
+        error = engineio.EngineIOError(engineio.FORBIDDEN.code, sentence, engineio.FORBIDDEN.status)
+        raise HandshakeError.of(error, why)
     return asked
+
+
+def unknown_transport(asked: str) -> HandshakeError:
+    error = engineio.UNKNOWN_TRANSPORT
+    named = quoted(asked) if asked else "none"
+    sentence = f"{error.message}. The request asks for {named}; there are polling and websocket."
+    return HandshakeError.of(engineio.EngineIOError(error.code, sentence))
 
 
 def check_version(query: Mapping[str, str]) -> None:
