@@ -60,6 +60,12 @@ def test_the_paths_are_those_that_only_our_server_answers() -> None:
         ),
         # about another connection
         ({"headers": {"Transfer-Encoding": "chunked", "Expect": "100-continue"}}, "GET ", {}),
+        # a device that waits; what its name decodes to starts no second line
+        (
+            {"path": "/api/devices/floor%202%0d%0aX-A:b/commands", "query_string": "wait=5"},
+            "GET /api/devices/floor%202%0D%0AX-A%3Ab/commands?wait=5 HTTP/1.1",
+            {},
+        ),
         # a percent sign is no format
         ({"query_string": "a=%d%s"}, "GET /socket.io/?a=%d%s HTTP/1.1", {}),
         ({"base_url": "https://mine.example/"}, "GET ", {"X-Forwarded-Proto": "https"}),
@@ -157,6 +163,13 @@ def test_a_client_that_reads_nothing_ends_and_holds_no_thread() -> None:
     [
         ({"path": "/mine"}, "200 OK", True),
         ({"path": "/socket.io"}, "200 OK", True),
+        ({"path": "/api/devices/pillow/commands", "query_string": "after="}, "200 OK", True),
+        ({"path": "/api/devices/pillow", "query_string": "wait=5"}, "200 OK", True),
+        (
+            {"path": "/api/devices/pillow/commands", "query_string": "after=&wait=5"},
+            "503 SERVICE UNAVAILABLE",
+            False,
+        ),
         ({"path": "/socket.io/"}, "503 SERVICE UNAVAILABLE", False),
         ({"method": "POST", "data": b"x" * 2_000}, "413 REQUEST ENTITY TOO LARGE", True),
     ],

@@ -15,11 +15,13 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.wsgi import get_input_stream
 
 from statecast.http.addresses import parse
+from statecast.realtime import command_waits
 from statecast.server.wsgi import WSGI
 from statecast.settings import Settings
 
@@ -33,7 +35,7 @@ NOT_PASSED = ("HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_
 
 
 class DevForwarder:
-    """WSGI middleware: the paths of ``PATHS`` go to our server, all others to the application."""
+    """WSGI middleware: what only our server answers goes there, all else to the application."""
 
     def __init__(self, app: WSGI, settings: Settings) -> None:
         self._app = app
@@ -49,7 +51,7 @@ class DevForwarder:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") not in PATHS:
+        if not is_ours(environ):
             return self._app(environ, start_response)
         try:
             status = self._forward(environ)
@@ -80,9 +82,16 @@ class DevForwarder:
                 client.shutdown(socket.SHUT_RDWR)
 
 
+def is_ours(environ: dict[str, Any]) -> bool:
+    """A viewer, a question about the server, or a device that waits for its next command."""
+    path = environ.get("PATH_INFO", "")
+    command = path.startswith(command_waits.PREFIX) and path.endswith(command_waits.SUFFIX)
+    return path in PATHS or (command and "wait=" in environ.get("QUERY_STRING", ""))
+
+
 def request_head(environ: dict[str, Any]) -> bytes:
     """The head of the request for our server, with ``%d`` for the length of its body."""
-    path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    path, query = quote(environ["PATH_INFO"], encoding="latin-1"), environ.get("QUERY_STRING", "")
     target = f"{path}?{query}" if query else path
     lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1", *_fields(environ)]
     text = "\r\n".join([*lines, "Content-Length: "]).replace("%", "%%") + "%d\r\n\r\n"
