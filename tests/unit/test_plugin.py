@@ -440,6 +440,37 @@ def test_the_app_of_a_module_is_named_in_the_configuration(
     pytester.runpytest("-W", "error").assert_outcomes(passed=3)
 
 
+def test_a_handler_that_fails_at_the_end_does_not_harm_the_next_test(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        module_app="""
+        from flask import Flask
+        from statecast import Statecast
+
+        app = Flask(__name__)
+        live = Statecast(app)
+
+        @live.on("disconnect")
+        def disconnect(sid, reason):
+            assert reason != "server restart", "a defect of the app"
+        """,
+        test_module="""
+        def test_first(statecast_viewer):
+            pass
+
+        def test_second(statecast_viewer, statecast_source):
+            statecast_source.put({"device": "pillow", "state": {"mood": "happy"}})
+            assert statecast_viewer.states == {"pillow": {"mood": "happy"}}
+            statecast_viewer.disconnect()
+        """,
+    )
+    pytester.makeini("[pytest]\nstatecast_app = module_app\n")
+    result = pytester.runpytest("-W", "error")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*a defect of the app*"])
+
+
 def test_a_message_that_no_process_consumes_is_a_warning(pillow: pytest.Pytester) -> None:
     """Without the kit nothing consumes the queue."""
     source = """

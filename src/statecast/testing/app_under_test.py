@@ -172,13 +172,20 @@ class AppUnderTest:
         runtime.unserved.serving = True
         runtime.on_sent = self.settle
         runtime.outbox = FakeQueues(settings, lambda: runtime.store, self.clock)
-        for url in settings.source:
-            runtime.add_source(*runtime.outbox.open(url))
-        self._start_serving()
+        try:
+            for url in settings.source:
+                runtime.add_source(*runtime.outbox.open(url))
+            self._start_serving()
+        except BaseException:
+            self._until_stop.close()
+            raise
 
     def stop(self) -> None:
-        self._stop_serving()
-        self._until_stop.close()
+        """Afterwards the app is as it was. Raises what a handler of ``disconnect`` raises."""
+        try:
+            self._stop_serving()
+        finally:
+            self._until_stop.close()
 
     def restart(self) -> None:
         """Stop the process and start another on the same store; pages come back by themselves.
@@ -223,8 +230,13 @@ class AppUnderTest:
         return self.clock.running / 1000
 
     def _stop_serving(self) -> None:
-        for viewer in self.viewers:
-            viewer.cut("server restart")
+        try:
+            for viewer in self.viewers:
+                viewer.cut("server restart")
+        finally:
+            self._stop_parts()
+
+    def _stop_parts(self) -> None:
         self.runtime.reactions.stop(0)
         for consumer, lease in self._leases:
             lease.release()
