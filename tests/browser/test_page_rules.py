@@ -10,6 +10,7 @@ import pytest
 
 from statecast.errors import DiskFull
 from statecast.model import Change
+from statecast.testing import change, message
 from tests.browser.site import Eyes, Site, looking, site
 
 pytestmark = pytest.mark.browser
@@ -130,6 +131,27 @@ def test_a_line_of_history_says_how_many_fields_it_leaves_out(eyes: Eyes, here: 
 
     eyes.until("document.querySelector('#history li').textContent.includes('v2')")
     assert eyes.text(".change").endswith("field_5 5 → 15 and 3 more")
+
+
+def test_versions_that_came_within_a_moment_all_stand_in_the_history(
+    eyes: Eyes, here: Site
+) -> None:
+    # Given a page, and versions of one commit: the server tells only the last of them
+    send(here, "thing", {"a": 1, "b": 1})
+    page = eyes.visit("/devices/thing")
+    eyes.until("document.querySelector('#lanes').childElementCount > 2")
+    changes = [change("thing", state) for state in ({"a": 2}, {"b": 2}, {"a": 3})]
+    now = here.clock()
+    messages = [message(f"m{place}", one, sent_at=now) for place, one in enumerate(changes)]
+    here.runtime.store.commit("other", 1, messages)
+
+    # Then the page fetches the others, and each has a line of its own
+    eyes.until("document.querySelectorAll('#history li').length === 4")
+    assert [" ".join(one.split()) for one in page.locator(".change").all_inner_texts()] == [
+        *("a 2 → 3", "b 1 → 2", "a 1 → 2"),
+        "a 1 b 1",
+    ]
+    assert not eyes.errors
 
 
 def test_times_and_images_are_words_for_people(eyes: Eyes, here: Site) -> None:
@@ -541,6 +563,27 @@ def test_the_mark_of_what_was_set_aside_takes_no_place(
         # Then nothing moved
         assert page.evaluate("seen") == {"violations": [], "shift": 0, "moved": []}
         assert page.evaluate(bar) == before
+
+
+@pytest.mark.parametrize("device", ["", "pillow", "nobody"])
+def test_the_reason_comes_to_a_page_that_is_open(eyes: Eyes, here: Site, device: str) -> None:
+    # Given the page of no device, of one, and of one that is not there
+    if device:
+        send(here, "pillow", {"mood": "happy"})
+    page = eyes.visit(f"/devices/{device}" if device else "/")
+    assert page.locator("[data-set-aside]").is_hidden()
+
+    # When a message comes that may be about it, and cannot be applied
+    body = f'{{"device": "{device or "pillow"}", "state": 5}}'
+    here.runtime.sources[0][0].send(body.encode())
+
+    # Then the page says why, without a reload
+    page.wait_for_selector("[data-set-aside]", state="visible")
+    assert "“state” must be a JSON object" in eyes.text("[data-set-aside]")
+    for row in here.runtime.store.quarantined():
+        here.runtime.store.drop(row.number)
+    page.wait_for_selector("[data-set-aside]", state="hidden")
+    assert not eyes.errors
 
 
 def test_a_full_disk_is_named_and_is_not_the_queue(eyes: Eyes, here: Site) -> None:

@@ -87,3 +87,36 @@ test("updates come to the end, older versions to the begin, and none twice", () 
   assert.equal(valueBefore(log.before(log.versions[4]), "mood"), "sad");
   assert.equal(valueBefore(log.before(log.versions[0]), "mood"), undefined);
 });
+
+test("versions that did not come are named and put in their places", () => {
+  const log = new VersionLog([]);
+  const add = (version) =>
+    log.add({ device: "a", changed: version, version, state: { n: version } }, { n: 0 });
+  add(4);
+  add(5);
+  assert.equal(log.gap, undefined);
+
+  // Given several versions of which only the last one came, twice
+  add(8);
+  add(11);
+  assert.deepEqual(log.gap, { from: 6, to: 11 });
+
+  // When they come, then each is in its place, as the server has it
+  const row = (version) => ({ at: version, version, change: { m: version }, cause: { by: "x" } });
+  log.fill([11, 10, 9, 8, 7, 6].map(row));
+  assert.deepEqual(
+    log.versions.map(({ version }) => version),
+    [4, 5, 6, 7, 8, 9, 10, 11],
+  );
+  assert.deepEqual(log.find(8).change, { m: 8 });
+  assert.equal(log.gap, undefined);
+});
+
+test("an answer that is older than the newest gap leaves it open", () => {
+  const log = new VersionLog([]);
+  for (const version of [1, 3, 5]) {
+    log.add({ device: "a", changed: version, version, state: {} }, {});
+  }
+  log.fill([{ at: 3, version: 3, change: {} }]);
+  assert.deepEqual(log.gap, { from: 2, to: 5 });
+});

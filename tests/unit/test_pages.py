@@ -171,8 +171,10 @@ def browse(
     path: str,
     settings: Settings | None = None,
     headers: dict[str, str] | None = None,
+    below: str = "",
     **options: Any,
 ) -> Any:
+    """``below`` is the path of a site below which the app is."""
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
         store=store,
@@ -184,7 +186,7 @@ def browse(
         allows_page=lambda address: True,
     )
     app.register_blueprint(pages.pages(live, **options))
-    return app.test_client().get(path, headers=headers)
+    return app.test_client().get(path, base_url=f"http://localhost{below}/", headers=headers)
 
 
 def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
@@ -792,8 +794,9 @@ def test_a_page_says_what_was_set_aside(
         store.put(device, {"on": True})
     # Then the pages of that device, and the page of a server without devices, say so
     tree = page(store, path)
-    found = tree.all(data_set_aside="1")
-    assert bool(found) == bool(said)
+    html = browse(store, path).get_data(as_text=True)
+    assert html.count('data-set-aside="1"') == 1
+    assert ('data-set-aside="1" hidden' in html) == (not said)
     assert said in " ".join(tree.text.split())
 
 
@@ -895,3 +898,25 @@ def test_two_hundred_devices_are_on_one_page(store: FakeStore) -> None:
     tree = page(many(store, 200), "/")
     assert len(shown_rows(tree)) == 200 and not tree.all(id="pages")
     assert "data-partial" not in tree.one(id="devices")
+
+
+@pytest.mark.parametrize(
+    ("image", "root", "address"),
+    [
+        ("/x.png", "", "/x.png"),
+        ("/x.png", "/app", "/app/x.png"),
+        ("/app/x.png", "/app", "/app/x.png"),
+        ("/application.png", "/app", "/app/application.png"),
+        ("data:image/gif;base64,AA==", "/app", "data:image/gif;base64,AA=="),
+    ],
+)
+def test_a_path_of_an_image_begins_at_the_root_of_the_app(
+    image: str, root: str, address: str
+) -> None:
+    assert pictures.image_address(image, root) == address
+
+
+def test_the_first_html_of_a_mounted_app_has_the_address_of_the_image(store: FakeStore) -> None:
+    store.put("pillow", {"image": "/x.png"})
+    html = browse(store, "/devices/pillow", below="/app").text
+    assert 'src="/app/x.png"' in html

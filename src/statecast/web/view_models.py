@@ -208,12 +208,17 @@ class SetAside(NamedTuple):
     messages: int
     reason: str
     """Of the newest."""
+    in_all: int
+    """Messages in quarantine, about whatever."""
 
 
-def set_aside(store: Store, device: str | None) -> SetAside | None:
-    """What a page says of the quarantine: about this device, or about all; None if it is empty."""
+def set_aside(store: Store, device: str | None) -> SetAside:
+    """What a page says of the quarantine: about this device, or about all."""
+    in_all = store.quarantine_count()
     newest = store.quarantined(device=device, limit=1, newest=True)
-    return SetAside(store.quarantine_count(device), newest[0].reason) if newest else None
+    if not newest:
+        return SetAside(0, "", in_all)
+    return SetAside(store.quarantine_count(device), newest[0].reason, in_all)
 
 
 def state_rows(shown: DeviceSummary) -> Iterator[StateRow]:

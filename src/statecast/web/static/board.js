@@ -52,8 +52,8 @@ export class Board {
   away = new Map();
   /** What is wrong on the server, the worst first. @type {Problem[]} */
   problems = [];
-  /** How many messages wait in quarantine. */
-  quarantined = 0;
+  /** How many messages wait in quarantine. @type {number | undefined} */
+  quarantined;
   /** The server's clock minus the browser's. */
   clockSkew = 0;
   /** @type {Position | undefined} Everything up to here has been applied. */

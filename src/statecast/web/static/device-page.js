@@ -30,6 +30,9 @@ import { readEmbeddedVersions, VersionLog } from "./version-log.js";
 
 const PICTURE_MOVES_FOR = 4000;
 const SPEECH_PAUSE = 10_000;
+/** Versions that are fetched at once, and the pause until the next ones. */
+const MOST_MISSING = 200;
+const FILL_PAUSE = 1000;
 
 class DevicePage {
   #page = new LivePage();
@@ -50,6 +53,7 @@ class DevicePage {
   /** @type {Parts | undefined} */
   #parts;
   #isLoading = false;
+  #isFilling = false;
   /** Changes since the last announcement. */
   #unspoken = 0;
   #spokenAt = 0;
@@ -110,6 +114,23 @@ class DevicePage {
     this.#log.add(device, this.#device.state);
     this.#device = device;
     this.#isDirty = true;
+    this.#fillGap();
+  }
+
+  /** Fetch the versions that did not come, not too often. */
+  async #fillGap() {
+    if (!this.#log.gap || this.#isFilling) return;
+    this.#isFilling = true;
+    const { fetchVersions } = await import("./history-api.js");
+    const { from, to } = this.#log.gap;
+    const count = Math.min(to - from + 1, MOST_MISSING);
+    const found = await fetchVersions(this.#device.device, count, to + 1);
+    this.#log.fill(found);
+    this.#parts?.history.fill(found);
+    setTimeout(() => {
+      this.#isFilling = false;
+      this.#fillGap();
+    }, FILL_PAUSE);
   }
 
   /** @param {Device} device */

@@ -60,6 +60,19 @@ export class History {
   }
 
   /**
+   * Versions that were missing have come, newest first.
+   * @param {Version[]} found
+   */
+  fill(found) {
+    const rows = new Map(this.#rows().map((row) => [Number(row.dataset.version), row]));
+    for (const version of found) {
+      rows.set(version.version, this.#createRow(version, this.log.before(version)));
+    }
+    const newest = [...rows].sort(([one], [other]) => other - one).map(([, row]) => row);
+    this.#list.replaceChildren(...(this.#isOpen ? newest : newest.slice(0, FIRST_ROWS)));
+  }
+
+  /**
    * The text moves down and the lines stay where they are: nothing jumps.
    * @param {HTMLElement} fresh
    */

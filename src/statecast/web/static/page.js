@@ -11,6 +11,7 @@ import { summarize } from "./summary.js";
 /** @import { Announcer } from "./announcer.js" */
 /** @import { Notice } from "./notice.js" */
 /** @import { PageTitle } from "./page-title.js" */
+/** @import { SetAside } from "./set-aside.js" */
 
 /** A hidden page has no frames. */
 const HIDDEN_FRAME = 500;
@@ -18,7 +19,8 @@ const TICK = 1000;
 
 /**
  * What shows or announces trouble, beside the status bar.
- * @typedef {{ announcer: Announcer, notice: Notice, title: PageTitle }} Companions
+ * @typedef {{ announcer: Announcer, notice: Notice, title: PageTitle, setAside: SetAside }}
+ *   Companions
  */
 
 /**
@@ -142,7 +144,8 @@ export class LivePage {
   /** @param {Summary} summary */
   #showTrouble(summary) {
     if (!this.#companions) return;
-    const { announcer, notice, title } = this.#companions;
+    const { announcer, notice, title, setAside } = this.#companions;
+    setAside.update(this.board);
     notice.show(summary, this);
     title.show(summary, this.board, this.view?.title?.());
     announcer.announceTrouble(summary, this.board);
@@ -152,20 +155,28 @@ export class LivePage {
   async #loadCompanions() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    const [{ Announcer }, { Notice }, { PageTitle }, { enableCopying }, { preparePrinting }] =
-      await Promise.all([
-        import("./announcer.js"),
-        import("./notice.js"),
-        import("./page-title.js"),
-        import("./copy-button.js"),
-        import("./print.js"),
-      ]);
+    const [
+      { Announcer },
+      { Notice },
+      { PageTitle },
+      { enableCopying },
+      { preparePrinting },
+      { SetAside },
+    ] = await Promise.all([
+      import("./announcer.js"),
+      import("./notice.js"),
+      import("./page-title.js"),
+      import("./copy-button.js"),
+      import("./print.js"),
+      import("./set-aside.js"),
+    ]);
     enableCopying();
     preparePrinting(this.board);
     this.#companions = {
       announcer: new Announcer(),
       notice: new Notice(),
       title: new PageTitle(),
+      setAside: new SetAside(),
     };
     this.connection?.on("health", ({ version }) => this.#companions?.notice.noteRelease(version));
     this.draw();

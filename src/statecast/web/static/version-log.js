@@ -54,6 +54,13 @@ export function addedFields(before, after) {
 }
 
 export class VersionLog {
+  /**
+   * The versions that were not received, from the first to the one after the last: of several
+   * versions within a moment, or of those while the page was offline, only the last one comes.
+   * @type {{ from: number, to: number } | undefined}
+   */
+  gap;
+
   /** @param {Version[]} versions Oldest first. */
   constructor(versions) {
     this.versions = versions;
@@ -84,13 +91,26 @@ export class VersionLog {
    */
   add(device, before) {
     if (this.versions.length > LONGEST_LOG) this.versions.shift();
+    const { version = 0 } = device;
+    const expected = (this.versions.at(-1)?.version ?? version - 1) + 1;
+    if (version > expected) this.gap = { from: this.gap?.from ?? expected, to: version };
     this.versions.push({
       at: device.changed,
-      version: device.version ?? 0,
+      version,
       change: mergePatch(before, device.state),
       cause: device.cause,
       isLate: isLate(device.changed, device.arrived),
     });
+  }
+
+  /**
+   * Put versions where they belong, each in the place of what was received for it.
+   * @param {Version[]} found
+   */
+  fill(found) {
+    const byVersion = new Map([...this.versions, ...found].map((row) => [row.version, row]));
+    this.versions = [...byVersion.values()].sort((one, other) => one.version - other.version);
+    if (found.some(({ version }) => version === this.gap?.to)) this.gap = undefined;
   }
 
   /** @param {Version[]} older Newest first, as the server answers. */
