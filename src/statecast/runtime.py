@@ -580,6 +580,16 @@ class Runtime:
             "totals": {source: one.report() for source, one in totals.items()},
         }
 
+    def current_reports(self) -> dict[str, dict[str, Any]]:
+        """The reports of the serving processes, by their ids in the store; our own as of now.
+
+        What this process announced is old where the store takes nothing.
+        """
+        reports = dict(self.store.reports())
+        if self._serving:
+            reports[self.process_reports.process] = self.own_report()
+        return reports
+
     def all_problems(self) -> list[Problem]:
         """What is wrong in this process and, as of their newest reports, in the others."""
         others = map(from_report, self.process_reports.others.values())

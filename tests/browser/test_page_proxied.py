@@ -147,7 +147,7 @@ def test_a_page_behind_the_documented_nginx_does_all_that_it_does_without(
                     f"{there}{proxy.path}socket.io/"
                 }
                 if proxy.websocket:
-                    assert not [url for url in eyes.bodies if "/events?" in url]
+                    assert not [url for url in eyes.asked if "/events?" in url]
                 eyes.check(still=False)
             finally:
                 eyes.close()

@@ -174,6 +174,22 @@ def test_a_small_number_beside_a_large_one_is_still_seen() -> None:
     assert operator.Chart("Messages", [1, 1_000_000]).bars[0] == (0, 1.0)
 
 
+def test_what_this_process_announced_before_is_not_how_it_is_now(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk takes no announcement: the one before it said that all is well."""
+    runtime = scene.runtime
+    received = {"received_at": "2026-01-31T14:02:06.000Z", "waiting": 4, "lag": 0.0}
+    blocked = received | {"status": "blocked", "sentence": "The disk is full."}
+    well = received | {"status": "connected", "sentence": None}
+    runtime.store.announce(runtime.process_reports.process, {"sources": {"queue": well}})
+    monkeypatch.setattr(runtime, "own_report", lambda: {"pid": 1, "sources": {"queue": blocked}})
+    assert 'data-mark="live">connected' in scene.page()
+    monkeypatch.setattr(runtime, "_serving", True)
+    html = scene.page()
+    assert 'data-mark="away">blocked' in html and "The disk is full." in html
+
+
 def test_a_chart_of_nothing_is_empty() -> None:
     chart = operator.Chart("Lag", [None] * 60)
     assert chart.bars == [] and chart.unknown == 60 and chart.highest == 0

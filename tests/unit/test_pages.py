@@ -184,6 +184,7 @@ def browse(
         problems=Problems(lambda: NOW),
         unserved=Unserved(lambda: store, list),
         allows_page=lambda address: True,
+        current_reports=lambda: store.reports(),
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path, base_url=f"http://localhost{below}/", headers=headers)

@@ -46,6 +46,7 @@ class OperatorRuntime(Protocol):
     @property
     def last_hour(self) -> LastHour: ...
     def replay(self, number: int) -> str: ...
+    def current_reports(self) -> Mapping[str, Report]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Chart:
 def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
     """All that the template shows. Raises StoreUnavailable."""
     store = live.store
-    reports = store.reports()
+    reports = live.current_reports()
     totals = store.totals()
     sources = list(source_rows(reports, totals, live, now))
     waiting = store.quarantine_count()

@@ -10,7 +10,7 @@ import gzip
 import json
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 from urllib.parse import urlencode
@@ -113,6 +113,7 @@ class PageRuntime(Protocol):
     @property
     def last_hour(self) -> LastHour: ...
     def replay(self, number: int) -> str: ...
+    def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 def pages(

@@ -150,7 +150,7 @@ export class DeviceList {
       const mark = find("[data-show=silent]", group);
       setText(find("[data-show=count]", group), countOf(count.matching, count.total));
       setText(mark, `${count.silent} silent`);
-      mark.hidden = !count.silent;
+      mark.hidden = !count.silent || this.page.board.offline;
     }
   }
 
