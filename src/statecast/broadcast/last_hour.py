@@ -53,29 +53,29 @@ class LastHour:
         before = [one for one in self._kept() if one.at <= now - MINUTE]
         return None if not before else max(0, total - before[-1].messages.get(source, 0))
 
-    def messages_per_minute(self, now: int, totals: Mapping[str, int]) -> list[int | None]:
-        """All messages of each of the last 60 minutes, the oldest first; None: not known.
+    # What charts show: the samples and the present, because the newest sample may be 10 s old.
 
-        ``totals`` are the messages per source as of now: a sample may be ten seconds old.
-        """
+    def messages_per_minute(self, present: Sample) -> list[int | None]:
+        """All messages of each of the last 60 minutes, the oldest first; None: not known."""
         counts: list[int | None] = [None] * MINUTES
-        samples = [one for one in self._kept() if one.at <= now]
-        samples = [*samples, Sample(now, totals, 0.0, 0)] if samples else []
-        for before, after in itertools.pairwise(samples):
-            place = self._place(after.at, now)
+        for before, after in itertools.pairwise(self._until(present)):
+            place = self._place(after.at, present.at)
             if place is None or after.at - before.at > 2 * MINUTE:
                 continue  # the process slept meanwhile: in which minute they came is not known
             rise = sum(after.messages.values()) - sum(before.messages.values())
             counts[place] = (counts[place] or 0) + max(0, rise)
         return counts
 
-    def longest_lag(self, now: int) -> list[float | None]:
+    def longest_lag(self, present: Sample) -> list[float | None]:
         """Per minute, in seconds."""
-        return self._highest(now, [(one.at, one.lag) for one in self._kept()])
+        return self._highest(present.at, [(one.at, one.lag) for one in self._until(present)])
 
-    def most_viewers(self, now: int) -> list[float | None]:
+    def most_viewers(self, present: Sample) -> list[float | None]:
         """Per minute."""
-        return self._highest(now, [(one.at, one.viewers) for one in self._kept()])
+        return self._highest(present.at, [(one.at, one.viewers) for one in self._until(present)])
+
+    def _until(self, present: Sample) -> list[Sample]:
+        return [*(one for one in self._kept() if one.at <= present.at), present]
 
     def _kept(self) -> list[Sample]:
         with self._lock:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from statecast import timestamps
-from statecast.broadcast.last_hour import LastHour
+from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
 from statecast.model import Quarantined
 from statecast.problems import Problem, Problems, from_report, merged
@@ -142,24 +142,27 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
     waiting = store.quarantine_count()
     counted = {source: one.messages for source, one in totals.items()}
     processes = [process_row(name, report) for name, report in sorted(reports.items())]
+    viewers = sum(one.viewers for one in processes)
+    worst_lag = max((one.lag for one in sources if one.lag is not None), default=None)
+    present = Sample(now, counted, worst_lag or 0.0, viewers)
     return {
         "problems": problems(live, reports.values()),
         "sources": sources,
         "connected": sum(one.status == "connected" for one in sources),
-        "worst_lag": max((one.lag for one in sources if one.lag is not None), default=None),
+        "worst_lag": worst_lag,
         "messages_waiting": sum(one.waiting or 0 for one in sources),
         "totals": sorted(totals.items()),
         "reasons": reasons(store.quarantined(limit=ROWS_SHOWN)),
         "quarantined": waiting,
         "processes": processes,
-        "viewers": sum(one.viewers for one in processes),
+        "viewers": viewers,
         "lagging": sum(one.lagging for one in processes),
         "sizes": store.sizes(),
         "limits": live.settings,
         "charts": [
-            Chart("Messages", live.last_hour.messages_per_minute(now, counted), "a minute"),
-            Chart("Longest lag", live.last_hour.longest_lag(now), "s"),
-            Chart("Viewers", live.last_hour.most_viewers(now)),
+            Chart("Messages", live.last_hour.messages_per_minute(present), "a minute"),
+            Chart("Longest lag", live.last_hour.longest_lag(present), "s"),
+            Chart("Viewers", live.last_hour.most_viewers(present)),
         ],
         "chart_height": CHART_HEIGHT,
     }
