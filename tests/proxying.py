@@ -7,9 +7,43 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
 
 def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
+
+
+class Noted(asyncio.StreamReaderProtocol):
+    """Puts its transport into ``opened`` as soon as there is one.
+
+    A task that is cancelled before it begins, or while a new connection waits for it, would lose an
+    open transport.
+    """
+
+    def __init__(self, opened: set[asyncio.BaseTransport], serve: Serve | None = None) -> None:
+        self.opened = opened
+        self.reader = asyncio.StreamReader()
+        super().__init__(self.reader, serve)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.opened.add(transport)
+        super().connection_made(transport)
+
+
+async def start_server(serve: Serve, opened: set[asyncio.BaseTransport]) -> asyncio.Server:
+    """Like ``asyncio.start_server``, on a free port."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Noted(opened, serve), "127.0.0.1", 0)
+
+
+async def connect(
+    port: int, opened: set[asyncio.BaseTransport]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Like ``asyncio.open_connection``."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(lambda: Noted(opened), "127.0.0.1", port)
+    return protocol.reader, asyncio.StreamWriter(transport, protocol, protocol.reader, loop)
 
 
 async def end_connections() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
-from proxying import listening, port_of
+from proxying import connect, listening, port_of, start_server
 
 
 class Blocking:
@@ -19,15 +20,14 @@ class Blocking:
         self.passed = 0
         """Upgrades that were let through."""
         self.blocked = 0
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.transports: set[asyncio.BaseTransport] = set()
 
     def cut(self) -> None:
         """End all connections, whatever they still have to write."""
-        for writer in self._writers:
-            writer.transport.abort()
+        for transport in self.transports:
+            cast(asyncio.Transport, transport).abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if b"upgrade: websocket" in head.lower():
@@ -35,8 +35,7 @@ class Blocking:
                     await self._block(reader, writer)
                     return
                 self.passed += 1
-            there, back = await asyncio.open_connection("127.0.0.1", self.port)
-            self._writers.add(back)
+            there, back = await connect(self.port, self.transports)
             back.write(head)
             await asyncio.gather(pump(reader, back), pump(there, writer))
             back.close()
@@ -73,7 +72,7 @@ def blocking(address: str, how: str) -> Iterator[tuple[str, Blocking]]:
     proxy = Blocking(port_of(address), how)
     with listening(
         asyncio.new_event_loop(),
-        lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0),
+        lambda: start_server(proxy.serve, proxy.transports),
         proxy.cut,
     ) as there:
         yield there, proxy

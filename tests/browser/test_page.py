@@ -141,7 +141,8 @@ def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here:
     page.wait_for_selector("#device:not(.old)")
     eyes.until("document.querySelector('.cloud[data-mood=calm]')")
     page.wait_for_selector("#notice", state="hidden")
-    eyes.until("document.querySelector('#say').textContent === 'Up to date again.'")
+    # (with the words of the device before it or behind it: both are read)
+    eyes.until("document.querySelector('#say').textContent.includes('Up to date again.')")
     assert page.evaluate("window.same") is True
     eyes.check(still=False)
 

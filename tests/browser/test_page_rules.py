@@ -76,6 +76,11 @@ def test_a_meter_is_read_off_exactly_everywhere(eyes: Eyes, here: Site) -> None:
     assert eyes.text(".figure p") == "12,348.2 kWh"
     eyes.check(still=False)
 
+    # And of the ranges only the chosen one is pressed
+    for chosen in ("24 h", "7 d", "1 h"):
+        page.get_by_role("button", name=chosen).click()
+        assert page.locator("#ranges [aria-pressed=true]").all_inner_texts() == [chosen]
+
     # And so has a card of the list, before the script and after it
     page.goto(here.address + "/?all")
     assert eyes.text("[data-field=energy_kwh]") == "energy 12,348.2 kWh"

@@ -6,8 +6,9 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
-from proxying import listening, port_of
+from proxying import connect, listening, port_of, start_server
 
 
 class SlowProxy:
@@ -19,22 +20,22 @@ class SlowProxy:
         self.random = random.Random(seed)
         self.slices = 0
         self.cuts = 0
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.transports: set[asyncio.BaseTransport] = set()
         self._connected = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.port)
+            there, back = await connect(self.port, self.transports)
         except OSError:
+            self.transports.discard(writer.transport)
             writer.close()
             return
-        self._writers |= {writer, back}
         self._connected.set()
         await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
         for one in (writer, back):
-            self._writers.discard(one)
+            self.transports.discard(one.transport)
             one.close()
-        if not self._writers:
+        if not self.transports:
             self._connected.clear()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,8 +68,8 @@ class SlowProxy:
         self.abort_all()
 
     def abort_all(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
+        for transport in tuple(self.transports):
+            cast(asyncio.Transport, transport).abort()
 
 
 @contextmanager
@@ -77,6 +78,6 @@ def slow_proxy(address: str, seed: int = 1) -> Iterator[tuple[str, SlowProxy]]:
     loop = asyncio.new_event_loop()
     proxy = SlowProxy(port_of(address), seed, loop)
     with listening(
-        loop, lambda: asyncio.start_server(proxy.serve, "127.0.0.1", 0), proxy.abort_all
+        loop, lambda: start_server(proxy.serve, proxy.transports), proxy.abort_all
     ) as there:
         yield there, proxy

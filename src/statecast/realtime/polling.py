@@ -439,10 +439,10 @@ class PollingEndpoint:
     def _check_address(self, address: str) -> None:
         """A session counts as a connection: many of them may share one. Raises HandshakeError."""
         if self._open_by_address[address] >= self._settings.connections_per_address:
-            sentence = "Too many open sessions from this address."
+            sentence = "Too many open sessions from this address (setting connections_per_address)."
             raise HandshakeError.sentence(429, sentence, (b"retry-after", b"10"))
         if not self._rate.try_acquire(key_of(address), self.wheel.now()):
-            sentence = "Too many new sessions per second from this address."
+            sentence = "Too many new sessions per second from here (setting connect_rate_limit)."
             raise HandshakeError.sentence(429, sentence, (b"retry-after", b"1"))
 
     def _find(self, head: RequestHead) -> PollingConnection:

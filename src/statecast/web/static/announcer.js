@@ -9,6 +9,8 @@ import { find, setText } from "./dom.js";
 const SETTLING = 5000;
 /** Silent devices are announced at most once in this time. */
 const SILENCE_PAUSE = 60_000;
+/** A sentence that comes sooner after another one stands behind it, or the first would not be read. */
+const TOGETHER = 3000;
 
 export class Announcer {
   #choice = find("#announce", document, HTMLSelectElement);
@@ -16,6 +18,9 @@ export class Announcer {
   /** What was announced last; a page that begins well has nothing to announce. */
   #announced = "";
   #announcedAt = 0;
+  /** The last sentence, and when it came. */
+  #spoken = "";
+  #spokenAt = 0;
 
   constructor() {
     this.#choice.value = recall("localStorage") || "important";
@@ -33,7 +38,12 @@ export class Announcer {
 
   /** @param {string} text */
   speak(text) {
-    if (this.#choice.value !== "nothing") setText(this.#output, text);
+    if (this.#choice.value === "nothing") return;
+    const now = Date.now();
+    const isSoon = this.#spoken !== "" && now - this.#spokenAt < TOGETHER;
+    setText(this.#output, isSoon ? `${this.#spoken} ${text}` : text);
+    this.#spoken = text;
+    this.#spokenAt = now;
   }
 
   /**
