@@ -591,6 +591,33 @@ def test_the_reason_comes_to_a_page_that_is_open(eyes: Eyes, here: Site, device:
     assert not eyes.errors
 
 
+def test_a_store_that_takes_nothing_is_not_called_the_queue(eyes: Eyes, here: Site) -> None:
+    # Given a live page of two devices
+    send(here, "pillow", {"mood": "happy"})
+    send(here, "lamp", {"on": True})
+    page = eyes.visit("/")
+
+    # When the store takes no message, and the queue can be read
+    def full(*arguments: object, **options: object) -> None:
+        raise DiskFull("/secret/path is full.", public="The disk of the store is full.")
+
+    commit, here.runtime.store.commit = here.runtime.store.commit, full
+    here.send("pillow", mood="sad")
+
+    # Then each part of the page names the store
+    away = "document.querySelector('[data-filter=away]')"
+    eyes.until(f"!{away}.hidden && {away}.textContent.startsWith('Store blocked')")
+    assert eyes.text("[data-hop=queue]").startswith("Queue waits for the store")
+    assert set(page.locator(".fresh b").all_inner_texts()) == {"Store blocked"}
+    eyes.until("document.title.startsWith('⚠ disk full')")
+    assert "Queue away" not in page.locator("body").inner_text()
+
+    # And when it takes messages again, nothing was lost
+    here.runtime.store.commit = commit
+    eyes.until("document.querySelector('[data-device=pillow] .cloud').dataset.mood === 'sad'")
+    eyes.until(f"{away}.hidden")
+
+
 def test_a_full_disk_is_named_and_is_not_the_queue(eyes: Eyes, here: Site) -> None:
     # Given a live page
     send(here, "pillow", {"mood": "happy"})

@@ -9,7 +9,7 @@ import { find, setText } from "./dom.js";
 const SETTLING = 5000;
 /** Silent devices are announced at most once in this time. */
 const SILENCE_PAUSE = 60_000;
-/** A sentence that comes sooner after another one stands behind it, or the first would not be read. */
+/** A sentence that comes sooner stands behind the one before, or that one would not be read. */
 const TOGETHER = 3000;
 
 export class Announcer {
