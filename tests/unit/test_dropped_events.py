@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from typing import Any
@@ -255,3 +256,4 @@ def test_a_handler_that_calls_others_is_named_by_them() -> None:
 
     assert name_of(Dispatcher(), ("chat",)) == "on_chat"
     assert name_of(print, ()) == "print"
+    assert name_of(functools.partial(print, 1), ()) == "print"

@@ -183,7 +183,8 @@ def name_of(handler: Handler, arguments: Sequence[Any]) -> str:
     describe = getattr(handler, "describe", None)
     if describe is not None:
         return str(describe(*arguments))
-    return str(getattr(handler, "__qualname__", handler))
+    function = getattr(handler, "func", handler)  # of functools.partial
+    return str(getattr(function, "__qualname__", function))
 
 
 def warn_if_late(name: str, waited: float, holders: str) -> None:
