@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,22 +151,19 @@ def test_the_last_worker_removes_the_folder_of_a_killed_parent() -> None:
     ],
 )
 def test_the_folder_is_made_where_a_socket_can_be(
-    variables: dict[str, str], used: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], used: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = Path(f"/tmp/sl{os.getpid()}")
-    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        (short / value).mkdir(parents=True, exist_ok=True) if value != "missing" else None
-        monkeypatch.setenv(name, str(short / value))
-    monkeypatch.setattr(worker_link.tempfile, "gettempdir", lambda: "/tmp")
-    folder = WorkerFolder()
-    assert folder.path.parent == (Path("/tmp") if used is None else short / used)
-    folder.close()
-    for value in variables.values():
-        (short / value).rmdir() if value != "missing" else None
-    if short.exists():
-        short.rmdir()
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folder is too long
+        for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            if value != "missing":
+                (Path(short) / value).mkdir()
+            monkeypatch.setenv(name, f"{short}/{value}")
+        monkeypatch.setattr(worker_link.tempfile, "gettempdir", lambda: short)
+        folder = WorkerFolder()
+        assert folder.path.parent == Path(short, used or "")
+        folder.close()
 
 
 def test_without_a_place_for_the_folder_there_is_a_reason(

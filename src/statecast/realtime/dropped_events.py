@@ -19,7 +19,7 @@ MAX_NAMESPACES = 100
 """That are counted apart. Policy when full: the others share one line."""
 OTHERS = "other namespaces"
 
-SLOW_VIEWER = "viewers read too slowly (setting viewer_buffer)"
+SLOW_VIEWER = "viewers read too slowly (settings viewer_buffer, polling_buffer)"
 UNDECIDED = "a connect handler has not decided yet"
 NO_LOOP = "the loop of the viewers does not answer"
 BUSY_HANDLERS = "too many calls wait for handlers (setting handler_threads)"
