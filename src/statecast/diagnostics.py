@@ -182,6 +182,7 @@ def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:
                 (found.quarantined, "put into quarantine"),
                 (found.evicted, "deleted from a full quarantine"),
                 (found.refused, "refused, and its sender has the reason"),
+                (found.left_out, "applied without a part that could not be read"),
             )
             if number
         ]
@@ -191,7 +192,7 @@ def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:
         )
         yield DiagnosticLine(
             f"source {source}",
-            "notice" if found.dropped or found.evicted else "good",
+            "notice" if found.dropped or found.evicted or found.left_out else "good",
             "; ".join([sentence, *without_effect]) + ".",
         )
 

@@ -113,6 +113,7 @@ CASES: dict[tuple[str, ...], float] = {
     ("statecast_quarantined_total", "queue"): 1,
     ("statecast_evicted_total", "queue"): 0,
     ("statecast_refused_total", "api"): 1,
+    ("statecast_left_out_total", "queue"): 0,
     ("statecast_quarantine_messages",): 1,
     ("statecast_source_up", "far"): 0,
     ("statecast_source_lag_seconds", "far"): 1.5,

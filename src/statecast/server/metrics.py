@@ -33,6 +33,7 @@ TOTALS = {
     "quarantined": "Messages, or items of one, that went into quarantine.",
     "evicted": "Messages that left the quarantine because it was full.",
     "refused": "Messages and edits that were refused before a commit.",
+    "left_out": "Changes that were applied without a part that could not be read.",
 }
 """The counters of a store, per source."""
 SOURCES = {

@@ -138,6 +138,8 @@ class Batch:
     applied: int = 0
     duplicates: int = 0
     dropped: int = 0
+    left_out: int = 0
+    """Changes that were applied without a part."""
     is_replay: bool = False
     """Messages from quarantine: when they arrived says nothing about the clocks of devices."""
 
@@ -187,6 +189,7 @@ class Batch:
                 clock = clock.noted(own, arrival)
             at = self.happened(change, own, arrival, clock)
         self.apply_change(change, stamp, cause_id, at, clock)
+        self.left_out += bool(change.left_out)
         self.known_events.update(keys[:1])
         self.new_events.extend(keys[:1])
 
@@ -400,6 +403,7 @@ class Batch:
             self.duplicates,
             self.dropped,
             len(self.quarantine),
+            left_out=self.left_out,
         )
         if own != Totals():
             found[self.source] = found.get(self.source, Totals()) + own

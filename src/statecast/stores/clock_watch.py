@@ -7,7 +7,8 @@ Rule 1: the clock is compared with the uptime, which cannot be set, and with the
 newest commit of any process, which is in the store.
 Rule 2: nothing is deleted for its age unless the clock has run evenly for an hour, so that a clock
 that jumps ahead deletes nothing.
-Rule 3: no time that a reader gets is later than the reader's now.
+Rule 3: no time that a reader gets is later than the reader's now, and none of a row that was
+written before a step is later than the step, also when the clock has come that far.
 """
 
 from __future__ import annotations
@@ -37,21 +38,30 @@ class Reading(NamedTuple):
 
     now: int
     doubted_at: int
+    offset: int = -1
+    """Rows up to this offset, and up to ``seen``, were written before ``doubted_at``."""
+    seen: int = -1
 
     @classmethod
     def of(cls, now: int, counters: Counters) -> Reading:
-        noted = 0 < counters.doubted_at <= now and counters.clock <= now + DOUBT_MS
-        return cls(now, counters.doubted_at if noted else now)
+        if 0 < counters.doubted_at <= now and counters.clock <= now + DOUBT_MS:
+            return cls(now, counters.doubted_at, counters.doubted_offset, counters.doubted_seen)
+        return cls(now, now)
 
-    def past(self, time: int) -> int:
-        """A stored time as readers get it, in ms: not later than now.
+    def latest(self, offset: int, seen: int = 0) -> int:
+        """No time of a row with this offset can be later; ``seen`` counts for ``seen_at``."""
+        return self.doubted_at if offset <= self.offset and seen <= self.seen else self.now
+
+    def past(self, time: int, offset: int, seen: int = 0) -> int:
+        """A stored time as readers get it, in ms: not later than now, nor than ``latest``.
 
         A time that the clock has not reached was written before the clock was set back. So it is
         shown as the moment when that was noticed.
         """
-        if time <= self.now:
+        latest = self.latest(offset, seen)
+        if time <= latest:
             return time
-        return self.now if time <= self.now + DOUBT_MS else self.doubted_at
+        return latest if time <= latest + DOUBT_MS else self.doubted_at
 
 
 class ClockWatch:
@@ -81,10 +91,15 @@ class ClockWatch:
                 step = now - counters.clock
             if step:
                 counters.doubted_at, counters.doubted_by = now, step
+                counters.doubted_offset, counters.doubted_seen = counters.offset, counters.seen
                 self._even_since = uptime
             counters.clock = now
         self.say(counters, now)
         return now
+
+    def uptime(self) -> int:
+        """Milliseconds by a clock that cannot be set, the same in all processes of the host."""
+        return self._uptime()
 
     def age_from(self, now: int) -> int:
         """The time from which ages count: now, or 0 (nothing is old) if the clock is in doubt."""

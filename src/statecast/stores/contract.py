@@ -113,6 +113,8 @@ class Totals:
     """Rows that left quarantine because it was full."""
     refused: int = 0
     """Messages and edits that were refused before a commit; their sender got the reason."""
+    left_out: int = 0
+    """Changes that were applied without a part that could not be read: a field, or their time."""
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*map(add, astuple(self), astuple(other)))

@@ -38,3 +38,7 @@ class Counters:
     """By how many ms the clock went forward then; below 0: back."""
     command: int = 0
     """One per change of a command, its beginning included."""
+    doubted_offset: int = 0
+    """``offset`` then: the versions up to it were written before the step."""
+    doubted_seen: int = 0
+    """``seen`` then."""

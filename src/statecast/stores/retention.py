@@ -1,4 +1,8 @@
-"""How long every store keeps what no setting bounds. Times are in ms."""
+"""How long every store keeps what no setting bounds. Times are in ms.
+
+Events and reports are of processes that run now, so their age is by the uptime of the host: a step
+of the clock makes none of them old.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statecast.model import Position
+from statecast.model import Event, Position
 from statecast.stores.contract import ReadCursor
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, change, message, refused
@@ -124,6 +124,62 @@ class ClockContract(StoreFixture):
         self.say(store, {"n": 1})
         pillow = store.get("pillow")
         assert pillow is not None and pillow.seen_at == self.clock()
+
+    def test_a_time_of_a_clock_that_was_ahead_is_never_reached(self) -> None:
+        for ahead in OFF[1:]:
+            store = self.store()
+            self.clock.set(ahead)
+            # given devices that were written under a clock that was ahead, one only seen again
+            self.say(store, {"n": 1}, silent_after=60.0)
+            self.say(store, {"n": 1}, device="seen", silent_after=60.0)
+            self.clock.advance(1)
+            self.say(store, {"n": 1}, device="seen", silent_after=60.0)
+            self.clock.set(-ahead)
+            self.clock.advance(3)
+            store.announce("p", {})
+            noticed = self.clock()
+            # when the right clock comes to the times that they have
+            self.clock.advance(ahead - 3)
+            for _ in range(4):
+                self.clock.advance(1)
+                # then none of them looks as if it spoke just now
+                for device in ("pillow", "seen"):
+                    update = store.get(device)
+                    assert update is not None and update.fields == {"n": noticed}
+                    assert (update.seen_at, update.arrived_at) == (noticed, noticed)
+                assert [row.at for row in store.history("pillow")] == [noticed]
+                assert store.history_size("pillow") == (1, noticed)
+                seen = store.read(ReadCursor(store.read_position().offset)).seen
+                assert set(seen.values()) <= {noticed}
+            # and what a device says afterwards has its own time
+            self.say(store, {"n": 1})
+            self.say(store, {"n": 2}, device="seen")
+            for device in ("pillow", "seen"):
+                update = store.get(device)
+                assert update is not None and update.seen_at == self.clock()
+
+    def test_a_step_of_the_clock_drops_no_event_and_no_report(self) -> None:
+        for step in (5 * MINUTE, -5 * MINUTE, 25 * HOUR, -25 * HOUR):
+            store = self.store()
+            # given a process that has announced itself, and an event that is not read yet
+            store.announce("other", {"viewers": 1})
+            cursor = store.read(ReadCursor()).cursor
+            store.emit([Event("/", "hello", b"[1]", origin="other")])
+            # when the clock is set, and another process writes
+            self.clock.set(step)
+            self.clock.advance(1)
+            store.announce("this", {"viewers": 2})
+            store.emit([Event("/", "hello", b"[2]", origin="this")])
+            # then the process counts as before, and both events arrive
+            assert store.reports() == {"other": {"viewers": 1}, "this": {"viewers": 2}}
+            assert [one.data for one in store.read(cursor).events] == [b"[1]", b"[2]"]
+            # and both end by the time that passes
+            self.clock.advance(11)
+            store.announce("this", {"viewers": 2})
+            assert store.reports() == {"this": {"viewers": 2}}
+            self.clock.advance(61)
+            store.emit([Event("/", "hello", b"[3]", origin="this")])
+            assert [one.data for one in store.read(cursor).events] == [b"[3]"]
 
     def test_a_clock_that_jumps_ahead_deletes_nothing(self) -> None:
         store = self.store(history_days=2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
@@ -578,6 +579,14 @@ class TotalsContract(StoreFixture):
         assert store.totals() == {
             "queue": Totals(messages=6, versions=2, duplicates=1, dropped=1, quarantined=2)
         }
+
+    def test_a_change_without_a_part_is_counted(self) -> None:
+        store = self.store()
+        part = replace(change("pillow", {"n": 1}), left_out=("The field '/t' was dropped.",))
+        store.commit("queue", 1, [message("a", part, change("lamp", {"n": 1}))])
+        store.commit("queue", 1, [message("a", part)])
+        store.commit("queue", 1, [message("b", change("pillow", {"n": 2}))])
+        assert store.totals() == {"queue": Totals(messages=2, versions=3, duplicates=1, left_out=1)}
 
     def test_sources_are_counted_apart(self) -> None:
         store = self.store()

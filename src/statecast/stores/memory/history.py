@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from statecast.model import HistoryRow
 from statecast.stores.batch import NewVersion
+from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.retention import DAY_MS
@@ -26,9 +28,16 @@ class MemoryHistory:
             self._versions.setdefault(device, {})[version.offset] = version
             self._order[version.offset] = device
 
-    def rows(self, device: str) -> list[HistoryRow]:
-        """All versions of a device, oldest first."""
-        return [version.row for version in self._versions.get(device, {}).values()]
+    def rows(self, device: str, reading: Reading) -> list[HistoryRow]:
+        """All versions of a device, oldest first, with no time later than now."""
+        return [
+            replace(
+                version.row,
+                at=reading.past(version.row.at, version.offset),
+                arrived_at=reading.past(version.row.arrived_at, version.offset),
+            )
+            for version in self._versions.get(device, {}).values()
+        ]
 
     def trim(
         self,

@@ -266,7 +266,7 @@ class MemoryStore:
             whole = limit is None or len(updates) < limit
             offset = counters.offset if whole else updates[-1].offset
             seen = {
-                device: reading.past(loaded.record.seen_at)
+                device: reading.past(loaded.record.seen_at, loaded.offset, loaded.seen)
                 for device, loaded in self._devices.items()
                 if loaded.seen > after.seen
                 and 0 < loaded.offset <= after.offset
@@ -353,22 +353,16 @@ class MemoryStore:
     ) -> list[HistoryRow]:
         """Versions below ``before``, newest first."""
         with self._lock:
-            rows = self._history.rows(device)
             reading = self._watch.reading(self._counters)
+            rows = self._history.rows(device, reading)
         found = [row for row in rows if before is None or row.version < before]
-        return [
-            dataclasses.replace(
-                row, at=reading.past(row.at), arrived_at=reading.past(row.arrived_at)
-            )
-            for row in found[::-1][:limit]
-        ]
+        return found[::-1][:limit]
 
     def history_size(self, device: str) -> tuple[int, int | None]:
         """The number of rows, and the time of the oldest in ms."""
         with self._lock:
-            rows = self._history.rows(device)
-            reading = self._watch.reading(self._counters)
-        return len(rows), min((reading.past(row.at) for row in rows), default=None)
+            rows = self._history.rows(device, self._watch.reading(self._counters))
+        return len(rows), min((row.at for row in rows), default=None)
 
     def quarantined(
         self,
@@ -457,20 +451,21 @@ class MemoryStore:
 
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every reader, in their order; kept for 60 s."""
-        now = self.clock()
+        uptime = self._watch.uptime()
         with self._lock:
             for event in events:
                 self._counters.event += 1
-                self._events[self._counters.event] = (now, event)
+                self._events[self._counters.event] = (uptime, event)
             for old, (at, _) in list(self._events.items()):
-                if abs(now - at) > retention.EVENT_MS:
+                if abs(uptime - at) > retention.EVENT_MS:
                     del self._events[old]
         self._notifier.notify()
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of this process."""
         with self._lock:
-            self._reports[process] = (self._watch.check(self._counters), json.dumps(report))
+            self._watch.check(self._counters)
+            self._reports[process] = (self._watch.uptime(), json.dumps(report))
         self._notifier.notify()
 
     def withdraw(self, process: str) -> None:
@@ -491,12 +486,12 @@ class MemoryStore:
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
-        now = self.clock()
+        uptime = self._watch.uptime()
         with self._lock:
             self._reports = {
                 process: (at, report)
                 for process, (at, report) in self._reports.items()
-                if abs(now - at) <= retention.REPORT_MS
+                if abs(uptime - at) <= retention.REPORT_MS
             }
             return {process: json.loads(report) for process, (_, report) in self._reports.items()}
 
@@ -563,16 +558,15 @@ class MemoryStore:
 
 def past(loaded: DeviceState, reading: Reading) -> DeviceState:
     """A device with no time later than now."""
-    record = loaded.record
-    times = (record.changed_at, record.seen_at or 0, record.arrived_at, *record.fields.values())
-    if max(times) <= reading.now:
+    record, offset, seen_at = loaded.record, loaded.offset, loaded.record.seen_at
+    times = (record.changed_at, seen_at or 0, record.arrived_at, *record.fields.values())
+    if max(times) <= reading.latest(offset):
         return loaded
-    seen_at = None if record.seen_at is None else reading.past(record.seen_at)
     record = dataclasses.replace(
         record,
-        changed_at=reading.past(record.changed_at),
-        seen_at=seen_at,
-        arrived_at=reading.past(record.arrived_at),
-        fields={name: reading.past(time) for name, time in record.fields.items()},
+        changed_at=reading.past(record.changed_at, offset),
+        seen_at=None if seen_at is None else reading.past(seen_at, offset, loaded.seen),
+        arrived_at=reading.past(record.arrived_at, offset),
+        fields={name: reading.past(time, offset) for name, time in record.fields.items()},
     )
     return dataclasses.replace(loaded, record=record)

@@ -95,7 +95,7 @@ def read(
         position(connection, reader),
         ReadCursor(offset, counters.seen, counters.event, counters.command),
         updates,
-        {row[1]: reading.past(row[7]) for row in seen},
+        {row[1]: reading.past(row[7], row[3], row[4]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
         commands.changed_after(connection, reader, after.command) if asked else (),
     )
@@ -139,7 +139,9 @@ def read_names(
     return ChangedNames(names, head if len(found) < limit else found[-1][1])
 
 
-def emit(connection: apsw.Connection, reader: RowReader, now: int, events: Sequence[Event]) -> None:
+def emit(
+    connection: apsw.Connection, reader: RowReader, uptime: int, events: Sequence[Event]
+) -> None:
     """Write application events, and delete those that are too old."""
     counters = counter_row.load(connection, reader)
     first = counters.event + 1
@@ -147,22 +149,26 @@ def emit(connection: apsw.Connection, reader: RowReader, now: int, events: Seque
     connection.executemany(
         EVENTS.replace,
         [
-            sealed((number, now, event.origin, event_row.encode(event)))
+            sealed((number, uptime, event.origin, event_row.encode(event)))
             for number, event in enumerate(events, first)
         ],
     )
-    rows(connection, "DELETE FROM events WHERE at < ? OR at > ?", (now - EVENT_MS, now + EVENT_MS))
+    rows(
+        connection,
+        "DELETE FROM events WHERE at NOT BETWEEN ? AND ?",
+        (uptime - EVENT_MS, uptime + EVENT_MS),
+    )
     counter_row.save(connection, reader, counters)
 
 
 def announce(
-    connection: apsw.Connection, now: int, process: str, report: Mapping[str, Any]
+    connection: apsw.Connection, uptime: int, process: str, report: Mapping[str, Any]
 ) -> None:
     """Write a process's report, and delete those of processes that have stopped announcing."""
     rows(
         connection,
         "DELETE FROM reports WHERE at NOT BETWEEN ? AND ?",
-        (now - REPORT_MS, now + REPORT_MS),
+        (uptime - REPORT_MS, uptime + REPORT_MS),
     )
     rows(
         connection,
@@ -170,7 +176,7 @@ def announce(
         sealed(
             (
                 process,
-                now,
+                uptime,
                 json.dumps(report),
             )
         ),
@@ -190,9 +196,11 @@ def remove_probe(connection: apsw.Connection) -> None:
     withdraw(connection, PROBE)
 
 
-def reports(connection: apsw.Connection, reader: RowReader, now: int) -> dict[str, dict[str, Any]]:
+def reports(
+    connection: apsw.Connection, reader: RowReader, uptime: int
+) -> dict[str, dict[str, Any]]:
     """The reports of the serving processes. A damaged one is left out until the next comes."""
     found = reader.rows(
-        connection, REPORTS, "WHERE at BETWEEN ? AND ?", (now - REPORT_MS, now + REPORT_MS)
+        connection, REPORTS, "WHERE at BETWEEN ? AND ?", (uptime - REPORT_MS, uptime + REPORT_MS)
     )
     return {process: json.loads(report) for process, _, report, _ in found}

@@ -50,13 +50,13 @@ def content_fault(row: Row) -> str | None:
 
 def update_of(row: Row, reading: Reading) -> Update:
     """The update of a whole row, with no time later than now."""
-    _, device, version, offset, _, state, changed_at, seen_at, *more = row
+    _, device, version, offset, seen, state, changed_at, seen_at, *more = row
     source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, _ = more
     times = parse(fields.decode())
-    if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.now:
-        changed_at, arrived_at = reading.past(changed_at), reading.past(arrived_at)
-        seen_at = None if seen_at is None else reading.past(seen_at)
-        times = {name: reading.past(time) for name, time in times.items()}
+    if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.latest(offset):
+        changed_at, arrived_at = (reading.past(one, offset) for one in (changed_at, arrived_at))
+        seen_at = None if seen_at is None else reading.past(seen_at, offset, seen)
+        times = {name: reading.past(time, offset) for name, time in times.items()}
     return Update(
         device,
         version,

@@ -176,19 +176,19 @@ def read(
 
 
 def history_row_of(row: Row, reading: Reading) -> HistoryRow:
-    _, _, version, at, change, source, id_, by, _, arrived_at, _ = row
-    arrived_at = at if arrived_at is None else arrived_at
-    return HistoryRow(
-        reading.past(at), version, change, Cause(source, id_, by), reading.past(arrived_at)
+    offset, _, version, at, change, source, id_, by, _, arrived_at, _ = row
+    at, arrived_at = (
+        reading.past(at if time is None else time, offset) for time in (at, arrived_at)
     )
+    return HistoryRow(at, version, change, Cause(source, id_, by), arrived_at)
 
 
 def size(connection: apsw.Connection, device: str, reading: Reading) -> tuple[int, int | None]:
     """The number of rows, and the earliest time of one."""
-    found: tuple[int, int | None] = first(
+    count, earliest, offset = first(
         connection,
-        f"SELECT count(*), min({integer('at')}) FROM history "  # noqa: S608
+        f"SELECT count(*), min({integer('at')}), min(offset) FROM history "  # noqa: S608
         "WHERE device = (SELECT id FROM devices WHERE device = ?)",
         (device,),
     )
-    return found[0], None if found[1] is None else reading.past(found[1])
+    return count, None if earliest is None else reading.past(earliest, offset)

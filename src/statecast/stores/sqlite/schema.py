@@ -253,6 +253,18 @@ ALTER TABLE counters ADD COLUMN command INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET checksum = NULL;
 """
 
+DOUBTED_ROWS = """
+-- See stores/clock_watch.py and stores/contract.py: Totals.
+ALTER TABLE counters ADD COLUMN doubted_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN doubted_seen INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET checksum = NULL;
+ALTER TABLE totals ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET checksum = NULL;
+-- Their times are of the uptime now, see stores/retention.py. They live for a minute.
+DELETE FROM events;
+DELETE FROM reports;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -264,5 +276,6 @@ STEPS: Sequence[str] = (
     CLOCKS,
     REACTIONS,
     COMMANDS,
+    DOUBTED_ROWS,
 )
 """Step n leads from version n - 1 to version n."""

@@ -491,7 +491,7 @@ class SqliteStore:
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""
         with self.database.write(durable=False) as connection:
-            changes.emit(connection, self.rows, self.clock(), events)
+            changes.emit(connection, self.rows, self._watch.uptime(), events)
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
@@ -499,14 +499,14 @@ class SqliteStore:
             self._refusals.taken() as refusals,
             self.database.write(durable=False) as connection,
         ):
-            now = self._check_clock(connection).clock
-            changes.announce(connection, now, process, report)
+            self._check_clock(connection)
+            changes.announce(connection, self._watch.uptime(), process, report)
             totals.add(connection, self.rows, refused_totals(refusals))
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
-            return changes.reports(connection, self.rows, self.clock())
+            return changes.reports(connection, self.rows, self._watch.uptime())
 
     def withdraw(self, process: str) -> None:
         """Take back the report of a process that stops serving."""
