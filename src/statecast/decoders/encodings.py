@@ -27,6 +27,7 @@ MAX_LAYERS = 3
 MAX_WRAPPED_BYTES = 1_048_576
 """Of a text before it is unwrapped. No text queue accepts more."""
 BINARY = "CBOR, MessagePack and Protobuf are not read; send JSON."
+OBJECT = 'send an object like {"device": "pillow", "state": {"mood": "happy"}}.'
 UNKNOWN = "It is neither JSON (an object or an array) nor Base64."
 
 _SPACE = b" \t\r\n"
@@ -52,6 +53,10 @@ _BYTES_LITERAL = re.compile(
 """What ``repr`` of Python writes for bytes, and nothing else of the language."""
 _LEADING = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])*")
 """Space, and byte order marks of texts that were joined. It matches always."""
+_WORD = re.compile(rb"[A-Za-z0-9_-]{1,12}")
+"""What is more often a word, such as Online, than Base64 of something binary."""
+_HEX_JSON = re.compile(rb"[57][Bb](?:[0-9A-Fa-f]{2})+")
+"""An object or an array in hexadecimal digits. As Base64 it would begin with no JSON."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]+(={0,2})[\r\n]*")
 
 
@@ -246,9 +251,18 @@ def _base64_text(text: bytes) -> bytes:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        what = f"It is Base64 of something that is not text in UTF-8 (byte {error.start + 1})"
-        raise Malformed(_named(content, TABLE) or f"{what}; {BINARY}") from None
+        raise Malformed(_named(content, TABLE) or _not_text(text, error.start + 1)) from None
     return content
+
+
+def _not_text(text: bytes, byte: int) -> str:
+    """The sentence of digits of Base64 that hold no text, and may be no Base64 at all."""
+    if _HEX_JSON.fullmatch(text):
+        return "It is JSON in hexadecimal digits; send the JSON as it was before."
+    what = f"Base64 of something that is not text in UTF-8 (byte {byte})"
+    if _WORD.fullmatch(text):
+        return f"It is a word, or {what}; {OBJECT}"
+    return f"It is {what}; {BINARY}"
 
 
 def _row(begins: bytes, read: Callable[[bytes], bytes] | None = None, text: str = "") -> Encoding:
