@@ -38,14 +38,20 @@ def check(settings: Settings, body: bytes) -> bytes:
     A message that the consumer would put into quarantine is refused before it is sent, so that its
     sender gets the reason.
     """
+    return examine(settings, body)[0]
+
+
+def examine(settings: Settings, body: bytes) -> tuple[bytes, list[str]]:
+    """The message as ``check`` returns it, and a sentence for each part that will be left out."""
     body = encodings.unwrap(body)
     if len(body) > MAX_BYTES:
         raise TooLarge(f"The message has {len(body)} bytes; a message has at most {MAX_BYTES}.")
-    for refusal in decoder(settings)(Delivery("", body, 0)).refusals:
+    decoded = decoder(settings)(Delivery("", body, 0))
+    for refusal in decoded.refusals:
         raise Malformed(
             refusal.reason if refusal.item is None else f"Item {refusal.item}: {refusal.reason}"
         )
-    return body
+    return body, [sentence for change in decoded.changes for sentence in change.left_out]
 
 
 class Outbox:

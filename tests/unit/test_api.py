@@ -479,7 +479,12 @@ def test_a_form_cannot_write(
     client: FlaskClient, method: str, path: str, content_type: str
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    assert is_problem(client.open(f"/api/{path}", method=method, data=b"{}", headers=headers), 415)
+    response = client.open(f"/api/{path}", method=method, data=b"{}", headers=headers)
+    assert is_problem(response, 415)
+    # and the sentence has what curl, which calls each body a form, needs for it
+    assert "curl: -H 'Content-Type: application/json'" in response.json["detail"]
+    sent = content_type.partition(";")[0]
+    assert (f"“{sent}”" if sent else "no Content-Type") in response.json["detail"]
 
 
 @pytest.mark.parametrize(

@@ -477,8 +477,12 @@ def test_send_reads_messages_from_the_input(statecast: Invoke) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", " \n \n"])
-def test_nothing_to_send_is_no_error(statecast: Invoke, text: str) -> None:
-    assert statecast("send", "-", stdin=text).exit_code == 0
+def test_an_input_without_a_message_is_a_mistake(statecast: Invoke, text: str) -> None:
+    """A program that was to write messages and wrote none would else go unnoticed."""
+    result = statecast("send", "-", stdin=text)
+    assert result.exit_code == 2 and not result.stdout
+    assert "The input has no message; write one per line, as JSON." in result.stderr
+    assert not Path("statecast.db").exists()
 
 
 def test_a_line_without_end_is_not_gathered() -> None:

@@ -100,6 +100,35 @@ def test_input_is_told_once(here: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "message", "what"),
+    [
+        (
+            "on_bad_field=drop",
+            '{"device": "pillow", "state": {"t": NaN, "u": 1}}',
+            "The field “/state/t” was dropped.",
+        ),
+        (
+            "time=optional",
+            '{"device": "pillow", "time": "soon", "state": {"u": 1}}',
+            "Its time was left out, and the time of arrival counts. “soon” is not",
+        ),
+    ],
+)
+def test_what_will_be_left_out_is_said_at_once(
+    here: Path, option: str, message: str, what: str
+) -> None:
+    source = f"embedded:queue?{option}"
+    words = ["send", "--source", source]
+    # when a message is sent as an argument and as a line of the input
+    single = CliRunner().invoke(main, [*words, message], prog_name="statecast")
+    lines = CliRunner().invoke(main, [*words, "-"], input=f"{message}\n", prog_name="statecast")
+    # then it is in the queue, and its sender knows what will be missing
+    assert (single.exit_code, lines.exit_code) == (0, 0)
+    assert f"Warning: {what}" in single.stderr
+    assert f"Warning: Line 1: {what}" in lines.stderr
+
+
 # A running server
 
 

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Protocol
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from statecast.cli.store import missing_file, opened_outbox, store_name
 from statecast.errors import BadSetting, Malformed, SourceUnavailable
-from statecast.outbox import Outbox, check
+from statecast.outbox import Outbox, examine
 from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -32,8 +32,11 @@ it may have begun just now."""
 class Destination(Protocol):
     """Takes messages one by one, and sends what it has taken."""
 
-    def add(self, body: bytes) -> None:
-        """Take a message. Raises Refused with the reason if it would go to quarantine."""
+    def add(self, body: bytes) -> Sequence[str]:
+        """Take a message; a sentence for each part of it that will be left out, if that is known.
+
+        Raises Refused with the reason if it would go to quarantine.
+        """
 
     def flush(self) -> list[str]:
         """Send what was taken and return the ids. Raises Unavailable."""
@@ -57,8 +60,10 @@ class QueueDestination:
         self._made = missing_file(self.settings) is not None
         return self._open()
 
-    def add(self, body: bytes) -> None:
-        self._waiting.append(check(self.settings, body))
+    def add(self, body: bytes) -> Sequence[str]:
+        checked, left_out = examine(self.settings, body)
+        self._waiting.append(checked)
+        return left_out
 
     def flush(self) -> list[str]:
         bodies, self._waiting = self._waiting, []
@@ -106,7 +111,7 @@ class ServerDestination:
         self.url = url.rstrip("/")
         self._ids: list[str] = []
 
-    def add(self, body: bytes) -> None:
+    def add(self, body: bytes) -> Sequence[str]:
         request = urllib.request.Request(  # noqa: S310 - the scheme is http or https
             f"{self.url}/api/messages", body, {"Content-Type": "application/json"}
         )
@@ -121,6 +126,7 @@ class ServerDestination:
                 f"The server {self.url} cannot be reached ({reason}); is it running there?"
             ) from None
         self._ids += answer.get("ids") or [answer["id"]]
+        return ()
 
     def _refusal(self, error: urllib.error.HTTPError) -> Malformed | SourceUnavailable:
         try:

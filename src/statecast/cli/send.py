@@ -101,8 +101,9 @@ def send(
         raise click.UsageError("With - everything comes from the input; leave out the rest.")
     with opened_destination(settings, server) as destination:
         if body is not None:
-            destination.add(body)
+            left_out = destination.add(body)
             ids = destination.flush()
+            print_left_out(left_out)
             click.echo(output.escaped(destination.where()), err=True)
             print_ids(ids, as_json)
         elif not send_input(destination, as_json):
@@ -140,11 +141,12 @@ def send_input(destination: Destination, as_json: bool) -> bool:
 
     Returns whether all were good.
     """
-    good, said = True, False
+    good, said, empty = True, False, True
     for batch in message_parser.batches(sys.stdin.buffer):
         for number, body in batch:
+            empty = False
             try:
-                destination.add(body)
+                print_left_out(destination.add(body), f"Line {number}: ")
             except Refused as error:
                 good = False
                 click.echo(f"Error: Line {number}: {output.escaped(str(error))}", err=True)
@@ -153,7 +155,15 @@ def send_input(destination: Destination, as_json: bool) -> bool:
             said = True
             click.echo(output.escaped(destination.where()), err=True)
         print_ids(ids, as_json)
+    if empty:
+        raise click.UsageError("The input has no message; write one per line, as JSON.")
     return good
+
+
+def print_left_out(sentences: Sequence[str], line: str = "") -> None:
+    """Say what the source will leave out of a message, by ``on_bad_field`` or ``time``."""
+    for sentence in sentences:
+        click.echo(output.escaped(f"Warning: {line}{sentence}"), err=True)
 
 
 def print_ids(ids: Sequence[str], as_json: bool) -> None:

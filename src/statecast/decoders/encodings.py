@@ -28,6 +28,10 @@ MAX_WRAPPED_BYTES = 1_048_576
 """Of a text before it is unwrapped. No text queue accepts more."""
 BINARY = "CBOR, MessagePack and Protobuf are not read; send JSON."
 OBJECT = 'send an object like {"device": "pillow", "state": {"mood": "happy"}}.'
+CURLY = (
+    "Its quotes are typographic (“ ”), as word processors and chats write them; "
+    'send straight ones (").'
+)
 UNKNOWN = "It is neither JSON (an object or an array) nor Base64."
 
 _SPACE = b" \t\r\n"
@@ -59,6 +63,9 @@ _HEX_JSON = re.compile(rb"[57][Bb](?:[0-9A-Fa-f]{2})+")
 """An object or an array in hexadecimal digits. As Base64 it would begin with no JSON."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\r\n-]+(={0,2})[\r\n]*")
 
+
+_CURLY = rb"(?:\xe2\x80[\x98-\x9f]|\xc2[\xab\xbb])"
+"""A typographic quotation mark in UTF-8: one of \u2018 to \u201f, or a guillemet."""
 
 Decode = Callable[[bytes], Any]
 """Reads an unwrapped text: ``decode``, or ``decode_dropping`` with its list."""
@@ -280,10 +287,15 @@ TABLE = (
     _row(rb"<", text="It is XML or HTML; send JSON."),
     _row(rb"'", text="It stands in single quotes, which a shell removes; send the JSON inside."),
     _row(
-        rb"%(?:25)*(?:7B|5B|22)",
-        text="It is percent-encoded, like a part of a URL; send the JSON as it was before.",
+        rb"(?:[\w.~-]+=)?%(?:25)*(?i:7b|5b|22)",
+        text="It is percent-encoded, like a part of a URL or a form; send the JSON as it was "
+        "before.",
     ),
+    _row(rb"data: ", text="It is a line of server-sent events; send the JSON after data:."),
     _row(rb"data:", text="It is a data: URL; send the JSON inside."),
+    _row(_CURLY, text=CURLY),
+    _row(rb"/\*|(?://|#)[ \t]", text="It begins with a comment, which JSON has not; leave it out."),
+    _row(rb"---\s|(?:- +)?[\w.-]+:(?:[ \t\r\n]|\Z)", text=f"It is YAML, not JSON; {OBJECT}"),
     _row(
         rb"(?:System\.|@\{)",
         text="It is how PowerShell or .NET shows an object; send the result of ConvertTo-Json or "
@@ -295,7 +307,7 @@ TABLE = (
         "or true, false or null.",
     ),
     _row(
-        rb"[\w.~-]+=[^=]",
+        rb"[\w.~-]+[ \t]*=[ \t]*[^=\s]",
         text=f"{UNKNOWN} Fields like mood=happy are for `statecast send DEVICE`; send an object "
         'like {"device": "pillow", "state": {"mood": "happy"}}.',
     ),
@@ -304,6 +316,7 @@ TABLE = (
 """What a text that is no JSON may be, by its first bytes. The first row that matches counts."""
 
 LIKE_JSON = (
+    _row(rb"[{\[\s]*[{\[]\s*" + _CURLY, text=CURLY),
     _row(
         rb"\[object ",
         text="It is what JavaScript shows for an object; send JSON.stringify(message).",

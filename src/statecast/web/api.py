@@ -402,10 +402,19 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
     @functools.wraps(view)
     def guarded(**names: str) -> ResponseReturnValue:
         if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
-            return problem(415, "Send JSON, with the header Content-Type: application/json.")
+            return problem(415, wrong_type(request.mimetype))
         return foreign_site() or view(**names)
 
     return guarded
+
+
+def wrong_type(mimetype: str) -> str:
+    """The sentence for a body that is not called JSON, as curl calls none by itself."""
+    sent = f"its Content-Type is {names.quoted(mimetype)}" if mimetype else "it has no Content-Type"
+    return (
+        "Send JSON, with the header Content-Type: application/json "
+        f"(curl: -H 'Content-Type: application/json'); {sent}."
+    )
 
 
 def foreign_site() -> Response | None:
