@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from statecast.errors import Malformed
@@ -12,8 +12,12 @@ from statecast.names import quoted
 
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII)
-_ZONE = re.compile(r" ?(?:[Zz]|UTC|GMT|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII)
+_EPOCH_DAY = _EPOCH.toordinal()
+_FIRST, _END = (1 - _EPOCH_DAY) * 86_400, (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400
+"""Seconds since 1970 of the years 1 to 9999."""
+_SHOWN = r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
+_LOCAL = re.compile(_SHOWN, re.ASCII)
+_TIME = re.compile(_SHOWN + r" ?(?:[Zz]|UTC|GMT|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII)
 """An offset may lack its colon (``+0000``) or its minutes, as in ISO 8601."""
 
 
@@ -53,14 +57,17 @@ def parse_time(text: str) -> int:
 
     A blank may stand for the ``T``. What is below a millisecond is cut off.
     """
-    found = _LOCAL.match(text)
-    zone = found and _ZONE.fullmatch(text, found.end())
+    found = _TIME.fullmatch(text)
     try:
-        if not found or not zone:
+        if not found:
             raise ValueError
-        wall, fraction = _wall(found)
-        return ms_of(wall.replace(tzinfo=UTC) - _offset(zone[1], zone[2], zone[3])) + fraction
-    except (ValueError, OverflowError):
+        *wall, sign, hours, minutes = found.groups()
+        shown, fraction = _wall(*wall)
+        seconds = shown - _offset(sign, hours, minutes)
+        if not _FIRST <= seconds < _END:
+            raise ValueError
+        return seconds * 1000 + fraction
+    except ValueError:
         raise Malformed(
             f"{quoted(text)} is not a time; write it like 2026-01-31T12:00:00Z."
         ) from None
@@ -70,7 +77,10 @@ def parse_local(text: str) -> tuple[datetime, int] | None:
     """A time without a zone, as a clock on the wall shows it, and its ms; None for other text."""
     found = _LOCAL.fullmatch(text)
     try:
-        return _wall(found) if found else None
+        if not found:
+            return None
+        seconds, fraction = _wall(*found.groups())
+        return _EPOCH.replace(tzinfo=None) + timedelta(seconds=seconds), fraction
     except (ValueError, OverflowError):
         return None
 
@@ -80,22 +90,25 @@ def ms_of(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(seconds=1) * 1000
 
 
-def _wall(found: re.Match[str]) -> tuple[datetime, int]:
-    """What a clock shows, and the ms. Raises ValueError, OverflowError."""
-    year, month, day, hour, minute = (int(part) for part in found.group(1, 2, 3, 4, 5))
-    second = int(found[6] or 0)
-    leap = second == 60 and minute == 59
-    wall = datetime(year, month, day, hour, minute, second - leap) + timedelta(seconds=leap)
-    return wall, int((found[7] or "")[:3].ljust(3, "0"))
-
-
-def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta:
-    if sign is None or hours is None:
-        return timedelta()
-    if int(hours) > 23 or int(minutes or 0) > 59:
+def _wall(
+    year: str, month: str, day: str, hour: str, minute: str, second: str | None, more: str | None
+) -> tuple[int, int]:
+    """What a clock shows, in seconds since 1970, and the ms. Raises ValueError."""
+    h, m, s = int(hour), int(minute), int(second or 0)
+    if h > 23 or m > 59 or (s > 59 and (s, m) != (60, 59)):  # a leap second
         raise ValueError
-    offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-    return -offset if sign == "-" else offset
+    days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
+    return days * 86_400 + h * 3_600 + m * 60 + s, int(more[:3].ljust(3, "0")) if more else 0
+
+
+def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
+    """An offset in seconds. Raises ValueError."""
+    if sign is None or hours is None:
+        return 0
+    h, m = int(hours), int(minutes or 0)
+    if h > 23 or m > 59:
+        raise ValueError
+    return (h * 3_600 + m * 60) * (-1 if sign == "-" else 1)
 
 
 def duration(milliseconds: int, day: str = "d") -> str:
