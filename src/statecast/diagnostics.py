@@ -14,7 +14,7 @@ from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.model import Update
 from statecast.outbox import Outbox
 from statecast.problems import Problem, from_report, merged
-from statecast.program.commands import command, complete
+from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -144,7 +144,7 @@ def check_stored(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     found = store.check()
     for sentence in found[:MAX_FAULTS]:
         yield DiagnosticLine("store", "wrong", complete(sentence, settings))
-    if found:
+    if found and not needs_a_backup(found):
         more = f"{len(found) - MAX_FAULTS} more. " if len(found) > MAX_FAULTS else ""
         mend = command(settings, "store", "check", "--repair")
         yield DiagnosticLine("store", "wrong", f"{more}`{mend}` mends what can be mended.")

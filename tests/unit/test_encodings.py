@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast.decoders import encodings, items, open_decoder
@@ -109,6 +109,7 @@ def test_one_object_over_many_lines_is_never_json_lines() -> None:
             assert items.split(text) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_json_or_refused(body: bytes) -> None:
     try:

@@ -67,6 +67,13 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
+def damaged_in_one_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 8192 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+
+
 def missing_beside_its_log(path: Path) -> None:
     path.rename(f"{path}-wal")
 
@@ -75,6 +82,19 @@ def restored_by_half(path: Path) -> None:
     lock = StoreLock(path)
     lock.mark_restoring()
     lock.abandon()
+
+
+def without_a_table(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("DROP TABLE totals").fetchall()
+    connection.close()
+
+
+def of_a_version_before(path: Path) -> None:
+    """Its tables are newer than it says."""
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA user_version = 3").fetchall()
+    connection.close()
 
 
 def with_a_damaged_row(path: Path) -> None:
@@ -90,8 +110,11 @@ HARMS: dict[str, Callable[[Path], None]] = {
         cut_off_beside_a_log,
         emptied,
         damaged,
+        damaged_in_one_page,
         missing_beside_its_log,
         restored_by_half,
+        without_a_table,
+        of_a_version_before,
         with_a_damaged_row,
     )
 }
@@ -101,6 +124,14 @@ ASKED = {
     "store check": ("store", "check"),
     "store check --repair": ("store", "check", "--repair"),
     "store backup": ("store", "backup", "copy.db"),
+}
+
+
+OPENS = {"with_a_damaged_row", "without_a_table", "damaged_in_one_page"}
+NO_COMMAND = {
+    ("with_a_damaged_row", "get"),
+    ("of_a_version_before", "store check"),  # "start a server on it once", which says the rest
+    ("of_a_version_before", "store check --repair"),
 }
 
 
@@ -129,14 +160,16 @@ def test_a_command_that_is_printed_works(
     status, text = run(*ASKED[asked], path=path)
     printed = commands(text)
     # then each command that it prints works there
-    assert printed or status == 0 or (harm, asked) == ("with_a_damaged_row", "get"), text
+    assert printed or status == 0 or (harm, asked) in NO_COMMAND, text
     for one in printed:
         words = shlex.split(one.removeprefix(program.name()).replace("FILE", str(saved)))
         status, text = run(*words)
         assert status == 0, (one, text)
 
 
-@pytest.mark.parametrize("harm", [harm for harm in HARMS if harm != "with_a_damaged_row"])
+@pytest.mark.parametrize(
+    "harm", [harm for harm in HARMS if not harm.startswith(("with", "damaged_in"))]
+)
 def test_viewers_do_not_see_where_the_store_is(path: Path, harm: str) -> None:
     HARMS[harm](path)
     with pytest.raises(StatecastError) as raised:

@@ -11,7 +11,7 @@ from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.errors import NotFound
-from statecast.program.commands import command, complete
+from statecast.program.commands import command, complete, needs_a_backup
 from statecast.stores.contract import Limits
 from statecast.timestamps import now
 
@@ -50,6 +50,8 @@ def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
     if found and repair:
         raise CommandError(f"Still wrong: {len(found)}. Restore a backup to mend them.")
     if found:
+        if needs_a_backup(found):
+            raise CommandError(f"Wrong: {len(found)}. A repair cannot mend all of it.")
         mend = command(settings, "store", "check", "--repair")
         raise CommandError(f"Wrong: {len(found)}. `{mend}` mends them, while no server runs.")
     if not as_json and not done:

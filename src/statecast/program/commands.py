@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ def command(settings: Settings, *words: str, flags: Sequence[str] = ("store",)) 
 def complete(sentence: str, settings: Settings) -> str:
     """A sentence with its commands complete: "`statecast store check`" with ``--store`` added."""
     return _PLAIN.sub(lambda found: f"`{command(settings, *found[1].split())}`", sentence)
+
+
+def needs_a_backup(sentences: Iterable[str]) -> bool:
+    """Whether one of these sentences about a store says that only a backup helps."""
+    return any("`statecast store restore" in one for one in sentences)
 
 
 def settings_of(store: Path) -> Settings:

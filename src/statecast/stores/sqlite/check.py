@@ -18,6 +18,7 @@ from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite import devices, history, migration, tables
 from statecast.stores.sqlite.counters import COUNTERS
 from statecast.stores.sqlite.driver import row, rows
+from statecast.stores.sqlite.file_errors import RESTORE
 from statecast.stores.sqlite.row_reader import Content, Damaged, fetch, shown
 from statecast.stores.sqlite.tables import Table
 
@@ -52,7 +53,9 @@ def check(connection: apsw.Connection) -> Iterator[StoreFault]:
         yield from check_rows(connection)
         yield from check_agreement(connection)
     except apsw.CorruptError as error:
-        yield StoreFault("file", f"A page of the file cannot be read ({error}).", page=True)
+        yield StoreFault(
+            "file", f"A page of the file cannot be read ({error}); {RESTORE}.", page=True
+        )
 
 
 def check_pages(connection: apsw.Connection) -> Iterator[StoreFault]:
@@ -67,7 +70,7 @@ def check_pages(connection: apsw.Connection) -> Iterator[StoreFault]:
         if migration.INDEXES(line):
             yield StoreFault("file", f"SQLite finds: {line}.", index=True)
     for line in migration.page_faults(lines):
-        yield StoreFault("file", f"SQLite finds: {line}.", page=True)
+        yield StoreFault("file", f"SQLite finds: {line}; {RESTORE}.", page=True)
 
 
 def mend_indexes(connection: apsw.Connection) -> None:

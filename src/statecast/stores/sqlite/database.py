@@ -242,7 +242,7 @@ class Database:
         if self._process != os.getpid():
             self._begin_child()
         if self._closed:
-            raise unavailable(self.path, "The store {store} was closed by this process.")
+            raise unavailable(self.path, "{store} was closed by this process.")
         local = self._local
         if local.generation != self._generation:
             local.reader = local.writer = None

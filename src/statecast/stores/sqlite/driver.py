@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from statecast.stores.sqlite.file_errors import RESTORE, unavailable, unusable
 
 BUSY_SECONDS = 5.0
 """For how long a write waits for other writers."""
+
+SCHEMA_ERROR = re.compile("^(no such (table|column)|duplicate column|table .* has )").search
+"""What SQLite says when a table is not as our schema makes it."""
 
 MACHINE_ERRORS = (
     apsw.FullError,
@@ -83,6 +87,10 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return unusable(path, f"{{store}} is damaged ({error}); {RESTORE}.")
+    if isinstance(error, apsw.SQLError) and SCHEMA_ERROR(str(error)):
+        return unusable(
+            path, f"Another program changed the tables of {{store}} ({error}); {RESTORE}."
+        )
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return unavailable(
             path,
@@ -105,5 +113,5 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
             path, f"The disk of {{store}} failed ({error}); the write was not confirmed."
         )
     if isinstance(error, apsw.ConnectionClosedError):
-        return unavailable(path, "The store {store} was closed by this process.")
-    return unavailable(path, f"The store {{store}} failed: {error}.")
+        return unavailable(path, "{store} was closed by this process.")
+    return unavailable(path, f"{{store}} failed: {error}.")

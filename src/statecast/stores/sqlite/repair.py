@@ -33,10 +33,7 @@ class DamagedPages(StatecastError):
     """Pages of the file are damaged, which no repair of rows can mend."""
 
     def __init__(self, found: str, path: Path) -> None:
-        sentence = (
-            f"Pages of the store's file are damaged, so it cannot be repaired. {found} Restore a "
-            "backup with `statecast store restore FILE`."
-        )
+        sentence = f"Pages of the store's file are damaged, so it cannot be repaired. {found}"
         super().__init__(complete(sentence, settings_of(path)), public=sentence)
 
 

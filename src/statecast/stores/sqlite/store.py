@@ -226,7 +226,7 @@ class SqliteStore:
             with self.database.read() as connection:
                 found += (one.sentence for one in check.check(connection))
         except StoreUnusable as error:  # on a damaged page, the end of the transaction fails too
-            found = found or [str(error)]
+            found = found or [error.public]
         return found
 
     def repair(self) -> list[str]:
