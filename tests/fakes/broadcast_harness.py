@@ -35,6 +35,7 @@ class FakeClient:
         """Requests whose answer was not read yet."""
         self.complete = 0
         self.received: list[tuple[str, Any]] = []
+        self.commands: dict[str, dict[str, Any]] = {}
 
     # The server's side
 
@@ -74,6 +75,11 @@ class FakeClient:
                     self.position = Position(payload["epoch"], payload["offset"])
             elif name == "states":
                 self._apply(payload)
+            elif name == "commands":
+                for one in payload:
+                    known = self.commands.get(one["id"])
+                    assert known is None or one["change"] >= known["change"], "it never goes back"
+                    self.commands[one["id"]] = one
             elif name == "seen":
                 for device, seen_at in payload.items():
                     if device in self.states:
@@ -86,6 +92,7 @@ class FakeClient:
         if payload.get("reset"):
             self.states.clear()
             self.versions.clear()
+            self.commands.clear()
         offsets = [item["offset"] for item in payload["states"]]
         assert offsets == sorted(set(offsets)) and all(
             offset <= payload["offset"] for offset in offsets

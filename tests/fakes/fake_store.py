@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from statecast import names, strict_json
+from statecast.commands.life import Command, Status
+from statecast.commands.request import new_command
 from statecast.model import Cause, Event, Position, Update
 from statecast.problems import Problems
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor
@@ -30,6 +32,8 @@ class FakeStore:
         self.now = START
         self.problems = Problems(lambda: self.now)
         self.events: dict[int, Event] = {}
+        self.asked: dict[str, Command] = {}
+        self.command = 0
 
     def commit(self, device: str, state: dict[str, Any] | None) -> None:
         """A new version; None removes the device."""
@@ -49,6 +53,18 @@ class FakeStore:
             self.seen += 1
             self.latest[device] = replace(before, seen_at=self._tick())
             self.sightings[device] = self.seen
+
+    def ask(self, device: str) -> str:
+        """A new command of a device; its id."""
+        self.command += 1
+        command = Command.begin(new_command(device, "hug"), self.command, self.now)
+        self.asked[command.id] = command
+        return command.id
+
+    def become(self, id_: str, status: Status) -> None:
+        """What becomes of a command."""
+        self.command += 1
+        self.asked[id_] = replace(self.asked[id_], status=status, change=self.command)
 
     def _tick(self) -> int:
         self.now += 1
@@ -92,9 +108,20 @@ class FakeStore:
         known = after.event or self.event
         events = [event for number, event in self.events.items() if number > known]
         position = Position(self.epochs[-1][0], self.offset)
+        changed = [one for one in self.asked.values() if one.change > after.command >= 0]
         return Changes(
-            position, ReadCursor(self.offset, self.seen, self.event), updates, seen, events
+            position,
+            ReadCursor(self.offset, self.seen, self.event, self.command),
+            updates,
+            seen,
+            events,
+            sorted(changed, key=lambda one: one.change),
         )
+
+    def commands(
+        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> list[Command]:
+        return sorted(self.asked.values(), key=lambda one: -one.number)[:limit]
 
     def epoch_history(self) -> EpochHistory:
         return EpochHistory(self.epochs, self.forgotten, self.offset)

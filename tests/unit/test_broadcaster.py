@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statecast import names
 from statecast.broadcast.broadcaster import Broadcaster
+from statecast.broadcast.latest_commands import KEPT
 from statecast.broadcast.latest_states import Entry
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience
@@ -406,6 +408,96 @@ def test_many_returning_viewers_share_what_they_missed(harness: BroadcastHarness
     assert len({id(message) for message in messages}) == 2
 
 
+def statuses(viewer: FakeClient) -> list[str]:
+    viewer.read()
+    return [one["status"] for one in viewer.commands.values()]
+
+
+def test_what_became_of_a_command_is_sent_to_those_who_watch_its_device(
+    harness: BroadcastHarness,
+) -> None:
+    # given a viewer of everything, one of another device, and one that comes later
+    for device in ("pillow", "chair"):
+        harness.store.commit(device, {})
+    harness.tick()
+    viewer, other = harness.client("*"), harness.client("chair")
+    # when a command begins, and is done
+    id_ = harness.store.ask("pillow")
+    harness.tick()
+    assert statuses(viewer) == ["waiting"]
+    harness.store.become(id_, "done")
+    harness.tick()
+    # then those who watch the device know, also the late one
+    late = harness.client("pillow")
+    assert (statuses(viewer), statuses(late), statuses(other)) == (["done"], ["done"], [])
+
+
+def test_a_viewer_that_was_away_or_slow_gets_what_became_of_commands(
+    harness: BroadcastHarness,
+) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
+    away, slow = harness.client("*"), harness.client("*")
+    first, second = harness.store.ask("pillow"), harness.store.ask("pillow")
+    harness.tick()
+    assert statuses(away) == statuses(slow) == ["waiting", "waiting"]
+    # given that one is cut off, and the transport of the other is full
+    away.cut()
+    slow.full = True
+    harness.broadcaster.pause(slow)
+    harness.store.become(first, "delivered")
+    harness.tick()
+    harness.store.become(first, "done")
+    harness.store.become(second, "expired")
+    harness.tick()
+    assert slow.transport == []
+    # when both are back, then each has the newest of each command, once
+    away.watch()
+    slow.full = False
+    harness.broadcaster.resume(slow)
+    harness.loop.settle()
+    for viewer in (away, slow):
+        assert statuses(viewer) == ["done", "expired"]
+        told = [said for said in viewer.received if said[0] == "commands"]
+        assert len(told) == 2 and len(told[-1][1]) == 2
+
+
+def test_a_viewer_that_is_filled_by_commands_gets_the_next_ones_later(
+    harness: BroadcastHarness,
+) -> None:
+    harness.store.commit("pillow", {})
+    harness.tick()
+    # given a transport that one message fills, and a command
+    viewer = harness.client("*", capacity=1)
+    first = harness.store.ask("pillow")
+    harness.tick()
+    harness.store.become(first, "delivered")
+    harness.tick()
+    # when it reads slowly, then it ends with the newest
+    for _ in range(6):
+        viewer.read(1)
+        harness.loop.settle()
+    harness.store.become(first, "done")
+    harness.tick()
+    for _ in range(6):
+        viewer.read(1)
+        harness.loop.settle()
+    assert statuses(viewer) == ["done"]
+
+
+def test_a_broadcaster_knows_the_commands_from_before_its_start() -> None:
+    harness = BroadcastHarness()
+    harness.store.commit("pillow", {})
+    ids = [harness.store.ask("pillow") for _ in range(KEPT + 5)]
+    harness.broadcaster.commands.update(
+        sorted(harness.store.commands(limit=KEPT), key=lambda one: one.change)
+    )
+    harness.tick()
+    viewer = harness.client("*")
+    viewer.read()
+    assert list(viewer.commands) == ids[5:]
+
+
 def test_health_is_sent_on_request_on_changes_and_as_a_heartbeat(harness: BroadcastHarness) -> None:
     harness.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 0}}}
     harness.tick()
@@ -528,9 +620,9 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         FakeClient(harness, dice.choice(WATCH_SETS), capacity=dice.choice([1, 2, 100]))
         for _ in range(3)
     ]
-    backup = store.backup()
+    backup, set_back = store.backup(), False
     for _ in range(dice.randint(5, 40)):
-        match dice.choice("cccccchttttvvvwwxxslbBrf"):
+        match dice.choice("cccccchkkttttvvvwwxxslbBrf"):
             case "c":
                 gone = dice.random() < 0.25
                 store.commit(
@@ -539,6 +631,10 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 )
             case "h":
                 store.see(dice.choice(DEVICES))
+            case "k" if store.asked and dice.random() < 0.7:
+                store.become(dice.choice(list(store.asked)), dice.choice(["delivered", "done"]))
+            case "k":
+                store.ask(dice.choice(DEVICES))
             case "t":
                 harness.change_feed.read_once()
             case "s":
@@ -558,6 +654,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 backup = store.backup()
             case "B":
                 store.restore(backup)
+                set_back = True  # of commands from before, a set-back server tells nothing
             case "f":  # a week after the removal: no connected viewer lags that far
                 harness.tick()
                 for viewer in viewers:
@@ -581,6 +678,14 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         # a sighting that a backup does not have has happened all the same
         assert all(page[device][2] >= one[2] for device, one in truth.items())  # type: ignore[operator]
         assert viewer.complete
+        if not set_back:
+            asked = {
+                id_: (one.change, one.status)
+                for id_, one in store.asked.items()
+                if any(names.match(pattern, one.device) for pattern in viewer.patterns)
+            }
+            told = {id_: (one["change"], one["status"]) for id_, one in viewer.commands.items()}
+            assert asked.items() <= told.items()
 
 
 @settings(max_examples=300, deadline=None)
@@ -643,8 +748,27 @@ class StaleSeen(Broadcaster):
         pass
 
 
+class MissedCommands(Broadcaster):
+    """A returning viewer is not sent the commands that it missed."""
+
+    def _send_missed_commands(self, subscriber: Subscriber) -> None:
+        pass
+
+
+class CommandsAhead(Broadcaster):
+    """A viewer whose watch set changes counts as having the commands of the new one."""
+
+    def _change_audience(self, subscriber: Subscriber, audience: Audience) -> None:
+        super()._change_audience(subscriber, audience)
+        subscriber.command = self.commands.newest
+
+
 @pytest.mark.parametrize(
-    "bug", [PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen]
+    "bug",
+    [
+        *(PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen),
+        *(MissedCommands, CommandsAhead),
+    ],
 )
 def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
     for seed in range(2_000):

@@ -89,6 +89,7 @@ def test_a_command_and_what_became_of_it(client: FlaskClient, live: Runtime) -> 
         "by": "Ada",
         "status": "waiting",
         "reason": None,
+        "change": 1,
         "created_at": "2026-01-01T00:00:00.000Z",
         "expires_at": "2026-01-01T00:01:30.000Z",
         "delivered_at": None,

@@ -11,12 +11,13 @@ transport has drained, it receives the newest state of each device that changed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
+from statecast.broadcast.latest_commands import KEPT, LatestCommands, encoded
 from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
@@ -73,6 +74,9 @@ class Broadcaster:
         """Devices of which a sighting waits for the next ``seen`` event."""
         self._sent_sightings = 0
         """The number of the newest sighting that up-to-date viewers have."""
+        self.commands = LatestCommands()
+        self._sent_command = 0
+        """The newest change of a command that up-to-date viewers have."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._command_listeners: list[Callable[[Command], None]] = []
         self.sent_bytes = 0
@@ -112,6 +116,8 @@ class Broadcaster:
             self._loop_delay.start(loop)
         else:
             self.read_changes()
+        known = self.store.commands(limit=KEPT)
+        self._send_commands(sorted(known, key=lambda one: one.change))
         self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
 
     def read_changes(self) -> None:
@@ -164,9 +170,8 @@ class Broadcaster:
             if event.origin != self._origin:  # else our viewers have it since it was emitted
                 for listener in self._event_listeners:
                     listener(event)
-        for command in changes.commands:
-            for listen in self._command_listeners:
-                listen(command)
+        if changes.commands:
+            self._send_commands(changes.commands)
         self.health.update(report)
 
     def _forget_removed(self, forgotten: int) -> None:
@@ -184,6 +189,7 @@ class Broadcaster:
         """The store was set back: what is here may never have been committed."""
         self.states.entries.clear()
         self._seen_devices.clear()
+        self.commands, self._sent_command = LatestCommands(), 0
         for subscriber in self.subscribers.values():
             self._start_subscriber_over(subscriber)
 
@@ -278,6 +284,7 @@ class Broadcaster:
         self.audiences.leave(old, subscriber.viewer)
         if audience is old:
             return
+        subscriber.command = 0
         if was_up_to_date:
             subscriber.covered = (old, head)
         elif subscriber.covered is not None or subscriber.reset:
@@ -291,6 +298,7 @@ class Broadcaster:
         if subscriber.up_to_date:
             subscriber.audience.current.discard(subscriber.viewer)
             subscriber.sighting = max(subscriber.sighting, self._sent_sightings)
+            subscriber.command = max(subscriber.command, self._sent_command)
             subscriber.position = offset
 
     def leave(self, viewer: Recipient) -> None:
@@ -323,6 +331,9 @@ class Broadcaster:
         while not subscriber.paused:
             if subscriber.position >= self.position.offset and not subscriber.complete:
                 subscriber.covered = None
+                self._send_missed_commands(subscriber)
+                if subscriber.paused:
+                    return
                 subscriber.audience.current.add(subscriber.viewer)
                 self._send_missed_sightings(subscriber)
                 return
@@ -403,6 +414,40 @@ class Broadcaster:
             message = OutgoingMessage("seen", encoding.seen(times)) if times else None
             audience.missed_seen = key, message
         message = audience.missed_seen[1]
+        if message is not None:
+            self.sent_bytes += len(message.payload)
+            subscriber.viewer.deliver(message)
+
+    # Commands
+
+    def _send_commands(self, commands: Sequence[Command]) -> None:
+        """Send what became of commands to up-to-date viewers of their devices."""
+        commands = self.commands.update(commands)
+        self._sent_command = self.commands.newest
+        for command in commands:
+            for listener in self._command_listeners:
+                listener(command)
+        devices = list(dict.fromkeys(one.device for one in commands))
+        for audience, watched in self.audiences.watching(devices).items():
+            of = set(watched)
+            payload = encoded(one for one in commands if one.device in of)
+            message = OutgoingMessage("commands", payload)
+            self.sent_bytes += len(payload) * len(audience.current)
+            for viewer in tuple(audience.current):
+                viewer.deliver(message)
+
+    def _send_missed_commands(self, subscriber: Subscriber) -> None:
+        """Send a viewer the newest commands of its devices that it may not have."""
+        known, newest = subscriber.command, self.commands.newest
+        subscriber.command = newest
+        if known == newest:
+            return
+        audience, key = subscriber.audience, (known, newest)
+        if audience.missed_commands is None or audience.missed_commands[0] != key:
+            missed = self.commands.changed_since(audience, known)
+            message = OutgoingMessage("commands", encoded(missed)) if missed else None
+            audience.missed_commands = key, message
+        message = audience.missed_commands[1]
         if message is not None:
             self.sent_bytes += len(message.payload)
             subscriber.viewer.deliver(message)

@@ -11,6 +11,7 @@ class Subscriber:
 
     __slots__ = (
         "audience",
+        "command",
         "complete",
         "covered",
         "empty",
@@ -39,6 +40,8 @@ class Subscriber:
         """The message that brings it up to date says ``complete``."""
         self.sighting = sighting
         """It has all sightings up to this number."""
+        self.command = 0
+        """It has all changes of commands up to this number."""
 
     @property
     def up_to_date(self) -> bool:
@@ -47,5 +50,5 @@ class Subscriber:
     def start_over(self) -> None:
         """Send everything again, because what it has may never have been committed."""
         self.audience.current.discard(self.viewer)
-        self.position, self.covered = 0, None
+        self.position, self.covered, self.command = 0, None, 0
         self.complete = self.reset = self.empty = True

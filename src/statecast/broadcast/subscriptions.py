@@ -24,6 +24,7 @@ class Audience:
         "everything",
         "exact",
         "few_prefixes",
+        "missed_commands",
         "missed_seen",
         "patterns",
         "prefixes",
@@ -46,6 +47,8 @@ class Audience:
         """The store's offset for which ``catch_ups`` were made."""
         self.missed_seen: tuple[tuple[int, int, int], OutgoingMessage | None] | None = None
         """The newest ``seen`` message for viewers that were away, and for which of them it is."""
+        self.missed_commands: tuple[tuple[int, int], OutgoingMessage | None] | None = None
+        """The same for ``commands``."""
 
     def matches(self, device: str) -> bool:
         if self.everything or device in self.exact:

@@ -160,6 +160,7 @@ def to_reader(command: Command) -> dict[str, Any]:
         "by": command.by,
         "status": command.status,
         "reason": command.reason,
+        "change": command.change,
     }
     times = {
         "created_at": command.created_at,
