@@ -48,9 +48,10 @@ def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]
         )
     path = None if create else missing_file(settings)
     if path is not None:
-        from statecast.stores.sqlite.file_check import check_missing
+        if Path(f"{path}-wal").exists():  # Windows may not import what looks at it
+            from statecast.stores.sqlite.file_check import check_missing
 
-        check_missing(path)
+            check_missing(path)
         make = [command(settings, word, flags=("store",)) for word in ("run", "send")]
         raise NotFound(
             f"There is no store {path}; name another with --store, or make it with "
