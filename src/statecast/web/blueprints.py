@@ -1,8 +1,8 @@
 """Adds the pages and REST to a Flask app.
 
-In an app of the user nothing else changes: no error page, no header and no option of the app. The
-app of ``statecast run`` answers every error: with a page, or with ``application/problem+json``
-below ``/api``.
+In an app of the user the templates get three functions, and nothing else changes: no error page,
+no header and no option of the app. The app of ``statecast run`` answers every error: with a page,
+or with ``application/problem+json`` below ``/api``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from statecast.web import api, pages
+from statecast.web.own_pages import OwnPages
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
@@ -29,8 +30,9 @@ def are_in(app: Flask) -> bool:
 
 
 def add_to_app(app: Flask, runtime: Runtime) -> None:
-    """Add the pages below ``/statecast`` and REST to an app of the user."""
+    """Add pages below ``/statecast``, REST and functions of templates to an app of the user."""
     app.before_request(lambda: runtime.unserved.note_request())  # a test replaces `unserved`
+    OwnPages(runtime).add_to(app.jinja_env)
     app.register_blueprint(pages.pages(runtime, BELOW))
     app.register_blueprint(api.rest(runtime), url_prefix=API)
 
