@@ -88,7 +88,7 @@ class QueueDestination:
                 return ""
             if time.monotonic() > deadline:
                 break
-            time.sleep(0.05)
+            self.outbox.store().wait(0.05)
         run = command(self.settings, "run", flags=("store", "source"))
         if reports:
             return (
