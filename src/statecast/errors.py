@@ -18,6 +18,7 @@ StatecastError               one sentence: what happened, and what to do
 |   `-- QueueFull            the embedded queue has reached its bound
 |-- LeaseLost                another process took over; this one must stop writing
 |-- StoreUnusable            the store's file is not ours, damaged, gone, or of another version
+|   `-- StoreDamaged         pages of it are damaged: only a backup helps
 |-- UnsupportedSystem        the operating system lacks what Statecast needs
 |-- UnsupportedLibrary       an installed library lacks what Statecast needs of it
 `-- BadSetting               a setting, option or URL is wrong
@@ -132,9 +133,16 @@ class StoreUnusable(StatecastError):
     """The kind of the problem that it is; see ``Problems``."""
 
 
+class StoreDamaged(StoreUnusable):
+    """Pages of the store's file are damaged. Some requests may succeed; only a backup helps."""
+
+    kind = "store-damaged"
+
+
 STORE_ERRORS = (StoreUnavailable, StoreUnusable)
 STORE_FAILURES = ("store-away", "disk-full", "read-only", "store-unusable")
-"""The kinds of problems that are over as soon as a write succeeds."""
+"""The kinds of problems that are over as soon as a write succeeds. A damaged page is none of them:
+a write need not touch it."""
 
 
 class UnsupportedSystem(StatecastError):

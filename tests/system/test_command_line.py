@@ -292,7 +292,7 @@ def test_a_full_output_is_no_reason_not_to_serve(tmp_path: Path, unbuffered: str
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
     ("words", "status"),
-    [("send -", 0), ("devices", 0), ("get nothing", 1), ("bogus", 2)],
+    [("send -", 2), ("devices", 0), ("get nothing", 1), ("bogus", 2)],
 )
 def test_a_closed_stream_changes_no_status(
     tmp_path: Path, words: str, status: int, closed: str

@@ -14,7 +14,7 @@ import flask
 import pytest
 
 from statecast import diagnostics, problems
-from statecast.errors import StoreUnavailable
+from statecast.errors import StoreDamaged, StoreUnavailable
 from statecast.flask import Statecast
 from statecast.problems import MAX_PER_KIND, MAX_SHOWN, Problem, Problems
 from statecast.program.commands import complete
@@ -183,6 +183,16 @@ def test_a_store_that_cannot_be_read_is_a_problem_until_it_can(
     # then the next report, which is written into the store, ends it
     live.process_reports.exchange()
     assert live.ready()[0] and not live.problems.current()
+
+
+def test_a_write_that_succeeds_does_not_mend_a_damaged_page(live: Runtime) -> None:
+    # given a page of the file that is damaged, and is not touched by most requests
+    live.problems.store_failed(StoreDamaged("/secret/s.db is damaged.", public="It is damaged."))
+    # when the next report is written
+    live.process_reports.exchange()
+    # then it is wrong all the same
+    ready, details = live.ready()
+    assert (ready, details["store"]) == (False, "It is damaged.")
 
 
 def test_the_doctor_says_them_with_the_detail(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from statecast.errors import DiskFull, StatecastError, StoreReadOnly
-from statecast.stores.sqlite.file_errors import RESTORE, unavailable, unusable
+from statecast.stores.sqlite.file_errors import RESTORE, damaged, unavailable, unusable
 
 BUSY_SECONDS = 5.0
 """For how long a write waits for other writers."""
@@ -86,7 +86,7 @@ def translate(path: Path, error: apsw.Error) -> StatecastError:
             path, "The disk of {store} is full; free some space. Nothing was lost.", DiskFull
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        return unusable(path, f"{{store}} is damaged ({error}); {RESTORE}.")
+        return damaged(path, str(error))
     if isinstance(error, apsw.SQLError) and SCHEMA_ERROR(str(error)):
         return unusable(
             path, f"Another program changed the tables of {{store}} ({error}); {RESTORE}."

@@ -10,7 +10,13 @@ import errno
 from pathlib import Path
 from typing import TypeVar
 
-from statecast.errors import DiskFull, StatecastError, StoreUnavailable, StoreUnusable
+from statecast.errors import (
+    DiskFull,
+    StatecastError,
+    StoreDamaged,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from statecast.program.commands import complete, settings_of
 
 E = TypeVar("E", bound=StatecastError)
@@ -28,6 +34,11 @@ def unavailable(
 def unusable(path: Path, sentence: str) -> StoreUnusable:
     """An error that lasts until somebody acts. ``{store}`` in the sentence stands for the file."""
     return _about(StoreUnusable, path, sentence)
+
+
+def damaged(path: Path, what: str) -> StoreDamaged:
+    """The error for a file with damaged pages."""
+    return _about(StoreDamaged, path, f"{{store}} is damaged ({what}); {RESTORE}.")
 
 
 def cut_off(path: Path) -> StoreUnusable:
