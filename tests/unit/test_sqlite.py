@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from statecast.cli.main import main
+from statecast.commands.request import new_command
 from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusable
 from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -415,6 +416,35 @@ def test_trimming_is_bounded_per_commit(path: Path, clock: VirtualClock) -> None
     store.close()
 
 
+def test_no_write_about_commands_reads_the_whole_table(opened: Opener, clock: VirtualClock) -> None:
+    """A week of commands may be a million rows, and everything else waits for each write."""
+    store = opened()
+    say(store, "m1", {})
+    written: dict[str, object] = {}
+
+    def note(cursor: object, sql: str, values: object) -> bool:
+        written[sql] = values
+        return True
+
+    with store.database.write() as connection:
+        connection.exec_trace = note  # type: ignore[assignment]
+    # given every write that there is
+    store.begin_command(new_command("pillow", "hug", expires=1, key="k"))
+    store.hand_out("pillow")
+    clock.advance(2)
+    assert [one.status for one in store.pass_deadlines()] == ["unanswered"]
+    # then none of them goes through all rows
+    with store.database.write() as connection:
+        connection.exec_trace = None
+        about = {sql: values for sql, values in written.items() if "FROM commands" in sql}
+        plans = {
+            sql: [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]  # type: ignore[arg-type]
+            for sql, values in about.items()
+        }
+    assert len(plans) >= 6
+    assert [sql for sql, plan in plans.items() if "SCAN commands" in plan] == []
+
+
 # Versions of the tables
 
 
@@ -464,7 +494,7 @@ def test_a_migration_that_fails_leaves_the_older_file(path: Path, opened: Opener
     store = opened()
     say(store, "a", {"n": 1})
     store.close()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnusable):
         opened(steps=(*schema.STEPS, "CREATE TABLE extra (x); INSERT INTO missing VALUES (1);"))
     assert pragma(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
     assert opened().get("pillow") is not None
