@@ -485,6 +485,32 @@ def test_a_viewer_that_is_filled_by_commands_gets_the_next_ones_later(
     assert statuses(viewer) == ["done"]
 
 
+def test_many_commands_come_in_messages_of_a_bounded_size() -> None:
+    # given two viewers, one of which is filled by two messages, and one that comes later
+    harness = BroadcastHarness(max_states_bytes=1_200)
+    harness.store.commit("pillow", {})
+    harness.tick()
+    quick, slow = harness.client("*"), harness.client("*", capacity=2)
+    for viewer in (quick, slow):
+        viewer.read()
+    # when so many commands change at once as fit into no message of that size
+    ids = [harness.store.ask("pillow") for _ in range(20)]
+    harness.tick()
+    late = harness.client("*", capacity=2)
+    # then nothing more is written to a viewer that is full
+    assert len(slow.transport) == len(late.transport) == 2
+    # and each has all of them in the end, in parts that none exceeds
+    for _ in range(30):
+        for viewer in (quick, slow, late):
+            viewer.read()
+        harness.loop.settle()
+    for viewer in (quick, slow, late):
+        assert list(viewer.commands) == ids
+        parts = [said for name, said in viewer.received if name == "commands"]
+        assert len(parts) >= 5
+        assert all(len(json.dumps(part, separators=(",", ":"))) <= 1_200 for part in parts)
+
+
 def test_a_broadcaster_knows_the_commands_from_before_its_start() -> None:
     harness = BroadcastHarness()
     harness.store.commit("pillow", {})

@@ -17,7 +17,7 @@ from typing import Any
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
-from statecast.broadcast.latest_commands import KEPT, LatestCommands, encoded
+from statecast.broadcast.latest_commands import KEPT, LatestCommands, messages
 from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
@@ -76,7 +76,7 @@ class Broadcaster:
         """The number of the newest sighting that up-to-date viewers have."""
         self.commands = LatestCommands()
         self._sent_command = 0
-        """The newest change of a command that up-to-date viewers have."""
+        """The newest change of a command that up-to-date viewers have, also within a tick."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._command_listeners: list[Callable[[Command], None]] = []
         self.sent_bytes = 0
@@ -422,32 +422,35 @@ class Broadcaster:
 
     def _send_commands(self, commands: Sequence[Command]) -> None:
         """Send what became of commands to up-to-date viewers of their devices."""
-        commands = self.commands.update(commands)
-        self._sent_command = self.commands.newest
-        for command in commands:
+        news = self.commands.update(commands)
+        for one in news:
             for listener in self._command_listeners:
-                listener(command)
-        devices = list(dict.fromkeys(one.device for one in commands))
+                listener(one.command)
+        devices = list(dict.fromkeys(one.command.device for one in news))
         for audience, watched in self.audiences.watching(devices).items():
             of = set(watched)
-            payload = encoded(one for one in commands if one.device in of)
-            message = OutgoingMessage("commands", payload)
-            self.sent_bytes += len(payload) * len(audience.current)
-            for viewer in tuple(audience.current):
-                viewer.deliver(message)
+            chosen = [one for one in news if one.command.device in of]
+            for change, message in messages(chosen, self.settings.max_states_bytes):
+                # Before it is delivered, because a viewer may be paused by it.
+                self._sent_command = change
+                self.sent_bytes += len(message.payload) * len(audience.current)
+                for viewer in tuple(audience.current):
+                    viewer.deliver(message)
+        self._sent_command = self.commands.newest
 
     def _send_missed_commands(self, subscriber: Subscriber) -> None:
         """Send a viewer the newest commands of its devices that it may not have."""
         known, newest = subscriber.command, self.commands.newest
-        subscriber.command = newest
         if known == newest:
             return
         audience, key = subscriber.audience, (known, newest)
         if audience.missed_commands is None or audience.missed_commands[0] != key:
             missed = self.commands.changed_since(audience, known)
-            message = OutgoingMessage("commands", encoded(missed)) if missed else None
-            audience.missed_commands = key, message
-        message = audience.missed_commands[1]
-        if message is not None:
+            audience.missed_commands = key, list(messages(missed, self.settings.max_states_bytes))
+        for change, message in audience.missed_commands[1]:
+            subscriber.command = change
             self.sent_bytes += len(message.payload)
             subscriber.viewer.deliver(message)
+            if subscriber.paused:
+                return
+        subscriber.command = newest

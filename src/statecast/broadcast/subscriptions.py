@@ -47,8 +47,10 @@ class Audience:
         """The store's offset for which ``catch_ups`` were made."""
         self.missed_seen: tuple[tuple[int, int, int], OutgoingMessage | None] | None = None
         """The newest ``seen`` message for viewers that were away, and for which of them it is."""
-        self.missed_commands: tuple[tuple[int, int], OutgoingMessage | None] | None = None
-        """The same for ``commands``."""
+        self.missed_commands: (
+            tuple[tuple[int, int], Sequence[tuple[int, OutgoingMessage]]] | None
+        ) = None
+        """The same for ``commands``, each with the newest change in it."""
 
     def matches(self, device: str) -> bool:
         if self.everything or device in self.exact:
