@@ -148,6 +148,42 @@ def test_the_answer_reaches_the_client_as_it_is_and_the_log_has_its_status() -> 
     assert server.read.endswith(b"Content-Length: 2\r\n\r\n40")
 
 
+@pytest.mark.parametrize(
+    ("answer", "passed"),
+    [
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", False),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", False),
+    ],
+)
+def test_only_an_open_websocket_gets_what_a_client_says_next(answer: bytes, passed: bool) -> None:
+    """A second request on the connection would name its client itself, and be believed."""
+    spoofed = b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"
+    listening = socket.create_server(("127.0.0.1", 0))
+    client, ours = socket.socketpair()
+    forwarder = DevForwarder(lambda *call: [], Settings())
+    forwarder.begin(listening.getsockname()[:2])
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    request = environ("/healthz", headers=upgrade) | {"werkzeug.socket": ours}
+    thread = threading.Thread(target=lambda: list(forwarder(request, lambda *said: None)))
+    thread.start()
+    with listening, client, ours:
+        server, _ = listening.accept()
+        with server, server.makefile("rb") as read:
+            while read.readline() != b"\r\n":
+                pass
+            # given a server that has answered and keeps the connection
+            server.sendall(answer)
+            assert client.recv(len(answer), socket.MSG_WAITALL) == answer
+            # when the client goes on, and leaves
+            client.sendall(spoofed)
+            client.shutdown(socket.SHUT_WR)
+            # then only a WebSocket has what it said
+            assert read.read() == (spoofed if passed else b"")
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_a_client_that_reads_nothing_ends_and_holds_no_thread() -> None:
     with inner(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 10_000_000) as server:
         client, ours = socket.socketpair()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,7 +13,12 @@ import pytest
 
 from statecast.http.asgi import Receive, Scope, Send
 from statecast.realtime.protocol import engineio
-from statecast.server import forwarded_requests, request_forwarder, worker_link
+from statecast.server import (
+    adopted_connections,
+    forwarded_requests,
+    request_forwarder,
+    worker_link,
+)
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.settings import Settings
 from tests.fakes.polling_harness import QUERY, PollingClient
@@ -354,6 +361,23 @@ async def test_the_connection_of_an_upgrade_belongs_to_the_right_worker_from_the
         await until(lambda: both.there.hub.viewers == 0)
         assert both.counted == (0, 0)
         assert both.there.limiter.per_address == {}
+
+
+async def test_no_program_inherits_a_connection_that_was_handed_over() -> None:
+    # given a connection that comes from another worker
+    mine, theirs = socket.socketpair()
+    client, ours = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    ended: list[adopted_connections.Handover] = []
+    with mine, theirs, client, ours:
+        theirs.setblocking(False)
+        handover = adopted_connections.Handover(theirs, loop, ended.append)
+        socket.send_fds(mine, [b"x"], [ours.fileno()])
+        await until(lambda: handover._descriptor is not None)
+        # then a program that the application starts does not keep it open
+        assert handover._descriptor is not None
+        assert not os.get_inheritable(handover._descriptor)
+        handover.end()
 
 
 @pytest.mark.parametrize("reason", ["gone", "unknown", "own", "origin", "crowded"])

@@ -136,6 +136,8 @@ class Handover:
             return
         except OSError:
             data, descriptors = b"", []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # received ones are inherited by programs
         if descriptors and self._descriptor is None:
             self._descriptor = descriptors.pop()
         for descriptor in descriptors:

@@ -30,6 +30,8 @@ PATHS = frozenset({"/socket.io/", "/events", "/healthz", "/readyz", "/metrics"})
 START_TIMEOUT = 5.0
 """Seconds for which a viewer waits for our server to start."""
 CHUNK = 65_536
+SWITCHED = b"HTTP/1.1 101 "
+"""How the response begins after which both sides speak as they like."""
 NOT_PASSED = ("HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_FORWARDED")
 """Header fields about this connection, and what only a proxy may say (see ``_is_passed``)."""
 
@@ -119,7 +121,8 @@ def _is_passed(name: str) -> bool:
 def copy(client: socket.socket, server: socket.socket) -> str:
     """Copy between two sockets until one ends; the status that the server sent first.
 
-    A side that takes nothing for the timeout of its socket ends both.
+    A side that takes nothing for the timeout of its socket ends both. Before a WebSocket is open
+    the client has nothing more to say: a further request would come past ``request_head``.
     """
     first = b""
     other = {client: server, server: client}
@@ -136,7 +139,8 @@ def copy(client: socket.socket, server: socket.socket) -> str:
                     return status_of(first)
                 if source is server and len(first) < CHUNK and b"\r\n" not in first:
                     first += data
-                other[source].sendall(data)
+                if source is server or first.startswith(SWITCHED):
+                    other[source].sendall(data)
     return status_of(first)
 
 
