@@ -101,6 +101,23 @@ async def test_what_there_is_ends_a_wait_before_it_begins(
     assert answers.queries == [f"after={after}"]
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("seconds", "waits_on"), [(0, False), (69.9, False), (70.1, True)])
+async def test_no_command_ends_waits_for_long_after_its_deadline(
+    answers: Answers, seconds: float, waits_on: bool
+) -> None:
+    """A store that was set back never says what became of it: the device would ask on and on."""
+    now = 1_000.0
+    waits = CommandWaits(answers, lambda: now)
+    waits.note(command(1))
+    now += seconds
+    request = get(waits, "after=&wait=50")
+    await settle()
+    assert request.task.done() is not waits_on
+    waits.close()
+    await request.task
+
+
 @pytest.mark.asyncio(fast_forward=True)
 async def test_a_wait_has_an_end(waits: CommandWaits, answers: Answers) -> None:
     await get(waits, "after=&wait=50").task

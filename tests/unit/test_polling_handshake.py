@@ -136,6 +136,16 @@ async def test_an_address_has_so_many_sessions(
     assert (await harness.response("GET", QUERY)).status == 200
 
 
+async def test_the_addresses_of_one_customer_count_as_one() -> None:
+    harness = PollingHarness(connections_per_address=2)
+    responses = [
+        await harness.response("GET", QUERY, client=(f"2001:db8:{network}::{host}", 5))
+        for network, host in ((1, 1), (1, 2), (1, 3), (2, 1))
+    ]
+    assert [one.status for one in responses] == [200, 200, 429, 200]
+    assert "Too many open sessions" in responses[2].text
+
+
 async def test_an_address_opens_so_many_sessions_per_second() -> None:
     """Many sessions can share one connection, so the rate of connections does not limit them."""
     harness = PollingHarness(connections_per_address=3, connect_rate_limit=1)

@@ -9,7 +9,9 @@ cost a command. So what is not known here counts as a reason to ask.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,6 +23,8 @@ from statecast.http.mount import inner_path
 PREFIX, SUFFIX = "/api/devices/", "/commands"
 LONGEST = 60.0
 """Seconds that one request may wait: proxies cut what is silent for longer."""
+LATENESS = 10.0
+"""Seconds after its deadline within which a command is said to have passed it."""
 MAX_REMEMBERED = 100_000
 """Commands whose place in the order is remembered here."""
 
@@ -28,11 +32,15 @@ MAX_REMEMBERED = 100_000
 class CommandWaits:
     """The open commands of all devices, and the requests that wait for the next ones."""
 
-    def __init__(self, answer: App) -> None:
-        """``answer`` answers when a wait is over."""
+    def __init__(self, answer: App, clock: Callable[[], float] = time.monotonic) -> None:
+        """``answer`` answers when a wait is over. ``clock`` gives seconds."""
         self._answer = answer
-        self._open: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        """Numbers of the open commands by id, for each device."""
+        self._clock = clock
+        self._open: defaultdict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
+        """Numbers of the open commands by id, for each device, and until when they may be open.
+
+        Of a store that was set back it is not said what became of them.
+        """
         self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """Number and newest change of all that were seen here, at most ``MAX_REMEMBERED``."""
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -46,7 +54,8 @@ class CommandWaits:
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         if command.is_open:
-            self._open[command.device][command.id] = command.number
+            until = self._clock() + (command.expires_at - command.created_at) / 1000 + LATENESS
+            self._open[command.device][command.id] = command.number, until
             for wake in self._waiting.get(command.device, ()):
                 wake.set()
         elif command.device in self._open:
@@ -99,8 +108,9 @@ class CommandWaits:
 
     def _any(self, device: str, after: str) -> bool:
         """Whether there may be an open command after this one."""
-        numbers = self._open.get(device)
-        return numbers is not None and max(numbers.values()) > self._known.get(after, (0, 0))[0]
+        place, now = self._known.get(after, (0, 0))[0], self._clock()
+        opened = self._open.get(device, {}).values()
+        return any(number > place and now < until for number, until in opened)
 
 
 def wait_of(scope: Scope) -> tuple[str, str, float] | None:

@@ -354,6 +354,7 @@ class PollingEndpoint:
         self._is_exempt = is_exempt
         self._worker_id = worker_id
         self._open_by_address: Counter[str] = Counter()
+        """Open sessions by the key of their client's address."""
         self._rate = RateByKey(
             TokenBucket(settings.connect_rate_limit * 60, settings.connections_per_address)
         )
@@ -423,7 +424,7 @@ class PollingEndpoint:
             raise HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
         if not self._is_exempt(address):
             self._check_address(address)
-        self._open_by_address[address] += 1
+        self._open_by_address[key_of(address)] += 1
         connection = PollingConnection(self, self._hub, head, address, self.wheel.now())
         self._hub.add(connection)
         self._sessions.add(connection)
@@ -438,7 +439,7 @@ class PollingEndpoint:
 
     def _check_address(self, address: str) -> None:
         """A session counts as a connection: many of them may share one. Raises HandshakeError."""
-        if self._open_by_address[address] >= self._settings.connections_per_address:
+        if self._open_by_address[key_of(address)] >= self._settings.connections_per_address:
             sentence = "Too many open sessions from this address (setting connections_per_address)."
             raise HandshakeError.sentence(429, sentence, (b"retry-after", b"10"))
         if not self._rate.try_acquire(key_of(address), self.wheel.now()):
@@ -460,9 +461,10 @@ class PollingEndpoint:
         """Long polling does not carry this session any more."""
         self._sessions.remove(connection, upgraded=upgraded)
         self._hub.remove(connection)
-        self._open_by_address[connection.address] -= 1
-        if self._open_by_address[connection.address] <= 0:
-            del self._open_by_address[connection.address]
+        key = key_of(connection.address)
+        self._open_by_address[key] -= 1
+        if self._open_by_address[key] <= 0:
+            del self._open_by_address[key]
 
     def warn(self, address: str, sentence: str) -> None:
         self._log.warning(address, sentence, self.wheel.now())
