@@ -126,6 +126,12 @@ def test_to_look_is_not_to_take(client: FlaskClient) -> None:
     # and the page of another site takes nothing
     foreign = client.get(f"{COMMANDS}?after=", headers={"Sec-Fetch-Site": "cross-site"})
     assert foreign.status_code == 403
+    # nor does an image or a link of a page of ours, whose address a device has brought
+    for kind in ("image", "iframe", "script", "document"):
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": kind}
+        assert client.get(f"{COMMANDS}?after=", headers=own).status_code == 403
+    # nor a request that would not get them
+    assert client.head(f"{COMMANDS}?after=").status_code == 405
     assert client.get(COMMANDS).get_json()["commands"][0]["status"] == "waiting"
 
 

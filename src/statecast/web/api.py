@@ -356,6 +356,8 @@ class CommandViews:
                 return self.states.device(f"{device}/commands")
             raise unknown(device)
         if "after" in request.args:
+            if request.method == "HEAD":  # it would take what it does not get
+                raise MethodNotAllowed(["GET"])
             return self.hand_out(device)
         return self._page(device)
 
@@ -363,7 +365,7 @@ class CommandViews:
         """The open commands after the one with this id; they count as handed out from now on."""
         only_arguments("after", "wait")
         check_wait(request.args.get("wait", "0"))
-        refusal = foreign_site()
+        refusal = foreign_site() or not_a_program()
         if refusal is not None:
             return refusal
         after = request.args["after"] or None
@@ -428,6 +430,16 @@ def foreign_site() -> Response | None:
         403,
         "Changes are taken from this server's own pages and from programs, not from others.",
     )
+
+
+def not_a_program() -> Response | None:
+    """The refusal, if a browser asks because of an image, a frame or a link.
+
+    A device may bring the address of an image that a page of this server's own shows.
+    """
+    if request.headers.get("Sec-Fetch-Dest", "empty") == "empty":
+        return None
+    return problem(403, "Commands are handed out to programs: devices, or scripts that fetch them.")
 
 
 def note_refused(kind: str, line: str) -> None:
