@@ -511,6 +511,22 @@ def test_many_commands_come_in_messages_of_a_bounded_size() -> None:
         assert all(len(json.dumps(part, separators=(",", ":"))) <= 1_200 for part in parts)
 
 
+def test_messages_about_commands_are_kept_for_a_moment_and_only_to_be_shared(
+    harness: BroadcastHarness,
+) -> None:
+    harness.store.commit("pillow", {})
+    harness.store.ask("pillow")
+    harness.tick()
+    # given viewers that came back, two of one watch set and one of another
+    for pattern in ("*", "*", "pillow"):
+        harness.client(pattern)
+    kept = {one.patterns: one.missed_commands for one in harness.broadcaster.audiences._all.values()}
+    assert [None if one is None else len(one[1]) for one in kept.values()] == [1, None]
+    # when the next heartbeat comes, then nothing holds them any more
+    harness.broadcaster._heartbeat()
+    assert {one.missed_commands for one in harness.broadcaster.audiences._all.values()} == {None}
+
+
 def test_a_broadcaster_knows_the_commands_from_before_its_start() -> None:
     harness = BroadcastHarness()
     harness.store.commit("pillow", {})

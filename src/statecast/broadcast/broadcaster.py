@@ -438,16 +438,23 @@ class Broadcaster:
                     viewer.deliver(message)
         self._sent_command = self.commands.newest
 
+    def _missed_commands(
+        self, audience: Audience, known: int, newest: int
+    ) -> Sequence[tuple[int, OutgoingMessage]]:
+        """What changed between two changes. Several viewers of an audience share the messages."""
+        if audience.missed_commands is not None and audience.missed_commands[0] == (known, newest):
+            return audience.missed_commands[1]
+        missed = self.commands.changed_since(audience, known)
+        made = list(messages(missed, self.settings.max_states_bytes))
+        audience.missed_commands = ((known, newest), made) if audience.size > 1 else None
+        return made
+
     def _send_missed_commands(self, subscriber: Subscriber) -> None:
         """Send a viewer the newest commands of its devices that it may not have."""
         known, newest = subscriber.command, self.commands.newest
         if known == newest:
             return
-        audience, key = subscriber.audience, (known, newest)
-        if audience.missed_commands is None or audience.missed_commands[0] != key:
-            missed = self.commands.changed_since(audience, known)
-            audience.missed_commands = key, list(messages(missed, self.settings.max_states_bytes))
-        for change, message in audience.missed_commands[1]:
+        for change, message in self._missed_commands(subscriber.audience, known, newest):
             subscriber.command = change
             self.sent_bytes += len(message.payload)
             subscriber.viewer.deliver(message)

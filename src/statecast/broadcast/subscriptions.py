@@ -67,7 +67,7 @@ class Audience:
     def forget_messages(self) -> None:
         """Make no more use of messages for viewers that lag: they are out of date."""
         self.catch_ups.clear()
-        self.missed_seen = None
+        self.missed_seen = self.missed_commands = None
 
 
 def prefixes_of(device: str) -> Iterator[str]:
