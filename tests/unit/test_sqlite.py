@@ -22,7 +22,7 @@ from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
-from statecast.stores.sqlite import file_check, file_lock, schema
+from statecast.stores.sqlite import commands, file_check, file_lock, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 from waiting import wait_for
@@ -414,6 +414,23 @@ def test_trimming_is_bounded_per_commit(path: Path, clock: VirtualClock) -> None
     assert sizes[0] == 1001 - 33
     assert sizes[-1] == 10
     store.close()
+
+
+def test_one_write_notes_a_bounded_number_of_deadlines(
+    opened: Opener, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MANY", 3)
+    store = opened()
+    say(store, "m1", {})
+    ids = [store.begin_command(new_command("pillow", "hug", expires=1)).id for _ in range(7)]
+    clock.advance(2)
+    parts = [[one.id for one in store.pass_deadlines()] for _ in range(4)]
+    assert parts == [ids[:3], ids[3:6], ids[6:], []]
+    # while a device that asks gets none that is too late, however many there are
+    for _ in range(7):
+        store.begin_command(new_command("pillow", "hug", expires=1))
+    clock.advance(2)
+    assert store.hand_out("pillow") == []
 
 
 def test_no_write_about_commands_reads_the_whole_table(opened: Opener, clock: VirtualClock) -> None:

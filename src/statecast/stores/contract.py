@@ -403,7 +403,10 @@ class Store(Protocol):
         """
 
     def pass_deadlines(self) -> list[Command]:
-        """Note of each command whose deadline has passed what it became; they are returned."""
+        """Note of commands whose deadlines have passed what they became; they are returned.
+
+        Of very many it may note a part; the next call goes on.
+        """
 
     def command(self, id_: str) -> Command:
         """One command. Raises NotFound."""

@@ -20,6 +20,8 @@ COMMANDS = table("commands")
 IS_OPEN = "status IN ('waiting', 'delivered')"
 FEW = 32
 """A new command deletes at most this many old ones."""
+MANY = 2_000
+"""Commands of all devices whose deadlines one write notes: other writes wait for it."""
 OVERDUE = f"""
     SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= ?)"""  # noqa: S608
 TO_TAKE = f"""
@@ -98,11 +100,12 @@ def pass_deadlines(
     now: int,
     device: str | None = None,
 ) -> list[Command]:
-    """Note what came to its deadline, of one device or of all."""
+    """Note what came to its deadline: all of one device, or the next of all devices."""
     which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
     # The plus keeps SQLite from reading the whole table in this order.
-    rest = f"WHERE {which}{IS_OPEN} AND expires_at <= ? ORDER BY +number"
-    found = read(connection, reader, rest, (*values, now))
+    rest = f"WHERE {which}{IS_OPEN} AND expires_at <= ? ORDER BY +number LIMIT ?"
+    limit = MANY if device is None else -1
+    found = read(connection, reader, rest, (*values, now, limit))
     return [
         changed(connection, counters, one, life.pass_deadline(one, counters.command + 1, now))
         for one in found
