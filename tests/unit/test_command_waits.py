@@ -102,6 +102,25 @@ async def test_what_there_is_ends_a_wait_before_it_begins(
 
 
 @pytest.mark.asyncio
+async def test_a_place_that_is_not_known_ends_one_wait_and_not_each(
+    waits: CommandWaits, answers: Answers
+) -> None:
+    # given an open command, and a device whose place was forgotten here
+    waits.note(command(1))
+    await get(waits, "after=forgotten&wait=50").task
+    # when it asks from there again, because it got nothing
+    again = get(waits, "after=forgotten&wait=50")
+    await settle()
+    # then it waits for the next command
+    assert not again.task.done()
+    waits.note(command(2))
+    await again.task
+    # while a device without a place gets what is open, each time
+    for _ in range(2):
+        await get(waits, "after=&wait=50").task
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(("seconds", "waits_on"), [(0, False), (69.9, False), (70.1, True)])
 async def test_no_command_ends_waits_for_long_after_its_deadline(
     answers: Answers, seconds: float, waits_on: bool

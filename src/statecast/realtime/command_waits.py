@@ -50,9 +50,7 @@ class CommandWaits:
         """Take over what became of a command, unless something newer is known; on the loop."""
         if self._known.get(command.id, (0, 0))[1] >= command.change:
             return
-        self._known[command.id] = command.number, command.change
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+        self._remember(command.id, command.number, command.change)
         if command.is_open:
             until = self._clock() + (command.expires_at - command.created_at) / 1000 + LATENESS
             self._open[command.device][command.id] = command.number, until
@@ -62,6 +60,11 @@ class CommandWaits:
             self._open[command.device].pop(command.id, None)
             if not self._open[command.device]:
                 del self._open[command.device]
+
+    def _remember(self, id_: str, number: int, change: int) -> None:
+        self._known[id_] = number, change
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
 
     def close(self) -> None:
         """End every wait: the server stops."""
@@ -84,6 +87,7 @@ class CommandWaits:
             await self._wait(device, after, seconds, leaving)
             if leaving.done():
                 return
+            self._learn_place(device, after)
             await self._answer(without_wait(scope), again(body, leaving), send)
         finally:
             leaving.cancel()
@@ -105,6 +109,15 @@ class CommandWaits:
             self._waiting[device].discard(wake)
             if not self._waiting[device]:
                 del self._waiting[device]
+
+    def _learn_place(self, device: str, after: str) -> None:
+        """The store answers now what it has after a place that is not known here.
+
+        A device that asks from there again got nothing: what is open was before it.
+        """
+        if after and after not in self._known and device in self._open:
+            newest = max(number for number, _ in self._open[device].values())
+            self._remember(after, newest, 0)
 
     def _any(self, device: str, after: str) -> bool:
         """Whether there may be an open command after this one."""
