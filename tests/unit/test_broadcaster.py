@@ -520,7 +520,9 @@ def test_messages_about_commands_are_kept_for_a_moment_and_only_to_be_shared(
     # given viewers that came back, two of one watch set and one of another
     for pattern in ("*", "*", "pillow"):
         harness.client(pattern)
-    kept = {one.patterns: one.missed_commands for one in harness.broadcaster.audiences._all.values()}
+    kept = {
+        one.patterns: one.missed_commands for one in harness.broadcaster.audiences._all.values()
+    }
     assert [None if one is None else len(one[1]) for one in kept.values()] == [1, None]
     # when the next heartbeat comes, then nothing holds them any more
     harness.broadcaster._heartbeat()
