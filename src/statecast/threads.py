@@ -48,6 +48,11 @@ class ThreadPool:
         """A further call waits for a thread."""
         return self._pending >= self.max_threads
 
+    @property
+    def is_full(self) -> bool:
+        """A further call is refused."""
+        return self._pending >= self.max_threads + self._backlog
+
     def try_submit(self, call: Call, *, even_if_full: bool = False) -> bool:
         """Run ``call``, which must not raise, soon; False when the backlog is full.
 
@@ -69,7 +74,7 @@ class ThreadPool:
 
     def _add(self, call: Call, future: Future[Any] | None, even_if_full: bool = False) -> bool:
         with self._lock:
-            if self._pending >= self.max_threads + self._backlog and not even_if_full:
+            if self.is_full and not even_if_full:
                 return False
             self._pending += 1
             if self._pending > self._threads < self.max_threads:

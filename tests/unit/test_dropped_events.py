@@ -22,6 +22,7 @@ from statecast.settings import Settings
 from tests.fakes.fake_broadcaster import FakeBroadcaster
 from tests.fakes.fake_loop import FakeLoop
 from tests.fakes.harness import FakeClient, Harness
+from waiting import wait_for
 
 
 class Clock:
@@ -168,6 +169,36 @@ def test_a_callback_of_several_viewers_is_refused(to: Any) -> None:
     runtime.move("enter", "/", "room", sid_of(client))
     with pytest.raises(Malformed, match="Only one viewer"):
         runtime.emit("question", to=to, callback=print)
+
+
+def test_who_comes_and_goes_leaves_a_bounded_number_of_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a disconnect handler that is slow, and room for two calls of it
+    monkeypatch.setattr(handlers, "BACKLOG", 1)
+    harness = Harness(handler_threads=1)
+    go, calls = threading.Event(), []
+
+    def leave(sid: str, reason: str) -> None:
+        calls.append(sid)
+        go.wait(10)
+
+    harness.hub.on("disconnect", leave)
+    staying, client = harness.client().join(), harness.client().join()
+    # when a client leaves its namespace, joins it again, and leaves
+    for packet in ("41", "40", "41"):
+        client.send(packet)
+    assert client.received()[-1].startswith('40{"sid":')
+    # then it gets in no more, until there is room
+    client.send("40")
+    assert client.received() == [
+        '44{"message":"The server is too busy to handle this now; try again later."}'
+    ]
+    # and who is in there already is not affected, nor what is called when it leaves
+    staying.lose()
+    go.set()
+    wait_for(lambda: len(calls) == 3)
+    harness.hub.close_threads()
 
 
 def test_what_no_thread_takes_is_counted(

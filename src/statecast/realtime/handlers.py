@@ -101,6 +101,12 @@ class HandlerRunner:
         """Let the threads end after what they have to do."""
         self._pool.close()
 
+    def is_busy(self, handler: Handler) -> bool:
+        """Whether a call of this handler is refused now."""
+        if inspect.iscoroutinefunction(handler):
+            return len(self._tasks) >= BACKLOG
+        return not self._inline and self._pool.is_full
+
     def call(
         self,
         handler: Handler,
@@ -148,7 +154,7 @@ class HandlerRunner:
                 result = failed(handler, arguments, error)
             self._calls.post(done, result)
 
-        if len(self._tasks) >= BACKLOG and not never_busy:
+        if self.is_busy(handler) and not never_busy:
             done(BUSY)
             return
         task = self._loop.create_task(run())

@@ -122,7 +122,13 @@ class Namespaces:
         namespace.sockets[socket.sid] = socket
         if namespace.borrowed:
             self._borrowed[socket.sid] = socket
-        handler = namespace.handlers.get("connect")
+        handler, ending = map(namespace.handlers.get, ("connect", "disconnect"))
+        if ending is not None and self._runner.is_busy(ending):
+            # Its disconnect handler would be called whatever waits: a client that comes and goes
+            # again and again must not fill the memory with such calls.
+            socket.early = []
+            self._decide(socket, BUSY)
+            return
         if handler is None:
             socket.viewer.transport.send(socketio.connected(namespace.name, socket.sid))
             return
