@@ -207,6 +207,19 @@ def test_a_client_that_reads_nothing_ends_and_holds_no_thread() -> None:
             False,
         ),
         ({"path": "/socket.io/"}, "503 SERVICE UNAVAILABLE", False),
+        # metrics are for this machine, and a proxy on it has its address
+        ({"path": "/metrics", "headers": {"X-Forwarded-For": "a"}}, "403 FORBIDDEN", True),
+        ({"path": "/metrics", "headers": {"X-Real-IP": "a"}}, "403 FORBIDDEN", True),
+        (
+            {
+                "path": "/metrics",
+                "headers": {"Via": "1.1 a"},
+                "environ_base": {"werkzeug.proxy_fix.orig": {}},
+            },
+            "503 SERVICE UNAVAILABLE",
+            False,
+        ),
+        ({"path": "/metrics"}, "503 SERVICE UNAVAILABLE", False),
         ({"method": "POST", "data": b"x" * 2_000}, "413 REQUEST ENTITY TOO LARGE", True),
     ],
 )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.wsgi import get_input_stream
 
 from statecast.http.addresses import parse
@@ -34,6 +34,8 @@ SWITCHED = b"HTTP/1.1 101 "
 """How the response begins after which both sides speak as they like."""
 NOT_PASSED = ("HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_FORWARDED")
 """Header fields about this connection, and what only a proxy may say (see ``_is_passed``)."""
+BY_A_PROXY = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+"""Header fields by which a proxy says that it passes a request on."""
 
 
 class DevForwarder:
@@ -68,6 +70,11 @@ class DevForwarder:
         client: socket.socket | None = environ.get("werkzeug.socket")
         if client is None:
             raise ServiceUnavailable("Viewers are served here only under `flask run`.")
+        if environ["PATH_INFO"] == "/metrics" and is_by_unknown(environ):
+            raise Forbidden(
+                "A proxy passes this request on, so it is not known who asks; wrap the app in "
+                "werkzeug's ProxyFix, or ask the server itself."
+            )
         self._known.wait(START_TIMEOUT)
         if self._address is None:
             raise ServiceUnavailable("Statecast is not live; the output of flask run says why.")
@@ -89,6 +96,12 @@ def is_ours(environ: dict[str, Any]) -> bool:
     path = environ.get("PATH_INFO", "")
     command = path.startswith(command_waits.PREFIX) and path.endswith(command_waits.SUFFIX)
     return path in PATHS or (command and "wait=" in environ.get("QUERY_STRING", ""))
+
+
+def is_by_unknown(environ: dict[str, Any]) -> bool:
+    """Whether the address is that of a proxy, and nothing says whose request it passes on."""
+    passed_on = any(field in environ for field in BY_A_PROXY)
+    return passed_on and "werkzeug.proxy_fix.orig" not in environ
 
 
 def request_head(environ: dict[str, Any]) -> bytes:
