@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,18 +50,27 @@ live.on("process", lambda sid: os.getpid())
 """
 
 
-def serving(folder: Path, workers: str) -> ServerProcess:
+def serving(folder: Path, workers: str, run: Path) -> ServerProcess:
     (folder / "counting.py").write_text(APP)
-    (folder / "run").mkdir()
     options = ("counting:app", "--port", "0", "--workers", workers, "--log-level", "warning")
-    return ServerProcess(folder, *options, XDG_RUNTIME_DIR=str(folder / "run"))
+    return ServerProcess(folder, *options, XDG_RUNTIME_DIR=str(run))
+
+
+def short_folder() -> Iterator[Path]:
+    """A folder for sockets: the path of one has at most 107 bytes, and pytest's are long."""
+    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp") as name:
+        yield Path(name)
+
+
+run = pytest.fixture(short_folder)
+run_of_module = pytest.fixture(scope="module")(short_folder)
 
 
 @pytest.fixture(scope="module", params=["2", "4"])
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, run_of_module: Path
 ) -> Iterator[ServerProcess]:
-    started = serving(tmp_path_factory.mktemp("w"), request.param)
+    started = serving(tmp_path_factory.mktemp("w"), request.param, run_of_module)
     yield started
     started.kill()
 
@@ -111,9 +121,11 @@ def test_each_request_on_a_connection_of_its_own(server: ServerProcess) -> None:
     assert len({viewer.path.partition("sid=")[2][:2] for viewer in viewers}) > 1
 
 
-def test_a_killed_worker_ends_its_own_sessions_and_leaves_nothing(tmp_path: Path) -> None:
-    server = serving(tmp_path, "2")
-    (folder,) = (tmp_path / "run").iterdir()
+def test_a_killed_worker_ends_its_own_sessions_and_leaves_nothing(
+    tmp_path: Path, run: Path
+) -> None:
+    server = serving(tmp_path, "2", run)
+    (folder,) = run.iterdir()
     try:
         assert len(list(folder.iterdir())) == 4
         # given a client on long polling, which comes back when it is cut
@@ -141,9 +153,9 @@ def test_a_killed_worker_ends_its_own_sessions_and_leaves_nothing(tmp_path: Path
     assert not folder.exists()
 
 
-def test_workers_whose_parent_was_killed_leave_nothing(tmp_path: Path) -> None:
-    server = serving(tmp_path, "2")
-    (folder,) = (tmp_path / "run").iterdir()
+def test_workers_whose_parent_was_killed_leave_nothing(tmp_path: Path, run: Path) -> None:
+    server = serving(tmp_path, "2", run)
+    (folder,) = run.iterdir()
     workers = psutil.Process(server.process.pid).children()
     server.kill()
     assert not psutil.wait_procs(workers, timeout=30)[1]

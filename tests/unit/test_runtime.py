@@ -64,6 +64,7 @@ def test_a_report_has_the_totals_and_what_waits_in_quarantine(live: Runtime) -> 
             "quarantined": 1,
             "evicted": 0,
             "refused": 0,
+            "left_out": 0,
         }
     }
 
