@@ -85,12 +85,14 @@ def javascript(node: Any, address: str, transports: str, sessions: int) -> list[
 def test_stock_clients_of_javascript(node: Any, server: ServerProcess, transports: str) -> None:
     # when 50 clients connect at once, count, are counted towards, and leave
     all_said = javascript(node, server.address, transports, 50)
-    # then all of it came to each, once and in order, and the default ones were upgraded
+    # then all of it came to each, once, and the default ones were upgraded
     assert [said["error"] for said in all_said] == [None] * 50
     for said in all_said:
         assert said["auth"] == {"token": "abc"}
         assert said["bytes"] == [0, 1, 255]
-        assert said["heard"] == said["acknowledged"] == list(range(NUMBERS))
+        assert said["heard"] == list(range(NUMBERS))
+        # the handlers of events that come in one POST run at once, on several threads
+        assert sorted(said["acknowledged"]) == list(range(NUMBERS))
         assert said["transport"] == ("polling" if transports == "polling" else "websocket")
 
 
