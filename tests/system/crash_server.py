@@ -24,6 +24,7 @@ def serve_until_killed(store: str, port: int) -> None:
         visibility_timeout=0.3,
         batch_size=16,
         connect_rate_limit=1000.0,
+        commands_kept=1_000_000,  # the test compares all there ever were
     )
     app = create_app(settings)
     serve(app.extensions["statecast"], app, announce=lambda line: None)
