@@ -217,8 +217,9 @@ def test_a_client_that_sends_too_fast_loses_nothing(transports: list[str] | None
         # when a client sends more than that at once
         for number in range(700):
             client.emit("count", number, callback=answers.put)
-        # then all are handled and acknowledged, in order, and it stays
-        assert [answers.get(timeout=30) for _ in range(700)] == list(range(700))
+        # then all are handled, in order, and acknowledged, and it stays. This client calls its
+        # callbacks on a thread for each packet, so it shows them in any order.
+        assert sorted(answers.get(timeout=30) for _ in range(700)) == list(range(700))
         assert list(counting.counted.values()) == [list(range(700))]
         assert left == []
 
