@@ -29,6 +29,8 @@ from statecast.problems import MAX_SHOWN, Problem
 from statecast.program.distribution import VERSION
 from statecast.server import router
 from statecast.web import api
+from statecast.web.command_views import CommandViews
+from statecast.web.rest_responses import TITLES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 HEAD = """# Reference
@@ -370,7 +372,7 @@ an unknown member is refused. A member that may be left out may also be `null`.
 
 def addresses() -> Iterator[str]:
     states = api.RestViews(cast(Any, None))
-    views = states.paths() | api.CommandViews(cast(Any, None), states).paths()
+    views = states.paths() | CommandViews(cast(Any, None), states.device).paths()
     found = [
         f"{method} /api{path.replace('path:', '').replace('id_', 'id')}"
         for path in views
@@ -387,7 +389,7 @@ errors.
 | --- | --- |"""
     for request, sentence in ADDRESSES.items():
         yield f"| `{request}` | {sentence} |"
-    statuses = ", ".join(f"{status} ({title})" for status, title in api.TITLES.items())
+    statuses = ", ".join(f"{status} ({title})" for status, title in TITLES.items())
     yield "\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`:"
     yield f"{statuses}.\n"
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any
 
-from statecast import names, strict_json
+from statecast import strict_json
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
@@ -57,6 +57,7 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.polled_function import PolledFunction
 from statecast.stores import open_store
 from statecast.stores.contract import API_SOURCE, Limits, Store
+from statecast.stores.errors import no_device
 from statecast.timestamps import now
 
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
@@ -212,7 +213,7 @@ class Runtime:
         """Ask something of a device, durable on return. Raises NotFound, Refused, Unavailable."""
         update = self.store.get(new.device)
         if update is None or update.state is None:
-            raise NotFound(f"No device called {names.quoted(new.device)} has sent anything.")
+            raise no_device(new.device)
         return self.store.begin_command(new)
 
     def replay(self, number: int) -> str:

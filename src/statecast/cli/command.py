@@ -10,13 +10,12 @@ from statecast import names, strict_json
 from statecast.cli import message_parser, output
 from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
-from statecast.cli.show import as_json
+from statecast.cli.show import as_json, not_found
 from statecast.cli.store import opened_store
 from statecast.commands import life
 from statecast.commands.life import Command
 from statecast.commands.request import EXPIRES, new_command
 from statecast.errors import NotFound
-from statecast.program import commands
 from statecast.stores.contract import Store
 from statecast.timestamps import duration, now
 
@@ -60,11 +59,7 @@ def command(
     with opened_store(settings) as store:
         update = store.get(device)
         if update is None or update.state is None:
-            others = commands.command(settings, "devices")
-            raise NotFound(
-                f"No device called {names.quoted(device)} has sent anything; "
-                f"`{others}` lists those that have."
-            )
+            raise NotFound(not_found(store, settings, device, update))
         asked = store.begin_command(new)
         if not wait:
             show_new(asked, as_json)

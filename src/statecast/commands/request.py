@@ -19,6 +19,9 @@ MAX_KEY = 256
 EXPIRES = 60.0
 LONGEST = 86_400.0
 """Seconds that a command may wait."""
+LONGEST_WAIT = 60.0
+"""Seconds that a device may wait for a command with one request: proxies cut what is silent for
+longer."""
 
 
 def new_command(
@@ -87,3 +90,14 @@ def from_members(device: str, members: Mapping[str, Any], key: str | None) -> Ne
         by=given.get("by"),
         key=key,
     )
+
+
+def wait_seconds(text: str) -> float:
+    """For how long a device waits with one request. Raises Malformed."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_WAIT:
+        raise Malformed(f"“wait” must be a number of seconds from 0 to {LONGEST_WAIT:.0f}.")
+    return seconds

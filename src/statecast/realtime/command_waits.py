@@ -16,13 +16,13 @@ from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
 
 from statecast.commands.life import Command
+from statecast.commands.request import wait_seconds
+from statecast.errors import Malformed
 from statecast.http import asgi
 from statecast.http.asgi import App, Message, Receive, Scope, Send
 from statecast.http.mount import inner_path
 
 PREFIX, SUFFIX = "/api/devices/", "/commands"
-LONGEST = 60.0
-"""Seconds that one request may wait: proxies cut what is silent for longer."""
 LATENESS = 10.0
 """Seconds after its deadline within which a command is said to have passed it."""
 MAX_REMEMBERED = 100_000
@@ -138,10 +138,8 @@ def wait_of(scope: Scope) -> tuple[str, str, float] | None:
     if "after" not in query or "wait" not in query:
         return None
     try:
-        seconds = float(query["wait"])
-    except ValueError:
-        return None
-    if not 0 <= seconds <= LONGEST:
+        seconds = wait_seconds(query["wait"])
+    except Malformed:
         return None
     return path.removeprefix(PREFIX).removesuffix(SUFFIX), query["after"], seconds
 

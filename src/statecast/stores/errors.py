@@ -55,3 +55,7 @@ def not_its_command(device: str, command: str) -> Refused:
 
 def no_command(id_: str) -> NotFound:
     return NotFound(f"There is no command {names.quoted(id_)}; old ones are forgotten.")
+
+
+def no_device(device: str) -> NotFound:
+    return NotFound(f"No device called {names.quoted(device)} has sent anything.")

@@ -33,13 +33,13 @@ from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import (
-    api,
     formatting,
     gallery,
     listing,
     operator,
     picture_rules,
     pictures,
+    rest_requests,
     scripts,
     view_models,
 )
@@ -271,7 +271,7 @@ class PageViews:
         if not self.may_operate():
             return self._not_operator()
         if not own_form():
-            self._log.warning("origin", api.foreign_page())
+            self._log.warning("origin", rest_requests.foreign_page())
             sentence = "Open the operator's page at this address, and press its button there."
             return self.error_page(403, "This form came from another site", sentence)
         form = flask.request.form

@@ -1,0 +1,114 @@
+"""REST about commands: what is asked of devices, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flask import Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
+
+from statecast import names, strict_json
+from statecast.commands import life
+from statecast.commands import request as commands
+from statecast.stores.errors import no_device
+from statecast.web.rest_requests import foreign_site, only_arguments, read_object, whole_number
+from statecast.web.rest_responses import json_response, problem
+
+if TYPE_CHECKING:
+    from statecast.runtime import Runtime
+
+COMMANDS, MAX_COMMANDS = 50, 1_000
+HANDED_OUT = 100
+"""Commands of one response to a device."""
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+Views = dict[str, Callable[..., ResponseReturnValue]]
+
+
+class CommandViews:
+    """The views. No request leaves anything here."""
+
+    def __init__(self, live: Runtime, device_view: Callable[[str], ResponseReturnValue]) -> None:
+        """``device_view`` answers for a device whose name ends with ``/commands``."""
+        self.live = live
+        self._device_view = device_view
+
+    def paths(self) -> dict[str, Views]:
+        """Every path with its methods.
+
+        Below ``.../commands`` only GET and POST are commands; other methods belong to a device of
+        that name.
+        """
+        return {
+            "/commands": {"GET": self.all_commands},
+            "/commands/<id_>": {"GET": self.command},
+        }
+
+    def begin_command(self, device: str) -> Response:
+        """Ask something of a device; durable before the response. A repeated key is one command."""
+        only_arguments()
+        members = read_object(self.live.settings.body_bytes, "A command", '{"name": "hug"}')
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        command = self.live.begin_command(commands.from_members(device, members, key))
+        response = json_response(strict_json.encode(life.to_reader(command)), 201)
+        response.headers["Location"] = f"{request.root_path}/api/commands/{command.id}"
+        return response
+
+    def commands(self, device: str) -> ResponseReturnValue:
+        """The commands of a device: with ``after`` those for the device itself, which it takes."""
+        names.check(device)
+        if self.live.store.get(device) is None:
+            if self.live.store.get(f"{device}/commands") is not None:
+                return self._device_view(f"{device}/commands")
+            raise no_device(device)
+        if "after" in request.args:
+            if request.method == "HEAD":  # it would take what it does not get
+                raise MethodNotAllowed(["GET"])
+            return self.hand_out(device)
+        return self._page(device)
+
+    def hand_out(self, device: str) -> ResponseReturnValue:
+        """The open commands after the one with this id; they count as handed out from now on."""
+        only_arguments("after", "wait")
+        # The server's loop has waited already; other servers do not wait.
+        commands.wait_seconds(request.args.get("wait", "0"))
+        refusal = foreign_site() or not_a_program()
+        if refusal is not None:
+            return refusal
+        after = request.args["after"] or None
+        found = self.live.store.hand_out(device, after=after, limit=HANDED_OUT)
+        now = self.live.clock()
+        return json_response(
+            strict_json.encode({"commands": [life.to_device(one, now) for one in found]})
+        )
+
+    def all_commands(self) -> ResponseReturnValue:
+        return self._page(None)
+
+    def command(self, id_: str) -> Response:
+        only_arguments()
+        return json_response(strict_json.encode(life.to_reader(self.live.store.command(id_))))
+
+    def _page(self, device: str | None) -> Response:
+        """Commands, newest first; ``next`` is the ``before`` of the following page."""
+        only_arguments("before", "limit")
+        before = whole_number("before", None)
+        limit = min(whole_number("limit", COMMANDS), MAX_COMMANDS)
+        found = self.live.store.commands(device, before=before, limit=limit + 1)
+        body = {
+            "commands": [life.to_reader(one) for one in found[:limit]],
+            "next": found[limit - 1].number if len(found) > limit else None,
+        }
+        return json_response(strict_json.encode(body))
+
+
+def not_a_program() -> Response | None:
+    """The refusal, if a browser asks because of an image, a frame or a link.
+
+    A device may bring the address of an image that a page of this server's own shows.
+    """
+    if request.headers.get("Sec-Fetch-Dest", "empty") == "empty":
+        return None
+    return problem(403, "Commands are handed out to programs: devices, or scripts that fetch them.")
