@@ -11,7 +11,7 @@ transport has drained, it receives the newest state of each device that changed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from statecast.broadcast import encoding
@@ -31,6 +31,8 @@ from statecast.stores.contract import Changes, EpochHistory, Store
 
 SEEN_INTERVAL = 1.0
 """Seconds between two ``seen`` events."""
+KNOWN_COMMANDS = 10_000
+"""Commands of the past that are read at the start: the place of a device is one of them."""
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
@@ -116,8 +118,7 @@ class Broadcaster:
             self._loop_delay.start(loop)
         else:
             self.read_changes()
-        known = self.store.commands(limit=KEPT)
-        self._send_commands(sorted(known, key=lambda one: one.change))
+        self._take_known_commands()
         self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
 
     def read_changes(self) -> None:
@@ -420,12 +421,22 @@ class Broadcaster:
 
     # Commands
 
+    def _take_known_commands(self) -> None:
+        """Take over the commands from before the start; there is no viewer yet."""
+        known = sorted(self.store.commands(limit=KNOWN_COMMANDS), key=lambda one: one.change)
+        self._tell_listeners(known)
+        self.commands.update(known[-KEPT:])
+        self._sent_command = self.commands.newest
+
+    def _tell_listeners(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            for listener in self._command_listeners:
+                listener(command)
+
     def _send_commands(self, commands: Sequence[Command]) -> None:
         """Send what became of commands to up-to-date viewers of their devices."""
         news = self.commands.update(commands)
-        for one in news:
-            for listener in self._command_listeners:
-                listener(one.command)
+        self._tell_listeners(one.command for one in news)
         devices = list(dict.fromkeys(one.command.device for one in news))
         for audience, watched in self.audiences.watching(devices).items():
             of = set(watched)

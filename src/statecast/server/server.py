@@ -59,8 +59,6 @@ POLL = 0.02
 """Seconds between two looks at the connections that are left."""
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
-KNOWN_COMMANDS = 10_000
-"""Commands of the past that are read at the start: the place of a device is one of them."""
 
 log = logging.getLogger(__name__)
 
@@ -158,8 +156,6 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.hub.start(loop)
         self.broadcaster.start(loop)
-        for command in self.runtime.store.commands(limit=KNOWN_COMMANDS):
-            self.command_waits.note(command)
         self.http_limits.start(loop, self.server_state.connections)
         if self.link is not None:
             self._adopted.start(loop)
