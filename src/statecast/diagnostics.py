@@ -18,7 +18,7 @@ from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import STALLED_AFTER, Store, Totals
+from statecast.stores.contract import Store, Totals
 from statecast.timestamps import duration, now
 
 LOW_SPACE = 64 * 2**20
@@ -296,7 +296,7 @@ def check_holder(about: str, source: str, store: Store) -> Iterator[DiagnosticLi
     holder = store.holder(source)
     if holder is None:
         return
-    if holder.idle_seconds >= STALLED_AFTER:
+    if holder.has_stalled():
         yield DiagnosticLine(about, "wrong", holder.stalled_sentence())
     elif not any(source in report.get("sources", {}) for report in store.reports().values()):
         yield DiagnosticLine(

@@ -23,7 +23,7 @@ from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import STALLED_AFTER, Committed, Lease, Store
+from statecast.stores.contract import Committed, Lease, Store
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
@@ -171,7 +171,7 @@ class Consumer:
         self._holder_at = time.monotonic()
         holder = self.store.holder(self.name)
         awake = time.monotonic() - self._resumed_at()
-        if holder is None or min(holder.idle_seconds, awake) < STALLED_AFTER:
+        if holder is None or not holder.has_stalled(awake):
             return None
         return holder.stalled_sentence()
 

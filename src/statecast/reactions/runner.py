@@ -24,7 +24,7 @@ from statecast.reactions import chain
 from statecast.reactions.agenda import Agenda
 from statecast.reactions.chain import MAX_LINKS, Link, SentMessages
 from statecast.reactions.reaction import Reaction, State
-from statecast.stores.contract import STALLED_AFTER, Lease, Store, reaction_lease
+from statecast.stores.contract import Lease, Store, reaction_lease
 from statecast.threads import ThreadPool
 
 FAILED, LOOP, STALLED = "reaction-failed", "reaction-loop", "lease-stalled"
@@ -322,14 +322,13 @@ class ReactionRunner:
             return
         self._holder_at = now
         holder = self._store.holder(reaction_lease(self.reaction.name))
-        if holder is None or holder.idle_seconds < STALLED_AFTER:
+        if holder is None or not holder.has_stalled():
             self._store.problems.clear(STALLED, self._subject)
             return
         self._store.problems.report(
             STALLED,
             self._subject,
-            f"Process {holder.pid} holds this reaction and has made no progress for a minute, so "
-            "no process calls it; continue that process or end it.",
+            holder.stalled_sentence("reaction", "no process calls it"),
         )
 
 

@@ -10,6 +10,7 @@ Rule 3: each answer to a reader comes from one consistent snapshot.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
@@ -250,11 +251,17 @@ class LeaseHolder:
     idle_seconds: float
     """How long ago it noted progress. A process that was stopped notes none."""
 
-    def stalled_sentence(self) -> str:
+    def has_stalled(self, awake: float = math.inf) -> bool:
+        """Whether it has stopped. Who asks has been running for ``awake`` seconds."""
+        return min(self.idle_seconds, awake) >= STALLED_AFTER
+
+    def stalled_sentence(
+        self, what: str = "queue", result: str = "no process receives from it"
+    ) -> str:
         """That it has stopped, and what to do."""
         return (
-            f"Process {self.pid} holds this queue and has made no progress for a minute, so "
-            "no process receives from it; continue that process or end it."
+            f"Process {self.pid} holds this {what} and has made no progress for a minute, so "
+            f"{result}; continue that process or end it."
         )
 
 

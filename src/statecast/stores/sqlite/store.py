@@ -158,8 +158,6 @@ class SqliteStore:
             batch.known_ids = dedup.known(
                 connection, key, [message.delivery.id for message in messages]
             )
-            answered = answered_by(messages)
-            batch.commands = commands.by_ids(connection, self.rows, answered) if answered else {}
             for message in messages:
                 batch.add(message)
             dedup.save(connection, counters, key, batch.new_ids)
@@ -198,7 +196,6 @@ class SqliteStore:
             now = self._watch.check(counters)
             found = quarantine.readable(connection, self.rows, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
-            batch.commands = commands.by_ids(connection, self.rows, answered_by([message]))
             refused = batch.replay(found, message)
             if refused is None:
                 quarantine.delete(connection, self.rows, counters, number)
@@ -263,6 +260,7 @@ class SqliteStore:
             self.limits.max_devices,
             loaded,
             known_events=dedup.known_events(connection, events),
+            commands=commands.by_ids(connection, self.rows, answered_by(messages)),
         )
         for one in damaged:
             self._rebuild(connection, batch, one)
