@@ -15,7 +15,6 @@ from statecast.http.asgi import Receive, Scope, Send
 from statecast.realtime.protocol import engineio
 from statecast.server import (
     adopted_connections,
-    forwarded_requests,
     request_forwarder,
     worker_link,
 )
@@ -323,7 +322,7 @@ async def test_what_breaks_off_costs_only_its_own_connection(kind: str, said: by
 async def test_a_process_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with two_workers() as both:
         session = await both.open()
-        monkeypatch.setattr(forwarded_requests, "is_ours", lambda connection: False)
+        monkeypatch.setattr(worker_link, "is_ours", lambda connection: False)
         response = await session.get().task
         assert (response.status, code_of(response.text)) == (400, 1)
 

@@ -21,7 +21,7 @@ from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
 from statecast.server import link_messages
 from statecast.server.http_protocol import HttpLimits
-from statecast.server.worker_link import WorkerLink, is_ours
+from statecast.server.worker_link import WorkerLink, admits
 
 HEAD_TIMEOUT = 5.0
 """Seconds within which a worker that has connected sends the connection."""
@@ -63,8 +63,7 @@ class AdoptedConnections:
             self._loop.remove_reader(self._listening)
             self._loop.call_later(PAUSE, self._resume)
             return
-        if not is_ours(connection):
-            log.warning("a process of another user connected to the sockets of the workers")
+        if not admits(connection):
             connection.close()
             return
         connection.setblocking(False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import cast
 
 from statecast.http.asgi import App, Message
@@ -16,12 +15,10 @@ from statecast.http.errors import HTTPProblem
 from statecast.server import link_messages
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.sockets import BACKLOG
-from statecast.server.worker_link import WorkerLink, is_ours
+from statecast.server.worker_link import WorkerLink, admits
 
 HEAD_TIMEOUT = 5.0
 """Seconds within which a worker says what it wants, and ends after the answer."""
-
-log = logging.getLogger(__name__)
 
 
 class ForwardedRequests:
@@ -51,10 +48,8 @@ class ForwardedRequests:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._tasks.add(task)
         try:
-            if is_ours(writer.get_extra_info("socket")):
+            if admits(writer.get_extra_info("socket")):
                 await ForwardedRequest(reader, writer).answer(self._app, self._limiter)
-            else:
-                log.warning("a process of another user connected to the sockets of the workers")
         except (*link_messages.Broken, TimeoutError, asyncio.CancelledError):
             pass  # the other worker has ended, or hangs; or we end
         finally:

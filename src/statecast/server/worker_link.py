@@ -12,6 +12,7 @@ inherits them. Where the system tells the user of a peer, others than ours are r
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -32,6 +33,9 @@ LONGEST_PATH = 100
 """Bytes of a socket's path. Linux takes 107, other systems 103."""
 REQUESTS, CONNECTIONS = ".requests", ".connections"
 """How the names of the two sockets end."""
+
+
+log = logging.getLogger(__name__)
 
 
 class WorkerGone(Exception):
@@ -166,6 +170,14 @@ class WorkerLink:
         self.connections.close()
         remove_sockets(self.path)
         remove_folder(self.path.parent)
+
+
+def admits(connection: Any) -> bool:
+    """Whether the peer runs as our user; if not, the log says so."""
+    if is_ours(connection):
+        return True
+    log.warning("a process of another user connected to the sockets of the workers")
+    return False
 
 
 def is_ours(connection: Any) -> bool:
