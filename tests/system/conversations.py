@@ -23,10 +23,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from tests.azurite_server import free_port
+from tests.waiting import wait_for
 from tools import javascript
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,20 +204,9 @@ app.socketio.run(app.app, port=int(sys.argv[2]), allow_unsafe_werkzeug=True)
 """
 
 
-def free_port() -> int:
+def answers(port: int) -> bool:
     with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise SystemExit("The app with Flask-SocketIO did not start.")
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def record(python: str, name: str) -> None:
@@ -227,7 +217,7 @@ def record(python: str, name: str) -> None:
         command = [python, "-c", RUN, folder, str(port), VERSION]
         server = subprocess.Popen(command, cwd=folder)
         try:
-            wait_for(port)
+            wait_for(lambda: answers(port), "The app with Flask-SocketIO did not start.")
             steps = CONVERSATIONS[name]
             found = [
                 hold(f"http://127.0.0.1:{port}", kind, steps) for kind in ("default", "websocket")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,9 @@ from typing import Any
 import pytest
 import requests
 from server_process import ScriptProcess
+
+from azurite_server import free_port
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.bare
 
@@ -166,10 +168,7 @@ class Page:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 @pytest.fixture
@@ -227,8 +226,7 @@ def test_each_command_comes_to_one_end_through_all_crashes(
         thread.join(30)
     for pillow in pillows:
         pillow.is_careless = False
-    while not set(all_commands(observer).values()) <= ENDS:
-        time.sleep(0.05)
+    wait_for(lambda: set(all_commands(observer).values()) <= ENDS, seconds=300)
     living.set()
     looking.set()
     for thread in others:

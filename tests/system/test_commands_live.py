@@ -13,6 +13,8 @@ import pytest
 import requests
 from server_process import ServerProcess, statecast
 
+from tests.waiting import wait_for
+
 HUGS = 30
 
 
@@ -57,8 +59,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 def test_a_hug_is_felt_and_known(server: ServerProcess, tmp_path: Path) -> None:
     # given a pillow that waits for commands
     address = f"{server.address}/api/devices/pillow"
-    while requests.get(address, timeout=5).status_code != 200:
-        time.sleep(0.01)
+    wait_for(lambda: requests.get(address, timeout=5).status_code == 200)
     pillow = Pillow(server.address, "pillow")
     # when it is hugged, again and again, and once from the command line
     took = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from server_process import ScriptProcess
 
+from azurite_server import free_port
 from statecast import strict_json, timestamps
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
@@ -104,10 +104,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 @pytest.fixture
