@@ -129,6 +129,12 @@ class Eyes:
             )
         return self.page
 
+    def visit_whole(self, path: str = "/") -> Any:
+        """Visit the page of a device and wait until the parts are there that it loads once live."""
+        page = self.visit(path)
+        page.wait_for_selector("#lanes > *", state="attached")
+        return page
+
     def until(self, condition: str, timeout: float = 20) -> None:
         """Wait until an expression of JavaScript is true."""
         self.page.wait_for_function(f"() => {condition}", timeout=timeout * 1000)

@@ -109,7 +109,7 @@ def test_a_field_comes_and_goes(eyes: Eyes, here: Site) -> None:
 
 def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here: Site) -> None:
     arrived(here)
-    page = eyes.visit()
+    page = eyes.visit_whole()
     page.evaluate("window.same = true")
 
     # When the server stops
@@ -147,9 +147,26 @@ def test_a_lost_server_drains_the_page_and_its_return_mends_it(eyes: Eyes, here:
     eyes.check(still=False)
 
 
+def test_a_server_that_goes_while_the_page_loads_is_told(eyes: Eyes, here: Site) -> None:
+    # Given a page whose later parts do not arrive
+    arrived(here)
+    eyes.page.route("**/timeline.js*", lambda route: route.abort())
+    page = eyes.visit()
+
+    # Then it does not look live
+    page.wait_for_selector("#notice:not([hidden])")
+    assert eyes.text("#notice") == "This page had an error. Reload"
+    page.wait_for_selector("#device.old")
+
+    # And while the server is away, which could not answer a reload, it says so
+    here.stop()
+    page.get_by_role("button", name="Try now").wait_for()
+    assert eyes.text("#notice").startswith("No connection to the server for")
+
+
 def test_try_now_does(eyes: Eyes, here: Site) -> None:
     arrived(here)
-    page = eyes.visit()
+    page = eyes.visit_whole()
     page.evaluate("Math.random = () => 1000")  # it does not come back by itself
     here.stop()
     page.wait_for_selector("#notice:not([hidden])")

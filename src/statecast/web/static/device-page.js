@@ -235,7 +235,7 @@ class DevicePage {
   #speak({ describeDevice }) {
     const { announcer, board } = this.#page;
     const now = board.now();
-    if (!this.#unspoken || !announcer || now - this.#spokenAt < SPEECH_PAUSE) return;
+    if (!this.#unspoken || now - this.#spokenAt < SPEECH_PAUSE) return;
     const wanted = announcer.wantsAll ? undefined : this.#page.wantedFields;
     const words = describeDevice(this.#device, wanted);
     if (words) {

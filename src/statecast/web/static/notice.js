@@ -65,7 +65,10 @@ export class Notice {
    * @returns {Message | undefined}
    */
   #choose(summary, page) {
-    if (summary.failed) return { title: "This page had an error.", action: "Reload" };
+    // A page that was lost while it loaded cannot be reloaded before the server is back.
+    if (summary.failed && !summary.offline) {
+      return { title: "This page had an error.", action: "Reload" };
+    }
     if (page.refusal) {
       return { title: "The server refused.", text: page.refusal, action: "Reload" };
     }

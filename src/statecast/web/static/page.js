@@ -1,27 +1,26 @@
 // A live page: its board, its connection, and the frame in which everything is drawn at once.
+//
+// All that tells of trouble is imported here: a page whose server goes away just after it loaded
+// can load nothing more.
+import { Announcer } from "./announcer.js";
 import { Board } from "./board.js";
 import { connect } from "./connection.js";
+import { enableCopying } from "./copy-button.js";
 import { findAll } from "./dom.js";
+import { Notice } from "./notice.js";
+import { PageTitle } from "./page-title.js";
+import { preparePrinting } from "./print.js";
+import { SetAside } from "./set-aside.js";
 import { showStatusBar } from "./status-bar.js";
 import { summarize } from "./summary.js";
 
 /** @import { Connection } from "./connection.js" */
 /** @import { Device } from "./board.js" */
 /** @import { Summary } from "./summary.js" */
-/** @import { Announcer } from "./announcer.js" */
-/** @import { Notice } from "./notice.js" */
-/** @import { PageTitle } from "./page-title.js" */
-/** @import { SetAside } from "./set-aside.js" */
 
 /** A hidden page has no frames. */
 const HIDDEN_FRAME = 500;
 const TICK = 1000;
-
-/**
- * What shows or announces trouble, beside the status bar.
- * @typedef {{ announcer: Announcer, notice: Notice, title: PageTitle, setAside: SetAside }}
- *   Companions
- */
 
 /**
  * What a kind of page shows of its own.
@@ -50,9 +49,12 @@ export class LivePage {
   /** @type {Connection | undefined} */
   connection;
 
-  /** @type {Companions | undefined} */
-  #companions;
-  #isLoading = false;
+  /** The announcements for screen readers. */
+  announcer = new Announcer();
+  #notice = new Notice();
+  #title = new PageTitle();
+  #setAside = new SetAside();
+  #isDrawn = false;
   #isFrameDue = false;
 
   constructor() {
@@ -110,9 +112,12 @@ export class LivePage {
     this.connection.on("refused", (sentence) => {
       this.refusal = sentence;
     });
+    this.connection.on("health", ({ version }) => this.#notice.noteRelease(version));
     for (const event of ["seen", "health", "link", "refused"]) {
       this.connection.on(event, () => this.draw());
     }
+    enableCopying();
+    preparePrinting(this.board);
     setInterval(() => this.draw(), TICK);
     addEventListener("visibilitychange", () => this.draw());
     this.draw();
@@ -132,8 +137,8 @@ export class LivePage {
     if (!view) return;
     // The first HTML stays as it is until the page is live, or known to be offline.
     const isConnecting = board.disconnectedSince !== undefined && !board.offline;
-    if (isConnecting && !this.#isLoading) return;
-    this.#loadCompanions();
+    if (isConnecting && !this.#isDrawn) return;
+    this.#isDrawn = true;
     if (!this.failed) view.draw();
     const devices = view.present?.() ?? [...board.devices.values()];
     const summary = summarize(board, devices, this.failed, Number(this.data.devices ?? 0));
@@ -143,48 +148,10 @@ export class LivePage {
 
   /** @param {Summary} summary */
   #showTrouble(summary) {
-    if (!this.#companions) return;
-    const { announcer, notice, title, setAside } = this.#companions;
-    setAside.update(this.board);
-    notice.show(summary, this);
-    title.show(summary, this.board, this.view?.title?.());
-    announcer.announceTrouble(summary, this.board);
-  }
-
-  /** They are loaded while all is well: later the server may not be reachable. */
-  async #loadCompanions() {
-    if (this.#isLoading) return;
-    this.#isLoading = true;
-    const [
-      { Announcer },
-      { Notice },
-      { PageTitle },
-      { enableCopying },
-      { preparePrinting },
-      { SetAside },
-    ] = await Promise.all([
-      import("./announcer.js"),
-      import("./notice.js"),
-      import("./page-title.js"),
-      import("./copy-button.js"),
-      import("./print.js"),
-      import("./set-aside.js"),
-    ]);
-    enableCopying();
-    preparePrinting(this.board);
-    this.#companions = {
-      announcer: new Announcer(),
-      notice: new Notice(),
-      title: new PageTitle(),
-      setAside: new SetAside(),
-    };
-    this.connection?.on("health", ({ version }) => this.#companions?.notice.noteRelease(version));
-    this.draw();
-  }
-
-  /** The announcements for screen readers, once they are loaded. */
-  get announcer() {
-    return this.#companions?.announcer;
+    this.#setAside.update(this.board);
+    this.#notice.show(summary, this);
+    this.#title.show(summary, this.board, this.view?.title?.());
+    this.announcer.announceTrouble(summary, this.board);
   }
 
   #fail() {
