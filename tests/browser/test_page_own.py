@@ -428,7 +428,8 @@ def test_a_page_that_is_not_live_shows_it(browser: Any, own: Own) -> None:
 
 
 # Bytes as they are sent: gzipped by our server.
-MOST_BYTES = 27_000
+MOST_BYTES = 29_000
+"""27 000 until pages could give commands; `command-outbox.js` is 1.9 KB."""
 
 
 def test_what_a_page_of_ones_own_loads(eyes: Eyes, own: Own) -> None:

@@ -36,6 +36,7 @@ live.on("states", (changed) => {
   for (const [now, before] of changed) console.log(now.device, before?.state, now.cause?.by);
 });
 const verdict = live.board.verdict({ device: "pillow", changed: 0 });
+live.command("pillow", "hug", { strength: 2 }, { by: "Ada" }).then(({ status }) => status);
 const word: string = verdict.word + formatAge(verdict.since, live.board.now());
 %s
 """

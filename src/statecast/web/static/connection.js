@@ -1,6 +1,7 @@
 // The connection: Socket.IO v5 over Engine.IO v4 on a WebSocket. It reconnects by itself from the
 // position of its board. Where WebSocket is blocked it reads server-sent events instead.
 import { Board } from "./board.js";
+import { CommandOutbox } from "./command-outbox.js";
 import liveAddress from "./live-address.js";
 
 /** A visible page receives a beat at least every 2 s. */
@@ -34,6 +35,8 @@ const TRANSITIONS = {
  * @property {() => void} close
  * @property {() => void} [probe] Ask now whether WebSocket works.
  */
+
+/** @import { Command, CommandOptions } from "./command-types.js" */
 
 /**
  * @typedef {object} Options
@@ -69,6 +72,7 @@ export class Connection {
 
   /** @type {Map<string, ((...values: any[]) => void)[]>} */
   #listeners = new Map();
+  #outbox;
   /** Attempts since the last complete answer; decides how long to wait. */
   #attempts = 0;
   /** The number of the last `watch` request, which its acknowledgement repeats. */
@@ -83,10 +87,12 @@ export class Connection {
   #silenceTimer;
 
   /** @param {Options} [options] */
-  constructor({ devices = ["*"], url = liveAddress, board = new Board() } = {}) {
+  constructor({ devices = ["*"], url, board = new Board() } = {}) {
+    const live = url ?? liveAddress;
     this.devices = [...devices];
     this.board = board;
-    this.url = `${url.replace(/^http/, "ws")}?EIO=4&transport=websocket`;
+    this.url = `${live.replace(/^http/, "ws")}?EIO=4&transport=websocket`;
+    this.#outbox = new CommandOutbox(url && new URL("../api/devices/", url).href);
     this.#followPage();
     this.open();
   }
@@ -148,6 +154,19 @@ export class Connection {
    */
   emit(event, ...values) {
     if (this.joined) this.socket?.send(`42${JSON.stringify([event, ...values])}`);
+  }
+
+  /**
+   * Ask something of a device, as `CommandOutbox.send`. The event `commands` says what becomes of
+   * it.
+   * @param {string} device
+   * @param {string} name
+   * @param {Record<string, unknown>} [given] The arguments.
+   * @param {CommandOptions} [options]
+   * @returns {Promise<Command>}
+   */
+  command(device, name, given, options) {
+    return this.#outbox.send(device, name, given, options);
   }
 
   /**
