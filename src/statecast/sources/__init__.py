@@ -4,6 +4,7 @@
 
     contract.py         what a source must do, and what only some can
     url.py              SCHEME:NAME?option=value
+    queue.py            the same queues, for a program of a device
     embedded_queue.py   embedded:NAME, a queue inside the store's file
     azure_queue/        azure-queue:NAME, an Azure Storage queue
     polled_function.py  a function of the application, called at an interval
@@ -15,9 +16,16 @@ A backend is one module or one folder here, imported when a URL names it.
 from __future__ import annotations
 
 import importlib
+import os
+from typing import cast
 
 from statecast.errors import BadSetting
+from statecast.settings import Settings
 from statecast.sources.contract import Source, SourceContext
+from statecast.sources.queue import Queue, SendingSource
+from statecast.stores import open_store
+from statecast.stores.contract import Store
+from statecast.timestamps import now
 
 BACKENDS = {
     "azure-queue": "statecast.sources.azure_queue",
@@ -36,3 +44,27 @@ def open_source(url: str, context: SourceContext) -> Source:
         )
     opened: Source = importlib.import_module(backend).open_url(rest, context)
     return opened
+
+
+def open_queue(
+    url: str,
+    *,
+    store: str = "sqlite:///statecast.db",
+    visibility_timeout: float = 30.0,
+) -> Queue:
+    """The queue that a URL names, for a device: ``azure-queue:NAME`` or ``embedded:NAME``.
+
+    An embedded queue is inside the file of ``store``, which is that of the server; the program must
+    run on the same host. For Azure the account is that of ``AZURE_STORAGE_CONNECTION_STRING``. A
+    message that was received comes again after ``visibility_timeout`` seconds unless it was
+    deleted. Raises BadSetting, and for an embedded queue StoreUnusable or StoreUnavailable.
+    """
+    stores: list[Store] = []
+
+    def opened_store() -> Store:
+        stores.append(open_store(store, begin_epoch=False))
+        return stores[0]
+
+    settings = Settings(store=store, visibility_timeout=visibility_timeout)
+    source = open_source(url, SourceContext(opened_store, settings, os.environ, now))
+    return Queue(cast(SendingSource, source), stores)

@@ -204,6 +204,10 @@ class AzureQueue:
                 self._deletions[one.id] = self._workers.submit(partial(self._delete, one))
         return deleted
 
+    def flush(self) -> None:
+        """Wait for the deletions that run. Those that take too long are given up."""
+        self._finished_deletions(DELETE_TIMEOUT)
+
     def _finished_deletions(self, timeout: float) -> list[str]:
         """The ids of finished deletions. With a timeout, wait that long and give up the others."""
         until = time.monotonic() + timeout
