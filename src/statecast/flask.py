@@ -8,18 +8,20 @@ server the extension reads and sends.
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - asyncio's; not to be had once the main thread ends
 import dataclasses
 import functools
 import inspect
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from flask import Flask, Request, current_app, has_app_context
 
-from statecast import dev_server, names, settings, strict_json
+from statecast import dev_server, logs, names, settings, strict_json
 from statecast.commands.life import Command
 from statecast.commands.request import EXPIRES, new_command
 from statecast.decoders.decoder import Decoder
@@ -30,6 +32,9 @@ from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Rooms, Runtime
 from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints
+
+if TYPE_CHECKING:
+    from statecast.server.server import BackgroundServer
 
 EXTENSION = "statecast"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -401,14 +406,37 @@ class Statecast:
 
 
 def serve(app: Flask, *, host: str | None = None, port: int | None = None) -> NoReturn:
-    """Serve an app and its viewers until a signal, then exit."""
+    """Serve an app and its viewers until a signal, then exit.
+
+    In another thread than the main one, which gets no signals: until the process ends.
+    """
     from statecast.server import server  # only programs that serve load it
 
     try:
-        status = server.serve(configured(app, host, port), app)
+        if threading.current_thread() is threading.main_thread():
+            status = server.serve(configured(app, host, port), app)
+        else:
+            status = 0
+            serve_in_background(app, host, port).join()
     except StatecastError as error:
+        if threading.current_thread() is not threading.main_thread():
+            print(f"Statecast: {error}", file=sys.stderr)  # Python drops it at the end of a thread
         sys.exit(f"Statecast: {error}")
     sys.exit(status)
+
+
+def serve_in_background(app: Flask, host: str | None, port: int | None) -> BackgroundServer:
+    """Serve in a thread of its own, and print the address. Raises a StatecastError."""
+    from statecast.server import server
+
+    runtime = configured(app, host, port)
+    if runtime.settings.workers > 1:
+        raise BadSetting("Several workers are started by the main thread only; set workers to 1.")
+    logs.begin(runtime.settings.log_level, runtime.settings.log_format)
+    background = server.BackgroundServer(runtime, app)
+    background.start()
+    background.announce(server.say)
+    return background
 
 
 def configured(app: Flask, host: str | None, port: int | None) -> Runtime:

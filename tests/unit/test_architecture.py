@@ -52,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
         "sources",
         "web",
     },
-    "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server"},
+    "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server", "web"},
     "testing": {
         "broadcast",
         "commands",

@@ -139,7 +139,7 @@ def test_a_client_without_an_address_is_sent_on_and_the_log_says_what_to_write(
 @pytest.mark.parametrize(
     ("live_url", "script_root", "sentence"),
     [
-        ("", "", "This server has no viewers. Serve the app with `flask run`, `live.run`"),
+        ("", "", "This server has no viewers. Serve the app with `flask run`, `socketio.run`"),
         (".", "", "The setting live_url says that a proxy passes /socket.io/ to `statecast run`"),
         (".", "/app", "The setting live_url says that a proxy passes /socket.io/"),
         ("/", "", "The setting live_url says that a proxy passes /socket.io/"),

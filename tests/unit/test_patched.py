@@ -15,6 +15,7 @@ from statecast.program.patched import refuse_patched
     ("name", "function", "argument"),
     [
         ("gevent.monkey", "is_module_patched", "threading"),
+        ("gevent.monkey", "is_module_patched", "queue"),  # by patch_all(thread=False)
         ("eventlet.patcher", "is_monkey_patched", "thread"),
     ],
 )

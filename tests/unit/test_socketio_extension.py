@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask, request, session
+from flask import Flask, current_app, request, session
 
 from statecast.errors import BadSetting, Refused
 from statecast.flask import Statecast, runtime_of
 from statecast.realtime.handlers import name_of
 from statecast.realtime.protocol import socketio as packets
 from statecast.socketio import ConnectionRefusedError, SocketIO, emit, join_room  # noqa: A004
-from statecast.socketio.extension import call_with, check_run_options, expanded, named_port
+from statecast.socketio.extension import call_with, expanded
 from statecast.socketio.options import to_settings
+from statecast.socketio.serving import check_options, named_port
+from tests.unit.test_documents import ROOT, blocks
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"max_payload": 1_000_000}),
@@ -26,6 +34,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"message_queue": "sqlite:///a.db"}, {"store": "sqlite:///a.db"}),
     ({"message_queue": None}, {}),
     ({"async_mode": "eventlet", "logger": True}, {}),
+    ({"path": "/socket.io/", "resource": "socket.io"}, {}),
     ({"port": 5}, {"port": 5}),
 ]
 
@@ -48,6 +57,13 @@ def test_options_become_settings(options: dict[str, Any], expected: dict[str, An
         ({"serializer": "msgpack"}, "remove serializer"),
         ({"ssl_context": object()}, "TLS ends in a proxy"),
         ({"cors_allowed_origins": print}, "not a function"),
+        ({"path": "/live"}, "Viewers connect at /socket.io/ here, so path='/live'"),
+        ({"resource": "my.io"}, "so resource='my.io' would leave them outside"),
+        ({"pingTimeout": 5}, "no option 'pingTimeout' here. Do you mean ping_timeout"),
+        ({"cors_allowed_origin": "*"}, "Do you mean cors_allowed_origins"),
+        ({"engineio_loger": True}, "Do you mean engineio_logger"),
+        ({"viewer_rate": (1, 1)}, "Do you mean viewer_rate_limit"),
+        ({"xyz": 1}, "no option 'xyz' here. It takes those of Flask-SocketIO and the settings"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(options: dict[str, Any], sentence: str) -> None:
@@ -60,9 +76,112 @@ def test_options_of_another_server_are_named_once(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == ["these options of SocketIO do nothing here: async_mode, logger"]
 
 
-def test_an_option_that_nobody_knows_is_an_error() -> None:
-    with pytest.raises(BadSetting, match="prot"):
-        SocketIO(Flask("host"), prot=5)
+def test_options_that_ask_for_what_happens_here_anyway_are_not_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    to_settings(
+        {"async_mode": "threading", "async_handlers": True, "logger": False}
+        | {"engineio_logger": False, "always_connect": False, "http_compression": False}
+    )
+    assert caplog.messages == []
+
+
+def test_what_python_socketios_server_has_is_named_with_what_to_use() -> None:
+    socketio = SocketIO(Flask("host"), store="memory:")
+    with pytest.raises(AttributeError, match=r"has no 'manager'\. Use the methods of SocketIO"):
+        socketio.server.manager
+    assert not hasattr(socketio.server, "enter_room")
+
+
+def test_handlers_run_in_the_app_that_came_last() -> None:
+    # given a module's SocketIO, and an app of its own for each test of the program
+    socketio = SocketIO()
+
+    @socketio.on("name")
+    def name() -> str:
+        return str(current_app.config["NAME"])
+
+    def create_app(name: str) -> Flask:
+        app = Flask("host")
+        app.config.update(NAME=name, SECRET_KEY="secret", STATECAST_STORE="memory:")
+        socketio.init_app(app)
+        return app
+
+    # then each test has its own app, as with Flask-SocketIO
+    for test in ("first", "second"):
+        client = socketio.test_client(create_app(test))
+        assert client.emit("name", callback=True) == test
+        client.disconnect()
+
+
+def test_an_app_without_our_pages_says_too_where_its_viewers_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a SocketIO app under another server, without and with the address of ours
+    for options, status in (({}, "404 This server has no viewers."), ({"live_url": "."}, "404 ")):
+        app = Flask("host")
+        SocketIO(app, store="memory:", **options)
+        answer = app.test_client().get("/socket.io/?EIO=4")
+        assert answer.status.startswith(status)
+    for extensions in ((SocketIO,), (SocketIO, Statecast), (Statecast, SocketIO)):
+        app = Flask("host", root_path=str(ROOT))
+        for add in extensions:
+            add(app, store="memory:", live_url="http://127.0.0.1:8000")
+        answer = app.test_client().get("/socket.io/?EIO=4")
+        assert answer.headers["Location"] == "http://127.0.0.1:8000/socket.io/?EIO=4"
+
+    # then the log says each once
+    assert [line.partition(" ")[0] for line in caplog.messages] == ["This", "The", "A", "A", "A"]
+
+
+def test_the_old_app_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given the app as the page has it, and a queue with one message
+    page = ROOT / "docs" / "how-to" / "from-flask-socketio.md"
+    [program] = [one for one in blocks(page, "python") if "watch_the_queue" in one]
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "index.html").write_text("<p id=mood></p>", "utf-8")
+    (tmp_path / "old_app_of_the_how_to.py").write_text(program, "utf-8")
+    taken = threading.Event()
+
+    class QueueClient:
+        def receive_messages(self) -> list[Any]:
+            return [] if taken.is_set() else [SimpleNamespace(content='{"mood": "happy"}')]
+
+        def delete_message(self, message: Any) -> None:
+            taken.set()
+
+        @classmethod
+        def from_connection_string(cls, *arguments: str) -> QueueClient:
+            return cls()
+
+    azure = SimpleNamespace(QueueClient=QueueClient)
+    monkeypatch.setitem(sys.modules, "azure", azure)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "azure.storage", azure)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "azure.storage.queue", azure)  # type: ignore[arg-type]
+    monkeypatch.setenv("AZURE", "")
+    monkeypatch.setenv("STATECAST_STORE", "memory:")
+    monkeypatch.syspath_prepend(tmp_path)
+    old: Any = importlib.import_module("old_app_of_the_how_to")
+    start = old.socketio.start_background_task
+
+    def until_it_sleeps(task: Any) -> None:
+        with suppress(StopIteration):
+            task()
+
+    monkeypatch.setattr(old.socketio, "sleep", lambda seconds: next(iter(())))
+    monkeypatch.setattr(
+        old.socketio, "start_background_task", lambda task: start(until_it_sleeps, task)
+    )
+
+    # when a page is open, and the first visit starts the thread
+    client = old.socketio.test_client(old.app, namespace="/test")
+    assert client.is_connected("/test")
+    assert old.app.test_client().get("/").text == "<p id=mood></p>"
+    old.thread.join()
+
+    # then the page hears of the message
+    [event] = client.get_received("/test")
+    assert event == {"name": "message", "args": {"mood": "happy"}, "namespace": "/test"}
 
 
 @pytest.mark.parametrize("first", ["SocketIO", "Statecast"])
@@ -170,12 +289,19 @@ def test_several_namespaces_of_one_client_and_any_namespace() -> None:
 def test_what_run_cannot_do_is_refused_in_a_sentence(
     options: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(BadSetting, match=sentence):
-        SocketIO().run(Flask("host"), **options)
+    app = Flask("host")
+    with pytest.raises(SystemExit, match=f"^Statecast: .*{sentence}"):
+        SocketIO(app, store="memory:").run(app, **options)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"debug": True}])
+def test_an_app_without_it_is_refused_in_a_sentence(arguments: dict[str, Any]) -> None:
+    with pytest.raises(SystemExit, match="no app yet; call SocketIO"):
+        SocketIO().run(Flask("host"), **arguments)
 
 
 def test_options_of_run_for_another_server_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    check_run_options({"log_output": True, "allow_unsafe_werkzeug": True, "certfile": None})
+    check_options({"log_output": True, "allow_unsafe_werkzeug": True, "certfile": None})
     assert caplog.messages == [
         "these options of socketio.run do nothing here: allow_unsafe_werkzeug, log_output"
     ]

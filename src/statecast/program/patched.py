@@ -16,7 +16,8 @@ Check = Callable[[Any], object]
 CHECKS: Mapping[str, tuple[str, Check]] = {
     "gevent.monkey": (
         "gevent.monkey.patch_all()",
-        lambda module: module.is_module_patched("threading"),
+        # Threads hand over work through queues, so patch_all(thread=False) stops the server too.
+        lambda module: module.is_module_patched("threading") or module.is_module_patched("queue"),
     ),
     "eventlet.patcher": (
         "eventlet.monkey_patch()",

@@ -353,7 +353,7 @@ def run(server: Server, listening: socket.socket) -> None:
 class BackgroundServer:
     """The same server in a daemon thread, without signal handlers.
 
-    For ``flask run``, tests and notebooks.
+    For ``flask run``, tests, notebooks and programs that need the main thread for themselves.
     """
 
     def __init__(self, runtime: Runtime, app: WSGI) -> None:
@@ -361,6 +361,7 @@ class BackgroundServer:
         self.app = app
         self.address = ""
         self._server: Server | None = None
+        self._listening: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         """It accepts connections, or has failed."""
@@ -382,6 +383,7 @@ class BackgroundServer:
             self.runtime, self.app, self._ready.set, self._stop_requested, listening
         )
         self.address = sockets.address_of(listening)
+        self._listening = listening
         self._thread = threading.Thread(
             target=self._run, args=(listening,), name="statecast", daemon=True
         )
@@ -389,6 +391,16 @@ class BackgroundServer:
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
+
+    def announce(self, print_line: Callable[[str], None]) -> None:
+        """Say where it is live, to people here and on other machines. Only after ``start``."""
+        assert self._listening is not None
+        sockets.announce(self._listening, print_line)
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self, listening: socket.socket) -> None:
         try:

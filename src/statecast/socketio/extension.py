@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from statecast.runtime import Runtime
 from statecast.socketio.clients import Client, SessionBeginner
 from statecast.socketio.context import EXTENSION
 from statecast.socketio.namespace import NamespaceHandlers
-from statecast.socketio.options import REFUSED, to_settings
+from statecast.socketio.options import to_settings
 from statecast.socketio.test_client import SocketIOTestClient, TestServer
+from statecast.web import blueprints
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +36,7 @@ REASONS = {
     "server namespace disconnect": "server disconnect",
 }
 """What python-socketio calls the reasons of a disconnect. The keys are those of Socket.IO."""
-PORT = 5_000
-IGNORED_BY_RUN = {"log_output", "allow_unsafe_werkzeug", "backlog", "threaded", "use_debugger"}
-"""Options that only tune another server."""
-"""Flask-SocketIO's default."""
+NO_APP = "This SocketIO has no app yet; call SocketIO(app), or init_app(app)."
 
 
 class ConnectionRefusedError(ConnectionRefused):  # noqa: A001 - their name for it
@@ -63,7 +62,8 @@ class SocketIO:
         self.default_exception_handler: Handler | None = None
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._classes: dict[str, NamespaceHandlers] = {}
-        self._apps: list[Flask] = []
+        self._app: Flask | None = None
+        """The app whose context handlers have: the one that ``init_app`` got last."""
         self._runtime: Runtime | None = None
         self._clients: dict[str, Client] = {}
         """By sid. Written by the threads that handle connect and disconnect."""
@@ -83,15 +83,23 @@ class SocketIO:
         shared = extension.EXTENSION in app.extensions
         self._runtime = extension.add_runtime(app, to_settings(given, shared))
         app.extensions[EXTENSION] = self
-        self._apps.append(app)
+        blueprints.add_endpoint(app, self._runtime)
+        self._app = app
         for namespace in (*self._handlers, *self._classes):
             self._listen(namespace)
+
+    @property
+    def app(self) -> Flask:
+        """The app in whose context handlers run. Raises BadSetting before ``init_app``."""
+        if self._app is None:
+            raise BadSetting(NO_APP)
+        return self._app
 
     @property
     def runtime(self) -> Runtime:
         """That of the app. Raises BadSetting before ``init_app``."""
         if self._runtime is None:
-            raise BadSetting("This SocketIO has no app yet; call SocketIO(app), or init_app(app).")
+            raise BadSetting(NO_APP)
         return self._runtime
 
     # Handlers
@@ -158,7 +166,7 @@ class SocketIO:
         runtime = self.runtime
         client = Client(sid, runtime.namespace_of(sid), runtime.handshake(sid))
         if self.manage_session:
-            self._sessions.begin(self._apps[0], client)
+            self._sessions.begin(self.app, client)
         self._clients[sid] = client
         accepted = False
         try:
@@ -191,7 +199,7 @@ class SocketIO:
                     return None
                 raise Refused("No handler is registered for this event.")
             owner = self._classes.get(client.namespace)
-            with client.handling(self._apps[0], event, args):
+            with client.handling(self.app, event, args):
                 try:
                     result = call_with(handler, given, optional=event in ("connect", "disconnect"))
                 except (ConnectionRefused, ConnectionRefusedError):
@@ -329,9 +337,9 @@ class SocketIO:
         @functools.wraps(callback)
         def call_back(*args: Any) -> Any:
             if client is None:
-                with self._apps[0].app_context():
+                with self.app.app_context():
                     return callback(*args)
-            with client.handling(self._apps[0], "callback", args):
+            with client.handling(self.app, "callback", args):
                 return callback(*args)
 
         return call_back
@@ -373,28 +381,20 @@ class SocketIO:
         **options: Any,
     ) -> None:
         """Serve the app and its viewers until a signal. The default port is 5000."""
-        check_run_options(options)
-        debug = app.debug if debug is None else debug
-        app.debug = debug
-        host, port = host or "127.0.0.1", port or named_port(app)
-        reload = reloader() if (debug if use_reloader is None else use_reloader) else None
-        if reload is None:
-            extension.serve(app, host=host, port=port)
-        else:
-            watched = {"extra_files": extra_files} if extra_files else {}
-            reload(
-                lambda: self._serve_in_background(app, host, port),
-                **{**(reloader_options or {}), **watched},
-            )
+        from statecast.socketio import serving  # only programs that serve load it
 
-    def _serve_in_background(self, app: Flask, host: str, port: int) -> None:
-        """The reloader keeps the main thread for itself, and ends the process for a new one."""
-        from statecast.server.server import BackgroundServer
-
-        server = BackgroundServer(extension.configured(app, host, port), app)
-        server.start()
-        print(f"Statecast is live at {server.address}", flush=True)
-        threading.Event().wait()
+        if app.extensions.get(EXTENSION) is not self:
+            sys.exit(f"Statecast: {NO_APP}")
+        watched = {"extra_files": extra_files} if extra_files else {}
+        serving.run(
+            app,
+            host,
+            port,
+            debug=debug,
+            use_reloader=use_reloader,
+            reloader_options={**(reloader_options or {}), **watched},
+            **options,
+        )
 
     def stop(self) -> None:
         """Stop the server of this process, as a signal does."""
@@ -449,19 +449,6 @@ class SocketIO:
         return client.session
 
 
-def reloader() -> Handler | None:
-    """werkzeug's: it starts the program again when a file changes. None if this version moved it.
-
-    It is no public name, so the server runs without it rather than not at all.
-    """
-    try:
-        from werkzeug._reloader import run_with_reloader
-    except ImportError:
-        log.warning("this version of werkzeug has no reloader that is known here; use flask run")
-        return None
-    return run_with_reloader
-
-
 @dataclass(frozen=True)
 class Described:
     """A handler that calls one of the program's functions, which the log names instead of it."""
@@ -472,21 +459,6 @@ class Described:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.call(*arguments)
-
-
-def check_run_options(options: dict[str, Any]) -> None:
-    """Raises BadSetting."""
-    given = [name for name, value in options.items() if value is not None]
-    for name in given:
-        if name in REFUSED:
-            raise BadSetting(REFUSED[name])
-        if name not in IGNORED_BY_RUN:
-            raise BadSetting(
-                f"socketio.run has no option {name!r} here; settings of the server are options of "
-                "SocketIO(app, ...)."
-            )
-    if given:
-        log.warning("these options of socketio.run do nothing here: %s", ", ".join(sorted(given)))
 
 
 def call_with(handler: Handler, args: tuple[Any, ...], *, optional: bool) -> Any:
@@ -516,8 +488,3 @@ def check_options(options: dict[str, Any], known: set[str]) -> None:
     for name in options:
         if name not in known:
             raise TypeError(f"emit has no option {name!r}")
-
-
-def named_port(app: Flask) -> int:
-    name = str(app.config.get("SERVER_NAME") or "")
-    return int(name.rpartition(":")[2]) if ":" in name else PORT

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from statecast import settings
 from statecast.errors import BadSetting
 
 log = logging.getLogger(__name__)
@@ -18,12 +20,28 @@ SETTINGS = {
     "namespaces": "namespaces",
 }
 """Options that are settings of ours, under another name."""
-IGNORED = {
-    *("async_mode", "async_handlers", "logger", "engineio_logger", "monitor_clients", "json"),
-    *("always_connect", "allow_upgrades", "compression_threshold", "http_compression", "cookie"),
-    *("transports", "channel", "resource", "path"),
+IGNORED: Mapping[str, tuple[Any, ...]] = {
+    "async_mode": ("threading",),
+    "async_handlers": (True,),
+    "logger": (False,),
+    "engineio_logger": (False,),
+    "monitor_clients": (True, False),
+    "json": (),
+    "always_connect": (False,),
+    "allow_upgrades": (True,),
+    "compression_threshold": (),
+    "http_compression": (False,),
+    "cookie": (),
+    "cors_credentials": (True,),
+    "transports": (),
+    "channel": ("flask-socketio",),
 }
-"""Options that only tune another server. The log names them once."""
+"""Options that only tune another server, each with the values that say what happens here anyway.
+
+The log names the others once.
+"""
+PATH = "socket.io"
+"""Where the endpoint is, and Flask-SocketIO's default for ``path`` and ``resource``."""
 REFUSED = {
     "client_manager": "python-socketio's managers are not used here; remove client_manager.",
     "serializer": "Packets are Socket.IO's own JSON format here; remove serializer.",
@@ -49,16 +67,38 @@ def to_settings(options: Mapping[str, Any], shared: bool = False) -> dict[str, A
         if name == "message_queue":
             found |= _store(value)
         elif name in IGNORED:
-            if value not in (None, [], ""):
+            if value not in (None, [], "", *IGNORED[name]):
                 ignored.append(name)
+        elif name in ("path", "resource"):
+            _check_path(name, value)
         elif name in SETTINGS:
             if value is not None:
                 found[SETTINGS[name]] = _value(name, value)
+        elif name in settings.names():
+            found[name] = value
         else:
-            found[name] = value  # a setting by its own name, else the table of settings refuses it
+            raise BadSetting(_unknown(name))
     if ignored:
         log.warning("these options of SocketIO do nothing here: %s", ", ".join(sorted(ignored)))
     return found
+
+
+def _check_path(name: str, value: Any) -> None:
+    if str(value or PATH).strip("/") != PATH:
+        raise BadSetting(
+            f"Viewers connect at /{PATH}/ here, so {name}={value!r} would leave them outside: "
+            f"remove it, and the path of the clients. For a prefix use a proxy, or base_path."
+        )
+
+
+def _unknown(name: str) -> str:
+    known = [*settings.names(), *SETTINGS, *IGNORED]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f" Do you mean {nearest[0]}?" if nearest else ""
+    return (
+        f"SocketIO has no option {name!r} here.{hint} It takes those of Flask-SocketIO and the "
+        "settings of Statecast (docs/reference.md)."
+    )
 
 
 def _value(name: str, value: Any) -> Any:

@@ -85,6 +85,15 @@ class TestServer:
             if "/" in client.sids
         }
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"socketio.server is not python-socketio's server here and has no {name!r}. Use the "
+            "methods of SocketIO (emit, send, call, close_room), and in handlers join_room, "
+            "leave_room, rooms and disconnect.",
+            name=name,
+            obj=self,
+        )
+
     def hub(self) -> Hub:
         """That of the app's test kit where it has one, else one of its own."""
         runtime: Runtime = self._socketio.runtime

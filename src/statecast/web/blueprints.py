@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from statecast.web import api, pages
+from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ def add_to_app(app: Flask, runtime: Runtime) -> None:
     OwnPages(runtime).add_to(app.jinja_env)
     app.register_blueprint(pages.pages(runtime, BELOW))
     app.register_blueprint(api.rest(runtime), url_prefix=API)
+
+
+def add_endpoint(app: Flask, runtime: Runtime) -> None:
+    """Answer viewers that ask an app without our pages under another server than ours."""
+    if not are_in(app):
+        elsewhere = Elsewhere(runtime)
+        app.add_url_rule(ENDPOINT, "statecast_elsewhere", elsewhere, methods=["GET", "POST"])
+        app.add_url_rule(ENDPOINT, "statecast_elsewhere", elsewhere, websocket=True)
 
 
 def serve_at_root(app: Flask, runtime: Runtime) -> None:

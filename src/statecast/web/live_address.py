@@ -79,9 +79,9 @@ class Elsewhere:
         address = live_address(self._runtime)
         if not address:
             return self._refuse(
-                "This server has no viewers. Serve the app with `flask run`, `live.run` or "
-                "`statecast run`; or start `statecast run` beside it on the same store, and name "
-                "its address in the setting live_url."
+                "This server has no viewers. Serve the app with `flask run`, `socketio.run`, "
+                "`live.run` or `statecast run`; or start `statecast run` beside it on the same "
+                "store, and name its address in the setting live_url."
             )
         if address == app_root() + ENDPOINT:
             return self._refuse(
