@@ -5,7 +5,6 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import time
@@ -118,8 +117,9 @@ class Runtime:
         """What the serving processes of the store say of each other."""
         self._relay = EventRelay(
             lambda events: self.store.emit(events),
-            lambda: bool(self.process_reports.others),
+            lambda: self.store.others_take_events(),
             self.problems,
+            self.process_reports.process,
         )
         self.unserved = Unserved(lambda: self.store, self._polls, lambda: self.reactions.names)
         """What this process does in vain while nothing serves its store."""
@@ -341,7 +341,7 @@ class Runtime:
         elsewhere = elsewhere or any(hub.find(room) is None for room in event.rooms)
         hub.publish(event)
         if self._shared and elsewhere:
-            self._relay.put(dataclasses.replace(event, origin=self.process_reports.process))
+            self._relay.put(event)
 
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, its sid among them; none for any other sid."""

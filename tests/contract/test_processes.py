@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from statecast.errors import LeaseLost
-from statecast.model import Position
+from statecast.model import Event, Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
@@ -133,6 +133,79 @@ def test_a_child_of_the_killed_holder_does_not_keep_the_lease(
         os.kill(orphan, 0)  # it runs nevertheless
     finally:
         os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_process_that_takes_events_is_known_to_the_others_until_it_ends(
+    store: SqliteStore, start: Starter
+) -> None:
+    # given a process that takes events, when it is the only one, then there are no others
+    store.take_events()
+    assert not store.others_take_events()
+
+    # when another one begins, then it is known before it has read, and as long as it is stopped
+    child = start(
+        "store.take_events(); say('takes'); hear()\n"
+        "cursor = store.read(ReadCursor()).cursor; say('reads'); hear()\n"
+        "say(*[event.name for event in store.read(cursor).events]); hear()"
+    )
+    assert heard(child) == "takes"
+    assert store.others_take_events()
+    tell(child)
+    assert heard(child) == "reads"
+    child.send_signal(signal.SIGSTOP)
+    assert store.others_take_events()
+    store.emit([Event("/", "a"), Event("/", "b")])
+    child.send_signal(signal.SIGCONT)
+    tell(child)
+    assert heard(child) == "a b"
+
+    # and no longer when it was killed
+    killed(child)
+    assert not store.others_take_events()
+
+
+def test_a_process_that_only_uses_the_store_takes_no_events(
+    store: SqliteStore, start: Starter
+) -> None:
+    store.take_events()
+    child = start("say('open'); hear(); say(store.others_take_events()); hear()")
+    assert heard(child) == "open"
+    assert not store.others_take_events()
+
+    # what it emits itself has a reader, as far as it knows
+    tell(child)
+    assert heard(child) == "True"
+
+
+def test_a_forked_child_takes_no_events_and_leaves_those_of_its_parent(
+    store: SqliteStore, start: Starter
+) -> None:
+    # given a process that takes events, and forks a child that uses the store
+    store.take_events()
+    child = start(
+        "store.take_events()\n"
+        "child = os.fork()\n"
+        "if child == 0: store.reports(); say('forked'); os._exit(0)\n"
+        "os.waitpid(child, 0); say('over'); hear(); store.close(); say('closed'); hear()\n"
+    )
+    assert heard(child) == "forked"
+    assert heard(child) == "over"
+
+    # then the parent takes them still, until it closes the store
+    assert store.others_take_events()
+    tell(child)
+    assert heard(child) == "closed"
+    assert not store.others_take_events()
+
+
+def test_two_stores_of_one_process_take_events_each(store: SqliteStore) -> None:
+    store.take_events()
+    second = SqliteStore(store.path, Limits(), store.clock)
+    second.take_events()
+    assert store.others_take_events()
+    assert second.others_take_events()
+    second.close()
+    assert not store.others_take_events()
 
 
 def test_a_commit_of_another_process_ends_a_wait(store: SqliteStore, start: Starter) -> None:

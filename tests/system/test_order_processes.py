@@ -1,5 +1,6 @@
-"""Random programs of events in one of two serving processes: each viewer of both has exactly what
-the program sends to it, in the order of the calls. tests/unit/test_event_programs.py has the many.
+"""Events of one of two serving processes: each viewer of both has exactly what is sent to it, in
+the order of the calls, also while the second process starts. tests/unit/test_event_programs.py has
+the many.
 """
 
 from __future__ import annotations
@@ -7,7 +8,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +21,21 @@ from server_process import ServerProcess
 from tests.fakes.event_program import ROOMS, VIEWERS, Model, Step
 
 APP = """
+import itertools
+import threading
 from flask import Flask
 from statecast import Statecast
 
 app = Flask(__name__)
 live = Statecast(app)
+numbers, in_turn = itertools.count(1), threading.Lock()
+
+@live.on("tick")
+def tick(sid):
+    with in_turn:
+        number = next(numbers)
+        live.emit("number", number)
+    return number
 
 @live.on("who")
 def who(sid):
@@ -40,17 +54,25 @@ PROGRAMS = 20
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServerProcess]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("order")
     (folder / "running.py").write_text(APP)
-    started: list[ServerProcess] = []
+    return folder
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[ServerProcess]:
+    process = ServerProcess(folder, "running:app", "--port", "0")
     try:
-        for _ in range(2):
-            started.append(ServerProcess(folder, "running:app", "--port", "0"))
-        yield started
+        yield process
     finally:
-        for one in started:
-            one.kill()
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Iterator[ServerProcess]:
+    with serving(folder) as process:
+        yield process
 
 
 def random_program(numbers: random.Random) -> list[Step]:
@@ -99,11 +121,49 @@ def view(viewer: OnWebSocket, last: str) -> list[Any]:
     return found
 
 
-def test_programs_in_real_processes(both: list[ServerProcess]) -> None:
+def test_a_process_that_starts_later_has_all_from_its_first_viewer_on(
+    folder: Path, first: ServerProcess
+) -> None:
+    # given a process that is the only one, and emits numbers without a pause
+    driver, enough = OnWebSocket(first.address), threading.Event()
+
+    def emit() -> None:
+        while not enough.is_set():
+            driver.ask("tick")
+
+    emitting = threading.Thread(target=emit)
+    emitting.start()
+    try:
+        # when another one starts, and a viewer joins there
+        with serving(folder) as later:
+            viewer, other = OnWebSocket(later.address), OnWebSocket(first.address)
+            since, *_, until = [other.ask("tick") for _ in range(20)]
+            enough.set()
+            emitting.join()
+            told = view(viewer, f'42["number",{until}]')
+    finally:
+        enough.set()
+        emitting.join()
+
+    # then it has every number that is emitted from then on, in order
+    numbers = [json.loads(one[2:])[1] for one in told]
+    assert numbers == list(range(numbers[0], until + 1))
+    assert numbers[0] <= since
+    for one in (driver, viewer, other):
+        one.socket.close()
+
+
+@pytest.fixture(scope="module")
+def second(folder: Path, first: ServerProcess) -> Iterator[ServerProcess]:
+    with serving(folder) as process:
+        yield process
+
+
+def test_programs_in_real_processes(first: ServerProcess, second: ServerProcess) -> None:
     numbers = random.Random(7)
     for _ in range(PROGRAMS):
         # given two viewers in each process, and one that starts a program in the first
-        here, there = (one.address for one in both)
+        here, there = first.address, second.address
         viewers = {name: OnWebSocket(here if "here" in name else there) for name in VIEWERS}
         driver = OnWebSocket(here)
         sids = {name: viewer.ask("who") for name, viewer in viewers.items()}

@@ -40,20 +40,25 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("disconnect"), viewer),
 )
 PROGRAM = st.lists(STEP, max_size=14)
+HERE, ELSEWHERE = VIEWERS[:2], set(VIEWERS[2:])
 
 
 class Stage:
     """Two processes with fresh viewers, for one program or for one of each."""
 
     def __init__(self, processes: list[ServingProcess]) -> None:
-        self.processes = processes
+        self.processes: list[ServingProcess] = []
         self.clients: list[dict[str, FakeClient]] = []
         """Of each process, by "driver", "0" and "1"."""
         self.sids: list[dict[str, str]] = []
         for process in processes:
-            clients = {name: process.client() for name in ("driver", "0", "1")}
-            self.clients.append(clients)
-            self.sids.append({name: joined(client) for name, client in clients.items()})
+            self.add(process)
+
+    def add(self, process: ServingProcess) -> None:
+        clients = {name: process.client() for name in ("driver", "0", "1")}
+        self.processes.append(process)
+        self.clients.append(clients)
+        self.sids.append({name: joined(client) for name, client in clients.items()})
 
     def target(self, origin: int, name: str) -> str:
         """The room, or the sid of a viewer as the program of process ``origin`` names it."""
@@ -140,9 +145,6 @@ def is_subsequence(part: list[Any], whole: list[Any]) -> bool:
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServingProcess]]:
     url = f"sqlite:///{tmp_path_factory.mktemp('programs')}/store.db"
     both = [ServingProcess(url), ServingProcess(url)]
-    for process in (*both, both[0]):
-        process.announce()
-    assert all(process.runtime.process_reports.others for process in both)
     for process in both:  # the relay's thread begins with the first event
         process.runtime.emit("begin", to="empty room")
         process.wait_until_written("begin")
@@ -180,6 +182,45 @@ def test_every_viewer_has_what_one_program_says_in_its_order(
         "driver": views[origin]["driver"],
     }
     assert found == expected
+
+
+@programs(PROGRAMS // 20)
+@given(alone=st.lists(STEP.filter(lambda step: "there" not in str(step)), max_size=6), both=PROGRAM)
+def test_a_process_that_starts_later_has_all_from_its_first_viewer_on(
+    tmp_path_factory: pytest.TempPathFactory, alone: list[Step], both: list[Step]
+) -> None:
+    # given a process that is the only one, and runs a program
+    folder = tmp_path_factory.mktemp("later")
+    here = ServingProcess(f"sqlite:///{folder}/store.db")
+    stage, model = Stage([here]), Model()
+    model.present -= ELSEWHERE
+    stage.run({0: (alone, "e")})
+    found = stage.take_views()[0]
+    expected = model.run(alone)
+    assert found == {name.removeprefix("here "): expected[name] for name in (*HERE, "driver")}
+
+    # and nothing was written, because it reaches nobody
+    assert here.written.empty()
+
+    # when another process starts, and viewers come to it, and the first one runs a program
+    there = ServingProcess(f"sqlite:///{folder}/store.db")
+    stage.add(there)
+    model.views = {name: [] for name in model.views}
+    model.present |= ELSEWHERE
+    stage.run({0: (both, "e")})
+    stage.tell_the_other(0, "end")
+    views = stage.take_views()
+    stage.leave()
+
+    # then each viewer of both has exactly what it was there for
+    expected = model.run(both)
+    here.close()
+    there.close()
+    assert {
+        **{f"here {number}": views[0][number] for number in "01"},
+        **{f"there {number}": views[1][number] for number in "01"},
+        "driver": views[0]["driver"],
+    } == expected
 
 
 @programs(PROGRAMS // 4)

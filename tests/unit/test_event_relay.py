@@ -113,6 +113,20 @@ def test_a_store_that_is_away_costs_its_batch_and_no_more(
     assert problems.current() == []
 
 
+def test_where_no_other_process_takes_events_nothing_is_written(
+    relay: EventRelay, writer: Writer, others: list[str]
+) -> None:
+    # given a process that is the only one, when it emits, then nothing comes to the store
+    others.clear()
+    relay.put(event("alone"))
+
+    # when another one takes events, then it has what is emitted from now on
+    others.append("other")
+    relay.put(event("both"))
+    writer.let.release()
+    assert writer.begun.get(timeout=10) == ["both"]
+
+
 def test_where_no_other_process_serves_nothing_is_dropped(
     relay: EventRelay, writer: Writer, others: list[str], problems: Problems
 ) -> None:
@@ -125,12 +139,15 @@ def test_where_no_other_process_serves_nothing_is_dropped(
     writer.begun.get(timeout=10)
     assert [one.kind for one in problems.current()] == ["events-dropped"]
 
-    # when that process ends, then what is not written is no loss and no problem
+    # when that process ends while the write fails, then that is no loss
     others.clear()
     writer.let.release()
-    relay.put(event("last"))
-    writer.begun.get(timeout=10)
+    relay.close()
     assert relay.dropped == 1
+
+    # and with the next event the problem is over
+    relay.put(event("last"))
+    assert writer.begun.empty()
     assert problems.current() == []
 
 

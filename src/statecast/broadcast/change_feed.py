@@ -81,6 +81,7 @@ class ChangeFeed:
 
     def start(self) -> None:
         """Deliver every state now, then follow in the thread. Raises StoreUnavailable."""
+        self.store.take_events()
         self.read_once()
         self._thread.start()
 

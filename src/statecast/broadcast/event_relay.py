@@ -1,7 +1,9 @@
 """Passes application events of this process to the other serving processes, through the store.
 
 The viewers of this process have an event before it comes here. Nothing waits for the store: events
-wait in one buffer and are written in batches, in their order.
+wait in one buffer and are written in batches, in their order. Where no other process takes events,
+nothing is written: each had to be known to the store before its first viewer (docs/design/server.md
+says why none is missed).
 
 Policy when the buffer is full, or the store cannot be written: events are dropped for the other
 processes, counted, and reported as a problem until they pass again. Where no other process serves,
@@ -10,6 +12,7 @@ nothing is lost, so nothing is counted or reported.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,16 +37,19 @@ class EventRelay:
         write: Callable[[Sequence[Event]], None],
         has_others: Callable[[], bool],
         problems: Problems,
+        origin: str = "",
     ) -> None:
         """``write`` passes events to the store. It raises a StatecastError when it cannot.
 
-        ``has_others``: whether other processes serve the same store.
+        ``has_others``: whether other processes take the events of the store now. It is asked for
+        each event, so it must be cheap. ``origin`` is what the events name as theirs.
         """
         self.dropped = 0
         """Events that no other process has received."""
         self._write = write
         self._has_others = has_others
         self._problems = problems
+        self._origin = origin
         self._events: deque[Event] = deque()
         self._bytes = 0
         self._closing = False
@@ -52,7 +58,11 @@ class EventRelay:
         """Guards all of the above."""
 
     def put(self, event: Event) -> None:
-        """Pass an event on, soon. Never waits."""
+        """Pass an event on, soon, if there is a process to pass it to. Never waits."""
+        if not self._has_others():
+            self._problems.clear(KIND, SUBJECT)
+            return
+        event = dataclasses.replace(event, origin=self._origin)
         with self._changed:
             if self._closing:
                 return
@@ -96,7 +106,6 @@ class EventRelay:
 
     def _drop(self, number: int, why: str) -> None:
         if not self._has_others():
-            self._problems.clear(KIND, SUBJECT)
             return
         with self._changed:
             self.dropped += number

@@ -426,6 +426,18 @@ class Store(Protocol):
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""
 
+    def take_events(self) -> None:
+        """Let other processes know that this one reads events, until it ends or ``close``.
+
+        To be called before the first ``read``: an emit that begins later finds it.
+        """
+
+    def others_take_events(self) -> bool:
+        """Whether another process reads events now, or that is not known.
+
+        Cheap and without waiting; it does not fail.
+        """
+
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process: health of its sources, number of its viewers.
 

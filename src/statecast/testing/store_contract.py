@@ -483,6 +483,12 @@ class ReadContract(StoreFixture):
         assert store.read(late.cursor).events == []
         assert store.read_position().offset == 0, "events do not change the position"
 
+    def test_a_process_alone_takes_events_for_no_other(self) -> None:
+        store = self.store()
+        store.take_events()
+        store.take_events()
+        assert not store.others_take_events()
+
     def test_events_are_kept_a_minute(self) -> None:
         store = self.store()
         cursor = store.read(ReadCursor()).cursor

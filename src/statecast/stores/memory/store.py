@@ -461,6 +461,13 @@ class MemoryStore:
                     del self._events[old]
         self._notifier.notify()
 
+    def take_events(self) -> None:
+        """Nothing to do: no other process has this store."""
+
+    def others_take_events(self) -> bool:
+        """No other process has this store."""
+        return False
+
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of this process."""
         with self._lock:

@@ -38,6 +38,7 @@ from statecast.stores.sqlite.driver import (
     rows,
     translate,
 )
+from statecast.stores.sqlite.event_readers import EventReaders
 from statecast.stores.sqlite.file_errors import unavailable, unusable
 from statecast.stores.sqlite.store_file import SideFiles, StoreFile, identity_of, side_files
 
@@ -84,6 +85,7 @@ class Database:
         file_check.inspect(path)
         file_probe.check_once(path, file_check.file_system(path.parent))
         self._file = StoreFile(path)
+        self.event_readers = EventReaders(path)
         self._lock: file_lock.StoreLock | None = None
         try:
             file_check.check_contents(self._file)
@@ -256,6 +258,7 @@ class Database:
         self.notifier = CommitNotifier()
         if self._lock is not None:
             self._lock.abandon()
+        self.event_readers.leave()
         self._file = StoreFile(self.path)
         self._lock = file_lock.StoreLock(self.path)
         self._lock_files(self._lock)
@@ -530,6 +533,7 @@ class Database:
             with suppress(apsw.Error):  # its thread may be using it, and finds the store closed
                 connection.close(force=True)
         self._open.clear()
+        self.event_readers.leave()
         self._file.close(in_use=bool(self._in_use))
         if self._lock is not None:
             self._lock.release(clean=whole)

@@ -491,6 +491,14 @@ class SqliteStore:
         with self.database.write(durable=False) as connection:
             changes.emit(connection, self.rows, self._watch.uptime(), events)
 
+    def take_events(self) -> None:
+        """Let other processes know that this one reads events, until it ends or ``close``."""
+        self.database.event_readers.join()
+
+    def others_take_events(self) -> bool:
+        """Whether another process reads events now, or that is not known."""
+        return self.database.event_readers.has_others()
+
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
         with (
