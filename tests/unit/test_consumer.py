@@ -20,7 +20,7 @@ from statecast.errors import (
     StoreUnusable,
 )
 from statecast.ingest.consumer import MAX_PAUSE, Consumer, Health, pause_after
-from statecast.ingest.pipeline import Pipeline
+from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.stores.contract import LeaseHolder, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
@@ -184,6 +184,19 @@ def test_a_defect_is_logged_and_the_consumer_starts_again(
     assert health.sentence == "Statecast failed here; its log says why."
     until(said, "connected")
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_consumer_that_has_ended_waits_for_nothing(harness: Harness) -> None:
+    # Given a server that stops, and has a request that still runs
+    consumer, said = harness.consumer()
+    until(said, "connected")
+
+    # When the consumer has ended, and its last step was long ago
+    harness.stop()
+    consumer.pipeline.doing = (PipelineStep.COMMIT, time.monotonic() - 60)
+
+    # Then neither the store nor the queue is said not to answer
+    assert (consumer.current().status, consumer.store_waits) == ("connected", 0)
 
 
 def test_a_queue_that_cannot_count_is_connected_nevertheless(harness: Harness) -> None:

@@ -118,6 +118,7 @@ class Consumer:
         self._noting = threading.Lock()
         """For the problems of this source, which two threads note."""
         self._counted_at = 0.0
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name=f"consumer-{self.name}", daemon=True)
 
     def start(self) -> None:
@@ -149,6 +150,7 @@ class Consumer:
         # What was acknowledged but not deleted is delivered again, and its ids are known.
         with suppress(StatecastError):
             self.pipeline.source.close()
+        self._has_ended = True
 
     def _consume(self) -> None:
         """Consume with the lease until the stop; without the lease, return after a short wait."""
@@ -303,6 +305,8 @@ class Consumer:
         return replace(health, status="away", since=since, sentence=NO_ANSWER)
 
     def _overdue(self) -> Overdue | None:
+        if self._has_ended:  # it asks nothing more, while requests under way still end
+            return None
         now, resumed_at = time.monotonic(), self._resumed_at()
         step, since = self.pipeline.doing
         asked_at = None if self._metered is None else self._metered.asked_at
