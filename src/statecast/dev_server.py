@@ -19,6 +19,7 @@ from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
 from statecast.errors import StatecastError
+from statecast.http import rights
 from statecast.settings import OWN_ADDRESS
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
     if host.startswith("unix:"):
         host = LOOPBACK  # browsers come through a proxy on this machine
     if not sockets.is_loopback(host):
-        _say(f"Everyone who reaches {host} may read and write every state of Statecast.")
+        _say(f"Everyone who reaches {host} {rights.of_others(runtime.settings.others_may)}.")
     # Who reaches Flask's server has been decided: its user named the host.
     runtime.settings = dataclasses.replace(
         runtime.settings,

@@ -81,6 +81,16 @@ def one_of(*known: str) -> Callable[[Any], str]:
     return check
 
 
+def several_of(*known: str) -> Callable[[Any], tuple[str, ...]]:
+    def check(value: Any) -> tuple[str, ...]:
+        parts = words(value)
+        if not set(parts) <= set(known):
+            raise ValueError(f"must hold some of {', '.join(known)}")
+        return parts
+
+    return check
+
+
 def number(low: float, high: float) -> Callable[[Any], float]:
     def check(value: Any) -> float:
         try:
@@ -196,8 +206,14 @@ class Settings:
     port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65535))
     allow_public: bool = setting(
         False,
-        "Allow a host other than loopback although anybody who reaches it may read and write.",
+        "Allow a host other than loopback although anybody who reaches it may read every state.",
         yes_no,
+    )
+    others_may: tuple[str, ...] = setting(
+        ("command",),
+        "What clients that are not on the server's own machine may do besides reading: `command` "
+        "(ask something of a device), `send` (be a device), `write`, `operate`.",
+        several_of("command", "send", "write", "operate"),
     )
     workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
     demo: bool = setting(

@@ -173,9 +173,9 @@ def test_however_flask_runs_its_address_is_live(
 ) -> None:
     with flask_run(tmp_path, node, *way.options(tmp_path)) as running:
         check_live(browser, running, way.opened(running.address))
-        warned = [line for line in running.output if "may read and write" in line]
+        warned = [line for line in running.output if "may read every" in line]
         assert warned == (
-            [" * Everyone who reaches 0.0.0.0 may read and write every state of Statecast."]
+            [" * Everyone who reaches 0.0.0.0 may read every state and ask something of a device."]
             if way is WAYS["--host 0.0.0.0"]
             else []
         )

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.browser
 
 BLOCKED = "\n    location ~ /socket\\.io/$ { return 403; }"
 TRUSTED = {"trusted_proxy": "127.0.0.1"}
+UNNAMED = {"others_may": "command,send,operate"}
+"""Behind a proxy that no setting names, all clients count as other machines."""
 
 
 @dataclass
@@ -60,7 +62,7 @@ def buffering(block: str) -> str:
 PROXIES = {
     "the site file": Proxy(),
     "the block of the page": Proxy(location="/"),
-    "a proxy that no setting names": Proxy(settings={}),
+    "a proxy that no setting names": Proxy(settings=dict(UNNAMED)),
     "tls": Proxy(tls=True),
     "below a path": Proxy(location="/app/", path="/app/"),
     "below a path that is passed on": Proxy(
@@ -200,12 +202,14 @@ class Guest:
 
 
 GUESTS = {
-    "ProxyFix": Guest(proxy_fixed, "/app/"),
+    "ProxyFix": Guest(proxy_fixed, "/app/", settings=UNNAMED),
     "ProxyFix and trusted_proxy": Guest(proxy_fixed, "/app/", settings=TRUSTED),
     "trusted_proxy": Guest(lambda app: None, "/app/", settings=TRUSTED),
     "DispatcherMiddleware": Guest(mounted, "/app/", nginx=False),
     "DispatcherMiddleware behind a path": Guest(mounted, "/app/app/", settings=TRUSTED),
-    "ProxyFix and DispatcherMiddleware": Guest(fixed_and_mounted, "/app/app/"),
+    "ProxyFix and DispatcherMiddleware": Guest(
+        fixed_and_mounted, "/app/app/", settings=UNNAMED
+    ),
 }
 
 

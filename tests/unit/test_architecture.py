@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {"broadcast", "commands", "decoders", "http", "outbox", "runtime", "stores"},
     "server": {"http", "realtime", "runtime"},
-    "dev_server": {"runtime", "server"},
+    "dev_server": {"http", "runtime", "server"},
     "flask": {
         *("commands", "decoders", "dev_server", "reactions", "realtime", "runtime", "server"),
         "sources",

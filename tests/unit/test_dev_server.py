@@ -95,7 +95,9 @@ def test_the_host_that_flask_was_given_is_the_host_of_viewers(
     settings = runtime_of(give(run_command, host=host)).settings
     assert (settings.host, settings.allow_public, settings.live_url) == (named, True, ".")
     assert settings.trusted_proxy == ("127.0.0.1",)
-    sentence = f" * Everyone who reaches {host} may read and write every state of Statecast.\n"
+    sentence = (
+        f" * Everyone who reaches {host} may read every state and ask something of a device.\n"
+    )
     assert capsys.readouterr().err == sentence * warned
 
 

@@ -16,7 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from statecast.errors import BadSetting
+from statecast.http import rights
 from statecast.http.errors import HTTPProblem
+from statecast.http.head import by_name
 from statecast.runtime import Runtime
 from statecast.server.metrics import MetricsEndpoint
 from statecast.server.server import BackgroundServer
@@ -40,18 +42,21 @@ def live(tmp_path: Path) -> Iterator[Runtime]:
 def ask(
     runtime: Runtime, client: str = "127.0.0.1", method: str = "GET", **headers: str
 ) -> tuple[int, str, str]:
-    """Status, content type and body."""
+    """Status, content type and body. The request is of this machine where the server says so."""
     endpoint = MetricsEndpoint(runtime)
     said: list[Any] = []
 
     async def send(message: Any) -> None:
         said.append(message)
 
+    fields = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+    local = rights.is_local_head(client, by_name([*fields, (b"host", b"localhost")]), trusted=False)
     scope = {
         "method": method,
         "path": "/metrics",
         "client": (client, 1234),
-        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
+        "headers": fields,
+        "extensions": {rights.EXTENSION: local},
     }
 
     async def answer() -> None:
@@ -197,6 +202,13 @@ READERS: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
     "a network that is named": ("10.0.0.9", {}, {"metrics_from": "10.0.0.0/8,fd00::/8"}, 200),
     "another network": ("11.0.0.9", {}, {"metrics_from": "10.0.0.0/8"}, 403),
     "a proxy that is not named": ("127.0.0.1", {"x_forwarded_for": "8.8.8.8"}, {}, 403),
+    "another machine, as operators": ("10.0.0.9", {}, {"others_may": "operate"}, 200),
+    "another machine that may do all else": (
+        *("10.0.0.9", {}, {"others_may": "command,send,write"}, 403),
+    ),
+    "a tunnel beside us, with a proxy elsewhere": (
+        *("127.0.0.1", {"x_forwarded_for": "8.8.8.8"}, {"trusted_proxy": "10.0.0.5"}, 403),
+    ),
     "another kind of proxy": ("127.0.0.1", {"forwarded": "for=8.8.8.8"}, {}, 403),
     "one that says only its name": ("127.0.0.1", {"via": "1.1 proxy"}, {}, 403),
     "a client of a trusted proxy": (

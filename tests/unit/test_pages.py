@@ -481,11 +481,56 @@ def test_a_name_that_no_device_can_have_gets_no_command(store: FakeStore) -> Non
     assert "statecast send" not in tree.text and "1 to 128" in tree.text
 
 
-def test_who_may_not_write_gets_no_command(store: FakeStore) -> None:
-    demo(store)
+OTHER = {"Host": "192.0.2.1:8000"}
+"""Of a request that does not ask for this machine by its loopback name."""
 
-    assert not page(store, may_write=lambda device: False).all(id="hug")
-    assert page(store).one(id="hug")
+
+@pytest.mark.parametrize(
+    ("headers", "others_may", "offered"),
+    [
+        ({}, (), True),
+        (OTHER, ("command", "write", "operate"), False),
+        (OTHER, ("send",), True),
+    ],
+)
+def test_a_page_offers_to_send_only_to_who_may(
+    store: FakeStore, headers: dict[str, str], others_may: tuple[str, ...], offered: bool
+) -> None:
+    # given a device that can be sent changes, and a place for one that sent nothing yet
+    store.put("hall/light", {"on": True})
+    settings = Settings(others_may=others_may)
+    # when a client looks at their pages
+    device = page(store, settings=settings, headers=headers)
+    missing = page(store, "/devices/hall/lamp", settings=settings, headers=headers)
+    empty = page(FakeStore(), settings=settings, headers=headers)
+    # then there is a form, and the commands that send, where they are not refused
+    assert bool(device.all(id="send")) == offered
+    for tree in (device, missing, empty):
+        assert ("statecast send" in tree.text) == offered
+    assert bool(empty.all(id="curl")) == offered
+
+
+@pytest.mark.parametrize(
+    ("headers", "others_may", "offered"),
+    [({}, (), True), (OTHER, ("command", "send", "write"), False), (OTHER, ("operate",), True)],
+)
+def test_a_page_leads_to_the_operator_only_who_may(
+    store: FakeStore, headers: dict[str, str], others_may: tuple[str, ...], offered: bool
+) -> None:
+    # given a message in quarantine, with what it says in the reason
+    demo(store)
+    store.bad.append(
+        Quarantined(9, "queue", "17", None, "“state” is 5", b"", NOW, 1, 2, NOW, device="pillow")
+    )
+    # when a client looks at the pages
+    settings = Settings(others_may=others_may)
+    paths = ("/", "/?all", "/devices/pilow", "/pictures")
+    shown = [browse(store, path, settings, headers).get_data(as_text=True) for path in paths]
+    # then links lead to the operator's page, and the reason is told, where that is not refused
+    assert all(("/operator" in html) == offered for html in shown)
+    assert all((">Details<" in html) == offered for html in shown)
+    assert ("“state” is 5" in shown[0]) == offered
+    assert "could not be read or applied" in shown[0]
 
 
 def test_other_devices_get_a_form_with_the_command_line(store: FakeStore) -> None:
@@ -531,9 +576,10 @@ def test_the_operator_sees_sources_quarantine_and_viewers(store: FakeStore) -> N
 
 
 def test_who_is_no_operator_is_told(store: FakeStore) -> None:
-    answer = browse(store, "/operator", may_operate=lambda: False)
+    answer = browse(store, "/operator", headers=OTHER)
 
-    assert answer.status_code == 403 and "operator" in answer.get_data(as_text=True)
+    assert answer.status_code == 403
+    assert "start the server with --others-may command,operate." in answer.get_data(as_text=True)
 
 
 # Safety

@@ -50,6 +50,7 @@ def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
     special = {
         "allow_origins": ("http://a", "https://b:8443"),
         "metrics_from": ("10.0.0.0/8", "fd00::/8"),
+        "others_may": ("send", "write"),
     }
     a, b = special.get(name, ("a", "b"))
     assert getattr(Settings(**{name: f"{a}, {b},,"}), name) == (a, b)

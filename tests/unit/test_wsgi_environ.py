@@ -51,6 +51,7 @@ def test_a_plain_request() -> None:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
+        "statecast.local": False,
     }
 
 

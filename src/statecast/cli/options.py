@@ -136,4 +136,6 @@ def default_text(field: dataclasses.Field[Any]) -> str:
 
 def setting_value(given: Any) -> Any:
     """The value of a flag as the table of settings reads it; None if it was not given."""
-    return (",".join(given) or None) if isinstance(given, tuple) else given
+    if isinstance(given, tuple):
+        return ",".join(given) if given else None
+    return given

@@ -38,3 +38,10 @@ def key_of(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, 64), strict=False))
     return address if parsed is None else str(parsed)
+
+
+def bare(entry: str) -> str:
+    """An entry without brackets and port."""
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    return entry.partition(":")[0] if entry.count(":") == 1 else entry

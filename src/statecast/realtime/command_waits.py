@@ -32,9 +32,18 @@ MAX_REMEMBERED = 100_000
 class CommandWaits:
     """The open commands of all devices, and the requests that wait for the next ones."""
 
-    def __init__(self, answer: App, clock: Callable[[], float] = time.monotonic) -> None:
-        """``answer`` answers when a wait is over. ``clock`` gives seconds."""
+    def __init__(
+        self,
+        answer: App,
+        clock: Callable[[], float] = time.monotonic,
+        may_wait: Callable[[Scope], bool] = lambda scope: True,
+    ) -> None:
+        """``answer`` answers when a wait is over. ``clock`` gives seconds.
+
+        A request that ``may_wait`` does not admit goes to ``answer`` at once, which refuses it.
+        """
         self._answer = answer
+        self._may_wait = may_wait
         self._clock = clock
         self._open: defaultdict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
         """Numbers of the open commands by id, for each device, and until when they may be open.
@@ -75,7 +84,7 @@ class CommandWaits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = wait_of(scope)
-        if found is None:
+        if found is None or not self._may_wait(scope):
             await self._answer(scope, receive, send)
             return
         device, after, seconds = found

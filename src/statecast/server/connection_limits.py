@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from statecast.errors import BadSetting
-from statecast.http.addresses import Address, is_loopback, key_of, parse
+from statecast.http.addresses import Address, bare, is_loopback, key_of, parse
 from statecast.http.errors import HTTPProblem
 from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.settings import Settings
@@ -176,10 +176,3 @@ PRIVATE = networks(
     ]
 )
 """Addresses that no host of the Internet has; Python's ``is_private`` holds more."""
-
-
-def bare(entry: str) -> str:
-    """An entry without brackets and port."""
-    if entry.startswith("["):
-        return entry[1:].partition("]")[0]
-    return entry.partition(":")[0] if entry.count(":") == 1 else entry

@@ -20,7 +20,8 @@ from urllib.parse import quote
 from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.wsgi import get_input_stream
 
-from statecast.http.addresses import parse
+from statecast.http import rights
+from statecast.http.addresses import is_loopback
 from statecast.realtime import command_waits
 from statecast.server.wsgi import WSGI
 from statecast.settings import Settings
@@ -34,8 +35,9 @@ SWITCHED = b"HTTP/1.1 101 "
 """How the response begins after which both sides speak as they like."""
 NOT_PASSED = ("HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_FORWARDED")
 """Header fields about this connection, and what only a proxy may say (see ``_is_passed``)."""
-BY_A_PROXY = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
-"""Header fields by which a proxy says that it passes a request on."""
+
+UNKNOWN = "unknown"
+"""In place of an address (RFC 7239, section 6.2)."""
 
 
 class DevForwarder:
@@ -100,8 +102,7 @@ def is_ours(environ: dict[str, Any]) -> bool:
 
 def is_by_unknown(environ: dict[str, Any]) -> bool:
     """Whether the address is that of a proxy, and nothing says whose request it passes on."""
-    passed_on = any(field in environ for field in BY_A_PROXY)
-    return passed_on and "werkzeug.proxy_fix.orig" not in environ
+    return rights.is_passed_on_environ(environ) and "werkzeug.proxy_fix.orig" not in environ
 
 
 def request_head(environ: dict[str, Any]) -> bytes:
@@ -121,8 +122,10 @@ def _fields(environ: dict[str, Any]) -> Iterator[str]:
     upgrade = environ.get("HTTP_UPGRADE")
     yield f"Connection: {'Upgrade' if upgrade else 'close'}"
     yield f"X-Forwarded-Proto: {environ['wsgi.url_scheme']}"
-    if parse(address := environ.get("REMOTE_ADDR", "")) is not None:
-        yield f"X-Forwarded-For: {address}"
+    address = environ.get("REMOTE_ADDR", "")
+    # The loopback address of a proxy that no setting names is not the client's.
+    known = not is_loopback(address) or rights.is_local_environ(environ)
+    yield f"X-Forwarded-For: {address if known else UNKNOWN}"
 
 
 def _is_passed(name: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
+from statecast.http import rights
 from statecast.http.asgi import Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import HeaderFields, RequestHead, by_name
@@ -336,10 +337,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         last = upgrade or version == "1.0" or not self.parser.should_keep_alive()
         self._enter(HttpState.LAST_BODY if last else HttpState.BODY)
-        # For an application that knows that its client reads nothing.
+        # The first two are for an application that knows that its client reads nothing.
         self.scope["extensions"] = {
             "statecast.abort": cast(Any, self.abort),
             "statecast.limit_buffer": cast(Any, self.limit_buffer),
+            rights.EXTENSION: cast(
+                Any, rights.is_local_head(self.peer, headers, trusted=self._proxied)
+            ),
         }
         super().on_headers_complete()
         if upgrade:  # answered as plain HTTP; the parser reads nothing after it

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from statecast import timestamps
+from statecast.http import rights
 from statecast.http.addresses import parse
 from statecast.http.asgi import Receive, Scope, Send, client_address, respond
 from statecast.http.errors import HTTPProblem
+from statecast.http.rights import Action
 from statecast.program.distribution import VERSION, install_hint
 
 if TYPE_CHECKING:
@@ -81,30 +83,26 @@ class MetricsEndpoint:
 
     def _check_reader(self, scope: Scope) -> None:
         """Raises HTTPProblem for a client that may not read the figures."""
+        if rights.may(rights.is_local(scope), Action.OPERATE, self._settings.others_may):
+            return
         address = client_address(scope)
-        passed_on = any(
-            name in (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip")
-            for name, _ in scope["headers"]
-        )
-        if passed_on and not self._settings.trusted_proxy:
+        if rights.is_passed_on(scope["headers"]) and not self._settings.trusted_proxy:
             raise HTTPProblem(
                 403,
                 "A proxy passes this request on, so it is not known who asks; name the proxy in "
                 "the setting trusted_proxy, or ask the server itself.",
                 setting="trusted_proxy",
             )
-        if not self._may_read(address):
+        if not self._is_named(address):
             raise HTTPProblem(
                 403,
                 f"Metrics are not for {address}; name it in the setting metrics_from.",
                 setting="metrics_from",
             )
 
-    def _may_read(self, address: str) -> bool:
+    def _is_named(self, address: str) -> bool:
         parsed = parse(address)
-        if parsed is None or parsed.is_loopback:
-            return True
-        return any(parsed in network for network in self._networks)
+        return parsed is not None and any(parsed in network for network in self._networks)
 
 
 def registry(runtime: Runtime) -> CollectorRegistry | None:

@@ -20,8 +20,10 @@ import uvicorn
 
 from statecast import logs
 from statecast.errors import BadSetting, StatecastError
-from statecast.http.asgi import App
+from statecast.http import rights
+from statecast.http.asgi import App, Scope
 from statecast.http.request_limit import RequestLimiter
+from statecast.http.rights import Action
 from statecast.program.patched import refuse_patched
 from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
@@ -108,7 +110,11 @@ class Server(uvicorn.Server):
         self.readiness = Readiness(runtime.ready)
         self.bridge = WsgiBridge(app, settings, warn)
         metrics = MetricsEndpoint(runtime)
-        self.command_waits = CommandWaits(self.bridge)
+
+        def may_wait(scope: Scope) -> bool:
+            return rights.may(rights.is_local(scope), Action.SEND, settings.others_may)
+
+        self.command_waits = CommandWaits(self.bridge, may_wait=may_wait)
         self.broadcaster.on_command(self.command_waits.note)
         self.router = Router(self.command_waits, polling, self.readiness, events, metrics, warn)
         config = uvicorn.Config(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from statecast.errors import BadSetting
+from statecast.http import rights
 from statecast.program import output
 from statecast.program.unix import resource
 from statecast.settings import Settings
@@ -25,9 +26,9 @@ def refuse_public(settings: Settings) -> None:
     """Raises BadSetting when other machines could reach us and no setting allows it."""
     if not is_loopback(settings.host) and not settings.allow_public:
         raise BadSetting(
-            f"Everyone who reaches {settings.host or 'this address'} may read and write every "
-            "state; if that is what you want, set `allow_public` (--allow-public). Otherwise "
-            "listen on 127.0.0.1."
+            f"Everyone who reaches {settings.host or 'this address'} "
+            f"{rights.of_others(settings.others_may)}; if that is what you want, set "
+            "`allow_public` (--allow-public). Otherwise listen on 127.0.0.1."
         )
 
 

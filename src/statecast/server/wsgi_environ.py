@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from statecast.http import rights
 from statecast.http.asgi import Scope
 from statecast.http.head import RequestHead
 
@@ -47,6 +48,7 @@ def build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "asgi.scope": scope,
+        rights.EXTENSION: rights.is_local(scope),
     }
     if scope.get("client"):
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = scope["client"][0], str(scope["client"][1])

@@ -35,9 +35,12 @@ from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
 from statecast.stores.contract import ReadCursor
 from statecast.stores.errors import no_device
+from statecast.web import route_actions
 from statecast.web.command_views import CommandViews
 from statecast.web.rest_requests import (
     log_refused,
+    not_allowed,
+    note_refused,
     only_arguments,
     own_writes_only,
     read_body,
@@ -84,6 +87,7 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.register_error_handler(Exception, unexpected_problem)
     rest_views = RestViews(live)
     blueprint.before_request(rest_views.limit)
+    blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
     blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
     command_views = CommandViews(live, rest_views.device)
@@ -100,7 +104,11 @@ def rest(live: Runtime) -> Blueprint:
         others = functools.partial(other_method, views)
         methods = METHODS - set(views)
         blueprint.add_url_rule(
-            path, f"other_{number}", others, methods=methods, provide_automatic_options=False
+            path,
+            f"{route_actions.OTHER_METHOD}{number}",
+            others,
+            methods=methods,
+            provide_automatic_options=False,
         )
     return blueprint
 
@@ -116,6 +124,14 @@ class RestViews:
         if request.method not in READS or self.live.allows_page(request.remote_addr or ""):
             return None
         return too_many()
+
+    def check_rights(self) -> Response | None:
+        """Refuse what the client may not do."""
+        sentence = route_actions.refusal(self.live.settings)
+        if not sentence:
+            return None
+        note_refused("rights", not_allowed())
+        return problem(403, sentence)
 
     def paths(self) -> dict[str, Views]:
         """Every path with its methods.

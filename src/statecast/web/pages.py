@@ -25,6 +25,7 @@ from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
 from statecast.http.origin import origin_allowed
+from statecast.http.rights import Action
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems
@@ -40,6 +41,7 @@ from statecast.web import (
     picture_rules,
     pictures,
     rest_requests,
+    route_actions,
     scripts,
     view_models,
 )
@@ -116,22 +118,15 @@ class PageRuntime(Protocol):
     def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
-def pages(
-    live: PageRuntime,
-    below: str = "",
-    *,
-    may_write: Callable[[str], bool] = lambda device: True,
-    may_operate: Callable[[], bool] = lambda: True,
-) -> flask.Blueprint:
-    """The blueprint of our own pages, at ``below``. The static files are always at ``/statecast``.
+def pages(live: PageRuntime, below: str = "") -> flask.Blueprint:
+    """The blueprint of our own pages, at ``below``.
 
-    ``may_write`` says whether this request may send for a device, ``may_operate`` whether it may
-    see ``/operator``.
+    The static files are always at ``/statecast``.
     """
     blueprint = flask.Blueprint(
         "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
     )
-    views = PageViews(live, may_write, may_operate)
+    views = PageViews(live)
     blueprint.add_url_rule("/statecast/live-address.js", "live_address", views.live_address)
     elsewhere = Elsewhere(live)
     blueprint.add_url_rule(ENDPOINT, "elsewhere", elsewhere, methods=["GET", "POST"])
@@ -143,6 +138,7 @@ def pages(
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
     blueprint.before_request(views.check_prefix)
     blueprint.before_request(views.limit)
+    blueprint.before_request(views.check_rights)
     for unavailable in (Unavailable, StoreUnusable):
         blueprint.register_error_handler(unavailable, views.unavailable)
     blueprint.register_error_handler(HTTPException, views.http_error)
@@ -184,15 +180,8 @@ def environment() -> jinja2.Environment:
 class PageViews:
     """The views. They read the store and render templates; no request leaves anything here."""
 
-    def __init__(
-        self,
-        live: PageRuntime,
-        may_write: Callable[[str], bool] = lambda device: True,
-        may_operate: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, live: PageRuntime) -> None:
         self.live = live
-        self.may_write = may_write
-        self.may_operate = may_operate
         self.known_devices = KnownDevices()
         self.templates = environment()
         self._log = LimitedLog(log)
@@ -207,6 +196,18 @@ class PageViews:
         if flask.request.endpoint in NOT_COUNTED or self.live.allows_page(address):
             return None
         return self.too_many()
+
+    def check_rights(self) -> ResponseReturnValue | None:
+        """Refuse what the client may not do."""
+        sentence = route_actions.refusal(self.live.settings)
+        if not sentence:
+            return None
+        self._log.warning("rights", rest_requests.not_allowed())
+        return self.error_page(403, "This is for the server's own machine", sentence)
+
+    def may(self, action: Action) -> bool:
+        """Whether the current request may do this: a page offers nothing that is refused."""
+        return route_actions.may(action, self.live.settings)
 
     def too_many(self) -> ResponseReturnValue:
         """A page for an address that has asked for too many."""
@@ -248,8 +249,6 @@ class PageViews:
 
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
-        if not self.may_operate():
-            return self._not_operator()
         position = self.live.store.read_position()
         page = self._page(
             "operator",
@@ -268,8 +267,6 @@ class PageViews:
 
         The answer leads back to the page, so that a reload repeats nothing.
         """
-        if not self.may_operate():
-            return self._not_operator()
         if not own_form():
             self._log.warning("origin", rest_requests.foreign_page())
             sentence = "Open the operator's page at this address, and press its button there."
@@ -281,10 +278,6 @@ class PageViews:
             return self.error_page(400, "This form cannot be used", str(error))
         address = flask.url_for("statecast_pages.operator")
         return flask.redirect(f"{address}?{urlencode(done)}", 303)
-
-    def _not_operator(self) -> ResponseReturnValue:
-        sentence = "Sign in with a token that has it."
-        return self.error_page(403, "This page needs the operator's right", sentence)
 
     def pictures(self) -> ResponseReturnValue:
         """All pictures, to look at. A page fetches those that it did not need at first."""
@@ -407,7 +400,7 @@ class PageViews:
         rows_json, known_from = view_models.embedded(rows)
         view = DeviceView(device, self.live.store.history_size(update.device))
         huggable = device.picture.name == "cloud" or {"mood", "hugged"} & device.state.keys()
-        command = "" if not self.may_write(device.name) else "hug" if huggable else "send"
+        command = "" if not self.may(Action.SEND) else "hug" if huggable else "send"
         word = device.main_word
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(
@@ -490,6 +483,8 @@ class PageViews:
             "script": scripts.entry(kind),
             "preloads": scripts.preloads(kind, *filter(None, controls)),
             "styles": _styles(kind, facts.get("pictures", ())),
+            "may_send": self.may(Action.SEND),
+            "may_operate": self.may(Action.OPERATE),
             "wanted": self.live.settings.card_fields,
             "unserved": "" if kind == "trouble" else self._unserved(),
             "damaged": sorted(one.device for one in self.live.store.damaged() if one.device),

@@ -86,6 +86,14 @@ def foreign_page() -> str:
     )
 
 
+def not_allowed() -> str:
+    """A line for the log about a request that its client may not send."""
+    return (
+        f"{request.remote_addr} sent {request.method} {names.quoted(request.path)}, which only the "
+        "server's own machine may (setting others_may)"
+    )
+
+
 def read_body(most: int) -> bytes:
     """The body of the request. Raises TooLarge above ``most`` bytes."""
     body = b"" if (request.content_length or 0) > most else request.stream.read(most + 1)
