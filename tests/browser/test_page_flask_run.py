@@ -89,6 +89,7 @@ def flask_run(folder: Path, node: Any, *options: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "flask", "run", "-p", str(free_port()), *options]
     settings = {
         "STATECAST_STORE": f"sqlite:///{folder / 'store.db'}",
+        "STATECAST_OTHERS_MAY": "command,send",  # the page sends from an address of the network
         "STOCK_CLIENT": str(node.modules / "socket.io-client" / "dist"),
         "NO_COLOR": "1",
     }
@@ -175,7 +176,10 @@ def test_however_flask_runs_its_address_is_live(
         check_live(browser, running, way.opened(running.address))
         warned = [line for line in running.output if "may read every" in line]
         assert warned == (
-            [" * Everyone who reaches 0.0.0.0 may read every state and ask something of a device."]
+            [
+                " * Everyone who reaches 0.0.0.0 may read every state, ask something of a device "
+                "and send messages for devices and take their commands."
+            ]
             if way is WAYS["--host 0.0.0.0"]
             else []
         )

@@ -297,7 +297,9 @@ def test_app_and_viewers_may_share_one_address(
     port = free_port()
     with ExitStack() as stack:
         kind = KINDS[name]
-        settings = {"STATECAST_LIVE_URL": ".", "STOCK_CLIENT": servers.stock_client}
+        # waitress drops X-Forwarded-For, so it is not known that the client is of this machine
+        settings = {"STATECAST_LIVE_URL": ".", "STATECAST_OTHERS_MAY": "command,send"}
+        settings["STOCK_CLIENT"] = servers.stock_client
         server = stack.enter_context(running(kind, name, servers.folder, port, **settings))
         text = blocks(path).replace("8001", str(port))
         address = stack.enter_context(
