@@ -207,9 +207,7 @@ GUESTS = {
     "trusted_proxy": Guest(lambda app: None, "/app/", settings=TRUSTED),
     "DispatcherMiddleware": Guest(mounted, "/app/", nginx=False),
     "DispatcherMiddleware behind a path": Guest(mounted, "/app/app/", settings=TRUSTED),
-    "ProxyFix and DispatcherMiddleware": Guest(
-        fixed_and_mounted, "/app/app/", settings=UNNAMED
-    ),
+    "ProxyFix and DispatcherMiddleware": Guest(fixed_and_mounted, "/app/app/", settings=UNNAMED),
 }
 
 
