@@ -129,7 +129,10 @@ for (const [element, name, why] of [
   ["b", "data-live", /unknown/],
   ["b", "data-to", /unknown/],
   ["b", "innerHTML", /unknown/],
-  ["b", "constructor", /unknown/],
+  ["b", "constructor", /unknown$/],
+  ["b", "clas", /unknown; did you mean “class”/],
+  ["b", "Hidden", /unknown; did you mean “hidden”/],
+  ["b", "placholder", /unknown; did you mean “placeholder”/],
 ]) {
   test(`${name} of <${element}> is refused`, () => assert.match(targetOf(element, name), why));
 }

@@ -247,14 +247,15 @@ def test_events_after_the_end_of_the_loop_are_counted() -> None:
     assert hub.dropped.total == 1
 
 
-def test_a_call_that_waited_for_a_thread_names_who_held_them(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seconds", [0.9, 1.0])
+def test_a_call_that_waits_for_a_thread_names_who_hold_them(
+    caplog: pytest.LogCaptureFixture, seconds: float
 ) -> None:
-    # given one thread, which a handler holds
-    monkeypatch.setattr(handlers, "SLOW", -1.0)
+    # given one thread, which a handler holds for ever
     loop, calls = FakeLoop(), LoopCalls()
     calls.start(loop)  # type: ignore[arg-type]
     runner = HandlerRunner(1, calls)
+    runner.start(loop)  # type: ignore[arg-type]
     go, begun, results = threading.Event(), threading.Event(), list[HandlerResult]()
 
     def holder() -> None:
@@ -265,16 +266,24 @@ def test_a_call_that_waited_for_a_thread_names_who_held_them(
 
     runner.call(holder, (), results.append)
     assert begun.wait(10)
-    caplog.clear()
 
-    # when another call gets the thread after it, then the line says who held it meanwhile
+    # when another call waits for a second, then the line says who holds it
     runner.call(waiter, (), results.append)
+    loop.advance(seconds)
+    lines = caplog.messages
+    if seconds < 1:
+        assert lines == []
+    else:
+        [line] = lines
+        assert line.startswith("a call of ") and "waiter has waited 1 s for a thread" in line
+        assert "holder (1). A handler should return soon" in line and "(1) limits" in line
+
+    # and nothing is said of a call that has got its thread
     go.set()
     while len(results) < 2:
         loop.take_call()
-    (line,) = caplog.messages
-    assert "waiter waited" in line
-    assert line.endswith("holder (1)")
+    loop.advance(2)
+    assert caplog.messages == lines
     runner.close()
 
 

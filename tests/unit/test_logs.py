@@ -118,3 +118,17 @@ def test_many_addresses_together_fill_no_log(caplog: pytest.LogCaptureFixture) -
     throttled.warning("10.1.0.1", "a page of another origin", 0.0)
     assert len(caplog.records) == 101
     assert throttled.counted == 1_001
+
+
+def test_what_a_client_repeats_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    # given an old client that asks again every two seconds, and another sentence about it
+    throttled = ThrottledLog()
+    for second in range(0, 60, 2):
+        throttled.warning("10.0.0.1", "This client speaks Engine.IO 3.", 1_000.0 + second)
+    throttled.warning("10.0.0.1", "a page of another origin", 1_059.0)
+
+    # then each sentence has its line, and the next minute has the next one
+    assert len(caplog.records) == 2
+    throttled.warning("10.0.0.1", "This client speaks Engine.IO 3.", 1_061.0)
+    assert len(caplog.records) == 3
+    assert throttled.counted == 32

@@ -233,3 +233,17 @@ def test_names_are_read_as_the_script_reads_them() -> None:
     assert len(cases) == 10
     for name, field, device, path in cases:
         assert parse_name(name, json.loads(field)) == (device, json.loads(path))
+
+
+@pytest.mark.parametrize("name", ["bind.js", "binding.js", "live-address.js"])
+def test_no_page_runs_the_scripts_of_an_older_release(app: Flask, name: str) -> None:
+    # given an app that lets browsers keep its own static files for a year
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 31_536_000
+    Statecast(app, store="memory:")
+
+    # then ours are asked for again by each page, and answered without a body
+    with app.test_client().get(f"/statecast/{name}") as first:
+        assert first.headers["Cache-Control"] == "no-cache, max-age=0"
+    known = {"If-None-Match": first.headers["ETag"]}
+    with app.test_client().get(f"/statecast/{name}", headers=known) as again:
+        assert (again.status_code, again.data) == (304, b"")

@@ -1,6 +1,7 @@
-"""Logs what clients do wrong, one line each. Limits the lines of each address and of each kind.
+"""Logs what clients do wrong. Limits the lines of each address and of each kind.
 
-The limit by kind holds for many addresses together: a log must not fill a disk.
+What a client repeats is logged once a minute. The limit by kind holds for many addresses together:
+a log must not fill a disk.
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ class ThrottledLog:
         self._bucket = TokenBucket(PER_MINUTE, BURST)
         self._full_at: OrderedDict[str, float] = OrderedDict()
         """By address, the state of its bucket; the one used last is at the end."""
+        self._repeated = RateByKey(TokenBucket(1, 1))
+        """By address and sentence: a client that is refused asks again every few seconds."""
         self._all = RateByKey(TokenBucket(ALL_PER_MINUTE, ALL_BURST))
 
     def warning(self, address: str, sentence: str, now: float) -> None:
         self.counted += 1
+        if not self._repeated.try_acquire(f"{address} {hash(sentence)}", now):
+            return
         full_at = self._bucket.try_acquire(self._full_at.pop(address, 0.0), now)
         self._full_at[address] = self._bucket.empty(now) if full_at is None else full_at
         if len(self._full_at) > MAX_ADDRESSES:

@@ -10,7 +10,6 @@ import asyncio
 import inspect
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -124,19 +123,34 @@ class HandlerRunner:
         if self._inline:
             done(attempt(handler, arguments))
             return
-        submitted = time.monotonic()
-        holders = self._running.names() if self._pool.is_busy else ""
+        waits = True
 
         def run() -> None:
+            nonlocal waits
+            waits = False
             name = name_of(handler, arguments)
-            warn_if_late(name, time.monotonic() - submitted, holders)
             self._running.begin(name)
             result = attempt(handler, arguments)
             self._running.end(name)
             self._calls.post(done, result)
 
+        def warn() -> None:
+            if waits:
+                limited.warning("handlers", self._waiting(handler, arguments))
+
+        if self._pool.is_busy:  # a timer, because handlers may hold the threads for ever
+            self._loop.call_later(SLOW, warn)
         if not self._pool.try_submit(run, even_if_full=never_busy):
+            waits = False
             done(BUSY)
+
+    def _waiting(self, handler: Handler, arguments: Sequence[Any]) -> str:
+        return (
+            f"a call of {name_of(handler, arguments)} has waited {SLOW:g} s for a thread and goes "
+            f"on waiting; these hold the threads: {self._running.names()}. A handler should "
+            "return soon: what goes on belongs into a thread of its own, and handler_threads "
+            f"({self._pool.max_threads}) limits how many run at once"
+        )
 
     def _call_coroutine(
         self,
@@ -191,16 +205,6 @@ def name_of(handler: Handler, arguments: Sequence[Any]) -> str:
         return str(describe(*arguments))
     function = getattr(handler, "func", handler)  # of functools.partial
     return str(getattr(function, "__qualname__", function))
-
-
-def warn_if_late(name: str, waited: float, holders: str) -> None:
-    """``holders``: who held the threads when the call began to wait."""
-    if waited > SLOW:
-        limited.warning(
-            "handlers",
-            f"a call of {name} waited {waited:.1f} s for a thread; "
-            f"these held the threads: {holders or 'none that this process knows'}",
-        )
 
 
 BUSY = HandlerResult(error="The server is too busy to handle this now; try again later.")

@@ -118,12 +118,22 @@ class PageRuntime(Protocol):
     def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
+class PagesBlueprint(flask.Blueprint):
+    """Its static files are asked for again by each page, whatever the app says of its own.
+
+    Their addresses have no version: from a cache, a page would run the scripts of an older release.
+    """
+
+    def get_send_file_max_age(self, filename: str | None) -> int:
+        return 0
+
+
 def pages(live: PageRuntime, below: str = "") -> flask.Blueprint:
     """The blueprint of our own pages, at ``below``.
 
     The static files are always at ``/statecast``.
     """
-    blueprint = flask.Blueprint(
+    blueprint = PagesBlueprint(
         "statecast_pages", __name__, static_folder="static", static_url_path="/statecast"
     )
     views = PageViews(live)

@@ -1,5 +1,6 @@
 // Where an element may show a value: `data-to`. Values come from devices and may be hostile, so
 // each target takes only what cannot run code, load something foreign or restyle the page.
+import { nearestName } from "./nearest-name.js";
 import tables from "./tables.js";
 
 /**
@@ -207,7 +208,8 @@ function refusal(name) {
   if (/^on/i.test(name)) return "event handlers run code and are never set";
   if (name === "style") return "set a custom property like --level instead";
   if (name === "srcdoc") return "it is a whole page and is never set";
-  return "it is unknown";
+  const near = nearestName(name, TARGET_NAMES);
+  return near ? `it is unknown; did you mean “${near}”?` : "it is unknown";
 }
 
 /**
