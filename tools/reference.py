@@ -92,6 +92,8 @@ ADDRESSES = {
     "which count as handed out from then on. With `wait=SECONDS` (at most 60) the answer waits for "
     "the next command. The device remembers ids, for the same command may come again; it answers "
     "by a message with `command` and `outcome`.",
+    "GET /api/devices/<device>/viewers": "How many viewers watch the device, in all serving "
+    "processes, and the names that the application gave them.",
     "GET /api/commands": "The commands of all devices, newest first.",
     "GET /api/commands/<id>": "One command.",
     "POST /api/messages": "Puts one message, or an array of up to 1,000 (all or none), into the "
@@ -101,11 +103,12 @@ BELOW_A_DEVICE = (
     "GET /api/devices/<device>/history",
     "GET /api/devices/<device>/commands",
     "POST /api/devices/<device>/commands",
+    "GET /api/devices/<device>/viewers",
 )
 OTHERS = {
     "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
     "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
-    "`once=1`, `since=<epoch>:<offset>`; the header `Last-Event-ID` overrides `since`.",
+    "`presence=1`, `once=1`, `since=<epoch>:<offset>`; the header `Last-Event-ID` overrides `since`.",
     "/healthz": "200 while the process runs.",
     "/readyz": "200 while the work goes on: the store can be read and written, every "
     "queue answers, and the server is not stopping; else 503, with the part that fails. "

@@ -26,7 +26,7 @@ from statecast.commands.life import Command
 from statecast.commands.request import EXPIRES, new_command
 from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
-from statecast.model import Change, Kind
+from statecast.model import Change, Kind, Watching
 from statecast.reactions.reaction import reaction_of
 from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Rooms, Runtime
@@ -322,6 +322,23 @@ class Statecast:
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, and its sid, which is a room of its own."""
         return self.runtime.rooms(sid)
+
+    def viewers(self, device: str) -> Watching:
+        """How many viewers watch a device, in all serving processes, and their names.
+
+        A viewer is one connection: a page in two tabs is two viewers. One that vanished without a
+        word counts until it has missed its ping. Callable from any thread and in any process.
+        Raises Malformed or Unavailable.
+        """
+        return self.runtime.who_watches(device)
+
+    def name_viewer(self, sid: str, name: str | None) -> None:
+        """Give a viewer a name, for ``viewers``: it has none before. None takes it away.
+
+        Usually called in the handler of ``connect``. Everyone who may read a device sees the names
+        of its viewers. Raises Malformed.
+        """
+        self.runtime.name_viewer(sid, name)
 
     def disconnect(self, sid: str) -> None:
         """Disconnect a viewer from its namespace."""

@@ -17,7 +17,7 @@ Speaker = Literal["device", "user", "system"]
 a device or a user. Only a device's own message shows that the device is alive."""
 Kind = Literal["merge", "replace", "delete"]
 Outcome = Literal["done", "refused"]
-EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect"]
+EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect", "name"]
 
 
 class Stamp(NamedTuple):
@@ -209,12 +209,22 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """Who watches a device, in all serving processes."""
+
+    count: int
+    """Viewers: connections, so that a page in two tabs is two."""
+    names: tuple[str, ...] = ()
+    """The names that the application gave to viewers, each once, in alphabetical order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What an application does to viewers of a namespace, at most once: it emits, or moves them."""
 
     namespace: str
     name: str
-    """Of the event; for ``enter`` and ``leave`` the room."""
+    """Of the event; for ``enter`` and ``leave`` the room; for ``name`` that of the viewer."""
     data: bytes = b"[]"
     """Encoded JSON array of the event's arguments, with placeholders for bytes among them."""
     rooms: tuple[str, ...] = ()

@@ -15,12 +15,17 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any
 
-from statecast import strict_json
+from statecast import names, strict_json
+from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
+from statecast.broadcast.presence import Presence
+from statecast.broadcast.presence_exchange import PresenceExchange
 from statecast.broadcast.process_reports import ProcessReports
+from statecast.broadcast.subscriptions import keys_of
 from statecast.broadcast.unserved import Unserved
+from statecast.broadcast.watch_counts import part_of
 from statecast.commands.life import Command, NewCommand
 from statecast.demo import DemoPillow
 from statecast.errors import (
@@ -36,7 +41,7 @@ from statecast.errors import (
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
-from statecast.model import Change, Event, EventKind
+from statecast.model import Change, Event, EventKind, Watching
 from statecast.outbox import Outbox, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command, complete
@@ -62,6 +67,8 @@ from statecast.timestamps import now
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
 Rooms = str | Collection[str] | None
 """A room or a sid, several of them, or None."""
+VIEWER_NAME = 64
+"""Characters of the name that an application gives to a viewer."""
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -115,6 +122,8 @@ class Runtime:
             lambda: self._resumed_at(),
         )
         """What the serving processes of the store say of each other."""
+        self._presence: PresenceExchange | None = None
+        """Where other processes may use the store, and this one serves."""
         self._relay = EventRelay(
             lambda events: self.store.emit(events),
             lambda: self.store.others_take_events(),
@@ -215,6 +224,25 @@ class Runtime:
         if update is None or update.state is None:
             raise no_device(new.device)
         return self.store.begin_command(new)
+
+    def who_watches(self, device: str) -> Watching:
+        """Who watches a device, in all serving processes. Raises Unavailable."""
+        names.check(device)
+        hub = self._hub
+        if hub is None or hub.loop is None:
+            keys = list(keys_of(device))
+            parts = self.store.watch_parts({part_of(key) for key in keys})
+            return watch_counts.stored(parts, keys)
+        found = hub.who_watches(device)
+        if found is None:
+            raise Unavailable("The server is too busy to count its viewers; try again.")
+        return found
+
+    def name_viewer(self, sid: str, name: str | None) -> None:
+        """Give a viewer a name, for those who watch the same. Raises Malformed."""
+        if name is not None:
+            check_viewer_name(name)
+        self.move("name", "/", name or "", sid)
 
     def replay(self, number: int) -> str:
         """Apply a message in quarantine again; "" if it was, else why it stays there.
@@ -392,7 +420,21 @@ class Runtime:
             origin=self.process_reports.process,
         )
         self._resumed_at = lambda: made.resumed_at
+        if self._shared:
+            self._presence = PresenceExchange(
+                lambda: self.store,
+                self.process_reports.process,
+                made.presence.to_write,
+                partial(self._note_ended, made.presence),
+                self.problems,
+            )
         return made
+
+    def _note_ended(self, presence: Presence, process: str) -> None:
+        """Another process has ended without a word."""
+        self.process_reports.forget(process)
+        if self._hub is not None:
+            self._hub.forget_process(presence.forget, process)
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
@@ -491,6 +533,8 @@ class Runtime:
                 self._consume(source, decode)
             self._serving = True
         self.process_reports.start()
+        if self._presence is not None:
+            self._presence.start()
         if self.settings.demo:
             if not isinstance(self.queue, EmbeddedQueue):
                 raise BadSetting(
@@ -550,6 +594,8 @@ class Runtime:
             consumer.join(5)
         self.reactions.stop(max(0.0, self._stop_at - time.monotonic()))
         self._relay.close()
+        if self._presence is not None:
+            self._presence.stop()
         self.process_reports.stop()
         if self._store is not None:
             self._store.close()
@@ -681,6 +727,14 @@ def leave_viewers_to_parent(runtime: Runtime) -> None:
             inherited._opening = threading.Lock()  # another thread may have held it at the fork
 
     register_at_fork(after_in_child=in_child)
+
+
+def check_viewer_name(name: Any) -> None:
+    """Raises Malformed."""
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= len(name) <= VIEWER_NAME:
+        raise Malformed(
+            f"The name of a viewer is a text of 1 to {VIEWER_NAME} characters; it is {name!r}."
+        )
 
 
 def check_texts(*texts: str) -> None:

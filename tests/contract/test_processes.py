@@ -16,9 +16,10 @@ from statecast.model import Event, Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
-from statecast.stores.sqlite.file_lock import lease_file
+from statecast.stores.sqlite.file_lock import has_ended, lease_file
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
+from statecast.testing.values import START
 
 PREAMBLE = """
 import os, sys
@@ -310,3 +311,74 @@ def test_a_killed_writer_loses_nothing_it_confirmed(store: SqliteStore, start: S
     assert again.get("pillow") == update
     assert again.read(ReadCursor()).position.offset == update.offset
     again.close()
+
+
+def test_a_killed_process_counts_no_more_at_once_and_leaves_nothing(
+    store: SqliteStore, start: Starter
+) -> None:
+    # given two processes with viewers
+    script = "store.announce({0}, {{}}); store.count_watching({0}, {{1: b'{{}}'}}); say(1); hear()"
+    killed_one, other = start(script.format("'p'")), start(script.format("'q'"))
+    for child in (killed_one, other):
+        assert heard(child) == "1"
+    cursor = store.read(ReadCursor(watch=0)).cursor
+    reader = SqliteStore(store.path, Limits(), lambda: START, begin_epoch=False)
+    assert reader.reports().keys() == {"p", "q"}
+    assert store.ended_processes() == []
+    # when one is stopped, then it has not ended
+    killed_one.send_signal(signal.SIGSTOP)
+    assert store.ended_processes() == []
+    # when it is killed, then its lock says so, and no time has passed
+    killed(killed_one)
+    assert store.ended_processes() == ["p"]
+    assert reader.reports().keys() == {"q"}
+    reader.close()
+    assert [one.process for one in store.watch_parts([1])] == ["q"]
+    # when what it left is removed, then readers learn it, and no file remains
+    store.withdraw("p")
+    changes = store.read(cursor).watch
+    assert changes is not None
+    assert changes.processes == {"q"}
+    assert store.ended_processes() == []
+    assert [file.name for file in store.path.parent.glob("*lease*")] == [
+        "store.db.lease-process%3Aq"
+    ]
+
+
+def test_the_files_of_processes_that_nothing_else_knows_are_removed(
+    store: SqliteStore, start: Starter
+) -> None:
+    # given the lock file of a process whose rows were lost, with the power for example
+    child = start("store.announce('p', {}); say('ready'); hear()")
+    assert heard(child) == "ready"
+    killed(child)
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM reports")
+    # when another process begins to serve, then only its own file is there
+    store.announce("q", {})
+    assert [file.name for file in store.path.parent.glob("*lease*")] == [
+        "store.db.lease-process%3Aq"
+    ]
+    store.close()
+    # and a store that is closed has no lock
+    assert has_ended(store.path, "q")
+
+
+def test_a_child_that_outlives_a_serving_process_does_not_keep_it_alive(
+    store: SqliteStore, start: Starter
+) -> None:
+    # given a serving process that has forked a child
+    child = start(
+        "store.announce('p', {})\n"
+        "if os.fork():\n    say('ready'); hear()\n"
+        "else:\n    say(os.getpid()); hear()\n"
+    )
+    lines = {heard(child), heard(child)}
+    (pid,) = map(int, lines - {"ready"})
+    try:
+        assert store.ended_processes() == []
+        # when the parent is killed, then it has ended, although the child runs
+        killed(child)
+        assert store.ended_processes() == ["p"]
+    finally:
+        os.kill(pid, signal.SIGKILL)

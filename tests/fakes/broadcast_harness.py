@@ -27,6 +27,7 @@ class FakeClient:
         self.patterns = patterns
         self.capacity = capacity
         self.transport: list[Any] = []
+        self.name: str | None = None
         self.full = self.connected = False
         self.states: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, int] = {}

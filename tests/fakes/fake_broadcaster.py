@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from statecast.errors import Malformed
-from statecast.model import Event
+from statecast.model import Event, Watching
 
 
 class FakeBroadcaster:
@@ -33,6 +33,12 @@ class FakeBroadcaster:
 
     def resume(self, viewer: Any) -> None:
         self.calls.append("resume")
+
+    def rename(self, viewer: Any) -> None:
+        self.calls.append("rename")
+
+    def who_watches(self, device: str) -> Watching:
+        return Watching(len(self.watching))
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
         self.listener = listener

@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from statecast.broadcast.watch_counts import WatchCounts
 from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.flask import Statecast, create_app, runtime_of
 from statecast.runtime import Runtime
@@ -205,6 +206,28 @@ def test_history_comes_in_pages_newest_first(client: FlaskClient) -> None:
         query = f"&before={said['next']}"
     assert versions == [7, 6, 5, 4, 3, 2, 1]
     assert is_problem(client.get("/api/devices/nobody/history"), 404)
+
+
+def test_viewers_of_a_device(client: FlaskClient, live: Runtime) -> None:
+    put(client, "pillow", {"mood": "happy"})
+    # given what a serving process has written, and a script or another server that asks
+    live.store.announce("p", {})
+    counts = WatchCounts()
+    counts.add("pillow", 2)
+    counts.add("*", 1, "Ada")
+    live.store.count_watching(
+        "p", {number: part.encode()[0] for number, part in counts.parts.items()}
+    )
+    # when it asks, then it gets the sum
+    response = client.get("/api/devices/pillow/viewers")
+    assert response.get_json() == {"device": "pillow", "count": 3, "names": ["Ada"]}
+    assert client.get("/api/devices/pillow/viewers?x").status_code == 400
+    assert client.post("/api/devices/pillow/viewers", json={}).status_code == 405
+    assert is_problem(client.get("/api/devices/nobody/viewers"), 404)
+    assert is_problem(client.get("/api/devices/a b/viewers"), 400)
+    # a device may be called viewers
+    put(client, "museum/viewers", {"open": True})
+    assert client.get("/api/devices/museum/viewers").get_json()["state"] == {"open": True}
 
 
 def test_a_device_may_be_called_history(client: FlaskClient) -> None:

@@ -21,11 +21,12 @@ from statecast.broadcast.latest_commands import KEPT, LatestCommands, messages
 from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.presence import Presence
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
 from statecast.broadcast.watch_request import WatchRequest
 from statecast.commands.life import Command
-from statecast.model import Event, Position
+from statecast.model import Event, Position, Watching
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, EpochHistory, Store
 
@@ -36,6 +37,7 @@ KNOWN_COMMANDS = 10_000
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
+Patterns = tuple[str, ...]
 
 
 class Broadcaster:
@@ -53,8 +55,13 @@ class Broadcaster:
         report: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], int],
         origin: str = "",
+        readable: Callable[[Recipient, Patterns], Patterns] = lambda viewer, patterns: patterns,
     ) -> None:
-        """``origin`` is what events of this process name as theirs."""
+        """``origin`` is what events of this process name as theirs.
+
+        ``readable`` gives the part of a watch set that a viewer may read. Only for that it gets
+        states, counts as a viewer, and learns who else watches.
+        """
         self.store = store
         self._origin = origin or None
         self.settings = settings
@@ -62,6 +69,10 @@ class Broadcaster:
         self.states = LatestStates(settings)
         self.subscribers: dict[Recipient, Subscriber] = {}
         self.audiences = Audiences()
+        self.presence = Presence(
+            self.audiences, origin, lambda seconds, call: self.loop.call_later(seconds, call)
+        )
+        self.readable = readable
         self.health = HealthFeed(clock)
         self._clock = clock
         self._beat_at = 0
@@ -163,6 +174,8 @@ class Broadcaster:
             self._forget_removed(epoch_history.forgotten)
         if reset:
             self._start_over()
+        if changes.watch is not None:
+            self.presence.take(changes.watch)
         self.position = changes.position
         self.states.update(changes.updates)
         self._note_sightings(changes)
@@ -191,6 +204,7 @@ class Broadcaster:
         self.states.entries.clear()
         self._seen_devices.clear()
         self.commands, self._sent_command = LatestCommands(), 0
+        self.presence.write_all()
         for subscriber in self.subscribers.values():
             self._start_subscriber_over(subscriber)
 
@@ -242,11 +256,12 @@ class Broadcaster:
         The states follow in later messages. Raises Refused.
         """
         watch_request = WatchRequest.parse(request, self.settings.watch_patterns)
-        audience = self.audiences.join(watch_request.patterns)
+        audience = self.audiences.join(self.readable(viewer, watch_request.patterns))
         subscriber = self.subscribers.get(viewer)
         if subscriber is None:
             subscriber = Subscriber(viewer, audience, self.states.sightings)
             self.subscribers[viewer] = subscriber
+            self.presence.join(subscriber)
             if watch_request.since is not None:
                 self._resume_from(subscriber, watch_request.since)
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
@@ -258,6 +273,10 @@ class Broadcaster:
             self.loop.call_soon(self.health.send_to, subscriber)
         else:
             self.health.subscribers.discard(subscriber)
+        if watch_request.presence:
+            self.presence.ask(subscriber)
+        else:
+            self.presence.stop_asking(subscriber)
         return {
             "epoch": self.position.epoch,
             "offset": subscriber.position,
@@ -285,6 +304,7 @@ class Broadcaster:
         self.audiences.leave(old, subscriber.viewer)
         if audience is old:
             return
+        self.presence.leave(subscriber)
         subscriber.command = 0
         if was_up_to_date:
             subscriber.covered = (old, head)
@@ -293,6 +313,7 @@ class Broadcaster:
         else:
             subscriber.covered = (old, subscriber.position)
         subscriber.audience, subscriber.position = audience, 0
+        self.presence.join(subscriber)
 
     def _set_back(self, subscriber: Subscriber, offset: int) -> None:
         """An up-to-date viewer becomes one that lags, and has everything up to ``offset``."""
@@ -306,6 +327,7 @@ class Broadcaster:
         """Forget a viewer."""
         subscriber = self.subscribers.pop(viewer, None)
         if subscriber is not None:
+            self.presence.leave(subscriber)
             self.audiences.leave(subscriber.audience, viewer)
             self.health.subscribers.discard(subscriber)
 
@@ -322,6 +344,17 @@ class Broadcaster:
         if subscriber is not None and subscriber.paused:
             subscriber.paused = False
             self._catch_up(subscriber)
+            self.presence.tell_all(subscriber)
+
+    def rename(self, viewer: Recipient) -> None:
+        """The application has given the viewer another name."""
+        subscriber = self.subscribers.get(viewer)
+        if subscriber is not None:
+            self.presence.rename(subscriber, viewer.name)
+
+    def who_watches(self, device: str) -> Watching:
+        """Who watches a device, in all serving processes."""
+        return self.presence.watching(device)
 
     # Viewers that lag
 

@@ -67,7 +67,7 @@ class ChangeFeed:
         self.loop = loop
         self.report = report
         self.listener = listener
-        self._cursor = ReadCursor()
+        self._cursor = ReadCursor(watch=0)
         self._position = Position("", 0)
         self._epoch = ""
         self._failure = ""
@@ -117,7 +117,7 @@ class ChangeFeed:
             while not self._delivered.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or has ended
             changes = result.changes
-            if changes.updates or changes.events or changes.commands:
+            if changes.updates or changes.events or changes.commands or changes.watch:
                 self._stop.wait(TICK)
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
@@ -143,7 +143,9 @@ class ChangeFeed:
 
     def _read(self) -> ReadResult:
         if self._reset_needed:
-            self._cursor = ReadCursor(event=self._cursor.event, command=self._cursor.command)
+            self._cursor = ReadCursor(
+                event=self._cursor.event, command=self._cursor.command, watch=0
+            )
             self._epoch = ""
         changes = self.store.read(self._cursor)
         if self._epoch_history_holds(changes):
@@ -153,7 +155,7 @@ class ChangeFeed:
             Position(self._epoch, self._cursor.offset)
         )
         if set_back:
-            changes = self.store.read(ReadCursor())
+            changes = self.store.read(ReadCursor(watch=0))
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
         return ReadResult(changes, epoch_history, reset)

@@ -27,6 +27,10 @@ class OutgoingMessage:
 class Recipient(Protocol):
     """What the broadcaster needs of a viewer."""
 
+    @property
+    def name(self) -> str | None:
+        """What the application calls it, to others who watch the same."""
+
     def deliver(self, message: OutgoingMessage) -> None:
         """Write the message out now, without waiting.
 

@@ -77,6 +77,10 @@ class ProcessReports:
         """Do not wait for the next exchange: what this process announces has changed."""
         self._soon.set()
 
+    def forget(self, process: str) -> None:
+        """A process has ended: do not wait until its report is old."""
+        self.reports = {name: one for name, one in self.reports.items() if name != process}
+
     @property
     def others(self) -> dict[str, dict[str, Any]]:
         """The reports of the other processes."""

@@ -15,6 +15,7 @@ class Subscriber:
         "complete",
         "covered",
         "empty",
+        "name",
         "paused",
         "position",
         "reset",
@@ -24,6 +25,8 @@ class Subscriber:
 
     def __init__(self, viewer: Recipient, audience: Audience, sighting: int) -> None:
         self.viewer = viewer
+        self.name = viewer.name
+        """Under which it counts among those who watch."""
         self.audience = audience
         self.position = 0
         """The offset up to which it has everything; not kept while it is up to date."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 
+EVERYTHING = "*"
 FEW_PREFIXES = 8
 """Up to so many prefixes it is faster to try each of them than to look up those of a device."""
 
@@ -59,6 +60,24 @@ class Audience:
             return device.startswith(self.few_prefixes)
         return any(prefix in self.prefixes for prefix in prefixes_of(device))
 
+    def disjoint_keys(self) -> Iterator[str]:
+        """The fewest names and prefixes that match each device of the set exactly once.
+
+        A prefix ends with ``/``; ``*`` is everything.
+        """
+        if self.everything:
+            yield EVERYTHING
+            return
+        if not self.prefixes:  # the usual case, and with many names the expensive one
+            yield from self.exact
+            return
+        for prefix in self.prefixes:
+            if not any(wider in self.prefixes for wider in prefixes_of(prefix[:-1])):
+                yield prefix
+        for device in self.exact:
+            if not any(prefix in self.prefixes for prefix in prefixes_of(device)):
+                yield device
+
     @property
     def wide(self) -> bool:
         """Whether the set has patterns, so that its devices cannot be enumerated."""
@@ -68,6 +87,13 @@ class Audience:
         """Make no more use of messages for viewers that lag: they are out of date."""
         self.catch_ups.clear()
         self.missed_seen = self.missed_commands = None
+
+
+def keys_of(device: str) -> Iterator[str]:
+    """The keys of the watch sets that match a device; see ``Audience.disjoint_keys``."""
+    yield EVERYTHING
+    yield from prefixes_of(device)
+    yield device
 
 
 def prefixes_of(device: str) -> Iterator[str]:
@@ -83,7 +109,7 @@ class Audiences:
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, ...], Audience] = {}
-        self._everything: set[Audience] = set()
+        self._everything: dict[str, set[Audience]] = {}
         self._by_prefix: dict[str, set[Audience]] = {}
         self._by_device: dict[str, set[Audience]] = {}
 
@@ -92,11 +118,8 @@ class Audiences:
         audience = self._all.get(patterns)
         if audience is None:
             audience = self._all[patterns] = Audience(patterns)
-            if audience.everything:
-                self._everything.add(audience)
-            else:
-                for index, name in self._index_entries(audience):
-                    index.setdefault(name, set()).add(audience)
+            for key in audience.disjoint_keys():
+                self._index(key).setdefault(key, set()).add(audience)
         audience.size += 1
         return audience
 
@@ -107,25 +130,17 @@ class Audiences:
         if audience.size:
             return
         del self._all[audience.patterns]
-        if audience.everything:
-            self._everything.discard(audience)
-            return
-        for index, name in self._index_entries(audience):
-            index[name].discard(audience)
-            if not index[name]:
-                del index[name]
+        for key in audience.disjoint_keys():
+            index = self._index(key)
+            index[key].discard(audience)
+            if not index[key]:
+                del index[key]
 
-    def _index_entries(self, audience: Audience) -> Iterator[tuple[dict[str, set[Audience]], str]]:
-        """Where an audience is indexed: each device finds it at most once."""
-        if not audience.prefixes:  # the usual case, and with many names the expensive one
-            yield from ((self._by_device, device) for device in audience.exact)
-            return
-        for prefix in audience.prefixes:
-            if not any(wider in audience.prefixes for wider in prefixes_of(prefix[:-1])):
-                yield self._by_prefix, prefix
-        for device in audience.exact:
-            if not any(prefix in audience.prefixes for prefix in prefixes_of(device)):
-                yield self._by_device, device
+    def _index(self, key: str) -> dict[str, set[Audience]]:
+        """Where the audiences of a key are: each device finds an audience at most once."""
+        if key == EVERYTHING:
+            return self._everything
+        return self._by_prefix if key.endswith("/") else self._by_device
 
     def watching(self, devices: Sequence[str]) -> dict[Audience, Sequence[str]]:
         """The audiences that watch any of these devices, each with its devices in this order."""
@@ -136,7 +151,8 @@ class Audiences:
             for prefix in prefixes_of(device) if self._by_prefix else ():
                 for audience in self._by_prefix.get(prefix, ()):
                     found.setdefault(audience, []).append(device)
-        return found | dict.fromkeys(self._everything, devices) if devices else {}
+        everything = self._everything.get(EVERYTHING, ())
+        return found | dict.fromkeys(everything, devices) if devices else {}
 
     def forget_messages(self) -> None:
         for audience in self._all.values():

@@ -12,7 +12,7 @@ from statecast.model import Position
 
 PROTOCOL = 1
 """The version of our events; a request may name it."""
-MEMBERS = ("devices", "since", "protocol", "health")
+MEMBERS = ("devices", "since", "protocol", "health", "presence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class WatchRequest:
     """What the viewer has already; None: nothing."""
     health: bool
     """Whether to send it ``health`` events."""
+    presence: bool = False
+    """Whether to tell it who watches the devices that it names."""
 
     @classmethod
     def parse(cls, request: Any, max_patterns: int) -> WatchRequest:
@@ -35,18 +37,20 @@ class WatchRequest:
             if member not in MEMBERS:
                 raise Malformed(
                     f"“watch” has no member {names.quoted(member)}; "
-                    "it takes devices, since, protocol and health."
+                    "it takes devices, since, protocol, health and presence."
                 )
         if request.get("protocol", PROTOCOL) != PROTOCOL:
             raise Malformed(
                 "This server speaks protocol 1 only; reload the page or update the client."
             )
-        if not isinstance(request.get("health", False), bool):
-            raise Malformed("“health” must be true or false.")
+        for member in ("health", "presence"):
+            if not isinstance(request.get(member, False), bool):
+                raise Malformed(f"“{member}” must be true or false.")
         return cls(
             _patterns(request.get("devices"), max_patterns),
             _position(request.get("since")),
             request.get("health", False),
+            request.get("presence", False),
         )
 
 

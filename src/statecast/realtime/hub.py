@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from statecast.errors import BadSetting
 from statecast.http.head import RequestHead
 from statecast.http.throttled_log import ThrottledLog
-from statecast.model import Event, EventKind
+from statecast.model import Event, EventKind, Watching
 from statecast.names import escaped
 from statecast.realtime import encoding
 from statecast.realtime.dropped_events import (
@@ -271,6 +271,8 @@ class Hub:
             return
         if kind == "enter":
             socket.namespace.enter(socket, room)
+        elif kind == "name":
+            socket.viewer.rename(room or None)
         elif kind == "leave":
             socket.namespace.leave(socket, room)
         elif socket.ready or not socket.when_ready(lambda: self._move(kind, sid, room)):
@@ -287,6 +289,17 @@ class Hub:
         Any thread: it sees what that thread did before.
         """
         return self._calls.ask(self._rooms, sid)
+
+    def who_watches(self, device: str) -> Watching | None:
+        """Who watches a device, in all serving processes; None if the loop does not answer.
+
+        Any thread: it sees what that thread did before.
+        """
+        return self._calls.ask(self._broadcaster.who_watches, device)
+
+    def forget_process(self, forget: Callable[[str], None], process: str) -> None:
+        """Call ``forget`` on the loop: another process has ended. Any thread."""
+        self._calls.post(forget, process)
 
     def handshake(self, sid: str) -> Handshake | None:
         """The request with which a viewer of this process began, where it was kept. Any thread."""

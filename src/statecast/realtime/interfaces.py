@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
-from statecast.model import Event
+from statecast.model import Event, Watching
 from statecast.realtime.timer_wheel import TimerTarget
 
 
@@ -57,6 +57,8 @@ class BroadcasterContract(Protocol):
     def pause(self, viewer: Recipient) -> None: ...
     def resume(self, viewer: Recipient) -> None: ...
     def on_event(self, listener: Callable[[Event], None]) -> None: ...
+    def rename(self, viewer: Recipient) -> None: ...
+    def who_watches(self, device: str) -> Watching: ...
 
 
 class SocketOwner(Recipient, Protocol):
@@ -72,6 +74,9 @@ class SocketOwner(Recipient, Protocol):
         self, kind: int, namespace: str, number: int | None, arguments: tuple[Any, ...]
     ) -> None:
         """Send Python values, bytes among them as attachments. Raises Malformed."""
+
+    def rename(self, name: str | None) -> None:
+        """The application gives it another name, or none."""
 
     def forget(self, socket: Any, now: float) -> None:
         """The socket has left its namespace, or was refused there."""

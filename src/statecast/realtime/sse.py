@@ -2,10 +2,10 @@
 
 An ASGI app that sends the same ``states``. ``GET /events?device=pillow&device=floor2/*``; without
 ``device`` everything. Further fields of the query: ``health=1`` (the health event too),
-``since=epoch:offset``, for a client that cannot set the header ``Last-Event-ID`` itself, and
-``once=1``: the response ends when the client has everything, for one that asks again later. A
-reader watches like any viewer: while it is slow it is skipped and costs only its position, and it
-returns with a position.
+``presence=1`` (who watches the devices that it names), ``since=epoch:offset``, for a client that
+cannot set the header ``Last-Event-ID`` itself, and ``once=1``: the response ends when the client
+has everything, for one that asks again later. A reader watches like any viewer: while it is slow it
+is skipped and costs only its position, and it returns with a position.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ class PendingEvents:
 
 class EventStream:
     """One reader. What waits for its transport is bounded; beyond the bound it is paused."""
+
+    name: str | None = None
+    """The application knows nothing of it, and gives it no name."""
 
     __slots__ = (
         "_awaited",
@@ -298,8 +301,8 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
     for name, value in members:
         if name == "device":
             request["devices"].append(value)
-        elif name == "health" and value in ("0", "1"):
-            request["health"] = value == "1"
+        elif name in ("health", "presence") and value in ("0", "1"):
+            request[name] = value == "1"
         elif name == "once" and value == "1":
             request["once"] = True
         elif name == "since":
@@ -307,7 +310,8 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
         else:
             raise HandshakeError.sentence(
                 400,
-                "The query takes device (any number), health=1, once=1 and since=epoch:offset.",
+                "The query takes device (any number), health=1, presence=1, once=1 and "
+                "since=epoch:offset.",
             )
     request["devices"] = request["devices"] or ["*"]
     if since is not None:

@@ -56,6 +56,7 @@ class Viewer:
         "_broadcaster",
         "_namespaces",
         "handshake",
+        "name",
         "pending_bytes",
         "session",
         "transport",
@@ -71,6 +72,8 @@ class Viewer:
     ) -> None:
         """``handshake`` is kept only where the application asks for it."""
         self.handshake = handshake
+        self.name: str | None = None
+        """What the application calls it, to others who watch the same."""
         self.session = session
         self.transport = transport
         self._namespaces = namespaces
@@ -153,6 +156,10 @@ class Viewer:
         socket = Socket(self, namespace, socketio.new_sid())
         self.session.add(socket)
         self._namespaces.connect(socket, request.auth)
+
+    def rename(self, name: str | None) -> None:
+        self.name = name
+        self._broadcaster.rename(self)
 
     def forget(self, socket: Socket, now: float) -> None:
         """The socket has left its namespace, or was refused there."""

@@ -16,6 +16,7 @@ from flask import Flask
 
 from statecast import strict_json
 from statecast.errors import Malformed, Refused
+from statecast.model import Watching
 from statecast.realtime.hub import Hub
 from statecast.realtime.in_process import InProcessTransport, request_head
 from statecast.realtime.protocol import engineio
@@ -33,6 +34,10 @@ class NoStates:
     def pause(self, viewer: Any) -> None: ...
     def resume(self, viewer: Any) -> None: ...
     def on_event(self, listener: Any) -> None: ...
+    def rename(self, viewer: Any) -> None: ...
+
+    def who_watches(self, device: str) -> Watching:
+        return Watching(0)
 
 
 class TestLoop:

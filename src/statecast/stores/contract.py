@@ -11,7 +11,7 @@ Rule 3: each answer to a reader comes from one consistent snapshot.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
 from typing import Any, NamedTuple, Protocol
@@ -199,6 +199,25 @@ class ReadCursor(NamedTuple):
     event: int = 0
     command: int = -1
     """-1: from now on. The first command has the number 1."""
+    watch: int = -1
+    """-1: counts of viewers are not read; 0: all are."""
+
+
+class WatchPart(NamedTuple):
+    """One part of what the viewers of a serving process watch; see docs/design/presence.md."""
+
+    process: str
+    part: int
+    counts: bytes
+    """As JSON. It replaces what was known of this part."""
+
+
+class WatchChanges(NamedTuple):
+    """The parts that changed after a cursor."""
+
+    processes: frozenset[str]
+    """The processes that have parts; those of all others are void."""
+    parts: Sequence[WatchPart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +235,8 @@ class Changes:
     events: Sequence[Event] = ()
     commands: Sequence[Command] = ()
     """The commands that changed after the cursor, as they are now, by ascending change."""
+    watch: WatchChanges | None = None
+    """What viewers watch; None: it is as it was at the cursor, or was not asked for."""
 
 
 class ChangedNames(NamedTuple):
@@ -441,14 +462,34 @@ class Store(Protocol):
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process: health of its sources, number of its viewers.
 
-        It is not durable.
+        It is not durable. From the first one on, the caller holds a lock of the operating system
+        that tells other processes when it has ended; see ``ended_processes``.
         """
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """The newest report of each process that announced one within the last 10 s."""
+        """The newest report of each process that announced one within the last 10 s.
+
+        Not those of processes that have ended, however they did.
+        """
 
     def withdraw(self, process: str) -> None:
-        """Take back the report of a process that stops serving."""
+        """Take back report and counts of a process that stops serving, or that has ended."""
+
+    def ended_processes(self) -> list[str]:
+        """The processes that have ended and did not withdraw what they announced or counted.
+
+        A lock says so, and no clock. It only reads.
+        """
+
+    def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
+        """Publish what the viewers of a serving process watch; each part replaces the one before.
+
+        It is not durable. The counts go with the report of the process: when it is withdrawn, or
+        when it is older than 10 s.
+        """
+
+    def watch_parts(self, parts: Collection[int]) -> list[WatchPart]:
+        """These parts of all processes, except of those that have ended."""
 
     def probe(self) -> None:
         """Write something small, durably, and remove it. Raises what a commit would raise now."""

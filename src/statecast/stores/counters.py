@@ -42,3 +42,5 @@ class Counters:
     """``offset`` then: the versions up to it were written before the step."""
     doubted_seen: int = 0
     """``seen`` then."""
+    watch: int = 0
+    """One per change of what the viewers of a process watch."""

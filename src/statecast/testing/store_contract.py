@@ -11,6 +11,7 @@ from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import ReadCursor, Store, Totals
 from statecast.testing.clock_contract import ClockContract
 from statecast.testing.command_contract import CommandContract
+from statecast.testing.presence_contract import PresenceContract
 from statecast.testing.reaction_contract import ReactionContract
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, change, message, raises, refused
@@ -741,6 +742,7 @@ class StoreContract(
     ChangeContract,
     ReadContract,
     CommandContract,
+    PresenceContract,
     SizesContract,
     TotalsContract,
     ClockContract,

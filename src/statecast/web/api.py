@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import logs, names, strict_json, timestamps
 from statecast.broadcast import encoding
+from statecast.broadcast.presence import to_reader
 from statecast.decoders import encodings, items
 from statecast.errors import (
     Conflict,
@@ -90,6 +91,7 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
     blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
+    blueprint.add_url_rule(f"{DEVICE}/viewers", "viewers", rest_views.viewers, methods=["GET"])
     command_views = CommandViews(live, rest_views.device)
     of_device = f"{DEVICE}/commands"
     begin = own_writes_only(command_views.begin_command)
@@ -198,6 +200,17 @@ class RestViews:
             "since": None if since is None else timestamps.iso(since),
         }
         return json_response(strict_json.encode(body))
+
+    def viewers(self, device: str) -> ResponseReturnValue:
+        """Who watches a device, in all serving processes."""
+        only_arguments()
+        names.check(device)
+        if self.live.store.get(device) is None:  # a device whose name ends with /viewers
+            if self.live.store.get(f"{device}/viewers") is None:
+                raise no_device(device)
+            return self.device(f"{device}/viewers")
+        watching = self.live.who_watches(device)
+        return json_response(strict_json.encode(to_reader(device, watching)))
 
     def changes(self) -> Response:
         """The changes since a position, as a ``states`` event.

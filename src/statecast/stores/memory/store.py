@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from statecast.commands.life import Command, NewCommand
@@ -42,6 +42,8 @@ from statecast.stores.contract import (
     ReadCursor,
     Sizes,
     Totals,
+    WatchChanges,
+    WatchPart,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.memory.commands import MemoryCommands
@@ -113,6 +115,8 @@ class MemoryStore:
         self._commands = MemoryCommands()
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
+        self._watch_parts: dict[tuple[str, int], tuple[int, WatchPart]] = {}
+        """By process and part, with the number of the change."""
         self._queues: dict[str, MemoryQueue] = {}
         self._reactions: dict[str, ReactionRecord] = {}
         self._watch = ClockWatch(clock, self.problems)
@@ -276,12 +280,19 @@ class MemoryStore:
             events = [event for number, (_, event) in self._events.items() if number > since]
             return Changes(
                 self.read_position(),
-                ReadCursor(offset, counters.seen, counters.event, counters.command),
+                ReadCursor(offset, counters.seen, counters.event, counters.command, counters.watch),
                 updates,
                 seen,
                 events,
                 self._commands.changed_after(after.command),
+                self._watch_changes(after.watch),
             )
+
+    def _watch_changes(self, change: int) -> WatchChanges | None:
+        if change in (-1, self._counters.watch):
+            return None
+        found = [part for newer, part in self._watch_parts.values() if newer > change]
+        return WatchChanges(frozenset(process for process, _ in self._watch_parts), found)
 
     def read_names(self, after: int, limit: int) -> ChangedNames:
         """Which devices changed after an offset."""
@@ -473,12 +484,39 @@ class MemoryStore:
         with self._lock:
             self._watch.check(self._counters)
             self._reports[process] = (self._watch.uptime(), json.dumps(report))
+            self._forget_old_reports()
         self._notifier.notify()
 
     def withdraw(self, process: str) -> None:
-        """Take back the report of a process that stops serving."""
+        """Take back the report and the counts of a process that stops serving."""
         with self._lock:
             self._reports.pop(process, None)
+            self._forget_counts(lambda other: other == process)
+        self._notifier.notify()
+
+    def ended_processes(self) -> list[str]:
+        """None: this process has not ended."""
+        return []
+
+    def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
+        """Publish what the viewers of a serving process watch."""
+        with self._lock:
+            self._counters.watch += 1
+            for part, counts in parts.items():
+                row = self._counters.watch, WatchPart(process, part, counts)
+                self._watch_parts[process, part] = row
+        self._notifier.notify()
+
+    def watch_parts(self, parts: Collection[int]) -> list[WatchPart]:
+        """These parts of all processes."""
+        with self._lock:
+            return [one for _, one in self._watch_parts.values() if one.part in parts]
+
+    def _forget_counts(self, is_gone: Callable[[str], bool]) -> None:
+        gone = [place for place in self._watch_parts if is_gone(place[0])]
+        for place in gone:
+            del self._watch_parts[place]
+        self._counters.watch += bool(gone)
 
     def probe(self) -> None:
         """Nothing is written anywhere, so nothing can fail."""
@@ -493,14 +531,19 @@ class MemoryStore:
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
-        uptime = self._watch.uptime()
         with self._lock:
-            self._reports = {
-                process: (at, report)
-                for process, (at, report) in self._reports.items()
-                if abs(uptime - at) <= retention.REPORT_MS
-            }
+            self._forget_old_reports()
             return {process: json.loads(report) for process, (_, report) in self._reports.items()}
+
+    def _forget_old_reports(self) -> None:
+        """And the counts of processes without a report."""
+        uptime = self._watch.uptime()
+        self._reports = {
+            process: (at, report)
+            for process, (at, report) in self._reports.items()
+            if abs(uptime - at) <= retention.REPORT_MS
+        }
+        self._forget_counts(lambda process: process not in self._reports)
 
     def lease(self, source: str) -> MemoryLease | None:
         """Take the lease of a source with a new term; None at once if another thread has it."""

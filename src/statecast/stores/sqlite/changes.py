@@ -14,7 +14,7 @@ from statecast.stores import event_row
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import ChangedNames, Changes, EpochHistory, ReadCursor
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
-from statecast.stores.sqlite import commands, devices
+from statecast.stores.sqlite import commands, devices, watch_counts
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
@@ -93,11 +93,12 @@ def read(
     asked = 0 <= after.command < counters.command
     return Changes(
         position(connection, reader),
-        ReadCursor(offset, counters.seen, counters.event, counters.command),
+        ReadCursor(offset, counters.seen, counters.event, counters.command, counters.watch),
         updates,
         {row[1]: reading.past(row[7], row[3], row[4]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
         commands.changed_after(connection, reader, after.command) if asked else (),
+        watch_counts.changed_after(connection, reader, counters, after.watch),
     )
 
 

@@ -75,6 +75,7 @@ def derived(connection: apsw.Connection) -> Counters:
         quarantine_rows=count(connection, "quarantine"),
         devices=number(connection, "sum(state IS NOT NULL)", "devices"),
         command=newest(connection, table("commands"), "change"),
+        watch=newest(connection, table("watch_counts"), "change"),
     )
 
 

@@ -8,10 +8,13 @@ after a crash another process has it within milliseconds. Its term, which rises 
 and is compared in every commit, stops a holder that has lost the lock without noticing. The file
 says which process holds the lock and when it noted progress, by the monotonic clock, which all
 processes of a host share.
+Rule 4: a serving process holds such a lock under its own id, and a free one says that the process
+has ended. No second process ever takes it, so this file is deleted.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import time
@@ -31,6 +34,7 @@ WAIT_SECONDS = 5.0
 """For how long to wait while another process opens or migrates the store."""
 PROGRESS_INTERVAL = 5.0
 """Seconds between two notes of progress in a lease file."""
+HOLD_ATTEMPTS = 100
 MAX_NAME = 100
 """Characters of a source in the name of its lease file; a longer one is shortened by a hash."""
 
@@ -223,6 +227,55 @@ def take_lease(store: Path, source: str) -> FileLease | None:
         os.close(file)
         raise os_error(path, error) from error
     return FileLease(file)
+
+
+def hold_process(store: Path, process: str) -> FileLease | None:
+    """Take the lock that ends with this process; None if a fork of it has it.
+
+    Raises StoreUnavailable.
+    """
+    for _ in range(HOLD_ATTEMPTS):
+        lease = take_lease(store, process_lock(process))
+        # Another process may have found the new file before it was locked: it looks at the lock,
+        # and deletes the file.
+        if lease is not None and lease_file(store, process_lock(process)).exists():
+            return lease
+        time.sleep(0.001)
+    return None
+
+
+def process_lock(process: str) -> str:
+    """The name of the lock of a serving process, beside those of sources and reactions."""
+    return f"process:{process}"
+
+
+def has_ended(store: Path, process: str) -> bool:
+    """Whether the lock of a process is free. Without the file it is not known, which is no."""
+    try:
+        file = os.open(lease_file(store, process_lock(process)), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def remove_process(store: Path, process: str) -> None:
+    """Delete the lock file of a process that has ended."""
+    if has_ended(store, process):
+        with suppress(OSError):
+            lease_file(store, process_lock(process)).unlink()
+
+
+def remove_ended(store: Path) -> None:
+    """Delete what is left of processes of which the store knows nothing any more."""
+    start = lease_file(store, process_lock("")).name
+    for file in store.parent.glob(f"{glob.escape(start)}*"):
+        remove_process(store, file.name.removeprefix(start))
 
 
 def lease_file(store: Path, source: str) -> Path:

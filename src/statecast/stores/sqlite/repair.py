@@ -25,7 +25,10 @@ from statecast.stores.sqlite.row_reader import Damaged, RowReader, delete_exactl
 from statecast.stores.sqlite.tables import sealed, table
 
 QUEUES = table("queues")
-DERIVED = {"known", "pages", "page_ids", "known_events", "receipts", "in_flight", "reports"}
+DERIVED = {
+    *("known", "pages", "page_ids", "known_events", "receipts", "in_flight", "reports"),
+    "watch_counts",
+}
 """Tables whose rows are no loss: no copy of them is kept."""
 
 

@@ -265,6 +265,20 @@ DELETE FROM events;
 DELETE FROM reports;
 """
 
+WATCH_COUNTS = """
+-- See docs/design/presence.md.
+CREATE TABLE watch_counts (
+    process TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    change INTEGER NOT NULL,
+    counts BLOB NOT NULL,
+    checksum INTEGER,
+    PRIMARY KEY (process, part)
+) WITHOUT ROWID;
+ALTER TABLE counters ADD COLUMN watch INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET checksum = NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -277,5 +291,6 @@ STEPS: Sequence[str] = (
     REACTIONS,
     COMMANDS,
     DOUBTED_ROWS,
+    WATCH_COUNTS,
 )
 """Step n leads from version n - 1 to version n."""

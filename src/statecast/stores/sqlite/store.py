@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +53,7 @@ from statecast.stores.contract import (
     ReadCursor,
     Sizes,
     Totals,
+    WatchPart,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.refusals import Refusals
@@ -69,10 +70,19 @@ from statecast.stores.sqlite import (
     schema,
     sources,
     totals,
+    watch_counts,
 )
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
-from statecast.stores.sqlite.file_lock import FileLease, lease_holder, take_lease
+from statecast.stores.sqlite.file_lock import (
+    FileLease,
+    has_ended,
+    hold_process,
+    lease_holder,
+    remove_ended,
+    remove_process,
+    take_lease,
+)
 from statecast.stores.sqlite.queue import SqliteQueue
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.repair import Repair
@@ -113,6 +123,8 @@ class SqliteStore:
         self.database = Database(self.path, steps, examining=examining)
         self._refusals = Refusals()
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
+        self._held: dict[str, FileLease] = {}
+        """The locks that tell others when a process has ended, by its id."""
         self._epoch_begun = False
         release_after_fork(self)
         self._watch = ClockWatch(clock, self.problems)
@@ -501,23 +513,65 @@ class SqliteStore:
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
+        self._hold(process)
         with (
             self._refusals.taken() as refusals,
             self.database.write(durable=False) as connection,
         ):
-            self._check_clock(connection)
+            counters = counter_row.load(connection, self.rows)
+            self._watch.check(counters)
             changes.announce(connection, self._watch.uptime(), process, report)
+            watch_counts.forget_absent(connection, counters)
+            counter_row.save(connection, self.rows, counters)
             totals.add(connection, self.rows, refused_totals(refusals))
+
+    def _hold(self, process: str) -> None:
+        """Hold the lock that tells others when this process has ended."""
+        if process in self._held:
+            return
+        self.database.check_file()  # of a file that is gone, nothing may be made beside it
+        lease = hold_process(self.path, process)
+        if lease is not None:
+            self._held[process] = lease
+            self._leases.add(lease)
+        remove_ended(self.path)
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
-            return changes.reports(connection, self.rows, self._watch.uptime())
+            found = changes.reports(connection, self.rows, self._watch.uptime())
+        return {name: one for name, one in found.items() if not has_ended(self.path, name)}
 
     def withdraw(self, process: str) -> None:
-        """Take back the report of a process that stops serving."""
+        """Take back what a process announced and counted: it stops serving, or has ended."""
         with self.database.write(durable=False) as connection:
             changes.withdraw(connection, process)
+            counters = counter_row.load(connection, self.rows)
+            watch_counts.forget(connection, counters, process)
+            counter_row.save(connection, self.rows, counters)
+        if process in self._held:
+            self._held.pop(process).release()
+        remove_process(self.path, process)
+
+    def ended_processes(self) -> list[str]:
+        """The processes that have ended and did not withdraw what they announced or counted."""
+        with self.database.read() as connection:
+            announced = watch_counts.announced(connection)
+        return [process for process in announced if has_ended(self.path, process)]
+
+    def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
+        """Publish what the viewers of a serving process watch; it is not durable."""
+        with self.database.write(durable=False) as connection:
+            counters = counter_row.load(connection, self.rows)
+            watch_counts.save(connection, counters, process, parts)
+            counter_row.save(connection, self.rows, counters)
+
+    def watch_parts(self, parts: Collection[int]) -> list[WatchPart]:
+        """These parts of all processes, except of those that have ended."""
+        with self.database.read() as connection:
+            found = watch_counts.read(connection, self.rows, parts)
+        ended = {one for one in {row.process for row in found} if has_ended(self.path, one)}
+        return [row for row in found if row.process not in ended]
 
     def probe(self) -> None:
         """Write something small, durably, and remove it. Raises what a commit would raise now."""
@@ -571,6 +625,8 @@ class SqliteStore:
                 self.database.write(durable=False) as connection,
             ):
                 totals.add(connection, self.rows, refused_totals(refusals))
+        while self._held:
+            self._held.popitem()[1].release()
         self.database.close()
 
 
@@ -583,5 +639,6 @@ def release_after_fork(store: SqliteStore) -> None:
             for lease in list(inherited._leases):
                 with suppress(OSError):
                     lease.after_fork()
+            inherited._held.clear()
 
     register_at_fork(after_in_child=in_child)
