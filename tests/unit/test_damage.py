@@ -20,6 +20,7 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
+from statecast.broadcast.watch_counts import part_of
 from statecast.commands.request import new_command
 from statecast.errors import StatecastError
 from statecast.flask import create_app, runtime_of
@@ -115,6 +116,7 @@ class Damage:
             "totals",
             "reactions",
             "reacted",
+            "watch_counts",
         }
 
 
@@ -185,6 +187,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.commit("queue", 1, [message("bad", sent_at=now(), refusals=(bad,))])
     store.emit([Event("/", "hello", b'["world"]', ("lobby",), origin="other")])
     store.announce("other", {"sources": {}, "viewers": 1})
+    counts = b'{"numbers":{"%b":1},"names":{}}' % VICTIM.encode()
+    store.count_watching("other", {part_of(VICTIM): counts})
     running = store.lease(reaction_lease("mail"))
     assert running is not None
     store.reaction("mail", ["*"]).begin(running.term)
@@ -250,8 +254,10 @@ class Served:
         """Look at everything that can be seen; the states of the devices."""
         for path in ("/", "/operator"):
             assert self.get(path)[0] == 200, path
-        for path in (f"/devices/{VICTIM}", f"/api/devices/{VICTIM}/history", "/api/changes"):
+        of_victim = f"/api/devices/{VICTIM}"
+        for path in (f"/devices/{VICTIM}", f"{of_victim}/history", f"{of_victim}/viewers"):
             self.get(path)
+        self.get("/api/changes")
         return self.states()
 
     def states(self) -> dict[str, Any]:

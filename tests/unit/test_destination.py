@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,22 +75,26 @@ def test_a_refused_message_makes_no_store(here: Path) -> None:
 
 
 def test_nothing_is_missing_where_a_server_reads_the_queue() -> None:
-    with_report("queue")
-    assert run("statecast send pillow mood=happy").stderr.endswith("statecast.db.\n")
+    with serving("queue"):
+        assert run("statecast send pillow mood=happy").stderr.endswith("statecast.db.\n")
 
 
 def test_a_server_that_reads_another_queue_is_told_apart() -> None:
-    with_report("pillow")
-    assert run("statecast send pillow mood=happy").stderr.endswith(
-        "The server of this store does not read its queue 'queue'; "
-        "start it with --source embedded:queue too.\n"
-    )
+    with serving("pillow"):
+        assert run("statecast send pillow mood=happy").stderr.endswith(
+            "The server of this store does not read its queue 'queue'; "
+            "start it with --source embedded:queue too.\n"
+        )
+    # when it has ended, however it did, then no server reads it
+    assert "No server reads it now" in run("statecast send pillow mood=happy").stderr
 
 
-def with_report(source: str) -> None:
+@contextmanager
+def serving(source: str) -> Iterator[None]:
     """A store whose server has just announced that it receives from this source."""
     store = open_store("sqlite:///statecast.db")
     store.announce("p", {"sources": {source: {"status": "connected"}}, "viewers": 0})
+    yield
     store.close()
 
 
