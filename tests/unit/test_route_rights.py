@@ -29,6 +29,7 @@ ROUTES = {
     f"PATCH {DEVICE}": "write",
     f"DELETE {DEVICE}": "write",
     f"GET {DEVICE}/history": "read",
+    f"GET {DEVICE}/viewers": "read",
     f"GET {DEVICE}/commands": "read",
     f"GET {DEVICE}/commands?after=": "send",  # taking commands is acting as the device
     f"GET {DEVICE}/commands?wait=0.01&after=": "send",
