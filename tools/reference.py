@@ -108,7 +108,8 @@ BELOW_A_DEVICE = (
 OTHERS = {
     "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
     "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
-    "`presence=1`, `once=1`, `since=<epoch>:<offset>`; the header `Last-Event-ID` overrides `since`.",
+    "`presence=1`, `once=1`, `since=<epoch>:<offset>`; the header `Last-Event-ID` overrides "
+    "`since`.",
     "/healthz": "200 while the process runs.",
     "/readyz": "200 while the work goes on: the store can be read and written, every "
     "queue answers, and the server is not stopping; else 503, with the part that fails. "
