@@ -17,6 +17,7 @@ ACTIONS = {
         "devices": Action.READ,
         "device": Action.READ,
         "history": Action.READ,
+        "viewers": Action.READ,
         "changes": Action.READ,
         "commands": Action.READ,  # with ``after``: see ``action_of``
         "all_commands": Action.READ,
