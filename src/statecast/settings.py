@@ -215,6 +215,11 @@ class Settings:
         "(ask something of a device), `send` (be a device), `write`, `operate`.",
         several_of("command", "send", "write", "operate"),
     )
+    qr_code: bool = setting(
+        True,
+        "Print a QR code of the address for phones, in a terminal, where other machines reach it.",
+        yes_no,
+    )
     workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
     demo: bool = setting(
         False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no

@@ -203,6 +203,22 @@ def test_flags_win_over_the_environment_that_over_the_file(
     assert got.deadlines == {"lamp": 5, "x/*": 6}
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), ("command",)),
+        (("--others-may", "send,write"), ("send", "write")),
+        (("--others-may", "send", "--others-may", "operate"), ("send", "operate")),
+        (("--others-may", ""), ()),
+    ],
+)
+def test_an_empty_list_is_given(
+    statecast: Invoke, served: list[Settings], words: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert statecast("run", *words).exit_code == 130
+    assert served[0].others_may == expected
+
+
 def test_the_file_may_come_from_the_environment(
     statecast: Invoke, served: list[Settings], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,38 +57,71 @@ def test_descriptors_are_raised_to_what_is_allowed() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-OUTWARD = {socket.AF_INET: "192.168.7.5", socket.AF_INET6: "2001:db8::5"}
+ADDRESSES = {socket.AF_INET: "192.168.7.5", socket.AF_INET6: "2001:db8::5"}
+COMMAND = "\nThey may read every state and ask something of a device (setting others_may)."
 
 
 @pytest.mark.parametrize(
-    ("host", "outward", "line"),
+    ("host", "found", "rest"),
     [
-        ("127.0.0.1", OUTWARD, ""),
-        ("0.0.0.0", OUTWARD, "\nOther machines open it at http://192.168.7.5:{port}"),
-        ("0.0.0.0", {socket.AF_INET: ""}, ""),
-        ("0.0.0.0", {socket.AF_INET: "127.0.0.1"}, ""),
+        ("127.0.0.1", ADDRESSES, ""),
+        ("::1", ADDRESSES, ""),
+        ("0.0.0.0", ADDRESSES, f"\nOther machines open it at http://192.168.7.5:{{port}}{COMMAND}"),
+        ("0.0.0.0", {}, ""),
         (
             "::",
-            OUTWARD,
-            "\nOther machines open it at http://192.168.7.5:{port} or http://[2001:db8::5]:{port}",
+            ADDRESSES,
+            "\nOther machines open it at http://192.168.7.5:{port} or http://[2001:db8::5]:{port}"
+            + COMMAND,
         ),
-        ("::", {socket.AF_INET: "192.168.7.5", socket.AF_INET6: ""},
-         "\nOther machines open it at http://192.168.7.5:{port}"),
+        ("::", {socket.AF_INET: "192.168.7.5"},
+         f"\nOther machines open it at http://192.168.7.5:{{port}}{COMMAND}"),
     ],
 )  # fmt: skip
 def test_addresses_for_other_machines_are_printed(
-    monkeypatch: pytest.MonkeyPatch, host: str, outward: dict[int, str], line: str
+    monkeypatch: pytest.MonkeyPatch, host: str, found: dict[int, str], rest: str
 ) -> None:
     # given a socket that other machines reach, or not
-    monkeypatch.setattr(sockets, "_outward", outward.__getitem__)
+    monkeypatch.setattr(
+        sockets,
+        "network_addresses",
+        lambda families: [found[family] for family in families if family in found],
+    )
     printed: list[str] = []
-    with sockets.listen(Settings(port=0, host=host)) as listening:
-        sockets.announce(listening, printed.append)
+    settings = Settings(port=0, host=host)
+    with sockets.listen(settings) as listening:
+        sockets.announce(listening, printed.append, settings)
         port = listening.getsockname()[1]
     # then what is printed can be opened there
-    first, _, rest = printed[0].partition("\n")
+    first, _, others = printed[0].partition("\n")
     assert first.startswith("Statecast is live at http://") and first.endswith(f":{port}")
-    assert rest == line.format(port=port).removeprefix("\n")
+    assert others == rest.format(port=port).removeprefix("\n")
+
+
+def test_a_socket_for_ipv6_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sockets, "network_addresses", lambda families: [ADDRESSES[one] for one in families]
+    )
+    with socket.socket(socket.AF_INET6) as listening:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(("::", 0))
+        port = listening.getsockname()[1]
+        assert sockets.address_of(listening) == f"http://[::1]:{port}"
+        assert sockets.lan_addresses(listening) == [f"http://[2001:db8::5]:{port}"]
+
+
+@pytest.mark.parametrize(("setting", "shown"), [(True, True), (False, False)])
+def test_a_terminal_gets_a_code_of_the_first_address(
+    monkeypatch: pytest.MonkeyPatch, setting: bool, shown: bool
+) -> None:
+    monkeypatch.setattr(sockets, "network_addresses", lambda families: ["192.0.2.1", "192.0.2.2"])
+    monkeypatch.setattr(sockets, "qr_code", lambda text, stream: f"<code of {text}>")
+    printed: list[str] = []
+    settings = Settings(port=0, host="0.0.0.0", qr_code=setting)
+    with sockets.listen(settings) as listening:
+        sockets.announce(listening, printed.append, settings)
+        port = listening.getsockname()[1]
+    assert (f"<code of http://192.0.2.1:{port}>" in printed[0].splitlines()) == shown
 
 
 def test_an_address_of_this_machine_answers_at_what_is_printed() -> None:

@@ -268,7 +268,7 @@ def _serve_alone(
 ) -> int:
     def on_ready() -> None:
         manager.ready(f"Serving at {sockets.address_of(listening)}")
-        sockets.announce(listening, announce)
+        sockets.announce(listening, announce, runtime.settings)
 
     stop_requested = threading.Event()
     with _signals(runtime.settings, manager, stop_requested) as signals:
@@ -401,7 +401,7 @@ class BackgroundServer:
     def announce(self, print_line: Callable[[str], None]) -> None:
         """Say where it is live, to people here and on other machines. Only after ``start``."""
         assert self._listening is not None
-        sockets.announce(self._listening, print_line)
+        sockets.announce(self._listening, print_line, self.runtime.settings)
 
     def join(self) -> None:
         """Wait until it has stopped."""

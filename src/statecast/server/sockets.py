@@ -7,12 +7,14 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.program import output
+from statecast.program.qr_code import qr_code
 from statecast.program.unix import resource
+from statecast.server.network_addresses import network_addresses
 from statecast.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ def address_of(listening: socket.socket) -> str:
     """The URL for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
-        host = "127.0.0.1"
+        host = "127.0.0.1" if socket.AF_INET in _families(listening) else "::1"
     return _url(host, port)
 
 
@@ -91,40 +93,31 @@ def lan_addresses(listening: socket.socket) -> list[str]:
         return []
     if not ipaddress.ip_address(host).is_unspecified:
         return [address_of(listening)]
-    found = [_outward(family) for family in _FAMILIES[listening.family]]
-    return [_url(address, port) for address in found if address and not is_loopback(address)]
+    return [_url(address, port) for address in network_addresses(_families(listening))]
 
 
-_FAMILIES = {
-    socket.AF_INET: (socket.AF_INET,),
-    # A socket for every IPv6 address also takes IPv4, where the system says no other.
-    socket.AF_INET6: (socket.AF_INET, socket.AF_INET6),
-}
-_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-"""Addresses of documentation (RFC 5737, RFC 3849): they stand for any other machine."""
-
-
-def _outward(family: int) -> str:
-    """The address from which this machine reaches others, "" without one. Nothing is sent."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((_ELSEWHERE[socket.AddressFamily(family)], 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+def _families(listening: socket.socket) -> tuple[int, ...]:
+    """The families whose clients a socket accepts: one for IPv6 may take IPv4 as well."""
+    if listening.family == socket.AF_INET:
+        return (socket.AF_INET,)
+    alone = listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return (socket.AF_INET6,) if alone else (socket.AF_INET, socket.AF_INET6)
 
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def announce(listening: socket.socket, print_line: Callable[[str], None]) -> None:
-    """Print the address, and those for other machines in a second line.
+def announce(
+    listening: socket.socket, print_line: Callable[[str], None], settings: Settings
+) -> None:
+    """Print the address, and below it those for other machines, with a QR code in a terminal.
 
     When the output cannot be written, the server serves all the same.
     """
     try:
-        print_line(f"Statecast is live at {address_of(listening)}{_elsewhere(listening)}")
+        lines = [f"Statecast is live at {address_of(listening)}", *_elsewhere(listening, settings)]
+        print_line("\n".join(lines))
     except BrokenPipeError:  # the reader of our output closed it
         output.discard(sys.stdout)
     except OSError as error:
@@ -132,9 +125,16 @@ def announce(listening: socket.socket, print_line: Callable[[str], None]) -> Non
         log.warning("the address cannot be printed: %s", error.strerror or error)
 
 
-def _elsewhere(listening: socket.socket) -> str:
+def _elsewhere(listening: socket.socket, settings: Settings) -> Iterator[str]:
+    """The lines for other machines: where, what they may do, and a code for a phone."""
     others = lan_addresses(listening)
-    return f"\nOther machines open it at {' or '.join(others)}" if others else ""
+    if not others:
+        return
+    yield f"Other machines open it at {' or '.join(others)}"
+    yield f"They {rights.of_others(settings.others_may)} (setting others_may)."
+    code = qr_code(others[0], sys.stdout) if settings.qr_code else ""
+    if code:
+        yield code
 
 
 def raise_descriptors() -> int:

@@ -239,7 +239,7 @@ class Supervisor:
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
             self.manager.ready(f"Serving at {sockets.address_of(self.listening)}")
-            sockets.announce(self.listening, self.announce)
+            sockets.announce(self.listening, self.announce, self.settings)
 
     def _stop(self, number: int, limit: float) -> None:
         """Pass the signal on and wait. Workers that do not stop in time are killed."""
