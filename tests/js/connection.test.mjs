@@ -202,3 +202,35 @@ test("a new list begins without a position, and forgets what it does not cover",
   last().hear(states({ offset: 9, states: [item("door", 9)] }));
   assert.deepEqual([...live.board.devices.keys()], ["door"]);
 });
+
+test("a command that the server took says that it can be reached", async () => {
+  mock.method(AbortSignal, "timeout", () => undefined);
+  mock.method(globalThis, "fetch", async (url) => {
+    assert.equal(String(url), "http://h/api/devices/pillow/commands");
+    return { ok: true, json: async () => ({ id: "c" }) };
+  });
+  // Given a connection that was lost and waits for its next attempt
+  last().join().hear(states());
+  last().onclose();
+  const before = FakeSocket.all.length;
+  // When a command gets through
+  await live.command("pillow", "hug");
+  // Then it tries at once
+  assert.equal(FakeSocket.all.length, before + 1);
+  // And one that is sent over a connection that works changes nothing
+  last().join().hear(states());
+  await live.command("pillow", "hug");
+  assert.equal(FakeSocket.all.length, before + 1);
+});
+
+test("who listens to `watching` asks for it, now and after each reconnect", () => {
+  const socket = last().join();
+  assert.equal("presence" in socket.wish, false);
+  live.on("watching", () => {});
+  assert.equal(socket.wish.presence, true);
+  const sent = socket.sent.length;
+  live.on("watching", () => {});
+  assert.equal(socket.sent.length, sent);
+  live.retry();
+  assert.equal(last().join().wish.presence, true);
+});

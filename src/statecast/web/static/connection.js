@@ -129,13 +129,16 @@ export class Connection {
   }
 
   /**
-   * Call a function at an event: `states` with the updates, `seen`, `health`, `link` when the
-   * connection came or went, `refused` with a sentence, or an application's own event.
+   * Call a function at an event: `states` with the updates, `seen`, `health`, `commands`,
+   * `watching` with who watches the devices that are named, `link` when the connection came or
+   * went, `refused` with a sentence, or an application's own event.
    * @param {string} event
    * @param {(...values: any[]) => void} listener
    */
   on(event, listener) {
+    const isFirst = !this.#listeners.has(event);
     this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
+    if (event === "watching" && isFirst) this.watch(); // which asks for it
     return this;
   }
 
@@ -165,8 +168,10 @@ export class Connection {
    * @param {CommandOptions} [options]
    * @returns {Promise<Command>}
    */
-  command(device, name, given, options) {
-    return this.#outbox.send(device, name, given, options);
+  async command(device, name, given, options) {
+    const command = await this.#outbox.send(device, name, given, options);
+    if (this.state === "waiting") this.retry(); // the server has just answered
+    return command;
   }
 
   /**
@@ -183,7 +188,8 @@ export class Connection {
     this.devices = [...devices];
     if (this.joined) {
       const since = this.board.position;
-      const request = { devices, since, protocol: PROTOCOL, health: !isHidden() };
+      const presence = this.#listeners.has("watching") || undefined;
+      const request = { devices, since, protocol: PROTOCOL, health: !isHidden(), presence };
       this.#request++;
       this.socket?.send(`42${this.#request}${JSON.stringify(["watch", request])}`);
     }

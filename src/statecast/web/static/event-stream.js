@@ -35,6 +35,7 @@ const HEADERS_TOO_LARGE = 431;
  * @property {string[]} devices
  * @property {{ epoch: string, offset: number }} [since]
  * @property {boolean} health
+ * @property {boolean} [presence]
  * @property {boolean} [once] Whether the answer ends when it is complete.
  */
 
@@ -90,10 +91,11 @@ export class EventStream {
   }
 
   /** @param {WatchRequest} request */
-  #address({ devices, since, health, once }) {
+  #address({ devices, since, health, presence, once }) {
     const query = new URLSearchParams();
     if (once) query.set("once", "1");
     if (health) query.set("health", "1");
+    if (presence) query.set("presence", "1");
     if (since) query.set("since", `${since.epoch}:${since.offset}`);
     const unfiltered = `${this.url}?${query}`;
     for (const device of devices) query.append("device", device);
