@@ -62,6 +62,8 @@ MEMBERS = {
     "time.",
     "replace": "`true`: `state` is the whole state; every other field is removed.",
     "delete": "`true`: the device is removed.",
+    "commands": "The names of the commands that the device takes, at most 32; `[]`: none. It "
+    "replaces what was known; without it, that stays. `state` is optional then.",
     "command": "The id of a command of this device that the message answers; `state` is optional "
     "then.",
     "outcome": "What became of that command: `done` or `refused`.",
@@ -235,6 +237,7 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.live_url: "URL or path",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
+    known[settings.device_commands] = "table, as text `pillow=hug open,lamp/*=`"
     if check in known:
         return known[check]
     bounds = inspect.getclosurevars(check).nonlocals

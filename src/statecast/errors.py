@@ -7,6 +7,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- ConnectionRefused    a connect handler refuses a viewer, and says more than a sentence
 |   |-- DevicesFull          the store takes no new device
 |   |-- TooManyCommands      the device has as many open commands as it may
+|   |-- NotTaken             the device does not take such a command
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -75,6 +76,10 @@ class DevicesFull(Refused):
 
 class TooManyCommands(Refused):
     """The device has as many open commands as it may."""
+
+
+class NotTaken(Refused):
+    """The device is known not to take such a command."""
 
 
 class NotFound(Refused):

@@ -161,6 +161,15 @@ class Statecast:
 
     # Commands
 
+    def takes(self, device: str) -> tuple[str, ...] | None:
+        """The names of the commands that a device takes, as it or ``device_commands`` says.
+
+        () for a device that takes none; None if nothing is known: any command is handed to it.
+        """
+        runtime = self.runtime
+        update = runtime.store.get(names.check(device))
+        return None if update is None else runtime.settings.commands_of(update)
+
     def command(
         self,
         device: str,
@@ -177,7 +186,8 @@ class Statecast:
         The command waits in the store, durable on return, until its device takes it, for at most
         ``expires`` seconds; ``Command.status`` says what became of it. ``by`` names the person who
         asks. A repeated call with the same ``key`` is the same command. Callable from any thread.
-        Raises NotFound for a device that never said anything, Refused or Unavailable.
+        Raises NotFound for a device that never said anything, NotTaken for a command that it is
+        known not to take, Refused or Unavailable.
         """
         new = new_command(device, name, arguments, expires=expires, by=by, key=key)
         return self.runtime.begin_command(new)

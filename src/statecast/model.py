@@ -88,6 +88,8 @@ class Change:
     """What of the message could not be read and was left out, as its source allows: sentences."""
     answer: Answer | None = None
     """What the device says of a command."""
+    commands: tuple[str, ...] | None = None
+    """The names of the commands that the device takes; None leaves what is known as it is."""
     event_key: str | None = field(init=False, default=None, compare=False, repr=False)
     """The event's id and a hash of what it says. Within 24 h the same key counts once per device.
 
@@ -102,6 +104,8 @@ class Change:
             said = (self.kind, self.state, self.time, self.sequence, self.silent_after, self.by)
             if self.answer is not None:
                 said = (*said, self.answer.command, self.answer.outcome)
+            if self.commands is not None:
+                said = (*said, self.commands)
             text = json.dumps(said, sort_keys=True, separators=(",", ":"))
             digest = blake2b(text.encode(), digest_size=16).hexdigest()
             object.__setattr__(self, "event_key", f"{self.event_id} {digest}")
@@ -171,6 +175,8 @@ class Update:
     clock_behind: int | None = None
     """By how many ms the device's clock is behind at most (below 0: ahead), as its last messages
     show it; None: they brought no times of their own."""
+    commands: tuple[str, ...] | None = None
+    """The names of the commands that the device takes, () for none; None: it never said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,23 @@
 """Names of devices, and patterns of names: an exact name, ``prefix/*`` (any depth below) or ``*``.
 
+Names of commands too.
+
 Also how a client's text is shown: in one line, and without control characters.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from statecast.errors import Malformed
 
 MAX_CHARACTERS = 128
+MAX_COMMAND = 64
+"""Characters of the name of a command."""
+MAX_COMMANDS = 32
+"""Commands that a device may say it takes."""
 EVERYTHING = "*"
 
 _NAME = re.compile(r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+)*")
@@ -50,6 +56,22 @@ def check_pattern(pattern: Any) -> str:
         check(pattern[:-2])
         return pattern
     return check(pattern)
+
+
+def check_command(name: Any, what: str = "“name”") -> str:
+    """The name of a command itself. Raises Malformed; ``what`` is the subject of the sentence."""
+    if isinstance(name, str) and 0 < len(name) <= MAX_COMMAND and name.isprintable():
+        return name
+    raise Malformed(f"{what} must be a text of 1 to {MAX_COMMAND} printable characters.")
+
+
+def check_commands(found: Sequence[Any]) -> tuple[str, ...]:
+    """The names of the commands that a device takes, each once. Raises Malformed."""
+    if len(found) > MAX_COMMANDS:
+        raise Malformed(
+            f"A device takes at most {MAX_COMMANDS} commands; this list has {len(found)}."
+        )
+    return tuple(dict.fromkeys(check_command(name, "The name of a command") for name in found))
 
 
 def match(pattern: str, device: str) -> bool:

@@ -219,11 +219,14 @@ class Runtime:
             raise
 
     def begin_command(self, new: NewCommand) -> Command:
-        """Ask something of a device, durable on return. Raises NotFound, Refused, Unavailable."""
+        """Ask something of a device, durable on return.
+
+        Raises NotFound, NotTaken, Refused, Unavailable.
+        """
         update = self.store.get(new.device)
         if update is None or update.state is None:
             raise no_device(new.device)
-        return self.store.begin_command(new)
+        return self.store.begin_command(new, self.settings.commands_of(update))
 
     def who_watches(self, device: str) -> Watching:
         """Who watches a device, in all serving processes. Raises Unavailable."""

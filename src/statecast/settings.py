@@ -182,6 +182,26 @@ def deadlines(value: Any) -> Mapping[str, float]:
         raise ValueError(f"must be a table of device pattern and seconds ({error})") from None
 
 
+def device_commands(value: Any) -> Mapping[str, tuple[str, ...]]:
+    """A table of pattern and names of commands, or a text like ``pillow=hug open,lamp/*=``."""
+    if isinstance(value, str):
+        parts = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        is_table = all(equals for _, equals, _ in parts)
+        value = {pattern: given for pattern, _, given in parts} if is_table else None
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table of device pattern and commands, like pillow=hug open")
+    found = {}
+    for pattern, given in value.items():
+        commands = given.split() if isinstance(given, str) else given
+        if not isinstance(commands, (list, tuple)):
+            raise ValueError(f"must name the commands of {pattern!r} as a list of texts")
+        try:
+            found[device_names.check_pattern(pattern)] = device_names.check_commands(commands)
+        except Malformed as error:
+            raise ValueError(f"must be a table of device pattern and commands ({error})") from None
+    return found
+
+
 def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
     """One line of the table."""
     return dataclasses.field(default=default, metadata={"sentence": sentence, "check": check})
@@ -264,6 +284,11 @@ class Settings:
         "Seconds of silence after which a device counts as silent, per pattern; "
         "a message's own `silent_after` wins.",
         deadlines,
+    )
+    device_commands: Mapping[str, tuple[str, ...]] = mapping_setting(
+        "The commands that a device takes, per pattern, like `pillow=hug open`; "
+        "what a device says itself (`commands`) wins.",
+        device_commands,
     )
     card_fields: tuple[str, ...] = setting(
         (), "The main fields of a card, in this order; empty: a sensible choice by name.", words
@@ -443,6 +468,20 @@ class Settings:
         matching = (
             seconds
             for pattern, seconds in self.deadlines.items()
+            if device_names.match(pattern, update.device)
+        )
+        return next(matching, None)
+
+    def commands_of(self, update: Update) -> tuple[str, ...] | None:
+        """The commands that a device takes; None: it takes all, for nothing says what it takes.
+
+        What the device said decides, else the first pattern that matches.
+        """
+        if update.commands is not None or update.state is None or not self.device_commands:
+            return update.commands
+        matching = (
+            commands
+            for pattern, commands in self.device_commands.items()
             if device_names.match(pattern, update.device)
         )
         return next(matching, None)

@@ -324,6 +324,64 @@ def test_the_deadline_is_the_newest_messages_and_changing_it_is_visible() -> Non
     assert fold(shorter.record, deleted, 6).record.silent_after is None
 
 
+HUG, OPEN = ("hug",), ("open", "hug")
+TAKES: dict[str, tuple[list[tuple[int, Change]], tuple[str, ...] | None]] = {
+    "it never said": ([(1, merge(a=1))], None),
+    "it takes none": ([(1, change("pillow", commands=()))], ()),
+    "a state changes nothing": ([(1, change("pillow", commands=HUG)), (2, merge(a=1))], HUG),
+    "the newer list": (
+        [(1, change("pillow", commands=HUG)), (2, change("pillow", commands=OPEN))],
+        OPEN,
+    ),
+    "a late list": (
+        [(2, change("pillow", commands=HUG)), (1, change("pillow", commands=OPEN))],
+        HUG,
+    ),
+    "a late list after newer states": (
+        [(1, merge(a=1)), (3, merge(a=2)), (2, change("pillow", {"a": 0}, commands=HUG))],
+        HUG,
+    ),
+    "of one stamp, the later arrival": (
+        [(1, change("pillow", commands=HUG)), (1, change("pillow", commands=OPEN))],
+        OPEN,
+    ),
+    "a replacement of the state": (
+        [(1, change("pillow", commands=HUG)), (2, change("pillow", {"a": 1}, kind="replace"))],
+        HUG,
+    ),
+    "a removal": ([(1, change("pillow", commands=HUG)), (2, deleted), (3, merge(a=1))], None),
+    "a late list before a removal": (
+        [(2, deleted), (1, change("pillow", commands=HUG)), (3, merge(a=1))],
+        None,
+    ),
+    "a late removal": ([(2, change("pillow", commands=HUG)), (1, deleted)], HUG),
+}
+
+
+@pytest.mark.parametrize("case", TAKES, ids=str)
+def test_what_a_device_takes_follows_the_stamps(case: str) -> None:
+    changes, expected = TAKES[case]
+    record = folded(*changes)
+    assert record.commands == expected
+    # and it is the same after the stamps were written and read, as in another process
+    read: DeviceRecord | None = None
+    for stamp, one in changes:
+        read = fold(read, one, stamp).record
+        read = replace(read, stamps=Stamps.load(read.stamps.dump()))
+    assert read is not None and read.commands == expected
+
+
+def test_another_list_of_commands_is_a_version_and_the_same_is_none() -> None:
+    record = folded((1, change("pillow", {"a": 1}, commands=HUG)))
+    assert not fold(record, change("pillow", commands=HUG), 2).visible
+    other = fold(record, change("pillow", commands=OPEN), 3)
+    assert (other.visible, other.patch, other.record.version) == (True, {}, 2)
+    assert other.record.state == {"a": 1}
+    # a device that says nothing else is there, without fields
+    new = fold(None, change("pillow", commands=()), 1)
+    assert (new.visible, new.record.state, new.record.commands) == (True, {}, ())
+
+
 # Limits: what is refused changes nothing
 
 

@@ -176,6 +176,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         state | {"n": version},
                         event_id=f"{device}-{version}",
                         silent_after=60.0,
+                        commands=("hug", "open"),
                     ),
                     sent_at=now(),
                 )

@@ -60,6 +60,11 @@ def test_stamps_come_back_as_they_were_written() -> None:
     )
     assert read.dump() == stamps.dump()
     assert Stamps.load(Stamps().dump()) == Stamps(size=1)
+    # and with the stamp of what the device takes, which older stores do not have
+    takes = after(merge(5, a=1), (7, change("pillow", commands=("hug",))))
+    read = Stamps.load(takes.dump())
+    assert (read.commands, read.dump()) == (Stamp(7, 0, 2), takes.dump())
+    assert stamps.commands == OLD and len(json.loads(stamps.dump())) == 5
 
 
 def test_fields_of_one_message_share_an_entry() -> None:

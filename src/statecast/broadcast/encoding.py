@@ -12,11 +12,12 @@ from statecast.settings import Settings
 def item(update: Update, settings: Settings | None = None) -> bytes:
     """One entry of a ``states`` event. The bytes of the state are not encoded again.
 
-    With ``settings``, a device that has no deadline of its own gets theirs.
+    With ``settings``, a device that has no deadline of its own gets theirs, and one that never said
+    what it takes is said to take what they name. ``commands`` is there if it is known.
     """
     seen = _time(update.seen_at)
     head = {"device": update.device, "version": update.version, "offset": update.offset}
-    tail = {
+    tail: dict[str, Any] = {
         "changed_at": timestamps.iso(update.changed_at),
         "arrived_at": timestamps.iso(update.arrived_at),
         "seen_at": seen,
@@ -24,6 +25,9 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
         "silent_after": update.silent_after if settings is None else settings.deadline(update),
         "source": update.source,
     }
+    commands = update.commands if settings is None else settings.commands_of(update)
+    if commands is not None:
+        tail["commands"] = commands
     state = b"null" if update.state is None else update.state
     return (
         strict_json.encode(head)[:-1] + b',"state":' + state + b"," + strict_json.encode(tail)[1:]

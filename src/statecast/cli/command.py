@@ -60,7 +60,7 @@ def command(
         update = store.get(device)
         if update is None or update.state is None:
             raise NotFound(not_found(store, settings, device, update))
-        asked = store.begin_command(new)
+        asked = store.begin_command(new, settings.commands_of(update))
         if not wait:
             show_new(asked, as_json)
             return

@@ -29,6 +29,15 @@ Examples:
   statecast send --source azure-queue:pillow pillow mood=happy"""
 
 
+def command_names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str] | None:
+    """The names in a text with commas."""
+    if value is None:
+        return None
+    return [name for part in value.split(",") if (name := part.strip())]
+
+
 class CommandWithExamples(click.Command):
     """A command with an epilog whose examples name the program as it was called."""
 
@@ -57,6 +66,12 @@ class CommandWithExamples(click.Command):
     type=float,
     metavar="SECONDS",
     help="The device counts as silent after this long without a message.",
+)
+@click.option(
+    "--commands",
+    metavar="NAMES",
+    callback=command_names,
+    help="The commands that the device takes, like hug,open; an empty text: none.",
 )
 @click.option("--time", metavar="TIME", help="When it happened, like 2026-01-31T12:00:00Z.")
 @click.option(

@@ -55,16 +55,20 @@ def not_found(store: Store, settings: Settings, device: str, update: Update | No
 
 
 def described(update: Update, settings: Settings) -> list[str]:
-    """A summary line, and one line per field."""
+    """A summary line, which commands it takes if that is known, and one line per field."""
     age = duration(now() - update.changed_at)
     head = f"{update.device}  version {update.version}, changed {age} ago"
     if silent := silence_of(update, settings):
         head += f", {silent}"
     elif update.seen_at is not None:
         head += f", heard {duration(now() - update.seen_at)} ago"
+    lines = [head]
+    takes = settings.commands_of(update)
+    if takes is not None:
+        lines.append(f"  takes {output.escaped(', '.join(takes)) or 'no commands'}")
     state = strict_json.decode(update.state or b"{}")
     fields = [["", name, output.value_text(one)] for name, one in state.items()]
-    return [head, *(output.columns(fields, None) if fields else [])]
+    return [*lines, *(output.columns(fields, None) if fields else [])]
 
 
 @click.command(short_help="List the devices and their states.")

@@ -10,8 +10,6 @@ from statecast import names, strict_json
 from statecast.commands.life import NewCommand
 from statecast.errors import Malformed, TooLarge
 
-MAX_NAME = 64
-"""Characters of the name of a command."""
 MAX_ARGUMENTS = 16_384
 """Bytes of the arguments as JSON."""
 MAX_KEY = 256
@@ -42,7 +40,7 @@ def new_command(
     return NewCommand(
         secrets.token_urlsafe(16),
         names.check(device),
-        text("name", name, MAX_NAME),
+        names.check_command(name),
         encoded,
         milliseconds(expires),
         None if by is None else text("by", by, MAX_KEY),

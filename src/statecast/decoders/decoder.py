@@ -161,8 +161,8 @@ class Decoder:
 
     def _read_other(self, payload: Payload, options: DecodeOptions) -> Change:
         """A message of your own, or a plain one."""
-        answers = plain.is_answer(payload)
-        known = plain.KNOWN if answers or not self.foreign else plain.STATE_MEMBERS
+        about_commands = plain.command_members(payload)
+        known = plain.STATE_MEMBERS | about_commands if self.foreign else plain.KNOWN
         if type(payload.get("device")) is str and payload.keys() <= known:
             return options.plain(plain.change(payload), payload)
         named = named_in(payload, options)
@@ -172,7 +172,8 @@ class Decoder:
         message = payload
         is_null = payload.get("device", MISSING) is None  # a sender's mistake, with a default too
         if options.default is not None and named is MISSING and not is_null:
-            if not holds_state(payload) and not (answers and payload.keys() <= known):
+            is_plain = bool(about_commands) and payload.keys() <= known
+            if not holds_state(payload) and not is_plain:
                 change = Change(options.default, "merge", payload)
                 return options.plain(change, payload, own=False)
             if self.foreign or "device" not in payload:

@@ -28,11 +28,11 @@ IGNORED = "$AzureWebJobsParentId"
 """Azure Functions add this member to every message that they send to a queue."""
 MEMBERS = (
     *("device", "state", "time", "id", "sequence", "silent_after", "by", "replace", "delete"),
-    *("command", "outcome", "reason"),
+    *("commands", "command", "outcome", "reason"),
 )
 KNOWN = frozenset(MEMBERS)
-STATE_MEMBERS = KNOWN - {"command", "outcome", "reason"}
-"""Those of a message that answers no command."""
+STATE_MEMBERS = KNOWN - {"commands", "command", "outcome", "reason"}
+"""Those of a message that has nothing to do with commands."""
 _KINDS = {
     dict: "an object",
     list: "an array",
@@ -69,6 +69,7 @@ def change(payload: dict[str, Any]) -> Change:
         silent_after(payload.get("silent_after")),
         speaker(payload.get("by")),
         answer=answer(payload),
+        commands=commands(payload.get("commands"), what),
     )
 
 
@@ -93,8 +94,8 @@ def state(payload: dict[str, Any], what: Kind) -> dict[str, Any]:
             raise Malformed("A message that deletes a device brings no state.")
         return {}
     if "state" not in payload:
-        if payload.get("command") is not None:  # an answer may come alone
-            return {}
+        if any(payload.get(name) is not None for name in ("command", "commands")):
+            return {}  # an answer may come alone, and so may what a device takes
         raise Malformed("It brings no state.")
     if type(value) is not dict:
         raise Malformed(
@@ -155,9 +156,32 @@ def answer(payload: dict[str, Any]) -> Answer | None:
     return Answer(command, outcome, reason or None)
 
 
-def is_answer(payload: dict[str, Any]) -> bool:
-    """Whether a message answers a command. Other programs have such members of their own."""
-    return type(payload.get("command")) is str and payload.get("outcome") in ("done", "refused")
+def commands(value: Any, what: Kind) -> tuple[str, ...] | None:
+    """The names of the commands that a device takes; None if it does not say. Raises Malformed."""
+    if value is None:
+        return None
+    if what == "delete":
+        raise Malformed("A message that deletes a device does not say which commands it takes.")
+    if not is_list_of_texts(value):
+        raise Malformed(
+            "“commands” must be the names of the commands that the device takes, like "
+            f'["hug", "open"]; it is {kind(value)}.'
+        )
+    return names.check_commands(value)
+
+
+def is_list_of_texts(value: Any) -> bool:
+    return type(value) is list and all(type(name) is str for name in value)
+
+
+def command_members(payload: dict[str, Any]) -> frozenset[str]:
+    """The members about commands, if they are ours. Other programs have such members too."""
+    found: set[str] = set()
+    if type(payload.get("command")) is str and payload.get("outcome") in ("done", "refused"):
+        found |= {"command", "outcome", "reason"}
+    if is_list_of_texts(payload.get("commands")):
+        found.add("commands")
+    return frozenset(found)
 
 
 def kind(value: Any) -> str:

@@ -3,7 +3,8 @@
 Rule 1: the state of a device is its messages folded in the order of their stamps (see ``stamps``),
 whatever the order in which they arrived.
 Rule 2: a refused change changes nothing. A dropped change only updates when the device was seen.
-Rule 3: a version is what a viewer can see: another state, or another deadline.
+Rule 3: a version is what a viewer can see: another state, another deadline, or other commands that
+the device takes.
 Rule 4: nothing here reads a clock. The reading of the committing process is an argument, ``now``.
 """
 
@@ -58,6 +59,8 @@ class DeviceRecord:
     """When the newest version was committed, in ms."""
     clock: DeviceClock = NO_CLOCK
     """How far the device's clock is off."""
+    commands: tuple[str, ...] | None = None
+    """What the device takes; None: it never said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +148,11 @@ def apply(
     silent_after = before.silent_after
     if before.stamps.sets_deadline(change, stamp, limit):
         silent_after = None if change.kind == "delete" else change.silent_after
+    commands = before.commands
+    if before.stamps.sets_commands(change, stamp, limit):
+        commands = None if change.kind == "delete" else change.commands
     patch = state if before.state is None or state is None else difference(before.state, state)
-    if not patch and not _differs(before, state, silent_after):
+    if not patch and not _differs(before, state, silent_after, commands):
         record = replace(
             before,
             stamps=stamps,
@@ -154,6 +160,7 @@ def apply(
             silent_after=silent_after,
             source=seen_by,
             clock=clock,
+            commands=commands,
         )
         return ApplyResult(record, False, None)
     record = DeviceRecord(
@@ -170,6 +177,7 @@ def apply(
         _size(before, patch, state),
         now,
         clock,
+        commands,
     )
     return ApplyResult(record, True, patch)
 
@@ -188,12 +196,16 @@ def _last_seen(
 
 
 def _differs(
-    before: DeviceRecord, state: dict[str, Any] | None, silent_after: float | None
+    before: DeviceRecord,
+    state: dict[str, Any] | None,
+    silent_after: float | None,
+    commands: tuple[str, ...] | None,
 ) -> bool:
     """Whether a viewer can see the change although no field changed."""
     if (state is None) is not (before.state is None):
         return True
-    return state is not None and silent_after != before.silent_after
+    known = (before.silent_after, before.commands)
+    return state is not None and (silent_after, commands) != known
 
 
 def _size(

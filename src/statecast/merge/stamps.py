@@ -68,6 +68,8 @@ class Stamps:
     """The stamp of the message that has set ``silent_after``."""
     size: int = 0
     """An upper bound of the number of stamps in the tree."""
+    commands: Stamp = OLD
+    """The stamp of the message that has set what the device takes."""
 
     @property
     def latest(self) -> Stamp:
@@ -80,7 +82,7 @@ class Stamps:
 
         Raises ValueError, TypeError, KeyError or IndexError for damaged data.
         """
-        floor, newest, deadline, root, numbers = _decoder.decode(data.decode())
+        floor, newest, deadline, root, numbers, *rest = _decoder.decode(data.decode())
         table = [
             OLD,
             *(
@@ -88,7 +90,9 @@ class Stamps:
                 for i in range(0, len(numbers), 3)
             ),
         ]
-        return cls(_read(root, table), newest, Stamp(*floor), table[deadline], _size_of(root))
+        commands = table[rest[0]] if rest else OLD
+        tree = _read(root, table)
+        return cls(tree, newest, Stamp(*floor), table[deadline], _size_of(root), commands)
 
     def dump(self) -> bytes:
         """The stamps above the floor: a table of distinct ones, and the tree with their numbers.
@@ -97,13 +101,15 @@ class Stamps:
         """
         table: dict[Stamp, int] = {}
         deadline = _number(self.deadline, self.floor, table)
+        commands = _number(self.commands, self.floor, table) if self.commands > OLD else 0
         root = _write(self.root, self.floor, table)
         numbers = [
             number
             for at, sequence, order in table
             for number in (self.newest - at, sequence, order)
         ]
-        return _encoder.encode([self.floor, self.newest, deadline, root, numbers]).encode()
+        rest = [commands] if commands else []
+        return _encoder.encode([self.floor, self.newest, deadline, root, numbers, *rest]).encode()
 
     def newest_trusted(self, now: int) -> Stamp:
         """The newest stamp in the tree that is not doubtful when the clock reads ``now``."""
@@ -129,6 +135,12 @@ class Stamps:
             stamp, self.deadline, limit
         )
 
+    def sets_commands(self, change: Change, stamp: Stamp, limit: int) -> bool:
+        """Whether a change decides what the device takes: as ``sets_deadline``."""
+        return (change.commands is not None or change.kind == "delete") and not is_older(
+            stamp, self.commands, limit
+        )
+
     def advanced(
         self, root: Node, change: Change, stamp: Stamp, limit: int, late_message_ms: int
     ) -> Stamps:
@@ -140,7 +152,8 @@ class Stamps:
             floor = max(self.floor, floor)
         size = self.size + _count(change.state)
         deadline = stamp if self.sets_deadline(change, stamp, limit) else self.deadline
-        after = Stamps(root, newest, floor, deadline, size)
+        commands = stamp if self.sets_commands(change, stamp, limit) else self.commands
+        after = Stamps(root, newest, floor, deadline, size, commands)
         return after if size <= MAX_STAMPS else _raise_floor(after)
 
 

@@ -77,6 +77,7 @@ class DeviceState:
             fields=record.fields,
             arrived_at=record.arrived_at,
             clock_behind=record.clock.behind,
+            commands=record.commands,
         )
 
 

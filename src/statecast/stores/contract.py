@@ -415,11 +415,12 @@ class Store(Protocol):
         request must not cost a write.
         """
 
-    def begin_command(self, new: NewCommand) -> Command:
+    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
         """Ask something of a device; durable on return.
 
         A repeated request (see ``NewCommand.key``) returns the command that it began. Raises
-        TooManyCommands, and Refused for another request with the same key.
+        NotTaken for a command that is not among those that the device ``takes`` (None: it takes
+        all), TooManyCommands, and Refused for another request with the same key.
         """
 
     def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:

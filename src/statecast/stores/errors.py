@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from statecast import names
 from statecast.commands.life import Command, NewCommand
-from statecast.errors import LeaseLost, NotFound, QueueFull, Refused, TooManyCommands
+from statecast.errors import (
+    LeaseLost,
+    NotFound,
+    NotTaken,
+    QueueFull,
+    Refused,
+    TooManyCommands,
+)
 from statecast.stores.contract import Limits
 
 
@@ -35,6 +44,17 @@ def too_many_commands(device: str, most: int) -> TooManyCommands:
         f"{names.quoted(device)} has {most} open commands already (setting max_open_commands); "
         "wait until it answers, or until they expire."
     )
+
+
+def check_taken(new: NewCommand, takes: Collection[str] | None) -> None:
+    """Raises NotTaken for a command that the device is known not to take. None: it takes all."""
+    if takes is None or new.name in takes:
+        return
+    device = names.quoted(new.device)
+    if not takes:
+        raise NotTaken(f"{device} takes no commands.")
+    known = ", ".join(names.quoted(name) for name in takes)
+    raise NotTaken(f"{device} does not take {names.quoted(new.name)}; it takes {known}.")
 
 
 def same_request(known: Command, new: NewCommand) -> Command:

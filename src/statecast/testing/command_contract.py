@@ -6,7 +6,7 @@ from typing import Any
 
 from statecast.commands.life import Command
 from statecast.commands.request import new_command
-from statecast.errors import NotFound, Refused, TooManyCommands
+from statecast.errors import NotFound, NotTaken, Refused, TooManyCommands
 from statecast.model import Answer, Change, Outcome, Speaker
 from statecast.stores.contract import Committed, ReadCursor, Store
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
@@ -127,6 +127,48 @@ class CommandContract(StoreFixture):
         # and a place that the store does not know is none, as after a restored backup
         assert len(store.hand_out("pillow", after="unknown")) == 2
         assert store.hand_out("lamp") == []
+
+    def test_what_a_device_takes_is_kept_with_it(self) -> None:
+        store = self.store()
+        # given a device that says what it takes, which is one version with its state
+        self.say(store, {"mood": "calm"}, commands=("hug", "open"))
+        first = store.get("pillow")
+        assert first is not None and (first.commands, first.version) == (("hug", "open"), 1)
+        # when it says nothing of it, then that stays; and a late message brings no old list back
+        self.say(store, {"mood": "happy"})
+        self.say(store, {}, commands=("dance",), time=START - 60_000)
+        kept = store.get("pillow")
+        assert kept is not None and (kept.commands, kept.version) == (("hug", "open"), 2)
+        # and when it takes nothing any more, readers are told by a version
+        before = kept.offset
+        self.say(store, {}, commands=())
+        (told,) = store.read(ReadCursor(offset=before)).updates
+        assert (told.commands, told.version, told.state) == ((), 3, kept.state)
+        # and a device that was removed and comes again never said anything
+        self.say(store, {}, kind="delete")
+        self.say(store, {"mood": "calm"})
+        new = store.get("pillow")
+        assert new is not None and new.commands is None
+
+    def test_a_command_that_is_not_taken_is_refused(self) -> None:
+        store = self.store()
+        known = store.begin_command(new_command("pillow", "hug", key="click 1"), ["hug", "open"])
+        for takes, sentence in (
+            (["open", "close"], "“pillow” does not take “hug”; it takes “open”, “close”."),
+            ([], "“pillow” takes no commands."),
+        ):
+            try:
+                store.begin_command(new_command("pillow", "hug"), takes)
+            except NotTaken as error:
+                assert str(error) == sentence
+            else:
+                raise AssertionError("it was not refused")
+            # a repeated request is the command that it began, whatever the device takes now
+            again = new_command("pillow", "hug", key="click 1")
+            assert store.begin_command(again, takes) == known
+        assert [one.id for one in store.commands("pillow")] == [known.id]
+        # a device of which nothing is known takes all
+        assert store.begin_command(new_command("pillow", "dance"), None).status == "waiting"
 
     def test_nothing_is_handed_out_after_its_deadline(self) -> None:
         store = self.store()

@@ -48,9 +48,20 @@ def change(
     event_id: str | None = None,
     silent_after: float | None = None,
     by: Speaker = "device",
+    commands: tuple[str, ...] | None = None,
 ) -> Change:
     """A change; each argument has the default of a plain message."""
-    return Change(device, kind, state or {}, time, sequence, event_id, silent_after, by)
+    return Change(
+        device,
+        kind,
+        state or {},
+        time,
+        sequence,
+        event_id,
+        silent_after,
+        by,
+        commands=commands,
+    )
 
 
 def message(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
@@ -17,12 +17,20 @@ class MemoryCommands:
     def __init__(self) -> None:
         self._commands: dict[int, Command] = {}
 
-    def begin(self, counters: Counters, new: NewCommand, most: int, now: int) -> Command:
-        """Keep a new command. Raises TooManyCommands, Refused."""
+    def begin(
+        self,
+        counters: Counters,
+        new: NewCommand,
+        takes: Collection[str] | None,
+        most: int,
+        now: int,
+    ) -> Command:
+        """Keep a new command. Raises NotTaken, TooManyCommands, Refused."""
         if new.key is not None:
             for one in self._commands.values():
                 if one.key == new.key:
                     return errors.same_request(one, new)
+        errors.check_taken(new, takes)
         self.pass_deadlines(counters, now, new.device)
         if len([one for one in self._of(new.device) if one.is_open]) >= most:
             raise errors.too_many_commands(new.device, most)

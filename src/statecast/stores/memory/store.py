@@ -415,12 +415,12 @@ class MemoryStore:
 
     # -- commands
 
-    def begin_command(self, new: NewCommand) -> Command:
-        """Ask something of a device. Raises TooManyCommands, Refused."""
+    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
+        """Ask something of a device. Raises NotTaken, TooManyCommands, Refused."""
         with self._lock:
             now = self._watch.check(self._counters)
             most = self.limits.max_open_commands
-            command = self._commands.begin(self._counters, new, most, now)
+            command = self._commands.begin(self._counters, new, takes, most, now)
             age_from = self._watch.age_from(now)
             self._commands.forget(new.device, self.limits.commands_kept, age_from)
         self._notifier.notify()

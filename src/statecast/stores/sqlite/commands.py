@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import apsw
 
@@ -48,18 +48,20 @@ def begin(
     reader: RowReader,
     counters: Counters,
     new: NewCommand,
+    takes: Collection[str] | None,
     most: int,
     now: int,
 ) -> Command:
     """Write a new command; the known one, if its request was repeated.
 
-    Raises TooManyCommands beyond ``most`` open ones of the device, and Refused for another request
-    with the same key.
+    Raises NotTaken for one that is not among those that the device ``takes``, TooManyCommands
+    beyond ``most`` open ones of the device, and Refused for another request with the same key.
     """
     if new.key is not None:
         known = read(connection, reader, "WHERE key = ?", (new.key,))
         if known:
             return errors.same_request(known[0], new)
+    errors.check_taken(new, takes)
     pass_deadlines(connection, reader, counters, now, new.device)
     sql = f"SELECT count(*) FROM commands WHERE device = ? AND {IS_OPEN}"  # noqa: S608
     if first(connection, sql, (new.device,))[0] >= most:

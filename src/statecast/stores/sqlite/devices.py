@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import apsw
 
@@ -33,25 +34,28 @@ parse = json.JSONDecoder().decode
 
 def content_fault(row: Row) -> str | None:
     """Why the values of a row without a checksum cannot be right."""
-    _, device, version, offset, _, state, *_, fields, stamps, _, clock, _ = row
+    _, device, version, offset, _, state, *_, fields, stamps, _, clock, commands, _ = row
     try:
         names.check(device)
         Stamps.load(stamps)
         DeviceClock.load(clock)
         times, value = json.loads(fields), None if state is None else strict_json.decode(state)
+        takes = None if commands is None else json.loads(commands)
     except (StatecastError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         return f"its values cannot be read: {error}"
     if not isinstance(times, dict) or not all(type(time) is int for time in times.values()):
         return "fields is no object of times"
     if not isinstance(value, dict | None):
         return "state is no JSON object"
+    if takes is not None and not are_names(takes):
+        return "commands is no list of names"
     return None if version >= 0 and offset >= 0 else "its version or offset is below 0"
 
 
 def update_of(row: Row, reading: Reading) -> Update:
     """The update of a whole row, with no time later than now."""
     _, device, version, offset, seen, state, changed_at, seen_at, *more = row
-    source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, _ = more
+    source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, commands, _ = more
     times = parse(fields.decode())
     if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.latest(offset):
         changed_at, arrived_at = (reading.past(one, offset) for one in (changed_at, arrived_at))
@@ -70,7 +74,13 @@ def update_of(row: Row, reading: Reading) -> Update:
         times,
         arrived_at,
         DeviceClock.load(clock).behind if clock else None,
+        None if commands is None else tuple(parse(commands)),
     )
+
+
+def are_names(value: Any) -> bool:
+    """Whether a value is a list of texts."""
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def read(
@@ -125,7 +135,7 @@ def renamed(
 
 
 def device_state_of(row: Row, reading: Reading) -> DeviceState:
-    update = update_of((*row[:17], b"", row[18]), reading)
+    update = update_of((*row[:17], b"", *row[18:]), reading)
     key, seen, removed_at, stamps, clock = row[0], row[4], row[13], row[15], row[17]
     record = DeviceRecord(
         device=update.device,
@@ -141,6 +151,7 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
         size=None if update.state is None else len(update.state),
         arrived_at=update.arrived_at,
         clock=DeviceClock.load(clock),
+        commands=update.commands,
     )
     return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
 
@@ -168,6 +179,7 @@ def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
                 record.stamps.dump(),
                 record.arrived_at,
                 record.clock.dump(),
+                None if record.commands is None else json.dumps(record.commands),
             )
         )
         if loaded.key is None:

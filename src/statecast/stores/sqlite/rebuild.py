@@ -149,7 +149,7 @@ def from_history(damaged: Damaged, found: Replayed) -> RebuiltDevice:
         arrived_at=arrived_at,
     )
     loaded = DeviceState(record, cause, offset, None, key=damaged.row[0])
-    lost = "its deadline and the order of its late messages"
+    lost = "its deadline, what it takes and the order of its late messages"
     if not found.complete:
         lost += ", and fields that its history does not have"
     return RebuiltDevice(loaded, found.complete, lost)

@@ -279,6 +279,12 @@ ALTER TABLE counters ADD COLUMN watch INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET checksum = NULL;
 """
 
+DEVICE_COMMANDS = """
+-- The names of the commands that a device takes, as a JSON array. NULL: it never said.
+ALTER TABLE devices ADD COLUMN commands TEXT;
+UPDATE devices SET checksum = NULL WHERE checksum IS NOT NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -292,5 +298,6 @@ STEPS: Sequence[str] = (
     COMMANDS,
     DOUBTED_ROWS,
     WATCH_COUNTS,
+    DEVICE_COMMANDS,
 )
 """Step n leads from version n - 1 to version n."""

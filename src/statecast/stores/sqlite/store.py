@@ -445,13 +445,16 @@ class SqliteStore:
 
     # -- commands
 
-    def begin_command(self, new: NewCommand) -> Command:
-        """Ask something of a device; durable on return. Raises TooManyCommands, Refused."""
+    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
+        """Ask something of a device; durable on return.
+
+        Raises NotTaken, TooManyCommands, Refused.
+        """
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             most = self.limits.max_open_commands
-            command = commands.begin(connection, self.rows, counters, new, most, now)
+            command = commands.begin(connection, self.rows, counters, new, takes, most, now)
             age_from = self._watch.age_from(now)
             commands.forget(connection, new.device, self.limits.commands_kept, age_from)
             counter_row.save(connection, self.rows, counters)

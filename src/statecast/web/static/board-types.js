@@ -18,6 +18,7 @@
  * @property {number} [arrived] When that was committed; missing: at once.
  * @property {number} [seen] When it last sent anything itself.
  * @property {number} [silentAfter] Seconds after which it counts as silent; none: no verdict.
+ * @property {string[]} [commands] The commands that it takes; missing: it never said.
  * @property {string | null} [source] The source that its messages come from.
  * @property {Cause} [cause] What made this version.
  */
@@ -63,6 +64,7 @@
  * @property {string} [arrived_at]
  * @property {string | null} [seen_at]
  * @property {number | null} [silent_after]
+ * @property {string[]} [commands] what the device takes; missing: nothing is known
  * @property {string | null} [source]
  * @property {Cause} [cause]
  */
