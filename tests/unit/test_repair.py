@@ -79,8 +79,14 @@ DAMAGES = {
     "offset": ("offset = 700", "nothing is lost"),
     "changed_at": ("changed_at = 5", "nothing is lost"),
     "two columns": (f"state = {WRONG}, version = 77", "nothing is lost"),
-    "stamps": ("stamps = x'00'", "lost: its deadline and the order of its late messages"),
-    "seen_at": ("seen_at = 1", "lost: its deadline and the order of its late messages"),
+    "stamps": (
+        "stamps = x'00'",
+        "lost: its deadline, what it takes and the order of its late messages",
+    ),
+    "seen_at": (
+        "seen_at = 1",
+        "lost: its deadline, what it takes and the order of its late messages",
+    ),
 }
 
 
