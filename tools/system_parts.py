@@ -71,6 +71,8 @@ CHROMIUM = Program(
 )
 # curl 7.61 (2018): the oldest in a distribution that still has support.
 CURL = Program("curl", ("curl",), (7, 61), ("curl",))
+# jq 1.5 (2015): the oldest in a distribution that still has support.
+JQ = Program("jq", ("jq",), (1, 5), ("jq",))
 # systemd 250: the first that rates a unit file that is not installed.
 SYSTEMD_ANALYZE = Program("systemd-analyze", ("systemd-analyze",), (250,), ("systemd",))
 # For a program of the benchmarks, in C99, which every version knows.
@@ -88,7 +90,7 @@ FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",
 # libfaketime 0.9.8 (2019): the first that leaves the uptime alone when it is told so.
 FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 
-PROGRAMS = (CHROMIUM, CURL, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL)
+PROGRAMS = (CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL)
 OPTIONAL = (FIREFOX,)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""
 

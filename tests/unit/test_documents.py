@@ -226,7 +226,16 @@ def is_run_by_pytest(page: Path) -> bool:
     return "<!-- file: test_" in page.read_text()
 
 
-WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and not is_run_by_pytest(page)]
+def is_a_device(page: Path) -> bool:
+    """Its Python is a program without an end, which tests/system/test_device_programs.py runs."""
+    return page.name.startswith("device-in-")
+
+
+WITH_PYTHON = [
+    page
+    for page in PAGES
+    if blocks(page, "python") and not is_run_by_pytest(page) and not is_a_device(page)
+]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=page_name)
