@@ -245,3 +245,31 @@ def test_another_server_than_flasks_gets_a_sentence() -> None:
     body = forwarder(environ(), lambda status, *more: statuses.append(status))
     assert statuses == ["503 SERVICE UNAVAILABLE"]
     assert b"only under `flask run`" in b"".join(body)
+
+
+@pytest.mark.parametrize("query", ["after=&wait=50", "after=&wait=soon"])
+def test_what_our_server_leaves_to_the_app_is_the_app_s(query: str) -> None:
+    """Our server serves the same app: it answers a device that may not wait, or waits wrongly."""
+    forwarder = DevForwarder(lambda *call: [b"the app's"], SETTINGS)
+    request = environ("/api/devices/pillow/commands", query_string=query)
+    assert list(forwarder(request | {"asgi.scope": {}}, lambda *start: None)) == [b"the app's"]
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "named"),
+    [
+        ("127.0.0.1", {}, "127.0.0.1"),
+        ("192.0.2.7", {}, "192.0.2.7"),
+        ("192.0.2.7", {"Via": "1.1 tunnel"}, "192.0.2.7"),
+        # a tunnel beside us: the address is its own
+        ("127.0.0.1", {"Via": "1.1 tunnel"}, "unknown"),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, "unknown"),
+        ("127.0.0.1", {"Host": "pillow.example"}, "unknown"),
+    ],
+)
+def test_a_client_that_a_proxy_stands_for_is_unknown(
+    address: str, headers: dict[str, str], named: str
+) -> None:
+    request = environ(headers={"Host": "localhost:5000", **headers}) | {"REMOTE_ADDR": address}
+    lines = (request_head(request) % 0).decode().split("\r\n")
+    assert f"X-Forwarded-For: {named}" in lines

@@ -57,7 +57,8 @@ class DevForwarder:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if not is_ours(environ):
+        # Our server has passed this on to the app: a device that may not wait, or a wrong `wait`.
+        if "asgi.scope" in environ or not is_ours(environ):
             return self._app(environ, start_response)
         try:
             status = self._forward(environ)
