@@ -238,6 +238,7 @@ def kind(check: Callable[[Any], Any]) -> str:
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
     known[settings.device_commands] = "table, as text `pillow=hug open,lamp/*=`"
+    known[settings.command_queues] = "table, as text `pillow=azure-queue:pillow-commands`"
     if check in known:
         return known[check]
     bounds = inspect.getclosurevars(check).nonlocals

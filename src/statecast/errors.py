@@ -8,6 +8,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- DevicesFull          the store takes no new device
 |   |-- TooManyCommands      the device has as many open commands as it may
 |   |-- NotTaken             the device does not take such a command
+|   |-- WrongWay             the device takes its commands elsewhere: from its command queue
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -82,6 +83,10 @@ class NotTaken(Refused):
     """The device is known not to take such a command."""
 
 
+class WrongWay(Refused):
+    """The device takes its commands elsewhere: from its command queue."""
+
+
 class NotFound(Refused):
     """The thing it names does not exist."""
 
@@ -92,6 +97,9 @@ class Conflict(Refused):
 
 class Unavailable(StatecastError):
     """Temporary: the same call may work later; nothing was lost."""
+
+    may_have_arrived = False
+    """Of a message that was sent: the queue may have it all the same."""
 
 
 class StoreUnavailable(Unavailable):
@@ -120,6 +128,8 @@ class RowDamaged(Unavailable):
 
 class SourceUnavailable(Unavailable):
     """The queue cannot be reached just now."""
+
+    may_have_arrived = True
 
 
 class QueueFull(Unavailable):

@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 
+from statecast.commands.routes import CommandRoutes
 from statecast.decoders import OPTIONS, encodings, open_decoder
 from statecast.decoders.decoder import Decoder
 from statecast.decoders.plain import MAX_BYTES
-from statecast.errors import Malformed, TooLarge
+from statecast.errors import BadSetting, Malformed, TooLarge
 from statecast.model import Delivery
 from statecast.settings import Settings
 from statecast.sources import open_source
@@ -20,6 +21,9 @@ from statecast.sources.contract import Sender, Source, SourceContext
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.url import split_options
 from statecast.stores.contract import Store
+
+COMMANDS = "commands"
+"""The option of a source's URL that names the command queue of its devices."""
 
 
 def decoder(settings: Settings) -> Decoder:
@@ -54,6 +58,17 @@ def examine(settings: Settings, body: bytes) -> tuple[bytes, list[str]]:
     return body, [sentence for change in decoded.changes for sentence in change.left_out]
 
 
+def without_commands(url: str) -> tuple[str, str]:
+    """A source's URL without its option ``commands``, and that option; "" without one."""
+    address, options = split_options(url, (COMMANDS,))
+    return address, options.get(COMMANDS, "")
+
+
+def address_of(url: str) -> str:
+    """The URL of a queue without its options."""
+    return url.partition("?")[0]
+
+
 class Outbox:
     """The sources of the settings. Each is opened once, at its first use."""
 
@@ -64,14 +79,44 @@ class Outbox:
         self.store = store
         self.clock = clock
         self._opened: dict[str, tuple[Source, Decoder]] = {}
+        self._command_queues: dict[str, Sender] = {}
 
     def open(self, url: str) -> tuple[Source, Decoder]:
         """The source of a URL, and its decoder. Raises BadSetting, Malformed."""
         if url not in self._opened:
-            address, decoding = split_options(url, OPTIONS)
-            context = SourceContext(self.store, self.settings, os.environ, self.clock, OPTIONS)
-            self._opened[url] = open_source(address, context), open_decoder(decoding, url)
+            address, decoding = split_options(without_commands(url)[0], OPTIONS)
+            self._opened[url] = self._open(address), open_decoder(decoding, url)
         return self._opened[url]
+
+    def _open(self, address: str) -> Source:
+        known = (*OPTIONS, COMMANDS)
+        context = SourceContext(self.store, self.settings, os.environ, self.clock, known)
+        return open_source(address, context)
+
+    @cached_property
+    def command_routes(self) -> CommandRoutes:
+        """Which device has which command queue. Raises BadSetting."""
+        found = {url: without_commands(url)[1] for url in self.settings.source}
+        by_source = {self.open(url)[0].name: queue for url, queue in found.items() if queue}
+        routes = CommandRoutes(self.settings.command_queues, by_source)
+        taken = {address_of(url): "is a source and a command queue" for url in found}
+        for url in routes.queues:
+            if address_of(url) in taken:
+                raise BadSetting(
+                    f"The queue {address_of(url)!r} {taken[address_of(url)]}; "
+                    "give the commands a queue of their own."
+                )
+            taken[address_of(url)] = "is a command queue twice, with different options"
+        return routes
+
+    def open_command_queue(self, url: str) -> Sender:
+        """The queue into which commands are put. Raises BadSetting."""
+        if url not in self._command_queues:
+            queue = self._open(url)
+            if not isinstance(queue, Sender):
+                raise BadSetting(f"The command queue {address_of(url)!r} takes no messages.")
+            self._command_queues[url] = queue
+        return self._command_queues[url]
 
     @cached_property
     def queue(self) -> Sender:

@@ -28,6 +28,7 @@ from statecast.broadcast.unserved import Unserved
 from statecast.broadcast.watch_counts import part_of
 from statecast.commands.life import Command, NewCommand
 from statecast.demo import DemoPillow
+from statecast.dispatcher import CommandDispatcher, no_hook
 from statecast.errors import (
     BadSetting,
     Conflict,
@@ -37,12 +38,13 @@ from statecast.errors import (
     StatecastError,
     TooLarge,
     Unavailable,
+    WrongWay,
 )
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Change, Event, EventKind, Watching
-from statecast.outbox import Outbox, check
+from statecast.outbox import Outbox, address_of, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command, complete
 from statecast.program.distribution import VERSION
@@ -69,6 +71,8 @@ Rooms = str | Collection[str] | None
 """A room or a sid, several of them, or None."""
 VIEWER_NAME = 64
 """Characters of the name that an application gives to a viewer."""
+HANDED_OUT = 100
+"""Commands that a device gets with one answer."""
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -86,6 +90,7 @@ class Runtime:
         """What is wrong in this process, and with its store."""
         self.sources: list[tuple[Source, Decoder]] = []
         self.consumers: list[Consumer] = []
+        self.dispatchers: list[CommandDispatcher] = []
         self.handlers: list[tuple[str, Handler, str]] = []
         self.reactions = Reactions(
             lambda: self.store, lambda: self.settings.reaction_threads, clock
@@ -226,7 +231,28 @@ class Runtime:
         update = self.store.get(new.device)
         if update is None or update.state is None:
             raise no_device(new.device)
-        return self.store.begin_command(new, self.settings.commands_of(update))
+        command = self.store.begin_command(new, self.settings.commands_of(update))
+        self._wake_dispatchers(command)
+        return command
+
+    def hand_out(self, device: str, after: str | None = None) -> list[Command]:
+        """The open commands after the one with this id, for the device itself, which takes them.
+
+        Raises WrongWay if the device has a command queue, NotFound, or Unavailable.
+        """
+        update = self.store.get(device)
+        if update is None:
+            raise no_device(device)
+        if self.outbox.command_routes.queue_of(device, update.source) is not None:
+            raise WrongWay(
+                "The commands of this device go into its command queue; it takes them from there."
+            )
+        return self.store.hand_out(device, after=after, limit=HANDED_OUT)
+
+    def _wake_dispatchers(self, command: Command) -> None:
+        if command.status == "waiting":
+            for dispatcher in self.dispatchers:
+                dispatcher.wake()
 
     def who_watches(self, device: str) -> Watching:
         """Who watches a device, in all serving processes. Raises Unavailable."""
@@ -431,6 +457,7 @@ class Runtime:
                 partial(self._note_ended, made.presence),
                 self.problems,
             )
+        made.on_command(self._wake_dispatchers)
         return made
 
     def _note_ended(self, presence: Presence, process: str) -> None:
@@ -523,6 +550,8 @@ class Runtime:
         """Open the sources that the settings name. Raises BadSetting for one that is wrong."""
         for url in self.settings.source:
             self.outbox.open(url)
+        for url in self.outbox.command_routes.queues:
+            self.outbox.open_command_queue(url)
 
     def start(self) -> None:
         """Start the consumers, and the demo if it is set. Raises BadSetting."""
@@ -535,6 +564,9 @@ class Runtime:
             for source, decode in self.sources:
                 self._consume(source, decode)
             self._serving = True
+        self.dispatchers = list(map(self.make_dispatcher, self.outbox.command_routes.queues))
+        for dispatcher in self.dispatchers:
+            dispatcher.start()
         self.process_reports.start()
         if self._presence is not None:
             self._presence.start()
@@ -567,6 +599,22 @@ class Runtime:
         self.consumers.append(consumer)
         return consumer
 
+    def make_dispatcher(
+        self, url: str, reach: Callable[[str], None] = no_hook
+    ) -> CommandDispatcher:
+        """What puts commands into this queue; it is not started. ``reach`` is for crash tests."""
+        routes = self.outbox.command_routes
+        return CommandDispatcher(
+            address_of(url),
+            self.outbox.open_command_queue(url),
+            self.store,
+            lambda device, source: routes.queue_of(device, source) == url,
+            self.clock,
+            self.problems,
+            resumed_at=lambda: self._resumed_at(),
+            reach=reach,
+        )
+
     def _note_status(self) -> None:
         """The status of a source has changed: tell the viewers and the other processes."""
         self.store.wake()
@@ -588,6 +636,8 @@ class Runtime:
             self._pillow.stop()
         for consumer in self.consumers:
             consumer.stop()
+        for dispatcher in self.dispatchers:
+            dispatcher.stop()
 
     def stop(self) -> None:
         """Wait for the consumers and for the reactions that run, and close the store."""
@@ -595,6 +645,8 @@ class Runtime:
             self.drain()
         for consumer in self.consumers:
             consumer.join(5)
+        for dispatcher in self.dispatchers:
+            dispatcher.join(5)
         self.reactions.stop(max(0.0, self._stop_at - time.monotonic()))
         self._relay.close()
         if self._presence is not None:

@@ -202,6 +202,21 @@ def device_commands(value: Any) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
+def command_queues(value: Any) -> Mapping[str, str]:
+    """A table of pattern and URL, or a text like ``pillow=azure-queue:pillow-commands``."""
+    if isinstance(value, str):
+        value = dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table of device pattern and queue, like pillow=embedded:hugs")
+    try:
+        found = {device_names.check_pattern(pattern): url for pattern, url in value.items()}
+    except Malformed as error:
+        raise ValueError(f"must be a table of device pattern and queue ({error})") from None
+    if not all(isinstance(url, str) and ":" in url for url in found.values()):
+        raise ValueError("must be a table of device pattern and queue, like pillow=embedded:hugs")
+    return found
+
+
 def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
     """One line of the table."""
     return dataclasses.field(default=default, metadata={"sentence": sentence, "check": check})
@@ -314,6 +329,16 @@ class Settings:
         100,
         "How many commands of a device may be open at once; more are refused.",
         whole(1, 10_000),
+    )
+    max_open_commands_in_all: int = setting(
+        10_000,
+        "How many commands of all devices may be open at once; more are refused.",
+        whole(1, 1_000_000),
+    )
+    command_queues: Mapping[str, str] = mapping_setting(
+        "The queue into which commands are put, as a URL, per device pattern; the option "
+        "`commands` of a source does it for the devices that report through it.",
+        command_queues,
     )
     commands_kept: int = setting(
         1_000, "How many commands of a device are kept, for a week.", whole(1, 1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from azurite_server import Azurite
+from statecast.commands.request import new_command
 from statecast.errors import BadSetting, TooLarge
+from statecast.runtime import Runtime
+from statecast.settings import Settings
 from statecast.sources import open_queue
+from tests.waiting import wait_for
 
 DEVICE = """
 import sys
@@ -76,6 +81,41 @@ class AnyQueue:
     def test_a_message_that_is_too_large_is_refused(self, url: str, store: str) -> None:
         with open_queue(url, store=store) as queue, pytest.raises(TooLarge, match="65537 bytes"):
             queue.send(b"x" * 65_537)
+
+    def test_a_command_goes_through_its_queue_and_the_answer_comes_back(
+        self, url: str, store: str
+    ) -> None:
+        # Given two servers on one store, and a device that reports through a queue and whose
+        # commands go into another one
+        source = f"{url}s"
+        settings = Settings(store=store, source=(f"{source}?commands={url}",))
+        servers = [Runtime(settings), Runtime(settings)]
+        for server in servers:
+            server.open_sources()
+            server.start()
+        live = servers[1]
+        with open_queue(url, store=store) as commands, open_queue(source, store=store) as states:
+            states.send(b'{"device":"pillow","state":{"mood":"calm"}}')
+            wait_for(lambda: live.store.get("pillow") is not None)
+            # When it is asked, does it, and says so
+            asked = [live.begin_command(new_command("pillow", "hug")) for _ in range(3)]
+            taken = []
+            while len(taken) < len(asked):
+                found = commands.receive(wait=10)
+                taken += [json.loads(item.body) for item in found]
+                commands.delete(found)
+            for one in taken:
+                answer = {"device": "pillow", "command": one["id"], "outcome": "done"}
+                states.send(json.dumps(answer).encode())
+            # Then each command came once, and is done
+            assert [one["id"] for one in taken] == [one.id for one in asked]
+            wait_for(lambda: {one.status for one in live.store.commands()} == {"done"})
+            # And the other server goes on when the one with the lease stops
+            servers[0].stop()
+            last = live.begin_command(new_command("pillow", "hug"))
+            assert [json.loads(item.body)["id"] for item in commands.receive(wait=10)] == [last.id]
+            wait_for(lambda: live.store.command(last.id).status == "delivered")
+        live.stop()
 
 
 class TestEmbedded(AnyQueue):

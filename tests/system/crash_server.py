@@ -3,12 +3,16 @@
     python crash_server.py STORE PORT
 
 Everything is imported once. Each ``start`` on standard input forks a server, a real process with a
-real port; ``kill`` ends it with SIGKILL. Each line is answered when it is done.
+real port; ``kill`` ends it with SIGKILL. Each line is answered when it is done. A server of
+``start fragile`` kills itself now and then between a command's way into its queue and the note
+about it in the store.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import random
 import signal
 import sys
 
@@ -16,8 +20,16 @@ from statecast.flask import create_app
 from statecast.server.server import serve
 from statecast.settings import Settings
 
+FRAGILE = 0.05
+"""How often a fragile server ends after it has put commands into a queue."""
 
-def serve_until_killed(store: str, port: int) -> None:
+
+def end_after_put(point: str) -> None:
+    if point == "put" and random.SystemRandom().random() < FRAGILE:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def serve_until_killed(store: str, port: int, fragile: bool) -> None:
     settings = Settings(
         store=f"sqlite:///{store}",
         port=port,
@@ -25,19 +37,23 @@ def serve_until_killed(store: str, port: int) -> None:
         batch_size=16,
         connect_rate_limit=1000.0,
         commands_kept=1_000_000,  # the test compares all there ever were
+        command_queues={"queued/*": "embedded:hugs"},
     )
     app = create_app(settings)
-    serve(app.extensions["statecast"], app, announce=lambda line: None)
+    live = app.extensions["statecast"]
+    if fragile:
+        live.make_dispatcher = functools.partial(live.make_dispatcher, reach=end_after_put)
+    serve(live, app, announce=lambda line: None)
 
 
 def main(store: str, port: int) -> None:
     child = 0
     for line in sys.stdin:
         word = line.strip()
-        if word == "start":
+        if word in ("start", "start fragile"):
             child = os.fork()
             if not child:
-                serve_until_killed(store, port)
+                serve_until_killed(store, port, word == "start fragile")
                 os._exit(1)
         elif word == "kill":
             os.kill(child, signal.SIGKILL)

@@ -6,6 +6,8 @@ The oracle is the device's own list of effects.
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import random
 import threading
@@ -20,6 +22,7 @@ import requests
 from server_process import ScriptProcess
 
 from azurite_server import free_port
+from statecast.sources import open_queue
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.bare
@@ -121,23 +124,28 @@ class Pillow:
             while self.later and (not self.is_careless or self.random.random() < 0.3):
                 self.say(self.later.pop(0))
 
-    def take(self, command: dict[str, Any], asked_at: float) -> None:
+    def is_late(self, command: dict[str, Any], asked_at: float) -> bool:
+        return bool(time.monotonic() - asked_at >= command["seconds_left"])
+
+    def take(self, command: dict[str, Any], asked_at: float) -> bool:
+        """Whether it answers, now or later."""
         id_ = command["id"]
         if id_ not in self.known:
-            late = time.monotonic() - asked_at >= command["seconds_left"]
+            late = self.is_late(command, asked_at)
             refuses = late or self.random.random() < 0.1
             self.known[id_] = "refused" if refuses else "done"
             if not refuses:
                 self.effects.append(id_)
         fate = self.random.random() if self.is_careless else 1.0
         if fate < 0.1:
-            return  # it never answers, unless it is handed out again
+            return False  # unless it is handed out again
         if fate < 0.2:
             self.later.append(id_)
         else:
             self.say(id_)
             if fate < 0.3:
                 self.say(id_)
+        return True
 
     def say(self, id_: str) -> None:
         outcome = self.known[id_]
@@ -146,6 +154,29 @@ class Pillow:
         answer = {"device": self.device, "command": id_, "outcome": outcome}
         state = {"hugs": len(self.effects)}
         self.caller.ask("POST", "/api/messages", json=answer | {"state": state})
+
+
+class QueuePillow(Pillow):
+    """The same device, which takes its commands from a queue inside the store."""
+
+    store = ""
+
+    def run(self) -> None:
+        with open_queue("embedded:hugs", store=self.store, visibility_timeout=0.3) as queue:
+            while not self.caller.stop.is_set():
+                if self.is_careless and self.random.random() < 0.05:
+                    self.caller.stop.wait(self.random.uniform(0, 0.3))  # it sleeps
+                for item in queue.receive(10, wait=0.2):
+                    answers = self.take(json.loads(item.body), time.monotonic())
+                    if answers and (not self.is_careless or self.random.random() < 0.9):
+                        queue.delete([item])  # else it comes again
+                while self.later and (not self.is_careless or self.random.random() < 0.3):
+                    self.say(self.later.pop(0))
+
+    def is_late(self, command: dict[str, Any], asked_at: float) -> bool:
+        """A command may have been in the queue for long: the clock decides."""
+        expires_at = datetime.datetime.fromisoformat(command["expires_at"])
+        return datetime.datetime.now(datetime.UTC) >= expires_at
 
 
 class Page:
@@ -200,14 +231,19 @@ def started(*runs: Callable[[], None]) -> list[threading.Thread]:
 
 @pytest.mark.timeout(900)
 def test_each_command_comes_to_one_end_through_all_crashes(
-    server: ScriptProcess, port: int
+    server: ScriptProcess, port: int, tmp_path: Path
 ) -> None:
-    # given pillows, people who ask them for hugs, and a page
+    # given pillows, one of them with a command queue, people who ask them for hugs, and a page
     chance = random.Random(int(os.environ.get("TEST_STATECAST_SEED", "1")))
     asking, living, looking = threading.Event(), threading.Event(), threading.Event()
-    names = [f"pillow{number}" for number in range(PILLOWS)]
+    kinds: dict[str, type[Pillow]] = {f"pillow{number}": Pillow for number in range(PILLOWS)}
+    kinds["queued/pillow"] = QueuePillow
+    QueuePillow.store = f"sqlite:///{tmp_path}/store.db"
+    names = list(kinds)
     people = [People(Caller(port, asking), name, chance.randrange(2**32)) for name in names]
-    pillows = [Pillow(Caller(port, living), name, chance.randrange(2**32)) for name in names]
+    pillows = [
+        kind(Caller(port, living), name, chance.randrange(2**32)) for name, kind in kinds.items()
+    ]
     page = Page(Caller(port, looking), pillows)
     server.ask("start")
     observer = Caller(port, threading.Event())
@@ -216,10 +252,10 @@ def test_each_command_comes_to_one_end_through_all_crashes(
     asks = started(*(one.run for one in people))
     others = started(*(one.run for one in pillows), page.run)
     # when the server is killed at random moments, again and again
-    for _ in range(LIVES):
+    for left in reversed(range(LIVES)):
         time.sleep(chance.uniform(0, LIFE))
         assert server.ask("kill") == "killed"
-        server.ask("start")
+        server.ask("start fragile" if left else "start")
     # and then nobody asks any more, and the devices do what is left
     asking.set()
     for thread in asks:

@@ -197,10 +197,10 @@ def test_of_several_it_is_told_how_many_went(azure: FakeAzure) -> None:
     sent = iter([False, True])
     original = source.client.send
 
-    def send(text: str, *, forever: bool = False) -> str:
+    def send(text: str, *, time_to_live: int | None = None) -> str:
         if next(sent):
             azure.fail("busy", "send")
-        return original(text, forever=forever)
+        return original(text, time_to_live=time_to_live)
 
     source.client.send = send  # type: ignore[method-assign]
     with pytest.raises(SourceUnavailable, match="1 of 3 messages were sent before"):

@@ -314,7 +314,8 @@ def test_commands_from_python() -> None:
     live.set("pillow", mood="calm")
     command = live.command("pillow", "hug", {"strength": 2}, expires=5, by="Ada", key="k")
     assert isinstance(command, Command) and command.status == "waiting"
-    assert live.command("pillow", "hug", {"strength": 2}, key="k") == command
+    again = live.command("pillow", "hug", {"strength": 2}, expires=5, by="Ada", key="k")
+    assert again == command
     assert live.commands("pillow") == live.commands() == [command]
     with pytest.raises(NotFound, match="No device called “chair”"):
         live.command("chair", "hug")

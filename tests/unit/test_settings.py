@@ -83,6 +83,13 @@ def test_an_origin_that_no_browser_can_send_is_refused(wrong: str) -> None:
         ("deadlines", "pillow=60, floor2/*=300,*=1.5", {"pillow": 60, "floor2/*": 300, "*": 1.5}),
         ("deadlines", {"pillow": "60"}, {"pillow": 60}),
         ("deadlines", "", {}),
+        ("command_queues", "", {}),
+        (
+            "command_queues",
+            "pillow=azure-queue:hugs, floor2/*=embedded:a?b=c,*=embedded:rest",
+            {"pillow": "azure-queue:hugs", "floor2/*": "embedded:a?b=c", "*": "embedded:rest"},
+        ),
+        ("command_queues", {"pillow": "embedded:hugs"}, {"pillow": "embedded:hugs"}),
     ],
 )
 def test_a_value_may_be_text_too(name: str, given: Any, value: Any) -> None:
@@ -110,6 +117,11 @@ def test_a_value_may_be_text_too(name: str, given: Any, value: Any) -> None:
         ("deadlines", {"": 5}),
         ("deadlines", {5: 5}),
         ("deadlines", ["pillow"]),
+        ("command_queues", "pillow"),
+        ("command_queues", "pillow=hugs"),
+        ("command_queues", {"a*": "embedded:hugs"}),
+        ("command_queues", {"pillow": 5}),
+        ("command_queues", ["embedded:hugs"]),
         ("shutdown_timeout", 26),
     ],
 )

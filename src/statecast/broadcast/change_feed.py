@@ -70,6 +70,8 @@ class ChangeFeed:
         self._cursor = ReadCursor(watch=0)
         self._position = Position("", 0)
         self._epoch = ""
+        self._has_all = True
+        """The last read left nothing for the next one."""
         self._failure = ""
         """Why the store cannot be read; logged once."""
         self._reset_needed = False
@@ -123,8 +125,10 @@ class ChangeFeed:
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
-            self.store.wait(1.0)
+            if self._has_all:
+                self.store.wait(1.0)
             result = self._read()
+            self._has_all = result.changes.has_all_commands
             self._log_failure("")
         except StatecastError as error:
             self._log_failure(str(error))

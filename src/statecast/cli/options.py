@@ -120,7 +120,8 @@ def flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
 def metavar(field: dataclasses.Field[Any]) -> str:
     """The placeholder of the flag's value in --help."""
     if field.default is dataclasses.MISSING:
-        return "PATTERN=SECONDS"
+        values = {"device_commands": "NAMES", "command_queues": "URL"}
+        return f"PATTERN={values.get(field.name, 'SECONDS')}"
     if isinstance(field.default, (int, float)):
         return "NUMBER"
     return "URL" if field.name in ("store", "source") else "TEXT"

@@ -9,10 +9,14 @@ Rule 3: a store says each change of a command once: ``change`` rises with it.
 what it is      is handed out   done     refused    deadline
 ==============  ==============  =======  =========  ============
 ``waiting``     delivered       done     refused    expired
+the same, put?  delivered       done     refused    unanswered
 ``delivered``   (again)         done     refused    unanswered
 ``unanswered``  no              done     refused    -
 an end          no              no       no         -
 ==============  ==============  =======  =========  ============
+
+"put?": the command may be in its device's queue, see ``attempted_at``: a process ended while it put
+the command there, or the queue did not say what became of it.
 
 ``done``, ``refused`` and ``expired`` are ends: nothing leaves them. A late answer turns
 ``unanswered`` into ``done`` or ``refused``, once. A ``waiting`` command can be answered where the
@@ -21,7 +25,6 @@ store is a restored backup, which does not know that it was handed out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,7 +36,6 @@ Status = Literal["waiting", "delivered", "done", "refused", "expired", "unanswer
 OPEN: frozenset[Status] = frozenset({"waiting", "delivered"})
 """Not at an end, and not past the deadline."""
 ANSWERABLE: frozenset[Status] = OPEN | {"unanswered"}
-AT_DEADLINE: Mapping[Status, Status] = {"waiting": "expired", "delivered": "unanswered"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,13 @@ class NewCommand:
     """The sender's own id of the request: a repeated request with it is the same command."""
 
     def is_repeated_by(self, known: Command) -> bool:
-        """Whether a command with the same key asks for the same."""
-        return (self.device, self.name, self.arguments) == (
+        """Whether a command with the same key asks for the same, for the same person and time."""
+        return (self.device, self.name, self.arguments, self.by, self.expires) == (
             known.device,
             known.name,
             known.arguments,
+            known.by,
+            known.expires_at - known.created_at,
         )
 
 
@@ -84,6 +88,9 @@ class Command:
     """When it came to its end, or its deadline passed."""
     reason: str | None = None
     """The device's sentence about its answer."""
+    attempted_at: int | None = None
+    """When its way into the device's queue began, and it is not known whether it arrived. While it
+    waits without that, it is certainly nowhere else."""
 
     @classmethod
     def begin(cls, new: NewCommand, number: int, now: int) -> Command:
@@ -123,11 +130,22 @@ def hand_out(command: Command, change: int, now: int) -> Command:
     return replace(command, change=change, status="delivered", delivered_at=now)
 
 
+def begin_dispatch(command: Command, now: int) -> Command:
+    """The command before it is put into its device's queue. No reader is told of it."""
+    return command if command.attempted_at is not None else replace(command, attempted_at=now)
+
+
+def cancel_dispatch(command: Command) -> Command:
+    """The command after its first attempt certainly failed."""
+    return replace(command, attempted_at=None) if command.status == "waiting" else command
+
+
 def pass_deadline(command: Command, change: int, now: int) -> Command:
     """The command after its deadline; an end stays as it is."""
-    status = AT_DEADLINE.get(command.status)
-    if status is None:
+    if not command.is_open:
         return command
+    certain = command.status == "waiting" and command.attempted_at is None
+    status: Status = "expired" if certain else "unanswered"
     return replace(command, change=change, status=status, ended_at=now)
 
 

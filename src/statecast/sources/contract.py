@@ -109,6 +109,17 @@ class Finding(NamedTuple):
 
 
 @runtime_checkable
+class ExpiringSender(Sender, Protocol):
+    """A queue that drops a message that was not received in time."""
+
+    def send_expiring(self, body: bytes, seconds: float) -> str:
+        """Send one message that is of no use after ``seconds``; its id. Raises as ``send``.
+
+        ``may_have_arrived`` of an error says whether the queue may have the message.
+        """
+
+
+@runtime_checkable
 class Diagnosable(Protocol):
     """A source that ``statecast doctor`` can examine."""
 

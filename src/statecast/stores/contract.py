@@ -46,6 +46,7 @@ class Limits:
     quarantine_rows: int = 10_000
     max_open_commands: int = 100
     """Per device; more are refused."""
+    max_open_commands_in_all: int = 10_000
     commands_kept: int = 1_000
     """Per device; beyond it the oldest go that are at their end."""
     max_devices: int = 100_000
@@ -191,6 +192,10 @@ class EpochHistory(NamedTuple):
             )
 
 
+COMMANDS_PAGE = 256
+"""Commands that one ``read`` returns: each may have 16 KiB."""
+
+
 class ReadCursor(NamedTuple):
     """How far a reader has read each of the store's rising numbers."""
 
@@ -234,9 +239,20 @@ class Changes:
     """device -> seen_at in ms, of devices that were seen without a new version."""
     events: Sequence[Event] = ()
     commands: Sequence[Command] = ()
-    """The commands that changed after the cursor, as they are now, by ascending change."""
+    """The commands that changed after the cursor, as they are now, by ascending change: at most
+    ``COMMANDS_PAGE``, the next ``read`` goes on."""
     watch: WatchChanges | None = None
     """What viewers watch; None: it is as it was at the cursor, or was not asked for."""
+
+    @property
+    def has_all_commands(self) -> bool:
+        """Whether there were no more commands than these."""
+        return len(self.commands) < COMMANDS_PAGE
+
+
+def commands_read(commands: Sequence[Command], newest: int) -> int:
+    """Up to which change a page of commands goes, where ``newest`` is the store's newest one."""
+    return commands[-1].change if len(commands) == COMMANDS_PAGE else newest
 
 
 class ChangedNames(NamedTuple):
@@ -431,6 +447,27 @@ class Store(Protocol):
         device remembers ids.
         """
 
+    def begin_dispatch(
+        self, queue: str, term: int, belongs: Callable[[str, str | None], bool], limit: int
+    ) -> list[Command]:
+        """Waiting commands for a command queue, in their order, as they are now.
+
+        ``belongs(device, source)`` says which devices have that queue; ``source`` is that of the
+        device's own newest message. Before this returns it is noted that the commands may be put
+        into the queue from now on: their deadline makes them ``unanswered``, unless
+        ``end_dispatch`` takes it back. ``term`` is that of the lease ``command_lease(queue)``.
+        Raises LeaseLost.
+        """
+
+    def end_dispatch(
+        self, queue: str, term: int, put: Sequence[str], not_put: Sequence[str]
+    ) -> None:
+        """Note by their ids which commands are in the queue, and which certainly are not.
+
+        Of a command of which this was not the first attempt, the second is never known. Raises
+        LeaseLost.
+        """
+
     def pass_deadlines(self) -> list[Command]:
         """Note of commands whose deadlines have passed what they became; they are returned.
 
@@ -585,3 +622,8 @@ class StoredReaction(Protocol):
 def reaction_lease(name: str) -> str:
     """The name under which ``Store.lease`` gives the right to run a reaction."""
     return f"reaction:{name}"
+
+
+def command_lease(queue: str) -> str:
+    """The name under which ``Store.lease`` gives the right to put commands into a queue."""
+    return f"commands:{queue}"

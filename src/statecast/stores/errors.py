@@ -39,11 +39,18 @@ def check_queue_bounds(name: str, limits: Limits, messages: int, size: int) -> N
     raise QueueFull(f"The queue {name!r} is full: it may hold {bound}. Is a server consuming it?")
 
 
-def too_many_commands(device: str, most: int) -> TooManyCommands:
-    return TooManyCommands(
-        f"{names.quoted(device)} has {most} open commands already (setting max_open_commands); "
-        "wait until it answers, or until they expire."
-    )
+def check_open_commands(limits: Limits, device: str, of_device: int, of_all: int) -> None:
+    """Raises TooManyCommands if no further command may be open. The numbers are without it."""
+    if of_device >= limits.max_open_commands:
+        raise TooManyCommands(
+            f"{names.quoted(device)} has {of_device} open commands already (setting "
+            "max_open_commands); wait until it answers, or until they expire."
+        )
+    if of_all >= limits.max_open_commands_in_all:
+        raise TooManyCommands(
+            f"All devices together have {of_all} open commands already (setting "
+            "max_open_commands_in_all); wait until they answer, or until the commands expire."
+        )
 
 
 def check_taken(new: NewCommand, takes: Collection[str] | None) -> None:

@@ -25,7 +25,7 @@ from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Refused
 from statecast.flask import runtime_of
 from statecast.ingest.consumer import Consumer
-from statecast.outbox import Outbox
+from statecast.outbox import Outbox, without_commands
 from statecast.reactions.reaction import Reaction
 from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner
@@ -65,7 +65,7 @@ class FakeQueues(Outbox):
 
     def open(self, url: str) -> tuple[Source, Decoder]:
         if url not in self._opened:
-            address, decoding = split_options(url, OPTIONS)
+            address, decoding = split_options(without_commands(url)[0], OPTIONS)
             name = address.partition("?")[0].partition(":")[2].rpartition("/")[2] or address
             source = FakeSource(
                 name, visibility_timeout=self.settings.visibility_timeout, clock=self.clock

@@ -6,9 +6,9 @@ from typing import Any
 
 from statecast.commands.life import Command
 from statecast.commands.request import new_command
-from statecast.errors import NotFound, NotTaken, Refused, TooManyCommands
+from statecast.errors import LeaseLost, NotFound, NotTaken, Refused, TooManyCommands
 from statecast.model import Answer, Change, Outcome, Speaker
-from statecast.stores.contract import Committed, ReadCursor, Store
+from statecast.stores.contract import COMMANDS_PAGE, Committed, ReadCursor, Store, command_lease
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, message, raises
 
@@ -34,6 +34,23 @@ LIFE: dict[tuple[str, ...], str] = {
     ("hand out", "deadline", "done", "refused"): "done",
     ("hand out", "deadline", "refused", "done"): "refused",
     ("hand out", "deadline", "deadline"): "unanswered",
+    # the way into its device's queue
+    ("attempt",): "waiting",
+    ("attempt", "put"): "delivered",
+    ("attempt", "not put"): "waiting",
+    ("attempt", "attempt", "put"): "delivered",
+    ("attempt", "done"): "done",
+    ("attempt", "done", "put"): "done",
+    ("attempt", "refused", "not put"): "refused",
+    ("attempt", "deadline"): "unanswered",
+    ("attempt", "deadline", "put"): "unanswered",
+    ("attempt", "deadline", "not put"): "unanswered",
+    ("attempt", "deadline", "done"): "done",
+    ("attempt", "not put", "deadline"): "expired",
+    ("attempt", "not put", "attempt", "deadline"): "unanswered",
+    ("attempt", "put", "deadline"): "unanswered",
+    ("deadline", "attempt"): "expired",
+    ("hand out", "attempt", "not put", "deadline"): "unanswered",
 }
 """What happens to a command, and what it is then."""
 
@@ -67,10 +84,17 @@ class CommandContract(StoreFixture):
             # given a command of a device of its own
             device = "pillow/" + ("-".join(steps).replace(" ", "_") or "new")
             id_ = self.ask(store, device=device, expires=60).id
+            lease = store.lease(command_lease(device))
+            assert lease is not None
             # when this happens to it
             for step in steps:
                 if step == "hand out":
                     store.hand_out(device)
+                elif step == "attempt":
+                    self.begin_dispatch(store, lease.term, device)
+                elif step in ("put", "not put"):
+                    put, not_put = ([id_], []) if step == "put" else ([], [id_])
+                    store.end_dispatch(device, lease.term, put, not_put)
                 elif step == "deadline":
                     self.clock.advance(61)
                     store.pass_deadlines()
@@ -78,6 +102,89 @@ class CommandContract(StoreFixture):
                     self.answer(store, id_, "done" if step == "done" else "refused", device=device)
             # then it is that
             assert store.command(id_).status == status, steps
+
+    def begin_dispatch(self, store: Store, term: int, device: str) -> list[Command]:
+        """Begin to put the commands of one device into the queue of its name."""
+        return store.begin_dispatch(device, term, lambda name, _: name == device, 100)
+
+    def test_what_waits_is_dispatched_in_its_order_to_the_queue_of_its_device(self) -> None:
+        # Given devices that report through two queues, one device that never did, and a lease
+        store = self.store()
+        for device, source in (("pillow", "one"), ("chair", "two"), ("lamp", "one")):
+            self.number += 1
+            change = Change(device, "merge", {"n": 1})
+            said = [message(f"m{self.number}", change, sent_at=self.clock())]
+            store.commit(source, 1, said)
+        asked = [self.ask(store, device=one) for one in ("lamp", "chair", "pillow", "new", "lamp")]
+        late = self.ask(store, device="pillow", expires=1)
+        self.clock.advance(1)
+        lease = store.lease(command_lease("q"))
+        assert lease is not None
+        # When the commands for the first queue are dispatched
+        seen: set[tuple[str, str | None]] = set()
+
+        def belongs(device: str, source: str | None) -> bool:
+            seen.add((device, source))
+            return source == "one"
+
+        found = store.begin_dispatch("q", lease.term, belongs, 2)
+        # Then these are the oldest of its devices, as they were, without what has expired
+        assert found == [asked[0], asked[2]]
+        assert late.id not in {one.id for one in found}
+        # And what was put is no longer among those that wait
+        store.end_dispatch("q", lease.term, [asked[0].id], [asked[2].id])
+        assert [one.id for one in store.begin_dispatch("q", lease.term, belongs, 9)] == [
+            asked[2].id,
+            asked[4].id,
+        ]
+        assert store.command(asked[0].id).status == "delivered"
+        assert {("chair", "two"), ("new", None)} <= seen
+
+    def test_an_attempt_is_told_to_no_reader_and_seen_by_the_next_one(self) -> None:
+        store = self.store()
+        lease = store.lease(command_lease("pillow"))
+        assert lease is not None
+        cursor = store.read(ReadCursor()).cursor
+        asked = self.ask(store)
+        cursor = store.read(cursor).cursor
+        assert self.begin_dispatch(store, lease.term, "pillow") == [asked]
+        assert not store.read(cursor).commands
+        # After a crash the next one knows that it may be in the queue
+        again = self.begin_dispatch(store, lease.term, "pillow")
+        assert [one.attempted_at for one in again] == [START]
+
+    def test_only_the_holder_of_the_lease_dispatches(self) -> None:
+        store = self.store()
+        self.ask(store)
+        lease = store.lease(command_lease("pillow"))
+        assert lease is not None
+        with raises(LeaseLost):
+            self.begin_dispatch(store, lease.term - 1, "pillow")
+        with raises(LeaseLost):
+            store.end_dispatch("pillow", lease.term - 1, ["a"], [])
+
+    def test_the_open_commands_of_all_devices_are_bounded(self) -> None:
+        store = self.store(max_open_commands_in_all=2)
+        first = self.ask(store, device="pillow")
+        self.ask(store, device="chair")
+        with raises(TooManyCommands):
+            self.ask(store, device="lamp")
+        # a repeated request is no further command
+        self.answer(store, first.id)
+        self.ask(store, device="lamp", key="k")
+        assert self.ask(store, device="lamp", key="k").device == "lamp"
+        with raises(TooManyCommands):
+            self.ask(store, device="pillow")
+
+    def test_readers_get_many_changes_page_by_page(self) -> None:
+        most = COMMANDS_PAGE + 1
+        store = self.store(max_open_commands=most, max_open_commands_in_all=most)
+        cursor = store.read(ReadCursor()).cursor
+        asked = [self.ask(store) for _ in range(most)]
+        first = store.read(cursor)
+        assert list(first.commands) == asked[:-1] and not first.has_all_commands
+        second = store.read(first.cursor)
+        assert list(second.commands) == asked[-1:] and second.has_all_commands
 
     def test_a_new_command_waits_with_all_that_it_says(self) -> None:
         store = self.store()
@@ -249,7 +356,15 @@ class CommandContract(StoreFixture):
         store.hand_out("pillow")
         assert self.ask(store, key="click 1", arguments={"n": 1}).status == "delivered"
         # and another request with the same key is refused
-        for other in ({"arguments": {"n": 2}}, {"device": "chair", "arguments": {"n": 1}}):
+        same = {"arguments": {"n": 1}}
+        others: list[dict[str, Any]] = [
+            {"arguments": {"n": 2}},
+            same | {"device": "chair"},
+            same | {"name": "wake"},
+            same | {"by": "Ada"},
+            same | {"expires": 61},
+        ]
+        for other in others:
             with raises(Refused):
                 self.ask(store, key="click 1", **other)
         assert len(store.commands()) == 1

@@ -31,6 +31,7 @@ from statecast.errors import (
     TooLarge,
     TooManyCommands,
     Unavailable,
+    WrongWay,
 )
 from statecast.logs import LimitedLog
 from statecast.model import Change, Kind, Position, Update
@@ -61,6 +62,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (DevicesFull, 507),
     (TooManyCommands, 429),
     (NotTaken, 409),
+    (WrongWay, 409),
     (Refused, 400),
     (Unavailable, 503),
     (StoreUnusable, 503),

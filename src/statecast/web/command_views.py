@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from statecast.runtime import Runtime
 
 COMMANDS, MAX_COMMANDS = 50, 1_000
-HANDED_OUT = 100
-"""Commands of one response to a device."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 Views = dict[str, Callable[..., ResponseReturnValue]]
@@ -78,7 +76,7 @@ class CommandViews:
         if refusal is not None:
             return refusal
         after = request.args["after"] or None
-        found = self.live.store.hand_out(device, after=after, limit=HANDED_OUT)
+        found = self.live.hand_out(device, after)
         now = self.live.clock()
         return json_response(
             strict_json.encode({"commands": [life.to_device(one, now) for one in found]})

@@ -21,6 +21,8 @@ VERSION = "2022-11-02"
 """Version of the service's interface. Old enough for every Azurite, new enough for our requests."""
 CONNECT_WITHIN, READ_WITHIN = 5, 15
 """Time limits of a request, in seconds."""
+FOREVER = -1
+"""As a message's time to live: Azure keeps it until it is deleted."""
 T = TypeVar("T")
 
 
@@ -28,12 +30,19 @@ class RequestFailed(SourceUnavailable):
     """A request failed. ``status`` and ``code`` are those of the response, if Azure sent one."""
 
     def __init__(
-        self, sentence: str, status: int | None = None, code: str = "", *, host: str
+        self,
+        sentence: str,
+        status: int | None = None,
+        code: str = "",
+        *,
+        host: str,
+        may_have_arrived: bool = True,
     ) -> None:
         """``host`` is that of the account, which viewers do not see."""
         super().__init__(sentence, public=errors.without_host(sentence, host))
         self.status = status
         self.code = code
+        self.may_have_arrived = may_have_arrived and not errors.is_refusal(status)
 
 
 class QueueClient:
@@ -88,9 +97,12 @@ class QueueClient:
             "release messages of",
         )
 
-    def send(self, text: str, *, forever: bool = False) -> str:
-        """Send a text unchanged and return the id of the message. ``forever``: it never expires."""
-        more = {"time_to_live": -1} if forever else {}
+    def send(self, text: str, *, time_to_live: int | None = None) -> str:
+        """Send a text unchanged and return the id of the message.
+
+        Azure drops it after ``time_to_live`` seconds; None: after a week.
+        """
+        more = {} if time_to_live is None else {"time_to_live": time_to_live}
         sent = self._request(
             lambda client, hook: client.send_message(text, raw_response_hook=hook, **more),
             "send to",
@@ -170,7 +182,11 @@ class QueueClient:
         code = getattr(error, "error_code", None) or ""
         code = str(getattr(code, "value", code))
         if status is None or isinstance(status, bool):
-            return RequestFailed(errors.no_response(type(error).__name__, host), host=host)
+            return RequestFailed(
+                errors.no_response(type(error).__name__, host),
+                host=host,
+                may_have_arrived=not errors.was_not_sent(error),
+            )
         if not code and not from_azure:  # an error response of Azure has a code
             return RequestFailed(errors.foreign_response(host), host=host)
         sentence = errors.error_response(status, code, self.queue, host, action)

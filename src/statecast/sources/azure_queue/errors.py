@@ -6,6 +6,8 @@ used: they quote URLs, and a URL may contain a signature that grants access.
 
 from __future__ import annotations
 
+from typing import Any
+
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 GONE = frozenset({"MessageNotFound", "PopReceiptMismatch", "QueueNotFound"})
 """Codes of a deletion without effect: the message has another receipt by now, or was deleted.
@@ -50,6 +52,28 @@ def error_response(status: int | None, code: str, queue: str, host: str, action:
     if status in BUSY:
         return f"The storage account at {host} is busy or ill {shown}; asking again."
     return f"The storage account at {host} gave an answer that was not expected {shown}."
+
+
+def is_refusal(status: int | None) -> bool:
+    """Whether a response says for certain that nothing was done."""
+    return status is not None and 400 <= status < 500 and status != 408
+
+
+def was_not_sent(error: Any) -> bool:
+    """Whether a request certainly never left: there was no connection to send it on.
+
+    The SDK keeps the error of its HTTP library, and that the one of the connection.
+    """
+    from requests.exceptions import ConnectTimeout
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    found = getattr(error, "inner_exception", None)
+    while found is not None:
+        if isinstance(found, ConnectTimeout | ConnectTimeoutError | NewConnectionError):
+            return True
+        within = [getattr(found, "reason", None), *found.args]
+        found = next((one for one in within if isinstance(one, Exception)), None)
+    return False
 
 
 def no_response(kind: str, host: str) -> str:

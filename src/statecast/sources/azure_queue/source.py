@@ -22,7 +22,7 @@ from typing import Any
 
 from statecast.errors import Malformed, SourceUnavailable, StatecastError, TooLarge, Unavailable
 from statecast.model import Delivery
-from statecast.sources.azure_queue.client import QueueClient, RequestFailed
+from statecast.sources.azure_queue.client import FOREVER, QueueClient, RequestFailed
 from statecast.sources.azure_queue.diagnostics import examine
 from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.contract import Finding
@@ -245,12 +245,12 @@ class AzureQueue:
         text = one.body.decode("utf-8", "surrogatepass")
         try:
             try:
-                self.poison.send(text, forever=True)
+                self.poison.send(text, time_to_live=FOREVER)
             except RequestFailed as error:
                 if error.code != "QueueNotFound":
                     raise
                 self.poison.create()
-                self.poison.send(text, forever=True)
+                self.poison.send(text, time_to_live=FOREVER)
         except Unavailable as error:
             log.debug("source %s: no copy of a refused message: %s", self.name, error)
 
@@ -261,19 +261,22 @@ class AzureQueue:
 
         The request is not repeated: after a failure the message may have arrived.
         """
-        if len(body) > MESSAGE_BYTES:
-            raise TooLarge(
-                f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} "
-                "a message may have."
-            )
+        return self._send(body, None)
+
+    def send_expiring(self, body: bytes, seconds: float) -> str:
+        """Send one message that Azure drops after ``seconds``, in whole seconds. As ``send``."""
+        return self._send(body, max(1, math.ceil(seconds)))
+
+    def _send(self, body: bytes, time_to_live: int | None) -> str:
+        check_size(body)
         text = xml_text(body)
         try:
-            id_ = self.client.send(text)
+            id_ = self.client.send(text, time_to_live=time_to_live)
         except RequestFailed as error:
             if error.code != "QueueNotFound" or not self.create:
                 raise
             self.client.create()
-            id_ = self.client.send(text)
+            id_ = self.client.send(text, time_to_live=time_to_live)
         self.wake()
         return id_
 
@@ -370,6 +373,14 @@ def parallel_deletions(fastest: float) -> int:
     slow each other down.
     """
     return max(MIN_DELETIONS, min(MAX_DELETIONS, math.ceil(fastest / DELETION_WORK)))
+
+
+def check_size(body: bytes) -> None:
+    """Raises TooLarge."""
+    if len(body) > MESSAGE_BYTES:
+        raise TooLarge(
+            f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} a message may have."
+        )
 
 
 def xml_text(body: bytes) -> str:

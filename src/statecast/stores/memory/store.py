@@ -32,6 +32,7 @@ from statecast.stores.batch import Batch, DeviceState, answered_by, devices_of, 
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
+    COMMANDS_PAGE,
     ChangedNames,
     Changes,
     Committed,
@@ -44,6 +45,8 @@ from statecast.stores.contract import (
     Totals,
     WatchChanges,
     WatchPart,
+    command_lease,
+    commands_read,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.memory.commands import MemoryCommands
@@ -278,13 +281,15 @@ class MemoryStore:
             }
             since = after.event or counters.event
             events = [event for number, (_, event) in self._events.items() if number > since]
+            commands = self._commands.changed_after(after.command, COMMANDS_PAGE)
+            command = commands_read(commands, counters.command)
             return Changes(
                 self.read_position(),
-                ReadCursor(offset, counters.seen, counters.event, counters.command, counters.watch),
+                ReadCursor(offset, counters.seen, counters.event, command, counters.watch),
                 updates,
                 seen,
                 events,
-                self._commands.changed_after(after.command),
+                commands,
                 self._watch_changes(after.watch),
             )
 
@@ -419,8 +424,7 @@ class MemoryStore:
         """Ask something of a device. Raises NotTaken, TooManyCommands, Refused."""
         with self._lock:
             now = self._watch.check(self._counters)
-            most = self.limits.max_open_commands
-            command = self._commands.begin(self._counters, new, takes, most, now)
+            command = self._commands.begin(self._counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             self._commands.forget(new.device, self.limits.commands_kept, age_from)
         self._notifier.notify()
@@ -433,6 +437,29 @@ class MemoryStore:
             found = self._commands.hand_out(self._counters, device, after, limit, now)
         self._notifier.notify()
         return found
+
+    def begin_dispatch(
+        self, queue: str, term: int, belongs: Callable[[str, str | None], bool], limit: int
+    ) -> list[Command]:
+        """Waiting commands of devices that ``belongs`` takes, as they are. Raises LeaseLost."""
+
+        def takes(device: str) -> bool:
+            known = self._devices.get(device)
+            return belongs(device, None if known is None else known.record.source)
+
+        with self._lock:
+            self._check_term(command_lease(queue), term)
+            return self._commands.begin_dispatch(takes, limit, self._watch.check(self._counters))
+
+    def end_dispatch(
+        self, queue: str, term: int, put: Sequence[str], not_put: Sequence[str]
+    ) -> None:
+        """Note what became of commands that ``begin_dispatch`` returned. Raises LeaseLost."""
+        with self._lock:
+            self._check_term(command_lease(queue), term)
+            now = self._watch.check(self._counters)
+            self._commands.end_dispatch(self._counters, put, not_put, now)
+        self._notifier.notify()
 
     def pass_deadlines(self) -> list[Command]:
         """Note of each command whose deadline has passed what it became; they are returned."""

@@ -12,7 +12,14 @@ import apsw
 from statecast.model import Event, Position, Update
 from statecast.stores import event_row
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import ChangedNames, Changes, EpochHistory, ReadCursor
+from statecast.stores.contract import (
+    COMMANDS_PAGE,
+    ChangedNames,
+    Changes,
+    EpochHistory,
+    ReadCursor,
+    commands_read,
+)
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import commands, devices, watch_counts
 from statecast.stores.sqlite import counters as counter_row
@@ -91,13 +98,17 @@ def read(
     )
     offset = counters.offset if whole else updates[-1].offset
     asked = 0 <= after.command < counters.command
+    changed = (
+        commands.changed_after(connection, reader, after.command, COMMANDS_PAGE) if asked else []
+    )
+    command = commands_read(changed, counters.command)
     return Changes(
         position(connection, reader),
-        ReadCursor(offset, counters.seen, counters.event, counters.command, counters.watch),
+        ReadCursor(offset, counters.seen, counters.event, command, counters.watch),
         updates,
         {row[1]: reading.past(row[7], row[3], row[4]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
-        commands.changed_after(connection, reader, after.command) if asked else (),
+        changed,
         watch_counts.changed_after(connection, reader, counters, after.watch),
     )
 

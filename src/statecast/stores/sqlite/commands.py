@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import apsw
 
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
+from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.retention import COMMAND_MS
 from statecast.stores.sqlite.driver import row as first
@@ -28,6 +29,10 @@ TO_TAKE = f"""
     SELECT EXISTS (
         SELECT 1 FROM commands WHERE device = ? AND {IS_OPEN} AND number > ?
     )"""  # noqa: S608
+WAITING = """
+    SELECT commands.number, commands.device, devices.source
+    FROM commands LEFT JOIN devices USING (device)
+    WHERE commands.status = 'waiting' ORDER BY commands.number"""
 OLD = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
@@ -49,13 +54,13 @@ def begin(
     counters: Counters,
     new: NewCommand,
     takes: Collection[str] | None,
-    most: int,
+    limits: Limits,
     now: int,
 ) -> Command:
     """Write a new command; the known one, if its request was repeated.
 
-    Raises NotTaken for one that is not among those that the device ``takes``, TooManyCommands
-    beyond ``most`` open ones of the device, and Refused for another request with the same key.
+    Raises NotTaken for one that is not among those that the device ``takes``, TooManyCommands, and
+    Refused for another request with the same key.
     """
     if new.key is not None:
         known = read(connection, reader, "WHERE key = ?", (new.key,))
@@ -63,9 +68,14 @@ def begin(
             return errors.same_request(known[0], new)
     errors.check_taken(new, takes)
     pass_deadlines(connection, reader, counters, now, new.device)
-    sql = f"SELECT count(*) FROM commands WHERE device = ? AND {IS_OPEN}"  # noqa: S608
-    if first(connection, sql, (new.device,))[0] >= most:
-        raise errors.too_many_commands(new.device, most)
+    of_device = f"SELECT count(*) FROM commands WHERE device = ? AND {IS_OPEN}"  # noqa: S608
+    of_all = f"SELECT count(*) FROM commands WHERE {IS_OPEN}"  # noqa: S608
+    errors.check_open_commands(
+        limits,
+        new.device,
+        first(connection, of_device, (new.device,))[0],
+        first(connection, of_all)[0],
+    )
     counters.command += 1
     command = Command.begin(new, counters.command, now)
     try:
@@ -114,9 +124,49 @@ def pass_deadlines(
     ]
 
 
-def changed_after(connection: apsw.Connection, reader: RowReader, change: int) -> list[Command]:
+def changed_after(
+    connection: apsw.Connection, reader: RowReader, change: int, limit: int
+) -> list[Command]:
     """The commands that changed after this one of their changes, by ascending change."""
-    return read(connection, reader, "WHERE change > ? ORDER BY change", (change,))
+    rest = "WHERE change > ? ORDER BY change LIMIT ?"
+    return read(connection, reader, rest, (change, limit))
+
+
+def to_dispatch(
+    connection: apsw.Connection, belongs: Callable[[str, str | None], bool], limit: int
+) -> list[int]:
+    """Numbers of waiting commands whose device and its source ``belongs`` takes, in their order."""
+    chosen: list[int] = []
+    for number, device, source in rows(connection, WAITING):
+        if len(chosen) < limit and isinstance(device, str) and belongs(device, source):
+            chosen.append(number)
+    return chosen
+
+
+def begin_dispatch(
+    connection: apsw.Connection, reader: RowReader, numbers: Iterable[int], now: int
+) -> list[Command]:
+    """Note that these may be put into a queue from now on; the commands as they were before."""
+    found: list[Command] = []
+    for number in numbers:
+        rest = "WHERE number = ? AND status = 'waiting' AND expires_at > ?"
+        found += read(connection, reader, rest, (number, now))
+    save(connection, [life.begin_dispatch(one, now) for one in found])
+    return found
+
+
+def end_dispatch(
+    connection: apsw.Connection,
+    reader: RowReader,
+    counters: Counters,
+    put: Sequence[str],
+    not_put: Sequence[str],
+    now: int,
+) -> None:
+    """Note which commands were put into a queue, and which certainly were not."""
+    for one in by_ids(connection, reader, put).values():
+        changed(connection, counters, one, life.hand_out(one, counters.command + 1, now))
+    save(connection, map(life.cancel_dispatch, by_ids(connection, reader, not_put).values()))
 
 
 def any_to_take(connection: apsw.Connection, device: str, after: str | None) -> bool:
@@ -203,5 +253,6 @@ def row_of(one: Command) -> Row:
             one.delivered_at,
             one.ended_at,
             one.reason,
+            one.attempted_at,
         )
     )

@@ -285,6 +285,14 @@ ALTER TABLE devices ADD COLUMN commands TEXT;
 UPDATE devices SET checksum = NULL WHERE checksum IS NOT NULL;
 """
 
+COMMAND_QUEUES = """
+-- See commands/life.py: ``attempted_at``.
+ALTER TABLE commands ADD COLUMN attempted_at INTEGER;
+UPDATE commands SET checksum = NULL;
+CREATE INDEX commands_waiting ON commands (number, device) WHERE status = 'waiting';
+CREATE INDEX commands_open ON commands (number) WHERE status IN ('waiting', 'delivered');
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -299,5 +307,6 @@ STEPS: Sequence[str] = (
     DOUBTED_ROWS,
     WATCH_COUNTS,
     DEVICE_COMMANDS,
+    COMMAND_QUEUES,
 )
 """Step n leads from version n - 1 to version n."""

@@ -54,6 +54,7 @@ from statecast.stores.contract import (
     Sizes,
     Totals,
     WatchPart,
+    command_lease,
 )
 from statecast.stores.counters import Counters
 from statecast.stores.refusals import Refusals
@@ -453,8 +454,7 @@ class SqliteStore:
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
-            most = self.limits.max_open_commands
-            command = commands.begin(connection, self.rows, counters, new, takes, most, now)
+            command = commands.begin(connection, self.rows, counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             commands.forget(connection, new.device, self.limits.commands_kept, age_from)
             counter_row.save(connection, self.rows, counters)
@@ -471,6 +471,33 @@ class SqliteStore:
             found = commands.hand_out(connection, self.rows, counters, device, after, limit, now)
             counter_row.save(connection, self.rows, counters)
         return found
+
+    def begin_dispatch(
+        self, queue: str, term: int, belongs: Callable[[str, str | None], bool], limit: int
+    ) -> list[Command]:
+        """Waiting commands of devices that ``belongs`` takes, as they are. Raises LeaseLost."""
+        with self.database.read() as connection:
+            if not commands.to_dispatch(connection, belongs, 1):
+                return []
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            self._source(connection, command_lease(queue), term)
+            numbers = commands.to_dispatch(connection, belongs, limit)
+            found = commands.begin_dispatch(connection, self.rows, numbers, now)
+            counter_row.save(connection, self.rows, counters)
+        return found
+
+    def end_dispatch(
+        self, queue: str, term: int, put: Sequence[str], not_put: Sequence[str]
+    ) -> None:
+        """Note what became of commands that ``begin_dispatch`` returned. Raises LeaseLost."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            self._source(connection, command_lease(queue), term)
+            commands.end_dispatch(connection, self.rows, counters, put, not_put, now)
+            counter_row.save(connection, self.rows, counters)
 
     def pass_deadlines(self) -> list[Command]:
         """Note of each command whose deadline has passed what it became; they are returned."""
