@@ -56,6 +56,33 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     one.kill()
 
 
+def test_commands_come_as_a_stream(server: ServerProcess) -> None:
+    # Given a device that reads a stream, with nothing to do
+    address = f"{server.address}/api/devices/pillow"
+    wait_for(lambda: requests.get(address, timeout=5).status_code == 200)
+    stream = f"{address}/commands?after="
+    headers = {"Accept": "text/event-stream"}
+    with requests.get(stream, headers=headers, stream=True, timeout=20) as answer:
+        lines = answer.iter_lines(decode_unicode=True, chunk_size=1)
+        assert next(lines) == "retry: 1000"
+        # When it is asked for something, again and again
+        ids = []
+        for _ in range(3):
+            ids.append(requests.post(f"{address}/commands", json={"name": "hug"}).json()["id"])
+            # Then it has that at once, and it counts as delivered
+            assert next(line for line in lines if line.startswith("id:")) == f"id: {ids[-1]}"
+            command = requests.get(f"{server.address}/api/commands/{ids[-1]}").json()
+            assert command["status"] == "delivered"
+    # And after a cut it goes on from where it was
+    with requests.get(
+        stream, headers=headers | {"Last-Event-ID": ids[1]}, stream=True, timeout=20
+    ) as answer:
+        lines = answer.iter_lines(decode_unicode=True, chunk_size=1)
+        assert next(line for line in lines if line.startswith("id:")) == f"id: {ids[2]}"
+    # And a device that is not there gets the reason
+    assert requests.get(f"{address}s/commands?after=", headers=headers).status_code == 404
+
+
 def test_a_hug_is_felt_and_known(server: ServerProcess, tmp_path: Path) -> None:
     # given a pillow that waits for commands
     address = f"{server.address}/api/devices/pillow"

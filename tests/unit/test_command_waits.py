@@ -12,6 +12,8 @@ from statecast.commands.request import new_command
 from statecast.http import asgi
 from statecast.http.asgi import Receive, Scope, Send
 from statecast.realtime.command_waits import CommandWaits, wait_of
+from statecast.testing.values import VirtualClock
+from statecast.testing.virtual_loop import VirtualLoop
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_loop import settle
 
@@ -43,6 +45,74 @@ def answers() -> Answers:
 @pytest.fixture
 def waits(answers: Answers) -> CommandWaits:
     return CommandWaits(answers)
+
+
+class Events(Answers):
+    """Answers with one event for each command that a test has put in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.status = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.queries.append(scope["query_string"].decode())
+        assert b"last-event-id" not in dict(scope["headers"])
+        events = b"".join(b"event: command\nid: %b\n\n" % one.encode() for one in self.ids)
+        self.ids = []
+        await asgi.respond(send, self.status, b"retry: 1000\n\n" + events, "text/event-stream")
+
+
+def test_a_stream_goes_on_from_the_last_command() -> None:
+    clock = VirtualClock()
+    loop = VirtualLoop(clock)
+    events = Events()
+    waits = CommandWaits(events, clock=loop.time, heartbeat=10)
+
+    async def begin(last: str) -> AsgiRequest:
+        headers = {"accept": "text/event-stream", "last-event-id": last}
+        return AsgiRequest(waits, "GET", PATH, "after=", headers=headers)
+
+    # Given a device that comes back, and a command after the one that it has
+    waits.note(command(1))
+    waits.note(command(2))
+    events.ids = ["c2"]
+    begun = loop.create_task(begin("c1"))
+    loop.settle()
+    device = begun.result()
+    assert events.queries == ["after=c1"] and b"id: c2\n" in device.response.body
+    # When nothing happens, then it gets comments only
+    for _ in range(2):
+        clock.advance(10)
+        loop.settle()
+    assert events.queries == ["after=c1"]
+    assert device.response.body.endswith(b"id: c2\n\n:\n\n:\n\n")
+    # And when it is asked for something, then that, at once
+    events.ids = ["c3"]
+    waits.note(command(3))
+    loop.settle()
+    assert events.queries == ["after=c1", "after=c2"]
+    assert device.response.body.endswith(b"id: c3\n\n")
+    # And while the answer to a question is empty, it is not asked again at once
+    waits.note(command(4))
+    loop.settle()
+    assert len(events.queries) == 3
+    # And the stream ends with the server
+    waits.close()
+    clock.advance(1)
+    loop.settle()
+    assert device.task.done() and device.response.complete and waits._waiting == {}
+    loop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_is_refused_gets_the_reason() -> None:
+    events = Events()
+    events.status = 409
+    waits = CommandWaits(events)
+    device = AsgiRequest(waits, "GET", PATH, "after=", headers={"accept": "text/event-stream"})
+    await settle()
+    assert device.response.status == 409 and device.task.done()
 
 
 def get(waits: CommandWaits, query: str, path: str = PATH) -> AsgiRequest:

@@ -118,6 +118,23 @@ def test_a_command_and_what_became_of_it(client: FlaskClient, live: Runtime) -> 
     assert client.get(f"{COMMANDS}?after=").get_json() == {"commands": []}
 
 
+def test_a_device_takes_commands_as_events(client: FlaskClient) -> None:
+    # Given two commands, the first of which the device has
+    first, second = asked(client), asked(client)
+    # When it asks as an EventSource does that comes back
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": first["id"]}
+    answer = client.get(f"{COMMANDS}?after=", headers=headers)
+    # Then it gets the second one, with its id as the position
+    assert answer.mimetype == "text/event-stream"
+    assert answer.headers["Cache-Control"] == "no-store"
+    retry, event, rest = answer.text.split("\n\n")
+    kind, position, data = event.split("\n")
+    assert (retry, kind, position) == ("retry: 1000", "event: command", f"id: {second['id']}")
+    assert json.loads(data.removeprefix("data: "))["id"] == second["id"] and not rest
+    assert client.get(f"/api/commands/{first['id']}").get_json()["status"] == "waiting"
+    assert client.get(f"/api/commands/{second['id']}").get_json()["status"] == "delivered"
+
+
 def test_to_look_is_not_to_take(client: FlaskClient) -> None:
     command = asked(client)
     for address in (COMMANDS, "/api/commands", f"/api/commands/{command['id']}"):
@@ -130,6 +147,15 @@ def test_to_look_is_not_to_take(client: FlaskClient) -> None:
     for kind in ("image", "iframe", "script", "document"):
         own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": kind}
         assert client.get(f"{COMMANDS}?after=", headers=own).status_code == 403
+    # nor what a browser or a preview loads in advance, or as a page
+    for name, value in (
+        ("Sec-Purpose", "prefetch;prerender"),
+        ("Purpose", "prefetch"),
+        ("X-Purpose", "preview"),
+        ("X-Moz", "prefetch"),
+        ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+    ):
+        assert client.get(f"{COMMANDS}?after=", headers={name: value}).status_code == 403
     # nor a request that would not get them
     assert client.head(f"{COMMANDS}?after=").status_code == 405
     assert client.get(COMMANDS).get_json()["commands"][0]["status"] == "waiting"

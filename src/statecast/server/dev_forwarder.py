@@ -13,7 +13,7 @@ import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -98,7 +98,7 @@ def is_ours(environ: dict[str, Any]) -> bool:
     """A viewer, a question about the server, or a device that waits for its next command."""
     path = environ.get("PATH_INFO", "")
     command = path.startswith(command_waits.PREFIX) and path.endswith(command_waits.SUFFIX)
-    return path in PATHS or (command and "wait=" in environ.get("QUERY_STRING", ""))
+    return path in PATHS or (command and waits(environ))
 
 
 def is_by_unknown(environ: dict[str, Any]) -> bool:
@@ -185,3 +185,9 @@ def status_of(response: bytes) -> str:
     """The status of a response by its first line, for WSGI."""
     line = response.partition(b"\r\n")[0].decode("latin-1")
     return line.partition(" ")[2] or "502 Bad Gateway"
+
+
+def waits(environ: Mapping[str, Any]) -> bool:
+    """Whether a request for commands waits for the next ones."""
+    accepted = environ.get("HTTP_ACCEPT", "")
+    return "wait=" in environ.get("QUERY_STRING", "") or "text/event-stream" in accepted

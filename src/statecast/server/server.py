@@ -114,7 +114,12 @@ class Server(uvicorn.Server):
         def may_wait(scope: Scope) -> bool:
             return rights.may(rights.is_local(scope), Action.SEND, settings.others_may)
 
-        self.command_waits = CommandWaits(self.bridge, may_wait=may_wait)
+        self.command_waits = CommandWaits(
+            self.bridge,
+            may_wait=may_wait,
+            heartbeat=settings.ping_interval,
+            write_timeout=settings.write_timeout,
+        )
         self.broadcaster.on_command(self.command_waits.note)
         self.router = Router(self.command_waits, polling, self.readiness, events, metrics, warn)
         config = uvicorn.Config(

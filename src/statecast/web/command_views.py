@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 from flask.typing import ResponseReturnValue
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from statecast.runtime import Runtime
 
 COMMANDS, MAX_COMMANDS = 50, 1_000
+EVENT_STREAM = "text/event-stream"
+PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""With these headers browsers say ``prefetch``, ``prerender`` or ``preview``."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 Views = dict[str, Callable[..., ResponseReturnValue]]
@@ -75,12 +78,14 @@ class CommandViews:
         refusal = foreign_site() or not_a_program()
         if refusal is not None:
             return refusal
-        after = request.args["after"] or None
-        found = self.live.hand_out(device, after)
+        streamed = EVENT_STREAM in request.headers.get("Accept", "")
+        last = request.headers.get("Last-Event-ID") if streamed else None
+        found = self.live.hand_out(device, last or request.args["after"] or None)
         now = self.live.clock()
-        return json_response(
-            strict_json.encode({"commands": [life.to_device(one, now) for one in found]})
-        )
+        shown = [life.to_device(one, now) for one in found]
+        if streamed:
+            return event_stream(shown)
+        return json_response(strict_json.encode({"commands": shown}))
 
     def all_commands(self) -> ResponseReturnValue:
         return self._page(None)
@@ -102,11 +107,27 @@ class CommandViews:
         return json_response(strict_json.encode(body))
 
 
-def not_a_program() -> Response | None:
-    """The refusal, if a browser asks because of an image, a frame or a link.
+def event_stream(commands: Sequence[Mapping[str, Any]]) -> Response:
+    """The commands as server-sent events. Our own server's loop lets the response go on."""
+    events = [
+        b"event: command\nid: %b\ndata: %b\n\n" % (one["id"].encode(), strict_json.encode(one))
+        for one in commands
+    ]
+    response = Response(b"".join([b"retry: 1000\n\n", *events]), content_type=EVENT_STREAM)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would wait for more
+    return response
 
-    A device may bring the address of an image that a page of this server's own shows.
+
+def not_a_program() -> Response | None:
+    """The refusal, if a browser asks because of an image, a frame or a link, or in advance.
+
+    A device may bring the address of an image that a page of this server's own shows. Old browsers
+    do not say what a request is for, but that they want a page.
     """
-    if request.headers.get("Sec-Fetch-Dest", "empty") == "empty":
+    headers = request.headers
+    is_page = "text/html" in headers.get("Accept", "")
+    in_advance = any("pre" in headers.get(name, "") for name in PURPOSES)
+    if headers.get("Sec-Fetch-Dest", "empty") == "empty" and not is_page and not in_advance:
         return None
     return problem(403, "Commands are handed out to programs: devices, or scripts that fetch them.")
