@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 from statecast.sources.azure_queue.client import QueueClient, RequestFailed
+from statecast.sources.azure_queue.errors import PROCESS
 from statecast.sources.azure_queue.poll_interval import PollInterval, cost_per_month
 from statecast.sources.contract import Finding
 
@@ -32,9 +33,9 @@ def examine(
         else:
             yield Finding(
                 "wrong",
-                f"The credentials may look into the queue “{client.queue}” at {host}, "
-                "but not receive or delete: give them the role Storage Queue Data Message "
-                "Processor, or a SAS with the permission p.",
+                f"The credentials may look into the queue “{client.queue}” at {host}, but not "
+                f"receive or delete: that needs the role {PROCESS.role}, or a SAS with the "
+                f"permission {PROCESS.permission} ({PROCESS.name}).",
             )
         return
     yield from count(client, host)

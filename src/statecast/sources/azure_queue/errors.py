@@ -6,7 +6,8 @@ used: they quote URLs, and a URL may contain a signature that grants access.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 GONE = frozenset({"MessageNotFound", "PopReceiptMismatch", "QueueNotFound"})
@@ -16,14 +17,34 @@ Azurite answers with the second code.
 """
 
 
+class Right(NamedTuple):
+    """What allows an action on a queue."""
+
+    permission: str
+    """The letter in a SAS."""
+    name: str
+    """What Azure calls the permission."""
+    role: str
+    """The role with the least rights that allows it."""
+
+
+PROCESS = Right("p", "process", "Storage Queue Data Message Processor")
+RIGHTS: Mapping[str, Right] = {
+    "receive from": PROCESS,
+    "delete from": PROCESS,
+    "release messages of": Right("u", "update", "Storage Queue Data Contributor"),
+    "send to": Right("a", "add", "Storage Queue Data Message Sender"),
+    "look into": Right("r", "read", "Storage Queue Data Reader"),
+    "create": Right("c", "create, of an account SAS", "Storage Queue Data Contributor"),
+}
+"""By action, which the sentence names."""
+
+
 def error_response(status: int | None, code: str, queue: str, host: str, action: str) -> str:
     """For an error response. ``action`` is what was tried, like "receive from"."""
     shown = f"({status}{f' {code}' if code else ''})"
     if code == "AuthorizationPermissionMismatch":
-        return (
-            f"The credentials may not {action} the queue “{queue}” {shown}: give them the role "
-            "Storage Queue Data Message Processor, or a SAS with the permission p."
-        )
+        return missing_right(action, queue, shown)
     if code == "AuthorizationFailure":
         return (
             f"The storage account at {host} refuses this machine's address {shown}: "
@@ -74,6 +95,15 @@ def was_not_sent(error: Any) -> bool:
         within = [getattr(found, "reason", None), *found.args]
         found = next((one for one in within if isinstance(one, Exception)), None)
     return False
+
+
+def missing_right(action: str, queue: str, shown: str) -> str:
+    """Which right is missing for an action, and what has it."""
+    right = RIGHTS[action]
+    return (
+        f"The credentials may not {action} the queue “{queue}” {shown}: that needs the role "
+        f"{right.role}, or a SAS with the permission {right.permission} ({right.name})."
+    )
 
 
 def no_response(kind: str, host: str) -> str:
