@@ -410,7 +410,8 @@ class PageViews:
         rows_json, known_from = view_models.embedded(rows)
         view = DeviceView(device, self.live.store.history_size(update.device))
         huggable = device.picture.name == "cloud" or {"mood", "hugged"} & device.state.keys()
-        command = "" if not self.may(Action.SEND) else "hug" if huggable else "send"
+        command, action = ("hug", Action.SEND) if huggable else ("send", Action.WRITE)
+        command = command if self.may(action) else ""
         word = device.main_word
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(

@@ -1,6 +1,6 @@
 // The form that sends a change of any device, and shows the command that would do the same.
 import { find, setAttributes, setText } from "./dom.js";
-import { sendState } from "./message-api.js";
+import { editState } from "./edit-api.js";
 
 const FIELD = /([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)/g;
 
@@ -76,9 +76,8 @@ export class SendForm {
     }
     setAttributes(this.#answer, { role: undefined });
     setText(this.#answer, "Sending…");
-    const { error } = await sendState(this.device, state);
+    const { version, error } = await editState(this.device, state);
     if (error) setAttributes(this.#answer, { role: "alert" });
-    const sent = "In the queue. The page changes when it comes back.";
-    setText(this.#answer, error ? `Not sent: ${error} Try again` : sent);
+    setText(this.#answer, error ? `Not sent: ${error} Try again` : `Saved: version ${version}.`);
   }
 }
