@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, NamedTuple
 
+from statecast import names
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.model import Update
 from statecast.outbox import Outbox
@@ -109,6 +110,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
             "store", "notice", f"No process serves from it just now; `{run(settings)}` would."
         )
     yield from check_dropped_events(processes)
+    yield from check_names(settings, present)
     yield from check_clocks(present)
     yield from check_stored(settings, store)
     yield from check_writing(store)
@@ -195,6 +197,23 @@ def check_totals(totals: Mapping[str, Totals]) -> Iterator[DiagnosticLine]:
             "notice" if found.dropped or found.evicted or found.left_out else "good",
             "; ".join([sentence, *without_effect]) + ".",
         )
+
+
+def check_names(settings: Settings, devices: Iterable[Update]) -> Iterator[DiagnosticLine]:
+    """The devices whose names are reserved: they are from before that."""
+    found = [one.device for one in devices if names.is_reserved(one.device)]
+    for device in found[:MAX_CLOCKS]:
+        other, _, ending = device.rpartition("/")
+        remove = command(settings, "send", device, "--delete", flags=("store", "source"))
+        yield DiagnosticLine(
+            f"device {device}",
+            "notice",
+            f"Its name is the address of the {ending} of {names.quoted(other)}, so REST does not "
+            f"show it beside such a device; let it send under another name, then `{remove}`.",
+        )
+    if len(found) > MAX_CLOCKS:
+        more = counted(len(found) - MAX_CLOCKS, "more device has", "more devices have")
+        yield DiagnosticLine("store", "notice", f"{more} a reserved name.")
 
 
 def check_clocks(devices: Iterable[Update]) -> Iterator[DiagnosticLine]:

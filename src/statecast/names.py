@@ -14,6 +14,8 @@ from typing import Any
 from statecast.errors import Malformed
 
 MAX_CHARACTERS = 128
+RESERVED_ENDINGS = ("/commands", "/history", "/viewers")
+"""``/api/devices/pillow/commands`` are the commands of ``pillow``: no new device is called so."""
 MAX_COMMAND = 64
 """Characters of the name of a command."""
 MAX_COMMANDS = 32
@@ -41,6 +43,11 @@ def check(name: Any) -> str:
             "with single / between parts, and no part is . or .."
         )
     return name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether REST would read the name as an address below another device."""
+    return name.endswith(RESERVED_ENDINGS)
 
 
 def check_pattern(pattern: Any) -> str:

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from statecast import names
 from statecast.cli.main import main
 from statecast.commands.life import Command
 from statecast.commands.request import new_command
@@ -232,10 +233,19 @@ def test_other_addresses(client: FlaskClient, method: str, address: str, status:
     assert (response.status_code, response.content_type) == (status, "application/problem+json")
 
 
-def test_a_device_may_be_called_commands(client: FlaskClient) -> None:
-    client.put("/api/devices/floor/commands", json={"n": 1})
+def test_an_older_device_may_be_called_commands(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a device from before such names were reserved
+    with monkeypatch.context() as before:
+        before.setattr(names, "RESERVED_ENDINGS", ())
+        client.put("/api/devices/floor/commands", json={"n": 0})
+    # then it can be changed, read and removed; and not made again
+    assert client.put("/api/devices/floor/commands", json={"n": 1}).status_code == 200
     assert client.get("/api/devices/floor/commands").get_json()["state"] == {"n": 1}
     assert client.delete("/api/devices/floor/commands").status_code == 204
+    again = client.put("/api/devices/floor/commands", json={"n": 1})
+    assert (again.status_code, "names that end in" in again.get_json()["detail"]) == (400, True)
 
 
 def test_another_sites_page_can_ask_for_nothing(client: FlaskClient) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from statecast import strict_json
+from statecast import names, strict_json
 from statecast.commands import life
 from statecast.commands.life import Command
 from statecast.errors import DevicesFull, Refused
@@ -301,8 +301,14 @@ class Batch:
             self.add_version(loaded, cause, done.patch)
 
     def _count_device(self, before: DeviceRecord | None, after: DeviceRecord) -> None:
-        """Count the devices that are present. Raises DevicesFull for a new one beyond the bound."""
+        """Count the devices that are present.
+
+        Raises DevicesFull for a new one beyond the bound, and Refused for a reserved name. A device
+        of such a name that is there, from before names were reserved, goes on.
+        """
         added = (after.state is not None) - (before is not None and before.state is not None)
+        if added > 0 and names.is_reserved(after.device):
+            raise errors.reserved_name(after.device)
         if added > 0 and self.counters.devices >= self.max_devices:
             raise DevicesFull(
                 f"The store holds {self.max_devices} devices (setting max_devices), so it takes "

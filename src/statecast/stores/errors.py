@@ -84,5 +84,13 @@ def no_command(id_: str) -> NotFound:
     return NotFound(f"There is no command {names.quoted(id_)}; old ones are forgotten.")
 
 
+def reserved_name(device: str) -> Refused:
+    endings = ", ".join(names.RESERVED_ENDINGS)
+    return Refused(
+        f"{names.quoted(device)} cannot be the name of a new device: names that end in {endings} "
+        "are addresses of REST; give it another name."
+    )
+
+
 def no_device(device: str) -> NotFound:
     return NotFound(f"No device called {names.quoted(device)} has sent anything.")

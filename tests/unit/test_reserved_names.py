@@ -1,0 +1,82 @@
+"""Names that are addresses of REST below another device: no new device gets one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from statecast import diagnostics, names
+from statecast.decoders.decoder import Decoder
+from statecast.errors import Refused
+from statecast.model import Change, Delivery
+from statecast.settings import Settings
+from statecast.stores import open_store
+from statecast.stores.contract import Store
+from statecast.testing.values import START
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pillow/commands", True),
+        ("floor2/pillow/history", True),
+        ("pillow/viewers", True),
+        ("pillow/commands/history", True),
+        ("commands", False),
+        ("history", False),
+        ("viewers", False),
+        ("history/pillow", False),
+        ("pillow/Commands", False),
+        ("pillow/my-commands", False),
+        ("pillow/commands/x", False),
+    ],
+)
+def test_which_names_are_reserved(name: str, expected: bool) -> None:
+    assert names.is_reserved(name) == expected
+
+
+def send(store: Store, device: str, **more: object) -> list[str]:
+    """Commit a message of a device; the reasons why it went to quarantine."""
+    number = store.quarantine_count() + len(store.devices())
+    body = json.dumps({"device": device, "state": {"n": number}, **more}).encode()
+    delivery = Delivery(f"{device} {number} {more}", body, START)
+    return [one.reason for one in store.commit("queue", 1, [Decoder()(delivery)]).set_aside]
+
+
+def test_a_new_device_gets_no_reserved_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store("memory:")
+    # given a device from before such names were reserved
+    with monkeypatch.context() as before:
+        before.setattr(names, "RESERVED_ENDINGS", ())
+        assert send(store, "floor/history") == []
+    # when it sends, then it goes on
+    assert send(store, "floor/history") == []
+    # but a new one goes to quarantine, with what to do, and its neighbours are applied
+    (reason,) = send(store, "pillow/commands")
+    assert reason == (
+        "“pillow/commands” cannot be the name of a new device: names that end in /commands, "
+        "/history, /viewers are addresses of REST; give it another name."
+    )
+    assert send(store, "pillow") == []
+    assert sorted(one.device for one in store.devices()) == ["floor/history", "pillow"]
+    # and once it is removed, its name is reserved
+    store.edit(Change("floor/history", "delete", {}, by="user"))
+    with pytest.raises(Refused, match="cannot be the name of a new device"):
+        store.edit(Change("floor/history", "merge", {"n": 1}, by="user"))
+
+
+def test_doctor_lists_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store("memory:")
+    with monkeypatch.context() as before:
+        before.setattr(names, "RESERVED_ENDINGS", ())
+        for device in ("floor/history", "pillow", "lamp/viewers"):
+            send(store, device)
+    found = list(diagnostics.check_names(Settings(), store.devices()))
+    assert sorted((about, verdict) for about, verdict, _ in found) == [
+        ("device floor/history", "notice"),
+        ("device lamp/viewers", "notice"),
+    ]
+    sentence = next(said for about, _, said in found if about == "device floor/history")
+    assert sentence.startswith("Its name is the address of the history of “floor”")
+    assert "send floor/history --delete" in sentence
