@@ -133,6 +133,12 @@ def server() -> Iterator[BackgroundServer]:
     running.stop()
 
 
+@pytest.fixture(autouse=True)
+def nothing_said_yet(server: BackgroundServer) -> None:
+    """The log says the same sentence of one address once a minute, and tests share the server."""
+    server.server.hub.throttled_log.__init__()  # type: ignore[misc]
+
+
 def lines(caplog: pytest.LogCaptureFixture, address: str = "127.0.0.1") -> list[str]:
     return [one.getMessage() for one in caplog.records if address in one.getMessage()]
 

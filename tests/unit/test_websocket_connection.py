@@ -562,10 +562,15 @@ def test_a_complaint_is_one_escaped_line_and_not_many(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "statecast"):
+        # when an address sends forty times the same, it is said once
         for _ in range(40):
             harness.client().join().send('42["\x1b[31m\n')
+        assert len(caplog.records) == 1
+        # and when it sends something else each time, ten lines a minute are said of it
+        for number in range(40):
+            harness.client().join().send(f'42["{"a" * number}\x1b[31m\n')
     assert len(caplog.records) == 10
-    assert harness.hub.throttled_log.counted == 40
+    assert harness.hub.throttled_log.counted == 80
     assert all(
         record.exc_info is None and "\n" not in record.getMessage() for record in caplog.records
     )
