@@ -21,7 +21,7 @@ from statecast.decoders.decoder import Decoder
 from statecast.decoders.options import DecodeOptions
 from statecast.errors import NotFound, Refused
 from statecast.flask import Statecast, create_app, runtime_of
-from statecast.model import Answer, Delivery, Message
+from statecast.model import Answer, Change, Delivery, Message
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores import open_store
@@ -134,6 +134,21 @@ def test_a_device_takes_commands_as_events(client: FlaskClient) -> None:
     assert json.loads(data.removeprefix("data: "))["id"] == second["id"] and not rest
     assert client.get(f"/api/commands/{first['id']}").get_json()["status"] == "waiting"
     assert client.get(f"/api/commands/{second['id']}").get_json()["status"] == "delivered"
+
+
+def test_a_device_with_a_command_queue_takes_nothing_by_http() -> None:
+    app = create_app(Settings(store="memory:", command_queues={"pillow": "embedded:hugs"}))
+    live = runtime_of(app)
+    live.edit(Change("pillow", "merge", {}, by="user"))
+    client = app.test_client()
+    command = asked(client)
+    for accept in ("*/*", "text/event-stream"):
+        refused = client.get(f"{COMMANDS}?after=", headers={"Accept": accept})
+        assert (refused.status_code, refused.get_json()["title"]) == (409, "Conflict")
+        assert "takes them from there" in refused.get_json()["detail"]
+    # Looking is allowed, and it still waits
+    assert client.get(COMMANDS).get_json()["commands"] == [command]
+    live.stop()
 
 
 def test_to_look_is_not_to_take(client: FlaskClient) -> None:

@@ -85,7 +85,9 @@ class CommandViews:
         shown = [life.to_device(one, now) for one in found]
         if streamed:
             return event_stream(shown)
-        return json_response(strict_json.encode({"commands": shown}))
+        response = json_response(strict_json.encode({"commands": shown}))
+        response.headers["Cache-Control"] = "no-store"  # the next answer is another one
+        return response
 
     def all_commands(self) -> ResponseReturnValue:
         return self._page(None)
