@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import pytest
 
 from azurite_server import KEY, Azurite
 from certificates import write_certificate
+from statecast.commands.request import new_command
 from statecast.errors import SourceUnavailable
+from statecast.flask import create_app, runtime_of
 from statecast.settings import Settings
 from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
@@ -27,6 +29,7 @@ from statecast.sources.azure_queue.account import Account
 from statecast.sources.azure_queue.client import QueueClient
 from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.contract import SourceContext
+from tests.waiting import wait_for
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 ACCOUNT = "devstoreaccount1"
@@ -74,6 +77,69 @@ def test_a_sas_that_may_receive_and_delete_suffices(azurite: Azurite) -> None:
         source.send(b"{}")
     source.close()
     owner.close()
+
+
+MISSING: dict[str, tuple[str, Callable[[QueueClient], object], str]] = {
+    "to receive": ("a", lambda queue: queue.receive(1, 30), "the permission p (process)"),
+    "to delete": ("a", lambda queue: queue.delete(NO_MESSAGE, "AgAAAAMAAAAA"), "permission p"),
+    "to send": ("p", lambda queue: queue.send("{}"), "the permission a (add)"),
+    "to count": ("p", lambda queue: queue.count(), "the permission r (read)"),
+    "to release": ("p", lambda queue: queue.release(NO_MESSAGE, "AgAAAAMAAAAA"), "permission u"),
+}
+NO_MESSAGE = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("case", MISSING)
+def test_each_missing_right_is_named(azurite: Azurite, case: str) -> None:
+    rights, action, sentence = MISSING[case]
+    owner = opened(azurite.connection, "missing")
+    owner.send(b"{}")
+    source = opened(f"{azurite.address}/missing?{signature('missing', rights)}", "missing")
+    with pytest.raises(SourceUnavailable) as caught:
+        action(source.client)
+    assert sentence in str(caught.value) and "“missing”" in str(caught.value)
+    source.close()
+    owner.close()
+
+
+def test_the_least_rights_suffice_for_states_commands_and_edits(
+    azurite: Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that may only receive from one queue and only send to the other
+    states, commands = (opened(azurite.connection, name) for name in ("in-least", "out-least"))
+    states.send(b'{"device": "pillow", "state": {"mood": "calm"}, "commands": ["hug"]}')
+    commands.client.create()
+    address = azurite.address
+    monkeypatch.setenv(VARIABLE, f"{address}/in-least?{signature('in-least', 'p')}")
+    monkeypatch.setenv("COMMANDS", f"{address}/out-least?{signature('out-least', 'a')}")
+    app = create_app(
+        Settings(
+            store=f"sqlite:///{tmp_path}/store.db",
+            source=("azure-queue:in-least",),
+            command_queues={"*": "azure-queue:out-least?connection=COMMANDS"},
+        )
+    )
+    live, client = runtime_of(app), app.test_client()
+    live.open_sources()
+    live.start()
+    try:
+        wait_for(lambda: live.store.get("pillow") is not None)
+        # when a person edits the device, then that is committed at once
+        edited = client.patch("/api/devices/pillow", json={"note": "by hand"})
+        assert (edited.status_code, edited.get_json()["cause"]["source"]) == (200, "api")
+        assert edited.get_json()["state"] == {"mood": "calm", "note": "by hand"}
+        # and what it is asked arrives, and its answer comes back
+        asked = live.begin_command(new_command("pillow", "hug"))
+        taken: list[Any] = []
+        wait_for(lambda: bool(taken.extend(commands.receive(1, 0)) or taken))
+        assert json.loads(taken[0].body)["id"] == asked.id
+        answer = {"device": "pillow", "command": asked.id, "outcome": "done"}
+        states.send(json.dumps(answer).encode())
+        wait_for(lambda: live.store.command(asked.id).status == "done")
+    finally:
+        live.stop()
+        states.close()
+        commands.close()
 
 
 def test_a_sas_that_has_expired_says_so(azurite: Azurite) -> None:

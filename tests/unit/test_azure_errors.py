@@ -6,7 +6,7 @@ import pytest
 
 from statecast.sources.azure_queue import errors
 
-PROCESS = "the role Storage Queue Data Message Processor, or a SAS with the permission p (process)"
+PROCESS = "the role Storage Queue Data Message Processor, or a SAS with the permission p (process)."
 
 
 @pytest.mark.parametrize(
@@ -22,20 +22,21 @@ PROCESS = "the role Storage Queue Data Message Processor, or a SAS with the perm
         ),
         (
             "send to",
-            "the role Storage Queue Data Message Sender, or a SAS with the permission a (add)",
+            "the role Storage Queue Data Message Sender, or a SAS with the permission a (add).",
         ),
         (
             "look into",
-            "the role Storage Queue Data Reader, or a SAS with the permission r (read)",
+            "the role Storage Queue Data Reader, or a SAS with the permission r (read).",
         ),
         (
             "release messages of",
-            "the role Storage Queue Data Contributor, or a SAS with the permission u (update)",
+            "the role Storage Queue Data Contributor, or a SAS with the permission u (update).",
         ),
         (
             "create",
             "the role Storage Queue Data Contributor, or a SAS with the permission c "
-            "(create, of an account SAS)",
+            "(create, of an account SAS). Or make it once, with: az storage queue create "
+            "--name pillow",
         ),
     ],
 )
@@ -45,5 +46,5 @@ def test_a_missing_right_is_named(action: str, expected: str) -> None:
     )
     assert said == (
         f"The credentials may not {action} the queue “pillow” "
-        f"(403 AuthorizationPermissionMismatch): that needs {expected}."
+        f"(403 AuthorizationPermissionMismatch): that needs {expected}"
     )

@@ -100,9 +100,11 @@ def was_not_sent(error: Any) -> bool:
 def missing_right(action: str, queue: str, shown: str) -> str:
     """Which right is missing for an action, and what has it."""
     right = RIGHTS[action]
+    by_hand = f" Or make it once, with: az storage queue create --name {queue}"
     return (
         f"The credentials may not {action} the queue “{queue}” {shown}: that needs the role "
         f"{right.role}, or a SAS with the permission {right.permission} ({right.name})."
+        + (by_hand if action == "create" else "")
     )
 
 
