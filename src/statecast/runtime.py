@@ -58,7 +58,7 @@ from statecast.realtime.protocol import socketio
 from statecast.realtime.rooms import Callback
 from statecast.realtime.viewer import Handshake
 from statecast.settings import Settings
-from statecast.sources.contract import Sender, Source
+from statecast.sources.contract import Metered, Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.polled_function import PolledFunction
 from statecast.stores import open_store
@@ -232,7 +232,7 @@ class Runtime:
         if update is None or update.state is None:
             raise no_device(new.device)
         command = self.store.begin_command(new, self.settings.commands_of(update))
-        self._wake_dispatchers(command)
+        self._note_command(command)
         return command
 
     def hand_out(self, device: str, after: str | None = None) -> list[Command]:
@@ -249,10 +249,15 @@ class Runtime:
             )
         return self.store.hand_out(device, after=after, limit=HANDED_OUT)
 
-    def _wake_dispatchers(self, command: Command) -> None:
+    def _note_command(self, command: Command) -> None:
+        """What a change of a command calls for: its way to the device, or the answer from there."""
         if command.status == "waiting":
             for dispatcher in self.dispatchers:
                 dispatcher.wake()
+        elif command.status == "delivered":
+            for consumer in self.consumers:
+                if isinstance(consumer.pipeline.source, Metered):
+                    consumer.pipeline.source.wake()
 
     def who_watches(self, device: str) -> Watching:
         """Who watches a device, in all serving processes. Raises Unavailable."""
@@ -457,7 +462,7 @@ class Runtime:
                 partial(self._note_ended, made.presence),
                 self.problems,
             )
-        made.on_command(self._wake_dispatchers)
+        made.on_command(self._note_command)
         return made
 
     def _note_ended(self, presence: Presence, process: str) -> None:

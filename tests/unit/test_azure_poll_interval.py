@@ -41,3 +41,15 @@ def test_a_queue_that_never_had_a_message_is_not_warm() -> None:
 def test_what_it_costs() -> None:
     assert cost_per_month(3600) == pytest.approx(1.04, abs=0.01)
     assert cost_per_month(36_000) == pytest.approx(10.37, abs=0.01)
+
+
+def test_what_is_expected_keeps_it_warm_for_a_while() -> None:
+    # given a queue that has slowed down
+    interval = PollInterval()
+    for now in range(30):
+        interval.after(0, 32, now)
+    # when a message is expected, as after a command was put into its device's queue
+    interval.expect(100)
+    # then it is asked often, and slows down again if none comes
+    assert [interval.after(0, 32, now) for now in (100.1, 104.9)] == [0.1, 0.1]
+    assert interval.after(0, 32, 105.1) == pytest.approx(0.15, rel=0.11)

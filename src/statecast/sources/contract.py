@@ -71,7 +71,7 @@ class Metered(Paced, Protocol):
         """When the request that has no answer yet was sent, by ``time.monotonic``; None: none."""
 
     def wake(self) -> None:
-        """Send the next request soon: this process has just sent a message to the queue."""
+        """Send the next request soon: a message is in the queue, or is expected there."""
 
     def requests_per_hour(self) -> int:
         """The rate of requests at the current poll interval."""

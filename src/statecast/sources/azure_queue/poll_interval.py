@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 
 KEPT_WARM = 5.0
-"""Seconds after the last message during which polling stays fast."""
+"""Seconds after the last message, or since one is expected, during which polling stays fast."""
 GROWTH = 1.5
 SPREAD = 0.1
 PRICE = 0.004 / 10_000
@@ -41,6 +41,10 @@ class PollInterval:
             return self.warm
         self.pause = min(self.idle, self.pause * GROWTH)
         return self.pause * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
+
+    def expect(self, now: float) -> None:
+        """A message is expected soon, like the answer to a command: polling is fast for a while."""
+        self._last, self.pause = now, self.warm
 
     def requests_per_hour(self) -> int:
         """The rate at the current interval."""

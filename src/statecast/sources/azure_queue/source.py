@@ -138,7 +138,8 @@ class AzureQueue:
         return self.monotonic() >= self._next_at
 
     def wake(self) -> None:
-        """Send the next request soon, but not more often than at the ``warm`` interval."""
+        """Send the next requests soon, but not more often than at the ``warm`` interval."""
+        self.interval.expect(self.monotonic())
         self._woken.set()
 
     def _start_receive(self, limit: int) -> None:
