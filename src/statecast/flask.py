@@ -214,7 +214,7 @@ class Statecast:
                 else bytes(message)
             )
             return self.runtime.send(raw)
-        return self.runtime.send(strict_json.encode(strict_json.check(message)))
+        return self.runtime.send(strict_json.check_and_encode(message))
 
     def emit(
         self,

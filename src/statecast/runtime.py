@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any
 
-from statecast import names, strict_json
+from statecast import names
 from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
@@ -361,8 +361,7 @@ class Runtime:
         rooms, skipped = room_names(to), room_names(skip)
         if not isinstance(event, str) or not event or event in socketio.RESERVED:
             raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
-        values, attachments = socketio.without_bytes(tuple(arguments))
-        data = strict_json.encode(strict_json.check(values))
+        data, attachments = socketio.encoded(tuple(arguments))
         check_texts(event, namespace, *rooms, *skipped)
         one = Event(namespace, event, data, rooms, skipped, tuple(attachments))
         if one.size > EVENT_BYTES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from statecast import strict_json
 from statecast.model import Event
 from statecast.realtime.hub import Hub
 from statecast.realtime.protocol import socketio
@@ -14,6 +13,5 @@ def say(hub: Hub, sid: str, name: str, *arguments: Any) -> None:
     """Emit to one viewer, in the namespace of its sid; bytes are attachments."""
     socket = hub.find(sid)
     namespace = "/" if socket is None else socket.namespace.name
-    values, attachments = socketio.without_bytes(arguments)
-    data = strict_json.encode(values)
+    data, attachments = socketio.encoded(arguments)
     hub.publish(Event(namespace, name, data, (sid,), attachments=tuple(attachments)))

@@ -22,7 +22,7 @@ def compose(device: str, state: Mapping[str, Any], options: Mapping[str, Any]) -
     message = {"device": names.check(device), **options}
     if not options.get("delete"):
         message["state"] = state
-    return strict_json.encode(strict_json.check(message))
+    return strict_json.check_and_encode(message)
 
 
 def parse_state(words: Sequence[str]) -> dict[str, Any]:

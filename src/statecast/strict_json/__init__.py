@@ -23,7 +23,7 @@ from statecast.strict_json.text import (
     for_html,
     split_array,
 )
-from statecast.strict_json.values import check
+from statecast.strict_json.values import check, check_and_encode
 
 __all__ = [
     "HALF_CHARACTER",
@@ -34,6 +34,7 @@ __all__ = [
     "NO_NUMBER",
     "TOO_DEEP",
     "check",
+    "check_and_encode",
     "decode",
     "decode_dropping",
     "encode",

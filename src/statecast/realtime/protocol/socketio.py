@@ -230,10 +230,17 @@ def _is_number(digits: str) -> bool:
 # What the server sends; the text includes Engine.IO's type for a message.
 
 
-def without_bytes(arguments: Sequence[Any]) -> tuple[list[Any], list[bytes]]:
-    """The arguments with a placeholder for each bytes object among them, and those."""
-    attachments: list[bytes] = []
-    return _emptied(list(arguments), attachments), attachments
+def encoded(arguments: Sequence[Any]) -> tuple[bytes, list[bytes]]:
+    """The arguments as a JSON array, with a placeholder for each bytes object among them, and
+    those. Raises Malformed."""
+    try:
+        return strict_json.check_and_encode(arguments), []
+    except Malformed:  # bytes are no JSON; few events have some
+        attachments: list[bytes] = []
+        values = _emptied(arguments, attachments)
+        if not attachments:
+            raise
+    return strict_json.check_and_encode(values), attachments
 
 
 @functools.lru_cache(CACHED_NAMES)
@@ -292,8 +299,7 @@ def encode(
     kind: int, namespace: str, number: int | None, arguments: Sequence[Any]
 ) -> tuple[bytes, list[bytes]]:
     """An event or acknowledgement of Python values, and its attachments. Raises Malformed."""
-    data, attachments = without_bytes(arguments)
+    text, attachments = encoded(arguments)
     if attachments:
         kind = BINARY_EVENT if kind == EVENT else BINARY_ACK
-    text = strict_json.encode(strict_json.check(data))
     return head(kind, namespace, number, len(attachments)) + text, attachments
