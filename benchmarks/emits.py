@@ -5,9 +5,12 @@ Every server is called as its users call it, by its own ``emit``, in one thread.
 * paced: one event every ``PAUSE`` seconds, so that each is delivered by itself;
 * burst: ``GROUP`` events in a loop that does not yield, then a wait until all have arrived.
 
-Statecast also passes each event to a SQLite store, for other processes; Flask-SocketIO does not.
+One process serves, so Statecast asks whether another one reads its store, and writes nothing there.
 A burst is where a server can write several events together. ``fanout`` lets gevent's peer yield
 after each event of its burst; here it does not. Servers take turns, see ``fanout``.
+
+One viewer alone shows what a conversation is like: how many events a second a loop emits to it, and
+how long one takes.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ from contextlib import ExitStack
 
 from benchmarks import fanout, servers
 from benchmarks.fanout import Race
+from benchmarks.processes import BenchmarkError, Process
 from benchmarks.report import Bound, Row
 
 VIEWERS = 150
 """As many as Flask-SocketIO with threads serves well: a viewer is a thread there."""
 GROUP = 100
+LOOP = 20_000
+"""Events in a loop to one viewer."""
 PAUSE = 0.02
 """Seconds; Flask-SocketIO with threads needs half of it for an event."""
 PACED, BURST = "paced", "burst"
@@ -36,6 +42,7 @@ FLOORS = {
     (BURST, servers.FLASK_THREADING): Bound(4, 8),
 }
 """Of ``statecast.socketio``, which runs the same program."""
+RATE, LATENCY = Bound(aim=50_000), Bound(floor=1, aim=0.5, less=True)
 
 
 def rows(quick: bool) -> list[Row]:
@@ -56,7 +63,40 @@ def rows(quick: bool) -> list[Row]:
                         cost = measure(race, name, server, case, events)
                         costs.setdefault((case, name), []).append(cost)
     left = {key: turns for key, turns in costs.items() if key[1] in race.running}
-    return [*summary(left), *race.missing]
+    return [*summary(left), *race.missing, *to_one_viewer(turns, 2 * events)]
+
+
+def to_one_viewer(turns: int, events: int) -> list[Row]:
+    rates, latencies = [], []
+    name = servers.OURS_SOCKETIO
+    with (
+        servers.generator() as generator,
+        servers.scratch() as folder,
+        servers.serving(name, folder) as server,
+    ):
+        fanout.connect(generator, name, server, 1)
+        for _ in range(turns):
+            begin = generator.ask(do="counts", group=name)["at"]
+            end = fanout.burst(generator, name, server, 1, LOOP, yields=False)
+            rates.append(LOOP / (end - begin))
+            latencies.append(latency(generator, name, server, events))
+    return [
+        Row.of("emits to one viewer, in a loop: statecast.socketio", rates, "events/s", RATE),
+        Row.of("latency, emit to one viewer, paced, median", latencies, "ms", LATENCY),
+    ]
+
+
+def latency(generator: Process, name: str, server: servers.Server, events: int) -> float:
+    """The median in ms, from the call of ``emit`` to the viewer's socket."""
+    generator.ask(do="count", group=name, what="latencies")
+    server.process.send(do="emit", rounds=events, data=None, pause=PAUSE, timed=True)
+    found: dict[str, float] = {"count": 0}
+    while found["count"] < events:
+        if not generator.ask(do="quiet", group=name)["bytes"]:
+            raise BenchmarkError(f"{name} delivers no event to one viewer")
+        found = generator.ask(do="latencies", group=name)
+    generator.ask(do="count", group=name, what="bytes")
+    return found["p50"]
 
 
 def measure(race: Race, name: str, server: servers.Server, case: str, events: int) -> float:

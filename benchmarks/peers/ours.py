@@ -50,10 +50,20 @@ def application(store: str) -> tuple[Flask, Statecast]:
     return app, live
 
 
-def emit(live: Any, rounds: int, data: Any, pause: float = 0, **command: Any) -> None:
-    """``live`` is a Statecast, or a SocketIO. In a thread there is nothing to yield."""
+def emit(
+    live: Any,
+    rounds: int,
+    data: Any,
+    pause: float = 0,
+    timed: bool = False,
+    **command: Any,
+) -> None:
+    """``live`` is a Statecast, or a SocketIO. In a thread there is nothing to yield.
+
+    ``timed``: each event carries the time of its emit.
+    """
     for _ in range(rounds):
-        live.emit("states", data)
+        live.emit("states", {"sent": time.monotonic_ns() // 1000} if timed else data)
         if pause:
             time.sleep(pause)
 

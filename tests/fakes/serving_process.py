@@ -25,6 +25,10 @@ class ServingProcess:
         """The names of the events that its relay has written."""
         self._write = self.runtime.store.emit
         self.runtime.store.emit = self.emit  # type: ignore[method-assign]
+        self._asked: queue.Queue[None] = queue.Queue()
+        """Each time that its relay has asked for other processes."""
+        self._others_take_events = self.runtime.store.others_take_events
+        self.runtime.store.others_take_events = self.others_take_events  # type: ignore[method-assign]
         broadcaster = self.runtime.broadcaster()
         self.hub = self.runtime.hub(broadcaster)
         self.loop = FakeLoop()
@@ -39,9 +43,21 @@ class ServingProcess:
         for event in events:
             self.written.put(event.name)
 
-    def announce(self) -> None:
-        """Say that it serves, and read who else does."""
-        self.runtime.process_reports.exchange()
+    def others_take_events(self) -> bool:
+        """What the relay asks, for each batch that it has taken."""
+        found = self._others_take_events()
+        self._asked.put(None)
+        return found
+
+    def wait_until_decided(self) -> None:
+        """Until its relay has asked for other processes after all that was emitted so far.
+
+        It takes the second event only after it has decided about all before.
+        """
+        for _ in range(2):
+            self.runtime.emit("decide", to="empty room")
+            while self.runtime._relay._events:
+                self._asked.get(timeout=10)
 
     def client(self) -> FakeClient:
         """A viewer that has not joined yet."""

@@ -199,7 +199,8 @@ def test_a_process_that_starts_later_has_all_from_its_first_viewer_on(
     expected = model.run(alone)
     assert found == {name.removeprefix("here "): expected[name] for name in (*HERE, "driver")}
 
-    # and nothing was written, because it reaches nobody
+    # and nothing is written, because no other process reads
+    here.wait_until_decided()
     assert here.written.empty()
 
     # when another process starts, and viewers come to it, and the first one runs a program

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from statecast.broadcast import event_relay
 from statecast.broadcast.event_relay import EventRelay
 from statecast.errors import StoreUnavailable
 from statecast.model import Event
@@ -21,6 +22,7 @@ class Writer:
         self.let = threading.Semaphore(0)
         self.begun: queue.Queue[list[str]] = queue.Queue()
         self.written: list[str] = []
+        self.origins: set[str] = set()
         self.away = False
 
     def write(self, events: Sequence[Event]) -> None:
@@ -30,6 +32,12 @@ class Writer:
         if self.away:
             raise StoreUnavailable("The disk is full.")
         self.written += names
+        self.origins.update(event.origin for event in events)
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_relay, "CLOSE_WITHIN", 30)
 
 
 @pytest.fixture
@@ -114,17 +122,30 @@ def test_a_store_that_is_away_costs_its_batch_and_no_more(
 
 
 def test_where_no_other_process_takes_events_nothing_is_written(
-    relay: EventRelay, writer: Writer, others: list[str]
+    writer: Writer, problems: Problems
 ) -> None:
-    # given a process that is the only one, when it emits, then nothing comes to the store
-    others.clear()
-    relay.put(event("alone"))
+    # given a process that asks after each emit whether there are others
+    asked, answers = threading.Semaphore(0), queue.Queue[bool]()
 
-    # when another one takes events, then it has what is emitted from now on
-    others.append("other")
+    def has_others() -> bool:
+        asked.release()
+        return answers.get(timeout=10)
+
+    relay = EventRelay(writer.write, has_others, problems, "this process")
+    relay.put(event("alone"))
+    asked.acquire()
+
+    # when it was alone, and another one came afterwards
     relay.put(event("both"))
+    answers.put(False)
+    asked.acquire()
+    answers.put(True)
     writer.let.release()
-    assert writer.begun.get(timeout=10) == ["both"]
+
+    # then only the second event is written, with its origin
+    relay.close()
+    assert writer.written == ["both"]
+    assert writer.origins == {"this process"}
 
 
 def test_where_no_other_process_serves_nothing_is_dropped(
@@ -139,14 +160,14 @@ def test_where_no_other_process_serves_nothing_is_dropped(
     writer.begun.get(timeout=10)
     assert [one.kind for one in problems.current()] == ["events-dropped"]
 
-    # when that process ends while the write fails, then that is no loss
+    # when that process ends while a write fails, and more is emitted
+    relay.put(event("last"))
     others.clear()
     writer.let.release()
     relay.close()
-    assert relay.dropped == 1
 
-    # and with the next event the problem is over
-    relay.put(event("last"))
+    # then that is no loss, it is not written, and the problem is over
+    assert relay.dropped == 1
     assert writer.begun.empty()
     assert problems.current() == []
 

@@ -41,8 +41,8 @@ class EventRelay:
     ) -> None:
         """``write`` passes events to the store. It raises a StatecastError when it cannot.
 
-        ``has_others``: whether other processes take the events of the store now. It is asked for
-        each event, so it must be cheap. ``origin`` is what the events name as theirs.
+        ``has_others``: whether other processes take the events of the store now. ``origin`` is what
+        the events name as theirs.
         """
         self.dropped = 0
         """Events that no other process has received."""
@@ -59,10 +59,6 @@ class EventRelay:
 
     def put(self, event: Event) -> None:
         """Pass an event on, soon, if there is a process to pass it to. Never waits."""
-        if not self._has_others():
-            self._problems.clear(KIND, SUBJECT)
-            return
-        event = dataclasses.replace(event, origin=self._origin)
         with self._changed:
             if self._closing:
                 return
@@ -88,8 +84,13 @@ class EventRelay:
 
     def _run(self) -> None:
         while events := self._take():
+            # Asked here and not in ``put``: it is a system call, at which the thread that emits
+            # would hand Python's lock to the loop, event by event.
+            if not self._has_others():
+                self._problems.clear(KIND, SUBJECT)
+                continue
             try:
-                self._write(events)
+                self._write([dataclasses.replace(one, origin=self._origin) for one in events])
             except StatecastError as error:
                 self._drop(len(events), str(error))
             else:
