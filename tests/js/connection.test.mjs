@@ -233,4 +233,9 @@ test("who listens to `watching` asks for it, now and after each reconnect", () =
   assert.equal(socket.sent.length, sent);
   live.retry();
   assert.equal(last().join().wish.presence, true);
+  // and a hidden page does not: it is pinged as seldom as any client
+  globalThis.document = { hidden: true };
+  live.watch();
+  assert.equal("presence" in last().wish, false);
+  delete globalThis.document;
 });

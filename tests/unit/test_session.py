@@ -188,6 +188,44 @@ def test_a_pong_that_waits_behind_other_messages_has_more_time() -> None:
     assert isinstance(one.on_timeout(NOW + 85), SessionClosed)
 
 
+@pytest.mark.parametrize(
+    ("interval", "timeout", "pings", "ends"),
+    [(25, 20, 5, 9.5), (25, 2, 5, 7), (3, 20, 3, 7.5), (1, 1, 1, 2)],
+)
+def test_a_client_that_is_pinged_often_is_missed_soon(
+    interval: float, timeout: float, pings: float, ends: float
+) -> None:
+    one, _ = joined(ping_interval=interval, ping_timeout=timeout)
+    # when it is to be pinged often, then its deadline comes earlier, if the settings are longer
+    one.ping_often(True, NOW)
+    assert one.deadline == NOW + pings
+    assert one.on_timeout(NOW + pings) == engineio.PING_PACKET
+    # and without an answer the session ends
+    assert one.deadline == NOW + ends
+    assert isinstance(one.on_timeout(NOW + ends), SessionClosed)
+
+
+def test_a_client_is_pinged_often_as_long_as_it_asks_for_it() -> None:
+    one, _ = joined(ping_interval=25, ping_timeout=20)
+    one.ping_often(True, NOW)
+    assert one.on_timeout(NOW + 5) == engineio.PING_PACKET
+    one.receive("3", NOW + 5)
+    assert one.deadline == NOW + 10
+    # when it asks again, then nothing moves
+    one.ping_often(True, NOW + 7)
+    assert one.deadline == NOW + 10
+    # when it does not any more, then from the next ping on
+    one.ping_often(False, NOW + 7)
+    assert one.on_timeout(NOW + 10) == engineio.PING_PACKET
+    assert one.deadline == NOW + 30
+    one.receive("3", NOW + 10)
+    assert one.deadline == NOW + 35
+    # when it asks while a ping is under way, then the answer must come soon
+    one.on_timeout(NOW + 35)
+    one.ping_often(True, NOW + 36)
+    assert one.deadline == NOW + 40.5
+
+
 def test_a_ping_without_a_pong_ends_the_session() -> None:
     one, _ = joined(ping_interval=25, ping_timeout=20)
     one.on_timeout(NOW + 25)

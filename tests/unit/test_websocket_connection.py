@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from enum import IntEnum
+from typing import Any
 
 import pytest
 
@@ -584,3 +585,19 @@ def test_an_error_of_our_own_closes_with_an_id(
     client.send('420["watch",{}]')
     assert client.closed_with() == websocket.INTERNAL_ERROR
     assert "error" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("request_", "gone_after"), [({"presence": True}, 10), ({"presence": False}, 45.5), ({}, 45.5)]
+)
+def test_a_viewer_that_vanished_counts_no_more(request_: dict[str, Any], gone_after: float) -> None:
+    # given a viewer that asks who watches, or does not, and then is gone without a word
+    harness = Harness()
+    client = harness.client().join()
+    client.send("420" + json.dumps(["watch", {"devices": ["a"], **request_}]))
+    assert len(harness.broadcaster.watching) == 1
+    # then it is there for less than its time, and then no more
+    harness.loop.advance(gone_after - 1)
+    assert len(harness.broadcaster.watching) == 1
+    harness.loop.advance(1)
+    assert harness.broadcaster.watching == []

@@ -40,6 +40,9 @@ HEARTBEAT = {
     (Heartbeat.IDLE, "pong"): Heartbeat.IDLE,
 }
 IDLE, PING_SENT = Heartbeat
+OFTEN_INTERVAL, OFTEN_TIMEOUT = 5.0, 4.5
+"""Seconds between pings, and for an answer, of a client that is pinged often. The rest of 10 s is
+for timers that come late by a tick each."""
 MAX_NAMESPACES = 100
 """In which one client may be at a time, beside "/"."""
 
@@ -126,6 +129,7 @@ class Session:
         "_limits",
         "_others",
         "_partial",
+        "_pinged_often",
         "_root",
         "_slowed",
         "_watch_full_at",
@@ -144,6 +148,8 @@ class Session:
         """Since the last ping messages waited for their rate, the pong maybe among them."""
         self._watch_full_at = 0.0
         """The same for its ``watch`` requests."""
+        self._pinged_often = False
+        """It shall be known soon when the client has vanished."""
         self._partial: socketio.PartialPacket | None = None
         """The packet whose attachments are still to come."""
         self._root: Socket | None = None
@@ -168,7 +174,7 @@ class Session:
             return None
         if self._heartbeat is PING_SENT and self._slowed:
             self._slowed = False
-            self._heartbeat_at = now + self._limits.ping_timeout
+            self._heartbeat_at = now + self._ping_timeout
             return None
         if self._heartbeat is PING_SENT:
             sentence = "a ping was not answered in time"
@@ -176,8 +182,29 @@ class Session:
         self._heartbeat = HEARTBEAT[self._heartbeat, "deadline"]
         self._slowed = False
         sent_at = max(self._heartbeat_at, now - self._limits.lateness)
-        self._heartbeat_at = sent_at + self._limits.ping_timeout
+        self._heartbeat_at = sent_at + self._ping_timeout
         return engineio.PING_PACKET
+
+    def ping_often(self, often: bool, now: float) -> None:
+        """Ping the client often from now on, or as the settings say.
+
+        A client accepts pings at any time: it only expects one within the times that it was told.
+        """
+        if often == self._pinged_often:
+            return
+        self._pinged_often = often
+        left = self._ping_interval if self._heartbeat is IDLE else self._ping_timeout
+        self._heartbeat_at = min(self._heartbeat_at, now + left)
+
+    @property
+    def _ping_interval(self) -> float:
+        interval = self._limits.ping_interval
+        return min(interval, OFTEN_INTERVAL) if self._pinged_often else interval
+
+    @property
+    def _ping_timeout(self) -> float:
+        timeout = self._limits.ping_timeout
+        return min(timeout, OFTEN_TIMEOUT) if self._pinged_often else timeout
 
     def charge(self, now: float) -> None:
         """Count one message of the client."""
@@ -233,7 +260,7 @@ class Session:
             self.charge(now)
             return
         self._heartbeat = HEARTBEAT[self._heartbeat, "pong"]
-        self._heartbeat_at = now + self._limits.ping_interval
+        self._heartbeat_at = now + self._ping_interval
 
     def _receive_attachment(self, data: bytes) -> SessionEvent | None:
         if self._partial is None:

@@ -116,7 +116,7 @@ class Viewer:
         if isinstance(event, EventReceived):
             if event.name == "watch" and event.socket.namespace.name == "/":
                 self.session.charge_watch(pattern_count(event.arguments), now)
-                self._watch(event.number, event.arguments)
+                self._watch(event.number, event.arguments, now)
             else:
                 self._namespaces.dispatch(event)
         elif isinstance(event, NamespaceRequested):
@@ -132,13 +132,17 @@ class Viewer:
 
     # What its events are to do
 
-    def _watch(self, number: int | None, arguments: list[Any]) -> None:
+    def _watch(self, number: int | None, arguments: list[Any], now: float) -> None:
         try:
             if len(arguments) != 1:
                 raise Malformed("“watch” takes one argument, an object.")
             answer = self._broadcaster.watch(self, arguments[0])
         except Refused as refusal:
             answer = {"error": str(refusal)}
+        else:
+            # Who sees how many watch shall not see those who have vanished.
+            self.session.ping_often(arguments[0].get("presence", False), now)
+            self.transport.reschedule()
         if self.transport.paused:
             self._broadcaster.pause(self)
         if number is not None:

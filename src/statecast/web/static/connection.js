@@ -175,7 +175,8 @@ export class Connection {
   }
 
   /**
-   * Watch these devices from now on; others leave the board. A hidden page asks for no beats.
+   * Watch these devices from now on; others leave the board. A hidden page asks neither for beats
+   * nor who watches.
    * @param {string[]} [devices]
    */
   watch(devices = this.devices) {
@@ -188,8 +189,9 @@ export class Connection {
     this.devices = [...devices];
     if (this.joined) {
       const since = this.board.position;
-      const presence = this.#listeners.has("watching") || undefined;
-      const request = { devices, since, protocol: PROTOCOL, health: !isHidden(), presence };
+      const health = !isHidden();
+      const presence = (health && this.#listeners.has("watching")) || undefined;
+      const request = { devices, since, protocol: PROTOCOL, health, presence };
       this.#request++;
       this.socket?.send(`42${this.#request}${JSON.stringify(["watch", request])}`);
     }

@@ -61,14 +61,20 @@ class DevicePage {
   async start() {
     // A page that says "live" reacts to its controls.
     await this.#loadControls();
+    const { device } = this.#device;
     // A page of the only device also watches for a second one.
-    const devices = ["only" in this.#page.data ? "*" : this.#device.device];
+    const devices = "only" in this.#page.data ? ["*", device] : [device];
     this.#page.start({
       devices,
       update: (device) => this.#update(device),
       draw: () => this.#draw(),
       present: () => [this.#device],
       title: () => this.#title(),
+    });
+    this.#page.connection?.on("watching", ([{ count, names }]) => {
+      const place = find("[data-show=watching]");
+      setText(place, `${count} watching`);
+      place.title = names.join(", ");
     });
   }
 
