@@ -354,3 +354,23 @@ def test_every_setting_has_its_line_in_the_docs() -> None:
     assert not [
         field.name for field in dataclasses.fields(Settings) if f"`{field.name}`" not in documents
     ]
+
+
+LIBRARIES = {"_get_current_object": "werkzeug's, documented", "_reloader": "checked where imported"}
+"""Names with an underscore that ``statecast.socketio`` uses of others."""
+
+
+def test_flask_socketios_api_stands_on_public_parts() -> None:
+    def is_private(name: str) -> bool:
+        return name.startswith("_") and not name.startswith("__") and name not in LIBRARIES
+
+    found = []
+    for path in sorted((PACKAGE / "socketio").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and is_private(node.attr):
+                if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                    found.append(f"{path.name}:{node.lineno} {node.attr}")
+            elif isinstance(node, ast.ImportFrom):
+                names = [*(node.module or "").split("."), *(one.name for one in node.names)]
+                found += [f"{path.name}:{node.lineno} {name}" for name in names if is_private(name)]
+    assert not found, "\n".join(found)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask, current_app, request, session
@@ -17,10 +18,20 @@ from statecast.errors import BadSetting, Refused
 from statecast.flask import Statecast, runtime_of
 from statecast.realtime.handlers import name_of
 from statecast.realtime.protocol import socketio as packets
-from statecast.socketio import ConnectionRefusedError, SocketIO, emit, join_room  # noqa: A004
+from statecast.socketio import (
+    ConnectionRefusedError,  # noqa: A004
+    Namespace,
+    SocketIO,
+    close_room,
+    emit,
+    join_room,
+    leave_room,
+    rooms,
+)
 from statecast.socketio.extension import call_with, expanded
 from statecast.socketio.options import to_settings
 from statecast.socketio.serving import check_options, named_port
+from statecast.socketio.values import room_name
 from tests.unit.test_documents import ROOT, blocks
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -425,3 +436,120 @@ def test_a_room_called_like_a_viewer_of_another_process_is_named(
     assert caplog.records == []
     client.emit("join", packets.new_sid())
     assert "is the sid of a viewer of another process" in caplog.text
+
+
+GAME = UUID("6f1c1d1e-0000-4000-8000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [("hall", "hall"), (5, "5"), (0, "0"), (GAME, str(GAME)), ("größe ☃", "größe ☃")],
+)
+def test_rooms_are_named_by_numbers_too(room: Any, name: str) -> None:
+    # given a program whose rooms are the keys of its database
+    app = Flask("host", root_path=str(ROOT))
+    socketio = SocketIO(app, store="memory:")
+
+    @socketio.on("play")
+    def play() -> list[str]:
+        join_room(room)
+        socketio.emit("played", 1, to=[room])
+        found = [one for one in rooms() if one != request.sid]  # type: ignore[attr-defined]
+        leave_room(room)
+        socketio.emit("played", 2, to=[room])
+        join_room(room)
+        close_room(room)
+        socketio.emit("played", 3, to=[room])
+        return found
+
+    # then they work as those that are named by text, and are listed as text
+    client = socketio.test_client(app)
+    assert client.emit("play", callback=True) == [name]
+    assert [one["args"] for one in client.get_received()] == [[1]]
+
+
+@pytest.mark.parametrize("room", [("game", 1), 1.5, object(), {"id": 1}])
+def test_other_names_of_rooms_are_refused_in_a_sentence(room: Any) -> None:
+    with pytest.raises(TypeError, match="A room is named by text, a number or a UUID here, not by"):
+        room_name(room)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({1: "a", 2.5: "b"}, {"1": "a", "2.5": "b"}),
+        ({True: 1, None: 2}, {"true": 1, "null": 2}),
+        ([{"deep": {7: {8: b"x"}}}], [{"deep": {"7": {"8": b"x"}}}]),
+        ({"a": 1}, {"a": 1}),
+    ],
+)
+def test_numbers_as_names_in_objects_become_text_as_in_pythons_json(
+    value: Any, expected: Any
+) -> None:
+    app = Flask("host", root_path=str(ROOT))
+    socketio = SocketIO(app, store="memory:")
+
+    @socketio.on("ask")
+    def ask() -> Any:
+        emit("told", value)
+        return value
+
+    client = socketio.test_client(app)
+    assert client.emit("ask", callback=True) == expected
+    assert [one["args"] for one in client.get_received()] == [[expected]]
+
+
+def nested_in_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({1: float("nan")}, "must be text"),
+        ({("a", 1): 2}, "must be text"),
+        ({1, 2}, "has no order"),
+        (2**60, "browsers cannot hold"),
+        (nested_in_itself(), "nested"),
+    ],
+)
+def test_values_that_json_cannot_carry_are_errors_of_the_handler(value: Any, sentence: str) -> None:
+    app = Flask("host", root_path=str(ROOT))
+    socketio = SocketIO(app, store="memory:")
+    socketio.on("answer")(lambda: value)
+    socketio.on("emit")(lambda: emit("told", value))
+    client = socketio.test_client(app)
+    for event in ("answer", "emit"):
+        with pytest.raises(TypeError, match=sentence):
+            client.emit(event)
+
+
+def test_a_class_of_handlers_has_the_methods_of_python_socketios() -> None:
+    # given a class that names viewers by their sid, as python-socketio's do
+    class Game(Namespace):
+        def on_play(self, room: int) -> list[str]:
+            sid = str(request.sid)  # type: ignore[attr-defined]
+            self.enter_room(sid, room)
+            self.emit("in", self.rooms(sid)[1:], to=room)
+            self.leave_room(sid, room)
+            self.emit("in", "again", to=room)
+            return self.rooms(sid)[1:]
+
+        def on_leave(self) -> None:
+            self.disconnect(request.sid)  # type: ignore[attr-defined]
+
+        def on_disconnect(self, reason: str) -> None:
+            reasons.append(reason)
+
+    reasons: list[str] = []
+    app = Flask("host", root_path=str(ROOT))
+    socketio = SocketIO(app, store="memory:")
+    socketio.on_namespace(Game("/game"))
+    client = socketio.test_client(app, namespace="/game")
+    assert client.emit("play", 5, namespace="/game", callback=True) == []
+    assert [one["args"] for one in client.get_received("/game")] == [[["5"]]]
+    client.emit("leave", namespace="/game")
+    assert not client.is_connected("/game")
+    assert reasons == [SocketIO.reason.SERVER_DISCONNECT] == ["server disconnect"]

@@ -69,17 +69,17 @@ def call(
     )
 
 
-def join_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
+def join_room(room: Any, sid: str | None = None, namespace: str | None = None) -> None:
     """Put the viewer into a room."""
     extension().move("enter", namespace_of(namespace), room, sid or sid_of_request())
 
 
-def leave_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
+def leave_room(room: Any, sid: str | None = None, namespace: str | None = None) -> None:
     """Take the viewer out of a room."""
     extension().move("leave", namespace_of(namespace), room, sid or sid_of_request())
 
 
-def close_room(room: str, namespace: str | None = None) -> None:
+def close_room(room: Any, namespace: str | None = None) -> None:
     """Take every viewer out of a room."""
     extension().close_room(room, namespace_of(namespace))
 

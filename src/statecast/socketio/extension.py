@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 
 from statecast import flask as extension
-from statecast.errors import BadSetting, ConnectionRefused, Malformed, NotFound, Refused
+from statecast.errors import BadSetting, ConnectionRefused, NotFound, Refused
 from statecast.model import EventKind
 from statecast.realtime.handlers import name_of
 from statecast.realtime.namespaces import ANY
@@ -26,6 +26,7 @@ from statecast.socketio.context import EXTENSION
 from statecast.socketio.namespace import NamespaceHandlers
 from statecast.socketio.options import to_settings
 from statecast.socketio.test_client import SocketIOTestClient, TestServer
+from statecast.socketio.values import room_name, room_names, sending
 from statecast.web import blueprints
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,24 @@ class ConnectionRefusedError(ConnectionRefused):  # noqa: A001 - their name for 
         super().__init__(str(message), data[0] if len(data) == 1 else data or None)
 
 
+class DisconnectReason:
+    """What a disconnect handler gets, by python-socketio's names."""
+
+    CLIENT_DISCONNECT = "client disconnect"
+    SERVER_DISCONNECT = "server disconnect"
+    PING_TIMEOUT = "ping timeout"
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+
+
 class SocketIO:
     """Flask-SocketIO's class of the same name, on this package's live endpoint.
 
     ``options`` are Flask-SocketIO's and, by name, the settings of Statecast. An app that has
     ``Statecast(app)`` too shares it. Raises BadSetting.
     """
+
+    reason = DisconnectReason
 
     def __init__(self, app: Flask | None = None, **options: Any) -> None:
         self.manage_session = True
@@ -206,8 +219,7 @@ class SocketIO:
                     raise
                 except Exception as error:
                     result = self._handle_error(error, client.namespace, owner)
-            self._check(result)
-            return result
+            return encodable(result)
 
     def _describe(self, namespace: str, event: str, *arguments: Any) -> str:
         """The name of the program's function, for the log; see ``Described``."""
@@ -244,15 +256,6 @@ class SocketIO:
             raise error
         return handler(error)
 
-    @staticmethod
-    def _check(result: Any) -> None:
-        """Raises TypeError for an answer that cannot be sent."""
-        values = result if isinstance(result, tuple) else (result,)
-        try:
-            packets.encode(packets.ACK, "/", 1, values)
-        except Malformed as error:
-            raise TypeError(str(error)) from None
-
     def _noting_errors(self) -> Any:
         return self.testing.noting_errors()
 
@@ -280,17 +283,15 @@ class SocketIO:
             skip_sid = getattr(request, "sid", None)
         if callback is not None:
             callback = self._in_context_of_request(callback)
-        try:
-            self.runtime.emit(
-                event,
-                *expanded(args),
-                namespace=namespace or "/",
-                to=to or room,
-                skip=skip_sid,
-                callback=callback,
-            )
-        except Malformed as error:
-            raise TypeError(str(error)) from None
+        emit = functools.partial(
+            self.runtime.emit,
+            event,
+            namespace=namespace or "/",
+            to=room_names(to or room),
+            skip=room_names(skip_sid),
+            callback=callback,
+        )
+        sending(emit, expanded(args))
 
     def send(
         self,
@@ -327,9 +328,10 @@ class SocketIO:
     ) -> Any:
         """Emit to one viewer and wait for its acknowledgement. Raises TimeoutError."""
         check_options(options, {"ignore_queue"})
-        return self.runtime.call(
-            event, *expanded(args), namespace=namespace or "/", to=to or room, timeout=timeout
+        call = functools.partial(
+            self.runtime.call, event, namespace=namespace or "/", to=to or room, timeout=timeout
         )
+        return sending(call, expanded(args))
 
     def _in_context_of_request(self, callback: Handler) -> Handler:
         client = self._clients.get(getattr(request, "sid", "")) if has_request_context() else None
@@ -344,12 +346,13 @@ class SocketIO:
 
         return call_back
 
-    def close_room(self, room: str, namespace: str | None = None) -> None:
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Take every viewer out of a room."""
-        self.runtime.move("close_room", namespace or "/", "", room)
+        self.runtime.move("close_room", namespace or "/", "", room_name(room))
 
-    def move(self, kind: EventKind, namespace: str, room: str, sid: str) -> None:
+    def move(self, kind: EventKind, namespace: str, room: Any, sid: str) -> None:
         """Let a viewer enter or leave a room, or disconnect it."""
+        room = room_name(room)
         if kind == "enter" and room != sid and self._is_elsewhere(room):
             log.warning(
                 "room %s is the sid of a viewer of another process; what that process emits to it "
@@ -482,6 +485,17 @@ def expanded(args: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(args) == 1 and isinstance(args[0], tuple):
         return args[0]
     return () if args == (None,) else args
+
+
+def encodable(result: Any) -> Any:
+    """An answer that can be sent. Raises TypeError for one that cannot."""
+
+    def encode(*values: Any) -> tuple[Any, ...]:
+        packets.encode(packets.ACK, "/", 1, values)
+        return values
+
+    checked = sending(encode, result if isinstance(result, tuple) else (result,))
+    return checked if isinstance(result, tuple) else checked[0]
 
 
 def check_options(options: dict[str, Any], known: set[str]) -> None:

@@ -54,5 +54,37 @@ class NamespaceHandlers:
     ) -> None:
         self.emit("message", data, room, include_self, namespace, callback, **options)
 
-    def close_room(self, room: str, namespace: str | None = None) -> None:
+    def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: str | None = None,
+        sid: str | None = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Any:
+        return self.socketio.call(
+            event,
+            data,
+            to=to or sid,
+            namespace=namespace or self.namespace,
+            timeout=60 if timeout is None else timeout,
+            **options,
+        )
+
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
         self.socketio.close_room(room, namespace or self.namespace)
+
+    def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        self.socketio.move("enter", namespace or self.namespace, room, sid)
+
+    def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        self.socketio.move("leave", namespace or self.namespace, room, sid)
+
+    def rooms(self, sid: str, namespace: str | None = None) -> list[str]:
+        found: list[str] = self.socketio.rooms(sid)
+        return found
+
+    def disconnect(self, sid: str, namespace: str | None = None) -> None:
+        self.socketio.move("disconnect", namespace or self.namespace, "", sid)
