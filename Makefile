@@ -16,6 +16,9 @@ help: ## this list
 run: ## the demo: a simulated pillow, live on a page of its own; Ctrl-C ends it
 	@$(TOOLS) run $(ARGS)
 
+huggable: ## examples/huggable_cloud: the site and its pillows, in one command; Ctrl-C ends it
+	@$(TOOLS) huggable $(ARGS)
+
 examples: ## the scripts that pages of examples load, from npm: jQuery, Socket.IO's client
 	@$(TOOLS) examples
 

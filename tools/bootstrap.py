@@ -58,6 +58,12 @@ def demo(arguments: Arguments) -> int:
     return foreground.run([program(environment, "statecast"), "run", "--demo", *arguments])
 
 
+def huggable(arguments: Arguments) -> int:
+    """With Azurite's queues where the tests have installed them, else with embedded ones."""
+    environment = ready()
+    return foreground.run([environment.python, ROOT / "examples/huggable_cloud/run.py", *arguments])
+
+
 def examples(arguments: Arguments) -> int:
     """``ready`` has Node; the scripts are copied with its packages."""
     ready("test")
@@ -171,6 +177,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "sbom": sbom,
     "platforms": platforms,
     "lock": resolve,
+    "huggable": huggable,
     "examples": examples,
     "system-deps": system_deps,
 }

@@ -13,11 +13,11 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 
-HUG_SECONDS = 4.0
+HUG_SECONDS = 3.0
 NAP_SECONDS = 20.0
 HEARTBEAT = 1.0
 """Seconds between two messages when nothing happens."""
-SILENT_AFTER = 4.0
+SILENT_AFTER = 3.5
 """After so many seconds without a message the pages show the pillow as silent."""
 REMEMBERED = 86_400.0 + 60.0
 """Seconds for which an answer is remembered: the longest time that a command may wait, and the time

@@ -126,10 +126,10 @@ FACES = [
     (["sleep"], 3600.0, "asleep"),
     (["sleep", "happy"], 0.0, "asleep"),
     (["happy", "sleep", "wake"], 0.0, "happy"),
-    (["hug"], 3.9, "hugged"),
-    (["hug"], 4.0, "calm"),
+    (["hug"], 2.9, "hugged"),
+    (["hug"], 3.0, "calm"),
     (["sleep", "hug"], 1.0, "hugged"),
-    (["sleep", "hug"], 4.0, "asleep"),
+    (["sleep", "hug"], 3.0, "asleep"),
 ]
 
 
@@ -167,10 +167,10 @@ def test_it_reports_at_once_then_as_a_sign_of_life_and_when_something_ends(
     # when a hand hugs it, then that is reported at once, and its end when it ends
     pillow.feel("hug", NOON + 1.5)
     assert pillow.report(NOON + 1.5)["state"]["hugged"] is True
-    for second in (2.5, 3.5, 4.5):
+    for second in (2.5, 3.5):
         assert pillow.report(NOON + second)["state"]["hugged"] is True
-    assert pillow.due_at() == NOON + 5.5
-    assert pillow.report(NOON + 5.5)["state"] == {
+    assert pillow.due_at() == NOON + 4.5
+    assert pillow.report(NOON + 4.5)["state"] == {
         "face": "calm", "mood": "calm", "hugged": False, "asleep": False, "hugs": 1,
     }  # fmt: skip
     # and when its plug is pulled it says nothing, not even what it feels
@@ -186,8 +186,8 @@ def test_the_end_of_a_hug_is_reported_before_the_next_sign_of_life(
     pillow: pillows.Pillow,
 ) -> None:
     pillow.obey(command(), NOON)
-    pillow.report(NOON + 3.5)
-    assert pillow.due_at() == NOON + 4.0
+    pillow.report(NOON + 2.5)
+    assert pillow.due_at() == NOON + 3.0
 
 
 # Reading
