@@ -528,14 +528,14 @@ def test_the_how_to_typed_into_an_empty_folder_works(pytester: pytest.Pytester) 
         source.count("\ndef test_") + source.startswith("def test_") for source in files.values()
     )
     assert tests >= 7
-    pytester.runpytest("-W", "error").assert_outcomes(passed=tests)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=tests)
 
     # and named in the configuration instead of in a fixture
     (pytester.path / "conftest.py").unlink()
     ini = re.search(r"```ini\n(.*?)```", HOW_TO.read_text("utf-8"), re.DOTALL)
     assert ini is not None
     pytester.makefile(".ini", pytest=ini[1])
-    pytester.runpytest("-W", "error").assert_outcomes(passed=tests)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=tests)
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used() -> None:
