@@ -355,6 +355,9 @@ class CommandContract(StoreFixture):
         assert self.ask(store, key="click 1", arguments={"n": 1}) == first
         store.hand_out("pillow")
         assert self.ask(store, key="click 1", arguments={"n": 1}).status == "delivered"
+        # also where it has less time left, as after a cut
+        later = self.ask(store, key="click 1", arguments={"n": 1}, expires=0.5)
+        assert (later.id, later.expires_at) == (first.id, first.expires_at)
         # and another request with the same key is refused
         same = {"arguments": {"n": 1}}
         others: list[dict[str, Any]] = [
