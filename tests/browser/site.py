@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask
 
+from statecast.commands.life import Command
 from statecast.errors import SourceUnavailable
 from statecast.flask import create_app
 from statecast.server.server import BackgroundServer
@@ -47,6 +48,8 @@ class Site:
         """How far the server's clock is behind: a past for pictures."""
         self.options = {"store": f"sqlite:///{folder / 'store.db'}", "port": 0} | options
         self.server: BackgroundServer | None = None
+        self.taken: dict[str, str] = {}
+        """The newest command that each device took."""
         self.start()
 
     def start(self) -> None:
@@ -69,8 +72,22 @@ class Site:
 
     def send(self, device: str = "pillow", silent_after: float | None = 30, **state: Any) -> None:
         message: dict[str, Any] = {"device": device, "state": state}
+        if device == "pillow":
+            message["commands"] = ["hug"]
         if silent_after is not None:
             message["silent_after"] = silent_after
+        self.runtime.send(json.dumps(message).encode())
+
+    def take(self, device: str = "pillow") -> Command:
+        """The next command for a device, as the device takes it."""
+        while not (found := self.runtime.store.hand_out(device, after=self.taken.get(device))):
+            self.runtime.store.wait(0.05)
+        self.taken[device] = found[0].id
+        return found[0]
+
+    def answer(self, command: Command, outcome: str = "done", **said: Any) -> None:
+        """What the device says of a command that it took."""
+        message = {"device": command.device, "command": command.id, "outcome": outcome} | said
         self.runtime.send(json.dumps(message).encode())
 
     def cut_queue(self) -> None:

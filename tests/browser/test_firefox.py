@@ -43,7 +43,8 @@ def test_a_change_is_seen_live_in_firefox(firefox: str, tmp_path: Path) -> None:
         # when it is hugged on its own page, then the answer comes back
         window.open(f"{here.address}/devices/pillow")
         window.until(LIVE)
-        window.evaluate("void document.querySelector('#hug').click()")
+        window.evaluate("void document.querySelector('#commands button').click()")
+        here.answer(here.take(), state={"hugged": True})
         window.until("document.querySelector('#device .cloud[data-hugged]') !== null")
         window.screenshot(tmp_path / "device.png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from statecast.commands.request import new_command
 from statecast.model import Change
 from tests.browser.site import PILLOW, Eyes, Site, looking, site
 
@@ -50,7 +52,7 @@ def test_without_script_the_page_is_true_and_claims_nothing(browser: Any, here: 
         assert "as of" in eyes.text("#status-bar") and "UTC" in eyes.text("#status-bar")
         assert not page.locator("[data-mark=live]").count()
         assert eyes.text("noscript aside").startswith("This is the state of")
-        assert page.locator("#hug").is_hidden()
+        assert page.locator("#commands button").is_hidden()
 
 
 # 2. Live
@@ -151,7 +153,7 @@ def test_a_server_that_goes_while_the_page_loads_is_told(eyes: Eyes, here: Site)
     # Given a page whose later parts do not arrive
     arrived(here)
     eyes.page.route("**/timeline.js*", lambda route: route.abort())
-    page = eyes.visit()
+    page = eyes.visit(live=False)  # it is live for a moment at most
 
     # Then it does not look live
     page.wait_for_selector("#notice:not([hidden])")
@@ -219,56 +221,240 @@ def test_a_silent_device_alone_is_old(eyes: Eyes, here: Site) -> None:
     eyes.until("document.title === '⚠ 1 silent · 2 devices'")
 
 
-# 5. The hug
+# 5. Commands
+
+ASKED = "document.querySelector('#asked').textContent.replace(/\\s+/g, ' ').trim()"
+NEVER_EARLY = """
+window.early = [];
+addEventListener("DOMContentLoaded", () => {
+  const asked = document.querySelector("#asked");
+  new MutationObserver(() => early.push(asked.textContent.replace(/\\s+/g, " ").trim()))
+    .observe(asked, {subtree: true, childList: true, characterData: true});
+});
+"""
 
 
-def test_a_hug_is_pending_until_it_comes_back(browser: Any, eyes: Eyes, here: Site) -> None:
+def check_still(eyes: Eyes) -> None:
+    """Nothing moved but what lies below the history, which has a row more."""
+    eyes.check(still=False)
+    below = ('<details id="rawbox"', '<p id="more-history"')
+    moved = eyes.page.evaluate("seen.moved")
+    assert all(html.startswith(below) or not down for html, _, down in moved), moved
+
+
+def test_a_hug_waits_in_both_browsers_until_the_pillow_felt_it(
+    browser: Any, eyes: Eyes, here: Site
+) -> None:
+    # Given a pillow that is looked at in two browsers
     arrived(here)
     with looking(browser, here) as other:
-        page, elsewhere = eyes.visit(), other.visit()
+        for one in (eyes, other):
+            one.page.add_init_script(NEVER_EARLY)
+        page, elsewhere = eyes.visit_whole(), other.visit_whole()
 
+        # When one of them asks for a hug, it waits in both, and neither shows a fact
         page.get_by_role("button", name="Hug pillow").click()
+        for one in (eyes, other):
+            one.until(f"/^Waiting for pillow…/.test({ASKED})")
+            one.until("document.querySelector('#history li').innerText.includes('waiting')")
+        command = here.take()
+        for one in (eyes, other):
+            one.until(f"/^Delivered, waiting for pillow…/.test({ASKED})")
+            assert not one.page.locator(".cloud[data-hugged]").count()
+            assert not any("Felt" in said for said in one.page.evaluate("early"))
 
+        # When the pillow answers, it is felt in both
+        here.answer(command, state={"hugged": True})
         page.wait_for_selector(".sky .cloud[data-hugged]")
         elsewhere.wait_for_selector(".sky .cloud[data-hugged]")
-        eyes.until(
-            r"/^Hugged\. \d+ ms from your click to this picture\.$/"
-            r".test(document.querySelector('#answer').textContent)"
-        )
-        assert here.runtime.store.get("pillow").cause.by == "user"
+        eyes.until(f"/^Felt, [\\d.]+ m?s after your click$/.test({ASKED})")
+        other.until(f"/^Felt, (just now|\\d+ sec ago)$/.test({ASKED})")
+        for one in (eyes, other):
+            one.until(
+                "/hug → felt [\\d.]+ m?s later/.test("
+                "document.querySelectorAll('#history li')[1].innerText)"
+            )
+        assert here.runtime.store.get("pillow").cause.by == "device"
+        eyes.until("/^Felt, /.test(document.querySelector('#say').textContent)")
+        for one in (eyes, other):
+            check_still(one)
 
 
-def test_a_page_that_says_live_takes_a_hug_at_once(eyes: Eyes, here: Site) -> None:
+ENDS: dict[str, tuple[bool, dict[str, Any] | None, str]] = {
+    "never taken": (False, None, "Not delivered, gave up after 1.0 s"),
+    "taken, no answer": (True, None, "no answer: it may have happened"),
+    "refused": (
+        True,
+        {"outcome": "refused", "reason": "The battery is empty."},
+        "Pillow refused: The battery is empty.",
+    ),
+    "refused without a word": (True, {"outcome": "refused"}, "Pillow refused."),
+    "done": (True, {"outcome": "done"}, "Felt, just now, by Ada"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_end_of_a_command_is_said_in_every_browser(eyes: Eyes, here: Site, end: str) -> None:
+    # Given a page, and a hug that somebody else asked for
+    taken, said, sentence = ENDS[end]
+    arrived(here)
+    page = eyes.visit_whole()
+    seconds = 60.0 if said else 1.0
+    asked = here.runtime.begin_command(new_command("pillow", "hug", expires=seconds, by="Ada"))
+    if taken:
+        assert here.take().id == asked.id
+    eyes.until(f"{ASKED}.includes('aiting for pillow…')")
+    first = page.evaluate("document.querySelector('#history li').innerText")
+    assert "hug by Ada" in first
+
+    # When it comes to its end, then the line says it, and the history too
+    if said:
+        here.answer(asked, **said)
+    eyes.until(f"{ASKED}.endsWith({json.dumps(sentence)})")
+    is_alert = page.locator("#asked [role=alert]").count() > 0
+    assert is_alert is (said is not None and said["outcome"] == "refused")
+    assert page.locator("#history li").count() == 2
+    check_still(eyes)
+
+    # And so does the page after a reload, before it is live
+    page.reload(wait_until="commit")
+    page.wait_for_selector("#asked b")
+    assert sentence.partition(",")[0].rstrip(".") in eyes.text("#asked")
+    eyes.until(f"{ASKED}.includes({json.dumps(sentence.partition(', just')[0])})")
+
+    # And a late answer corrects what was not known, once
+    if end == "taken, no answer":
+        here.answer(asked)
+        eyes.until(f"{ASKED}.startsWith('Felt, ') && {ASKED}.endsWith(', by Ada')")
+        here.answer(asked, "refused")
+        here.send(mood="sad")
+        eyes.until("document.querySelector('[data-field=mood] bdi').textContent === 'sad'")
+        assert "Felt" in eyes.text("#asked")
+
+
+def test_two_clicks_in_one_outage_are_two_commands(eyes: Eyes, here: Site) -> None:
+    # Given a page whose server went away
+    arrived(here)
+    page = eyes.visit_whole()
+    here.stop()
+    page.wait_for_selector("#device.old")
+
+    # When a person clicks twice, then nothing is claimed
+    button = page.get_by_role("button", name="Hug pillow")
+    button.click()
+    button.click()
+    eyes.until(f"/^Sending….*cannot be reached/.test({ASKED})")
+
+    # And once the server is back, the pillow gets two, each once
+    here.start()
+    page.wait_for_selector("#device:not(.old)")
+    commands = [here.take(), here.take()]
+    for command in commands:
+        here.answer(command)
+    eyes.until(f"/^Felt, .* after your click$/.test({ASKED})")
+    assert len(here.runtime.store.commands("pillow")) == 2
+    eyes.check(still=False)
+
+
+def test_a_post_whose_answer_was_lost_is_one_command(eyes: Eyes, here: Site) -> None:
+    # Given a network that loses the answers to the first two requests
+    arrived(here)
+    page = eyes.visit_whole()
+    lost: list[Any] = []
+
+    def lose(route: Any) -> None:
+        if route.request.method != "POST" or len(lost) == 2:
+            route.continue_()
+            return
+        lost.append(route.fetch())
+        route.abort()
+
+    page.route("**/api/devices/pillow/commands*", lose)
+
+    # When a person clicks once
+    page.get_by_role("button", name="Hug pillow").click()
+    here.answer(here.take())
+
+    # Then there is one command, and the page knows that it is its own
+    eyes.until(f"/^Felt, .* after your click$/.test({ASKED})")
+    assert len(lost) == 2 and len(here.runtime.store.commands("pillow")) == 1
+
+
+def test_what_the_server_refuses_is_said(eyes: Eyes, here: Site) -> None:
+    arrived(here)
+    page = eyes.visit_whole()
+    page.route(
+        "**/api/devices/pillow/commands",
+        lambda route: route.fulfill(
+            status=403, content_type="application/problem+json", body='{"detail": "Not for you."}'
+        ),
+    )
+    page.get_by_role("button", name="Hug pillow").click()
+    eyes.until(f"{ASKED} === 'Not sent: Not for you.'")
+    assert page.locator("#asked [role=alert]").count() == 1
+    assert not here.runtime.store.commands("pillow")
+
+
+def test_a_page_that_says_live_takes_a_click_at_once(eyes: Eyes, here: Site) -> None:
     # Given a live page whose later modules are still on their way
     arrived(here)
     held: list[Any] = []
     eyes.page.route("**/picture.js", lambda route: held.append(route))
     page = eyes.visit()
 
-    # When the button is pressed, the hug reaches the store
+    # When the button is pressed, the hug reaches the pillow
     page.get_by_role("button", name="Hug pillow").click()
-    arrived(here, version=2)
+    here.answer(here.take(), state={"hugged": True})
+    eyes.until(f"{ASKED}.startsWith('Felt, ')")
 
     # And it is shown once the modules are there
     for route in held:
         route.continue_()
     page.wait_for_selector(".sky .cloud[data-hugged]")
-    eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
 
 
-def test_a_hug_waits_while_the_queue_is_away(eyes: Eyes, here: Site) -> None:
+def test_a_page_that_missed_an_end_asks_for_it(eyes: Eyes, here: Site) -> None:
+    # Given a page that shows an open command, and loses all that is said of commands
     arrived(here)
-    page = eyes.visit()
-    here.cut_queue()
+    asked = here.runtime.begin_command(new_command("pillow", "hug", expires=1.0))
+    eyes.page.add_init_script("""
+      const on = WebSocket.prototype.__lookupSetter__("onmessage");
+      Object.defineProperty(WebSocket.prototype, "onmessage", {set(listener) {
+        on.call(this, (event) => String(event.data).includes('"commands"') || listener(event));
+      }});""")
+    eyes.visit_whole()
+    here.runtime.store.wait(0)
 
-    page.get_by_role("button", name="Hug pillow").click()
+    # Then it asks what became of it, some seconds after its deadline
+    eyes.until(f"{ASKED} === 'Not delivered, gave up after 1.0 s'", timeout=30)
+    assert here.runtime.store.command(asked.id).status == "expired"
 
-    eyes.until("document.querySelector('#hug').textContent.includes('Hug is in the queue…')")
-    assert page.locator("#hug").get_attribute("aria-disabled") == "true"
-    assert not page.locator(".cloud[data-hugged]").count()
-    here.mend_queue()
-    page.wait_for_selector(".sky .cloud[data-hugged]")
-    eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+
+def test_the_history_shows_commands_between_the_changes(eyes: Eyes, here: Site) -> None:
+    # Given a pillow whose past has more commands and changes than one part of the history
+    for number in range(60):
+        asked = here.runtime.begin_command(new_command("pillow", "hug")) if number else None
+        here.send(hugs=number)
+        arrived(here, number + 2)
+        if asked:
+            here.answer(here.take())
+    while here.runtime.store.commands("pillow", limit=1)[0].is_open:
+        here.runtime.store.wait(0.05)
+    page = eyes.visit_whole()
+    kinds = "[...document.querySelectorAll('#history li > span:first-of-type')]"
+    assert page.evaluate(f"{kinds}.length") == 8
+
+    # When all is shown
+    more = page.locator("#more-history button")
+    for shown in (58, 108, 120):
+        more.click()
+        eyes.until(f"{kinds}.length === {shown}")
+
+    # Then each command stands between the changes before and after it, and nothing twice
+    wanted = [word for number in range(61, 2, -1) for word in (f"v{number}", "asked")]
+    wanted += ["v2", "v1"]
+    assert page.evaluate(f"{kinds}.map((one) => one.textContent)") == wanted
+    assert more.is_hidden()
 
 
 # The front page
@@ -449,8 +635,9 @@ def test_screenshots(browser: Any, tmp_path: Path) -> None:
         with looking(browser, here, color_scheme="dark") as eyes:
             page = eyes.visit()
             page.get_by_role("button", name="Hug pillow").click()
+            here.answer(here.take(), state={"hugged": True, "hugs": 15})
             page.wait_for_selector(".sky .cloud[data-hugged]")
-            eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
+            eyes.until(f"{ASKED}.startsWith('Felt, ')")
             eyes.until("document.getAnimations().every(one => one.playState !== 'running')")
             eyes.until("!document.querySelector('.new')")
             page.hover("#lanes", position={"x": 570, "y": 20})

@@ -90,6 +90,7 @@ def flask_run(folder: Path, node: Any, *options: str) -> Iterator[Running]:
     settings = {
         "STATECAST_STORE": f"sqlite:///{folder / 'store.db'}",
         "STATECAST_OTHERS_MAY": "command,send",  # the page sends from an address of the network
+        "STATECAST_DEVICE_COMMANDS": "pillow=hug",
         "STOCK_CLIENT": str(node.modules / "socket.io-client" / "dist"),
         "NO_COLOR": "1",
     }
@@ -114,10 +115,10 @@ def check_live(browser: Any, running: Running, address: str) -> None:
     sockets: list[str] = []
     eyes.page.on("websocket", lambda socket: sockets.append(socket.url))
     try:
-        # then a page of ours is live there, and a click on it is answered
+        # then a page of ours is live there, and what it asks of the device is in the store
         page = eyes.visit("/statecast/")
         page.get_by_role("button", name="Hug pillow").click()
-        page.wait_for_selector("#device .cloud[data-hugged]")
+        page.wait_for_selector("#asked b:text('Waiting')")
         eyes.check(still=False)
 
         # and so is a live field of the app's own page

@@ -186,10 +186,11 @@ def test_the_keyboard_reaches_all_of_it(eyes: Eyes, here: Site) -> None:
     assert 'img "Cloud pillow: happy, battery 82 percent"' in tree
     assert 'slider "Timeline"' in tree and "status" in tree and 'button "Hug pillow"' in tree
 
-    page.locator("#hug").focus()
+    page.locator("#commands button").focus()
     page.keyboard.press("Enter")
-    eyes.until("document.querySelector('#answer').textContent.startsWith('Hugged.')")
-    assert page.evaluate("document.activeElement.id") == "hug"
+    here.answer(here.take())
+    eyes.until("document.querySelector('#asked').textContent.trim().startsWith('Felt')")
+    assert page.evaluate("document.activeElement.dataset.command") == "hug"
     eyes.until("document.querySelector('#say').textContent !== ''")
 
 
@@ -278,7 +279,7 @@ def test_marks_keep_their_shape_in_forced_colours_and_print_shows_no_controls(
         )
         assert page.evaluate(mark) == "rgb(17, 122, 69)"
         page.emulate_media(media="print", forced_colors="none")
-        assert page.locator("#hug, #status-bar, #notice").evaluate_all(
+        assert page.locator("#commands button, #status-bar, #notice").evaluate_all(
             "all => all.every(one => !one.checkVisibility())"
         )
         assert eyes.text(".print").startswith("State as of")

@@ -109,11 +109,11 @@ def check_page(eyes: Eyes, root: str, send: Callable[..., None], below: str = ""
     page.wait_for_selector('[data-hop=page][data-mark="live"]', state="attached")
     assert page.url.removeprefix(eyes.address) == f"{root}{below}devices/pillow"
 
-    # A change from outside shows, and so does a message of the page; it has its history
+    # A change from outside shows, and so does a command of the page; it has its history
     send(mood="sad")
     page.wait_for_selector("#device .cloud[data-mood=sad]")
     page.get_by_role("button", name="Hug pillow").click()
-    page.wait_for_selector("#device .cloud[data-hugged]")
+    page.wait_for_selector("#asked b:text('Waiting')")
     assert page.evaluate(
         "import(document.querySelector('script[src]').src.replace('device-page', 'history-api'))"
         ".then(({fetchVersions}) => fetchVersions('pillow', 5))"
@@ -224,7 +224,8 @@ def test_an_app_of_the_user_may_be_below_a_path(
     server.start()
 
     def send(device: str = "pillow", **state: Any) -> None:
-        runtime.send(json.dumps({"device": device, "state": state}).encode())
+        takes = {"commands": ["hug"]} if device == "pillow" else {}
+        runtime.send(json.dumps({"device": device, "state": state} | takes).encode())
 
     with ExitStack() as stack:
         stack.callback(server.stop)

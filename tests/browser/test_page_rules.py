@@ -462,7 +462,7 @@ def test_a_removed_device_has_no_living_picture(eyes: Eyes, here: Site) -> None:
         eyes.until("!document.querySelector('.sky .cloud')")
         assert page.locator(".sky").get_attribute("aria-label") == "pillow was removed"
         assert eyes.text("[data-hop=devices]") == "Devices removed"
-        assert page.locator("#hug, #send").locator("visible=true").count() == 0
+        assert page.locator("#commands button, #send").locator("visible=true").count() == 0
         page.reload()
 
 

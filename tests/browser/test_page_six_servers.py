@@ -132,6 +132,7 @@ def running(kind: Kind, name: str, folder: Path, port: int, **settings: str) -> 
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",
         "STATECAST_STORE": f"sqlite:///{folder / 'store.db'}",
+        "STATECAST_DEVICE_COMMANDS": "pillow=hug",
     }
     with started(
         command, cwd=folder, env=os.environ | environment | settings,
@@ -204,14 +205,14 @@ def check_own_page(eyes: Eyes, server: Running, root: str = "/") -> None:
 
 
 def check_our_page(eyes: Eyes, server: Running, root: str = "/") -> None:
-    """A page of ours: it is live, shows what the app's worker sets, and its button is answered."""
+    """A page of ours: it is live, shows what the app's worker sets, and its button asks."""
     server.ask("/set/sad")
     page = eyes.visit(f"{root}statecast/devices/pillow")
     page.wait_for_selector("#device .cloud[data-mood=sad]")
     server.ask("/set/happy")
     page.wait_for_selector("#device .cloud[data-mood=happy]")
     page.get_by_role("button", name="Hug pillow").click()
-    page.wait_for_selector("#device .cloud[data-hugged]")
+    page.wait_for_selector("#asked b:text('Waiting')")
     assert "does not change by itself" not in page.inner_text("body")
     assert page.evaluate("window.seen.violations") == []
 

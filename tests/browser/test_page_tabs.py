@@ -45,9 +45,10 @@ def test_nine_pages_are_live_and_a_click_in_the_last_is_answered(
             page.wait_for_selector(LIVE, state="attached")
         assert bool(proxy.passed) is not blocked
 
-        # when the last one sends something, then it is answered, and every page shows it
+        # when the last one asks something, and the device answers, then every page shows it
         last = pages[-1]
         last.get_by_role("button", name="Hug pillow").click()
+        here.answer(here.take(), state={"hugged": True})
         for page in pages:
             page.wait_for_selector("#device .cloud[data-hugged]")
             assert page.locator(LIVE).count() == 1
@@ -93,11 +94,12 @@ def test_hidden_pages_leave_the_connections_to_visible_ones(
             page.wait_for_selector(LIVE, state="attached")
             page.evaluate(hide)
 
-        # then a ninth one is live, and its message is answered
+        # then a ninth one is live, and its command is answered
         last = eyes.context.new_page()
         last.goto(f"{address}/devices/pillow")
         last.wait_for_selector(LIVE, state="attached")
         last.get_by_role("button", name="Hug pillow").click()
+        here.answer(here.take(), state={"hugged": True})
         last.wait_for_selector("#device .cloud[data-hugged]")
         # and the hidden ones follow
         page.wait_for_selector("#device .cloud[data-hugged]", state="attached")

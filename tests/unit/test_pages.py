@@ -17,6 +17,7 @@ import pytest
 
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
+from statecast.commands.life import Command
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
@@ -39,9 +40,14 @@ class FakeStore:
     updates: list[Update] = field(default_factory=list)
     rows: dict[str, list[HistoryRow]] = field(default_factory=dict)
     bad: list[Quarantined] = field(default_factory=list)
+    asked: list[Command] = field(default_factory=list)
 
     def damaged(self) -> list[DamagedRow]:
         return []
+
+    def commands(self, device: str, *, limit: int) -> list[Command]:
+        asked = [one for one in self.asked if one.device == device]
+        return sorted(asked, key=lambda one: -one.number)[:limit]
 
     def put(
         self,
@@ -196,6 +202,7 @@ def page(store: FakeStore, path: str = "/", **options: Any) -> Tree:
 
 def demo(store: FakeStore) -> FakeStore:
     store.put("pillow", PILLOW)
+    store.updates[-1] = replace(store.updates[-1], commands=("hug",))
     moods = [
         {"mood": mood, "battery": 95 - position}
         for position, mood in enumerate(("sleepy", "calm", "sad", "happy") * 4)
@@ -778,7 +785,7 @@ def test_a_page_names_every_module_that_it_needs_to_be_live(store: FakeStore) ->
     tree = page(demo(store), "/")
 
     preloaded = {(tag["href"] or "").rpartition("/")[2] for tag in tree.all(rel="modulepreload")}
-    needed, found = {"device-page.js", "hug-button.js"}, set[str]()
+    needed, found = {"device-page.js", "command-buttons.js"}, set[str]()
     while needed - found:
         name = (needed - found).pop()
         found.add(name)

@@ -73,6 +73,14 @@ def send_words(server: str, device: str) -> str:
     return " ".join([_send(server), *map(shlex.quote, [*end, device])])
 
 
+def ask_command(server: str, device: str, name: str) -> str:
+    """A line for a shell that asks something of a device, through the server at this address."""
+    address = f"{server}/api/devices/{device}/commands"
+    body = json.dumps({"name": name})
+    words = ["curl", "-H", "Content-Type: application/json", "-d", body, address]
+    return " ".join(map(shlex.quote, words))
+
+
 def _send(server: str) -> str:
     return f"{program.name()} send --server {shlex.quote(server)}"
 

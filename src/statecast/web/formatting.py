@@ -182,6 +182,10 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def short_id(text: str) -> str:
+    return text if len(text) <= 12 else f"{text[:5]}…{text[-4:]}"
+
+
 def rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Every row of a device's state: (top-level field, dotted name, value).
 

@@ -29,11 +29,12 @@ from statecast.http.rights import Action
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems
-from statecast.program.commands import send_command, send_words
+from statecast.program.commands import ask_command, send_command, send_words
 from statecast.program.distribution import VERSION
 from statecast.settings import Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import (
+    command_words,
     formatting,
     gallery,
     listing,
@@ -55,6 +56,8 @@ SEARCH_FROM = 8
 NEIGHBOURS = 100
 """Devices before and after an unknown name that are compared with it: to compare all of many
 thousands takes seconds."""
+COMMANDS_READ = 20
+"""The newest commands of a device, of which the page shows what waits and what came last."""
 EXAMPLE_LENGTH = 40
 """Characters of the change that the form of a device suggests."""
 
@@ -168,6 +171,7 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         "attribute": view_models.attribute,
         "json_attribute": view_models.json_attribute,
+        "button_label": command_words.button_label,
         "plain": view_models.plain,
         "clock": formatting.clock,
         "day": formatting.day,
@@ -408,10 +412,11 @@ class PageViews:
         device = self._shown(update, rows=rows)
         lanes = view_models.lanes(device.state, rows)
         rows_json, known_from = view_models.embedded(rows)
-        view = DeviceView(device, self.live.store.history_size(update.device))
-        huggable = device.picture.name == "cloud" or {"mood", "hugged"} & device.state.keys()
-        command, action = ("hug", Action.SEND) if huggable else ("send", Action.WRITE)
-        command = command if self.may(action) else ""
+        commands = self.live.store.commands(update.device, limit=COMMANDS_READ)
+        total, since = self.live.store.history_size(update.device)
+        takes = self.live.settings.commands_of(update) or ()
+        now = self.live.clock()
+        view = DeviceView(device, (total, since))
         word = device.main_word
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
         return self._page(
@@ -423,13 +428,21 @@ class PageViews:
             hop="removed" if view.gone else "unknown",
             only=only,
             device=view,
-            command=command,
-            history=view_models.versions(rows),
+            takes=takes,
+            simulated=self.live.settings.demo and update.device == "pillow",
+            may_command=self.may(Action.COMMAND),
+            may_edit=self.may(Action.WRITE),
+            send=self.may(Action.WRITE) and not takes,
+            asked=command_words.lines(commands, device.label, now),
+            asked_json=command_words.embedded(commands[: view_models.HISTORY_SHOWN]),
+            history=view_models.history(rows, commands, now),
+            more_history=total + len(commands) > view_models.HISTORY_SHOWN,
             lanes=lanes,
             lanes_height=view_models.lanes_height(lanes),
             rows_json=rows_json,
             known_from=known_from,
             send_words=send_words(_origin(), device.name),
+            ask_command=ask_command(_origin(), device.name, "NAME"),
             set_aside=view_models.set_aside(self.live.store, device.name),
             hatch=True,
             **listing.art([device]),
@@ -481,7 +494,7 @@ class PageViews:
         **facts: Any,
     ) -> ResponseReturnValue:
         name = self.live.settings.title
-        controls = [facts.get("command", ""), "find" if facts.get("find") else ""]
+        controls = [name for name in scripts.CONTROLS if facts.get(name)]
         defaults = {
             "kind": kind,
             "position": position,
@@ -492,7 +505,7 @@ class PageViews:
             "asset": _asset,
             "address": flask.request.host + flask.request.script_root,
             "script": scripts.entry(kind),
-            "preloads": scripts.preloads(kind, *filter(None, controls)),
+            "preloads": scripts.preloads(kind, *controls),
             "styles": _styles(kind, facts.get("pictures", ())),
             "may_send": self.may(Action.SEND),
             "may_operate": self.may(Action.OPERATE),

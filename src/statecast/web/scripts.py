@@ -17,7 +17,7 @@ ENTRIES = {
     "rows": "list-page.js",
 }
 """By the kind of the page."""
-CONTROLS = {"hug": "hug-button.js", "send": "send-form.js", "find": "search-box.js"}
+CONTROLS = {"send": "send-form.js", "find": "search-box.js"}
 """What the page of a device loads before it is live, as far as it has these controls."""
 WAITING = "waiting-page.js"
 """Of every other page: it shows no device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from statecast.commands.life import Command
 from statecast.model import HistoryRow, Update
 from statecast.stores.contract import Store
-from statecast.web import formatting, picture_rules, pictures, whole_value
+from statecast.web import command_words, formatting, picture_rules, pictures, whole_value
 from statecast.web.tables import TABLES
 
 LATE_MS = 60_000
@@ -249,9 +251,26 @@ def versions(rows: Sequence[HistoryRow]) -> list[Version]:
         source = "page" if row.cause.by == "user" else row.cause.source
         left_out = names[STEPS:]
         late = row.arrived_at - row.at > LATE_MS
-        id_ = short(row.cause.id)
+        id_ = formatting.short_id(row.cause.id)
         shown.append(Version(row.at, row.version, steps, left_out, source, id_, late))
     return shown
+
+
+def history(
+    rows: Sequence[HistoryRow], commands: Sequence[Command], now: int
+) -> list[Version | command_words.CommandRow]:
+    """The newest versions and commands of a device in the order of time, newest first.
+
+    A version that arrived late stands where it arrived, as versions are in their order.
+    """
+    reached = list(itertools.accumulate((row.at for row in reversed(rows)), max))[::-1]
+    merged: list[Version | command_words.CommandRow] = []
+    waiting = [command_words.row(one, now) for one in commands]
+    for version, at in zip(versions(rows), reached):
+        while waiting and waiting[0].at > at:
+            merged.append(waiting.pop(0))
+        merged.append(version)
+    return [*merged, *waiting][:HISTORY_SHOWN]
 
 
 def _step(path: str, value: Any, older: Sequence[dict[str, Any] | None]) -> Step:
@@ -277,10 +296,6 @@ def _leaves(prefix: str, change: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             yield from _leaves(f"{name}.", value)
         else:
             yield prefix + name, value
-
-
-def short(text: str) -> str:
-    return text if len(text) <= 12 else f"{text[:5]}…{text[-4:]}"
 
 
 def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:

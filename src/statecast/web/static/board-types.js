@@ -21,6 +21,8 @@
  * @property {string[]} [commands] The commands that it takes; missing: it never said.
  * @property {string | null} [source] The source that its messages come from.
  * @property {Cause} [cause] What made this version.
+ * @property {string[] | null} [commands] The commands that it takes; missing or null: it never
+ *   said.
  */
 
 /**
@@ -67,6 +69,7 @@
  * @property {string[]} [commands] what the device takes; missing: nothing is known
  * @property {string | null} [source]
  * @property {Cause} [cause]
+ * @property {string[] | null} [commands]
  */
 
 /**

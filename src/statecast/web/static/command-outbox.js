@@ -32,7 +32,8 @@ export class CommandOutbox {
    * @param {Record<string, unknown>} [given] The arguments.
    * @param {CommandOptions} [options]
    * @returns {Promise<Command>} The command, once the server has it. Rejected with a sentence if
-   *   the server refuses it, or could not take it before it expired.
+   *   the server refuses it (its `cause` is then "refused"), or could not take it before it
+   *   expired.
    */
   send(device, name, given = {}, { expires = 60, by, key = newKey(), onTrouble } = {}) {
     const deadline = Date.now() + expires * 1000;
@@ -86,7 +87,7 @@ async function untilAnswered(attempt, deadline, onTrouble) {
     const answer = await attempt();
     if (answer.command) return answer.command;
     sentence = answer.sentence ?? sentence;
-    if (answer.isFinal) break;
+    if (answer.isFinal) throw new Error(sentence, { cause: "refused" });
     onTrouble?.(sentence);
     await pause(answer.delay ?? Math.random() * longest);
     longest = Math.min(LONGEST_DELAY, longest * 2);

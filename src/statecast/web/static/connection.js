@@ -131,7 +131,8 @@ export class Connection {
   /**
    * Call a function at an event: `states` with the updates, `seen`, `health`, `commands`,
    * `watching` with who watches the devices that are named, `link` when the connection came or
-   * went, `refused` with a sentence, or an application's own event.
+   * went, `refused` with a sentence, `reset` when what was known before is void, or an
+   * application's own event.
    * @param {string} event
    * @param {(...values: any[]) => void} listener
    */
@@ -344,6 +345,7 @@ export class Connection {
     // Until the new list is confirmed, events and their positions belong to the old one.
     if (!this.#confirmed) this.board.position = undefined;
     if (complete) this.#sync();
+    if (event.reset) this.#notify("reset");
     this.#notify("states", changed);
     if (complete) this.#notify("link");
   }

@@ -1,6 +1,8 @@
 // The page of one device. What changes do to its picture, fields, timeline and history is loaded
 // once the page is live.
 import { formatAge, isLate } from "./ages.js";
+import { CommandButtons } from "./command-buttons.js";
+import { CommandLog, readCommand } from "./command-log.js";
 import { displayName } from "./device-name.js";
 import { find, findOptional, restartClass, setAttributes, setText } from "./dom.js";
 import { showFreshness } from "./freshness.js";
@@ -8,9 +10,11 @@ import { LivePage } from "./page.js";
 import { readEmbeddedVersions, VersionLog } from "./version-log.js";
 
 /** @import { Device } from "./board.js" */
+/** @import { KnownCommand } from "./command-log.js" */
+/** @import { Command } from "./command-types.js" */
 /** @import { Gallery } from "./gallery.js" */
 /** @import { History } from "./history.js" */
-/** @import { HugButton } from "./hug-button.js" */
+/** @import { SendForm } from "./send-form.js" */
 /** @import { StateTable } from "./state-table.js" */
 /** @import { Timeline } from "./timeline.js" */
 /** @import { State } from "./fields.js" */
@@ -33,6 +37,9 @@ const SPEECH_PAUSE = 10_000;
 /** Versions that are fetched at once, and the pause until the next ones. */
 const MOST_MISSING = 200;
 const FILL_PAUSE = 1000;
+/** Commands of which the page asks what became of them, and the pause until it asks again. */
+const MOST_OVERDUE = 100;
+const OVERDUE_PAUSE = 5000;
 
 class DevicePage {
   #page = new LivePage();
@@ -48,8 +55,11 @@ class DevicePage {
   #isDirty = false;
   /** The state that is drawn, while an update waits. @type {State | null | undefined} */
   #before;
-  /** @type {HugButton | undefined} */
-  #hug;
+  #commands = new CommandLog();
+  /** @type {CommandButtons | undefined} */
+  #buttons;
+  /** @type {SendForm | undefined} */
+  #form;
   /** @type {Parts | undefined} */
   #parts;
   #isLoading = false;
@@ -76,22 +86,52 @@ class DevicePage {
       setText(place, `${count} watching`);
       place.title = names.join(", ");
     });
+    this.#startCommands();
+  }
+
+  #startCommands() {
+    const { connection, announcer } = this.#page;
+    if (!connection) return;
+    const shown = JSON.parse(find("#asked").dataset.commands ?? "[]");
+    this.#commands.add(shown.map(readCommand));
+    const learn = (/** @type {KnownCommand[]} */ commands) => this.#learn(commands);
+    this.#buttons = new CommandButtons(
+      connection,
+      this.#commands,
+      () => this.#device,
+      announcer,
+      learn,
+    );
+    connection.on("reset", () => this.#commands.clear());
+    connection.on("commands", (/** @type {Command[]} */ items) => {
+      const own = items.filter(({ device }) => device === this.#device.device);
+      this.#learn(own.map(readCommand));
+    });
+    this.#askOverdue();
+  }
+
+  /** @param {KnownCommand[]} commands What the server says of commands. */
+  #learn(commands) {
+    const { board } = this.#page;
+    const news = this.#commands.add(commands, board.clock());
+    this.#parts?.history.updateCommands(news);
+    this.#page.draw();
+  }
+
+  /** An event may have been missed: no command may be shown as open after its deadline. */
+  async #askOverdue() {
+    const { board } = this.#page;
+    if (!board.offline && this.#commands.hasOverdue(board.now())) {
+      const { fetchCommands } = await import("./history-api.js");
+      const { commands } = await fetchCommands(this.#device.device, MOST_OVERDUE);
+      this.#learn(commands);
+    }
+    setTimeout(() => this.#askOverdue(), OVERDUE_PAUSE);
   }
 
   /** What only some pages have; the HTML names the modules, so that they are here already. */
   async #loadControls() {
-    if (findOptional("#hug")) {
-      const { HugButton } = await import("./hug-button.js");
-      this.#hug = new HugButton(
-        this.#page.board,
-        () => this.#device,
-        () => this.#page.announcer,
-      );
-    }
-    if (findOptional("#send")) {
-      const { SendForm } = await import("./send-form.js");
-      new SendForm(this.#device.device);
-    }
+    await this.#loadForm();
     if (findOptional("#find")) {
       const { SearchBox } = await import("./search-box.js");
       SearchBox.find(this.#page.root);
@@ -100,6 +140,13 @@ class DevicePage {
       const { watchImages } = await import("./gallery.js");
       watchImages();
     }
+  }
+
+  /** The form of devices that take no commands. */
+  async #loadForm() {
+    if (this.#form || !findOptional("#send:not([hidden])")) return;
+    const { SendForm } = await import("./send-form.js");
+    this.#form ??= new SendForm(this.#device.device);
   }
 
   /** @returns {Device} */
@@ -149,13 +196,14 @@ class DevicePage {
   #draw() {
     showFreshness(this.#article, this.#device, this.#page.board);
     this.#showHeard();
+    this.#buttons?.draw();
+    this.#loadForm();
     this.#loadParts();
     if (!this.#parts) return;
     // Picture and words change together, or not yet.
     const isChanged = this.#isDirty && this.#showPicture(this.#parts);
     if (isChanged) this.#change(this.#parts);
     this.#parts.table.tick();
-    this.#hug?.tick();
     this.#parts.timeline.tick();
     this.#speak(this.#parts);
   }
@@ -190,7 +238,6 @@ class DevicePage {
     setText(find("[data-show=source]"), source ?? "–");
     setText(this.#raw, JSON.stringify(state, null, 2));
     table.update(this.#device, this.#before);
-    this.#hug?.update();
     history.update();
     timeline.update(this.#before);
   }
@@ -228,6 +275,7 @@ class DevicePage {
       history: new History(board, this.#log, currentDevice),
     };
     this.#parts.history.update();
+    this.#parts.history.updateCommands(this.#commands.whole);
     // What the HTML brought is drawn before more of the past is there: words keep their colors.
     this.#parts.timeline.tick();
     this.#parts.timeline.fetchPast();

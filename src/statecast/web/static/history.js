@@ -1,17 +1,20 @@
-// The history: one line per version, with what each field was and became.
+// The history: one line per version, with what each field was and became, and one per command.
 import { formatClock } from "./ages.js";
+import { describeOutcome } from "./command-words.js";
 import { createElement, enableButton, find, findAll, setAttributes, setText } from "./dom.js";
 import { flattenState } from "./fields.js";
-import { fetchVersions } from "./history-api.js";
+import { mergeByTime } from "./history-rows.js";
 import { getTime, setTime, showLocalTime } from "./time-element.js";
 import { hintOf, tellApart } from "./whole-value.js";
 import { cut, formatNumber, formatValue, splitUnit } from "./words.js";
 
 /** @import { Board, Device } from "./board.js" */
+/** @import { KnownCommand } from "./command-log.js" */
+/** @import { Row } from "./history-rows.js" */
+/** @import { OlderHistory } from "./older-history.js" */
 /** @import { Version, VersionLog } from "./version-log.js" */
 
 const FIRST_ROWS = 8;
-const PAGE_SIZE = 50;
 const STEPS = 6;
 const LONGEST_VALUE = 120;
 const LONGEST_ID = 12;
@@ -20,8 +23,13 @@ export class History {
   #list = find("#history", document, HTMLOListElement);
   #more = find("#more-history");
   #button = find("button", this.#more);
-  /** Whether the reader asked for more than the first rows. */
-  #isOpen = false;
+  /** @type {Map<number, Row>} */
+  #versions = new Map();
+  /** @type {Map<string, Row>} */
+  #commands = new Map();
+  #newest = 0;
+  /** What lies before the rows, once the reader asked. @type {OlderHistory | undefined} */
+  #older;
 
   /**
    * @param {Board} board
@@ -32,31 +40,37 @@ export class History {
     this.board = board;
     this.log = log;
     this.currentDevice = currentDevice;
+    for (const element of findAll("li", this.#list)) this.#readRow(element);
     enableButton(this.#button, () => this.#showOlder());
-    this.#showLocalTimes();
   }
 
-  /** What the server wrote in UTC, in the time zone of the reader. */
-  #showLocalTimes() {
-    for (const row of this.#rows()) {
-      const time = find("time", row);
-      const at = this.log.find(Number(row.dataset.version))?.at ?? getTime(time);
-      if (at !== undefined) setTime(time, at, formatClock(at, this.board.now()));
-      for (const value of findAll("[title]:not(time)", row)) showLocalTime(value);
-    }
+  /**
+   * A row of the HTML; what the server wrote in UTC is shown in the time zone of the reader.
+   * @param {HTMLElement} element
+   */
+  #readRow(element) {
+    const { version, command } = element.dataset;
+    const time = find("time", element);
+    const at = this.log.find(Number(version))?.at ?? getTime(time) ?? 0;
+    setTime(time, at, formatClock(at, this.board.now()));
+    for (const value of findAll("[title]:not(time)", element)) showLocalTime(value);
+    const content = [...element.childNodes];
+    if (command) this.#commands.set(command, { at, command, content });
+    else this.#addVersion({ at, version: Number(version), content });
   }
 
-  #rows() {
-    return /** @type {HTMLElement[]} */ ([...this.#list.children]);
+  /** @param {Row & { version: number }} row */
+  #addVersion(row) {
+    this.#versions.set(row.version, row);
+    this.#newest = Math.max(this.#newest, row.version);
   }
 
   /** The device changed: the newest versions come in at the top. */
   update() {
-    const newest = Number(this.#rows()[0]?.dataset.version ?? 0);
-    for (const version of this.log.after(newest)) {
-      if (version.cause) this.#insert(this.#createRow(version, this.log.before(version)));
+    for (const version of this.log.after(this.#newest)) {
+      if (version.cause) this.#addVersion(this.#versionRow(version, this.log.before(version)));
     }
-    this.#showCount();
+    this.#draw();
   }
 
   /**
@@ -64,29 +78,44 @@ export class History {
    * @param {Version[]} found
    */
   fill(found) {
-    const rows = new Map(this.#rows().map((row) => [Number(row.dataset.version), row]));
     for (const version of found) {
-      rows.set(version.version, this.#createRow(version, this.log.before(version)));
+      this.#addVersion(this.#versionRow(version, this.log.before(version)));
     }
-    const newest = [...rows].sort(([one], [other]) => other - one).map(([, row]) => row);
-    this.#list.replaceChildren(...(this.#isOpen ? newest : newest.slice(0, FIRST_ROWS)));
+    this.#draw();
   }
 
   /**
-   * The text moves down and the lines stay where they are: nothing jumps.
-   * @param {HTMLElement} fresh
+   * Commands were given, or something became of them.
+   * @param {KnownCommand[]} commands
    */
-  #insert(fresh) {
-    const hasRoom = this.#list.children.length < FIRST_ROWS || this.#isOpen;
-    if (hasRoom) this.#list.append(createElement("li"));
-    let { version } = fresh.dataset;
-    let content = [...fresh.childNodes];
-    for (const row of this.#rows()) {
-      const next = { version: row.dataset.version, content: [...row.childNodes] };
-      row.replaceChildren(...content);
-      row.dataset.version = version;
-      ({ version, content } = next);
+  updateCommands(commands) {
+    for (const command of commands) this.#commands.set(command.id, this.#commandRow(command));
+    this.#draw();
+  }
+
+  /** The contents move down and the lines stay where they are: nothing jumps. */
+  #draw() {
+    const versions = [...this.#versions.values()];
+    versions.sort((one, other) => Number(other.version) - Number(one.version));
+    const commands = [...this.#commands.values()].sort((one, other) => other.at - one.at);
+    const rows = mergeByTime(versions, commands);
+    if (!this.#older) this.#forget(rows.splice(FIRST_ROWS));
+    while (this.#list.children.length < rows.length) this.#list.append(createElement("li"));
+    for (const [place, { version, command, content }] of rows.entries()) {
+      const element = this.#list.children[place];
+      if (element.firstChild !== content[0]) element.replaceChildren(...content);
+      setAttributes(element, { "data-version": version, "data-command": command });
     }
+    this.#showCount();
+  }
+
+  /** @param {Row[]} rows */
+  #forget(rows) {
+    for (const { version, command } of rows) {
+      if (version) this.#versions.delete(version);
+      if (command) this.#commands.delete(command);
+    }
+    if (rows.length) this.#button.hidden = false;
   }
 
   #showCount() {
@@ -96,41 +125,71 @@ export class History {
       const words = `${formatNumber(count)} version${count > 1 ? "s" : ""}`;
       setText(text, text.data.replace(/^[\s\S]*?version(s?)/, words));
     }
-    const isAllShown = this.#list.children.length < FIRST_ROWS || count <= FIRST_ROWS;
-    if (!isAllShown) this.#button.hidden = false;
   }
 
   async #showOlder() {
-    const oldest = Number(this.#rows().at(-1)?.dataset.version);
+    const { OlderHistory } = await import("./older-history.js");
+    const oldest = Math.min(...this.#versions.keys());
     const { device } = this.currentDevice();
-    const older = await fetchVersions(device, PAGE_SIZE + 1, oldest || undefined);
-    const shown = older.slice(0, PAGE_SIZE);
-    this.#list.append(
-      ...shown.map((version, place) => this.#createRow(version, older.slice(place + 1))),
+    this.#older ??= new OlderHistory(device, Number.isFinite(oldest) ? oldest : undefined, (id) =>
+      this.#commands.has(id),
     );
-    this.#isOpen = true;
+    for (const { version, older, command } of await this.#older.take()) {
+      if (version) this.#addVersion(this.#versionRow(version, older));
+      if (command) this.#commands.set(command.id, this.#commandRow(command));
+    }
+    this.#draw();
     setText(this.#button, "Show more");
-    this.#button.hidden = older.length <= PAGE_SIZE;
+    this.#button.hidden = !this.#older.hasMore;
   }
 
   /**
    * @param {Version} version
    * @param {Version[]} older What came before it, the newest first.
    */
-  #createRow({ at, version, change, cause, isLate }, older) {
+  #versionRow({ at, version, change, cause, isLate }, older) {
+    const steps = createSteps(change, older).flatMap(spaced);
+    const origin = describeCause(cause) + (isLate ? " · arrived later" : "");
+    return { at, version, content: this.#createRow(at, `v${version}`, steps, origin) };
+  }
+
+  /** @param {KnownCommand} command */
+  #commandRow(command) {
+    const { word, rest } = describeOutcome(command, this.board.now());
+    const given = describeArguments(command.arguments);
+    const by = command.by ? ` by ${command.by}` : "";
+    const step = createElement(
+      "span",
+      {},
+      createElement("s", {}, command.name),
+      createElement("i", {}, `${given}${by}`),
+      " → ",
+      createElement("b", {}, word),
+      createElement("i", {}, rest),
+    );
+    const at = command.created;
+    const origin = `command · ${shorten(command.id)}`;
+    return { at, command: command.id, content: this.#createRow(at, "asked", [step], origin) };
+  }
+
+  /**
+   * @param {number} at
+   * @param {string} kind
+   * @param {(Node | string)[]} change
+   * @param {string} origin
+   */
+  #createRow(at, kind, change, origin) {
     const time = createElement("time");
     setTime(time, at, formatClock(at, this.board.now()));
-    return createElement(
-      "li",
-      { "data-version": version },
+    return [
       time,
       " ",
-      createElement("span", {}, `v${version}`),
+      createElement("span", {}, kind),
       " ",
-      createElement("span", { class: "change" }, ...createSteps(change, older).flatMap(spaced)),
+      createElement("span", { class: "change" }, ...change),
       " ",
-      createElement("code", {}, describeCause(cause) + (isLate ? " · arrived later" : "")),
-    );
+      createElement("code", {}, origin),
+    ];
   }
 }
 
@@ -199,10 +258,19 @@ export function valueBefore(newestFirst, path) {
   return undefined;
 }
 
+/** @param {Record<string, unknown>} [given] */
+function describeArguments(given = {}) {
+  return Object.keys(given).length ? ` ${cut(JSON.stringify(given), LONGEST_VALUE)}` : "";
+}
+
 /** @param {Version["cause"]} cause */
 function describeCause(cause) {
   if (!cause) return "";
   const { source, id, by } = cause;
-  const shortId = id.length > LONGEST_ID ? `${id.slice(0, 5)}…${id.slice(-4)}` : id;
-  return `${by === "user" ? "page" : source} · ${shortId}`;
+  return `${by === "user" ? "page" : source} · ${shorten(id)}`;
+}
+
+/** @param {string} id */
+function shorten(id) {
+  return id.length > LONGEST_ID ? `${id.slice(0, 5)}…${id.slice(-4)}` : id;
 }
