@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -25,6 +24,7 @@ from statecast.errors import STORE_ERRORS, LeaseLost, Refused, StatecastError, U
 from statecast.problems import Problems
 from statecast.sources.contract import ExpiringSender, Sender
 from statecast.stores.contract import Lease, Store, command_lease
+from statecast.stores.holder_watch import HolderWatch
 
 BATCH = 32
 """Commands of one attempt: after a crash so many may be put twice."""
@@ -35,8 +35,6 @@ STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
 MAX_PAUSE = 5.0
 """Seconds between two attempts after failures."""
-HOLDER_INTERVAL = 5.0
-"""Seconds between two looks at the process that holds the lease."""
 AWAY, STALLED = "commands-away", "lease-stalled"
 
 log = logging.getLogger(__name__)
@@ -72,7 +70,6 @@ class CommandDispatcher:
         self.clock = clock
         self._belongs = belongs
         self._problems = problems
-        self._resumed_at = resumed_at
         self._reach = reach
         self._subject = f"commands {queue.name}"
         self._put: list[str] = []
@@ -81,7 +78,13 @@ class CommandDispatcher:
         """Ids of commands that certainly were not put, which the store does not know yet."""
         self._failures = 0
         """Attempts that failed since the last one that did not."""
-        self._holder_at = float("-inf")
+        self._holder = HolderWatch(
+            store,
+            command_lease(address),
+            "command queue",
+            "no command is put into it",
+            resumed_at=resumed_at,
+        )
         self._stop = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(
@@ -129,6 +132,7 @@ class CommandDispatcher:
             self._look_at_holder()
             self._stop.wait(STANDBY_WAIT)
             return
+        self._holder.forget()
         self._problems.clear(STALLED, self._subject)
         try:
             while not self._stop.is_set():
@@ -236,13 +240,9 @@ class CommandDispatcher:
 
     def _look_at_holder(self) -> None:
         """Report the process that holds the lease if it has stopped: then commands wait."""
-        now = time.monotonic()
-        if now - self._holder_at < HOLDER_INTERVAL:
+        if not self._holder.look():
             return
-        self._holder_at = now
-        holder = self.store.holder(command_lease(self.address))
-        if holder is not None and holder.has_stalled(now - self._resumed_at()):
-            sentence = holder.stalled_sentence("command queue", "no command is put into it")
-            self._problems.report(STALLED, self._subject, sentence)
+        if self._holder.sentence is not None:
+            self._problems.report(STALLED, self._subject, self._holder.sentence)
         else:
             self._problems.clear(STALLED, self._subject)

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from server_process import ScriptProcess, ServerProcess, statecast
 
-from statecast.ingest import consumer
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.stores import contract
+from statecast.stores import contract, holder_watch
 from waiting import wait_for
 
 Answer = tuple[int, dict[str, Any]]
@@ -106,7 +105,7 @@ def test_a_stopped_holder_of_the_lease_is_named_until_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contract, "STALLED_AFTER", 1.0)
-    monkeypatch.setattr(consumer, "HOLDER_INTERVAL", 0.02)
+    monkeypatch.setattr(holder_watch, "INTERVAL", 0.02)
     path = tmp_path / "statecast.db"
     holder = ScriptProcess("lease_holder.py", path)
     assert holder.process.stdout is not None and holder.process.stdout.readline() == "held\n"

@@ -387,7 +387,7 @@ def test_the_part_that_failed_is_named(
 def test_a_stopped_holder_of_the_lease_is_named_until_it_goes_on(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statecast.ingest.consumer.HOLDER_INTERVAL", 0.0)
+    monkeypatch.setattr("statecast.stores.holder_watch.INTERVAL", 0.0)
     holders = [LeaseHolder(4711, 59.9), LeaseHolder(4711, 61.0), LeaseHolder(4711, 0.1), None]
     now = [holders[0]]
     harness.store.holder = lambda source: now[0]  # type: ignore[method-assign]
@@ -432,7 +432,7 @@ def test_a_holder_is_not_said_to_have_stopped_for_the_time_in_which_nothing_ran(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in all processes of a laptop that has slept."""
-    monkeypatch.setattr("statecast.ingest.consumer.HOLDER_INTERVAL", 0.0)
+    monkeypatch.setattr("statecast.stores.holder_watch.INTERVAL", 0.0)
     harness.store.holder = lambda source: LeaseHolder(4711, 900.0)  # type: ignore[method-assign]
     pipeline = Pipeline(harness.source, Decoder(), harness.store, batch_size=1)
     consumer = Consumer(pipeline, harness.store, harness.clock)

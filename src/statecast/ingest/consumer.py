@@ -24,6 +24,7 @@ from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.contract import Committed, Lease, Store
+from statecast.stores.holder_watch import HolderWatch
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
@@ -31,8 +32,6 @@ STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
 MAX_PAUSE = 5.0
 """Seconds between two attempts after failures."""
-HOLDER_INTERVAL = 5.0
-"""Seconds between two looks at the process that holds the lease."""
 
 NO_ANSWER = "The queue does not answer."
 STORE_NO_ANSWER = "The store does not answer; messages wait in their queue."
@@ -113,8 +112,13 @@ class Consumer:
         """What the operator may know of why the source is away."""
         self._answered_at = time.monotonic()
         """When the queue last answered, by ``time.monotonic``."""
-        self._holder_at = 0.0
-        """When the holder of the lease was last looked at, by ``time.monotonic``."""
+        self._holder = HolderWatch(
+            store,
+            self.name,
+            "queue",
+            "no process receives from it",
+            resumed_at=lambda: self._resumed_at(),
+        )
         self._noting = threading.Lock()
         """For the problems of this source, which two threads note."""
         self._counted_at = 0.0
@@ -159,6 +163,7 @@ class Consumer:
             self._set_status("standby", self._look_at_holder())
             self._pause(STANDBY_WAIT)
             return
+        self._holder.forget()
         self._answered_at = time.monotonic()
         try:
             while not self._stop.is_set():
@@ -168,14 +173,8 @@ class Consumer:
 
     def _look_at_holder(self) -> str | None:
         """A sentence if the process that holds the lease has stopped: no process receives then."""
-        if time.monotonic() - self._holder_at < HOLDER_INTERVAL:
-            return self.health.sentence if self.health.status == "standby" else None
-        self._holder_at = time.monotonic()
-        holder = self.store.holder(self.name)
-        awake = time.monotonic() - self._resumed_at()
-        if holder is None or not holder.has_stalled(awake):
-            return None
-        return holder.stalled_sentence()
+        self._holder.look()
+        return self._holder.sentence
 
     def _step(self, lease: Lease) -> None:
         failures = 0

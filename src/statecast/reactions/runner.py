@@ -25,13 +25,12 @@ from statecast.reactions.agenda import Agenda
 from statecast.reactions.chain import MAX_LINKS, Link, SentMessages
 from statecast.reactions.reaction import Reaction, State
 from statecast.stores.contract import Lease, Store, reaction_lease
+from statecast.stores.holder_watch import HolderWatch
 from statecast.threads import ThreadPool
 
 FAILED, LOOP, STALLED = "reaction-failed", "reaction-loop", "lease-stalled"
 MAX_TEXT = 200
 """Characters of an exception that are shown."""
-HOLDER_INTERVAL = 5.0
-"""Seconds between two looks at the process that holds the lease."""
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +100,13 @@ class ReactionRunner:
         self._logged: tuple[str, str] | None = None
         """The newest failure whose traceback was logged; None: none since all calls succeeded."""
         self._subject = f"reaction {reaction.name}"
-        self._holder_at = float("-inf")
+        self._holder = HolderWatch(
+            store,
+            reaction_lease(reaction.name),
+            "reaction",
+            "no process calls it",
+            monotonic=monotonic,
+        )
 
     # What the follower of the store does
 
@@ -125,6 +130,7 @@ class ReactionRunner:
             raise
         if begun:
             log.info("the reaction %s begins with the present states", self.reaction.name)
+        self._holder.forget()
         self._store.problems.clear(STALLED, self._subject)
         with self._idle:
             if self.state is not RunnerState.STANDBY:  # closed meanwhile
@@ -317,19 +323,13 @@ class ReactionRunner:
 
     def _look_at_holder(self) -> None:
         """Say if the process that holds the lease has stopped: the reaction is not called then."""
-        now = self._monotonic()
-        if now - self._holder_at < HOLDER_INTERVAL:
+        if not self._holder.look():
             return
-        self._holder_at = now
-        holder = self._store.holder(reaction_lease(self.reaction.name))
-        if holder is None or not holder.has_stalled():
-            self._store.problems.clear(STALLED, self._subject)
-            return
-        self._store.problems.report(
-            STALLED,
-            self._subject,
-            holder.stalled_sentence("reaction", "no process calls it"),
-        )
+        problems = self._store.problems
+        if self._holder.sentence is not None:
+            problems.report(STALLED, self._subject, self._holder.sentence)
+        else:
+            problems.clear(STALLED, self._subject)
 
 
 def decoded(state: bytes | None) -> State:
