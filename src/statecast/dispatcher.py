@@ -11,7 +11,6 @@ Rule 3: no failure ends the thread; only ``stop`` does. Commands wait in the sto
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from statecast.commands.life import Command
 from statecast.errors import STORE_ERRORS, LeaseLost, Refused, StatecastError, Unavailable
 from statecast.problems import Problems
 from statecast.sources.contract import ExpiringSender, Sender
+from statecast.sources.retry_pause import pause_after
 from statecast.stores.contract import Lease, Store, command_lease
 from statecast.stores.holder_watch import HolderWatch
 
@@ -33,8 +33,6 @@ LOOK_INTERVAL = 2.0
 its queue only now."""
 STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
-MAX_PAUSE = 5.0
-"""Seconds between two attempts after failures."""
 AWAY, STALLED = "commands-away", "lease-stalled"
 
 log = logging.getLogger(__name__)
@@ -235,8 +233,7 @@ class CommandDispatcher:
             self._problems.report(AWAY, self._subject, sentence, detail=error.detail)
 
     def _pause(self) -> None:
-        longest = min(MAX_PAUSE, 0.1 * 2 ** min(self._failures, 10))
-        self._stop.wait(random.uniform(0.05, longest))  # noqa: S311 - spreads load
+        self._stop.wait(pause_after(self._failures))
 
     def _look_at_holder(self) -> None:
         """Report the process that holds the lease if it has stopped: then commands wait."""

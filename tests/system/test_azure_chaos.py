@@ -19,8 +19,8 @@ from server_process import ServerProcess
 from test_azure_faults import Scene
 
 from statecast import strict_json, timestamps
-from statecast.ingest import consumer
 from statecast.model import Change, Stamp
+from statecast.sources import retry_pause
 from statecast.sources.azure_queue import source
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
@@ -56,7 +56,7 @@ class Unreliable(FakeAzure):
 
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(consumer, "MAX_PAUSE", 0.051)
+    monkeypatch.setattr(retry_pause, "MAX_PAUSE", 0.051)
     monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(
         "test_azure_faults.FakeAzure", lambda: Unreliable(random.Random(request.param))

@@ -16,12 +16,12 @@ import pytest
 from statecast import strict_json
 from statecast.decoders import open_decoder
 from statecast.errors import StoreUnavailable
-from statecast.ingest import consumer, overdue
+from statecast.ingest import overdue
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.pipeline import Pipeline
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.sources import open_source
+from statecast.sources import open_source, retry_pause
 from statecast.sources.azure_queue import AzureQueue, source
 from statecast.sources.contract import SourceContext
 from statecast.stores.contract import Limits
@@ -104,7 +104,7 @@ class Scene:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(consumer, "MAX_PAUSE", 0.06)
+    monkeypatch.setattr(retry_pause, "MAX_PAUSE", 0.06)
     monkeypatch.setattr(source, "RETRY_DELAYS", (0.0, 0.01, 0.01))
     made = Scene()
     yield made

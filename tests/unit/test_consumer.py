@@ -19,8 +19,9 @@ from statecast.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
-from statecast.ingest.consumer import MAX_PAUSE, Consumer, Health, pause_after
+from statecast.ingest.consumer import Consumer, Health
 from statecast.ingest.pipeline import Pipeline, PipelineStep
+from statecast.sources.retry_pause import MAX_PAUSE, pause_after
 from statecast.stores.contract import LeaseHolder, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock

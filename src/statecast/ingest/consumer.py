@@ -8,7 +8,6 @@ Rule 2: no failure ends the consumer's thread; only ``stop`` does.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.sources.retry_pause import pause_after
 from statecast.stores.contract import Committed, Lease, Store
 from statecast.stores.holder_watch import HolderWatch
 
@@ -30,8 +30,6 @@ RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
 STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
-MAX_PAUSE = 5.0
-"""Seconds between two attempts after failures."""
 
 NO_ANSWER = "The queue does not answer."
 STORE_NO_ANSWER = "The store does not answer; messages wait in their queue."
@@ -321,8 +319,3 @@ class Consumer:
                 answered_before=now - max(self._answered_at, resumed_at),
             )
         )
-
-
-def pause_after(failures: int) -> float:
-    """Seconds; random, so that many consumers do not try again at the same moment."""
-    return random.uniform(0.05, min(MAX_PAUSE, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
