@@ -18,6 +18,7 @@ import pytest
 
 import inheritance
 import leftovers
+from azurite_server import Azurite
 from statecast.realtime import handlers
 from statecast.server import readiness, wsgi
 from statecast.threads import ThreadPool
@@ -159,6 +160,14 @@ def azurite_program() -> list[str | Path]:
         str(found),
         javascript.modules(ROOT, javascript.AZURITE) / "azurite/dist/src/queue/main.js",
     ]
+
+
+@pytest.fixture(scope="module")
+def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
+    server = Azurite(azurite_program)
+    server.start()
+    yield server
+    server.stop()
 
 
 def installed(program: system_parts.Program) -> str:

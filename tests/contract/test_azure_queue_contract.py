@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -60,14 +59,6 @@ class TestFakeAzure(OverAzure):
 
     def advance(self, seconds: float) -> None:
         self.azure.advance(seconds)
-
-
-@pytest.fixture(scope="module")
-def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
-    server = Azurite(azurite_program)
-    server.start()
-    yield server
-    server.stop()
 
 
 class TestAzurite(OverAzure):

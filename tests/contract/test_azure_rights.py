@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,6 @@ from tests.waiting import wait_for
 
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 ACCOUNT = "devstoreaccount1"
-
-
-@pytest.fixture(scope="module")
-def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
-    server = Azurite(azurite_program)
-    server.start()
-    yield server
-    server.stop()
 
 
 def opened(connection: str, queue: str) -> AzureQueue:

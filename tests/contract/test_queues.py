@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,6 @@ with open_queue(url, store=store) as commands:
     print(*[item.body.decode() for item in taken])
 """
 """A program that takes two messages."""
-
-
-@pytest.fixture(scope="module")
-def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
-    server = Azurite(azurite_program)
-    server.start()
-    yield server
-    server.stop()
 
 
 class AnyQueue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import io
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pillow_commands import NOON, body, command
 
 from statecast.decoders.decoder import Decoder
 from statecast.errors import SourceUnavailable
@@ -23,22 +23,6 @@ with pytest.MonkeyPatch.context() as _path:
     _path.syspath_prepend(EXAMPLE)
     import device as program
     import pillow as pillows
-
-NOON = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()
-DAY = 86_400.0
-
-
-def command(
-    id_: str = "a", name: str = "hug", device: str = "pillow", expires_at: float = NOON + 60
-) -> pillows.Command:
-    return pillows.Command(id_, device, name, expires_at)
-
-
-def body(one: pillows.Command) -> bytes:
-    """As the server puts it into the queue."""
-    at = datetime.datetime.fromtimestamp(one.expires_at, datetime.UTC).isoformat()
-    members = {"id": one.id, "device": one.device, "name": one.name, "arguments": {}}
-    return json.dumps(members | {"expires_at": at, "seconds_left": 60.0}).encode()
 
 
 @pytest.fixture

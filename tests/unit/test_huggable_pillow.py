@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-
 import pytest
+from pillow_commands import DAY, NOON, body, command
 
 from examples.huggable_cloud import pillow as pillows
-
-NOON = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC).timestamp()
-DAY = 86_400.0
-
-
-def command(
-    id_: str = "a", name: str = "hug", device: str = "pillow", expires_at: float = NOON + 60
-) -> pillows.Command:
-    return pillows.Command(id_, device, name, expires_at)
-
-
-def body(one: pillows.Command) -> bytes:
-    """As the server puts it into the queue."""
-    at = datetime.datetime.fromtimestamp(one.expires_at, datetime.UTC).isoformat()
-    members = {"id": one.id, "device": one.device, "name": one.name, "arguments": {}}
-    return json.dumps(members | {"expires_at": at, "seconds_left": 60.0}).encode()
 
 
 @pytest.fixture
