@@ -80,12 +80,12 @@ def outcome(command: Command, now: int) -> Line:
     if command.status == "refused":
         return Line("refused", f": {command.reason}" if command.reason else "")
     if command.status == "expired":
-        return Line("not delivered", f", gave up after {_patience(command)}")
+        return Line("not delivered", f", gave up after {_time_given(command)}")
     at = formatting.clock(command.delivered_at or command.created_at, now)
     return Line(f"delivered {at}", ", no answer: it may have happened")
 
 
-def _patience(command: Command) -> str:
+def _time_given(command: Command) -> str:
     return delay(command.expires_at - command.created_at)
 
 
