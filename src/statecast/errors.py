@@ -9,6 +9,8 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- TooManyCommands      the device has as many open commands as it may
 |   |-- NotTaken             the device does not take such a command
 |   |-- WrongWay             the device takes its commands elsewhere: from its command queue
+|   |-- NotAuthenticated     the credentials that were given are wrong, expired or revoked
+|   |-- Forbidden            who asks may not do this
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
 |-- Unavailable              temporary: the same call may work later; nothing was lost
@@ -85,6 +87,14 @@ class NotTaken(Refused):
 
 class WrongWay(Refused):
     """The device takes its commands elsewhere: from its command queue."""
+
+
+class NotAuthenticated(Refused):
+    """Credentials were given, and they are forged, expired or revoked."""
+
+
+class Forbidden(Refused):
+    """Who asks is known, and may not do this."""
 
 
 class NotFound(Refused):

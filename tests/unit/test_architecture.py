@@ -27,22 +27,24 @@ VOCABULARY = {
 }
 # Which room may import which, in the order of the data. Imports for type checking count too.
 ARROWS: dict[str, set[str]] = {
+    "access": set(),
     "sources": {"stores"},  # the embedded queue lives in the store's file
     "decoders": set(),
     "merge": set(),
     "commands": set(),
-    "stores": {"commands", "merge"},
-    "ingest": {"sources", "decoders", "stores"},
-    "broadcast": {"commands", "stores"},
-    "http": set(),
-    "realtime": {"broadcast", "commands", "http"},
+    "stores": {"access", "commands", "merge"},
+    "ingest": {"access", "sources", "decoders", "stores"},
+    "broadcast": {"access", "commands", "stores"},
+    "http": {"access"},
+    "realtime": {"access", "broadcast", "commands", "http"},
     "reactions": {"stores"},
     "dispatcher": {"commands", "sources", "stores"},
-    "outbox": {"commands", "decoders", "sources", "stores"},
-    "diagnostics": {"outbox", "sources", "stores"},
+    "outbox": {"access", "commands", "decoders", "sources", "stores"},
+    "diagnostics": {"access", "outbox", "sources", "stores"},
     "demo": {"sources", "stores"},
     "runtime": {
         *(
+            "access",
             "broadcast",
             "commands",
             "demo",
@@ -54,16 +56,18 @@ ARROWS: dict[str, set[str]] = {
         ),
         *("sources", "stores"),
     },
-    "web": {"broadcast", "commands", "decoders", "http", "outbox", "runtime", "stores"},
-    "server": {"http", "realtime", "runtime"},
+    "web": {"access", "broadcast", "commands", "decoders", "http", "outbox", "runtime", "stores"},
+    "server": {"access", "http", "realtime", "runtime"},
     "dev_server": {"http", "runtime", "server"},
     "flask": {
+        "access",
         *("commands", "decoders", "dev_server", "reactions", "realtime", "runtime", "server"),
         "sources",
         "web",
     },
     "socketio": {"broadcast", "flask", "http", "realtime", "runtime", "server", "web"},
     "testing": {
+        "access",
         "broadcast",
         "commands",
         "decoders",
@@ -77,6 +81,7 @@ ARROWS: dict[str, set[str]] = {
         "stores",
     },
     "cli": {
+        "access",
         "broadcast",
         "commands",
         "decoders",  # `send` takes messages in every encoding

@@ -8,10 +8,10 @@ import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder
 
+from statecast.access.actions import Action
 from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.http.head import by_name
-from statecast.http.rights import Action
 from statecast.settings import Settings
 
 ALL = ("command", "send", "write", "operate")

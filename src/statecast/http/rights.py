@@ -14,29 +14,13 @@ A request is of this machine only if nothing contradicts it:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
 from typing import Any
 
+from statecast.access.actions import Action
 from statecast.http.addresses import bare, is_loopback, parse
 from statecast.http.asgi import Scope
 from statecast.http.head import HeaderFields
 from statecast.http.hosts import name_of
-
-
-class Action(StrEnum):
-    """What a route or an event needs."""
-
-    READ = "read"
-    """See states, history and commands."""
-    COMMAND = "command"
-    """Ask something of a device."""
-    SEND = "send"
-    """Act as a device: send its messages, take its commands, answer them."""
-    WRITE = "write"
-    """Set and remove states."""
-    OPERATE = "operate"
-    """See and use the operator's page, the quarantine and the metrics."""
-
 
 GRANTABLE = tuple(action for action in Action if action is not Action.READ)
 """What ``others_may`` can name."""

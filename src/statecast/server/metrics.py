@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from statecast import timestamps
+from statecast.access.actions import Action
 from statecast.http import rights
 from statecast.http.addresses import parse
 from statecast.http.asgi import Receive, Scope, Send, client_address, respond
 from statecast.http.errors import HTTPProblem
-from statecast.http.rights import Action
 from statecast.program.distribution import VERSION, install_hint
 
 if TYPE_CHECKING:

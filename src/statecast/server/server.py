@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from statecast import logs
+from statecast.access.actions import Action
 from statecast.errors import BadSetting, StatecastError
 from statecast.http import rights
 from statecast.http.asgi import App, Scope
 from statecast.http.request_limit import RequestLimiter
-from statecast.http.rights import Action
 from statecast.program.patched import refuse_patched
 from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions

@@ -21,11 +21,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names
+from statecast.access.actions import Action
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
 from statecast.http.origin import origin_allowed
-from statecast.http.rights import Action
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from flask import Request, request
 
+from statecast.access.actions import Action
 from statecast.http import rights
-from statecast.http.rights import Action
 from statecast.settings import Settings
 
 ACTIONS = {
