@@ -13,7 +13,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -23,14 +23,16 @@ from statecast.broadcast import encoding
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.cli.main import main as command_line
 from statecast.decoders import items, plain
+from statecast.flask import create_app
 from statecast.ingest.consumer import Health
 from statecast.model import Cause, Update
+from statecast.openapi import statuses
+from statecast.openapi.operation import Operation, Schema
 from statecast.problems import MAX_SHOWN, Problem
 from statecast.program.distribution import VERSION
-from statecast.server import router
-from statecast.web import api
-from statecast.web.command_views import CommandViews
-from statecast.web.rest_responses import TITLES
+from statecast.server import loop_operations, router
+from statecast.web import rest_operations
+from statecast.web.paging import MAX_WHOLE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 HEAD = """# Reference
@@ -69,56 +71,7 @@ MEMBERS = {
     "outcome": "What became of that command: `done` or `refused`.",
     "reason": "The device's sentence about it, at most 1,000 characters.",
 }
-ADDRESSES = {
-    "GET /api/devices": "All devices, by name, and the position up to which the list is complete. "
-    "`damaged` names those whose rows in the store cannot be read; they answer 503.",
-    "GET /api/devices/<device>": 'One device. The ETag is `"<epoch>.<offset>"`; `If-None-Match` '
-    "gives 304.",
-    "PUT /api/devices/<device>": "The body, an object, becomes the whole state. `If-Match` gives "
-    "412 if the device changed.",
-    "PATCH /api/devices/<device>": "The body is a merge patch (RFC 7396). `If-Match` as above.",
-    "DELETE /api/devices/<device>": "Removes the device; 204. `If-Match` as above.",
-    "GET /api/devices/<device>/history": "Versions, newest first, each "
-    "`[at, version, change, cause, arrived_at]`. `limit`: 50, at most 1,000. `before`: a version; "
-    "for the next page, the value of `next`.",
-    "GET /api/changes": "The latest state of every device that changed after `since` "
-    "(`<epoch>.<offset>`; without it: all devices), as a `states` event. Repeat with its position "
-    "until it has `complete`. `limit`: 1,000, at most 10,000.",
-    "POST /api/devices/<device>/commands": 'Asks something of the device: `{"name": "hug", '
-    '"arguments": {}, "expires": 60, "by": "Ada"}`, of which only `name` is required; 201 with the '
-    "command. A request with the `Idempotency-Key` of an earlier one is the same command. "
-    "429: too many are open.",
-    "GET /api/devices/<device>/commands": "The commands of the device, newest first, with what "
-    "became of each; `limit` and `before` as for the history. **With `after`** it is the device "
-    "that asks: the answer has the open commands after the one with this id (`after=` for all), "
-    "which count as handed out from then on. With `wait=SECONDS` (at most 60) the answer waits for "
-    "the next command. The device remembers ids, for the same command may come again; it answers "
-    "by a message with `command` and `outcome`.",
-    "GET /api/devices/<device>/viewers": "How many viewers watch the device, in all serving "
-    "processes, and the names that the application gave them.",
-    "GET /api/commands": "The commands of all devices, newest first.",
-    "GET /api/commands/<id>": "One command.",
-    "POST /api/messages": "Puts one message, or an array of up to 1,000 (all or none), into the "
-    "embedded queue; 202 with `id` or `ids`. Durable before the answer, applied after it.",
-}
-BELOW_A_DEVICE = (
-    "GET /api/devices/<device>/history",
-    "GET /api/devices/<device>/commands",
-    "POST /api/devices/<device>/commands",
-    "GET /api/devices/<device>/viewers",
-)
-OTHERS = {
-    "/socket.io/": "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket.",
-    "/events": "Server-sent events: `device` (a name or pattern, any number), `health=1`, "
-    "`presence=1`, `once=1`, `since=<epoch>:<offset>`; the header `Last-Event-ID` overrides "
-    "`since`.",
-    "/healthz": "200 while the process runs.",
-    "/readyz": "200 while the work goes on: the store can be read and written, every "
-    "queue answers, and the server is not stopping; else 503, with the part that fails. "
-    "`?only=store`: whatever the queues do, for load balancers.",
-    "/metrics": "[The figures](how-to/monitoring.md), for Prometheus; for this machine and for "
-    "`metrics_from`.",
-}
+ENGINE_IO = "Socket.IO v5 over Engine.IO v4, on long polling and WebSocket."
 SCRIPTS = ("statecast.js", "bind.js")
 EXAMPLE = Update(
     device="pillow",
@@ -379,27 +332,50 @@ an unknown member is refused. A member that may be left out may also be `null`.
 
 
 def addresses() -> Iterator[str]:
-    states = api.RestViews(cast(Any, None))
-    views = states.paths() | CommandViews(cast(Any, None), states.device).paths()
-    found = [
-        f"{method} /api{path.replace('path:', '').replace('id_', 'id')}"
-        for path in views
-        for method in views[path]
-    ]
-    same(ADDRESSES, [*found, *BELOW_A_DEVICE], "REST")
     yield """## REST
 
-Request bodies are JSON, with `Content-Type: application/json`. Changes by `PUT`, `PATCH` and
-`DELETE` are committed at once, with the source `api`, as changes by a user. Unknown arguments are
-errors.
+`GET /api/openapi.json` answers this as an OpenAPI document, with every member of every body: for a
+client in any language, and for tools that try the server. Request bodies are JSON, with
+`Content-Type: application/json`. Unknown arguments are errors. What a request needs is one of the
+actions that a client may be allowed.
 
-| request | what it does |
-| --- | --- |"""
-    for request, sentence in ADDRESSES.items():
-        yield f"| `{request}` | {sentence} |"
-    statuses = ", ".join(f"{status} ({title})" for status, title in TITLES.items())
-    yield "\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`:"
-    yield f"{statuses}.\n"
+| request | what it does | needs | errors |
+| --- | --- | --- | --- |"""
+    app = create_app(settings.Settings(store="memory:"))
+    for route in rest_operations.described_routes(app):
+        path = route.path.replace("{", "<").replace("}", ">")
+        errors = ", ".join(map(str, route.operation.errors))
+        facts = told(route.operation)
+        yield f"| `{route.method} {path}` | {facts} | {route.action} | {errors} |"
+    common = ", ".join(map(str, statuses.COMMON))
+    yield (
+        "\nErrors are `application/problem+json` (RFC 9457), with a sentence in `detail`. Every "
+        f"request may be answered by {common}; most of these come from the server, before it "
+        "looks at the address.\n\n| status | title | why |\n| --- | --- | --- |"
+    )
+    for status, title in statuses.TITLES.items():
+        sentence = statuses.sentence(status, settings.Settings())
+        yield f"| {status} | {title} | {sentence} |"
+    yield ""
+
+
+def told(facts: Operation) -> str:
+    """What an operation does, its parameters, and an example of its body."""
+    parts = [f"{facts.summary}.", facts.description]
+    if facts.body is not None:
+        example = strict_json.encode(facts.body.example).decode()
+        parts.append(f"For example `{example}`.")
+    parts += [f"`{one.name}`{bounds(one.schema)}: {one.sentence}" for one in facts.parameters]
+    return " ".join(filter(None, parts))
+
+
+def bounds(schema: Schema) -> str:
+    """The bounds of a parameter, but for the largest whole number of all."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    known = [f"default {schema['default']}"] if "default" in schema else []
+    if high is not None and high != MAX_WHOLE:
+        known.insert(0, f"{low:g} to {high:g}")
+    return f" ({', '.join(known)})" if known else ""
 
 
 ERRORS = ("StatecastError", "Refused", "ConnectionRefused", "Unavailable", "BadSetting")
@@ -480,12 +456,14 @@ def others() -> Iterator[str]:
     for script in SCRIPTS:
         assert router.STATIC + script in router.static_files(), f"there is no {script}"
     yield "## Other addresses\n\n| address | what it serves |\n| --- | --- |"
-    for path, sentence in OTHERS.items():
-        yield f"| `{path}` | {sentence} |"
+    yield f"| `/socket.io/` | {ENGINE_IO} |"
+    for path, (_, facts) in loop_operations.OPERATIONS.items():
+        yield f"| `{path}` | {told(facts)} |"
     scripts = ", ".join(f"`{router.STATIC}{script}`" for script in SCRIPTS)
     yield f"| {scripts} | The scripts for [pages of your own](how-to/own-page.md). |"
     pages = "`/`, `/devices/<device>`, `/operator`"
     yield f"| {pages} | The pages; in a Flask app of yours below `/statecast`. |\n"
+    yield "What the figures say: [Monitor a server](how-to/monitoring.md).\n"
 
 
 def limits() -> Iterator[str]:

@@ -22,7 +22,10 @@ MAX_COMMANDS = 32
 """Commands that a device may say it takes."""
 EVERYTHING = "*"
 
-_NAME = re.compile(r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._:-]+)*")
+PATTERN = r"^(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+)*$"
+"""What a name of a device matches, in words that Python and JavaScript read alike."""
+
+_NAME = re.compile(PATTERN)
 _SHOWN = 40
 
 

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
@@ -44,6 +44,7 @@ from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Change, Event, EventKind, Watching
+from statecast.openapi.operation import DescribedRoute
 from statecast.outbox import Outbox, address_of, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command, complete
@@ -99,6 +100,8 @@ class Runtime:
         self.last_hour = LastHour()
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
+        self.loop_routes: Sequence[DescribedRoute] = ()
+        """Those of the server of this process, for the document of REST."""
         self.on_sent: Callable[[], None] = lambda: None
         """Called when a message was put into the queue: a test kit consumes it at once."""
         self._hub: Hub | None = None

@@ -28,6 +28,7 @@ VOCABULARY = {
 # Which room may import which, in the order of the data. Imports for type checking count too.
 ARROWS: dict[str, set[str]] = {
     "access": set(),
+    "openapi": {"access"},
     "sources": {"stores"},  # the embedded queue lives in the store's file
     "decoders": set(),
     "merge": set(),
@@ -50,14 +51,18 @@ ARROWS: dict[str, set[str]] = {
             "demo",
             "dispatcher",
             "ingest",
+            "openapi",
             "outbox",
             "reactions",
             "realtime",
         ),
         *("sources", "stores"),
     },
-    "web": {"access", "broadcast", "commands", "decoders", "http", "outbox", "runtime", "stores"},
-    "server": {"access", "http", "realtime", "runtime"},
+    "web": {
+        *("access", "broadcast", "commands", "decoders", "http", "openapi", "outbox", "runtime"),
+        "stores",
+    },
+    "server": {"access", "http", "openapi", "realtime", "runtime"},
     "dev_server": {"http", "runtime", "server"},
     "flask": {
         "access",

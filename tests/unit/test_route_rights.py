@@ -38,6 +38,7 @@ ROUTES = {
     "GET /api/commands": "read",
     "GET /api/commands/<id_>": "read",
     "GET /api/changes": "read",
+    "GET /api/openapi.json": "read",
     "POST /api/messages": "send",
     "GET /": "read",
     "GET /devices/<path:name>": "read",

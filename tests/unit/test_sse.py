@@ -6,6 +6,7 @@ Requests, events and the ways in which a stream ends, without a network and with
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -167,8 +168,21 @@ async def test_what_is_no_stream_gets_a_sentence(more: dict[str, Any], status: i
     harness = EventsHarness()
     response = await harness.request(**more).task
     assert (response.status, response.complete) == (status, True)
-    assert response.body
+    # as every error outside of Socket.IO, and without the list of allowed origins
+    assert response.headers is not None
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = json.loads(response.body)
+    assert problem["status"] == status and problem["detail"].endswith(".")
+    assert "allowed are" not in problem["detail"]
     assert harness.hub.viewers == 0
+
+
+async def test_a_browser_gets_a_page_that_says_why_there_is_no_stream() -> None:
+    harness = EventsHarness()
+    response = await harness.request(query="x", headers={"accept": "text/html"}).task
+    assert response.headers is not None and response.status == 400
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "The query takes device" in response.text
 
 
 async def test_an_allowed_origin_may_read() -> None:

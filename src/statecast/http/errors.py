@@ -40,13 +40,16 @@ class HTTPError(StatecastError):
         kind: str,
         headers: Iterable[tuple[bytes, bytes]] = (),
         sentence: str = "",
+        public: str | None = None,
     ) -> None:
-        """``kind`` is the content type; ``sentence`` is for the log."""
+        """``kind`` is the content type; ``sentence`` is for the log, ``public`` for the client."""
         self.status = status
         self.body = body
         self.kind = kind
         self.headers = list(headers)
-        super().__init__(sentence or f"the request was refused with {status} {self.phrase}")
+        super().__init__(
+            sentence or f"the request was refused with {status} {self.phrase}", public=public
+        )
 
     @property
     def phrase(self) -> str:

@@ -21,6 +21,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send
+from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
 from statecast.realtime.hub import Hub
 from statecast.realtime.interfaces import BroadcasterContract
@@ -237,11 +238,12 @@ class EventStreamEndpoint:
             )
             self._broadcaster.watch(stream, request)
         except Refused as refusal:
-            await HandshakeError.sentence(400, str(refusal)).respond(send, cors)
+            await refuse(HTTPProblem(400, str(refusal)), scope, send, cors)
             return
         except HandshakeError as refused:
             self._log.warning(asgi.client_address(scope), str(refused), self._wheel.now())
-            await refused.respond(send, cors)
+            problem = HTTPProblem(refused.status, refused.public, refused.headers)
+            await refuse(problem, scope, send, cors)
             return
         await self._serve(stream, scope, receive, send, cors)
 
@@ -271,6 +273,12 @@ class EventStreamEndpoint:
             leaving.cancel()
             self._broadcaster.leave(stream)
             self._hub.remove(stream)
+
+
+async def refuse(problem: HTTPProblem, scope: Scope, send: Send, cors: Headers) -> None:
+    """Send a refusal that ends the connection, as every refusal outside of Socket.IO."""
+    closing = [(b"connection", b"close"), *cors]
+    await problem.for_client(scope["headers"]).send(send, closing)
 
 
 def cut(scope: Scope) -> None:

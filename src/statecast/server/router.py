@@ -84,6 +84,11 @@ class Router:
         if metrics is not None:
             self._apps["/metrics"] = metrics
 
+    @property
+    def paths(self) -> list[str]:
+        """Those of the endpoints on the loop, besides static files."""
+        return list(self._apps)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return

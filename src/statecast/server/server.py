@@ -29,7 +29,7 @@ from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
-from statecast.server import exposure, service_manager, sockets, supervisor
+from statecast.server import exposure, loop_operations, service_manager, sockets, supervisor
 from statecast.server.adopted_connections import AdoptedConnections
 from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
@@ -122,6 +122,7 @@ class Server(uvicorn.Server):
         )
         self.broadcaster.on_command(self.command_waits.note)
         self.router = Router(self.command_waits, polling, self.readiness, events, metrics, warn)
+        runtime.loop_routes = loop_operations.described_routes(self.router.paths)
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it

@@ -40,6 +40,8 @@ from statecast.stores.contract import ReadCursor
 from statecast.stores.errors import no_device
 from statecast.web import route_actions
 from statecast.web.command_views import CommandViews
+from statecast.web.openapi_view import OpenAPIView
+from statecast.web.paging import CHANGES, HISTORY, MAX_CHANGES, MAX_HISTORY
 from statecast.web.rest_requests import (
     log_refused,
     not_allowed,
@@ -75,9 +77,6 @@ READS = ("GET", "HEAD")
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
-HISTORY, MAX_HISTORY = 50, 1_000
-"""Rows of one response: the default of ``limit``, and its maximum."""
-CHANGES, MAX_CHANGES = 1_000, 10_000
 log = logging.getLogger(__name__)
 
 
@@ -101,7 +100,8 @@ def rest(live: Runtime) -> Blueprint:
     begin = own_writes_only(command_views.begin_command)
     blueprint.add_url_rule(of_device, "commands", command_views.commands, methods=["GET"])
     blueprint.add_url_rule(of_device, "begin_command", begin, methods=["POST"])
-    for number, (path, views) in enumerate((rest_views.paths() | command_views.paths()).items()):
+    paths = rest_views.paths() | command_views.paths() | OpenAPIView(live).paths()
+    for number, (path, views) in enumerate(paths.items()):
         for method, view in views.items():
             guarded = view if method == "GET" else own_writes_only(view)
             blueprint.add_url_rule(

@@ -13,13 +13,13 @@ from statecast import names, strict_json
 from statecast.commands import life
 from statecast.commands import request as commands
 from statecast.stores.errors import no_device
+from statecast.web.paging import COMMANDS, MAX_COMMANDS
 from statecast.web.rest_requests import foreign_site, only_arguments, read_object, whole_number
 from statecast.web.rest_responses import json_response, problem
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
 
-COMMANDS, MAX_COMMANDS = 50, 1_000
 EVENT_STREAM = "text/event-stream"
 PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 """With these headers browsers say ``prefetch``, ``prerender`` or ``preview``."""

@@ -14,10 +14,12 @@ from statecast.decoders import encodings
 from statecast.errors import Malformed, TooLarge
 from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
+from statecast.web.paging import MAX_WHOLE
 from statecast.web.rest_responses import problem
 
 JSON_TYPES = {
     "application/json",
+    "application/merge-patch+json",
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
     "application/jsonl",
@@ -125,6 +127,8 @@ def whole_number(name: str, default: Any) -> Any:
     given = request.args.get(name)
     if given is None:
         return default
-    if not given.isascii() or not given.isdigit() or not 0 < int(given[:16]) <= 2**53:
-        raise Malformed(f"“{name}” must be a whole number above 0.")
-    return int(given[:16])
+    digits = given.lstrip("0")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_WHOLE))
+    if not is_number or int(digits) > MAX_WHOLE:
+        raise Malformed(f"“{name}” must be a whole number above 0, at most {MAX_WHOLE}.")
+    return int(digits)

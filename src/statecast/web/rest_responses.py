@@ -5,21 +5,7 @@ from __future__ import annotations
 from flask import Response
 
 from statecast.http.errors import HTTPProblem
-
-TITLES = {
-    400: "Bad request",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    412: "Changed meanwhile",
-    413: "Too large",
-    415: "JSON only",
-    429: "Too many requests",
-    500: "Internal error",
-    503: "Not available now",
-    507: "No room",
-}
+from statecast.openapi.statuses import TITLES
 
 
 def json_response(body: bytes, status: int = 200) -> Response:

@@ -19,6 +19,7 @@ ACTIONS = {
         "history": Action.READ,
         "viewers": Action.READ,
         "changes": Action.READ,
+        "openapi": Action.READ,
         "commands": Action.READ,  # with ``after``: see ``action_of``
         "all_commands": Action.READ,
         "command": Action.READ,

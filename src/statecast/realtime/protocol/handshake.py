@@ -28,7 +28,10 @@ class HandshakeError(HTTPError):
     @classmethod
     def of(cls, error: engineio.EngineIOError, why: str = "") -> HandshakeError:
         """``why`` is for the log: what was asked, what is allowed, and the setting."""
-        return cls(error.status, error.body(), asgi.JSON, sentence=why or error.message)
+        body = error.body()
+        return cls(
+            error.status, body, asgi.JSON, sentence=why or error.message, public=error.message
+        )
 
     @classmethod
     def sentence(cls, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> HandshakeError:
