@@ -185,11 +185,14 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.yes_no: "yes or no",
         settings.words: "list",
         settings.origins: "list",
+        settings.patterns: "list",
+        settings.header_name: "text",
         settings.networks: "list",
         settings.mount_path: "path",
         settings.live_url: "URL or path",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
+    known[settings.rights] = "table, as text JSON"
     known[settings.device_commands] = "table, as text `pillow=hug open,lamp/*=`"
     known[settings.command_queues] = "table, as text `pillow=azure-queue:pillow-commands`"
     if check in known:

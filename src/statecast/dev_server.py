@@ -65,6 +65,7 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
         allow_public=True,
         trusted_proxy=(*runtime.settings.trusted_proxy, LOOPBACK),
         live_url=OWN_ADDRESS,
+        proxy_user_header="",  # Flask's server passes on what clients send
     )
     forwarder = dev_forwarder.DevForwarder(app.wsgi_app, runtime.settings)
     app.wsgi_app = forwarder  # type: ignore[method-assign]

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from flask import Flask, Request, current_app, has_app_context
+from flask import Flask, Request, current_app, has_app_context, has_request_context, request
 
 from statecast import dev_server, logs, names, settings, strict_json
 from statecast.commands.life import Command
@@ -311,6 +311,22 @@ class Statecast:
         for event, handler in found.items():
             self.on(event, handler, namespace=namespace)
 
+    def authorize(self, function: Function) -> Function:
+        """Ask a function (request) what a request may do that no token, cookie or proxy names.
+
+        It returns a table of device pattern and actions, ``{"pillow": "read command"}``, perhaps
+        with a name before it, ``("ada", {"pillow": "read"})``; None: it has no opinion. An error
+        allows nothing. It runs on a thread within Flask's request context, so ``flask.session`` and
+        ``flask_login.current_user`` are at hand; for viewers it runs once per connection. Raises
+        BadSetting for a second one.
+        """
+
+        def register(app: Flask, runtime: Runtime) -> None:
+            runtime.authorize_by(within_request(app, function))
+
+        self._register(register)
+        return function
+
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.
 
@@ -516,6 +532,18 @@ def within(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
             return await function(*arguments)
 
     return call_later if inspect.iscoroutinefunction(function) else call
+
+
+def within_request(app: Flask, function: Callable[..., Any]) -> Callable[[Request], Any]:
+    """Wrap a function of a request to run in its context, also for a request of a viewer."""
+
+    def call(asked: Request) -> Any:
+        if has_request_context() and request == asked:
+            return function(asked)
+        with app.request_context(asked.environ) as context:
+            return function(context.request)
+
+    return call
 
 
 def create_app(loaded: settings.Settings) -> Flask:

@@ -5,6 +5,7 @@ Nothing here is global: two apps in one process have two runtimes.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -13,9 +14,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 from statecast import names
+from statecast.access.grants import NOTHING
+from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.records import Records
 from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
@@ -40,6 +44,8 @@ from statecast.errors import (
     Unavailable,
     WrongWay,
 )
+from statecast.http.credentials import ProxyFields
+from statecast.http.throttled_log import ThrottledLog
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
@@ -74,6 +80,8 @@ VIEWER_NAME = 64
 """Characters of the name that an application gives to a viewer."""
 HANDED_OUT = 100
 """Commands that a device gets with one answer."""
+log = logging.getLogger(__name__)
+
 EVENT_BYTES = 1_048_576
 """Of the arguments of one application event, as JSON."""
 
@@ -104,6 +112,8 @@ class Runtime:
         """Those of the server of this process, for the document of REST."""
         self.on_sent: Callable[[], None] = lambda: None
         """Called when a message was put into the queue: a test kit consumes it at once."""
+        self._authorize: Callable[[Any], Any] | None = None
+        """The application's function of ``@live.authorize``."""
         self._hub: Hub | None = None
         self.test_hub: Hub | None = None
         """The hub that a test made; see ``serve_with``."""
@@ -172,6 +182,55 @@ class Runtime:
     def outbox(self) -> Outbox:
         """The sources that the settings name."""
         return Outbox(self.settings, lambda: self.store, self.clock)
+
+    # Who may do what
+
+    @cached_property
+    def policy(self) -> AccessPolicy:
+        """The one decision, by the settings as they are at its first use."""
+        refusals, given = ThrottledLog(), self.settings
+        return AccessPolicy(
+            Rules(
+                table=given.rights,
+                public_read=given.public_read,
+                trust_local=given.trust_local,
+                allow_public=given.allow_public,
+                others_may=given.others_may,
+                names_people=bool(given.trusted_proxy and given.proxy_user_header),
+            ),
+            lambda: cast(Records, self.store),
+            self.clock,
+            note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
+        )
+
+    @property
+    def proxy_fields(self) -> ProxyFields:
+        """In which fields a trusted proxy names the user."""
+        return ProxyFields(self.settings.proxy_user_header, self.settings.proxy_groups_header)
+
+    @property
+    def asks_application(self) -> bool:
+        """Whether the application has a function of ``@live.authorize``."""
+        return self._authorize is not None
+
+    def authorize_by(self, function: Callable[[Any], Any]) -> None:
+        """Ask this function what a request may do. Raises BadSetting for a second one."""
+        if self._authorize is not None:
+            raise BadSetting("There is one function of @live.authorize; this is a second one.")
+        self._authorize = function
+
+    def authorize(self, request: Any) -> Any:
+        """What the application allows to a Flask request; None: it has no opinion.
+
+        It runs the application's code, so it may block. An error allows nothing, and is logged.
+        """
+        if self._authorize is None:
+            return None
+        try:
+            return self._authorize(request)
+        except Exception:
+            log.exception("@live.authorize failed, so the request may do nothing by it")
+            return NOTHING
 
     @property
     def queue(self) -> Sender:
@@ -535,6 +594,7 @@ class Runtime:
         Runtime.__init__(self, settings, clock)
         self.handlers = list(before["handlers"])
         self._keeps_handshakes = before["_keeps_handshakes"]
+        self._authorize = before["_authorize"]
         for reaction in before["reactions"].registered:
             self.reactions.add(reaction)
         self.sources = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 import math
 import re
 import tomllib
@@ -20,6 +21,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from statecast import names as device_names
+from statecast.access import rights_table
+from statecast.access.grants import Grants
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Update
 
@@ -217,6 +220,36 @@ def command_queues(value: Any) -> Mapping[str, str]:
     return found
 
 
+def rights(value: Any) -> Mapping[str, Grants]:
+    """A table of who, device pattern and actions; as one text it is JSON."""
+    try:
+        table = (json.loads(value) if value.strip() else {}) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"must be a table, or JSON in the environment ({error})") from None
+    try:
+        return rights_table.parse(table)
+    except Malformed as error:
+        raise ValueError(f"has a wrong entry ({error})") from None
+
+
+def patterns(value: Any) -> tuple[str, ...]:
+    """A list of device patterns."""
+    try:
+        return tuple(device_names.check_pattern(part) for part in words(value))
+    except Malformed as error:
+        raise ValueError(f"must hold device patterns ({error})") from None
+
+
+def header_name(value: Any) -> str:
+    """The name of a header field, or "". No name with ``_``: proxies and servers drop those."""
+    name = text(value).strip()
+    if re.fullmatch(r"[A-Za-z0-9-]*", name) is None:
+        raise ValueError("must be the name of a header field, like X-Forwarded-User")
+    if name.lower() in ("authorization", "cookie", "host"):
+        raise ValueError("must be a field that only the proxy sets")
+    return name
+
+
 def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
     """One line of the table."""
     return dataclasses.field(default=default, metadata={"sentence": sentence, "check": check})
@@ -249,6 +282,32 @@ class Settings:
         "What clients that are not on the server's own machine may do besides reading: `command` "
         "(ask something of a device), `send` (be a device), `write`, `operate`.",
         several_of("command", "send", "write", "operate"),
+    )
+    rights: Mapping[str, Grants] = mapping_setting(
+        'Who may do what, per device pattern: `[rights."group:family"]`, then '
+        '`"smith/*" = "read command"`. An entry is `user:NAME`, `group:NAME`, `role:NAME`, '
+        "`key:NAME` or `everyone` (who is signed in); the actions are `read`, `command`, `send`, "
+        "`write`, `operate`.",
+        rights,
+    )
+    public_read: tuple[str, ...] = setting(
+        (), "Device patterns that everybody may see without signing in.", patterns
+    )
+    trust_local: bool = setting(
+        True,
+        "Let requests of the server's own machine that name no one do everything.",
+        yes_no,
+    )
+    proxy_user_header: str = setting(
+        "",
+        "The header field in which a `trusted_proxy` says who the user is, like "
+        "`X-Forwarded-User`. The proxy must remove what clients send in it.",
+        header_name,
+    )
+    proxy_groups_header: str = setting(
+        "",
+        "The field in which a `trusted_proxy` names the user's groups, with commas.",
+        header_name,
     )
     qr_code: bool = setting(
         True,

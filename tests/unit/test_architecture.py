@@ -29,6 +29,7 @@ VOCABULARY = {
 ARROWS: dict[str, set[str]] = {
     "access": set(),
     "openapi": {"access"},
+    "settings": {"access"},  # the table of rights, checked with the other settings
     "sources": {"stores"},  # the embedded queue lives in the store's file
     "decoders": set(),
     "merge": set(),
@@ -50,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
             "commands",
             "demo",
             "dispatcher",
+            "http",
             "ingest",
             "openapi",
             "outbox",

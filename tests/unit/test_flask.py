@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import socketio as stock
-from flask import Flask, current_app
+from flask import Flask, Request, current_app, request, session
 
 import statecast
 from statecast import Statecast
+from statecast.access.grants import NOTHING
 from statecast.errors import (
     BadSetting,
     Malformed,
@@ -489,3 +490,45 @@ def test_every_public_name_is_there_and_nothing_else_is_pretended() -> None:
     for name in statecast.__all__:
         assert getattr(statecast, name)
     assert not hasattr(statecast, "nothing")
+
+
+# Who may do what
+
+
+def test_the_application_says_what_a_request_may_do(app: Flask, live: Statecast) -> None:
+    # given a function that needs Flask's session, and an app that sets it
+    app.secret_key = "a secret of this test"
+
+    @live.authorize
+    def rights(asked: Request) -> Any:
+        if "explode" in asked.args:
+            raise ZeroDivisionError
+        return session.get("rights")
+
+    @app.get("/own")
+    def own() -> Any:
+        return {"rights": runtime_of(app).authorize(request)}
+
+    client = app.test_client()
+    # then it is asked within a request, and answers nothing without an opinion
+    assert client.get("/own").json == {"rights": None}
+    with client.session_transaction() as kept:
+        kept["rights"] = {"pillow": "read"}
+    assert client.get("/own").json == {"rights": {"pillow": "read"}}
+    # and outside of one, as for a viewer, by the cookies that its request had
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    environ = app.test_request_context("/", headers={"Cookie": f"session={cookie.value}"})
+    runtime = runtime_of(app)
+    assert runtime.authorize(environ.request) == {"pillow": "read"}
+    # and an error allows nothing
+    failing = app.test_request_context("/?explode", headers={"Cookie": f"session={cookie.value}"})
+    assert runtime.authorize(failing.request) == NOTHING
+    # and there is one such function
+    with pytest.raises(BadSetting, match="a second one"):
+        live.authorize(rights)
+
+
+def test_without_a_function_the_application_has_no_opinion(app: Flask, live: Statecast) -> None:
+    assert not runtime_of(app).asks_application
+    assert runtime_of(app).authorize(app.test_request_context().request) is None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from statecast import settings as table
+from statecast.access.grants import Grants
 from statecast.errors import BadSetting
 from statecast.model import Cause, Update
 from statecast.settings import Settings, load
@@ -210,3 +212,66 @@ def test_the_deadline_is_the_devices_own_else_that_of_the_first_pattern(
     chosen = Settings(deadlines={"pillow": 60, "floor2/*": 300, "*": 9})
     assert chosen.deadline(update) == deadline
     assert Settings().deadline(update) == own
+
+
+RIGHTS = {"user:ada": {"pillow": "read command"}, "everyone": {"hall/*": ["read"]}}
+
+
+def test_the_table_of_rights_is_a_table_or_json(tmp_path: Path) -> None:
+    expected = {who: Grants.of(table) for who, table in RIGHTS.items()}
+    file = tmp_path / "statecast.toml"
+    file.write_text(
+        '[rights."user:ada"]\npillow = "read command"\n[rights.everyone]\n"hall/*" = ["read"]\n'
+    )
+    for found in (
+        Settings(rights=RIGHTS),
+        Settings(rights=json.dumps(RIGHTS)),
+        load(environ={"STATECAST_RIGHTS": json.dumps(RIGHTS)}),
+        load(file=file),
+        dataclasses.replace(Settings(rights=RIGHTS), port=0),
+    ):
+        assert found.rights == expected
+    assert Settings(rights="").rights == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"user:ada": {"pillow": "raed"}}, "user:ada: There is no action 'raed'"),
+        ({"user:ada": {"pillow": ""}}, "user:ada: The actions are words"),
+        ({"user:ada": {"pil*": "read"}}, "user:ada: “pil\\*” is not a pattern"),
+        ({"user:ada": {"pillow": "operate"}}, "user:ada: The action operate concerns no device"),
+        ({"user:ada": "read"}, "user:ada has no table"),
+        ({"user:": {"*": "read"}}, "'user:' names no one: an entry is user:NAME"),
+        ({"ada": {"*": "read"}}, "'ada' names no one"),
+        ({"User:ada": {"*": "read"}}, "'User:ada' names no one"),
+        ({"user: ada": {"*": "read"}}, "'user: ada' names no one"),
+        ({"everyone:ada": {"*": "read"}}, "'everyone:ada' names no one"),
+        ({"role:king": {"*": "read"}}, "There is no role 'king'; there are viewer, editor"),
+        ({5: {"*": "read"}}, "5 names no one"),
+        (["user:ada"], "It is a table like"),
+        ("{", "must be a table, or JSON in the environment"),
+        ("[1]", "It is a table like"),
+        (None, "It is a table like"),
+    ],
+)
+def test_a_wrong_table_of_rights_is_refused_in_one_sentence(wrong: Any, named: str) -> None:
+    with pytest.raises(BadSetting, match=f"^The setting rights .*{named}"):
+        Settings(rights=wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("public_read", "pil*"),
+        ("public_read", "a//b"),
+        ("proxy_user_header", "X Forwarded User"),
+        ("proxy_user_header", "X_Forwarded_User"),
+        ("proxy_user_header", "Authorization"),
+        ("proxy_groups_header", "cookie"),
+        ("proxy_groups_header", "X-Groups:"),
+    ],
+)
+def test_wrong_patterns_and_fields_are_refused(name: str, wrong: str) -> None:
+    with pytest.raises(BadSetting, match=f"^The setting {name} must "):
+        Settings(**{name: wrong})

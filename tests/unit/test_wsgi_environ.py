@@ -52,6 +52,7 @@ def test_a_plain_request() -> None:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "statecast.local": False,
+        "statecast.by_proxy": False,
     }
 
 

@@ -25,9 +25,15 @@ class Grants:
 
         Raises Malformed with a sentence.
         """
+        if not isinstance(table, Mapping):
+            raise Malformed(f"Rights are a table of device pattern and actions, not {table!r}.")
         found: dict[Action, list[str]] = {}
         for pattern, actions in table.items():
             for action in actions_of(actions):
+                if action is Action.OPERATE and pattern != "*":
+                    raise Malformed(
+                        f"The action operate concerns no device; give it for *, not {pattern!r}."
+                    )
                 found.setdefault(action, []).append(names.check_pattern(pattern))
         return cls.from_patterns(found)
 

@@ -1,10 +1,20 @@
-"""Users, keys, share links and sessions, as the store keeps them."""
+"""Users, keys, share links and sessions, as the store keeps them.
+
+What the policy reads of their bodies. Further members are free.
+
+    user     password (an Argon2 hash), password_set_at (ms), role, groups (a list), grants
+    key      digest, grants (pattern -> actions), expires_at (ms or null)
+    share    digest, grants (of which reading counts), expires_at
+    session  digest, user, password_set_at (as it was at the sign-in), expires_at
+
+The id of a user and of a key is the name; the ids of sessions and share links are random.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 RecordKind = Literal["user", "key", "share", "session"]
 KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
@@ -20,6 +30,12 @@ class AccessRecord:
     """None: it was removed; its row stays as a mark, so that every process learns of it."""
     change: int
     """Rises with every change of any record of the store."""
+
+
+class Records(Protocol):
+    """Where records are: the store, or what a process has of them in memory."""
+
+    def access_record(self, kind: RecordKind, id_: str, /) -> AccessRecord | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ def flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     sentence = f"{field.metadata['sentence']}{default_text(field)}"
     if isinstance(field.default, bool):
         return click.option(f"--{name}/--no-{name}", field.name, default=None, help=sentence)
-    several = isinstance(field.default, tuple) or field.default is dataclasses.MISSING
+    is_table = field.default is dataclasses.MISSING
+    several = field.name != "rights" and (isinstance(field.default, tuple) or is_table)
     return click.option(
         f"--{name}",
         field.name,
@@ -119,6 +120,8 @@ def flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
 
 def metavar(field: dataclasses.Field[Any]) -> str:
     """The placeholder of the flag's value in --help."""
+    if field.name == "rights":
+        return "JSON"
     if field.default is dataclasses.MISSING:
         values = {"device_commands": "NAMES", "command_queues": "URL"}
         return f"PATTERN={values.get(field.name, 'SECONDS')}"

@@ -14,6 +14,10 @@ CACHED_QUERIES = 64
 """Queries remembered as parsed: all clients of one kind connect with the same one."""
 
 
+LOCAL = "statecast.local"
+"""In the extensions of an ASGI scope and in a WSGI environment: is the request of this machine?"""
+BY_PROXY = "statecast.by_proxy"
+"""In the same places: did a trusted proxy pass the request on?"""
 HeaderFields = Mapping[bytes, Sequence[bytes]]
 """Values by name in lower case, in the order of the request, without surrounding spaces."""
 
@@ -27,24 +31,38 @@ class RequestHead(NamedTuple):
     headers: HeaderFields
     secure: bool
     """The client speaks TLS, with us or with a trusted proxy."""
+    local: bool = False
+    """It is of this machine; see ``rights.py``."""
+    by_proxy: bool = False
+    """A trusted proxy passed it on."""
 
     @classmethod
     def of_target(
-        cls, method: str, target: bytes, headers: HeaderFields, secure: bool
+        cls,
+        method: str,
+        target: bytes,
+        headers: HeaderFields,
+        secure: bool,
+        *,
+        local: bool = False,
+        by_proxy: bool = False,
     ) -> RequestHead:
         """``target`` is a path, with or without a query."""
         path, _, query = target.partition(b"?")
-        return cls(method, path.decode("latin-1"), query, headers, secure)
+        return cls(method, path.decode("latin-1"), query, headers, secure, local, by_proxy)
 
     @classmethod
     def of_scope(cls, scope: MutableMapping[str, Any]) -> RequestHead:
         """The head in an ASGI scope, whose names are in lower case by specification."""
+        extensions = scope.get("extensions", {})
         return cls(
             scope["method"],
             scope["path"],
             scope.get("query_string", b""),
             by_name(scope["headers"]),
             scope.get("scheme") == "https",
+            bool(extensions.get(LOCAL)),
+            bool(extensions.get(BY_PROXY)),
         )
 
     @property
@@ -55,7 +73,7 @@ class RequestHead(NamedTuple):
     def packed(self) -> bytes:
         """The head in a few hundred bytes, to be kept in this process for long."""
         fields = {name: tuple(values) for name, values in self.headers.items()}
-        return marshal.dumps((self.method, self.path, self.query_string, fields, self.secure))
+        return marshal.dumps((*self[:3], fields, *self[4:]))
 
     @classmethod
     def of_packed(cls, packed: bytes) -> RequestHead:

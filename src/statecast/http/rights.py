@@ -19,7 +19,7 @@ from typing import Any
 from statecast.access.actions import Action
 from statecast.http.addresses import bare, is_loopback, parse
 from statecast.http.asgi import Scope
-from statecast.http.head import HeaderFields
+from statecast.http.head import LOCAL, HeaderFields
 from statecast.http.hosts import name_of
 
 GRANTABLE = tuple(action for action in Action if action is not Action.READ)
@@ -30,8 +30,7 @@ DEEDS: dict[str, str] = {
     Action.WRITE: "set and remove states",
     Action.OPERATE: "see the operator's page and the quarantine",
 }
-EXTENSION = "statecast.local"
-"""In the extensions of an ASGI scope and in a WSGI environment: is the request of this machine?"""
+EXTENSION = LOCAL
 PROXY_FIELDS = frozenset(
     {
         *(b"via", b"forwarded", b"x-forwarded", b"x-forwarded-for", b"x-forwarded-host"),

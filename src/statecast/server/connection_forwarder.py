@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from statecast.http.head import RequestHead
+from statecast.http.head import BY_PROXY, LOCAL, RequestHead
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import link_messages
 from statecast.server.worker_link import CONNECTIONS, WorkerBusy, WorkerGone, WorkerLink
@@ -82,6 +82,7 @@ def head_message(head: RequestHead, client_address: str | None, rest: bytes) -> 
         "query_string": head.query_string,
         "headers": [(name, value) for name, values in head.headers.items() for value in values],
         "scheme": "https" if head.secure else "http",
+        "extensions": {LOCAL: head.local, BY_PROXY: head.by_proxy},
         "client": [client_address, 0],
         "body": rest,
     }

@@ -21,7 +21,7 @@ import httptools
 from statecast.http import rights
 from statecast.http.asgi import Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
-from statecast.http.head import HeaderFields, RequestHead, by_name
+from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
 from statecast.http.hosts import Hosts
 from statecast.http.mount import forwarded_prefix, split_target
 from statecast.server import head_rules
@@ -344,6 +344,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             rights.EXTENSION: cast(
                 Any, rights.is_local_head(self.peer, headers, trusted=self._proxied)
             ),
+            BY_PROXY: cast(Any, self._proxied),
         }
         super().on_headers_complete()
         if upgrade:  # answered as plain HTTP; the parser reads nothing after it
@@ -468,7 +469,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         limits.stopping.discard(self)
         endpoint.accept(
             self.transport,
-            request.head,
+            request.head._replace(
+                local=rights.is_local_head(self.peer, request.head.headers, trusted=False)
+            ),
             client_address=self.peer,
             client_key=self._address_key,
             rest=request.rest,
@@ -490,7 +493,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._address_key = limits.limiter.acquire_address(client, self.loop.time())
         secure = self.scope["scheme"] == "https"
         headers = self._upgrade_headers
-        head = RequestHead.of_target(self.scope["method"], self.url, headers, secure)
+        head = RequestHead.of_target(
+            self.scope["method"],
+            self.url,
+            headers,
+            secure,
+            local=rights.is_local_head(self.peer, headers, trusted=self._proxied),
+            by_proxy=self._proxied,
+        )
         self._enter(HttpState.UPGRADED)
         self.connections.discard(self)
         # In this state it waits for no other timeout.

@@ -16,7 +16,7 @@ from typing import Any
 
 from statecast.http import rights
 from statecast.http.asgi import Scope
-from statecast.http.head import RequestHead
+from statecast.http.head import BY_PROXY, RequestHead
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 """Methods whose requests have a length even when the body is empty."""
@@ -49,6 +49,7 @@ def build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.run_once": False,
         "asgi.scope": scope,
         rights.EXTENSION: rights.is_local(scope),
+        BY_PROXY: bool(scope.get("extensions", {}).get(BY_PROXY)),
     }
     if scope.get("client"):
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = scope["client"][0], str(scope["client"][1])
@@ -69,6 +70,7 @@ def environ_of(head: RequestHead, address: str) -> dict[str, Any]:
             "scheme": "https" if head.secure else "http",
             "client": (address, 0) if address else None,
             "headers": [(name, value) for name in head.headers for value in head.headers[name]],
+            "extensions": {rights.EXTENSION: head.local, BY_PROXY: head.by_proxy},
         },
         b"",
     )

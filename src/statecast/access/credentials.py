@@ -1,0 +1,36 @@
+"""What a request brought to say who it is of. ``http/credentials.py`` reads it from a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_TOKEN = 8_192
+"""Bytes of a bearer token."""
+TOO_LONG = f"A token has at most {MAX_TOKEN:,} bytes."
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Nothing in it was checked, except that the proxy's names come from a trusted proxy."""
+
+    local: bool = False
+    """The request is of this machine; see ``http/rights.py``."""
+    bearer: str = ""
+    """The token of ``Authorization: Bearer``, or of ``auth`` in a Socket.IO connect packet."""
+    session: str = ""
+    """The cookie of who signed in here."""
+    proxy_user: str = ""
+    proxy_groups: tuple[str, ...] = ()
+    address: str = ""
+    """Of the client. Guesses are counted by it, and the log names it."""
+    problem: str = ""
+    """Why they cannot be read, as a sentence: for example, there are two tokens."""
+
+    def __repr__(self) -> str:
+        """Without the secrets: a credential in a traceback would be in the log."""
+        given = [
+            name
+            for name in ("local", "bearer", "session", "proxy_user", "problem")
+            if getattr(self, name)
+        ]
+        return f"<Credentials {' '.join(given) or 'none'} from {self.address or 'nowhere'}>"

@@ -1,0 +1,136 @@
+"""Reads from a request what says who it is of. Never from its address: addresses are logged.
+
+The proxy's fields count only if a trusted proxy sent them. Only our server knows that, so under
+another WSGI server they never count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
+from statecast.http import rights
+from statecast.http.asgi import Scope, client_address
+from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
+
+SESSION_COOKIE = "statecast_session"
+MAX_NAME = 256
+"""Characters of a name that a proxy gives."""
+MAX_GROUPS = 200
+TWICE = "The request has two Authorization fields; send one."
+MALFORMED = "Authorization: Bearer is followed by one token, without spaces and commas."
+AMBIGUOUS = "The proxy's field with the user comes twice; the proxy must replace what clients send."
+UNREADABLE = "The proxy's field with the user or the groups is no text of printable characters."
+_TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, 2.1
+
+
+class ProxyFields(NamedTuple):
+    """The names of the fields in which a trusted proxy says who a user is; "": no such field."""
+
+    user: str = ""
+    groups: str = ""
+
+
+NO_PROXY = ProxyFields()
+
+
+class _Unusable(ValueError):
+    """What names somebody cannot be read; the text is the sentence."""
+
+
+def of_head(head: RequestHead, address: str, proxy: ProxyFields = NO_PROXY) -> Credentials:
+    """Of a request to our server."""
+    return _of_fields(head.headers, head.local, address, proxy if head.by_proxy else None)
+
+
+def of_scope(scope: Scope, proxy: ProxyFields = NO_PROXY) -> Credentials:
+    """Of an ASGI request."""
+    return of_head(RequestHead.of_scope(scope), client_address(scope), proxy)
+
+
+def of_environ(environ: Mapping[str, Any], proxy: ProxyFields = NO_PROXY) -> Credentials:
+    """Of a WSGI request, under whatever server.
+
+    Ours keeps the fields as they came. Others join those of the same name.
+    """
+    scope, by_proxy = environ.get("asgi.scope"), bool(environ.get(BY_PROXY))
+    names = {b"authorization": "HTTP_AUTHORIZATION", b"cookie": "HTTP_COOKIE"}
+    fields: HeaderFields = (
+        by_name(scope["headers"])
+        if isinstance(scope, Mapping)
+        else {
+            field: (environ[name].encode("latin-1", "replace"),)
+            for field, name in names.items()
+            if name in environ
+        }
+    )
+    local = rights.is_local_environ(environ)
+    address = str(environ.get("REMOTE_ADDR") or "local")
+    return _of_fields(fields, local, address, proxy if by_proxy else None)
+
+
+def _of_fields(
+    fields: HeaderFields, local: bool, address: str, proxy: ProxyFields | None
+) -> Credentials:
+    try:
+        user, groups = ("", ()) if proxy is None else _of_proxy(fields, proxy)
+        return Credentials(
+            local=local,
+            bearer=_bearer_in(fields.get(b"authorization", ())),
+            session=_session_in(fields.get(b"cookie", ())),
+            proxy_user=user,
+            proxy_groups=groups,
+            address=address,
+        )
+    except _Unusable as error:
+        return Credentials(local=local, address=address, problem=str(error))
+
+
+def _bearer_in(values: Sequence[bytes]) -> str:
+    """The token; "" without one. Another scheme is a proxy's own: it is no token of ours."""
+    if len(values) > 1:
+        raise _Unusable(TWICE)
+    scheme, _, token = values[0].strip().partition(b" ") if values else (b"", b"", b"")
+    if scheme.lower() != b"bearer":
+        return ""
+    token = token.strip(b" ")
+    if len(token) > MAX_TOKEN:
+        raise _Unusable(TOO_LONG)
+    if _TOKEN.fullmatch(token) is None:
+        raise _Unusable(MALFORMED)
+    return token.decode("ascii")
+
+
+def _session_in(lines: Sequence[bytes]) -> str:
+    """The session cookie. Two of them are as none: another site of the domain may have set one."""
+    found = []
+    for pair in b";".join(lines).split(b";"):
+        name, _, value = pair.strip().partition(b"=")
+        if name == SESSION_COOKIE.encode():
+            found.append(value)
+    return found[0].decode("latin-1") if len(found) == 1 else ""
+
+
+def _of_proxy(fields: HeaderFields, proxy: ProxyFields) -> tuple[str, tuple[str, ...]]:
+    user = _one(fields, proxy.user)
+    groups = tuple(filter(None, (one.strip() for one in _one(fields, proxy.groups).split(","))))
+    if not user:
+        return "", ()
+    if len(user) > MAX_NAME or len(groups) > MAX_GROUPS:
+        raise _Unusable(f"The proxy's user has {MAX_NAME} characters and {MAX_GROUPS} groups.")
+    return user, groups
+
+
+def _one(fields: HeaderFields, name: str) -> str:
+    values = fields.get(name.lower().encode("latin-1"), ()) if name else ()
+    if len(values) > 1:
+        raise _Unusable(AMBIGUOUS)
+    try:
+        text = values[0].decode("utf-8").strip() if values else ""
+    except UnicodeDecodeError:
+        raise _Unusable(UNREADABLE) from None
+    if not text.isprintable():
+        raise _Unusable(UNREADABLE)
+    return text
