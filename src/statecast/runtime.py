@@ -20,6 +20,8 @@ from statecast import names
 from statecast.access.grants import NOTHING
 from statecast.access.policy import AccessPolicy, Rules
 from statecast.access.records import Records
+from statecast.access.token_rules import TokenRules
+from statecast.access.token_verifier import open_verifier
 from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
@@ -187,8 +189,18 @@ class Runtime:
 
     @cached_property
     def policy(self) -> AccessPolicy:
-        """The one decision, by the settings as they are at its first use."""
+        """The one decision, by the settings as they are at its first use. Raises BadSetting."""
         refusals, given = ThrottledLog(), self.settings
+        token_rules = TokenRules(
+            issuer=given.jwt_issuer,
+            audience=given.jwt_audience,
+            jwks=given.jwt_jwks,
+            secret=given.jwt_secret,
+            algorithms=given.jwt_algorithms,
+            user_claim=given.jwt_user_claim,
+            groups_claim=given.jwt_groups_claim,
+            leeway=given.jwt_leeway,
+        )
         return AccessPolicy(
             Rules(
                 table=given.rights,
@@ -196,10 +208,12 @@ class Runtime:
                 trust_local=given.trust_local,
                 allow_public=given.allow_public,
                 others_may=given.others_may,
-                names_people=bool(given.trusted_proxy and given.proxy_user_header),
+                names_people=token_rules.are_set
+                or bool(given.trusted_proxy and given.proxy_user_header),
             ),
             lambda: cast(Records, self.store),
             self.clock,
+            verifier=open_verifier(token_rules, self.problems),
             note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
         )
 
@@ -622,6 +636,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the consumers, and the demo if it is set. Raises BadSetting."""
+        _ = self.policy  # wrong rights are a sentence before anything begins
         self.unserved.serving = True
         self._note_first_sample()
         for url in self.settings.source:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from statecast import names as device_names
 from statecast.access import rights_table
 from statecast.access.grants import Grants
+from statecast.access.token_rules import ALGORITHMS
 from statecast.errors import BadSetting, Malformed
 from statecast.model import Update
 
@@ -250,9 +251,39 @@ def header_name(value: Any) -> str:
     return name
 
 
-def setting(default: Any, sentence: str, check: Callable[[Any], Any]) -> Any:
-    """One line of the table."""
-    return dataclasses.field(default=default, metadata={"sentence": sentence, "check": check})
+def keys_location(value: Any) -> str:
+    """The address or the file of a provider's keys. Plain HTTP could be changed on its way."""
+    location = text(value)
+    if "://" not in location:
+        return location
+    try:
+        parts = urlsplit(location)
+        plain = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+        if not parts.hostname or parts.port == 0 or not (parts.scheme == "https" or plain):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "must be an address that begins with https://, or a file (http:// only of loopback)"
+        ) from None
+    return location
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def setting(
+    default: Any, sentence: str, check: Callable[[Any], Any], *, secret: bool = False
+) -> Any:
+    """One line of the table. A secret has no flag, and no error or log shows it."""
+    return dataclasses.field(
+        default=default,
+        repr=not secret,
+        metadata={"sentence": sentence, "check": check, "secret": secret},
+    )
 
 
 def mapping_setting(sentence: str, check: Callable[[Any], Any]) -> Any:
@@ -297,6 +328,43 @@ class Settings:
         True,
         "Let requests of the server's own machine that name no one do everything.",
         yes_no,
+    )
+    jwt_issuer: str = setting(
+        "", "Whose signed tokens (JWT) count: the claim `iss`, exactly.", text
+    )
+    jwt_audience: tuple[str, ...] = setting(
+        (), "For whom signed tokens must be: one of these is in the claim `aud`.", words
+    )
+    jwt_jwks: str = setting(
+        "",
+        "The identity provider's public keys (JWKS): an `https://` address, or a file.",
+        keys_location,
+    )
+    jwt_secret: str = setting(
+        "",
+        "The shared secret of tokens that are signed by HS256, at least 32 random bytes. It has no "
+        "flag, because other users of a machine see command lines.",
+        text,
+        secret=True,
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        (),
+        "How tokens may be signed; empty: HS256 with `jwt_secret`, RS256 and ES256 with "
+        "`jwt_jwks`.",
+        several_of(*ALGORITHMS),
+    )
+    jwt_user_claim: str = setting(
+        "sub", "The claim that names the user; people must not be able to change it.", text
+    )
+    jwt_groups_claim: str = setting(
+        "groups",
+        "The claim with the user's groups, by its name or a path like `realm_access.roles`.",
+        text,
+    )
+    jwt_leeway: float = setting(
+        30.0,
+        "Seconds by which the clocks of the provider and of this server may differ.",
+        number(0, 300),
     )
     proxy_user_header: str = setting(
         "",
@@ -538,9 +606,8 @@ class Settings:
                     self, line.name, line.metadata["check"](getattr(self, line.name))
                 )
             except ValueError as error:
-                raise BadSetting(
-                    f"The setting {line.name} {error}; it is {getattr(self, line.name)!r}."
-                ) from None
+                shown = "" if is_secret(line) else f"; it is {getattr(self, line.name)!r}"
+                raise BadSetting(f"The setting {line.name} {error}{shown}.") from None
 
     def deadline(self, update: Update) -> float | None:
         """Seconds without a message after which a device counts as silent; None: it never does.
@@ -569,6 +636,10 @@ class Settings:
             if device_names.match(pattern, update.device)
         )
         return next(matching, None)
+
+
+def is_secret(line: dataclasses.Field[Any]) -> bool:
+    return bool(line.metadata.get("secret"))
 
 
 def names() -> frozenset[str]:

@@ -11,9 +11,10 @@ import pytest
 
 from statecast import settings as table
 from statecast.access.grants import Grants
+from statecast.cli.options import ALL_SETTINGS
 from statecast.errors import BadSetting
 from statecast.model import Cause, Update
-from statecast.settings import Settings, load
+from statecast.settings import Settings, is_secret, load
 
 LINES = {line.name: line for line in dataclasses.fields(Settings)}
 
@@ -53,6 +54,7 @@ def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
         "allow_origins": ("http://a", "https://b:8443"),
         "metrics_from": ("10.0.0.0/8", "fd00::/8"),
         "others_may": ("send", "write"),
+        "jwt_algorithms": ("RS256", "ES256"),
     }
     a, b = special.get(name, ("a", "b"))
     assert getattr(Settings(**{name: f"{a}, {b},,"}), name) == (a, b)
@@ -275,3 +277,12 @@ def test_a_wrong_table_of_rights_is_refused_in_one_sentence(wrong: Any, named: s
 def test_wrong_patterns_and_fields_are_refused(name: str, wrong: str) -> None:
     with pytest.raises(BadSetting, match=f"^The setting {name} must "):
         Settings(**{name: wrong})
+
+
+def test_a_secret_has_no_flag_and_no_error_shows_it() -> None:
+    secret = "a secret of this test"
+    assert secret not in repr(Settings(jwt_secret=secret))
+    with pytest.raises(BadSetting, match=r"^The setting jwt_secret must be text\.$"):
+        Settings(jwt_secret=secret + "\0")
+    assert "jwt_secret" not in ALL_SETTINGS
+    assert [name for name, line in LINES.items() if is_secret(line)] == ["jwt_secret"]

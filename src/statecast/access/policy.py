@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from statecast.access import rights_table, secret_tokens
 from statecast.access.actions import Action
@@ -20,6 +20,7 @@ from statecast.access.identity import ANONYMOUS, LOCAL, Identity
 from statecast.access.records import AccessRecord, RecordKind, Records
 from statecast.access.roles import ROLES
 from statecast.access.secret_tokens import SecretToken
+from statecast.access.token_verifier import TokenVerifier
 from statecast.errors import Malformed, NotAuthenticated
 
 DEEDS: dict[Action, str] = {
@@ -32,13 +33,6 @@ DEEDS: dict[Action, str] = {
 WRONG_TOKEN = "The token is wrong, has expired or was revoked; send a valid one."  # noqa: S105
 Authorize = Callable[[], Any]
 """Asks the application for the rights of the current request; see ``from_application``."""
-
-
-class TokenVerifier(Protocol):
-    """Checks signed tokens. It may wait for the identity provider."""
-
-    def verify(self, token: str) -> Identity:
-        """Who the token is of. Raises NotAuthenticated, or Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)

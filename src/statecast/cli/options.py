@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from statecast.settings import PREFIX, Settings, known, load, read_file
+from statecast.settings import PREFIX, Settings, is_secret, known, load, read_file
 
 if TYPE_CHECKING:
     from flask import Flask
 
 Command = Callable[..., Any]
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-ALL_SETTINGS = tuple(FIELDS)
+ALL_SETTINGS = tuple(name for name, line in FIELDS.items() if not is_secret(line))
 
 
 @dataclass(frozen=True)
