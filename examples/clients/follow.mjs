@@ -60,13 +60,19 @@ export function follow(address, devices, show) {
       offsets.clear();
       position = undefined;
     }
-    for (const { device, offset, state } of event.states) {
-      if (offset <= (offsets.get(device) ?? 0)) continue;
-      offsets.set(device, offset);
-      states.set(device, state);
+    for (const { device, offset, state, gone } of event.states) {
+      if (gone) {
+        // We may not read it any more.
+        offsets.delete(device);
+        states.delete(device);
+      } else if (offset > (offsets.get(device) ?? 0)) {
+        offsets.set(device, offset);
+        states.set(device, state);
+      }
     }
-    if (!position || event.offset > position.offset) {
-      position = { epoch: event.epoch, offset: event.offset };
+    const { epoch, offset, scope } = event;
+    if (!position || scope !== position.scope || offset > position.offset) {
+      position = { epoch, offset, scope };
     }
     show(new Map([...states].filter(([, state]) => state !== null)));
   }

@@ -41,11 +41,17 @@ def follow(address, devices, show):
                         if event.get("reset"):  # our states belong to another history
                             states, offsets, position = {}, {}, None
                         for item in event["states"]:
-                            if item["offset"] > offsets.get(item["device"], 0):
-                                offsets[item["device"]] = item["offset"]
-                                states[item["device"]] = item["state"]
-                        if position is None or event["offset"] > position["offset"]:
-                            position = {"epoch": event["epoch"], "offset": event["offset"]}
+                            device = item["device"]
+                            if item.get("gone"):  # we may not read it any more
+                                offsets.pop(device, None)
+                                states.pop(device, None)
+                            elif item["offset"] > offsets.get(device, 0):
+                                offsets[device] = item["offset"]
+                                states[device] = item["state"]
+                        place = {name: event[name] for name in ("epoch", "offset", "scope")}
+                        same = position and position["scope"] == place["scope"]
+                        if not same or place["offset"] > position["offset"]:
+                            position = place
                         show({name: state for name, state in states.items() if state is not None})
         except (OSError, WebSocketException):
             # A random pause: after a restart of the server all its clients reconnect.

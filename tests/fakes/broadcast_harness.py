@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from statecast import names, timestamps
+from statecast.access.reader import READS_EVERYTHING
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.outgoing_message import OutgoingMessage
@@ -28,10 +30,13 @@ class FakeClient:
         self.capacity = capacity
         self.transport: list[Any] = []
         self.name: str | None = None
+        self.reader = READS_EVERYTHING
         self.full = self.connected = False
         self.states: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, int] = {}
         self.position: Position | None = None
+        self.scope: str | None = None
+        """For which devices the position holds."""
         self.unanswered = 0
         """Requests whose answer was not read yet."""
         self.complete = 0
@@ -53,7 +58,7 @@ class FakeClient:
         """Connect if need be, and watch; a returning client sends its position."""
         request: dict[str, Any] = {"devices": patterns or self.patterns, **more}
         if not self.connected and self.position is not None:
-            request["since"] = {"epoch": self.position.epoch, "offset": self.position.offset}
+            request["since"] = {**self.position._asdict(), "scope": self.scope}
         elif not self.connected:  # without a position it starts with nothing
             self.states.clear()
             self.versions.clear()
@@ -74,6 +79,7 @@ class FakeClient:
                 # With a reset its states are void, and so is its position until states come.
                 if not payload["reset"]:
                     self.position = Position(payload["epoch"], payload["offset"])
+                    self.scope = payload["scope"]
             elif name == "states":
                 self._apply(payload)
             elif name == "commands":
@@ -109,6 +115,7 @@ class FakeClient:
         self.complete += payload.get("complete", False)
         if not self.unanswered:  # before the answer to a watch, states are of the set before
             self.position = Position(payload["epoch"], payload["offset"])
+            self.scope = payload["scope"]
 
     def cut(self) -> None:
         """The connection breaks; what was on its way is lost."""
@@ -129,7 +136,12 @@ class FakeClient:
 class BroadcastHarness:
     """A broadcaster that follows a fake store, one read at a time."""
 
-    def __init__(self, kind: type[Broadcaster] = Broadcaster, **settings: Any) -> None:
+    def __init__(
+        self,
+        kind: type[Broadcaster] = Broadcaster,
+        has_rules: Callable[[], bool] = lambda: False,
+        **settings: Any,
+    ) -> None:
         self.store = FakeStore()
         self.loop = FakeLoop()
         self.health: dict[str, Any] = {}
@@ -138,6 +150,7 @@ class BroadcastHarness:
             Settings(**{"deadlines": {"*": 60}, **settings}),
             report=lambda: self.health,
             clock=lambda: START,
+            has_rules=has_rules,
         )
         self.broadcaster.loop = self.loop  # type: ignore[assignment]
         self.change_feed = ChangeFeed(

@@ -21,7 +21,7 @@ class FakeBroadcaster:
             raise Malformed("“watch” takes an object.")
         if viewer not in self.watching:
             self.watching.append(viewer)
-        return {"epoch": "e", "offset": 0, "reset": False}
+        return {"epoch": "e", "offset": 0, "scope": "s", "reset": False}
 
     def leave(self, viewer: Any) -> None:
         self.calls.append("leave")

@@ -35,7 +35,7 @@ class FakeStore:
         self.asked: dict[str, Command] = {}
         self.command = 0
 
-    def commit(self, device: str, state: dict[str, Any] | None) -> None:
+    def commit(self, device: str, state: dict[str, Any] | None, source: str = "queue") -> None:
         """A new version; None removes the device."""
         before = self.latest.get(device)
         self.offset += 1
@@ -43,7 +43,7 @@ class FakeStore:
         encoded = None if state is None else strict_json.encode(state)
         at = self._tick()
         self.latest[device] = Update(
-            device, version, self.offset, encoded, at, at, CAUSE, source="queue"
+            device, version, self.offset, encoded, at, at, CAUSE, source=source
         )
 
     def see(self, device: str) -> None:

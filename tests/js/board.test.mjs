@@ -27,6 +27,7 @@ const item = (device, offset, state = { mood: "happy" }, more = {}) => ({
 const event = (states, more = {}) => ({
   epoch: "e",
   offset: states.at(-1)?.offset ?? 0,
+  scope: "s",
   states,
   ...more,
 });
@@ -37,7 +38,7 @@ test("states are taken, with what was before, and the place goes on", () => {
   const [[now, before]] = board.applyStates(event([item("a", 7, { mood: "sad" })]));
   assert.equal(now.state.mood, "sad");
   assert.equal(before.state.mood, "happy");
-  assert.deepEqual(board.position, { epoch: "e", offset: 7 });
+  assert.deepEqual(board.position, { epoch: "e", offset: 7, scope: "s" });
   assert.equal(board.devices.get("a").changed, T);
 });
 
@@ -55,7 +56,7 @@ test("late items change nothing, and the position never goes back", () => {
   assert.deepEqual(late, []);
   assert.equal(board.devices.get("a").state.mood, "calm");
   assert.equal(board.devices.has("b"), false);
-  assert.deepEqual(board.position, { epoch: "e", offset: 7 });
+  assert.deepEqual(board.position, { epoch: "e", offset: 7, scope: "s" });
 });
 
 test("the same version again brings only a newer sign of life", () => {
@@ -82,8 +83,30 @@ test("in another epoch, or after a reset, offsets begin again", () => {
   board.applyStates(event([item("a", 2, { mood: "sad" })], { reset: true, complete: true }));
   assert.deepEqual([board.devices.get("a").state.mood, board.position.offset], ["sad", 2]);
   board.applyStates(event([item("a", 1, { mood: "calm" })], { epoch: "f" }));
-  assert.deepEqual(board.position, { epoch: "f", offset: 1 });
+  assert.deepEqual(board.position, { epoch: "f", offset: 1, scope: "s" });
   assert.equal(board.devices.get("a").state.mood, "calm");
+});
+
+test("what may no longer be read is forgotten, and comes back like a new device", () => {
+  // Given two devices, of which one may be read no longer
+  const { board } = made();
+  board.applyStates(event([item("a", 5), item("b", 6)], { complete: true }));
+  const gone = { device: "b", state: null, gone: "forbidden" };
+  const changed = board.applyStates(event([gone], { offset: 6, scope: "smaller" }));
+
+  // Then the page learns why, the position holds for the rest, and a repetition says nothing
+  assert.deepEqual(
+    changed.map(([now, before]) => [now.device, now.state, now.gone, before.offset]),
+    [["b", null, "forbidden", 6]],
+  );
+  assert.deepEqual([...board.devices.keys()], ["a"]);
+  assert.deepEqual(board.position, { epoch: "e", offset: 6, scope: "smaller" });
+  assert.deepEqual(board.applyStates(event([gone], { offset: 6, scope: "smaller" })), []);
+
+  // When it may be read again, then its state of long ago is shown
+  board.applyStates(event([item("b", 6)], { offset: 6, scope: "larger" }));
+  assert.deepEqual([...board.devices.keys()], ["a", "b"]);
+  assert.deepEqual(board.position, { epoch: "e", offset: 6, scope: "larger" });
 });
 
 test("a device that left the watch list and comes back is shown again", () => {

@@ -35,7 +35,11 @@ class FakeSocket {
 }
 
 const states = (more) =>
-  "42" + JSON.stringify(["states", { epoch: "e", offset: 5, states: [], complete: true, ...more }]);
+  "42" +
+  JSON.stringify([
+    "states",
+    { epoch: "e", offset: 5, scope: "s", states: [], complete: true, ...more },
+  ]);
 const last = () => FakeSocket.all.at(-1);
 let live;
 
@@ -92,7 +96,7 @@ test("it comes back with its place, after a jittered pause that doubles up to a 
   live.failures = 0;
   mock.timers.tick(7500);
   last().join();
-  assert.deepEqual(last().wish.since, { epoch: "e", offset: 5 });
+  assert.deepEqual(last().wish.since, { epoch: "e", offset: 5, scope: "s" });
 });
 
 test("five seconds of silence are the end, and count from the last word", () => {
@@ -190,7 +194,7 @@ test("a new list begins without a position, and forgets what it does not cover",
     '432[{"epoch":"e","offset":0,"reset":false}]',
     states({ offset: 7, states: [item("lamp/1", 7)] }),
   );
-  assert.deepEqual(live.board.position, { epoch: "e", offset: 7 });
+  assert.deepEqual(live.board.position, { epoch: "e", offset: 7, scope: "s" });
   assert.deepEqual([...live.board.devices.keys()], ["lamp/1"]);
   live.watch(["lamp/*", "door"]);
   last().onclose();

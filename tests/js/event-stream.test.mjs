@@ -62,8 +62,8 @@ const item = (device, offset) => ({
   changed_at: new Date().toISOString(),
 });
 const states = (offset, ...items) => {
-  const event = { epoch: "e", offset, states: items, complete: true };
-  return `event: states\nid: e:${offset}\ndata: ${JSON.stringify(event)}\n\n`;
+  const event = { epoch: "e", offset, scope: "s", states: items, complete: true };
+  return `event: states\nid: e:${offset}:s\ndata: ${JSON.stringify(event)}\n\n`;
 };
 const last = (all) => all.at(-1);
 
@@ -109,7 +109,7 @@ test("after two sockets that led nowhere it reads events, by its place", async (
   assert.equal(live.retryAt - Date.now(), 4000);
   mock.timers.tick(4000);
   await until(() => requests.length > 1);
-  assert.equal(last(requests).url.searchParams.get("since"), "e:5");
+  assert.equal(last(requests).url.searchParams.get("since"), "e:5:s");
 });
 
 test("an event may come in crumbs, and hold what looks like the end of a line", async () => {
@@ -145,7 +145,7 @@ test("it asks for WebSocket again, and goes over without a gap", async () => {
   assert.equal(last(requests).signal.aborted, false);
   last(sockets).onmessage({ data: '40{"sid":"t"}' });
   assert.equal(last(requests).signal.aborted, true);
-  assert.match(last(sockets).sent[1], /"since":{"epoch":"e","offset":5}/);
+  assert.match(last(sockets).sent[1], /"since":{"epoch":"e","offset":5,"scope":"s"}/);
 });
 
 test("a try that failed is repeated ever later, and at once when the network is back", async () => {
@@ -242,7 +242,7 @@ test("without a slot a page asks again and again, from its position", async () =
   // the answer was complete: the connection is not lost, and the next request continues
   mock.timers.tick(1500);
   await until(() => requests.length > 1);
-  assert.equal(last(requests).url.searchParams.get("since"), "e:5");
+  assert.equal(last(requests).url.searchParams.get("since"), "e:5:s");
   last(requests).say(states(7, item("pillow", 7)));
   last(requests).stream.close();
   await settle();

@@ -30,11 +30,21 @@ class HeldStates:
             self.position = None
         for item in event["states"]:
             self._apply_item(item)
-        if self.position is None or event["offset"] > self.position["offset"]:
-            self.position = {"epoch": event["epoch"], "offset": event["offset"]}
+        before = self.position
+        if (
+            before is None
+            or event["scope"] != before["scope"]
+            or event["offset"] > before["offset"]
+        ):
+            self.position = {member: event[member] for member in ("epoch", "offset", "scope")}
 
     def _apply_item(self, item: dict[str, Any]) -> None:
-        device, offset = item["device"], item["offset"]
+        device = item["device"]
+        if item.get("gone"):
+            self.states.pop(device, None)
+            self._offsets.pop(device, None)
+            return
+        offset = item["offset"]
         held = self._offsets.get(device, 0)
         if offset <= held:
             if offset < held:

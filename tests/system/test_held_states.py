@@ -16,7 +16,7 @@ def event(offset: int, **states: tuple[int, Any]) -> dict[str, Any]:
     items = [
         {"device": device, "offset": at, "state": state} for device, (at, state) in states.items()
     ]
-    return {"epoch": "e", "offset": offset, "states": items}
+    return {"epoch": "e", "offset": offset, "scope": "s", "states": items}
 
 
 EVENTS = [
@@ -32,7 +32,7 @@ def test_in_order_nothing_is_overtaken() -> None:
     for one in EVENTS:
         held.apply(one)
     assert held.states == {"lamp": {"n": 2}, "pillow": {"n": 2}}
-    assert held.position == {"epoch": "e", "offset": 6}
+    assert held.position == {"epoch": "e", "offset": 6, "scope": "s"}
     assert not held.overtaken
 
 
@@ -54,5 +54,16 @@ def test_a_reset_begins_with_nothing() -> None:
         held.apply(one)
     held.apply(event(1, lamp=(1, {"n": 1})) | {"reset": True, "epoch": "f"})
     assert held.states == {"lamp": {"n": 1}}
-    assert held.position == {"epoch": "f", "offset": 1}
-    assert held.since == {"since": {"epoch": "f", "offset": 1}}
+    assert held.position == {"epoch": "f", "offset": 1, "scope": "s"}
+    assert held.since == {"since": {"epoch": "f", "offset": 1, "scope": "s"}}
+
+
+def test_what_may_no_longer_be_read_is_forgotten() -> None:
+    held = HeldStates()
+    held.apply(event(2, lamp=(1, {"n": 1}), door=(2, {"n": 1})))
+    gone = {"device": "lamp", "state": None, "gone": "forbidden"}
+    held.apply({"epoch": "e", "offset": 2, "scope": "smaller", "states": [gone]})
+    assert held.states == {"door": {"n": 1}}
+    assert held.position == {"epoch": "e", "offset": 2, "scope": "smaller"}
+    held.apply(event(2, lamp=(1, {"n": 1})))
+    assert held.states == {"door": {"n": 1}, "lamp": {"n": 1}}

@@ -11,12 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import names
-from statecast.broadcast.broadcaster import Broadcaster
+from statecast.access.identity import ANONYMOUS
+from statecast.access.patterns import scope
+from statecast.access.reader import Reader
+from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
+from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
 from statecast.broadcast.latest_states import Entry
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience
-from statecast.errors import Malformed, TooLarge
+from statecast.errors import Forbidden, Malformed, TooLarge
 from statecast.model import Event
 from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
 
@@ -50,7 +54,8 @@ def test_a_new_viewer_gets_all_states_then_each_change(harness: BroadcastHarness
     harness.store.commit("lamp", {"n": 1})
     harness.tick()
     viewer = harness.client("pillow", "lamp")
-    assert viewer.received[0] == ("answer", {"epoch": "e1", "offset": 0, "reset": False})
+    answer = {"epoch": "e1", "offset": 0, "scope": scope(["lamp", "pillow"]), "reset": False}
+    assert viewer.received[0] == ("answer", answer)
     assert states_of(viewer) == [({"pillow": 1, "lamp": 1}, 3, "complete")]
     # when a device changes that it does not watch, it gets nothing; else the newest, once per tick
     harness.store.commit("chair", {"n": 2})
@@ -98,7 +103,8 @@ def test_a_returning_viewer_gets_what_is_missing(harness: BroadcastHarness) -> N
     harness.store.commit("chair", None)
     harness.tick()
     viewer.received = []
-    assert viewer.watch() == {"epoch": "e1", "offset": 2, "reset": False}
+    answer = {"epoch": "e1", "offset": 2, "scope": scope(["*"]), "reset": False}
+    assert viewer.watch() == answer
     harness.loop.settle()
     assert states_of(viewer) == [({"chair": 2}, 3, "complete")]
 
@@ -821,3 +827,143 @@ def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
         except AssertionError:
             return
     raise AssertionError(f"{bug.__doc__} and no assertion failed")
+
+
+# What a viewer may read
+
+
+def reader(*readable: str) -> Reader:
+    return Reader(ANONYMOUS, readable)
+
+
+def test_a_viewer_gets_what_it_may_read_of_what_it_asks_for(harness: BroadcastHarness) -> None:
+    for device in ("smith/pillow", "smith/lamp", "jones/pillow"):
+        harness.store.commit(device, {"n": 1})
+    harness.tick()
+    # given two viewers with the same rights that ask in different words, and one that has all
+    first, second = FakeClient(harness, ["*"]), FakeClient(harness, ["smith/*", "jones/pillow"])
+    first.reader = second.reader = reader("smith/*")
+    first.watch()
+    second.watch()
+    everything = harness.client("*")
+    harness.loop.settle()
+    # then each has its part, and the two are one audience
+    for viewer in (first, second):
+        assert states_of(viewer) == [({"smith/pillow": 1, "smith/lamp": 1}, 3, "complete")]
+    assert len(harness.broadcaster.audiences) == 2
+    # and nothing of the others comes later
+    harness.store.commit("jones/pillow", {"n": 2})
+    harness.store.see("jones/pillow")
+    harness.tick()
+    assert states_of(first) == states_of(second) == []
+    assert len(states_of(everything)) == 2
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_may_not_be_read_is_refused_whether_it_exists_or_not(
+    harness: BroadcastHarness, exists: bool
+) -> None:
+    if exists:
+        harness.store.commit("jones/pillow", {"n": 1})
+        harness.tick()
+    viewer = FakeClient(harness, ["jones/pillow", "jones/*"])
+    viewer.reader = reader("smith/*")
+    with pytest.raises(Forbidden) as refused:
+        viewer.watch()
+    assert str(refused.value) == NOTHING_READABLE
+    assert viewer not in harness.broadcaster.subscribers
+
+
+@pytest.mark.parametrize(
+    ("then", "before", "wanted", "now", "reset"),
+    [
+        ("*", ["*"], ["*"], "*", False),
+        ("smith/*", ["*"], ["*"], "smith/*", False),
+        ("smith/*", ["*"], ["smith/*"], "*", False),  # the same devices, in other words
+        ("smith/*", ["*"], ["*"], "*", True),  # the rights grew
+        ("*", ["*"], ["*"], "smith/*", True),  # they shrank
+        ("*", ["smith/pillow"], ["*"], "*", True),  # another list
+        ("*", ["smith/pillow", "*"], ["*"], "*", False),
+    ],
+)
+def test_a_position_holds_for_the_devices_for_which_it_was_given(
+    harness: BroadcastHarness,
+    then: str,
+    before: list[str],
+    wanted: list[str],
+    now: str,
+    reset: bool,
+) -> None:
+    harness.store.commit("smith/pillow", {"n": 1})
+    harness.store.commit("jones/pillow", {"n": 1})
+    harness.tick()
+    viewer = FakeClient(harness, before)
+    viewer.reader = reader(then)
+    viewer.watch()
+    harness.loop.settle()
+    viewer.read()
+    viewer.cut()
+    viewer.reader = reader(now)
+    assert viewer.watch(wanted)["reset"] is reset
+    harness.loop.settle()
+    viewer.read()
+    narrow = "smith/*" in (now, *wanted)
+    expected = {"smith/pillow"} if narrow else {"smith/pillow", "jones/pillow"}
+    assert set(viewer.states) == expected
+
+
+@pytest.mark.parametrize("has_rules", [True, False])
+def test_a_position_without_a_scope_holds_where_everybody_reads_everything(has_rules: bool) -> None:
+    harness = BroadcastHarness(has_rules=lambda: has_rules)
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    viewer = FakeClient(harness, ["*"])
+    assert viewer.watch(since={"epoch": "e1", "offset": 1})["reset"] is has_rules
+
+
+def test_health_says_of_others_nothing(harness: BroadcastHarness) -> None:
+    def problem(subject: str) -> dict[str, Any]:
+        return {"kind": "k", "subject": subject, "sentence": subject, "severity": "notice"}
+
+    of_source = {"status": "connected", "since": "t", "received_at": "t", "sentence": None}
+    harness.health = {
+        "sources": {name: {**of_source, "lag": 1.0, "waiting": 7} for name in ("q", "jones-queue")},
+        "viewers": 3,
+        "version": "1",
+        "problems": [
+            problem(of)
+            for of in (
+                *("store", "clock", "source q", "source jones-queue", "device smith/pillow"),
+                *("device jones/pillow", "events", "commands jones-queue", "history of jones/x"),
+            )
+        ],
+        "quarantined": 5,
+        "totals": {"jones-queue": {"messages": 9}},
+    }
+    harness.store.commit("smith/pillow", {"n": 1}, source="q")
+    harness.store.commit("jones/pillow", {"n": 1}, source="jones-queue")
+    harness.tick()
+    viewer = FakeClient(harness, ["*"])
+    viewer.reader = reader("smith/*")
+    viewer.watch(health=True)
+    everything = harness.client("*", health=True)
+    harness.loop.settle()
+
+    def health_of(one: FakeClient) -> Any:
+        one.read()
+        return [payload for name, payload in one.received if name == "health"][-1]
+
+    assert health_of(everything)["viewers"] == 3
+    part = health_of(viewer)
+    assert part.pop("now")
+    assert part == {
+        "version": "1",
+        "sources": {"q": of_source},
+        "problems": [problem(of) for of in ("store", "clock", "source q", "device smith/pillow")],
+    }
+    # when a device of its own begins to report through another source, then it learns of that
+    harness.store.commit("smith/lamp", {"n": 1}, source="jones-queue")
+    harness.tick()
+    harness.loop.advance(HEALTH_INTERVAL)
+    harness.broadcaster.health.beat(harness.health)
+    assert set(health_of(viewer)["sources"]) == {"q", "jones-queue"}

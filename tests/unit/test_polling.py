@@ -24,7 +24,7 @@ async def test_the_conversation_goes_both_ways() -> None:
     # when it watches in one POST with something else, then both are answered in one GET
     await session.send('420["watch",{}]', '421["hug"]')
     first, second = (await session.poll()).split(SEPARATOR)
-    assert first == '430[{"epoch":"e","offset":0,"reset":false}]'
+    assert first == '430[{"epoch":"e","offset":0,"scope":"s","reset":false}]'
     assert second.startswith('431[{"error"')
 
     # and a GET that waits is answered by what comes

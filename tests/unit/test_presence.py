@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import names
+from statecast.access.identity import ANONYMOUS
+from statecast.access.reader import READS_EVERYTHING, Reader
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.presence import INTERVAL, TURN
@@ -32,6 +34,7 @@ class OneViewer:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
+        self.reader = READS_EVERYTHING
         self.told: list[Any] = []
 
     def deliver(self, message: OutgoingMessage) -> None:
@@ -408,10 +411,9 @@ def test_very_many_who_ask_are_told_over_several_turns_of_the_loop(store: Memory
 
 def test_who_may_not_read_a_device_neither_counts_nor_is_told(store: MemoryStore) -> None:
     # given a viewer that may read nothing but b
-    here = Process(
-        store, "p", readable=lambda viewer, patterns: ("b",) if viewer.name else patterns
-    )
+    here = Process(store, "p")
     guest, other = OneViewer("guest"), OneViewer()
+    guest.reader = Reader(ANONYMOUS, ("b",))
     here.watch(guest, "a", "b", presence=True)
     here.watch(other, "a", presence=True)
     settle(here)

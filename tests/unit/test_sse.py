@@ -58,13 +58,15 @@ class EventsHarness(Harness):
         return request, self.broadcaster.watching[-1]
 
 
-STATES = b'{"epoch":"abc","offset":17,"states":[{"device":"pillow"}],"complete":true}'
+STATES = (
+    b'{"epoch":"abc","offset":17,"scope":"f600","states":[{"device":"pillow"}],"complete":true}'
+)
 
 
 @pytest.mark.parametrize(
     ("name", "payload", "event"),
     [
-        ("states", STATES, b"event: states\nid: abc:17\ndata: " + STATES + b"\n\n"),
+        ("states", STATES, b"event: states\nid: abc:17:f600\ndata: " + STATES + b"\n\n"),
         ("seen", b'{"pillow":"t"}', b'event: seen\ndata: {"pillow":"t"}\n\n'),
         ("health", b'{"now":"t"}', b'event: health\ndata: {"now":"t"}\n\n'),
         ("states", b'{"states":\r\n[]}', b'event: states\ndata: {"states":  []}\n\n'),
@@ -89,6 +91,16 @@ PLACE = {"epoch": "abc", "offset": 17}
         (b"device=a", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=abc:17", None, {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=old:1", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
+        (
+            b"",
+            "abc:17:f600",
+            {"devices": ["*"], "health": False, "since": {**PLACE, "scope": "f600"}},
+        ),
+        (
+            b"",
+            "abc:17:f600:x",
+            {"devices": ["*"], "health": False, "since": {"epoch": "", "offset": 0}},
+        ),
         (
             b"device=a",
             "nonsense",

@@ -14,11 +14,11 @@ from statecast.model import Position
 def test_patterns_are_sorted_and_not_repeated() -> None:
     request: dict[str, Any] = {
         "devices": ["b", "a", "b", "f/*"],
-        "since": {"epoch": "e", "offset": 3},
+        "since": {"epoch": "e", "offset": 3, "scope": "f600"},
         "health": True,
     }
     assert WatchRequest.parse(request, 10) == WatchRequest(
-        ("a", "b", "f/*"), Position("e", 3), True
+        ("a", "b", "f/*"), Position("e", 3), True, scope="f600"
     )
     assert WatchRequest.parse({"devices": ["*"], "protocol": 1, "since": None}, 1) == WatchRequest(
         ("*",), None, False
@@ -38,6 +38,11 @@ def test_patterns_are_sorted_and_not_repeated() -> None:
         ({"devices": ["a*"]}, Malformed, "is not a pattern"),
         ({"devices": ["a", "b", "c"]}, TooLarge, "At most 2 patterns"),
         ({"devices": ["a"], "since": 5}, Malformed, "“since” must be a position"),
+        (
+            {"devices": ["a"], "since": {"epoch": "e", "offset": 1, "scope": 5}},
+            Malformed,
+            "“scope” of a position is a text",
+        ),
         ({"devices": ["a"], "since": {"offset": 1}}, Malformed, "“since” must be a position"),
         (
             {"devices": ["a"], "since": {"epoch": "e", "offset": True}},

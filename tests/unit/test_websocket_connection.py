@@ -181,7 +181,7 @@ def test_who_leaves_a_namespace_stays_connected_for_another(harness: Harness) ->
 def test_watch_is_acknowledged_and_slices_are_delivered(harness: Harness) -> None:
     client = harness.client().join()
     client.send('427["watch",{"devices":["pillow"]}]')
-    assert client.received() == ['437[{"epoch":"e","offset":0,"reset":false}]']
+    assert client.received() == ['437[{"epoch":"e","offset":0,"scope":"s","reset":false}]']
     (watching,) = harness.broadcaster.watching
     watching.deliver(OutgoingMessage("states", b'{"states":[]}'))
     assert client.received() == ['42["states",{"states":[]}]']

@@ -4,7 +4,9 @@ Rule 1: only what is committed is sent. A thread (``change_feed``) reads from th
 changed, and passes it to the event loop, where ``latest_states`` has every device.
 Rule 2: viewers that are up to date receive each tick's message. Viewers that lag are served from
 memory, starting at their position, until they have caught up.
-Rule 3: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its
+Rule 3: a viewer learns nothing of a device that it may not read. The devices that it asks for are
+narrowed once, in ``watch``; all else goes by the audience that results.
+Rule 4: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its
 transport has drained, it receives the newest state of each device that changed meanwhile.
 """
 
@@ -14,6 +16,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from statecast.access import patterns as sets
+from statecast.access.patterns import Patterns
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
@@ -26,6 +30,7 @@ from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
 from statecast.broadcast.watch_request import WatchRequest
 from statecast.commands.life import Command
+from statecast.errors import Forbidden
 from statecast.model import Event, Position, Watching
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, EpochHistory, Store
@@ -37,7 +42,11 @@ KNOWN_COMMANDS = 10_000
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
-Patterns = tuple[str, ...]
+NOTHING_READABLE = (
+    "You may see none of the devices that this asks for; sign in as somebody who may, or ask an "
+    "operator for the right to read them."
+)
+"""Whether they exist or not."""
 
 
 class Broadcaster:
@@ -55,12 +64,11 @@ class Broadcaster:
         report: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], int],
         origin: str = "",
-        readable: Callable[[Recipient, Patterns], Patterns] = lambda viewer, patterns: patterns,
+        has_rules: Callable[[], bool] = lambda: False,
     ) -> None:
         """``origin`` is what events of this process name as theirs.
 
-        ``readable`` gives the part of a watch set that a viewer may read. Only for that it gets
-        states, counts as a viewer, and learns who else watches.
+        ``has_rules``: whether somebody who may read here may read less than everything.
         """
         self.store = store
         self._origin = origin or None
@@ -72,8 +80,8 @@ class Broadcaster:
         self.presence = Presence(
             self.audiences, origin, lambda seconds, call: self.loop.call_later(seconds, call)
         )
-        self.readable = readable
-        self.health = HealthFeed(clock)
+        self._has_rules = has_rules
+        self.health = HealthFeed(clock, self._sources_of)
         self._clock = clock
         self._beat_at = 0
         """When the last beat was, in ms; a later beat with an earlier time shows a clock set back.
@@ -204,6 +212,7 @@ class Broadcaster:
         self.states.entries.clear()
         self._seen_devices.clear()
         self.commands, self._sent_command = LatestCommands(), 0
+        self.audiences.forget_sources()
         self.presence.write_all()
         for subscriber in self.subscribers.values():
             self._start_subscriber_over(subscriber)
@@ -218,16 +227,28 @@ class Broadcaster:
         head = self.position.offset
         for audience, devices in self.audiences.watching(changed).items():
             entries = [self.states.entries[device] for device in devices]
+            if audience.sources is not None:
+                audience.sources.update(entry.update.source for entry in entries)
             while entries and audience.current:
-                message, entries = self._states_message(entries, head)
+                message, entries = self._states_message(audience, entries, head)
                 self._sent_offset = message.position
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 for viewer in tuple(audience.current):
                     viewer.deliver(message)
         self._sent_offset = head
 
+    def _sources_of(self, audience: Audience) -> set[str | None]:
+        if audience.sources is None:
+            audience.sources = self.states.sources(audience)
+        return audience.sources
+
     def _states_message(
-        self, entries: list[Entry], head: int, reset: bool = False, complete: bool = False
+        self,
+        audience: Audience,
+        entries: list[Entry],
+        head: int,
+        reset: bool = False,
+        complete: bool = False,
     ) -> tuple[OutgoingMessage, list[Entry]]:
         """A message with the first of the entries, and the rest of them.
 
@@ -244,7 +265,12 @@ class Broadcaster:
         rest = entries[len(items) :]
         position = entries[len(items) - 1].update.offset if rest else head
         payload = encoding.states(
-            self.position.epoch, position, items, reset=reset, complete=complete and not rest
+            self.position.epoch,
+            position,
+            items,
+            scope=audience.scope,
+            reset=reset,
+            complete=complete and not rest,
         )
         return OutgoingMessage("states", payload, position), rest
 
@@ -253,18 +279,21 @@ class Broadcaster:
     def watch(self, viewer: Recipient, request: Any) -> dict[str, Any]:
         """Begin or replace what a viewer watches; the answer to its request.
 
-        The states follow in later messages. Raises Refused.
+        The states follow in later messages. Raises Refused, Forbidden if it may see nothing of it.
         """
         watch_request = WatchRequest.parse(request, self.settings.watch_patterns)
-        audience = self.audiences.join(self.readable(viewer, watch_request.patterns))
+        wanted, readable = watch_request.patterns, self._readable(viewer, watch_request.patterns)
+        if not readable:
+            raise Forbidden(NOTHING_READABLE)
+        audience = self.audiences.join(readable)
         subscriber = self.subscribers.get(viewer)
         if subscriber is None:
-            subscriber = Subscriber(viewer, audience, self.states.sightings)
+            subscriber = Subscriber(viewer, wanted, audience, self.states.sightings)
             self.subscribers[viewer] = subscriber
             self.presence.join(subscriber)
-            if watch_request.since is not None:
-                self._resume_from(subscriber, watch_request.since)
+            self._resume(subscriber, watch_request)
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
+            subscriber.wanted = wanted
             self._change_audience(subscriber, audience)
         subscriber.complete = True
         self.loop.call_soon(self._catch_up, subscriber)
@@ -280,17 +309,34 @@ class Broadcaster:
         return {
             "epoch": self.position.epoch,
             "offset": subscriber.position,
+            "scope": subscriber.audience.scope,
             "reset": subscriber.reset,
         }
 
-    def _resume_from(self, subscriber: Subscriber, since: Position) -> None:
+    def _readable(self, viewer: Recipient, wanted: Patterns) -> Patterns:
+        """What a viewer may read of what it asks for."""
+        if viewer.reader.reads_everything:
+            return wanted
+        return sets.within(wanted, viewer.reader.readable)
+
+    def _resume(self, subscriber: Subscriber, request: WatchRequest) -> None:
         """Let a returning viewer continue at its position, if that is valid.
+
+        A position holds for the devices under which it was given: by other rights or with another
+        list there would be gaps. Without a scope it may be of any rights, so it counts only where
+        everybody who may read may read everything.
 
         A viewer at offset 0 may have been cut off between two watch sets, with states of the first.
         If they are of an older epoch, it is not known whether they were ever committed.
         """
-        valid = self._epoch_history.is_valid(since, self.position.offset) and (
-            since.offset or since.epoch == self.position.epoch
+        since, scope = request.since, request.scope
+        if since is None:
+            return
+        in_scope = not self._has_rules() if scope is None else scope == subscriber.audience.scope
+        valid = (
+            in_scope
+            and self._epoch_history.is_valid(since, self.position.offset)
+            and (since.offset or since.epoch == self.position.epoch)
         )
         subscriber.position = since.offset if valid else 0
         subscriber.sighting = -1 if valid else self.states.sightings
@@ -391,7 +437,9 @@ class Broadcaster:
         message = audience.catch_ups.get(key) if shared else None
         if message is None:
             missed = self._missed(subscriber)
-            message, _ = self._states_message(missed, head, subscriber.reset, subscriber.complete)
+            message, _ = self._states_message(
+                audience, missed, head, subscriber.reset, subscriber.complete
+            )
             if shared and audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
         return message

@@ -47,11 +47,21 @@ def history_row(row: HistoryRow) -> list[Any]:
 
 
 def states(
-    epoch: str, offset: int, items: list[bytes], *, reset: bool = False, complete: bool = False
+    epoch: str,
+    offset: int,
+    items: list[bytes],
+    *,
+    scope: str = "",
+    reset: bool = False,
+    complete: bool = False,
 ) -> bytes:
-    """The argument of a ``states`` event; ``offset`` is the reader's position once it has it."""
+    """The argument of a ``states`` event; ``offset`` is the reader's position once it has it.
+
+    ``scope``: for which devices the position holds.
+    """
     flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
-    head = b'{"epoch":%b,"offset":%d,"states":[' % (strict_json.encode(epoch), offset)
+    held = b',"scope":"%b"' % scope.encode() if scope else b""
+    head = b'{"epoch":%b,"offset":%d%b,"states":[' % (strict_json.encode(epoch), offset, held)
     return head + b",".join(items) + b"]" + flags + b"}"
 
 

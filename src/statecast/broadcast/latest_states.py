@@ -110,6 +110,10 @@ class LatestStates:
         named = (entries[device] for device in audience.exact if device in entries)
         return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
 
+    def sources(self, audience: Audience) -> set[str | None]:
+        """The sources through which the devices of an audience report."""
+        return {entry.update.source for entry in self.newest_first(audience)}
+
     def seen_since(self, audience: Audience, sighting: int) -> dict[str, int]:
         """device -> seen_at of the sightings after a number, of devices with a deadline."""
         return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from statecast.access.reader import Reader
+
 
 class OutgoingMessage:
     """One event, encoded once. All viewers that receive it share this object."""
@@ -30,6 +32,10 @@ class Recipient(Protocol):
     @property
     def name(self) -> str | None:
         """What the application calls it, to others who watch the same."""
+
+    @property
+    def reader(self) -> Reader:
+        """Who it is, and what it may see."""
 
     def deliver(self, message: OutgoingMessage) -> None:
         """Write the message out now, without waiting.

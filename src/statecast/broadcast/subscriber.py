@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statecast.access.patterns import Patterns
 from statecast.broadcast.outgoing_message import Recipient
 from statecast.broadcast.subscriptions import Audience
 
@@ -21,10 +22,15 @@ class Subscriber:
         "reset",
         "sighting",
         "viewer",
+        "wanted",
     )
 
-    def __init__(self, viewer: Recipient, audience: Audience, sighting: int) -> None:
+    def __init__(
+        self, viewer: Recipient, wanted: Patterns, audience: Audience, sighting: int
+    ) -> None:
         self.viewer = viewer
+        self.wanted = wanted
+        """What it asked for; its audience has what it may read of that."""
         self.name = viewer.name
         """Under which it counts among those who watch."""
         self.audience = audience

@@ -1,13 +1,16 @@
 """Which viewers watch which devices.
 
-Viewers with the same watch set are one audience and share every message. Audiences are found by the
-device that changed: a tick costs one lookup per changed device and none per audience.
+Viewers of the same devices are one audience and share every message. These are the devices that a
+viewer asks for, as far as it may read them: rights cost nothing where viewers have the same ones.
+Audiences are found by the device that changed: a tick costs one lookup per changed device and none
+per audience.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 
 EVERYTHING = "*"
@@ -16,7 +19,7 @@ FEW_PREFIXES = 8
 
 
 class Audience:
-    """The viewers of one watch set."""
+    """The viewers of one set of devices."""
 
     __slots__ = (
         "catch_ups",
@@ -29,11 +32,18 @@ class Audience:
         "missed_seen",
         "patterns",
         "prefixes",
+        "scope",
         "size",
+        "sources",
     )
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.patterns = patterns
+        self.scope = sets.scope(patterns)
+        """For which devices a position of its viewers holds."""
+        self.sources: set[str | None] | None = None
+        """Through which its devices report, from when a viewer asks that may not know the others.
+        """
         self.everything = "*" in patterns
         self.prefixes = frozenset(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
         self.few_prefixes = tuple(self.prefixes)[:FEW_PREFIXES]
@@ -157,6 +167,10 @@ class Audiences:
     def forget_messages(self) -> None:
         for audience in self._all.values():
             audience.forget_messages()
+
+    def forget_sources(self) -> None:
+        for audience in self._all.values():
+            audience.sources = None
 
     @property
     def up_to_date(self) -> int:

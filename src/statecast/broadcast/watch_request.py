@@ -27,6 +27,8 @@ class WatchRequest:
     """Whether to send it ``health`` events."""
     presence: bool = False
     """Whether to tell it who watches the devices that it names."""
+    scope: str | None = None
+    """For which devices ``since`` holds; None: the viewer does not say."""
 
     @classmethod
     def parse(cls, request: Any, max_patterns: int) -> WatchRequest:
@@ -51,6 +53,7 @@ class WatchRequest:
             _position(request.get("since")),
             request.get("health", False),
             request.get("presence", False),
+            _scope(request.get("since")),
         )
 
 
@@ -78,4 +81,11 @@ def _position(since: Any) -> Position | None:
     # ``True`` is an int in Python, and no offset.
     if isinstance(epoch, str) and type(offset) is int and offset >= 0:
         return Position(epoch, offset)
-    raise Malformed('“since” must be a position, like {"epoch": "…", "offset": 7}.')
+    raise Malformed('“since” must be a position, like {"epoch": "…", "offset": 7, "scope": "…"}.')
+
+
+def _scope(since: Any) -> str | None:
+    scope = since.get("scope") if isinstance(since, Mapping) else None
+    if scope is None or isinstance(scope, str):
+        return scope
+    raise Malformed("The “scope” of a position is a text, as the server sent it.")

@@ -2,10 +2,10 @@
 
 An ASGI app that sends the same ``states``. ``GET /events?device=pillow&device=floor2/*``; without
 ``device`` everything. Further fields of the query: ``health=1`` (the health event too),
-``presence=1`` (who watches the devices that it names), ``since=epoch:offset``, for a client that
-cannot set the header ``Last-Event-ID`` itself, and ``once=1``: the response ends when the client
-has everything, for one that asks again later. A reader watches like any viewer: while it is slow it
-is skipped and costs only its position, and it returns with a position.
+``presence=1`` (who watches the devices that it names), ``since=epoch:offset:scope``, for a client
+that cannot set the header ``Last-Event-ID`` itself, and ``once=1``: the response ends when the
+client has everything, for one that asks again later. A reader watches like any viewer: while it is
+slow it is skipped and costs only its position, and it returns with a position.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
+from statecast.access.reader import READS_EVERYTHING
 from statecast.broadcast.outgoing_message import OutgoingMessage
-from statecast.errors import Refused
+from statecast.errors import Forbidden, Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
@@ -42,8 +43,8 @@ HEADERS = [
 
 _COMPLETE = b'"complete":true}'
 """The end of the ``states`` event that brings a reader up to date."""
-_POSITION = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),')
-_LAST_ID = re.compile(r"([^:]{1,128}):(\d{1,15})")
+_POSITION = re.compile(rb'\{"epoch":"([^"\\]*)","offset":(\d+),"scope":"([^"\\]*)",')
+_LAST_ID = re.compile(r"([^:]{1,128}):(\d{1,15})(?::([^:]{1,64}))?")
 
 
 class PendingEvents:
@@ -105,6 +106,7 @@ class EventStream:
         "_write_timeout",
         "bucket",
         "paused",
+        "reader",
     )
 
     def __init__(
@@ -115,6 +117,8 @@ class EventStream:
         awaited: frozenset[str] = frozenset(),
     ) -> None:
         """It ends when all ``awaited`` events were delivered; without any it goes on."""
+        self.reader = READS_EVERYTHING
+        """Who it is, and what it may see."""
         self._awaited = set(awaited)
         self._broadcaster = broadcaster
         self._buffer_limit = settings.viewer_buffer
@@ -237,6 +241,9 @@ class EventStreamEndpoint:
                 frozenset(awaited if once else ()),
             )
             self._broadcaster.watch(stream, request)
+        except Forbidden as refusal:
+            await refuse(HTTPProblem(403, str(refusal)), scope, send, cors)
+            return
         except Refused as refusal:
             await refuse(HTTPProblem(400, str(refusal)), scope, send, cors)
             return
@@ -319,7 +326,7 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
             raise HandshakeError.sentence(
                 400,
                 "The query takes device (any number), health=1, presence=1, once=1 and "
-                "since=epoch:offset.",
+                "since=epoch:offset:scope.",
             )
     request["devices"] = request["devices"] or ["*"]
     if since is not None:
@@ -330,13 +337,15 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
             if position
             else {"epoch": "", "offset": 0}
         )
+        if position and position[3]:
+            request["since"]["scope"] = position[3]
     return request
 
 
 def encode(name: str, payload: bytes) -> bytes:
     """One event; ``states`` carry the position with which a client returns."""
     position = _POSITION.match(payload) if name == "states" else None
-    number = b"id: %b:%b\n" % position.groups() if position is not None else b""
+    number = b"id: %b:%b:%b\n" % position.groups() if position is not None else b""
     # JSON has line ends only between its tokens, where a space means the same.
     line = payload.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"event: %b\n%bdata: %b\n\n" % (name.encode(), number, line)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from statecast.access.reader import READS_EVERYTHING
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
@@ -58,6 +59,7 @@ class Viewer:
         "handshake",
         "name",
         "pending_bytes",
+        "reader",
         "session",
         "transport",
     )
@@ -74,6 +76,8 @@ class Viewer:
         self.handshake = handshake
         self.name: str | None = None
         """What the application calls it, to others who watch the same."""
+        self.reader = READS_EVERYTHING
+        """Who it is, and what it may see."""
         self.session = session
         self.transport = transport
         self._namespaces = namespaces

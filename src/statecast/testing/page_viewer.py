@@ -300,11 +300,11 @@ class PageViewer:
         if payload.get("reset"):
             self._items.clear()
         for item in payload["states"]:
-            if item["state"] is None:
+            if item["state"] is None:  # removed, or it may no longer be read
                 self._items.pop(item["device"], None)
             else:
                 self._items[item["device"]] = item
-        self._position = {"epoch": payload["epoch"], "offset": payload["offset"]}
+        self._position = {member: payload[member] for member in ("epoch", "offset", "scope")}
 
     def _take_seen(self, times: dict[str, str]) -> None:
         for device, seen_at in times.items():

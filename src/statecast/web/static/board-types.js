@@ -14,6 +14,7 @@
  * @property {number} [offset] Where this version stands in the store.
  * @property {Record<string, any> | null} [state] Its fields; null once it was removed; missing
  *   until its first update arrived.
+ * @property {string} [gone] Why the server does not send it any more: `forbidden`.
  * @property {number} changed When its state last changed.
  * @property {number} [arrived] When that was committed; missing: at once.
  * @property {number} [seen] When it last sent anything itself.
@@ -62,6 +63,7 @@
  * @property {number} version
  * @property {number} offset
  * @property {Record<string, any> | null} state
+ * @property {string} [gone] Why the device is not sent any more, though it may exist.
  * @property {string} changed_at
  * @property {string} [arrived_at]
  * @property {string | null} [seen_at]
@@ -76,6 +78,7 @@
  * @typedef {object} StatesEvent
  * @property {string} epoch
  * @property {number} offset
+ * @property {string} [scope] For which devices the offset holds as a position.
  * @property {StateItem[]} states
  * @property {boolean} [reset] The position that was asked for is not part of this history.
  * @property {boolean} [complete] After this event everything has been sent.

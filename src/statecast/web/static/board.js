@@ -12,7 +12,7 @@ const AWAY_AFTER = 4000;
 
 /** @typedef {import("./board-types.js").Device} Device */
 /** @typedef {import("./board-types.js").Verdict} Verdict */
-/** @typedef {{ epoch: string, offset: number }} Position */
+/** @typedef {{ epoch: string, offset: number, scope?: string }} Position */
 /** @typedef {[now: Device, before: Device | undefined]} Update */
 
 /**
@@ -114,7 +114,7 @@ export class Board {
    * @param {StatesEvent} event
    * @returns {Update[]}
    */
-  applyStates({ epoch, offset, states, reset = false, complete = false }) {
+  applyStates({ epoch, offset, scope, states, reset = false, complete = false }) {
     if (reset || epoch !== this.#epoch) {
       this.#epoch = epoch;
       this.#offsets.clear();
@@ -125,12 +125,27 @@ export class Board {
     const changed = [];
     for (const item of states) {
       this.listed?.add(item.device);
-      const update = this.#apply(deviceFromWire(item));
+      const update = item.gone ? this.#forget(item) : this.#apply(deviceFromWire(item));
       if (update) changed.push(update);
     }
     if (complete && this.listed) changed.push(...this.#removeUnlisted(this.listed));
-    if (!this.position || offset > this.position.offset) this.position = { epoch, offset };
+    const { position } = this;
+    if (!position || scope !== position.scope || offset > position.offset) {
+      this.position = { epoch, offset, scope };
+    }
     return changed;
+  }
+
+  /**
+   * A device that may no longer be read. Should it come again, it comes like a new one.
+   * @param {StateItem} item
+   * @returns {Update | undefined}
+   */
+  #forget({ device, gone }) {
+    const before = this.devices.get(device);
+    this.devices.delete(device);
+    this.#offsets.delete(device);
+    return before && [{ ...before, state: null, gone }, before];
   }
 
   /**

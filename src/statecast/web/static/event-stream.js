@@ -33,7 +33,7 @@ const HEADERS_TOO_LARGE = 431;
  * A `watch` request.
  * @typedef {object} WatchRequest
  * @property {string[]} devices
- * @property {{ epoch: string, offset: number }} [since]
+ * @property {import("./board.js").Position} [since]
  * @property {boolean} health
  * @property {boolean} [presence]
  * @property {boolean} [once] Whether the answer ends when it is complete.
@@ -96,7 +96,10 @@ export class EventStream {
     if (once) query.set("once", "1");
     if (health) query.set("health", "1");
     if (presence) query.set("presence", "1");
-    if (since) query.set("since", `${since.epoch}:${since.offset}`);
+    if (since) {
+      const { epoch, offset, scope } = since;
+      query.set("since", `${epoch}:${offset}${scope ? `:${scope}` : ""}`);
+    }
     const unfiltered = `${this.url}?${query}`;
     for (const device of devices) query.append("device", device);
     const filtered = `${this.url}?${query}`;
@@ -173,7 +176,7 @@ export class EventStream {
    * @returns {Promise<number | undefined>} When to come back, if the server said it.
    */
   async #handle(response, id, signal) {
-    if (response.status === 400) {
+    if (response.status === 400 || response.status === 403) {
       const error = (await response.text()).trim();
       this.#deliver(`43${id}${JSON.stringify([{ error }])}`);
     }
