@@ -462,6 +462,12 @@ class Settings:
         "How many commands of all devices may be open at once; more are refused.",
         whole(1, 1_000_000),
     )
+    audit_rows: int = setting(
+        100_000,
+        "How many entries the audit keeps: who edited, asked, replayed, dropped, and who was given "
+        "or lost a right.",
+        whole(100, 10_000_000),
+    )
     command_queues: Mapping[str, str] = mapping_setting(
         "The queue into which commands are put, as a URL, per device pattern; the option "
         "`commands` of a source does it for the devices that report through it.",

@@ -20,6 +20,7 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
+from statecast.access.records import AuditEntry
 from statecast.broadcast.watch_counts import part_of
 from statecast.commands.request import new_command
 from statecast.errors import StatecastError
@@ -117,6 +118,7 @@ class Damage:
             "reactions",
             "reacted",
             "watch_counts",
+            "access",
         }
 
 
@@ -195,6 +197,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.reaction("mail", ["*"]).begin(running.term)
     running.release()
     store.begin_command(new_command(VICTIM, "hug", by="Ada", key="click"))
+    store.put_access(
+        "session",
+        "s1",
+        {"user": "ada", "expires_at": now() + 60_000},
+        audit=AuditEntry("user ada", "signed in", "ada"),
+    )
     queue = store.queue("queue")
     queue.append([body(VICTIM, 3)])
     queue.append([body(VICTIM, 4)])
@@ -259,6 +267,9 @@ class Served:
         for path in (f"/devices/{VICTIM}", f"{of_victim}/history", f"{of_victim}/viewers"):
             self.get(path)
         self.get("/api/changes")
+        for record in (*self.store.access_records(), self.store.access_record("session", "s1")):
+            assert record is None or record.body is None or record.body["user"] == "ada"
+        assert all(one.by == "user ada" for one in self.store.audit_rows())
         return self.states()
 
     def states(self) -> dict[str, Any]:

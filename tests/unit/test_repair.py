@@ -337,7 +337,11 @@ def test_damaged_pages_are_said_and_left(path: Path, opened: Opener) -> None:
         say(store, number, text="x" * 500, n=number)
     store.close()
     content = bytearray(path.read_bytes())
-    middle = len(content) // 8192 * 4096
+    with apsw.Connection(str(path)) as connection:
+        find = "SELECT rootpage FROM sqlite_master WHERE name = 'known_events_at'"
+        ((page,),) = connection.execute(find).fetchall()
+    connection.close()
+    middle = (page - 1) * 4096
     content[middle : middle + 4096] = b"\xff" * 4096
     path.write_bytes(content)
     status, text = run(path)

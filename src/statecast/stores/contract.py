@@ -16,6 +16,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
+from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import Conflict
 from statecast.model import (
@@ -53,6 +54,8 @@ class Limits:
     """Present devices: a new one beyond is refused; the existing ones keep working."""
     queue_messages: int = 1_000_000
     queue_bytes: int = 1_000_000_000
+    audit_rows: int = 100_000
+    """Beyond it the oldest entries of the audit go."""
     late_message_hours: float = 24.0
     """Stamps that are further behind the device's newest one are folded into one floor."""
 
@@ -206,6 +209,8 @@ class ReadCursor(NamedTuple):
     """-1: from now on. The first command has the number 1."""
     watch: int = -1
     """-1: counts of viewers are not read; 0: all are."""
+    access: int = -1
+    """-1: users, keys, share links and sessions are not read; 0: all are."""
 
 
 class WatchPart(NamedTuple):
@@ -243,6 +248,9 @@ class Changes:
     ``COMMANDS_PAGE``, the next ``read`` goes on."""
     watch: WatchChanges | None = None
     """What viewers watch; None: it is as it was at the cursor, or was not asked for."""
+    access: Sequence[AccessRecord] = ()
+    """The records that changed after the cursor, removed ones too, by ascending change; all of
+    them if the store was set back. They hold for every update of this snapshot."""
 
     @property
     def has_all_commands(self) -> bool:
@@ -328,15 +336,23 @@ class Store(Protocol):
         """
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
+        self,
+        change: Change,
+        *,
+        cause_id: str | None = None,
+        if_match: Position | None = None,
+        audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
 
-        Returns the device's update; None if there is no such device. Raises Refused (quarantine
-        stays as it is), and Conflict when ``if_match`` is not the device's position.
+        ``audit`` is written in the same transaction; so it is where else it is an argument. Returns
+        the device's update; None if there is no such device. Raises Refused (quarantine stays as it
+        is), and Conflict when ``if_match`` is not the device's position.
         """
 
-    def replay(self, number: int, message: Message, resolution: int) -> Committed:
+    def replay(
+        self, number: int, message: Message, resolution: int, *, audit: AuditEntry | None = None
+    ) -> Committed:
         """Commit a quarantined message again, with its original id and stamp.
 
         The row is deleted if nothing is refused. Raises NotFound.
@@ -412,7 +428,7 @@ class Store(Protocol):
     def quarantine_count(self, device: str | None = None) -> int:
         """The number of rows; with ``device`` of those that may be about it."""
 
-    def drop(self, number: int) -> None:
+    def drop(self, number: int, *, audit: AuditEntry | None = None) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
 
     def totals(self) -> dict[str, Totals]:
@@ -431,7 +447,13 @@ class Store(Protocol):
         request must not cost a write.
         """
 
-    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
+    def begin_command(
+        self,
+        new: NewCommand,
+        takes: Collection[str] | None = None,
+        *,
+        audit: AuditEntry | None = None,
+    ) -> Command:
         """Ask something of a device; durable on return.
 
         A repeated request (see ``NewCommand.key``) returns the command that it began. Raises
@@ -481,6 +503,38 @@ class Store(Protocol):
         self, device: str | None = None, *, before: int | None = None, limit: int = 50
     ) -> list[Command]:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
+
+    def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
+        """A user, key, share link or session; None if there never was one, or its row is damaged.
+
+        A removed one is returned without a body for as long as its row is kept.
+        """
+
+    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
+        """All that exist, of one kind or of every kind, by kind and id."""
+
+    def put_access(
+        self,
+        kind: RecordKind,
+        id_: str,
+        body: Mapping[str, Any] | None,
+        *,
+        expected: int | None = None,
+        audit: AuditEntry | None = None,
+    ) -> AccessRecord:
+        """Write or, without a body, remove a record; durable on return.
+
+        Its member ``expires_at``, in ms, lets a session be forgotten. ``expected`` is the change
+        that the record must have, 0 for one that must not exist. Raises Conflict if it has another.
+        """
+
+    def note(self, audit: AuditEntry) -> None:
+        """Write down who did what; durable on return."""
+
+    def audit_rows(
+        self, *, before: int | None = None, limit: int = 100, by: str | None = None
+    ) -> list[AuditEntry]:
+        """Entries with numbers below ``before``, newest first, of one sender or of all."""
 
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""

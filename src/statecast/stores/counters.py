@@ -44,3 +44,7 @@ class Counters:
     """``seen`` then."""
     watch: int = 0
     """One per change of what the viewers of a process watch."""
+    access: int = 0
+    """One per change of a user, key, share link or session."""
+    audit: int = 0
+    """One per entry of the audit."""

@@ -19,6 +19,8 @@ TOMBSTONE_MS = 7 * DAY_MS
 """Rows of removed devices."""
 COMMAND_MS = 7 * DAY_MS
 """Commands that are at their end."""
+SESSION_MS = DAY_MS
+"""Sessions of people, after they have expired: no clock of another process is a day behind."""
 MAX_EPOCHS = 1_000
 EVENT_MS = 60_000
 """Application events."""

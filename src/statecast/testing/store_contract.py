@@ -9,6 +9,7 @@ from dataclasses import replace
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import ReadCursor, Store, Totals
+from statecast.testing.access_contract import AccessContract
 from statecast.testing.clock_contract import ClockContract
 from statecast.testing.command_contract import CommandContract
 from statecast.testing.presence_contract import PresenceContract
@@ -742,6 +743,7 @@ class StoreContract(
     ChangeContract,
     ReadContract,
     CommandContract,
+    AccessContract,
     PresenceContract,
     SizesContract,
     TotalsContract,

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.model import (
     Change,
@@ -28,6 +29,7 @@ from statecast.model import (
 )
 from statecast.problems import Problems
 from statecast.stores import errors, retention
+from statecast.stores.access_change import AccessChange
 from statecast.stores.batch import Batch, DeviceState, answered_by, devices_of, events_of
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
@@ -49,6 +51,7 @@ from statecast.stores.contract import (
     commands_read,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.memory.access import MemoryAccess
 from statecast.stores.memory.commands import MemoryCommands
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
 from statecast.stores.memory.history import MemoryHistory
@@ -116,6 +119,7 @@ class MemoryStore:
         self._quarantine_number = 0
         self._totals: dict[str, Totals] = {}
         self._commands = MemoryCommands()
+        self._access = MemoryAccess(limits.audit_rows)
         self._events: dict[int, tuple[int, Event]] = {}
         self._reports: dict[str, tuple[int, str]] = {}
         self._watch_parts: dict[tuple[str, int], tuple[int, WatchPart]] = {}
@@ -153,7 +157,12 @@ class MemoryStore:
         return batch.result()
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
+        self,
+        change: Change,
+        *,
+        cause_id: str | None = None,
+        if_match: Position | None = None,
+        audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``. Raises Refused or Conflict."""
         with self._lock:
@@ -165,11 +174,14 @@ class MemoryStore:
                 self.epoch_history().check_unchanged(if_match, loaded.offset if loaded else 0)
             batch.edit(change, message.delivery.id)
             self._save(batch)
+            self._access.note(audit, now)
             loaded = batch.loaded.get(change.device)
         self._notifier.notify()
         return loaded.update() if loaded is not None and loaded.offset else None
 
-    def replay(self, number: int, message: Message, resolution: int) -> Committed:
+    def replay(
+        self, number: int, message: Message, resolution: int, *, audit: AuditEntry | None = None
+    ) -> Committed:
         """Commit a quarantined message with its original id and stamp. Raises NotFound."""
         with self._lock:
             now = self._watch.check(self._counters)
@@ -184,14 +196,16 @@ class MemoryStore:
                 )
                 self._quarantine[number] = again
             self._save(batch)
+            self._access.note(audit, now)
         self._notifier.notify()
         return batch.result(0 if refused is None else 1)
 
-    def drop(self, number: int) -> None:
+    def drop(self, number: int, *, audit: AuditEntry | None = None) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
         with self._lock:
             self.quarantine_row(number)
             del self._quarantine[number]
+            self._access.note(audit, self._watch.check(self._counters))
 
     def count_refused(self, source: str) -> None:
         """Count a message that was refused."""
@@ -285,12 +299,15 @@ class MemoryStore:
             command = commands_read(commands, counters.command)
             return Changes(
                 self.read_position(),
-                ReadCursor(offset, counters.seen, counters.event, command, counters.watch),
+                ReadCursor(
+                    offset, counters.seen, counters.event, command, counters.watch, counters.access
+                ),
                 updates,
                 seen,
                 events,
                 commands,
                 self._watch_changes(after.watch),
+                self._access.changed_after(after.access),
             )
 
     def _watch_changes(self, change: int) -> WatchChanges | None:
@@ -420,13 +437,20 @@ class MemoryStore:
 
     # -- commands
 
-    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
+    def begin_command(
+        self,
+        new: NewCommand,
+        takes: Collection[str] | None = None,
+        *,
+        audit: AuditEntry | None = None,
+    ) -> Command:
         """Ask something of a device. Raises NotTaken, TooManyCommands, Refused."""
         with self._lock:
             now = self._watch.check(self._counters)
             command = self._commands.begin(self._counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             self._commands.forget(new.device, self.limits.commands_kept, age_from)
+            self._access.note(audit, now)
         self._notifier.notify()
         return command
 
@@ -484,6 +508,47 @@ class MemoryStore:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         with self._lock:
             return self._commands.newest(device, before, limit)
+
+    # -- who may do what
+
+    def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
+        """A user, key, share link or session; None if there never was one."""
+        with self._lock:
+            return self._access.one(kind, id_)
+
+    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
+        """All that exist, of one kind or of every kind, by kind and id."""
+        with self._lock:
+            return self._access.all_of(kind)
+
+    def put_access(
+        self,
+        kind: RecordKind,
+        id_: str,
+        body: Mapping[str, Any] | None,
+        *,
+        expected: int | None = None,
+        audit: AuditEntry | None = None,
+    ) -> AccessRecord:
+        """Write or, without a body, remove a record. Raises Conflict."""
+        with self._lock:
+            now = self._watch.check(self._counters)
+            record = self._access.put(self._counters, AccessChange(kind, id_, body, expected), now)
+            self._access.note(audit, now)
+        self._notifier.notify()
+        return record
+
+    def note(self, audit: AuditEntry) -> None:
+        """Write down who did what."""
+        with self._lock:
+            self._access.note(audit, self._watch.check(self._counters))
+
+    def audit_rows(
+        self, *, before: int | None = None, limit: int = 100, by: str | None = None
+    ) -> list[AuditEntry]:
+        """Entries with numbers below ``before``, newest first, of one sender or of all."""
+        with self._lock:
+            return self._access.audit_rows(before, limit, by)
 
     # -- between threads
 

@@ -21,7 +21,7 @@ from statecast.stores.contract import (
     commands_read,
 )
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
-from statecast.stores.sqlite import commands, devices, watch_counts
+from statecast.stores.sqlite import access, commands, devices, watch_counts
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
@@ -104,12 +104,13 @@ def read(
     command = commands_read(changed, counters.command)
     return Changes(
         position(connection, reader),
-        ReadCursor(offset, counters.seen, counters.event, command, counters.watch),
+        ReadCursor(offset, counters.seen, counters.event, command, counters.watch, counters.access),
         updates,
         {row[1]: reading.past(row[7], row[3], row[4]) for row in seen},
         [event for *_, origin, raw, _ in events if (event := event_row.decode(raw, origin))],
         changed,
         watch_counts.changed_after(connection, reader, counters, after.watch),
+        access.changed_after(connection, reader, counters, after.access),
     )
 
 

@@ -76,6 +76,8 @@ def derived(connection: apsw.Connection) -> Counters:
         devices=number(connection, "sum(state IS NOT NULL)", "devices"),
         command=newest(connection, table("commands"), "change"),
         watch=newest(connection, table("watch_counts"), "change"),
+        access=newest(connection, table("access"), "change"),
+        audit=newest(connection, table("audit"), "number"),
     )
 
 

@@ -30,6 +30,9 @@ DERIVED = {
     "watch_counts",
 }
 """Tables whose rows are no loss: no copy of them is kept."""
+RISING = ("offset", "seen", "event", "page", "receipt", "command", "access", "audit")
+SECRET = {"access"}
+"""Tables whose damaged rows are not copied: the quarantine would show the digests of secrets."""
 
 
 class DamagedPages(StatecastError):
@@ -71,7 +74,7 @@ class Repair:
         """Put rising numbers above what the tables have, so that none is given out twice."""
         counters, derived = self.batch.counters, counter_row.derived(self.connection)
         before = replace(counters)
-        for name in ("offset", "seen", "event", "page", "receipt", "command"):
+        for name in RISING:
             setattr(counters, name, max(getattr(counters, name), getattr(derived, name)))
         if counters.arrival < derived.arrival - counter_row.ARRIVAL_GAP:
             counters.arrival = derived.arrival
@@ -95,7 +98,7 @@ class Repair:
         name = damaged.table.name
         if name == "devices":
             return self.mend_device(damaged)
-        if name not in DERIVED:
+        if name not in DERIVED | SECRET:
             self.keep_copy(damaged)
         special: dict[str, Callable[[Damaged], str]] = {
             "counters": self.replace_counters,
@@ -106,6 +109,8 @@ class Repair:
         if name in special:
             return special[name](damaged)
         self.remove(damaged)
+        if name in SECRET:
+            return "It was removed: who it was of has to be given access again."
         return "It was removed."
 
     def keep_copy(self, damaged: Damaged) -> None:

@@ -293,6 +293,34 @@ CREATE INDEX commands_waiting ON commands (number, device) WHERE status = 'waiti
 CREATE INDEX commands_open ON commands (number) WHERE status IN ('waiting', 'delivered');
 """
 
+ACCESS = """
+-- See access/records.py. A removed record has no body; its row tells every process of it.
+CREATE TABLE access (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    change INTEGER NOT NULL,
+    body TEXT,
+    expires_at INTEGER,
+    checksum INTEGER,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX access_change ON access (change);
+CREATE INDEX access_sessions ON access (expires_at) WHERE kind = 'session';
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    checksum INTEGER
+);
+CREATE INDEX audit_by ON audit (by, number);
+ALTER TABLE counters ADD COLUMN access INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counters ADD COLUMN audit INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET checksum = NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -308,5 +336,6 @@ STEPS: Sequence[str] = (
     WATCH_COUNTS,
     DEVICE_COMMANDS,
     COMMAND_QUEUES,
+    ACCESS,
 )
 """Step n leads from version n - 1 to version n."""

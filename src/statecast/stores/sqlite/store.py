@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
 from statecast.model import (
@@ -32,6 +33,7 @@ from statecast.model import (
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
 from statecast.stores import errors
+from statecast.stores.access_change import AccessChange
 from statecast.stores.batch import (
     Batch,
     DamagedDevice,
@@ -59,6 +61,7 @@ from statecast.stores.contract import (
 from statecast.stores.counters import Counters
 from statecast.stores.refusals import Refusals
 from statecast.stores.sqlite import (
+    access,
     changes,
     check,
     commands,
@@ -178,7 +181,12 @@ class SqliteStore:
         return batch.result()
 
     def edit(
-        self, change: Change, *, cause_id: str | None = None, if_match: Position | None = None
+        self,
+        change: Change,
+        *,
+        cause_id: str | None = None,
+        if_match: Position | None = None,
+        audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
 
@@ -195,11 +203,14 @@ class SqliteStore:
                 offset = loaded.offset if loaded else 0
                 changes.epoch_history(connection, self.rows).check_unchanged(if_match, offset)
             batch.edit(change, message.delivery.id)
+            self._note(connection, counters, audit, now)
             self._save(connection, batch, refusals)
             loaded = batch.loaded.get(change.device)
         return loaded.update() if loaded is not None and loaded.offset else None
 
-    def replay(self, number: int, message: Message, resolution: int) -> Committed:
+    def replay(
+        self, number: int, message: Message, resolution: int, *, audit: AuditEntry | None = None
+    ) -> Committed:
         """Commit a quarantined message again, with its original id and stamp.
 
         The row is deleted if nothing is refused. Raises NotFound.
@@ -214,15 +225,17 @@ class SqliteStore:
                 quarantine.delete(connection, self.rows, counters, number)
             else:
                 quarantine.refuse_again(connection, found, refused, now)
+            self._note(connection, counters, audit, now)
             self._save(connection, batch, refusals)
         return batch.result(0 if refused is None else 1)
 
-    def drop(self, number: int) -> None:
+    def drop(self, number: int, *, audit: AuditEntry | None = None) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             quarantine.one(connection, self.rows, number)
             quarantine.delete(connection, self.rows, counters, number)
+            self._note(connection, counters, audit, self._watch.check(counters))
             counter_row.save(connection, self.rows, counters)
 
     def count_refused(self, source: str) -> None:
@@ -446,7 +459,13 @@ class SqliteStore:
 
     # -- commands
 
-    def begin_command(self, new: NewCommand, takes: Collection[str] | None = None) -> Command:
+    def begin_command(
+        self,
+        new: NewCommand,
+        takes: Collection[str] | None = None,
+        *,
+        audit: AuditEntry | None = None,
+    ) -> Command:
         """Ask something of a device; durable on return.
 
         Raises NotTaken, TooManyCommands, Refused.
@@ -457,6 +476,7 @@ class SqliteStore:
             command = commands.begin(connection, self.rows, counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             commands.forget(connection, new.device, self.limits.commands_kept, age_from)
+            self._note(connection, counters, audit, now)
             counter_row.save(connection, self.rows, counters)
         return command
 
@@ -525,6 +545,60 @@ class SqliteStore:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         with self.database.read() as connection:
             return commands.newest(connection, self.rows, device, before, limit)
+
+    # -- who may do what
+
+    def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
+        """A user, key, share link or session; None if there never was one."""
+        with self.database.read() as connection:
+            return access.one(connection, self.rows, kind, id_)
+
+    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
+        """All that exist, of one kind or of every kind, by kind and id."""
+        with self.database.read() as connection:
+            return access.all_of(connection, self.rows, kind)
+
+    def put_access(
+        self,
+        kind: RecordKind,
+        id_: str,
+        body: Mapping[str, Any] | None,
+        *,
+        expected: int | None = None,
+        audit: AuditEntry | None = None,
+    ) -> AccessRecord:
+        """Write or, without a body, remove a record; durable on return. Raises Conflict."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            new = AccessChange(kind, id_, body, expected)
+            record = access.put(connection, self.rows, counters, new, now)
+            self._note(connection, counters, audit, now)
+            counter_row.save(connection, self.rows, counters)
+        return record
+
+    def note(self, audit: AuditEntry) -> None:
+        """Write down who did what; durable on return."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            self._note(connection, counters, audit, self._watch.check(counters))
+            counter_row.save(connection, self.rows, counters)
+
+    def _note(
+        self,
+        connection: apsw.Connection,
+        counters: Counters,
+        audit: AuditEntry | None,
+        now: int,
+    ) -> None:
+        access.note(connection, counters, audit, now, self.limits.audit_rows)
+
+    def audit_rows(
+        self, *, before: int | None = None, limit: int = 100, by: str | None = None
+    ) -> list[AuditEntry]:
+        """Entries with numbers below ``before``, newest first, of one sender or of all."""
+        with self.database.read() as connection:
+            return access.audit_rows(connection, self.rows, before, limit, by)
 
     # -- between processes
 

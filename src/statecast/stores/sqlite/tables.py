@@ -31,7 +31,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "BLOB": (bytes,),
 }
 WORDS = {int: "an integer", float: "a number", str: "text", bytes: "bytes", type(None): "NULL"}
-ASSIGNED_BY_US = {"history", "events", "counters", "commands"}
+ASSIGNED_BY_US = {"history", "events", "counters", "commands", "audit"}
 """Tables with an INTEGER PRIMARY KEY that we assign: it is known when the row is written."""
 
 FORMAT = 2

@@ -1,0 +1,75 @@
+"""Users, keys, share links and sessions; and the audit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from statecast import strict_json
+from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.stores.access_change import AccessChange
+from statecast.stores.counters import Counters
+from statecast.stores.retention import SESSION_MS
+
+
+class MemoryAccess:
+    """The caller has the lock of the store."""
+
+    def __init__(self, audit_rows: int) -> None:
+        self._records: dict[tuple[str, str], tuple[AccessRecord, int | None]] = {}
+        """By kind and id, each with the time from which it may be forgotten."""
+        self._audit: list[AuditEntry] = []
+        self._audit_rows = audit_rows
+        self._audit_number = 0
+
+    def one(self, kind: RecordKind, id_: str) -> AccessRecord | None:
+        """A record, also a removed one."""
+        found = self._records.get((kind, id_))
+        return None if found is None else found[0]
+
+    def all_of(self, kind: RecordKind | None) -> list[AccessRecord]:
+        """Those that exist, of one kind or of all."""
+        return [
+            record
+            for _, (record, _) in sorted(self._records.items())
+            if record.body is not None and kind in (None, record.kind)
+        ]
+
+    def changed_after(self, change: int) -> list[AccessRecord]:
+        """What changed after this change, by ascending change."""
+        if change < 0:
+            return []
+        found = [record for record, _ in self._records.values() if record.change > change]
+        return sorted(found, key=lambda record: record.change)
+
+    def put(self, counters: Counters, new: AccessChange, now: int) -> AccessRecord:
+        """Write or remove a record. Raises Conflict."""
+        before = self.one(new.kind, new.id)
+        new.check(before)
+        counters.access += 1
+        body = None if new.body is None else strict_json.decode(strict_json.encode(dict(new.body)))
+        record = AccessRecord(new.kind, new.id, body, counters.access)
+        self._records[new.kind, new.id] = record, new.expires_at(before)
+        self._forget_expired(now)
+        return record
+
+    def _forget_expired(self, now: int) -> None:
+        for place, (_, expires_at) in list(self._records.items()):
+            if place[0] == "session" and expires_at is not None and expires_at < now - SESSION_MS:
+                del self._records[place]
+
+    def note(self, entry: AuditEntry | None, now: int) -> None:
+        """Write an entry of the audit, if there is one."""
+        if entry is None:
+            return
+        self._audit_number += 1
+        self._audit.append(dataclasses.replace(entry, at=now, number=self._audit_number))
+        del self._audit[: -self._audit_rows]
+
+    def audit_rows(self, before: int | None, limit: int, by: str | None) -> list[AuditEntry]:
+        """Entries below a number, newest first."""
+        found = [
+            entry
+            for entry in reversed(self._audit)
+            if (before is None or entry.number < before) and by in (None, entry.by)
+        ]
+        return found[:limit]

@@ -1,0 +1,168 @@
+"""What every store keeps of users, keys, share links and sessions, and of who did what."""
+
+from __future__ import annotations
+
+import pytest
+
+from statecast.access.records import AuditEntry, RecordKind
+from statecast.commands.request import new_command
+from statecast.errors import Conflict, DevicesFull, TooManyCommands
+from statecast.model import Change
+from statecast.stores.contract import ReadCursor, Store
+from statecast.testing.store_fixture import StoreFixture
+from statecast.testing.values import change, message, refused
+
+DAY_MS = 86_400_000
+KEY = {"digest": "ab", "grants": {"pillow": "send"}, "expires_at": None}
+
+
+def kept(store: Store, kind: RecordKind | None = None) -> list[tuple[str, str]]:
+    return [(one.kind, one.id) for one in store.access_records(kind)]
+
+
+class AccessContract(StoreFixture):
+    """Records of who may do what, and the audit."""
+
+    def test_a_record_is_kept_replaced_and_removed(self) -> None:
+        store = self.store()
+        assert store.access_record("key", "pillow-1") is None
+        # when a key is made, changed and removed
+        made = store.put_access("key", "pillow-1", KEY)
+        changed = store.put_access("key", "pillow-1", {**KEY, "expires_at": 5})
+        # then each is a change of its own, and the newest one holds
+        assert made.change < changed.change
+        assert store.access_record("key", "pillow-1") == changed
+        assert changed.body == {**KEY, "expires_at": 5}
+        removed = store.put_access("key", "pillow-1", None)
+        # and what remains is a mark, which is in no list
+        assert removed.body is None
+        assert store.access_record("key", "pillow-1") == removed
+        assert kept(store) == []
+
+    def test_records_are_listed_by_kind_and_id(self) -> None:
+        store = self.store()
+        for kind, id_ in (("user", "b"), ("user", "a"), ("key", "c"), ("share", "Ada É")):
+            store.put_access(kind, id_, {})  # type: ignore[arg-type]
+        assert kept(store) == [("key", "c"), ("share", "Ada É"), ("user", "a"), ("user", "b")]
+        assert kept(store, "user") == [("user", "a"), ("user", "b")]
+        assert kept(store, "session") == []
+
+    def test_what_was_changed_meanwhile_is_not_overwritten(self) -> None:
+        store = self.store()
+        first = store.put_access("user", "ada", {"role": "viewer"}, expected=0)
+        with pytest.raises(Conflict):
+            store.put_access("user", "ada", {"role": "operator"}, expected=0)
+        second = store.put_access("user", "ada", {"role": "editor"}, expected=first.change)
+        with pytest.raises(Conflict):
+            store.put_access("user", "ada", None, expected=first.change)
+        store.put_access("user", "ada", None, expected=second.change)
+        with pytest.raises(Conflict):
+            store.put_access("user", "ada", {}, expected=second.change)
+        assert store.access_record("user", "ada").body is None  # type: ignore[union-attr]
+        store.put_access("user", "ada", {"role": "viewer"}, expected=0)  # a new one of that name
+
+    def test_a_refused_change_leaves_nothing(self) -> None:
+        store = self.store()
+        first = store.put_access("user", "ada", {})
+        with pytest.raises(Conflict):
+            store.put_access(
+                "user", "ada", None, expected=7_000, audit=AuditEntry("machine", "x", "ada")
+            )
+        assert store.audit_rows() == []
+        assert store.read(ReadCursor(access=0)).access == [first]
+
+    def test_readers_get_the_records_that_changed_after_their_cursor(self) -> None:
+        store = self.store()
+        # given a reader that has what there was
+        first = store.put_access("key", "a", KEY)
+        store.put_access("key", "b", KEY)
+        whole = store.read(ReadCursor(access=0))
+        assert [(one.id, one.change) for one in whole.access] == [
+            ("a", first.change),
+            ("b", whole.cursor.access),
+        ]
+        # when one is removed and another comes
+        store.put_access("key", "a", None)
+        store.put_access("user", "ada", {})
+        # then it gets these, and nothing twice
+        news = store.read(whole.cursor)
+        assert [(one.id, one.body is None) for one in news.access] == [("a", True), ("ada", False)]
+        assert store.read(news.cursor).access == []
+        # and a reader that does not ask gets none
+        assert store.read(ReadCursor()).access == []
+
+    def test_a_snapshot_has_the_rights_under_which_its_states_came(self) -> None:
+        store = self.store()
+        cursor = store.read(ReadCursor(access=0)).cursor
+        for number in range(1, 5):
+            # given a right that was taken away, or given, before a state was committed
+            store.put_access("key", "a", None if number % 2 else KEY)
+            self.say(store, {"n": number})
+            # when a reader sees the state
+            found = store.read(cursor)
+            # then it has the right too
+            assert [update.version for update in found.updates] == [number]
+            assert [record.body is None for record in found.access] == [bool(number % 2)]
+            cursor = found.cursor
+
+    def test_a_session_is_forgotten_a_day_after_it_has_expired(self) -> None:
+        store = self.store()
+        now = self.clock()
+        store.put_access("session", "old", {"user": "ada", "expires_at": now + 1_000})
+        store.put_access("session", "ended", {"user": "ada", "expires_at": now + 1_000})
+        store.put_access("session", "ended", None)
+        store.put_access("key", "expired", {**KEY, "expires_at": now + 1_000})
+        self.clock.advance(DAY_MS / 1000)
+        store.put_access("session", "new", {"user": "ada", "expires_at": now + 9 * DAY_MS})
+        assert store.access_record("session", "old") is not None
+        self.clock.advance(2)
+        store.put_access("session", "newer", {"user": "ada", "expires_at": now + 9 * DAY_MS})
+        assert store.access_record("session", "old") is None
+        assert store.access_record("session", "ended") is None
+        assert kept(store) == [("key", "expired"), ("session", "new"), ("session", "newer")]
+
+    def test_the_audit_says_who_did_what_newest_first(self) -> None:
+        store = self.store()
+        store.note(AuditEntry("machine", "user created", "ada", "editor"))
+        self.clock.advance(1)
+        store.put_access("key", "a", KEY, audit=AuditEntry("user ada", "key created", "a"))
+        newest, oldest = store.audit_rows()
+        assert (newest.by, newest.action, newest.target, newest.detail) == (
+            "user ada",
+            "key created",
+            "a",
+            "",
+        )
+        assert newest.at == oldest.at + 1_000 == self.clock()
+        assert store.audit_rows(before=newest.number) == [oldest]
+        assert store.audit_rows(limit=1) == [newest]
+        assert store.audit_rows(by="machine") == [oldest]
+
+    def test_the_audit_is_bounded(self) -> None:
+        store = self.store(audit_rows=3)
+        for number in range(5):
+            store.note(AuditEntry("machine", "edit", str(number)))
+        assert [one.target for one in store.audit_rows()] == ["4", "3", "2"]
+
+    def test_what_is_done_stands_in_the_audit_and_what_is_refused_does_not(self) -> None:
+        store = self.store(max_devices=1, max_open_commands=1)
+        ada = {
+            name: AuditEntry("user ada", name, "pillow")
+            for name in ("edit", "command", "replay", "drop")
+        }
+        # given a device, and two messages in quarantine
+        store.commit("queue", 1, [refused("b1"), refused("b2")])
+        # when Ada does each thing
+        store.edit(change(state={"mood": "calm"}, by="user"), audit=ada["edit"])
+        store.begin_command(new_command("pillow", "hug", None), audit=ada["command"])
+        first, second = store.quarantined()
+        store.replay(first.number, message("b1", change(state={"n": 1})), 1, audit=ada["replay"])
+        store.drop(second.number, audit=ada["drop"])
+        # then each stands there once
+        assert [one.action for one in store.audit_rows()] == ["drop", "replay", "command", "edit"]
+        # and what is refused does not
+        with pytest.raises(DevicesFull):
+            store.edit(Change("other", "merge", {"n": 1}, by="user"), audit=ada["edit"])
+        with pytest.raises(TooManyCommands):
+            store.begin_command(new_command("pillow", "hug", None), audit=ada["command"])
+        assert len(store.audit_rows()) == 4
