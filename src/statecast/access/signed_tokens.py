@@ -78,7 +78,7 @@ class SignedTokens:
                 key.key,
                 algorithms=[key.algorithm],
                 audience=rules.audience,
-                issuer=rules.issuer,
+                issuer=[rules.issuer],
                 leeway=rules.leeway,
                 options={"require": ["exp", "iss", "aud"]},
             )
