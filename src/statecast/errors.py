@@ -10,6 +10,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- NotTaken             the device does not take such a command
 |   |-- WrongWay             the device takes its commands elsewhere: from its command queue
 |   |-- NotAuthenticated     the credentials that were given are wrong, expired or revoked
+|   |   `-- TooManyGuesses     so many were wrong that the next ones must wait
 |   |-- Forbidden            who asks may not do this
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
@@ -91,6 +92,20 @@ class WrongWay(Refused):
 
 class NotAuthenticated(Refused):
     """Credentials were given, and they are forged, expired or revoked."""
+
+    def __init__(self, sentence: str, *, is_guess: bool = True) -> None:
+        """``is_guess`` is false for what was good once, or is good elsewhere."""
+        super().__init__(sentence)
+        self.is_guess = is_guess
+
+
+class TooManyGuesses(NotAuthenticated):
+    """So many keys or passwords were wrong that the next ones must wait."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        """``retry_after`` is in seconds."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Forbidden(Refused):

@@ -49,6 +49,10 @@ class TokenBucket:
         delay = full_at - now - self._interval * (self._burst - 1)
         return delay if delay > ROUNDING else 0.0
 
+    def given_back(self, full_at: float) -> float:
+        """Put a token back: the new state."""
+        return full_at - self._interval
+
     def empty(self, now: float) -> float:
         """The state of a bucket that has just been emptied."""
         return now + self._interval * self._burst
@@ -70,3 +74,16 @@ class RateByKey:
         if len(self._full_at) > MAX_KEYS:
             self._full_at.popitem(last=False)
         return after is not None
+
+    def delay(self, key: str, now: float) -> float:
+        """Seconds until this key has a token; 0.0: it has one."""
+        return self._bucket.delay(self._full_at.get(key, 0.0), now)
+
+    def give_back(self, key: str) -> None:
+        """Put a token of this key back: what it was taken for does not count."""
+        if key in self._full_at:
+            self._full_at[key] = self._bucket.given_back(self._full_at[key])
+
+    def forget(self, key: str) -> None:
+        """The bucket of this key is full again."""
+        self._full_at.pop(key, None)

@@ -47,6 +47,7 @@ from statecast.errors import (
     WrongWay,
 )
 from statecast.http.credentials import ProxyFields
+from statecast.http.guess_limiter import GuessLimiter
 from statecast.http.throttled_log import ThrottledLog
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
@@ -114,6 +115,8 @@ class Runtime:
         """Those of the server of this process, for the document of REST."""
         self.on_sent: Callable[[], None] = lambda: None
         """Called when a message was put into the queue: a test kit consumes it at once."""
+        self.guesses = GuessLimiter()
+        """Slows down who tries keys and passwords."""
         self._authorize: Callable[[Any], Any] | None = None
         """The application's function of ``@live.authorize``."""
         self._hub: Hub | None = None
@@ -214,6 +217,7 @@ class Runtime:
             lambda: cast(Records, self.store),
             self.clock,
             verifier=open_verifier(token_rules, self.problems),
+            attempt=self.guesses.attempt,
             note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
         )
 

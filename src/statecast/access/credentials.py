@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+GuessKind = Literal["key", "share", "token", "password"]
+"""What is tried. Each has limits of its own: a device whose key was revoked keeps no person out."""
 MAX_TOKEN = 8_192
 """Bytes of a bearer token."""
 TOO_LONG = f"A token has at most {MAX_TOKEN:,} bytes."

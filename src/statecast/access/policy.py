@@ -14,14 +14,14 @@ from typing import Any
 
 from statecast.access import rights_table, secret_tokens
 from statecast.access.actions import Action
-from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
+from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials, GuessKind
 from statecast.access.grants import EVERYTHING, NOTHING, Grants
 from statecast.access.identity import ANONYMOUS, LOCAL, Identity
 from statecast.access.records import AccessRecord, RecordKind, Records
 from statecast.access.roles import ROLES
 from statecast.access.secret_tokens import SecretToken
 from statecast.access.token_verifier import TokenVerifier
-from statecast.errors import Malformed, NotAuthenticated
+from statecast.errors import Malformed, NotAuthenticated, TooManyGuesses
 
 DEEDS: dict[Action, str] = {
     Action.READ: "see states",
@@ -31,6 +31,7 @@ DEEDS: dict[Action, str] = {
     Action.OPERATE: "see the operator's page and the quarantine",
 }
 WRONG_TOKEN = "The token is wrong, has expired or was revoked; send a valid one."  # noqa: S105
+EXPIRED = "The key or the link has expired; ask for a new one."
 Authorize = Callable[[], Any]
 """Asks the application for the rights of the current request; see ``from_application``."""
 
@@ -65,13 +66,17 @@ class AccessPolicy:
         clock: Callable[[], int],
         *,
         verifier: TokenVerifier | None = None,
+        attempt: Callable[[GuessKind, str, str], None] = lambda kind, address, name: None,
         note: Callable[[str, str], None] = lambda address, sentence: None,
     ) -> None:
-        """``note`` logs a refusal, by address and sentence; ``clock`` gives the time in ms."""
+        """``clock`` gives the time in ms. ``attempt`` counts a wrong token, by its kind, address
+        and name; it raises TooManyGuesses. ``note`` logs a refusal, by address and sentence.
+        """
         self._rules = rules
         self._records = records
         self._clock = clock
         self._verifier = verifier
+        self._attempt = attempt
         self._note = note
         self._anonymous = rules.of_anonymous()
 
@@ -81,15 +86,27 @@ class AccessPolicy:
         """Who a request is of. May block: never on the loop.
 
         ``authorize`` asks the application, if it has an opinion. Raises NotAuthenticated if the
-        token is wrong; the refusal is in the log then. A session that has ended is no error: the
-        browser still has its cookie. Raises Unavailable if the store or the identity provider
-        does not answer.
+        token is wrong, and TooManyGuesses after many wrong ones; the refusal is in the log then. A
+        session that has ended is no error: the browser still has its cookie. Raises Unavailable if
+        the store or the identity provider does not answer.
         """
         try:
             return self._identify(credentials, authorize)
         except NotAuthenticated as error:
-            self._note(credentials.address, str(error))
-            raise
+            refused = self._counted(error, credentials)
+            self._note(credentials.address, str(refused))
+            raise refused from None
+
+    def _counted(self, error: NotAuthenticated, given: Credentials) -> NotAuthenticated:
+        """The refusal, after the attempt has been counted if it may be one of many."""
+        token = secret_tokens.parse(given.bearer)
+        kind: GuessKind = "token" if token is None else secret_tokens.PREFIXES[given.bearer[:3]]
+        try:
+            if error.is_guess:
+                self._attempt(kind, given.address, "" if token is None else token.id)
+        except TooManyGuesses as slowed:
+            return slowed
+        return error
 
     def _identify(self, given: Credentials, authorize: Authorize | None) -> Identity:
         if given.problem:
@@ -123,25 +140,26 @@ class AccessPolicy:
 
     def _of_bearer(self, bearer: str) -> Identity:
         token = secret_tokens.parse(bearer)
-        if token is not None:
-            found = self._of_secret(token)
-        elif bearer.count(".") == 2 and self._verifier is not None:
-            found = self._verifier.verify(bearer)
-        else:
-            found = None
-        if found is None:
+        if token is None:
+            if bearer.count(".") != 2 or self._verifier is None:
+                raise NotAuthenticated(WRONG_TOKEN)
+            return self._verifier.verify(bearer)
+        if not self._matches(token):
             raise NotAuthenticated(WRONG_TOKEN)
+        found = self._from_record(token.kind, token.id, self._records())
+        if found is None:
+            raise NotAuthenticated(EXPIRED, is_guess=False)
         return found
 
     def _of_session(self, cookie: str) -> Identity | None:
         token = secret_tokens.parse_session(cookie)
-        return None if token is None else self._of_secret(token)
-
-    def _of_secret(self, token: SecretToken) -> Identity | None:
-        records = self._records()
-        if not secret_tokens.matches(token, records.access_record(token.kind, token.id)):
+        if token is None or not self._matches(token):
             return None
-        return self._from_record(token.kind, token.id, records)
+        return self._from_record(token.kind, token.id, self._records())
+
+    def _matches(self, token: SecretToken) -> bool:
+        record = self._records().access_record(token.kind, token.id)
+        return secret_tokens.matches(token, record)
 
     # What it is worth now
 

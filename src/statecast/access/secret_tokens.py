@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from statecast.access.records import AccessRecord, RecordKind
 
@@ -22,7 +22,7 @@ SECRET_CHARACTERS = 43
 """Of a secret in base64url, which has ``_`` and ``-`` in it: so it is found by its length."""
 MAX_CHARACTERS = 300
 """Of a key, a share link or a session cookie. A longer one is none."""
-PREFIXES: dict[str, RecordKind] = {"sk_": "key", "sh_": "share"}
+PREFIXES: dict[str, Literal["key", "share"]] = {"sk_": "key", "sh_": "share"}
 NO_DIGEST = "0" * 64
 """Compared for an id that does not exist, so that it takes as long as one that does."""
 

@@ -58,7 +58,8 @@ class SignedTokens:
         if not is_name(user):
             raise NotAuthenticated(
                 f"The token names no user: its claim {rules.user_claim} is no text of 1 to "
-                f"{MAX_NAME} printable characters."
+                f"{MAX_NAME} printable characters.",
+                is_guess=False,
             )
         expires = min(float(claims["exp"]) + rules.leeway, LATEST)
         groups = groups_of(claim(claims, rules.groups_claim))
@@ -84,7 +85,9 @@ class SignedTokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             known = (sentence for kind, sentence in SENTENCES.items() if isinstance(error, kind))
-            raise NotAuthenticated(next(known, WRONG)) from None
+            if sentence := next(known, ""):  # the provider has signed it
+                raise NotAuthenticated(sentence, is_guess=False) from None
+            raise NotAuthenticated(WRONG) from None
 
 
 def kid_of(token: str) -> str | None:

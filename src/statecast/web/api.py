@@ -21,7 +21,9 @@ from statecast.decoders import encodings, items
 from statecast.errors import (
     Conflict,
     DevicesFull,
+    Forbidden,
     Malformed,
+    NotAuthenticated,
     NotFound,
     NotTaken,
     Refused,
@@ -30,6 +32,7 @@ from statecast.errors import (
     StoreUnusable,
     TooLarge,
     TooManyCommands,
+    TooManyGuesses,
     Unavailable,
     WrongWay,
 )
@@ -63,6 +66,9 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (TooLarge, 413),
     (DevicesFull, 507),
     (TooManyCommands, 429),
+    (TooManyGuesses, 429),
+    (NotAuthenticated, 401),
+    (Forbidden, 403),
     (NotTaken, 409),
     (WrongWay, 409),
     (Refused, 400),
@@ -360,7 +366,9 @@ def too_many() -> Response:
 def statecast_problem(error: StatecastError) -> Response:
     """The response for an error of Statecast."""
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)
-    return unexpected_problem(error) if status is None else problem(status, error.public)
+    if status is None:
+        return unexpected_problem(error)
+    return problem(status, error.public, retry_after=retry_after(error))
 
 
 class StoreProblem:
@@ -377,6 +385,8 @@ class StoreProblem:
 
 def retry_after(error: StatecastError) -> int:
     """Seconds until a request may succeed: a store that cannot be used needs an operator."""
+    if isinstance(error, TooManyGuesses):
+        return error.retry_after
     return 30 if isinstance(error, StoreUnusable) else 1
 
 
