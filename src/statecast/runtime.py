@@ -14,12 +14,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 from statecast import names
 from statecast.access.grants import NOTHING
 from statecast.access.policy import AccessPolicy, Rules
-from statecast.access.records import Records
 from statecast.access.token_rules import TokenRules
 from statecast.access.token_verifier import open_verifier
 from statecast.broadcast import watch_counts
@@ -214,7 +213,7 @@ class Runtime:
                 names_people=token_rules.are_set
                 or bool(given.trusted_proxy and given.proxy_user_header),
             ),
-            lambda: cast(Records, self.store),
+            lambda: self.store,
             self.clock,
             verifier=open_verifier(token_rules, self.problems),
             attempt=self.guesses.attempt,

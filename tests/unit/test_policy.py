@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hmac
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from statecast.access.identity import ANONYMOUS, LOCAL, Identity
 from statecast.access.policy import DEEDS, AccessPolicy, Rules, from_application
 from statecast.access.records import AccessRecord, RecordKind
 from statecast.errors import NotAuthenticated
+from statecast.runtime import Runtime
 from statecast.settings import Settings
 
 NO_RULES = Rules()
@@ -426,9 +428,28 @@ def test_a_refusal_says_what_to_do_and_names_no_device(
         *((Rules(), (kind,), True) for kind in ("user", "key", "share")),
     ],
 )
-def test_what_counts_as_set_up(rules: Rules, held: tuple[str, ...], expected: bool) -> None:
+def test_what_counts_as_set_up(rules: Rules, held: tuple[RecordKind, ...], expected: bool) -> None:
     policy, _, _ = made(rules)
     assert policy.is_set_up(lambda kind: kind in held) is expected
+
+
+def test_the_store_has_the_records(tmp_path: Path) -> None:
+    # Given an app, and a key in its store
+    runtime = Runtime(Settings(store=f"sqlite:///{tmp_path / 'a.db'}"))
+    try:
+        runtime.store.put_access("key", "pillow-1", BODIES["key", "pillow-1"])
+        bearer = Credentials(bearer=f"sk_pillow-1_{SECRET}", address="192.0.2.1")
+        # Then the key counts until it is revoked, and rights that change are seen
+        found = runtime.policy.identify(bearer)
+        assert found == KEY and runtime.policy.allow(found, Action.SEND, "pillow")
+        runtime.store.put_access("key", "pillow-1", BODIES["key", "pillow-1"] | {"grants": {}})
+        assert runtime.policy.judge(found, runtime.store) == dataclasses.replace(KEY, own=NOTHING)
+        runtime.store.put_access("key", "pillow-1", None)
+        assert runtime.policy.judge(found, runtime.store) is None
+        with pytest.raises(NotAuthenticated):
+            runtime.policy.identify(bearer)
+    finally:
+        runtime.stop()
 
 
 @pytest.mark.parametrize(
