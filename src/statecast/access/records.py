@@ -2,7 +2,7 @@
 
 What the policy reads of their bodies. Further members are free.
 
-    user     password (an Argon2 hash), password_set_at (ms), role, groups (a list), grants
+    user     password (its hash), password_set_at (ms), role, groups (a list), grants
     key      digest, grants (pattern -> actions), expires_at (ms or null)
     share    digest, grants (of which reading counts), expires_at
     session  digest, user, password_set_at (as it was at the sign-in), expires_at
@@ -12,7 +12,7 @@ The id of a user and of a key is the name; the ids of sessions and share links a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -38,6 +38,10 @@ class Records(Protocol):
     def access_record(self, kind: RecordKind, id_: str, /) -> AccessRecord | None: ...
 
 
+Guard = Callable[[Sequence[AccessRecord]], None]
+"""Gets the records of a kind as they are in the transaction, and raises what forbids the change."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what. It never holds a secret or a state."""
@@ -53,3 +57,20 @@ class AuditEntry:
     """In ms; the store sets it."""
     number: int = 0
     """Of the row; the store sets it."""
+
+
+class RecordStore(Records, Protocol):
+    """What changes records need of a store; see ``stores/contract.py``."""
+
+    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]: ...
+
+    def put_access(
+        self,
+        kind: RecordKind,
+        id_: str,
+        body: Mapping[str, Any] | None,
+        *,
+        expected: int | None = None,
+        guard: Guard | None = None,
+        audit: AuditEntry | None = None,
+    ) -> AccessRecord: ...

@@ -16,7 +16,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
-from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import Conflict
 from statecast.model import (
@@ -520,12 +520,14 @@ class Store(Protocol):
         body: Mapping[str, Any] | None,
         *,
         expected: int | None = None,
+        guard: Guard | None = None,
         audit: AuditEntry | None = None,
     ) -> AccessRecord:
         """Write or, without a body, remove a record; durable on return.
 
         Its member ``expires_at``, in ms, lets a session be forgotten. ``expected`` is the change
-        that the record must have, 0 for one that must not exist. Raises Conflict if it has another.
+        that the record must have, 0 for one that must not exist. ``guard`` sees all records of the
+        kind in the same transaction. Raises Conflict, or what the guard raises.
         """
 
     def note(self, audit: AuditEntry) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from statecast.access.records import AuditEntry, RecordKind
+from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.request import new_command
 from statecast.errors import Conflict, DevicesFull, TooManyCommands
 from statecast.model import Change
@@ -60,6 +62,21 @@ class AccessContract(StoreFixture):
             store.put_access("user", "ada", {}, expected=second.change)
         assert store.access_record("user", "ada").body is None  # type: ignore[union-attr]
         store.put_access("user", "ada", {"role": "viewer"}, expected=0)  # a new one of that name
+
+    def test_a_guard_sees_the_records_of_the_kind_and_may_refuse(self) -> None:
+        store = self.store()
+        store.put_access("key", "a", KEY)
+        ada = store.put_access("user", "ada", {})
+        seen: list[AccessRecord] = []
+        store.put_access("user", "bob", {}, guard=seen.extend)
+        assert seen == [ada]
+
+        def refuse(users: Sequence[AccessRecord]) -> None:
+            raise Conflict(f"There are {len(users)}.")
+
+        with pytest.raises(Conflict, match="There are 2"):
+            store.put_access("user", "ada", None, guard=refuse)
+        assert store.access_record("user", "ada") == ada
 
     def test_a_refused_change_leaves_nothing(self) -> None:
         store = self.store()

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.model import (
     Change,
@@ -528,11 +528,14 @@ class MemoryStore:
         body: Mapping[str, Any] | None,
         *,
         expected: int | None = None,
+        guard: Guard | None = None,
         audit: AuditEntry | None = None,
     ) -> AccessRecord:
         """Write or, without a body, remove a record. Raises Conflict."""
         with self._lock:
             now = self._watch.check(self._counters)
+            if guard is not None:
+                guard(self._access.all_of(kind))
             record = self._access.put(self._counters, AccessChange(kind, id_, body, expected), now)
             self._access.note(audit, now)
         self._notifier.notify()

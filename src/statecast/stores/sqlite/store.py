@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
 from statecast.model import (
@@ -565,12 +565,15 @@ class SqliteStore:
         body: Mapping[str, Any] | None,
         *,
         expected: int | None = None,
+        guard: Guard | None = None,
         audit: AuditEntry | None = None,
     ) -> AccessRecord:
         """Write or, without a body, remove a record; durable on return. Raises Conflict."""
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
+            if guard is not None:
+                guard(access.all_of(connection, self.rows, kind))
             new = AccessChange(kind, id_, body, expected)
             record = access.put(connection, self.rows, counters, new, now)
             self._note(connection, counters, audit, now)

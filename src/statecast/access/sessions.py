@@ -1,0 +1,47 @@
+"""Sessions of people who signed in: a cookie, of which the store has the digest."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from statecast.access import secret_tokens
+from statecast.access.records import AccessRecord, AuditEntry, RecordStore
+
+HOUR_MS = 3_600_000
+
+
+class Sessions:
+    """The sessions of a store. A session ends with its time, or when its user is changed."""
+
+    def __init__(self, store: RecordStore, clock: Callable[[], int], hours: float) -> None:
+        self._store = store
+        self._clock = clock
+        self.seconds = int(hours * 3600)
+        """How long a session lasts."""
+
+    def begin(self, user: AccessRecord) -> str:
+        """A session of a user whose password was right; the value of its cookie."""
+        body = user.body or {}
+        id_, secret = secrets.token_urlsafe(12), secret_tokens.new_secret()
+        session = {
+            "digest": secret_tokens.digest(secret),
+            "user": user.id,
+            "password_set_at": body.get("password_set_at"),
+            "expires_at": self._clock() + self.seconds * 1000,
+        }
+        audit = AuditEntry(f"user {user.id}", "signed in", user.id)
+        self._store.put_access("session", id_, session, expected=0, audit=audit)
+        return secret_tokens.written("session", id_, secret)
+
+    def end(self, cookie: str) -> None:
+        """End the session of a cookie. A cookie that is wrong ends nothing."""
+        token = secret_tokens.parse_session(cookie)
+        if token is None:
+            return
+        record = self._store.access_record("session", token.id)
+        if not secret_tokens.matches(token, record) or record is None or record.body is None:
+            return
+        name = str(record.body.get("user", ""))
+        audit = AuditEntry(f"user {name}", "signed out", name)
+        self._store.put_access("session", token.id, None, audit=audit)
