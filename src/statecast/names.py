@@ -25,9 +25,6 @@ EVERYTHING = "*"
 PATTERN = r"^(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+)*$"
 """What a name of a device matches, in words that Python and JavaScript read alike."""
 
-WATCHED = rf"^(\*|{PATTERN[1:-1]}(/\*)?)$"
-"""What a name or a pattern of names matches."""
-
 _NAME = re.compile(PATTERN)
 _SHOWN = 40
 

@@ -17,10 +17,15 @@ from functools import cached_property, partial
 from typing import Any
 
 from statecast import names
+from statecast.access.desk import Desk
 from statecast.access.grants import NOTHING
+from statecast.access.keys import Keys
 from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.sessions import Sessions
+from statecast.access.shares import Shares
 from statecast.access.token_rules import TokenRules
 from statecast.access.token_verifier import open_verifier
+from statecast.access.users import Users
 from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
@@ -219,6 +224,27 @@ class Runtime:
             attempt=self.guesses.attempt,
             note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
         )
+
+    @property
+    def users(self) -> Users:
+        """The people who sign in here."""
+        return Users(self.store, self.clock)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of devices and programs."""
+        return Keys(self.store, self.clock)
+
+    @property
+    def shares(self) -> Shares:
+        """The share links."""
+        return Shares(self.store, self.clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Where people sign in and out."""
+        sessions = Sessions(self.store, self.clock, self.settings.session_hours)
+        return Desk(self.users, sessions, self.guesses)
 
     @property
     def proxy_fields(self) -> ProxyFields:

@@ -321,6 +321,9 @@ class Settings:
         "`write`, `operate`.",
         rights,
     )
+    session_hours: float = setting(
+        168.0, "Hours for which a user stays signed in.", number(0.01, 8_784)
+    )
     public_read: tuple[str, ...] = setting(
         (), "Device patterns that everybody may see without signing in.", patterns
     )

@@ -47,6 +47,9 @@ ROUTES = {
     "POST /operator": "operate",
     "GET /statecast/<path:filename>": "read",
     "GET /statecast/live-address.js": "read",
+    "GET /statecast/sign-in": "read",
+    "POST /statecast/sign-in": "read",
+    "POST /statecast/sign-out": "read",
     # on the event loop
     "GET /socket.io/": "read",
     "POST /socket.io/": "read",

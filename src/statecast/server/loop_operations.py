@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from statecast import names
 from statecast.access.actions import Action
 from statecast.openapi.operation import (
     DescribedRoute,
@@ -56,20 +55,13 @@ OPERATIONS: dict[str, tuple[Action | None, Operation]] = {
             "States as server-sent events, for as long as the client reads",
             "The events are those of Socket.IO: `states`, `seen`, and `health` and `watching` if "
             "they are asked for. The id of an event is the position with which a reader returns.",
-            (RouteResponse(200, "The events.", {"text/event-stream": {}}),),
+            (RouteResponse(200, "The events.", {"text/event-stream": {"type": "string"}}),),
             (),
             (
                 RequestParameter(
                     "device",
                     "A name or pattern (`floor2/*`, `*`), any number of times; without it, all.",
-                    {
-                        "type": "array",
-                        "items": {
-                            "type": "string",
-                            "pattern": names.WATCHED,
-                            "maxLength": names.MAX_CHARACTERS,
-                        },
-                    },
+                    {"type": "array", "items": {"type": "string"}},
                 ),
                 RequestParameter("health", "`1`: the `health` event too.", SWITCH),
                 RequestParameter("presence", "`1`: who watches the named devices.", SWITCH),

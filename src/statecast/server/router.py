@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from urllib.parse import parse_qs
 
 from statecast import logs, strict_json
 from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
@@ -130,18 +129,13 @@ class Router:
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Whether the work goes on; with ``?only=store`` whether requests may be sent here.
 
-        A queue that is away is no reason to take the pages away that say so. Another value of
-        ``only`` is refused: a misspelt one would ask the other question.
+        A queue that is away is no reason to take the pages away that say so.
         """
-        query = scope.get("query_string", b"").decode("latin-1")
-        asked = parse_qs(query, keep_blank_values=True).get("only")
-        if asked not in (None, ["store"]):
-            raise HTTPProblem(400, "“only” may be “store”, and nothing else.")
         if self.draining:
             await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
             return
         ready, details = await self._readiness.ask()
-        if asked:
+        if scope.get("query_string") == b"only=store":
             ready = details["store"] == "connected"
         await _json(
             scope,

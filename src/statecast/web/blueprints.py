@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from statecast.web import api, pages
+from statecast.web import api, pages, sign_in
 from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
+from statecast.web.sign_in_views import SignInViews
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
@@ -35,6 +36,7 @@ def add_to_app(app: Flask, runtime: Runtime) -> None:
     app.before_request(lambda: runtime.unserved.note_request())  # a test replaces `unserved`
     OwnPages(runtime).add_to(app.jinja_env)
     app.register_blueprint(pages.pages(runtime, BELOW))
+    add_sign_in(app, runtime)
     app.register_blueprint(api.rest(runtime), url_prefix=API)
 
 
@@ -46,9 +48,25 @@ def add_endpoint(app: Flask, runtime: Runtime) -> None:
         app.add_url_rule(ENDPOINT, "statecast_elsewhere", elsewhere, websocket=True)
 
 
+def add_sign_in(app: Flask, runtime: Runtime) -> None:
+    """Add the page on which people sign in, for everybody who reaches the server."""
+    blueprint = Blueprint("statecast_sign_in", __name__)
+    pages_of_all = pages.PageViews(runtime)
+    views = SignInViews(lambda: runtime.desk, pages_of_all.page)
+    for path, methods in {
+        sign_in.SIGN_IN: {"GET": views.show, "POST": views.sign_in},
+        sign_in.SIGN_OUT: {"POST": views.sign_out},
+    }.items():
+        for method, view in methods.items():
+            blueprint.add_url_rule(path, view.__name__, view, methods=[method])
+    pages_of_all.guard(blueprint)
+    app.register_blueprint(blueprint)
+
+
 def serve_at_root(app: Flask, runtime: Runtime) -> None:
     """Add the pages at ``/``, REST and all error pages to the app of ``statecast run``."""
     app.register_blueprint(pages.pages(runtime))
+    add_sign_in(app, runtime)
     app.register_blueprint(api.rest(runtime), url_prefix=API)
     views = pages.PageViews(runtime)
 

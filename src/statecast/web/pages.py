@@ -25,7 +25,6 @@ from statecast.access.actions import Action
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
-from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
 from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems
@@ -48,6 +47,7 @@ from statecast.web import (
 )
 from statecast.web.known_devices import KnownDevices
 from statecast.web.live_address import ENDPOINT, Elsewhere, app_root, live_address, live_origin
+from statecast.web.own_form import own_form
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -149,13 +149,7 @@ def pages(live: PageRuntime, below: str = "") -> flask.Blueprint:
     blueprint.add_url_rule(f"{below}/operator", "operator", views.operator)
     blueprint.add_url_rule(f"{below}/operator", "operate", views.operate, methods=["POST"])
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
-    blueprint.before_request(views.check_prefix)
-    blueprint.before_request(views.limit)
-    blueprint.before_request(views.check_rights)
-    for unavailable in (Unavailable, StoreUnusable):
-        blueprint.register_error_handler(unavailable, views.unavailable)
-    blueprint.register_error_handler(HTTPException, views.http_error)
-    blueprint.register_error_handler(Exception, views.unexpected_error)
+    views.guard(blueprint)
     return blueprint
 
 
@@ -200,6 +194,16 @@ class PageViews:
         self.templates = environment()
         self._log = LimitedLog(log)
 
+    def guard(self, blueprint: flask.Blueprint) -> None:
+        """Check every request of a blueprint of pages first, and answer its errors with pages."""
+        blueprint.before_request(self.check_prefix)
+        blueprint.before_request(self.limit)
+        blueprint.before_request(self.check_rights)
+        for unavailable in (Unavailable, StoreUnusable):
+            blueprint.register_error_handler(unavailable, self.unavailable)
+        blueprint.register_error_handler(HTTPException, self.http_error)
+        blueprint.register_error_handler(Exception, self.unexpected_error)
+
     def check_prefix(self) -> None:
         """Refuse a prefix of the path that would make links of a page lead elsewhere."""
         app_root()
@@ -236,7 +240,7 @@ class PageViews:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
         present, position = self.known_devices.read(self.live.store)
         if not present:
-            return self._page(
+            return self.page(
                 "empty",
                 position,
                 title="No device yet",
@@ -264,7 +268,7 @@ class PageViews:
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
         position = self.live.store.read_position()
-        page = self._page(
+        page = self.page(
             "operator",
             position,
             title="Operator",
@@ -295,7 +299,7 @@ class PageViews:
 
     def pictures(self) -> ResponseReturnValue:
         """All pictures, to look at. A page fetches those that it did not need at first."""
-        return self._page(
+        return self.page(
             "pictures",
             Position("", 0),
             title="Pictures",
@@ -358,7 +362,7 @@ class PageViews:
     ) -> ResponseReturnValue:
         """A page that says what happened and what to do."""
         facts: dict[str, Any] = {"heading": heading, "sentence": sentence, "error_id": error_id}
-        return self._page("trouble", Position("", 0), status, title=heading, **facts)
+        return self.page("trouble", Position("", 0), status, title=heading, **facts)
 
     # Rendering
 
@@ -385,7 +389,7 @@ class PageViews:
             devices = [replace(one, hidden=name not in names) for name, one in views.items()]
         else:
             devices = [self._shown(one) for one in matching[page.first : page.last]]
-        return self._page(
+        return self.page(
             kind,
             position,
             template="list.html",
@@ -419,7 +423,7 @@ class PageViews:
         view = DeviceView(device, (total, since))
         word = device.main_word
         title = f"{formatting.cut(word, 40)} · {device.label}" if word else device.label
-        return self._page(
+        return self.page(
             "device",
             position,
             410 if view.gone else 200,
@@ -461,9 +465,7 @@ class PageViews:
             "first_message": send_command(_origin(), name, {"mood": "happy", "battery": 82}),
             "set_aside": view_models.set_aside(self.live.store, name),
         }
-        return self._page(
-            "missing", position, 404, title=f"No device called “{name[:80]}”", **facts
-        )
+        return self.page("missing", position, 404, title=f"No device called “{name[:80]}”", **facts)
 
     def _shown(
         self, update: Update, rows: Sequence[HistoryRow] | None = None, sparks: bool = False
@@ -483,7 +485,7 @@ class PageViews:
         past = view_models.past_values(known, field, first.state.get(field))
         return replace(first, scene=replace(first.scene, past=past))
 
-    def _page(
+    def page(
         self,
         kind: str,
         position: Position,
@@ -587,20 +589,9 @@ def is_name(name: str) -> bool:
 def _styles(kind: str, shown: Sequence[picture_rules.Picture]) -> list[str]:
     """The style sheets of a kind of page, in the order in which they build on each other."""
     own = {name: ["list.css"] for name in ("list", "rows", "pictures")}
-    own |= {name: [f"{name}.css"] for name in ("device", "operator")}
+    own |= {name: [f"{name}.css"] for name in ("device", "operator", "sign-in")}
     generic = any(picture.name != "cloud" for picture in shown)
     return ["page.css", "cloud.css", *own.get(kind, []), *(["gallery.css"] if generic else [])]
-
-
-def own_form() -> bool:
-    """Whether a form was sent by a page of ours. Browsers say so; a form cannot hide it.
-
-    Unlike JSON, a form may come from a page of any site. So the origin must be there and be ours.
-    """
-    headers = flask.request.headers
-    origin = headers.get("Origin")
-    site = headers.get("Sec-Fetch-Site", "same-origin")
-    return bool(origin) and site == "same-origin" and origin_allowed(origin, flask.request.host)
 
 
 def _asset(name: str) -> str:

@@ -12,7 +12,7 @@ from statecast.access.actions import Action
 from statecast.http import rights
 from statecast.settings import Settings
 
-ACTIONS = {
+ACTIONS: dict[str, dict[str, Action | None]] = {
     "statecast_rest": {
         "devices": Action.READ,
         "device": Action.READ,
@@ -39,13 +39,14 @@ ACTIONS = {
         "operator": Action.OPERATE,
         "operate": Action.OPERATE,
     },
+    "statecast_sign_in": {"show": None, "sign_in": None, "sign_out": None},
 }
-"""By blueprint and endpoint."""
+"""By blueprint and endpoint. None: it is for everybody, and shows nothing of any device."""
 OTHER_METHOD = "other_"
 """How the endpoints of REST begin that refuse a method or list those that there are."""
 
 
-def action_of(asked: Request) -> Action:
+def action_of(asked: Request) -> Action | None:
     """What a request to one of our routes needs. One without a line is only for operators."""
     blueprint, _, endpoint = (asked.endpoint or "").rpartition(".")
     if blueprint == "statecast_rest" and endpoint.startswith(OTHER_METHOD):
@@ -63,4 +64,6 @@ def may(action: Action, settings: Settings) -> bool:
 def refusal(settings: Settings) -> str:
     """The sentence for the current request if it may not do what its route needs, else ""."""
     action = action_of(request)
-    return "" if may(action, settings) else rights.refusal(action, settings.others_may)
+    if action is None or may(action, settings):
+        return ""
+    return rights.refusal(action, settings.others_may)

@@ -1,0 +1,60 @@
+"""Where people sign in and out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from statecast.access.credentials import GuessKind
+from statecast.access.sessions import Sessions
+from statecast.access.users import MAX_NAME, Users, user_name
+from statecast.errors import Malformed, NotAuthenticated
+
+WRONG = "The name or the password is wrong."
+
+
+class Guesses(Protocol):
+    """Slows down who tries passwords; see ``http/guess_limiter.py``."""
+
+    def attempt(self, kind: GuessKind, address: str, name: str) -> None: ...
+    def succeeded(self, kind: GuessKind, address: str, name: str) -> None: ...
+
+
+class Desk:
+    """Takes names and passwords, and gives out sessions."""
+
+    def __init__(self, users: Users, sessions: Sessions, guesses: Guesses) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._guesses = guesses
+
+    @property
+    def session_seconds(self) -> int:
+        """How long a session lasts."""
+        return self._sessions.seconds
+
+    def sign_in(self, name: str, password: str, address: str, old: str = "") -> str:
+        """Begin a session; the value of its cookie. The session of the cookie ``old`` ends.
+
+        It takes a moment, as guessing must. Raises NotAuthenticated, with the same sentence whether
+        there is such a user or not, or TooManyGuesses.
+        """
+        counted = _counted(name)
+        self._guesses.attempt("password", address, counted)
+        user = self._users.verify(name, password)
+        if user is None:
+            raise NotAuthenticated(WRONG)
+        self._guesses.succeeded("password", address, counted)
+        self._sessions.end(old)
+        return self._sessions.begin(user)
+
+    def sign_out(self, cookie: str) -> None:
+        """End the session of a cookie, in every process. A wrong one ends nothing."""
+        self._sessions.end(cookie)
+
+
+def _counted(name: str) -> str:
+    """The name for which an attempt counts: however it is written, it is one user's."""
+    try:
+        return user_name(name)
+    except Malformed:
+        return name[:MAX_NAME]
