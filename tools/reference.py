@@ -30,7 +30,7 @@ from statecast.openapi import statuses
 from statecast.openapi.operation import Operation, Schema
 from statecast.problems import MAX_SHOWN, Problem
 from statecast.program.distribution import VERSION
-from statecast.server import loop_operations, router
+from statecast.server import loop_operations, static_files
 from statecast.web import rest_operations
 from statecast.web.paging import MAX_WHOLE
 
@@ -458,12 +458,12 @@ def pretty(encoded: bytes) -> str:
 
 def others() -> Iterator[str]:
     for script in SCRIPTS:
-        assert router.STATIC + script in router.static_files(), f"there is no {script}"
+        assert static_files.STATIC + script in static_files.static_files(), f"there is no {script}"
     yield "## Other addresses\n\n| address | what it serves |\n| --- | --- |"
     yield f"| `/socket.io/` | {ENGINE_IO} |"
     for path, (_, facts) in loop_operations.OPERATIONS.items():
         yield f"| `{path}` | {told(facts)} |"
-    scripts = ", ".join(f"`{router.STATIC}{script}`" for script in SCRIPTS)
+    scripts = ", ".join(f"`{static_files.STATIC}{script}`" for script in SCRIPTS)
     yield f"| {scripts} | The scripts for [pages of your own](how-to/own-page.md). |"
     pages = "`/`, `/devices/<device>`, `/operator`"
     yield f"| {pages} | The pages; in a Flask app of yours below `/statecast`. |\n"

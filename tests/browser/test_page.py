@@ -588,11 +588,7 @@ COUNT_BYTES = """
 
 @pytest.mark.parametrize("path", ["/", "/devices/pillow"])
 def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
-    """48 KB until live, 77 KB in all, as sent: HTML, styles and scripts, packed where they are.
-
-    The aim is 45 and 70. Commands, their words and who watches came later and cost 6 KB; a third of
-    all bytes are comments of the scripts. See docs/design/page.md.
-    """
+    """45 KB until live, 70 KB in all, as sent: HTML, styles and scripts, packed where they are."""
     # Given a pillow with a past
     for version in range(2, 10):
         here.send(mood=("sad", "happy")[version % 2], battery=version)
@@ -607,8 +603,8 @@ def test_bytes(eyes: Eyes, here: Site, path: str) -> None:
     # Then all that came until live, and in all, is within the page's budget
     until_live, in_all = page.evaluate("[bytesUntilLive, bytes()]")
     print(f"{path}: {until_live:,} bytes until live, {in_all:,} in all")
-    assert 0 < until_live < 48_000
-    assert until_live < in_all < 77_000
+    assert 0 < until_live < 45_000
+    assert until_live < in_all < 70_000
     eyes.check()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import logging
-from importlib import resources
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from statecast.http.asgi import Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.server.readiness import Readiness
 from statecast.server.router import Router
+from statecast.server.static_files import static_files
 
 
 def named(name: bytes) -> Any:
@@ -134,7 +134,7 @@ def test_a_static_file_is_kept_and_asked_about() -> None:
     client = Client()
     status, headers, body = client.ask("/statecast/page.css")
     assert status == 200
-    assert body == resources.files("statecast.web").joinpath("static/page.css").read_bytes()
+    assert body == static_files()["/statecast/page.css"].body
     assert headers["content-type"] == "text/css; charset=utf-8"
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-cache", "nosniff")
     for known in (headers["etag"], f'"other", W/{headers["etag"]}', "*"):

@@ -6,54 +6,19 @@ endpoint, health, and the few static files, which are read once. All else goes t
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import resources
 
 from statecast import logs, strict_json
 from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.mount import inner_path
 from statecast.server.readiness import Readiness
+from statecast.server.static_files import static_files
 
-KINDS = {
-    "css": "text/css; charset=utf-8",
-    "ico": "image/x-icon",
-    "js": "text/javascript; charset=utf-8",
-    "png": "image/png",
-    "svg": "image/svg+xml",
-}
-STATIC = "/statecast/"
 READ_METHODS = ("GET", "HEAD")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    body: bytes
-    packed: bytes
-    """The same with gzip, compressed once: a third of the bytes."""
-    kind: bytes
-    """The content type."""
-    tag: bytes
-    """The ETag of ``body``."""
-
-
-def static_files() -> dict[str, File]:
-    """The files of ``web/static``, by path."""
-    files = {}
-    for entry in resources.files("statecast.web").joinpath("static").iterdir():
-        suffix = entry.name.rpartition(".")[2]
-        if entry.is_file() and suffix in KINDS:
-            body = entry.read_bytes()
-            tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-            packed = gzip.compress(body, 9, mtime=0)
-            files[STATIC + entry.name] = File(body, packed, KINDS[suffix].encode(), tag.encode())
-    return files
 
 
 class Router:
