@@ -53,6 +53,9 @@ class Delivery:
     """What the source needs to acknowledge exactly this delivery."""
     order: int | None = None
     """Order of arrival, where the queue shares the store's counter (embedded); None elsewhere."""
+    sender: str = ""
+    """The key with which it was sent, as ``Identity.sender``; "" for a program with the queue's own
+    credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class Cause:
     source: str
     id: str
     by: Speaker
+    sender: str = ""
+    """As in the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,8 @@ class Quarantined:
     """When it was quarantined, in ms."""
     device: str | None = None
     """The device that it may be about, where the message says so: a hint for people."""
+    sender: str = ""
+    """As in the delivery."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -389,7 +389,8 @@ class Runtime:
         Raises NotFound, or Unavailable.
         """
         decode, resolution = self.outbox.decoder_for(self.store.quarantine_row(number).source)
-        if not replay(self.store, decode, number, resolution).quarantined:
+        grants_of = self.policy.grants_of_sender
+        if not replay(self.store, decode, number, resolution, grants_of).quarantined:
             return ""
         return self.store.quarantine_row(number).reason
 
@@ -703,6 +704,7 @@ class Runtime:
             listed_by=self._listed_by(),
             complete=partial(complete, settings=self.settings),
             problems=self.problems,
+            grants_of=self.policy.grants_of_sender,
         )
         consumer = Consumer(
             pipeline, self.store, self.clock, self._note_status, lambda: self._resumed_at()

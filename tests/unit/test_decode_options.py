@@ -292,3 +292,65 @@ def test_a_foreign_device_that_nothing_names_is_refused_with_the_way_out(url: st
     said = {"battery": 100, "device": {"friendlyName": "Door"}}
     (refusal,) = open_decoder({}, url)(Delivery("m1", json.dumps(said).encode(), 0)).refusals
     assert "“device” is an object" in refusal.reason and "device=/device/name" in refusal.reason
+
+
+# The devices of a source
+
+
+PLAIN = {"device": "pillow", "state": {"n": 1}}
+LAMP = {"device": "lamp", "state": {"on": True}}
+GRID = {
+    "id": "1",
+    "eventType": "x",
+    "eventTime": "2026-01-31T12:00:00Z",
+    "subject": "floor2/chair",
+    "data": {"n": 1},
+    "dataVersion": "1",
+}
+ANSWER = {"device": "lamp", "command": "c1", "outcome": "done"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "said", "applied", "refused"),
+    [
+        ("pillow", PLAIN, ["pillow"], []),
+        ("pillow", LAMP, [], ["lamp"]),
+        ("pillow,lamp", LAMP, ["lamp"], []),
+        (" pillow , lamp ,", LAMP, ["lamp"], []),
+        ("*", LAMP, ["lamp"], []),
+        ("floor2/*", GRID, ["floor2/chair"], []),
+        ("floor2/*", GRID | {"subject": "floor22/chair"}, [], ["floor22/chair"]),
+        ("floor2/*", GRID | {"subject": "floor2"}, [], ["floor2"]),
+        ("pillow", [PLAIN, LAMP, PLAIN], ["pillow", "pillow"], ["lamp"]),
+        ("pillow", LAMP | {"delete": True, "state": {}}, [], ["lamp"]),
+        ("pillow", ANSWER, [], ["lamp"]),
+        ("lamp", ANSWER, ["lamp"], []),
+    ],
+)
+def test_the_writers_of_a_queue_are_trusted_for_the_devices_of_its_source(
+    devices: str, said: Any, applied: list[str], refused: list[str]
+) -> None:
+    if isinstance(said, dict) and said.get("delete"):
+        said = {name: value for name, value in said.items() if name != "state"}
+    decode = open_decoder({"devices": devices}, "embedded:queue?devices")
+    found = decode(Delivery("1", json.dumps(said).encode(), 0))
+    assert [one.device for one in found.changes] == applied
+    assert [one.device for one in found.refusals] == refused
+    for one in found.refusals:
+        assert f"Its source may not speak for the device “{one.device}”" in one.reason
+    # and what would be refused then is refused before it is sent
+    if refused and isinstance(said, dict):
+        with pytest.raises(Malformed, match="may not speak for"):
+            decode.read(json.dumps(said).encode())
+
+
+@pytest.mark.parametrize("devices", ["", " , ", "pil*", "a//b", "*/a", "/"])
+def test_wrong_devices_of_a_source_are_a_sentence(devices: str) -> None:
+    with pytest.raises(BadSetting, match="The option 'devices' of the source 'embedded:queue' "):
+        open_decoder({"devices": devices}, "embedded:queue?devices")
+
+
+def test_the_prefix_is_a_part_of_the_name_that_is_compared() -> None:
+    decode = open_decoder({"devices": "floor2/*", "prefix": "floor2/"}, "embedded:queue")
+    found = decode(Delivery("1", json.dumps(PLAIN).encode(), 0))
+    assert [one.device for one in found.changes] == ["floor2/pillow"]

@@ -173,6 +173,15 @@ class AccessPolicy:
         kind, id_ = identity.records[0]
         return self._from_record(kind, id_, records)
 
+    def grants_of_sender(self, sender: str) -> Grants | None:
+        """What a key may do now, by the ``sender`` of its message; None: it has ended.
+
+        Raises StoreUnavailable. Messages of other senders are not taken.
+        """
+        kind, _, name = sender.partition(" ")
+        found = self._from_record("key", name, self._records()) if kind == "key" else None
+        return None if found is None else self.grants(found)
+
     def _from_record(self, kind: str, id_: str, records: Records) -> Identity | None:
         """Who a key, share link or session is of; None: it, or what it rests on, has ended."""
         build = {"key": self._of_key, "share": self._of_share, "session": self._of_user}[kind]

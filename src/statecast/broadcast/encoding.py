@@ -35,7 +35,8 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
 
 
 def cause(of: Cause) -> dict[str, str]:
-    return {"source": of.source, "id": of.id, "by": of.by}
+    found = {"source": of.source, "id": of.id, "by": str(of.by)}
+    return found | {"sender": of.sender} if of.sender else found
 
 
 def history_row(row: HistoryRow) -> list[Any]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import click
 
 from statecast import strict_json, timestamps
+from statecast.access.policy import AccessPolicy, Rules
 from statecast.cli import output
 from statecast.cli.completion import quarantine_numbers
 from statecast.cli.errors import CommandError
@@ -101,10 +102,12 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
     settings = given.settings()
     with opened_store(settings) as store:
         outbox = configured_sources(store, settings)
+        policy = AccessPolicy(Rules(table=settings.rights), lambda: store, now)
+        grants_of = policy.grants_of_sender
         for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
             try:
                 decode, resolution = outbox.decoder_for(store.quarantine_row(number).source)
-                again = replay_row(store, decode, number, resolution).quarantined
+                again = replay_row(store, decode, number, resolution, grants_of).quarantined
                 reason = store.quarantine_row(number).reason if again else ""
             except Refused as error:
                 again, reason = 1, str(error)

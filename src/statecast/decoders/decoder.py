@@ -109,23 +109,25 @@ class Decoder:
     def read(self, text: bytes) -> tuple[Change, ...]:
         """The changes of one unwrapped message, in most cases one. Raises Refused."""
         events, read, _ = self._events(text)
-        return tuple(change for event in events for change in read(event))
+        checked = self.options.check_devices
+        return tuple(change for event in events for change in checked(read(event)))
 
     def _parts(
         self, text: bytes, body: bytes, item: int | None, sent_at: int
     ) -> list[Part | Refusal]:
         """What one message says, or each item of the batch in it; refused parts with a reason."""
+        checked = self.options.check_devices
         try:
             events, read, dropped = self._events(text, sent_at)
             if len(events) == 1:
-                return [Part(without(dropped, read(events[0])), body, item)]
+                return [Part(without(dropped, checked(read(events[0]))), body, item)]
         except Refused as error:
             return [Refusal(str(error), body, item)]
         parts: list[Part | Refusal] = []
         for number, event in enumerate(events):
             body, at = strict_json.encode(event), number if item is None else item
             try:
-                parts.append(Part(without(dropped, read(event)), body, at))
+                parts.append(Part(without(dropped, checked(read(event))), body, at))
             except Refused as error:
                 parts.append(Refusal(str(error), body, at))
         return parts

@@ -93,10 +93,23 @@ def drop_bad_fields(value: str) -> bool:
     return value == "drop"
 
 
+def devices(value: str) -> tuple[str, ...]:
+    """Patterns of device names, with commas. Raises ValueError."""
+    found = [one.strip() for one in value.split(",") if one.strip()]
+    try:
+        patterns = tuple(names.check_pattern(one) for one in found)
+    except Malformed as error:
+        raise ValueError(f"must hold device patterns, like pillow,floor2/* ({error})") from None
+    if not patterns:
+        raise ValueError("must hold a device pattern, like pillow or floor2/*")
+    return patterns
+
+
 # By option: the field of DecodeOptions, and the check of the value.
 CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "default": ("default", device_name),
     "device": ("device", place),
+    "devices": ("devices", devices),
     "id": ("id", place),
     "on_bad_field": ("drop_bad_fields", drop_bad_fields),
     "order": ("by_sequence", by_sequence),
@@ -126,11 +139,26 @@ class DecodeOptions:
     """Messages are ordered by their sequence; one without a sequence is refused."""
     drop_bad_fields: bool = False
     """A message with a bad field is applied without it; else it is refused."""
+    devices: tuple[str, ...] = ()
+    """Patterns of the devices for which the writers of the queue are trusted; empty: all."""
 
     @property
     def has_pointers(self) -> bool:
         """Whether messages of an unknown schema can be read."""
         return self.device is not None or self.state is not None
+
+    def check_devices(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+        """The changes, which concern no other devices than those of the source. Raises Malformed.
+
+        An event that concerns others too is refused whole: it may be forged.
+        """
+        for change in changes if self.devices else ():
+            if not any(names.match(pattern, change.device) for pattern in self.devices):
+                raise Malformed(
+                    f"Its source may not speak for the device {names.quoted(change.device)}: the "
+                    f"option devices= of the source allows {', '.join(self.devices)}."
+                )
+        return changes
 
     def device_of(self, payload: Any, named: Any = MISSING, last: Any = MISSING) -> str:
         """The device: at the pointer, else ``named``, else the default, else ``last``.

@@ -16,6 +16,7 @@ from enum import StrEnum
 from statecast import logs
 from statecast.errors import StatecastError
 from statecast.ingest.left_out import LeftOut
+from statecast.ingest.sender_check import GrantsOfSender, SenderCheck, no_sender
 from statecast.logs import LineLimit
 from statecast.model import Delivery, Message, Quarantined, Refusal
 from statecast.problems import Problems
@@ -56,6 +57,7 @@ class Pipeline:
         listed_by: str = "`statecast quarantine list`",
         complete: Callable[[str], str] = str,
         problems: Problems | None = None,
+        grants_of: GrantsOfSender = no_sender,
         reach: Callable[[str], None] = no_hook,
     ) -> None:
         """``listed_by`` is where a person finds the quarantine of this store, for the log.
@@ -67,6 +69,7 @@ class Pipeline:
         self.store = store
         self.batch_size = batch_size
         self.reach = reach
+        self.grants_of = grants_of
         self.pending: list[Delivery] = []
         """Received and not yet committed: the next step starts with them."""
         self.confirmed: list[str] = []
@@ -94,6 +97,7 @@ class Pipeline:
         committed = Committed()
         for part in parts(self.pending):
             messages = [self.read(delivery) for delivery in part]  # 2 decode
+            messages = list(map(SenderCheck(self.grants_of), messages))
             committed += self.commit(messages, term)  # 3 apply, 4 store: durable from here on
             self.left_out.note(messages)
         reach("committed")
@@ -173,11 +177,19 @@ def parts(batch: Sequence[Delivery]) -> list[Sequence[Delivery]]:
     ]
 
 
-def replay(store: Store, decode: Decoder, number: int, resolution: int = 1) -> Committed:
+def replay(
+    store: Store,
+    decode: Decoder,
+    number: int,
+    resolution: int = 1,
+    grants_of: GrantsOfSender = no_sender,
+) -> Committed:
     """Commit a quarantined message by the same path again, with its original id and stamp.
 
     A message that is refused again stays in quarantine, with the new reason. Raises NotFound.
     """
     row = store.quarantine_row(number)
-    delivery = Delivery(row.id, row.body, row.sent_at, row.attempts, order=row.order)
-    return store.replay(number, decode(delivery), resolution)
+    delivery = Delivery(
+        row.id, row.body, row.sent_at, row.attempts, order=row.order, sender=row.sender
+    )
+    return store.replay(number, SenderCheck(grants_of)(decode(delivery)), resolution)

@@ -60,15 +60,18 @@ class EmbeddedQueue:
         """
         return self.send_many([body])[0]
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[str]:
-        """Send all messages or none, in one write: many cost little more than one."""
+    def send_many(self, bodies: Sequence[bytes], sender: str = "") -> list[str]:
+        """Send all messages or none, in one write: many cost little more than one.
+
+        ``sender`` is that of the deliveries.
+        """
         for body in bodies:
             if len(body) > MESSAGE_BYTES:
                 raise TooLarge(
                     f"The message has {len(body)} bytes, more than the {MESSAGE_BYTES} "
                     "a message may have."
                 )
-        return [str(number) for number in self._rows.append(bodies)] if bodies else []
+        return [str(number) for number in self._rows.append(bodies, sender)] if bodies else []
 
     # -- receiving
 

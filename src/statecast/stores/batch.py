@@ -25,6 +25,7 @@ from statecast.model import (
     Answer,
     Cause,
     Change,
+    Delivery,
     HistoryRow,
     Message,
     Quarantined,
@@ -167,13 +168,13 @@ class Batch:
         for change, (item, body) in zip(message.changes, items, strict=True):
             try:
                 sent = self.sent_after(change.device, sent_at, order) if is_numbered else sent_at
-                self.add_change(change, message.delivery.id, sent, order)
+                self.add_change(change, message.delivery, sent, order)
                 if change.answer is not None:
                     self.add_answer(change, change.answer)
             except Refused as error:
                 self.refuse(message, Refusal(str(error), body, item, change.device), order)
 
-    def add_change(self, change: Change, cause_id: str, sent_at: int, order: int) -> None:
+    def add_change(self, change: Change, delivery: Delivery, sent_at: int, order: int) -> None:
         """Fold one change in. Raises Refused; then nothing has changed."""
         keys = event_keys(change)
         if not self.known_events.isdisjoint(keys):
@@ -189,7 +190,7 @@ class Batch:
             if change.by == "device" and not self.is_replay:
                 clock = clock.noted(own, arrival)
             at = self.happened(change, own, arrival, clock)
-        self.apply_change(change, stamp, cause_id, at, clock)
+        self.apply_change(change, stamp, delivery, at, clock)
         self.left_out += bool(change.left_out)
         self.known_events.update(keys[:1])
         self.new_events.extend(keys[:1])
@@ -259,7 +260,7 @@ class Batch:
         self.counters.devices -= 1  # it was counted, and now it is blank
         del self.damaged[change.device]
 
-    def edit(self, change: Change, cause_id: str) -> None:
+    def edit(self, change: Change, delivery: Delivery) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
         self.check_damage(change)
         self.messages += 1
@@ -268,10 +269,10 @@ class Batch:
         stamp = edit_stamp(
             self.now, self.counters.arrival, None if loaded is None else loaded.record
         )
-        self.apply_change(change, stamp, cause_id, self.now, self.clock_of(change.device))
+        self.apply_change(change, stamp, delivery, self.now, self.clock_of(change.device))
 
     def apply_change(
-        self, change: Change, stamp: Stamp, cause_id: str, at: int, clock: DeviceClock
+        self, change: Change, stamp: Stamp, delivery: Delivery, at: int, clock: DeviceClock
     ) -> None:
         loaded = self.loaded.get(change.device)
         before = None if loaded is None else loaded.record
@@ -290,7 +291,7 @@ class Batch:
             self.dropped += 1
         else:
             self.applied += 1
-        cause = Cause(self.source, cause_id, change.by)
+        cause = Cause(self.source, delivery.id, change.by, delivery.sender)
         if loaded is None:
             loaded = self.loaded[change.device] = DeviceState(done.record, cause, 0, None)
         if before is not None and done.record.seen_at != before.seen_at:
@@ -322,7 +323,7 @@ class Batch:
         change = None if patch is None else strict_json.encode(patch)
         record = loaded.record
         row = HistoryRow(record.changed_at, record.version, change, cause, record.arrived_at)
-        size = ROW_BYTES + len(cause.source) + len(cause.id) + len(change or b"")
+        size = ROW_BYTES + sum(map(len, (cause.source, cause.id, cause.sender, change or b"")))
         self.versions.append(NewVersion(loaded, loaded.offset, row, size))
         self.counters.history_rows += 1
         self.counters.history_bytes += size
@@ -342,6 +343,7 @@ class Batch:
                 delivery.attempt,
                 self.now,
                 refusal.device,
+                delivery.sender,
             )
         )
         self.counters.quarantine_rows += 1

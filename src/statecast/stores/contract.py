@@ -341,10 +341,12 @@ class Store(Protocol):
         *,
         cause_id: str | None = None,
         if_match: Position | None = None,
+        sender: str = "",
         audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
 
+        ``sender`` stands in the cause.
         ``audit`` is written in the same transaction; so it is where else it is an argument. Returns
         the device's update; None if there is no such device. Raises Refused (quarantine stays as it
         is), and Conflict when ``if_match`` is not the device's position.
@@ -619,8 +621,11 @@ class StoredQueue(Protocol):
     clock: Callable[[], int]
     """The time in ms."""
 
-    def append(self, bodies: Sequence[bytes]) -> list[int]:
-        """Add all messages or none, durable on return; their ids. Raises QueueFull."""
+    def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
+        """Add all messages or none, durable on return; their ids. Raises QueueFull.
+
+        ``sender`` is that of the deliveries.
+        """
 
     def acknowledge_and_receive(
         self, acknowledged: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int

@@ -14,6 +14,7 @@ from statecast.testing.clock_contract import ClockContract
 from statecast.testing.command_contract import CommandContract
 from statecast.testing.presence_contract import PresenceContract
 from statecast.testing.reaction_contract import ReactionContract
+from statecast.testing.sender_contract import SenderContract
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, change, message, raises, refused
 
@@ -744,6 +745,7 @@ class StoreContract(
     ReadContract,
     CommandContract,
     AccessContract,
+    SenderContract,
     PresenceContract,
     SizesContract,
     TotalsContract,

@@ -70,6 +70,7 @@ def message(
     sent_at: int = START,
     order: int | None = None,
     refusals: tuple[Refusal, ...] = (),
+    sender: str = "",
 ) -> Message:
     """A decoded message; several changes are the items of an array."""
     items = tuple(
@@ -79,9 +80,8 @@ def message(
         )
         for index, one in enumerate(changes)
     )
-    return Message(
-        Delivery(id_, b"raw " + id_.encode(), sent_at, order=order), changes, items, refusals
-    )
+    delivery = Delivery(id_, b"raw " + id_.encode(), sent_at, order=order, sender=sender)
+    return Message(delivery, changes, items, refusals)
 
 
 def refused(id_: str, reason: str = "It is not JSON.", sent_at: int = START) -> Message:

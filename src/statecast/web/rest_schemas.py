@@ -71,8 +71,9 @@ CAUSE = object_of(
     {
         "source": text("The source of the message, or `api`."),
         "id": text("The id of the message."),
-        "by": {"enum": ["device", "user"]},
-    }
+        "by": {"enum": ["device", "user", "system"]},
+    },
+    {"sender": text("The key with which it was sent, like `key pillow-1`.")},
 )
 COMMAND_NAME = text(least=1, most=names.MAX_COMMAND)
 COMMAND_NAMES = list_of(COMMAND_NAME, maxItems=names.MAX_COMMANDS)

@@ -40,7 +40,8 @@ class MemoryQueue:
         self._next_id = next_id
         self._notifier = notifier
         self._lock = lock
-        self._messages: dict[int, tuple[int, bytes]] = {}
+        self._messages: dict[int, tuple[int, bytes, str]] = {}
+        """Id -> when it was sent, its body and its sender."""
         self._bytes = 0
         self._fresh: dict[int, None] = {}
         """Ids of messages that were never received, oldest first."""
@@ -49,7 +50,7 @@ class MemoryQueue:
         self._receipts = 0
         self._thread = threading.local()
 
-    def append(self, bodies: Sequence[bytes]) -> list[int]:
+    def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
         """Add all messages or none; their ids. Raises QueueFull."""
         with self._lock:
             size = sum(map(len, bodies))
@@ -58,7 +59,7 @@ class MemoryQueue:
             now = self.clock()
             ids = [self._next_id() for _ in bodies]
             for id_, body in zip(ids, bodies, strict=True):
-                self._messages[id_] = (now, body)
+                self._messages[id_] = (now, body, sender)
                 self._fresh[id_] = None
             self._bytes += size
         self._notifier.notify()
@@ -129,5 +130,5 @@ class MemoryQueue:
         return [self._delivery(id_, attempts[id_], receipt) for id_ in sorted(attempts)]
 
     def _delivery(self, id_: int, attempt: int, receipt: str) -> Delivery:
-        sent_at, body = self._messages[id_]
-        return Delivery(str(id_), body, sent_at, attempt, receipt, id_)
+        sent_at, body, sender = self._messages[id_]
+        return Delivery(str(id_), body, sent_at, attempt, receipt, id_, sender)

@@ -162,17 +162,20 @@ class MemoryStore:
         *,
         cause_id: str | None = None,
         if_match: Position | None = None,
+        sender: str = "",
         audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``. Raises Refused or Conflict."""
         with self._lock:
             now = self._watch.check(self._counters)
-            message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
+            message = Message(
+                Delivery(cause_id or uuid.uuid4().hex, b"", now, sender=sender), (change,)
+            )
             batch = self._batch(API_SOURCE, 1, now, [message])
             loaded = batch.loaded.get(change.device)
             if if_match is not None:
                 self.epoch_history().check_unchanged(if_match, loaded.offset if loaded else 0)
-            batch.edit(change, message.delivery.id)
+            batch.edit(change, message.delivery)
             self._save(batch)
             self._access.note(audit, now)
             loaded = batch.loaded.get(change.device)

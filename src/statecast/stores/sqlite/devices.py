@@ -12,12 +12,12 @@ from statecast import names, strict_json
 from statecast.errors import RowDamaged, StatecastError
 from statecast.merge.apply import DeviceRecord, Stamps
 from statecast.merge.device_clock import DeviceClock
-from statecast.model import Cause, Update
+from statecast.model import Update
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
 from statecast.stores.counters import Counters
 from statecast.stores.retention import TOMBSTONE_MS
-from statecast.stores.sqlite import history
+from statecast.stores.sqlite import causes, history
 from statecast.stores.sqlite.driver import Bindings, rows
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.row_reader import Damaged, RowReader, fetch
@@ -68,7 +68,7 @@ def update_of(row: Row, reading: Reading) -> Update:
         state,
         changed_at,
         seen_at,
-        Cause(source, id_, by),
+        causes.cause_of(source, id_, by),
         silent_after,
         reader,
         times,
@@ -169,9 +169,7 @@ def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
                 loaded.state,
                 record.changed_at,
                 record.seen_at,
-                cause.source,
-                cause.id,
-                cause.by,
+                *causes.columns(cause),
                 None if silent_after is None else float(silent_after),  # as the column keeps it
                 record.source,
                 loaded.removed_at,

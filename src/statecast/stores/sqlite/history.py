@@ -12,12 +12,13 @@ import apsw
 
 from statecast import strict_json
 from statecast.errors import StatecastError
-from statecast.model import Cause, HistoryRow
+from statecast.model import HistoryRow
 from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.retention import DAY_MS
+from statecast.stores.sqlite import causes
 from statecast.stores.sqlite.driver import integer, rows
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.row_reader import RowReader
@@ -50,9 +51,7 @@ def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
                 version.row.version,
                 version.row.at,
                 version.row.change,
-                version.row.cause.source,
-                version.row.cause.id,
-                version.row.cause.by,
+                *causes.columns(version.row.cause),
                 version.size,
                 version.row.arrived_at,
             )
@@ -180,7 +179,7 @@ def history_row_of(row: Row, reading: Reading) -> HistoryRow:
     at, arrived_at = (
         reading.past(at if time is None else time, offset) for time in (at, arrived_at)
     )
-    return HistoryRow(at, version, change, Cause(source, id_, by), arrived_at)
+    return HistoryRow(at, version, change, causes.cause_of(source, id_, by), arrived_at)
 
 
 def size(connection: apsw.Connection, device: str, reading: Reading) -> tuple[int, int | None]:

@@ -65,6 +65,7 @@ def row_of(one: Quarantined) -> Row:
             one.attempts,
             one.at,
             one.device,
+            one.sender,
         )
     )
 

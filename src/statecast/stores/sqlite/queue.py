@@ -24,8 +24,8 @@ from statecast.stores.sqlite.driver import integer, row, rows
 from statecast.stores.sqlite.row_reader import Damaged, RowReader, delete_exactly
 from statecast.stores.sqlite.tables import Row, sealed, table
 
-Received = tuple[int, int, bytes, int]
-"""A message that is being received: id, sent_at, body, attempt."""
+Received = tuple[int, int, bytes, str, int]
+"""A message that is being received: id, sent_at, body, sender, attempt."""
 
 
 QUEUES, QUEUE = table("queues"), table("queue")
@@ -155,10 +155,10 @@ class SqliteQueue:
     def _adopt(self, connection: apsw.Connection, record: QueueRecord, id_: int) -> None:
         """Give a message back to its queue: it is visible at once."""
         counters = counter_row.load(connection, self.rows)
-        self._hide(connection, record, counters, [(id_, 0, b"", 1)], (0, 0))
+        self._hide(connection, record, counters, [(id_, 0, b"", "", 1)], (0, 0))
         counter_row.save(connection, self.rows, counters)
 
-    def append(self, bodies: Sequence[bytes]) -> list[int]:
+    def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
         """Add all messages or none, durable on return; their ids. Raises QueueFull."""
         size = sum(map(len, bodies))
         with self.database.write() as connection:
@@ -180,6 +180,7 @@ class SqliteQueue:
                             id_,
                             now,
                             body,
+                            sender,
                         )
                     )
                     for id_, body in zip(ids, bodies, strict=True)
@@ -303,8 +304,8 @@ class SqliteQueue:
         receipt = self._hide(connection, record, counters, found, (now, now + visibility_timeout))
         counter_row.save(connection, self.rows, counters)
         return [
-            Delivery(str(id_), body, sent_at, attempt, str(receipt), id_)
-            for id_, sent_at, body, attempt in found
+            Delivery(str(id_), body, sent_at, attempt, str(receipt), id_, sender)
+            for id_, sent_at, body, sender, attempt in found
         ]
 
     def _hide(
@@ -325,7 +326,7 @@ class SqliteQueue:
         )
         connection.executemany(
             "INSERT OR REPLACE INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
-            [(counters.receipt, id_, attempt) for id_, _, _, attempt in found],
+            [(counters.receipt, id_, attempt) for id_, _, _, _, attempt in found],
         )
         return counters.receipt
 
@@ -356,8 +357,8 @@ class SqliteQueue:
             rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (receipt,))
         self._drop_empty(connection, receipt)
         return [
-            (id_, sent_at, body, min(max(in_flight[id_], 0), MAX_ATTEMPTS) + 1)
-            for id_, sent_at, body in found
+            (id_, sent_at, body, sender, min(max(in_flight[id_], 0), MAX_ATTEMPTS) + 1)
+            for id_, sent_at, body, sender in found
         ]
 
     def _receive_fresh(
@@ -369,18 +370,21 @@ class SqliteQueue:
         )
         if found:
             record.received = found[-1][0]
-        return [(id_, sent_at, body, 1) for id_, sent_at, body in found]
+        return [(id_, sent_at, body, sender, 1) for id_, sent_at, body, sender in found]
 
     def _messages(
         self, connection: apsw.Connection, record: QueueRecord, rest: str, bindings: Row
-    ) -> list[tuple[int, int, bytes]]:
-        """Messages of this queue: id, sent_at, body. Damaged ones go to quarantine as they are."""
+    ) -> list[tuple[int, int, bytes, str]]:
+        """Messages of this queue: id, sent_at, body, sender.
+
+        Damaged ones go to quarantine as they are.
+        """
         whole, damaged = self.rows.split(
             connection, QUEUE, f"WHERE queue = ? AND {rest}", (record.number, *bindings)
         )
         if damaged:
             self._quarantine(connection, record, damaged)
-        return [(id_, sent_at, body) for _, id_, sent_at, body, _ in whole]
+        return [(id_, sent_at, body, sender) for _, id_, sent_at, body, sender, _ in whole]
 
     def _quarantine(
         self, connection: apsw.Connection, record: QueueRecord, damaged: list[Damaged]

@@ -19,7 +19,7 @@ from statecast.merge.stamps import OLD, Branch, Stamps
 from statecast.model import Cause
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
-from statecast.stores.sqlite import devices, history
+from statecast.stores.sqlite import causes, devices, history
 from statecast.stores.sqlite.devices import DEVICES
 from statecast.stores.sqlite.history import HISTORY
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
@@ -132,7 +132,7 @@ def from_history(damaged: Damaged, found: Replayed) -> RebuiltDevice:
     else:
         offset, _, last, at, _, source, id_, by, _, arrived_at, _ = found.last
         arrived_at = at if arrived_at is None else arrived_at
-        cause = Cause(source, id_, by)
+        cause = causes.cause_of(source, id_, by)
         found.complete = found.complete and version == last
         version = max(last, version if version < last + MAX_MISSED else 0)
     record = DeviceRecord(

@@ -321,6 +321,14 @@ ALTER TABLE counters ADD COLUMN audit INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET checksum = NULL;
 """
 
+SENDERS = """
+-- See model.py: ``Delivery.sender``. Devices and the history have it in ``cause_by``.
+ALTER TABLE queue ADD COLUMN sender TEXT NOT NULL DEFAULT '';
+UPDATE queue SET checksum = NULL;
+ALTER TABLE quarantine ADD COLUMN sender TEXT NOT NULL DEFAULT '';
+UPDATE quarantine SET checksum = NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -337,5 +345,6 @@ STEPS: Sequence[str] = (
     DEVICE_COMMANDS,
     COMMAND_QUEUES,
     ACCESS,
+    SENDERS,
 )
 """Step n leads from version n - 1 to version n."""

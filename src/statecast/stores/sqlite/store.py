@@ -186,6 +186,7 @@ class SqliteStore:
         *,
         cause_id: str | None = None,
         if_match: Position | None = None,
+        sender: str = "",
         audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``, with a stamp that is newer than the device's newest.
@@ -196,13 +197,15 @@ class SqliteStore:
         with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
-            message = Message(Delivery(cause_id or uuid.uuid4().hex, b"", now), (change,))
+            message = Message(
+                Delivery(cause_id or uuid.uuid4().hex, b"", now, sender=sender), (change,)
+            )
             batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
             loaded = batch.loaded.get(change.device)
             if if_match is not None:
                 offset = loaded.offset if loaded else 0
                 changes.epoch_history(connection, self.rows).check_unchanged(if_match, offset)
-            batch.edit(change, message.delivery.id)
+            batch.edit(change, message.delivery)
             self._note(connection, counters, audit, now)
             self._save(connection, batch, refusals)
             loaded = batch.loaded.get(change.device)

@@ -3,7 +3,11 @@
 
 /**
  * What made a version of a device.
- * @typedef {{ source: string, id: string, by: "device" | "user" | "system" }} Cause
+ * @typedef {object} Cause
+ * @property {string} source
+ * @property {string} id
+ * @property {"device" | "user" | "system"} by
+ * @property {string} [sender] The key with which it was sent, like `key pillow-1`.
  */
 
 /**

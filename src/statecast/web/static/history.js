@@ -266,8 +266,8 @@ function describeArguments(given = {}) {
 /** @param {Version["cause"]} cause */
 function describeCause(cause) {
   if (!cause) return "";
-  const { source, id, by } = cause;
-  return `${by === "user" ? "page" : source} · ${shorten(id)}`;
+  const { source, id, by, sender } = cause;
+  return `${sender || (by === "user" ? "page" : source)} · ${shorten(id)}`;
 }
 
 /** @param {string} id */

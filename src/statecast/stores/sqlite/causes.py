@@ -1,0 +1,18 @@
+"""The cause of a version in a row: three columns, of which the last names the sender too."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from statecast.model import Cause, Speaker
+
+
+def columns(cause: Cause) -> tuple[str, str, str]:
+    """``cause_source``, ``cause_id`` and ``cause_by``: ``device``, or ``device key pillow-1``."""
+    return cause.source, cause.id, f"{cause.by} {cause.sender}" if cause.sender else cause.by
+
+
+def cause_of(source: str, id_: str, by: str) -> Cause:
+    """The cause in the three columns."""
+    speaker, _, sender = by.partition(" ")
+    return Cause(source, id_, cast(Speaker, speaker), sender)
