@@ -12,13 +12,18 @@ import sys
 import click
 
 from statecast.cli import command as device_commands
+from statecast.cli.audit import audit
 from statecast.cli.doctor import doctor
 from statecast.cli.errors import CommandGroup
+from statecast.cli.key import key
 from statecast.cli.maintenance import store
 from statecast.cli.quarantine import quarantine
 from statecast.cli.run import run
 from statecast.cli.send import send
+from statecast.cli.share import list_ as shares
+from statecast.cli.share import share, unshare
 from statecast.cli.show import devices, get
+from statecast.cli.user import user
 from statecast.cli.watch import watch
 from statecast.program.distribution import VERSION
 
@@ -41,6 +46,7 @@ def main() -> None:
 for command in (
     *(run, send, get, devices, watch),
     *(device_commands.command, device_commands.list_),
+    *(user, key, share, shares, unshare, audit),
     *(quarantine, store, doctor),
 ):
     main.add_command(command)

@@ -1,0 +1,165 @@
+"""The commands for keys, users, share links and the audit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from statecast.access import passwords
+from statecast.access.credentials import Credentials
+from statecast.access.policy import AccessPolicy, Rules
+from statecast.cli import user
+from statecast.cli.main import main
+from statecast.stores import open_store
+from statecast.timestamps import now
+
+Invoke = Callable[..., Result]
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a new store, and passwords that are hashed fast."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(passwords, "METHOD", "scrypt:1024:8:1")
+    open_store("sqlite:///statecast.db").close()
+
+
+@pytest.fixture
+def statecast() -> Invoke:
+    def invoke(*words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, words, input=stdin, terminal_width=200)
+
+    return invoke
+
+
+def who(bearer: str) -> tuple[str, dict[str, str]]:
+    """Who a token is of, as a server finds it, and what that one may do."""
+    store = open_store("sqlite:///statecast.db", begin_epoch=False)
+    try:
+        policy = AccessPolicy(Rules(), lambda: store, now)
+        found = policy.identify(Credentials(bearer=bearer))
+        return found.sender, policy.grants(found).as_table()
+    finally:
+        store.close()
+
+
+def test_a_key_is_printed_once_listed_and_revoked(statecast: Invoke) -> None:
+    made = statecast(
+        *("key", "create", "pillow-1", "--send", "pillow", "--send", "floor2/*"),
+        *("--read", "pillow", "--expires", "90d"),
+    )
+    assert made.exit_code == 0
+    token = made.stdout.strip()
+    assert who(token) == ("key pillow-1", {"floor2/*": "send", "pillow": "read send"})
+    listed = statecast("key", "list")
+    assert "pillow-1  expires in 89 d  send floor2/*, read send pillow" in listed.stdout
+    assert token[-43:] not in listed.stdout
+    row = json.loads(statecast("key", "list", "--json").stdout)
+    assert row["grants"] == {"floor2/*": "send", "pillow": "read send"}
+    assert statecast("key", "revoke", "pillow-1").stdout == "Revoked: pillow-1.\n"
+    assert statecast("key", "list").stderr == "There is no key.\n"
+
+
+def test_a_key_for_the_operators_page(statecast: Invoke) -> None:
+    token = statecast("key", "create", "prometheus", "--operate").stdout.strip()
+    assert who(token)[1] == {"*": "operate"}
+
+
+def test_users_are_added_changed_and_removed(statecast: Invoke) -> None:
+    added = statecast(
+        "user", "add", "Ada", "--role", "operator", "--password-stdin", stdin=f"{PASSWORD}\n"
+    )
+    assert (added.exit_code, added.stdout) == (0, "Added: ada, operator.\n")
+    statecast("user", "add", "bob", "--group", "nurses", "--password-stdin", stdin=PASSWORD)
+    rows = [json.loads(row) for row in statecast("user", "list", "--json").stdout.splitlines()]
+    assert [(row["name"], row["role"], row["groups"]) for row in rows] == [
+        ("ada", "operator", []),
+        ("bob", "viewer", ["nurses"]),
+    ]
+    assert "scrypt" not in statecast("user", "list", "--json").stdout
+    assert statecast("user", "role", "bob", "editor").stdout == "bob is editor now.\n"
+    changed = statecast("user", "password", "bob", "--password-stdin", stdin="another long one")
+    assert changed.exit_code == 0
+    refused = statecast("user", "remove", "ada")
+    assert (refused.exit_code, "the last operator" in refused.stderr) == (1, True)
+    assert statecast("user", "remove", "bob").stdout == "Removed: bob.\n"
+
+
+def test_a_password_is_typed_twice(statecast: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter([PASSWORD, "something else", PASSWORD, PASSWORD])
+    monkeypatch.setattr(user.sys.stdin.__class__, "isatty", lambda self: True, raising=False)
+    monkeypatch.setattr(user, "new_password", lambda stdin: user.typed_twice())
+    monkeypatch.setattr(user.getpass, "getpass", lambda prompt: next(typed))
+    added = statecast("user", "add", "ada")
+    assert (added.exit_code, "not the same" in added.stderr) == (0, True)
+    assert list(typed) == []
+
+
+def test_a_link_is_printed_listed_and_revoked(statecast: Invoke) -> None:
+    made = statecast("share", "smith/*", "--expires", "12h", "--address", "https://a.example/x/")
+    found = re.fullmatch(
+        r"https://a\.example/x/statecast/share#(sh_([0-9a-f]{16})_.{43})\n", made.stdout
+    )
+    assert found is not None
+    assert who(found[1]) == (f"share {found[2]}", {"smith/*": "read"})
+    assert f"{found[2]}  smith/*  expires in 11 h  by machine" in statecast("shares").stdout
+    assert json.loads(statecast("shares", "--json").stdout)["pattern"] == "smith/*"
+    assert statecast("unshare", found[2]).stdout == f"Revoked: {found[2]}.\n"
+    assert statecast("shares").stderr == "There is no share link.\n"
+    near = statecast("share", "pillow", "--host", "::1", "--port", "80")
+    assert near.stdout.startswith("http://[::1]:80/statecast/share#sh_")
+    assert "With --address" in near.stderr
+
+
+def test_the_audit_lists_who_did_what(statecast: Invoke) -> None:
+    assert statecast("audit").stderr == "There is no entry yet.\n"
+    statecast("key", "create", "a", "--read", "*")
+    statecast("key", "revoke", "a")
+    rows = [json.loads(row) for row in statecast("audit", "--json").stdout.splitlines()]
+    assert [(row["by"], row["action"], row["target"], row["detail"]) for row in rows] == [
+        ("machine", "key revoked", "a", ""),
+        ("machine", "key created", "a", "read *"),
+    ]
+    assert "machine  key revoked  a" in statecast("audit", "--limit", "1").stdout
+    assert statecast("audit", "--by", "user ada").stderr == "There is no entry yet.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ("key create a", 2, "Say what the key may do"),
+        ("key create a --read a*", 1, "is not a pattern"),
+        ("key create a/b --read a", 1, "The name of a key"),
+        ("key create a --read a --expires 5", 2, "write a time like 90d"),
+        ("key create a --read a --expires 0d", 2, "write a time like 90d"),
+        ("key revoke a", 1, "There is no key “a”"),
+        ("user add ada", 1, "--password-stdin"),
+        ("user add ada --role boss", 2, "boss"),
+        ("user add ada --password-stdin", 1, "10 to 1,000 characters"),
+        ("user password ada --password-stdin", 1, "There is no user “ada”"),
+        ("user role ada viewer", 1, "There is no user “ada”"),
+        ("user remove ada", 1, "There is no user “ada”"),
+        ("share a*", 1, "is not a pattern"),
+        ("share a --expires 9999999d", 2, "write a time like 90d"),
+        ("share a --expires 5000d", 1, "at most ten years"),
+        ("unshare a", 1, "There is no share link “a”"),
+        ("audit --store memory:", 2, "lives in the process"),
+        ("key list --store sqlite:///other.db", 1, "There is no store"),
+    ],
+)
+def test_what_is_refused(statecast: Invoke, words: str, status: int, sentence: str) -> None:
+    done = statecast(*words.split(), stdin="short" if "add" in words else PASSWORD)
+    assert done.exit_code == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_a_first_key_or_user_makes_the_store(statecast: Invoke) -> None:
+    made = statecast("key", "create", "a", "--read", "*", "--store", "sqlite:///new.db")
+    assert made.exit_code == 0 and Path("new.db").exists()
