@@ -5,6 +5,7 @@ Nothing is changed and no message is received. A running server contributes what
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
@@ -15,6 +16,7 @@ from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.model import Update
 from statecast.outbox import Outbox
 from statecast.problems import Problem, from_report, merged
+from statecast.program import certificate
 from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, Verdict
@@ -57,9 +59,12 @@ def diagnose(
     yield DiagnosticLine(
         "settings", "good", f"The settings can be read; {watched} would be watched."
     )
+    told = []
+    for line in check_certificate(settings, time.time()):
+        told.append(line.sentence)
+        yield line
     try:
         with open_store(settings) as store:
-            told = []
             for line in chain(check_store(settings, store), check_sources(settings, store)):
                 told.append(line.sentence)
                 yield line
@@ -80,6 +85,25 @@ def run(settings: Settings) -> str:
 def without_options(url: str) -> str:
     """A source's URL without its options."""
     return url.partition("?")[0]
+
+
+def check_certificate(settings: Settings, seconds: float) -> Iterator[DiagnosticLine]:
+    """The certificate for TLS, if there is one, at ``seconds`` since 1970."""
+    try:
+        files = certificate.files(settings)
+        if files is None:
+            return
+        loaded = certificate.load(files)
+    except BadSetting as error:
+        yield DiagnosticLine("certificate", "wrong", str(error))
+        return
+    left = loaded.days_left(seconds)
+    if left is None or left < 0:
+        yield DiagnosticLine("certificate", "wrong", loaded.warning(seconds))
+        return
+    warning = loaded.warning(seconds)
+    sentence = f"The TLS certificate is valid for {counted(left, 'more day')}. {warning}".rstrip()
+    yield DiagnosticLine("certificate", "notice" if warning else "good", sentence)
 
 
 def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:

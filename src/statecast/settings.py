@@ -385,6 +385,18 @@ class Settings:
         "Print a QR code of the address for phones, in a terminal, where other machines reach it.",
         yes_no,
     )
+    tls_cert: str = setting(
+        "",
+        "The file with the certificate chain, in PEM, to serve HTTPS; it is read again when it "
+        "changes.",
+        text,
+    )
+    tls_key: str = setting("", "The file with the key of `tls_cert`, in PEM.", text)
+    hsts_days: int = setting(
+        0,
+        "For how many days browsers ask this host by HTTPS only (HSTS); 0: as they like.",
+        whole(0, 3_650),
+    )
     workers: int = setting(1, "How many serving processes share the port.", whole(1, 64))
     demo: bool = setting(
         False, "Start a simulated pillow that sends messages into the embedded queue.", yes_no

@@ -48,8 +48,7 @@ class ConnectionForwarder:
         The client then stays on long polling.
         """
         worker_id = self._link.elsewhere(head.query.get("sid", ""))
-        # What is still to be written here could not be written there.
-        if worker_id is not None and not transport.get_write_buffer_size():
+        if worker_id is not None and can_be_handed_over(transport):
             message = head_message(head, client_address, rest)
             if self._hand_over(transport, worker_id, message):
                 transport.set_protocol(HandedOver(self._on_lost, client_key))
@@ -71,6 +70,12 @@ class ConnectionForwarder:
                 return socket.send_fds(connection, [data], [descriptor]) == len(data)
         except (WorkerGone, WorkerBusy, OSError):
             return False
+
+
+def can_be_handed_over(transport: asyncio.Transport) -> bool:
+    """Not what is still to be written here, and not TLS, whose keys are in this process."""
+    is_tls = transport.get_extra_info("ssl_object") is not None
+    return not is_tls and not transport.get_write_buffer_size()
 
 
 def head_message(head: RequestHead, client_address: str | None, rest: bytes) -> dict[str, Any]:

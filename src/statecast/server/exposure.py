@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 from statecast.settings import Settings
 
@@ -38,6 +39,18 @@ def warnings(settings: Settings) -> Iterator[str]:
             "allow_origins * lets the pages of every site connect and read every state in the "
             "browsers of their readers; name the origins that you use."
         )
+    if settings.tls_key and is_readable_by_others(Path(settings.tls_key)):
+        yield (
+            f"Other users of this machine may read the TLS key, and pass for this server; "
+            f"`chmod 600 {settings.tls_key}` leaves it to its owner."
+        )
+
+
+def is_readable_by_others(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & 0o077)
+    except OSError:  # reading it says so
+        return False
 
 
 def is_wide(entry: str) -> bool:

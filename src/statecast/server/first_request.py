@@ -46,11 +46,11 @@ class ParsedHead:
 
 
 def read_websocket_request(
-    data: bytes, path: str, settings: Settings, hosts: Hosts
+    data: bytes, path: str, settings: Settings, hosts: Hosts, secure: bool = False
 ) -> WebSocketRequest | None:
     """Read the first bytes of a connection; None if they are for ``http_protocol``.
 
-    ``path`` is where WebSockets are served.
+    ``path`` is where WebSockets are served; ``secure`` says that the bytes came by TLS.
     """
     if not (data.startswith(b"GET " + path.encode()) and b"websocket" in data):
         return None
@@ -77,5 +77,5 @@ def read_websocket_request(
         or not hosts.allows(host[0].decode("latin-1"))
     ):
         return None
-    head = RequestHead.of_target("GET", target, fields, secure=False)
+    head = RequestHead.of_target("GET", target, fields, secure)
     return WebSocketRequest(head, data[end:])

@@ -114,6 +114,8 @@ class HttpLimits:
         self.base_path = settings.base_path.encode()
         self.websockets: WebSocketAcceptor
         """The server sets it."""
+        self.secure = bool(settings.tls_cert)
+        """Clients speak TLS with us."""
 
     def start(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
         """Before the first connection. ``connections`` are all of the server."""
@@ -233,7 +235,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             limiter.acquire()
             self._counted = True
             if not self._proxied:
-                self._address_key = limiter.acquire_address(self.peer, limits.now())
+                # With TLS it was counted as a new one before its handshake.
+                self._address_key = limiter.acquire_address(
+                    self.peer, limits.now(), new=not limits.secure
+                )
         except HTTPProblem as problem:
             self._begin_http(HttpState.REJECTED)
             self._rejection = problem
@@ -460,7 +465,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         endpoint = limits.websockets
         if self._proxied:  # the request names the client, and its scheme
             return False
-        request = read_websocket_request(data, endpoint.path, limits.settings, limits.hosts)
+        request = read_websocket_request(
+            data, endpoint.path, limits.settings, limits.hosts, limits.secure
+        )
         if request is None:
             return False
         self._enter(HttpState.UPGRADED)

@@ -24,13 +24,22 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.http import rights
 from statecast.http.asgi import App, Scope
 from statecast.http.request_limit import RequestLimiter
+from statecast.program import certificate
 from statecast.program.patched import refuse_patched
 from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
-from statecast.server import exposure, loop_operations, service_manager, sockets, supervisor
+from statecast.server import (
+    certificate_renewal,
+    exposure,
+    loop_operations,
+    service_manager,
+    sockets,
+    supervisor,
+)
 from statecast.server.adopted_connections import AdoptedConnections
+from statecast.server.certificate_renewal import CertificateRenewal
 from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.forwarded_requests import ForwardedRequests
@@ -43,6 +52,7 @@ from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals
 from statecast.server.sockets import refuse_public
 from statecast.server.supervisor import WorkerSockets
+from statecast.server.tls_listener import TlsListener
 from statecast.server.worker_link import WorkerLink
 from statecast.server.wsgi import WSGI, WsgiBridge
 from statecast.settings import Settings
@@ -136,6 +146,7 @@ class Server(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE,
             backlog=sockets.BACKLOG,
             workers=1,
+            headers=hsts_headers(settings),
         )
         super().__init__(config)
         endpoint = WebSocketEndpoint(
@@ -151,6 +162,8 @@ class Server(uvicorn.Server):
             limits.websockets = ConnectionForwarder(endpoint, link, limits.websocket_lost)
             self._forwarded = ForwardedRequests(link, self.router, self.limiter)
             self._adopted = AdoptedConnections(link, limits)
+        self._certificate = certificate_renewal.from_settings(settings, runtime.problems)
+        self._tls_listeners: list[TlsListener] = []
         logs.quiet_uvicorn()
         self._stop_requested = stop_requested
         self._following = False
@@ -174,10 +187,34 @@ class Server(uvicorn.Server):
             await self._forwarded.start()
         self._following = True
         self.runtime.start()
-        await super().startup(sockets)
+        if self._certificate is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self._listen_for_tls(loop, self._certificate, sockets or [])
         self.on_ready()
         if self._watchdog is not None:
             self._feeding = loop.create_task(self._feed(self._watchdog))
+
+    def _listen_for_tls(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        certificate: CertificateRenewal,
+        sockets: list[socket.socket],
+    ) -> None:
+        def make_protocol() -> LimitedHttpProtocol:
+            return LimitedHttpProtocol(
+                self.http_limits,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        certificate.start(loop)
+        for listening in sockets:
+            listener = TlsListener(listening, certificate, self.http_limits, make_protocol)
+            listener.start(loop)
+            self._tls_listeners.append(listener)
 
     async def _feed(self, watchdog: Watchdog) -> None:
         while True:
@@ -207,6 +244,10 @@ class Server(uvicorn.Server):
     async def _cut(self, sockets: list[socket.socket]) -> None:
         for server in self.servers:
             server.close()
+        for listener in self._tls_listeners:
+            listener.close()
+        if self._certificate is not None:
+            self._certificate.close()
         for one in sockets:
             one.close()
         if self.link is not None:
@@ -235,6 +276,13 @@ class Server(uvicorn.Server):
             self.broadcaster.stop()
 
 
+def hsts_headers(settings: Settings) -> list[tuple[str, str]]:
+    """Browsers take the header from HTTPS only."""
+    if not (settings.tls_cert and settings.hsts_days):
+        return []
+    return [("strict-transport-security", f"max-age={settings.hsts_days * 86_400}")]
+
+
 def say(sentence: str) -> None:
     print(sentence, flush=True)
 
@@ -260,6 +308,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
     if inherited is None:
+        certificate.refuse_expired(settings)
         exposure.warn(settings)
     if inherited is not None:
         return _serve_as_worker(runtime, app, inherited, manager)
@@ -273,7 +322,8 @@ def _serve_alone(
     runtime: Runtime, app: WSGI, announce: Callable[[str], None], manager: ServiceManager
 ) -> int:
     def on_ready() -> None:
-        manager.ready(f"Serving at {sockets.address_of(listening)}")
+        address = sockets.address_of(listening, bool(runtime.settings.tls_cert))
+        manager.ready(f"Serving at {address}")
         sockets.announce(listening, announce, runtime.settings)
 
     stop_requested = threading.Event()
@@ -390,11 +440,12 @@ class BackgroundServer:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_patched()
         refuse_public(self.runtime.settings)
+        certificate.refuse_expired(self.runtime.settings)
         exposure.warn(self.runtime.settings)
         self._server, listening = prepare(
             self.runtime, self.app, self._ready.set, self._stop_requested, listening
         )
-        self.address = sockets.address_of(listening)
+        self.address = sockets.address_of(listening, bool(self.runtime.settings.tls_cert))
         self._listening = listening
         self._thread = threading.Thread(
             target=self._run, args=(listening,), name="statecast", daemon=True

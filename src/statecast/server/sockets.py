@@ -78,22 +78,23 @@ def _unbound(host: str, port: int, error: OSError) -> str:
     return f"{host}, port {port}, cannot be listened on: {error.strerror}."
 
 
-def address_of(listening: socket.socket) -> str:
-    """The URL for a browser on this machine."""
+def address_of(listening: socket.socket, secure: bool = False) -> str:
+    """The URL for a browser on this machine; ``secure`` with HTTPS."""
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1" if socket.AF_INET in _families(listening) else "::1"
-    return _url(host, port)
+    return _url(host, port, secure)
 
 
-def lan_addresses(listening: socket.socket) -> list[str]:
+def lan_addresses(listening: socket.socket, secure: bool = False) -> list[str]:
     """The URLs for browsers on other machines; none for a socket that only this machine reaches."""
     host, port = listening.getsockname()[:2]
     if is_loopback(host):
         return []
     if not ipaddress.ip_address(host).is_unspecified:
-        return [address_of(listening)]
-    return [_url(address, port) for address in network_addresses(_families(listening))]
+        return [address_of(listening, secure)]
+    found = network_addresses(_families(listening))
+    return [_url(address, port, secure) for address in found]
 
 
 def _families(listening: socket.socket) -> tuple[int, ...]:
@@ -104,8 +105,9 @@ def _families(listening: socket.socket) -> tuple[int, ...]:
     return (socket.AF_INET6,) if alone else (socket.AF_INET, socket.AF_INET6)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(host: str, port: int, secure: bool) -> str:
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def announce(
@@ -116,7 +118,8 @@ def announce(
     When the output cannot be written, the server serves all the same.
     """
     try:
-        lines = [f"Statecast is live at {address_of(listening)}", *_elsewhere(listening, settings)]
+        address = address_of(listening, bool(settings.tls_cert))
+        lines = [f"Statecast is live at {address}", *_elsewhere(listening, settings)]
         print_line("\n".join(lines))
     except BrokenPipeError:  # the reader of our output closed it
         output.discard(sys.stdout)
@@ -127,7 +130,7 @@ def announce(
 
 def _elsewhere(listening: socket.socket, settings: Settings) -> Iterator[str]:
     """The lines for other machines: where, what they may do, and a code for a phone."""
-    others = lan_addresses(listening)
+    others = lan_addresses(listening, bool(settings.tls_cert))
     if not others:
         return
     yield f"Other machines open it at {' or '.join(others)}"

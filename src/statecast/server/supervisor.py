@@ -238,7 +238,8 @@ class Supervisor:
                 time.sleep(POLL)  # it has just ended; the next poll finds it
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
-            self.manager.ready(f"Serving at {sockets.address_of(self.listening)}")
+            address = sockets.address_of(self.listening, bool(self.settings.tls_cert))
+            self.manager.ready(f"Serving at {address}")
             sockets.announce(self.listening, self.announce, self.settings)
 
     def _stop(self, number: int, limit: float) -> None:
