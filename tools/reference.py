@@ -305,11 +305,11 @@ def options(command: click.Command) -> Iterator[str]:
         if isinstance(option.type, click.Choice):
             metavar = " " + "|".join(option.type.choices)
         yield f"* `{'`, `'.join(option.opts)}{metavar}`: {option.help}"
-    flags = [one.name for one in command.params if one.name in table]
+    flags = [one for one in command.params if one.name in table]
     if len(flags) > 5:
         yield "* A flag for each of the [settings](#settings).\n"
     else:
-        yield "".join(f"* `--{name} URL`: {sentences[name]}\n" for name in flags)
+        yield "".join(f"* `{one.opts[0]} {one.metavar}`: {sentences[one.name]}\n" for one in flags)
 
 
 def paragraphs(text: str) -> str:

@@ -33,6 +33,7 @@ ONE_AT_A_TIME = (
     "with --without-threads Flask's server answers one request at a time, and a viewer's request "
     "lasts. Leave it out."
 )
+FLASK_TLS = "give it the files, with `flask run --cert ... --key ...`."
 
 
 def maybe_serve(app: Flask, runtime: Runtime) -> None:
@@ -58,6 +59,8 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
         host = LOOPBACK  # browsers come through a proxy on this machine
     if not sockets.is_loopback(host):
         _say(f"Everyone who reaches {host} {rights.of_others(runtime.settings.others_may)}.")
+    if runtime.settings.tls_cert:
+        _say(f"Statecast leaves TLS to Flask's server here: {FLASK_TLS}")
     # Who reaches Flask's server has been decided: its user named the host.
     runtime.settings = dataclasses.replace(
         runtime.settings,
@@ -65,6 +68,9 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
         allow_public=True,
         trusted_proxy=(*runtime.settings.trusted_proxy, LOOPBACK),
         live_url=OWN_ADDRESS,
+        tls_cert="",  # between the two servers, on this machine
+        tls_key="",
+        hsts_days=0,
         proxy_user_header="",  # Flask's server passes on what clients send
     )
     forwarder = dev_forwarder.DevForwarder(app.wsgi_app, runtime.settings)

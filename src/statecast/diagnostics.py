@@ -102,7 +102,7 @@ def check_certificate(settings: Settings, seconds: float) -> Iterator[Diagnostic
         yield DiagnosticLine("certificate", "wrong", loaded.warning(seconds))
         return
     warning = loaded.warning(seconds)
-    sentence = f"The TLS certificate is valid for {counted(left, 'more day')}. {warning}".rstrip()
+    sentence = f"{loaded.lasts(seconds)} {warning}".rstrip()
     yield DiagnosticLine("certificate", "notice" if warning else "good", sentence)
 
 

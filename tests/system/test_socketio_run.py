@@ -62,7 +62,7 @@ def running(folder: Path, last: str) -> Iterator[subprocess.Popen[str]]:
             "Everyone who reaches 0.0.0.0 may",
         ),
         ("socketio.run(app, host='no.such.host.invalid', debug=True)", "There is no address"),
-        ("socketio.run(app, certfile='a.pem', debug=True)", "TLS ends in a proxy"),
+        ("socketio.run(app, certfile='a.pem', debug=True)", "The TLS file a.pem cannot be read"),
         (
             "t = threading.Thread(target=socketio.run, args=(app, 'no.such.host.invalid'))\n"
             "t.start(); t.join()",

@@ -41,14 +41,23 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+TLS = {"tls_cert", "tls_key", "hsts_days"}
+
+
 def give(command: click.Command, **params: Any) -> Flask:
-    """An app that gets its Statecast while ``command`` is running."""
+    """An app that gets its Statecast while ``command`` is running.
+
+    ``params`` are those of the command, and the settings in ``TLS``.
+    """
+    settings = {name: params.pop(name) for name in TLS & params.keys()}
     context = click.Context(command, obj=ScriptInfo())
     options = {"reload": None, "host": "127.0.0.1", "port": 5000, "with_threads": True}
     context.params = options | params
     app = Flask("host")
     with context:
-        Statecast(app, store="memory:", host="192.0.2.7", live_url="https://live.example")
+        Statecast(
+            app, store="memory:", host="192.0.2.7", live_url="https://live.example", **settings
+        )
     return app
 
 
@@ -99,6 +108,14 @@ def test_the_host_that_flask_was_given_is_the_host_of_viewers(
         f" * Everyone who reaches {host} may read every state and ask something of a device.\n"
     )
     assert capsys.readouterr().err == sentence * warned
+
+
+def test_tls_is_left_to_flask(begun: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    app = give(run_command, tls_cert="a.pem", tls_key="k.pem", hsts_days=1)
+
+    settings = runtime_of(app).settings
+    assert (settings.tls_cert, settings.tls_key, settings.hsts_days) == ("", "", 0)
+    assert "with `flask run --cert ... --key ...`." in capsys.readouterr().err
 
 
 def test_a_server_that_answers_one_request_at_a_time_has_no_viewers(

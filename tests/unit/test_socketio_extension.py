@@ -35,7 +35,7 @@ from statecast.socketio.values import room_name
 from tests.unit.test_documents import ROOT, blocks
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"max_payload": 1_000_000}),
+    ({}, {}),
     ({"ping_interval": 5}, {"ping_interval": 5}),
     ({"ping_interval": (5, 1)}, {"ping_interval": 5}),
     ({"max_http_buffer_size": 5_000}, {"max_payload": 5_000}),
@@ -47,17 +47,17 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"async_mode": "eventlet", "logger": True}, {}),
     ({"path": "/socket.io/", "resource": "socket.io"}, {}),
     ({"port": 5}, {"port": 5}),
+    ({"certfile": None, "keyfile": None, "ssl_context": None}, {}),
+    ({"certfile": "a.pem", "keyfile": "k.pem"}, {"tls_cert": "a.pem", "tls_key": "k.pem"}),
+    ({"certfile": "both.pem"}, {"tls_cert": "both.pem", "tls_key": "both.pem"}),
+    ({"ssl_context": ("a.pem", "k.pem")}, {"tls_cert": "a.pem", "tls_key": "k.pem"}),
 ]
 
 
 @pytest.mark.parametrize(("options", "expected"), OPTIONS)
 def test_options_become_settings(options: dict[str, Any], expected: dict[str, Any]) -> None:
     assert to_settings(options) == {"max_payload": 1_000_000} | expected
-    assert (
-        to_settings(options, shared=True)
-        == {name: value for name, value in expected.items() if name in options or len(options) == 1}
-        or not options
-    )
+    assert to_settings(options, shared=True) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_options_become_settings(options: dict[str, Any], expected: dict[str, An
         ({"message_queue": "redis://"}, "redis is none"),
         ({"client_manager": object()}, "remove client_manager"),
         ({"serializer": "msgpack"}, "remove serializer"),
-        ({"ssl_context": object()}, "TLS ends in a proxy"),
+        ({"ssl_context": object()}, "ssl_context names the files"),
         ({"cors_allowed_origins": print}, "not a function"),
         ({"path": "/live"}, "Viewers connect at /socket.io/ here, so path='/live'"),
         ({"resource": "my.io"}, "so resource='my.io' would leave them outside"),
@@ -292,8 +292,10 @@ def test_several_namespaces_of_one_client_and_any_namespace() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"certfile": "a.pem"}, "TLS ends in a proxy"),
-        ({"ssl_context": object()}, "TLS ends in a proxy"),
+        ({"certfile": "a.pem"}, "The TLS file a.pem cannot be read"),
+        ({"keyfile": "k.pem"}, "TLS needs the certificate and its key"),
+        ({"ssl_context": "adhoc"}, "ssl_context names the files"),
+        ({"ssl_context": object()}, "ssl_context names the files"),
         ({"workers": 4}, "has no option 'workers' here"),
     ],
 )

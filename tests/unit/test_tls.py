@@ -17,7 +17,9 @@ from serving import RawResponse, get, serving
 from websockets.sync.client import connect
 
 from certificates import write_certificate
-from statecast.errors import BadSetting
+from statecast.cli.destination import ServerDestination
+from statecast.diagnostics import check_certificate
+from statecast.errors import BadSetting, SourceUnavailable
 from statecast.http.throttled_log import ThrottledLog
 from statecast.model import Change
 from statecast.problems import Problems
@@ -101,6 +103,23 @@ def test_a_viewer_is_live_by_https(server: BackgroundServer, files: tuple[Path, 
         viewer.send('42["watch",{"devices":["pillow"]}]')
         said = next(text for text in map(str, viewer) if text.startswith('42["states"'))
         assert json.loads(said[2:])[1]["states"][0]["state"] == {"mood": "happy"}
+
+
+def test_events_are_read_by_https(server: BackgroundServer, files: tuple[Path, Path]) -> None:
+    server.runtime.store.edit(Change("door", "merge", {"open": True}))
+    with trusting(files).wrap_socket(peer(server), server_hostname="127.0.0.1") as connection:
+        connection.sendall(get(b"/events?device=door"))
+        received = b""
+        while b'"open":true' not in received:
+            piece = connection.recv(65_536)
+            assert piece, received
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_long_polling_by_https(server: BackgroundServer, files: tuple[Path, Path]) -> None:
+    opened = ask(server, files, get(b"/socket.io/?EIO=4&transport=polling"))
+    assert opened.body.startswith(b"0{") and b'"upgrades":["websocket"]' in opened.body
 
 
 def test_a_page_of_plain_http_is_another_origin(
@@ -319,6 +338,43 @@ def test_what_cannot_be_used_is_said_at_the_start(tmp_path: Path, case: str) -> 
         certificate.refuse_expired(Settings(store="memory:", tls_cert=cert, tls_key=key))
 
     assert SENTENCES[case] in str(refused.value)
+
+
+DOCTOR = {
+    "good": ("good", "is valid for 20 days, until "),
+    "due": ("notice", ", and was not renewed yet."),
+    "expired": ("wrong", "The TLS certificate has expired, and browsers refuse it; renew it."),
+    "of tomorrow": ("wrong", "(is the clock of this machine right?)."),
+    "absent": ("wrong", "absent.pem cannot be read: No such file or directory."),
+}
+
+
+@pytest.mark.parametrize("case", DOCTOR)
+def test_the_doctor_looks_at_the_certificate(tmp_path: Path, case: str) -> None:
+    ages = {"due": (-80, 1.5), "expired": (-9, -1), "of tomorrow": (1, 9)}
+    cert, key = write_certificate(tmp_path, days=ages.get(case, (-1, 20.5)))
+    name = "absent.pem" if case == "absent" else cert.name
+
+    [line] = check_certificate(
+        Settings(tls_cert=str(tmp_path / name), tls_key=str(key)), time.time()
+    )
+
+    assert (line.about, line.verdict) == ("certificate", DOCTOR[case][0])
+    assert DOCTOR[case][1] in line.sentence
+    assert not list(check_certificate(Settings(), time.time()))
+
+
+def test_a_program_is_told_whom_it_does_not_trust(
+    server: BackgroundServer, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b'{"device": "pillow", "state": {"mood": "calm"}}'
+    with pytest.raises(SourceUnavailable, match=r"is not trusted here .*SSL_CERT_FILE"):
+        ServerDestination(server.address).add(body)
+
+    # And with the authority named, its message gets to the app
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    with pytest.raises(SourceUnavailable, match="cannot be reached"):  # the app says no JSON
+        ServerDestination(server.address).add(body)
 
 
 def test_hsts_needs_tls() -> None:

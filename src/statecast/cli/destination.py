@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -122,6 +123,11 @@ class ServerDestination:
             raise self._refusal(error) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise SourceUnavailable(
+                    f"The certificate of {self.url} is not trusted here ({reason.verify_message}); "
+                    "name the file of its authority in SSL_CERT_FILE."
+                ) from None
             raise SourceUnavailable(
                 f"The server {self.url} cannot be reached ({reason}); is it running there?"
             ) from None

@@ -19,7 +19,7 @@ MARKS = {"good": "ok", "notice": "note", "wrong": "WRONG"}
 
 @click.command(short_help="Say what is wrong with settings, store and queues.")
 @as_json
-@setting_flags(("store", "source"))
+@setting_flags(("store", "source", "tls_cert", "tls_key"))
 def doctor(given: GivenSettings, as_json: bool) -> None:
     """Look at the settings, the store, each queue and the clocks of devices, and say what is wrong.
 

@@ -127,7 +127,8 @@ def metavar(field: dataclasses.Field[Any]) -> str:
         return f"PATTERN={values.get(field.name, 'SECONDS')}"
     if isinstance(field.default, (int, float)):
         return "NUMBER"
-    return "URL" if field.name in ("store", "source") else "TEXT"
+    values = {"store": "URL", "source": "URL", "tls_cert": "FILE", "tls_key": "FILE"}
+    return values.get(field.name, "TEXT")
 
 
 def default_text(field: dataclasses.Field[Any]) -> str:

@@ -53,6 +53,13 @@ class LoadedCertificate:
         """Whole days until it expires; None if that is not known."""
         return None if self.expires is None else int((self.expires - now) // DAY)
 
+    def lasts(self, now: float) -> str:
+        """How long it can be used; only where that is known."""
+        assert self.expires is not None
+        left = self.days_left(now)
+        days = "day" if left == 1 else "days"
+        return f"The TLS certificate is valid for {left} {days}, until {_date(self.expires)}."
+
     def warning(self, now: float) -> str:
         """What is to be done about it, in a sentence; empty if nothing."""
         if self.has_expired or (self.expires is not None and self.expires <= now):

@@ -602,8 +602,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def limit_buffer(self, size: int | None) -> None:
         """Let a response wait as soon as the transport holds more bytes than this.
 
-        None is the limit of the transport itself.
+        None is the limit of the transport itself. With TLS this limits what is not encrypted yet;
+        the connection below holds 64 KiB more.
         """
+        if size == 0 and self.limits.secure:
+            size = 1  # TLS pauses at the limit, not above it: with 0 it would never write
         if not self.transport.is_closing():
             self.transport.set_write_buffer_limits(high=size)
 

@@ -152,7 +152,7 @@ class TlsListener:
     async def _shake_hands(self, client: socket.socket, counted: contextlib.ExitStack) -> None:
         """From here on the loop closes the socket."""
         await self._loop.connect_accepted_socket(
-            lambda: Handshake(self._make_protocol, counted.close),
+            lambda: TlsHandshake(self._make_protocol, counted.close),
             client,
             ssl=self._certificate.context,
             ssl_handshake_timeout=self._limits.settings.header_timeout,
@@ -172,7 +172,7 @@ class TlsListener:
             transport.abort()
 
 
-class Handshake(asyncio.Protocol):
+class TlsHandshake(asyncio.Protocol):
     """A connection until TLS is established; then its own protocol serves it."""
 
     def __init__(

@@ -45,11 +45,9 @@ PATH = "socket.io"
 REFUSED = {
     "client_manager": "python-socketio's managers are not used here; remove client_manager.",
     "serializer": "Packets are Socket.IO's own JSON format here; remove serializer.",
-    "certfile": "TLS ends in a proxy before this server (docs/how-to/proxy.md); remove certfile.",
-    "keyfile": "TLS ends in a proxy before this server (docs/how-to/proxy.md); remove keyfile.",
-    "ssl_context": "TLS ends in a proxy before this server (docs/how-to/proxy.md); "
-    "remove ssl_context.",
 }
+TLS = frozenset({"certfile", "keyfile", "ssl_context"})
+"""Options that name the certificate; see ``tls_settings``."""
 DEFAULTS: Mapping[str, Any] = {"max_payload": 1_000_000}
 """Of a Flask-SocketIO server, where ours are stricter."""
 
@@ -60,8 +58,11 @@ def to_settings(options: Mapping[str, Any], shared: bool = False) -> dict[str, A
     Raises BadSetting.
     """
     found: dict[str, Any] = {} if shared else dict(DEFAULTS)
+    found |= tls_settings(options)
     ignored = []
     for name, value in options.items():
+        if name in TLS:
+            continue
         if name in REFUSED:
             raise BadSetting(REFUSED[name])
         if name == "message_queue":
@@ -81,6 +82,26 @@ def to_settings(options: Mapping[str, Any], shared: bool = False) -> dict[str, A
     if ignored:
         log.warning("these options of SocketIO do nothing here: %s", ", ".join(sorted(ignored)))
     return found
+
+
+def tls_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for ``certfile``, ``keyfile`` and werkzeug's ``ssl_context``.
+
+    Raises BadSetting.
+    """
+    certificate, key = options.get("certfile"), options.get("keyfile")
+    context = options.get("ssl_context")
+    if isinstance(context, (tuple, list)) and len(context) == 2:
+        certificate, key = context
+    elif context is not None:
+        raise BadSetting(
+            "ssl_context names the files here: a tuple of the certificate and its key, in PEM, "
+            "which are read again when they change (docs/how-to/https.md)."
+        )
+    if certificate is None and key is None:
+        return {}
+    # A file may hold both, as ssl.SSLContext.load_cert_chain takes it.
+    return {"tls_cert": str(certificate or ""), "tls_key": str(key or certificate)}
 
 
 def _check_path(name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ program again.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import threading
@@ -19,7 +20,7 @@ from werkzeug.serving import is_running_from_reloader
 from statecast import flask as extension
 from statecast.errors import BadSetting, StatecastError
 from statecast.server import sockets
-from statecast.socketio.options import REFUSED
+from statecast.socketio.options import REFUSED, TLS, tls_settings
 from statecast.web import blueprints
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def run(
     try:
         use_debugger = options.pop("use_debugger", None)
         check_options(options)
+        speak_tls(app, tls_settings(options))
         app.debug = app.debug if debug is None else bool(debug)
         reload = reloader() if (app.debug if use_reloader is None else use_reloader) else None
         if reload is not None and not is_running_from_reloader():
@@ -62,6 +64,12 @@ def run(
         extension.serve(app, host=address[0], port=address[1])
     else:  # it watches the files, and keeps the main thread for that
         reload(threading.Event().wait, **reloader_options)
+
+
+def speak_tls(app: Flask, found: dict[str, Any]) -> None:
+    """With the certificate that the program names."""
+    runtime = extension.runtime_of(app)
+    runtime.settings = dataclasses.replace(runtime.settings, **found)
 
 
 def allow_named_host(app: Flask, host: str | None) -> None:
@@ -90,7 +98,7 @@ def reloader() -> Callable[..., None] | None:
 
 def check_options(options: dict[str, Any]) -> None:
     """Raises BadSetting."""
-    given = [name for name, value in options.items() if value is not None]
+    given = [name for name, value in options.items() if value is not None and name not in TLS]
     for name in given:
         if name in REFUSED:
             raise BadSetting(REFUSED[name])
