@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { timeOf } from "../../src/statecast/web/static/ages.js";
+import { describeOutcome } from "../../src/statecast/web/static/command-words.js";
 import { formatFigure, IN_GAUGE } from "../../src/statecast/web/static/figure.js";
 import { flattenState, mainFields, orderFields } from "../../src/statecast/web/static/fields.js";
 import { evaluateBinding } from "../../src/statecast/web/static/picture-bindings.js";
@@ -12,9 +13,17 @@ import { hintOf, tellApart } from "../../src/statecast/web/static/whole-value.js
 import { formatBrief, formatValue } from "../../src/statecast/web/static/words.js";
 
 const samples = new URL("./words_and_pictures.json", import.meta.url);
-const { values, times, brief, figures, apart, states, bindings } = JSON.parse(
+const { commands, values, times, brief, figures, apart, states, bindings } = JSON.parse(
   readFileSync(samples, "utf8"),
 );
+
+for (const { word, rest, ended, expires = 60_000, ...said } of commands) {
+  test(`a command that is ${word}${rest} is told alike`, () => {
+    const command = { id: "a", name: "hug", by: null, reason: null, change: 1, ...said };
+    const times = { created: 0, expires, ended };
+    assert.deepEqual(describeOutcome({ ...command, ...times }, 200_000_000), { word, rest });
+  });
+}
 
 for (const { name, value, text } of values) {
   test(`${name} ${JSON.stringify(value).slice(0, 40)} is written alike`, () => {

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from statecast.commands.request import new_command
 from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.http.errors import HTTPProblem
@@ -85,6 +86,7 @@ def busy(live: Runtime) -> None:
     live.store.commit("queue", 1, [message("1", change("pillow", {"n": 1})), refused("2")])
     live.store.commit("queue", 1, [message("1", change("pillow", {"n": 1}))])
     live.store.count_refused("api")
+    live.store.begin_command(new_command("pillow", "hug"))
     live.problems.report("clock", "device pillow", "Its clock is ahead.", severity="notice")
     source = {
         "status": "away",
@@ -120,6 +122,8 @@ CASES: dict[tuple[str, ...], float] = {
     ("statecast_refused_total", "api"): 1,
     ("statecast_left_out_total", "queue"): 0,
     ("statecast_quarantine_messages",): 1,
+    ("statecast_open_commands",): 1,
+    ("statecast_oldest_command_seconds",): 0,
     ("statecast_source_up", "far"): 0,
     ("statecast_source_lag_seconds", "far"): 1.5,
     ("statecast_source_receive_age_seconds", "far"): 30,
@@ -143,6 +147,21 @@ def test_each_figure_is_that_of_all_processes(live: Runtime, name: tuple[str, ..
     status, kind, text = ask(live)
     assert status == 200 and kind.startswith(PAGE)
     assert figures(text)[name] == CASES[name]
+
+
+def test_the_age_of_the_oldest_open_command(live: Runtime) -> None:
+    # given commands of two devices, of which one is done
+    clock = live.clock
+    assert isinstance(clock, VirtualClock)
+    for device in ("lamp", "pillow"):
+        live.store.begin_command(new_command(device, "hug", expires=600))
+        clock.advance(20)
+    # when the figures are exchanged and asked for
+    live.process_reports.exchange()
+    found = figures(ask(live)[2])
+    # then they count both, and the age is that of the first
+    assert found["statecast_open_commands",] == 2
+    assert found["statecast_oldest_command_seconds",] == 40
 
 
 def test_processes_of_one_number_are_told_apart(live: Runtime) -> None:

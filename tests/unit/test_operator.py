@@ -11,6 +11,7 @@ import pytest
 
 from statecast import strict_json
 from statecast.broadcast.last_hour import LastHour, Sample
+from statecast.commands.request import new_command
 from statecast.flask import create_app
 from statecast.model import Delivery, Message, Refusal
 from statecast.runtime import Runtime
@@ -279,3 +280,15 @@ def test_an_action_that_does_not_exist_is_refused(scene: Scene, action: str) -> 
 )
 def test_an_outcome_that_no_form_had_is_not_shown(arguments: dict[str, str]) -> None:
     assert operator.outcome(arguments) == ""
+
+
+def test_open_commands_are_counted_by_device(scene: Scene) -> None:
+    assert "None: every command is at its end." in words(scene.page())
+    for device in ("floor2/lamp", "pillow", "floor2/lamp"):
+        scene.runtime.store.begin_command(new_command(device, "hug", expires=86_400))
+    page = scene.page()
+    assert '<a href="/devices/floor2/lamp">floor2/lamp</a>' in page
+    assert "floor2/lamp 2" in words(page)
+    for number in range(11):
+        scene.runtime.store.begin_command(new_command(f"d{number:02}", "hug", expires=86_400))
+    assert "14 commands in all" in words(scene.page())

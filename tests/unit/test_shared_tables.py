@@ -13,11 +13,42 @@ from typing import Any
 
 import pytest
 
-from statecast.web import figures, formatting, gallery, picture_rules, pictures, tables, whole_value
+from statecast.commands.life import Command
+from statecast.web import (
+    command_words,
+    figures,
+    formatting,
+    gallery,
+    picture_rules,
+    pictures,
+    tables,
+    whole_value,
+)
 
 SAMPLES = Path(__file__).resolve().parent.parent / "js" / "words_and_pictures.json"
 DOCUMENT = SAMPLES.parent.parent.parent / "docs" / "how-to" / "send-states.md"
 CASES = json.loads(SAMPLES.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES["commands"], ids=lambda case: case["word"] + case["rest"])
+def test_what_became_of_a_command_is_told_alike(case: dict[str, Any]) -> None:
+    command = Command(
+        number=1,
+        change=1,
+        id="a",
+        device="pillow",
+        name=case.get("name", "hug"),
+        arguments=b"{}",
+        by=None,
+        key=None,
+        status=case["status"],
+        created_at=0,
+        expires_at=case.get("expires", 60_000),
+        delivered_at=case.get("delivered"),
+        ended_at=case.get("ended"),
+        reason=case.get("reason"),
+    )
+    assert command_words.outcome(command, 200_000_000) == (case["word"], case["rest"])
 
 
 @pytest.mark.parametrize("case", CASES["values"], ids=lambda case: f"{case['name']}={case['text']}")

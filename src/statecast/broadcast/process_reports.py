@@ -16,7 +16,7 @@ from typing import Any
 
 from statecast.errors import STORE_FAILURES, StatecastError
 from statecast.problems import STORE, Problems
-from statecast.stores.contract import Sizes, Store, Totals
+from statecast.stores.contract import OpenCommands, Sizes, Store, Totals
 
 INTERVAL = 2.0
 """Seconds between two exchanges."""
@@ -48,6 +48,7 @@ class ProcessReports:
         self.sizes = Sizes()
         self.quarantined = 0
         """Messages in quarantine."""
+        self.open_commands = OpenCommands()
         self._store = store
         self._report = report
         self._problems = problems
@@ -109,6 +110,7 @@ class ProcessReports:
         self.reports = store.reports()
         self.totals = store.totals()
         self.quarantined = store.quarantine_count()
+        self.open_commands = store.open_commands(limit=1)
         self.sizes = store.sizes()
         failed = {one.kind for one in self._problems.current() if one.subject == STORE}
         if failed.intersection(STORE_FAILURES):

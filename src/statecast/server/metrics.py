@@ -128,6 +128,7 @@ class RuntimeCollector:
         yield InfoMetricFamily("statecast_build", "The running version.", {"version": VERSION})
         report = self._runtime.report()
         yield from self._totals()
+        yield from self._commands()
         yield from self._sources(report["sources"])
         yield from self._processes()
         yield from self._store()
@@ -146,6 +147,15 @@ class RuntimeCollector:
             "quarantine_messages",
             "Messages that wait in quarantine.",
             self._runtime.process_reports.quarantined,
+        )
+
+    def _commands(self) -> Iterator[Metric]:
+        found = self._runtime.process_reports.open_commands
+        yield gauge("open_commands", "Commands that are not at an end.", found.number)
+        since = min((one.since for one in found.devices), default=None)
+        age = 0.0 if since is None else max(0, self._runtime.clock() - since) / 1000
+        yield gauge(
+            "oldest_command_seconds", "Age of the oldest command that is not at an end.", age
         )
 
     def _sources(self, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:

@@ -263,6 +263,23 @@ def commands_read(commands: Sequence[Command], newest: int) -> int:
     return commands[-1].change if len(commands) == COMMANDS_PAGE else newest
 
 
+class DeviceBacklog(NamedTuple):
+    """The commands of a device that are not at an end."""
+
+    device: str
+    open: int
+    since: int
+    """When the oldest of them was given, in ms."""
+
+
+class OpenCommands(NamedTuple):
+    """All commands that are not at an end."""
+
+    number: int = 0
+    devices: Sequence[DeviceBacklog] = ()
+    """Of the devices, those whose oldest command is oldest, the oldest first."""
+
+
 class ChangedNames(NamedTuple):
     """Devices that changed after an offset, without their states."""
 
@@ -505,6 +522,9 @@ class Store(Protocol):
         self, device: str | None = None, *, before: int | None = None, limit: int = 50
     ) -> list[Command]:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
+
+    def open_commands(self, limit: int = 10) -> OpenCommands:
+        """How many commands are not at an end, and up to ``limit`` devices that have some."""
 
     def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
         """A user, key, share link or session; None if there never was one, or its row is damaged.

@@ -103,6 +103,26 @@ class CommandContract(StoreFixture):
             # then it is that
             assert store.command(id_).status == status, steps
 
+    def test_what_is_open_is_counted_and_the_oldest_comes_first(self) -> None:
+        store = self.store()
+        assert store.open_commands() == (0, [])
+        began = self.clock()
+        for device in ("b", "a", "b", "c"):
+            self.ask(store, device=device, expires=60)
+            self.clock.advance(1)
+        store.hand_out("b")
+        ended = self.ask(store, device="d")
+        self.answer(store, ended.id, device="d")
+        found = store.open_commands(limit=2)
+        assert found.number == 4
+        assert [tuple(one) for one in found.devices] == [
+            ("b", 2, began),
+            ("a", 1, began + 1_000),
+        ]
+        self.clock.advance(61)
+        store.pass_deadlines()
+        assert store.open_commands().number == 0
+
     def begin_dispatch(self, store: Store, term: int, device: str) -> list[Command]:
         """Begin to put the commands of one device into the queue of its name."""
         return store.begin_dispatch(device, term, lambda name, _: name == device, 100)

@@ -21,6 +21,8 @@ from statecast.stores.contract import Store, Totals
 
 ROWS_SHOWN = 100
 """Messages in quarantine, the oldest first."""
+BACKLOGS_SHOWN = 10
+"""Devices with open commands."""
 BODY_SHOWN = 2_000
 """Bytes of a message."""
 MARKS = {"connected": "live", "away": "away", "blocked": "away"}
@@ -158,6 +160,7 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
         "viewers": viewers,
         "lagging": sum(one.lagging for one in processes),
         "sizes": store.sizes(),
+        "open_commands": store.open_commands(BACKLOGS_SHOWN),
         "limits": live.settings,
         "charts": [
             Chart("Messages", live.last_hour.messages_per_minute(present), "a minute"),

@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
-from statecast.stores.contract import Limits
+from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.retention import COMMAND_MS
 
@@ -112,6 +112,16 @@ class MemoryCommands:
         numbers = self._commands if device is None else self._of_device.get(device, {})
         older = (number for number in reversed(numbers) if before is None or number < before)
         return list(self._all(islice(older, limit)))
+
+    def open_ones(self, limit: int) -> OpenCommands:
+        """How many are not at an end, and the devices whose oldest one is oldest."""
+        found: dict[str, DeviceBacklog] = {}
+        for one in self._all(self._open):
+            known = found.get(one.device, DeviceBacklog(one.device, 0, one.created_at))
+            since = min(known.since, one.created_at)
+            found[one.device] = DeviceBacklog(one.device, known.open + 1, since)
+        oldest = sorted(found.values(), key=lambda of: (of.since, of.device))
+        return OpenCommands(len(self._open), oldest[:limit])
 
     def save(self, commands: Iterable[Command]) -> None:
         """Keep what became of commands."""

@@ -42,6 +42,7 @@ from statecast.stores.contract import (
     EpochHistory,
     LeaseHolder,
     Limits,
+    OpenCommands,
     ReadCursor,
     Sizes,
     Totals,
@@ -511,6 +512,11 @@ class MemoryStore:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         with self._lock:
             return self._commands.newest(device, before, limit)
+
+    def open_commands(self, limit: int = 10) -> OpenCommands:
+        """How many commands are not at an end, and up to ``limit`` devices that have some."""
+        with self._lock:
+            return self._commands.open_ones(limit)
 
     # -- who may do what
 

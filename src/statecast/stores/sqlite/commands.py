@@ -9,7 +9,7 @@ import apsw
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
-from statecast.stores.contract import Limits
+from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.retention import COMMAND_MS
 from statecast.stores.sqlite.driver import row as first
@@ -46,6 +46,23 @@ SURPLUS = f"""
         )
         ORDER BY number LIMIT {FEW}
     )"""  # noqa: S608
+
+
+BACKLOG = f"""
+    SELECT CAST(device AS BLOB), count(*), min(created_at) FROM commands
+    WHERE {IS_OPEN} AND typeof(created_at) = 'integer'
+    GROUP BY device ORDER BY min(created_at), device LIMIT ?"""  # noqa: S608
+
+
+def open_ones(connection: apsw.Connection, limit: int) -> OpenCommands:
+    """All that are not at an end. Rows are not checked: no command is shown."""
+    of_all = f"SELECT count(*) FROM commands WHERE {IS_OPEN}"  # noqa: S608
+    found = rows(connection, BACKLOG, (limit,))
+    devices = [
+        DeviceBacklog((device or b"").decode("utf-8", "replace"), number, since)
+        for device, number, since in found
+    ]
+    return OpenCommands(first(connection, of_all)[0], devices)
 
 
 def begin(

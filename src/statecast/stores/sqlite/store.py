@@ -52,6 +52,7 @@ from statecast.stores.contract import (
     EpochHistory,
     LeaseHolder,
     Limits,
+    OpenCommands,
     ReadCursor,
     Sizes,
     Totals,
@@ -548,6 +549,11 @@ class SqliteStore:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         with self.database.read() as connection:
             return commands.newest(connection, self.rows, device, before, limit)
+
+    def open_commands(self, limit: int = 10) -> OpenCommands:
+        """How many commands are not at an end, and up to ``limit`` devices that have some."""
+        with self.database.read() as connection:
+            return commands.open_ones(connection, limit)
 
     # -- who may do what
 
