@@ -29,6 +29,9 @@ test-one: ## some tests only: make test-one T=tests/unit/test_names.py
 	@$(TOOLS) test-one $(or $(T),$(error Name a test: make test-one T=tests/unit/test_names.py)) \
 		$(ARGS)
 
+fuzz-api: ## REST against its OpenAPI document, with many requests, other ones each time
+	@$(TOOLS) fuzz-api $(ARGS)
+
 test-newest: ## the server's tests with the newest versions of its dependencies, e.g. uvicorn
 	@$(TOOLS) test-newest $(ARGS)
 

@@ -8,6 +8,7 @@ command is about.
 
 from __future__ import annotations
 
+import os
 import sys
 
 if sys.version_info < (3, 11):
@@ -95,6 +96,15 @@ def test_one(arguments: Arguments) -> int:
     return report(steps(ready_to_test(), {"pytest": ["pytest", *arguments]}))
 
 
+def fuzz_api(arguments: Arguments) -> int:
+    """Not as in ``make test``: many requests for each route of REST, other ones each time."""
+    environment = ready_to_test()
+    os.environ.setdefault("TEST_STATECAST_FUZZ_EXAMPLES", "500")
+    return report(
+        steps(environment, {"pytest": ["pytest", "tests/system/test_api_fuzz.py", *arguments]})
+    )
+
+
 def test_newest(arguments: Arguments) -> int:
     ready_to_test()  # what the tests use beside the Python packages
     return 0 if newest.test(ROOT, arguments) else 1
@@ -164,6 +174,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "run": demo,
     "test": test,
     "test-one": test_one,
+    "fuzz-api": fuzz_api,
     "test-newest": test_newest,
     "test-lowest": test_lowest,
     "test-container": test_container,

@@ -25,6 +25,9 @@ EVERYTHING = "*"
 PATTERN = r"^(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+)*$"
 """What a name of a device matches, in words that Python and JavaScript read alike."""
 
+WATCHED = rf"^(\*|{PATTERN[1:-1]}(/\*)?)$"
+"""What a name or a pattern of names matches."""
+
 _NAME = re.compile(PATTERN)
 _SHOWN = 40
 

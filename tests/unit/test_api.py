@@ -124,6 +124,25 @@ def test_head_has_no_body_and_options_tells_the_methods(client: FlaskClient) -> 
     assert set(client.options("/api/messages").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
+@pytest.mark.parametrize(
+    ("ending", "taken"),
+    [("history", {"GET"}), ("viewers", {"GET"}), ("commands", {"GET", "POST"})],
+)
+def test_what_lies_below_a_device_tells_its_own_methods(
+    client: FlaskClient, ending: str, taken: set[str]
+) -> None:
+    put(client, "pillow", {"on": True})
+    address = f"/api/devices/pillow/{ending}"
+    methods = taken | {"HEAD", "OPTIONS"}
+    told = client.options(address)
+    assert (told.status_code, set(told.headers["Allow"].split(", "))) == (204, methods)
+    for method in {"POST", "PUT", "PATCH", "DELETE", "TRACE"} - taken:
+        refused = client.open(address, method=method)
+        assert is_problem(refused, 405), method
+        assert set(refused.headers["Allow"].split(", ")) == methods, method
+    assert [one["device"] for one in client.get("/api/devices").get_json()["devices"]] == ["pillow"]
+
+
 # ETags
 
 

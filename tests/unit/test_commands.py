@@ -260,7 +260,8 @@ def test_an_older_device_may_be_called_commands(
     assert client.get("/api/devices/floor/commands").get_json()["state"] == {"n": 1}
     assert client.delete("/api/devices/floor/commands").status_code == 204
     again = client.put("/api/devices/floor/commands", json={"n": 1})
-    assert (again.status_code, "names that end in" in again.get_json()["detail"]) == (400, True)
+    assert (again.status_code, "names that end in" in again.get_json()["detail"]) == (405, True)
+    assert again.headers["Allow"] == "GET, POST, HEAD, OPTIONS"
 
 
 def test_another_sites_page_can_ask_for_nothing(client: FlaskClient) -> None:

@@ -108,6 +108,14 @@ def test_a_load_balancer_asks_only_about_the_store(
     assert client.ask("/readyz", query=b"x=1")[0] == whole
 
 
+@pytest.mark.parametrize(
+    "query", [b"only=stroe", b"only=", b"only=store&only=x", b"only=%C3%AF", b"only=\xc3\xaf"]
+)
+def test_a_misspelt_question_of_a_load_balancer_is_refused(query: bytes) -> None:
+    status, _, body = Client().ask("/readyz", query=query)
+    assert (status, json.loads(body)["detail"]) == (400, "“only” may be “store”, and nothing else.")
+
+
 def test_a_stopping_server_is_not_ready_and_turns_away() -> None:
     client = Client()
     client.router.draining = True

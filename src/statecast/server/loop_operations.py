@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from statecast import names
 from statecast.access.actions import Action
 from statecast.openapi.operation import (
     DescribedRoute,
@@ -55,13 +56,20 @@ OPERATIONS: dict[str, tuple[Action | None, Operation]] = {
             "States as server-sent events, for as long as the client reads",
             "The events are those of Socket.IO: `states`, `seen`, and `health` and `watching` if "
             "they are asked for. The id of an event is the position with which a reader returns.",
-            (RouteResponse(200, "The events.", {"text/event-stream": {"type": "string"}}),),
+            (RouteResponse(200, "The events.", {"text/event-stream": {}}),),
             (),
             (
                 RequestParameter(
                     "device",
                     "A name or pattern (`floor2/*`, `*`), any number of times; without it, all.",
-                    {"type": "array", "items": {"type": "string"}},
+                    {
+                        "type": "array",
+                        "items": {
+                            "type": "string",
+                            "pattern": names.WATCHED,
+                            "maxLength": names.MAX_CHARACTERS,
+                        },
+                    },
                 ),
                 RequestParameter("health", "`1`: the `health` event too.", SWITCH),
                 RequestParameter("presence", "`1`: who watches the named devices.", SWITCH),

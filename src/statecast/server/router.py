@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from urllib.parse import parse_qs
 
 from statecast import logs, strict_json
 from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
@@ -94,13 +95,18 @@ class Router:
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Whether the work goes on; with ``?only=store`` whether requests may be sent here.
 
-        A queue that is away is no reason to take the pages away that say so.
+        A queue that is away is no reason to take the pages away that say so. Another value of
+        ``only`` is refused: a misspelt one would ask the other question.
         """
+        query = scope.get("query_string", b"").decode("latin-1")
+        asked = parse_qs(query, keep_blank_values=True).get("only")
+        if asked not in (None, ["store"]):
+            raise HTTPProblem(400, "“only” may be “store”, and nothing else.")
         if self.draining:
             await _json(scope, send, 503, {"status": "stopping"}, [(b"connection", b"close")])
             return
         ready, details = await self._readiness.ask()
-        if scope.get("query_string") == b"only=store":
+        if asked:
             ready = details["store"] == "connected"
         await _json(
             scope,

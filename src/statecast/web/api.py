@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
@@ -27,6 +27,7 @@ from statecast.errors import (
     NotFound,
     NotTaken,
     Refused,
+    RowDamaged,
     StatecastError,
     StoreUnavailable,
     StoreUnusable,
@@ -40,7 +41,7 @@ from statecast.logs import LimitedLog
 from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
 from statecast.stores.contract import ReadCursor
-from statecast.stores.errors import no_device
+from statecast.stores.errors import no_device, reserved_name
 from statecast.web import route_actions
 from statecast.web.command_views import CommandViews
 from statecast.web.openapi_view import OpenAPIView
@@ -99,22 +100,20 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.before_request(rest_views.limit)
     blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
-    blueprint.add_url_rule(f"{DEVICE}/history", "history", rest_views.history, methods=["GET"])
-    blueprint.add_url_rule(f"{DEVICE}/viewers", "viewers", rest_views.viewers, methods=["GET"])
     command_views = CommandViews(live, rest_views.device)
-    of_device = f"{DEVICE}/commands"
-    begin = own_writes_only(command_views.begin_command)
-    blueprint.add_url_rule(of_device, "commands", command_views.commands, methods=["GET"])
-    blueprint.add_url_rule(of_device, "begin_command", begin, methods=["POST"])
     paths = rest_views.paths() | command_views.paths() | OpenAPIView(live).paths()
     for number, (path, views) in enumerate(paths.items()):
         for method, view in views.items():
             guarded = view if method == "GET" else own_writes_only(view)
+            if path == DEVICE and method != "GET":
+                guarded = rest_views.of_a_device(guarded, paths)
             blueprint.add_url_rule(
                 path, view.__name__, guarded, methods=[method], provide_automatic_options=False
             )
         others = functools.partial(other_method, views)
         methods = METHODS - set(views)
+        if path.endswith(names.RESERVED_ENDINGS):  # these reach the device that is called so
+            methods -= set(paths[DEVICE])
         blueprint.add_url_rule(
             path,
             f"{route_actions.OTHER_METHOD}{number}",
@@ -146,10 +145,7 @@ class RestViews:
         return problem(403, sentence)
 
     def paths(self) -> dict[str, Views]:
-        """Every path with its methods.
-
-        Below ``.../history`` only GET is history; other methods belong to a device of that name.
-        """
+        """Every path with its methods."""
         return {
             "/devices": {"GET": self.devices},
             DEVICE: {
@@ -158,6 +154,8 @@ class RestViews:
                 "PATCH": self.patch,
                 "DELETE": self.delete,
             },
+            f"{DEVICE}/history": {"GET": self.history},
+            f"{DEVICE}/viewers": {"GET": self.viewers},
             "/changes": {"GET": self.changes},
             "/messages": {"POST": self.messages},
         }
@@ -294,7 +292,34 @@ class RestViews:
             raise no_device(device)
         return self._device_response(update)
 
+    def of_a_device(
+        self, view: Callable[..., ResponseReturnValue], paths: Mapping[str, Views]
+    ) -> Callable[..., ResponseReturnValue]:
+        """Let a view change devices only, and not what REST has below them.
+
+        A device from before such names were reserved may be called ``pillow/history``.
+        """
+
+        @functools.wraps(view)
+        def checked(device: str) -> ResponseReturnValue:
+            below = next((one for one in names.RESERVED_ENDINGS if device.endswith(one)), None)
+            if below is None or self._is_there(device):
+                return view(device=device)
+            allowed = ", ".join(methods_of(paths[f"{DEVICE}{below}"]))
+            response = problem(405, str(reserved_name(device)))
+            response.headers["Allow"] = allowed
+            return response
+
+        return checked
+
     # Common parts
+
+    def _is_there(self, device: str) -> bool:
+        try:
+            update = self.live.store.get(device)
+        except RowDamaged:  # it cannot be read, and a replacement mends it
+            return True
+        return update is not None and update.state is not None
 
     def _present(self, device: str) -> Update:
         update = self.live.store.get(names.check(device))
@@ -342,12 +367,17 @@ class RestViews:
 
 def other_method(views: Views, **names: str) -> ResponseReturnValue:
     """Answer other methods here, because the 405 of a user's app is a page for people."""
-    allowed = [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
+    allowed = methods_of(views)
     if request.method != "OPTIONS":
         raise MethodNotAllowed(allowed)
     response = empty_response()
     response.headers["Allow"] = ", ".join(allowed)
     return response
+
+
+def methods_of(views: Views) -> list[str]:
+    """The methods that an address takes."""
+    return [*views, *(["HEAD"] if "GET" in views else []), "OPTIONS"]
 
 
 def position(text: str) -> Position | None:

@@ -37,12 +37,9 @@ class CommandViews:
         self._device_view = device_view
 
     def paths(self) -> dict[str, Views]:
-        """Every path with its methods.
-
-        Below ``.../commands`` only GET and POST are commands; other methods belong to a device of
-        that name.
-        """
+        """Every path with its methods."""
         return {
+            "/devices/<path:device>/commands": {"GET": self.commands, "POST": self.begin_command},
             "/commands": {"GET": self.all_commands},
             "/commands/<id_>": {"GET": self.command},
         }

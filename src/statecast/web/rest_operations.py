@@ -173,8 +173,10 @@ OPERATIONS: dict[str, Operation] = {
                         list_of(ref("Message"), minItems=1, maxItems=items.MAX_ITEMS),
                     ]
                 },
-                "application/cloudevents+json": {"type": "object"},
-                "application/cloudevents-batch+json": {"type": "array"},
+                "application/cloudevents+json": ref("CloudEvent"),
+                "application/cloudevents-batch+json": list_of(
+                    ref("CloudEvent"), minItems=1, maxItems=items.MAX_ITEMS
+                ),
                 "application/jsonl": {"type": "string"},
                 "application/x-ndjson": {"type": "string"},
             },
@@ -227,7 +229,7 @@ OPERATIONS: dict[str, Operation] = {
                 "A page of commands; with `after`, the commands for the device.",
                 {
                     JSON: {"anyOf": [ref("Commands"), ref("HandedOut")]},
-                    EVENT_STREAM: {"type": "string"},
+                    EVENT_STREAM: {},
                 },
             ),
         ),

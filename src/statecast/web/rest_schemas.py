@@ -9,7 +9,7 @@ from typing import Any
 
 from statecast import names, strict_json
 from statecast.commands import request as commands
-from statecast.decoders import items, plain
+from statecast.decoders import cloud_events, items, plain
 from statecast.openapi.document import PATH_PARAMETERS
 from statecast.openapi.operation import Schema
 
@@ -56,16 +56,22 @@ POSITIVE: Schema = {"type": "integer", "minimum": 1}
 OBJECT: Schema = {
     "type": "object",
     "maxProperties": strict_json.MAX_MEMBERS,
-    "propertyNames": {"maxLength": strict_json.MAX_NAME},
+    "propertyNames": {"maxLength": strict_json.MAX_NAME, "pattern": "^[^\\u0000]*$"},
+    "additionalProperties": ref("Value"),
+}
+VALUE: Schema = {
+    "description": "Any value that every reader of JSON understands alike: a number without a "
+    f"fraction or an exponent is within ±{strict_json.MAX_INTEGER}.",
+    "anyOf": [
+        {"type": ["null", "boolean", "string", "number"]},
+        list_of(ref("Value")),
+        OBJECT,
+    ],
 }
 STATE: Schema = {
     **OBJECT,
     "description": f"The fields of a device and their values: at most {plain.MAX_BYTES:,} bytes "
-    f"and {strict_json.MAX_DEPTH} levels, with whole numbers within ±{strict_json.MAX_INTEGER}.",
-}
-PATCH: Schema = {
-    **OBJECT,
-    "description": "A merge patch (RFC 7396): what it does not name stays, `null` removes.",
+    f"and {strict_json.MAX_DEPTH} levels.",
 }
 CAUSE = object_of(
     {
@@ -75,11 +81,13 @@ CAUSE = object_of(
     },
     {"sender": text("The key with which it was sent, like `key pillow-1`.")},
 )
-COMMAND_NAME = text(least=1, most=names.MAX_COMMAND)
+PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
+COMMAND_NAME = {**text(least=1, most=names.MAX_COMMAND), "pattern": PRINTABLE}
 COMMAND_NAMES = list_of(COMMAND_NAME, maxItems=names.MAX_COMMANDS)
 
 SCHEMAS: dict[str, Schema] = {
     "State": STATE,
+    "Value": VALUE,
     "Cause": CAUSE,
     "Device": object_of(
         {
@@ -206,7 +214,9 @@ SCHEMAS: dict[str, Schema] = {
                         "description": "Seconds for which it may wait.",
                     }
                 ),
-                "by": optional(text("The person who asks.", commands.MAX_KEY, 1)),
+                "by": optional(
+                    {**text("The person who asks.", commands.MAX_KEY, 1), "pattern": PRINTABLE}
+                ),
             },
         )
     ),
@@ -215,7 +225,9 @@ SCHEMAS: dict[str, Schema] = {
             {"device": DEVICE},
             {
                 "state": optional(ref("State")),
-                "time": optional(text("When it happened; without it, the time of arrival.")),
+                "time": optional(
+                    {**TIME, "description": "When it happened; without it, the time of arrival."}
+                ),
                 "id": optional(
                     text("The event's own id: it counts once in 24 hours.", plain.MAX_ID, 1)
                 ),
@@ -235,6 +247,15 @@ SCHEMAS: dict[str, Schema] = {
                 plain.IGNORED: {},
             },
         )
+    ),
+    "CloudEvent": object_of(
+        {
+            "specversion": {"const": cloud_events.VERSION},
+            "id": text(least=1),
+            "source": text(least=1),
+            "type": text(least=1),
+        },
+        {"subject": text(), "time": TIME, "data": {}},
     ),
     "Sent": object_of({"id": text("Of the message in the queue.")}),
     "SentAll": object_of({"ids": list_of(text(), minItems=1, maxItems=items.MAX_ITEMS)}),
