@@ -19,6 +19,7 @@ from statecast.flask import Statecast, create_app, runtime_of
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores.contract import Totals
+from statecast.web import api
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -106,6 +107,58 @@ def test_all_devices_come_by_name_with_the_place(client: FlaskClient) -> None:
     said = client.get("/api/devices").get_json()
     assert [one["device"] for one in said["devices"]] == ["a/b", "pillow", "tank"]
     assert said["offset"] == 3 and said["epoch"]
+
+
+def test_devices_come_in_pages(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pillow", "a/b", "tank", "a", "zebra"):
+        put(client, name, {"on": True})
+    # when a reader follows the links
+    pages, address = [], "/api/devices?limit=2"
+    while address:
+        response = client.get(address)
+        pages.append(response.get_json())
+        links = response.headers.get("Link", "")
+        address = links.removeprefix("<").removesuffix('>; rel="next"')
+    # then it gets each device once, by name, and each page says where it is complete
+    assert [[one["device"] for one in page["devices"]] for page in pages] == [
+        ["a", "a/b"],
+        ["pillow", "tank"],
+        ["zebra"],
+    ]
+    assert [page["next"] for page in pages] == ["a/b", "tank", None]
+    assert {page["offset"] for page in pages} == {5}
+    # and a page of a site below a path links to that site
+    below = client.get("/api/devices?limit=2", environ_overrides={"SCRIPT_NAME": "/cloud"})
+    assert below.headers["Link"] == '</cloud/api/devices?limit=2&after=a%2Fb>; rel="next"'
+    # and without arguments, what does not fit into one page is not lost in silence
+    assert client.get("/api/devices").get_json()["next"] is None
+    monkeypatch.setattr(api, "DEVICES", 3)
+    assert client.get("/api/devices").get_json()["next"] == "pillow"
+    monkeypatch.setattr(api, "MAX_DEVICES", 2)
+    assert len(client.get("/api/devices?limit=1000").get_json()["devices"]) == 2
+
+
+def test_what_changes_between_two_pages_comes_with_the_changes(client: FlaskClient) -> None:
+    # given a reader with the first page
+    for name in ("b", "c", "d"):
+        put(client, name, {"n": 1})
+    first = client.get("/api/devices?limit=2").get_json()
+    # when a device before its place is made, one is changed, and one after it is removed
+    put(client, "a", {"n": 2})
+    put(client, "b", {"n": 2})
+    client.delete("/api/devices/d")
+    rest = client.get(f"/api/devices?after={first['next']}").get_json()
+    assert rest["devices"] == []
+    # then with the changes since the first page it has what the store has
+    since = f"{first['epoch']}.{first['offset']}"
+    changes = client.get(f"/api/changes?since={since}").get_json()
+    found = {one["device"]: one["state"] for one in (*first["devices"], *changes["states"])}
+    assert found == {"a": {"n": 2}, "b": {"n": 2}, "c": {"n": 1}, "d": None}
+
+
+@pytest.mark.parametrize("query", ["after=a%20b", "after=/", "limit=0", "limit=x", "before=a"])
+def test_what_is_no_page_of_devices_is_refused(client: FlaskClient, query: str) -> None:
+    assert is_problem(client.get(f"/api/devices?{query}"), 400)
 
 
 def test_head_has_no_body_and_options_tells_the_methods(client: FlaskClient) -> None:
@@ -431,7 +484,7 @@ def test_what_is_no_name_is_refused(client: FlaskClient, method: str, path: str)
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("devices?limit=5", 400), ("devices/pillow?x", 400), ("devices/pillow/history?page=2", 400),
+        ("devices?page=5", 400), ("devices/pillow?x", 400), ("devices/pillow/history?page=2", 400),
         ("changes?from=1", 400), ("devices/pillow/history?limit=0", 400),
         ("devices/pillow/history?limit=x", 400),
         ("devices/pillow/history?limit=-1", 400), ("devices/pillow/history?before=1.5", 400),

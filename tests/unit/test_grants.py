@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast.access.actions import Action
 from statecast.access.grants import EVERYTHING, NOTHING, Grants
-from statecast.access.patterns import any_covers, narrowed, reduced
+from statecast.access.patterns import any_covers, name_ranges, narrowed, reduced
 from statecast.access.roles import ROLES
 from statecast.errors import Malformed
 
@@ -114,3 +116,12 @@ def test_roles() -> None:
         "editor": {"*": "read command write"},
         "operator": {"*": "read command send write operate"},
     }
+
+
+@given(patterns)
+def test_ranges_of_names_hold_the_devices_that_match(some: list[str]) -> None:
+    found = name_ranges(some)
+    within = {one for one in DEVICES if any(begin <= one < end for begin, end in found)}
+    assert within == devices_of(some)
+    # and they do not overlap, so each device comes once
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(found))

@@ -83,7 +83,7 @@ class FakeStore:
     def get(self, device: str) -> Update | None:
         return next((one for one in self.updates if one.device == device), None)
 
-    def devices(self) -> list[Update]:
+    def devices(self, **_: object) -> list[Update]:
         return sorted(
             (one for one in self.updates if one.state is not None), key=lambda one: one.device
         )

@@ -359,6 +359,25 @@ def test_there_must_be_a_store(path: Path) -> None:
 # What people see
 
 
+def test_a_damaged_row_does_not_end_the_pages_of_a_list(path: Path, opened: Opener) -> None:
+    # given some devices, of which neighbours are damaged
+    filled(opened()).close()
+    app = create_app(Settings(store=f"sqlite:///{path}"))
+    client = app.test_client()
+    for name in ("pillow/2", "pillow/3", "zebra"):
+        client.put(f"/api/devices/{name}", json={"n": 1})
+    write(path, f"UPDATE devices SET state = {WRONG} WHERE device LIKE 'pillow%'")
+    # when they are read in pages, then those behind are there, and each damaged one is named
+    found, damaged, after = [], [], ""
+    while after is not None:
+        page = client.get(f"/api/devices?limit=1&after={after}").json
+        found += [one["device"] for one in page["devices"]]
+        damaged += page.get("damaged", [])
+        after = page["next"]
+    assert (found[-1], damaged) == ("zebra", ["pillow", "pillow/2", "pillow/3"])
+    runtime_of(app).stop()
+
+
 def test_pages_and_rest_say_what_is_damaged(path: Path, opened: Opener) -> None:
     filled(opened()).close()
     write(path, f"UPDATE devices SET state = {WRONG} WHERE device = 'pillow'")
@@ -372,6 +391,11 @@ def test_pages_and_rest_say_what_is_damaged(path: Path, opened: Opener) -> None:
     assert one.status_code == 503 and "store check --repair" in one.json["detail"]
     assert "Retry-After" in one.headers
     assert client.get("/api/devices").json["damaged"] == ["pillow"]
+    # on the page of the list where it would stand, which goes on after it
+    names_before = [one["device"] for one in client.get("/api/devices").json["devices"]]
+    first = client.get(f"/api/devices?limit={len(names_before)}").json
+    assert (first["next"], first["damaged"]) == (None, ["pillow"])
+    assert "damaged" not in client.get("/api/devices?after=pillow").json
     for text in (front.text, page.text, one.text):
         assert str(path.parent) not in text
     # and a replacement mends it

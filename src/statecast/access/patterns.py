@@ -71,6 +71,27 @@ def narrowed(wanted: Iterable[str], allowed: Iterable[str]) -> Patterns:
     return reduced(within(wanted, allowed))
 
 
+def name_ranges(patterns: Iterable[str]) -> list[tuple[str, str]]:
+    """The names that match any of the patterns: from each first one up to each second, sorted.
+
+    The second one is not in the range. Names have no character after ``~`` (``names.check``).
+    """
+    found = []
+    for one in reduced(patterns):
+        if one == "*":
+            found.append(("", "\x7f"))
+        elif one.endswith("/*"):
+            found.append((one[:-1], f"{one[:-2]}0"))  # 0 comes after /
+        else:
+            found.append((one, following(one)))
+    return sorted(found)
+
+
+def following(name: str) -> str:
+    """The text that comes right after a name, in the order of names."""
+    return f"{name}\0"
+
+
 def scope(patterns: Iterable[str]) -> str:
     """A short name of a set of devices. Two lists that mean the same devices have the same one.
 

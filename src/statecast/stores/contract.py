@@ -16,6 +16,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
+from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import Conflict
@@ -417,8 +418,14 @@ class Store(Protocol):
     def neighbours(self, device: str, limit: int) -> list[str]:
         """Names of present devices, up to ``limit`` before this name and as many after it."""
 
-    def devices(self) -> list[Update]:
-        """All present devices by name, without tombstones and damaged rows."""
+    def devices(
+        self, *, after: str = "", limit: int | None = None, readable: Patterns = EVERYTHING
+    ) -> list[Update]:
+        """Present devices by name, without tombstones and damaged rows.
+
+        Those after the name ``after`` that match one of the patterns ``readable``, up to ``limit``;
+        fewer only if there are no more.
+        """
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50

@@ -367,6 +367,33 @@ class ReadContract(StoreFixture):
         assert store.neighbours("z", 2) == ["d", "e"]
         assert store.neighbours("A", 2) == ["a", "c"]
 
+    def test_devices_come_in_pages_by_name(self) -> None:
+        store = self.store()
+        for name in ("c/x", "a", "b-1", "b/z", "b", "d", "b/a/b", "c0", "b0"):
+            self.say(store, {"n": 1}, device=name)
+        self.say(store, {}, device="d", kind="delete")
+        by_name = ["a", "b", "b-1", "b/a/b", "b/z", "b0", "c/x", "c0"]
+        assert [one.device for one in store.devices()] == by_name
+
+        def pages(size: int, *readable: str) -> list[str]:
+            found: list[str] = []
+            while page := store.devices(
+                after=found[-1] if found else "", limit=size, readable=readable or ("*",)
+            ):
+                assert len(page) <= size
+                found += [one.device for one in page]
+            return found
+
+        for size in (1, 2, 3, 8, 100):
+            assert pages(size) == by_name
+            assert pages(size, "b/*") == ["b/a/b", "b/z"]
+            assert pages(size, "c/*", "b", "a", "missing", "b/a/*") == ["a", "b", "b/a/b", "c/x"]
+        assert [one.device for one in store.devices(after="b")] == by_name[2:]
+        assert [one.device for one in store.devices(after="b/a", limit=1)] == ["b/a/b"]
+        assert (
+            store.devices(after="d") == store.devices(limit=0) == store.devices(readable=()) == []
+        )
+
     def test_a_limited_answer_goes_on_where_it_was_cut(self) -> None:
         store = self.store()
         for number in range(5):

@@ -9,6 +9,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
@@ -44,8 +45,16 @@ from statecast.stores.contract import ReadCursor
 from statecast.stores.errors import no_device, reserved_name
 from statecast.web import route_actions
 from statecast.web.command_views import CommandViews
+from statecast.web.device_list import read_page
 from statecast.web.openapi_view import OpenAPIView
-from statecast.web.paging import CHANGES, HISTORY, MAX_CHANGES, MAX_HISTORY
+from statecast.web.paging import (
+    CHANGES,
+    DEVICES,
+    HISTORY,
+    MAX_CHANGES,
+    MAX_DEVICES,
+    MAX_HISTORY,
+)
 from statecast.web.rest_requests import (
     log_refused,
     not_allowed,
@@ -163,24 +172,29 @@ class RestViews:
     # Reading
 
     def devices(self) -> Response:
-        """All existing devices, by name, and the position of this list.
+        """A page of the existing devices, by name; ``next`` is the ``after`` of the following page.
 
         ``damaged`` names those whose rows in the store cannot be read.
         """
-        only_arguments()
-        changes = self.live.store.read(ReadCursor())
-        present = sorted(
-            (update for update in changes.updates if update.state is not None),
-            key=lambda u: u.device,
-        )
-        head = {"epoch": changes.position.epoch, "offset": changes.position.offset}
-        damaged = sorted(one.device for one in self.live.store.damaged() if one.device)
-        return json_response(
-            strict_json.encode(head | ({"damaged": damaged} if damaged else {}))[:-1]
+        only_arguments("after", "limit")
+        after, limit = request.args.get("after", ""), whole_number("limit", DEVICES)
+        page = read_page(self.live.store, after and names.check(after), min(limit, MAX_DEVICES))
+        head: dict[str, Any] = {
+            "epoch": page.position.epoch,
+            "offset": page.position.offset,
+            "next": page.next,
+        }
+        response = json_response(
+            strict_json.encode(head | ({"damaged": page.damaged} if page.damaged else {}))[:-1]
             + b',"devices":['
-            + b",".join(map(self._item, present))
+            + b",".join(map(self._item, page.devices))
             + b"]}"
         )
+        if page.next is not None:
+            following = urlencode({**request.args, "after": page.next})
+            address = f"{request.root_path}/api/devices?{following}"
+            response.headers["Link"] = f'<{address}>; rel="next"'
+        return response
 
     def device(self, device: str) -> ResponseReturnValue:
         only_arguments()

@@ -23,12 +23,15 @@ from statecast.web import route_actions
 from statecast.web.paging import (
     CHANGES,
     COMMANDS,
+    DEVICES,
     HISTORY,
     MAX_CHANGES,
     MAX_COMMANDS,
+    MAX_DEVICES,
     MAX_HISTORY,
     MAX_WHOLE,
 )
+from statecast.web.rest_schemas import DEVICE as NAME
 from statecast.web.rest_schemas import list_of, ref
 
 BLUEPRINT = "statecast_rest"
@@ -73,9 +76,26 @@ OPERATIONS: dict[str, Operation] = {
     "devices": Operation(
         "list_devices",
         "All devices",
-        "By name, with the position up to which the list is complete. `damaged` names those whose "
+        "By name, with the position up to which the page is complete: with what `/api/changes` has "
+        "since the position of the first page, the pages are complete. `damaged` names those whose "
         "rows in the store cannot be read; they answer 503.",
-        (RouteResponse(200, "The devices.", {JSON: ref("Devices")}),),
+        (
+            RouteResponse(
+                200,
+                "A page of devices.",
+                {JSON: ref("Devices")},
+                {"Link": 'The address of the following page, with `rel="next"`, if there is one.'},
+            ),
+        ),
+        (),
+        (
+            RequestParameter(
+                "after",
+                "Only devices after this name: the value of `next` of the page before.",
+                {"anyOf": [NAME, {"const": ""}]},
+            ),
+            limit(DEVICES, MAX_DEVICES),
+        ),
     ),
     "device": Operation(
         "get_device",

@@ -116,8 +116,12 @@ SCHEMAS: dict[str, Schema] = {
     "Devices": object_of(
         {
             "epoch": text(),
-            "offset": {**WHOLE, "description": "Up to where the list is complete."},
+            "offset": {**WHOLE, "description": "Up to where the page is complete."},
             "devices": list_of(ref("Device")),
+            "next": {
+                **optional(DEVICE),
+                "description": "The `after` of the following page; `null`: there is none.",
+            },
         },
         {"damaged": list_of(text("The name of a device whose rows cannot be read."))},
     ),

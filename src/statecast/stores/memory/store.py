@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from statecast.access.patterns import EVERYTHING, Patterns, any_covers
 from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.model import (
@@ -375,15 +376,18 @@ class MemoryStore:
         after = heapq.nsmallest(limit, (name for name in present if name >= device))
         return [*before[::-1], *after]
 
-    def devices(self) -> list[Update]:
-        """All present devices by name."""
+    def devices(
+        self, *, after: str = "", limit: int | None = None, readable: Patterns = EVERYTHING
+    ) -> list[Update]:
+        """Present devices by name."""
         with self._lock:
             reading = self._watch.reading(self._counters)
-            return [
-                past(loaded, reading).update()
-                for _, loaded in sorted(self._devices.items())
-                if loaded.state is not None
-            ]
+            present = sorted(
+                name
+                for name, loaded in self._devices.items()
+                if loaded.state is not None and name > after and any_covers(readable, name)
+            )
+            return [past(self._devices[name], reading).update() for name in present[:limit]]
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50

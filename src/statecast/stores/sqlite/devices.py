@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 
 from statecast import names, strict_json
+from statecast.access.patterns import EVERYTHING, Patterns, following, name_ranges
 from statecast.errors import RowDamaged, StatecastError
 from statecast.merge.apply import DeviceRecord, Stamps
 from statecast.merge.device_clock import DeviceClock
@@ -25,6 +26,16 @@ from statecast.stores.sqlite.tables import Row, sealed, table
 
 FORGET_AT_ONCE = 16
 """How many tombstones, and how many history rows of each, one commit deletes."""
+
+PAGE = 1_000
+"""Names that are read at once."""
+NAMES = """
+    SELECT device FROM devices
+    WHERE state IS NOT NULL AND device >= ? AND device < ? AND device NOT GLOB '*[^!-~]*'
+    ORDER BY device LIMIT ?"""
+"""Of present devices, without those whose name is damaged."""
+ALL = "WHERE state IS NOT NULL"
+ROWS = f"{ALL} AND device >= ? AND device <= ? ORDER BY device"
 
 DEVICES = table("devices")
 
@@ -203,6 +214,33 @@ def forget_tombstones(
         if history.forget(connection, counters, "device = ?", (key,), FORGET_AT_ONCE):
             rows(connection, "DELETE FROM devices WHERE id = ?", (key,))
             counters.forgotten = max(counters.forgotten, offset)
+
+
+def present(
+    connection: apsw.Connection,
+    reader: RowReader,
+    after: str,
+    limit: int | None,
+    readable: Patterns,
+) -> list[Row]:
+    """Rows of present devices by name, after this one and readable, up to ``limit``.
+
+    The names of a page come first, from the index: a damaged row must not look like the end.
+    """
+    if limit is None and readable == EVERYTHING:  # at once, so that damaged names are noticed too
+        return read(connection, reader, f"{ALL} AND device > ? ORDER BY device", (after,))
+    found: list[Row] = []
+    for begin, end in name_ranges(readable):
+        begin = max(begin, following(after))
+        while begin < end and (limit is None or len(found) < limit):
+            room = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = rows(connection, NAMES, (begin, end, room))
+            if not page:
+                break
+            bounds = begin, page[-1][0]
+            found += read(connection, reader, ROWS, bounds)
+            begin = following(page[-1][0])
+    return found
 
 
 def neighbours(connection: apsw.Connection, device: str, limit: int) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
@@ -403,10 +404,12 @@ class SqliteStore:
         with self.database.read() as connection:
             return devices.neighbours(connection, device, limit)
 
-    def devices(self) -> list[Update]:
-        """All present devices by name, without damaged rows."""
+    def devices(
+        self, *, after: str = "", limit: int | None = None, readable: Patterns = EVERYTHING
+    ) -> list[Update]:
+        """Present devices by name, without damaged rows."""
         with self.database.read() as connection:
-            found = devices.read(connection, self.rows, "WHERE state IS NOT NULL ORDER BY device")
+            found = devices.present(connection, self.rows, after, limit, readable)
             reading = self._reading(connection)
         return [devices.update_of(row, reading) for row in found]
 
