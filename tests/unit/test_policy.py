@@ -391,6 +391,25 @@ def test_what_somebody_may_do(rules: Rules, identity: Identity, expected: dict[s
             )
 
 
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [
+        (Identity("user", "ada"), {"a": "read", "b": "write"}),  # the store folds names
+        (Identity("user", "zoë"), {"z": "read"}),
+        (Identity("token", "ada"), {"b": "write"}),  # those of a provider are as it writes them
+        (Identity("token", "Ada"), {"a": "read"}),
+        (Identity("proxy", "ADA"), {}),
+        (Identity("key", "ada"), {}),
+    ],
+)
+def test_names_of_users_are_compared_as_the_store_keeps_them(
+    identity: Identity, expected: dict[str, str]
+) -> None:
+    table = {"user:Ada": {"a": "read"}, "user:ada": {"b": "write"}, "user:ZOE\u0308": {"z": "read"}}
+    policy, _, _ = made(Rules(table=Settings(rights=table).rights))
+    assert policy.grants(identity) == Grants.of(expected)
+
+
 def test_this_machine_is_trusted_unless_a_setting_says_otherwise() -> None:
     policy, _, _ = made(Rules(trust_local=False))
     assert policy.identify(Credentials(local=True)) == ANONYMOUS

@@ -79,6 +79,7 @@ class AccessPolicy:
         self._attempt = attempt
         self._note = note
         self._anonymous = rules.of_anonymous()
+        self._of_users = rights_table.of_users(rules.table)
 
     # Who it is
 
@@ -241,6 +242,8 @@ class AccessPolicy:
         found = self._anonymous | identity.own | ROLES.get(identity.role, NOTHING)
         for entry in rights_table.entries_of(identity):
             found |= self._rules.table.get(entry, NOTHING)
+        if identity.kind == "user":
+            found |= self._of_users.get(identity.name, NOTHING)
         return found
 
     def allow(self, identity: Identity, action: Action, device: str | None = None) -> bool:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from statecast.access.grants import Grants
+from statecast.access.grants import NOTHING, Grants
 from statecast.access.identity import Identity
 from statecast.access.roles import ROLES
 from statecast.errors import Malformed
@@ -28,7 +29,7 @@ def parse(value: Any) -> Mapping[str, Grants]:
 
 
 def entries_of(identity: Identity) -> Iterator[str]:
-    """The entries that mean somebody."""
+    """The entries that mean somebody, by names as they are written."""
     if identity.kind == "key":
         yield f"key:{identity.name}"
     if identity.kind in PEOPLE:
@@ -38,6 +39,21 @@ def entries_of(identity: Identity) -> Iterator[str]:
             yield f"user:{identity.name}"
         if identity.role:
             yield f"role:{identity.role}"
+
+
+def folded(name: str) -> str:
+    """The name of a user of the store as it is kept: ``Ada`` and ``ada`` are one user."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def of_users(table: Mapping[str, Grants]) -> Mapping[str, Grants]:
+    """The entries ``user:NAME`` by folded names."""
+    found: dict[str, Grants] = {}
+    for who, grants in table.items():
+        kind, _, name = who.partition(":")
+        if kind == "user":
+            found[folded(name)] = found.get(folded(name), NOTHING) | grants
+    return found
 
 
 def _check_entry(who: Any) -> str:
