@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,13 @@ from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
 from statecast.access.identity import Identity
 from statecast.access.policy import AccessPolicy, Rules
 from statecast.access.signed_tokens import NO_KEY, SENTENCES, WRONG
-from statecast.access.token_rules import TokenRules
+from statecast.access.token_rules import TokenRules, check
 from statecast.access.token_verifier import open_verifier
 from statecast.errors import BadSetting, NotAuthenticated
 from statecast.http import credentials
 from statecast.http.head import RequestHead
 from statecast.problems import Problems
+from statecast.settings import Settings
 from tests.identity_provider import AUDIENCE, ISSUER, Provider, by_hmac, claims, encoded, public_jwk
 
 PROVIDER, ATTACKER = Provider(), Provider()
@@ -439,3 +442,15 @@ def test_no_keys_in_the_document_that_are_unsafe(tmp_path: Path) -> None:
             server.identify(PROVIDER.token(kid=kid))
     with pytest.raises(NotAuthenticated, match=NO_KEY):
         server.identify(PROVIDER.token("HS256", SECRET, "shared"))
+
+
+def test_the_settings_of_the_how_to_are_complete() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "identity-provider.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    found = [Settings(**tomllib.loads(block)) for block in blocks]
+    tokens = [one for one in found if one.jwt_issuer]
+    assert (
+        tokens and any(one.rights for one in found) and any(one.proxy_user_header for one in found)
+    )
+    for one in tokens:
+        check(TokenRules(one.jwt_issuer, one.jwt_audience, one.jwt_jwks, one.jwt_secret))
