@@ -38,7 +38,7 @@ class LinkedWorker(PollingHarness):
         self.endpoint = self._route  # type: ignore[assignment]
         self.websockets.on_lost = self.limits.websocket_lost
         self.limits.websockets = ConnectionForwarder(
-            self.websockets, self.link, self.limits.websocket_lost
+            self.websockets, self.link, self.limits.websocket_lost, self.connections
         )
         self.forwarded = ForwardedRequests(self.link, app or self.own, self.limiter)
         self.adopted = AdoptedConnections(self.link, self.limits)

@@ -6,12 +6,16 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certificates import write_certificate
 from statecast.http.asgi import Receive, Scope, Send
+from statecast.program.certificate import Files, load
 from statecast.realtime.protocol import engineio
 from statecast.server import (
     adopted_connections,
@@ -19,6 +23,7 @@ from statecast.server import (
     worker_link,
 )
 from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.tls_relay import TlsRelay
 from statecast.settings import Settings
 from tests.fakes.polling_harness import QUERY, PollingClient
 from tests.fakes.saying import say
@@ -330,22 +335,29 @@ async def test_a_process_of_another_user_is_refused(monkeypatch: pytest.MonkeyPa
 # WebSockets
 
 
-async def test_the_connection_of_an_upgrade_belongs_to_the_right_worker_from_then_on() -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_the_connection_of_an_upgrade_belongs_to_the_right_worker_from_then_on(
+    tls: bool, tmp_path: Path
+) -> None:
+    ours, theirs = contexts(tmp_path) if tls else (None, None)
     async with two_workers() as both, AsyncExitStack() as stack:
         session = await (await both.open()).join()
         front = await asyncio.get_running_loop().create_server(
-            lambda: Front(both.here), "127.0.0.1", 0
+            lambda: Front(both.here), "127.0.0.1", 0, ssl=ours
         )
         stack.callback(front.close)
         # when its client asks the wrong worker for a WebSocket
-        reader, writer = await asyncio.open_connection(*front.sockets[0].getsockname()[:2])
+        reader, writer = await asyncio.open_connection(
+            *front.sockets[0].getsockname()[:2], ssl=theirs
+        )
         stack.callback(writer.close)
         writer.write(UPGRADE.format(sid=session.sid, more="").encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ")
-        # then the connection counts in the right one only, once, for the client's address
-        await until(lambda: both.counted == (0, 1))
-        assert both.here.limiter.per_address == {}
+        # then the connection counts in the right one only, once, for the client's address;
+        # that of TLS in both, because the wrong one goes on copying it
+        await until(lambda: both.counted == (int(tls), 1))
+        assert both.here.limiter.per_address == ({"198.51.100.7": 1} if tls else {})
         assert both.there.limiter.per_address == {"198.51.100.7": 1}
         # and carries the session after the probe
         for packet, answer in ((b"2probe", b"\x81\x063probe"), (b"5", b"")):
@@ -358,8 +370,55 @@ async def test_the_connection_of_an_upgrade_belongs_to_the_right_worker_from_the
         # when the client leaves
         writer.close()
         await until(lambda: both.there.hub.viewers == 0)
-        assert both.counted == (0, 0)
-        assert both.there.limiter.per_address == {}
+        await until(lambda: both.counted == (0, 0))
+        assert both.there.limiter.per_address == both.here.limiter.per_address == {}
+        assert not both.here.connections
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and the client's."""
+    cert, key = write_certificate(folder)
+    return load(Files(cert, key)).context, ssl.create_default_context(cafile=str(cert))
+
+
+SENT = bytes(range(256)) * 40_000
+
+
+async def test_a_relay_takes_no_more_than_its_client_does() -> None:
+    loop = asyncio.get_running_loop()
+    lost: list[bool] = []
+    connections: set[Any] = set()
+    (client, ours), (theirs, worker) = socket.socketpair(), socket.socketpair()
+    for one in (client, ours, theirs, worker):
+        one.setblocking(False)
+    with client, worker:
+        # given a relay between a client that does not read and a worker that sends much
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, ours)
+        TlsRelay(transport, theirs, connections, lambda: lost.append(True))
+        sending = loop.create_task(loop.sock_sendall(worker, SENT))
+        await until(
+            lambda: transport.get_write_buffer_size() > transport.get_write_buffer_limits()[1]
+        )
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # then it holds little of that, and the worker waits
+        assert transport.get_write_buffer_size() < 1_000_000
+        assert not sending.done()
+        # when the client reads, then it gets all
+        received = bytearray()
+        while len(received) < len(SENT):
+            received += await loop.sock_recv(client, 1_000_000)
+        assert received == SENT
+        await sending
+        # and what it sends comes to the worker
+        await loop.sock_sendall(client, b"thanks")
+        assert await loop.sock_recv(worker, 100) == b"thanks"
+        assert len(connections) == 1 and not lost
+        # when the worker ends, then the client's connection does
+        worker.close()
+        assert await loop.sock_recv(client, 1) == b""
+    await until(lambda: lost == [True])
+    assert not connections
 
 
 async def test_no_program_inherits_a_connection_that_was_handed_over() -> None:

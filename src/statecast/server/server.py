@@ -159,7 +159,9 @@ class Server(uvicorn.Server):
         limits.websockets = endpoint
         self.link = link
         if link is not None:
-            limits.websockets = ConnectionForwarder(endpoint, link, limits.websocket_lost)
+            limits.websockets = ConnectionForwarder(
+                endpoint, link, limits.websocket_lost, self.server_state.connections
+            )
             self._forwarded = ForwardedRequests(link, self.router, self.limiter)
             self._adopted = AdoptedConnections(link, limits)
         self._certificate = certificate_renewal.from_settings(settings, runtime.problems)
