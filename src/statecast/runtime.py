@@ -19,8 +19,10 @@ from typing import Any
 from statecast import names
 from statecast.access.desk import Desk
 from statecast.access.grants import NOTHING
+from statecast.access.identity import Identity
 from statecast.access.keys import Keys
 from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.records import AuditEntry, RecordKind
 from statecast.access.sessions import Sessions
 from statecast.access.shares import Shares
 from statecast.access.token_rules import TokenRules
@@ -251,6 +253,18 @@ class Runtime:
         """In which fields a trusted proxy names the user."""
         return ProxyFields(self.settings.proxy_user_header, self.settings.proxy_groups_header)
 
+    def holds(self, kind: RecordKind) -> bool:
+        """Whether the store has any record of a kind. Raises Unavailable."""
+        return any(record.body is not None for record in self.store.access_records(kind))
+
+    def has_rules(self) -> bool:
+        """Whether somebody who may read may read less than everything. Raises Unavailable."""
+        return self.asks_application or self.policy.is_set_up(self.holds)
+
+    def sign_in_helps(self, identity: Identity) -> bool:
+        """Whether somebody may do more by saying who it is. Raises Unavailable."""
+        return self.policy.sign_in_helps(identity, self.holds)
+
     @property
     def asks_application(self) -> bool:
         """Whether the application has a function of ``@live.authorize``."""
@@ -307,6 +321,16 @@ class Runtime:
         self.on_sent()
         return id_
 
+    def put_into_queue(self, bodies: Sequence[bytes], sender: str) -> list[str]:
+        """Put messages that were checked into the queue, durable on return; their ids.
+
+        The embedded queue keeps the key that sent them: its rights are checked again when they are
+        applied. Raises Refused or Unavailable.
+        """
+        if isinstance(self.queue, EmbeddedQueue) and sender.startswith("key "):
+            return self.queue.send_many(bodies, sender)
+        return list(self.queue.send_many(bodies))
+
     def edit(self, change: Change) -> None:
         """Commit an edit of the application. Raises Refused or StoreUnavailable."""
         link = chain.current()
@@ -328,7 +352,7 @@ class Runtime:
                 self._store.count_refused(source)
             raise
 
-    def begin_command(self, new: NewCommand) -> Command:
+    def begin_command(self, new: NewCommand, audit: AuditEntry | None = None) -> Command:
         """Ask something of a device, durable on return.
 
         Raises NotFound, NotTaken, Refused, Unavailable.
@@ -336,7 +360,7 @@ class Runtime:
         update = self.store.get(new.device)
         if update is None or update.state is None:
             raise no_device(new.device)
-        command = self.store.begin_command(new, self.settings.commands_of(update))
+        command = self.store.begin_command(new, self.settings.commands_of(update), audit=audit)
         self._note_command(command)
         return command
 
@@ -383,14 +407,14 @@ class Runtime:
             check_viewer_name(name)
         self.move("name", "/", name or "", sid)
 
-    def replay(self, number: int) -> str:
+    def replay(self, number: int, audit: AuditEntry | None = None) -> str:
         """Apply a message in quarantine again; "" if it was, else why it stays there.
 
         Raises NotFound, or Unavailable.
         """
         decode, resolution = self.outbox.decoder_for(self.store.quarantine_row(number).source)
         grants_of = self.policy.grants_of_sender
-        if not replay(self.store, decode, number, resolution, grants_of).quarantined:
+        if not replay(self.store, decode, number, resolution, grants_of, audit).quarantined:
             return ""
         return self.store.quarantine_row(number).reason
 

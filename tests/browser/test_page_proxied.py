@@ -31,7 +31,7 @@ pytestmark = pytest.mark.browser
 
 BLOCKED = "\n    location ~ /socket\\.io/$ { return 403; }"
 TRUSTED = {"trusted_proxy": "127.0.0.1"}
-UNNAMED = {"others_may": "command,send,operate"}
+UNNAMED = {"allow_public": True, "others_may": "command,send,operate"}
 """Behind a proxy that no setting names, all clients count as other machines."""
 
 

@@ -300,6 +300,7 @@ def test_app_and_viewers_may_share_one_address(
         kind = KINDS[name]
         # waitress drops X-Forwarded-For, so it is not known that the client is of this machine
         settings = {"STATECAST_LIVE_URL": ".", "STATECAST_OTHERS_MAY": "command,send"}
+        settings["STATECAST_ALLOW_PUBLIC"] = "yes"
         settings["STOCK_CLIENT"] = servers.stock_client
         server = stack.enter_context(running(kind, name, servers.folder, port, **settings))
         text = blocks(path).replace("8001", str(port))

@@ -127,7 +127,7 @@ def test_a_device_takes_commands_as_events(client: FlaskClient) -> None:
     answer = client.get(f"{COMMANDS}?after=", headers=headers)
     # Then it gets the second one, with its id as the position
     assert answer.mimetype == "text/event-stream"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
     retry, event, rest = answer.text.split("\n\n")
     kind, position, data = event.split("\n")
     assert (retry, kind, position) == ("retry: 1000", "event: command", f"id: {second['id']}")

@@ -22,8 +22,16 @@ from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.settings import Settings
-from statecast.stores.contract import Changes, DamagedRow, ReadCursor, Sizes, Totals
+from statecast.stores.contract import (
+    Changes,
+    DamagedRow,
+    OpenCommands,
+    ReadCursor,
+    Sizes,
+    Totals,
+)
 from statecast.web import formatting, pages, picture_rules, pictures, view_models
+from tests.fakes.fake_access import access
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
 STATIC = Path(pages.__file__).parent / "static"
@@ -44,6 +52,9 @@ class FakeStore:
 
     def damaged(self) -> list[DamagedRow]:
         return []
+
+    def open_commands(self, limit: int) -> OpenCommands:
+        return OpenCommands()
 
     def commands(self, device: str, *, limit: int) -> list[Command]:
         asked = [one for one in self.asked if one.device == device]
@@ -182,9 +193,11 @@ def browse(
 ) -> Any:
     """``below`` is the path of a site below which the app is."""
     app = flask.Flask("host", static_folder=None)
+    settings = settings or Settings()
     live = SimpleNamespace(
+        **access(settings, NOW),
         store=store,
-        settings=settings or Settings(),
+        settings=settings,
         clock=lambda: NOW,
         last_hour=LastHour(),
         problems=Problems(lambda: NOW),
@@ -505,7 +518,7 @@ def test_a_page_offers_to_send_only_to_who_may(
 ) -> None:
     # given a device that can be sent changes, and a place for one that sent nothing yet
     store.put("hall/light", {"on": True})
-    settings = Settings(others_may=others_may)
+    settings = Settings(allow_public=True, others_may=others_may)
     # when a client looks at their pages
     device = page(store, settings=settings, headers=headers)
     missing = page(store, "/devices/hall/lamp", settings=settings, headers=headers)
@@ -530,7 +543,7 @@ def test_a_page_leads_to_the_operator_only_who_may(
         Quarantined(9, "queue", "17", None, "“state” is 5", b"", NOW, 1, 2, NOW, device="pillow")
     )
     # when a client looks at the pages
-    settings = Settings(others_may=others_may)
+    settings = Settings(allow_public=True, others_may=others_may)
     paths = ("/", "/?all", "/devices/pilow", "/pictures")
     shown = [browse(store, path, settings, headers).get_data(as_text=True) for path in paths]
     # then links lead to the operator's page, and the reason is told, where that is not refused
@@ -583,7 +596,7 @@ def test_the_operator_sees_sources_quarantine_and_viewers(store: FakeStore) -> N
 
 
 def test_who_is_no_operator_is_told(store: FakeStore) -> None:
-    answer = browse(store, "/operator", headers=OTHER)
+    answer = browse(store, "/operator", Settings(allow_public=True), OTHER)
 
     assert answer.status_code == 403
     assert "start the server with --others-may command,operate." in answer.get_data(as_text=True)
@@ -665,7 +678,7 @@ def test_headers(store: FakeStore, path: str) -> None:
     )
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
@@ -695,6 +708,7 @@ def test_a_page_is_compressed_where_that_is_wanted_and_safe(
 def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
+        **access(Settings()),
         store=store,
         settings=Settings(),
         clock=lambda: NOW,
@@ -869,6 +883,7 @@ def test_the_command_of_a_page_is_one_for_a_shell(store: FakeStore, value: str) 
 def test_an_address_that_asks_for_too_many_pages_is_refused(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
+        **access(Settings()),
         store=demo(store),
         settings=Settings(),
         clock=lambda: NOW,

@@ -80,6 +80,7 @@ class Site:
         settings = Settings(
             store="memory:",
             port=0,
+            allow_public=True,
             trusted_proxy=("127.0.0.1",),
             others_may=others_may,  # type: ignore[arg-type]
         )
@@ -157,7 +158,7 @@ def test_this_machine_may_do_everything(site: Site, route: str) -> None:
 def test_routes_of_the_user_are_not_asked_about() -> None:
     # given an app of a user, whose own view changes a state
     app = Flask("host")
-    live = Statecast(app, store="memory:")
+    live = Statecast(app, store="memory:", allow_public=True)
 
     @app.post("/hug")
     def hug() -> str:

@@ -35,6 +35,11 @@ class Identity:
         return f"{self.kind} {self.name}" if self.name else self.kind
 
     @property
+    def is_person(self) -> bool:
+        """Whether it is a person whose name is known."""
+        return self.kind in ("user", "token", "proxy", "app") and bool(self.name)
+
+    @property
     def is_signed_in(self) -> bool:
         """Whether it is somebody who has a name here."""
         return self.kind not in ("local", "anonymous", "share")

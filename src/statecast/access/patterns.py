@@ -24,8 +24,8 @@ def covers(pattern: str, other: str) -> bool:
 
 
 def any_covers(patterns: Collection[str], device: str) -> bool:
-    """Whether a device, by its name, is one of any of these patterns."""
-    return any(covers(pattern, device) for pattern in patterns)
+    """Whether a device, by its name, is one of any of these patterns: of a set at once."""
+    return device in patterns or any(one in patterns for one in wider(device))
 
 
 def wider(pattern: str) -> Iterator[str]:

@@ -250,10 +250,10 @@ class AccessPolicy:
         """The decision. Without a device: whether the action is allowed on any device at all."""
         return self.grants(identity).allows(action, device)
 
-    def refusal(self, identity: Identity, action: Action) -> str:
+    def refusal(self, identity: Identity, action: Action, *, sign_in_helps: bool = False) -> str:
         """The sentence for somebody who may not do this. It names no device."""
         deed = DEEDS[action]
-        if identity.kind == "anonymous" and self._rules.allow_public:
+        if identity.kind == "anonymous" and self._rules.allow_public and not sign_in_helps:
             wanted = [
                 one.value
                 for one in Action
@@ -274,6 +274,12 @@ class AccessPolicy:
             f"{identity.sender[0].upper()}{identity.sender[1:]} may not {deed} here: an operator "
             "can allow it, with a role or in the table of rights."
         )
+
+    def sign_in_helps(self, identity: Identity, holds: Callable[[RecordKind], bool]) -> bool:
+        """Whether somebody may do more by saying who it is. ``holds`` as in ``is_set_up``."""
+        if identity.kind != "anonymous":
+            return False
+        return not self._rules.allow_public or self.is_set_up(holds)
 
     def is_set_up(self, holds: Callable[[RecordKind], bool]) -> bool:
         """Whether anything says who may do what. ``holds``: are there records of a kind?"""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from statecast import logs
+from statecast.access.records import AuditEntry
 from statecast.errors import StatecastError
 from statecast.ingest.left_out import LeftOut
 from statecast.ingest.sender_check import GrantsOfSender, SenderCheck, no_sender
@@ -183,6 +184,7 @@ def replay(
     number: int,
     resolution: int = 1,
     grants_of: GrantsOfSender = no_sender,
+    audit: AuditEntry | None = None,
 ) -> Committed:
     """Commit a quarantined message by the same path again, with its original id and stamp.
 
@@ -192,4 +194,4 @@ def replay(
     delivery = Delivery(
         row.id, row.body, row.sent_at, row.attempts, order=row.order, sender=row.sender
     )
-    return store.replay(number, SenderCheck(grants_of)(decode(delivery)), resolution)
+    return store.replay(number, SenderCheck(grants_of)(decode(delivery)), resolution, audit=audit)

@@ -526,9 +526,17 @@ class Store(Protocol):
         """One command. Raises NotFound."""
 
     def commands(
-        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+        self,
+        device: str | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        readable: Patterns = EVERYTHING,
     ) -> list[Command]:
-        """Commands with numbers below ``before``, newest first, of one device or of all."""
+        """Commands with numbers below ``before``, newest first, of one device or of all.
+
+        Of all: of those that match one of the patterns ``readable``.
+        """
 
     def open_commands(self, limit: int = 10) -> OpenCommands:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""

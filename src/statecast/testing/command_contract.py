@@ -55,6 +55,20 @@ LIFE: dict[tuple[str, ...], str] = {
 """What happens to a command, and what it is then."""
 
 
+READABLE: dict[tuple[str, ...], list[int]] = {
+    ("*",): [4, 3, 2, 1, 0],
+    ("pillow",): [0],
+    ("pillow", "smith/*"): [4, 2, 0],
+    ("smith/*",): [4, 2],
+    ("lamp", "smith/a/*"): [4],
+    ("smith",): [1],
+    ("smith/a",): [],
+    (): [],
+    tuple(f"other-{number}" for number in range(2_000)): [],
+}
+"""Patterns, and which of five commands are of devices that they match, newest first."""
+
+
 class CommandContract(StoreFixture):
     """The life of commands."""
 
@@ -407,6 +421,18 @@ class CommandContract(StoreFixture):
         self.ask(store)
         with raises(TooManyCommands):
             self.ask(store)
+
+    def test_commands_are_those_of_readable_devices(self) -> None:
+        # given commands of devices, and of some whose names begin alike
+        store = self.store()
+        devices = ("pillow", "smith", "smith/b", "smithy/b", "smith/a/b")
+        ids = [self.ask(store, device=device).id for device in devices]
+        for readable, expected in READABLE.items():
+            # then a page has those of the readable ones, as many as it may hold
+            found = [one.id for one in store.commands(readable=readable)]
+            assert found == [ids[number] for number in expected], readable
+            first = [one.id for one in store.commands(readable=readable, limit=1)]
+            assert first == found[:1], readable
 
     def test_commands_are_listed_newest_first(self) -> None:
         store = self.store()

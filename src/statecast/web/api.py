@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -16,6 +16,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from statecast import logs, names, strict_json, timestamps
+from statecast.access.actions import Action
+from statecast.access.patterns import SCOPE_CHARACTERS, scope
+from statecast.access.records import AuditEntry
 from statecast.broadcast import encoding
 from statecast.broadcast.presence import to_reader
 from statecast.decoders import encodings, items
@@ -43,7 +46,7 @@ from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
 from statecast.stores.contract import ReadCursor
 from statecast.stores.errors import no_device, reserved_name
-from statecast.web import route_actions
+from statecast.web import request_rights, route_actions
 from statecast.web.command_views import CommandViews
 from statecast.web.device_list import read_page
 from statecast.web.openapi_view import OpenAPIView
@@ -55,6 +58,7 @@ from statecast.web.paging import (
     MAX_DEVICES,
     MAX_HISTORY,
 )
+from statecast.web.request_rights import RequestRights
 from statecast.web.rest_requests import (
     log_refused,
     not_allowed,
@@ -109,7 +113,8 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.before_request(rest_views.limit)
     blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
-    command_views = CommandViews(live, rest_views.device)
+    blueprint.after_request(functools.partial(route_actions.for_one_reader, live))
+    command_views = CommandViews(live, rest_views.device_below)
     paths = rest_views.paths() | command_views.paths() | OpenAPIView(live).paths()
     for number, (path, views) in enumerate(paths.items()):
         for method, view in views.items():
@@ -147,11 +152,17 @@ class RestViews:
 
     def check_rights(self) -> Response | None:
         """Refuse what the client may not do."""
-        sentence = route_actions.refusal(self.live.settings)
-        if not sentence:
+        found = route_actions.refusal(self.live)
+        if found is None:
             return None
-        note_refused("rights", not_allowed())
-        return problem(403, sentence)
+        if found.status == 403:
+            note_refused("rights", not_allowed(request_rights.current(self.live).identity))
+        return refused(found)
+
+    @property
+    def rights(self) -> RequestRights:
+        """What the current request may do."""
+        return request_rights.current(self.live)
 
     def paths(self) -> dict[str, Views]:
         """Every path with its methods."""
@@ -177,11 +188,15 @@ class RestViews:
         ``damaged`` names those whose rows in the store cannot be read.
         """
         only_arguments("after", "limit")
+        readable = self.rights.readable
         after, limit = request.args.get("after", ""), whole_number("limit", DEVICES)
-        page = read_page(self.live.store, after and names.check(after), min(limit, MAX_DEVICES))
+        page = read_page(
+            self.live.store, after and names.check(after), min(limit, MAX_DEVICES), readable
+        )
         head: dict[str, Any] = {
             "epoch": page.position.epoch,
             "offset": page.position.offset,
+            "scope": scope(readable),
             "next": page.next,
         }
         response = json_response(
@@ -195,6 +210,16 @@ class RestViews:
             address = f"{request.root_path}/api/devices?{following}"
             response.headers["Link"] = f'<{address}>; rel="next"'
         return response
+
+    def device_below(self, device: str, ending: str) -> ResponseReturnValue:
+        """A device whose name is the address of something of another, ``pillow/history``.
+
+        Raises NotFound as if it were asked for the other one.
+        """
+        longer = f"{device}/{ending}"
+        if not self.rights.may_read(longer) or self.live.store.get(longer) is None:
+            raise no_device(device)
+        return self.device(longer)
 
     def device(self, device: str) -> ResponseReturnValue:
         only_arguments()
@@ -210,10 +235,8 @@ class RestViews:
         )
         rows = self.live.store.history(device, before=before, limit=limit + 1)
         total, since = self.live.store.history_size(device)
-        if not total:  # a device whose name ends with /history
-            if self.live.store.get(f"{device}/history") is None:
-                raise no_device(device)
-            return self.device(f"{device}/history")
+        if not total:
+            return self.device_below(device, "history")
         body = {
             "device": device,
             "history": [encoding.history_row(row) for row in rows[:limit]],
@@ -227,10 +250,8 @@ class RestViews:
         """Who watches a device, in all serving processes."""
         only_arguments()
         names.check(device)
-        if self.live.store.get(device) is None:  # a device whose name ends with /viewers
-            if self.live.store.get(f"{device}/viewers") is None:
-                raise no_device(device)
-            return self.device(f"{device}/viewers")
+        if self.live.store.get(device) is None:
+            return self.device_below(device, "viewers")
         watching = self.live.who_watches(device)
         return json_response(strict_json.encode(to_reader(device, watching)))
 
@@ -241,17 +262,35 @@ class RestViews:
         """
         only_arguments("since", "limit")
         store, limit = self.live.store, min(whole_number("limit", CHANGES), MAX_CHANGES)
+        rights = self.rights
         given = request.args.get("since")
-        since = None if given is None else position(given)
+        since = None if given is None else self._since(given, rights)
         reset = given is not None and (since is None or not store.is_valid(since))
         start = 0 if since is None or reset else since.offset
         changes = store.read(ReadCursor(offset=start), limit)
         complete = changes.cursor.offset >= changes.position.offset
         reached = changes.position.offset if complete else changes.cursor.offset
-        items = [self._item(update) for update in changes.updates]
+        items = [self._item(one) for one in changes.updates if rights.may_read(one.device)]
         return json_response(
-            encoding.states(changes.position.epoch, reached, items, reset=reset, complete=complete)
+            encoding.states(
+                changes.position.epoch,
+                reached,
+                items,
+                scope=scope(rights.readable),
+                reset=reset,
+                complete=complete,
+            )
         )
+
+    def _since(self, given: str, rights: RequestRights) -> Position | None:
+        """The position in ``since``, if it holds for the devices that are readable now.
+
+        Without a scope it may be of any rights, so it counts only where there are no rules.
+        """
+        text, _, of_scope = given.rpartition(".")
+        if len(of_scope) == SCOPE_CHARACTERS and (found := position(text)) is not None:
+            return found if of_scope == scope(rights.readable) else None
+        return None if self.live.has_rules() else position(given)
 
     # Writing
 
@@ -265,9 +304,7 @@ class RestViews:
         with self.live.counting_refused():
             only_arguments()
             update = self._present(device)
-            self.live.store.edit(
-                Change(device, "delete", {}, by="user"), if_match=self._if_match(update)
-            )
+            self._commit(Change(device, "delete", {}, by="user"), self._if_match(update))
         return empty_response()
 
     def messages(self) -> Response:
@@ -281,17 +318,19 @@ class RestViews:
     def _send(self) -> Response:
         only_arguments()
         body = encodings.unwrap(self._body())
-        queue, decode = self.live.queue, decoder(self.live.settings)
+        decode, sender = decoder(self.live.settings), self.rights.identity.sender
         messages = items.split(body)
         if messages is None:
-            decode.read(body)
-            return json_response(strict_json.encode({"id": queue.send(body)}), 202)
+            self._check_sender(decode.read(body))
+            [id_] = self.live.put_into_queue([body], sender)
+            return json_response(strict_json.encode({"id": id_}), 202)
         for index, item in enumerate(messages):
             try:
-                decode.read(item)
+                self._check_sender(decode.read(item))
             except Refused as error:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
-        return json_response(strict_json.encode({"ids": queue.send_many(messages)}), 202)
+        ids = self.live.put_into_queue(messages, sender)
+        return json_response(strict_json.encode({"ids": ids}), 202)
 
     def _edit(self, device: str, kind: Kind) -> Response:
         with self.live.counting_refused():
@@ -301,10 +340,38 @@ class RestViews:
             # A damaged device cannot be read, and a replacement mends it.
             found = self.live.store.get(device) if "If-Match" in request.headers else None
             if_match = self._if_match(found)
-            update = self.live.store.edit(change, if_match=if_match)
+            update = self._commit(change, if_match)
         if update is None:  # nothing to change on a device that does not exist
             raise no_device(device)
+        if not self.rights.may_read(device):  # a patch does not show what it did not set
+            return empty_response()
         return self._device_response(update)
+
+    def _commit(self, change: Change, if_match: Position | None) -> Update | None:
+        """Commit an edit: its cause and the audit say who made it."""
+        identity = self.rights.identity
+        return self.live.store.edit(
+            change,
+            cause_id=identity.sender if identity.is_signed_in else None,
+            if_match=if_match,
+            audit=AuditEntry(identity.sender, "edit", change.device, change.kind),
+        )
+
+    def _check_sender(self, changes: Iterable[Change]) -> None:
+        """Refuse a message of another device, or one that says it comes from a person.
+
+        Raises Forbidden.
+        """
+        rights = self.rights
+        for change in changes:
+            if not rights.allows(Action.SEND, change.device):
+                raise Forbidden(
+                    f"{rights.identity.sender} may not send for {names.quoted(change.device)}."
+                )
+            if change.by != "device" and not rights.allows(Action.WRITE, change.device):
+                raise Forbidden(
+                    f'{rights.identity.sender} sends as a device: no "by": "{change.by}".'
+                )
 
     def of_a_device(
         self, view: Callable[..., ResponseReturnValue], paths: Mapping[str, Views]
@@ -377,6 +444,14 @@ class RestViews:
 
     def _object(self) -> dict[str, Any]:
         return read_object(self.live.settings.body_bytes, "A state", '{"mood": "happy"}')
+
+
+def refused(found: route_actions.RequestRefusal) -> Response:
+    """The response to a request that may not do what it asks for."""
+    response = problem(found.status, found.sentence, retry_after=found.retry_after)
+    for name, value in found.fields():
+        response.headers[name] = value
+    return response
 
 
 def other_method(views: Views, **names: str) -> ResponseReturnValue:

@@ -10,9 +10,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from statecast import names, strict_json
+from statecast.access.records import AuditEntry
 from statecast.commands import life
 from statecast.commands import request as commands
-from statecast.stores.errors import no_device
+from statecast.stores.errors import no_command
+from statecast.web import request_rights
 from statecast.web.paging import COMMANDS, MAX_COMMANDS
 from statecast.web.rest_requests import foreign_site, only_arguments, read_object, whole_number
 from statecast.web.rest_responses import json_response, problem
@@ -31,10 +33,12 @@ Views = dict[str, Callable[..., ResponseReturnValue]]
 class CommandViews:
     """The views. No request leaves anything here."""
 
-    def __init__(self, live: Runtime, device_view: Callable[[str], ResponseReturnValue]) -> None:
-        """``device_view`` answers for a device whose name ends with ``/commands``."""
+    def __init__(
+        self, live: Runtime, device_below: Callable[[str, str], ResponseReturnValue]
+    ) -> None:
+        """``device_below`` answers for a device whose name ends with ``/commands``."""
         self.live = live
-        self._device_view = device_view
+        self._device_below = device_below
 
     def paths(self) -> dict[str, Views]:
         """Every path with its methods."""
@@ -49,7 +53,13 @@ class CommandViews:
         only_arguments()
         members = read_object(self.live.settings.body_bytes, "A command", '{"name": "hug"}')
         key = request.headers.get(IDEMPOTENCY_KEY)
-        command = self.live.begin_command(commands.from_members(device, members, key))
+        identity = request_rights.current(self.live).identity
+        if identity.is_person:  # whatever name the client gives
+            members = {**members, "by": identity.name[: commands.MAX_KEY]}
+        new = commands.from_members(device, members, key)
+        command = self.live.begin_command(
+            new, audit=AuditEntry(identity.sender, "command", device, new.name)
+        )
         response = json_response(strict_json.encode(life.to_reader(command)), 201)
         response.headers["Location"] = f"{request.root_path}/api/commands/{command.id}"
         return response
@@ -58,9 +68,7 @@ class CommandViews:
         """The commands of a device: with ``after`` those for the device itself, which it takes."""
         names.check(device)
         if self.live.store.get(device) is None:
-            if self.live.store.get(f"{device}/commands") is not None:
-                return self._device_view(f"{device}/commands")
-            raise no_device(device)
+            return self._device_below(device, "commands")
         if "after" in request.args:
             if request.method == "HEAD":  # it would take what it does not get
                 raise MethodNotAllowed(["GET"])
@@ -91,14 +99,18 @@ class CommandViews:
 
     def command(self, id_: str) -> Response:
         only_arguments()
-        return json_response(strict_json.encode(life.to_reader(self.live.store.command(id_))))
+        command = self.live.store.command(id_)
+        if not request_rights.current(self.live).may_read(command.device):
+            raise no_command(id_)
+        return json_response(strict_json.encode(life.to_reader(command)))
 
     def _page(self, device: str | None) -> Response:
         """Commands, newest first; ``next`` is the ``before`` of the following page."""
         only_arguments("before", "limit")
         before = whole_number("before", None)
         limit = min(whole_number("limit", COMMANDS), MAX_COMMANDS)
-        found = self.live.store.commands(device, before=before, limit=limit + 1)
+        readable = request_rights.current(self.live).readable
+        found = self.live.store.commands(device, before=before, limit=limit + 1, readable=readable)
         body = {
             "commands": [life.to_reader(one) for one in found[:limit]],
             "next": found[limit - 1].number if len(found) > limit else None,

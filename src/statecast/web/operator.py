@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from statecast import timestamps
+from statecast.access.identity import Identity
+from statecast.access.records import AuditEntry
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
 from statecast.model import Quarantined
@@ -47,7 +49,7 @@ class OperatorRuntime(Protocol):
     def problems(self) -> Problems: ...
     @property
     def last_hour(self) -> LastHour: ...
-    def replay(self, number: int) -> str: ...
+    def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Report]: ...
 
 
@@ -234,10 +236,11 @@ def reasons(rows: Iterable[Quarantined]) -> list[Reason]:
     return [Reason(text, messages) for text, messages in found.items()]
 
 
-def act(live: OperatorRuntime, action: str, numbers: Sequence[str]) -> dict[str, int]:
+def act(live: OperatorRuntime, action: str, numbers: Sequence[str], by: Identity) -> dict[str, int]:
     """Replay or drop messages in quarantine; how many of them were, as ``outcome`` reads it.
 
-    A message that is gone meanwhile is left out: another operator was faster. Raises Malformed.
+    A message that is gone meanwhile is left out: another operator was faster. The audit says
+    ``by`` whom it was done. Raises Malformed.
     """
     if action not in ("replay", "drop"):
         raise Malformed("A form of this page replays or drops messages.")
@@ -246,17 +249,18 @@ def act(live: OperatorRuntime, action: str, numbers: Sequence[str]) -> dict[str,
         if not (number.isascii() and number.isdigit() and len(number) < 19):
             continue
         try:
-            counts[_act_on(live, action, int(number))] += 1
+            counts[_act_on(live, action, int(number), by)] += 1
         except NotFound:
             counts["gone"] += 1
     return {name: count for name, count in counts.items() if count}
 
 
-def _act_on(live: OperatorRuntime, action: str, number: int) -> str:
+def _act_on(live: OperatorRuntime, action: str, number: int, by: Identity) -> str:
+    audit = AuditEntry(by.sender, action, str(number))
     if action == "drop":
-        live.store.drop(number)
+        live.store.drop(number, audit=audit)
         return "dropped"
-    return "refused" if live.replay(number) else "replayed"
+    return "refused" if live.replay(number, audit) else "replayed"
 
 
 OUTCOMES = {

@@ -6,14 +6,16 @@ The first HTML is a complete page: it is correct without any script, and it neve
 from __future__ import annotations
 
 import difflib
+import functools
 import gzip
 import json
 import logging
 import shlex
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import flask
 import jinja2
@@ -22,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names
 from statecast.access.actions import Action
+from statecast.access.records import AuditEntry
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
@@ -40,6 +43,7 @@ from statecast.web import (
     operator,
     picture_rules,
     pictures,
+    request_rights,
     rest_requests,
     route_actions,
     scripts,
@@ -48,6 +52,7 @@ from statecast.web import (
 from statecast.web.known_devices import KnownDevices
 from statecast.web.live_address import ENDPOINT, Elsewhere, app_root, live_address, live_origin
 from statecast.web.own_form import own_form
+from statecast.web.request_rights import RequestRights, RightsRuntime
 from statecast.web.view_models import DeviceSummary, TemplateFunctions
 
 CARDS = 60
@@ -67,6 +72,12 @@ HTTP_ERRORS = {
         "The address may be mistyped; all devices are on the first page.",
     ),
     405: ("This page is only for looking", "Changes go to /api, as JSON."),
+}
+
+REFUSALS = {
+    401: "This needs to know who you are",
+    403: "This is not for you",
+    429: "Too many wrong keys",
 }
 
 NOT_COUNTED = tuple(f"statecast_pages.{name}" for name in ("static", "live_address", "elsewhere"))
@@ -94,13 +105,13 @@ POLICY = (
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
+    "Cache-Control": "private, no-store",
 }
 
 log = logging.getLogger(__name__)
 
 
-class PageRuntime(Protocol):
+class PageRuntime(RightsRuntime, Protocol):
     """The parts of ``Runtime`` that the pages need."""
 
     @property
@@ -117,7 +128,7 @@ class PageRuntime(Protocol):
     def allows_page(self) -> Callable[[str], bool]: ...
     @property
     def last_hour(self) -> LastHour: ...
-    def replay(self, number: int) -> str: ...
+    def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
@@ -199,6 +210,7 @@ class PageViews:
         blueprint.before_request(self.check_prefix)
         blueprint.before_request(self.limit)
         blueprint.before_request(self.check_rights)
+        blueprint.after_request(functools.partial(route_actions.for_one_reader, self.live))
         for unavailable in (Unavailable, StoreUnusable):
             blueprint.register_error_handler(unavailable, self.unavailable)
         blueprint.register_error_handler(HTTPException, self.http_error)
@@ -217,15 +229,32 @@ class PageViews:
 
     def check_rights(self) -> ResponseReturnValue | None:
         """Refuse what the client may not do."""
-        sentence = route_actions.refusal(self.live.settings)
-        if not sentence:
+        found = route_actions.refusal(self.live)
+        if found is None:
             return None
-        self._log.warning("rights", rest_requests.not_allowed())
-        return self.error_page(403, "This is for the server's own machine", sentence)
+        if found.status == 404:
+            return self._missing((flask.request.view_args or {})["name"])
+        if found.challenge == route_actions.CHALLENGE and (address := self._sign_in_address()):
+            return flask.redirect(address, 303)
+        self._log.warning("rights", rest_requests.not_allowed(self.rights.identity))
+        heading = REFUSALS[found.status]
+        made = flask.make_response(self.error_page(found.status, heading, found.sentence))
+        made.headers.extend(found.fields())
+        return made
 
-    def may(self, action: Action) -> bool:
-        """Whether the current request may do this: a page offers nothing that is refused."""
-        return route_actions.may(action, self.live.settings)
+    def _sign_in_address(self) -> str:
+        """Where people sign in, and come back from; "": no one can here."""
+        if not self.live.holds("user"):
+            return ""
+        asked = flask.request
+        query = f"?{asked.query_string.decode('latin-1')}" if asked.query_string else ""
+        back = f"{asked.script_root}{quote(asked.path)}{query}" if asked.method == "GET" else ""
+        return flask.url_for("statecast_sign_in.show", why="needed", next=back or None)
+
+    @property
+    def rights(self) -> RequestRights:
+        """What the current request may do: a page offers nothing that is refused."""
+        return request_rights.or_none(self.live)
 
     def too_many(self) -> ResponseReturnValue:
         """A page for an address that has asked for too many."""
@@ -238,7 +267,7 @@ class PageViews:
 
     def front(self) -> ResponseReturnValue:
         """``/``: nothing yet, the one device, or the list of all, from one snapshot."""
-        present, position = self.known_devices.read(self.live.store)
+        present, position = self._readable()
         if not present:
             return self.page(
                 "empty",
@@ -247,7 +276,7 @@ class PageViews:
                 hop="none yet",
                 origin=_origin(),
                 first_message=send_command(_origin(), "pillow", {"mood": "happy", "battery": 82}),
-                set_aside=view_models.set_aside(self.live.store, None),
+                set_aside=self._set_aside(None),
             )
         if len(present) == 1 and "all" not in flask.request.args:
             return self._device(present[0], position, only=True)
@@ -258,12 +287,44 @@ class PageViews:
 
         The position is read first, so that the script receives every later change.
         """
-        changes = self.live.store.read(ReadCursor(), SEARCH_FROM)
+        position, find = self._begin()
         update = self.live.store.get(name)
-        find = sum(one.state is not None for one in changes.updates) >= SEARCH_FROM
         if update is None:
-            return self._missing(name, changes.position, find)
-        return self._device(update, changes.position, find=find)
+            return self._missing(name)
+        return self._device(update, position, find=find)
+
+    def _readable(self) -> tuple[Sequence[Update], Position]:
+        """The present devices that may be read, by name, and their position."""
+        present, position = self.known_devices.read(self.live.store)
+        rights = self.rights
+        if rights.reads_everything:
+            return present, position
+        return [one for one in present if rights.may_read(one.device)], position
+
+    def _begin(self) -> tuple[Position, bool]:
+        """The position with which a page begins, and whether there are many devices to find."""
+        if not self.rights.reads_everything:
+            present, position = self._readable()
+            return position, len(present) >= SEARCH_FROM
+        changes = self.live.store.read(ReadCursor(), SEARCH_FROM)
+        present = [one for one in changes.updates if one.state is not None]
+        return changes.position, len(present) >= SEARCH_FROM
+
+    def _neighbours(self, name: str) -> Sequence[str]:
+        """Readable names around this one; what may not be read changes nothing about them."""
+        if self.rights.reads_everything:
+            return self.live.store.neighbours(name, NEIGHBOURS)
+        known = [one.device for one in self._readable()[0]]
+        place = bisect_left(known, name)
+        return known[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]
+
+    def _set_aside(self, device: str | None) -> view_models.SetAside:
+        """What a page says of the quarantine: how many there are in all to who reads all."""
+        rights = self.rights
+        if not (rights.reads_everything or (device is not None and rights.may_read(device))):
+            return view_models.SetAside(0, "", 0)
+        found = view_models.set_aside(self.live.store, device)
+        return found if rights.reads_everything else found._replace(in_all=found.messages)
 
     def operator(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
@@ -291,7 +352,9 @@ class PageViews:
             return self.error_page(403, "This form came from another site", sentence)
         form = flask.request.form
         try:
-            done = operator.act(self.live, form.get("action", ""), form.getlist("number"))
+            done = operator.act(
+                self.live, form.get("action", ""), form.getlist("number"), self.rights.identity
+            )
         except Malformed as error:
             return self.error_page(400, "This form cannot be used", str(error))
         address = flask.url_for("statecast_pages.operator")
@@ -412,6 +475,7 @@ class PageViews:
     def _device(
         self, update: Update, position: Position, *, only: bool = False, find: bool = False
     ) -> ResponseReturnValue:
+        rights = self.rights
         rows = self.live.store.history(update.device, limit=60)
         device = self._shown(update, rows=rows)
         lanes = view_models.lanes(device.state, rows)
@@ -434,9 +498,9 @@ class PageViews:
             device=view,
             takes=takes,
             simulated=self.live.settings.demo and update.device == "pillow",
-            may_command=self.may(Action.COMMAND),
-            may_edit=self.may(Action.WRITE),
-            send=self.may(Action.WRITE) and not takes,
+            may_command=rights.allows(Action.COMMAND, update.device),
+            may_edit=rights.allows(Action.WRITE, update.device),
+            send=rights.allows(Action.WRITE, update.device) and not takes,
             asked=command_words.lines(commands, device.label, now),
             asked_json=command_words.embedded(commands[: view_models.HISTORY_SHOWN]),
             history=view_models.history(rows, commands, now),
@@ -447,13 +511,15 @@ class PageViews:
             known_from=known_from,
             send_words=send_words(_origin(), device.name),
             ask_command=ask_command(_origin(), device.name, "NAME"),
-            set_aside=view_models.set_aside(self.live.store, device.name),
+            set_aside=self._set_aside(device.name),
             hatch=True,
             **listing.art([device]),
         )
 
-    def _missing(self, name: str, position: Position, find: bool) -> ResponseReturnValue:
-        known = self.live.store.neighbours(name, NEIGHBOURS)
+    def _missing(self, name: str) -> ResponseReturnValue:
+        """The page of a device that does not exist, or that may not be read."""
+        position, find = self._begin()
+        known, rights = self._neighbours(name), self.rights
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         facts: dict[str, Any] = {
             "missing": name,
@@ -463,7 +529,8 @@ class PageViews:
             "hop": f"{len(known):,} known" if known else "none yet",
             "find": find,
             "first_message": send_command(_origin(), name, {"mood": "happy", "battery": 82}),
-            "set_aside": view_models.set_aside(self.live.store, name),
+            "set_aside": self._set_aside(name),
+            "may_send": is_name(name) and rights.allows(Action.SEND, name),
         }
         return self.page("missing", position, 404, title=f"No device called “{name[:80]}”", **facts)
 
@@ -509,11 +576,11 @@ class PageViews:
             "script": scripts.entry(kind),
             "preloads": scripts.preloads(kind, *controls),
             "styles": _styles(kind, facts.get("pictures", ())),
-            "may_send": self.may(Action.SEND),
-            "may_operate": self.may(Action.OPERATE),
+            "may_send": self.rights.allows(Action.SEND),
+            "may_operate": self.rights.allows(Action.OPERATE),
             "wanted": self.live.settings.card_fields,
             "unserved": "" if kind == "trouble" else self._unserved(),
-            "damaged": sorted(one.device for one in self.live.store.damaged() if one.device),
+            "damaged": self.rights.damaged(self.live.store),
         }
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts

@@ -40,6 +40,7 @@ MERGE_PATCH = "application/merge-patch+json"
 EVENT_STREAM = "text/event-stream"
 ETAG = {"ETag": '`"<epoch>.<offset>"`.'}
 DEVICE = RouteResponse(200, "The device.", {JSON: ref("Device")}, ETAG)
+UNSEEN = RouteResponse(204, "It is changed, and the client may not read it.")
 IF_MATCH = RequestParameter(
     "If-Match",
     "Only if the device still has this ETag, else 412; `*`: only if it exists.",
@@ -76,9 +77,9 @@ OPERATIONS: dict[str, Operation] = {
     "devices": Operation(
         "list_devices",
         "All devices",
-        "By name, with the position up to which the page is complete: with what `/api/changes` has "
-        "since the position of the first page, the pages are complete. `damaged` names those whose "
-        "rows in the store cannot be read; they answer 503.",
+        "Those that may be read, by name, with the position up to which the page is complete: with "
+        "what `/api/changes` has since the position of the first page, the pages are complete. "
+        "`damaged` names those whose rows in the store cannot be read; they answer 503.",
         (
             RouteResponse(
                 200,
@@ -110,7 +111,7 @@ OPERATIONS: dict[str, Operation] = {
         "Set the whole state",
         "The body becomes the state, and a device that does not exist is made. It is committed at "
         "once, with the source `api`, as a change by a user.",
-        (DEVICE,),
+        (DEVICE, UNSEEN),
         (404, 412, 415, 507),
         (IF_MATCH,),
         RequestBody("The whole state.", {JSON: ref("State")}, {"mood": "happy"}),
@@ -120,7 +121,7 @@ OPERATIONS: dict[str, Operation] = {
         "Change some fields of the state",
         "The body is a merge patch (RFC 7396): fields that it does not name stay, and `null` "
         "removes a field. It is committed as with PUT.",
-        (DEVICE,),
+        (DEVICE, UNSEEN),
         (404, 412, 415, 507),
         (IF_MATCH,),
         RequestBody(
@@ -163,8 +164,9 @@ OPERATIONS: dict[str, Operation] = {
         (
             RequestParameter(
                 "since",
-                "`<epoch>.<offset>`. Without it the answer has all devices; one that is not valid "
-                "is answered by `reset` and all devices.",
+                "`<epoch>.<offset>.<scope>`. Without it the answer has all devices; one that is "
+                "not valid, or of other rights, is answered by `reset` and all devices. The scope "
+                "may be left out where everybody who may read may read everything.",
                 {"type": "string"},
             ),
             limit(CHANGES, MAX_CHANGES),

@@ -10,6 +10,7 @@ from flask import Response, g, request
 from flask.typing import ResponseReturnValue
 
 from statecast import names
+from statecast.access.identity import Identity
 from statecast.decoders import encodings
 from statecast.errors import Malformed, TooLarge
 from statecast.http.origin import origin_allowed
@@ -88,12 +89,11 @@ def foreign_page() -> str:
     )
 
 
-def not_allowed() -> str:
+def not_allowed(identity: Identity) -> str:
     """A line for the log about a request that its client may not send."""
-    return (
-        f"{request.remote_addr} sent {request.method} {names.quoted(request.path)}, which only the "
-        "server's own machine may (setting others_may)"
-    )
+    who = names.quoted(identity.sender)
+    asked = f"{request.remote_addr} sent {request.method} {names.quoted(request.path)}"
+    return f"{asked} as {who} and was refused: nothing gives it the right"
 
 
 def read_body(most: int) -> bytes:

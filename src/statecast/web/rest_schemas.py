@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from statecast import names, strict_json
+from statecast.access.patterns import SCOPE_CHARACTERS
 from statecast.commands import request as commands
 from statecast.decoders import cloud_events, items, plain
 from statecast.openapi.document import PATH_PARAMETERS
@@ -53,6 +54,11 @@ DEVICE = PATH_PARAMETERS["device"][1]
 TIME: Schema = {"type": "string", "format": "date-time"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 POSITIVE: Schema = {"type": "integer", "minimum": 1}
+SCOPE: Schema = {
+    "type": "string",
+    "pattern": f"^[0-9a-f]{{{SCOPE_CHARACTERS}}}$",
+    "description": "For which devices the position holds: those that the client may read.",
+}
 OBJECT: Schema = {
     "type": "object",
     "maxProperties": strict_json.MAX_MEMBERS,
@@ -117,6 +123,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "epoch": text(),
             "offset": {**WHOLE, "description": "Up to where the page is complete."},
+            "scope": SCOPE,
             "devices": list_of(ref("Device")),
             "next": {
                 **optional(DEVICE),
@@ -129,6 +136,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "epoch": text(),
             "offset": {**WHOLE, "description": "With `epoch`, the reader's new position."},
+            "scope": SCOPE,
             "states": list_of(ref("Device")),
         },
         {

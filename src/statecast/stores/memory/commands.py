@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 
+from statecast.access.patterns import Patterns, any_covers
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
@@ -107,11 +108,16 @@ class MemoryCommands:
         """Commands by their ids, of those that are known."""
         return {id_: self._commands[self._by_id[id_]] for id_ in ids if id_ in self._by_id}
 
-    def newest(self, device: str | None, before: int | None, limit: int) -> list[Command]:
+    def newest(
+        self, device: str | None, before: int | None, limit: int, readable: Patterns
+    ) -> list[Command]:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         numbers = self._commands if device is None else self._of_device.get(device, {})
         older = (number for number in reversed(numbers) if before is None or number < before)
-        return list(self._all(islice(older, limit)))
+        found = self._all(older)
+        if device is None:
+            found = (one for one in found if any_covers(readable, one.device))
+        return list(islice(found, limit))
 
     def open_ones(self, limit: int) -> OpenCommands:
         """How many are not at an end, and the devices whose oldest one is oldest."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import apsw
 
+from statecast import strict_json
+from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
@@ -25,6 +27,10 @@ MANY = 2_000
 """Commands of all devices whose deadlines one write notes: other writes wait for it."""
 OVERDUE = f"""
     SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= ?)"""  # noqa: S608
+IS_READABLE = """(
+    device IN (SELECT value FROM json_each(?))
+    OR EXISTS (SELECT 1 FROM json_each(?) WHERE commands.device GLOB value)
+)"""
 TO_TAKE = f"""
     SELECT EXISTS (
         SELECT 1 FROM commands WHERE device = ? AND {IS_OPEN} AND number > ?
@@ -225,12 +231,28 @@ def newest(
     device: str | None,
     before: int | None,
     limit: int,
+    readable: Patterns,
 ) -> list[Command]:
     """Commands with numbers below ``before``, newest first, of one device or of all."""
-    which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
+    which, values = _of_devices(readable) if device is None else ("device = ? AND ", (device,))
     rest = f"WHERE {which}number < ? ORDER BY number DESC LIMIT ?"
     bound = 2**62 if before is None else before
     return read(connection, reader, rest, (*values, bound, limit))
+
+
+def _of_devices(readable: Patterns) -> tuple[str, tuple[str, ...]]:
+    """The condition for commands of devices that match, and its values.
+
+    To GLOB, a pattern means what it means to us: names have none of its other characters.
+    """
+    if readable == EVERYTHING:
+        return "", ()
+    wide = [one for one in readable if one.endswith("*")]
+    exact = [one for one in readable if not one.endswith("*")]
+    return f"{IS_READABLE} AND ", (
+        strict_json.encode(exact).decode(),
+        strict_json.encode(wide).decode(),
+    )
 
 
 def read(

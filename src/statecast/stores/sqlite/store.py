@@ -547,11 +547,16 @@ class SqliteStore:
         return found[id_]
 
     def commands(
-        self, device: str | None = None, *, before: int | None = None, limit: int = 50
+        self,
+        device: str | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        readable: Patterns = EVERYTHING,
     ) -> list[Command]:
         """Commands with numbers below ``before``, newest first, of one device or of all."""
         with self.database.read() as connection:
-            return commands.newest(connection, self.rows, device, before, limit)
+            return commands.newest(connection, self.rows, device, before, limit, readable)
 
     def open_commands(self, limit: int = 10) -> OpenCommands:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""
