@@ -15,7 +15,10 @@ from statecast.access.credentials import Credentials
 from statecast.access.policy import AccessPolicy, Rules
 from statecast.cli import user
 from statecast.cli.main import main
+from statecast.commands.request import new_command
+from statecast.model import Refusal
 from statecast.stores import open_store
+from statecast.testing.values import change, message
 from statecast.timestamps import now
 
 Invoke = Callable[..., Result]
@@ -163,3 +166,60 @@ def test_what_is_refused(statecast: Invoke, words: str, status: int, sentence: s
 def test_a_first_key_or_user_makes_the_store(statecast: Invoke) -> None:
     made = statecast("key", "create", "a", "--read", "*", "--store", "sqlite:///new.db")
     assert made.exit_code == 0 and Path("new.db").exists()
+
+
+def kept_bytes() -> bytes:
+    """All bytes of the store's files."""
+    return b"".join(path.read_bytes() for path in Path().glob("statecast.db*") if path.is_file())
+
+
+def test_a_forgotten_device_is_in_no_byte_of_the_store(statecast: Invoke) -> None:
+    # given a pillow with a past, of which some was overwritten already, beside a lamp
+    store = open_store("sqlite:///statecast.db")
+    for number in range(30):
+        text = f"MARKER-{number}" * 20
+        one = change("pillow", {"mood": text}, event_id=text)
+        store.commit("queue", 1, [message(f"m{number}", one, sent_at=now())])
+    bad = Refusal("No state.", b"MARKER-bad", None, "pillow")
+    store.commit("queue", 1, [message("bad", sent_at=now(), refusals=(bad,))])
+    store.begin_command(new_command("pillow", "hug", {"how": "MARKER-how"}))
+    store.commit("queue", 1, [message("lamp", change("lamp", {"on": True}), sent_at=now())])
+    assert b"MARKER" in kept_bytes()
+    # when it is forgotten while a server has the store open
+    assert statecast("forget", "pillow", stdin="n\n").exit_code == 1
+    assert b"MARKER" in kept_bytes()
+    done = statecast("forget", "pillow", "--yes")
+    # then no byte of it is left, and the command says what it cannot reach
+    assert (done.exit_code, done.stdout) == (0, "Forgotten: the device pillow.\n")
+    assert "Backups" in done.stderr
+    assert b"MARKER" not in kept_bytes()
+    removed, lamp = store.get("pillow"), store.get("lamp")
+    assert removed is not None and removed.state is None
+    assert lamp is not None and lamp.state == b'{"on":true}'
+    assert store.check() == []
+    store.close()
+
+
+def test_a_forgotten_user_is_named_nowhere(statecast: Invoke) -> None:
+    add = ("user", "add", "ada-lovelace", "--password-stdin")
+    statecast(*add, stdin=PASSWORD)
+    assert statecast("forget", "--user", "Ada-Lovelace", "--yes").exit_code == 0
+    assert b"ada-lovelace" not in kept_bytes()
+    again = statecast("forget", "--user", "ada-lovelace", "--yes")
+    assert (again.exit_code, "There is no user" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ("forget", 2, "Name a device, or a user"),
+        ("forget a --user b", 2, "Name a device, or a user"),
+        ("forget a --yes", 1, "There is no device a"),
+        ("forget a// --yes", 1, "a//"),
+    ],
+)
+def test_what_cannot_be_forgotten(
+    statecast: Invoke, words: str, status: int, sentence: str
+) -> None:
+    done = statecast(*words.split())
+    assert (done.exit_code, sentence in done.stderr) == (status, True)

@@ -15,6 +15,7 @@ from statecast.cli import command as device_commands
 from statecast.cli.audit import audit
 from statecast.cli.doctor import doctor
 from statecast.cli.errors import CommandGroup
+from statecast.cli.forget import forget
 from statecast.cli.key import key
 from statecast.cli.maintenance import store
 from statecast.cli.quarantine import quarantine
@@ -46,7 +47,7 @@ def main() -> None:
 for command in (
     *(run, send, get, devices, watch),
     *(device_commands.command, device_commands.list_),
-    *(user, key, share, shares, unshare, audit),
+    *(user, key, share, shares, unshare, audit, forget),
     *(quarantine, store, doctor),
 ):
     main.add_command(command)

@@ -8,6 +8,7 @@ from typing import Any
 
 from statecast.access.records import AccessRecord, RecordKind
 from statecast.errors import Conflict
+from statecast.stores.retention import REMOVED_ACCESS_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class AccessChange:
                 else f"The {self.kind} does not exist any more."
             )
 
-    def expires_at(self, before: AccessRecord | None) -> int | None:
-        """When the record may be forgotten, in ms: a removed session is kept until then."""
-        body = self.body
-        if body is None and before is not None:
-            body = before.body
+    def expires_at(self, before: AccessRecord | None, now: int) -> int | None:
+        """From when on the record may be forgotten, in ms; a removed session, too, not before."""
+        if self.body is None and self.kind != "session":
+            return now + REMOVED_ACCESS_MS
+        body = before.body if self.body is None and before is not None else self.body
         found = None if body is None else body.get("expires_at")
         return found if isinstance(found, int) else None

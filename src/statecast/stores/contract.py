@@ -541,6 +541,27 @@ class Store(Protocol):
     def open_commands(self, limit: int = 10) -> OpenCommands:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""
 
+    def forget_device(self, device: str, most: int = 1_000) -> bool:
+        """Delete up to ``most`` rows of each kind about a device; whether more are left.
+
+        To be called after the device was removed, until nothing is left. History, commands, known
+        events and messages in quarantine go; the audit loses the name. What stays is the mark of
+        the removal, so that pages learn of it, for as long as such marks are kept.
+        """
+
+    def forget_user(self, name: str, most: int = 1_000) -> bool:
+        """Replace the name of a user in up to ``most`` rows of each table; whether more are left.
+
+        To be called after the user was removed, until nothing is left.
+        """
+
+    def scrub(self) -> bool:
+        """Overwrite what was deleted, so that its bytes are in no file of the store.
+
+        It writes the whole store again, and other writers wait for it. False: readers kept the log
+        from being emptied for now; the next commits do it.
+        """
+
     def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
         """A user, key, share link or session; None if there never was one, or its row is damaged.
 

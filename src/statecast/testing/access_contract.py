@@ -9,7 +9,7 @@ import pytest
 from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.request import new_command
 from statecast.errors import Conflict, DevicesFull, TooManyCommands
-from statecast.model import Change
+from statecast.model import Change, Refusal
 from statecast.stores.contract import ReadCursor, Store
 from statecast.testing.store_fixture import StoreFixture
 from statecast.testing.values import change, message, refused
@@ -160,6 +160,73 @@ class AccessContract(StoreFixture):
         for number in range(5):
             store.note(AuditEntry("machine", "edit", str(number)))
         assert [one.target for one in store.audit_rows()] == ["4", "3", "2"]
+
+    def test_a_forgotten_device_leaves_only_the_mark_of_its_removal(self) -> None:
+        store = self.store()
+        # given two devices with a past of every kind
+        for device in ("pillow", "lamp"):
+            for number in range(3):
+                self.say(store, {"secret": f"{device} {number}"}, device, event_id=f"e{number}")
+            store.begin_command(new_command(device, "hug", None))
+            bad = Refusal("It is no state.", device.encode(), None, device)
+            self.number += 1
+            store.commit("queue", 1, [message(f"m{self.number}", refusals=(bad,))])
+            store.edit(change(device, by="user"), audit=AuditEntry("user ada", "edit", device))
+        # when one is removed and forgotten
+        store.edit(Change("pillow", "delete", {}, by="user"))
+        while store.forget_device("pillow", most=2):
+            pass
+        # then nothing but its removal is left of it
+        assert store.history("pillow") == []
+        assert store.commands("pillow") == []
+        assert store.quarantined(device="pillow") == []
+        removed = store.get("pillow")
+        assert removed is not None and removed.state is None
+        assert [one.target for one in store.audit_rows()] == ["lamp", "forgotten"]
+        # and the other is as it was
+        assert len(store.history("lamp")) == 3
+        assert len(store.commands("lamp")) == 1
+        assert store.quarantine_count() == len(store.quarantined(device="lamp")) == 1
+        assert store.sizes().history_rows == 3
+        assert store.check() == []
+        # and a device of that name begins again
+        self.say(store, {"new": True})
+        assert [row.version for row in store.history("pillow")] == [5]
+
+    def test_a_forgotten_user_is_named_nowhere(self) -> None:
+        store = self.store()
+        store.put_access("user", "ada", {}, audit=AuditEntry("machine", "user added", "ada"))
+        store.edit(
+            change(state={"mood": "calm"}, by="user"),
+            cause_id="user ada",
+            audit=AuditEntry("user ada", "edit", "pillow"),
+        )
+        store.begin_command(new_command("pillow", "hug", None, by="ada"))
+        store.begin_command(new_command("pillow", "hug", None, by="adam"))
+        store.put_access("user", "ada", None, audit=AuditEntry("machine", "user removed", "ada"))
+        while store.forget_user("ada", most=1):
+            pass
+        assert store.access_record("user", "ada") is None
+        assert [row.cause.id for row in store.history("pillow")] == ["user forgotten"]
+        assert [one.by for one in store.commands()] == ["adam", "forgotten"]
+        assert [(one.by, one.target) for one in store.audit_rows()] == [
+            ("machine", "forgotten"),
+            ("user forgotten", "pillow"),
+            ("machine", "forgotten"),
+        ]
+        assert store.check() == []
+        assert store.scrub()
+
+    def test_the_mark_of_a_removed_key_is_kept_for_thirty_days(self) -> None:
+        store = self.store()
+        store.put_access("key", "a", KEY)
+        store.put_access("key", "a", None)
+        self.clock.advance(30 * DAY_MS / 1000)
+        store.put_access("key", "b", KEY)
+        assert store.access_record("key", "a") is not None
+        self.clock.advance(1)
+        store.put_access("key", "c", KEY)
+        assert store.access_record("key", "a") is None
 
     def test_what_is_done_stands_in_the_audit_and_what_is_refused_does_not(self) -> None:
         store = self.store(max_devices=1, max_open_commands=1)

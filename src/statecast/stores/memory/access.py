@@ -8,7 +8,7 @@ from statecast import strict_json
 from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
 from statecast.stores.counters import Counters
-from statecast.stores.retention import SESSION_MS
+from statecast.stores.retention import FORGOTTEN, SESSION_MS
 
 
 class MemoryAccess:
@@ -48,14 +48,27 @@ class MemoryAccess:
         counters.access += 1
         body = None if new.body is None else strict_json.decode(strict_json.encode(dict(new.body)))
         record = AccessRecord(new.kind, new.id, body, counters.access)
-        self._records[new.kind, new.id] = record, new.expires_at(before)
+        self._records[new.kind, new.id] = record, new.expires_at(before, now)
         self._forget_expired(now)
         return record
 
     def _forget_expired(self, now: int) -> None:
-        for place, (_, expires_at) in list(self._records.items()):
-            if place[0] == "session" and expires_at is not None and expires_at < now - SESSION_MS:
+        for place, (record, expires_at) in list(self._records.items()):
+            is_session = record.kind == "session"
+            may_go = is_session or record.body is None
+            since = now - SESSION_MS if is_session else now
+            if may_go and expires_at is not None and expires_at < since:
                 del self._records[place]
+
+    def forget_name(self, name: str, sender: str = "") -> None:
+        """Leave out a name in the audit, and the mark of a removed user of that name."""
+        found = self._records.get(("user", name))
+        if sender and found is not None and found[0].body is None:
+            del self._records["user", name]
+        for place, entry in enumerate(self._audit):
+            by = f"user {FORGOTTEN}" if sender and entry.by == sender else entry.by
+            target = FORGOTTEN if entry.target == name else entry.target
+            self._audit[place] = dataclasses.replace(entry, by=by, target=target)
 
     def note(self, entry: AuditEntry | None, now: int) -> None:
         """Write an entry of the audit, if there is one."""

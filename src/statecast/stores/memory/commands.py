@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, takewhile
 
 from statecast.access.patterns import Patterns, any_covers
@@ -12,7 +13,7 @@ from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.retention import COMMAND_MS
+from statecast.stores.retention import COMMAND_MS, FORGOTTEN
 
 Numbers = dict[int, None]
 """A set in the order of its insertion."""
@@ -145,6 +146,18 @@ class MemoryCommands:
         for one in list(self._all(islice(numbers, max(0, len(numbers) - most)))):
             self._drop(one)
 
+    def forget_device(self, device: str) -> None:
+        """Delete all of a device, whatever became of them."""
+        for one in list(self._all(self._of_device.get(device, ()))):
+            self._open.pop(one.number, None)
+            self._delete(one)
+
+    def forget_person(self, names: Collection[str]) -> None:
+        """Leave out who asked, where it was one of these."""
+        for number, one in self._commands.items():
+            if one.by in names:
+                self._commands[number] = replace(one, by=FORGOTTEN)
+
     def _all(self, numbers: Iterable[int]) -> Iterator[Command]:
         return (self._commands[number] for number in numbers)
 
@@ -175,8 +188,10 @@ class MemoryCommands:
 
     def _drop(self, command: Command) -> None:
         """Forget a command, if it is at its end."""
-        if command.is_open:
-            return
+        if not command.is_open:
+            self._delete(command)
+
+    def _delete(self, command: Command) -> None:
         del self._commands[command.number], self._by_change[command.change]
         del self._by_id[command.id], self._of_device[command.device][command.number]
         if command.key is not None:

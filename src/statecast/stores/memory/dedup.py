@@ -54,6 +54,10 @@ class KnownEvents:
     def add(self, events: Iterable[EventId], now: int) -> None:
         self._at.update(dict.fromkeys(events, now))
 
+    def forget_device(self, device: str) -> None:
+        for event in [event for event in self._at if event[0] == device]:
+            del self._at[event]
+
     def trim(self, now: int) -> None:
         for event, at in list(self._at.items()):
             if at >= now - EVENT_IDS_MS and len(self._at) <= MAX_IDS:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from statecast.model import HistoryRow
+from statecast.model import Cause, HistoryRow
 from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Limits
@@ -83,6 +83,12 @@ class MemoryHistory:
     def forget_device(self, device: str, counters: Counters) -> None:
         for offset in list(self._versions.get(device, ())):
             self._forget(offset, counters)
+
+    def replace_causes(self, change: Callable[[Cause], Cause]) -> None:
+        for versions in self._versions.values():
+            for offset, version in versions.items():
+                row = replace(version.row, cause=change(version.row.cause))
+                versions[offset] = replace(version, row=row)
 
     def _forget(self, offset: int, counters: Counters) -> None:
         gone = self._versions[self._order.pop(offset)].pop(offset)

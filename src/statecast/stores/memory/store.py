@@ -19,6 +19,7 @@ from statecast.access.patterns import EVERYTHING, Patterns, any_covers
 from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.commands.life import Command, NewCommand
 from statecast.model import (
+    Cause,
     Change,
     Delivery,
     Event,
@@ -60,6 +61,7 @@ from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.memory.reactions import MemoryReaction, ReactionRecord
 from statecast.stores.notifier import CommitNotifier
+from statecast.stores.retention import FORGOTTEN
 
 
 def open_url(
@@ -526,6 +528,48 @@ class MemoryStore:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""
         with self._lock:
             return self._commands.open_ones(limit)
+
+    # -- forgetting
+
+    def forget_device(self, device: str, most: int = 1_000) -> bool:
+        """Delete everything about a device but the mark of its removal; False: nothing is left."""
+        with self._lock:
+            self._history.forget_device(device, self._counters)
+            self._commands.forget_device(device)
+            self._known_events.forget_device(device)
+            for number in [row.number for row in self._quarantine_about(device)]:
+                del self._quarantine[number]
+            for reaction in self._reactions.values():
+                reaction.last.pop(device, None)
+            self._access.forget_name(device)
+        return False
+
+    def forget_user(self, name: str, most: int = 1_000) -> bool:
+        """Leave out the name of a user; False: nothing is left."""
+        sender = f"user {name}"
+
+        def without(cause: Cause) -> Cause:
+            return dataclasses.replace(
+                cause,
+                id=f"user {FORGOTTEN}" if cause.id == sender else cause.id,
+                sender=f"user {FORGOTTEN}" if cause.sender == sender else cause.sender,
+            )
+
+        with self._lock:
+            for one in self._devices.values():
+                one.cause = without(one.cause)
+            self._history.replace_causes(without)
+            self._commands.forget_person((name, sender))
+            self._access.forget_name(name, sender)
+            for number, row in self._quarantine.items():
+                if row.sender == sender:
+                    again = dataclasses.replace(row, sender=f"user {FORGOTTEN}")
+                    self._quarantine[number] = again
+        return False
+
+    def scrub(self) -> bool:
+        """Nothing to do: nothing is on a disk."""
+        return True
 
     # -- who may do what
 

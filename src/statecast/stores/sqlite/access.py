@@ -15,6 +15,8 @@ from statecast.stores.sqlite.tables import Row, sealed, table
 
 ACCESS, AUDIT = table("access"), table("audit")
 EXPIRED = "DELETE FROM access WHERE kind = 'session' AND expires_at < ?"
+OLD_MARKS = """
+    DELETE FROM access WHERE kind IN ('key', 'share', 'user') AND body IS NULL AND expires_at < ?"""
 SURPLUS = "DELETE FROM audit WHERE number <= ?"
 
 
@@ -52,12 +54,13 @@ def put(
     before = one(connection, reader, new.kind, new.id)
     new.check(before)
     counters.access += 1
-    expires_at = new.expires_at(before)
+    expires_at = new.expires_at(before, now)
     body = None if new.body is None else strict_json.encode(dict(new.body)).decode()
     row = (new.kind, new.id, counters.access, body, expires_at)
     rows(connection, ACCESS.replace, sealed(row))
     reader.clear(ACCESS, (new.kind, new.id))
     rows(connection, EXPIRED, (now - SESSION_MS,))
+    rows(connection, OLD_MARKS, (now,))
     return record_of(row)
 
 
@@ -92,3 +95,12 @@ def audit_rows(
 def record_of(row: Row) -> AccessRecord:
     kind, id_, change, body = row[:4]
     return AccessRecord(kind, id_, None if body is None else strict_json.decode(body), change)
+
+
+def forget_mark(connection: apsw.Connection, kind: RecordKind, id_: str) -> None:
+    """Delete the mark of a removed record, which has its name. Processes have read it by then."""
+    rows(
+        connection,
+        "DELETE FROM access WHERE kind = ? AND id = ? AND body IS NULL",
+        (kind, id_),
+    )

@@ -419,6 +419,18 @@ class Database:
             finally:
                 connection.set_progress_handler(None)
 
+    def scrub(self) -> bool:
+        """Write the whole file again without what was deleted, and empty the log.
+
+        False: a reader kept the log from being emptied.
+        """
+        with self.translated(), self._use(writing=True) as connection, self._own_turn():
+            rows(connection, "VACUUM")
+            self._write_note(writing=True)
+            busy, *_ = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            self._write_note(complete=not busy)
+        return not busy
+
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
         """Threads of one process take turns here, where waiting is cheaper than at the file."""

@@ -70,6 +70,7 @@ from statecast.stores.sqlite import (
     dedup,
     devices,
     file_sizes,
+    forget,
     history,
     quarantine,
     rebuild,
@@ -562,6 +563,27 @@ class SqliteStore:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""
         with self.database.read() as connection:
             return commands.open_ones(connection, limit)
+
+    # -- forgetting
+
+    def forget_device(self, device: str, most: int = 1_000) -> bool:
+        """Delete up to ``most`` rows of each kind about a device; whether more are left."""
+        with self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            left = forget.device(connection, counters, device, most)
+            left |= forget.audit_target(connection, self.rows, device, most)
+            counter_row.save(connection, self.rows, counters)
+        return left
+
+    def forget_user(self, name: str, most: int = 1_000) -> bool:
+        """Replace the name of a user in up to ``most`` rows of each table."""
+        with self.database.write() as connection:
+            access.forget_mark(connection, "user", name)
+            return forget.user(connection, self.rows, name, most)
+
+    def scrub(self) -> bool:
+        """Overwrite what was deleted; False: readers kept the log from being emptied for now."""
+        return self.database.scrub()
 
     # -- who may do what
 
