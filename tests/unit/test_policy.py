@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from statecast.access import secret_tokens
 from statecast.access.actions import Action
@@ -491,3 +493,36 @@ def test_the_token_of_a_connect_packet(auth: Any, bearer: str) -> None:
     assert policy.with_auth(Credentials(session="x"), auth).bearer == bearer
     long = policy.with_auth(Credentials(), {"token": "sk_" + "x" * MAX_TOKEN})
     assert long.problem == TOO_LONG and not long.bearer
+
+
+SHAPES = st.sampled_from(
+    [f"sk_pillow-1_{SECRET}", f"sh_a1_{SECRET}", f"s1.{SECRET}", "a.b.c", "sk_", "", "{}.{}.{}"]
+)
+TEXTS = st.text(st.characters(), max_size=60)
+
+
+@given(SHAPES, TEXTS, st.integers(0, 70))
+def test_whatever_is_sent_is_a_known_one_or_refused(shape: str, noise: str, at: int) -> None:
+    """Also NUL, half characters and names that a store cannot have."""
+    token = shape[:at] + noise + shape[at:]
+    runtime = RUNTIME
+    for brought in (
+        Credentials(bearer=token, local=True),
+        Credentials(session=token),
+        runtime.policy.with_auth(Credentials(), {"token": token}),
+    ):
+        try:
+            found = runtime.policy.identify(brought)
+        except NotAuthenticated:
+            continue
+        assert found == ANONYMOUS or (found == LOCAL and token == "")
+
+
+RUNTIME = Runtime(
+    Settings(
+        store="memory:",
+        jwt_issuer="https://id.example/",
+        jwt_audience=("statecast",),
+        jwt_secret="an example of thirty-two random bytes, or more",
+    )
+)

@@ -41,7 +41,7 @@ def new_secret() -> str:
 
 def digest(secret: str) -> str:
     """What the store keeps of a secret."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def written(kind: RecordKind, id_: str, secret: str) -> str:
@@ -56,7 +56,7 @@ def parse(token: str) -> SecretToken | None:
     """A key or a share link; None: it has not the form of one."""
     kind = PREFIXES.get(token[:3])
     id_, secret = token[3 : -SECRET_CHARACTERS - 1], token[-SECRET_CHARACTERS:]
-    if kind is None or len(token) > MAX_CHARACTERS or not id_:
+    if kind is None or not _is_plain(token) or not id_:
         return None
     return SecretToken(kind, id_, secret) if token[:-SECRET_CHARACTERS].endswith("_") else None
 
@@ -64,9 +64,14 @@ def parse(token: str) -> SecretToken | None:
 def parse_session(cookie: str) -> SecretToken | None:
     """A session cookie; None: it has not the form of one."""
     id_, _, secret = cookie.partition(".")
-    if len(cookie) > MAX_CHARACTERS or not id_ or not secret:
+    if not _is_plain(cookie) or not id_ or not secret:
         return None
     return SecretToken("session", id_, secret)
+
+
+def _is_plain(token: str) -> bool:
+    """Whether a token may be one of ours: a store need not cope with any other id."""
+    return len(token) <= MAX_CHARACTERS and token.isascii() and token.isprintable()
 
 
 def matches(token: SecretToken, record: AccessRecord | None) -> bool:
