@@ -72,6 +72,7 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
         tls_key="",
         hsts_days=0,
         proxy_user_header="",  # Flask's server passes on what clients send
+        proxy_groups_header="",
     )
     forwarder = dev_forwarder.DevForwarder(app.wsgi_app, runtime.settings)
     app.wsgi_app = forwarder  # type: ignore[method-assign]

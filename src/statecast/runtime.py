@@ -200,6 +200,7 @@ class Runtime:
     def policy(self) -> AccessPolicy:
         """The one decision, by the settings as they are at its first use. Raises BadSetting."""
         refusals, given = ThrottledLog(), self.settings
+        self.proxy_fields.check(bool(given.trusted_proxy))
         token_rules = TokenRules(
             issuer=given.jwt_issuer,
             audience=given.jwt_audience,

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from statecast.access.credentials import TOO_LONG, Credentials
+from statecast.errors import BadSetting
 from statecast.http import credentials
 from statecast.http.credentials import ProxyFields, of_environ, of_head, of_scope
 from statecast.http.head import BY_PROXY, LOCAL, RequestHead, by_name
+from statecast.runtime import Runtime
 from statecast.server.wsgi_environ import build_environ
+from statecast.settings import Settings
 
 PROXY = ProxyFields("X-Forwarded-User", "X-Forwarded-Groups")
 Fields = list[tuple[bytes, bytes]]
@@ -161,3 +164,18 @@ def test_nothing_is_taken_from_the_address() -> None:
 
 def test_by_name_keeps_what_comes_twice() -> None:
     assert by_name([(USER, b"a"), (USER, b"b")]) == {USER: (b"a", b"b")}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"proxy_user_header": "X-User"}, "proxy_user_header is believed of a trusted_proxy alone"),
+        (
+            {"proxy_groups_header": "X-Groups", "trusted_proxy": "10.0.0.1"},
+            "proxy_groups_header says nothing without proxy_user_header",
+        ),
+    ],
+)
+def test_fields_that_would_never_count_are_refused(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        _ = Runtime(Settings(store="memory:", **given)).policy  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
+from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.http.asgi import Scope, client_address
 from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
@@ -31,6 +32,18 @@ class ProxyFields(NamedTuple):
 
     user: str = ""
     groups: str = ""
+
+    def check(self, has_trusted_proxy: bool) -> None:
+        """Raises BadSetting for fields that would never count."""
+        if self.user and not has_trusted_proxy:
+            raise BadSetting(
+                "proxy_user_header is believed of a trusted_proxy alone, and none is set; name the "
+                "address of the proxy."
+            )
+        if self.groups and not self.user:
+            raise BadSetting(
+                "proxy_groups_header says nothing without proxy_user_header; set that one too."
+            )
 
 
 NO_PROXY = ProxyFields()

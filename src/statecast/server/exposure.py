@@ -29,6 +29,11 @@ def warnings(settings: Settings) -> Iterator[str]:
             f"trusted_proxy {', '.join(wide)} believes everyone's X-Forwarded-For, so no limit per "
             "address holds and every client can name another address; name the proxy's own address."
         )
+    if wide and settings.proxy_user_header:
+        yield (
+            f"With trusted_proxy {', '.join(wide)} every client that reaches this server can be any "
+            f"user, by its field {settings.proxy_user_header}; name the proxy's own address."
+        )
     if "*" in settings.allow_hosts:
         yield (
             "allow_hosts * answers to every name, so a page of another site can point its own name "

@@ -397,6 +397,7 @@ def check_config(runtime: Runtime, app: WSGI) -> None:
     """
     try:
         runtime.store  # noqa: B018 - opens it
+        runtime.policy  # noqa: B018 - checks its settings
         runtime.open_sources()
         Server(runtime, app, lambda: None, threading.Event())
     finally:
