@@ -148,7 +148,12 @@ class Cause:
     id: str
     by: Speaker
     sender: str = ""
-    """As in the delivery."""
+    """As in the delivery; of an edit who made it, also a person."""
+
+    @property
+    def public_sender(self) -> str:
+        """The sender for everyone who may see the device: not the name of a person."""
+        return self.sender if self.sender.startswith("key ") else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,3 +72,21 @@ def test_a_row_of_history() -> None:
         "2026-01-01T00:00:00.000Z", 3, {"a": None}, cause, "2026-01-01T00:01:00.000Z",
     ]  # fmt: skip
     assert encoding.history_row(HistoryRow(START, 4, None, CAUSE))[2] is None
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("", {}),
+        ("key pillow-1", {"sender": "key pillow-1"}),
+        ("user ada", {}),
+        ("token ada@a.example", {}),
+        ("proxy ada", {}),
+        ("app ada", {}),
+        ("keyring", {}),
+    ],
+)
+def test_a_cause_names_keys_and_no_people(sender: str, shown: dict[str, str]) -> None:
+    """Everyone who may see a device sees its causes."""
+    found = encoding.cause(Cause("queue", "m1", "device", sender))
+    assert found == {"source": "queue", "id": "m1", "by": "device"} | shown

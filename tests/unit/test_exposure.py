@@ -24,7 +24,7 @@ from statecast.settings import Settings
         ({"trusted_proxy": "10.0.0.0/8,192.168.0.1,fd00::/16"}, []),
         (
             {"trusted_proxy": "0.0.0.0/0", "proxy_user_header": "X-User"},
-            ["trusted_proxy 0.0.0.0/0 believes", "With trusted_proxy 0.0.0.0/0 every client"],
+            ["trusted_proxy 0.0.0.0/0 believes", "With trusted_proxy 0.0.0.0/0 each client"],
         ),
         ({"trusted_proxy": "10.0.0.1", "proxy_user_header": "X-User"}, []),
         ({"allow_hosts": "*"}, ["allow_hosts * answers"]),

@@ -336,8 +336,12 @@ def test_an_edit_says_whose_it_is() -> None:
     )
     # then cause, command and audit name the one who did it
     found = site.store.get("smith/pillow")
-    assert found is not None and found.cause.id == "user writer"
+    assert found is not None and found.cause.sender == "user writer"
     assert command["by"] == "writer"
+    # but those who may see the device do not see the names of people in its causes
+    for path in ("", "/history"):
+        shown = site.ask("reader", f"/api/devices/smith/pillow{path}")
+        assert shown.status_code == 200 and b"writer" not in shown.data
     rows = [(one.by, one.action, one.target) for one in site.store.audit_rows()]
     assert rows == [
         ("user operator", "drop", "1"),

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import Flask
 
+from statecast import Statecast
 from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
 from statecast.access.identity import Identity
 from statecast.access.policy import AccessPolicy, Rules
@@ -25,8 +27,10 @@ from statecast.access.signed_tokens import NO_KEY, SENTENCES, WRONG
 from statecast.access.token_rules import TokenRules, check
 from statecast.access.token_verifier import open_verifier
 from statecast.errors import BadSetting, NotAuthenticated
+from statecast.flask import runtime_of
 from statecast.http import credentials
 from statecast.http.head import RequestHead
+from statecast.model import Change
 from statecast.problems import Problems
 from statecast.settings import Settings
 from tests.identity_provider import AUDIENCE, ISSUER, Provider, by_hmac, claims, encoded, public_jwk
@@ -376,6 +380,65 @@ def test_a_token_is_refused_where_none_is_trusted() -> None:
     server = Refusals(TokenRules())
     with pytest.raises(NotAuthenticated):
         server.identify(PROVIDER.token())
+
+
+# Over HTTP
+
+
+@pytest.fixture(scope="module")
+def app(keys_file: Path) -> Iterator[Flask]:
+    app = Flask("host")
+    Statecast(
+        app,
+        store="memory:",
+        jwt_issuer=ISSUER,
+        jwt_audience=AUDIENCE,
+        jwt_jwks=str(keys_file),
+        rights={"user:ada": {"pillow": "read"}},
+    )
+    yield app
+    runtime_of(app).stop()
+
+
+@pytest.mark.parametrize("number", range(len(KINDS)), ids=list(KINDS))
+def test_each_kind_is_refused_by_rest_with_401(
+    app: Flask, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, _ = list(KINDS.values())[number]
+    token = make()
+    field = token.encode("utf-8", "replace").decode("latin-1")
+    if "\n" in field or "\0" in field:
+        pytest.skip("no server passes such a field on")
+    # When it is sent by a client of its own address
+    answer = app.test_client().get(
+        "/api/devices",
+        headers={"Authorization": f"Bearer {field}"},
+        environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"},
+    )
+    # Then the answer says why, and so does one line, and neither has the token
+    assert answer.status_code == 401
+    assert "Bearer" in answer.headers["WWW-Authenticate"]
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert f"192.0.2.{number}: {answer.get_json()['detail']}" in line
+    for part in token.split("."):
+        assert len(part) < 4 or part not in line + answer.get_data(as_text=True)
+
+
+def test_a_good_token_reads_what_the_table_says(app: Flask) -> None:
+    runtime = runtime_of(app)
+    for device in ("pillow", "lamp"):
+        runtime.store.edit(Change(device, "merge", {"n": 1}))
+    headers = {"Authorization": f"Bearer {PROVIDER.token()}"}
+    client = app.test_client()
+    found = client.get("/api/devices", headers=headers).get_json()
+    assert [one["device"] for one in found["devices"]] == ["pillow"]
+    other = {"Authorization": f"Bearer {PROVIDER.token(sub='eve')}"}
+    assert client.get("/api/devices/pillow", headers=other).status_code in (403, 404)
+    # and it is never taken from an address
+    outside = {"environ_overrides": {"REMOTE_ADDR": "192.0.2.1"}}
+    for name in ("token", "access_token", "authorization", "bearer", "jwt"):
+        path = f"/api/devices/pillow?{name}={PROVIDER.token()}"
+        assert client.get(path, **outside).status_code in (400, 401)  # type: ignore[arg-type]
 
 
 # The settings

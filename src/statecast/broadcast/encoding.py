@@ -36,7 +36,7 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
 
 def cause(of: Cause) -> dict[str, str]:
     found = {"source": of.source, "id": of.id, "by": str(of.by)}
-    return found | {"sender": of.sender} if of.sender else found
+    return found | {"sender": of.public_sender} if of.public_sender else found
 
 
 def history_row(row: HistoryRow) -> list[Any]:

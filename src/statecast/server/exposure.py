@@ -31,7 +31,7 @@ def warnings(settings: Settings) -> Iterator[str]:
         )
     if wide and settings.proxy_user_header:
         yield (
-            f"With trusted_proxy {', '.join(wide)} every client that reaches this server can be any "
+            f"With trusted_proxy {', '.join(wide)} each client that reaches this server can be any "
             f"user, by its field {settings.proxy_user_header}; name the proxy's own address."
         )
     if "*" in settings.allow_hosts:

@@ -352,8 +352,8 @@ class RestViews:
         identity = self.rights.identity
         return self.live.store.edit(
             change,
-            cause_id=identity.sender if identity.is_signed_in else None,
             if_match=if_match,
+            sender=identity.sender if identity.is_signed_in else "",
             audit=AuditEntry(identity.sender, "edit", change.device, change.kind),
         )
 

@@ -248,7 +248,7 @@ def versions(rows: Sequence[HistoryRow]) -> list[Version]:
         if change is not None:
             older = changes[position + 1 :]
             steps = [_step(path, change[path], older) for path in names[:STEPS]]
-        source = row.cause.sender or ("page" if row.cause.by == "user" else row.cause.source)
+        source = row.cause.public_sender or ("page" if row.cause.by == "user" else row.cause.source)
         left_out = names[STEPS:]
         late = row.arrived_at - row.at > LATE_MS
         id_ = formatting.short_id(row.cause.id)
