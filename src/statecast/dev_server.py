@@ -18,8 +18,9 @@ from flask.cli import ScriptInfo, run_command
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
+from statecast.access import policy
 from statecast.errors import StatecastError
-from statecast.http import rights
+from statecast.http import first_rights
 from statecast.settings import OWN_ADDRESS
 
 if TYPE_CHECKING:
@@ -57,15 +58,13 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
     host = str(options["host"])
     if host.startswith("unix:"):
         host = LOOPBACK  # browsers come through a proxy on this machine
-    if not sockets.is_loopback(host):
-        _say(f"Everyone who reaches {host} {rights.of_others(runtime.settings.others_may)}.")
+    if not sockets.is_loopback(host) and runtime.settings.allow_public:
+        _say(f"Everyone who reaches {host} {policy.deeds_of(runtime.settings.others_may)}.")
     if runtime.settings.tls_cert:
         _say(f"Statecast leaves TLS to Flask's server here: {FLASK_TLS}")
-    # Who reaches Flask's server has been decided: its user named the host.
     runtime.settings = dataclasses.replace(
         runtime.settings,
         host=host,
-        allow_public=True,
         trusted_proxy=(*runtime.settings.trusted_proxy, LOOPBACK),
         live_url=OWN_ADDRESS,
         tls_cert="",  # between the two servers, on this machine
@@ -84,6 +83,8 @@ def serve_beside(app: Flask, runtime: Runtime, info: ScriptInfo, options: dict[s
 
 def serve(info: ScriptInfo, app: Flask, runtime: Runtime, forwarder: DevForwarder) -> None:
     """Wait until Flask has loaded the app, start, and say so below Flask's own lines."""
+    from statecast.server import sockets
+
     deadline = time.monotonic() + LOAD_TIMEOUT
     while getattr(info, "_loaded_app", app) is None:  # Flask has no event for this
         if time.monotonic() > deadline:
@@ -99,6 +100,8 @@ def serve(info: ScriptInfo, app: Flask, runtime: Runtime, forwarder: DevForwarde
         return
     forwarder.begin(address)
     _say("Statecast is live at the address that Flask prints")
+    if not sockets.is_loopback(runtime.settings.host) and not runtime.says_who_may():
+        _say(first_rights.noted(runtime.settings))
 
 
 def start(app: Flask, runtime: Runtime) -> tuple[str, int]:

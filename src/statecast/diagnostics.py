@@ -6,12 +6,15 @@ Nothing is changed and no message is received. A running server contributes what
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, NamedTuple
 
 from statecast import names
+from statecast.access import policy
+from statecast.access.roles import OPERATOR
 from statecast.errors import BadSetting, NotFound, StatecastError
 from statecast.model import Update
 from statecast.outbox import Outbox
@@ -65,6 +68,7 @@ def diagnose(
         yield line
     try:
         with open_store(settings) as store:
+            yield from check_rights(settings, store)
             for line in chain(check_store(settings, store), check_sources(settings, store)):
                 told.append(line.sentence)
                 yield line
@@ -75,6 +79,38 @@ def diagnose(
     except StatecastError as error:
         yield DiagnosticLine("store", "wrong", str(error))
         yield from check_sources(settings, None)
+
+
+def check_rights(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
+    """Who may do what, in short."""
+    local = "everything" if settings.trust_local else "what others may (trust_local is no)"
+    yield DiagnosticLine(
+        "rights",
+        "good",
+        f"This machine may do {local}. Others, without a name, {_public(settings)}.",
+    )
+    users = {one.id: one.body or {} for one in store.access_records("user")}
+    by_role = Counter(str(body.get("role", "")) for body in users.values())
+    roles = ", ".join(f"{number} {role or 'without a role'}" for role, number in by_role.items())
+    known = [
+        counted(len(users), "user") + (f" ({roles})" if roles else ""),
+        counted(len(store.access_records("key")), "key"),
+        counted(len(store.access_records("share")), "share link"),
+        f"{counted(len(settings.rights), 'entry', 'entries')} in the table of rights",
+    ]
+    yield DiagnosticLine("rights", "good", f"It knows {', '.join(known)}.")
+    if users and not by_role[OPERATOR]:
+        promote = command(settings, "user", "role", next(iter(users)), OPERATOR)
+        yield DiagnosticLine("rights", "notice", f"No user is an operator; `{promote}` makes one.")
+
+
+def _public(settings: Settings) -> str:
+    """What others without a name may do, as the end of a sentence."""
+    if settings.allow_public:
+        return policy.deeds_of(settings.others_may)
+    if settings.public_read:
+        return f"may see {', '.join(settings.public_read)}"
+    return "may do nothing"
 
 
 def run(settings: Settings) -> str:

@@ -52,6 +52,7 @@ from statecast.errors import (
     Unavailable,
     WrongWay,
 )
+from statecast.http import first_rights
 from statecast.http.credentials import ProxyFields
 from statecast.http.guess_limiter import GuessLimiter
 from statecast.http.throttled_log import ThrottledLog
@@ -123,6 +124,7 @@ class Runtime:
         """Called when a message was put into the queue: a test kit consumes it at once."""
         self.guesses = GuessLimiter()
         """Slows down who tries keys and passwords."""
+        self._noted_stranger = False
         self._authorize: Callable[[Any], Any] | None = None
         """The application's function of ``@live.authorize``."""
         self._hub: Hub | None = None
@@ -261,6 +263,16 @@ class Runtime:
     def has_rules(self) -> bool:
         """Whether somebody who may read may read less than everything. Raises Unavailable."""
         return self.asks_application or self.policy.is_set_up(self.holds)
+
+    def says_who_may(self) -> bool:
+        """Whether anything says what other machines may do. Raises Unavailable."""
+        return self.settings.allow_public or self.has_rules()
+
+    def note_stranger(self) -> None:
+        """Another machine was refused; once, the log says what to do if nothing says who may."""
+        if not self._noted_stranger and not self.says_who_may():
+            self._noted_stranger = True
+            log.warning("%s", first_rights.noted(self.settings))
 
     def sign_in_helps(self, identity: Identity) -> bool:
         """Whether somebody may do more by saying who it is. Raises Unavailable."""

@@ -89,7 +89,8 @@ def flask_run(folder: Path, node: Any, *options: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "flask", "run", "-p", str(free_port()), *options]
     settings = {
         "STATECAST_STORE": f"sqlite:///{folder / 'store.db'}",
-        "STATECAST_OTHERS_MAY": "command,send",  # the page sends from an address of the network
+        "STATECAST_ALLOW_PUBLIC": "yes",  # the page reads and sends from an address of the network
+        "STATECAST_OTHERS_MAY": "command,send",
         "STATECAST_DEVICE_COMMANDS": "pillow=hug",
         "STOCK_CLIENT": str(node.modules / "socket.io-client" / "dist"),
         "NO_COLOR": "1",

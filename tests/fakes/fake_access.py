@@ -28,6 +28,7 @@ def access(settings: Settings, now: int = 0) -> dict[str, Any]:
         "asks_application": False,
         "authorize": lambda request: None,
         "holds": holds,
+        "note_stranger": lambda: None,
         "sign_in_helps": lambda identity: policy.sign_in_helps(identity, holds),
     }
 

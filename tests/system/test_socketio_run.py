@@ -59,7 +59,7 @@ def running(folder: Path, last: str) -> Iterator[subprocess.Popen[str]]:
     [
         (
             "Statecast(app); socketio.run(app, host='0.0.0.0', debug=True)",
-            "Everyone who reaches 0.0.0.0 may",
+            "nothing says yet what they may do",
         ),
         ("socketio.run(app, host='no.such.host.invalid', debug=True)", "There is no address"),
         ("socketio.run(app, certfile='a.pem', debug=True)", "The TLS file a.pem cannot be read"),

@@ -65,7 +65,7 @@ ARROWS: dict[str, set[str]] = {
         "stores",
     },
     "server": {"access", "http", "openapi", "realtime", "runtime"},
-    "dev_server": {"http", "runtime", "server"},
+    "dev_server": {"access", "http", "runtime", "server"},
     "flask": {
         "access",
         *("commands", "decoders", "dev_server", "reactions", "realtime", "runtime", "server"),

@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -41,15 +42,15 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-TLS = {"tls_cert", "tls_key", "hsts_days"}
+GIVEN = {"tls_cert", "tls_key", "hsts_days", "allow_public", "public_read"}
 
 
 def give(command: click.Command, **params: Any) -> Flask:
     """An app that gets its Statecast while ``command`` is running.
 
-    ``params`` are those of the command, and the settings in ``TLS``.
+    ``params`` are those of the command, and the settings in ``GIVEN``.
     """
-    settings = {name: params.pop(name) for name in TLS & params.keys()}
+    settings = {name: params.pop(name) for name in GIVEN & params.keys()}
     context = click.Context(command, obj=ScriptInfo())
     options = {"reload": None, "host": "127.0.0.1", "port": 5000, "with_threads": True}
     context.params = options | params
@@ -102,8 +103,11 @@ def test_the_host_that_flask_was_given_is_the_host_of_viewers(
     begun: list[str], capsys: pytest.CaptureFixture[str], host: str, named: str, warned: bool
 ) -> None:
     settings = runtime_of(give(run_command, host=host)).settings
-    assert (settings.host, settings.allow_public, settings.live_url) == (named, True, ".")
+    assert (settings.host, settings.allow_public, settings.live_url) == (named, False, ".")
     assert settings.trusted_proxy == ("127.0.0.1",)
+    assert capsys.readouterr().err == ""  # what others may do is said when all is loaded
+    # and with the setting that opens it
+    give(run_command, host=host, allow_public=True)
     sentence = (
         f" * Everyone who reaches {host} may read every state and ask something of a device.\n"
     )
@@ -203,3 +207,34 @@ def test_flask_run_serves_the_same_app_with_viewers_and_polls(
     assert json.loads(polling[1:])["upgrades"] == ["websocket"]
     sources = urllib.request.urlopen(f"{address}/readyz", timeout=10).read()
     assert json.loads(sources)["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "said"),
+    [
+        ("127.0.0.1", {}, False),
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"allow_public": True}, False),
+        ("0.0.0.0", {"public_read": ("hall",)}, False),
+    ],
+)
+def test_it_is_said_that_other_machines_may_do_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    begun: list[str],
+    capsys: pytest.CaptureFixture[str],
+    host: str,
+    settings: dict[str, Any],
+    said: bool,
+) -> None:
+    # given an app that Flask's server shows to a host, and that is loaded
+    app = give(run_command, host=host, **settings)
+    runtime = runtime_of(app)
+    monkeypatch.setattr(dev_server, "start", lambda app, runtime: ("127.0.0.1", 1))
+    info, forwarder = SimpleNamespace(_loaded_app=app), SimpleNamespace(begin=lambda address: None)
+    # when it becomes live
+    dev_server.serve(info, app, runtime, forwarder)  # type: ignore[arg-type]
+    # then there is a line where others reach it and nothing says what they may
+    lines = capsys.readouterr().err.splitlines()
+    assert " * Statecast is live at the address that Flask prints" in lines
+    assert ("Other machines may do nothing here" in lines[-1]) == said
+    runtime.stop()

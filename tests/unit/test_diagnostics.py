@@ -227,3 +227,49 @@ def test_two_of_one_name(store: Store) -> None:
         "two sources called 'a'"
         in of(lines(store, source=("embedded:a", "embedded:a")), "source embedded:a")[1][1]
     )
+
+
+USER = {"password_set_at": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "records", "expected"),
+    [
+        (
+            {},
+            {},
+            [
+                "This machine may do everything. Others, without a name, may do nothing.",
+                "It knows 0 users, 0 keys, 0 share links, 0 entries in the table of rights.",
+            ],
+        ),
+        (
+            {"public_read": ("hall", "smith/*"), "trust_local": False},
+            {("user", "ada"): USER | {"role": "operator"}, ("key", "a"): {}, ("share", "b"): {}},
+            [
+                "This machine may do what others may (trust_local is no). Others, without a name, "
+                "may see hall, smith/*.",
+                "It knows 1 user (1 operator), 1 key, 1 share link, 0 entries in the table of "
+                "rights.",
+            ],
+        ),
+        (
+            {"allow_public": True, "rights": {"everyone": {"hall": "read"}}},
+            {("user", "ada"): USER | {"role": "viewer"}, ("user", "eve"): USER},
+            [
+                "This machine may do everything. Others, without a name, may read every state and "
+                "ask something of a device.",
+                "It knows 2 users (1 viewer, 1 without a role), 0 keys, 0 share links, 1 entry in "
+                "the table of rights.",
+                "No user is an operator; `{} user role ada operator` makes one.",
+            ],
+        ),
+    ],
+)
+def test_who_may_what_in_short(
+    store: Store, settings: dict[str, Any], records: dict[Any, Any], expected: list[str]
+) -> None:
+    for (kind, id_), body in records.items():
+        store.put_access(kind, id_, body)
+    found = [sentence for _, sentence in of(lines(store, **settings), "rights")]
+    assert found == [one.replace("{}", program.name()) for one in expected]

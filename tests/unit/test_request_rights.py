@@ -334,7 +334,7 @@ def test_an_edit_says_whose_it_is() -> None:
         data={"action": "drop", "number": "1"},
         headers={"Origin": "http://localhost"},
     )
-    # then cause, command and audit name the one who did it
+    # then command and audit name the one who did it
     found = site.store.get("smith/pillow")
     assert found is not None and found.cause.sender == "user writer"
     assert command["by"] == "writer"
@@ -464,6 +464,31 @@ def test_where_no_one_can_sign_in_a_page_says_what_is_missing() -> None:
         assert not any(mark in html for mark in MARKS)
     assert "No one is signed in" in nobody.get_data(as_text=True)
     assert "The token is wrong" in wrong.get_data(as_text=True)
+    site.live.stop()
+
+
+@pytest.mark.parametrize(
+    ("has_users", "settings", "said"),
+    [
+        (False, {}, 1),
+        (True, {}, 0),
+        (False, {"public_read": ("smith/*",)}, 0),
+    ],
+)
+def test_the_log_says_once_that_others_may_do_nothing(
+    caplog: pytest.LogCaptureFixture, has_users: bool, settings: dict[str, Any], said: int
+) -> None:
+    # given a server, of whatever kind, that other machines reach
+    site = Site(**settings)
+    for name in () if has_users else USERS:
+        site.store.put_access("user", name, None)
+    # when they ask for what they may not see
+    for path in ("/", "/api/devices/shop", "/operator"):
+        site.ask("", path)
+    # then one line says what to do, if nothing says who may
+    lines = [one.getMessage() for one in caplog.records]
+    found = [line for line in lines if "Other machines may do nothing here" in line]
+    assert len(found) == said and all("STATECAST_ALLOW_PUBLIC" in line for line in found)
     site.live.stop()
 
 

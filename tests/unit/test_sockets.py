@@ -12,20 +12,6 @@ from statecast.server import sockets
 from statecast.settings import Settings
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1", "LOCALHOST"])
-def test_loopback_needs_no_permission(host: str) -> None:
-    sockets.refuse_public(Settings(host=host))
-
-
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "", "192.0.2.1", "pillow.example", "localhost.evil.example"]
-)
-def test_others_do(host: str) -> None:
-    with pytest.raises(BadSetting, match="--allow-public"):
-        sockets.refuse_public(Settings(host=host))
-    sockets.refuse_public(Settings(host=host, allow_public=True))
-
-
 def test_a_free_port_and_what_it_is_called() -> None:
     with sockets.listen(Settings(port=0)) as taken:
         port = taken.getsockname()[1]
@@ -59,6 +45,7 @@ def test_descriptors_are_raised_to_what_is_allowed() -> None:
 
 ADDRESSES = {socket.AF_INET: "192.168.7.5", socket.AF_INET6: "2001:db8::5"}
 COMMAND = "\nThey may read every state and ask something of a device (setting others_may)."
+SIGN_IN = "for people who sign in there, and for keys, tokens and share links."
 
 
 @pytest.mark.parametrize(
@@ -88,7 +75,7 @@ def test_addresses_for_other_machines_are_printed(
         lambda families: [found[family] for family in families if family in found],
     )
     printed: list[str] = []
-    settings = Settings(port=0, host=host)
+    settings = Settings(port=0, host=host, allow_public=True)
     with sockets.listen(settings) as listening:
         sockets.announce(listening, printed.append, settings)
         port = listening.getsockname()[1]
@@ -129,3 +116,22 @@ def test_an_address_of_this_machine_answers_at_what_is_printed() -> None:
         for address in sockets.lan_addresses(listening):
             host, _, port = address.removeprefix("http://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=10).close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings(allow_public=True), COMMAND.strip()),
+        (
+            Settings(allow_public=True, others_may=()),
+            "They may read every state (setting others_may).",
+        ),
+        (Settings(), f"It is {SIGN_IN}"),
+        (
+            Settings(public_read=("hall", "smith/*")),
+            f"They may see hall, smith/* (setting public_read); more is {SIGN_IN}",
+        ),
+    ],
+)
+def test_what_others_may_is_printed_below_their_address(settings: Settings, expected: str) -> None:
+    assert sockets.of_others(settings) == expected

@@ -8,7 +8,7 @@ Rule 3: what is damaged or cannot be read allows nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ WRONG_TOKEN = "The token is wrong, has expired or was revoked; send a valid one.
 EXPIRED = "The key or the link has expired; ask for a new one."
 Authorize = Callable[[], Any]
 """Asks the application for the rights of the current request; see ``from_application``."""
+
+
+def deeds_of(actions: Collection[str]) -> str:
+    """What everybody may do with ``allow_public`` and these actions, as the end of a sentence."""
+    *first, last = ["read every state", *(DEEDS[one] for one in Action if one in actions)]
+    return f"may {', '.join(first)} and {last}" if first else f"may {last}"
 
 
 @dataclass(frozen=True, slots=True)

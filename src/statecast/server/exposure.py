@@ -1,4 +1,4 @@
-"""Settings that open a server further than they seem to: one sentence each, at the start."""
+"""Whom a server is open to: what is refused or said of it at the start."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
+from statecast.errors import BadSetting
+from statecast.http import first_rights
+from statecast.runtime import Runtime
+from statecast.server import sockets
 from statecast.settings import Settings
 
 log = logging.getLogger(__name__)
 
 WIDE = {4: 7, 6: 15}
 """By version of IP, the longest prefix of a network that no one owns alone."""
+
+
+def refuse_unready(runtime: Runtime) -> None:
+    """Raises BadSetting if other machines would reach us and nothing says what they may do."""
+    settings = runtime.settings
+    if sockets.is_loopback(settings.host) or settings.allow_public:
+        return
+    was_open = runtime.store_opened
+    try:
+        if runtime.says_who_may():
+            return
+    finally:
+        if not was_open:  # each serving process opens a store of its own
+            runtime.close_store()
+    raise BadSetting(first_rights.refused(settings))
 
 
 def warn(settings: Settings) -> None:
@@ -41,8 +60,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         )
     if "*" in settings.allow_origins:
         yield (
-            "allow_origins * lets the pages of every site connect and read every state in the "
-            "browsers of their readers; name the origins that you use."
+            "allow_origins * lets the pages of every site connect and read, in the browsers of "
+            "their readers, what these may see here; name the origins that you use."
         )
     if settings.tls_key and is_readable_by_others(Path(settings.tls_key)):
         yield (

@@ -42,6 +42,7 @@ from statecast.server.adopted_connections import AdoptedConnections
 from statecast.server.certificate_renewal import CertificateRenewal
 from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.exposure import refuse_unready
 from statecast.server.forwarded_requests import ForwardedRequests
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.metrics import MetricsEndpoint
@@ -50,7 +51,6 @@ from statecast.server.request_forwarder import RequestForwarder
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals
-from statecast.server.sockets import refuse_public
 from statecast.server.supervisor import WorkerSockets
 from statecast.server.tls_listener import TlsListener
 from statecast.server.worker_link import WorkerLink
@@ -60,7 +60,7 @@ from statecast.settings import Settings
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
 
-__all__ = ["BackgroundServer", "refuse_public", "serve"]
+__all__ = ["BackgroundServer", "refuse_unready", "serve"]
 
 KEEP_ALIVE = 20
 """Seconds for which an idle connection is kept: longer than most pauses between two clicks."""
@@ -301,7 +301,6 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         raise BadSetting(
             "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
         )
-    refuse_public(settings)
     logs.begin(settings.log_level, settings.log_format)
     inherited = supervisor.from_environment()
     manager = service_manager.from_environment()
@@ -310,6 +309,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
             "Several processes cannot share a store in memory; name one in a file (--store)."
         )
     if inherited is None:
+        refuse_unready(runtime)
         certificate.refuse_expired(settings)
         exposure.warn(settings)
     if inherited is not None:
@@ -442,7 +442,8 @@ class BackgroundServer:
     def start(self, listening: socket.socket | None = None) -> None:
         """Return when it accepts connections. Raises what ``serve`` raises."""
         refuse_patched()
-        refuse_public(self.runtime.settings)
+        if listening is None:  # else its caller has chosen the address
+            refuse_unready(self.runtime)
         certificate.refuse_expired(self.runtime.settings)
         exposure.warn(self.runtime.settings)
         self._server, listening = prepare(

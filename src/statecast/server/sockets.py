@@ -9,8 +9,8 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
+from statecast.access import policy
 from statecast.errors import BadSetting
-from statecast.http import rights
 from statecast.program import output
 from statecast.program.qr_code import qr_code
 from statecast.program.unix import resource
@@ -22,16 +22,6 @@ log = logging.getLogger(__name__)
 BACKLOG = 2_048
 RESERVE = 256
 """Descriptors kept for files, pipes, connections to queues, and connections that are refused."""
-
-
-def refuse_public(settings: Settings) -> None:
-    """Raises BadSetting when other machines could reach us and no setting allows it."""
-    if not is_loopback(settings.host) and not settings.allow_public:
-        raise BadSetting(
-            f"Everyone who reaches {settings.host or 'this address'} "
-            f"{rights.of_others(settings.others_may)}; if that is what you want, set "
-            "`allow_public` (--allow-public). Otherwise listen on 127.0.0.1."
-        )
 
 
 def is_loopback(host: str) -> bool:
@@ -134,10 +124,21 @@ def _elsewhere(listening: socket.socket, settings: Settings) -> Iterator[str]:
     if not others:
         return
     yield f"Other machines open it at {' or '.join(others)}"
-    yield f"They {rights.of_others(settings.others_may)} (setting others_may)."
+    yield of_others(settings)
     code = qr_code(others[0], sys.stdout) if settings.qr_code else ""
     if code:
         yield code
+
+
+def of_others(settings: Settings) -> str:
+    """What other machines may do, as a sentence."""
+    if settings.allow_public:
+        return f"They {policy.deeds_of(settings.others_may)} (setting others_may)."
+    more = "for people who sign in there, and for keys, tokens and share links."
+    if not settings.public_read:
+        return f"It is {more}"
+    shown = ", ".join(settings.public_read)
+    return f"They may see {shown} (setting public_read); more is {more}"
 
 
 def raise_descriptors() -> int:

@@ -348,7 +348,7 @@ class RestViews:
         return self._device_response(update)
 
     def _commit(self, change: Change, if_match: Position | None) -> Update | None:
-        """Commit an edit: its cause and the audit say who made it."""
+        """Commit an edit. Its sender and the audit say who made it."""
         identity = self.rights.identity
         return self.live.store.edit(
             change,

@@ -127,6 +127,7 @@ def _refusal(
     helps = live.sign_in_helps(rights.identity)
     sentence = live.policy.refusal(rights.identity, action, sign_in_helps=helps)
     if helps:
+        live.note_stranger()
         return RequestRefusal(401, sentence, CHALLENGE)
     if device is not None and not rights.may_read(device):
         return RequestRefusal(404, no_device(device).public)
