@@ -197,12 +197,15 @@ async def test_a_browser_gets_a_page_that_says_why_there_is_no_stream() -> None:
     assert "The query takes device" in response.text
 
 
-async def test_an_allowed_origin_may_read() -> None:
-    request, _ = await EventsHarness(allow_origins=("http://app.test",)).watch(
+@pytest.mark.parametrize("setting", ["http://app.test", "*"])
+async def test_an_allowed_origin_may_read(setting: str) -> None:
+    request, _ = await EventsHarness(allow_origins=(setting,)).watch(
         headers={"origin": "http://app.test"}
     )
-    assert request.response.headers is not None
-    assert request.response.headers["access-control-allow-origin"] == "http://app.test"
+    headers = request.response.headers
+    assert headers is not None
+    assert headers["access-control-allow-origin"] == setting
+    assert headers.get("access-control-allow-credentials") == (None if setting == "*" else "true")
     request.leave()
     await request.task
 

@@ -366,7 +366,8 @@ class PollingEndpoint:
         try:
             cors = handshake.cors_headers(head, self._settings.allow_origins)
             if head.method == "OPTIONS":
-                allowed = [(b"access-control-allow-headers", b"authorization, content-type")]
+                origins = self._settings.allow_origins
+                allowed = handshake.preflight_headers(head, origins, "GET", "POST")
                 await asgi.respond(send, 200, b"", asgi.TEXT, [*cors, *allowed])
                 return
             self._check(head)

@@ -225,6 +225,11 @@ class EventStreamEndpoint:
         cors: Headers = []
         try:
             cors = handshake.cors_headers(head, self._settings.allow_origins)
+            if head.method == "OPTIONS" and head.headers.get(b"origin"):
+                origins = self._settings.allow_origins
+                allowed = handshake.preflight_headers(head, origins, "GET")
+                await asgi.respond(send, 200, b"", asgi.TEXT, [*cors, *allowed])
+                return
             if head.method != "GET":
                 sentence = "This address only answers GET."
                 raise HandshakeError.sentence(405, sentence, (b"allow", b"GET"))

@@ -7,10 +7,11 @@ endpoint, health, and the few static files, which are read once. All else goes t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
 from statecast import logs, strict_json
+from statecast.http import cors
 from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.mount import inner_path
@@ -33,8 +34,13 @@ class Router:
         events: App | None = None,
         metrics: App | None = None,
         warn: Callable[[str, str], None] = lambda address, sentence: None,
+        origins: Sequence[str] = (),
     ) -> None:
-        """``warn`` gets the address of a client that a setting refuses, and why."""
+        """``warn`` gets the address of a client that a setting refuses, and why.
+
+        Pages of ``origins`` may read our scripts, and why a request was refused.
+        """
+        self._origins = origins
         self.draining = False
         self.files = static_files()
         self._warn = warn
@@ -80,13 +86,16 @@ class Router:
         except HTTPProblem as problem:
             if problem.setting:
                 self._warn(client_address(scope), problem.reason)
-            await problem.for_client(scope["headers"]).send(send)
+            await problem.for_client(scope["headers"]).send(send, self._cors(scope))
         except Exception as error:
             number = logs.log_error(log, "a response failed", error)
             if not started:
                 failed = HTTPProblem.failed(number).for_client(scope["headers"])
-                await failed.send(send, [(b"connection", b"close")])
+                await failed.send(send, [(b"connection", b"close"), *self._cors(scope)])
         # A response that broke off is not completed: its connection ends, so the client notices.
+
+    def _cors(self, scope: Scope) -> Headers:
+        return cors.scope_fields(scope, self._origins)
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The process lives."""
@@ -128,6 +137,7 @@ class Router:
                 b"no-cache",
             ),  # cached but revalidated: no old script after an update
             (b"x-content-type-options", b"nosniff"),
+            *self._cors(scope),
         ]
         known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
         if any(one.strip().removeprefix(b"W/") in (tag, b"*") for one in known.split(b",")):

@@ -131,7 +131,15 @@ class Server(uvicorn.Server):
             write_timeout=settings.write_timeout,
         )
         self.broadcaster.on_command(self.command_waits.note)
-        self.router = Router(self.command_waits, polling, self.readiness, events, metrics, warn)
+        self.router = Router(
+            self.command_waits,
+            polling,
+            self.readiness,
+            events,
+            metrics,
+            warn,
+            settings.allow_origins,
+        )
         runtime.loop_routes = loop_operations.described_routes(self.router.paths)
         config = uvicorn.Config(
             self.router,

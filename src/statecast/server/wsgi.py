@@ -22,7 +22,7 @@ from enum import IntEnum
 from typing import Any
 
 from statecast import logs
-from statecast.http import asgi
+from statecast.http import asgi, cors
 from statecast.http.asgi import BodyTooLarge, ClientDisconnected, Receive, Scope, Send
 from statecast.http.errors import HTTPError, HTTPProblem
 from statecast.server.wsgi_environ import build_environ
@@ -58,6 +58,7 @@ class WsgiBridge:
         self.app = app
         self._warn = warn
         self._bodies = BodyReader(settings)
+        self._origins = settings.allow_origins
         self._pool = ThreadPool(
             settings.wsgi_threads, name="wsgi", backlog=BACKLOG * settings.wsgi_threads
         )
@@ -75,6 +76,7 @@ class WsgiBridge:
         except HTTPProblem as problem:
             if problem.setting:
                 self._warn(asgi.client_address(scope), problem.reason)
+            problem.headers += cors.scope_fields(scope, self._origins)
             await refuse(problem.for_client(scope["headers"]), receive, send)
 
     async def _respond(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:

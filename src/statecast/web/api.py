@@ -46,7 +46,7 @@ from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
 from statecast.stores.contract import ReadCursor
 from statecast.stores.errors import no_device, reserved_name
-from statecast.web import request_rights, route_actions
+from statecast.web import cross_origin, request_rights, route_actions
 from statecast.web.command_views import CommandViews
 from statecast.web.device_list import read_page
 from statecast.web.openapi_view import OpenAPIView
@@ -114,17 +114,18 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
     blueprint.after_request(functools.partial(route_actions.for_one_reader, live))
+    blueprint.after_request(rest_views.allow_origins)
     command_views = CommandViews(live, rest_views.device_below)
     paths = rest_views.paths() | command_views.paths() | OpenAPIView(live).paths()
     for number, (path, views) in enumerate(paths.items()):
         for method, view in views.items():
-            guarded = view if method == "GET" else own_writes_only(view)
+            guarded = view if method == "GET" else own_writes_only(live, view)
             if path == DEVICE and method != "GET":
                 guarded = rest_views.of_a_device(guarded, paths)
             blueprint.add_url_rule(
                 path, view.__name__, guarded, methods=[method], provide_automatic_options=False
             )
-        others = functools.partial(other_method, views)
+        others = functools.partial(rest_views.other_method, views)
         methods = METHODS - set(views)
         if path.endswith(names.RESERVED_ENDINGS):  # these reach the device that is called so
             methods -= set(paths[DEVICE])
@@ -158,6 +159,19 @@ class RestViews:
         if found.status == 403:
             note_refused("rights", not_allowed(request_rights.current(self.live).identity))
         return refused(found)
+
+    def allow_origins(self, response: Response) -> Response:
+        """Let pages of other origins read the response."""
+        return cross_origin.allow(self.live.settings.allow_origins, response)
+
+    def other_method(self, views: Views, **names: str) -> ResponseReturnValue:
+        """Answer other methods here, because the 405 of a user's app is a page for people."""
+        allowed = methods_of(views)
+        if request.method != "OPTIONS":
+            raise MethodNotAllowed(allowed)
+        response = empty_response()
+        response.headers["Allow"] = ", ".join(allowed)
+        return cross_origin.allow_methods(self.live.settings.allow_origins, allowed, response)
 
     @property
     def rights(self) -> RequestRights:
@@ -451,16 +465,6 @@ def refused(found: route_actions.RequestRefusal) -> Response:
     response = problem(found.status, found.sentence, retry_after=found.retry_after)
     for name, value in found.fields():
         response.headers[name] = value
-    return response
-
-
-def other_method(views: Views, **names: str) -> ResponseReturnValue:
-    """Answer other methods here, because the 405 of a user's app is a page for people."""
-    allowed = methods_of(views)
-    if request.method != "OPTIONS":
-        raise MethodNotAllowed(allowed)
-    response = empty_response()
-    response.headers["Allow"] = ", ".join(allowed)
     return response
 
 

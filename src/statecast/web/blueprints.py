@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import flask
 from flask import Blueprint, Flask, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from statecast.web import api, pages, sign_in
+from statecast.web import api, cross_origin, pages, sign_in
 from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
 from statecast.web.sign_in_views import SignInViews
@@ -76,8 +77,9 @@ def serve_at_root(app: Flask, runtime: Runtime) -> None:
             return views.http_error(error)
         # Where a view of REST was found, it has counted the request.
         if request.blueprint is None and not runtime.allows_page(request.remote_addr or ""):
-            return api.too_many()
-        return api.http_problem(error)
+            return cross_origin.allow(runtime.settings.allow_origins, api.too_many())
+        answer = flask.make_response(api.http_problem(error))
+        return cross_origin.allow(runtime.settings.allow_origins, answer)
 
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, views.unexpected_error)

@@ -80,7 +80,7 @@ class CommandViews:
         only_arguments("after", "wait")
         # The server's loop has waited already; other servers do not wait.
         commands.wait_seconds(request.args.get("wait", "0"))
-        refusal = foreign_site() or not_a_program()
+        refusal = foreign_site(self.live.settings.allow_origins) or not_a_program()
         if refusal is not None:
             return refusal
         streamed = EVENT_STREAM in request.headers.get("Accept", "")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from flask import Response, g, request
 from flask.typing import ResponseReturnValue
@@ -13,8 +13,10 @@ from statecast import names
 from statecast.access.identity import Identity
 from statecast.decoders import encodings
 from statecast.errors import Malformed, TooLarge
+from statecast.http import cors
 from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
+from statecast.settings import Settings
 from statecast.web.paging import MAX_WHOLE
 from statecast.web.rest_responses import problem
 
@@ -29,8 +31,17 @@ JSON_TYPES = {
 """Browsers let no form and no script of another site send these types without a CORS preflight."""
 
 
-def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Accept only JSON, and no request of another site's page.
+class OriginsRuntime(Protocol):
+    """The part of ``Runtime`` that names the pages which may write."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+
+def own_writes_only(
+    live: OriginsRuntime, view: Callable[..., ResponseReturnValue]
+) -> Callable[..., ResponseReturnValue]:
+    """Accept only JSON, and no request of another site's page unless ``allow_origins`` names it.
 
     Browsers send the origin of a request in its headers.
     """
@@ -39,7 +50,7 @@ def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., R
     def guarded(**names: str) -> ResponseReturnValue:
         if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
             return problem(415, wrong_type(request.mimetype))
-        return foreign_site() or view(**names)
+        return foreign_site(live.settings.allow_origins) or view(**names)
 
     return guarded
 
@@ -53,16 +64,20 @@ def wrong_type(mimetype: str) -> str:
     )
 
 
-def foreign_site() -> Response | None:
-    """The refusal, if the page of another site sends this request."""
+def foreign_site(origins: Sequence[str]) -> Response | None:
+    """The refusal, if the page of another site sends this request, and is none of ``origins``."""
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
-    if site in ("same-origin", "none") and origin_allowed(origin, request.host):
+    scheme = "https" if request.is_secure else None
+    if site in ("same-origin", "none") and origin_allowed(origin, request.host, (), scheme):
+        return None
+    if cors.is_named(origin, origins):
         return None
     note_refused("origin", foreign_page())
     return problem(
         403,
-        "Changes are taken from this server's own pages and from programs, not from others.",
+        "Changes are taken from this server's own pages, from programs, and from pages of the "
+        "origins that the setting allow_origins names one by one; not from others.",
     )
 
 
@@ -85,7 +100,7 @@ def foreign_page() -> str:
     asked = f"{request.remote_addr} sent {request.method} {names.quoted(request.path)}"
     return (
         f"{asked} from a page of {page} and was refused; changes are taken from pages of "
-        f"{names.quoted(request.host)} itself and from programs, and no setting allows others"
+        f"{names.quoted(request.host)} itself and from programs; allow_origins names other origins"
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-from statecast.http import asgi, origin
+from statecast.http import asgi, cors, origin
 from statecast.http.asgi import Headers, Send
 from statecast.http.errors import HTTPError
 from statecast.http.head import RequestHead
@@ -119,15 +119,17 @@ def check_version(query: Mapping[str, str]) -> None:
     raise HandshakeError.of(error)
 
 
-def cors_headers(head: RequestHead, origins: Iterable[str]) -> Headers:
+def cors_headers(head: RequestHead, origins: Sequence[str]) -> Headers:
     """The headers by which a page of another origin may read the response.
 
     Raises HandshakeError if it may not connect.
     """
-    asked = check_origin(head, origins)
-    if asked is None:
-        return []
-    return [(b"access-control-allow-origin", asked.encode("latin-1")), (b"vary", b"Origin")]
+    return cors.encoded(cors.response_fields(check_origin(head, origins), origins))
+
+
+def preflight_headers(head: RequestHead, origins: Sequence[str], *methods: str) -> Headers:
+    """Further headers of the answer to OPTIONS. Raises HandshakeError."""
+    return cors.encoded(cors.preflight_fields(check_origin(head, origins), origins, methods))
 
 
 def single(head: RequestHead, name: bytes) -> str | None:
