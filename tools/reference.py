@@ -190,6 +190,7 @@ def kind(check: Callable[[Any], Any]) -> str:
         settings.networks: "list",
         settings.mount_path: "path",
         settings.live_url: "URL or path",
+        settings.ancestors: "list",
         settings.keys_location: "URL or file",
     }
     known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"

@@ -31,6 +31,9 @@ T = TypeVar("T")
 MAX_MOUNT_PATH = 200
 OWN_ADDRESS = "."
 """Of ``live_url``: the address of the app itself."""
+SELF = "self"
+"""In `frame_ancestors`: pages of the server's own origin."""
+AN_ORIGIN = r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?/?"
 PREFIX = "STATECAST_"
 SETTINGS_FILE = "STATECAST_CONFIG"
 """The one variable with our prefix that is no setting: the path of the settings file."""
@@ -125,6 +128,18 @@ def origins(value: Any) -> tuple[str, ...]:
                 f"must hold origins like https://app.example, without a path; {part!r} is none"
             )
     return parts
+
+
+def ancestors(value: Any) -> tuple[str, ...]:
+    """Origins for a content security policy, or ``self``. Every site is more than anyone means."""
+    parts = words(value)
+    for part in parts:
+        if part != SELF and re.fullmatch(AN_ORIGIN, part, re.IGNORECASE) is None:
+            raise ValueError(
+                "must hold self, or origins like https://app.example, without a path and without "
+                f"*; {part!r} is none"
+            )
+    return tuple(part.rstrip("/") for part in parts)
 
 
 def mount_path(value: Any) -> str:
@@ -420,8 +435,15 @@ class Settings:
     )
     allow_origins: tuple[str, ...] = setting(
         (),
-        "Other origins whose pages may connect, like `https://app.example`; empty: same origin.",
+        "Other origins whose pages may connect and use REST, like `https://app.example`; "
+        "`*`: all may read.",
         origins,
+    )
+    frame_ancestors: tuple[str, ...] = setting(
+        (),
+        "Whose pages may show ours in a frame: origins like `https://app.example`, or `self`; "
+        "empty: none.",
+        ancestors,
     )
     namespaces: tuple[str, ...] = setting(
         (),

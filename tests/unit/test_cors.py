@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from serving import Peer, RawResponse, get, serving
 
-from statecast.errors import StoreUnavailable
+from statecast.errors import BadSetting, StoreUnavailable
 from statecast.flask import Statecast, create_app, runtime_of
 from statecast.http import cors
 from statecast.model import Change
@@ -347,3 +347,40 @@ def test_a_log_line_names_the_setting(
     assert response.status_code == 403
     assert "allow_origins" in json.loads(response.data)["detail"]
     assert caplog.text.count("https://evil.test") == 1 and "allow_origins" in caplog.text
+
+
+# Frames
+
+FRAMES = {
+    "none": ((), "'none'"),
+    "one": ((APP,), APP),
+    "several": (("self", f"{APP}/", PORT), f"'self' {APP} {PORT}"),
+}
+
+
+@pytest.mark.parametrize("case", FRAMES)
+def test_who_may_embed_a_page(case: str) -> None:
+    setting, expected = FRAMES[case]
+    app = create_app(Settings(store="memory:", frame_ancestors=setting))
+    client = app.test_client()
+    runtime_of(app).store.edit(Change("pillow", "merge", {"mood": "happy"}))
+    framed = {
+        "/": expected,
+        "/devices/pillow": expected,
+        "/devices/none": expected,
+        "/operator": "'none'",  # a click there, or a password, is never another page's
+        "/statecast/sign-in": "'none'",
+    }
+    for path, ancestors in framed.items():
+        policy = client.get(path).headers["Content-Security-Policy"]
+        assert f"; frame-ancestors {ancestors}; " in policy, path
+    runtime_of(app).stop()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["*", "app.example", "https://app.example/x", "https://a b", "https://a;script-src", "'self'"],
+)
+def test_what_is_no_place_for_a_frame_is_refused(wrong: str) -> None:
+    with pytest.raises(BadSetting, match="frame_ancestors must hold self, or origins"):
+        Settings(frame_ancestors=(APP, wrong))

@@ -52,6 +52,7 @@ def test_texts_refuse_what_they_are_not(name: str) -> None:
 def test_lists_are_lists_or_texts_with_commas(name: str) -> None:
     special = {
         "allow_origins": ("http://a", "https://b:8443"),
+        "frame_ancestors": ("self", "https://b:8443"),
         "metrics_from": ("10.0.0.0/8", "fd00::/8"),
         "others_may": ("send", "write"),
         "jwt_algorithms": ("RS256", "ES256"),

@@ -33,7 +33,7 @@ from statecast.model import HistoryRow, Position, Update
 from statecast.problems import Problems
 from statecast.program.commands import ask_command, send_command, send_words
 from statecast.program.distribution import VERSION
-from statecast.settings import Settings
+from statecast.settings import SELF, Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import (
     command_words,
@@ -98,10 +98,12 @@ OPTIONAL: dict[str, Any] = {
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'{live}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "connect-src 'self'{live}; base-uri 'none'; form-action 'self'; frame-ancestors {frames}; "
     "require-trusted-types-for 'script'"
 )
-"""``live``: the live endpoint, if it has another origin than the page."""
+"""``live``: the live endpoint, if it has another origin; ``frames``: who may embed the page."""
+NEVER_FRAMED = {"operator", "sign-in"}
+"""Kinds of pages in which a click or a password must not be that of another page's frame."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -585,17 +587,20 @@ class PageViews:
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts
         )
-        return _packed(flask.Response(text, status, self._headers()))
+        return _packed(flask.Response(text, status, self._headers(kind)))
 
     def _unserved(self) -> str:
         """What the page lacks under a server that is not ours; empty if it is live."""
         served = live_address(self.live)
         return "" if served else self.live.unserved.page_sentence()
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, kind: str) -> dict[str, str]:
         origin = live_origin(self.live)
         allowed = f" {origin} {origin.replace('http', 'ws', 1)}" if origin else ""
-        return HEADERS | {"Content-Security-Policy": POLICY.format(live=allowed)}
+        ancestors = () if kind in NEVER_FRAMED else self.live.settings.frame_ancestors
+        frames = " ".join("'self'" if one == SELF else one for one in ancestors) or "'none'"
+        policy = POLICY.format(live=allowed, frames=frames)
+        return HEADERS | {"Content-Security-Policy": policy}
 
 
 class DeviceView:
