@@ -74,7 +74,7 @@ CASES = {
     "origin, REST": (
         sending(b"/api/devices/pillow", JSON + EVIL),
         403,
-        ["PATCH “/api/devices/pillow”", "“http://evil.example”", "“localhost”", "no setting"],
+        ["PATCH “/api/devices/pillow”", "“http://evil.example”", "“localhost”", "allow_origins"],
     ),
     "origin null, REST": (
         sending(b"/api/devices/pillow", JSON + b"Origin: null\r\n"),
