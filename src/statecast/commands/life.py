@@ -36,6 +36,8 @@ Status = Literal["waiting", "delivered", "done", "refused", "expired", "unanswer
 OPEN: frozenset[Status] = frozenset({"waiting", "delivered"})
 """Not at an end, and not past the deadline."""
 ANSWERABLE: frozenset[Status] = OPEN | {"unanswered"}
+NO_COMMANDS = strict_json.encode({"commands": []})
+"""What a device gets that asks while nothing is asked of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,216 +2,170 @@
 
 With ``Accept: text/event-stream`` the answer goes on, with an event for each command.
 
-An ASGI app before the one that answers. Here a request only waits, on the loop and without a
-thread, until there may be a command for its device; the answer, and every check of the request, is
-the other's. Rule: a wait that ends too early costs one question, one that never begins to end would
-cost a command. So what is not known here counts as a reason to ask.
+An ASGI app before the one that answers. Every request is answered there at first, so whatever is
+wrong with it is said at once. Only a request that got no command waits here, on the loop and
+without a thread, until there may be one for its device; then the other app is asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import time
-from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
 
-from statecast.commands.life import Command
+from statecast.commands.life import NO_COMMANDS
 from statecast.commands.request import wait_seconds
 from statecast.errors import Malformed
 from statecast.http import asgi
 from statecast.http.asgi import App, Message, Receive, Scope, Send
 from statecast.http.mount import inner_path
+from statecast.realtime.command_arrivals import CommandArrivals
 from statecast.realtime.sse import cut
 
 PREFIX, SUFFIX = "/api/devices/", "/commands"
-LATENESS = 10.0
-"""Seconds after its deadline within which a command is said to have passed it."""
 HEARTBEAT, WRITE_TIMEOUT = 25.0, 10.0
 """Seconds between two comments of a stream, and in which a device must accept what is written."""
 PAUSE = 1.0
 """Seconds before a stream asks again that got nothing, although there may be a command."""
+AT_ONCE = 16
+"""Questions that may be under way at the same time."""
 EVENTS = b"text/event-stream"
-MAX_REMEMBERED = 100_000
-"""Commands whose place in the order is remembered here."""
 
 
 class CommandWaits:
-    """The open commands of all devices, and the requests that wait for the next ones."""
+    """The requests that wait for commands."""
 
     def __init__(
         self,
         answer: App,
-        clock: Callable[[], float] = time.monotonic,
+        commands: CommandArrivals,
         may_wait: Callable[[Scope], bool] = lambda scope: True,
         *,
         heartbeat: float = HEARTBEAT,
         write_timeout: float = WRITE_TIMEOUT,
+        at_once: int = AT_ONCE,
     ) -> None:
-        """``answer`` answers when a wait is over. ``clock`` gives seconds.
+        """``answer`` answers each question. A request that ``may_wait`` does not admit goes to
+        ``answer`` as it is, which refuses it.
 
-        A request that ``may_wait`` does not admit goes to ``answer`` at once, which refuses it.
+        One command ends the waits of all requests for its device, and then they come again. So
+        ``at_once`` questions are under way at the same time: the queue of ``answer`` is bounded,
+        and would refuse the rest.
         """
         self._answer = answer
+        self._commands = commands
         self._may_wait = may_wait
         self._heartbeat = heartbeat
         self._write_timeout = write_timeout
-        self._clock = clock
-        self._open: defaultdict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-        """Numbers of the open commands by id, for each device, and until when they may be open.
-
-        Of a store that was set back it is not said what became of them.
-        """
-        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        """Number and newest change of all that were seen here, at most ``MAX_REMEMBERED``."""
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._closed = False
-
-    def note(self, command: Command) -> None:
-        """Take over what became of a command, unless something newer is known; on the loop."""
-        if self._known.get(command.id, (0, 0))[1] >= command.change:
-            return
-        self._remember(command.id, command.number, command.change)
-        if command.is_open:
-            until = self._clock() + (command.expires_at - command.created_at) / 1000 + LATENESS
-            self._open[command.device][command.id] = command.number, until
-            for wake in self._waiting.get(command.device, ()):
-                wake.set()
-        elif command.device in self._open:
-            self._open[command.device].pop(command.id, None)
-            if not self._open[command.device]:
-                del self._open[command.device]
-
-    def _remember(self, id_: str, number: int, change: int) -> None:
-        self._known[id_] = number, change
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
-
-    def close(self) -> None:
-        """End every wait: the server stops."""
-        self._closed = True
-        for waiting in self._waiting.values():
-            for wake in waiting:
-                wake.set()
+        self._turns = asyncio.Semaphore(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        streamed = stream_of(scope)
-        if streamed is not None and self._may_wait(scope):
-            await self._stream(*streamed, scope, receive, send)
-            return
-        found = wait_of(scope)
-        if found is None or not self._may_wait(scope):
+        streamed, found = stream_of(scope), wait_of(scope)
+        if (streamed is None and found is None) or not self._may_wait(scope):
             await self._answer(scope, receive, send)
             return
-        device, after, seconds = found
         body = await receive()
         leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
         try:
             if body["type"] == "http.disconnect":
                 return
-            await self._wait(device, after, seconds, leaving)
-            if leaving.done():
-                return
-            self._learn_place(device, after)
-            await self._answer(without_wait(scope), again(body, leaving), send)
-        finally:
-            leaving.cancel()
-
-    async def _stream(
-        self, device: str, after: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer with a stream of commands. One that is refused at its beginning gets the reason.
-
-        Each page of commands is handed out by a question of its own, so it is noted as delivered
-        before it is written. If the connection is cut in between, it is handed out again.
-        """
-        body = await receive()
-        leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
-        try:
-            if body["type"] == "http.disconnect":
-                return
-            ask = functools.partial(self._ask, device, scope=scope, body=body, leaving=leaving)
-            status, headers, events = await ask(after)
-            if status != 200:
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await self._write(send, events, more=False)
-                return
-            lasting = [one for one in headers if one[0].lower() != b"content-length"]
-            await send({"type": "http.response.start", "status": 200, "headers": lasting})
-            await self._write(send, events)
-            while not self._is_over(leaving):
-                after = newest_id(events) or after
-                events = b":\n\n"
-                await self._wait(device, after, self._heartbeat, leaving)
-                if self._any(device, after) and not self._is_over(leaving):
-                    status, _, events = await ask(after)
-                    if status != 200:  # it comes again, and gets the reason
-                        break
-                    if newest_id(events) is None:
-                        await asyncio.wait([leaving], timeout=PAUSE)
-                await self._write(send, events)
-            await self._write(send, b"", more=False)
+            ask = Questions(self._answer, self._commands, scope, body, leaving, self._turns)
+            if streamed is not None:
+                await self._stream(*streamed, ask, send)
+            elif found is not None:
+                await self._poll(*found, ask, send)
         except TimeoutError:
             cut(scope)
         finally:
             leaving.cancel()
 
-    def _is_over(self, leaving: asyncio.Task[None]) -> bool:
-        return self._closed or leaving.done()
+    async def _poll(
+        self, device: str, after: str, seconds: float, questions: Questions, send: Send
+    ) -> None:
+        """Answer once: at once if there is a command or a refusal, else after a wait."""
+        status, headers, body = await questions.ask(device, after)
+        if status == 200 and body == NO_COMMANDS:
+            await self._commands.wait(device, after, seconds, questions.leaving)
+            if self._commands.may_have(device, after) and not self._is_over(questions):
+                status, headers, body = await questions.ask(device, after)
+        if not questions.leaving.done():
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._write(send, body, more=False)
 
-    async def _ask(
-        self, device: str, after: str, *, scope: Scope, body: Message, leaving: asyncio.Task[None]
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        """Ask for the commands after a place: status, headers and body of the answer."""
-        self._learn_place(device, after)
-        found: list[Message] = []
+    async def _stream(self, device: str, after: str, questions: Questions, send: Send) -> None:
+        """Answer with a stream of commands. One that is refused at its beginning gets the reason.
 
-        async def keep(message: Message) -> None:
-            found.append(message)
+        Each page of commands is handed out by a question of its own, so it is noted as delivered
+        before it is written. If the connection is cut in between, it is handed out again.
+        """
+        status, headers, events = await questions.ask(device, after)
+        if status != 200:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._write(send, events, more=False)
+            return
+        lasting = [one for one in headers if one[0].lower() != b"content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": lasting})
+        await self._write(send, events)
+        while not self._is_over(questions):
+            after = newest_id(events) or after
+            events = b":\n\n"
+            await self._commands.wait(device, after, self._heartbeat, questions.leaving)
+            if self._commands.may_have(device, after) and not self._is_over(questions):
+                status, _, found = await questions.ask(device, after)
+                if status == 200:
+                    events = found
+                elif status != 503:  # it comes again, and gets the reason
+                    break
+                if newest_id(events) is None:
+                    await asyncio.wait([questions.leaving], timeout=PAUSE)
+            await self._write(send, events)
+        await self._write(send, b"", more=False)
 
-        await self._answer(at_place(scope, after), again(body, leaving), keep)
-        start, *parts = found
-        chunks = [one.get("body", b"") for one in parts]
-        return start["status"], list(start["headers"]), b"".join(chunks)
+    def _is_over(self, questions: Questions) -> bool:
+        return self._commands.closed or questions.leaving.done()
 
     async def _write(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
         async with asyncio.timeout(self._write_timeout):
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def _wait(
-        self, device: str, after: str, seconds: float, leaving: asyncio.Task[None]
+
+class Questions:
+    """What one request asks the app that answers, again and again."""
+
+    def __init__(
+        self,
+        answer: App,
+        commands: CommandArrivals,
+        scope: Scope,
+        body: Message,
+        leaving: asyncio.Task[None],
+        turns: asyncio.Semaphore,
     ) -> None:
-        """Return when there may be a command, the client has left, or the time is over."""
-        wake = asyncio.Event()
-        leaving.add_done_callback(lambda _: wake.set())
-        self._waiting[device].add(wake)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while not (self._closed or leaving.done() or self._any(device, after)):
-                        wake.clear()
-                        await wake.wait()
-        finally:
-            self._waiting[device].discard(wake)
-            if not self._waiting[device]:
-                del self._waiting[device]
+        self.leaving = leaving
+        """Done when the client has left."""
+        self._answer = answer
+        self._commands = commands
+        self._scope = scope
+        self._body = body
+        self._turns = turns
 
-    def _learn_place(self, device: str, after: str) -> None:
-        """The store answers now what it has after a place that is not known here.
+    async def ask(self, device: str, after: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Ask for the commands after a place: status, headers and body of the answer."""
+        found: list[Message] = []
 
-        A device that asks from there again got nothing: what is open was before it.
-        """
-        if after and after not in self._known and device in self._open:
-            newest = max(number for number, _ in self._open[device].values())
-            self._remember(after, newest, 0)
+        async def keep(message: Message) -> None:
+            found.append(message)
 
-    def _any(self, device: str, after: str) -> bool:
-        """Whether there may be an open command after this one."""
-        place, now = self._known.get(after, (0, 0))[0], self._clock()
-        opened = self._open.get(device, {}).values()
-        return any(number > place and now < until for number, until in opened)
+        async with self._turns:
+            if not self.leaving.done():
+                self._commands.learn_place(device, after)
+                receive = again(self._body, self.leaving)
+                await self._answer(at_place(self._scope, after), receive, keep)
+        if not found:  # the client has left
+            return 503, [], b""
+        start, *parts = found
+        chunks = [one.get("body", b"") for one in parts]
+        return start["status"], list(start["headers"]), b"".join(chunks)
 
 
 def stream_of(scope: Scope) -> tuple[str, str] | None:
@@ -258,13 +212,6 @@ def wait_of(scope: Scope) -> tuple[str, str, float] | None:
     except Malformed:
         return None
     return path.removeprefix(PREFIX).removesuffix(SUFFIX), query["after"], seconds
-
-
-def without_wait(scope: Scope) -> Scope:
-    """The same request, which does not wait."""
-    members = parse_qsl(scope["query_string"].decode("latin-1"), True)
-    kept = [(name, value) for name, value in members if name != "wait"]
-    return {**scope, "query_string": urlencode(kept).encode()}
 
 
 def again(body: Message, leaving: asyncio.Task[None]) -> Receive:

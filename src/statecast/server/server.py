@@ -26,6 +26,7 @@ from statecast.http.asgi import App, Scope
 from statecast.http.request_limit import RequestLimiter
 from statecast.program import certificate
 from statecast.program.patched import refuse_patched
+from statecast.realtime.command_arrivals import CommandArrivals
 from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
@@ -124,21 +125,18 @@ class Server(uvicorn.Server):
         def may_wait(scope: Scope) -> bool:
             return rights.may(rights.is_local(scope), Action.SEND, settings.others_may)
 
-        self.command_waits = CommandWaits(
+        self.command_arrivals = CommandArrivals()
+        self.broadcaster.on_command(self.command_arrivals.note)
+        waits = CommandWaits(
             self.bridge,
-            may_wait=may_wait,
+            self.command_arrivals,
+            may_wait,
             heartbeat=settings.ping_interval,
             write_timeout=settings.write_timeout,
+            at_once=settings.wsgi_threads,
         )
-        self.broadcaster.on_command(self.command_waits.note)
         self.router = Router(
-            self.command_waits,
-            polling,
-            self.readiness,
-            events,
-            metrics,
-            warn,
-            settings.allow_origins,
+            waits, polling, self.readiness, events, metrics, warn, settings.allow_origins
         )
         runtime.loop_routes = loop_operations.described_routes(self.router.paths)
         config = uvicorn.Config(
@@ -237,7 +235,7 @@ class Server(uvicorn.Server):
         deadline = loop.time() + self.runtime.settings.shutdown_timeout
         self.router.draining = True
         self.runtime.drain()
-        self.command_waits.close()
+        self.command_arrivals.close()
         for connection in list(self.server_state.connections):
             if isinstance(connection, LimitedHttpProtocol):
                 connection.shutdown()
