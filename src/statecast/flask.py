@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 from flask import Flask, Request, current_app, has_app_context, has_request_context, request
 
 from statecast import dev_server, logs, names, settings, strict_json
+from statecast.access.identity import Identity
 from statecast.commands.life import Command
 from statecast.commands.request import EXPIRES, new_command
 from statecast.decoders.decoder import Decoder
@@ -31,7 +32,7 @@ from statecast.reactions.reaction import reaction_of
 from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Rooms, Runtime
 from statecast.sources.polled_function import PolledFunction
-from statecast.web import blueprints
+from statecast.web import blueprints, request_rights
 
 if TYPE_CHECKING:
     from statecast.server.server import BackgroundServer
@@ -326,6 +327,24 @@ class Statecast:
 
         self._register(register)
         return function
+
+    def identity(self) -> Identity:
+        """Who the current request is of: ``kind``, ``name``, ``groups``, ``role``.
+
+        Of ``kind``: "local" is this machine, "anonymous" has said nothing. Raises NotAuthenticated
+        for a token that is wrong; Unavailable if it cannot be found out just now; BadSetting
+        outside of a request.
+        """
+        return request_rights.current(self.runtime).identity
+
+    def allows(self, action: str, device: str | None = None) -> bool:
+        """Whether the current request may do this, for views of the application's own.
+
+        ``action`` is read, command, send, write or operate. Without a device: whether it is allowed
+        on any device at all. A request with a wrong token may do nothing. Raises Unavailable if it
+        cannot be found out just now; BadSetting outside of a request.
+        """
+        return request_rights.allows(self.runtime, action, device)
 
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.

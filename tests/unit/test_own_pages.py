@@ -28,7 +28,7 @@ def app() -> Iterator[Flask]:
 
 @pytest.fixture
 def live(app: Flask) -> Statecast:
-    return Statecast(app, store="memory:")
+    return Statecast(app, store="memory:", allow_public=True)
 
 
 def render(app: Flask, template: str, path: str = "/", **options: Any) -> str:
@@ -102,7 +102,7 @@ def test_a_template_reads_a_state(app: Flask, live: Statecast, expression: str, 
 
 def test_an_app_that_is_strict_about_its_variables_is_not_about_fields(app: Flask) -> None:
     app.jinja_options = {"undefined": jinja2.StrictUndefined}
-    Statecast(app, store="memory:")
+    Statecast(app, store="memory:", allow_public=True)
     assert render(app, "{{ live_state('pillow').mood }}") == ""
     with pytest.raises(jinja2.UndefinedError):
         render(app, "{{ mistyped }}")
@@ -117,7 +117,7 @@ def test_a_name_that_no_device_can_have_is_an_error_of_the_template(
 
 def test_names_of_the_app_itself_stay_its_own(app: Flask) -> None:
     app.jinja_env.globals["live_state"] = lambda device: f"mine of {device}"
-    Statecast(app, store="memory:")
+    Statecast(app, store="memory:", allow_public=True)
     assert render(app, "{{ live_state('pillow') }}") == "mine of pillow"
 
 
@@ -239,7 +239,7 @@ def test_names_are_read_as_the_script_reads_them() -> None:
 def test_no_page_runs_the_scripts_of_an_older_release(app: Flask, name: str) -> None:
     # given an app that lets browsers keep its own static files for a year
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 31_536_000
-    Statecast(app, store="memory:")
+    Statecast(app, store="memory:", allow_public=True)
 
     # then ours are asked for again by each page, and answered without a body
     with app.test_client().get(f"/statecast/{name}") as first:

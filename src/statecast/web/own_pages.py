@@ -1,4 +1,5 @@
-"""The functions of an app's own templates: ``live_state``, ``live_text`` and ``live_script``.
+"""The functions of an app's own templates: ``live_state``, ``live_text``, ``live_script``, and
+``live_allows``.
 
 What a template shows of a device is what the script begins with. The position is read before the
 states, so that the script receives every later change.
@@ -20,7 +21,8 @@ from statecast.broadcast import encoding
 from statecast.model import Position, Update
 from statecast.settings import Settings
 from statecast.stores.contract import Store
-from statecast.web import formatting, scripts
+from statecast.web import formatting, request_rights, scripts
+from statecast.web.request_rights import RightsRuntime
 from statecast.web.view_models import script_json
 
 SCRIPT = "bind.js"
@@ -30,7 +32,7 @@ _FIRST_STATES = "_statecast_first_states"
 _NAME = re.compile(r"((?:.*/)?[^.]*)\.?(.*)", re.DOTALL)
 
 
-class OwnPageRuntime(Protocol):
+class OwnPageRuntime(RightsRuntime, Protocol):
     """The parts of ``Runtime`` that the functions of a template need."""
 
     @property
@@ -86,15 +88,21 @@ def _for_template(value: Any) -> Any:
 class FirstStates:
     """What one request has read of the store, each device once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, may_read: Callable[[str], bool], asked: flask.Request | None
+    ) -> None:
+        self.asked = asked
+        """The request; an application context may outlive it."""
         self._store = store
+        self._may_read = may_read
         self.position: Position = store.read_position()
         self.updates: dict[str, Update | None] = {}
 
     def state_of(self, device: str) -> dict[str, Any]:
-        """The state of a device; empty if there is no such device."""
+        """The state of a device; empty if there is no such device, or it may not be read."""
         if device not in self.updates:
-            self.updates[device] = self._store.get(names.check(device))
+            names.check(device)
+            self.updates[device] = self._store.get(device) if self._may_read(device) else None
         update = self.updates[device]
         if update is None or update.state is None:
             return {}
@@ -121,17 +129,26 @@ class OwnPages:
 
     def add_to(self, environment: jinja2.Environment) -> None:
         """Add the functions to an app's templates; names that the app uses itself stay its own."""
-        for function in (self.live_state, self.live_text, self.live_script):
+        for function in (self.live_state, self.live_text, self.live_script, self.live_allows):
             environment.globals.setdefault(function.__name__, function)
 
     def _first_states(self) -> FirstStates:
-        if _FIRST_STATES not in flask.g:
-            setattr(flask.g, _FIRST_STATES, FirstStates(self._runtime.store))
-        found: FirstStates = getattr(flask.g, _FIRST_STATES)
+        asked = request_rights.current_request()
+        found: FirstStates | None = flask.g.get(_FIRST_STATES)
+        if found is None or found.asked is not asked:
+            # A template that no request asks for is the application's own, like a mail.
+            rights = None if asked is None else request_rights.or_none(self._runtime)
+            may_read = always if rights is None else rights.may_read
+            found = FirstStates(self._runtime.store, may_read, asked)
+            setattr(flask.g, _FIRST_STATES, found)
         return found
 
+    def live_allows(self, action: str, device: str | None = None) -> bool:
+        """Whether the request that the template answers may do this; see ``live.allows``."""
+        return request_rights.allows(self._runtime, action, device)
+
     def live_state(self, device: str) -> TemplateState:
-        """The state of a device. It is empty, and false, if there is no such device.
+        """The state of a device. It is empty, and false, if the request may see no such device.
 
         Raises Malformed or Unavailable.
         """
@@ -171,6 +188,10 @@ class OwnPages:
             return Markup()
         text = first.encode(self._runtime.settings, self._runtime.clock())
         return _STATES.format(script_json(text))
+
+
+def always(device: str) -> bool:
+    return True
 
 
 _STATES = Markup('<script type="application/json" data-first-states>{}</script>')

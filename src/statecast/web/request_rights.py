@@ -79,9 +79,9 @@ def current(live: RightsRuntime) -> RequestRights:
     Raises NotAuthenticated if it names somebody wrongly; Unavailable if who it is of cannot be
     found just now; BadSetting outside of a request.
     """
-    if not flask.has_request_context():
+    asked = current_request()
+    if asked is None:
         raise BadSetting("There is no request here, so no one asks; ask in a view.")
-    asked: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
     kept: _Kept | None = flask.g.get(_KEPT)
     if kept is None or kept.request is not asked:
         setattr(flask.g, _KEPT, _Kept(asked, error=BadSetting(IN_AUTHORIZE)))
@@ -113,6 +113,27 @@ def _found(live: RightsRuntime, asked: flask.Request) -> _Kept:
 def _raise(error: StatecastError | None) -> NoReturn:
     assert error is not None, "there are rights, or there is a reason"
     raise error
+
+
+def current_request() -> flask.Request | None:
+    """The request itself, of which there is one object; None outside of a request."""
+    if not flask.has_request_context():
+        return None
+    found: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
+def allows(live: RightsRuntime, action: str, device: str | None = None) -> bool:
+    """Whether the current request may do this; see ``Statecast.allows``."""
+    try:
+        wanted = Action(action)
+    except ValueError:
+        known = ", ".join(Action)
+        raise BadSetting(f"There is no action {action!r}; there are {known}.") from None
+    try:
+        return current(live).allows(wanted, device)
+    except NotAuthenticated:
+        return False
 
 
 def or_none(live: RightsRuntime) -> RequestRights:
