@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from statecast.access.grants import Grants
 from statecast.commands.request import new_command
 from statecast.errors import BadSetting
 from statecast.http import rights
@@ -221,9 +222,14 @@ READERS: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
     "a network that is named": ("10.0.0.9", {}, {"metrics_from": "10.0.0.0/8,fd00::/8"}, 200),
     "another network": ("11.0.0.9", {}, {"metrics_from": "10.0.0.0/8"}, 403),
     "a proxy that is not named": ("127.0.0.1", {"x_forwarded_for": "8.8.8.8"}, {}, 403),
-    "another machine, as operators": ("10.0.0.9", {}, {"others_may": "operate"}, 200),
+    "another machine, as operators": (
+        "10.0.0.9",
+        {},
+        {"allow_public": True, "others_may": "operate"},
+        200,
+    ),
     "another machine that may do all else": (
-        *("10.0.0.9", {}, {"others_may": "command,send,write"}, 403),
+        *("10.0.0.9", {}, {"allow_public": True, "others_may": "command,send,write"}, 403),
     ),
     "a tunnel beside us, with a proxy elsewhere": (
         *("127.0.0.1", {"x_forwarded_for": "8.8.8.8"}, {"trusted_proxy": "10.0.0.5"}, 403),
@@ -247,6 +253,25 @@ def test_who_may_read(name: str) -> None:
     if expected == 403:
         assert re.search(r"metrics_from|trusted_proxy", text), "the setting is named"
     runtime.stop()
+
+
+@pytest.mark.parametrize(
+    ("grants", "expected"),
+    [({"*": "operate"}, 200), ({"*": "read write"}, 403), (None, 401)],
+)
+def test_a_key_of_an_operator_may_read_from_everywhere(
+    live: Runtime, grants: dict[str, str] | None, expected: int
+) -> None:
+    # given a key with grants; None: it was revoked
+    token = live.keys.create("prometheus", Grants.of(grants or {"*": "operate"}), by="machine")
+    if grants is None:
+        live.keys.revoke("prometheus", by="machine")
+    # when another machine, and this one, ask with it
+    for client in ("10.0.0.9", "127.0.0.1"):
+        status, _, text = ask(live, client, authorization=f"Bearer {token}")
+        # then who names himself is that one
+        assert status == expected
+        assert ("statecast_viewers" in text) == (expected == 200)
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "example.org", "10.0.0"])

@@ -9,6 +9,7 @@ would fall when one of them ends, and Prometheus would take that for a restart o
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from statecast import timestamps
 from statecast.access.actions import Action
-from statecast.http import rights
+from statecast.access.identity import Identity
+from statecast.errors import NotAuthenticated, TooManyGuesses, Unavailable
+from statecast.http import credentials, rights
 from statecast.http.addresses import parse
 from statecast.http.asgi import Receive, Scope, Send, client_address, respond
 from statecast.http.errors import HTTPProblem
@@ -63,6 +66,7 @@ class MetricsEndpoint:
     """Answers ``/metrics`` to those that may read it."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._settings = runtime.settings
         self._networks = [ipaddress.ip_network(one) for one in runtime.settings.metrics_from]
         self._registry = registry(runtime)
@@ -70,7 +74,7 @@ class MetricsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPProblem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
-        self._check_reader(scope)
+        await self._check_reader(scope)
         if self._registry is None:
             raise HTTPProblem(
                 501, f"Metrics need the package prometheus-client: {install_hint('metrics')}."
@@ -81,9 +85,12 @@ class MetricsEndpoint:
         encode, kind = choose_encoder(accept.decode("latin-1"))
         await respond(send, 200, encode(self._registry), kind)
 
-    def _check_reader(self, scope: Scope) -> None:
-        """Raises HTTPProblem for a client that may not read the figures."""
-        if rights.may(rights.is_local(scope), Action.OPERATE, self._settings.others_may):
+    async def _check_reader(self, scope: Scope) -> None:
+        """Raises HTTPProblem for a client that may not read the figures.
+
+        An operator may, by whatever names it; and the addresses of ``metrics_from``.
+        """
+        if self._runtime.policy.allow(await self._identity(scope), Action.OPERATE):
             return
         address = client_address(scope)
         if rights.is_passed_on(scope["headers"]) and not self._settings.trusted_proxy:
@@ -99,6 +106,22 @@ class MetricsEndpoint:
                 f"Metrics are not for {address}; name it in the setting metrics_from.",
                 setting="metrics_from",
             )
+
+    async def _identity(self, scope: Scope) -> Identity:
+        """Who asks. It may wait for the store, so not on the loop. Raises HTTPProblem."""
+        given = credentials.of_scope(scope, self._runtime.proxy_fields)
+        identify = self._runtime.policy.identify
+        try:
+            return (
+                await asyncio.to_thread(identify, given) if given.names_someone else identify(given)
+            )
+        except TooManyGuesses as error:
+            retry = [(b"retry-after", b"%d" % error.retry_after)]
+            raise HTTPProblem(429, error.public, retry) from None
+        except NotAuthenticated as error:
+            raise HTTPProblem(401, error.public, [(b"www-authenticate", b"Bearer")]) from None
+        except Unavailable as error:
+            raise HTTPProblem(503, error.public) from None
 
     def _is_named(self, address: str) -> bool:
         parsed = parse(address)
