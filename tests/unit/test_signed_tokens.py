@@ -400,15 +400,18 @@ def app(keys_file: Path) -> Iterator[Flask]:
     runtime_of(app).stop()
 
 
-@pytest.mark.parametrize("number", range(len(KINDS)), ids=list(KINDS))
+NO_FIELD = {"a line break", "a NUL"}
+"""Kinds of which no server makes a field."""
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), list(enumerate(kind for kind in KINDS if kind not in NO_FIELD))
+)
 def test_each_kind_is_refused_by_rest_with_401(
-    app: Flask, number: int, caplog: pytest.LogCaptureFixture
+    app: Flask, number: int, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make, _ = list(KINDS.values())[number]
-    token = make()
+    token = KINDS[kind][0]()
     field = token.encode("utf-8", "replace").decode("latin-1")
-    if "\n" in field or "\0" in field:
-        pytest.skip("no server passes such a field on")
     # When it is sent by a client of its own address
     answer = app.test_client().get(
         "/api/devices",
