@@ -11,6 +11,7 @@ StatecastError               one sentence: what happened, and what to do
 |   |-- WrongWay             the device takes its commands elsewhere: from its command queue
 |   |-- NotAuthenticated     the credentials that were given are wrong, expired or revoked
 |   |   `-- TooManyGuesses     so many were wrong that the next ones must wait
+|   |-- TooManyRequests      who asks does so more often than one may
 |   |-- Forbidden            who asks may not do this
 |   |-- NotFound             the thing it names does not exist
 |   `-- Conflict             it was changed since the caller read it
@@ -101,6 +102,15 @@ class NotAuthenticated(Refused):
 
 class TooManyGuesses(NotAuthenticated):
     """So many keys or passwords were wrong that the next ones must wait."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        """``retry_after`` is in seconds."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(Refused):
+    """A user or a key does something more often than one may."""
 
     def __init__(self, sentence: str, retry_after: int) -> None:
         """``retry_after`` is in seconds."""

@@ -44,9 +44,9 @@ class TokenBucket:
         """Take a token, also of an empty bucket: its new state."""
         return max(full_at, now) + self._interval
 
-    def delay(self, full_at: float, now: float) -> float:
-        """Seconds until the bucket that is full at ``full_at`` has a token; 0.0: it has one."""
-        delay = full_at - now - self._interval * (self._burst - 1)
+    def delay(self, full_at: float, now: float, price: float = 1) -> float:
+        """Seconds until the bucket that is full at ``full_at`` has the tokens; 0.0: it has them."""
+        delay = full_at - now - self._interval * (self._burst - price)
         return delay if delay > ROUNDING else 0.0
 
     def given_back(self, full_at: float) -> float:
@@ -66,18 +66,18 @@ class RateByKey:
         self._full_at: OrderedDict[str, float] = OrderedDict()
         """The state of each bucket; the one used last is at the end."""
 
-    def try_acquire(self, key: str, now: float) -> bool:
-        """Take a token of this key; whether there was one."""
+    def try_acquire(self, key: str, now: float, price: float = 1) -> bool:
+        """Take tokens of this key; whether there were as many."""
         before = self._full_at.pop(key, 0.0)
-        after = self._bucket.try_acquire(before, now)
+        after = self._bucket.try_acquire(before, now, price)
         self._full_at[key] = before if after is None else after
         if len(self._full_at) > MAX_KEYS:
             self._full_at.popitem(last=False)
         return after is not None
 
-    def delay(self, key: str, now: float) -> float:
-        """Seconds until this key has a token; 0.0: it has one."""
-        return self._bucket.delay(self._full_at.get(key, 0.0), now)
+    def delay(self, key: str, now: float, price: float = 1) -> float:
+        """Seconds until this key has the tokens; 0.0: it has them."""
+        return self._bucket.delay(self._full_at.get(key, 0.0), now, price)
 
     def give_back(self, key: str) -> None:
         """Put a token of this key back: what it was taken for does not count."""

@@ -56,6 +56,7 @@ from statecast.http import first_rights
 from statecast.http.credentials import ProxyFields
 from statecast.http.guess_limiter import GuessLimiter
 from statecast.http.throttled_log import ThrottledLog
+from statecast.http.write_limit import WriteLimiter
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
@@ -250,6 +251,11 @@ class Runtime:
         """Where people sign in and out."""
         sessions = Sessions(self.store, self.clock, self.settings.session_hours)
         return Desk(self.users, sessions, self.guesses)
+
+    @cached_property
+    def writes(self) -> WriteLimiter:
+        """How often one user or key may send, edit and command."""
+        return WriteLimiter(self.settings.write_rate_limit)
 
     @property
     def proxy_fields(self) -> ProxyFields:

@@ -556,6 +556,12 @@ class Settings:
         "How many pages and REST reads per second one address may request, after a burst of 100.",
         number(0.1, 1e6),
     )
+    write_rate_limit: float = setting(
+        50.0,
+        "How many messages, edits and commands per second one user or key may send by REST, "
+        "after a burst of 1,000.",
+        number(0.1, 1e6),
+    )
     header_timeout: float = setting(
         10.0, "Seconds a request's head may take (408).", number(0.1, 3600)
     )

@@ -38,6 +38,7 @@ from statecast.errors import (
     TooLarge,
     TooManyCommands,
     TooManyGuesses,
+    TooManyRequests,
     Unavailable,
     WrongWay,
 )
@@ -81,6 +82,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (DevicesFull, 507),
     (TooManyCommands, 429),
     (TooManyGuesses, 429),
+    (TooManyRequests, 429),
     (NotAuthenticated, 401),
     (Forbidden, 403),
     (NotTaken, 409),
@@ -94,6 +96,7 @@ SENTENCES = {
     405: "This address does not take the method {method}; it takes {allowed}.",
 }
 READS = ("GET", "HEAD")
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
 METHODS = {"GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"}
 Views = dict[str, Callable[..., ResponseReturnValue]]
 DEVICE = "/devices/<path:device>"
@@ -155,6 +158,8 @@ class RestViews:
         """Refuse what the client may not do."""
         found = route_actions.refusal(self.live)
         if found is None:
+            if request.method in WRITES:
+                self._count_writes(1)
             return None
         if found.status == 403:
             note_refused("rights", not_allowed(request_rights.current(self.live).identity))
@@ -172,6 +177,10 @@ class RestViews:
         response = empty_response()
         response.headers["Allow"] = ", ".join(allowed)
         return cross_origin.allow_methods(self.live.settings.allow_origins, allowed, response)
+
+    def _count_writes(self, number: int) -> None:
+        """Raises TooManyRequests."""
+        self.live.writes.acquire(self.rights.identity, number)
 
     @property
     def rights(self) -> RequestRights:
@@ -343,6 +352,7 @@ class RestViews:
                 self._check_sender(decode.read(item))
             except Refused as error:
                 raise type(error)(f"Item {index}: {error} Nothing was sent.") from None
+        self._count_writes(len(messages) - 1)  # the request itself was counted before
         ids = self.live.put_into_queue(messages, sender)
         return json_response(strict_json.encode({"ids": ids}), 202)
 
@@ -508,7 +518,7 @@ class StoreProblem:
 
 def retry_after(error: StatecastError) -> int:
     """Seconds until a request may succeed: a store that cannot be used needs an operator."""
-    if isinstance(error, TooManyGuesses):
+    if isinstance(error, TooManyGuesses | TooManyRequests):
         return error.retry_after
     return 30 if isinstance(error, StoreUnusable) else 1
 
