@@ -250,7 +250,7 @@ class Runtime:
     def desk(self) -> Desk:
         """Where people sign in and out."""
         sessions = Sessions(self.store, self.clock, self.settings.session_hours)
-        return Desk(self.users, sessions, self.guesses)
+        return Desk(self.users, sessions, self.shares, self.guesses)
 
     @cached_property
     def writes(self) -> WriteLimiter:

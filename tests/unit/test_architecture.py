@@ -236,7 +236,9 @@ OWN_PAGE = {
 }
 """Of ``bind``."""
 ELEMENTS = {"dom", "time-element"}
-ENTRIES = {"bind", "device-page", "list-page", "operator-page", "page", "waiting-page"}
+ENTRIES = {
+    *("bind", "device-page", "list-page", "operator-page", "page", "share-page", "waiting-page"),
+}
 
 
 def script_imports() -> dict[str, set[str]]:

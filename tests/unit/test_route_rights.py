@@ -50,6 +50,8 @@ ROUTES = {
     "GET /statecast/sign-in": "read",
     "POST /statecast/sign-in": "read",
     "POST /statecast/sign-out": "read",
+    "GET /statecast/share": "read",
+    "POST /statecast/share": "read",
     # on the event loop
     "GET /socket.io/": "read",
     "POST /socket.io/": "read",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from statecast.access import secret_tokens
 from statecast.access.credentials import GuessKind
+from statecast.access.records import AccessRecord
 from statecast.access.sessions import Sessions
+from statecast.access.shares import Shares
 from statecast.access.users import MAX_NAME, Users, user_name
 from statecast.errors import Malformed, NotAuthenticated
 
 WRONG = "The name or the password is wrong."
+ENDED = "This link has expired, was revoked, or is not whole. Ask for a new one."
 
 
 class Guesses(Protocol):
@@ -22,9 +26,10 @@ class Guesses(Protocol):
 class Desk:
     """Takes names and passwords, and gives out sessions."""
 
-    def __init__(self, users: Users, sessions: Sessions, guesses: Guesses) -> None:
+    def __init__(self, users: Users, sessions: Sessions, shares: Shares, guesses: Guesses) -> None:
         self._users = users
         self._sessions = sessions
+        self._shares = shares
         self._guesses = guesses
 
     @property
@@ -46,6 +51,24 @@ class Desk:
         self._guesses.succeeded("password", address, counted)
         self._sessions.end(old)
         return self._sessions.begin(user)
+
+    def share_of(self, token: str, address: str) -> AccessRecord:
+        """The share link of a token. Raises NotAuthenticated, or TooManyGuesses."""
+        found = secret_tokens.parse(token)
+        record = None
+        if found is not None and found.kind == "share":
+            record = self._shares.verify(found)
+        if record is None:
+            self._guesses.attempt("share", address, "" if found is None else found.id)
+            raise NotAuthenticated(ENDED)
+        return record
+
+    def open_share(self, share: AccessRecord) -> tuple[str, int]:
+        """Begin a session of a share link, which ends with it; its cookie, and how long it lasts.
+
+        In seconds.
+        """
+        return self._sessions.begin_share(share)
 
     def sign_out(self, cookie: str) -> None:
         """End the session of a cookie, in every process. A wrong one ends nothing."""

@@ -5,7 +5,7 @@ What the policy reads of their bodies. Further members are free.
     user     password (its hash), password_set_at (ms), role, groups (a list), grants
     key      digest, grants (pattern -> actions), expires_at (ms or null)
     share    digest, grants (of which reading counts), expires_at
-    session  digest, user, password_set_at (as it was at the sign-in), expires_at
+    session  digest, expires_at, and user, password_set_at (as it was at the sign-in), or share
 
 The id of a user and of a key is the name; the ids of sessions and share links are random.
 """

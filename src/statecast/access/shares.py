@@ -10,6 +10,7 @@ from statecast import names
 from statecast.access import secret_tokens
 from statecast.access.grants import Grants
 from statecast.access.records import AccessRecord, AuditEntry, RecordStore
+from statecast.access.secret_tokens import SecretToken
 from statecast.errors import Malformed, NotFound
 
 DAY_SECONDS = 86_400.0
@@ -56,6 +57,14 @@ class Shares:
         audit = AuditEntry(by, "share created", id_, pattern)
         self._store.put_access("share", id_, body, expected=0, audit=audit)
         return secret_tokens.written("share", id_, secret)
+
+    def verify(self, token: SecretToken) -> AccessRecord | None:
+        """The link of a token; None if it is wrong, has expired or was revoked."""
+        record = self._store.access_record("share", token.id)
+        if not secret_tokens.matches(token, record) or record is None or record.body is None:
+            return None
+        expires_at = record.body.get("expires_at")
+        return record if isinstance(expires_at, int) and self._clock() < expires_at else None
 
     def revoke(self, id_: str, *, by: str) -> None:
         """It is refused from now on, and its connections end. Raises NotFound."""

@@ -17,6 +17,8 @@ from werkzeug.exceptions import HTTPException
 from statecast.web import api, cross_origin, pages, sign_in
 from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
+from statecast.web.rest_requests import own_writes_only
+from statecast.web.share_views import SHARE, ShareViews
 from statecast.web.sign_in_views import SignInViews
 
 if TYPE_CHECKING:
@@ -54,9 +56,11 @@ def add_sign_in(app: Flask, runtime: Runtime) -> None:
     blueprint = Blueprint("statecast_sign_in", __name__)
     pages_of_all = pages.PageViews(runtime)
     views = SignInViews(lambda: runtime.desk, pages_of_all.page)
+    shares = ShareViews(runtime, pages_of_all.page)
     for path, methods in {
         sign_in.SIGN_IN: {"GET": views.show, "POST": views.sign_in},
         sign_in.SIGN_OUT: {"POST": views.sign_out},
+        SHARE: {"GET": shares.show_share, "POST": own_writes_only(runtime, shares.exchange)},
     }.items():
         for method, view in methods.items():
             blueprint.add_url_rule(path, view.__name__, view, methods=[method])

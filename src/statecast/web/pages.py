@@ -47,6 +47,7 @@ from statecast.web import (
     rest_requests,
     route_actions,
     scripts,
+    sign_in,
     view_models,
 )
 from statecast.web.known_devices import KnownDevices
@@ -236,7 +237,9 @@ class PageViews:
             return None
         if found.status == 404:
             return self._missing((flask.request.view_args or {})["name"])
-        if found.challenge == route_actions.CHALLENGE and (address := self._sign_in_address()):
+        if found.challenge == route_actions.CHALLENGE and (
+            address := self._sign_in_address("needed")
+        ):
             return flask.redirect(address, 303)
         self._log.warning("rights", rest_requests.not_allowed(self.rights.identity))
         heading = REFUSALS[found.status]
@@ -244,14 +247,14 @@ class PageViews:
         made.headers.extend(found.fields())
         return made
 
-    def _sign_in_address(self) -> str:
+    def _sign_in_address(self, why: str | None = None) -> str:
         """Where people sign in, and come back from; "": no one can here."""
         if not self.live.holds("user"):
             return ""
         asked = flask.request
         query = f"?{asked.query_string.decode('latin-1')}" if asked.query_string else ""
         back = f"{asked.script_root}{quote(asked.path)}{query}" if asked.method == "GET" else ""
-        return flask.url_for("statecast_sign_in.show", why="needed", next=back or None)
+        return flask.url_for("statecast_sign_in.show", why=why, next=back or None)
 
     @property
     def rights(self) -> RequestRights:
@@ -348,7 +351,7 @@ class PageViews:
 
         The answer leads back to the page, so that a reload repeats nothing.
         """
-        if not own_form():
+        if not own_form() or not sign_in.has_session_token(flask.request):
             self._log.warning("origin", rest_requests.foreign_page())
             sentence = "Open the operator's page at this address, and press its button there."
             return self.error_page(403, "This form came from another site", sentence)
@@ -561,9 +564,11 @@ class PageViews:
         status: int = 200,
         *,
         template: str = "",
+        script_of: str = "",
         title: str,
         **facts: Any,
     ) -> ResponseReturnValue:
+        """Render a template. ``script_of`` names the kind of page whose script runs, if another."""
         name = self.live.settings.title
         controls = [name for name in scripts.CONTROLS if facts.get(name)]
         defaults = {
@@ -575,19 +580,38 @@ class PageViews:
             "root": flask.url_for("statecast_pages.front"),
             "asset": _asset,
             "address": flask.request.host + flask.request.script_root,
-            "script": scripts.entry(kind),
-            "preloads": scripts.preloads(kind, *controls),
+            "script": scripts.entry(script_of or kind),
+            "preloads": scripts.preloads(script_of or kind, *controls),
             "styles": _styles(kind, facts.get("pictures", ())),
             "may_send": self.rights.allows(Action.SEND),
             "may_operate": self.rights.allows(Action.OPERATE),
             "wanted": self.live.settings.card_fields,
             "unserved": "" if kind == "trouble" else self._unserved(),
             "damaged": self.rights.damaged(self.live.store),
+            **self._session(),
         }
         text = self.templates.get_template(template or f"{kind}.html").render(
             OPTIONAL | defaults | facts
         )
-        return _packed(flask.Response(text, status, self._headers(kind)))
+        response = flask.Response(text, status, self._headers(kind))
+        if defaults["session"]:
+            # With `no-referrer` browsers would send the form to sign out with the Origin `null`.
+            response.headers["Referrer-Policy"] = "same-origin"
+        return _packed(response)
+
+    def _session(self) -> dict[str, Any]:
+        """Who is signed in by a cookie, and where to sign in or out."""
+        cookie = flask.request.cookies.get(sign_in.SESSION_COOKIE, "")
+        identity = self.rights.identity
+        if cookie and any(kind == "session" for kind, _ in identity.records):
+            return {
+                "session": identity,
+                "form_token": sign_in.form_token(cookie),
+                "sign_out": flask.url_for("statecast_sign_in.sign_out"),
+                "sign_in": "",
+            }
+        address = self._sign_in_address() if identity.kind == "anonymous" else ""
+        return {"session": None, "form_token": "", "sign_out": "", "sign_in": address}
 
     def _unserved(self) -> str:
         """What the page lacks under a server that is not ours; empty if it is live."""

@@ -43,7 +43,13 @@ ACTIONS: dict[str, dict[str, Action | None]] = {
         "operator": Action.OPERATE,
         "operate": Action.OPERATE,
     },
-    "statecast_sign_in": {"show": None, "sign_in": None, "sign_out": None},
+    "statecast_sign_in": {
+        "show": None,
+        "sign_in": None,
+        "sign_out": None,
+        "show_share": None,
+        "exchange": None,
+    },
 }
 """By blueprint and endpoint. None: it is for everybody, and shows nothing of any device."""
 OTHER_METHOD = "other_"

@@ -15,6 +15,7 @@ ENTRIES = {
     "list": "list-page.js",
     "operator": "operator-page.js",
     "rows": "list-page.js",
+    "share": "share-page.js",
 }
 """By the kind of the page."""
 CONTROLS = {"send": "send-form.js", "find": "search-box.js"}

@@ -60,6 +60,11 @@ def has_token(request: flask.Request) -> bool:
     return bool(cookie) and hmac.compare_digest(form_token(cookie).encode(), given.encode())
 
 
+def has_session_token(request: flask.Request) -> bool:
+    """The same for a form that needs no cookie: one that comes with a session has its token."""
+    return not request.cookies.get(SESSION_COOKIE) or has_token(request)
+
+
 def new_form_cookie() -> str:
     return secrets.token_urlsafe(24)
 

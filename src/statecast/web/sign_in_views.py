@@ -92,6 +92,7 @@ class SignInViews:
         facts: dict[str, Any] = {
             "script": "",
             "preloads": [],
+            "sign_in": "",
             "sentence": sentence,
             "why": why,
             "token": sign_in.form_token(given),

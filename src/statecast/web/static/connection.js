@@ -44,6 +44,8 @@ const TRANSITIONS = {
  *   left out.
  * @property {string} [url] The live endpoint; if left out, that of the server this file is from.
  * @property {Board} [board]
+ * @property {string} [token] Who this page is: a key, a share link or a signed token. It goes into
+ *   the connect packet, never into an address. Without one the cookies of the page say it.
  */
 
 const isHidden = () => globalThis.document?.hidden ?? false;
@@ -87,10 +89,11 @@ export class Connection {
   #silenceTimer;
 
   /** @param {Options} [options] */
-  constructor({ devices = ["*"], url, board = new Board() } = {}) {
+  constructor({ devices = ["*"], url, board = new Board(), token = "" } = {}) {
     const live = url ?? liveAddress;
     this.devices = [...devices];
     this.board = board;
+    this.token = token;
     this.url = `${live.replace(/^http/, "ws")}?EIO=4&transport=websocket`;
     this.#outbox = new CommandOutbox(url && new URL("../api/devices/", url).href);
     this.#followPage();
@@ -299,7 +302,7 @@ export class Connection {
     this.board.lastReceived = this.board.clock();
     this.#restartSilenceTimer();
     const [, type, id, data] = /^(4[0-4]|.)(\d*)([^]*)$/.exec(String(packet)) ?? [];
-    if (type === "0") this.socket?.send("40");
+    if (type === "0") this.socket?.send(`40${this.token && JSON.stringify({ token: this.token })}`);
     else if (type === "2") this.socket?.send("3");
     else if (type === "40") this.#join();
     else if (type === "42" && this.joined) this.#dispatch(JSON.parse(data));

@@ -23,6 +23,7 @@ const HEADERS_TOO_LARGE = 431;
  * @property {string} url
  * @property {string[]} devices
  * @property {import("./board.js").Board} board
+ * @property {string} token
  * @property {number} probes
  * @property {number} failures
  * @property {(socket: any) => void} open
@@ -160,8 +161,11 @@ export class EventStream {
    * @param {AbortSignal} signal
    */
   async #fetch(request, signal) {
+    const headers = { accept: "text/event-stream" };
     /** @type {RequestInit} */
-    const options = { signal, cache: "no-store", headers: { accept: "text/event-stream" } };
+    const options = { signal, cache: "no-store", headers };
+    const { token } = this.owner;
+    if (token) options.headers = { ...headers, authorization: `Bearer ${token}` };
     const response = await fetch(this.#address(request), options);
     const tooLong = response.status === URI_TOO_LONG || response.status === HEADERS_TOO_LARGE;
     if (!tooLong || this.#unfiltered) return response;

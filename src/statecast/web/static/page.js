@@ -34,6 +34,8 @@ const TICK = 1000;
  */
 
 export class LivePage {
+  /** The token of a share link that is shown in a page of another site; see share-page.js. */
+  static token = "";
   /** What the server wrote about this page. */
   data = document.body.dataset;
   board = new Board();
@@ -104,7 +106,12 @@ export class LivePage {
    */
   start(view) {
     this.view = view;
-    this.connection = connect({ devices: view.devices, board: this.board, url: this.data.live });
+    this.connection = connect({
+      devices: view.devices,
+      board: this.board,
+      url: this.data.live,
+      token: LivePage.token,
+    });
     this.connection.on("states", (changed) => {
       for (const [device] of changed) view.update(device);
       this.draw();
