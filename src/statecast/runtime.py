@@ -79,7 +79,7 @@ from statecast.settings import Settings
 from statecast.sources.contract import Metered, Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.polled_function import PolledFunction
-from statecast.stores import open_store
+from statecast.stores import open_store, reserved_names
 from statecast.stores.contract import API_SOURCE, Limits, Store
 from statecast.stores.errors import no_device
 from statecast.timestamps import now
@@ -178,6 +178,8 @@ class Runtime:
                     self.clock,
                     problems=self.problems,
                 )
+                with suppress(StatecastError):  # its next use reports it
+                    reserved_names.warn(self._store, self.settings)
             return self._store
 
     def close_store(self) -> None:

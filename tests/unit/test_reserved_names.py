@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from statecast import diagnostics, names
 from statecast.decoders.decoder import Decoder
 from statecast.errors import Refused
 from statecast.model import Change, Delivery
+from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Store
@@ -80,3 +83,59 @@ def test_doctor_lists_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> N
     sentence = next(said for about, _, said in found if about == "device floor/history")
     assert sentence.startswith("Its name is the address of the history of “floor”")
     assert "send floor/history --delete" in sentence
+
+
+MANY = tuple(f"room{number}/history" for number in range(7))
+
+
+@pytest.mark.parametrize(
+    ("devices", "line"),
+    [
+        ((), None),
+        (("pillow", "history"), None),
+        (("pillow", "floor/history"), "1 device has a name that REST reserves: floor/history;"),
+        (
+            ("lamp/viewers", "floor/history"),
+            "2 devices have names that REST reserves: floor/history, lamp/viewers;",
+        ),
+        (
+            MANY[:5],
+            f"5 devices have names that REST reserves: {', '.join(MANY[:5])};",
+        ),
+        (
+            MANY,
+            f"7 devices have names that REST reserves: {', '.join(MANY[:5])} and 2 more;",
+        ),
+        # one that was removed has no name to change
+        (("pillow", "-floor/history"), None),
+    ],
+)
+def test_opening_a_store_logs_those_that_there_are(
+    devices: tuple[str, ...],
+    line: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a store from before such names were reserved
+    settings = Settings(store=f"sqlite:///{tmp_path}/s.db")
+    monkeypatch.setattr("statecast.stores.reserved_names.PAGE", 2)
+    store = open_store(settings.store)
+    with monkeypatch.context() as before:
+        before.setattr(names, "RESERVED_ENDINGS", ())
+        for device in devices:
+            send(store, device.removeprefix("-"))
+    for device in devices:
+        if device.startswith("-"):
+            store.edit(Change(device[1:], "delete", {}, by="user"))
+    store.close()
+    # when a process that serves or edits opens it
+    runtime = Runtime(settings)
+    with caplog.at_level(logging.WARNING, logger="statecast"):
+        runtime.store.wait(0)
+        runtime.store.wait(0)
+    runtime.close_store()
+    # then its log has one line
+    said = [one.getMessage() for one in caplog.records if "reserves" in one.getMessage()]
+    assert [one.partition(" they go on")[0] for one in said] == ([line] if line else [])
+    assert all(f"statecast doctor --store {settings.store}` says what" in one for one in said)
