@@ -416,7 +416,7 @@ class Runtime:
         if hub is None or hub.loop is None:
             keys = list(keys_of(device))
             parts = self.store.watch_parts({part_of(key) for key in keys})
-            return watch_counts.stored(parts, keys)
+            return watch_counts.total(watch_counts.by_process(parts), keys)
         found = hub.who_watches(device)
         if found is None:
             raise Unavailable("The server is too busy to count its viewers; try again.")

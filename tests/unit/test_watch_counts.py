@@ -13,8 +13,8 @@ from statecast.broadcast.watch_counts import (
     MAX_PART_BYTES,
     KeyCounts,
     WatchCounts,
+    by_process,
     part_of,
-    stored,
     total,
 )
 from statecast.model import Watching
@@ -65,7 +65,7 @@ def test_who_watches(
     rows = [
         row for number, one in enumerate(viewers) for row in parts_of(f"p{number}", counted(one))
     ]
-    assert stored(rows, list(keys_of(device))) == expected
+    assert total(by_process(rows), list(keys_of(device))) == expected
 
 
 def test_what_leaves_leaves_nothing() -> None:
@@ -126,7 +126,7 @@ def test_names_are_the_first_ones_of_all() -> None:
     ]
     rows = [row for one, process in zip(both, "pq", strict=True) for row in parts_of(process, one)]
     # then all count, and the names are the first ones of both together
-    found = stored(rows, list(keys_of("a")))
+    found = total(by_process(rows), list(keys_of("a")))
     assert found == Watching(400, tuple(f"{number:04}" for number in range(MAX_NAMES)))
 
 

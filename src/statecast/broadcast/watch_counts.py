@@ -109,12 +109,12 @@ class WatchCounts:
         return {key for part in self.parts.values() for key in part.numbers}
 
 
-def stored(parts: Iterable[WatchPart], keys: Collection[str]) -> Watching:
-    """The sum over keys, of what all processes have written into the store."""
+def by_process(parts: Iterable[WatchPart]) -> Collection[WatchCounts]:
+    """What each process has written into the store."""
     counts: dict[str, WatchCounts] = {}
     for one in parts:
         counts.setdefault(one.process, WatchCounts()).replace(one.part, one.counts)
-    return total(counts.values(), keys)
+    return counts.values()
 
 
 def change(numbers: dict[str, int], key: str, number: int) -> None:

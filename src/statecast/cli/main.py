@@ -25,6 +25,7 @@ from statecast.cli.share import list_ as shares
 from statecast.cli.share import share, unshare
 from statecast.cli.show import devices, get
 from statecast.cli.user import user
+from statecast.cli.viewers import viewers
 from statecast.cli.watch import watch
 from statecast.program.distribution import VERSION
 
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 for command in (
-    *(run, send, get, devices, watch),
+    *(run, send, get, devices, watch, viewers),
     *(device_commands.command, device_commands.list_),
     *(user, key, share, shares, unshare, audit, forget),
     *(quarantine, store, doctor),
