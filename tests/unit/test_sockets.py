@@ -111,6 +111,19 @@ def test_a_terminal_gets_a_code_of_the_first_address(
     assert (f"<code of http://192.0.2.1:{port}>" in printed[0].splitlines()) == shown
 
 
+def test_with_tls_every_address_is_one_of_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "network_addresses", lambda families: ["192.0.2.1"])
+    monkeypatch.setattr(sockets, "qr_code", lambda text, stream: f"<code of {text}>")
+    printed: list[str] = []
+    settings = Settings(port=0, host="0.0.0.0", tls_cert="a.pem", tls_key="k.pem")
+    with sockets.listen(settings) as listening:
+        sockets.announce(listening, printed.append, settings)
+        port = listening.getsockname()[1]
+    assert "http://" not in printed[0]
+    for address in (f"https://127.0.0.1:{port}", f"<code of https://192.0.2.1:{port}>"):
+        assert address in printed[0]
+
+
 def test_an_address_of_this_machine_answers_at_what_is_printed() -> None:
     with sockets.listen(Settings(port=0, host="0.0.0.0")) as listening:
         for address in sockets.lan_addresses(listening):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -421,6 +422,25 @@ def test_a_certificate_expires_while_it_is_in_use(tmp_path: Path) -> None:
 
     # And when it is renewed, this is over
     write_certificate(tmp_path, serial=2, days=(-1, 9))
+    made.renew()
+    assert problems.current() == []
+
+
+def test_a_certificate_that_was_not_valid_yet_becomes_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a clock behind the certificate's first day
+    problems = Problems()
+    files = Files(*write_certificate(tmp_path, days=(-1, 9)))
+    right = certificate.load(files)
+    early = dataclasses.replace(right, begins=None, expires=None, fault="it is not yet valid")
+    monkeypatch.setattr(certificate, "load", lambda files: early)
+    made = CertificateRenewal(files, problems)
+    made.renew()
+    assert [one.severity for one in problems.current()] == ["wrong"]
+
+    # When the clock is put right, then nothing is wrong any more
+    monkeypatch.setattr(certificate, "load", lambda files: right)
     made.renew()
     assert problems.current() == []
 

@@ -7,6 +7,7 @@ a link. New files that cannot be used are reported, and the certificate in use s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import time
@@ -66,7 +67,14 @@ class CertificateRenewal:
             self._replace(fingerprint)
         else:
             self._problems.clear(NOT_RENEWED, SUBJECT)
+            self._examine_again()
         self.report(time.time())
+
+    def _examine_again(self) -> None:
+        """A certificate that was not valid yet is so later, or once the clock was put right."""
+        if self._current.fault:
+            with contextlib.suppress(BadSetting):
+                self._current = certificate.load(self._files)
 
     def _replace(self, fingerprint: Fingerprint) -> None:
         try:

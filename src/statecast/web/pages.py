@@ -37,6 +37,7 @@ from statecast.settings import SELF, Settings
 from statecast.stores.contract import ReadCursor, Store
 from statecast.web import (
     command_words,
+    cross_origin,
     formatting,
     gallery,
     listing,
@@ -81,6 +82,8 @@ REFUSALS = {
     429: "Too many wrong keys",
 }
 
+SCRIPTS = ("statecast_pages.static", "statecast_pages.live_address")
+"""Endpoints of what a page loads, and which tells nothing of any device."""
 NOT_COUNTED = tuple(f"statecast_pages.{name}" for name in ("static", "live_address", "elsewhere"))
 """Endpoints that cost little, and of which one page needs many."""
 
@@ -164,6 +167,7 @@ def pages(live: PageRuntime, below: str = "") -> flask.Blueprint:
     blueprint.add_url_rule(f"{below}/operator", "operate", views.operate, methods=["POST"])
     blueprint.add_url_rule(f"{below}/pictures", "pictures", views.pictures)
     views.guard(blueprint)
+    blueprint.after_request(views.allow_origins)
     return blueprint
 
 
@@ -218,6 +222,12 @@ class PageViews:
             blueprint.register_error_handler(unavailable, self.unavailable)
         blueprint.register_error_handler(HTTPException, self.http_error)
         blueprint.register_error_handler(Exception, self.unexpected_error)
+
+    def allow_origins(self, response: flask.Response) -> flask.Response:
+        """Let pages of other origins load our scripts; our pages they may not read."""
+        if flask.request.endpoint in SCRIPTS:
+            return cross_origin.allow(self.live.settings.allow_origins, response)
+        return response
 
     def check_prefix(self) -> None:
         """Refuse a prefix of the path that would make links of a page lead elsewhere."""
