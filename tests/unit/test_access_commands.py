@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from statecast.access import passwords
 from statecast.access.credentials import Credentials
 from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.records import AuditEntry
 from statecast.cli import user
 from statecast.cli.main import main
 from statecast.commands.request import new_command
@@ -131,6 +132,85 @@ def test_the_audit_lists_who_did_what(statecast: Invoke) -> None:
     ]
     assert "machine  key revoked  a" in statecast("audit", "--limit", "1").stdout
     assert statecast("audit", "--by", "user ada").stderr == "There is no entry yet.\n"
+
+
+LINK = re.compile(r"#sh_([0-9a-f]{16})_")
+
+
+def last_link(results: list[Result]) -> str:
+    """The id of the share link that one of these commands printed."""
+    found = [link[1] for one in results if (link := LINK.search(one.stdout))]
+    return found[-1]
+
+
+@pytest.mark.parametrize(
+    ("commands", "entry"),
+    [
+        (["command pillow hug strength=2"], ("command", "pillow", "hug")),
+        (["quarantine replay 1"], ("replay", "1", "")),
+        (["quarantine drop 1"], ("drop", "1", "")),
+        (["key create a --read *"], ("key created", "a", "read *")),
+        (["key create a --read *", "key revoke a"], ("key revoked", "a", "")),
+        (["user add Ada --password-stdin"], ("user added", "ada", "viewer")),
+        (
+            ["user add ada --password-stdin", "user password ada --password-stdin"],
+            ("password set", "ada", ""),
+        ),
+        (["user add ada --password-stdin", "user role ada editor"], ("role set", "ada", "editor")),
+        (["user add ada --password-stdin", "user remove ada"], ("user removed", "ada", "")),
+        (["share smith/*"], ("share created", "LINK", "smith/*")),
+        (["share smith/*", "unshare LINK"], ("share revoked", "LINK", "")),
+        (["forget pillow --yes"], ("device forgotten", "forgotten", "")),
+    ],
+)
+def test_what_the_machine_does_stands_in_the_audit_once(
+    statecast: Invoke, commands: list[str], entry: tuple[str, str, str]
+) -> None:
+    # given a device, one message in quarantine, and what Ada did
+    store = open_store("sqlite:///statecast.db")
+    bad = Refusal("No state.", b"SECRET-body", None, None)
+    store.commit("queue", 1, [message("p", change("pillow", {"mood": "SECRET-mood"}))])
+    store.commit("queue", 1, [message("bad", refusals=(bad,))])
+    store.note(AuditEntry("user ada", "edit", "lamp", "merge"))
+    store.close()
+    # when the machine's commands run
+    done: list[Result] = []
+    for words in commands:
+        known = words.replace("LINK", last_link(done)) if "LINK" in words else words
+        done.append(statecast(*known.split(), stdin=PASSWORD))
+    # then the newest entry says what was done, with nothing that is secret or a state in it
+    newest, *others = (json.loads(one) for one in statecast("audit", "--json").stdout.splitlines())
+    action, target, detail = entry
+    expected = (action, last_link(done) if target == "LINK" else target, detail)
+    assert (newest["action"], newest["target"], newest["detail"]) == expected
+    assert newest["by"] == "machine"
+    assert len(others) == len(commands)
+    shown = statecast("audit", "--json").stdout
+    assert not re.search("SECRET|scrypt|strength|horse", shown)
+    assert all(one.stdout.strip()[-43:] not in shown for one in done if "_" in one.stdout)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "command lamp hug",
+        "quarantine drop 1 2",
+        "quarantine replay 2",
+        "key revoke a",
+        "user remove ada",
+        "unshare a",
+        "forget lamp --yes",
+        "quarantine list",
+        "key list",
+    ],
+)
+def test_what_is_refused_or_only_read_is_in_no_audit(statecast: Invoke, words: str) -> None:
+    store = open_store("sqlite:///statecast.db")
+    bad = Refusal("No state.", b"x", None, None)
+    store.commit("queue", 1, [message("bad", refusals=(bad,))])
+    store.close()
+    statecast(*words.split())
+    assert statecast("audit").stderr == "There is no entry yet.\n"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import time
 import click
 
 from statecast import names, strict_json
+from statecast.access.records import AuditEntry
 from statecast.cli import message_parser, output
 from statecast.cli.errors import CommandError
+from statecast.cli.key import BY
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json, not_found
 from statecast.cli.store import opened_store
@@ -60,7 +62,8 @@ def command(
         update = store.get(device)
         if update is None or update.state is None:
             raise NotFound(not_found(store, settings, device, update))
-        asked = store.begin_command(new, settings.commands_of(update))
+        audit = AuditEntry(BY, "command", device, new.name)
+        asked = store.begin_command(new, settings.commands_of(update), audit=audit)
         if not wait:
             show_new(asked, as_json)
             return

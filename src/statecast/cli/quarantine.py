@@ -11,9 +11,11 @@ import click
 
 from statecast import strict_json, timestamps
 from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.records import AuditEntry
 from statecast.cli import output
 from statecast.cli.completion import quarantine_numbers
 from statecast.cli.errors import CommandError
+from statecast.cli.key import BY
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.cli.store import configured_sources, opened_store
@@ -107,7 +109,8 @@ def replay(given: GivenSettings, numbers: tuple[int, ...], everything: bool) -> 
         for number in [row.number for row in rows(store)] if everything else dict.fromkeys(numbers):
             try:
                 decode, resolution = outbox.decoder_for(store.quarantine_row(number).source)
-                again = replay_row(store, decode, number, resolution, grants_of).quarantined
+                audit = AuditEntry(BY, "replay", str(number))
+                again = replay_row(store, decode, number, resolution, grants_of, audit).quarantined
                 reason = store.quarantine_row(number).reason if again else ""
             except Refused as error:
                 again, reason = 1, str(error)
@@ -136,7 +139,7 @@ def drop(given: GivenSettings, numbers: tuple[int, ...]) -> None:
         for number in numbers:
             existing(store, settings, number)
         for number in dict.fromkeys(numbers):
-            store.drop(number)
+            store.drop(number, audit=AuditEntry(BY, "drop", str(number)))
     output.print_line(f"Dropped: {len(set(numbers))}.")
 
 

@@ -482,9 +482,10 @@ class Store(Protocol):
     ) -> Command:
         """Ask something of a device; durable on return.
 
-        A repeated request (see ``NewCommand.key``) returns the command that it began. Raises
-        NotTaken for a command that is not among those that the device ``takes`` (None: it takes
-        all), TooManyCommands, and Refused for another request with the same key.
+        A repeated request (see ``NewCommand.key``) returns the command that it began, and writes
+        no entry of the audit. Raises NotTaken for a command that is not among those that the device
+        ``takes`` (None: it takes all), TooManyCommands, and Refused for another request with the
+        same key.
         """
 
     def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:

@@ -238,12 +238,15 @@ class AccessContract(StoreFixture):
         store.commit("queue", 1, [refused("b1"), refused("b2")])
         # when Ada does each thing
         store.edit(change(state={"mood": "calm"}, by="user"), audit=ada["edit"])
-        store.begin_command(new_command("pillow", "hug", None), audit=ada["command"])
+        hug = new_command("pillow", "hug", key="click 1")
+        asked = store.begin_command(hug, audit=ada["command"])
         first, second = store.quarantined()
         store.replay(first.number, message("b1", change(state={"n": 1})), 1, audit=ada["replay"])
         store.drop(second.number, audit=ada["drop"])
         # then each stands there once
         assert [one.action for one in store.audit_rows()] == ["drop", "replay", "command", "edit"]
+        # and a repeated request is the same thing
+        assert store.begin_command(hug, audit=ada["command"]) == asked
         # and what is refused does not
         with pytest.raises(DevicesFull):
             store.edit(Change("other", "merge", {"n": 1}, by="user"), audit=ada["edit"])

@@ -456,11 +456,12 @@ class MemoryStore:
     ) -> Command:
         """Ask something of a device. Raises NotTaken, TooManyCommands, Refused."""
         with self._lock:
-            now = self._watch.check(self._counters)
+            now, newest = self._watch.check(self._counters), self._counters.command
             command = self._commands.begin(self._counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             self._commands.forget(new.device, self.limits.commands_kept, age_from)
-            self._access.note(audit, now)
+            if command.number > newest:  # a repeated request asks for nothing new
+                self._access.note(audit, now)
         self._notifier.notify()
         return command
 

@@ -480,11 +480,12 @@ class SqliteStore:
         """
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
+            now, newest = self._watch.check(counters), counters.command
             command = commands.begin(connection, self.rows, counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             commands.forget(connection, new.device, self.limits.commands_kept, age_from)
-            self._note(connection, counters, audit, now)
+            if command.number > newest:  # a repeated request asks for nothing new
+                self._note(connection, counters, audit, now)
             counter_row.save(connection, self.rows, counters)
         return command
 
