@@ -323,7 +323,12 @@ class Statecast:
         """
 
         def register(app: Flask, runtime: Runtime) -> None:
-            runtime.authorize_by(within_request(app, function))
+            from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
+
+            def request_of(head: Any, address: str) -> Request:
+                return app.request_class(environ_of(head, address))
+
+            runtime.authorize_by(within_request(app, function), request_of)
 
         self._register(register)
         return function
@@ -345,6 +350,14 @@ class Statecast:
         cannot be found out just now; BadSetting outside of a request.
         """
         return request_rights.allows(self.runtime, action, device)
+
+    def rights_changed(self, user: str | None = None) -> None:
+        """Say that what ``@live.authorize`` allows has changed, for a user or for everybody.
+
+        The function is asked again for the viewers of that name, in every process. Without this
+        call it is asked again once a minute.
+        """
+        self.runtime.rights_changed(user)
 
     def enter(self, sid: str, room: str) -> None:
         """Put a viewer into a room of its namespace; handlers of ``@live.on`` get its ``sid``.

@@ -17,7 +17,7 @@ Speaker = Literal["device", "user", "system"]
 a device or a user. Only a device's own message shows that the device is alive."""
 Kind = Literal["merge", "replace", "delete"]
 Outcome = Literal["done", "refused"]
-EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect", "name"]
+EventKind = Literal["emit", "enter", "leave", "close_room", "disconnect", "name", "rights"]
 
 
 class Stamp(NamedTuple):

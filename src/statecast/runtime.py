@@ -18,6 +18,7 @@ from typing import Any
 
 from statecast import names
 from statecast.access.desk import Desk
+from statecast.access.directory import AccessDirectory
 from statecast.access.grants import NOTHING
 from statecast.access.identity import Identity
 from statecast.access.keys import Keys
@@ -53,8 +54,9 @@ from statecast.errors import (
     WrongWay,
 )
 from statecast.http import first_rights
-from statecast.http.credentials import ProxyFields
+from statecast.http.credentials import ProxyFields, of_head
 from statecast.http.guess_limiter import GuessLimiter
+from statecast.http.head import RequestHead
 from statecast.http.throttled_log import ThrottledLog
 from statecast.http.write_limit import WriteLimiter
 from statecast.ingest.consumer import Consumer
@@ -69,10 +71,12 @@ from statecast.program.distribution import VERSION
 from statecast.reactions import chain
 from statecast.reactions.reaction import Reaction
 from statecast.reactions.reactions import Reactions
+from statecast.realtime.authenticator import Authenticator
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
 from statecast.realtime.namespaces import check_namespace, check_registration
 from statecast.realtime.protocol import socketio
+from statecast.realtime.readers import Readers
 from statecast.realtime.rooms import Callback
 from statecast.realtime.viewer import Handshake
 from statecast.settings import Settings
@@ -128,6 +132,8 @@ class Runtime:
         self._noted_stranger = False
         self._authorize: Callable[[Any], Any] | None = None
         """The application's function of ``@live.authorize``."""
+        self._request_of: Callable[[RequestHead, str], Any] = lambda head, address: None
+        """Makes the request that this function gets, of a viewer's."""
         self._hub: Hub | None = None
         self.test_hub: Hub | None = None
         """The hub that a test made; see ``serve_with``."""
@@ -291,11 +297,18 @@ class Runtime:
         """Whether the application has a function of ``@live.authorize``."""
         return self._authorize is not None
 
-    def authorize_by(self, function: Callable[[Any], Any]) -> None:
-        """Ask this function what a request may do. Raises BadSetting for a second one."""
+    def authorize_by(
+        self,
+        function: Callable[[Any], Any],
+        request_of: Callable[[RequestHead, str], Any],
+    ) -> None:
+        """Ask this function what a request may do. Raises BadSetting for a second one.
+
+        ``request_of`` makes a request of the head and the address of a viewer's.
+        """
         if self._authorize is not None:
             raise BadSetting("There is one function of @live.authorize; this is a second one.")
-        self._authorize = function
+        self._authorize, self._request_of = function, request_of
 
     def authorize(self, request: Any) -> Any:
         """What the application allows to a Flask request; None: it has no opinion.
@@ -309,6 +322,47 @@ class Runtime:
         except Exception:
             log.exception("@live.authorize failed, so the request may do nothing by it")
             return NOTHING
+
+    def readers(
+        self,
+        broadcaster: Broadcaster | None,
+        *,
+        inline: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Readers:
+        """Those who are connected to this process, whose rights ``broadcaster`` is to follow.
+
+        ``inline``: for tests, it is found out on the thread of the loop who they are.
+        """
+        authenticator = Authenticator(
+            self.policy,
+            lambda: self.store,
+            threads=self.settings.handler_threads,
+            ask=lambda: self._ask_about if self.asks_application else None,
+            inline=inline,
+            clock=monotonic,
+        )
+        readers = Readers(
+            self.policy,
+            authenticator,
+            AccessDirectory(),
+            (lambda viewers: None) if broadcaster is None else broadcaster.regrant,
+            credentials_of=partial(of_head, proxy=self.proxy_fields),
+            clock=self.clock,
+            monotonic=monotonic,
+        )
+        if broadcaster is not None:
+            broadcaster.on_access(readers.on_access)
+            broadcaster.has_rules = lambda: readers.has_rules
+        return readers
+
+    def _ask_about(self, head: RequestHead, address: str) -> Any:
+        return self.authorize(self._request_of(head, address))
+
+    def rights_changed(self, user: str | None = None) -> None:
+        """What the application allows to a user has changed; None: to anyone. In all processes."""
+        check_texts(user or "")
+        self._publish(Event("/", user or "", kind="rights"))
 
     @property
     def queue(self) -> Sender:
@@ -623,7 +677,12 @@ class Runtime:
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
-        hub = Hub(broadcaster, self.settings, namespaces=self.settings.namespaces)
+        hub = Hub(
+            broadcaster,
+            self.settings,
+            readers=self.readers(broadcaster),
+            namespaces=self.settings.namespaces,
+        )
         with self._registering:
             for event, handler, namespace in self.handlers:
                 hub.on(event, handler, namespace)
@@ -683,7 +742,7 @@ class Runtime:
         Runtime.__init__(self, settings, clock)
         self.handlers = list(before["handlers"])
         self._keeps_handshakes = before["_keeps_handshakes"]
-        self._authorize = before["_authorize"]
+        self._authorize, self._request_of = before["_authorize"], before["_request_of"]
         for reaction in before["reactions"].registered:
             self.reactions.add(reaction)
         self.sources = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from statecast import names, timestamps
-from statecast.access.reader import READS_EVERYTHING
+from statecast.access.reader import READS_EVERYTHING, Reader
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.outgoing_message import OutgoingMessage
@@ -30,7 +30,7 @@ class FakeClient:
         self.capacity = capacity
         self.transport: list[Any] = []
         self.name: str | None = None
-        self.reader = READS_EVERYTHING
+        self.reader: Reader = READS_EVERYTHING
         self.full = self.connected = False
         self.states: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, int] = {}
@@ -100,12 +100,16 @@ class FakeClient:
             self.states.clear()
             self.versions.clear()
             self.commands.clear()
-        offsets = [item["offset"] for item in payload["states"]]
+        offsets = [item["offset"] for item in payload["states"] if not item.get("gone")]
         assert offsets == sorted(set(offsets)) and all(
             offset <= payload["offset"] for offset in offsets
         )
         for item in payload["states"]:
             device = item["device"]
+            if item.get("gone"):
+                assert device in self.states, "it is told once, and only of what it has"
+                del self.states[device], self.versions[device]
+                continue
             assert item["version"] >= self.versions.get(device, 0), "a version never goes back"
             self.versions[device] = item["version"]
             self.states[device] = item
@@ -150,8 +154,8 @@ class BroadcastHarness:
             Settings(**{"deadlines": {"*": 60}, **settings}),
             report=lambda: self.health,
             clock=lambda: START,
-            has_rules=has_rules,
         )
+        self.broadcaster.has_rules = has_rules
         self.broadcaster.loop = self.loop  # type: ignore[assignment]
         self.change_feed = ChangeFeed(
             self.store,  # type: ignore[arg-type]

@@ -11,13 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 
+class FakeTimer:
+    """A call that waits for its time."""
+
+    def __init__(self, call: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.call = call
+        self.arguments = arguments
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class FakeLoop:
     """Calls wait in a list until ``settle``, timers for the time that the test lets pass."""
 
     def __init__(self, now: float = 1_000.0) -> None:
         self.now = now
         self.soon: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.timers: list[tuple[float, int, FakeTimer]] = []
         self._numbers = itertools.count()
         self._calls: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.Queue()
 
@@ -27,12 +39,13 @@ class FakeLoop:
     def call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
         self.soon.append((call, arguments))
 
-    def call_at(self, when: float, call: Callable[[], None]) -> object:
-        heapq.heappush(self.timers, (when, next(self._numbers), call))
-        return call
+    def call_at(self, when: float, call: Callable[..., None], *arguments: Any) -> FakeTimer:
+        timer = FakeTimer(call, arguments)
+        heapq.heappush(self.timers, (when, next(self._numbers), timer))
+        return timer
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
-        return self.call_at(self.now + seconds, call)
+    def call_later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> FakeTimer:
+        return self.call_at(self.now + seconds, call, *arguments)
 
     def call_soon_threadsafe(self, call: Callable[..., None], *arguments: Any) -> None:
         self._calls.put((call, arguments))
@@ -51,9 +64,10 @@ class FakeLoop:
     def advance(self, seconds: float) -> None:
         until = self.now + seconds
         while self.timers and self.timers[0][0] <= until:
-            when, _, call = heapq.heappop(self.timers)
+            when, _, timer = heapq.heappop(self.timers)
             self.now = max(self.now, when)
-            call()
+            if not timer.cancelled:
+                timer.call(*timer.arguments)
         self.now = until
         self.settle()
 

@@ -16,6 +16,7 @@ from statecast.settings import Settings
 from tests.fakes.fake_broadcaster import FakeBroadcaster
 from tests.fakes.fake_loop import FakeLoop
 from tests.fakes.fake_transport import FakeTransport
+from tests.fakes.open_readers import open_readers
 
 HEADERS = [
     (b"host", b"example.test"),
@@ -43,7 +44,9 @@ class Harness:
         self.settings = Settings(**settings)
         self.loop = FakeLoop() if loop is None else loop
         self.broadcaster = broadcaster or FakeBroadcaster()
-        self.hub = hub or Hub(self.broadcaster, self.settings, namespaces=namespaces)
+        self.hub = hub or Hub(
+            self.broadcaster, self.settings, readers=open_readers(), namespaces=namespaces
+        )
         self.hub.start(self.loop)
         self.sessions = PollingSessions(self.settings)
         self.connections: set[Any] = set()

@@ -22,6 +22,7 @@ from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Store
+from tests.fakes.open_readers import open_readers
 
 
 class Broadcasting(Broadcaster):
@@ -42,7 +43,7 @@ class Live:
         self.store: Store = open_store("memory:")
         self.settings = Settings(store="memory:")
         self.broadcaster = Broadcasting(self.store, self.settings, clock=lambda: 1_700_000_000_000)
-        self.hub = Hub(self.broadcaster, self.settings)
+        self.hub = Hub(self.broadcaster, self.settings, readers=open_readers())
         self.address = ""
 
     def set(self, device: str, **fields: Any) -> None:

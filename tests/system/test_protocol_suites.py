@@ -26,6 +26,7 @@ from statecast.broadcast.broadcaster import Broadcaster
 from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
+from tests.fakes.open_readers import open_readers
 from tests.fakes.saying import say
 
 INTERVAL, TIMEOUT = 0.3, 0.2
@@ -46,7 +47,7 @@ def serving_as_expected(ping_timeout: float) -> Iterator[str]:
         allow_origins=("*",),
     )
     broadcaster = Broadcaster(open_store("memory:"), settings, clock=lambda: 0)
-    hub = Hub(broadcaster, settings)
+    hub = Hub(broadcaster, settings, readers=open_readers())
     for namespace in ("/", "/custom"):
         hub.on("connect", lambda sid, auth: say(hub, sid, "auth", auth), namespace)
         hub.on(

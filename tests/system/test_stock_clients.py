@@ -26,6 +26,7 @@ from statecast.model import Event
 from statecast.realtime.hub import Hub
 from statecast.settings import Settings
 from statecast.stores import open_store
+from tests.fakes.open_readers import open_readers
 from tests.fakes.saying import say
 
 SCRIPT = Path(__file__).with_name("stock_client.js")
@@ -47,7 +48,9 @@ class Counting:
         self.settings = Settings(store="memory:", **limits)
         self.store = open_store("memory:")
         self.broadcaster = Broadcaster(self.store, self.settings, clock=lambda: 0)
-        self.hub = Hub(self.broadcaster, self.settings, namespaces=["/test"])
+        self.hub = Hub(
+            self.broadcaster, self.settings, readers=open_readers(), namespaces=["/test"]
+        )
         self.counted: dict[str, list[int]] = {}
         self.left: queue.Queue[str] = queue.Queue()
         self.tasks: set[asyncio.Task[None]] = set()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import names
+from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.patterns import scope
 from statecast.access.reader import Reader
@@ -833,7 +834,7 @@ def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
 
 
 def reader(*readable: str) -> Reader:
-    return Reader(ANONYMOUS, readable)
+    return Reader(ANONYMOUS, Grants.of(dict.fromkeys(readable, "read")))
 
 
 def test_a_viewer_gets_what_it_may_read_of_what_it_asks_for(harness: BroadcastHarness) -> None:

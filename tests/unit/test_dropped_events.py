@@ -22,6 +22,7 @@ from statecast.settings import Settings
 from tests.fakes.fake_broadcaster import FakeBroadcaster
 from tests.fakes.fake_loop import FakeLoop
 from tests.fakes.harness import FakeClient, Harness
+from tests.fakes.open_readers import open_readers
 from waiting import wait_for
 
 
@@ -239,7 +240,7 @@ def test_events_after_the_end_of_the_loop_are_counted() -> None:
         def call_soon_threadsafe(self, *arguments: object) -> None:
             raise RuntimeError("Event loop is closed")
 
-    hub = Hub(FakeBroadcaster(), Settings())
+    hub = Hub(FakeBroadcaster(), Settings(), readers=open_readers())
     hub.start(Closed())  # type: ignore[arg-type]
     thread = threading.Thread(target=hub.publish, args=(Event("/", "late"),))
     thread.start()

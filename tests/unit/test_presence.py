@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast import names
+from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.reader import READS_EVERYTHING, Reader
 from statecast.broadcast.broadcaster import Broadcaster
@@ -413,7 +414,7 @@ def test_who_may_not_read_a_device_neither_counts_nor_is_told(store: MemoryStore
     # given a viewer that may read nothing but b
     here = Process(store, "p")
     guest, other = OneViewer("guest"), OneViewer()
-    guest.reader = Reader(ANONYMOUS, ("b",))
+    guest.reader = Reader(ANONYMOUS, Grants.of({"b": "read"}))
     here.watch(guest, "a", "b", presence=True)
     here.watch(other, "a", presence=True)
     settle(here)

@@ -6,7 +6,8 @@ Rule 2: viewers that are up to date receive each tick's message. Viewers that la
 memory, starting at their position, until they have caught up.
 Rule 3: a viewer learns nothing of a device that it may not read. The devices that it asks for are
 narrowed once, in ``watch``; all else goes by the audience that results.
-Rule 4: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its
+Rule 4: rights that changed take effect before the states of the same snapshot (``regrant``).
+Rule 5: nothing is queued for a viewer. A slow viewer costs its position, one integer: when its
 transport has drained, it receives the newest state of each device that changed meanwhile.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from statecast.access import patterns as sets
 from statecast.access.patterns import Patterns
+from statecast.access.records import AccessRecord
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
@@ -42,6 +44,9 @@ KNOWN_COMMANDS = 10_000
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
+LONGEST_GONE = 256
+"""Bytes of an entry of a device that may be read no longer."""
+AccessListener = Callable[[Sequence[AccessRecord], bool], None]
 NOTHING_READABLE = (
     "You may see none of the devices that this asks for; sign in as somebody who may, or ask an "
     "operator for the right to read them."
@@ -64,12 +69,8 @@ class Broadcaster:
         report: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], int],
         origin: str = "",
-        has_rules: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``origin`` is what events of this process name as theirs.
-
-        ``has_rules``: whether somebody who may read here may read less than everything.
-        """
+        """``origin`` is what events of this process name as theirs."""
         self.store = store
         self._origin = origin or None
         self.settings = settings
@@ -80,7 +81,8 @@ class Broadcaster:
         self.presence = Presence(
             self.audiences, origin, lambda seconds, call: self.loop.call_later(seconds, call)
         )
-        self._has_rules = has_rules
+        self.has_rules: Callable[[], bool] = lambda: False
+        """Whether somebody who may read here may read less than everything."""
         self.health = HealthFeed(clock, self._sources_of)
         self._clock = clock
         self._beat_at = 0
@@ -100,6 +102,7 @@ class Broadcaster:
         """The newest change of a command that up-to-date viewers have, also within a tick."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._command_listeners: list[Callable[[Command], None]] = []
+        self._access_listeners: list[AccessListener] = []
         self.sent_bytes = 0
         """Of events to viewers, before framing. Counted per audience, not per viewer."""
         self._ticks = 0
@@ -157,8 +160,16 @@ class Broadcaster:
         """Call ``listener`` for each change of a command in the store."""
         self._command_listeners.append(listener)
 
+    def on_access(self, listener: AccessListener) -> None:
+        """Call ``listener`` before states are sent, and with each beat.
+
+        It gets the records that changed, and whether they are all that there are.
+        """
+        self._access_listeners.append(listener)
+
     def _heartbeat(self) -> None:
         self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
+        self._apply_access((), False)
         now = self._clock()
         if now < self._beat_at:
             self.states.take_back(now)
@@ -182,6 +193,7 @@ class Broadcaster:
             self._forget_removed(epoch_history.forgotten)
         if reset:
             self._start_over()
+        self._apply_access(changes.access, reset)
         if changes.watch is not None:
             self.presence.take(changes.watch)
         self.position = changes.position
@@ -195,6 +207,10 @@ class Broadcaster:
         if changes.commands:
             self._send_commands(changes.commands)
         self.health.update(report)
+
+    def _apply_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
+        for listener in self._access_listeners:
+            listener(records, reset)
 
     def _forget_removed(self, forgotten: int) -> None:
         """Drop the removed devices that the store has forgotten.
@@ -332,7 +348,7 @@ class Broadcaster:
         since, scope = request.since, request.scope
         if since is None:
             return
-        in_scope = not self._has_rules() if scope is None else scope == subscriber.audience.scope
+        in_scope = not self.has_rules() if scope is None else scope == subscriber.audience.scope
         valid = (
             in_scope
             and self._epoch_history.is_valid(since, self.position.offset)
@@ -360,6 +376,58 @@ class Broadcaster:
             subscriber.covered = (old, subscriber.position)
         subscriber.audience, subscriber.position = audience, 0
         self.presence.join(subscriber)
+
+    def regrant(self, viewers: Iterable[Recipient]) -> None:
+        """The rights of these viewers have changed; ``reader`` says what they are now.
+
+        They are told once of each device that they may see no longer, and get what they may see in
+        addition. One that lags does not know yet what it has, so it starts over.
+        """
+        told: dict[tuple[Audience, Audience], list[OutgoingMessage]] = {}
+        for viewer in viewers:
+            subscriber = self.subscribers.get(viewer)
+            if subscriber is None:
+                continue
+            before = subscriber.audience
+            audience = self.audiences.join(self._readable(viewer, subscriber.wanted))
+            if audience is before:
+                self.audiences.leave(audience, viewer, stays=True)
+                continue
+            up_to_date = subscriber.up_to_date
+            asks = self.presence.is_asked_by(subscriber)
+            self._change_audience(subscriber, audience)
+            if asks:
+                self.presence.ask(subscriber)
+            if not up_to_date:
+                self._start_subscriber_over(subscriber)
+                continue
+            step = before, audience
+            if step not in told:
+                told[step] = self._gone(*step)
+            for message in told[step]:
+                self.sent_bytes += len(message.payload)
+                viewer.deliver(message)
+            self.loop.call_soon(self._catch_up, subscriber)
+
+    def _gone(self, before: Audience, after: Audience) -> list[OutgoingMessage]:
+        """What up-to-date viewers of an audience are told that belong to another one now."""
+        left = [one for one in self.states.present(before) if not after.matches(one)]
+        # What they may see in addition they do not have yet.
+        grew = sets.scope(sets.within(after.patterns, before.patterns)) != after.scope
+        epoch, head = self.position
+        most = max(1, self.settings.max_states_bytes // LONGEST_GONE)
+        return [
+            OutgoingMessage(
+                "states",
+                encoding.states(
+                    epoch,
+                    0 if grew else head,
+                    list(map(encoding.gone, left[first : first + most])),
+                    scope=after.scope,
+                ),
+            )
+            for first in range(0, len(left), most)
+        ]
 
     def _set_back(self, subscriber: Subscriber, offset: int) -> None:
         """An up-to-date viewer becomes one that lags, and has everything up to ``offset``."""
@@ -432,15 +500,20 @@ class Broadcaster:
         if audience.catch_ups_head != head:
             audience.catch_ups.clear()
             audience.catch_ups_head = head
-        key = (subscriber.position, subscriber.empty, subscriber.reset, subscriber.complete)
-        shared = subscriber.covered is None
-        message = audience.catch_ups.get(key) if shared else None
+        key = (
+            subscriber.position,
+            subscriber.empty,
+            subscriber.reset,
+            subscriber.complete,
+            subscriber.covered,
+        )
+        message = audience.catch_ups.get(key)
         if message is None:
             missed = self._missed(subscriber)
             message, _ = self._states_message(
                 audience, missed, head, subscriber.reset, subscriber.complete
             )
-            if shared and audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
+            if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
         return message
 

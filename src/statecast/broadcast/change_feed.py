@@ -67,7 +67,7 @@ class ChangeFeed:
         self.loop = loop
         self.report = report
         self.listener = listener
-        self._cursor = ReadCursor(watch=0)
+        self._cursor = ReadCursor(watch=0, access=0)
         self._position = Position("", 0)
         self._epoch = ""
         self._has_all = True
@@ -118,8 +118,7 @@ class ChangeFeed:
             self._advance(result)
             while not self._delivered.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or has ended
-            changes = result.changes
-            if changes.updates or changes.events or changes.commands or changes.watch:
+            if any_of(result.changes):
                 self._stop.wait(TICK)
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
@@ -148,7 +147,7 @@ class ChangeFeed:
     def _read(self) -> ReadResult:
         if self._reset_needed:
             self._cursor = ReadCursor(
-                event=self._cursor.event, command=self._cursor.command, watch=0
+                event=self._cursor.event, command=self._cursor.command, watch=0, access=0
             )
             self._epoch = ""
         changes = self.store.read(self._cursor)
@@ -159,7 +158,7 @@ class ChangeFeed:
             Position(self._epoch, self._cursor.offset)
         )
         if set_back:
-            changes = self.store.read(ReadCursor(watch=0))
+            changes = self.store.read(ReadCursor(watch=0, access=0))
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
         return ReadResult(changes, epoch_history, reset)
@@ -186,3 +185,10 @@ class ChangeFeed:
             self._reset_needed = True
         finally:
             self._delivered.set()
+
+
+def any_of(changes: Changes) -> bool:
+    """Whether there is anything to send by these changes."""
+    return bool(
+        changes.updates or changes.events or changes.commands or changes.watch or changes.access
+    )

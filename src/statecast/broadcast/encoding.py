@@ -66,6 +66,11 @@ def states(
     return head + b",".join(items) + b"]" + flags + b"}"
 
 
+def gone(device: str) -> bytes:
+    """The entry for a device that the reader may see no longer."""
+    return strict_json.encode({"device": device, "state": None, "gone": "forbidden"})
+
+
 def seen(times: dict[str, int]) -> bytes:
     """The argument of a ``seen`` event."""
     return strict_json.encode({device: timestamps.iso(time) for device, time in times.items()})

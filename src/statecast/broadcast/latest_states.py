@@ -110,6 +110,12 @@ class LatestStates:
         named = (entries[device] for device in audience.exact if device in entries)
         return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
 
+    def present(self, audience: Audience) -> Iterator[str]:
+        """The devices of an audience that exist, by descending offset."""
+        for entry in self.newest_first(audience):
+            if entry.update.state is not None:
+                yield entry.update.device
+
     def sources(self, audience: Audience) -> set[str | None]:
         """The sources through which the devices of an audience report."""
         return {entry.update.source for entry in self.newest_first(audience)}

@@ -116,6 +116,9 @@ class Presence:
         self._askers.setdefault(subscriber.audience, set()).add(subscriber)
         self.tell_all(subscriber)
 
+    def is_asked_by(self, subscriber: Subscriber) -> bool:
+        return subscriber in self._askers.get(subscriber.audience, ())
+
     def tell_all(self, subscriber: Subscriber) -> None:
         """Tell a viewer everything again that it asks for: it may have missed some."""
         if subscriber in self._askers.get(subscriber.audience, ()):

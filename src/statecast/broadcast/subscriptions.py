@@ -8,7 +8,7 @@ per audience.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
@@ -52,7 +52,7 @@ class Audience:
         """The viewers that have everything up to the head."""
         self.size = 0
         """How many viewers watch this set, up to date or not."""
-        self.catch_ups: dict[tuple[int, bool, bool, bool], OutgoingMessage] = {}
+        self.catch_ups: dict[Hashable, OutgoingMessage] = {}
         """Messages for viewers that lag, by where each of them is: they are shared."""
         self.catch_ups_head = -1
         """The store's offset for which ``catch_ups`` were made."""
@@ -133,9 +133,13 @@ class Audiences:
         audience.size += 1
         return audience
 
-    def leave(self, audience: Audience, viewer: Recipient) -> None:
-        """Count one viewer less; an audience without viewers is forgotten."""
-        audience.current.discard(viewer)
+    def leave(self, audience: Audience, viewer: Recipient, *, stays: bool = False) -> None:
+        """Count one viewer less; an audience without viewers is forgotten.
+
+        ``stays``: the viewer was counted twice.
+        """
+        if not stays:
+            audience.current.discard(viewer)
         audience.size -= 1
         if audience.size:
             return

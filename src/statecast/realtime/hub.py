@@ -27,6 +27,7 @@ from statecast.realtime.interfaces import BroadcasterContract, Connection, Sessi
 from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.namespaces import Namespaces
 from statecast.realtime.protocol import socketio, websocket
+from statecast.realtime.readers import Readers
 from statecast.realtime.rooms import Callback, Namespace, Socket
 from statecast.realtime.session import Session, SessionLimits
 from statecast.realtime.timer_wheel import TimerWheel, tick_for
@@ -52,10 +53,14 @@ class Hub:
         broadcaster: BroadcasterContract,
         settings: Settings,
         *,
+        readers: Readers,
         namespaces: Iterable[str] = (),
         inline: bool = False,
     ) -> None:
-        """``inline``: for tests, handlers run at once on the loop's thread."""
+        """``readers`` are those of this process whose rights can change.
+
+        ``inline``: for tests, handlers run at once on the loop's thread.
+        """
         self.throttled_log = ThrottledLog()
         self.wheel = TimerWheel(
             tick_for(
@@ -79,6 +84,7 @@ class Hub:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._calls = LoopCalls()
         """What the application does to viewers, in order."""
+        self.readers = readers
         self._broadcaster = broadcaster
         # Two ticks late is punctual for a timer of whole ticks.
         self._limits = SessionLimits.of(settings, lateness=2 * self.wheel.tick)
@@ -103,6 +109,7 @@ class Hub:
         self._calls.start(loop)
         self.wheel.start(loop)
         self._namespaces.start(loop)
+        self.readers.start(loop)
 
     def check_may_wait(self) -> None:
         """Raises BadSetting on the loop, which would stop what the caller waits for."""
@@ -136,16 +143,25 @@ class Hub:
         self._connections.discard(connection)
 
     def new_viewer(
-        self, transport: SessionTransport, now: float, head: RequestHead, address: str | None
+        self, transport: SessionTransport, now: float, head: RequestHead, address: str
     ) -> Viewer:
         """``head`` and ``address`` are the client's, of the request with which it begins."""
         session = Session(self._limits, now)
-        handshake = Handshake(head, address or "") if self.keep_handshakes else None
-        return Viewer(session, transport, self._namespaces, self._broadcaster, handshake)
+        handshake = Handshake(head, address) if self.keep_handshakes else None
+        return Viewer(
+            session,
+            transport,
+            self._namespaces,
+            self._broadcaster,
+            self.readers,
+            self.readers.visit(head, address),
+            handshake,
+        )
 
     def close_threads(self) -> None:
         """Let the threads of handlers end after what they have to do."""
         self._namespaces.close()
+        self.readers.close()
 
     async def close_all(
         self, per_group: int, code: int = websocket.SERVICE_RESTART, *, grace: float = CLOSE_GRACE
@@ -194,6 +210,8 @@ class Hub:
             self.emit(event)
         elif event.kind == "close_room":
             self._close_room(event)
+        elif event.kind == "rights":
+            self.readers.rights_changed(event.name)
         else:
             for sid in event.rooms:
                 self._move(event.kind, sid, event.name)

@@ -32,6 +32,7 @@ class InProcessTransport:
 
     def __init__(self, client: InProcessClient) -> None:
         self.paused = False
+        self.address = "127.0.0.1"
         self._client = client
         self._partial: packets.PartialPacket | None = None
 
@@ -90,4 +91,4 @@ def request_head(query: str, headers: Any, flask_client: Any = None) -> RequestH
         for variable, value in environ.items()
         if variable.startswith("HTTP_")
     }
-    return RequestHead("GET", PATH, query.encode("latin-1"), fields, secure=False)
+    return RequestHead("GET", PATH, query.encode("latin-1"), fields, secure=False, local=True)

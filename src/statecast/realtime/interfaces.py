@@ -20,6 +20,10 @@ class SessionTransport(Protocol):
     paused: bool
     """It holds more than its bound. States wait for it to drain; events are dropped."""
 
+    @property
+    def address(self) -> str:
+        """The client's, for the log."""
+
     def send(self, packet: bytes) -> None:
         """Write a text packet."""
 

@@ -17,13 +17,15 @@ from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
-from statecast.access.reader import READS_EVERYTHING
+from statecast import strict_json
+from statecast.access.reader import READS_NOTHING, Reader
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Forbidden, Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
+from statecast.realtime.authenticator import NotAdmitted, Visit
 from statecast.realtime.hub import Hub
 from statecast.realtime.interfaces import BroadcasterContract
 from statecast.realtime.protocol import handshake
@@ -117,7 +119,7 @@ class EventStream:
         awaited: frozenset[str] = frozenset(),
     ) -> None:
         """It ends when all ``awaited`` events were delivered; without any it goes on."""
-        self.reader = READS_EVERYTHING
+        self.reader: Reader = READS_NOTHING
         """Who it is, and what it may see."""
         self._awaited = set(awaited)
         self._broadcaster = broadcaster
@@ -159,6 +161,12 @@ class EventStream:
         """Tell the client when to return, and end. The times differ, to spread the load."""
         wait = random.randrange(RETURN_WITHIN_MS)  # noqa: S311 - spreads load, hides nothing
         self._put(b"retry: %d\n\n" % wait)
+        self.leave()
+
+    def end(self, sentence: str) -> None:
+        """It may read nothing any more: end it with a sentence."""
+        self._put(encode("refused", strict_json.encode({"error": sentence})))
+        self._broadcaster.leave(self)
         self.leave()
 
     def leave(self) -> None:
@@ -245,10 +253,6 @@ class EventStreamEndpoint:
                 self._wheel.now(),
                 frozenset(awaited if once else ()),
             )
-            self._broadcaster.watch(stream, request)
-        except Forbidden as refusal:
-            await refuse(HTTPProblem(403, str(refusal)), scope, send, cors)
-            return
         except Refused as refusal:
             await refuse(HTTPProblem(400, str(refusal)), scope, send, cors)
             return
@@ -257,7 +261,32 @@ class EventStreamEndpoint:
             problem = HTTPProblem(refused.status, refused.public, refused.headers)
             await refuse(problem, scope, send, cors)
             return
-        await self._serve(stream, scope, receive, send, cors)
+        readers = self._hub.readers
+        try:
+            visit = readers.visit(head, asgi.client_address(scope))
+            closed = await self._let_in(stream, visit, request)
+            if closed is None:
+                await self._serve(stream, scope, receive, send, cors)
+            else:
+                await refuse(closed, scope, send, cors)
+        finally:
+            readers.remove(stream)
+
+    async def _let_in(
+        self, stream: EventStream, visit: Visit, request: dict[str, Any]
+    ) -> HTTPProblem | None:
+        """Let a reader watch, or say why not."""
+        refusal = await self._hub.readers.let_in(stream, visit)
+        if refusal is not None:
+            return problem_of(refusal)
+        try:
+            self._broadcaster.watch(stream, request)
+        except Forbidden as error:
+            status = 401 if stream.reader.identity.kind == "anonymous" else 403
+            return problem_of(NotAdmitted(status, str(error)))
+        except Refused as error:
+            return HTTPProblem(400, str(error))
+        return None
 
     async def _serve(
         self,
@@ -285,6 +314,16 @@ class EventStreamEndpoint:
             leaving.cancel()
             self._broadcaster.leave(stream)
             self._hub.remove(stream)
+
+
+def problem_of(refusal: NotAdmitted) -> HTTPProblem:
+    """The response to somebody who is not let in."""
+    headers: Headers = []
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    return HTTPProblem(refusal.status, refusal.sentence, headers)
 
 
 async def refuse(problem: HTTPProblem, scope: Scope, send: Send, cors: Headers) -> None:

@@ -5,17 +5,23 @@ The viewer stays the same when its session moves from long polling to a WebSocke
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from statecast.access.reader import READS_EVERYTHING
+from statecast import timestamps
+from statecast.access.credentials import Credentials
+from statecast.access.reader import READS_NOTHING, Reader
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
+from statecast.realtime.authenticator import NotAdmitted, Visit
 from statecast.realtime.interfaces import BroadcasterContract, SessionTransport
 from statecast.realtime.namespaces import Namespaces
-from statecast.realtime.protocol import engineio, socketio
+from statecast.realtime.protocol import engineio, socketio, websocket
+from statecast.realtime.readers import Admission, Readers
 from statecast.realtime.rooms import Socket
 from statecast.realtime.session import (
+    MAX_NAMESPACES,
     Acknowledged,
     EventReceived,
     NamespaceLeft,
@@ -29,6 +35,11 @@ TOO_FAST = (
     "more messages come than viewer_rate_limit allows, so they are read at that rate; none is lost"
 )
 """For the log, when a client is held up."""
+AUTHENTICATE = "authenticate"
+"""The event by which a viewer renews its sign-in without a new connection."""
+NO_CREDENTIAL = (
+    "“authenticate” takes {“token”: …}: a key, the token of a share link or a signed token."
+)
 TOO_FAST_ALL = "more messages than viewer_rate_limit allows, from too many viewers at once"
 """Why a client is closed when those that are held up hold too much."""
 
@@ -55,7 +66,10 @@ class Viewer:
 
     __slots__ = (
         "_broadcaster",
+        "_joining",
         "_namespaces",
+        "_readers",
+        "_visit",
         "handshake",
         "name",
         "pending_bytes",
@@ -70,14 +84,22 @@ class Viewer:
         transport: SessionTransport,
         namespaces: Namespaces,
         broadcaster: BroadcasterContract,
+        readers: Readers,
+        visit: Visit,
         handshake: Handshake | None = None,
     ) -> None:
-        """``handshake`` is kept only where the application asks for it."""
+        """``visit`` is what its first request brought. ``handshake`` is kept only where the
+        application asks for it."""
         self.handshake = handshake
         self.name: str | None = None
         """What the application calls it, to others who watch the same."""
-        self.reader = READS_EVERYTHING
-        """Who it is, and what it may see."""
+        self.reader: Reader = READS_NOTHING
+        """Who it is, and what it may see; not known before it joins a namespace."""
+        self._readers = readers
+        self._visit: Visit | None = visit
+        """Until it is known who it is."""
+        self._joining: dict[str, NamespaceRequested] | None = None
+        """Requests to join that wait until it is known who asks, by namespace."""
         self.session = session
         self.transport = transport
         self._namespaces = namespaces
@@ -113,6 +135,8 @@ class Viewer:
 
     def leave(self, reason: str) -> None:
         """The session is over: leave every namespace."""
+        self._joining = self._visit = None
+        self._readers.remove(self)
         for socket in tuple(self.session.sockets()):
             self._namespaces.disconnect(socket, reason)
 
@@ -121,6 +145,8 @@ class Viewer:
             if event.name == "watch" and event.socket.namespace.name == "/":
                 self.session.charge_watch(pattern_count(event.arguments), now)
                 self._watch(event.number, event.arguments, now)
+            elif event.name == AUTHENTICATE and self._renews(event.socket):
+                self._authenticate(event)
             else:
                 self._namespaces.dispatch(event)
         elif isinstance(event, NamespaceRequested):
@@ -153,10 +179,35 @@ class Viewer:
             self.transport.send(socketio.encode(socketio.ACK, "/", number, [answer])[0])
 
     def _join(self, request: NamespaceRequested) -> None:
-        if self.session.is_in_too_many:
+        name, joining = request.namespace, self._joining or {}
+        if self.session.is_in_too_many or len(joining) >= MAX_NAMESPACES:
             sentence = "This connection is in too many namespaces."
-            self.transport.send(socketio.refused(request.namespace, sentence))
+            self.transport.send(socketio.refused(name, sentence))
             return
+        if name in joining:
+            raise Malformed("a second request to join a namespace before the first was answered")
+        known = self._visit or Visit(Credentials(address=self.transport.address))
+        visit = self._readers.with_auth(known, request.auth)
+        if self._visit is None and visit.given == known.given:
+            self._enter(request)  # it is known who it is, and it brings nothing else
+            return
+        self._joining = {**joining, name: request}
+        self._readers.admit(visit, partial(self._decide, request))
+
+    def _decide(self, request: NamespaceRequested, decision: Admission | NotAdmitted) -> None:
+        """Now it is known who asks to join."""
+        name = request.namespace
+        if self._joining is None or self._joining.pop(name, None) is not request:
+            return  # it has left
+        if isinstance(decision, NotAdmitted):
+            data = {"status": decision.status}
+            self.transport.send(socketio.refused(name, decision.sentence, data))
+            return
+        self._visit = None
+        self._readers.add(self, decision)
+        self._enter(request)
+
+    def _enter(self, request: NamespaceRequested) -> None:
         namespace = self._namespaces.join(request.namespace)
         if namespace is None:
             self.transport.send(socketio.refused(request.namespace, "Invalid namespace"))
@@ -164,6 +215,45 @@ class Viewer:
         socket = Socket(self, namespace, socketio.new_sid())
         self.session.add(socket)
         self._namespaces.connect(socket, request.auth)
+
+    def _renews(self, socket: Socket) -> bool:
+        """Whether the event to renew a sign-in is not one of the application's own."""
+        return socket.namespace.name == "/" and AUTHENTICATE not in socket.namespace.handlers
+
+    def _authenticate(self, event: EventReceived) -> None:
+        """Take another token, before the one that the viewer came with has expired.
+
+        One that is refused changes nothing.
+        """
+        (auth, *_) = event.arguments or [None]
+        visit = Visit(Credentials(address=self.transport.address))
+        asked = self._readers.with_auth(visit, auth)
+        if asked == visit:
+            self._acknowledge(event, {"error": NO_CREDENTIAL})
+        else:
+            self._readers.admit(asked, partial(self._renew, event))
+
+    def _renew(self, event: EventReceived, decision: Admission | NotAdmitted) -> None:
+        if not event.socket.alive:
+            return
+        if isinstance(decision, NotAdmitted):
+            self._acknowledge(event, {"error": decision.sentence})
+            return
+        self._readers.add(self, decision)
+        expires_at = decision.reader.identity.expires_at
+        until = None if expires_at is None else timestamps.iso(expires_at)
+        self._acknowledge(event, {"expires_at": until})
+
+    def _acknowledge(self, event: EventReceived, answer: dict[str, Any]) -> None:
+        if event.number is not None:
+            self.transport.send(socketio.encode(socketio.ACK, "/", event.number, [answer])[0])
+
+    def end(self, sentence: str) -> None:
+        """It may do nothing here any more: disconnect it with a sentence."""
+        for socket in self.session.sockets():
+            data = {"status": 401}
+            self.transport.send(socketio.refused(socket.namespace.name, sentence, data))
+        self.transport.close(websocket.POLICY_VIOLATION, sentence)
 
     def rename(self, name: str | None) -> None:
         self.name = name

@@ -306,7 +306,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.close(websocket.POLICY_VIOLATION, "the session has its WebSocket already")
         else:
             self._change(OPEN)
-            self._viewer = endpoint.hub.new_viewer(self, now, head, self._client_address)
+            self._viewer = endpoint.hub.new_viewer(self, now, head, self.address)
             self._transport.write(response + websocket.frame(endpoint.open_packet()))
         endpoint.hub.add(self)
         self.reschedule()
@@ -535,9 +535,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _warn(self, sentence: str) -> None:
         now = self._endpoint.wheel.now()
-        self._endpoint.throttled_log.warning(self._address(), sentence, now)
+        self._endpoint.throttled_log.warning(self.address, sentence, now)
 
-    def _address(self) -> str:
+    @property
+    def address(self) -> str:
+        """The client's."""
         if self._client_address is not None:
             return self._client_address
         peer = self._transport.get_extra_info("peername")

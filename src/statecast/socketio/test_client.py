@@ -103,7 +103,8 @@ class TestServer:
         """That of the app's test kit where it has one, else one of its own."""
         runtime: Runtime = self._socketio.runtime
         if runtime.test_hub is None:
-            hub = Hub(NoStates(), runtime.settings, inline=True)
+            readers = runtime.readers(None, inline=True)
+            hub = Hub(NoStates(), runtime.settings, readers=readers, inline=True)
             hub.start(cast(Any, TestLoop()))
             runtime.serve_with(hub)
         assert runtime.test_hub is not None

@@ -31,6 +31,7 @@ from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner
 from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
+from statecast.realtime.readers import Readers
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.sources.contract import Source
@@ -125,9 +126,13 @@ class CallerPool:
 class InProcessHub(Hub):
     """The viewers of a test, and the handlers, whose errors the test gets."""
 
-    def __init__(self, broadcaster: Broadcaster, settings: Settings, errors: FirstError) -> None:
+    def __init__(
+        self, broadcaster: Broadcaster, settings: Settings, readers: Readers, errors: FirstError
+    ) -> None:
         self._errors = errors
-        super().__init__(broadcaster, settings, namespaces=settings.namespaces, inline=True)
+        super().__init__(
+            broadcaster, settings, readers=readers, namespaces=settings.namespaces, inline=True
+        )
 
     def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
         super().on(event, self._errors.noting(handler), namespace)
@@ -204,7 +209,8 @@ class AppUnderTest:
         runtime = self.runtime
         self.loop = VirtualLoop(self.clock)
         self.broadcaster = runtime.broadcaster()
-        self.hub = InProcessHub(self.broadcaster, runtime.settings, self._errors)
+        readers = runtime.readers(self.broadcaster, inline=True, monotonic=self._uptime)
+        self.hub = InProcessHub(self.broadcaster, runtime.settings, readers, self._errors)
         runtime.serve_with(self.hub)
         runtime.viewers = lambda: sum(viewer.connected for viewer in self.viewers)
         self.hub.start(self.loop)
