@@ -19,6 +19,7 @@ from statecast.commands import life
 from statecast.commands.request import LONGEST, LONGEST_WAIT, MAX_KEY
 from statecast.decoders import plain
 from statecast.flask import Statecast, create_app, runtime_of
+from statecast.http import cors
 from statecast.openapi import statuses
 from statecast.openapi.document import PATH_PARAMETERS, PROBLEM, document, errors_of, name_of
 from statecast.server import loop_operations
@@ -202,6 +203,23 @@ def test_bounds_come_from_the_code_that_checks_them(app: Flask) -> None:
         for kind in one.get("requestBody", {}).get("content", {}):
             assert kind in rest_requests.JSON_TYPES, route
     assert PATH_PARAMETERS["device"][1]["maxLength"] == 128
+
+
+def test_a_page_of_another_origin_may_send_and_read_what_is_documented(app: Flask) -> None:
+    # given the fields that the document names
+    found = whole_document(app)
+    routes = dict(operations(found)).values()
+    sent = {p["name"] for one in routes for p in one.get("parameters", ()) if p["in"] == "header"}
+    answers = [
+        response
+        for one in (*routes, {"responses": found["components"]["responses"]})
+        for response in one["responses"].values()
+    ]
+    read = {name for response in answers for name in response.get("headers", {})}
+    # then browsers let pages of named origins use each of them
+    assert sent <= set(cors.REQUEST_HEADERS.split(", "))
+    assert read <= set(cors.RESPONSE_HEADERS.split(", "))
+    assert {"Authorization", "Content-Type"} <= set(cors.REQUEST_HEADERS.split(", "))
 
 
 @pytest.mark.parametrize(
