@@ -50,6 +50,7 @@ class Site:
             trusted_proxy=("127.0.0.1",),
             page_rate_limit=1e6,
             connect_rate_limit=1e6,
+            write_rate_limit=1e6,
             log_level="error",
         )
         self.folder = folder

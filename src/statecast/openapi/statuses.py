@@ -46,8 +46,9 @@ SENTENCES = {
     414: "The URL has more than {settings.url_bytes:,} bytes.",
     415: "The body is not called JSON.",
     421: "The Host header does not name this server (setting `allow_hosts`).",
-    429: "The address sends more than {settings.page_rate_limit:g} reads per second, opens too "
-    "many connections, or the device has too many open commands.",
+    429: "The address sends more than {settings.page_rate_limit:g} reads per second or opens too "
+    "many connections; the user or key sends more than {settings.write_rate_limit:g} writes per "
+    "second; too many keys or passwords were wrong; or too many commands are open.",
     431: "The head has more than {settings.header_bytes:,} bytes or {settings.header_count} lines.",
     500: "Something failed in the server. Its log says what, under the number in `id`.",
     501: "The body comes in a transfer encoding other than chunked, or an optional package is not "
