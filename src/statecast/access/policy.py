@@ -292,9 +292,12 @@ class AccessPolicy:
             )
         if identity.kind == "share":
             return f"A share link shows its devices and nothing else: it may not {deed}."
+        who = f"“{identity.name}”" if identity.name else "This request"
+        if identity.kind == "key":
+            return f"The key {who} may not {deed} here; an operator can make one that may."
         return (
-            f"{identity.sender[0].upper()}{identity.sender[1:]} may not {deed} here: an operator "
-            "can allow it, with a role or in the table of rights."
+            f"{who} may not {deed} here; an operator can allow it, with a role or in the table of "
+            "rights."
         )
 
     def sign_in_helps(self, identity: Identity, holds: Callable[[RecordKind], bool]) -> bool:
