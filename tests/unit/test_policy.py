@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statecast.access import secret_tokens
@@ -501,6 +501,7 @@ SHAPES = st.sampled_from(
 TEXTS = st.text(st.characters(), max_size=60)
 
 
+@settings(deadline=None)
 @given(SHAPES, TEXTS, st.integers(0, 70))
 def test_whatever_is_sent_is_a_known_one_or_refused(shape: str, noise: str, at: int) -> None:
     """Also NUL, half characters and names that a store cannot have."""
