@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from statecast.access import key_set
-from statecast.access.key_set import AGAIN_AFTER, DAY, FIRST_AGAIN_AFTER, OLD_AFTER, KeySet
+from statecast.access.key_set import (
+    AGAIN_AFTER,
+    DAY,
+    FIRST_AGAIN_AFTER,
+    OLD_AFTER,
+    WAITING,
+    KeySet,
+)
 from statecast.access.token_rules import BY_KEY
 from statecast.errors import BadSetting, Malformed, Unavailable
 from statecast.problems import Problems
@@ -121,11 +128,13 @@ def test_a_provider_that_starts_later_is_asked_every_two_seconds(at: KeysAt) -> 
 
 
 def test_requests_at_the_same_time_share_one_reading(at: KeysAt) -> None:
-    # Given a reading that takes a while, and ten requests meanwhile
+    # Given a reading that takes a while, and several requests meanwhile
     at.publish("a")
     at.held = threading.Event()
     found: list[object] = []
-    threads = [threading.Thread(target=lambda: found.append(at.keys.find("a"))) for _ in range(10)]
+    threads = [
+        threading.Thread(target=lambda: found.append(at.keys.find("a"))) for _ in range(WAITING)
+    ]
     for thread in threads:
         thread.start()
     # When it ends
@@ -133,7 +142,29 @@ def test_requests_at_the_same_time_share_one_reading(at: KeysAt) -> None:
     for thread in threads:
         thread.join(30)
     # Then all have the key
-    assert len(found) == 10 and None not in found and at.reads == 1
+    assert len(found) == WAITING and None not in found and at.reads == 1
+
+
+def test_when_many_wait_already_a_request_is_answered_by_what_is_known(
+    at: KeysAt,
+) -> None:
+    # Given a provider that hangs, and as many requests as may wait
+    keys = KeySet(str(at.path), BY_KEY, at.problems, monotonic=lambda: at.now, waiting=0)
+    at.publish("a")
+    at.held = threading.Event()
+    # Then a further one is answered at once, although nothing was read
+    with pytest.raises(Unavailable):
+        keys.find("a")
+    reading = keys._reading
+    assert reading is not None
+    at.held.set()
+    assert reading.wait(30)
+    assert keys.find("a")
+    # And so is one with an unknown key, while known ones count
+    at.held.clear()
+    at.now += AGAIN_AFTER
+    assert keys.find("forged") is None and keys.find("a")
+    at.held.set()
 
 
 # From an address

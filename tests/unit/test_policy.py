@@ -287,6 +287,13 @@ def test_the_application_is_asked_only_if_no_credential_says_who_it_is() -> None
             dataclasses.replace(ADA, own=PILLOW),
         ),
         ({("user", "ada"): None}, None),
+        (
+            {
+                ("user", "ada"): {"role": "operator"},
+                ("session", "s1"): {"user": "ada", "expires_at": NOW + 9},
+            },
+            None,
+        ),
         ({("user", "ada"): USER | {"password_set_at": 6}}, None),
         ({("user", "ada"): USER | {"grants": {"pillow": "fly"}}}, None),
         ({("session", "s1"): None}, None),

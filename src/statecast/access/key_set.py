@@ -23,6 +23,9 @@ from statecast.problems import Problems
 
 TIME_LIMIT = 5.0
 """Seconds that reading the keys may take; and that a request waits for them."""
+WAITING = 4
+"""Requests that wait for a reading at once. More are answered by what is known: anybody can send
+tokens with unknown keys, and a provider that hangs must not take every thread."""
 MAX_BYTES = 262_144
 MAX_KEYS = 100
 AGAIN_AFTER = 30.0
@@ -70,6 +73,7 @@ class KeySet:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         time_limit: float = TIME_LIMIT,
+        waiting: int = WAITING,
     ) -> None:
         self._location = location
         self._algorithms = frozenset(algorithms)
@@ -80,6 +84,7 @@ class KeySet:
         self._lock = threading.Lock()
         """For the two below: one thread reads at a time."""
         self._read_at = float("-inf")
+        self._waiting = threading.Semaphore(waiting)
         self._reading: threading.Event | None = None
         """Set when the reading that is under way has ended."""
 
@@ -117,8 +122,11 @@ class KeySet:
                 threading.Thread(
                     target=self._run, args=(ended,), name="statecast-token-keys", daemon=True
                 ).start()
-        if wait:
-            ended.wait(self._time_limit)
+        if wait and self._waiting.acquire(blocking=False):
+            try:
+                ended.wait(self._time_limit)
+            finally:
+                self._waiting.release()
 
     def _run(self, ended: threading.Event) -> None:
         try:

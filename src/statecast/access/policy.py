@@ -237,8 +237,8 @@ class AccessPolicy:
 
     def _of_user(self, id_: str, body: Mapping[str, Any], records: Records) -> Identity | None:
         name = str(body["user"]) if "user" in body else ""
-        user = _body(records.access_record("user", name))
-        if user is None or user.get("password_set_at") != body.get("password_set_at"):
+        user, begun = _body(records.access_record("user", name)), body.get("password_set_at")
+        if user is None or begun is None or user.get("password_set_at") != begun:
             return None
         return Identity(
             "user",
