@@ -435,7 +435,7 @@ class Runtime:
         update = self.store.get(new.device)
         if update is None or update.state is None:
             raise no_device(new.device)
-        command = self.store.begin_command(new, self.settings.commands_of(update), audit=audit)
+        command = self.store.begin_command(new, self.settings.commands_for(new.device), audit=audit)
         self._note_command(command)
         return command
 

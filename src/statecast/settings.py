@@ -677,12 +677,16 @@ class Settings:
 
         What the device said decides, else the first pattern that matches.
         """
-        if update.commands is not None or update.state is None or not self.device_commands:
+        if update.commands is not None or update.state is None:
             return update.commands
+        return self.commands_for(update.device)
+
+    def commands_for(self, device: str) -> tuple[str, ...] | None:
+        """What a device takes that does not say it; None: all."""
         matching = (
             commands
             for pattern, commands in self.device_commands.items()
-            if device_names.match(pattern, update.device)
+            if device_names.match(pattern, device)
         )
         return next(matching, None)
 

@@ -63,7 +63,7 @@ def command(
         if update is None or update.state is None:
             raise NotFound(not_found(store, settings, device, update))
         audit = AuditEntry(BY, "command", device, new.name)
-        asked = store.begin_command(new, settings.commands_of(update), audit=audit)
+        asked = store.begin_command(new, settings.commands_for(device), audit=audit)
         if not wait:
             show_new(asked, as_json)
             return

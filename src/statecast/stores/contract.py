@@ -484,8 +484,9 @@ class Store(Protocol):
 
         A repeated request (see ``NewCommand.key``) returns the command that it began, and writes
         no entry of the audit. Raises NotTaken for a command that is not among those that the device
-        ``takes`` (None: it takes all), TooManyCommands, and Refused for another request with the
-        same key.
+        takes, TooManyCommands, and Refused for another request with the same key. What a device
+        takes is what it said itself, read in the same transaction; for one that never said it,
+        ``takes`` (None: it takes all).
         """
 
     def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:

@@ -311,6 +311,32 @@ class CommandContract(StoreFixture):
         # a device of which nothing is known takes all
         assert store.begin_command(new_command("pillow", "dance"), None).status == "waiting"
 
+    def test_what_a_device_takes_is_read_with_the_command(self) -> None:
+        store = self.store()
+        # given an asker that read what the device takes, before the device said something else
+        self.say(store, {"mood": "calm"})
+        before = ["hug"]
+        for said, name, is_taken in (
+            (None, "hug", True),
+            (None, "open", False),
+            (("open",), "hug", False),
+            (("open",), "open", True),
+            ((), "open", False),
+        ):
+            if said is not None:
+                self.say(store, {}, commands=said)
+            # when it asks with that, then what the device said last decides
+            try:
+                store.begin_command(new_command("pillow", name), before)
+            except NotTaken:
+                assert not is_taken, (said, name)
+            else:
+                assert is_taken, (said, name)
+        # and of a device that was removed and came again nothing is known but the setting
+        self.say(store, {}, kind="delete")
+        self.say(store, {"mood": "calm"})
+        assert store.begin_command(new_command("pillow", "hug"), before).name == "hug"
+
     def test_nothing_is_handed_out_after_its_deadline(self) -> None:
         store = self.store()
         id_ = self.ask(store, expires=60).id

@@ -457,6 +457,9 @@ class MemoryStore:
         """Ask something of a device. Raises NotTaken, TooManyCommands, Refused."""
         with self._lock:
             now, newest = self._watch.check(self._counters), self._counters.command
+            known = self._devices.get(new.device)
+            if known is not None and known.record.commands is not None:
+                takes = known.record.commands
             command = self._commands.begin(self._counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             self._commands.forget(new.device, self.limits.commands_kept, age_from)

@@ -109,6 +109,14 @@ def one(connection: apsw.Connection, reader: RowReader, device: str) -> Row | No
     return whole[0] if whole else None
 
 
+def commands_of(
+    connection: apsw.Connection, reader: RowReader, device: str
+) -> tuple[str, ...] | None:
+    """The commands that a device said it takes; None if it never said it. Raises RowDamaged."""
+    found = one(connection, reader, device)
+    return None if found is None or found[-2] is None else tuple(json.loads(found[-2]))
+
+
 def load(
     connection: apsw.Connection, reader: RowReader, devices: Collection[str], reading: Reading
 ) -> tuple[dict[str, DeviceState], list[Damaged]]:

@@ -481,6 +481,8 @@ class SqliteStore:
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now, newest = self._watch.check(counters), counters.command
+            own = devices.commands_of(connection, self.rows, new.device)
+            takes = takes if own is None else own
             command = commands.begin(connection, self.rows, counters, new, takes, self.limits, now)
             age_from = self._watch.age_from(now)
             commands.forget(connection, new.device, self.limits.commands_kept, age_from)
