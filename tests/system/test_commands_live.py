@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import socketio as stock
 from server_process import ServerProcess, statecast
 
 from tests.waiting import wait_for
@@ -81,6 +83,72 @@ def test_commands_come_as_a_stream(server: ServerProcess) -> None:
         assert next(line for line in lines if line.startswith("id:")) == f"id: {ids[2]}"
     # And a device that is not there gets the reason
     assert requests.get(f"{address}s/commands?after=", headers=headers).status_code == 404
+
+
+class SocketPillow:
+    """A device on the stock Socket.IO client: it takes its commands there, and answers by POST."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.felt: list[str] = []
+        self.got: list[str] = []
+        self.lock = threading.Lock()
+        self.answers: list[Any] = []
+        self.client = stock.Client(reconnection_delay=0.05, reconnection_delay_max=0.1)
+        self.client.on("connect", self.take)
+        self.client.on("command", self.do)
+        self.client.connect(address, transports=["websocket"])
+
+    def take(self) -> None:
+        self.client.emit("take", {"device": "pillow"}, callback=self.answers.append)
+
+    def do(self, command: dict[str, Any]) -> None:
+        with self.lock:  # this client handles each event on a thread of its own
+            self.got.append(command["id"])
+            if command["id"] not in self.felt:  # after a cut the same command may come again
+                self.felt.append(command["id"])
+        answer = {"device": command["device"], "command": command["id"], "outcome": "done"}
+        requests.post(f"{self.address}/api/messages", json=answer, timeout=5)
+
+    def cut(self) -> None:
+        """Lose the connection, as by a cable that is pulled."""
+        self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_socketio_client_takes_commands_through_cuts(server: ServerProcess) -> None:
+    # Given a device on Socket.IO that was asked for something before it came
+    address = f"{server.address}/api/devices/pillow"
+    wait_for(lambda: requests.get(address, timeout=5).status_code == 200)
+    ids = [ask_for_a_hug(address)]
+    pillow = SocketPillow(server.address)
+    try:
+        # When it is asked for more, before and while its connection is lost again and again
+        for number in range(12):
+            ids.append(ask_for_a_hug(address))
+            if number % 3 == 2:
+                wait_for(lambda: pillow.client.connected)
+                pillow.cut()
+        # Then each hug is felt once, and done
+        wait_for(lambda: len(pillow.felt) >= len(ids))
+        assert sorted(pillow.felt) == sorted(ids)
+        for one in ids:
+            wait_for(lambda one=one: status_of(server, one) == "done")
+        assert pillow.answers[0] == {"device": "pillow"}
+        # And what is wrong with a request is its acknowledgement
+        wait_for(lambda: pillow.client.connected)
+        nobody = pillow.client.call("take", {"device": "nobody"}, timeout=10)
+        assert nobody == {"error": "No device called “nobody” has sent anything."}
+    finally:
+        pillow.client.disconnect()
+
+
+def ask_for_a_hug(address: str) -> str:
+    return str(requests.post(f"{address}/commands", json={"name": "hug"}, timeout=5).json()["id"])
+
+
+def status_of(server: ServerProcess, command: str) -> str:
+    found = requests.get(f"{server.address}/api/commands/{command}", timeout=5)
+    return str(found.json()["status"])
 
 
 def test_a_hug_is_felt_and_known(server: ServerProcess, tmp_path: Path) -> None:

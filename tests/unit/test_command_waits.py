@@ -362,17 +362,3 @@ async def test_after_a_stop_nothing_waits(
 def test_which_requests_wait(method: str, path: str, query: str, found: Any) -> None:
     scope = {"method": method, "path": path, "query_string": query.encode()}
     assert wait_of(scope) == found
-
-
-@pytest.mark.asyncio
-async def test_who_may_not_wait_is_answered_at_once(answers: Answers) -> None:
-    opened = CommandArrivals()
-    waits = CommandWaits(answers, opened, lambda scope: scope["client"][0] == "127.0.0.1")
-    other, own = (
-        AsgiRequest(waits, "GET", PATH, "after=&wait=50", client=(address, 1))
-        for address in ("192.0.2.7", "127.0.0.1")
-    )
-    await settle()
-    assert (other.task.done(), own.task.done()) == (True, False)
-    opened.close()
-    await own.task

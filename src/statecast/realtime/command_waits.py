@@ -10,7 +10,6 @@ without a thread, until there may be one for its device; then the other app is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 from statecast.commands.life import NO_COMMANDS
@@ -39,14 +38,12 @@ class CommandWaits:
         self,
         answer: App,
         commands: CommandArrivals,
-        may_wait: Callable[[Scope], bool] = lambda scope: True,
         *,
         heartbeat: float = HEARTBEAT,
         write_timeout: float = WRITE_TIMEOUT,
         at_once: int = AT_ONCE,
     ) -> None:
-        """``answer`` answers each question. A request that ``may_wait`` does not admit goes to
-        ``answer`` as it is, which refuses it.
+        """``answer`` answers each question.
 
         One command ends the waits of all requests for its device, and then they come again. So
         ``at_once`` questions are under way at the same time: the queue of ``answer`` is bounded,
@@ -54,14 +51,13 @@ class CommandWaits:
         """
         self._answer = answer
         self._commands = commands
-        self._may_wait = may_wait
         self._heartbeat = heartbeat
         self._write_timeout = write_timeout
         self._turns = asyncio.Semaphore(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streamed, found = stream_of(scope), wait_of(scope)
-        if (streamed is None and found is None) or not self._may_wait(scope):
+        if streamed is None and found is None:
             await self._answer(scope, receive, send)
             return
         body = await receive()

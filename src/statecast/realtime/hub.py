@@ -197,6 +197,10 @@ class Hub:
         """
         self._namespaces.on(event, handler, namespace)
 
+    def answer(self, event: str, handler: Handler) -> None:
+        """Answer an event in "/" unless the application has a handler of this name."""
+        self._namespaces.own[event] = handler
+
     # What the application sends
 
     def publish(self, event: Event) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from statecast.access.reader import Reader
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.model import Event, Watching
 from statecast.realtime.timer_wheel import TimerTarget
@@ -69,6 +70,8 @@ class SocketOwner(Recipient, Protocol):
     """The viewer to which a socket belongs, as far as rooms and namespaces need it."""
 
     transport: SessionTransport
+    reader: Reader
+    """Who it is, and what it may do."""
     handshake: Any
     """The request with which it began, where it was kept."""
     pending_bytes: int

@@ -48,6 +48,8 @@ class Namespaces:
         """Those that were opened by name: few."""
         self._borrowed: dict[str, Socket] = {}
         """The sockets in all the others, by their sids."""
+        self.own: dict[str, Handler] = {}
+        """Our handlers in "/", of events for which the application has no handler by name."""
         self._runner = HandlerRunner(threads, calls, inline=inline)
         self._dropped = dropped
         self._max_pending_bytes = max_pending_bytes
@@ -193,6 +195,8 @@ class Namespaces:
         socket, viewer, size = event.socket, event.socket.viewer, event.size
         arguments = (socket.sid, *event.arguments)
         handler = None if event.name == ANY else socket.namespace.handlers.get(event.name)
+        if handler is None and socket.namespace.name == "/":
+            handler = self.own.get(event.name)
         if handler is None:
             handler, arguments = socket.namespace.handlers.get(ANY), (event.name, *arguments)
         if handler is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
@@ -23,7 +24,7 @@ _NUMBERS = itertools.count(1)
 class Socket:
     """A viewer's membership in one namespace: what Socket.IO calls a socket."""
 
-    __slots__ = ("_callbacks", "early", "namespace", "rooms", "sid", "viewer")
+    __slots__ = ("_callbacks", "_tasks", "early", "namespace", "rooms", "sid", "viewer")
 
     def __init__(self, viewer: SocketOwner, namespace: Namespace, sid: str) -> None:
         self.viewer = viewer
@@ -34,6 +35,8 @@ class Socket:
         self.early: list[Callable[[], Any]] | None = None
         """Calls that wait for the connect handler's decision; None once the socket is ready."""
 
+        self._tasks: dict[str, asyncio.Task[None]] | None = None
+        """What goes on for it until it leaves, by name; None instead of an empty dictionary."""
         self._callbacks: dict[int, Callback] | None = None
         """What waits for an acknowledgement, by its number; None instead of an empty dictionary."""
 
@@ -69,6 +72,24 @@ class Socket:
         """The socket is gone, so no acknowledgement comes any more."""
         for number in tuple(self._callbacks or ()):
             self.acknowledge(number, None)
+
+    @property
+    def tasks(self) -> Mapping[str, asyncio.Task[None]]:
+        """What goes on for it until it leaves, by name."""
+        return self._tasks or {}
+
+    def keep(self, name: str, task: asyncio.Task[None]) -> None:
+        """Let a task go on until the socket leaves; it replaces one of the same name."""
+        if self._tasks is None:
+            self._tasks = {}
+        replaced, self._tasks[name] = self._tasks.get(name), task
+        if replaced is not None:
+            replaced.cancel()
+
+    def cancel_tasks(self) -> None:
+        """The socket is gone."""
+        for task in (self._tasks or {}).values():
+            task.cancel()
 
     @property
     def ready(self) -> bool:
@@ -150,3 +171,4 @@ class Namespace:
             self.leave(socket, room)
         self.sockets.pop(socket.sid, None)
         socket.fail_callbacks()
+        socket.cancel_tasks()

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from statecast import logs
-from statecast.access.actions import Action
 from statecast.errors import BadSetting, StatecastError
-from statecast.http import rights
-from statecast.http.asgi import App, Scope
+from statecast.http.asgi import App
 from statecast.http.request_limit import RequestLimiter
 from statecast.program import certificate
 from statecast.program.patched import refuse_patched
 from statecast.realtime.command_arrivals import CommandArrivals
+from statecast.realtime.command_takers import TAKE, CommandTakers
 from statecast.realtime.command_waits import CommandWaits
 from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
@@ -122,19 +121,23 @@ class Server(uvicorn.Server):
         self.bridge = WsgiBridge(app, settings, warn)
         metrics = MetricsEndpoint(runtime)
 
-        def may_wait(scope: Scope) -> bool:
-            return rights.may(rights.is_local(scope), Action.SEND, settings.others_may)
-
         self.command_arrivals = CommandArrivals()
         self.broadcaster.on_command(self.command_arrivals.note)
         waits = CommandWaits(
             self.bridge,
             self.command_arrivals,
-            may_wait,
             heartbeat=settings.ping_interval,
             write_timeout=settings.write_timeout,
             at_once=settings.wsgi_threads,
         )
+        self.takers = CommandTakers(
+            self.command_arrivals,
+            runtime.hand_out,
+            runtime.clock,
+            self.hub.find,
+            runtime.policy.refusal,
+        )
+        self.hub.answer(TAKE, self.takers.take)
         self.router = Router(
             waits, polling, self.readiness, events, metrics, warn, settings.allow_origins
         )
@@ -277,6 +280,7 @@ class Server(uvicorn.Server):
         self.bridge.close()
         self.readiness.close()
         self.hub.close_threads()
+        self.takers.close()
 
     def stop_following(self) -> None:
         if self._following:
