@@ -19,6 +19,7 @@ import pytest
 import requests
 from flask import Response, request
 
+from statecast.access.grants import Grants
 from statecast.flask import create_app, runtime_of
 from statecast.runtime import Runtime
 from statecast.server.server import BackgroundServer
@@ -29,9 +30,10 @@ from tests.unit.test_openapi import operations
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("TEST_STATECAST_FUZZ_EXAMPLES", "0"))
 """Of each operation in a long campaign, with a seed of its own; 0: a short one, always the same."""
-SHORT = 20
+SHORT = 12
 OTHER = {"X-Forwarded-For": "192.0.2.7"}
 """Of a request that a trusted proxy passes on for another machine."""
+ALL = "read command send write"
 
 TIMEOUT = 150 + 20 * EXAMPLES
 """Seconds for one campaign, many times what it takes."""
@@ -63,24 +65,28 @@ class Site:
 
     def start(self) -> None:
         self.server.start()
-        runtime = self.runtime
-        address = f"{self.server.address}/api/devices/pillow"
-        for mood in ("happy", "calm"):
-            requests.put(address, json={"mood": mood}, timeout=10).raise_for_status()
-        requests.post(f"{address}/commands", json={"name": "hug"}, timeout=10).raise_for_status()
-        assert runtime.store.get("pillow") is not None
+        self.add("pillow", "calm")
+
+    def add(self, device: str, mood: str) -> None:
+        """A device with a history, a state and a command, in which ``mood`` stands."""
+        address = f"{self.server.address}/api/devices/{device}"
+        for one in ("happy", mood):
+            requests.put(address, json={"mood": one}, timeout=10).raise_for_status()
+        command = {"name": "hug", "arguments": {"mood": mood}, "expires": 86_400}
+        requests.post(f"{address}/commands", json=command, timeout=10).raise_for_status()
 
     def campaign(self, headers: dict[str, str] | None = None, *options: str) -> Outcome:
         """Try every operation of the document, or those that ``options`` name."""
         document = requests.get(f"{self.server.address}/api/openapi.json", timeout=10).json()
         (self.folder / "openapi.json").write_text(json.dumps(strict(document)))
-        report = self.folder / "report.json"
+        report, exchanges = self.folder / "report.json", self.folder / "exchanges.har"
         many = ["--max-examples", str(EXAMPLES), "--seed", str(secrets.randbelow(2**32))]
         few = ["--max-examples", str(SHORT), "--generation-deterministic"]
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"),
             *(str(self.folder / "openapi.json"), "--url", self.server.address),
             *("--continue-on-failure", "--report-json-path", str(report), "--no-color"),
+            *("--report-har-path", str(exchanges)),
             *(many if EXAMPLES else few),
             *options,
             *(
@@ -92,7 +98,12 @@ class Site:
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT
         )
-        return Outcome(done.returncode, done.stdout + done.stderr, json.loads(report.read_text()))
+        return Outcome(
+            done.returncode,
+            done.stdout + done.stderr,
+            json.loads(report.read_text()),
+            said(json.loads(exchanges.read_text())),
+        )
 
     def everything(self) -> tuple[Any, ...]:
         """What the store holds that a request could have changed."""
@@ -108,6 +119,8 @@ class Outcome(NamedTuple):
     status: int
     text: str
     report: dict[str, Any]
+    said: str
+    """All that the server said: heads and bodies of its responses."""
 
     @property
     def failures(self) -> set[tuple[str, str]]:
@@ -116,6 +129,11 @@ class Outcome(NamedTuple):
             for one in self.report["failures"]
             for operation in one["operations"]
         }
+
+
+def said(archive: dict[str, Any]) -> str:
+    """The responses in an HTTP archive."""
+    return "\n".join(json.dumps(one["response"]) for one in archive["log"]["entries"])
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
@@ -166,12 +184,34 @@ def test_what_this_machine_may_ask_is_answered_as_documented(site: Site) -> None
 
 
 def test_what_another_machine_asks_is_refused_as_documented(site: Site) -> None:
-    # given a server where others may only read
+    # given a server where nothing says what others may do
+    mood = secrets.token_hex(8)
+    site.add("pillow", mood)
     before = site.everything()
-    outcome = site.campaign(OTHER)
+    outcome = site.campaign(OTHER, "--phases", "examples,coverage")
     # then it refuses in documented words, and nothing of it had an effect
     assert outcome.status == 0, outcome.text
     assert site.everything() == before
+    assert mood not in outcome.said
+
+
+def test_a_key_finds_only_what_it_may_read(site: Site) -> None:
+    # given a device of somebody else, with a name and a state that no one can guess
+    name, mood, own = (secrets.token_hex(8) for _ in range(3))
+    site.add(f"smith/{name}", mood)
+    site.add("pillow", own)
+    hidden = site.runtime.store.get(f"smith/{name}")
+    # when a key tries everything that may do everything, but not there
+    grants = Grants.of({"pillow": ALL, "own/*": ALL})
+    key = site.runtime.keys.create("guest", grants, by="test")
+    bearer = {"Authorization": f"Bearer {key}"}
+    outcome = site.campaign(bearer, "--phases", "fuzzing,stateful")
+    # then it is answered as documented
+    assert outcome.status == 0, outcome.text
+    # and in lists, states, histories, commands, events and errors there is nothing of the other
+    assert name not in outcome.said and mood not in outcome.said
+    assert own in outcome.said
+    assert site.runtime.store.get(f"smith/{name}") == hidden
 
 
 LIES: dict[str, Callable[[Response], None]] = {
