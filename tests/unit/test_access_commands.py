@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -12,12 +13,15 @@ from click.testing import CliRunner, Result
 
 from statecast.access import passwords
 from statecast.access.credentials import Credentials
+from statecast.access.identity import ANONYMOUS
 from statecast.access.policy import AccessPolicy, Rules
 from statecast.access.records import AuditEntry
+from statecast.access.sessions import Sessions
+from statecast.access.shares import Shares
 from statecast.cli import user
 from statecast.cli.main import main
 from statecast.commands.request import new_command
-from statecast.model import Refusal
+from statecast.model import Change, Refusal
 from statecast.stores import open_store
 from statecast.testing.values import change, message
 from statecast.timestamps import now
@@ -281,19 +285,73 @@ def test_a_forgotten_device_is_in_no_byte_of_the_store(statecast: Invoke) -> Non
 
 
 def test_a_forgotten_user_is_named_nowhere(statecast: Invoke) -> None:
+    # given a user with a past, an open session and a link, and an open server
+    store = open_store("sqlite:///statecast.db")
     add = ("user", "add", "ada-lovelace", "--password-stdin")
     statecast(*add, stdin=PASSWORD)
-    assert statecast("forget", "--user", "Ada-Lovelace", "--yes").exit_code == 0
-    assert b"ada-lovelace" not in kept_bytes()
+    record = store.access_record("user", "ada-lovelace")
+    assert record is not None
+    cookie = Sessions(store, now, 1).begin(record)
+    Shares(store, now).create("pillow", 60, by="user ada-lovelace")
+    edited = AuditEntry("user ada-lovelace", "edit", "pillow")
+    one = change("pillow", {"n": 1}, by="user")
+    store.edit(one, sender="user ada-lovelace", audit=edited)
+    # when she is forgotten
+    done = statecast("forget", "--user", "Ada-Lovelace", "--yes")
+    assert (done.exit_code, done.stdout) == (0, "Forgotten: the person Ada-Lovelace.\n")
+    # then no byte has the name, and the session is refused
+    assert b"ada-lovelace" not in kept_bytes().lower()
+    policy = AccessPolicy(Rules(), lambda: store, now)
+    assert policy.identify(Credentials(session=cookie)) == ANONYMOUS
+    assert [one.by for one in Shares(store, now).all()] == ["user forgotten"]
+    assert store.check() == []
+    store.close()
     again = statecast("forget", "--user", "ada-lovelace", "--yes")
-    assert (again.exit_code, "There is no user" in again.stderr) == (1, True)
+    assert (again.exit_code, "There is no person" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["token", "proxy", "app"])
+def test_who_signed_in_elsewhere_is_forgotten_too(statecast: Invoke, kind: str) -> None:
+    store = open_store("sqlite:///statecast.db")
+    sender = f"{kind} Ada.Lovelace@a.example"
+    edit = AuditEntry(sender, "edit", "pillow")
+    store.edit(change("pillow", {"n": 1}, by="user"), sender=sender, audit=edit)
+    store.close()
+    done = statecast("forget", "--user", "Ada.Lovelace@a.example", "--yes")
+    assert done.exit_code == 0
+    assert b"lovelace" not in kept_bytes().lower()
+
+
+def test_a_forgotten_device_that_was_removed_before_leaves_no_byte(statecast: Invoke) -> None:
+    """Names of fields and commands too."""
+    store = open_store("sqlite:///statecast.db")
+    one = dataclasses.replace(change("pillow", {"MARKER-field": 1}), commands=("MARKER-hug",))
+    store.commit("queue", 1, [message("m1", one, sent_at=now())])
+    store.edit(Change("pillow", "delete", {}, by="user"))
+    store.close()
+    assert b"MARKER" in kept_bytes()
+    assert statecast("forget", "pillow", "--yes").exit_code == 0
+    assert b"MARKER" not in kept_bytes()
+
+
+def test_what_still_names_a_forgotten_device_is_said(statecast: Invoke) -> None:
+    statecast("key", "create", "pillow-1", "--send", "pillow", "--read", "lamp")
+    statecast("key", "create", "all", "--read", "*")
+    link = last_link([statecast("share", "pillow")])
+    store = open_store("sqlite:///statecast.db")
+    store.edit(change("pillow", {"n": 1}, by="user"))
+    store.close()
+    done = statecast("forget", "pillow", "--yes")
+    assert "The key pillow-1 still names it: `statecast key revoke pillow-1`.\n" in done.stderr
+    assert f"The link {link} still names it: `statecast unshare {link}`.\n" in done.stderr
+    assert "The key all" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        ("forget", 2, "Name a device, or a user"),
-        ("forget a --user b", 2, "Name a device, or a user"),
+        ("forget", 2, "Name a device, or a person"),
+        ("forget a --user b", 2, "Name a device, or a person"),
         ("forget a --yes", 1, "There is no device a"),
         ("forget a// --yes", 1, "a//"),
     ],

@@ -10,6 +10,8 @@ from statecast.access.grants import NOTHING, Grants
 IdentityKind = Literal["local", "anonymous", "user", "key", "token", "proxy", "share", "app"]
 """How it was found: this machine, no known person, a user who signed in, a key, a signed token, the
 header of a trusted proxy, a share link, or the application's own ``@live.authorize``."""
+PERSONS = ("user", "token", "proxy", "app")
+"""The kinds of people who have a name."""
 RecordKey = tuple[str, str]
 """Kind and id of a record in the store."""
 
@@ -37,7 +39,7 @@ class Identity:
     @property
     def is_person(self) -> bool:
         """Whether it is a person whose name is known."""
-        return self.kind in ("user", "token", "proxy", "app") and bool(self.name)
+        return self.kind in PERSONS and bool(self.name)
 
     @property
     def is_signed_in(self) -> bool:

@@ -1,11 +1,16 @@
-"""``statecast forget``: removes a device or a user for good."""
+"""``statecast forget``: removes a device or a person for good."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import click
 
 from statecast import names
+from statecast.access.keys import Keys
 from statecast.access.records import AuditEntry
+from statecast.access.sessions import Sessions
+from statecast.access.shares import Shares
 from statecast.cli import output
 from statecast.cli.completion import device_names
 from statecast.cli.key import BY
@@ -14,6 +19,7 @@ from statecast.cli.store import opened_store
 from statecast.errors import NotFound
 from statecast.model import Change
 from statecast.stores.contract import Store
+from statecast.stores.forgotten_names import FORGOTTEN, renamed_senders
 from statecast.timestamps import now
 
 BACKUPS = (
@@ -22,35 +28,38 @@ BACKUPS = (
 )
 
 
-@click.command(short_help="Remove a device or a user for good.")
+@click.command(short_help="Remove a device or a person for good.")
 @click.argument("device", required=False, shell_complete=device_names)
-@click.option("--user", metavar="NAME", help="Forget a user instead of a device.")
+@click.option("--user", metavar="NAME", help="Forget a person instead of a device.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @setting_flags()
 def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool) -> None:
     """Remove DEVICE for good: state, history, commands, and its messages in quarantine.
 
-    With --user: the user, and the name in history, commands and audit. The bytes go too: the whole
-    store is written again, while other writers wait. Open pages learn that the device is gone; a
-    mark of that, with the name alone, stays for a week.
+    With --user: the user, the sessions, and the name in history, commands and audit, also of
+    somebody who signs in at an identity provider or a proxy. The bytes go too: the whole store is
+    written again, while other writers wait. Open pages learn that the device is gone; a mark of
+    that, with the name alone, stays for a week.
     """
     if (device is None) == (user is None):
-        raise click.UsageError("Name a device, or a user with --user.")
-    settings = given.settings()
-    with opened_store(settings) as store:
-        what = f"the device {device}" if device is not None else f"the user {user}"
-        exists = _exists(store, device, user)
-        if not exists:
-            raise NotFound(f"There is no {what.removeprefix('the ')}, and nothing about it.")
+        raise click.UsageError("Name a device, or a person with --user.")
+    if device is not None:
+        names.check(device)
+    what = f"device {device}" if device is not None else f"person {user}"
+    with opened_store(given.settings()) as store:
         if not yes:
-            click.confirm(f"Forget {output.escaped(what)} for good?", abort=True, err=True)
+            click.confirm(f"Forget the {output.escaped(what)} for good?", abort=True, err=True)
         if device is not None:
-            forget_device(store, device)
-        elif user is not None:
-            forget_user(store, user)
+            found = forget_device(store, device)
+        else:
+            found = forget_person(store, user or "")
+        if not found:
+            raise NotFound(f"There is no {what}, and nothing about it.")
         scrubbed = store.scrub()
-    output.print_line(f"Forgotten: {what}.")
-    click.echo(BACKUPS, err=True)
+        left = list(mentions(store, device))
+    output.print_line(f"Forgotten: the {what}.")
+    for line in (*left, BACKUPS):
+        click.echo(output.escaped(line), err=True)
     if not scrubbed:
         click.echo(
             "A reader kept the log of the store from being emptied; its bytes go with the next "
@@ -59,33 +68,45 @@ def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool
         )
 
 
-def _exists(store: Store, device: str | None, user: str | None) -> bool:
-    if device is not None:
-        names.check(device)
-        known = store.get(device) is not None or store.quarantine_count(device) > 0
-        return known or bool(store.commands(device, limit=1))
-    from statecast.access.users import user_name
-
-    return store.access_record("user", user_name(user or "")) is not None
-
-
-def forget_device(store: Store, device: str) -> None:
-    """Remove it, so that pages learn of it, and then all that is left."""
-    found = store.get(device)
-    if found is not None and found.state is not None:
+def forget_device(store: Store, device: str) -> bool:
+    """Remove it, so that pages learn of it, and then all that is left; False: there was nothing."""
+    known = store.get(device)
+    if known is not None and known.state is not None:
         store.edit(Change(device, "delete", {}, by="user"))
+    forgotten = known is not None
     while store.forget_device(device):
-        pass
-    store.note(AuditEntry(BY, "device forgotten", "forgotten"))
+        forgotten = True
+    if forgotten:
+        store.note(AuditEntry(BY, "device forgotten", FORGOTTEN))
+    return forgotten
 
 
-def forget_user(store: Store, user: str) -> None:
+def forget_person(store: Store, given: str) -> bool:
+    """Remove a user, end the sessions, and leave out the name; False: there was nothing."""
     from statecast.access.users import Users, user_name
 
-    name = user_name(user)
+    name = user_name(given)
     record = store.access_record("user", name)
+    forgotten = record is not None
     if record is not None and record.body is not None:
         Users(store, now).remove(name, by=BY)
-    while store.forget_user(name):
-        pass
-    store.note(AuditEntry(BY, "user forgotten", "forgotten"))
+    Sessions(store, now, hours=1).end_all(name)
+    for one in dict.fromkeys((name, given)):  # a token may write it otherwise
+        forgotten |= Shares(store, now).replace_creator(renamed_senders(one)) > 0
+        while store.forget_person(one):
+            forgotten = True
+    if forgotten:
+        store.note(AuditEntry(BY, "person forgotten", FORGOTTEN))
+    return forgotten
+
+
+def mentions(store: Store, device: str | None) -> Iterator[str]:
+    """What still names a device, and what to do about it."""
+    if device is None:
+        return
+    for key in Keys(store, now).all():
+        if device in key.grants.as_table():
+            yield f"The key {key.name} still names it: `statecast key revoke {key.name}`."
+    for share in Shares(store, now).all():
+        if share.pattern == device:
+            yield f"The link {share.id} still names it: `statecast unshare {share.id}`."

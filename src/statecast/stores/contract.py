@@ -196,6 +196,9 @@ class EpochHistory(NamedTuple):
             )
 
 
+FORGET_AT_ONCE = 5_000
+"""Rows of a table that one transaction forgets: other writers wait for it."""
+
 COMMANDS_PAGE = 256
 """Commands that one ``read`` returns: each may have 16 KiB."""
 
@@ -543,18 +546,20 @@ class Store(Protocol):
     def open_commands(self, limit: int = 10) -> OpenCommands:
         """How many commands are not at an end, and up to ``limit`` devices that have some."""
 
-    def forget_device(self, device: str, most: int = 1_000) -> bool:
-        """Delete up to ``most`` rows of each kind about a device; whether more are left.
+    def forget_device(self, device: str, most: int = FORGET_AT_ONCE) -> int:
+        """Delete up to ``most`` rows of each kind about a device; how many, 0: none is left.
 
-        To be called after the device was removed, until nothing is left. History, commands, known
+        To be called after the device was removed, until it returns 0. History, commands, known
         events and messages in quarantine go; the audit loses the name. What stays is the mark of
         the removal, so that pages learn of it, for as long as such marks are kept.
         """
 
-    def forget_user(self, name: str, most: int = 1_000) -> bool:
-        """Replace the name of a user in up to ``most`` rows of each table; whether more are left.
+    def forget_person(self, name: str, most: int = FORGET_AT_ONCE) -> int:
+        """Replace the name of a person in up to ``most`` rows of each table; how many, 0: no more.
 
-        To be called after the user was removed, until nothing is left.
+        It is the name of a user, or of who had a token, came through a proxy or was named by the
+        application. To be called after user and sessions were removed, until it returns 0. The mark
+        of the removed user goes at once: the marks of the sessions say the same without a name.
         """
 
     def scrub(self) -> bool:

@@ -23,8 +23,6 @@ SESSION_MS = DAY_MS
 """Sessions of people, after they have expired: no clock of another process is a day behind."""
 REMOVED_ACCESS_MS = 30 * DAY_MS
 """Marks of removed users, keys and share links: every process has read them long before."""
-FORGOTTEN = "forgotten"
-"""Stands for the name of a device or user that was forgotten for good."""
 MAX_EPOCHS = 1_000
 EVENT_MS = 60_000
 """Application events."""

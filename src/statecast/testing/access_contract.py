@@ -193,29 +193,75 @@ class AccessContract(StoreFixture):
         self.say(store, {"new": True})
         assert [row.version for row in store.history("pillow")] == [5]
 
-    def test_a_forgotten_user_is_named_nowhere(self) -> None:
+    def test_a_forgotten_device_is_in_no_words_of_the_audit(self) -> None:
         store = self.store()
+        said = {
+            "read pillow": "read forgotten",
+            "read send pillow, read lamp": "read send forgotten, read lamp",
+            "read lamp, read pillow": "read lamp, read forgotten",
+            "pillow": "forgotten",
+            "read pillow/left": "read pillow/left",
+            "read pillow/*": "read pillow/*",
+            "read my-pillow": "read my-pillow",
+            "merge": "merge",
+        }
+        for detail in said:
+            store.note(AuditEntry("machine", "key created", "a", detail))
+        store.note(AuditEntry("machine", "edit", "pillow", "merge"))
+        gone = [store.forget_device("pillow"), store.forget_device("pillow")]
+        found = store.audit_rows()
+        assert [one.detail for one in found[:0:-1]] == list(said.values())
+        assert (found[0].target, found[0].detail) == ("forgotten", "merge")
+        assert gone == [5, 0]
+        assert store.check() == []
+
+    def test_a_forgotten_person_is_named_nowhere(self) -> None:
+        store = self.store()
+        kinds = ("user", "token", "proxy", "app")
+        # given what Ada did by each way of signing in, what Adam did, and a key of her name
+        for who in [*(f"{kind} ada" for kind in kinds), "user adam", "key ada"]:
+            audit = AuditEntry(who, "edit", "pillow", "merge")
+            store.edit(change(state={"by": who}, by="user"), sender=who, audit=audit)
+            store.begin_command(new_command("pillow", "hug", None, by=who.split()[1]))
         store.put_access("user", "ada", {}, audit=AuditEntry("machine", "user added", "ada"))
-        store.edit(
-            change(state={"mood": "calm"}, by="user"),
-            cause_id="user ada",
-            audit=AuditEntry("user ada", "edit", "pillow"),
-        )
-        store.begin_command(new_command("pillow", "hug", None, by="ada"))
-        store.begin_command(new_command("pillow", "hug", None, by="adam"))
         store.put_access("user", "ada", None, audit=AuditEntry("machine", "user removed", "ada"))
-        while store.forget_user("ada", most=1):
+        # when she is forgotten in small steps
+        while store.forget_person("ada", most=1):
             pass
+        # then no entry of a person has her name, and the others are as they were
+        expected = [*(f"{kind} forgotten" for kind in kinds), "user adam", "key ada"]
         assert store.access_record("user", "ada") is None
-        assert [row.cause.id for row in store.history("pillow")] == ["user forgotten"]
-        assert [one.by for one in store.commands()] == ["adam", "forgotten"]
-        assert [(one.by, one.target) for one in store.audit_rows()] == [
+        assert [row.cause.sender for row in store.history("pillow")][::-1] == expected
+        asked = [one.by for one in store.commands()][::-1]
+        assert asked == [*["forgotten"] * 4, "adam", "forgotten"]
+        assert [(one.by, one.target) for one in store.audit_rows()][::-1] == [
+            *((who, "pillow") for who in expected),
             ("machine", "forgotten"),
-            ("user forgotten", "pillow"),
             ("machine", "forgotten"),
         ]
+        assert store.forget_person("ada") == 0
         assert store.check() == []
         assert store.scrub()
+
+    def test_a_person_or_device_called_forgotten_is_forgotten_too(self) -> None:
+        store = self.store()
+        audit = AuditEntry("user forgotten", "edit", "forgotten", "read forgotten")
+        store.edit(change("forgotten", {"n": 1}, by="user"), audit=audit)
+        store.edit(Change("forgotten", "delete", {}, by="user"))
+        assert store.forget_device("forgotten") == 2
+        assert store.forget_device("forgotten") == store.forget_person("forgotten") == 0
+
+    def test_a_reader_learns_of_each_session_of_a_forgotten_user(self) -> None:
+        """The mark of the user has the name, so it goes at once; those of the sessions stay."""
+        store = self.store()
+        body = {"user": "ada", "expires_at": self.clock() + DAY_MS}
+        store.put_access("user", "ada", {})
+        store.put_access("session", "s1", body)
+        cursor = store.read(ReadCursor(access=0)).cursor
+        store.put_access("user", "ada", None)
+        store.put_access("session", "s1", None)
+        assert store.forget_person("ada") == 0
+        assert [(one.id, one.body) for one in store.read(cursor).access] == [("s1", None)]
 
     def test_the_mark_of_a_removed_key_is_kept_for_thirty_days(self) -> None:
         store = self.store()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 from statecast import strict_json
 from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
 from statecast.stores.counters import Counters
-from statecast.stores.retention import FORGOTTEN, SESSION_MS
+from statecast.stores.forgotten_names import FORGOTTEN, without_name
+from statecast.stores.retention import SESSION_MS
 
 
 class MemoryAccess:
@@ -60,15 +62,32 @@ class MemoryAccess:
             if may_go and expires_at is not None and expires_at < since:
                 del self._records[place]
 
-    def forget_name(self, name: str, sender: str = "") -> None:
-        """Leave out a name in the audit, and the mark of a removed user of that name."""
-        found = self._records.get(("user", name))
-        if sender and found is not None and found[0].body is None:
-            del self._records["user", name]
-        for place, entry in enumerate(self._audit):
-            by = f"user {FORGOTTEN}" if sender and entry.by == sender else entry.by
+    def forget_device(self, name: str) -> int:
+        """Leave out the name of a device in the audit; in how many entries."""
+
+        def without(entry: AuditEntry) -> AuditEntry:
             target = FORGOTTEN if entry.target == name else entry.target
-            self._audit[place] = dataclasses.replace(entry, by=by, target=target)
+            detail = without_name(entry.detail, name)
+            return dataclasses.replace(entry, target=target, detail=detail)
+
+        return self._replace(without)
+
+    def forget_person(self, name: str, senders: Mapping[str, str]) -> int:
+        """Leave out a name in the audit; delete the mark of a removed user of that name."""
+        found = self._records.get(("user", name))
+        if found is not None and found[0].body is None:
+            del self._records["user", name]
+        targets = {name: FORGOTTEN, **senders}
+
+        def without(entry: AuditEntry) -> AuditEntry:
+            by, target = senders.get(entry.by), targets.get(entry.target)
+            return dataclasses.replace(entry, by=by or entry.by, target=target or entry.target)
+
+        return self._replace(without)
+
+    def _replace(self, change: Callable[[AuditEntry], AuditEntry]) -> int:
+        before, self._audit = self._audit, [change(entry) for entry in self._audit]
+        return sum(new != old for new, old in zip(self._audit, before, strict=True))
 
     def note(self, entry: AuditEntry | None, now: int) -> None:
         """Write an entry of the audit, if there is one."""

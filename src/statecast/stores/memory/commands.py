@@ -13,7 +13,8 @@ from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.retention import COMMAND_MS, FORGOTTEN
+from statecast.stores.forgotten_names import FORGOTTEN
+from statecast.stores.retention import COMMAND_MS
 
 Numbers = dict[int, None]
 """A set in the order of its insertion."""
@@ -146,17 +147,20 @@ class MemoryCommands:
         for one in list(self._all(islice(numbers, max(0, len(numbers) - most)))):
             self._drop(one)
 
-    def forget_device(self, device: str) -> None:
-        """Delete all of a device, whatever became of them."""
-        for one in list(self._all(self._of_device.get(device, ()))):
+    def forget_device(self, device: str) -> int:
+        """Delete all of a device, whatever became of them; how many."""
+        found = list(self._all(self._of_device.get(device, ())))
+        for one in found:
             self._open.pop(one.number, None)
             self._delete(one)
+        return len(found)
 
-    def forget_person(self, names: Collection[str]) -> None:
-        """Leave out who asked, where it was one of these."""
-        for number, one in self._commands.items():
-            if one.by in names:
-                self._commands[number] = replace(one, by=FORGOTTEN)
+    def forget_person(self, names: Collection[str]) -> int:
+        """Leave out who asked, where it was one of these; of how many."""
+        found = [(number, one) for number, one in self._commands.items() if one.by in names]
+        for number, one in found:
+            self._commands[number] = replace(one, by=FORGOTTEN)
+        return len(found)
 
     def _all(self, numbers: Iterable[int]) -> Iterator[Command]:
         return (self._commands[number] for number in numbers)

@@ -54,9 +54,11 @@ class KnownEvents:
     def add(self, events: Iterable[EventId], now: int) -> None:
         self._at.update(dict.fromkeys(events, now))
 
-    def forget_device(self, device: str) -> None:
-        for event in [event for event in self._at if event[0] == device]:
+    def forget_device(self, device: str) -> int:
+        found = [event for event in self._at if event[0] == device]
+        for event in found:
             del self._at[event]
+        return len(found)
 
     def trim(self, now: int) -> None:
         for event, at in list(self._at.items()):

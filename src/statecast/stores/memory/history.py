@@ -80,15 +80,22 @@ class MemoryHistory:
                 last = offset
         return last
 
-    def forget_device(self, device: str, counters: Counters) -> None:
-        for offset in list(self._versions.get(device, ())):
+    def forget_device(self, device: str, counters: Counters) -> int:
+        offsets = list(self._versions.get(device, ()))
+        for offset in offsets:
             self._forget(offset, counters)
+        return len(offsets)
 
-    def replace_causes(self, change: Callable[[Cause], Cause]) -> None:
+    def replace_causes(self, change: Callable[[Cause], Cause]) -> int:
+        """``change`` returns the same object where nothing is to be replaced; how many it was."""
+        replaced = 0
         for versions in self._versions.values():
             for offset, version in versions.items():
-                row = replace(version.row, cause=change(version.row.cause))
-                versions[offset] = replace(version, row=row)
+                cause = change(version.row.cause)
+                if cause is not version.row.cause:
+                    versions[offset] = replace(version, row=replace(version.row, cause=cause))
+                    replaced += 1
+        return replaced
 
     def _forget(self, offset: int, counters: Counters) -> None:
         gone = self._versions[self._order.pop(offset)].pop(offset)

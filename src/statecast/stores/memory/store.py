@@ -37,6 +37,7 @@ from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
     COMMANDS_PAGE,
+    FORGET_AT_ONCE,
     ChangedNames,
     Changes,
     Committed,
@@ -54,6 +55,7 @@ from statecast.stores.contract import (
     commands_read,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.forgotten_names import renamed_senders
 from statecast.stores.memory.access import MemoryAccess
 from statecast.stores.memory.commands import MemoryCommands
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
@@ -61,7 +63,6 @@ from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.memory.reactions import MemoryReaction, ReactionRecord
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.retention import FORGOTTEN
 
 
 def open_url(
@@ -535,41 +536,40 @@ class MemoryStore:
 
     # -- forgetting
 
-    def forget_device(self, device: str, most: int = 1_000) -> bool:
-        """Delete everything about a device but the mark of its removal; False: nothing is left."""
+    def forget_device(self, device: str, most: int = FORGET_AT_ONCE) -> int:
+        """Delete everything about a device but the mark of its removal; how many rows."""
         with self._lock:
-            self._history.forget_device(device, self._counters)
-            self._commands.forget_device(device)
-            self._known_events.forget_device(device)
-            for number in [row.number for row in self._quarantine_about(device)]:
-                del self._quarantine[number]
+            gone = self._history.forget_device(device, self._counters)
+            gone += self._commands.forget_device(device)
+            gone += self._known_events.forget_device(device)
+            for row in self._quarantine_about(device):
+                del self._quarantine[row.number]
+                gone += 1
             for reaction in self._reactions.values():
-                reaction.last.pop(device, None)
-            self._access.forget_name(device)
-        return False
+                gone += reaction.last.pop(device, None) is not None
+            return gone + self._access.forget_device(device)
 
-    def forget_user(self, name: str, most: int = 1_000) -> bool:
-        """Leave out the name of a user; False: nothing is left."""
-        sender = f"user {name}"
+    def forget_person(self, name: str, most: int = FORGET_AT_ONCE) -> int:
+        """Leave out the name of a person; in how many rows."""
+        senders = renamed_senders(name)
 
         def without(cause: Cause) -> Cause:
-            return dataclasses.replace(
-                cause,
-                id=f"user {FORGOTTEN}" if cause.id == sender else cause.id,
-                sender=f"user {FORGOTTEN}" if cause.sender == sender else cause.sender,
-            )
+            sender = senders.get(cause.sender)
+            return cause if sender is None else dataclasses.replace(cause, sender=sender)
 
         with self._lock:
+            changed = self._history.replace_causes(without)
             for one in self._devices.values():
-                one.cause = without(one.cause)
-            self._history.replace_causes(without)
-            self._commands.forget_person((name, sender))
-            self._access.forget_name(name, sender)
+                before, one.cause = one.cause, without(one.cause)
+                changed += one.cause is not before
+            changed += self._commands.forget_person((name, *senders))
+            changed += self._access.forget_person(name, senders)
             for number, row in self._quarantine.items():
-                if row.sender == sender:
-                    again = dataclasses.replace(row, sender=f"user {FORGOTTEN}")
+                if row.sender in senders:
+                    again = dataclasses.replace(row, sender=senders[row.sender])
                     self._quarantine[number] = again
-        return False
+                    changed += 1
+            return changed
 
     def scrub(self) -> bool:
         """Nothing to do: nothing is on a disk."""

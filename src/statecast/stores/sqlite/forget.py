@@ -1,4 +1,4 @@
-"""Forgets a device or a user for good, in batches: what is left names and shows neither.
+"""Forgets a device or a person for good, in batches: what is left names and shows neither.
 
 The caller has removed the device or the user before, so that pages and processes know of it.
 """
@@ -6,14 +6,14 @@ The caller has removed the device or the user before, so that pages and processe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import apsw
 
+from statecast.model import Speaker
 from statecast.stores.counters import Counters
-from statecast.stores.retention import FORGOTTEN
+from statecast.stores.forgotten_names import FORGOTTEN, renamed_senders, without_name
 from statecast.stores.sqlite import history
-from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
 from statecast.stores.sqlite.tables import Table, sealed, table
@@ -29,19 +29,23 @@ KEYED = {
 }
 
 
-def device(connection: apsw.Connection, counters: Counters, name: str, most: int) -> bool:
-    """Delete up to ``most`` rows of a kind that are about a device; whether more are left.
+def device(
+    connection: apsw.Connection, reader: RowReader, counters: Counters, name: str, most: int
+) -> int:
+    """Delete up to ``most`` rows of each kind that are about a device; how many.
 
     The row of the device stays as a mark of its removal, without its former state.
     """
-    left = False
+    before = counters.history_rows
     for key in rows(connection, "SELECT id FROM devices WHERE device = ?", (name,)):
-        left |= not history.forget(connection, counters, "device = ?", key, most)
+        history.forget(connection, counters, "device = ?", key, most)
     gone = {of: _delete(connection, of, which, name, most) for of, which in OF_DEVICE.items()}
     counters.quarantine_rows -= gone["quarantine"]
     keyed = {of: len(rows(connection, sql, (name,))) for of, sql in KEYED.items()}
     counters.known_events -= keyed["known_events"]
-    return left or max(gone.values()) == most
+    deleted = before - counters.history_rows + sum(gone.values()) + sum(keyed.values())
+    changes = {"target": {name: FORGOTTEN}, "detail": _details(connection, reader, name)}
+    return deleted + _rename(connection, reader, "audit", changes, most)
 
 
 def _delete(connection: apsw.Connection, of: str, which: str, name: str, most: int) -> int:
@@ -49,27 +53,31 @@ def _delete(connection: apsw.Connection, of: str, which: str, name: str, most: i
     return len(rows(connection, sql, (name, most)))
 
 
-def audit_target(connection: apsw.Connection, reader: RowReader, name: str, most: int) -> bool:
-    """Leave out the name of a device or user in the audit; whether more are left."""
-    return _rename(connection, reader, "audit", {"target": {name: FORGOTTEN}}, most)
+def _details(connection: apsw.Connection, reader: RowReader, name: str) -> dict[str, str]:
+    """What the audit says of rights that name a device, and the same without the name."""
+    found = reader.rows(connection, table("audit"), "WHERE instr(detail, ?)", (name,))
+    of_rows = {str(detail) for *_, detail, _ in found}
+    return {text: new for text in of_rows if (new := without_name(text, name)) != text}
 
 
-def user(connection: apsw.Connection, reader: RowReader, name: str, most: int) -> bool:
-    """Leave out the name of a user in up to ``most`` rows of each table; whether more are left."""
-    sender = {f"user {name}": f"user {FORGOTTEN}"}
-    person = {name: FORGOTTEN, **sender}
-    causes = {f"{by} user {name}": f"{by} user {FORGOTTEN}" for by in ("user", "device")}
-    cause = {"cause_id": sender, "cause_by": causes}
-    changes: dict[str, dict[str, dict[str, str]]] = {
-        "history": cause,
-        "devices": cause,
-        "commands": {"by": person},
-        "audit": {"by": sender, "target": person},
-        "quarantine": {"sender": sender},
-        "queue": {"sender": sender},
+def person(connection: apsw.Connection, reader: RowReader, name: str, most: int) -> int:
+    """Leave out the name of a person in up to ``most`` rows of each table; in how many."""
+    senders = renamed_senders(name)
+    causes = {
+        f"{by} {sender}": f"{by} {new}"
+        for by in get_args(Speaker)
+        for sender, new in senders.items()
     }
-    left = [_rename(connection, reader, of, columns, most) for of, columns in changes.items()]
-    return any(left)
+    asked = {name: FORGOTTEN, **senders}
+    changes: dict[str, dict[str, dict[str, str]]] = {
+        "history": {"cause_by": causes},
+        "devices": {"cause_by": causes},
+        "commands": {"by": asked},
+        "audit": {"by": senders, "target": asked},
+        "quarantine": {"sender": senders},
+        "queue": {"sender": senders},
+    }
+    return sum(_rename(connection, reader, of, columns, most) for of, columns in changes.items())
 
 
 def _rename(
@@ -78,8 +86,10 @@ def _rename(
     of: str,
     columns: dict[str, dict[str, str]],
     most: int,
-) -> bool:
+) -> int:
+    """Replace texts of columns in up to ``most`` rows of a table; in how many."""
     one = table(of)
+    columns = {name: _changes(texts) for name, texts in columns.items()}
     which = " OR ".join(f'"{name}" IN ({_marks(texts)})' for name, texts in columns.items())
     values = tuple(text for texts in columns.values() for text in texts)
     found = reader.rows(connection, one, f"WHERE {which} LIMIT ?", (*values, most))
@@ -88,7 +98,7 @@ def _rename(
         named = dict(zip(one.names, row, strict=False))
         named |= {name: texts.get(named[name], named[name]) for name, texts in columns.items()}
         write(tuple(named.values()))
-    return len(found) == most
+    return len(found)
 
 
 def _writer(connection: apsw.Connection, one: Table) -> Callable[[Sequence[Any]], None]:
@@ -104,12 +114,10 @@ def _writer(connection: apsw.Connection, one: Table) -> Callable[[Sequence[Any]]
     return write
 
 
+def _changes(texts: dict[str, str]) -> dict[str, str]:
+    """Without what stays as it is: it would be found again and again."""
+    return {text: new for text, new in texts.items() if new != text}
+
+
 def _marks(texts: Sequence[Any] | dict[str, str]) -> str:
     return ", ".join("?" for _ in texts)
-
-
-def mentions(connection: apsw.Connection, name: str) -> int:
-    """How many waiting messages of the embedded queues have this name in them as text."""
-    sql = "SELECT count(*) FROM queue WHERE instr(body, CAST(? AS BLOB))"
-    number: int = first(connection, sql, (name,))[0]
-    return number

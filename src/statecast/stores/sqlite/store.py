@@ -46,6 +46,7 @@ from statecast.stores.batch import (
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
+    FORGET_AT_ONCE,
     ChangedNames,
     Changes,
     Committed,
@@ -569,20 +570,19 @@ class SqliteStore:
 
     # -- forgetting
 
-    def forget_device(self, device: str, most: int = 1_000) -> bool:
-        """Delete up to ``most`` rows of each kind about a device; whether more are left."""
+    def forget_device(self, device: str, most: int = FORGET_AT_ONCE) -> int:
+        """Delete up to ``most`` rows of each kind about a device; how many, 0: none is left."""
         with self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
-            left = forget.device(connection, counters, device, most)
-            left |= forget.audit_target(connection, self.rows, device, most)
+            gone = forget.device(connection, self.rows, counters, device, most)
             counter_row.save(connection, self.rows, counters)
-        return left
+        return gone
 
-    def forget_user(self, name: str, most: int = 1_000) -> bool:
-        """Replace the name of a user in up to ``most`` rows of each table."""
+    def forget_person(self, name: str, most: int = FORGET_AT_ONCE) -> int:
+        """Replace the name of a person in up to ``most`` rows of each table; how many."""
         with self.database.write() as connection:
             access.forget_mark(connection, "user", name)
-            return forget.user(connection, self.rows, name, most)
+            return forget.person(connection, self.rows, name, most)
 
     def scrub(self) -> bool:
         """Overwrite what was deleted; False: readers kept the log from being emptied for now."""
