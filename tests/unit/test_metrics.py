@@ -45,7 +45,7 @@ def ask(
     runtime: Runtime, client: str = "127.0.0.1", method: str = "GET", **headers: str
 ) -> tuple[int, str, str]:
     """Status, content type and body. The request is of this machine where the server says so."""
-    endpoint = MetricsEndpoint(runtime)
+    endpoint = MetricsEndpoint(runtime, runtime.readers(None, inline=True))
     said: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -15,6 +15,7 @@ from statecast.commands.life import NewCommand
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change, Delivery, Message, Refusal
 from statecast.settings import Settings
+from statecast.web.sign_in import form_token
 
 SECRET = "secret-family/pillow"
 MARKS = ("secret-family", "purple-elephant")
@@ -331,7 +332,7 @@ def test_an_edit_says_whose_it_is() -> None:
         "operator",
         "/operator",
         "POST",
-        data={"action": "drop", "number": "1"},
+        data={"action": "drop", "number": "1", "token": form_token(site.cookies["operator"])},
         headers={"Origin": "http://localhost"},
     )
     # then command and audit name the one who did it

@@ -9,10 +9,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder
 
 from statecast.access.actions import Action
+from statecast.access.identity import ANONYMOUS, LOCAL
+from statecast.access.policy import AccessPolicy, Rules, deeds_of
 from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.http.head import by_name
 from statecast.settings import Settings
+from tests.fakes.fake_access import NoRecords
 
 ALL = ("command", "send", "write", "operate")
 
@@ -35,17 +38,25 @@ ALL = ("command", "send", "write", "operate")
     ],
 )
 def test_what_others_may(others_may: tuple[str, ...], action: Action, expected: bool) -> None:
-    assert rights.may(False, action, others_may) == expected
-    assert rights.may(True, action, others_may), "this machine may do everything"
+    policy = policy_of(others_may)
+    assert policy.allow(ANONYMOUS, action) == expected
+    assert policy.allow(LOCAL, action), "this machine may do everything"
+
+
+def policy_of(others_may: tuple[str, ...]) -> AccessPolicy:
+    """Of a server that is open to everyone."""
+    rules = Rules(allow_public=True, others_may=others_may)
+    return AccessPolicy(rules, lambda: NoRecords(), lambda: 0)
 
 
 def test_by_default_others_read_and_give_commands() -> None:
-    allowed = [one for one in Action if rights.may(False, one, Settings().others_may)]
+    policy = policy_of(Settings().others_may)
+    allowed = [one for one in Action if policy.allow(ANONYMOUS, one)]
     assert allowed == [Action.READ, Action.COMMAND]
 
 
 def test_the_setting_names_every_action_but_reading() -> None:
-    assert Settings(others_may=ALL).others_may == tuple(rights.GRANTABLE)
+    assert Settings(others_may=ALL).others_may == tuple(Action)[1:]
     for wrong in (("read",), ("everything",), ("Command",)):
         with pytest.raises(BadSetting, match="others_may must hold some of command, send, write"):
             Settings(others_may=wrong)
@@ -63,9 +74,9 @@ def test_the_setting_names_every_action_but_reading() -> None:
 def test_the_sentence_says_what_to_do(
     action: Action, others_may: tuple[str, ...], deed: str, flag: str
 ) -> None:
-    sentence = rights.refusal(action, others_may)
+    sentence = policy_of(others_may).refusal(ANONYMOUS, action)
     assert deed in sentence and sentence.endswith(f" --others-may {flag}.")
-    assert rights.may(False, action, Settings(others_may=flag).others_may)  # type: ignore[arg-type]
+    assert policy_of(Settings(others_may=flag).others_may).allow(ANONYMOUS, action)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,7 @@ def test_the_sentence_says_what_to_do(
     ],
 )
 def test_what_others_may_as_a_sentence(others_may: tuple[str, ...], expected: str) -> None:
-    assert rights.of_others(others_may) == expected
+    assert deeds_of(others_may) == expected
 
 
 # Which requests are of this machine. Each case: the peer, the header fields, whether the peer is a

@@ -203,3 +203,22 @@ def test_an_answer_that_breaks_off_is_not_completed(caplog: pytest.LogCaptureFix
         raise ValueError("secret")
 
     assert Client(breaking).ask("/") == (200, {}, b"half")
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_what_is_wrong_is_named_only_to_who_may_see_it(sees: bool) -> None:
+    # given a server whose sources bear the names of devices
+    async def sees_sources(scope: Scope) -> bool:
+        return sees
+
+    found = {"store": "connected", "offset": 7, "problems": [{"subject": "source secret/pillow"}]}
+    client = Client()
+    client.router = Router(
+        *(named(b"flask"), named(b"polling"), Readiness(lambda: (False, found))),
+        sees_sources=sees_sources,
+    )
+    # then others are told whether it is ready, and no more
+    status, _, body = client.ask("/readyz")
+    assert status == 503
+    assert (b"secret" in body, b"offset" in body) == (sees, sees)
+    assert json.loads(body)["store"] == "connected"

@@ -1,7 +1,4 @@
-"""What a client may do: one decision, asked by every way in.
-
-This machine may do everything. Other machines may read, and do what the setting ``others_may``
-names. Rights by user and device will replace the rule in ``may``; the actions remain.
+"""Whether a request is of this machine, by what contradicts it.
 
 A request is of this machine only if nothing contradicts it:
 
@@ -13,23 +10,14 @@ A request is of this machine only if nothing contradicts it:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from statecast.access.actions import Action
 from statecast.http.addresses import bare, is_loopback, parse
 from statecast.http.asgi import Scope
 from statecast.http.head import LOCAL, HeaderFields
 from statecast.http.hosts import name_of
 
-GRANTABLE = tuple(action for action in Action if action is not Action.READ)
-"""What ``others_may`` can name."""
-DEEDS: dict[str, str] = {
-    Action.COMMAND: "ask something of a device",
-    Action.SEND: "send messages for devices and take their commands",
-    Action.WRITE: "set and remove states",
-    Action.OPERATE: "see the operator's page and the quarantine",
-}
 EXTENSION = LOCAL
 PROXY_FIELDS = frozenset(
     {
@@ -43,26 +31,6 @@ PROXY_FIELDS = frozenset(
 _IN_ENVIRON = frozenset(
     "HTTP_" + field.decode().upper().replace("-", "_") for field in PROXY_FIELDS
 )
-
-
-def may(local: bool, action: Action, others_may: Collection[str]) -> bool:
-    """Whether a request, of this machine or not, may do this."""
-    return local or action is Action.READ or action in others_may
-
-
-def refusal(action: Action, others_may: Collection[str]) -> str:
-    """The sentence for a request that may not do this, which says what to do."""
-    wanted = [one for one in GRANTABLE if one in others_may or one is action]
-    return (
-        f"Only the server's own machine may {DEEDS[action]}: do it there, at 127.0.0.1 or "
-        f"localhost, or start the server with --others-may {','.join(wanted)}."
-    )
-
-
-def of_others(others_may: Collection[str]) -> str:
-    """What other machines may do, as the end of a sentence."""
-    *first, last = ["read every state", *(DEEDS[one] for one in GRANTABLE if one in others_may)]
-    return f"may {', '.join(first)} and {last}" if first else f"may {last}"
 
 
 def is_local(scope: Scope) -> bool:

@@ -43,7 +43,8 @@ class CommandWaits:
         write_timeout: float = WRITE_TIMEOUT,
         at_once: int = AT_ONCE,
     ) -> None:
-        """``answer`` answers each question.
+        """``answer`` answers each question, and refuses it: so a request that may not take
+        commands does not wait, and learns nothing from when it is answered.
 
         One command ends the waits of all requests for its device, and then they come again. So
         ``at_once`` questions are under way at the same time: the queue of ``answer`` is bounded,

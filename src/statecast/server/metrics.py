@@ -9,7 +9,6 @@ would fall when one of them ends, and Prometheus would take that for a restart o
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from statecast import timestamps
 from statecast.access.actions import Action
-from statecast.access.identity import Identity
-from statecast.errors import NotAuthenticated, TooManyGuesses, Unavailable
-from statecast.http import credentials, rights
+from statecast.http import rights
 from statecast.http.addresses import parse
 from statecast.http.asgi import Receive, Scope, Send, client_address, respond
 from statecast.http.errors import HTTPProblem
 from statecast.program.distribution import VERSION, install_hint
+from statecast.realtime.readers import Readers
+from statecast.server.request_identity import identity_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import CollectorRegistry, Metric
@@ -65,8 +64,9 @@ PER_PROCESS = {
 class MetricsEndpoint:
     """Answers ``/metrics`` to those that may read it."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, readers: Readers) -> None:
+        self._readers = readers
+        self._policy = runtime.policy
         self._settings = runtime.settings
         self._networks = [ipaddress.ip_network(one) for one in runtime.settings.metrics_from]
         self._registry = registry(runtime)
@@ -90,7 +90,7 @@ class MetricsEndpoint:
 
         An operator may, by whatever names it; and the addresses of ``metrics_from``.
         """
-        if self._runtime.policy.allow(await self._identity(scope), Action.OPERATE):
+        if self._policy.allow(await identity_of(self._readers, scope), Action.OPERATE):
             return
         address = client_address(scope)
         if rights.is_passed_on(scope["headers"]) and not self._settings.trusted_proxy:
@@ -106,22 +106,6 @@ class MetricsEndpoint:
                 f"Metrics are not for {address}; name it in the setting metrics_from.",
                 setting="metrics_from",
             )
-
-    async def _identity(self, scope: Scope) -> Identity:
-        """Who asks. It may wait for the store, so not on the loop. Raises HTTPProblem."""
-        given = credentials.of_scope(scope, self._runtime.proxy_fields)
-        identify = self._runtime.policy.identify
-        try:
-            return (
-                await asyncio.to_thread(identify, given) if given.names_someone else identify(given)
-            )
-        except TooManyGuesses as error:
-            retry = [(b"retry-after", b"%d" % error.retry_after)]
-            raise HTTPProblem(429, error.public, retry) from None
-        except NotAuthenticated as error:
-            raise HTTPProblem(401, error.public, [(b"www-authenticate", b"Bearer")]) from None
-        except Unavailable as error:
-            raise HTTPProblem(503, error.public) from None
 
     def _is_named(self, address: str) -> bool:
         parsed = parse(address)

@@ -7,7 +7,7 @@ endpoint, health, and the few static files, which are read once. All else goes t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qs
 
 from statecast import logs, strict_json
@@ -23,6 +23,10 @@ READ_METHODS = ("GET", "HEAD")
 log = logging.getLogger(__name__)
 
 
+async def everyone(scope: Scope) -> bool:
+    return True
+
+
 class Router:
     """The endpoints by path. While ``draining`` only health is answered; the rest is refused."""
 
@@ -35,11 +39,14 @@ class Router:
         metrics: App | None = None,
         warn: Callable[[str, str], None] = lambda address, sentence: None,
         origins: Sequence[str] = (),
+        sees_sources: Callable[[Scope], Awaitable[bool]] = everyone,
     ) -> None:
         """``warn`` gets the address of a client that a setting refuses, and why.
 
-        Pages of ``origins`` may read our scripts, and why a request was refused.
+        Pages of ``origins`` may read our scripts, and why a request was refused. ``sees_sources``
+        says to whom ``/readyz`` names what is wrong: sources may bear the names of devices.
         """
+        self._sees_sources = sees_sources
         self._origins = origins
         self.draining = False
         self.files = static_files()
@@ -117,6 +124,8 @@ class Router:
         ready, details = await self._readiness.ask()
         if asked:
             ready = details["store"] == "connected"
+        if not await self._sees_sources(scope):
+            details = {"store": details["store"]}
         await _json(
             scope,
             send,

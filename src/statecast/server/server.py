@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from statecast import logs
+from statecast.access.actions import Action
+from statecast.access.patterns import EVERYTHING
 from statecast.errors import BadSetting, StatecastError
-from statecast.http.asgi import App
+from statecast.http.asgi import App, Scope
+from statecast.http.errors import HTTPProblem
 from statecast.http.request_limit import RequestLimiter
 from statecast.program import certificate
 from statecast.program.patched import refuse_patched
@@ -48,6 +51,7 @@ from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.metrics import MetricsEndpoint
 from statecast.server.readiness import Readiness
 from statecast.server.request_forwarder import RequestForwarder
+from statecast.server.request_identity import identity_of
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals
@@ -118,8 +122,16 @@ class Server(uvicorn.Server):
             polling = RequestForwarder(polling, link, self.limiter, settings)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
+
+        async def sees_sources(scope: Scope) -> bool:
+            try:
+                identity = await identity_of(self.hub.readers, scope)
+            except HTTPProblem:  # who monitors a server wants to know whether it is ready
+                return False
+            return runtime.policy.grants(identity).patterns(Action.READ) == EVERYTHING
+
         self.bridge = WsgiBridge(app, settings, warn)
-        metrics = MetricsEndpoint(runtime)
+        metrics = MetricsEndpoint(runtime, self.hub.readers)
 
         self.command_arrivals = CommandArrivals()
         self.broadcaster.on_command(self.command_arrivals.note)
@@ -139,7 +151,8 @@ class Server(uvicorn.Server):
         )
         self.hub.answer(TAKE, self.takers.take)
         self.router = Router(
-            waits, polling, self.readiness, events, metrics, warn, settings.allow_origins
+            *(waits, polling, self.readiness, events, metrics, warn, settings.allow_origins),
+            sees_sources,
         )
         runtime.loop_routes = loop_operations.described_routes(self.router.paths)
         config = uvicorn.Config(
