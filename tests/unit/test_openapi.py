@@ -123,6 +123,14 @@ def test_the_document_names_the_path_below_which_it_is_served(app: Flask) -> Non
     assert found["servers"] == [{"url": "/cloud"}]
 
 
+def test_a_page_of_a_named_origin_may_read_the_document() -> None:
+    app = create_app(Settings(store="memory:", allow_origins=("https://app.test",)))
+    for origin, allowed in (("https://app.test", "https://app.test"), ("https://evil.test", None)):
+        read = app.test_client().get("/api/openapi.json", headers={"Origin": origin})
+        assert read.headers.get("Access-Control-Allow-Origin") == allowed, origin
+    runtime_of(app).stop()
+
+
 def test_limits_of_the_settings_are_in_the_sentences() -> None:
     small = document([], {}, Settings(store="memory:", body_bytes=2_048))
     assert small["components"]["responses"] == {}

@@ -7,6 +7,8 @@ from typing import Literal
 
 GuessKind = Literal["key", "share", "token", "password"]
 """What is tried. Each has limits of its own: a device whose key was revoked keeps no person out."""
+SESSION_COOKIE = "statecast_session"
+"""The cookie of who signed in here."""
 MAX_TOKEN = 8_192
 """Bytes of a bearer token."""
 TOO_LONG = f"A token has at most {MAX_TOKEN:,} bytes."

@@ -10,13 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from statecast.access.credentials import MAX_TOKEN, TOO_LONG, Credentials
+from statecast.access.credentials import MAX_TOKEN, SESSION_COOKIE, TOO_LONG, Credentials
 from statecast.errors import BadSetting
 from statecast.http import rights
 from statecast.http.asgi import Scope, client_address
 from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
 
-SESSION_COOKIE = "statecast_session"
 MAX_NAME = 256
 """Characters of a name that a proxy gives."""
 MAX_GROUPS = 200

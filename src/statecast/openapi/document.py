@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from statecast import names
+from statecast.access.credentials import SESSION_COOKIE
 from statecast.openapi import statuses
 from statecast.openapi.operation import (
     DescribedRoute,
@@ -20,13 +21,12 @@ from statecast.settings import Settings
 
 OPENAPI = "3.1.1"
 PROBLEM = "application/problem+json"
-SESSION_COOKIE = "statecast_session"
 DESCRIPTION = (
-    "Reads and sets the states of devices, sends their messages and their commands. Every GET may "
-    "also be a HEAD. Unknown arguments of addresses below `/api` are errors. Errors are problems "
-    "(RFC 9457), whose `detail` is a sentence for people; where a browser asks for a page "
-    "(`Accept: text/html`), those that come from the server before it looks at the route are a "
-    "page with the same sentence."
+    "Reads and sets the states of devices, sends their messages and their commands. A GET below "
+    "`/api` may also be a HEAD, except one that takes commands (`after`). Unknown arguments of "
+    "addresses below `/api` are errors. Errors are problems (RFC 9457), whose `detail` is a "
+    "sentence for people; where a browser asks for a page (`Accept: text/html`), those that come "
+    "from the server before it looks at the route are a page with the same sentence."
 )
 DEVICE = "The name of a device. Each `/` in it may be sent as it is or as `%2F`."
 PATH_PARAMETERS: Mapping[str, tuple[str, Schema]] = {

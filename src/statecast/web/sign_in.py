@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import flask
 
-SESSION_COOKIE = "statecast_session"
+from statecast.access import credentials
+
+SESSION_COOKIE = credentials.SESSION_COOKIE
 FORM_COOKIE = "statecast_form"
 """Random, for people without a session: what the token of a form is made from."""
 SIGN_IN = "/statecast/sign-in"
