@@ -115,27 +115,36 @@ class Statecast:
 
     # States
 
-    def set(self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+    def set(
+        self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any
+    ) -> int | None:
         """Change fields of a device: ``live.set("pillow", mood="happy")``; None removes a field.
 
         The change is durable on return. Pass fields whose names are not Python names as a mapping.
-        Callable from any thread. Raises Refused or Unavailable.
+        Returns the version of the device after it; None if nothing was set on a device that does
+        not exist. Callable from any thread. Raises Refused or Unavailable.
         """
-        self._edit(device, "merge", state, fields)
+        return self._edit(device, "merge", state, fields)
 
     def replace(
         self, device: str, state: Mapping[str, Any] | None = None, /, **fields: Any
-    ) -> None:
-        """Replace the whole state of a device. Raises Refused or Unavailable."""
-        self._edit(device, "replace", state, fields)
+    ) -> int | None:
+        """Replace the whole state of a device. Returns its version.
 
-    def delete(self, device: str) -> None:
-        """Remove a device, if it exists. Raises Refused or Unavailable."""
-        self._edit(device, "delete", None, {})
+        Raises Refused or Unavailable.
+        """
+        return self._edit(device, "replace", state, fields)
+
+    def delete(self, device: str) -> int | None:
+        """Remove a device. Returns the version that says so; None if it does not exist.
+
+        Raises Refused or Unavailable.
+        """
+        return self._edit(device, "delete", None, {})
 
     def _edit(
         self, device: str, kind: Kind, state: Mapping[str, Any] | None, fields: Mapping[str, Any]
-    ) -> None:
+    ) -> int | None:
         runtime = self.runtime
         with runtime.counting_refused():
             whole = strict_json.check({} if state is None else state)
@@ -144,7 +153,8 @@ class Statecast:
                     "A state is a mapping of fields and values, like {'mood': 'happy'}."
                 )
             whole |= strict_json.check(fields)
-            runtime.edit(Change(names.check(device), kind, whole, by="user"))
+            update = runtime.edit(Change(names.check(device), kind, whole, by="user"))
+        return None if update is None else update.version
 
     def get(self, device: str) -> dict[str, Any] | None:
         """A copy of the state of a device; None if there is no such device."""

@@ -62,7 +62,7 @@ from statecast.http.write_limit import WriteLimiter
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
-from statecast.model import Change, Event, EventKind, Watching
+from statecast.model import Change, Event, EventKind, Update, Watching
 from statecast.openapi.operation import DescribedRoute
 from statecast.outbox import Outbox, address_of, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
@@ -406,10 +406,10 @@ class Runtime:
             return self.queue.send_many(bodies, sender)
         return list(self.queue.send_many(bodies))
 
-    def edit(self, change: Change) -> None:
+    def edit(self, change: Change) -> Update | None:
         """Commit an edit of the application. Raises Refused or StoreUnavailable."""
         link = chain.current()
-        self.store.edit(change, cause_id=None if link is None else link.cause_id())
+        return self.store.edit(change, cause_id=None if link is None else link.cause_id())
 
     def add_reaction(self, reaction: Reaction) -> None:
         """Call a function when devices change, while this process serves. Raises BadSetting."""

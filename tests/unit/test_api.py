@@ -94,7 +94,11 @@ def test_a_device_is_put_read_changed_and_removed(client: FlaskClient) -> None:
     assert (merged.status_code, merged.get_json()["state"]) == (200, {"mood": "calm"})
 
     # when it is removed, then it is gone, and stays known to those who ask for changes
-    assert client.delete("/api/devices/floor2/pillow").status_code == 204
+    removed = client.delete("/api/devices/floor2/pillow")
+    assert removed.status_code == 204
+    epoch, offset = removed.headers["ETag"].strip('"').rsplit(".", 1)
+    assert epoch == merged.headers["ETag"].strip('"').rsplit(".", 1)[0]
+    assert int(offset) == client.get("/api/changes").get_json()["offset"]
     assert is_problem(client.get("/api/devices/floor2/pillow"), 404)
     assert is_problem(client.delete("/api/devices/floor2/pillow"), 404)
     assert client.get("/api/devices").get_json()["devices"] == []

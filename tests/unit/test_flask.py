@@ -8,7 +8,7 @@ import json
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from statecast.access.grants import NOTHING
 from statecast.errors import (
     BadSetting,
     Malformed,
+    NotTaken,
     Refused,
     SourceUnavailable,
+    StatecastError,
     StoreUnavailable,
     TooLarge,
+    Unavailable,
 )
 from statecast.flask import runtime_of
 from statecast.model import Event
@@ -532,3 +535,87 @@ def test_the_application_says_what_a_request_may_do(app: Flask, live: Statecast)
 def test_without_a_function_the_application_has_no_opinion(app: Flask, live: Statecast) -> None:
     assert not runtime_of(app).asks_application
     assert runtime_of(app).authorize(app.test_request_context().request) is None
+
+
+# What a view does not handle
+
+REFUSALS: dict[str, tuple[Callable[[Statecast], object], int, str]] = {
+    "a command that is not taken": (
+        lambda live: live.command("pillow", "dance"),
+        409,
+        "“pillow” does not take “dance”; it takes “hug”.",
+    ),
+    "a full device": (
+        lambda live: [live.command("pillow", "hug") for _ in range(2)],
+        429,
+        "“pillow” has 1 open commands",
+    ),
+    "no device": (lambda live: live.command("chair", "hug"), 404, "No device called “chair”"),
+    "a wrong name": (lambda live: live.set("a b", x=1), 400, "is not a name"),
+    "a large state": (lambda live: live.set("pillow", x="x" * 70_000), 413, "bytes"),
+    "a store that is away": (lambda live: away(), 503, "The disk is away."),
+    "a defect": (lambda live: 1 // 0, 500, ""),
+}
+
+
+def away() -> None:
+    raise Unavailable("The disk is away.")
+
+
+@pytest.fixture
+def hugged(app: Flask) -> Statecast:
+    live = Statecast(app, store="memory:", device_commands={"pillow": ["hug"]}, max_open_commands=1)
+    live.set("pillow", mood="calm")
+    return live
+
+
+@pytest.mark.parametrize("which", REFUSALS)
+def test_a_refusal_that_a_view_does_not_handle_has_its_status(
+    app: Flask, hugged: Statecast, which: str
+) -> None:
+    act, status, sentence = REFUSALS[which]
+    app.add_url_rule("/act", view_func=lambda: str(act(hugged)))
+    answer = app.test_client().get("/act")
+    assert answer.status_code == status
+    if status != 500:
+        assert answer.content_type == "application/problem+json"
+        assert sentence in answer.get_json()["detail"]
+        assert ("Retry-After" in answer.headers) is (status in (429, 503))
+
+
+@pytest.mark.parametrize("kind", [NotTaken, Refused, StatecastError, Exception])
+@pytest.mark.parametrize("first", [True, False])
+def test_handlers_of_the_application_decide_as_before(
+    app: Flask, kind: type[Exception], first: bool
+) -> None:
+    def own(error: Exception) -> tuple[str, int]:
+        return f"own: {error}", 418
+
+    if first:
+        app.register_error_handler(kind, own)
+    live = Statecast(app, store="memory:", device_commands={"pillow": ["hug"]})
+    if not first:
+        app.register_error_handler(kind, own)
+    live.set("pillow", mood="calm")
+    app.add_url_rule("/act", "act", lambda: str(live.command("pillow", "dance")))
+    app.add_url_rule("/try", "try", lambda: handled(live))
+    answer = app.test_client().get("/act")
+    assert (answer.status_code, answer.text[:4]) == (418, "own:")
+    # and what a view handles itself never gets there
+    assert app.test_client().get("/try").text == "no dance"
+
+
+def handled(live: Statecast) -> str:
+    try:
+        live.command("pillow", "dance")
+    except NotTaken:
+        return "no dance"
+    return "a dance"
+
+
+def test_edits_return_the_version_that_they_made(live: Statecast) -> None:
+    assert live.set("pillow", mood="calm") == 1
+    assert live.set("pillow", mood="calm") == 1
+    assert live.replace("pillow", mood="happy") == 2
+    assert live.delete("pillow") == 3
+    assert live.delete("chair") is None and live.set("chair", mood=None) == 1

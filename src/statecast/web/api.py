@@ -327,8 +327,11 @@ class RestViews:
         with self.live.counting_refused():
             only_arguments()
             update = self._present(device)
-            self._commit(Change(device, "delete", {}, by="user"), self._if_match(update))
-        return empty_response()
+            removed = self._commit(Change(device, "delete", {}, by="user"), self._if_match(update))
+        response = empty_response()
+        if removed is not None and self.rights.may_read(device):
+            self._set_etag(response, removed)
+        return response
 
     def messages(self) -> Response:
         """Send one message, or all items of an array or of JSON lines or none, to the queue.
@@ -437,9 +440,12 @@ class RestViews:
 
     def _device_response(self, update: Update) -> Response:
         response = json_response(self._item(update))
+        self._set_etag(response, update)
+        return response
+
+    def _set_etag(self, response: Response, update: Update) -> None:
         epoch, offset = self.live.store.position_of(update)
         response.set_etag(f"{epoch}.{offset}")
-        return response
 
     def _if_match(self, update: Update | None) -> Position | None:
         """The position that the device must have. The store compares it again in the commit."""

@@ -1,7 +1,8 @@
 """Adds the pages and REST to a Flask app.
 
-In an app of the user the templates get three functions, and nothing else changes: no error page,
-no header and no option of the app. The app of ``statecast run`` answers every error: with a page,
+In an app of the user the templates get three functions, and a refusal that a view does not handle
+becomes its status with its sentence instead of a 500. Nothing else changes: no error page, no
+header and no option of the app. The app of ``statecast run`` answers every error: with a page,
 or with ``application/problem+json`` below ``/api``.
 """
 
@@ -14,6 +15,7 @@ from flask import Blueprint, Flask, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from statecast.errors import Refused, StatecastError, StoreUnusable, Unavailable
 from statecast.web import api, cross_origin, pages, sign_in
 from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
@@ -41,6 +43,24 @@ def add_to_app(app: Flask, runtime: Runtime) -> None:
     app.register_blueprint(pages.pages(runtime, BELOW))
     add_sign_in(app, runtime)
     app.register_blueprint(api.rest(runtime), url_prefix=API)
+    for kind in (Refused, Unavailable, StoreUnusable):
+        if kind not in app.error_handler_spec[None][None]:  # it was registered before ours
+            app.register_error_handler(kind, unhandled)
+
+
+def unhandled(error: StatecastError) -> ResponseReturnValue:
+    """What a view of the application does not handle, as ``application/problem+json``.
+
+    A handler that the application has for a more general error decides, as without ours.
+    """
+    app = flask.current_app
+    handlers = app.error_handler_spec[None][None]
+    found = (handlers.get(kind) for kind in type(error).__mro__)
+    own = next((one for one in found if one is not None and one is not unhandled), None)
+    if own is None:
+        return api.statecast_problem(error)
+    answer: ResponseReturnValue = app.ensure_sync(own)(error)
+    return answer
 
 
 def add_endpoint(app: Flask, runtime: Runtime) -> None:

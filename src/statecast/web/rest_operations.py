@@ -134,7 +134,7 @@ OPERATIONS: dict[str, Operation] = {
         "delete_device",
         "Remove a device",
         "Those who watch it are told so.",
-        (RouteResponse(204, "It is removed."),),
+        (RouteResponse(204, "It is removed.", {}, ETAG),),
         (404, 412),
         (IF_MATCH,),
     ),
