@@ -9,18 +9,24 @@ message and source, bears words that no answer to them may have.
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from statecast.access import secret_tokens
 from statecast.access.actions import Action
 from statecast.commands.life import NewCommand
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change, Delivery, Message, Refusal
+from statecast.realtime.viewer import AUTHENTICATE
 from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 from statecast.web.sign_in import form_token
@@ -126,14 +132,16 @@ class Site:
         refusal = Refusal("purple-elephant is no state", bad, None, SECRET)
         self.store.commit(SECRET, 1, [Message(Delivery("q1", bad, 1), refusals=(refusal,))])
         self.refresh()
-        for device, says in ((OWN, "calm"), (SECRET, "purple-elephant")):
+        for device, says in ((OWN, "hug"), (SECRET, "purple-elephant")):
             self.store.begin_command(NewCommand(self.id_of(device), device, says, by=says))
+        self.changes = itertools.count()
         self.server = BackgroundServer(self.live, self.app)
         self.server.start()
         self.port = urlsplit(self.server.address).port
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         for name in ("GET /readyz", "GET /metrics"):  # their threads begin here, and not in a test
             self.ask("operator", name, OWN)
+        talk_by(by_websocket, self, "operator", "")
 
     @staticmethod
     def id_of(device: str) -> str:
@@ -299,3 +307,174 @@ def test_this_machine_needs_no_name(site: Site) -> None:
         if way.action:
             fields = {"X-Forwarded-For": "127.0.0.1"}
             assert site.ask("anonymous", name, OWN, **fields).status not in (401, 403), name
+
+
+# Viewers, by each transport
+
+EVENTS = {"watch", "authenticate", "take"}
+"""The events of viewers that the server answers by itself; what an application registers is its
+own affair."""
+WATCH = {"devices": ["*", "secret-family/*", SECRET], "health": True, "presence": True}
+NOBODYS = f"sk_none_{'x' * 43}"
+ASKED: list[tuple[str, Any]] = [
+    ("watch", WATCH),
+    *(("take", {"device": device}) for device in (OWN, SECRET, "secret-family/none")),
+    ("watch", WATCH | {"since": {"epoch": "x", "offset": 1, "scope": "x"}}),
+]
+
+
+class Conversation(NamedTuple):
+    """A Socket.IO connection: what sends a packet, and what receives the next one ("": the end)."""
+
+    send: Callable[[str], object]
+    receive: Callable[[], str]
+
+
+@contextmanager
+def by_websocket(site: Site, who: str) -> Iterator[Conversation]:
+    headers = {"X-Forwarded-For": "192.0.2.7", **site.tokens.get(who, {})}
+    address = f"ws://127.0.0.1:{site.port}/socket.io/?EIO=4&transport=websocket"
+    with connect(address, additional_headers=headers) as socket:
+
+        def receive() -> str:
+            try:
+                return str(socket.recv(timeout=20))
+            except ConnectionClosed:
+                return ""
+
+        yield Conversation(socket.send, receive)
+
+
+@contextmanager
+def by_polling(site: Site, who: str) -> Iterator[Conversation]:
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    headers = {"X-Forwarded-For": "192.0.2.7", **site.tokens.get(who, {})}
+    session, waiting = "", deque[str]()
+
+    def ask(method: str, body: str | None = None) -> str:
+        path = f"/socket.io/?EIO=4&transport=polling{session}"
+        connection.request(method, path, body, headers)
+        return connection.getresponse().read().decode()
+
+    def receive() -> str:
+        if not waiting:
+            waiting.extend(ask("GET").split("\x1e"))
+        packet = waiting.popleft()
+        return "" if packet.startswith(("1", "{")) else packet
+
+    opened = ask("GET")
+    if opened.startswith("0"):
+        session = f"&sid={json.loads(opened[1:])['sid']}"
+    waiting.append(opened)
+    try:
+        yield Conversation(lambda packet: ask("POST", packet), receive)
+    finally:
+        if session:
+            ask("POST", "1")
+        connection.close()
+
+
+def told(site: Site, who: str, talk: Conversation, last: str) -> str:
+    """All that a viewer is told: it asks for everything, and stays while devices change."""
+    heard = talk.receive()
+
+    def until(*words: str) -> bool:
+        nonlocal heard
+        while not any(word in heard for word in words):
+            packet = talk.receive()
+            if not packet:
+                return False
+            heard += packet
+        return True
+
+    talk.send("40")
+    if not until('40{"sid"', "44{"):
+        return heard
+    if "44{" in heard:
+        return heard
+    for number, asked in enumerate(ASKED):
+        talk.send(f"42{number}{json.dumps(asked)}")
+        if not until(f"43{number}["):
+            return heard
+    if may(who, "read", OWN) and until('"complete":true'):
+        change(site, last)
+        until(last)
+    return heard
+
+
+def change(site: Site, last: str) -> None:
+    """What may not be seen changes first: who has the second change would have had the first."""
+    site.store.edit(Change(SECRET, "merge", {"mood": "purple-elephant, later"}))
+    site.store.edit(Change(HIDDEN, "delete", {}))
+    site.store.edit(Change(OWN, "merge", {"mood": last}))
+
+
+def by_events(site: Site, who: str, last: str) -> str:
+    """All that the reader of an event stream is told."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    query = urlencode({"device": WATCH["devices"], "health": 1}, doseq=True)
+    headers = {"X-Forwarded-For": "192.0.2.7", **site.tokens.get(who, {})}
+    connection.request("GET", f"/events?{query}", headers=headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        assert not may(who, "read", OWN), response.read()
+        heard = response.read().decode() + str(response.getheaders())
+    else:
+        heard = changed = ""
+        while last not in heard and (line := response.readline().decode()):
+            heard += line
+            if '"complete":true' in heard and not changed:
+                changed = "yes"
+                change(site, last)
+    connection.close()
+    return heard
+
+
+TRANSPORTS: dict[str, Callable[[Site, str, str], str]] = {
+    "events": by_events,
+    "polling": lambda *given: talk_by(by_polling, *given),
+    "websocket": lambda *given: talk_by(by_websocket, *given),
+}
+
+
+def talk_by(
+    transport: Callable[[Site, str], AbstractContextManager[Conversation]],
+    site: Site,
+    who: str,
+    last: str,
+) -> str:
+    try:
+        with transport(site, who) as talk:
+            return told(site, who, talk, last)
+    except InvalidStatus as refused:
+        return f"{refused.response.status_code} {refused.response.body!r}"
+
+
+def test_every_event_of_viewers_is_tried(site: Site) -> None:
+    own = set(site.server.server.hub._namespaces.own)
+    assert own | {"watch", AUTHENTICATE} == EVENTS
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("who", USERS)
+def test_viewers_are_told_of_what_they_may_see(site: Site, who: str, transport: str) -> None:
+    # given the devices as they were
+    site.refresh()
+    last = f"last-word-{next(site.changes)}."
+    # when a viewer watches everything, and devices change
+    heard = TRANSPORTS[transport](site, who, last)
+    # then it is told of its own devices, and no word of the others
+    assert (last in heard) == ("mood" in heard) == may(who, "read", OWN), heard
+    found = [word for word in WORDS if word in heard]
+    assert bool(found) == may(who, "read", SECRET), heard
+    if who == "anonymous":
+        assert "401" in heard or "No one is signed in" in heard, heard
+
+
+def test_a_viewer_with_a_wrong_key_is_told_nothing(site: Site) -> None:
+    with by_websocket(site, "anonymous") as talk:
+        talk.send("40" + json.dumps({"token": NOBODYS}))
+        heard = talk.receive()
+        while "44{" not in heard and (packet := talk.receive()):
+            heard += packet
+    assert "44{" in heard and not any(word in heard for word in (*WORDS, "mood", NOBODYS))
