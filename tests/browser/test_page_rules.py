@@ -391,8 +391,8 @@ def test_no_word_of_the_head_moves_the_page(browser: Any, here: Site, width: int
 
         # When every part of the status bar says its longest words
         page.evaluate("""() => {
-          const words = {devices: "1,022 of 10,000 silent", queue: "“basement” away 59 min",
-            page: "offline for 59 min"};
+          const words = {devices: "1,022 of 10,000 silent", queue: "“basement” away 119 min",
+            page: "offline for 119 min"};
           for (const one of document.querySelectorAll("#status-bar [data-hop]"))
             one.querySelector("span").textContent = words[one.dataset.hop];
         }""")

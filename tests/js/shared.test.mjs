@@ -3,8 +3,20 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { timeOf } from "../../src/statecast/web/static/ages.js";
-import { describeOutcome } from "../../src/statecast/web/static/command-words.js";
+import {
+  formatAge,
+  formatClock,
+  formatDuration,
+  timeOf,
+} from "../../src/statecast/web/static/ages.js";
+import { CommandLog } from "../../src/statecast/web/static/command-log.js";
+import {
+  buttonLabel,
+  describeCommands,
+  describeGiven,
+  describeOutcome,
+  formatDelay,
+} from "../../src/statecast/web/static/command-words.js";
 import { formatFigure, IN_GAUGE } from "../../src/statecast/web/static/figure.js";
 import { flattenState, mainFields, orderFields } from "../../src/statecast/web/static/fields.js";
 import { evaluateBinding } from "../../src/statecast/web/static/picture-bindings.js";
@@ -17,11 +29,72 @@ const { commands, values, times, brief, figures, apart, states, bindings } = JSO
   readFileSync(samples, "utf8"),
 );
 
-for (const { word, rest, ended, expires = 60_000, ...said } of commands) {
-  test(`a command that is ${word}${rest} is told alike`, () => {
-    const command = { id: "a", name: "hug", by: null, reason: null, change: 1, ...said };
-    const times = { created: 0, expires, ended };
-    assert.deepEqual(describeOutcome({ ...command, ...times }, 200_000_000), { word, rest });
+const NOW = Date.parse("2026-01-31T14:02:20Z");
+const TIMES = ["created", "expires", "delivered", "ended"];
+
+/** A command; its times in the table are relative to now. By itself a hug of 10 s ago. */
+function command(said, place = 0) {
+  const usual = { id: `${place}`, name: "hug", by: null, status: "waiting", reason: null };
+  const one = { ...usual, change: place + 1, created: -10_000, expires: 50_000, ...said };
+  const times = TIMES.filter((name) => name in one).map((name) => [name, NOW + one[name]]);
+  return { ...one, ...Object.fromEntries(times) };
+}
+
+/** The text of the table, with the times of this browser. */
+function withTimes(text) {
+  return text
+    .replace(/\{clock (-\d+)\}/g, (_, ms) => formatClock(NOW + Number(ms), NOW))
+    .replace(/\{ago (-\d+)\}/g, (_, ms) => formatAge(NOW + Number(ms), NOW));
+}
+
+for (const [ms, text] of commands.durations) {
+  test(`a duration of ${ms} ms changes its unit alike`, () => {
+    assert.equal(formatDuration(ms), text);
+    assert.equal(formatDuration(ms + 0.9), text);
+  });
+}
+
+for (const [ms, text] of commands.delays) {
+  test(`a delay of ${ms} ms changes its unit alike`, () => {
+    assert.equal(formatDelay(ms), text);
+    assert.equal(formatDelay(ms + 0.9), text);
+  });
+}
+
+for (const [name, device, text] of commands.labels) {
+  test(`the button of ${name} is labelled alike`, () => {
+    assert.equal(buttonLabel(name, device), text);
+  });
+}
+
+for (const [given, by, text] of commands.given) {
+  test(`what was given with${text.slice(0, 30)} is told alike`, () => {
+    assert.equal(describeGiven(command({ arguments: given, by })), text);
+  });
+}
+
+for (const [said, text] of commands.outcomes) {
+  test(`a command that is ${text} is told alike`, () => {
+    const { word, rest } = describeOutcome(command(said), NOW);
+    assert.equal(word + rest, withTimes(text));
+  });
+}
+
+for (const { commands: given, html, page } of commands.lines) {
+  test(`the page says ${page.join(" | ") || "nothing"} where the HTML says as much`, () => {
+    const log = new CommandLog();
+    log.add(given.map(command));
+    const lines = describeCommands({
+      label: "pillow",
+      now: NOW,
+      open: log.open,
+      newest: log.newestEnd,
+    });
+    assert.deepEqual(
+      lines.map(({ word, rest }) => word + rest),
+      page.map(withTimes),
+    );
+    assert.equal(html.length, page.length);
   });
 }
 

@@ -57,16 +57,16 @@ for (const [given, mark, text] of [
   [{ ...one, sources: { queue: { ...CONNECTED, lag: 0.049 } } }, "live", "up to date"],
   [{ ...one, sources: { queue: { ...CONNECTED, lag: 0.05 } } }, "live", "0.1 s behind"],
   [{ ...one, sources: { queue: { ...CONNECTED, lag: 128 } } }, "live", "2 min behind"],
-  [{ ...one, sources: { queue: { ...CONNECTED, status: "away" } } }, "away", "away 1 min"],
+  [{ ...one, sources: { queue: { ...CONNECTED, status: "away" } } }, "away", "away 60 s"],
   [
     { ...one, sources: { queue: { ...CONNECTED, status: "blocked" } } },
     "away",
-    "waits for the store 1 min",
+    "waits for the store 60 s",
   ],
   [
     { ...one, sources: { queue: CONNECTED, b: { ...CONNECTED, status: "away" } } },
     "away",
-    "“b” away 1 min",
+    "“b” away 60 s",
   ],
 ]) {
   test(`queue: ${text} of ${JSON.stringify(given).slice(0, 60)}`, () => {

@@ -25,7 +25,8 @@ test("ages are never negative and say their unit", () => {
   assert.equal(formatAge(NOW + 5000, NOW), "just now");
   assert.equal(formatAge(NOW - 1999, NOW), "just now");
   assert.equal(formatAge(NOW - 3000, NOW), "3s ago");
-  assert.equal(formatAge(NOW - 61_000, NOW), "1m ago");
+  assert.equal(formatAge(NOW - 119_000, NOW), "119s ago");
+  assert.equal(formatAge(NOW - 120_000, NOW), "2m ago");
   assert.equal(formatAge(NOW - 7_300_000, NOW), "2h ago");
   assert.equal(formatAge(NOW - 3 * 86_400_000, NOW), "3d ago");
   assert.match(formatAge(NOW - 40 * 86_400_000, NOW), /Dec/);

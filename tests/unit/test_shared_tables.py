@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from statecast import strict_json, timestamps
 from statecast.commands.life import Command
 from statecast.web import (
     command_words,
@@ -30,25 +32,79 @@ DOCUMENT = SAMPLES.parent.parent.parent / "docs" / "how-to" / "send-states.md"
 CASES = json.loads(SAMPLES.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("case", CASES["commands"], ids=lambda case: case["word"] + case["rest"])
-def test_what_became_of_a_command_is_told_alike(case: dict[str, Any]) -> None:
-    command = Command(
-        number=1,
-        change=1,
-        id="a",
+NOW = timestamps.parse_time("2026-01-31T14:02:20Z")
+
+
+def command(said: Mapping[str, Any], place: int = 0) -> Command:
+    """A command; its times in the table are relative to now. By itself a hug of 10 s ago."""
+
+    def at(name: str, usual: int | None = None) -> int | None:
+        ms = said.get(name, usual)
+        return None if ms is None else NOW + ms
+
+    return Command(
+        number=place + 1,
+        change=said.get("change", place + 1),
+        id=str(place),
         device="pillow",
-        name=case.get("name", "hug"),
-        arguments=b"{}",
-        by=None,
+        name=said.get("name", "hug"),
+        arguments=strict_json.encode(said.get("arguments", {})),
+        by=said.get("by"),
         key=None,
-        status=case["status"],
-        created_at=0,
-        expires_at=case.get("expires", 60_000),
-        delivered_at=case.get("delivered"),
-        ended_at=case.get("ended"),
-        reason=case.get("reason"),
+        status=said.get("status", "waiting"),
+        created_at=at("created", -10_000) or 0,
+        expires_at=at("expires", 50_000) or 0,
+        delivered_at=at("delivered"),
+        ended_at=at("ended"),
+        reason=said.get("reason"),
     )
-    assert command_words.outcome(command, 200_000_000) == (case["word"], case["rest"])
+
+
+def with_times(text: str) -> str:
+    """The text of the table, with the times of the server."""
+    return re.sub(
+        r"\{clock (-\d+)\}", lambda found: formatting.clock(NOW + int(found[1]), NOW), text
+    )
+
+
+@pytest.mark.parametrize(("ms", "text"), CASES["commands"]["durations"])
+def test_a_duration_changes_its_unit_alike(ms: int, text: str) -> None:
+    assert timestamps.duration(ms) == text
+    if ms >= 2_000:
+        assert formatting.ago(NOW - ms, NOW) == f"{text} ago"
+
+
+@pytest.mark.parametrize(("ms", "text"), CASES["commands"]["delays"])
+def test_a_delay_changes_its_unit_alike(ms: int, text: str) -> None:
+    assert command_words.delay(ms) == text
+
+
+@pytest.mark.parametrize(("name", "device", "text"), CASES["commands"]["labels"])
+def test_the_button_of_a_command_is_labelled_alike(name: str, device: str, text: str) -> None:
+    assert command_words.button_label(name, device) == text
+
+
+@pytest.mark.parametrize(("given", "by", "text"), CASES["commands"]["given"])
+def test_what_a_command_was_given_with_is_told_alike(
+    given: dict[str, Any], by: str | None, text: str
+) -> None:
+    assert command_words.given(command({"arguments": given, "by": by})) == text
+
+
+@pytest.mark.parametrize(("said", "text"), CASES["commands"]["outcomes"])
+def test_what_became_of_a_command_is_told_alike(said: dict[str, Any], text: str) -> None:
+    word, rest = command_words.outcome(command(said), NOW)
+    assert word + rest == with_times(text)
+
+
+@pytest.mark.parametrize(
+    "case", CASES["commands"]["lines"], ids=lambda case: "|".join(case["html"])
+)
+def test_the_lines_under_the_buttons_are_those_of_the_table(case: dict[str, Any]) -> None:
+    given = [command(said, place) for place, said in enumerate(case["commands"])]
+    found = command_words.lines(given[::-1], "pillow", NOW)
+    assert [word + rest for word, rest in found if word] == list(map(with_times, case["html"]))
+    assert len(found) == 2  # the page keeps the room of both
 
 
 @pytest.mark.parametrize("case", CASES["values"], ids=lambda case: f"{case['name']}={case['text']}")

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from statecast import timestamps
 from statecast.commands import life
 from statecast.commands.life import Command
 from statecast.web import formatting
 
-SECOND = 1000
+SECOND, TENTH = 1000, 100
+"""ms"""
 ARGUMENTS = 120
 """Characters of the arguments that a line of the history shows."""
 
@@ -42,16 +44,13 @@ class CommandRow(NamedTuple):
 
 
 def delay(ms: int) -> str:
-    """``180 ms``, ``1.8 s``, ``14 min``."""
+    """``180 ms``, ``1.8 s``, ``14 min``; what is left of a unit is cut off."""
     length = max(0, ms)
     if length < SECOND:
         return f"{length} ms"
     if length < 10 * SECOND:
-        return f"{length / SECOND:.1f} s"
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if length >= seconds * SECOND:
-            return f"{length // (seconds * SECOND)} {unit}"
-    return f"{length // SECOND} s"
+        return f"{length // TENTH / 10:.1f} s"
+    return timestamps.duration(length)
 
 
 def capitalized(text: str) -> str:
@@ -109,18 +108,21 @@ def _end(command: Command) -> tuple[int, int]:
 
 def _waiting(commands: Sequence[Command], label: str, now: int) -> Line:
     first, *others = commands
+    is_delivered = all(one.status == "delivered" for one in commands)
+    word, rest = ("delivered", ", waiting for") if is_delivered else ("waiting", " for")
     since = f"since {formatting.clock(first.created_at, now)} UTC"
     if others:
-        return Line("Waiting", f" for {label}: {len(commands)} commands, the first {since}")
-    if first.status == "delivered":
-        return _begin(first, "delivered", f", waiting for {label} {since}")
-    return _begin(first, "waiting", f" for {label} {since}")
+        rest = f"{rest} {label}: {len(commands)} commands, the first {since}"
+        return Line(capitalized(word), rest)
+    return _begin(first, word, f"{rest} {label} {since}")
 
 
 def _result(command: Command, label: str, now: int) -> Line:
     said = outcome(command, now)
     if command.status == "refused":
         return _begin(command, f"{label} refused", said.rest or ".")
+    if command.status == "unanswered":
+        return _begin(command, f"{said.word} UTC", said.rest)
     if command.status != "done":
         return _begin(command, *said)
     at = formatting.clock(command.ended_at or now, now)
@@ -134,16 +136,20 @@ def _begin(command: Command, word: str, rest: str) -> Line:
     return Line(f"{capitalized(command.name)}: {word}", rest)
 
 
+def given(command: Command) -> str:
+    """With which arguments a command was given, and by whom."""
+    text = formatting.cut(command.arguments.decode(), ARGUMENTS)
+    arguments = "" if command.arguments == b"{}" else f" {text}"
+    return f"{arguments} by {command.by}" if command.by else arguments
+
+
 def row(command: Command, now: int) -> CommandRow:
     """A command as a line of the history."""
-    text = formatting.cut(command.arguments.decode(), ARGUMENTS)
-    given = "" if command.arguments == b"{}" else f" {text}"
-    person = f" by {command.by}" if command.by else ""
     return CommandRow(
         command.created_at,
         command.id,
         command.name,
-        given + person,
+        given(command),
         outcome(as_of(command, now), now),
     )
 

@@ -50,15 +50,17 @@ export function formatMoment(at) {
 }
 
 /**
- * The largest unit that a duration fills at least once.
+ * The largest unit that a duration fills at least twice: "90 s" says more than "1 min".
  * @param {number} ms
  * @returns {{ count: number, unit: Intl.RelativeTimeFormatUnit, symbol: string }}
  */
 function largestUnit(ms) {
   const length = Math.max(0, ms);
-  if (length < MINUTE) return { count: Math.trunc(length / SECOND), unit: "second", symbol: "s" };
-  if (length < HOUR) return { count: Math.trunc(length / MINUTE), unit: "minute", symbol: "min" };
-  if (length < DAY) return { count: Math.trunc(length / HOUR), unit: "hour", symbol: "h" };
+  if (length < 2 * MINUTE)
+    return { count: Math.trunc(length / SECOND), unit: "second", symbol: "s" };
+  if (length < 2 * HOUR)
+    return { count: Math.trunc(length / MINUTE), unit: "minute", symbol: "min" };
+  if (length < 2 * DAY) return { count: Math.trunc(length / HOUR), unit: "hour", symbol: "h" };
   return { count: Math.trunc(length / DAY), unit: "day", symbol: "d" };
 }
 

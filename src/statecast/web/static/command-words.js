@@ -1,8 +1,12 @@
 // What is said of commands. Rule: a fact is only what the device said; everything else is a wish
 // that waits, or a doubt. No DOM; the server writes the same in web/command_words.py.
 import { formatAge, formatClock, formatDuration } from "./ages.js";
+import { cut } from "./words.js";
 
 /** @import { KnownCommand } from "./command-log.js" */
+
+/** Characters. */
+const LONGEST_ARGUMENTS = 120;
 
 /**
  * A sentence whose first words stand out.
@@ -32,13 +36,15 @@ import { formatAge, formatClock, formatDuration } from "./ages.js";
  */
 
 /**
- * "180 ms", "1.8 s", "14 min".
+ * "180 ms", "1.8 s", "14 min"; what is left of a unit is cut off.
  * @param {number} ms
  */
 export function formatDelay(ms) {
   const length = Math.max(0, ms);
-  if (length < 1000) return `${Math.round(length)} ms`;
-  return length < 10_000 ? `${(length / 1000).toFixed(1)} s` : formatDuration(length);
+  if (length < 1000) return `${Math.trunc(length)} ms`;
+  return length < 10_000
+    ? `${(Math.trunc(length / 100) / 10).toFixed(1)} s`
+    : formatDuration(length);
 }
 
 /**
@@ -81,6 +87,15 @@ export function describeOutcome(command, now) {
   }
   const at = formatClock(delivered ?? created, now);
   return { word: `delivered ${at}`, rest: ", no answer: it may have happened" };
+}
+
+/**
+ * With which arguments a command was given, and by whom.
+ * @param {KnownCommand} command
+ */
+export function describeGiven({ arguments: given = {}, by }) {
+  const text = Object.keys(given).length ? ` ${cut(JSON.stringify(given), LONGEST_ARGUMENTS)}` : "";
+  return by ? `${text} by ${by}` : text;
 }
 
 /**

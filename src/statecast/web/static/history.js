@@ -1,6 +1,6 @@
 // The history: one line per version, with what each field was and became, and one per command.
 import { formatClock } from "./ages.js";
-import { describeOutcome } from "./command-words.js";
+import { describeGiven, describeOutcome } from "./command-words.js";
 import { createElement, enableButton, find, findAll, setAttributes, setText } from "./dom.js";
 import { flattenState } from "./fields.js";
 import { mergeByTime } from "./history-rows.js";
@@ -156,13 +156,11 @@ export class History {
   /** @param {KnownCommand} command */
   #commandRow(command) {
     const { word, rest } = describeOutcome(command, this.board.now());
-    const given = describeArguments(command.arguments);
-    const by = command.by ? ` by ${command.by}` : "";
     const step = createElement(
       "span",
       {},
       createElement("s", {}, command.name),
-      createElement("i", {}, `${given}${by}`),
+      createElement("i", {}, describeGiven(command)),
       " → ",
       createElement("b", {}, word),
       createElement("i", {}, rest),
@@ -256,11 +254,6 @@ export function valueBefore(newestFirst, path) {
     if (value !== undefined) return value;
   }
   return undefined;
-}
-
-/** @param {Record<string, unknown>} [given] */
-function describeArguments(given = {}) {
-  return Object.keys(given).length ? ` ${cut(JSON.stringify(given), LONGEST_VALUE)}` : "";
 }
 
 /** @param {Version["cause"]} cause */
