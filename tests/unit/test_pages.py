@@ -21,6 +21,7 @@ from statecast.commands.life import Command
 from statecast.errors import StatecastError, StoreUnavailable, StoreUnusable
 from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
+from statecast.server.static_files import static_files
 from statecast.settings import Settings
 from statecast.stores.contract import (
     Changes,
@@ -770,18 +771,16 @@ def size(answer: Any) -> int:
 def until_live(answer: Any) -> int:
     """The bytes of a page until it is live, it and its files packed as the server sends them."""
     html = answer.get_data()
-    names = re.findall(r'(?:src|href)="/statecast/([\w.-]+)"', html.decode())
+    names = re.findall(r'(?:src|href)="(/statecast/[\w.-]+)"', html.decode())
     assert len(names) > 5
-    return sum(
-        len(gzip.compress(body, 9, mtime=0))
-        for body in (html, *((STATIC / name).read_bytes() for name in names))
-    )
+    files = static_files()
+    return len(gzip.compress(html, 9, mtime=0)) + sum(len(files[name].packed) for name in names)
 
 
 @pytest.mark.parametrize("path", ["/", "/devices/pillow"])
 def test_the_demo_weighs_what_it_may(store: FakeStore, path: str) -> None:
     """The budget until live; a browser counts all of it in tests/browser/test_page.py."""
-    assert until_live(browse(demo(store), path)) < 48_000
+    assert until_live(browse(demo(store), path)) < 45_000
 
 
 def test_twelve_devices_weigh_what_they_may(store: FakeStore) -> None:
