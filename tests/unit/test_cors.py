@@ -11,11 +11,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from serving import Peer, RawResponse, get, serving
 
+from statecast.access.credentials import Credentials
 from statecast.errors import BadSetting, StoreUnavailable
 from statecast.flask import Statecast, create_app, runtime_of
 from statecast.http import cors
+from statecast.http.credentials import ProxyFields, of_environ, of_head, of_scope
+from statecast.http.head import BY_PROXY, LOCAL, RequestHead
 from statecast.model import Change
 from statecast.server.server import BackgroundServer
+from statecast.server.wsgi_environ import build_environ
 from statecast.settings import Settings
 
 APP, ANY = "https://app.example", "*"
@@ -166,7 +170,7 @@ def test_other_origins_read_nothing_and_write_nothing(
 def test_every_origin_reads_and_none_writes(
     method: str, path: str, headers: dict[str, str], body: str, status: int
 ) -> None:
-    app = create_app(Settings(store="memory:", allow_origins=OPEN))
+    app = create_app(Settings(store="memory:", allow_origins=OPEN, public_read=("*",)))
     runtime_of(app).store.edit(Change("pillow", "merge", {"mood": "happy"}))
     client = app.test_client()
     before = etag(client)
@@ -174,11 +178,86 @@ def test_every_origin_reads_and_none_writes(
     response = ask(client, "https://any.test", method, path, headers, body)
 
     # it may take no commands either: they would count as handed out
-    changes = method not in ("GET", "HEAD") or "after=" in path
-    assert response.status_code == (403 if changes and status < 300 else status) or changes
+    if "after=" in path:
+        assert response.status_code in (401, 403)
+    elif method in ("GET", "HEAD"):
+        assert response.status_code == status
+    else:
+        assert response.status_code == 403
     assert response.headers["Access-Control-Allow-Origin"] == ANY
     assert "Access-Control-Allow-Credentials" not in response.headers
     assert etag(client) == before
+    runtime_of(app).stop()
+
+
+# Whose page, in which setting, and whether what its browser adds by itself counts.
+PAGES: list[tuple[list[bytes], bool, tuple[str, ...], bool]] = [
+    ([], False, (), True),
+    ([b"http://a.example"], False, (), True),
+    ([b"https://a.example"], True, (), True),
+    ([b"http://a.example"], True, (), False),
+    ([b"https://a.example:8443"], True, (), False),
+    ([b"https://app.example"], True, NAMED, True),
+    ([b"https://app.example"], True, (), False),
+    ([b"https://app.example"], True, OPEN, False),
+    ([b"https://app.example"], True, (ANY, APP), True),
+    ([b"null"], False, OPEN, False),
+    ([b""], False, OPEN, False),
+    ([b"http://a.example", b"http://a.example"], False, (), False),
+    ([b"\xff"], False, OPEN, False),
+]
+
+
+@pytest.mark.parametrize(("pages", "secure", "setting", "counts"), PAGES)
+@pytest.mark.parametrize("bearer", ["", "a.b.c"])
+def test_what_a_browser_adds_counts_for_own_and_named_pages(
+    pages: list[bytes], secure: bool, setting: tuple[str, ...], counts: bool, bearer: str
+) -> None:
+    # given a request of a browser on this machine, with all that it may bring
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "scheme": "https" if secure else "http",
+        "headers": [
+            (b"host", b"a.example"),
+            (b"cookie", b"statecast_session=id.secret"),
+            (b"x-user", b"ada"),
+            *([(b"authorization", b"Bearer " + bearer.encode())] if bearer else []),
+            *[(b"origin", page) for page in pages],
+        ],
+        "client": ("127.0.0.1", 5),
+        "http_version": "1.1",
+        "extensions": {LOCAL: True, BY_PROXY: True},
+    }
+    proxy = ProxyFields("X-User")
+    expected = Credentials(
+        local=counts,
+        bearer=bearer,
+        session="id.secret" if counts else "",
+        proxy_user="ada" if counts else "",
+        address="127.0.0.1",
+        foreign=not counts,
+    )
+
+    # then each way in finds the same
+    assert of_scope(scope, proxy, setting) == expected
+    assert of_head(RequestHead.of_scope(scope), "127.0.0.1", proxy, setting) == expected
+    assert of_environ(build_environ(scope, b""), proxy, setting) == expected
+
+
+def test_the_application_has_no_say_for_a_foreign_page() -> None:
+    # given an application that knows its users by a cookie of its own, and pages of every site
+    app = Flask("host")
+    live = Statecast(app, store="memory:", allow_origins=(ANY, APP), trust_local=False)
+    live.authorize(lambda request: {"*": "read write"})
+    runtime_of(app).store.edit(Change("pillow", "merge", {"mood": "happy"}))
+    client = app.test_client()
+    path = "/api/devices/pillow"
+
+    for origin, status in ((APP, 200), ("https://any.test", 404), ("http://localhost", 200)):
+        assert client.get(path, headers={"Origin": origin}).status_code == status
     runtime_of(app).stop()
 
 

@@ -28,6 +28,9 @@ class Credentials:
     proxy_groups: tuple[str, ...] = ()
     address: str = ""
     """Of the client. Guesses are counted by it, and the log names it."""
+    foreign: bool = False
+    """A page sent the request that is neither ours nor named in ``allow_origins``: what its browser
+    adds by itself, the application's own cookie too, does not count."""
     problem: str = ""
     """Why they cannot be read, as a sentence: for example, there are two tokens."""
 

@@ -124,7 +124,8 @@ class AccessPolicy:
             return found
         if given.proxy_user:
             return Identity("proxy", given.proxy_user, tuple(sorted(set(given.proxy_groups))))
-        if authorize is not None and (found := from_application(authorize())) is not None:
+        asked = None if given.foreign else authorize
+        if asked is not None and (found := from_application(asked())) is not None:
             return found
         return LOCAL if given.local and self._rules.trust_local else ANONYMOUS
 

@@ -4,8 +4,8 @@ The rules of browsers: https://fetch.spec.whatwg.org/#http-cors-protocol. The or
 the setting ``allow_origins``, the same ones that may open a WebSocket, which no browser asks about.
 
 * A named origin may read, write, and send cookies.
-* ``*`` lets every page read what needs no cookie. It lets none write: a browser on the server's own
-  machine would write for whatever site its user looks at.
+* ``*`` lets every page read what everybody may, and use a token that it brings. Else it lets none
+  write: a browser on the server's own machine would write for whatever site its user looks at.
 * The answer to a page depends on its origin, so caches must keep one for each: ``Vary``.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from statecast.http.asgi import Headers, Scope
+from statecast.http.head import HeaderFields
 from statecast.http.origin import origin_allowed
 
 Fields = list[tuple[str, str]]
@@ -33,6 +34,22 @@ def is_named(origin: str | None, origins: Iterable[str]) -> bool:
     """Whether the setting names this origin itself."""
     named = [one for one in origins if one != ANY]
     return origin is not None and origin_allowed(origin, "", named)
+
+
+def trusts_page(fields: HeaderFields, secure: bool, origins: Iterable[str]) -> bool:
+    """Whether what a browser adds to a request by itself counts: a cookie, and that it is local.
+
+    Not if a page sent it that is neither the server's own nor named. Programs name no origin, and
+    a browser names none where it only opens or loads what is at an address.
+    """
+    pages, hosts = fields.get(b"origin", ()), fields.get(b"host", ())
+    if not pages:
+        return True
+    if len(pages) != 1 or len(hosts) != 1:
+        return False
+    named = [one for one in origins if one != ANY]
+    page, host = pages[0].decode("latin-1"), hosts[0].decode("latin-1")
+    return origin_allowed(page, host, named, "https" if secure else None)
 
 
 def response_fields(origin: str | None, origins: Sequence[str]) -> Fields:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from statecast.access.credentials import MAX_TOKEN, SESSION_COOKIE, TOO_LONG, Credentials
 from statecast.errors import BadSetting
-from statecast.http import rights
+from statecast.http import cors, rights
 from statecast.http.asgi import Scope, client_address
 from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
 
@@ -52,23 +52,39 @@ class _Unusable(ValueError):
     """What names somebody cannot be read; the text is the sentence."""
 
 
-def of_head(head: RequestHead, address: str, proxy: ProxyFields = NO_PROXY) -> Credentials:
-    """Of a request to our server."""
-    return _of_fields(head.headers, head.local, address, proxy if head.by_proxy else None)
+def of_head(
+    head: RequestHead,
+    address: str,
+    proxy: ProxyFields = NO_PROXY,
+    origins: Sequence[str] = (),
+) -> Credentials:
+    """Of a request to our server. ``origins`` are those of the setting ``allow_origins``."""
+    trusted = cors.trusts_page(head.headers, head.secure, origins)
+    local, named_by = head.local, proxy if head.by_proxy else None
+    return _of_fields(head.headers, local, address, named_by, foreign=not trusted)
 
 
-def of_scope(scope: Scope, proxy: ProxyFields = NO_PROXY) -> Credentials:
+def of_scope(
+    scope: Scope, proxy: ProxyFields = NO_PROXY, origins: Sequence[str] = ()
+) -> Credentials:
     """Of an ASGI request."""
-    return of_head(RequestHead.of_scope(scope), client_address(scope), proxy)
+    return of_head(RequestHead.of_scope(scope), client_address(scope), proxy, origins)
 
 
-def of_environ(environ: Mapping[str, Any], proxy: ProxyFields = NO_PROXY) -> Credentials:
+def of_environ(
+    environ: Mapping[str, Any], proxy: ProxyFields = NO_PROXY, origins: Sequence[str] = ()
+) -> Credentials:
     """Of a WSGI request, under whatever server.
 
     Ours keeps the fields as they came. Others join those of the same name.
     """
     scope, by_proxy = environ.get("asgi.scope"), bool(environ.get(BY_PROXY))
-    names = {b"authorization": "HTTP_AUTHORIZATION", b"cookie": "HTTP_COOKIE"}
+    names = {
+        b"authorization": "HTTP_AUTHORIZATION",
+        b"cookie": "HTTP_COOKIE",
+        b"host": "HTTP_HOST",
+        b"origin": "HTTP_ORIGIN",
+    }
     fields: HeaderFields = (
         by_name(scope["headers"])
         if isinstance(scope, Mapping)
@@ -80,24 +96,30 @@ def of_environ(environ: Mapping[str, Any], proxy: ProxyFields = NO_PROXY) -> Cre
     )
     local = rights.is_local_environ(environ)
     address = str(environ.get("REMOTE_ADDR") or "local")
-    return _of_fields(fields, local, address, proxy if by_proxy else None)
+    trusted = cors.trusts_page(fields, environ.get("wsgi.url_scheme") == "https", origins)
+    named_by = proxy if by_proxy else None
+    return _of_fields(fields, local, address, named_by, foreign=not trusted)
 
 
 def _of_fields(
-    fields: HeaderFields, local: bool, address: str, proxy: ProxyFields | None
+    fields: HeaderFields, local: bool, address: str, proxy: ProxyFields | None, *, foreign: bool
 ) -> Credentials:
     try:
+        bearer = _bearer_in(fields.get(b"authorization", ()))
+        if foreign:
+            return Credentials(bearer=bearer, address=address, foreign=True)
         user, groups = ("", ()) if proxy is None else _of_proxy(fields, proxy)
         return Credentials(
             local=local,
-            bearer=_bearer_in(fields.get(b"authorization", ())),
+            bearer=bearer,
             session=_session_in(fields.get(b"cookie", ())),
             proxy_user=user,
             proxy_groups=groups,
             address=address,
         )
     except _Unusable as error:
-        return Credentials(local=local, address=address, problem=str(error))
+        local = local and not foreign
+        return Credentials(local=local, address=address, foreign=foreign, problem=str(error))
 
 
 def _bearer_in(values: Sequence[bytes]) -> str:

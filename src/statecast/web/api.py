@@ -61,11 +61,12 @@ from statecast.web.paging import (
 )
 from statecast.web.request_rights import RequestRights
 from statecast.web.rest_requests import (
+    foreign_site,
+    json_only,
     log_refused,
     not_allowed,
     note_refused,
     only_arguments,
-    own_writes_only,
     read_body,
     read_object,
     whole_number,
@@ -114,6 +115,7 @@ def rest(live: Runtime) -> Blueprint:
     blueprint.register_error_handler(Exception, unexpected_problem)
     rest_views = RestViews(live)
     blueprint.before_request(rest_views.limit)
+    blueprint.before_request(rest_views.check_origin)
     blueprint.before_request(rest_views.check_rights)
     blueprint.after_request(functools.partial(log_refused, LimitedLog(log)))
     blueprint.after_request(functools.partial(route_actions.for_one_reader, live))
@@ -122,7 +124,7 @@ def rest(live: Runtime) -> Blueprint:
     paths = rest_views.paths() | command_views.paths() | OpenAPIView(live).paths()
     for number, (path, views) in enumerate(paths.items()):
         for method, view in views.items():
-            guarded = view if method == "GET" else own_writes_only(live, view)
+            guarded = view if method == "GET" else json_only(view)
             if path == DEVICE and method != "GET":
                 guarded = rest_views.of_a_device(guarded, paths)
             blueprint.add_url_rule(
@@ -153,6 +155,14 @@ class RestViews:
         if request.method not in READS or self.live.allows_page(request.remote_addr or ""):
             return None
         return too_many()
+
+    def check_origin(self) -> Response | None:
+        """Refuse a change that the page of another site sends. Its author needs to know why first,
+        whatever the client may do.
+        """
+        if request.method in (*READS, "OPTIONS"):
+            return None
+        return foreign_site(self.live.settings.allow_origins)
 
     def check_rights(self) -> Response | None:
         """Refuse what the client may not do."""

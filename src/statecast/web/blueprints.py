@@ -80,7 +80,7 @@ def add_sign_in(app: Flask, runtime: Runtime) -> None:
     for path, methods in {
         sign_in.SIGN_IN: {"GET": views.show, "POST": views.sign_in},
         sign_in.SIGN_OUT: {"POST": views.sign_out},
-        SHARE: {"GET": shares.show_share, "POST": own_writes_only(runtime, shares.exchange)},
+        SHARE: {"GET": shares.show_share, "POST": own_writes_only(shares.exchange)},
     }.items():
         for method, view in methods.items():
             blueprint.add_url_rule(path, view.__name__, view, methods=[method])

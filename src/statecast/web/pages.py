@@ -242,6 +242,8 @@ class PageViews:
 
     def check_rights(self) -> ResponseReturnValue | None:
         """Refuse what the client may not do."""
+        if flask.request.endpoint == "statecast_pages.operate" and not own_form():
+            return self._foreign_form()
         found = route_actions.refusal(self.live)
         if found is None:
             return None
@@ -277,6 +279,11 @@ class PageViews:
         response = flask.make_response(self.error_page(429, "Too many pages at once", sentence))
         response.headers["Retry-After"] = "1"
         return response
+
+    def _foreign_form(self) -> ResponseReturnValue:
+        self._log.warning("origin", rest_requests.foreign_page())
+        sentence = "Open the operator's page at this address, and press its button there."
+        return self.error_page(403, "This form came from another site", sentence)
 
     # The pages
 
@@ -361,10 +368,8 @@ class PageViews:
 
         The answer leads back to the page, so that a reload repeats nothing.
         """
-        if not own_form() or not sign_in.has_session_token(flask.request):
-            self._log.warning("origin", rest_requests.foreign_page())
-            sentence = "Open the operator's page at this address, and press its button there."
-            return self.error_page(403, "This form came from another site", sentence)
+        if not sign_in.has_session_token(flask.request):
+            return self._foreign_form()
         form = flask.request.form
         try:
             done = operator.act(

@@ -17,6 +17,7 @@ from statecast.access.records import RecordKind
 from statecast.errors import BadSetting, NotAuthenticated, StatecastError, Unavailable
 from statecast.http import credentials
 from statecast.http.credentials import ProxyFields
+from statecast.settings import Settings
 from statecast.stores.contract import Store
 
 _KEPT = "_statecast_rights"
@@ -25,6 +26,8 @@ _KEPT = "_statecast_rights"
 class RightsRuntime(Protocol):
     """The parts of ``Runtime`` that decide."""
 
+    @property
+    def settings(self) -> Settings: ...
     @property
     def policy(self) -> AccessPolicy: ...
     @property
@@ -99,7 +102,7 @@ IN_AUTHORIZE = (
 
 
 def _found(live: RightsRuntime, asked: flask.Request) -> _Kept:
-    given = credentials.of_environ(asked.environ, live.proxy_fields)
+    given = credentials.of_environ(asked.environ, live.proxy_fields, live.settings.allow_origins)
     authorize: Callable[[], Any] | None = None
     if live.asks_application:
         authorize = lambda: live.authorize(asked)  # noqa: E731

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from flask import Response, g, request
 from flask.typing import ResponseReturnValue
@@ -13,10 +13,9 @@ from statecast import names
 from statecast.access.identity import Identity
 from statecast.decoders import encodings
 from statecast.errors import Malformed, TooLarge
-from statecast.http import cors
+from statecast.http import cors, credentials
 from statecast.http.origin import origin_allowed
 from statecast.logs import LimitedLog
-from statecast.settings import Settings
 from statecast.web.paging import MAX_WHOLE
 from statecast.web.rest_responses import problem
 
@@ -31,26 +30,24 @@ JSON_TYPES = {
 """Browsers let no form and no script of another site send these types without a CORS preflight."""
 
 
-class OriginsRuntime(Protocol):
-    """The part of ``Runtime`` that names the pages which may write."""
-
-    @property
-    def settings(self) -> Settings: ...
-
-
-def own_writes_only(
-    live: OriginsRuntime, view: Callable[..., ResponseReturnValue]
-) -> Callable[..., ResponseReturnValue]:
-    """Accept only JSON, and no request of another site's page unless ``allow_origins`` names it.
-
-    Browsers send the origin of a request in its headers.
-    """
+def json_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+    """Accept only JSON, which no form of another site can send."""
 
     @functools.wraps(view)
     def guarded(**names: str) -> ResponseReturnValue:
         if request.method != "DELETE" and request.mimetype not in JSON_TYPES:
             return problem(415, wrong_type(request.mimetype))
-        return foreign_site(live.settings.allow_origins) or view(**names)
+        return view(**names)
+
+    return guarded
+
+
+def own_writes_only(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+    """Accept only JSON, from the server's own pages and from programs."""
+
+    @functools.wraps(view)
+    def guarded(**names: str) -> ResponseReturnValue:
+        return foreign_site(()) or json_only(view)(**names)
 
     return guarded
 
@@ -65,13 +62,16 @@ def wrong_type(mimetype: str) -> str:
 
 
 def foreign_site(origins: Sequence[str]) -> Response | None:
-    """The refusal, if the page of another site sends this request, and is none of ``origins``."""
+    """The refusal, if a page of another site sends this, which is none of ``origins``.
+
+    Browsers send the origin of a request in its headers. A page that brings a token acts by itself.
+    """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
     scheme = "https" if request.is_secure else None
     if site in ("same-origin", "none") and origin_allowed(origin, request.host, (), scheme):
         return None
-    if cors.is_named(origin, origins):
+    if cors.is_named(origin, origins) or credentials.of_environ(request.environ).bearer:
         return None
     note_refused("origin", foreign_page())
     return problem(
