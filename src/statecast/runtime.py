@@ -347,7 +347,9 @@ class Runtime:
             authenticator,
             AccessDirectory(),
             (lambda viewers: None) if broadcaster is None else broadcaster.regrant,
-            credentials_of=partial(of_head, proxy=self.proxy_fields),
+            credentials_of=partial(
+                of_head, proxy=self.proxy_fields, origins=self.settings.allow_origins
+            ),
             clock=self.clock,
             monotonic=monotonic,
         )

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from serving import Peer, RawResponse, get, serving
+from websockets.sync.client import connect
 
 from statecast.access.credentials import Credentials
 from statecast.errors import BadSetting, StoreUnavailable
@@ -21,6 +22,7 @@ from statecast.model import Change
 from statecast.server.server import BackgroundServer
 from statecast.server.wsgi_environ import build_environ
 from statecast.settings import Settings
+from waiting import wait_for
 
 APP, ANY = "https://app.example", "*"
 PORT = "http://localhost:5173"
@@ -256,7 +258,7 @@ def test_the_application_has_no_say_for_a_foreign_page() -> None:
     client = app.test_client()
     path = "/api/devices/pillow"
 
-    for origin, status in ((APP, 200), ("https://any.test", 404), ("http://localhost", 200)):
+    for origin, status in ((APP, 200), ("https://any.test", 401), ("http://localhost", 200)):
         assert client.get(path, headers={"Origin": origin}).status_code == status
     runtime_of(app).stop()
 
@@ -446,6 +448,54 @@ def test_a_log_line_names_the_setting(
     assert response.status_code == 403
     assert "allow_origins" in json.loads(response.data)["detail"]
     assert caplog.text.count("https://evil.test") == 1 and "allow_origins" in caplog.text
+
+
+# What the page of another site gets in a browser on the server's own machine
+
+
+@pytest.fixture(scope="module")
+def open_server() -> Iterator[BackgroundServer]:
+    with serving(allow_origins=(ANY, APP), public_read=("lamp",)) as running:
+        for device in ("pillow", "lamp"):
+            running.runtime.store.edit(Change(device, "merge", {"on": True}))
+        # the broadcaster reads in the order of the edits
+        wait_for(lambda: shown(running) == {"pillow", "lamp"})
+        yield running
+
+
+def shown(server: BackgroundServer, origin: bytes = b"") -> set[str]:
+    """The devices that ``/events`` has now."""
+    with Peer(server) as peer:
+        found = peer.send(get(b"/events?device=*&once=1", more=origin)).read_all()
+    event = json.loads(found.partition(b"data: ")[2].partition(b"\n")[0])
+    return {one["device"] for one in event["states"]}
+
+
+LOCAL_BROWSER: dict[str, tuple[bytes, set[str]]] = {
+    "a program": (b"", {"lamp", "pillow"}),
+    "a named page": (b"Origin: %s\r\n" % APP.encode(), {"lamp", "pillow"}),
+    "another page": (b"Origin: https://any.test\r\n", {"lamp"}),
+}
+
+
+@pytest.mark.parametrize("case", LOCAL_BROWSER)
+def test_a_foreign_page_is_not_of_this_machine(open_server: BackgroundServer, case: str) -> None:
+    origin, expected = LOCAL_BROWSER[case]
+    host = open_server.address.removeprefix("http://").encode()
+
+    # by events
+    assert shown(open_server, origin) == expected
+
+    # by WebSocket, about which no browser asks
+    page = origin.decode().removeprefix("Origin: ").strip() or None
+    url = f"ws://{host.decode()}/socket.io/?EIO=4&transport=websocket"
+    with connect(url, origin=page) as viewer:  # type: ignore[arg-type]
+        viewer.recv()
+        viewer.send("40")
+        viewer.recv()
+        viewer.send('42["watch",{"devices":["*"]}]')
+        said = next(text for text in map(str, viewer) if text.startswith('42["states"'))
+    assert {one["device"] for one in json.loads(said[2:])[1]["states"]} == expected
 
 
 # Frames
