@@ -166,7 +166,7 @@ EVERY = SMITHS | {"jones/pillow"}
         (Rules(allow_public=True), REMOTE_VISIT, EVERY, None),
         (Rules(), key("smiths"), SMITHS, None),
         (Rules(public_read=("jones/*",)), key("smiths"), EVERY, None),
-        (Rules(), key("nothing"), None, (403, "Key nothing may not see states")),
+        (Rules(), key("nothing"), None, (403, "The key “nothing” may not see states")),
         (Rules(), key("revoked"), None, (401, "The token is wrong")),
         (Rules(), Visit(Credentials(local=True, bearer="x")), None, (401, "The token is wrong")),
         (Rules(), Visit(Credentials(problem="Two tokens.")), None, (401, "Two tokens.")),

@@ -116,7 +116,7 @@ def test_a_viewer_sees_what_its_token_allows(
         ("40", 401, "No one is signed in"),
         (auth(WRONG), 401, "The token is wrong"),
         (auth("sk_unknown_" + "x" * 43), 401, "The token is wrong"),
-        (auth("nobody"), 403, "Key nobody may not see states"),
+        (auth("nobody"), 403, "The key “nobody” may not see states"),
         (auth("of the application"), 401, "No one is signed in"),
     ],
 )
