@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from statecast import strict_json
+from statecast.access.credentials import Credentials
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.commands.request import new_command
 from statecast.flask import create_app
@@ -292,3 +293,41 @@ def test_open_commands_are_counted_by_device(scene: Scene) -> None:
     for number in range(11):
         scene.runtime.store.begin_command(new_command(f"d{number:02}", "hug", expires=86_400))
     assert "14 commands in all" in words(scene.page())
+
+
+def test_a_share_link_is_made_shown_once_and_revoked(scene: Scene) -> None:
+    assert "A link shows devices to who has it" in words(scene.page())
+    assert 'value="pillow"' in scene.page("?share=pillow")
+    # when an operator makes a link
+    made = scene.post(action="share", pattern=" floor2/* ", expires="1d")
+    found = re.search(r"http://localhost/statecast/share#(sh_[\w-]+)", made.text)
+    assert made.status_code == 200 and found is not None
+    identity = scene.runtime.policy.identify(Credentials(bearer=found[1]))
+    assert identity.own.as_table() == {"floor2/*": "read"}
+    # then the page lists it without its secret
+    page = scene.page()
+    assert "floor2/* local" in words(page)
+    assert found[1][-43:] not in page
+    assert "local share created" in words(page)
+    # and it can be revoked there
+    (link,) = scene.runtime.shares.all()
+    done = scene.post(action="unshare", id=link.id)
+    assert done.status_code == 303
+    assert "The link is revoked" in scene.page(done.headers["Location"].partition("operator")[2])
+    again = scene.post(action="unshare", id=link.id)
+    assert "absent" in again.headers["Location"]
+
+
+@pytest.mark.parametrize(
+    "form", [{"pattern": "a*", "expires": "1d"}, {"pattern": "a", "expires": "2y"}, {}]
+)
+def test_a_wrong_share_is_a_sentence(scene: Scene, form: dict[str, str]) -> None:
+    made = scene.post(action="share", **form)
+    assert made.status_code == 400
+    assert scene.runtime.shares.all() == []
+
+
+def test_what_was_done_stands_on_the_page(scene: Scene) -> None:
+    assert "Nothing yet: edits" in words(scene.page())
+    scene.post(action="drop", number=scene.numbers[0])
+    assert "local drop 1" in words(scene.page())

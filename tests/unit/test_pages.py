@@ -15,6 +15,8 @@ from typing import Any
 import flask
 import pytest
 
+from statecast.access.records import AccessRecord, AuditEntry
+from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.commands.life import Command
@@ -56,6 +58,12 @@ class FakeStore:
 
     def open_commands(self, limit: int) -> OpenCommands:
         return OpenCommands()
+
+    def audit_rows(self, *, limit: int) -> list[AuditEntry]:
+        return []
+
+    def access_records(self, kind: str) -> list[AccessRecord]:
+        return []
 
     def commands(self, device: str, *, limit: int) -> list[Command]:
         asked = [one for one in self.asked if one.device == device]
@@ -205,6 +213,7 @@ def browse(
         unserved=Unserved(lambda: store, list),
         allows_page=lambda address: True,
         current_reports=lambda: store.reports(),
+        shares=Shares(store, lambda: NOW),  # type: ignore[arg-type]
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path, base_url=f"http://localhost{below}/", headers=headers)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from statecast import timestamps
 from statecast.access.identity import Identity
 from statecast.access.records import AuditEntry
+from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
 from statecast.model import Quarantined
@@ -25,6 +26,11 @@ ROWS_SHOWN = 100
 """Messages in quarantine, the oldest first."""
 BACKLOGS_SHOWN = 10
 """Devices with open commands."""
+DEEDS_SHOWN = 50
+"""Entries of the audit, the newest first."""
+SPANS = {"1h": "an hour", "1d": "a day", "7d": "a week", "30d": "a month", "365d": "a year"}
+"""How long a share link may hold that is made here."""
+SPAN_SECONDS = {"1h": 3_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "365d": 31_536_000}
 BODY_SHOWN = 2_000
 """Bytes of a message."""
 MARKS = {"connected": "live", "away": "away", "blocked": "away"}
@@ -49,6 +55,8 @@ class OperatorRuntime(Protocol):
     def problems(self) -> Problems: ...
     @property
     def last_hour(self) -> LastHour: ...
+    @property
+    def shares(self) -> Shares: ...
     def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Report]: ...
 
@@ -162,6 +170,9 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
         "viewers": viewers,
         "lagging": sum(one.lagging for one in processes),
         "sizes": store.sizes(),
+        "shares": [one for one in live.shares.all() if one.expires_at > now],
+        "spans": SPANS,
+        "deeds": store.audit_rows(limit=DEEDS_SHOWN),
         "open_commands": store.open_commands(BACKLOGS_SHOWN),
         "limits": live.settings,
         "charts": [
@@ -255,6 +266,24 @@ def act(live: OperatorRuntime, action: str, numbers: Sequence[str], by: Identity
     return {name: count for name, count in counts.items() if count}
 
 
+def share(live: OperatorRuntime, form: Mapping[str, str], by: Identity) -> tuple[str, str, int]:
+    """Make a share link; its pattern, its token and its seconds. Raises Malformed."""
+    pattern = form.get("pattern", "").strip()
+    seconds = SPAN_SECONDS.get(form.get("expires", ""))
+    if seconds is None:
+        raise Malformed("Say how long the link holds, by the list of this page.")
+    return pattern, live.shares.create(pattern, seconds, by=by.sender), seconds
+
+
+def unshare(live: OperatorRuntime, id_: str, by: Identity) -> dict[str, int]:
+    """Revoke a share link, as ``outcome`` reads it."""
+    try:
+        live.shares.revoke(id_, by=by.sender)
+    except NotFound:
+        return {"absent": 1}
+    return {"revoked": 1}
+
+
 def _act_on(live: OperatorRuntime, action: str, number: int, by: Identity) -> str:
     audit = AuditEntry(by.sender, action, str(number))
     if action == "drop":
@@ -268,6 +297,8 @@ OUTCOMES = {
     "refused": "Refused again, now with the newest reason: {}.",
     "dropped": "Dropped: {}.",
     "gone": "Not in quarantine any more: {}.",
+    "revoked": "The link is revoked; pages that show it end.",
+    "absent": "There is no such link any more.",
 }
 
 

@@ -25,6 +25,7 @@ from werkzeug.exceptions import HTTPException
 from statecast import logs, names
 from statecast.access.actions import Action
 from statecast.access.records import AuditEntry
+from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
@@ -106,7 +107,7 @@ POLICY = (
     "require-trusted-types-for 'script'"
 )
 """``live``: the live endpoint, if it has another origin; ``frames``: who may embed the page."""
-NEVER_FRAMED = {"operator", "sign-in"}
+NEVER_FRAMED = {"operator", "shared", "sign-in"}
 """Kinds of pages in which a click or a password must not be that of another page's frame."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -134,6 +135,8 @@ class PageRuntime(RightsRuntime, Protocol):
     def allows_page(self) -> Callable[[str], bool]: ...
     @property
     def last_hour(self) -> LastHour: ...
+    @property
+    def shares(self) -> Shares: ...
     def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
@@ -356,6 +359,7 @@ class PageViews:
             position,
             title="Operator",
             outcome=operator.outcome(flask.request.args),
+            wanted_share=flask.request.args.get("share", "")[:130],
             **operator.facts(self.live, self.live.clock()),
         )
         made = flask.make_response(page)
@@ -372,13 +376,33 @@ class PageViews:
             return self._foreign_form()
         form = flask.request.form
         try:
+            if form.get("action") == "share":
+                return self._shared(*operator.share(self.live, form, self.rights.identity))
+            if form.get("action") == "unshare":
+                revoked = operator.unshare(self.live, form.get("id", ""), self.rights.identity)
+                return self._back_to_operator(revoked)
             done = operator.act(
                 self.live, form.get("action", ""), form.getlist("number"), self.rights.identity
             )
         except Malformed as error:
             return self.error_page(400, "This form cannot be used", str(error))
+        return self._back_to_operator(done)
+
+    def _back_to_operator(self, done: Mapping[str, int]) -> ResponseReturnValue:
         address = flask.url_for("statecast_pages.operator")
         return flask.redirect(f"{address}?{urlencode(done)}", 303)
+
+    def _shared(self, pattern: str, token: str, seconds: int) -> ResponseReturnValue:
+        """The page that shows a new share link, once."""
+        path = flask.url_for("statecast_sign_in.show_share", _external=True)
+        return self.page(
+            "shared",
+            Position("", 0),
+            title=f"A link to {pattern}",
+            pattern=pattern,
+            link=f"{path}#{token}",
+            until=self.live.clock() + seconds * 1000,
+        )
 
     def pictures(self) -> ResponseReturnValue:
         """All pictures, to look at. A page fetches those that it did not need at first."""

@@ -48,7 +48,7 @@ class OperatorPage {
     request.addEventListener("loadend", () => {
       this.#isLoading = false;
     });
-    request.open("GET", location.pathname);
+    request.open("GET", location.pathname + location.search);
     request.send();
   }
 }
