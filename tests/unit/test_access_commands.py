@@ -334,6 +334,39 @@ def test_a_forgotten_device_that_was_removed_before_leaves_no_byte(statecast: In
     assert b"MARKER" not in kept_bytes()
 
 
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        ({"device": "pillow", "state": {"mood": "MARKER"}}, False),
+        ([{"device": "pillow", "state": {"a": "MARKER"}}, {"device": "pillow"}], False),
+        ([{"device": "pillow", "state": {"a": "MARKER"}}, {"device": "lamp", "state": {}}], True),
+        ({"device": "lamp", "state": {"of": "pillow", "a": "MARKER"}}, True),
+        ({"state": {"a": "MARKER"}}, True),
+        (["MARKER"], True),
+    ],
+)
+def test_messages_that_wait_go_with_the_one_device_that_they_are_about(
+    statecast: Invoke, body: object, stays: bool
+) -> None:
+    store = open_store("sqlite:///statecast.db")
+    store.edit(change("pillow", {"n": 1}, by="user"))
+    store.queue("queue").append([json.dumps(body).encode()])
+    assert statecast("forget", "pillow", "--yes").exit_code == 0
+    assert (b"MARKER" in kept_bytes()) == stays
+    assert store.queue("queue").size()[0] == stays
+    store.close()
+
+
+def test_messages_without_a_name_are_about_the_device_of_their_queue(statecast: Invoke) -> None:
+    store = open_store("sqlite:///statecast.db")
+    store.queue("q").append([b'{"mood": "MARKER"}'])
+    store.close()
+    source = "embedded:q?default=pillow"
+    assert statecast("forget", "pillow", "--yes").exit_code == 1
+    assert statecast("forget", "pillow", "--yes", "--source", source).exit_code == 0
+    assert b"MARKER" not in kept_bytes()
+
+
 def test_what_still_names_a_forgotten_device_is_said(statecast: Invoke) -> None:
     statecast("key", "create", "pillow-1", "--send", "pillow", "--read", "lamp")
     statecast("key", "create", "all", "--read", "*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -15,13 +16,16 @@ from statecast.cli import output
 from statecast.cli.completion import device_names
 from statecast.cli.key import BY
 from statecast.cli.options import GivenSettings, setting_flags
-from statecast.cli.store import opened_store
+from statecast.cli.store import configured_sources, opened_store
+from statecast.decoders.decoder import Decoder
 from statecast.errors import NotFound
-from statecast.model import Change
+from statecast.model import Change, Delivery
+from statecast.settings import Settings
 from statecast.stores.contract import Store
 from statecast.stores.forgotten_names import FORGOTTEN, renamed_senders
 from statecast.timestamps import now
 
+EMBEDDED = "embedded:"
 BACKUPS = (
     "Backups that were made before still have it: they keep it for as long as you keep them, and "
     "a restored one brings it back."
@@ -32,9 +36,10 @@ BACKUPS = (
 @click.argument("device", required=False, shell_complete=device_names)
 @click.option("--user", metavar="NAME", help="Forget a person instead of a device.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@setting_flags()
+@setting_flags(("store", "source"))
 def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool) -> None:
-    """Remove DEVICE for good: state, history, commands, and its messages in quarantine.
+    """Remove DEVICE for good: state, history, commands, and its messages in the queue of the store
+    and in quarantine. Pass the same --source as the server.
 
     With --user: the user, the sessions, and the name in history, commands and audit, also of
     somebody who signs in at an identity provider or a proxy. The bytes go too: the whole store is
@@ -46,11 +51,12 @@ def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool
     if device is not None:
         names.check(device)
     what = f"device {device}" if device is not None else f"person {user}"
-    with opened_store(given.settings()) as store:
+    settings = given.settings()
+    with opened_store(settings) as store:
         if not yes:
             click.confirm(f"Forget the {output.escaped(what)} for good?", abort=True, err=True)
         if device is not None:
-            found = forget_device(store, device)
+            found = forget_device(store, settings, device)
         else:
             found = forget_person(store, user or "")
         if not found:
@@ -68,17 +74,38 @@ def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool
         )
 
 
-def forget_device(store: Store, device: str) -> bool:
-    """Remove it, so that pages learn of it, and then all that is left; False: there was nothing."""
+def forget_device(store: Store, settings: Settings, device: str) -> bool:
+    """Remove it, so that pages learn of it, and then all that is left; False: there was nothing.
+
+    Messages that a server has received meanwhile are older than the removal: they change nothing.
+    """
     known = store.get(device)
     if known is not None and known.state is not None:
         store.edit(Change(device, "delete", {}, by="user"))
     forgotten = known is not None
+    forgotten |= remove_messages(store, settings, device) > 0
     while store.forget_device(device):
         forgotten = True
     if forgotten:
         store.note(AuditEntry(BY, "device forgotten", FORGOTTEN))
     return forgotten
+
+
+def remove_messages(store: Store, settings: Settings, device: str) -> int:
+    """Delete the messages in queues of the store that are about this device alone; how many."""
+    outbox = configured_sources(store, settings)
+    opened = [outbox.open(url) for url in settings.source if url.startswith(EMBEDDED)]
+    return sum(
+        store.queue(source.name).remove(partial(is_about, decode, device))
+        for source, decode in opened
+    )
+
+
+def is_about(decode: Decoder, device: str, delivery: Delivery) -> bool:
+    """Whether a message is about this device, and about no other one."""
+    message = decode(delivery)
+    named: set[str | None] = {change.device for change in message.changes}
+    return named | {refusal.device for refusal in message.refusals} == {device}
 
 
 def forget_person(store: Store, given: str) -> bool:

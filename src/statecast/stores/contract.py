@@ -698,6 +698,12 @@ class StoredQueue(Protocol):
         Received messages stay hidden for ``visibility_timeout`` ms.
         """
 
+    def remove(self, wanted: Callable[[Delivery], bool]) -> int:
+        """Delete each message that ``wanted`` says, hidden messages included; how many.
+
+        What was received before may still be applied; to acknowledge it changes nothing then.
+        """
+
     def size(self) -> tuple[int, int]:
         """The number of messages and their bytes, hidden messages included."""
 

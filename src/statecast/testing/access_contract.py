@@ -193,6 +193,38 @@ class AccessContract(StoreFixture):
         self.say(store, {"new": True})
         assert [row.version for row in store.history("pillow")] == [5]
 
+    @pytest.mark.parametrize("received", range(5))
+    def test_messages_are_removed_from_a_queue_wherever_they_are(self, received: int) -> None:
+        store = self.store()
+        queue, other = store.queue("queue"), store.queue("other")
+        # given messages of which some are in flight, beside another queue
+        other.append([b"pillow 9"])
+        queue.append([b"pillow 1", b"lamp", b"pillow 2", b"door"])
+        held = queue.acknowledge_and_receive({}, received, 30_000)
+        # when some are removed
+        assert queue.remove(lambda one: one.body.startswith(b"pillow")) == 2
+        # then the rest stays as it was, and counts
+        assert queue.size() == (2, 8)
+        assert other.size() == (1, 8)
+        rest = queue.acknowledge_and_receive({}, 10, 30_000)
+        assert [one.body for one in (*held, *rest) if one.body in (b"lamp", b"door")] == [
+            b"lamp",
+            b"door",
+        ]
+        assert [one for one in rest if one.body.startswith(b"pillow")] == []
+        # and to acknowledge what is gone changes nothing more
+        for one in (*held, *rest):
+            queue.acknowledge_and_receive({one.receipt: [one.id]}, 0, 30_000)
+        assert queue.size() == (0, 0)
+        assert queue.next_visible() is None
+        assert store.check() == []
+
+    def test_a_queue_of_many_messages_is_looked_through(self) -> None:
+        queue = self.store().queue("queue")
+        queue.append([b"%d" % number for number in range(2_500)])
+        assert queue.remove(lambda one: one.body.endswith(b"7")) == 250
+        assert queue.size()[0] == 2_250
+
     def test_a_forgotten_device_is_in_no_words_of_the_audit(self) -> None:
         store = self.store()
         said = {

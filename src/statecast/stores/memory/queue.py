@@ -78,6 +78,17 @@ class MemoryQueue:
                 self._acknowledge(receipt, ids)
             return self._receive(limit, visibility_timeout) if limit else []
 
+    def remove(self, wanted: Callable[[Delivery], bool]) -> int:
+        """Delete each message that ``wanted`` says, hidden messages included; how many."""
+        with self._lock:
+            found = [id_ for id_ in self._messages if wanted(self._delivery(id_, 1, ""))]
+            for id_ in found:
+                self._bytes -= len(self._messages.pop(id_)[1])
+                self._fresh.pop(id_, None)
+                for received in self._in_flight.values():
+                    received.attempts.pop(id_, None)
+        return len(found)
+
     def size(self) -> tuple[int, int]:
         """The number of messages and their bytes, hidden messages included."""
         with self._lock:

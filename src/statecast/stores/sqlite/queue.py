@@ -31,6 +31,8 @@ Received = tuple[int, int, bytes, str, int]
 QUEUES, QUEUE = table("queues"), table("queue")
 LONGEST_HIDDEN_MS = 30 * DAY_MS
 """More than a visibility timeout can be: a receipt with a later time is damaged."""
+PAGE = 1_000
+"""Messages that are looked at together."""
 MAX_ATTEMPTS = 1_000_000
 """More than a message can have: a larger number is damaged."""
 
@@ -207,6 +209,49 @@ class SqliteQueue:
             received = self._receive(connection, record, limit, visibility_timeout)
             self._save(connection, record)
         return received
+
+    def remove(self, wanted: Callable[[Delivery], bool]) -> int:
+        """Delete each message that ``wanted`` says, hidden messages included; how many."""
+        removed = after = 0
+        while page := self._page(after):
+            after = page[-1].order or 0
+            ids = [one.order for one in page if wanted(one)]
+            if ids:
+                removed += self._remove(ids)
+        return removed
+
+    def _page(self, after: int) -> list[Delivery]:
+        """Messages with ids above ``after``, received or not, without damaged ones."""
+        rest = "WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+        with self.database.read() as connection:
+            found = self.rows.rows(connection, QUEUE, rest, (self.number, after, PAGE))
+        return [
+            Delivery(str(id_), body, sent_at, order=id_, sender=sender)
+            for _, id_, sent_at, body, sender, _ in found
+        ]
+
+    def _remove(self, ids: Sequence[int | None]) -> int:
+        with self.database.write() as connection:
+            record = self._record(connection) or self._rebuilt(connection)
+            which = "id IN (SELECT value FROM json_each(?))"
+            in_flight = f"DELETE FROM in_flight WHERE {which}"  # noqa: S608
+            rows(connection, in_flight, (json.dumps(ids),))
+            deleted = rows(
+                connection,
+                f"DELETE FROM queue WHERE queue = ? AND {which} "  # noqa: S608
+                "RETURNING coalesce(length(CAST(body AS BLOB)), 0)",
+                (record.number, json.dumps(ids)),
+            )
+            record.messages -= len(deleted)
+            record.bytes -= sum(length for (length,) in deleted)
+            rows(
+                connection,
+                "DELETE FROM receipts WHERE queue = ? "
+                "AND receipt NOT IN (SELECT receipt FROM in_flight)",
+                (record.number,),
+            )
+            self._save(connection, record)
+        return len(deleted)
 
     def size(self) -> tuple[int, int]:
         """The number of messages and their bytes, hidden messages included."""
