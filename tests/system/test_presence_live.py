@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -38,6 +41,30 @@ live.on("process", lambda sid: os.getpid())
 def connect(sid, auth):
     live.name_viewer(sid, auth.get("name"))
 """
+
+
+UNSHARE = ["unshare", "--net", "--map-root-user"]
+
+
+def has_networks() -> bool:
+    """Whether this user may make a network of its own."""
+    return shutil.which("unshare") is not None and not subprocess.call(
+        [*UNSHARE, "true"], stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.skipif(not has_networks(), reason="needs a network namespace (unshare, on Linux)")
+def test_a_reader_of_events_that_vanishes_does_not_count_for_long() -> None:
+    # Given a reader of events, when its network loses all packets from then on
+    script = Path(__file__).with_name("vanishing_reader.py")
+    ended = subprocess.run(
+        [*UNSHARE, sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    # Then it is gone once TCP has repeated itself for as long as a ping may be answered
+    assert ended.stdout.split("\n") == ["comes", "is gone", ""]
 
 
 class Viewer:

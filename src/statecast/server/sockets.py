@@ -46,6 +46,7 @@ def listen(settings: Settings) -> socket.socket:
         raise BadSetting(f"There is no address {host!r} to listen on: {error.strerror}.") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        limit_unacknowledged(listening, settings)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
@@ -53,6 +54,20 @@ def listen(settings: Settings) -> socket.socket:
         raise BadSetting(_unbound(host, port, error)) from None
     listening.setblocking(False)
     return listening
+
+
+def limit_unacknowledged(listening: socket.socket, settings: Settings) -> None:
+    """End connections whose client acknowledges nothing any more; on Linux.
+
+    Every reader of events gets something each ``ping_interval``, but answers nothing. When it has
+    vanished without a word, TCP repeats that for a quarter of an hour. The time is that in which a
+    client answers a ping; a slow client has ``write_timeout`` to take anything. Connections have
+    the option of the socket that accepts them.
+    """
+    seconds = max(settings.ping_timeout, settings.write_timeout)
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        listening.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
 
 
 def _unbound(host: str, port: int, error: OSError) -> str:
