@@ -105,7 +105,7 @@ def test_the_table_is_true_of_instances() -> None:
     assert protocol.scope["headers"] is protocol.headers
     assert names(ServerState) <= {*dir(ServerState())}
     config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)
-    assert names(uvicorn.Server) - {"servers"} <= {*dir(uvicorn.Server(config))}
+    assert names(uvicorn.Server) - {"lifespan", "servers"} <= {*dir(uvicorn.Server(config))}
     assert "shutdown" in uvicorn.Server._serve.__code__.co_names
 
 

@@ -43,7 +43,9 @@ NAMES: dict[type, str] = {
         " waiting_for_100_continue"
     ),
     FlowControl: "resume_reading write_paused",
-    server.Server: "_serve on_tick run server_state servers should_exit shutdown startup",
+    server.Server: (
+        "_serve config lifespan on_tick run server_state servers should_exit shutdown startup"
+    ),
     server.ServerState: "connections default_headers tasks",
 }
 """By class: attributes and methods."""
