@@ -62,7 +62,11 @@ READY: dict[str, tuple[dict[str, Any], Callable[[Runtime], Any], bool]] = {
     "user": ({}, add_user, True),
     "key": ({}, add_key, True),
     "share": ({}, lambda runtime: runtime.shares.create("hall", 60, by="machine"), True),
-    "application": ({}, lambda runtime: runtime.authorize_by(lambda asked: None), True),
+    "application": (
+        {},
+        lambda runtime: runtime.authorize_by(lambda asked: None, lambda head, address: None),
+        True,
+    ),
     "proxy": (
         {"trusted_proxy": "10.0.0.1", "proxy_user_header": "X-User"},
         lambda runtime: None,
