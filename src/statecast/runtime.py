@@ -184,9 +184,12 @@ class Runtime:
                     self.clock,
                     problems=self.problems,
                 )
-                with suppress(StatecastError):  # its next use reports it
-                    reserved_names.warn(self._store, self.settings)
             return self._store
+
+    def warn_of_reserved_names(self) -> None:
+        """Log which devices have names that REST reserves, if the store can be read."""
+        with suppress(StatecastError):  # the next use of the store reports it
+            reserved_names.warn(self.store, self.settings)
 
     def close_store(self) -> None:
         """Close the store; its next use opens it again."""

@@ -11,8 +11,10 @@ import pytest
 from statecast import diagnostics, names
 from statecast.decoders.decoder import Decoder
 from statecast.errors import Refused
+from statecast.flask import create_app, runtime_of
 from statecast.model import Change, Delivery
 from statecast.runtime import Runtime
+from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Store
@@ -110,7 +112,7 @@ MANY = tuple(f"room{number}/history" for number in range(7))
         (("pillow", "-floor/history"), None),
     ],
 )
-def test_opening_a_store_logs_those_that_there_are(
+def test_a_server_logs_those_that_there_are(
     devices: tuple[str, ...],
     line: str | None,
     tmp_path: Path,
@@ -129,13 +131,32 @@ def test_opening_a_store_logs_those_that_there_are(
         if device.startswith("-"):
             store.edit(Change(device[1:], "delete", {}, by="user"))
     store.close()
-    # when a process that serves or edits opens it
+    # when a server opens it
     runtime = Runtime(settings)
     with caplog.at_level(logging.WARNING, logger="statecast"):
-        runtime.store.wait(0)
-        runtime.store.wait(0)
+        runtime.warn_of_reserved_names()
     runtime.close_store()
     # then its log has one line
     said = [one.getMessage() for one in caplog.records if "reserves" in one.getMessage()]
     assert [one.partition(" they go on")[0] for one in said] == ([line] if line else [])
     assert all(f"statecast doctor --store {settings.store}` says what" in one for one in said)
+
+
+def test_a_server_logs_them_when_it_starts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a store with such a device
+    settings = Settings(store=f"sqlite:///{tmp_path}/s.db", port=0)
+    store = open_store(settings.store)
+    with monkeypatch.context() as before:
+        before.setattr(names, "RESERVED_ENDINGS", ())
+        send(store, "floor/history")
+    store.close()
+    # when a server starts beside an app
+    app = create_app(settings)
+    with caplog.at_level(logging.WARNING, logger="statecast"):
+        server = BackgroundServer(runtime_of(app), app)
+        server.start()
+        server.stop()
+    # then it says so once
+    assert len([one for one in caplog.records if "reserves" in one.getMessage()]) == 1

@@ -335,6 +335,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         refuse_unready(runtime)
         certificate.refuse_expired(settings)
         exposure.warn(settings)
+        runtime.warn_of_reserved_names()
     if inherited is not None:
         return _serve_as_worker(runtime, app, inherited, manager)
     if settings.workers > 1:
@@ -469,6 +470,7 @@ class BackgroundServer:
             refuse_unready(self.runtime)
         certificate.refuse_expired(self.runtime.settings)
         exposure.warn(self.runtime.settings)
+        self.runtime.warn_of_reserved_names()
         self._server, listening = prepare(
             self.runtime, self.app, self._ready.set, self._stop_requested, listening
         )

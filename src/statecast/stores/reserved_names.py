@@ -1,4 +1,4 @@
-"""Devices from before their names were reserved: a line in the log when the store is opened."""
+"""Devices from before their names were reserved: a line in the log when a server starts."""
 
 from __future__ import annotations
 
