@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from statecast import names
+from statecast.access.grants import Grants
 from statecast.broadcast.watch_counts import WatchCounts
 from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.flask import Statecast, create_app, runtime_of
@@ -140,6 +141,38 @@ def test_devices_come_in_pages(client: FlaskClient, monkeypatch: pytest.MonkeyPa
     assert client.get("/api/devices").get_json()["next"] == "pillow"
     monkeypatch.setattr(api, "MAX_DEVICES", 2)
     assert len(client.get("/api/devices?limit=1000").get_json()["devices"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "readable"),
+    [
+        ({"*": "read"}, ["a", "b/1", "b/2", "b0", "c", "d/x", "e"]),
+        ({"b/*": "read"}, ["b/1", "b/2"]),
+        ({"d/*": "read", "c": "read write", "a": "send"}, ["c", "d/x"]),
+        ({"missing": "read"}, []),
+    ],
+)
+def test_pages_name_only_what_may_be_read(
+    client: FlaskClient, live: Runtime, table: dict[str, str], readable: list[str]
+) -> None:
+    # given devices, of which a key may read some
+    for name in ("e", "d/x", "c", "b0", "b/2", "b/1", "a"):
+        put(client, name, {"on": True})
+    key = live.keys.create("guest", Grants.of(table), by="test")
+    # when it reads page by page, of any size
+    for size in (1, 2, 3, 10):
+        address, found = f"/api/devices?limit={size}", []
+        while address:
+            response = client.get(address, headers={"Authorization": f"Bearer {key}"})
+            page = response.get_json()
+            found += [one["device"] for one in page["devices"]]
+            # then the place of the following page names nothing else
+            assert page["next"] is None or page["next"] in readable
+            links = response.headers.get("Link", "")
+            assert bool(links) == (page["next"] is not None)
+            address = links.removeprefix("<").removesuffix('>; rel="next"')
+        # and all pages together have each device once
+        assert found == readable, size
 
 
 def test_what_changes_between_two_pages_comes_with_the_changes(client: FlaskClient) -> None:
