@@ -99,7 +99,7 @@ def test_it_is_hugged_by_a_command_counts_and_lets_go(scene: Scene) -> None:
 
 
 def test_it_refuses_what_it_cannot(scene: Scene) -> None:
-    scene.send_due()
+    # given a command from before the pillow said what it takes
     asked = scene.ask("open")
     scene.send_due()
     ended = scene.store.command(asked.id)
