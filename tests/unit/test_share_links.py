@@ -54,7 +54,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made.live.stop()
 
 
-def test_a_link_becomes_a_session_that_shows_its_devices(site: Site) -> None:
+def test_a_link_becomes_a_cookie_that_shows_its_devices(site: Site) -> None:
     # given a browser of another machine, which sees nothing
     assert site.ask("/api/devices").status_code == 401
     # when it opens a link
@@ -79,13 +79,49 @@ def test_a_link_of_one_device_leads_to_its_page(site: Site) -> None:
     assert site.readable() == ["smith/pillow"]
 
 
-def test_the_session_ends_with_the_link(site: Site) -> None:
+def test_the_cookie_ends_with_the_link(site: Site) -> None:
     answer = site.open(site.share(seconds=30))
     max_age = answer.headers["Set-Cookie"].split("Max-Age=")[1].partition(";")[0]
     assert 28 <= int(max_age) <= 30
     (link,) = site.live.shares.all()
     site.live.shares.revoke(link.id, by="machine")
     assert site.ask("/api/devices").status_code == 401
+
+
+def test_to_open_a_link_writes_nothing(site: Site) -> None:
+    """Who has a link could fill the store otherwise, and the memory of each process."""
+    token = site.share()
+    before = site.live.store.access_records()
+    for _ in range(20):
+        assert site.open(token).status_code == 200
+    assert site.live.store.access_records() == before
+
+
+def test_to_sign_out_ends_the_link_in_that_browser_alone(site: Site) -> None:
+    token = site.share()
+    site.open(token)
+    site.live.desk.sign_out(token)
+    assert site.readable() == ["smith/lamp", "smith/pillow"]
+    site.browser.delete_cookie("statecast_session")
+    assert site.readable() == []
+    site.open(token)
+    assert site.readable() == ["smith/lamp", "smith/pillow"]
+
+
+@pytest.mark.parametrize("way", ["key", "wrong link", "link with more", "link of a session"])
+def test_what_is_no_cookie(site: Site, way: str) -> None:
+    """A browser sends a cookie by itself, so a key counts in no cookie."""
+    link = site.share()
+    cookie = {
+        "key": site.live.keys.create("k", Grants.of({"*": "read write"}), by="machine"),
+        "wrong link": link[:-1] + ("A" if link[-1] != "A" else "B"),
+        "link with more": link + ".x",
+        "link of a session": link.replace("sh_", "", 1).replace("_", ".", 1),
+    }[way]
+    site.browser.set_cookie("statecast_session", cookie)
+    assert site.ask("/api/devices").status_code == 401
+    edit = site.browser.put("/api/devices/smith/lamp", json={"on": True}, headers=OWN, **OTHER)  # type: ignore[arg-type]
+    assert edit.status_code in (401, 403, 404)
 
 
 def test_who_is_signed_in_stays_signed_in(site: Site) -> None:

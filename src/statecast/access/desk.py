@@ -63,12 +63,9 @@ class Desk:
             raise NotAuthenticated(ENDED)
         return record
 
-    def open_share(self, share: AccessRecord) -> tuple[str, int]:
-        """Begin a session of a share link, which ends with it; its cookie, and how long it lasts.
-
-        In seconds.
-        """
-        return self._sessions.begin_share(share)
+    def share_seconds(self, share: AccessRecord) -> int:
+        """How long a browser keeps a share link that it opened: as a session, or until its end."""
+        return min(self.session_seconds, self._shares.seconds_left(share))
 
     def sign_out(self, cookie: str) -> None:
         """End the session of a cookie, in every process. A wrong one ends nothing."""

@@ -192,9 +192,7 @@ class AccessPolicy:
 
     def _from_record(self, kind: str, id_: str, records: Records) -> Identity | None:
         """Who a key, share link or session is of; None: it, or what it rests on, has ended."""
-        build = {"key": self._of_key, "share": self._of_share, "session": self._of_session_body}[
-            kind
-        ]
+        build = {"key": self._of_key, "share": self._of_share, "session": self._of_user}[kind]
         body = _body(records.access_record(kind, id_))  # type: ignore[arg-type]
         if body is None or self._has_passed(body.get("expires_at")):
             return None
@@ -220,20 +218,6 @@ class AccessPolicy:
             own=Grants.from_patterns({Action.READ: shown}),
             expires_at=body.get("expires_at"),
             records=(("share", id_),),
-        )
-
-    def _of_session_body(
-        self, id_: str, body: Mapping[str, Any], records: Records
-    ) -> Identity | None:
-        """A session is of a user, or of a share link that was opened in a browser."""
-        if "share" not in body:
-            return self._of_user(id_, body, records)
-        found = self._from_record("share", str(body["share"]), records)
-        if found is None:
-            return None
-        expires_at = body.get("expires_at")
-        return dataclasses.replace(
-            found, expires_at=expires_at, records=(("session", id_), *found.records)
         )
 
     def _of_user(self, id_: str, body: Mapping[str, Any], records: Records) -> Identity | None:

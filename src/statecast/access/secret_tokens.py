@@ -62,7 +62,13 @@ def parse(token: str) -> SecretToken | None:
 
 
 def parse_session(cookie: str) -> SecretToken | None:
-    """A session cookie; None: it has not the form of one."""
+    """A session cookie; None: it has not the form of one.
+
+    Where a share link was opened, the cookie is its token: so opening one writes nothing.
+    """
+    link = parse(cookie)
+    if link is not None:  # a key is no cookie: browsers send those by themselves
+        return link if link.kind == "share" else None
     id_, _, secret = cookie.partition(".")
     if not _is_plain(cookie) or not id_ or not secret:
         return None

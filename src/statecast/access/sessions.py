@@ -34,29 +34,10 @@ class Sessions:
         self._store.put_access("session", id_, session, expected=0, audit=audit)
         return secret_tokens.written("session", id_, secret)
 
-    def begin_share(self, share: AccessRecord) -> tuple[str, int]:
-        """A session of a share link, which ends with the link: its cookie, and its seconds.
-
-        It is in no list of who did what: anybody who has the link may open it.
-        """
-        expires_at = (share.body or {}).get("expires_at")
-        now = self._clock()
-        ends_at = now + self.seconds * 1000
-        if isinstance(expires_at, int):
-            ends_at = min(ends_at, expires_at)
-        id_, secret = secrets.token_urlsafe(12), secret_tokens.new_secret()
-        session = {
-            "digest": secret_tokens.digest(secret),
-            "share": share.id,
-            "expires_at": ends_at,
-        }
-        self._store.put_access("session", id_, session, expected=0)
-        return secret_tokens.written("session", id_, secret), max(0, ends_at - now) // 1000
-
     def end(self, cookie: str) -> None:
         """End the session of a cookie. A cookie that is wrong ends nothing."""
         token = secret_tokens.parse_session(cookie)
-        if token is None:
+        if token is None or token.kind != "session":  # a share link goes on for others
             return
         record = self._store.access_record("session", token.id)
         if not secret_tokens.matches(token, record) or record is None or record.body is None:

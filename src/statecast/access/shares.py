@@ -66,6 +66,10 @@ class Shares:
         expires_at = record.body.get("expires_at")
         return record if isinstance(expires_at, int) and self._clock() < expires_at else None
 
+    def seconds_left(self, share: AccessRecord) -> int:
+        """How long a link holds."""
+        return max(0, int((share.body or {})["expires_at"]) - self._clock()) // 1000
+
     def revoke(self, id_: str, *, by: str) -> None:
         """It is refused from now on, and its connections end. Raises NotFound."""
         record = self._store.access_record("share", id_)

@@ -1,4 +1,4 @@
-"""The page of share links, and the exchange of a link for a session.
+"""The page of share links, and the exchange of a link for a cookie.
 
 The token is in the fragment of the address, which browsers send to no server.
 """
@@ -73,7 +73,7 @@ class ShareViews:
         return response
 
     def exchange(self) -> ResponseReturnValue:
-        """A session for a link, and the address to go to."""
+        """The link as a cookie that no script reads, and the address to go to."""
         try:
             return self._exchange()
         except TooManyGuesses as refused:
@@ -101,8 +101,8 @@ class ShareViews:
         address = None if is_known and not sees_already else _address_of(shown)
         response = json_response(strict_json.encode({"address": address}))
         if not is_known:
-            cookie, seconds = desk.open_share(share)
-            sign_in.set_cookie(response, asked, sign_in.SESSION_COOKIE, cookie, seconds)
+            seconds = desk.share_seconds(share)
+            sign_in.set_cookie(response, asked, sign_in.SESSION_COOKIE, token, seconds)
         response.headers["Cache-Control"] = "no-store"
         return response
 
