@@ -362,3 +362,18 @@ async def test_after_a_stop_nothing_waits(
 def test_which_requests_wait(method: str, path: str, query: str, found: Any) -> None:
     scope = {"method": method, "path": path, "query_string": query.encode()}
     assert wait_of(scope) == found
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("query", ["after=&wait=50", "after="])
+async def test_who_may_not_take_commands_is_answered_at_once(query: str) -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b"No one is signed in."})
+
+    waits = CommandWaits(refuse, CommandArrivals())
+    headers = {"accept": "text/event-stream"}
+    request = AsgiRequest(waits, "GET", PATH, query, headers=headers)
+    await settle()
+    response = await request.task
+    assert (response.status, response.body) == (401, b"No one is signed in.")
