@@ -136,6 +136,36 @@ def test_ada_signs_in_sees_what_changes_and_signs_out(eyes: Eyes, site: SignedIn
     page.wait_for_selector("#sign-in")
 
 
+def test_what_ada_may_no_longer_see_disappears_with_a_sentence(
+    eyes: Eyes, site: SignedInSite
+) -> None:
+    # Given Ada's list of all devices
+    page = eyes.page
+    page.goto(f"{site.address}/statecast/sign-in")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector('[data-hop=page][data-mark="live"]')
+    assert len(names(page)) == 3
+    # When she may see one family's devices only, then the others go, while theirs stay live
+    ada = site.live.store.access_record("user", "ada")
+    assert ada is not None and ada.body is not None
+    fewer = {**ada.body, "role": "", "grants": {"smith/*": "read"}}
+    site.live.store.put_access("user", "ada", fewer)
+    page.locator("#notice").get_by_text("Your rights have changed").wait_for()
+    site.say("jones/pillow", "sad")
+    site.say("smith/lamp", "happy")
+    page.locator("main").get_by_text("happy").first.wait_for()
+    assert "sad" not in page.inner_text("main")
+    # When she is no user any more, then nothing is left, and the page leads to the form
+    site.live.users.add("bob", PASSWORD, "viewer", by="machine")
+    site.live.users.remove("ada", by="machine")
+    page.locator("#notice").get_by_text("Your sign-in has ended").wait_for()
+    page.locator("#devices [data-show=name]").first.wait_for(state="detached")
+    page.get_by_role("button", name="Reload").click()
+    page.wait_for_selector("#sign-in")
+
+
 def test_a_link_shows_its_devices_and_nothing_else(eyes: Eyes, site: SignedInSite) -> None:
     # When a link is opened
     page = eyes.page

@@ -120,9 +120,11 @@ class Page(FakeClient):
                 return
             self.ended = False
             self.process.readers.add(self, decisions[0])
+        before = self.patterns
         try:
             self.watch(patterns)
         except Forbidden:
+            self.patterns = before  # what it watches already goes on
             if not self.process.broadcaster.subscribers.get(self):
                 self.go()
 

@@ -251,3 +251,19 @@ test("offline is worse than everything, after 3 s", () => {
   assert.equal(verdict(3000, { gone: T }).key, "lost");
   assert.equal(verdict(60_000, { gone: T }).key, "lost");
 });
+
+test("when nothing may be read any more, everything is forgotten", () => {
+  const { board } = made();
+  board.applyStates(event([item("a", 5), item("b", 6)], { complete: true }));
+  const changed = board.forgetAll();
+  assert.deepEqual(
+    changed.map(([now]) => [now.device, now.state, board.verdict(now).word]),
+    [
+      ["a", null, "Hidden"],
+      ["b", null, "Hidden"],
+    ],
+  );
+  assert.deepEqual([board.devices.size, board.position], [0, undefined]);
+  board.applyStates(event([item("a", 5)], { complete: true }));
+  assert.deepEqual([...board.devices.keys()], ["a"]);
+});

@@ -243,3 +243,27 @@ test("who listens to `watching` asks for it, now and after each reconnect", () =
   assert.equal("presence" in last().wish, false);
   delete globalThis.document;
 });
+
+for (const [status, left] of [
+  [401, []],
+  [403, []],
+  [429, ["pillow"]],
+  [503, ["pillow"]],
+]) {
+  test(`a server that lets us in no longer (${status}) says why, and it is tried again`, () => {
+    // Given a page that shows a device
+    const state = { on: true };
+    const pillow = { device: "pillow", offset: 5, state, changed_at: new Date().toISOString() };
+    last()
+      .join()
+      .hear(states({ states: [pillow] }));
+    const heard = [];
+    live.on("refused", (sentence) => heard.push(sentence));
+
+    // When the server refuses, then what may not be read is gone, with a sentence
+    last().hear(`44${JSON.stringify({ message: "Sign in again.", data: { status } })}`);
+    assert.deepEqual([...live.board.devices.keys()], left);
+    assert.deepEqual(heard, ["Sign in again."]);
+    assert.equal(live.state, "waiting");
+  });
+}

@@ -308,3 +308,18 @@ test("a hidden page gives its slot back, and asks less often", async () => {
     delete globalThis.document;
   }
 });
+
+test("a stream that may not be read any more empties the page", async () => {
+  await fall();
+  const state = { on: true };
+  const pillow = { device: "pillow", offset: 5, state, changed_at: new Date().toISOString() };
+  last(requests).say(states(5, pillow));
+  await settle();
+  assert.equal(live.board.devices.size, 1);
+  const heard = [];
+  live.on("refused", (sentence) => heard.push(sentence));
+  const refusal = { message: "Sign in again.", data: { status: 401 } };
+  last(requests).say(`event: refused\ndata: ${JSON.stringify(refusal)}\n\n`);
+  await settle();
+  assert.deepEqual([live.board.devices.size, heard], [0, ["Sign in again."]]);
+});

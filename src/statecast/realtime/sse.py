@@ -165,7 +165,9 @@ class EventStream:
 
     def end(self, sentence: str) -> None:
         """It may read nothing any more: end it with a sentence."""
-        self._put(encode("refused", strict_json.encode({"error": sentence})))
+        self._put(
+            encode("refused", strict_json.encode({"message": sentence, "data": {"status": 401}}))
+        )
         self._broadcaster.leave(self)
         self.leave()
 

@@ -136,9 +136,19 @@ export class Board {
     return changed;
   }
 
+  /** Nothing that is here may be read any more. @returns {Update[]} */
+  forgetAll() {
+    this.position = undefined;
+    const gone = "forbidden";
+    return [...this.devices.keys()].flatMap((device) => {
+      const update = this.#forget({ device, gone });
+      return update ? [update] : [];
+    });
+  }
+
   /**
    * A device that may no longer be read. Should it come again, it comes like a new one.
-   * @param {StateItem} item
+   * @param {{ device: string, gone?: string }} item
    * @returns {Update | undefined}
    */
   #forget({ device, gone }) {
@@ -293,11 +303,12 @@ export class Board {
    * @returns {Verdict}
    */
   verdict(device) {
-    const { state, seen, changed, source, silentAfter } = device;
+    const { state, seen, changed, source, silentAfter, gone } = device;
     const heard = seen ?? changed;
     const away = this.awaySince(source);
     if (state === null) {
-      return { key: "gone", mark: "gone", word: "Removed", since: changed, old: false };
+      const word = gone ? "Hidden" : "Removed";
+      return { key: "gone", mark: "gone", word, since: changed, old: false };
     }
     if (this.offline) {
       return {

@@ -12,6 +12,8 @@ const LONGEST_DELAY = 15_000;
 const FAILURES_BEFORE_EVENTS = 2;
 
 const PROTOCOL = 1;
+/** The statuses of a refusal by which we may read nothing. */
+const FORBIDDEN = [401, 403];
 
 /**
  * The states of a connection, and which may follow. Every reconnect passes through `closed`.
@@ -307,7 +309,18 @@ export class Connection {
     else if (type === "40") this.#join();
     else if (type === "42" && this.joined) this.#dispatch(JSON.parse(data));
     else if (type === "43" && this.joined) this.#acknowledge(Number(id), JSON.parse(data)[0]);
-    else if (type === "1" || type === "41" || type === "44") this.#scheduleReconnect();
+    else if (type === "44") this.#refuse(JSON.parse(data));
+    else if (type === "1" || type === "41") this.#scheduleReconnect();
+  }
+
+  /**
+   * The server does not let us in, or not any longer. What it has shown before may not be read now.
+   * @param {{ message: string, data?: { status?: number } }} refusal
+   */
+  #refuse({ message, data: { status = 0 } = {} }) {
+    if (FORBIDDEN.includes(status)) this.#notify("states", this.board.forgetAll());
+    this.#notify("refused", message);
+    this.#scheduleReconnect();
   }
 
   #join() {

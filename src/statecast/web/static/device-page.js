@@ -217,8 +217,9 @@ class DevicePage {
 
   /** @param {Parts} parts */
   #showPicture({ showPicture, isForeignImage, gallery }) {
-    const { state } = this.#device;
-    if (!state) removePicture(this.#sky, `${displayName(this.#device)} was removed`);
+    const { state, gone } = this.#device;
+    const left = gone ? "may not be shown any more" : "was removed";
+    if (!state) removePicture(this.#sky, `${displayName(this.#device)} ${left}`);
     else if (!showPicture(this.#sky, this.#device, gallery)) return false;
     find("[data-note=foreign]").hidden = !isForeignImage(state ?? {});
     if (this.#sky.dataset.picture !== "image") find("[data-note=missing]").hidden = true;

@@ -180,9 +180,11 @@ export class EventStream {
    * @returns {Promise<number | undefined>} When to come back, if the server said it.
    */
   async #handle(response, id, signal) {
-    if (response.status === 400 || response.status === 403) {
-      const error = (await response.text()).trim();
-      this.#deliver(`43${id}${JSON.stringify([{ error }])}`);
+    const { status } = response;
+    if (status >= 400 && status <= 403) {
+      const message = (await response.text()).trim();
+      if (status === 400) this.#deliver(`43${id}${JSON.stringify([{ error: message }])}`);
+      else this.#deliver(`44${JSON.stringify({ message, data: { status } })}`);
     }
     const type = response.headers.get("content-type") ?? "";
     if (!response.ok || !response.body || !type.startsWith("text/event-stream")) return undefined;
@@ -222,6 +224,7 @@ export class EventStream {
   #toPacket(event) {
     const data = fieldOf(event, "data");
     if (!data) return "6";
+    if (fieldOf(event, "event") === "refused") return `44${data}`;
     if (data.endsWith('"complete":true}')) this.#isComplete = true;
     return `42[${JSON.stringify(fieldOf(event, "event"))},${this.#filter(data)}]`;
   }

@@ -20,6 +20,7 @@ import { summarize } from "./summary.js";
 
 /** A hidden page has no frames. */
 const HIDDEN_FRAME = 500;
+const FEWER_RIGHTS = "Your rights have changed: you may not see all of this any more.";
 const TICK = 1000;
 
 /**
@@ -113,13 +114,19 @@ export class LivePage {
       token: LivePage.token,
     });
     this.connection.on("states", (changed) => {
-      for (const [device] of changed) view.update(device);
+      for (const [device] of changed) {
+        view.update(device);
+        if (device.gone) this.refusal ||= FEWER_RIGHTS;
+      }
       this.draw();
     });
     this.connection.on("refused", (sentence) => {
       this.refusal = sentence;
     });
     this.connection.on("health", ({ version }) => this.#notice.noteRelease(version));
+    this.connection.on("link", () => {
+      if (this.connection?.synced) this.refusal = "";
+    });
     for (const event of ["seen", "health", "link", "refused"]) {
       this.connection.on(event, () => this.draw());
     }
