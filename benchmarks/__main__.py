@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import azure, connects, emits, fanout, ingest, latency, report, updates
+from benchmarks import azure, connects, emits, fanout, ingest, latency, report, rights, updates
 from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
 from benchmarks.report import Row
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "emits": emits.rows,
     "connects": connects.rows,
     "updates": updates.rows,
+    "rights": rights.rows,
 }
 
 

@@ -16,10 +16,10 @@ PACKET_BYTES = 239
 """Size of the Socket.IO packet of the fan-out."""
 
 
-def upgrade(port: int) -> bytes:
-    """The request for a WebSocket."""
+def upgrade(port: int, query: str = "") -> bytes:
+    """The request for a WebSocket. ``query`` is what its address says in addition."""
     return (
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+        f"GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\n"
         f"Host: 127.0.0.1:{port}\r\n"
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"

@@ -140,11 +140,13 @@ class Generator:
 
     # The commands
 
-    def do_connect(self, group: str, port: int, viewers: int, raw: bool = False) -> dict[str, Any]:
+    def do_connect(
+        self, group: str, port: int, viewers: int, raw: bool = False, query: str = ""
+    ) -> dict[str, Any]:
         """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected."""
         members = self.groups.setdefault(group, Group())
         steps = [
-            (client_frames.upgrade(port), b'"sid"'),
+            (client_frames.upgrade(port, query), b'"sid"'),
             (client_frames.text_frame(client_frames.JOIN), b"40{"),
         ]
         begin = time.monotonic()

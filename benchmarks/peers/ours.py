@@ -1,7 +1,8 @@
 """Statecast as its users call it: a Flask app, ``live.emit`` and ``live.set``.
 
 The limits on connections are wide here, because all viewers of a benchmark come from one address.
-The argument is the URL of the store.
+The argument is the URL of the store. With a second one, ``rights``, a viewer may read the pillow
+and a device of its own, which its request names: as many sets of rights as there are such names.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ def application(store: str) -> tuple[Flask, Statecast]:
     return app, live
 
 
+def read_own(request: Any) -> dict[str, str]:
+    """What a viewer may read."""
+    return {"pillow": "read", f"own/{request.args['own']}": "read"}
+
+
 def emit(
     live: Any,
     rounds: int,
@@ -77,9 +83,11 @@ def change(live: Statecast, changes: int, pause: float) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def main(store: str) -> None:
+def main(store: str, *options: str) -> None:
     raise_file_limit()
     app, live = application(store)
+    if "rights" in options:
+        live.authorize(read_own)
     server = BackgroundServer(app.extensions["statecast"], app)
     server.start()
     answer(port=int(server.address.rpartition(":")[2]))
@@ -94,4 +102,4 @@ def main(store: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -11,9 +11,16 @@ from typing import Any
 
 import pytest
 
+from statecast.access import secret_tokens
+from statecast.access.directory import AccessDirectory
+from statecast.access.policy import AccessPolicy, Rules
+from statecast.access.records import AccessRecord, RecordKind
 from statecast.broadcast.outgoing_message import OutgoingMessage
-from statecast.errors import Malformed
+from statecast.errors import Malformed, StoreUnavailable
+from statecast.http.credentials import of_head
+from statecast.realtime.authenticator import Authenticator
 from statecast.realtime.protocol.handshake import HandshakeError
+from statecast.realtime.readers import Readers
 from statecast.realtime.sse import CHUNK, EventStreamEndpoint, PendingEvents, encode, watch_request
 from tests.fakes.asgi_client import AsgiRequest
 from tests.fakes.fake_broadcaster import FakeBroadcaster
@@ -376,3 +383,66 @@ def test_readers_share_the_bytes_that_wait() -> None:
     two.take(10)
     two.clear()
     assert (two.size, two.take(10)) == (0, b"")
+
+
+# Rights
+
+SECRET = "s" * secret_tokens.SECRET_CHARACTERS
+
+
+class OneKey:
+    """The records of a store with a key that may do nothing; or a store that is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def access_record(self, kind: RecordKind, id_: str, /) -> AccessRecord | None:
+        if self.away:
+            raise StoreUnavailable("The disk failed.")
+        body = {"digest": secret_tokens.digest(SECRET), "grants": {}}
+        return AccessRecord("key", id_, body, 1) if (kind, id_) == ("key", "none") else None
+
+
+@pytest.mark.parametrize(
+    ("token", "away", "status", "header"),
+    [
+        ("", False, 401, ("www-authenticate", "Bearer")),
+        (f"sk_none_{SECRET}", False, 403, None),
+        (f"sk_other_{SECRET}", False, 401, ("www-authenticate", "Bearer")),
+        (f"sk_none_{SECRET}", True, 503, ("retry-after", "1")),
+    ],
+)
+async def test_who_may_read_nothing_is_refused_before_the_stream_begins(
+    token: str, away: bool, status: int, header: tuple[str, str] | None
+) -> None:
+    harness, records = EventsHarness(), OneKey()
+    records.away = away
+    policy = AccessPolicy(Rules(), lambda: records, lambda: 0)
+    harness.hub.readers = Readers(
+        policy,
+        Authenticator(policy, lambda: records, threads=1, inline=True),
+        AccessDirectory(),
+        lambda viewers: None,
+        credentials_of=of_head,
+        clock=lambda: 0,
+        monotonic=lambda: 0.0,
+    )
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    response = await harness.request(headers=headers).task
+    assert response.status == status
+    if header is not None:
+        assert response.headers is not None
+        assert response.headers[header[0]] == header[1]
+    assert harness.picky.requests == []
+    assert harness.hub.viewers == 0
+
+
+async def test_a_stream_that_may_be_read_no_longer_ends_with_a_sentence() -> None:
+    harness = EventsHarness()
+    request, watching = await harness.watch()
+    watching.end("Sign in again.")
+    watching.deliver(OutgoingMessage("states", STATES))
+    response = await request.task
+    refused = b'event: refused\ndata: {"message":"Sign in again.","data":{"status":401}}\n\n'
+    assert response.body == refused
+    assert harness.broadcaster.watching == []
