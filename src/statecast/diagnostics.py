@@ -22,9 +22,9 @@ from statecast.problems import Problem, from_report, merged
 from statecast.program import certificate
 from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
-from statecast.sources.contract import Diagnosable, Verdict
+from statecast.sources.contract import Diagnosable, DiagnosableSender, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Store, Totals
+from statecast.stores.contract import Store, Totals, command_lease
 from statecast.timestamps import duration, now
 
 LOW_SPACE = 64 * 2**20
@@ -69,16 +69,22 @@ def diagnose(
     try:
         with open_store(settings) as store:
             yield from check_rights(settings, store)
-            for line in chain(check_store(settings, store), check_sources(settings, store)):
+            for line in chain(
+                check_store(settings, store),
+                check_sources(settings, store),
+                check_command_queues(settings, store),
+            ):
                 told.append(line.sentence)
                 yield line
             yield from check_problems(settings, store, told)
     except NotFound as error:
         yield DiagnosticLine("store", "notice", str(error))
         yield from check_sources(settings, None)
+        yield from check_command_queues(settings, None)
     except StatecastError as error:
         yield DiagnosticLine("store", "wrong", str(error))
         yield from check_sources(settings, None)
+        yield from check_command_queues(settings, None)
 
 
 def check_rights(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
@@ -328,6 +334,36 @@ def check_sources(settings: Settings, store: Store | None) -> Iterator[Diagnosti
         source.close()
     if store is not None:
         yield from check_other_sources(store, seen)
+
+
+def check_command_queues(settings: Settings, store: Store | None) -> Iterator[DiagnosticLine]:
+    """The queues into which commands are put."""
+    outbox = Outbox(settings, lambda: require(store), now)
+    try:
+        urls = outbox.command_routes.queues
+    except StatecastError as error:  # of a source, which has its line, or of the queues together
+        if not isinstance(error, NotFound):
+            yield DiagnosticLine("command queues", "wrong", str(error))
+        return
+    for url in urls:
+        about = f"command queue {without_options(url)}"
+        if store is None and url.startswith("embedded:"):
+            continue
+        try:
+            queue = outbox.open_command_queue(url)
+        except StatecastError as error:
+            yield DiagnosticLine(about, "wrong", str(error))
+            continue
+        if isinstance(queue, DiagnosableSender):
+            for finding in queue.examine_sending():
+                yield DiagnosticLine(about, *finding)
+        if isinstance(queue, EmbeddedQueue):
+            waiting = counted(queue.waiting(), "command waits", "commands wait")
+            yield DiagnosticLine(about, "good", f"{waiting} in it for devices.")
+        holder = None if store is None else store.holder(command_lease(without_options(url)))
+        if holder is not None and holder.has_stalled():
+            yield DiagnosticLine(about, "wrong", holder.stalled_sentence())
+        queue.close()
 
 
 def check_other_sources(store: Store, seen: set[str]) -> Iterator[DiagnosticLine]:

@@ -94,6 +94,31 @@ def test_each_missing_right_is_named(azurite: Azurite, case: str) -> None:
     owner.close()
 
 
+SENDING: dict[str, tuple[str, bool, str, str]] = {
+    "may add": ("a", True, "good", "Commands may be put into the queue “sending-a-true”"),
+    "may add and read": ("ar", True, "good", "Commands may be put into the queue"),
+    "may only process": ("p", True, "wrong", "the permission a (add)"),
+    "no queue yet": ("ar", False, "notice", "the first command makes it"),
+}
+
+
+@pytest.mark.parametrize("case", SENDING)
+def test_doctor_says_whether_commands_may_be_put_into_a_queue(azurite: Azurite, case: str) -> None:
+    rights, is_there, verdict, sentence = SENDING[case]
+    name = f"sending-{rights}-{is_there}".lower()
+    owner = opened(azurite.connection, name)
+    if is_there:
+        owner.client.create()
+    queue = opened(f"{azurite.address}/{name}?{signature(name, rights)}", name)
+    (finding,) = queue.examine_sending()
+    assert finding.verdict == verdict and sentence in finding.sentence
+    # and nothing was left in it
+    if is_there:
+        assert owner.client.count() == 0
+    queue.close()
+    owner.close()
+
+
 def test_the_least_rights_suffice_for_states_commands_and_edits(
     azurite: Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

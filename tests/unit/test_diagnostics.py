@@ -15,6 +15,7 @@ from statecast.diagnostics import DiagnosticLine
 from statecast.errors import BadSetting, NotFound, StoreUnavailable
 from statecast.problems import Problem
 from statecast.settings import Settings
+from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import LeaseHolder, Limits, Store
 from statecast.testing import change, message, refused
@@ -220,6 +221,25 @@ def test_a_source_that_cannot_be_opened(
     found = lines(store, source=(source, "embedded:other"))
     assert [verdict for verdict, _ in of(found, f"source {source}")] == ["wrong"]
     assert of(found, "source embedded:other") == [("good", "0 messages wait in it.")]
+
+
+@pytest.mark.parametrize(
+    ("queues", "verdict", "sentence"),
+    [
+        ({"pillow": "embedded:commands"}, "good", "1 command waits in it for devices."),
+        ({"pillow": "embedded:queue"}, "wrong", "is a source and a command queue"),
+        ({"pillow": "nothing:here"}, "wrong", "nothing"),
+        ({}, None, ""),
+    ],
+)
+def test_command_queues_are_examined(
+    store: Store, queues: dict[str, str], verdict: str | None, sentence: str
+) -> None:
+    EmbeddedQueue(store, name="commands").send(b"{}")
+    found = lines(store, source=("embedded:queue",), command_queues=queues)
+    about = [one for one in found if one.about.startswith("command queue")]
+    assert [one.verdict for one in about] == ([verdict] if verdict else [])
+    assert all(sentence in one.sentence for one in about)
 
 
 def test_two_of_one_name(store: Store) -> None:

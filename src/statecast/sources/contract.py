@@ -127,6 +127,14 @@ class Diagnosable(Protocol):
         """Check what can be checked without receiving a message. Never raises."""
 
 
+@runtime_checkable
+class DiagnosableSender(Protocol):
+    """A queue to send to that ``statecast doctor`` can examine."""
+
+    def examine_sending(self) -> Iterator[Finding]:
+        """Check what can be checked without leaving a message. Never raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceContext:
     """What a source may need from the process that opens it."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
+from statecast.errors import StatecastError
 from statecast.sources.azure_queue.client import QueueClient, RequestFailed
 from statecast.sources.azure_queue.errors import PROCESS
 from statecast.sources.azure_queue.poll_interval import PollInterval, cost_per_month
@@ -41,6 +42,34 @@ def examine(
     yield from count(client, host)
     yield from skew(client, clock)
     yield cost(interval)
+
+
+def examine_sending(client: QueueClient, create: bool) -> Finding:
+    """Check whether commands may be put into the queue. ``create``: a missing one is made.
+
+    Whether it is there cannot be told without the right to look into it.
+    """
+    host = client.account.host
+    try:
+        client.try_sending()
+        look(client)
+    except StatecastError as error:
+        if create and isinstance(error, RequestFailed) and error.code == "QueueNotFound":
+            return Finding(
+                "notice",
+                f"There is no queue “{client.queue}” at {host} yet; the first command makes it.",
+            )
+        return Finding("wrong", str(error))
+    return Finding("good", f"Commands may be put into the queue “{client.queue}” at {host}.")
+
+
+def look(client: QueueClient) -> None:
+    """Look into the queue, if that is allowed. Raises RequestFailed."""
+    try:
+        client.count()
+    except RequestFailed as error:
+        if error.status != 403:
+            raise
 
 
 def count(client: QueueClient, host: str) -> Iterator[Finding]:

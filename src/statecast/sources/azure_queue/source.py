@@ -23,7 +23,7 @@ from typing import Any
 from statecast.errors import Malformed, SourceUnavailable, StatecastError, TooLarge, Unavailable
 from statecast.model import Delivery
 from statecast.sources.azure_queue.client import FOREVER, QueueClient, RequestFailed
-from statecast.sources.azure_queue.diagnostics import examine
+from statecast.sources.azure_queue.diagnostics import examine, examine_sending
 from statecast.sources.azure_queue.poll_interval import PollInterval
 from statecast.sources.contract import Finding
 from statecast.threads import ThreadPool
@@ -334,6 +334,14 @@ class AzureQueue:
         client = QueueClient(self.client.account, self.client.queue, EXAMINE_WITHIN)
         try:
             yield from examine(client, self.interval)
+        finally:
+            client.close()
+
+    def examine_sending(self) -> Iterator[Finding]:
+        """The findings of `statecast doctor`, for a queue that is only sent to."""
+        client = QueueClient(self.client.account, self.client.queue, EXAMINE_WITHIN)
+        try:
+            yield examine_sending(client, self.create)
         finally:
             client.close()
 
