@@ -254,6 +254,7 @@ const FIRST = {
   now: NOW,
   epoch: "e",
   offset: 7,
+  scope: "s",
   states: [
     {
       device: "pillow",
@@ -270,7 +271,7 @@ test("a page whose devices are all in its HTML resumes from there", () => {
   const board = new Board(() => NOW - 5000);
   useFirstStates(board, FIRST, ["pillow", "gone"]);
 
-  assert.deepEqual(board.position, { epoch: "e", offset: 7 });
+  assert.deepEqual(board.position, { epoch: "e", offset: 7, scope: "s" });
   assert.equal(board.devices.get("pillow").state.mood, "happy");
   assert.equal(board.devices.has("gone"), false);
   assert.equal(board.now(), NOW);

@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -478,3 +479,28 @@ def test_a_viewer_with_a_wrong_key_is_told_nothing(site: Site) -> None:
         while "44{" not in heard and (packet := talk.receive()):
             heard += packet
     assert "44{" in heard and not any(word in heard for word in (*WORDS, "mood", NOBODYS))
+
+
+@pytest.mark.parametrize("who", ["viewer", "operator", "key", "only read"])
+@pytest.mark.parametrize(
+    ("path", "devices"), [("/?all", ["*"]), (f"/devices/{OWN}", [OWN]), ("/devices/none", ["*"])]
+)
+def test_a_page_begins_where_its_viewer_goes_on(
+    site: Site, who: str, path: str, devices: list[str]
+) -> None:
+    # given the position in a page
+    fields = {"X-Forwarded-For": "192.0.2.7", **site.tokens[who]}
+    site.connection.request("GET", path, headers=fields)
+    page = site.connection.getresponse().read().decode()
+    since = dict(re.findall(r'data-(epoch|offset|scope)="([^"]*)"', page))
+    # when its script watches the devices of the page from there
+    wanted = {"devices": devices, "since": since | {"offset": int(since["offset"])}}
+    with by_websocket(site, who) as talk:
+        talk.send("40")
+        while "40{" not in talk.receive():
+            pass
+        talk.send(f"421{json.dumps(['watch', wanted])}")
+        while not (answer := talk.receive()).startswith("431"):
+            pass
+    # then it gets what comes after, and not everything again
+    assert json.loads(answer[3:])[0]["reset"] is False

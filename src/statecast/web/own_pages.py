@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from statecast import names, strict_json
+from statecast.access.patterns import scope
 from statecast.broadcast import encoding
 from statecast.model import Position, Update
 from statecast.settings import Settings
@@ -117,7 +118,8 @@ class FirstStates:
             else encoding.item(update, settings)
             for device, update in self.updates.items()
         ]
-        event = encoding.states(*self.position, items).decode()
+        of = scope(device for device in self.updates if self._may_read(device))
+        event = encoding.states(*self.position, items, scope=of).decode()
         return f'{{"now":{now},{event[1:]}'
 
 

@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 
 from statecast import logs, names
 from statecast.access.actions import Action
+from statecast.access.patterns import scope
 from statecast.access.records import AuditEntry
 from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour
@@ -540,6 +541,7 @@ class PageViews:
             hop="removed" if view.gone else "unknown",
             only=only,
             device=view,
+            scope=scope(rights.readable if only else (update.device,)),
             takes=takes,
             simulated=self.live.settings.demo and update.device == "pillow",
             may_command=rights.allows(Action.COMMAND, update.device),
@@ -622,6 +624,7 @@ class PageViews:
             "script": scripts.entry(script_of or kind),
             "preloads": scripts.preloads(script_of or kind, *controls),
             "styles": _styles(kind, facts.get("pictures", ())),
+            "scope": scope(self.rights.readable),
             "may_send": self.rights.allows(Action.SEND),
             "may_operate": self.rights.allows(Action.OPERATE),
             "wanted": self.live.settings.card_fields,

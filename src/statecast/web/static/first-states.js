@@ -34,7 +34,7 @@ export function useFirstStates(board, first, watched) {
   const { now, ...event } = first;
   // A page from a cache is old: the difference of the clocks comes with the first beat.
   board.clockSkew = now - board.clock();
-  board.startFrom({ epoch: event.epoch, offset: event.offset });
+  board.startFrom({ epoch: event.epoch, offset: event.offset, scope: event.scope });
   board.applyStates(event);
   const named = new Set(event.states.map(({ device }) => device));
   if (!watched.every((device) => named.has(device))) board.position = undefined;

@@ -61,9 +61,9 @@ export class LivePage {
   #isFrameDue = false;
 
   constructor() {
-    const { now, epoch, offset } = this.data;
+    const { now, epoch, offset, scope } = this.data;
     this.board.clockSkew = Number(now) - Date.now();
-    if (epoch) this.board.startFrom({ epoch, offset: Number(offset) });
+    if (epoch) this.board.startFrom({ epoch, offset: Number(offset), scope });
     for (const event of ["error", "unhandledrejection"]) {
       addEventListener(event, () => this.#fail());
     }
