@@ -16,6 +16,7 @@ from flask import Flask
 from flask.cli import FlaskGroup
 
 from statecast import Statecast
+from statecast.access.records import RecordKind
 from statecast.cli.errors import COMPLETE
 from statecast.cli.main import main
 from statecast.stores.contract import Limits
@@ -29,6 +30,17 @@ DEVICES = {
     "gone": {},
 }
 
+RECORDS: list[tuple[RecordKind, str]] = [
+    ("key", "pillow-1"),
+    ("key", "prometheus"),
+    ("key", "revoked"),
+    ("key", "x\x1b[2J"),
+    ("session", "s1"),
+    ("share", "0a1b"),
+    ("user", "ada"),
+    ("user", "é"),
+]
+
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
@@ -37,6 +49,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteSto
     one = SqliteStore(tmp_path / "statecast.db", Limits(), clock)
     page = [message(name, change(name, state)) for name, state in DEVICES.items()]
     one.commit("queue", 1, [*page, refused("a", "It is not JSON."), refused("b", "No\x1b device.")])
+    for kind, id_ in RECORDS:
+        one.put_access(kind, id_, {})
+    one.put_access("key", "revoked", None)
     clock.advance(1)
     one.edit(change("gone", kind="delete"))
     yield one
@@ -66,6 +81,15 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "a row": (["quarantine", "show", ""], ["1", "2"]),
     "rows that are left": (["quarantine", "drop", "1", ""], ["2"]),
     "the same for replay": (["quarantine", "replay", "2", ""], ["1"]),
+    "keys": (["key", "revoke", ""], ["pillow-1", "prometheus"]),
+    "a beginning of a key": (["key", "revoke", "pr"], ["prometheus"]),
+    "users": (["user", "remove", ""], ["ada", "é"]),
+    "a user whose role is set": (["user", "role", "a"], ["ada"]),
+    "a user whose password is set": (["user", "password", "é"], ["é"]),
+    "no user for a new one": (["user", "add", ""], []),
+    "a user to forget": (["forget", "--user", ""], ["ada", "é"]),
+    "a device to forget": (["forget", "pil"], ["pillow"]),
+    "share links": (["unshare", ""], ["0a1b"]),
     "the store by a flag": (["get", "--store", "sqlite:///statecast.db", "pil"], ["pillow"]),
     "another store": (["get", "--store", "sqlite:///other.db", "pil"], []),
     "a store in memory": (["get", "--store", "memory:", ""], []),

@@ -1,4 +1,4 @@
-"""What a shell offers for an argument: names of devices, and rows of the quarantine.
+"""What a shell offers for an argument: names of devices, users and keys, rows of the quarantine.
 
 Rule 1: a completion reads and nothing else. It makes no store, takes no lock and waits for none.
 Rule 2: it never fails. Where nothing can be read, nothing is offered.
@@ -15,6 +15,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from statecast.access.records import RecordKind
 from statecast.cli.options import GivenSettings, app_loader, setting_value
 from statecast.cli.store import SQLITE
 from statecast.names import escaped
@@ -25,6 +26,7 @@ MAX_HELP = 60
 """Characters of the text beside an offer, in shells that show one."""
 
 Offers = list[CompletionItem]
+Completion = Callable[[click.Context, click.Parameter, str], Offers]
 
 
 def device_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> Offers:
@@ -55,6 +57,18 @@ def quarantine_numbers(
         for number, reason in rows
         if number.startswith(incomplete) and number not in taken
     ]
+
+
+def access_ids(kind: RecordKind) -> Completion:
+    """What offers the users, the keys or the share links that there are."""
+
+    def offers(context: click.Context, parameter: click.Parameter, incomplete: str) -> Offers:
+        ids = read(context, lambda path: _untouched().access_ids(path, kind, MAX_OFFERED))
+        return [
+            CompletionItem(id_) for id_ in ids if id_.startswith(incomplete) and id_.isprintable()
+        ]
+
+    return offers
 
 
 def read(context: click.Context, reader: Callable[[Path], Iterable[Any]]) -> list[Any]:

@@ -13,7 +13,7 @@ from statecast.access.records import AuditEntry
 from statecast.access.sessions import Sessions
 from statecast.access.shares import Shares
 from statecast.cli import output
-from statecast.cli.completion import device_names
+from statecast.cli.completion import access_ids, device_names
 from statecast.cli.key import BY
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.store import configured_sources, opened_store
@@ -34,7 +34,12 @@ BACKUPS = (
 
 @click.command(short_help="Remove a device or a person for good.")
 @click.argument("device", required=False, shell_complete=device_names)
-@click.option("--user", metavar="NAME", help="Forget a person instead of a device.")
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="Forget a person instead of a device.",
+    shell_complete=access_ids("user"),
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @setting_flags(("store", "source"))
 def forget(given: GivenSettings, device: str | None, user: str | None, yes: bool) -> None:

@@ -9,6 +9,7 @@ from statecast.access.actions import Action
 from statecast.access.grants import Grants
 from statecast.access.keys import Key, Keys
 from statecast.cli import output
+from statecast.cli.completion import access_ids
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.cli.store import opened_store
@@ -90,7 +91,7 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument("name")
+@click.argument("name", shell_complete=access_ids("key"))
 @setting_flags()
 def revoke(given: GivenSettings, name: str) -> None:
     """Refuse the key NAME from now on. Its connections end within 5 s."""

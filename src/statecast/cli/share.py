@@ -7,7 +7,7 @@ import click
 from statecast import names, strict_json, timestamps
 from statecast.access.shares import Shares
 from statecast.cli import output
-from statecast.cli.completion import device_names
+from statecast.cli.completion import access_ids, device_names
 from statecast.cli.key import BY, expiry
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
@@ -76,7 +76,7 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 
 
 @click.command(short_help="Revoke a link that shows devices.")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=access_ids("share"))
 @setting_flags()
 def unshare(given: GivenSettings, id_: str) -> None:
     """Refuse the link ID from now on. Pages that show it end within 5 s."""

@@ -10,6 +10,7 @@ import click
 from statecast import strict_json, timestamps
 from statecast.access.roles import ROLES
 from statecast.cli import output
+from statecast.cli.completion import access_ids
 from statecast.cli.errors import CommandError
 from statecast.cli.key import BY
 from statecast.cli.options import GivenSettings, setting_flags
@@ -19,6 +20,7 @@ from statecast.timestamps import duration, now
 
 # statecast.access.users is imported where it is used: it loads what hashes passwords.
 ROLE = click.Choice(tuple(ROLES))
+user_argument = click.argument("name", shell_complete=access_ids("user"))
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from the standard input."
 )
@@ -54,7 +56,7 @@ def add(
 
 
 @user.command("password")
-@click.argument("name")
+@user_argument
 @password_stdin
 @setting_flags()
 def set_password(given: GivenSettings, name: str, password_stdin: bool) -> None:
@@ -69,7 +71,7 @@ def set_password(given: GivenSettings, name: str, password_stdin: bool) -> None:
 
 
 @user.command("role")
-@click.argument("name")
+@user_argument
 @click.argument("role", type=ROLE)
 @click.option(
     "--group", "groups", multiple=True, metavar="GROUP", help="Replaces the groups of the user."
@@ -120,7 +122,7 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 
 
 @user.command()
-@click.argument("name")
+@user_argument
 @setting_flags()
 def remove(given: GivenSettings, name: str) -> None:
     """Remove the user NAME. Sessions end within 5 s. The last operator stays."""

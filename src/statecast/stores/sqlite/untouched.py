@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 
 from statecast import names
+from statecast.access.records import RecordKind
 from statecast.errors import Malformed
 from statecast.stores.sqlite import schema
 from statecast.stores.sqlite.driver import rows
@@ -44,6 +45,18 @@ def quarantined(path: Path, limit: int) -> list[tuple[str, str]]:
             (limit,),
         )
     return [(str(number), (reason or b"").decode("utf-8", "replace")) for number, reason in found]
+
+
+def access_ids(path: Path, kind: RecordKind, limit: int) -> list[str]:
+    """Names of users or keys, or ids of share links, in ascending order."""
+    with opened(path) as connection:
+        found = rows(
+            connection,
+            "SELECT CAST(id AS BLOB) FROM access WHERE kind = ? AND body IS NOT NULL "
+            "ORDER BY id LIMIT ?",
+            (kind, limit),
+        )
+    return [raw.decode("utf-8", "replace") for (raw,) in found]
 
 
 @contextmanager
