@@ -199,6 +199,8 @@ class Viewer:
         name = request.namespace
         if self._joining is None or self._joining.pop(name, None) is not request:
             return  # it has left
+        if not self._joining:  # an empty dictionary would stay with each viewer
+            self._joining = None
         if isinstance(decision, NotAdmitted):
             data = {"status": decision.status}
             self.transport.send(socketio.refused(name, decision.sentence, data))
