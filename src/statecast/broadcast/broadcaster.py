@@ -302,6 +302,8 @@ class Broadcaster:
         if not readable:
             raise Forbidden(NOTHING_READABLE)
         audience = self.audiences.join(readable)
+        if wanted == audience.patterns:  # the usual case: the viewers of an audience share the list
+            wanted = audience.patterns
         subscriber = self.subscribers.get(viewer)
         if subscriber is None:
             subscriber = Subscriber(viewer, wanted, audience, self.states.sightings)
