@@ -78,6 +78,7 @@ ARROWS: dict[str, set[str]] = {
         "broadcast",
         "commands",
         "decoders",
+        "dispatcher",  # the test kit steps it, as it steps the consumer
         "flask",
         "ingest",
         "outbox",

@@ -22,10 +22,11 @@ from flask.testing import FlaskClient
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.decoders import OPTIONS, open_decoder
 from statecast.decoders.decoder import Decoder
+from statecast.dispatcher import CommandDispatcher
 from statecast.errors import BadSetting, Refused
 from statecast.flask import runtime_of
 from statecast.ingest.consumer import Consumer
-from statecast.outbox import Outbox, without_commands
+from statecast.outbox import Outbox, address_of, without_commands
 from statecast.reactions.reaction import Reaction
 from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner
@@ -34,10 +35,10 @@ from statecast.realtime.hub import Hub
 from statecast.realtime.readers import Readers
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.sources.contract import Source
+from statecast.sources.contract import Sender, Source
 from statecast.sources.polled_function import PolledFunction
 from statecast.sources.url import split_options
-from statecast.stores.contract import Lease
+from statecast.stores.contract import Lease, command_lease
 from statecast.testing.page_viewer import PageViewer
 from statecast.testing.source_contract import FakeSource
 from statecast.testing.values import VirtualClock
@@ -67,12 +68,17 @@ class FakeQueues(Outbox):
     def open(self, url: str) -> tuple[Source, Decoder]:
         if url not in self._opened:
             address, decoding = split_options(without_commands(url)[0], OPTIONS)
-            name = address.partition("?")[0].partition(":")[2].rpartition("/")[2] or address
-            source = FakeSource(
-                name, visibility_timeout=self.settings.visibility_timeout, clock=self.clock
-            )
-            self._opened[url] = source, open_decoder(decoding, url)
+            self._opened[url] = self._fake(address), open_decoder(decoding, url)
         return self._opened[url]
+
+    def open_command_queue(self, url: str) -> Sender:
+        return self._command_queues.setdefault(url, self._fake(url))
+
+    def _fake(self, address: str) -> FakeSource:
+        name = address_of(address).partition(":")[2].rpartition("/")[2] or address
+        return FakeSource(
+            name, visibility_timeout=self.settings.visibility_timeout, clock=self.clock
+        )
 
 
 class FirstError:
@@ -165,6 +171,7 @@ class AppUnderTest:
         self._reactions_pause: float | None = None
         """Seconds until a reaction is due; None: there is none."""
         self._leases: list[tuple[Consumer, Lease]] = []
+        self._dispatchers: list[tuple[CommandDispatcher, Lease]] = []
         self._until_stop = ExitStack()
 
     # Start and stop
@@ -216,8 +223,16 @@ class AppUnderTest:
         self.hub.start(self.loop)
         self.broadcaster.start(self.loop, follow=False)
         self._start_reactions()
+        self._start_dispatchers()
         self._report()
         self.settle()
+
+    def _start_dispatchers(self) -> None:
+        runtime = self.runtime
+        for url in runtime.outbox.command_routes.queues:
+            lease = runtime.store.lease(command_lease(address_of(url)))
+            assert lease is not None, "one app under test uses the store"
+            self._dispatchers.append((runtime.make_dispatcher(url), lease))
 
     def _start_reactions(self) -> None:
         registered, runtime = self.runtime.reactions.registered, self.runtime
@@ -248,6 +263,9 @@ class AppUnderTest:
             lease.release()
             self.runtime.consumers.remove(consumer)
         self._leases.clear()
+        for _, lease in self._dispatchers:
+            lease.release()
+        self._dispatchers.clear()
         self.broadcaster.stop()
         self.hub.close_threads()
         cancel_tasks(self.loop)
@@ -271,6 +289,19 @@ class AppUnderTest:
         if not isinstance(queue, FakeSource):
             raise BadSetting("The app has no source, so no queue: see the setting source.")
         return queue
+
+    def command_queue(self, url: str) -> FakeSource:
+        """A command queue of the app, by its URL in the settings: what a device receives.
+
+        Raises BadSetting if the settings name no such queue.
+        """
+        outbox = self.runtime.outbox
+        for one in outbox.command_routes.queues:
+            queue = outbox.open_command_queue(one)
+            if address_of(one) == address_of(url) and isinstance(queue, FakeSource):
+                self.settle()
+                return queue
+        raise BadSetting(f"The settings of the app name no command queue {address_of(url)!r}.")
 
     def viewer(
         self,
@@ -322,6 +353,7 @@ class AppUnderTest:
         """Whether something may be left."""
         self._consume_new_sources()
         moved = sum([consumer.step_now(lease) for consumer, lease in self._leases])
+        moved += sum([dispatcher.step(lease.term) for dispatcher, lease in self._dispatchers])
         if self.runtime.reactions.names:
             self._reactions_pause = self.runtime.reactions.step()
             moved += not self._reactions_pause
