@@ -19,8 +19,8 @@ class ServingProcess:
     """One of several. ``close`` it."""
 
     def __init__(self, store: str) -> None:
-        """``store`` is the URL."""
-        self.runtime = Runtime(Settings(store=store))
+        """``store`` is the URL. Its viewers are of other machines."""
+        self.runtime = Runtime(Settings(store=store, allow_public=True))
         self.written: queue.Queue[str] = queue.Queue()
         """The names of the events that its relay has written."""
         self._write = self.runtime.store.emit
