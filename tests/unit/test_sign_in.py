@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 from flask import Flask
@@ -12,8 +14,10 @@ from werkzeug.test import TestResponse
 
 from statecast.access import passwords
 from statecast.access.credentials import Credentials
+from statecast.access.desk import Desk
 from statecast.errors import NotAuthenticated, TooManyGuesses
 from statecast.flask import create_app, runtime_of
+from statecast.http.guess_limiter import GuessLimiter
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.web import sign_in
@@ -203,6 +207,44 @@ def test_signing_out_ends_the_session(site: Site) -> None:
     assert answer.headers["Clear-Site-Data"] == '"cache"'
     page = site.browser.get(answer.headers["Location"]).get_data(as_text=True)
     assert "You are signed out." in page
+
+
+def test_a_flood_of_sign_ins_does_not_hold_all_threads() -> None:
+    # Given four sign-ins at once, by four names at four addresses, each of them being checked
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    class SlowUsers:
+        def verify(self, name: str, password: str) -> None:
+            entered.release()
+            assert go_on.wait(30)
+
+    users, nothing = cast("Any", SlowUsers()), cast("Any", None)
+    desk = Desk(users, nothing, nothing, GuessLimiter(monotonic=lambda: 1_000.0))
+
+    def sign_in_as(number: int) -> type[Exception] | None:
+        try:
+            desk.sign_in(f"user-{number}", "wrong", f"192.0.2.{number}")
+        except NotAuthenticated as refused:
+            return type(refused)
+        return None
+
+    with ThreadPoolExecutor(4) as threads:
+        first = [threads.submit(sign_in_as, number) for number in range(4)]
+        try:
+            for _ in first:
+                assert entered.acquire(timeout=30)
+            # When more come, of other places
+            # Then they are refused at once, and their passwords are not checked
+            for number in range(4, 20):
+                with pytest.raises(TooManyGuesses, match="at once; wait some seconds") as refused:
+                    desk.sign_in(f"user-{number}", "wrong", f"192.0.2.{number}")
+                assert refused.value.retry_after == 2
+            assert not entered.acquire(blocking=False)
+        finally:
+            go_on.set()
+        assert [one.result(30) for one in first] == [NotAuthenticated] * 4
+    # And when those are through, the next ones have room, however the ones before ended
+    assert [sign_in_as(number) for number in range(20, 30)] == [NotAuthenticated] * 10
 
 
 def test_the_page_has_no_script_and_no_frame(site: Site) -> None:

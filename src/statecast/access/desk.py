@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from statecast.access import secret_tokens
@@ -10,9 +11,14 @@ from statecast.access.records import AccessRecord
 from statecast.access.sessions import Sessions
 from statecast.access.shares import Shares
 from statecast.access.users import MAX_NAME, Users, user_name
-from statecast.errors import Malformed, NotAuthenticated
+from statecast.errors import Malformed, NotAuthenticated, TooManyGuesses
 
 WRONG = "The name or the password is wrong."
+ROOM = threading.BoundedSemaphore(4)
+"""For sign-ins of this process: each holds a thread that answers requests until its password is
+checked. More are refused at once, so that a flood of them leaves threads for other requests."""
+BUSY = "Too many sign-ins came at once; wait some seconds and try again."
+BUSY_SECONDS = 2
 ENDED = "This link has expired, was revoked, or is not whole. Ask for a new one."
 
 
@@ -41,16 +47,26 @@ class Desk:
         """Begin a session; the value of its cookie. The session of the cookie ``old`` ends.
 
         It takes a moment, as guessing must. Raises NotAuthenticated, with the same sentence whether
-        there is such a user or not, or TooManyGuesses.
+        there is such a user or not, or TooManyGuesses, also if too many sign in at once.
         """
+        if not ROOM.acquire(blocking=False):
+            raise TooManyGuesses(BUSY, BUSY_SECONDS)
+        try:
+            user = self._user_of(name, password, address)
+        finally:
+            ROOM.release()
+        self._sessions.end(old)
+        return self._sessions.begin(user)
+
+    def _user_of(self, name: str, password: str, address: str) -> AccessRecord:
+        """Raises NotAuthenticated or TooManyGuesses."""
         counted = _counted(name)
         self._guesses.attempt("password", address, counted)
         user = self._users.verify(name, password)
         if user is None:
             raise NotAuthenticated(WRONG)
         self._guesses.succeeded("password", address, counted)
-        self._sessions.end(old)
-        return self._sessions.begin(user)
+        return user
 
     def share_of(self, token: str, address: str) -> AccessRecord:
         """The share link of a token. Raises NotAuthenticated, or TooManyGuesses."""
