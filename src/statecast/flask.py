@@ -391,14 +391,24 @@ class Statecast:
         """The rooms of a viewer of this process, and its sid, which is a room of its own."""
         return self.runtime.rooms(sid)
 
-    def viewers(self, device: str) -> Watching:
-        """How many viewers watch a device, in all serving processes, and their names.
+    @overload
+    def viewers(self, device: str) -> Watching: ...
+    @overload
+    def viewers(self, *, room: str, namespace: str = "/") -> Watching: ...
+    def viewers(
+        self, device: str | None = None, *, room: str | None = None, namespace: str = "/"
+    ) -> Watching:
+        """How many viewers watch a device or are in a room, in all serving processes; their names.
 
         A viewer is one connection: a page in two tabs is two viewers. One that vanished without a
         word counts until it has missed its ping. Callable from any thread and in any process.
         Raises Malformed or Unavailable.
         """
-        return self.runtime.who_watches(device)
+        if (device is None) == (room is None):
+            raise Malformed('Name a device, or a room: live.viewers(room="smith").')
+        if device is not None:
+            return self.runtime.who_watches(device)
+        return self.runtime.who_is_in(room or "", namespace)
 
     def name_viewer(self, sid: str, name: str | None) -> None:
         """Give a viewer a name, for ``viewers``: it has none before. None takes it away.

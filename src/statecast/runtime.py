@@ -481,6 +481,21 @@ class Runtime:
             raise Unavailable("The server is too busy to count its viewers; try again.")
         return found
 
+    def who_is_in(self, room: str, namespace: str = "/") -> Watching:
+        """Who is in a room, in all serving processes. Raises Malformed, Unavailable."""
+        (name,) = room_names(room) or ("",)
+        check_texts(name, namespace)
+        check_namespace(namespace)
+        hub = self._hub
+        if hub is None or hub.loop is None:
+            key = watch_counts.room_key(namespace, name)
+            parts = self.store.watch_parts({part_of(key)})
+            return watch_counts.total(watch_counts.by_process(parts), [key])
+        found = hub.who_is_in(namespace, name)
+        if found is None:
+            raise Unavailable("The server is too busy to count its viewers; try again.")
+        return found
+
     def name_viewer(self, sid: str, name: str | None) -> None:
         """Give a viewer a name, for those who watch the same. Raises Malformed."""
         if name is not None:

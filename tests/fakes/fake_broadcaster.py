@@ -15,6 +15,8 @@ class FakeBroadcaster:
     def __init__(self) -> None:
         self.watching: list[Any] = []
         self.calls: list[str] = []
+        self.counted: list[tuple[str, str, int, str | None]] = []
+        """Who entered or left a room."""
 
     def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
         if not isinstance(request, dict):
@@ -36,6 +38,12 @@ class FakeBroadcaster:
 
     def rename(self, viewer: Any) -> None:
         self.calls.append("rename")
+
+    def count_room(self, namespace: str, room: str, step: int, name: str | None) -> None:
+        self.counted.append((namespace, room, step, name))
+
+    def who_is_in(self, namespace: str, room: str) -> Watching:
+        return Watching(sum(step for *place, step, _ in self.counted if place == [namespace, room]))
 
     def who_watches(self, device: str) -> Watching:
         return Watching(len(self.watching))

@@ -40,6 +40,7 @@ live.on("process", lambda sid: os.getpid())
 @live.on("connect")
 def connect(sid, auth):
     live.name_viewer(sid, auth.get("name"))
+    live.enter(sid, "family")
 """
 
 
@@ -162,6 +163,7 @@ def test_a_script_beside_the_server_sees_the_viewers_and_after_it_none(
         # given a viewer, whom a process sees that does not serve
         Viewer(stack, server.address, "Ada")
         wait_for(lambda: beside.who_watches("pillow").names == ("Ada",))
+        wait_for(lambda: beside.who_is_in("family").names == ("Ada",))
         # when the whole server is killed
         workers = psutil.Process(server.process.pid).children()
         server.kill()
@@ -170,3 +172,4 @@ def test_a_script_beside_the_server_sees_the_viewers_and_after_it_none(
             process.wait()
         # then that sees at once that nothing is watched
         assert beside.who_watches("pillow").count == 0
+        assert beside.who_is_in("family").count == 0

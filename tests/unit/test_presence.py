@@ -21,6 +21,7 @@ from statecast.broadcast.watch_counts import part_of
 from statecast.errors import StoreUnavailable
 from statecast.model import Watching
 from statecast.problems import Problems
+from statecast.realtime.rooms import Namespace, Socket
 from statecast.settings import Settings
 from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.memory.store import MemoryStore
@@ -436,3 +437,37 @@ def test_a_process_that_cannot_tell_all_says_so(store: MemoryStore) -> None:
         here.presence.add(f"{'x' * 100}{number}", -1)
     here.tick()
     assert here.problems.current() == []
+
+
+# Rooms
+
+
+def test_who_is_in_a_room_is_known_in_every_process(store: MemoryStore) -> None:
+    here, there = two(store)
+    # given two viewers in a room here, one of them with a name, and one in the room there
+    chat = Namespace("/chat", count=here.broadcaster.count_room)
+    other = Namespace("/chat", count=there.broadcaster.count_room)
+    ada, bob = Socket(OneViewer("Ada"), chat, "1"), Socket(OneViewer(), chat, "2")  # type: ignore[arg-type]
+    eve = Socket(OneViewer("Eve"), other, "3")  # type: ignore[arg-type]
+    for socket in (ada, bob, ada, eve):  # who enters twice is in it once
+        socket.namespace.enter(socket, "smith/")
+    # then each process knows all of them, and the device of that name has no viewers
+    settle(here, there)
+    for process in (here, there):
+        found = process.broadcaster.who_is_in("/chat", "smith/")
+        assert found == Watching(3, ("Ada", "Eve"))
+        assert process.broadcaster.who_is_in("/", "smith/") == Watching(0)
+        assert process.count("smith/pillow") == 0
+    # when one gets another name, one leaves, and the process there ends
+    chat.rename(ada, "Ada L.")
+    ada.viewer.name = "Ada L."
+    chat.leave(bob, "smith/")
+    chat.leave(bob, "smith/")
+    here.presence.forget("q")
+    settle(here)
+    assert here.broadcaster.who_is_in("/chat", "smith/") == Watching(1, ("Ada L.",))
+    # and who disconnects leaves every room
+    chat.enter(ada, "jones")
+    chat.remove(ada)
+    for room in ("smith/", "jones"):
+        assert here.broadcaster.who_is_in("/chat", room) == Watching(0)

@@ -30,6 +30,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.presence import Presence
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
+from statecast.broadcast.watch_counts import room_key
 from statecast.broadcast.watch_request import WatchRequest
 from statecast.commands.life import Command
 from statecast.errors import Forbidden
@@ -467,6 +468,14 @@ class Broadcaster:
         subscriber = self.subscribers.get(viewer)
         if subscriber is not None:
             self.presence.rename(subscriber, viewer.name)
+
+    def count_room(self, namespace: str, room: str, step: int, name: str | None) -> None:
+        """Count a viewer more or less in a room of this process."""
+        self.presence.add(room_key(namespace, room), step, name)
+
+    def who_is_in(self, namespace: str, room: str) -> Watching:
+        """Who is in a room now, in all serving processes, as far as this one knows."""
+        return self.presence.count([room_key(namespace, room)])
 
     def who_watches(self, device: str) -> Watching:
         """Who watches a device, in all serving processes."""

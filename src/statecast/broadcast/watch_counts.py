@@ -24,6 +24,11 @@ MAX_NAMES = 100
 """Names that are told of one key and of one device: the first ones in alphabetical order."""
 
 
+def room_key(namespace: str, room: str) -> str:
+    """The key of a room. No device and no pattern has a blank in it."""
+    return f"room {namespace} {room}"
+
+
 def part_of(key: str) -> int:
     return zlib.crc32(key.encode()) % PARTS
 

@@ -97,6 +97,7 @@ class Hub:
             clock=self.wheel.now,
             calls=self._calls,
             dropped=self.dropped,
+            count=broadcaster.count_room,
             inline=inline,
         )
         self._unknown: set[str] = set()
@@ -318,6 +319,13 @@ class Hub:
         Any thread: it sees what that thread did before.
         """
         return self._calls.ask(self._broadcaster.who_watches, device)
+
+    def who_is_in(self, namespace: str, room: str) -> Watching | None:
+        """Who is in a room, in all serving processes; None if the loop does not answer.
+
+        Any thread: it sees what that thread did before.
+        """
+        return self._calls.ask(self._broadcaster.who_is_in, namespace, room)
 
     def forget_process(self, forget: Callable[[str], None], process: str) -> None:
         """Call ``forget`` on the loop: another process has ended. Any thread."""

@@ -17,7 +17,7 @@ from statecast.realtime.dropped_events import BUSY_HANDLERS, DroppedEvents
 from statecast.realtime.handlers import BUSY, Handler, HandlerResult, HandlerRunner
 from statecast.realtime.loop_calls import LoopCalls
 from statecast.realtime.protocol import socketio
-from statecast.realtime.rooms import Namespace, Socket
+from statecast.realtime.rooms import CountRoom, Namespace, Socket
 from statecast.realtime.session import EventReceived
 
 ANY = "*"
@@ -40,9 +40,14 @@ class Namespaces:
         clock: Callable[[], float],
         calls: LoopCalls,
         dropped: DroppedEvents,
+        count: CountRoom,
         inline: bool = False,
     ) -> None:
-        """``max_pending_bytes``: of a viewer's messages that wait for handlers."""
+        """``max_pending_bytes``: of a viewer's messages that wait for handlers.
+
+        ``count`` is told of each viewer that enters or leaves a room.
+        """
+        self._count = count
         self._by_name: dict[str, Namespace] = {}
         self._lasting: list[Namespace] = []
         """Those that were opened by name: few."""
@@ -72,7 +77,7 @@ class Namespaces:
             check_namespace(name)
         known = self._by_name.get(name)
         if known is None:
-            known = self._by_name[name] = Namespace(name)
+            known = self._by_name[name] = Namespace(name, count=self._count)
             self._lasting.append(known)
         elif known.borrowed:
             self._lasting.append(known)
@@ -106,7 +111,7 @@ class Namespaces:
         """
         known = self._by_name.get(name)
         if known is None and ANY in self._by_name and _NAME.fullmatch(name):
-            known = self._by_name[name] = Namespace(name, self._by_name[ANY].handlers)
+            known = self._by_name[name] = Namespace(name, self._by_name[ANY].handlers, self._count)
         return None if name == ANY else known
 
     def find(self, sid: str) -> Socket | None:

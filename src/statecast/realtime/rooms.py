@@ -18,6 +18,8 @@ MAX_CALLBACKS = 1_000
 """Acknowledgements that may be outstanding at one socket; the oldest is given up for a new one."""
 Callback = Callable[[list[Any] | None], Any]
 """Gets what the client acknowledges with, or None if it has left. Called on the loop."""
+CountRoom = Callable[[str, str, int, str | None], None]
+"""Counts a viewer more or less in a room: namespace, room, step, and the name of the viewer."""
 _NUMBERS = itertools.count(1)
 
 
@@ -116,11 +118,17 @@ class Socket:
 class Namespace:
     """A namespace: its sockets, its rooms, its handlers."""
 
-    __slots__ = ("borrowed", "handlers", "name", "rooms", "sockets")
+    __slots__ = ("_count", "borrowed", "handlers", "name", "rooms", "sockets")
 
-    def __init__(self, name: str, handlers: dict[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        handlers: dict[str, Callable[..., Any]] | None = None,
+        count: CountRoom = lambda namespace, room, step, name: None,
+    ) -> None:
         """``handlers``: those for any namespace, of which this one is made."""
         self.name = name
+        self._count = count
         self.borrowed = handlers is not None
         self.sockets: dict[str, Socket] = {}
         self.rooms: dict[str, set[Socket]] = {}
@@ -148,10 +156,13 @@ class Namespace:
         return entered if own is None else (own, *entered)
 
     def enter(self, socket: Socket, room: str) -> None:
-        self.rooms.setdefault(room, set()).add(socket)
         if socket.rooms is None:
             socket.rooms = set()
+        if room in socket.rooms:
+            return
+        self.rooms.setdefault(room, set()).add(socket)
         socket.rooms.add(room)
+        self._count(self.name, room, 1, socket.viewer.name)
 
     def leave(self, socket: Socket, room: str) -> None:
         if socket.rooms is None or room not in socket.rooms:
@@ -160,6 +171,13 @@ class Namespace:
         self.rooms[room].discard(socket)
         if not self.rooms[room]:
             del self.rooms[room]
+        self._count(self.name, room, -1, socket.viewer.name)
+
+    def rename(self, socket: Socket, name: str | None) -> None:
+        """The viewer of a socket is to be counted under another name from now on."""
+        for room in socket.rooms or ():
+            self._count(self.name, room, -1, socket.viewer.name)
+            self._count(self.name, room, 1, name)
 
     def close(self, room: str) -> None:
         """Take every socket out of a room."""

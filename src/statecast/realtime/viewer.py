@@ -258,6 +258,8 @@ class Viewer:
         self.transport.close(websocket.POLICY_VIOLATION, sentence)
 
     def rename(self, name: str | None) -> None:
+        for socket in self.session.sockets():
+            socket.namespace.rename(socket, name)
         self.name = name
         self._broadcaster.rename(self)
 

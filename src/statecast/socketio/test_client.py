@@ -36,7 +36,12 @@ class NoStates:
     def on_event(self, listener: Any) -> None: ...
     def rename(self, viewer: Any) -> None: ...
 
+    def count_room(self, namespace: str, room: str, step: int, name: str | None) -> None: ...
+
     def who_watches(self, device: str) -> Watching:
+        return Watching(0)
+
+    def who_is_in(self, namespace: str, room: str) -> Watching:
         return Watching(0)
 
 
