@@ -12,7 +12,7 @@ from statecast.access.credentials import Credentials
 from statecast.access.grants import Grants
 from statecast.access.keys import Keys
 from statecast.access.policy import AccessPolicy, Rules
-from statecast.access.sessions import Sessions
+from statecast.access.sessions import MOST_SESSIONS, Sessions
 from statecast.access.shares import Shares
 from statecast.access.users import User, Users
 from statecast.errors import Conflict, Malformed, NotAuthenticated, NotFound
@@ -217,6 +217,17 @@ def test_a_session_ends_with_its_time_or_when_it_is_ended(place: Place) -> None:
     assert place.who(session=second) == "user ada"
     place.clock.advance(1)
     assert place.who(session=second) == "anonymous"
+
+
+def test_a_user_has_so_many_sessions_at_most(place: Place) -> None:
+    for name in ("ada", "bob"):
+        place.users.add(name, PASSWORD, "viewer", by="machine")
+    bob = place.sign_in("bob")
+    first, second, *others = [place.sign_in() for _ in range(MOST_SESSIONS + 1)]
+    assert place.who(session=first) == "anonymous"
+    assert {place.who(session=one) for one in (second, *others)} == {"user ada"}
+    assert place.who(session=bob) == "user bob"
+    assert len(place.store.access_records("session")) == MOST_SESSIONS + 1
 
 
 def test_only_who_has_the_cookie_ends_a_session(place: Place) -> None:

@@ -219,7 +219,8 @@ def test_a_flood_of_sign_ins_does_not_hold_all_threads() -> None:
             assert go_on.wait(30)
 
     users, nothing = cast("Any", SlowUsers()), cast("Any", None)
-    desk = Desk(users, nothing, nothing, GuessLimiter(monotonic=lambda: 1_000.0))
+    guesses = GuessLimiter(monotonic=lambda: 1_000.0)
+    desk = Desk(users, nothing, nothing, guesses)
 
     def sign_in_as(number: int) -> type[Exception] | None:
         try:
@@ -228,7 +229,7 @@ def test_a_flood_of_sign_ins_does_not_hold_all_threads() -> None:
             return type(refused)
         return None
 
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(5) as threads:
         first = [threads.submit(sign_in_as, number) for number in range(4)]
         try:
             for _ in first:
@@ -240,8 +241,13 @@ def test_a_flood_of_sign_ins_does_not_hold_all_threads() -> None:
                     desk.sign_in(f"user-{number}", "wrong", f"192.0.2.{number}")
                 assert refused.value.retry_after == 2
             assert not entered.acquire(blocking=False)
+            # But a user at a place where that one signed in before is let in
+            guesses.succeeded("password", "192.0.2.99", "user-99")
+            known = threads.submit(sign_in_as, 99)
+            assert entered.acquire(timeout=30)
         finally:
             go_on.set()
+        assert known.result(30) == NotAuthenticated
         assert [one.result(30) for one in first] == [NotAuthenticated] * 4
     # And when those are through, the next ones have room, however the ones before ended
     assert [sign_in_as(number) for number in range(20, 30)] == [NotAuthenticated] * 10

@@ -17,6 +17,8 @@ WRONG = "The name or the password is wrong."
 ROOM = threading.BoundedSemaphore(4)
 """For sign-ins of this process: each holds a thread that answers requests until its password is
 checked. More are refused at once, so that a flood of them leaves threads for other requests."""
+ROOM_OF_KNOWN = threading.BoundedSemaphore(2)
+"""The same for users at the places where they signed in before: a flood does not take it."""
 BUSY = "Too many sign-ins came at once; wait some seconds and try again."
 BUSY_SECONDS = 2
 ENDED = "This link has expired, was revoked, or is not whole. Ask for a new one."
@@ -27,6 +29,7 @@ class Guesses(Protocol):
 
     def attempt(self, kind: GuessKind, address: str, name: str) -> None: ...
     def succeeded(self, kind: GuessKind, address: str, name: str) -> None: ...
+    def was_right(self, kind: GuessKind, address: str, name: str) -> bool: ...
 
 
 class Desk:
@@ -49,12 +52,14 @@ class Desk:
         It takes a moment, as guessing must. Raises NotAuthenticated, with the same sentence whether
         there is such a user or not, or TooManyGuesses, also if too many sign in at once.
         """
-        if not ROOM.acquire(blocking=False):
+        is_known = self._guesses.was_right("password", address, _counted(name))
+        room = ROOM_OF_KNOWN if is_known else ROOM
+        if not room.acquire(blocking=False):
             raise TooManyGuesses(BUSY, BUSY_SECONDS)
         try:
             user = self._user_of(name, password, address)
         finally:
-            ROOM.release()
+            room.release()
         self._sessions.end(old)
         return self._sessions.begin(user)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from statecast.access import secret_tokens
 from statecast.access.records import AccessRecord, AuditEntry, RecordStore
 
-HOUR_MS = 3_600_000
+MOST_SESSIONS = 20
+"""Of one user; a further sign-in ends the oldest."""
 
 
 class Sessions:
@@ -23,6 +24,7 @@ class Sessions:
     def begin(self, user: AccessRecord) -> str:
         """A session of a user whose password was right; the value of its cookie."""
         body = user.body or {}
+        self._end_oldest(user.id)
         id_, secret = secrets.token_urlsafe(12), secret_tokens.new_secret()
         session = {
             "digest": secret_tokens.digest(secret),
@@ -33,6 +35,17 @@ class Sessions:
         audit = AuditEntry(f"user {user.id}", "signed in", user.id)
         self._store.put_access("session", id_, session, expected=0, audit=audit)
         return secret_tokens.written("session", id_, secret)
+
+    def _end_oldest(self, name: str) -> None:
+        """Leave room for a session more: who signs in without end must not fill the store."""
+        own = [
+            one
+            for one in self._store.access_records("session")
+            if one.body is not None and one.body.get("user") == name
+        ]
+        own.sort(key=lambda one: one.change)
+        for one in own[: max(0, len(own) + 1 - MOST_SESSIONS)]:
+            self._store.put_access("session", one.id, None)
 
     def end(self, cookie: str) -> None:
         """End the session of a cookie. A cookie that is wrong ends nothing."""

@@ -66,6 +66,11 @@ class GuessLimiter:
             if len(self._right) > MAX_KEYS:
                 self._right.popitem(last=False)
 
+    def was_right(self, kind: GuessKind, address: str, name: str) -> bool:
+        """Whether this was right at this address before, in this process."""
+        with self._lock:
+            return _pair(kind, address, name) in self._right
+
     def _buckets(self, kind: str, address: str, name: str) -> Iterator[tuple[RateByKey, str]]:
         pair = _pair(kind, address, name)
         if name:
