@@ -502,6 +502,21 @@ def test_the_token_of_a_connect_packet(auth: Any, bearer: str) -> None:
     assert long.problem == TOO_LONG and not long.bearer
 
 
+@pytest.mark.parametrize(
+    ("token", "kept"),
+    [
+        ("foobar", ""),
+        ("a.b.c", ""),  # signed tokens are not set up
+        ("sk_forged", "sk_forged"),
+        (f"sh_a1_{SECRET}", f"sh_a1_{SECRET}"),
+    ],
+)
+def test_a_viewer_may_have_a_token_of_the_application_in_its_headers(token: str, kept: str) -> None:
+    policy, _, _ = made()
+    assert policy.with_auth(Credentials(bearer=token), {}).bearer == kept
+    assert policy.with_auth(Credentials(bearer=token), {"token": "sk_a"}).bearer == "sk_a"
+
+
 SHAPES = st.sampled_from(
     [f"sk_pillow-1_{SECRET}", f"sh_a1_{SECRET}", f"s1.{SECRET}", "a.b.c", "sk_", "", "{}.{}.{}"]
 )

@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:
 
 def test_the_one_who_serves_is_public_only_on_demand() -> None:
     with pytest.raises(BadSetting, match="--allow-public"):
-        module.serve(Runtime(Settings(host="0.0.0.0")), empty_app)
+        module.serve(Runtime(Settings(host="0.0.0.0", store="memory:")), empty_app)
 
 
 def test_several_processes_need_a_store_that_they_can_share() -> None:

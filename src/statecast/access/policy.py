@@ -133,8 +133,10 @@ class AccessPolicy:
         """The credentials of a viewer with ``{"token": ...}`` of its Socket.IO connect packet.
 
         What has not the form of a token of ours is the application's own, for its handler of
-        ``connect``.
+        ``connect``: there, and in the headers with which the viewer began.
         """
+        if given.bearer and not self._is_ours(given.bearer):
+            given = dataclasses.replace(given, bearer="")
         token = auth.get("token") if isinstance(auth, Mapping) else None
         if not isinstance(token, str) or not self._is_ours(token):
             return given
