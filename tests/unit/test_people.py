@@ -139,10 +139,21 @@ def test_names_that_are_not_taken(place: Place, name: str) -> None:
 
 
 def test_roles_and_groups_that_do_not_exist(place: Place) -> None:
-    with pytest.raises(Malformed, match="There is no role “boss”; there are viewer, editor, op"):
+    with pytest.raises(
+        Malformed, match="There is no role “boss”; there are viewer, editor, operator, none"
+    ):
         place.users.add("ada", PASSWORD, "boss", by="machine")
     with pytest.raises(Malformed, match="at most 16 groups"):
         place.users.add("ada", PASSWORD, "viewer", [str(n) for n in range(17)], by="machine")
+
+
+def test_who_has_no_role_may_what_the_table_says(place: Place) -> None:
+    place.users.add("ada", PASSWORD, "none", by="machine")
+    session = Credentials(session=place.sign_in())
+    assert not place.policy.grants(place.policy.identify(session))
+    table = {"user:ada": Grants.of({"smith/*": "read"})}
+    policy = AccessPolicy(Rules(table=table), lambda: place.store, place.clock)
+    assert policy.grants(policy.identify(session)) == Grants.of({"smith/*": "read"})
 
 
 def test_a_name_is_taken_once(place: Place) -> None:

@@ -13,6 +13,8 @@ from statecast.access.records import AccessRecord, AuditEntry, RecordStore
 from statecast.access.roles import OPERATOR, ROLES
 from statecast.errors import Conflict, Malformed, NotFound
 
+NO_ROLE = "none"
+"""Of a user who may do what the table of rights says, and nothing else."""
 MAX_NAME = 64
 ASKED_AT_MOST = 16
 """Groups of one user."""
@@ -145,8 +147,9 @@ def user_name(given: str) -> str:
 
 def check_role(role: str) -> None:
     """Raises Malformed."""
-    if role not in ROLES:
-        raise Malformed(f"There is no role {names.quoted(role)}; there are {', '.join(ROLES)}.")
+    if role not in ROLES and role != NO_ROLE:
+        known = ", ".join((*ROLES, NO_ROLE))
+        raise Malformed(f"There is no role {names.quoted(role)}; there are {known}.")
 
 
 def checked_groups(groups: Sequence[str]) -> list[str]:

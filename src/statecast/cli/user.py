@@ -19,7 +19,7 @@ from statecast.cli.store import opened_store
 from statecast.timestamps import duration, now
 
 # statecast.access.users is imported where it is used: it loads what hashes passwords.
-ROLE = click.Choice(tuple(ROLES))
+ROLE = click.Choice((*ROLES, "none"))
 user_argument = click.argument("name", shell_complete=access_ids("user"))
 password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from the standard input."
@@ -31,8 +31,8 @@ def user() -> None:
     """People who sign in with a name and a password.
 
     A viewer sees everything, an editor also edits and asks devices for something, an operator may
-    do everything. On the server's machine no old password is asked for: so a forgotten one is
-    replaced here.
+    do everything, and who has none may do what the table of rights says. On the server's machine no
+    old password is asked for: so a forgotten one is replaced here.
     """
 
 
