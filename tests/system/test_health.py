@@ -176,9 +176,10 @@ def test_a_full_disk_is_named_and_does_not_fill_its_log(
     wait_for(lambda: ("disk-full", "store") in kinds(server))
     # then the disk is named, and not the queue
     assert kinds(server) == {("disk-full", "store")}
+    # and viewers learn it with the next beat
+    wait_for(lambda: [one["kind"] for one in health_event(server)["problems"]] == ["disk-full"])
     event = health_event(server)
     assert event["sources"]["queue"]["status"] != "away"
-    assert [one["kind"] for one in event["problems"]] == ["disk-full"]
     assert str(small_disk) not in json.dumps(event)
     assert "WRONG  store: It cannot be written: The disk" in doctor(tmp_path, "--store", store)
     # and many refused requests write few lines

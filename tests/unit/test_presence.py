@@ -471,3 +471,16 @@ def test_who_is_in_a_room_is_known_in_every_process(store: MemoryStore) -> None:
     chat.remove(ada)
     for room in ("smith/", "jones"):
         assert here.broadcaster.who_is_in("/chat", room) == Watching(0)
+
+
+def test_a_room_that_is_entered_before_the_start_is_told_after_it(store: MemoryStore) -> None:
+    # given a broadcaster without a loop yet, and a viewer that is in a room already
+    broadcaster = Broadcaster(store, Settings(), clock=store.clock, origin="p")
+    broadcaster.count_room("/", "smith", 1, "Ada")
+    assert broadcaster.who_is_in("/", "smith") == Watching(1, ("Ada",))
+    # when it starts
+    loop = FakeLoop()
+    broadcaster.start(loop, follow=False)  # type: ignore[arg-type]
+    loop.advance(INTERVAL)
+    # then the other processes are told
+    assert broadcaster.presence.to_write.take()

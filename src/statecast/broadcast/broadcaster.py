@@ -79,9 +79,9 @@ class Broadcaster:
         self.states = LatestStates(settings)
         self.subscribers: dict[Recipient, Subscriber] = {}
         self.audiences = Audiences()
-        self.presence = Presence(
-            self.audiences, origin, lambda seconds, call: self.loop.call_later(seconds, call)
-        )
+        self._early: list[tuple[float, Callable[[], None]]] = []
+        """Calls from before the start."""
+        self.presence = Presence(self.audiences, origin, self._call_later)
         self.has_rules: Callable[[], bool] = lambda: False
         """Whether somebody who may read here may read less than everything."""
         self.health = HealthFeed(clock, self._sources_of)
@@ -135,6 +135,9 @@ class Broadcaster:
         Without ``follow``, for tests, there is no thread, and ``read_changes`` is called instead.
         """
         self.loop = loop
+        for seconds, call in self._early:
+            loop.call_later(seconds, call)
+        self._early.clear()
         self._change_feed = ChangeFeed(self.store, loop, self.report, self)
         if follow:
             self._change_feed.start()
@@ -152,6 +155,13 @@ class Broadcaster:
         self._heartbeat_timer.cancel()
         self._loop_delay.stop()
         self._change_feed.stop()
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """A viewer may enter a room before the start: what that calls for follows the start."""
+        if hasattr(self, "loop"):
+            self.loop.call_later(seconds, call)
+        else:
+            self._early.append((seconds, call))
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
         """Call ``listener`` for each application event of the store."""
