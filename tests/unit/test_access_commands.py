@@ -109,7 +109,9 @@ def test_a_password_is_typed_twice(statecast: Invoke, monkeypatch: pytest.Monkey
     assert list(typed) == []
 
 
-def test_a_link_is_printed_listed_and_revoked(statecast: Invoke) -> None:
+def test_a_link_is_printed_listed_and_revoked(
+    statecast: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = statecast("share", "smith/*", "--expires", "12h", "--address", "https://a.example/x/")
     found = re.fullmatch(
         r"https://a\.example/x/statecast/share#(sh_([0-9a-f]{16})_.{43})\n", made.stdout
@@ -123,6 +125,10 @@ def test_a_link_is_printed_listed_and_revoked(statecast: Invoke) -> None:
     near = statecast("share", "pillow", "--host", "::1", "--port", "80")
     assert near.stdout.startswith("http://[::1]:80/statecast/share#sh_")
     assert "With --address" in near.stderr
+    monkeypatch.setenv("STATECAST_TLS_CERT", "cert.pem")
+    monkeypatch.setenv("STATECAST_TLS_KEY", "key.pem")
+    secure = statecast("share", "pillow")
+    assert secure.stdout.startswith("https://127.0.0.1:8000/statecast/share#sh_")
 
 
 def test_the_audit_lists_who_did_what(statecast: Invoke) -> None:

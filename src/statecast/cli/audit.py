@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from statecast import strict_json, timestamps
+from statecast import timestamps
 from statecast.access.records import AuditEntry
 from statecast.cli import output
 from statecast.cli.options import GivenSettings, setting_flags
@@ -22,18 +22,13 @@ def audit(given: GivenSettings, by: str | None, limit: int, as_json: bool) -> No
     """List who edited, asked, replayed, dropped, and who gave or took rights, newest first."""
     with opened_store(given.settings()) as store:
         found = store.audit_rows(limit=limit, by=by)
-    if as_json:
-        for one in found:
-            output.print_json(strict_json.encode(described(one)))
-    elif found:
-        cells = [
-            [f"{duration(now() - one.at)} ago", one.by, one.action, one.target, one.detail]
-            for one in found
-        ]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("There is no entry yet.", err=True)
+    output.print_list(
+        found, as_json=as_json, described=described, cells=cells, nothing="There is no entry yet."
+    )
+
+
+def cells(one: AuditEntry) -> list[str]:
+    return [f"{duration(now() - one.at)} ago", one.by, one.action, one.target, one.detail]
 
 
 def described(one: AuditEntry) -> dict[str, object]:

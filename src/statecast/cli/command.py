@@ -104,15 +104,13 @@ def list_(given: GivenSettings, device: str | None, limit: int, as_json: bool) -
     with opened_store(given.settings()) as store:
         store.pass_deadlines()
         found = store.commands(device, limit=limit)
-    if as_json:
-        for one in found:
-            output.print_json(strict_json.encode(life.to_reader(one)))
-    elif found:
-        cells = [[one.device, one.name, sentence(one), one.id] for one in found]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("Nothing was asked of a device yet.", err=True)
+    output.print_list(
+        found,
+        as_json=as_json,
+        described=life.to_reader,
+        cells=lambda one: [one.device, one.name, sentence(one), one.id],
+        nothing="Nothing was asked of a device yet.",
+    )
 
 
 def sentence(command: Command) -> str:

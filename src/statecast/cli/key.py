@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from statecast import strict_json, timestamps
+from statecast import timestamps
 from statecast.access.actions import Action
 from statecast.access.grants import Grants
 from statecast.access.keys import Key, Keys
@@ -79,15 +79,13 @@ def list_(given: GivenSettings, as_json: bool) -> None:
     """List the keys, by name, and what they may do."""
     with opened_store(given.settings()) as store:
         found = Keys(store, now).all()
-    if as_json:
-        for one in found:
-            output.print_json(strict_json.encode(described(one)))
-    elif found:
-        cells = [[one.name, expiry(one.expires_at), rights(one.grants)] for one in found]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("There is no key.", err=True)
+    output.print_list(
+        found,
+        as_json=as_json,
+        described=described,
+        cells=lambda one: [one.name, expiry(one.expires_at), rights(one.grants)],
+        nothing="There is no key.",
+    )
 
 
 @key.command()

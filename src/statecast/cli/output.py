@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from statecast import names
+from statecast import names, strict_json
+
+Item = TypeVar("Item")
 
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -54,6 +57,28 @@ def columns(rows: list[list[str]], width: int | None) -> list[str]:
         for row in rows
     ]
     return lines if width is None else [cut(line, width) for line in lines]
+
+
+def print_list(
+    found: Sequence[Item],
+    *,
+    as_json: bool,
+    described: Callable[[Item], object],
+    cells: Callable[[Item], list[str]],
+    nothing: str,
+) -> None:
+    """Print a list: for programs a line of JSON each, for people aligned columns.
+
+    ``nothing`` is the sentence for people where the list is empty.
+    """
+    if as_json:
+        for one in found:
+            print_json(strict_json.encode(described(one)))
+    elif found:
+        for line in columns([cells(one) for one in found], width()):
+            click.echo(line)
+    else:
+        click.echo(nothing, err=True)
 
 
 def width() -> int | None:

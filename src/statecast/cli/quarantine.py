@@ -44,18 +44,13 @@ def list_(given: GivenSettings, as_json: bool) -> None:
     settings = given.settings()
     with opened_store(settings) as store:
         found = [with_commands(row, settings) for row in rows(store)]
-    if as_json:
-        for row in found:
-            output.print_json(strict_json.encode(described(row)))
-    elif found:
-        cells = [
-            [str(row.number), f"{duration(now() - row.at)} ago", row.source, row.reason]
-            for row in found
-        ]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("The quarantine is empty.", err=True)
+    output.print_list(
+        found, as_json=as_json, described=described, cells=cells, nothing="The quarantine is empty."
+    )
+
+
+def cells(row: Quarantined) -> list[str]:
+    return [str(row.number), f"{duration(now() - row.at)} ago", row.source, row.reason]
 
 
 @quarantine.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from statecast import names, strict_json, timestamps
-from statecast.access.shares import Shares
+from statecast import names, timestamps
+from statecast.access.shares import Share, Shares
 from statecast.cli import output
 from statecast.cli.completion import access_ids, device_names
 from statecast.cli.key import BY, expiry
@@ -39,12 +39,13 @@ def share(given: GivenSettings, pattern: str, expires: float, address: str | Non
 
     The secret is behind the #, so browsers send it to no server and it is in no log.
     """
+    from statecast.server.sockets import url_of  # loads what finds this machine's addresses
+
     settings = given.settings()
     names.check_pattern(pattern)
     with opened_store(settings) as store:
         token = Shares(store, now).create(pattern, expires, by=BY)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    base = address or f"http://{host}:{settings.port}"
+    base = address or url_of(settings.host, settings.port, bool(settings.tls_cert))
     click.echo(f"{base.rstrip('/')}{PATH}#{token}")
     if address is None:
         click.echo("With --address it begins with the address that others use.", err=True)
@@ -57,22 +58,23 @@ def list_(given: GivenSettings, as_json: bool) -> None:
     """List the links, the newest last."""
     with opened_store(given.settings()) as store:
         found = Shares(store, now).all()
-    if as_json:
-        for one in found:
-            body = {
-                "id": one.id,
-                "pattern": one.pattern,
-                "by": one.by,
-                "created_at": timestamps.iso(one.created_at),
-                "expires_at": timestamps.iso(one.expires_at),
-            }
-            output.print_json(strict_json.encode(body))
-    elif found:
-        cells = [[one.id, one.pattern, expiry(one.expires_at), f"by {one.by}"] for one in found]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("There is no share link.", err=True)
+    output.print_list(
+        found,
+        as_json=as_json,
+        described=described,
+        cells=lambda one: [one.id, one.pattern, expiry(one.expires_at), f"by {one.by}"],
+        nothing="There is no share link.",
+    )
+
+
+def described(one: Share) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "pattern": one.pattern,
+        "by": one.by,
+        "created_at": timestamps.iso(one.created_at),
+        "expires_at": timestamps.iso(one.expires_at),
+    }
 
 
 @click.command(short_help="Revoke a link that shows devices.")

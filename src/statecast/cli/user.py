@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from statecast import strict_json, timestamps
+from statecast import timestamps
 from statecast.access.roles import ROLES
 from statecast.cli import output
 from statecast.cli.completion import access_ids
@@ -17,6 +18,9 @@ from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
 from statecast.cli.store import opened_store
 from statecast.timestamps import duration, now
+
+if TYPE_CHECKING:
+    from statecast.access.users import User
 
 # statecast.access.users is imported where it is used: it loads what hashes passwords.
 ROLE = click.Choice((*ROLES, "none"))
@@ -95,30 +99,24 @@ def list_(given: GivenSettings, as_json: bool) -> None:
 
     with opened_store(given.settings()) as store:
         found = Users(store, now).all()
-    if as_json:
-        for one in found:
-            body = {
-                "name": one.name,
-                "role": one.role,
-                "groups": list(one.groups),
-                "created_at": timestamps.iso(one.created_at),
-                "password_set_at": timestamps.iso(one.password_set_at),
-            }
-            output.print_json(strict_json.encode(body))
-    elif found:
-        cells = [
-            [
-                one.name,
-                one.role,
-                f"password set {duration(now() - one.password_set_at)} ago",
-                ", ".join(one.groups),
-            ]
-            for one in found
-        ]
-        for line in output.columns(cells, output.width()):
-            click.echo(line)
-    else:
-        click.echo("There is no user.", err=True)
+    output.print_list(
+        found, as_json=as_json, described=described, cells=cells, nothing="There is no user."
+    )
+
+
+def cells(one: User) -> list[str]:
+    set_at = f"password set {duration(now() - one.password_set_at)} ago"
+    return [one.name, one.role, set_at, ", ".join(one.groups)]
+
+
+def described(one: User) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "role": one.role,
+        "groups": list(one.groups),
+        "created_at": timestamps.iso(one.created_at),
+        "password_set_at": timestamps.iso(one.password_set_at),
+    }
 
 
 @user.command()

@@ -88,7 +88,7 @@ def address_of(listening: socket.socket, secure: bool = False) -> str:
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1" if socket.AF_INET in _families(listening) else "::1"
-    return _url(host, port, secure)
+    return url_of(host, port, secure)
 
 
 def lan_addresses(listening: socket.socket, secure: bool = False) -> list[str]:
@@ -99,7 +99,7 @@ def lan_addresses(listening: socket.socket, secure: bool = False) -> list[str]:
     if not ipaddress.ip_address(host).is_unspecified:
         return [address_of(listening, secure)]
     found = network_addresses(_families(listening))
-    return [_url(address, port, secure) for address in found]
+    return [url_of(address, port, secure) for address in found]
 
 
 def _families(listening: socket.socket) -> tuple[int, ...]:
@@ -110,7 +110,8 @@ def _families(listening: socket.socket) -> tuple[int, ...]:
     return (socket.AF_INET6,) if alone else (socket.AF_INET, socket.AF_INET6)
 
 
-def _url(host: str, port: int, secure: bool) -> str:
+def url_of(host: str, port: int, secure: bool) -> str:
+    """The URL of a server at this address; ``secure`` with HTTPS."""
     scheme = "https" if secure else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
