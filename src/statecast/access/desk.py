@@ -52,20 +52,20 @@ class Desk:
         It takes a moment, as guessing must. Raises NotAuthenticated, with the same sentence whether
         there is such a user or not, or TooManyGuesses, also if too many sign in at once.
         """
-        is_known = self._guesses.was_right("password", address, _counted(name))
+        counted = _counted(name)
+        is_known = self._guesses.was_right("password", address, counted)
         room = ROOM_OF_KNOWN if is_known else ROOM
         if not room.acquire(blocking=False):
             raise TooManyGuesses(BUSY, BUSY_SECONDS)
         try:
-            user = self._user_of(name, password, address)
+            user = self._user_of(name, password, address, counted)
         finally:
             room.release()
         self._sessions.end(old)
         return self._sessions.begin(user)
 
-    def _user_of(self, name: str, password: str, address: str) -> AccessRecord:
-        """Raises NotAuthenticated or TooManyGuesses."""
-        counted = _counted(name)
+    def _user_of(self, name: str, password: str, address: str, counted: str) -> AccessRecord:
+        """``counted`` is the name for which it counts. Raises NotAuthenticated, TooManyGuesses."""
         self._guesses.attempt("password", address, counted)
         user = self._users.verify(name, password)
         if user is None:

@@ -35,7 +35,11 @@ class AccessRecord:
 class Records(Protocol):
     """Where records are: the store, or what a process has of them in memory."""
 
-    def access_record(self, kind: RecordKind, id_: str, /) -> AccessRecord | None: ...
+    def access_record(self, kind: RecordKind, id_: str, /) -> AccessRecord | None:
+        """One of them; None if there never was one, or its row is damaged.
+
+        A removed one is returned without a body for as long as its row is kept.
+        """
 
 
 Guard = Callable[[Sequence[AccessRecord]], None]
@@ -60,9 +64,10 @@ class AuditEntry:
 
 
 class RecordStore(Records, Protocol):
-    """What changes records need of a store; see ``stores/contract.py``."""
+    """A store, as far as it keeps records."""
 
-    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]: ...
+    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
+        """All that exist, of one kind or of every kind, by kind and id."""
 
     def put_access(
         self,
@@ -73,4 +78,10 @@ class RecordStore(Records, Protocol):
         expected: int | None = None,
         guard: Guard | None = None,
         audit: AuditEntry | None = None,
-    ) -> AccessRecord: ...
+    ) -> AccessRecord:
+        """Write or, without a body, remove a record; durable on return.
+
+        Its member ``expires_at``, in ms, lets a session be forgotten. ``expected`` is the change
+        that the record must have, 0 for one that must not exist. ``guard`` sees all records of the
+        kind in the same transaction. Raises Conflict, or what the guard raises.
+        """

@@ -38,12 +38,7 @@ class Sessions:
 
     def _end_oldest(self, name: str) -> None:
         """Leave room for a session more: who signs in without end must not fill the store."""
-        own = [
-            one
-            for one in self._store.access_records("session")
-            if one.body is not None and one.body.get("user") == name
-        ]
-        own.sort(key=lambda one: one.change)
+        own = sorted(self._of(name), key=lambda one: one.change)
         for one in own[: max(0, len(own) + 1 - MOST_SESSIONS)]:
             self._store.put_access("session", one.id, None)
 
@@ -61,6 +56,12 @@ class Sessions:
 
     def end_all(self, user: str) -> None:
         """End all sessions of a user. What stays of each has no name."""
-        for record in self._store.access_records("session"):
-            if record.body is not None and record.body.get("user") == user:
-                self._store.put_access("session", record.id, None)
+        for record in self._of(user):
+            self._store.put_access("session", record.id, None)
+
+    def _of(self, user: str) -> list[AccessRecord]:
+        return [
+            one
+            for one in self._store.access_records("session")
+            if one.body is not None and one.body.get("user") == user
+        ]

@@ -17,7 +17,7 @@ from operator import add
 from typing import Any, NamedTuple, Protocol
 
 from statecast.access.patterns import EVERYTHING, Patterns
-from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
+from statecast.access.records import AccessRecord, AuditEntry, RecordStore
 from statecast.commands.life import Command, NewCommand
 from statecast.errors import Conflict
 from statecast.model import (
@@ -331,7 +331,7 @@ class LeaseHolder:
         )
 
 
-class Store(Protocol):
+class Store(RecordStore, Protocol):
     """Durable state. Every method may be called from any thread.
 
     Each method may raise StoreUnavailable: the same call may work later.
@@ -567,32 +567,6 @@ class Store(Protocol):
 
         It writes the whole store again, and other writers wait for it. False: readers kept the log
         from being emptied for now; the next commits do it.
-        """
-
-    def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
-        """A user, key, share link or session; None if there never was one, or its row is damaged.
-
-        A removed one is returned without a body for as long as its row is kept.
-        """
-
-    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
-        """All that exist, of one kind or of every kind, by kind and id."""
-
-    def put_access(
-        self,
-        kind: RecordKind,
-        id_: str,
-        body: Mapping[str, Any] | None,
-        *,
-        expected: int | None = None,
-        guard: Guard | None = None,
-        audit: AuditEntry | None = None,
-    ) -> AccessRecord:
-        """Write or, without a body, remove a record; durable on return.
-
-        Its member ``expires_at``, in ms, lets a session be forgotten. ``expected`` is the change
-        that the record must have, 0 for one that must not exist. ``guard`` sees all records of the
-        kind in the same transaction. Raises Conflict, or what the guard raises.
         """
 
     def note(self, audit: AuditEntry) -> None:
