@@ -28,9 +28,14 @@ BACKLOGS_SHOWN = 10
 """Devices with open commands."""
 DEEDS_SHOWN = 50
 """Entries of the audit, the newest first."""
-SPANS = {"1h": "an hour", "1d": "a day", "7d": "a week", "30d": "a month", "365d": "a year"}
-"""How long a share link may hold that is made here."""
-SPAN_SECONDS = {"1h": 3_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "365d": 31_536_000}
+SPANS = {
+    "1h": ("an hour", 3_600),
+    "1d": ("a day", 86_400),
+    "7d": ("a week", 604_800),
+    "30d": ("a month", 2_592_000),
+    "365d": ("a year", 31_536_000),
+}
+"""How long a share link may hold that is made here: words and seconds."""
 BODY_SHOWN = 2_000
 """Bytes of a message."""
 MARKS = {"connected": "live", "away": "away", "blocked": "away"}
@@ -269,9 +274,10 @@ def act(live: OperatorRuntime, action: str, numbers: Sequence[str], by: Identity
 def share(live: OperatorRuntime, form: Mapping[str, str], by: Identity) -> tuple[str, str, int]:
     """Make a share link; its pattern, its token and its seconds. Raises Malformed."""
     pattern = form.get("pattern", "").strip()
-    seconds = SPAN_SECONDS.get(form.get("expires", ""))
-    if seconds is None:
+    span = SPANS.get(form.get("expires", ""))
+    if span is None:
         raise Malformed("Say how long the link holds, by the list of this page.")
+    _, seconds = span
     return pattern, live.shares.create(pattern, seconds, by=by.sender), seconds
 
 

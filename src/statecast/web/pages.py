@@ -175,8 +175,12 @@ def pages(live: PageRuntime, below: str = "") -> flask.Blueprint:
     return blueprint
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
-    """An environment apart from the app's, whose templates and options are not changed."""
+    """An environment apart from the app's, whose templates and options are not changed.
+
+    Nothing in it is of one app, so a process compiles each template once.
+    """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("statecast.web"),
         autoescape=True,

@@ -82,8 +82,17 @@ def set_cookie(
         name,
         value,
         max_age=seconds,
-        path=request.script_root or "/",
+        path=_path(request),
         secure=request.is_secure,
         httponly=True,
         samesite="Lax",
     )
+
+
+def drop_cookie(response: flask.Response, request: flask.Request, name: str) -> None:
+    """Take back what ``set_cookie`` has set."""
+    response.delete_cookie(name, path=_path(request))
+
+
+def _path(request: flask.Request) -> str:
+    return request.script_root or "/"

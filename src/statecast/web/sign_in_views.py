@@ -69,7 +69,7 @@ class SignInViews:
         response = flask.make_response(flask.redirect(self._target(), 303))
         seconds = self._desk().session_seconds
         sign_in.set_cookie(response, asked, sign_in.SESSION_COOKIE, cookie, seconds)
-        response.delete_cookie(sign_in.FORM_COOKIE, path=asked.script_root or "/")
+        sign_in.drop_cookie(response, asked, sign_in.FORM_COOKIE)
         return self._unstored(response)
 
     def sign_out(self) -> ResponseReturnValue:
@@ -81,7 +81,7 @@ class SignInViews:
         self._desk().sign_out(asked.cookies.get(sign_in.SESSION_COOKIE, ""))
         address = flask.url_for("statecast_sign_in.show", why="out")
         response = flask.make_response(flask.redirect(address, 303))
-        response.delete_cookie(sign_in.SESSION_COOKIE, path=asked.script_root or "/")
+        sign_in.drop_cookie(response, asked, sign_in.SESSION_COOKIE)
         # Pages of this session that a browser keeps for its back button are dropped too.
         response.headers["Clear-Site-Data"] = '"cache"'
         return self._unstored(response)
