@@ -34,11 +34,6 @@ class Credentials:
     problem: str = ""
     """Why they cannot be read, as a sentence: for example, there are two tokens."""
 
-    @property
-    def names_someone(self) -> bool:
-        """Whether they name somebody, so that it must be found out who that is."""
-        return bool(self.bearer or self.session or self.proxy_user or self.problem)
-
     def __repr__(self) -> str:
         """Without the secrets: a credential in a traceback would be in the log."""
         given = [

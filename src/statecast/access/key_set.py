@@ -7,7 +7,6 @@ read stay for a day.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import urllib.request
@@ -39,8 +38,6 @@ RSA_BITS = 2_048
 KINDS = {"RSA": "RS256", "EC": "ES256"}
 """The algorithm of each kind of key. No kind is of HS256: a public key is no secret."""
 PROBLEM, SUBJECT = "no-token-keys", "identity provider"
-
-log = logging.getLogger(__name__)
 
 
 class TokenKey(NamedTuple):

@@ -5,7 +5,6 @@ The token is in the fragment of the address, which browsers send to no server.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,7 +38,6 @@ SHOWN: dict[str, Any] = {
     "hop": "unknown",
 }
 """Of a list without a device: they come live."""
-log = logging.getLogger(__name__)
 Page = Callable[..., ResponseReturnValue]
 
 
