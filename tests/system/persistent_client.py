@@ -3,6 +3,9 @@
 The library's own loop is not started when the connection is cut again before the attempt that made
 it has ended (``_handle_eio_disconnect`` sees a task that is about to end). The client then stays
 away for good. So the loop is ours.
+
+``connect`` sets ``connected`` last. If the connection ends before that, the client takes itself for
+connected without a connection, and refuses every further ``connect``. So the loop resets it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ def connected(
 
     def stay() -> None:
         while not stop.wait(pause):
+            client.connected = client.connected and client.eio.state == "connected"
             with suppress(socketio.exceptions.ConnectionError):
                 client.connect(address, transports=transports, wait=False)
                 client.eio.wait()  # client.wait() would sleep for a second at each end

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import engineio
 import persistent_client
 import pytest
 from cut_proxy import DOWN, UP, CutProxy, cut_proxy
@@ -154,3 +155,24 @@ def test_after_a_cut_at_any_byte_a_page_equals_the_store(
             spent = proxy.spent
         # (the last session was whole: it showed everything before it had used up its bytes)
         assert number > 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_python_client_returns_after_a_cut_within_its_connect(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a stock client whose first connection ends before ``connect`` has returned
+    connect, cuts = engineio.Client.connect, [1]
+
+    def cut_once(client: engineio.Client, *given: Any, **options: Any) -> None:
+        connect(client, *given, **options)
+        if cuts:
+            cuts.pop()
+            client.ws.shutdown()
+            client.wait()
+
+    monkeypatch.setattr(engineio.Client, "connect", cut_once)
+    # when it goes on, then it shows what the store holds
+    with in_python(None, runtime.address, "websocket") as page:  # type: ignore[attr-defined]
+        assert page.wait_for(change(runtime, 0, "cut within connect"))
+    assert not cuts
