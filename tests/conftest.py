@@ -19,6 +19,7 @@ import pytest
 import inheritance
 import leftovers
 from azurite_server import Azurite
+from postgres_server import PostgresServer
 from statecast.realtime import handlers
 from statecast.server import readiness, wsgi
 from statecast.threads import ThreadPool
@@ -209,6 +210,18 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def nginx() -> str:
     return installed(system_parts.NGINX)
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that the tests of a module share; each takes a database of its own.
+
+    One per module, not per session, because it is a process: it takes half a second.
+    """
+    server = PostgresServer(installed(system_parts.POSTGRESQL))
+    server.start()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ welcome: on a CI machine (``CI=true``), as root.
 from __future__ import annotations
 
 import ctypes.util
+import glob
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ class Program:
 
     title: str
     names: tuple[str, ...]
+    """Names or paths. ``*`` in a path stands for the versions of a program that lie side by side.
+    """
     minimum: tuple[int, ...]
     packages: tuple[str, ...]
     variable: str | None = None
@@ -40,7 +43,8 @@ class Program:
     def paths(self) -> list[str]:
         # One that is named and missing is not silently replaced by another.
         named = os.environ.get(self.variable) if self.variable else None
-        return [path for name in ([named] if named else self.names) if (path := shutil.which(name))]
+        names = [named] if named else [one for name in self.names for one in found_as(name)]
+        return [path for name in names if (path := shutil.which(name))]
 
     def version(self, path: str) -> tuple[int, ...]:
         """The version; empty, which counts as too old, if the program does not print it."""
@@ -58,6 +62,17 @@ class Program:
         if self.variable:
             sentence += f"; or name the path of one in {self.variable}"
         return sentence
+
+
+def found_as(name: str) -> list[str]:
+    """The name; or the paths that it stands for, those of the newest version first."""
+    if "*" not in name:
+        return [name]
+    return sorted(glob.glob(name), key=numbers, reverse=True)
+
+
+def numbers(path: str) -> list[int]:
+    return [int(one) for one in re.findall(r"\d+", path)]
 
 
 # Chromium 120 (December 2023): the oldest whose developer protocol the locked Playwright drives
@@ -80,6 +95,14 @@ C_COMPILER = Program("a C compiler", ("cc",), (4,), ("gcc", "libc6-dev"))
 # nginx 1.20 (2021): the first with -e, so that it writes no file of its own. Debian keeps it where
 # only root looks for programs.
 NGINX = Program("nginx", ("nginx", "/usr/sbin/nginx"), (1, 20), ("nginx-light",), flag="-v")
+# PostgreSQL 15 (2022): the oldest that the store works with. Debian keeps each version apart, where
+# nobody looks for programs.
+POSTGRESQL = Program(
+    "PostgreSQL", ("/usr/lib/postgresql/*/bin/postgres", "postgres"), (15,), ("postgresql",)
+)
+# PgBouncer 1.18 (2022): the oldest in a Debian that has PostgreSQL 15. Optional: few put one before
+# the server, and Statecast works without it.
+PGBOUNCER = Program("PgBouncer", ("pgbouncer", "/usr/sbin/pgbouncer"), (1, 18), ("pgbouncer",))
 # Prometheus 2.33 (2022): the oldest in a distribution that still has support. It checks /metrics.
 PROMTOOL = Program("promtool", ("promtool",), (2, 33), ("prometheus",))
 
@@ -90,8 +113,10 @@ FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",
 # libfaketime 0.9.8 (2019): the first that leaves the uptime alone when it is told so.
 FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 
-PROGRAMS = (CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL)
-OPTIONAL = (FIREFOX,)
+PROGRAMS = (
+    *(CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL, POSTGRESQL),
+)
+OPTIONAL = (FIREFOX, PGBOUNCER)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""
 
 

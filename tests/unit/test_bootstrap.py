@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -422,6 +423,20 @@ def test_a_browser_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     # and a name that leads nowhere is not silently replaced by another browser
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "nothing"))
     assert system_parts.CHROMIUM.find() is None
+
+
+def test_the_newest_of_versions_side_by_side_is_found(tmp_path: Path) -> None:
+    # given a distribution that keeps each version in a folder of its own, and no program yet
+    pattern = f"{tmp_path}/postgresql/*/bin/postgres"
+    postgres = replace(system_parts.POSTGRESQL, names=(pattern, "no-such-postgres"))
+    assert postgres.find() is None
+    assert "PostgreSQL 15 or newer: `make system-deps`" in postgres.missing()
+    for version in ("9", "15", "100", "14"):
+        folder = tmp_path / "postgresql" / version / "bin"
+        folder.mkdir(parents=True)
+        a_program(folder / "postgres", f"postgres (PostgreSQL) {version}.3 (Debian {version}.3-1)")
+    # then the newest is found, by its number and not by its letters
+    assert postgres.find() == f"{tmp_path}/postgresql/100/bin/postgres"
 
 
 @pytest.fixture
