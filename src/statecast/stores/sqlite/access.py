@@ -20,9 +20,9 @@ OLD_MARKS = """
 # They name the actions as the indexes of schema.py do, else these were not used.
 DEEDS = f"action IN {EVERYDAY}"
 OLD_DEEDS = f"DELETE FROM audit WHERE {DEEDS} AND number <= ?"  # noqa: S608
-OLD_RIGHTS = f"""
-    DELETE FROM audit WHERE NOT {DEEDS} AND number <= (
-        SELECT number FROM audit WHERE NOT {DEEDS} ORDER BY number DESC LIMIT 1 OFFSET ?)"""  # noqa: S608
+ALL_RIGHTS = f"SELECT number FROM audit WHERE NOT {DEEDS}"  # noqa: S608
+SURPLUS = f"{ALL_RIGHTS} ORDER BY number DESC LIMIT 1 OFFSET ?"
+OLD_RIGHTS = f"DELETE FROM audit WHERE NOT {DEEDS} AND number <= ({SURPLUS})"  # noqa: S608
 
 
 def one(
