@@ -225,6 +225,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def haproxy() -> str:
+    return installed(system_parts.HAPROXY)
+
+
+@pytest.fixture(scope="session")
 def firefox() -> str:
     """The path of Firefox's program; ``browser.firefox`` drives it."""
     return installed(system_parts.FIREFOX)

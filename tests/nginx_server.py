@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from child_process import started
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "contrib" / "nginx.conf"
+SEVERAL_HOSTS = ROOT / "contrib" / "nginx-several-hosts.conf"
 PAGE = ROOT / "docs" / "how-to" / "proxy.md"
 
 MAIN = """
@@ -72,6 +73,27 @@ def running(
     if certificate:
         files = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate)
         text = text.replace(f":{port};", f":{port} ssl; {files}")
+    with serving(program, folder, text):
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
+
+
+@contextmanager
+def before_several(program: str, folder: Path, backends: Sequence[str]) -> Iterator[str]:
+    """nginx before several servers, with the file of ``contrib`` for them; yields its address."""
+    port = free_port()
+    text = SEVERAL_HOSTS.read_text()
+    for number, backend in enumerate(backends, 1):
+        name = f"statecast-{number}:8000"
+        assert name in text
+        text = text.replace(name, backend.removeprefix("http://"))
+    assert "server statecast" not in text and "listen 80;" in text
+    with serving(program, folder, text.replace("listen 80;", f"listen 127.0.0.1:{port};")):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(program: str, folder: Path, text: str) -> Iterator[None]:
+    """nginx with this site file, from when it listens until the end of the block."""
     paths = " ".join(f"{name}_temp_path {folder / name};" for name in PATHS)
     configuration = folder / "nginx.conf"
     configuration.write_text(MAIN.format(folder=folder, paths=paths, site=text))
@@ -85,6 +107,6 @@ def running(
                 break
         else:
             raise AssertionError("nginx ended:\n" + "".join(lines))
-        yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
+        yield
         process.terminate()
         process.wait(20)

@@ -103,6 +103,8 @@ POSTGRESQL = Program(
 # PgBouncer 1.18 (2022): the oldest in a Debian that has PostgreSQL 15. Optional: few put one before
 # the server, and Statecast works without it.
 PGBOUNCER = Program("PgBouncer", ("pgbouncer", "/usr/sbin/pgbouncer"), (1, 18), ("pgbouncer",))
+# HAProxy 2.4 (2021): the oldest that still gets repairs.
+HAPROXY = Program("HAProxy", ("haproxy", "/usr/sbin/haproxy"), (2, 4), ("haproxy",), flag="-v")
 # Prometheus 2.33 (2022): the oldest in a distribution that still has support. It checks /metrics.
 PROMTOOL = Program("promtool", ("promtool",), (2, 33), ("prometheus",))
 
@@ -114,7 +116,8 @@ FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",
 FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 
 PROGRAMS = (
-    *(CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, FAKETIME, PROMTOOL, POSTGRESQL),
+    *(CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, HAPROXY, FAKETIME, PROMTOOL),
+    POSTGRESQL,
 )
 OPTIONAL = (FIREFOX, PGBOUNCER)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""

@@ -501,8 +501,8 @@ class Settings:
     )
     audit_rows: int = setting(
         100_000,
-        "How many entries the audit keeps of who edited, asked, replayed, dropped or signed in, "
-        "and as many of who was given or lost a right.",
+        "How many entries the audit keeps: who edited, asked, replayed, dropped, and who was given "
+        "or lost a right.",
         whole(100, 10_000_000),
     )
     command_queues: Mapping[str, str] = mapping_setting(
@@ -617,6 +617,12 @@ class Settings:
         65_536,
         "Bytes a viewer's transport may hold before the viewer is skipped.",
         whole(1_024, 16_777_216),
+    )
+    long_polling: bool = setting(
+        True,
+        "Take viewers on long polling. Off where several hosts answer under one name without "
+        "sticky sessions: such a viewer's requests would reach hosts that do not know it.",
+        yes_no,
     )
     polling_buffer: int = setting(
         8_388_608,

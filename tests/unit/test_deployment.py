@@ -9,12 +9,16 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
+import yaml
 
 from statecast import settings
 from statecast.cli.main import main
+from statecast.sources.azure_queue import account
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNIT = ROOT / "contrib" / "statecast.service"
@@ -136,7 +140,93 @@ def test_what_the_container_copies_is_let_through() -> None:
     assert {name for names in copied for name in names} == allowed
 
 
-@pytest.mark.parametrize("file", ["compose.yaml", "Containerfile", "contrib/statecast.service"])
+@pytest.mark.parametrize(
+    "file", ["compose.yaml", "compose.sqlite.yaml", "Containerfile", "contrib/statecast.service"]
+)
 def test_the_variables_that_are_named_are_settings(file: str) -> None:
     named = set(re.findall(r"\bSTATECAST_([A-Z_]+)", (ROOT / file).read_text()))
     assert named and named <= {name.upper() for name in settings.names()}
+
+
+# Several hosts
+
+
+def documents(file: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((ROOT / file).read_text()))
+
+
+def named_variables(environment: dict[str, str] | list[dict[str, Any]]) -> dict[str, str]:
+    """The values by name, of Compose's mapping or of Kubernetes' list."""
+    if isinstance(environment, dict):
+        return environment
+    return {one["name"]: one.get("value", "") for one in environment}
+
+
+def servers() -> dict[str, dict[str, Any]]:
+    """What runs Statecast: each with ``environment``, and perhaps ``command``."""
+    (compose,) = documents("compose.yaml")
+    found = {
+        name: service
+        for name, service in compose["services"].items()
+        if service["image"] == "statecast"
+    }
+    for document in documents("contrib/kubernetes.yaml"):
+        if document["kind"] == "Deployment":
+            (pod,) = document["spec"]["template"]["spec"]["containers"]
+            found["kubernetes"] = {"environment": pod["env"], "command": pod["args"]}
+    return found
+
+
+@pytest.mark.parametrize("name", ["statecast-1", "statecast-2", "kubernetes"])
+def test_each_of_several_hosts_has_settings_that_are_valid(name: str) -> None:
+    server = servers()[name]
+    variables = named_variables(server["environment"])
+    loaded = settings.load(
+        environ={key: value for key, value in variables.items() if key.startswith("STATECAST_")}
+    )
+    # they share one store, and no viewer needs the host that it was on
+    assert loaded.store.startswith("postgresql://") and not loaded.long_polling
+    # and the proxy before them is named, or its clients would count as one
+    assert loaded.trusted_proxy
+    # and no password stands in the URL, which other users of a host may see
+    assert urlsplit(loaded.store).password is None and "PGPASSWORD" in variables
+    if "command" in server:
+        assert given_to_run(["statecast", *server["command"]])["host"] == "0.0.0.0"
+
+
+def test_the_queue_of_the_compose_file_is_azurites() -> None:
+    """The connection that it names leads to the service beside it."""
+    (compose,) = documents("compose.yaml")
+    variables = compose["services"]["statecast-1"]["environment"]
+    found = account.find_account("", variables)
+    assert found.url == "http://azurite:10001/devstoreaccount1"
+    assert "azurite" in compose["services"]
+
+
+def test_kubernetes_asks_what_the_server_answers() -> None:
+    kinds = {one["kind"]: one["spec"] for one in documents("contrib/kubernetes.yaml")}
+    template = kinds["Deployment"]["template"]
+    pod = template["spec"]
+    (server,) = pod["containers"]
+    assert [port["containerPort"] for port in server["ports"]] == [settings.Settings.port]
+    probes = {name: server[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness")}
+    assert {probe["path"] for probe in probes.values()} == {"/healthz"}
+    assert server["readinessProbe"]["httpGet"]["path"] == "/readyz?only=store"
+    # and it waits for the end: the pause before SIGTERM, then what the server may take
+    pause = int(server["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > pause + settings.Settings.shutdown_timeout + 5
+    # and who selects pods selects these
+    labels = template["metadata"]["labels"]
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert kinds[kind]["selector"]["matchLabels"] == labels
+    assert kinds["Service"]["selector"] == labels
+    # and they are as little as the image needs
+    assert pod["securityContext"]["runAsUser"] == int(container("USER")[0].split(":")[0])
+    assert server["securityContext"]["readOnlyRootFilesystem"]
+
+
+@pytest.mark.parametrize("file", ["nginx-several-hosts.conf", "haproxy.cfg"])
+def test_proxies_name_the_servers_of_the_compose_file(file: str) -> None:
+    (compose,) = documents("compose.yaml")
+    named = set(re.findall(r"\b(statecast-\d):8000\b", (ROOT / "contrib" / file).read_text()))
+    assert named == {name for name in compose["services"] if name.startswith("statecast-")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -110,8 +111,11 @@ async def test_an_allowed_page_may_read_what_it_did_wrong() -> None:
     assert response.headers["access-control-allow-origin"] == "http://app.test"
 
 
-async def test_processes_that_cannot_reach_each_other_refuse_polling_in_a_sentence() -> None:
-    response = await PollingHarness(workers=2).response("GET", QUERY)
+@pytest.mark.parametrize("settings", [{"workers": 2}, {"long_polling": False}])
+async def test_where_polling_cannot_work_it_is_refused_in_a_sentence(
+    settings: dict[str, Any],
+) -> None:
+    response = await PollingHarness(**settings).response("GET", QUERY)
     assert response.status == 400
     assert 'transports: [\\"websocket\\"]' in response.text
 

@@ -97,7 +97,7 @@ class Scene:
         self.readers = Readers(
             self.policy,
             self.authenticator,
-            AccessDirectory(lambda: self.now),
+            AccessDirectory(),
             self.harness.broadcaster.regrant,
             credentials_of=lambda head, address: Credentials(),
             clock=lambda: self.now,

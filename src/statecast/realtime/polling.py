@@ -393,14 +393,12 @@ class PollingEndpoint:
                 raise HandshakeError.of(engineio.BAD_REQUEST)
             raise handshake.unknown_transport(transport)
         handshake.check_version(head.query)
+        if not self._settings.long_polling:
+            raise is_off("Long polling is off here (setting long_polling)")
         if self._settings.workers > 1 and not self._worker_id:
-            sentence = (
-                "Several processes serve here that cannot reach each other, so long polling is "
-                "off; "
-                'connect with transports: ["websocket"].'
+            raise is_off(
+                "Several processes serve here that cannot reach each other, so long polling is off"
             )
-            code = engineio.UNKNOWN_TRANSPORT.code
-            raise HandshakeError.of(engineio.EngineIOError(code, sentence))
 
     @property
     def event_bound(self) -> int:
@@ -490,3 +488,8 @@ class PollingEndpoint:
             raise connection.fail("a body did not come in time", late) from None
         await connection.post(body)
         return b"ok"
+
+
+def is_off(why: str) -> HandshakeError:
+    sentence = f'{why}; connect with transports: ["websocket"].'
+    return HandshakeError.of(engineio.EngineIOError(engineio.UNKNOWN_TRANSPORT.code, sentence))
