@@ -348,7 +348,7 @@ class Runtime:
         readers = Readers(
             self.policy,
             authenticator,
-            AccessDirectory(),
+            AccessDirectory(self.clock),
             (lambda viewers: None) if broadcaster is None else broadcaster.regrant,
             credentials_of=partial(
                 of_head, proxy=self.proxy_fields, origins=self.settings.allow_origins

@@ -501,8 +501,8 @@ class Settings:
     )
     audit_rows: int = setting(
         100_000,
-        "How many entries the audit keeps: who edited, asked, replayed, dropped, and who was given "
-        "or lost a right.",
+        "How many entries the audit keeps of who edited, asked, replayed, dropped or signed in, "
+        "and as many of who was given or lost a right.",
         whole(100, 10_000_000),
     )
     command_queues: Mapping[str, str] = mapping_setting(

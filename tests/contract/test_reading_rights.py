@@ -146,7 +146,7 @@ class Process:
         self.readers = Readers(
             policy,
             Authenticator(policy, lambda: store, threads=1, inline=True),
-            AccessDirectory(),
+            AccessDirectory(lambda: START),
             self.broadcaster.regrant,
             credentials_of=lambda head, address: Credentials(),
             clock=lambda: START,

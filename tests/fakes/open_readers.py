@@ -14,11 +14,12 @@ from statecast.realtime.readers import Readers
 
 def open_readers() -> Readers:
     rules = Rules(allow_public=True, others_may=tuple(Action))
-    policy = AccessPolicy(rules, AccessDirectory, lambda: 0)
+    directory = AccessDirectory(lambda: 0)
+    policy = AccessPolicy(rules, lambda: directory, lambda: 0)
     return Readers(
         policy,
-        Authenticator(policy, AccessDirectory, threads=1),
-        AccessDirectory(),
+        Authenticator(policy, lambda: directory, threads=1),
+        directory,
         lambda viewers: None,
         credentials_of=of_head,
         clock=lambda: 0,

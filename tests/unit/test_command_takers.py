@@ -128,16 +128,17 @@ async def test_a_second_take_goes_on_from_its_place_alone(scene: Scene) -> None:
     assert one.got == ["c1", "c2", "c2", "c3"] and len(one.socket.tasks) == 1
 
 
+@pytest.mark.parametrize("commanded", [True, False])
 @pytest.mark.asyncio(fast_forward=True)
-async def test_a_right_that_is_taken_away_ends_the_taking(scene: Scene) -> None:
+async def test_a_right_that_is_taken_away_ends_the_taking(scene: Scene, commanded: bool) -> None:
     # Given somebody who may send for the pillow
     one = scene.taker("a", pillow="send")
     with pytest.raises(Refused, match="may not send"):
         await scene.takers.take("a", {"device": "lamp"})
     await scene.takers.take("a", {"device": "pillow"})
-    # When that right ends
+    # When that right ends, with the next command or without one
     one.reader = Reader(LOCAL, Grants.of({"pillow": "read"}))
-    scene.give(1)
+    scene.give(1) if commanded else scene.arrivals.note_rights()
     # Then the command is not handed out, and the viewer knows why
     await until(lambda: bool(one.got))
     assert one.got == [("take", "may not send")] and scene.questions == 1

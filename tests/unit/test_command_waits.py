@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from statecast.access.records import AccessRecord
 from statecast.commands.life import NO_COMMANDS, Command
 from statecast.commands.request import new_command
 from statecast.http import asgi
@@ -276,6 +277,47 @@ async def test_what_is_known_ends_a_wait_before_it_begins(
     opened.close()
     await request.task
     assert answers.queries == [f"after={after}"] * (1 + asks_again)
+
+
+REVOKED = AccessRecord("key", "pillow-1", None, 7)
+
+
+@pytest.mark.parametrize("query", ["after=&wait=50", "after="])
+@pytest.mark.asyncio
+async def test_who_lost_the_right_waits_no_longer(query: str) -> None:
+    # given a device that waits, as long poll or as stream
+    polls, opened = "wait" in query, CommandArrivals()
+    answers = Answers() if polls else Events()
+    headers = {} if polls else {"accept": "text/event-stream"}
+    device = AsgiRequest(CommandWaits(answers, opened), "GET", PATH, query, headers=headers)
+    await settle()
+    assert not device.task.done() and opened.waiting == 1
+    # when its key is revoked
+    answers.status = 401
+    opened.on_access([REVOKED], False)
+    await settle()
+    # then it ends at once, with the reason if that can still be said
+    assert device.task.done() and opened.waiting == 0
+    assert device.response.status == (401 if polls else 200)
+
+
+@pytest.mark.parametrize(
+    ("records", "reset", "asks"),
+    [
+        ([REVOKED], False, True),
+        ([AccessRecord("key", "pillow-1", {"grants": {}}, 7)], False, True),
+        ([AccessRecord("user", "ada", {"role": "viewer"}, 7)], False, True),
+        ([AccessRecord("session", "s1", None, 7)], False, True),
+        ([AccessRecord("session", "s1", {"user": "ada"}, 7)], False, False),
+        ([], False, False),
+        ([], True, True),
+    ],
+)
+def test_which_records_end_a_wait(records: list[AccessRecord], reset: bool, asks: bool) -> None:
+    opened = CommandArrivals()
+    before = opened.rights
+    opened.on_access(records, reset)
+    assert opened.must_ask("floor/pillow", "", before) is asks
 
 
 @pytest.mark.asyncio

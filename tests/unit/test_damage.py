@@ -23,13 +23,14 @@ from flask.testing import FlaskClient
 from statecast.access.records import AuditEntry
 from statecast.broadcast.watch_counts import part_of
 from statecast.commands.request import new_command
-from statecast.errors import StatecastError
+from statecast.errors import StatecastError, StoreUnusable
 from statecast.flask import create_app, runtime_of
 from statecast.ingest.pipeline import Pipeline
 from statecast.model import Event, Refusal
 from statecast.outbox import Outbox
 from statecast.runtime import Runtime
 from statecast.settings import Settings
+from statecast.stores import open_store
 from statecast.stores.contract import Limits, reaction_lease
 from statecast.stores.sqlite import tables
 from statecast.stores.sqlite.store import SqliteStore
@@ -440,3 +441,13 @@ def test_a_flipped_bit_in_a_state_is_noticed(whole: Path, tmp_path: Path) -> Non
         assert VICTIM not in shown and len(shown) == DEVICES - 1
         assert [one.device for one in store.damaged()] == [VICTIM]
         store.close()
+
+
+def test_a_python_with_other_checksums_opens_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a Python that would write values in another form
+    monkeypatch.setattr(tables, "FORMAT", 4)
+    # then the store says so, instead of taking each row for damaged
+    with pytest.raises(StoreUnusable, match="version of Python"):
+        open_store(f"sqlite:///{tmp_path}/statecast.db")

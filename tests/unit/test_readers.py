@@ -97,7 +97,7 @@ class Scene:
         self.readers = Readers(
             self.policy,
             self.authenticator,
-            AccessDirectory(),
+            AccessDirectory(lambda: self.now),
             self.harness.broadcaster.regrant,
             credentials_of=lambda head, address: Credentials(),
             clock=lambda: self.now,

@@ -421,7 +421,7 @@ async def test_who_may_read_nothing_is_refused_before_the_stream_begins(
     harness.hub.readers = Readers(
         policy,
         Authenticator(policy, lambda: records, threads=1, inline=True),
-        AccessDirectory(),
+        AccessDirectory(lambda: 0),
         lambda viewers: None,
         credentials_of=of_head,
         clock=lambda: 0,

@@ -46,6 +46,10 @@ Guard = Callable[[Sequence[AccessRecord]], None]
 """Gets the records of a kind as they are in the transaction, and raises what forbids the change."""
 
 
+EVERYDAY = ("command", "drop", "edit", "replay", "signed in", "signed out")
+"""Actions of the audit that come in any number. Those about rights have a bound of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what. It never holds a secret or a state."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from statecast.access.records import AccessRecord
 from statecast.commands.life import Command
 
 LATENESS = 10.0
@@ -36,6 +37,8 @@ class CommandArrivals:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self.closed = False
         """The server stops: every wait ends."""
+        self.rights = 0
+        """Rises whenever somebody may have lost the right to take commands."""
 
     @property
     def waiting(self) -> int:
@@ -65,6 +68,19 @@ class CommandArrivals:
     def close(self) -> None:
         """End every wait."""
         self.closed = True
+        self._wake_all()
+
+    def on_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
+        """Let those ask again who wait, unless people have only signed in."""
+        if reset or any(one.kind != "session" or one.body is None for one in records):
+            self.note_rights()
+
+    def note_rights(self) -> None:
+        """Somebody may have lost a right: let those ask again who wait."""
+        self.rights += 1
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for waiting in self._waiting.values():
             for wake in waiting:
                 wake.set()
@@ -73,10 +89,14 @@ class CommandArrivals:
         self,
         device: str,
         after: str,
+        rights: int,
         seconds: float | None = None,
         leaving: asyncio.Future[None] | None = None,
     ) -> None:
-        """Return when there may be a command, the client has left, or the time is over."""
+        """Return when there is a reason to ask, the client has left, or the time is over.
+
+        ``rights`` is the number that was read before the last question.
+        """
         wake = asyncio.Event()
         if leaving is not None:
             leaving.add_done_callback(lambda _: wake.set())
@@ -87,7 +107,7 @@ class CommandArrivals:
                     while not (
                         self.closed
                         or (leaving is not None and leaving.done())
-                        or self.may_have(device, after)
+                        or self.must_ask(device, after, rights)
                     ):
                         wake.clear()
                         await wake.wait()
@@ -104,6 +124,10 @@ class CommandArrivals:
         if after and after not in self._known and device in self._open:
             newest = max(number for number, _ in self._open[device].values())
             self._remember(after, newest, 0)
+
+    def must_ask(self, device: str, after: str, rights: int) -> bool:
+        """Whether there may be an open command after this one, or less rights than before."""
+        return rights != self.rights or self.may_have(device, after)
 
     def may_have(self, device: str, after: str) -> bool:
         """Whether there may be an open command after this one."""

@@ -69,12 +69,13 @@ class CommandTakers:
             return {}
         if device not in socket.tasks and len(socket.tasks) >= MAX_TAKEN:
             raise Malformed(f"A connection takes the commands of at most {MAX_TAKEN} devices.")
+        rights = self._arrivals.rights
         try:
             found = await self._ask(socket, device, after)
         except Unavailable as error:
             return {"error": error.public}
         if socket.alive:
-            serving = self._serve(socket, device, after, found)
+            serving = self._serve(socket, device, after, found, rights)
             socket.keep(device, asyncio.get_running_loop().create_task(serving))
         return {"device": device}
 
@@ -88,15 +89,16 @@ class CommandTakers:
         return await asyncio.wrap_future(asked)
 
     async def _serve(
-        self, socket: Socket, device: str, after: str, found: Sequence[Command]
+        self, socket: Socket, device: str, after: str, found: Sequence[Command], rights: int
     ) -> None:
-        """Send what was found and all that comes after it."""
+        """Send what was found and all that comes after it. ``rights``: as of the question."""
         try:
             while not self._arrivals.closed:
                 for command in found:
                     await self._send(socket, command)
                     after = command.id
-                await self._arrivals.wait(device, after)
+                await self._arrivals.wait(device, after, rights)
+                rights = self._arrivals.rights
                 found = await self._ask_on(socket, device, after)
                 if not found:
                     await asyncio.sleep(PAUSE)

@@ -4,7 +4,8 @@ With ``Accept: text/event-stream`` the answer goes on, with an event for each co
 
 An ASGI app before the one that answers. Every request is answered there at first, so whatever is
 wrong with it is said at once. Only a request that got no command waits here, on the loop and
-without a thread, until there may be one for its device; then the other app is asked again.
+without a thread, until there may be one for its device, or rights have changed; then the other app
+is asked again.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class CommandWaits:
         """Answer once: at once if there is a command or a refusal, else after a wait."""
         status, headers, body = await questions.ask(device, after)
         if status == 200 and body == NO_COMMANDS:
-            await self._commands.wait(device, after, seconds, questions.leaving)
-            if self._commands.may_have(device, after) and not self._is_over(questions):
+            await questions.wait(device, after, seconds)
+            if questions.must_ask(device, after) and not self._is_over(questions):
                 status, headers, body = await questions.ask(device, after)
         if not questions.leaving.done():
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -106,8 +107,8 @@ class CommandWaits:
         while not self._is_over(questions):
             after = newest_id(events) or after
             events = b":\n\n"
-            await self._commands.wait(device, after, self._heartbeat, questions.leaving)
-            if self._commands.may_have(device, after) and not self._is_over(questions):
+            await questions.wait(device, after, self._heartbeat)
+            if questions.must_ask(device, after) and not self._is_over(questions):
                 status, _, found = await questions.ask(device, after)
                 if status == 200:
                     events = found
@@ -145,6 +146,16 @@ class Questions:
         self._scope = scope
         self._body = body
         self._turns = turns
+        self._rights = commands.rights
+        """As they were before the last question."""
+
+    async def wait(self, device: str, after: str, seconds: float) -> None:
+        """Wait for a reason to ask again."""
+        await self._commands.wait(device, after, self._rights, seconds, self.leaving)
+
+    def must_ask(self, device: str, after: str) -> bool:
+        """Whether there is a reason to ask again."""
+        return self._commands.must_ask(device, after, self._rights)
 
     async def ask(self, device: str, after: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Ask for the commands after a place: status, headers and body of the answer."""
@@ -156,6 +167,7 @@ class Questions:
         async with self._turns:
             if not self.leaving.done():
                 self._commands.learn_place(device, after)
+                self._rights = self._commands.rights
                 receive = again(self._body, self.leaving)
                 await self._answer(at_place(self._scope, after), receive, keep)
         if not found:  # the client has left

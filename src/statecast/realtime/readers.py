@@ -103,6 +103,8 @@ class Readers:
         """Whom the application is to be asked about, in the order of the times."""
         self._numbers = itertools.count()
         self._anonymous = Reader(ANONYMOUS, policy.grants(ANONYMOUS))
+        self.on_rights_changed: Callable[[], None] = lambda: None
+        """Called when the application says that what it allows has changed."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.authenticator.start(loop)
@@ -227,6 +229,7 @@ class Readers:
         for one, entry in list(self._entries.items()):
             if entry.visit is not None and user in (None, "", entry.identity.name):
                 self._ask(one, entry)
+        self.on_rights_changed()
 
     def _judge(self, readers: Iterable[ConnectedReader]) -> None:
         """Find out from memory who these are now, and apply what has changed."""

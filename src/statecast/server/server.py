@@ -135,6 +135,8 @@ class Server(uvicorn.Server):
 
         self.command_arrivals = CommandArrivals()
         self.broadcaster.on_command(self.command_arrivals.note)
+        self.broadcaster.on_access(self.command_arrivals.on_access)
+        self.hub.readers.on_rights_changed = self.command_arrivals.note_rights
         waits = CommandWaits(
             self.bridge,
             self.command_arrivals,

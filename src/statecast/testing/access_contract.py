@@ -161,6 +161,18 @@ class AccessContract(StoreFixture):
             store.note(AuditEntry("machine", "edit", str(number)))
         assert [one.target for one in store.audit_rows()] == ["4", "3", "2"]
 
+    def test_everyday_actions_push_out_no_entry_about_rights(self) -> None:
+        # Given a bound of three entries, and five about rights among many edits
+        store = self.store(audit_rows=3)
+        for number in range(5):
+            store.note(AuditEntry("machine", "key created", f"k{number}"))
+            for edit in range(4):
+                store.note(AuditEntry("user ada", "edit", f"{number}.{edit}"))
+        # Then the newest three of each are there, in the order of their numbers
+        rows = store.audit_rows()
+        assert [one.target for one in rows] == ["4.3", "4.2", "4.1", "k4", "k3", "k2"]
+        assert store.audit_rows(before=rows[2].number, limit=2) == rows[3:5]
+
     def test_a_forgotten_device_leaves_only_the_mark_of_its_removal(self) -> None:
         store = self.store()
         # given two devices with a past of every kind

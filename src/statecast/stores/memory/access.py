@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from statecast import strict_json
-from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.access.records import EVERYDAY, AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
 from statecast.stores.counters import Counters
 from statecast.stores.forgotten_names import FORGOTTEN, without_name
@@ -19,8 +21,8 @@ class MemoryAccess:
     def __init__(self, audit_rows: int) -> None:
         self._records: dict[tuple[str, str], tuple[AccessRecord, int | None]] = {}
         """By kind and id, each with the time from which it may be forgotten."""
-        self._audit: list[AuditEntry] = []
-        self._audit_rows = audit_rows
+        self._audit = {everyday: deque[AuditEntry](maxlen=audit_rows) for everyday in (True, False)}
+        """Those of everyday actions, and those about rights."""
         self._audit_number = 0
 
     def one(self, kind: RecordKind, id_: str) -> AccessRecord | None:
@@ -86,22 +88,31 @@ class MemoryAccess:
         return self._replace(without)
 
     def _replace(self, change: Callable[[AuditEntry], AuditEntry]) -> int:
-        before, self._audit = self._audit, [change(entry) for entry in self._audit]
-        return sum(new != old for new, old in zip(self._audit, before, strict=True))
+        changed = 0
+        for kept in self._audit.values():
+            before = list(kept)
+            kept.clear()
+            kept.extend(map(change, before))
+            changed += sum(new != old for new, old in zip(kept, before, strict=True))
+        return changed
 
     def note(self, entry: AuditEntry | None, now: int) -> None:
         """Write an entry of the audit, if there is one."""
         if entry is None:
             return
         self._audit_number += 1
-        self._audit.append(dataclasses.replace(entry, at=now, number=self._audit_number))
-        del self._audit[: -self._audit_rows]
+        kept = self._audit[entry.action in EVERYDAY]
+        kept.append(dataclasses.replace(entry, at=now, number=self._audit_number))
 
     def audit_rows(self, before: int | None, limit: int, by: str | None) -> list[AuditEntry]:
         """Entries below a number, newest first."""
         found = [
             entry
-            for entry in reversed(self._audit)
+            for entry in heapq.merge(*map(reversed, self._audit.values()), key=_newest_first)
             if (before is None or entry.number < before) and by in (None, entry.by)
         ]
         return found[:limit]
+
+
+def _newest_first(entry: AuditEntry) -> int:
+    return -entry.number

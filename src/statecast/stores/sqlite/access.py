@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from statecast import strict_json
-from statecast.access.records import AccessRecord, AuditEntry, RecordKind
+from statecast.access.records import EVERYDAY, AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
 from statecast.stores.counters import Counters
 from statecast.stores.retention import SESSION_MS
@@ -17,7 +17,12 @@ ACCESS, AUDIT = table("access"), table("audit")
 EXPIRED = "DELETE FROM access WHERE kind = 'session' AND expires_at < ?"
 OLD_MARKS = """
     DELETE FROM access WHERE kind IN ('key', 'share', 'user') AND body IS NULL AND expires_at < ?"""
-SURPLUS = "DELETE FROM audit WHERE number <= ?"
+# They name the actions as the indexes of schema.py do, else these were not used.
+DEEDS = f"action IN {EVERYDAY}"
+OLD_DEEDS = f"DELETE FROM audit WHERE {DEEDS} AND number <= ?"  # noqa: S608
+ALL_RIGHTS = f"SELECT number FROM audit WHERE NOT {DEEDS}"  # noqa: S608
+SURPLUS = f"{ALL_RIGHTS} ORDER BY number DESC LIMIT 1 OFFSET ?"
+OLD_RIGHTS = f"DELETE FROM audit WHERE NOT {DEEDS} AND number <= ({SURPLUS})"  # noqa: S608
 
 
 def one(
@@ -73,7 +78,10 @@ def note(
     counters.audit += 1
     row = (counters.audit, now, entry.by, entry.action, entry.target, entry.detail)
     rows(connection, AUDIT.replace, sealed(row))
-    rows(connection, SURPLUS, (counters.audit - most,))
+    if entry.action in EVERYDAY:
+        rows(connection, OLD_DEEDS, (counters.audit - most,))
+    else:
+        rows(connection, OLD_RIGHTS, (most,))
 
 
 def audit_rows(

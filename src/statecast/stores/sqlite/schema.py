@@ -329,6 +329,14 @@ ALTER TABLE quarantine ADD COLUMN sender TEXT NOT NULL DEFAULT '';
 UPDATE quarantine SET checksum = NULL;
 """
 
+AUDIT_BOUNDS = """
+-- Entries about rights have a bound of their own; see access.py.
+CREATE INDEX audit_deeds ON audit (number)
+    WHERE action IN ('command', 'drop', 'edit', 'replay', 'signed in', 'signed out');
+CREATE INDEX audit_rights ON audit (number)
+    WHERE NOT action IN ('command', 'drop', 'edit', 'replay', 'signed in', 'signed out');
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -346,5 +354,6 @@ STEPS: Sequence[str] = (
     COMMAND_QUEUES,
     ACCESS,
     SENDERS,
+    AUDIT_BOUNDS,
 )
 """Step n leads from version n - 1 to version n."""

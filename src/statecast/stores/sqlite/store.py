@@ -95,6 +95,7 @@ from statecast.stores.sqlite.queue import SqliteQueue
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.repair import Repair
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
+from statecast.stores.sqlite.tables import check_format
 
 
 def open_url(
@@ -123,6 +124,7 @@ class SqliteStore:
         problems: Problems | None = None,
         examining: bool = False,
     ) -> None:
+        check_format()
         self.problems = problems or Problems(clock)
         self.path = Path(os.path.realpath(path))  # so that a link is the same store
         self.limits = limits
