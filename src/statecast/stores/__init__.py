@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from types import ModuleType
 
 from statecast.errors import BadSetting
 from statecast.problems import Problems
 from statecast.stores.contract import Limits, Store
 from statecast.timestamps import now
 
-BACKENDS = {"sqlite": "statecast.stores.sqlite.store", "memory": "statecast.stores.memory.store"}
+BACKENDS = {
+    "sqlite": "statecast.stores.sqlite.store",
+    "memory": "statecast.stores.memory.store",
+    "postgresql": "statecast.stores.postgres.store",
+    "postgres": "statecast.stores.postgres.store",
+}
+DRIVERS = {"psycopg": "postgres"}
+"""Packages that a backend imports, and the extra that installs each."""
 
 
 def open_store(
@@ -37,7 +45,22 @@ def open_store(
     if backend is None:
         known = ", ".join(f"{name}:" for name in sorted(BACKENDS))
         raise BadSetting(f"There is no store {url!r}; a store's URL begins with one of {known}.")
-    opened: Store = importlib.import_module(backend).open_url(
+    opened: Store = imported(backend).open_url(
         rest, limits or Limits(), clock, begin_epoch, problems or Problems(clock)
     )
     return opened
+
+
+def imported(backend: str) -> ModuleType:
+    """The module of a backend. Raises BadSetting if its driver is not installed."""
+    try:
+        return importlib.import_module(backend)
+    except ImportError as error:
+        # Its parts too: psycopg without a libpq cannot be imported.
+        extra = DRIVERS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise BadSetting(
+            f"This store needs a package that cannot be imported ({error}); "
+            f"run: pip install 'statecast[{extra}]'."
+        ) from error

@@ -1,0 +1,242 @@
+"""One schema in a PostgreSQL database: connections, transactions, and the driver's errors as ours.
+
+Rule 1: each transaction runs in pipeline mode. No statement waits until its rows are
+fetched, so BEGIN travels with the first fetch, and COMMIT with the last statements.
+Rule 2: writers are READ COMMITTED, and lock in one order: source, devices by name, other rows, and
+the row of the counters last. A reader is one REPEATABLE READ, READ ONLY snapshot: two statements of
+a READ COMMITTED transaction can pass an update that neither has seen.
+Rule 3: settings are those of the transaction (``set_config(..., true)``), never of the session: a
+pooler may give the session to another program.
+Rule 4: no connection is used in a forked child, and no error names a password.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import psycopg
+
+from statecast.errors import StoreUnavailable
+from statecast.problems import Problems
+from statecast.stores.notifier import CommitNotifier
+from statecast.stores.postgres import migration, schema, server
+from statecast.stores.postgres.address import Password, StoreAddress
+from statecast.stores.postgres.driver import (
+    BUSY_SECONDS,
+    REPEATABLE,
+    Connection,
+    is_broken,
+    outcome_unknown,
+    translate,
+    unreachable,
+)
+from statecast.stores.postgres.pool import ConnectionPool
+
+Result = TypeVar("Result")
+
+WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SETTINGS = (
+    "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true), "
+    "set_config('idle_in_transaction_session_timeout', %s, true)"
+)
+NOT_DURABLE = "SET LOCAL synchronous_commit = off"
+IDLE_SECONDS = 30.0
+"""A process that stands still in a transaction for so long loses it, and its locks."""
+TRIES = 5
+"""How often a transaction is done that others came before."""
+
+
+class ReadMarks(threading.local):
+    """What one thread has read."""
+
+    commits: int | None = None
+    """The notifier's number before this thread's last read for changes; None: no such read yet."""
+
+
+class PostgresDatabase:
+    """The schema, from open to close. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        problems: Problems,
+        steps: Sequence[schema.SchemaStep] = schema.STEPS,
+    ) -> None:
+        self.address = address
+        self.shown = address.shown
+        self.notifier = CommitNotifier()
+        self.marks = ReadMarks()
+        self.created = False
+        """Whether this process made the tables."""
+        self.prepares = True
+        """Whether statements are prepared; a pooler in transaction mode mixes sessions."""
+        self._problems = problems
+        self._risks: list[str] = []
+        """What was said of the server's settings last."""
+        self._steps = steps
+        self._settings = (
+            address.schema,
+            str(round(BUSY_SECONDS * 1000)),
+            str(round(IDLE_SECONDS * 1000)),
+        )
+        self.pool = ConnectionPool(self.connect, address.pool_size, self.shown)
+        try:
+            self._prepare()
+        except BaseException:
+            self.pool.close()
+            raise
+
+    # -- connections
+
+    def connect(self) -> Connection:
+        """A new connection to a server that fits. Raises StoreUnavailable and StoreUnusable."""
+        try:
+            connection = psycopg.connect(
+                **self.address.conninfo,  # type: ignore[arg-type]
+                autocommit=True,
+                prepare_threshold=5 if self.prepares else None,
+            )
+        except psycopg.Error as error:
+            hidden = Password(str(self.address.conninfo.get("password") or ""))
+            reason = psycopg.OperationalError(hidden.hide(str(error)))
+            raise unreachable(self.shown, reason) from None
+        try:
+            with self.translated():
+                facts = server.read_facts(connection)
+            facts.check(self.shown)
+        except BaseException:
+            connection.close()
+            raise
+        if facts.risks() != self._risks:
+            self._risks = facts.risks()
+            server.report_risks(facts, self.shown, self._problems)
+        return connection
+
+    def _prepare(self) -> None:
+        """Check the tables, and take missing steps if this user may."""
+        connection = self.pool.take()
+        try:
+            with self.translated():
+                found = migration.version(connection, self.address.schema)
+                missing = found.number < len(self._steps) and found.runs_from <= len(self._steps)
+                if missing and migration.may_migrate(connection, self.address.schema):
+                    before = migration.migrate(
+                        connection, self.address.schema, self.shown, self._steps
+                    )
+                    self.created = before == 0
+                else:
+                    migration.check(found, self.shown, self._steps)
+        finally:
+            self.pool.give_back(connection)
+
+    # -- transactions
+
+    @contextmanager
+    def read(self, mark_read: bool = False) -> Iterator[Connection]:
+        """A snapshot.
+
+        With ``mark_read``, this thread's next ``wait`` returns for every commit after the snapshot.
+        Only a read for changes may set it.
+        """
+        commits = self.notifier.commits
+        with self._transaction(READ) as connection:
+            yield connection
+        if mark_read:
+            self.marks.commits = commits
+
+    @contextmanager
+    def write(self, durable: bool = True, notify: bool = True) -> Iterator[Connection]:
+        """A transaction, committed when the block ends; then on disk if ``durable``.
+
+        Without ``notify`` it ends no ``wait``: it is nothing that readers read. Raises
+        OutcomeUnknown, a StoreUnavailable, if the connection breaks during the commit.
+        """
+        with self._transaction(WRITE) as connection:
+            if not durable:
+                connection.execute(NOT_DURABLE)
+            yield connection
+        if notify:
+            self.notifier.notify()
+
+    def run(
+        self,
+        work: Callable[[Connection], Result],
+        *,
+        durable: bool = True,
+        notify: bool = True,
+    ) -> Result:
+        """Do ``work`` in a transaction, and again if others came before it.
+
+        It is repeated only if nothing of it was committed. Raises OutcomeUnknown where that is not
+        known.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.write(durable, notify) as connection:
+                    return work(connection)
+            except StoreUnavailable as error:
+                if attempt == TRIES or not isinstance(error.__cause__, REPEATABLE):
+                    raise
+            time.sleep(random.uniform(0.0, 0.01) * 2**attempt)  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        connection = self.pool.take()
+        committing = False
+        try:
+            with connection.pipeline() as pipeline:
+                try:
+                    connection.execute(begin)
+                    connection.execute(SETTINGS, self._settings)
+                    yield connection
+                    committing = begin is WRITE
+                    connection.execute("COMMIT")
+                    pipeline.sync()
+                except BaseException:
+                    with suppress(psycopg.Error):  # what follows the first error says nothing
+                        pipeline.sync()
+                    raise
+        except psycopg.Error as error:
+            if connection.broken or is_broken(error):
+                self.pool.suspect()
+                if committing and connection.broken:
+                    raise outcome_unknown(self.shown, error) from error
+            raise translate(self.shown, error) from error
+        finally:
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Roll back what was not committed, and return the connection."""
+        try:
+            if not connection.closed:
+                status = connection.info.transaction_status
+                if status == psycopg.pq.TransactionStatus.ACTIVE:  # interrupted: it is in doubt
+                    connection.close()
+                elif status != psycopg.pq.TransactionStatus.IDLE:
+                    connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+        finally:
+            self.pool.give_back(connection)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's errors into ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translate(self.shown, error) from error
+
+    # -- closing
+
+    def close(self) -> None:
+        """Close the connections, and end every ``wait``; a second call does nothing."""
+        self.pool.close()
+        self.notifier.notify()

@@ -1,0 +1,184 @@
+"""The driver's errors as ours, each as a sentence that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors as postgres
+
+from statecast.errors import (
+    DiskFull,
+    StatecastError,
+    StoreDamaged,
+    StoreReadOnly,
+    StoreUnavailable,
+    StoreUnusable,
+)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+BUSY_SECONDS = 5.0
+"""For how long a statement waits for the locks of other transactions."""
+
+REPEATABLE = (
+    postgres.SerializationFailure,
+    postgres.DeadlockDetected,
+    postgres.UniqueViolation,
+)
+"""After one of these the same transaction can succeed: another one came first."""
+
+
+def rows(
+    connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[tuple[Any, ...]]:
+    """All rows of a query; it waits for them."""
+    return connection.execute(sql.encode(), values).fetchall()
+
+
+def row(
+    connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> tuple[Any, ...] | None:
+    """The first row or None; it waits for it."""
+    return connection.execute(sql.encode(), values).fetchone()
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The connection broke while a commit was under way."""
+
+    may_have_arrived = True
+
+
+def is_broken(error: psycopg.Error) -> bool:
+    """Whether the connection, or the server's process behind it, is gone."""
+    return isinstance(
+        error,
+        (postgres.AdminShutdown, postgres.CrashShutdown, postgres.CannotConnectNow),
+    ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of an error, without a full stop. It never has parameters or passwords."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().rstrip(".")
+
+
+def unreachable(shown: str, error: psycopg.Error) -> StoreUnavailable:
+    """No connection could be made."""
+    return StoreUnavailable(
+        f"PostgreSQL at {shown} cannot be used ({reason_of(error)}); check that it runs, and "
+        "user, password and network. Nothing was lost; it is tried again."
+    )
+
+
+def outcome_unknown(shown: str, error: BaseException) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"The connection to PostgreSQL at {shown} broke during a commit ({reason_of(error)}), so "
+        "it is not known whether that was done; look, before you do it again."
+    )
+
+
+SENTENCES: list[tuple[type[psycopg.Error], type[StatecastError], str]] = [
+    (
+        postgres.DiskFull,
+        DiskFull,
+        "The disk of {store} is full; free some space. Nothing was lost.",
+    ),
+    (
+        postgres.ReadOnlySqlTransaction,
+        StoreReadOnly,
+        "{store} is read-only: it is a standby, or its default_transaction_read_only is on. Name "
+        "the primary, or add target_session_attrs=read-write to the URL.",
+    ),
+    (
+        postgres.ObjectNotInPrerequisiteState,
+        StoreReadOnly,
+        "{store} is a standby that is in recovery ({reason}); name the primary.",
+    ),
+    (
+        postgres.InsufficientPrivilege,
+        StoreUnavailable,
+        "The user of {store} lacks a right ({reason}); see the GRANTs in "
+        "docs/how-to/store-in-postgresql.md.",
+    ),
+    (
+        postgres.DeadlockDetected,
+        StoreUnavailable,
+        "Transactions of {store} waited for each other ({reason}); try again.",
+    ),
+    (
+        postgres.SerializationFailure,
+        StoreUnavailable,
+        "Other transactions of {store} came first each time ({reason}); try again.",
+    ),
+    (
+        postgres.LockNotAvailable,
+        StoreUnavailable,
+        f"Another transaction of {{store}} has held a lock for {BUSY_SECONDS:g} seconds; try "
+        "again.",
+    ),
+    (
+        postgres.IdleInTransactionSessionTimeout,
+        StoreUnavailable,
+        "This process stood still in a transaction of {store}, which was rolled back; try again.",
+    ),
+    (
+        postgres.TooManyConnections,
+        StoreUnavailable,
+        "{store} has no room for another connection; raise its max_connections, or lower "
+        "pool_size in the URLs.",
+    ),
+    (
+        postgres.QueryCanceled,
+        StoreUnavailable,
+        "{store} ended a statement ({reason}); try again.",
+    ),
+    (
+        postgres.DataCorrupted,
+        StoreDamaged,
+        "{store} is damaged ({reason}); restore a backup of the database.",
+    ),
+    (
+        postgres.IndexCorrupted,
+        StoreDamaged,
+        "An index of {store} is damaged ({reason}); REINDEX it, or restore a backup.",
+    ),
+    (
+        postgres.IoError,
+        StoreUnavailable,
+        "The disk of {store} failed ({reason}); the write was not confirmed.",
+    ),
+    (
+        postgres.InvalidSchemaName,
+        StoreUnusable,
+        "{store} has no tables of Statecast ({reason}); run `statecast store migrate`.",
+    ),
+    (
+        postgres.UndefinedTable,
+        StoreUnusable,
+        "Tables of {store} are missing ({reason}); run `statecast store migrate`, or restore a "
+        "backup.",
+    ),
+    (
+        postgres.UndefinedColumn,
+        StoreUnusable,
+        "Another program changed the tables of {store} ({reason}); restore a backup.",
+    ),
+]
+"""From the special to the general. ``{reason}`` is the server's own sentence."""
+
+
+def translate(shown: str, error: psycopg.Error) -> StatecastError:
+    """The driver's error as one of ours."""
+    store = f"the store in PostgreSQL at {shown}"
+    for kind, ours, sentence in SENTENCES:
+        if isinstance(error, kind):
+            text = sentence.format(store=store, reason=reason_of(error))
+            return ours(text[0].upper() + text[1:])
+    if is_broken(error):
+        return StoreUnavailable(
+            f"The connection to PostgreSQL at {shown} broke ({reason_of(error)}). Nothing was "
+            "lost; it is tried again."
+        )
+    return StoreUnavailable(f"The store in PostgreSQL at {shown} failed: {reason_of(error)}.")
