@@ -27,6 +27,7 @@ from statecast.access.policy import AccessPolicy, Rules
 from statecast.access.reader import READS_NOTHING
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
+from statecast.broadcast.state_patches import StatePatches
 from statecast.errors import Forbidden
 from statecast.model import Change
 from statecast.realtime.authenticator import Authenticator, NotAdmitted, Visit
@@ -41,7 +42,11 @@ from tests.fakes.fake_loop import FakeLoop
 DEVICES = ("a", "b/1", "b/2", "c")
 PATTERNS = ("*", "b/*", *DEVICES)
 KEYS = ("k", "l")
-VIEWERS = 3
+VIEWERS = 4
+PROTOCOLS = (2, 1, 2, 2)
+"""Of the viewers; the third one is slow."""
+PAD = "x" * 50
+"""In each state, so that a patch is shorter."""
 SECRET = "s" * secret_tokens.SECRET_CHARACTERS
 DIGEST = secret_tokens.digest(SECRET)
 
@@ -69,8 +74,8 @@ class Page(FakeClient):
 
     ended = False
 
-    def __init__(self, process: Process, key: str, capacity: int) -> None:
-        super().__init__(process, ["*"], capacity)  # type: ignore[arg-type]
+    def __init__(self, process: Process, key: str, capacity: int, protocol: int) -> None:
+        super().__init__(process, ["*"], capacity, protocol)  # type: ignore[arg-type]
         self.process = process
         self.key = key
         self.reader = READS_NOTHING
@@ -180,7 +185,12 @@ class World:
             self.commit(device)
         self.processes = [Process(store, kind) for store in stores]
         self.pages = [
-            Page(self.processes[number % len(stores)], KEYS[number % 2], 1 if number == 2 else 100)
+            Page(
+                self.processes[number % len(stores)],
+                KEYS[number % 2],
+                1 if number == 2 else 100,
+                PROTOCOLS[number],
+            )
             for number in range(VIEWERS)
         ]
         for number in range(VIEWERS):
@@ -196,7 +206,7 @@ class World:
     # Steps
 
     def commit(self, device: str) -> None:
-        self._edit(Change(device, "merge", {"n": self.time}))
+        self._edit(Change(device, "merge", {"n": self.time, "pad": PAD}))
 
     def remove(self, device: str) -> None:
         present = self.store.get(device)
@@ -259,6 +269,7 @@ class World:
             for _ in range(100):
                 page.read()
                 page.process.loop.settle()
+            assert not page.mismatches, "each patch is of what its viewer has"
             allowed = self.allowed[page.key][-1][1]
             if not page.connected:
                 continue
@@ -359,7 +370,22 @@ class TellsNothingGone(Broadcaster):
         return []
 
 
-@pytest.mark.parametrize("planted", [AppliesRightsLate, KeepsThePositions, TellsNothingGone])
+class PatchesWhatIsNew(Broadcaster):
+    """Sends a viewer whose rights grew the patches of the last tick."""
+
+    def _send_states(self, changed: list[str], patches: StatePatches) -> None:
+        self.patches = patches
+        super()._send_states(changed, patches)
+
+    def _states_message(self, audience: Any, *rest: Any, **more: Any) -> Any:
+        if audience.protocol == 2 and "item_of" not in more:
+            more["item_of"] = self.patches.item
+        return super()._states_message(audience, *rest, **more)
+
+
+@pytest.mark.parametrize(
+    "planted", [AppliesRightsLate, KeepsThePositions, TellsNothingGone, PatchesWhatIsNew]
+)
 def test_a_planted_fault_is_found(planted: type[Broadcaster]) -> None:
     def fails(program: list[tuple[Any, ...]]) -> bool:
         try:

@@ -13,6 +13,7 @@ from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.model import Position
 from statecast.settings import Settings
+from statecast.testing import oracle
 from statecast.testing.values import START
 from tests.fakes.fake_loop import FakeLoop
 from tests.fakes.fake_store import FakeStore, Shown
@@ -21,13 +22,27 @@ from tests.fakes.fake_store import FakeStore, Shown
 class FakeClient:
     """A client and its transport, which is full with ``capacity`` messages that are not read.
 
-    The client checks the promises of the wire while it reads.
+    The client checks the promises of the wire while it reads. With ``protocol`` 2 it merges
+    patches, by the oracle, and asks for everything again after one that is not of what it has.
     """
 
-    def __init__(self, harness: BroadcastHarness, patterns: list[str], capacity: int = 100) -> None:
+    def __init__(
+        self,
+        harness: BroadcastHarness,
+        patterns: list[str],
+        capacity: int = 100,
+        protocol: int = 1,
+    ) -> None:
         self.harness = harness
         self.patterns = patterns
         self.capacity = capacity
+        self.protocol = protocol
+        self.protocols = [protocol]
+        """That in force for what it reads next, and those of its unanswered requests."""
+        self.patches = self.mismatches = 0
+        """Patches that it got, and those of a version that it did not have."""
+        self.lost = False
+        """It waits for a reset."""
         self.transport: list[Any] = []
         self.name: str | None = None
         self.reader: Reader = READS_EVERYTHING
@@ -57,15 +72,18 @@ class FakeClient:
     def watch(self, patterns: list[str] | None = None, **more: Any) -> dict[str, Any]:
         """Connect if need be, and watch; a returning client sends its position."""
         request: dict[str, Any] = {"devices": patterns or self.patterns, **more}
+        request.setdefault("protocol", self.protocol)
         if not self.connected and self.position is not None:
             request["since"] = {**self.position._asdict(), "scope": self.scope}
         elif not self.connected:  # without a position it starts with nothing
             self.states.clear()
             self.versions.clear()
+            self.lost = False
         self.connected, self.patterns = True, request["devices"]
         answer = self.harness.broadcaster.watch(self, request)
         self.unanswered += 1
         self.position = self.position if "since" in request else None
+        self.protocols.append(request["protocol"])
         self.transport.append(("answer", answer))
         return answer
 
@@ -76,8 +94,9 @@ class FakeClient:
             self.received.append((name, payload))
             if name == "answer":
                 self.unanswered -= 1
+                del self.protocols[0]
                 # With a reset its states are void, and so is its position until states come.
-                if not payload["reset"]:
+                if not payload["reset"] and not self.lost:
                     self.position = Position(payload["epoch"], payload["offset"])
                     self.scope = payload["scope"]
             elif name == "states":
@@ -100,6 +119,7 @@ class FakeClient:
             self.states.clear()
             self.versions.clear()
             self.commands.clear()
+            self.lost = False
         offsets = [item["offset"] for item in payload["states"] if not item.get("gone")]
         assert offsets == sorted(set(offsets)) and all(
             offset <= payload["offset"] for offset in offsets
@@ -110,6 +130,10 @@ class FakeClient:
                 assert device in self.states, "it is told once, and only of what it has"
                 del self.states[device], self.versions[device]
                 continue
+            if "from" in item:
+                item = self._merged(item)
+                if item is None:
+                    continue
             assert item["version"] >= self.versions.get(device, 0), "a version never goes back"
             self.versions[device] = item["version"]
             self.states[device] = item
@@ -117,16 +141,44 @@ class FakeClient:
             if item["state"] is None:
                 del self.states[device], self.versions[device]
         self.complete += payload.get("complete", False)
-        if not self.unanswered:  # before the answer to a watch, states are of the set before
+        # Before the answer to a watch, states are of the set before.
+        if not self.unanswered and not self.lost:
             self.position = Position(payload["epoch"], payload["offset"])
             self.scope = payload["scope"]
+
+    def _merged(self, item: dict[str, Any]) -> dict[str, Any] | None:
+        """The full entry of a patch; None if it is not of what the client has."""
+        assert self.protocols[0] == 2, "only who asks for patches gets them"
+        before = self.states.get(item["device"])
+        self.patches += 1
+        if before is None or before["version"] != item["from"]:
+            self.mismatches += not self.lost
+            self._ask_for_everything()
+            return None
+        facts = {name: value for name, value in item.items() if name not in ("from", "patch")}
+        cause = oracle.merged(before["cause"], item["cause"])
+        defaults = {
+            "arrived_at": item["changed_at"],
+            "seen_at": item["changed_at"],
+            "silent_after": None,
+            "source": cause["source"],
+        }
+        state = oracle.merged(before["state"], item["patch"])
+        return {**defaults, **facts, "state": state, "cause": cause}
+
+    def _ask_for_everything(self) -> None:
+        if self.lost:
+            return
+        self.position, self.lost = None, True
+        self.watch(self.patterns, reset=True)
 
     def cut(self) -> None:
         """The connection breaks; what was on its way is lost."""
         if self.connected:
             self.harness.broadcaster.leave(self)
             self.transport.clear()
-            self.connected = self.full = False
+            self.connected = self.full = self.lost = False
+            del self.protocols[1:]
             self.unanswered = 0
 
     def shown(self) -> Shown:
@@ -165,9 +217,11 @@ class BroadcastHarness:
         )
         self.change_feed.read_once()
 
-    def client(self, *patterns: str, capacity: int = 100, **more: Any) -> FakeClient:
+    def client(
+        self, *patterns: str, capacity: int = 100, protocol: int = 1, **more: Any
+    ) -> FakeClient:
         """A client that watches, and has read what came."""
-        client = FakeClient(self, list(patterns), capacity)
+        client = FakeClient(self, list(patterns), capacity, protocol)
         client.watch(**more)
         self.loop.settle()
         client.read()

@@ -25,6 +25,8 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.latest: dict[str, Update] = {}
+        self.versions: list[Update] = []
+        """Every version that was committed."""
         self.sightings: dict[str, int] = {}
         self.epochs: tuple[tuple[str, int], ...] = (("e1", 1),)
         self.offset = self.seen = self.forgotten = self.event = 0
@@ -42,9 +44,11 @@ class FakeStore:
         version = before.version + 1 if before else 1
         encoded = None if state is None else strict_json.encode(state)
         at = self._tick()
+        cause = replace(CAUSE, id=f"m{self.offset}")
         self.latest[device] = Update(
-            device, version, self.offset, encoded, at, at, CAUSE, source=source
+            device, version, self.offset, encoded, at, at, cause, source=source
         )
+        self.versions.append(self.latest[device])
 
     def see(self, device: str) -> None:
         """A message of the device that makes no version."""

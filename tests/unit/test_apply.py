@@ -17,11 +17,10 @@ from statecast.merge.apply import (
     ApplyResult,
     DeviceRecord,
     apply,
-    difference,
     edit_stamp,
-    same,
     stamp_of,
 )
+from statecast.merge.merge_patch import same
 from statecast.merge.stamps import OLD, Stamps
 from statecast.model import Change, Stamp
 from statecast.testing import change, oracle
@@ -505,13 +504,6 @@ def test_the_state_is_the_messages_in_the_order_of_their_stamps(
         if record.stamps.root is not OLD and random.random() < 0.3:
             stored = Stamps.load(record.stamps.dump())
             assert stored.root == record.stamps.root
-
-
-@given(values, values)
-def test_a_difference_leads_from_one_state_to_the_other(old: Any, new: Any) -> None:
-    old, new = oracle.merged({}, {"v": old}), oracle.merged({}, {"v": new})
-    assert same(oracle.merged(old, difference(old, new)), new)
-    assert difference(new, new) == {}
 
 
 # Doubtful stamps: the clock was wrong

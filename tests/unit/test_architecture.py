@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "commands": set(),
     "stores": {"access", "commands", "merge"},
     "ingest": {"access", "sources", "decoders", "stores"},
-    "broadcast": {"access", "commands", "stores"},
+    "broadcast": {"access", "commands", "merge", "stores"},
     "http": {"access"},
     "realtime": {"access", "broadcast", "commands", "http"},
     "reactions": {"stores"},

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statecast import names
+from statecast import names, strict_json
 from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.patterns import scope
 from statecast.access.reader import Reader
+from statecast.broadcast import encoding
 from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
 from statecast.broadcast.latest_states import Entry
+from statecast.broadcast.state_patches import StatePatches
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience
 from statecast.errors import Forbidden, Malformed, TooLarge
-from statecast.model import Event
+from statecast.merge.merge_patch import difference, patch_between
+from statecast.model import Event, Update
 from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
 
 
@@ -336,7 +340,8 @@ def test_a_further_watch_before_the_first_was_answered(harness: BroadcastHarness
         ({"devices": ["a"], "since": {"epoch": "e1"}}, Malformed),
         ({"devices": ["a"], "since": {"epoch": "e1", "offset": -1}}, Malformed),
         ({"devices": ["a"], "since": {"epoch": "e1", "offset": True}}, Malformed),
-        ({"devices": ["a"], "protocol": 2}, Malformed),
+        ({"devices": ["a"], "protocol": 3}, Malformed),
+        ({"devices": ["a"], "reset": 1}, Malformed),
         ({"devices": ["a"], "health": "yes"}, Malformed),
         ({"devices": ["a"] * 1_001}, TooLarge),
     ],
@@ -663,23 +668,37 @@ DEVICES = ["a", "b", "f/a", "f/b", "g"]
 WATCH_SETS = [["*"], ["a"], ["a", "b"], ["f/*"], ["a", "f/*"], ["f/a", "g"]]
 
 
+def some_state(dice: random.Random, number: int) -> dict[str, Any]:
+    """A state in which objects come, change and go."""
+    state = {"n": number, "t": "x" * dice.choice([300, 300, 300, 300, 1, 700])}
+    inner = dice.choice([None, 5, [None], {}, {"x": 1}, {"y": 2}, {"x": {"z": 1}}])
+    return state if inner is None else {**state, "o": inner}
+
+
 def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None:
     """Random commits, pauses, cuts, restarts and backups; then every page equals the store."""
     harness = BroadcastHarness(kind, max_states_bytes=1_024)
     store = harness.store
     viewers = [
-        FakeClient(harness, dice.choice(WATCH_SETS), capacity=dice.choice([1, 2, 100]))
-        for _ in range(3)
+        FakeClient(
+            harness,
+            dice.choice(WATCH_SETS),
+            capacity=dice.choice([1, 2, 100]),
+            protocol=dice.choice([1, 2, 2]),
+        )
+        for _ in range(4)
     ]
+    for viewer in viewers:
+        if dice.random() < 0.7:
+            viewer.watch()
     backup, set_back = store.backup(), False
     for _ in range(dice.randint(5, 40)):
-        match dice.choice("cccccchkkttttvvvwwxxslbBrf"):
+        match dice.choice("cccccchkkttttvvvwwxxslbBrfTTT"):
             case "c":
-                gone = dice.random() < 0.25
-                store.commit(
-                    dice.choice(DEVICES),
-                    None if gone else {"n": store.offset, "t": "x" * dice.choice([1, 700])},
-                )
+                device = dice.choice(DEVICES)
+                for _ in range(dice.choice([1, 1, 2, 3])):
+                    gone = dice.random() < 0.2
+                    store.commit(device, None if gone else some_state(dice, store.offset))
             case "h":
                 store.see(dice.choice(DEVICES))
             case "k" if store.asked and dice.random() < 0.7:
@@ -688,6 +707,11 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 store.ask(dice.choice(DEVICES))
             case "t":
                 harness.change_feed.read_once()
+            case "T":  # as when nothing goes wrong: everybody gets and reads what there is
+                harness.tick()
+                for viewer in viewers:
+                    viewer.read()
+                harness.loop.settle()
             case "s":
                 harness.loop.settle()
             case "l":
@@ -696,6 +720,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 dice.choice(viewers).read(dice.randint(1, 3))
             case "w":
                 viewer = dice.choice(viewers)
+                viewer.protocol = dice.choice([viewer.protocol, viewer.protocol, 1, 2])
                 viewer.watch(dice.choice(WATCH_SETS) if viewer.connected else None)
             case "x":
                 dice.choice(viewers).cut()
@@ -729,6 +754,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         # a sighting that a backup does not have has happened all the same
         assert all(page[device][2] >= one[2] for device, one in truth.items())  # type: ignore[operator]
         assert viewer.complete
+        assert not viewer.mismatches, "each patch is of what its viewer has"
         if not set_back:
             asked = {
                 id_: (one.change, one.status)
@@ -814,11 +840,88 @@ class CommandsAhead(Broadcaster):
         subscriber.command = self.commands.newest
 
 
+class ComposedPatches(Broadcaster):
+    """A patch is composed of those of the versions since the head before."""
+
+    def _send_states(self, changed: list[str], patches: StatePatches) -> None:
+        super()._send_states(changed, Composed(patches, self.store.versions))  # type: ignore[attr-defined]
+
+
+class Composed(StatePatches):
+    def __init__(self, patches: StatePatches, versions: list[Update]) -> None:
+        super().__init__(patches._before, patches._settings)
+        self._versions = versions
+
+    def _patch(self, entry: Entry) -> bytes | None:
+        if super()._patch(entry) is None:
+            return None
+        update, before = entry.update, self._before[entry.update.device]
+        states = [
+            json.loads(one.state or b"{}")
+            for one in self._versions
+            if one.device == update.device and before.offset <= one.offset <= update.offset
+        ]
+        patch: dict[str, Any] = {}
+        for one, next_ in pairwise(states):
+            patch = composed(patch, difference(one, next_))
+        return encoding.patch_item(before, update, strict_json.encode(patch), self._settings)
+
+
+def composed(one: Any, other: Any) -> Any:
+    """As if patches could be merged like states."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return other
+    return {
+        name: composed(one[name], other[name])
+        if name in one and name in other
+        else {**one, **other}[name]
+        for name in {**one, **other}
+    }
+
+
+class PatchesForAll(Broadcaster):
+    """Viewers that are not at the head get the patches of the last tick too."""
+
+    def _send_states(self, changed: list[str], patches: StatePatches) -> None:
+        self.patches = patches
+        super()._send_states(changed, patches)
+
+    def _states_message(
+        self, audience: Audience, entries: list[Entry], *more: Any, **other: Any
+    ) -> Any:
+        if audience.protocol == 2 and hasattr(self, "patches"):
+            other["item_of"] = self.patches.item
+        return super()._states_message(audience, entries, *more, **other)
+
+
+class PatchesOfTheLastVersion(Broadcaster):
+    """A patch is of the version before, whatever was sent."""
+
+    def _send_states(self, changed: list[str], patches: StatePatches) -> None:
+        versions = {(one.device, one.version): one for one in self.store.versions}  # type: ignore[attr-defined]
+        for device in changed:
+            update = self.states.entries[device].update
+            before = versions.get((device, update.version - 1))
+            if before is not None and device in patches._before:
+                patches._before[device] = before  # type: ignore[index]
+        super()._send_states(changed, patches)
+
+
+class OneProtocol(Broadcaster):
+    """Viewers of both protocols are one audience."""
+
+    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
+        if not self.subscribers:
+            self.protocol = request["protocol"]
+        return super().watch(viewer, {**request, "protocol": self.protocol})
+
+
 @pytest.mark.parametrize(
     "bug",
     [
         *(PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen),
         *(MissedCommands, CommandsAhead),
+        *(ComposedPatches, PatchesForAll, PatchesOfTheLastVersion, OneProtocol),
     ],
 )
 def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
@@ -828,6 +931,230 @@ def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
         except AssertionError:
             return
     raise AssertionError(f"{bug.__doc__} and no assertion failed")
+
+
+# Patches
+
+PAD = "x" * 300
+
+
+def entries_of(viewer: FakeClient) -> list[dict[str, Any]]:
+    """The entries of the states events since the last call."""
+    viewer.read()
+    said, viewer.received = viewer.received, []
+    return [item for name, payload in said if name == "states" for item in payload["states"]]
+
+
+def kinds_of(viewer: FakeClient) -> list[str]:
+    return ["patch" if "from" in item else "full" for item in entries_of(viewer)]
+
+
+def test_an_up_to_date_viewer_gets_what_changed_since_the_head_before(
+    harness: BroadcastHarness,
+) -> None:
+    # given a viewer of each protocol, with one state
+    harness.store.commit("pillow", {"mood": "happy", "battery": 82, "note": PAD})
+    harness.tick()
+    simple, patched = harness.client("*"), harness.client("*", protocol=2)
+    assert kinds_of(simple) == kinds_of(patched) == ["full"]
+    # when the state changes twice in one tick
+    harness.store.commit("pillow", {"mood": "sad", "battery": 82, "note": PAD, "x": 1})
+    harness.store.commit("pillow", {"mood": "happy", "battery": 81, "note": PAD})
+    harness.tick()
+    # then one has all of it, the other the difference between the two heads
+    (full,) = entries_of(simple)
+    (patch,) = entries_of(patched)
+    assert (full["version"], full["state"]["battery"], full.get("from")) == (3, 81, None)
+    assert (patch["from"], patch["version"], patch["offset"]) == (1, 3, 3)
+    assert patch["patch"] == {"battery": 81}
+    assert "state" not in patch and PAD not in str(patch)
+    # and both hold the same, with all members
+    assert patched.states == simple.states
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ({"n": 1, "t": PAD}, {"n": 2, "t": PAD}, "patch"),
+        ({"n": 1, "t": PAD}, {"n": 1, "t": PAD}, "patch"),  # as by another deadline
+        ({"n": 1, "t": PAD}, {"t": PAD}, "patch"),
+        ({"t": PAD}, {"t": PAD * 2}, "full"),  # the patch would be all of it
+        ({"n": 1, "t": PAD}, {"m": 1}, "full"),  # two names are longer than one
+        ({"n": 1, "t": PAD}, {"n": None, "t": PAD}, "full"),  # what no patch can say
+        ({"n": [1, 2], "t": PAD}, {"n": [1, None], "t": PAD}, "patch"),  # an array is a value
+        ({"n": 1, "t": PAD}, None, "full"),
+        (None, {"n": 1, "t": PAD}, "full"),
+    ],
+)
+def test_what_no_shorter_patch_can_say_is_sent_in_full(
+    harness: BroadcastHarness, before: Any, after: Any, kind: str
+) -> None:
+    harness.store.commit("pillow", {"n": 0})
+    harness.store.commit("pillow", before)
+    harness.tick()
+    viewer = harness.client("*", protocol=2)
+    entries_of(viewer)
+    harness.store.commit("pillow", after)
+    harness.tick()
+    assert kinds_of(viewer) == [kind]
+    assert viewer.shown() == harness.store.shown(["*"])
+
+
+def test_a_viewer_that_is_not_at_the_head_gets_full_states(harness: BroadcastHarness) -> None:
+    def commit(number: int) -> None:
+        harness.store.commit("pillow", {"n": number, "t": PAD})
+        harness.tick()
+
+    commit(1)
+    # given one that was cut, one that is slow, and one at the head
+    cut, head = harness.client("*", protocol=2), harness.client("*", protocol=2)
+    slow = harness.client("*", protocol=2, capacity=1)
+    cut.cut()
+    for viewer in (cut, slow, head):
+        entries_of(viewer)
+    for number in (2, 3, 4):
+        commit(number)
+    cut.watch()
+    harness.loop.settle()
+    # then the slow one has the patch that filled it, and the newest state of all it missed
+    slow.read(1)
+    assert [(kinds_of(one), one.states["pillow"]["version"]) for one in (cut, slow, head)] == [
+        (["full"], 4),
+        (["patch", "full"], 4),
+        (["patch", "patch", "patch"], 4),
+    ]
+    # when all are at the head
+    commit(5)
+    assert [kinds_of(one) for one in (cut, slow, head)] == [["patch"]] * 3
+
+
+def test_a_patch_is_made_once_for_all_audiences_and_only_for_those_at_the_head(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bytes] = []
+
+    def count(before: bytes, after: bytes) -> bytes | None:
+        made.append(after)
+        return patch_between(before, after)
+
+    monkeypatch.setattr("statecast.broadcast.state_patches.patch_between", count)
+    harness.store.commit("f/pillow", {"n": 1, "t": PAD})
+    harness.tick()
+    # given viewers of no patches, and one of patches that is slow
+    simple = harness.client("*")
+    slow = harness.client("*", protocol=2)
+    harness.broadcaster.pause(slow)
+    harness.store.commit("f/pillow", {"n": 2, "t": PAD})
+    harness.tick()
+    assert made == []
+    # when several audiences of patches are at the head
+    viewers = [harness.client(one, protocol=2) for one in ("*", "f/*", "f/pillow", "f/pillow")]
+    for viewer in viewers:
+        entries_of(viewer)
+    harness.store.commit("f/pillow", {"n": 3, "t": PAD})
+    harness.tick()
+    assert len(made) == 1
+    assert [kinds_of(viewer) for viewer in viewers] == [["patch"]] * 4
+    assert kinds_of(simple) == ["full", "full", "full"]
+
+
+def test_a_viewer_changes_its_protocol_and_gets_nothing_twice(harness: BroadcastHarness) -> None:
+    harness.store.commit("pillow", {"n": 1, "t": PAD})
+    harness.tick()
+    viewer = harness.client("*")
+    entries_of(viewer)
+    for number, protocol, kind in ((2, 2, "patch"), (3, 1, "full"), (4, 2, "patch")):
+        viewer.watch(protocol=protocol)
+        harness.loop.settle()
+        assert kinds_of(viewer) == []
+        harness.store.commit("pillow", {"n": number, "t": PAD})
+        harness.tick()
+        assert kinds_of(viewer) == [kind]
+
+
+def test_a_position_holds_for_both_protocols(harness: BroadcastHarness) -> None:
+    for device in ("pillow", "chair"):
+        harness.store.commit(device, {"n": 1, "t": PAD})
+    harness.tick()
+    viewer = harness.client("*", protocol=2)
+    viewer.cut()
+    entries_of(viewer)
+    viewer.watch(protocol=1)
+    harness.loop.settle()
+    assert states_of(viewer) == [({}, 2, "complete")]
+
+
+def test_a_viewer_that_lost_what_it_had_gets_everything_again_and_is_counted() -> None:
+    # given a server with a defect: it sends patches to viewers that are not at the head
+    harness = BroadcastHarness(PatchesForAll)
+    harness.store.commit("pillow", {"n": 1, "t": PAD})
+    harness.store.commit("chair", {"n": 1})
+    harness.tick()
+    viewer = harness.client("*", protocol=2)
+    viewer.cut()
+    for number in (2, 3):
+        harness.store.commit("pillow", {"n": number, "t": PAD})
+        harness.tick()
+    assert harness.broadcaster.counts()["requested_resets"] == 0
+    # when the patch is of a version that the viewer does not have
+    viewer.watch()
+    harness.loop.settle()
+    harness.broadcaster.patches = StatePatches({}, harness.broadcaster.settings)  # type: ignore[attr-defined]
+    viewer.read()
+    harness.loop.settle()
+    # then it asks for everything, and has it
+    assert viewer.mismatches == 1
+    assert harness.broadcaster.counts()["requested_resets"] == 1
+    assert states_of(viewer)[-1] == ({"chair": 1, "pillow": 3}, 4, "reset", "complete")
+    assert viewer.shown() == harness.store.shown(["*"])
+
+
+def test_a_viewer_may_ask_for_everything_while_it_lags_or_as_it_comes(
+    harness: BroadcastHarness,
+) -> None:
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    slow = harness.client("*", protocol=2)
+    harness.broadcaster.pause(slow)
+    slow.watch(reset=True)
+    harness.loop.settle()
+    slow.full = True
+    slow.read()
+    harness.loop.settle()
+    new = harness.client("*", protocol=2, reset=True)
+    for viewer in (slow, new):
+        assert states_of(viewer)[-1] == ({"pillow": 1}, 1, "reset", "complete")
+    assert harness.broadcaster.counts()["requested_resets"] == 2
+
+
+def test_rights_that_change_leave_the_protocol_as_it_is(harness: BroadcastHarness) -> None:
+    for device in ("pillow", "f/lamp"):
+        harness.store.commit(device, {"n": 1, "t": PAD})
+    harness.tick()
+    viewer = harness.client("*", protocol=2)
+    entries_of(viewer)
+
+    def change(number: int) -> list[str]:
+        for device in ("pillow", "f/lamp"):
+            harness.store.commit(device, {"n": number, "t": PAD})
+        harness.tick()
+        return [
+            f"{item['device']} {'patch' if 'from' in item else item.get('gone', 'full')}"
+            for item in entries_of(viewer)
+        ]
+
+    def may_read(*patterns: str) -> None:
+        viewer.reader = Reader(ANONYMOUS, Grants.of(dict.fromkeys(patterns, "read")))
+        harness.broadcaster.regrant([viewer])
+        harness.loop.settle()
+
+    assert change(2) == ["pillow patch", "f/lamp patch"]
+    may_read("f/*")
+    assert change(3) == ["pillow forbidden", "f/lamp patch"]
+    # when the right comes back, so does the device, in full
+    may_read("*")
+    assert change(4) == ["pillow full", "pillow patch", "f/lamp patch"]
+    assert viewer.mismatches == 0
 
 
 # What a viewer may read

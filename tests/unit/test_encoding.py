@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,63 @@ def test_an_item_holds_the_states_own_bytes() -> None:
 def test_a_removed_device_has_no_state_and_who_was_never_heard_no_time() -> None:
     item = json.loads(encoding.item(Update("pillow", 4, 8, None, START, None, CAUSE)))
     assert (item["state"], item["seen_at"], item["source"]) == (None, None, None)
+
+
+CHANGED = replace(
+    PILLOW, version=5, offset=9, changed_at=START + 20, seen_at=START + 20, arrived_at=START + 20,
+    cause=Cause("queue", "m2", "device"),
+)  # fmt: skip
+NEXT = {
+    "device": "pillow",
+    "from": 3,
+    "version": 5,
+    "offset": 9,
+    "patch": {"mood": None},
+    "changed_at": "2026-01-01T00:00:00.020Z",
+    "cause": {"id": "m2"},
+}
+
+
+@pytest.mark.parametrize(
+    ("now", "more"),
+    [
+        # what can be derived from the rest is left out
+        ({}, {}),
+        # a late message, and what is the clock of no device
+        ({"arrived_at": START + 25}, {"arrived_at": "2026-01-01T00:00:00.025Z"}),
+        ({"seen_at": START + 5}, {"seen_at": "2026-01-01T00:00:00.005Z"}),
+        ({"seen_at": None}, {"seen_at": None}),
+        # another cause: a sender came, and the source of the device's own messages stays
+        (
+            {"cause": Cause("api", "m2", "user", "key k")},
+            {
+                "cause": {"source": "api", "id": "m2", "by": "user", "sender": "key k"},
+                "source": "queue",
+            },
+        ),
+        ({"source": None}, {"source": None}),
+        # the same cause, as by a version that only another reader could see
+        ({"cause": CAUSE}, {"cause": {}}),
+        # a deadline and commands are always there: settings can change them without a version
+        ({"silent_after": 60.0}, {"silent_after": 60}),
+        ({"commands": ("hug",)}, {"commands": ["hug"]}),
+        ({"commands": ()}, {"commands": []}),
+    ],
+)
+def test_a_patch_says_what_cannot_be_derived(now: dict[str, Any], more: dict[str, Any]) -> None:
+    item = encoding.patch_item(PILLOW, replace(CHANGED, **now), b'{"mood":null}', Settings())
+    assert json.loads(item) == {**NEXT, **more}
+
+
+def test_a_patch_takes_back_a_sender_and_names_the_deadline_of_the_settings() -> None:
+    before = replace(PILLOW, cause=Cause("queue", "m1", "device", "key k"))
+    item = encoding.patch_item(before, CHANGED, b"{}", Settings(deadlines={"pillow": 60}))
+    assert json.loads(item) == {
+        **NEXT,
+        "patch": {},
+        "cause": {"id": "m2", "sender": None},
+        "silent_after": 60,
+    }
 
 
 @pytest.mark.parametrize(("own", "said"), [(None, 60), (5.0, 5)])

@@ -452,8 +452,9 @@ WISHES += each(
     ',{"devices":["a"],"since":{"epoch":~}}', '1,"offset":1', '"e","offset":-1', '"e","offset":1.5'
 )
 WISHES += each(',{"devices":["a"],"since":{"epoch":"e","offset":~}}', "true", '"1"', "null", "1e3")
-WISHES += each(',{"devices":["a"],"protocol":~}', "2", "0", "null", '"1"')
+WISHES += each(',{"devices":["a"],"protocol":~}', "3", "0", "[2]", "null", '"1"')
 WISHES += each(',{"devices":["a"],"health":~}', "1", "null", '"yes"')
+WISHES += each(',{"devices":["a"],"reset":~}', "1", "null")
 REFUSED_WISHES = [f'421["watch"{wish}]' for wish in WISHES]
 
 # Sizes

@@ -106,6 +106,7 @@ def busy(live: Runtime) -> None:
         "dropped_events": 5,
         "sent_bytes": 1_000,
         "ticks": 10,
+        "requested_resets": 2,
         "loop_delay": 0.25,
     }
     live.store.announce("another", other)
@@ -136,6 +137,7 @@ CASES: dict[tuple[str, ...], float] = {
     ("statecast_dropped_events_total", "4711"): 5,
     ("statecast_sent_bytes_total", "4711"): 1_000,
     ("statecast_ticks_total", "4711"): 10,
+    ("statecast_requested_resets_total", "4711"): 2,
     ("statecast_loop_delay_seconds", "4711"): 0.25,
     ("statecast_problems", "clock", "notice"): 1,
     ("statecast_history_rows",): 1,

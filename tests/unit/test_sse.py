@@ -95,6 +95,13 @@ PLACE = {"epoch": "abc", "offset": 17}
         (b"device=floor2%2F*&health=1", None, {"devices": ["floor2/*"], "health": True}),
         (b"health=0", None, {"devices": ["*"], "health": False}),
         (b"device=a&once=1", None, {"devices": ["a"], "health": False, "once": True}),
+        (b"protocol=2", None, {"devices": ["*"], "health": False, "protocol": 2}),
+        (b"protocol=1", None, {"devices": ["*"], "health": False, "protocol": 1}),
+        (
+            b"protocol=2&reset=1",
+            None,
+            {"devices": ["*"], "health": False, "protocol": 2, "reset": True},
+        ),
         (b"device=a", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=abc:17", None, {"devices": ["a"], "health": False, "since": PLACE}),
         (b"device=a&since=old:1", "abc:17", {"devices": ["a"], "health": False, "since": PLACE}),
@@ -126,7 +133,11 @@ def test_a_request_is_a_wish(query: bytes, last: str | None, wish: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "query", [b"devices=a", b"health=yes", b"once=0", b"x", b"&".join([b"device=a"] * 2_001)]
+    "query",
+    [
+        *(b"devices=a", b"health=yes", b"once=0", b"x", b"&".join([b"device=a"] * 2_001)),
+        *(b"protocol=3", b"protocol=", b"protocol=02", b"reset=yes"),
+    ],
 )
 def test_what_is_no_wish_is_declined(query: bytes) -> None:
     with pytest.raises(HandshakeError):

@@ -25,12 +25,20 @@ def test_patterns_are_sorted_and_not_repeated() -> None:
     )
 
 
+def test_a_request_for_patches_may_say_that_the_viewer_lost_what_it_had() -> None:
+    request = WatchRequest.parse({"devices": ["*"], "protocol": 2, "reset": True}, 1)
+    assert request == WatchRequest(("*",), None, False, protocol=2, reset=True)
+
+
 @pytest.mark.parametrize(
     ("request_", "error", "sentence"),
     [
         (None, Malformed, "takes an object"),
         ({"devices": ["a"], "sinse": 1}, Malformed, "“watch” has no member “sinse”"),
-        ({"devices": ["a"], "protocol": 2}, Malformed, "protocol 1 only"),
+        ({"devices": ["a"], "protocol": 3}, Malformed, "speaks the protocols 1 and 2; reload"),
+        ({"devices": ["a"], "protocol": [2]}, Malformed, "speaks the protocols 1 and 2"),
+        ({"devices": ["a"], "protocol": "2"}, Malformed, "speaks the protocols 1 and 2"),
+        ({"devices": ["a"], "reset": 1}, Malformed, "“reset” must be true or false"),
         ({"devices": ["a"], "health": 1}, Malformed, "“health” must be true or false"),
         ({}, Malformed, "“devices” must be a list"),
         ({"devices": []}, Malformed, "“devices” must be a list"),

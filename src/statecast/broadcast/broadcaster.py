@@ -28,10 +28,11 @@ from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.presence import Presence
+from statecast.broadcast.state_patches import StatePatches
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
 from statecast.broadcast.watch_counts import room_key
-from statecast.broadcast.watch_request import WatchRequest
+from statecast.broadcast.watch_request import PATCHES, WatchRequest
 from statecast.commands.life import Command
 from statecast.errors import Forbidden
 from statecast.model import Event, Position, Watching
@@ -108,6 +109,8 @@ class Broadcaster:
         """Of events to viewers, before framing. Counted per audience, not per viewer."""
         self._ticks = 0
         """Reads of changes that were sent."""
+        self._requested_resets = 0
+        """Times that a viewer had lost what it had; more than none is a defect, here or there."""
         self._loop_delay = LoopDelay()
 
     @property
@@ -124,6 +127,7 @@ class Broadcaster:
         """What it has done since its start. Any thread."""
         return {
             "ticks": self._ticks,
+            "requested_resets": self._requested_resets,
             "loop_delay": round(self._loop_delay.longest, 4),
         }
 
@@ -208,9 +212,10 @@ class Broadcaster:
         if changes.watch is not None:
             self.presence.take(changes.watch)
         self.position = changes.position
-        self.states.update(changes.updates)
+        replaced = self.states.update(changes.updates)
         self._note_sightings(changes)
-        self._send_states([update.device for update in changes.updates])
+        patches = StatePatches(replaced, self.settings)
+        self._send_states([update.device for update in changes.updates], patches)
         for event in changes.events:
             if event.origin != self._origin:  # else our viewers have it since it was emitted
                 for listener in self._event_listeners:
@@ -248,7 +253,7 @@ class Broadcaster:
         subscriber.start_over()
         self.loop.call_soon(self._catch_up, subscriber)
 
-    def _send_states(self, changed: list[str]) -> None:
+    def _send_states(self, changed: list[str], patches: StatePatches) -> None:
         """Send changed devices to all up-to-date viewers that watch them."""
         self._ticks += bool(changed)
         head = self.position.offset
@@ -256,8 +261,9 @@ class Broadcaster:
             entries = [self.states.entries[device] for device in devices]
             if audience.sources is not None:
                 audience.sources.update(entry.update.source for entry in entries)
+            item_of = patches.item if audience.protocol == PATCHES else Entry.item
             while entries and audience.current:
-                message, entries = self._states_message(audience, entries, head)
+                message, entries = self._states_message(audience, entries, head, item_of=item_of)
                 self._sent_offset = message.position
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 for viewer in tuple(audience.current):
@@ -276,6 +282,8 @@ class Broadcaster:
         head: int,
         reset: bool = False,
         complete: bool = False,
+        *,
+        item_of: Callable[[Entry], bytes] = Entry.item,
     ) -> tuple[OutgoingMessage, list[Entry]]:
         """A message with the first of the entries, and the rest of them.
 
@@ -284,7 +292,7 @@ class Broadcaster:
         items: list[bytes] = []
         size = 0
         for entry in entries:
-            item = entry.item()
+            item = item_of(entry)
             if items and size + len(item) > self.settings.max_states_bytes:
                 break
             items.append(item)
@@ -312,7 +320,7 @@ class Broadcaster:
         wanted, readable = watch_request.patterns, self._readable(viewer, watch_request.patterns)
         if not readable:
             raise Forbidden(NOTHING_READABLE)
-        audience = self.audiences.join(readable)
+        audience = self.audiences.join(readable, watch_request.protocol)
         if wanted == audience.patterns:  # the usual case: the viewers of an audience share the list
             wanted = audience.patterns
         subscriber = self.subscribers.get(viewer)
@@ -324,6 +332,9 @@ class Broadcaster:
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
             subscriber.wanted = wanted
             self._change_audience(subscriber, audience)
+        if watch_request.reset:
+            self._requested_resets += 1
+            subscriber.start_over()
         subscriber.complete = True
         self.loop.call_soon(self._catch_up, subscriber)
         if watch_request.health:
@@ -402,7 +413,8 @@ class Broadcaster:
             if subscriber is None:
                 continue
             before = subscriber.audience
-            audience = self.audiences.join(self._readable(viewer, subscriber.wanted))
+            readable = self._readable(viewer, subscriber.wanted)
+            audience = self.audiences.join(readable, before.protocol)
             if audience is before:
                 self.audiences.leave(audience, viewer, stays=True)
                 continue

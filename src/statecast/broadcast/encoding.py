@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from statecast import strict_json, timestamps
+from statecast.merge.merge_patch import difference
 from statecast.model import Cause, HistoryRow, Update
 from statecast.settings import Settings
 
@@ -15,12 +16,11 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     With ``settings``, a device that has no deadline of its own gets theirs, and one that never said
     what it takes is said to take what they name. ``commands`` is there if it is known.
     """
-    seen = _time(update.seen_at)
     head = {"device": update.device, "version": update.version, "offset": update.offset}
     tail: dict[str, Any] = {
         "changed_at": timestamps.iso(update.changed_at),
         "arrived_at": timestamps.iso(update.arrived_at),
-        "seen_at": seen,
+        "seen_at": _time(update.seen_at),
         "cause": cause(update.cause),
         "silent_after": update.silent_after if settings is None else settings.deadline(update),
         "source": update.source,
@@ -28,10 +28,42 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     commands = update.commands if settings is None else settings.commands_of(update)
     if commands is not None:
         tail["commands"] = commands
-    state = b"null" if update.state is None else update.state
-    return (
-        strict_json.encode(head)[:-1] + b',"state":' + state + b"," + strict_json.encode(tail)[1:]
-    )
+    return _entry(head, b"state", b"null" if update.state is None else update.state, tail)
+
+
+def patch_item(before: Update, update: Update, patch: bytes, settings: Settings) -> bytes:
+    """An entry for viewers that have the version ``before``: its state and its cause as patches.
+
+    Nothing else leans on what a viewer has: a deadline or a source can change without a version.
+    Instead, a time is left out if it is that of ``changed_at``, ``source`` if it is that of the
+    cause, and ``silent_after`` if there is none.
+    """
+    head = {
+        "device": update.device,
+        "from": before.version,
+        "version": update.version,
+        "offset": update.offset,
+    }
+    tail: dict[str, Any] = {"changed_at": timestamps.iso(update.changed_at)}
+    if update.arrived_at != update.changed_at:
+        tail["arrived_at"] = timestamps.iso(update.arrived_at)
+    if update.seen_at != update.changed_at:
+        tail["seen_at"] = _time(update.seen_at)
+    tail["cause"] = difference(cause(before.cause), cause(update.cause))
+    if update.source != update.cause.source:
+        tail["source"] = update.source
+    silent_after, commands = settings.deadline(update), settings.commands_of(update)
+    if silent_after is not None:
+        tail["silent_after"] = silent_after
+    if commands is not None:
+        tail["commands"] = commands
+    return _entry(head, b"patch", patch, tail)
+
+
+def _entry(head: dict[str, Any], name: bytes, encoded: bytes, tail: dict[str, Any]) -> bytes:
+    """An object with one member, ``name``, that is encoded already."""
+    first, last = strict_json.encode(head)[:-1], strict_json.encode(tail)[1:]
+    return b'%b,"%b":%b,%b' % (first, name, encoded, last)
 
 
 def cause(of: Cause) -> dict[str, str]:

@@ -64,11 +64,18 @@ class LatestStates:
         """The number of the newest sighting."""
         self._settings = settings
 
-    def update(self, updates: Iterable[Update]) -> None:
-        """Take over updates in ascending order of offset, all newer than those that are here."""
+    def update(self, updates: Iterable[Update]) -> dict[str, Update]:
+        """Take over updates in ascending order of offset, all newer than those that are here.
+
+        Returns what they replace.
+        """
+        replaced: dict[str, Update] = {}
         for update in updates:
-            self.entries.pop(update.device, None)
+            before = self.entries.pop(update.device, None)
+            if before is not None:
+                replaced.setdefault(update.device, before.update)
             self.entries[update.device] = Entry(update, self._settings)
+        return replaced
 
     def see(self, device: str, seen_at: int) -> Entry | None:
         """Note a sighting; its entry, or None if nothing changes by it."""

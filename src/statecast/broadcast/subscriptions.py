@@ -1,7 +1,8 @@
 """Which viewers watch which devices.
 
-Viewers of the same devices are one audience and share every message. These are the devices that a
-viewer asks for, as far as it may read them: rights cost nothing where viewers have the same ones.
+Viewers of the same devices and protocol are one audience and share every message. These are the
+devices that a viewer asks for, as far as it may read them: rights cost nothing where viewers have
+the same ones.
 Audiences are found by the device that changed: a tick costs one lookup per changed device and none
 per audience.
 """
@@ -12,6 +13,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.watch_request import FULL_STATES
 
 EVERYTHING = "*"
 FEW_PREFIXES = 8
@@ -32,13 +34,15 @@ class Audience:
         "missed_seen",
         "patterns",
         "prefixes",
+        "protocol",
         "scope",
         "size",
         "sources",
     )
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
+    def __init__(self, patterns: tuple[str, ...], protocol: int = FULL_STATES) -> None:
         self.patterns = patterns
+        self.protocol = protocol
         self.scope = sets.scope(patterns)
         """For which devices a position of its viewers holds."""
         self.sources: set[str | None] | None = None
@@ -118,16 +122,16 @@ class Audiences:
     """All audiences of a process, found by the device that changed."""
 
     def __init__(self) -> None:
-        self._all: dict[tuple[str, ...], Audience] = {}
+        self._all: dict[tuple[tuple[str, ...], int], Audience] = {}
         self._everything: dict[str, set[Audience]] = {}
         self._by_prefix: dict[str, set[Audience]] = {}
         self._by_device: dict[str, set[Audience]] = {}
 
-    def join(self, patterns: tuple[str, ...]) -> Audience:
+    def join(self, patterns: tuple[str, ...], protocol: int = FULL_STATES) -> Audience:
         """Count one more viewer of a watch set; its audience."""
-        audience = self._all.get(patterns)
+        audience = self._all.get((patterns, protocol))
         if audience is None:
-            audience = self._all[patterns] = Audience(patterns)
+            audience = self._all[patterns, protocol] = Audience(patterns, protocol)
             for key in audience.disjoint_keys():
                 self._index(key).setdefault(key, set()).add(audience)
         audience.size += 1
@@ -143,7 +147,7 @@ class Audiences:
         audience.size -= 1
         if audience.size:
             return
-        del self._all[audience.patterns]
+        del self._all[audience.patterns, audience.protocol]
         for key in audience.disjoint_keys():
             index = self._index(key)
             index[key].discard(audience)

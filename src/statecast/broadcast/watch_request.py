@@ -10,9 +10,10 @@ from statecast import names
 from statecast.errors import Malformed, TooLarge
 from statecast.model import Position
 
-PROTOCOL = 1
-"""The version of our events; a request may name it."""
-MEMBERS = ("devices", "since", "protocol", "health", "presence")
+FULL_STATES, PATCHES = 1, 2
+"""The protocols of our events: each change as the whole state, or as a patch where one fits."""
+PROTOCOLS = (FULL_STATES, PATCHES)
+MEMBERS = ("devices", "since", "protocol", "health", "presence", "reset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class WatchRequest:
     """Whether to tell it who watches the devices that it names."""
     scope: str | None = None
     """For which devices ``since`` holds; None: the viewer does not say."""
+    protocol: int = FULL_STATES
+    reset: bool = False
+    """Whether the viewer has lost what it had, so that everything is sent again."""
 
     @classmethod
     def parse(cls, request: Any, max_patterns: int) -> WatchRequest:
@@ -39,13 +43,14 @@ class WatchRequest:
             if member not in MEMBERS:
                 raise Malformed(
                     f"“watch” has no member {names.quoted(member)}; "
-                    "it takes devices, since, protocol, health and presence."
+                    "it takes devices, since, protocol, health, presence and reset."
                 )
-        if request.get("protocol", PROTOCOL) != PROTOCOL:
+        protocol = request.get("protocol", FULL_STATES)
+        if protocol not in PROTOCOLS:
             raise Malformed(
-                "This server speaks protocol 1 only; reload the page or update the client."
+                "This server speaks the protocols 1 and 2; reload the page or update the client."
             )
-        for member in ("health", "presence"):
+        for member in ("health", "presence", "reset"):
             if not isinstance(request.get(member, False), bool):
                 raise Malformed(f"“{member}” must be true or false.")
         return cls(
@@ -54,6 +59,8 @@ class WatchRequest:
             request.get("health", False),
             request.get("presence", False),
             _scope(request.get("since")),
+            int(protocol),
+            request.get("reset", False),
         )
 
 

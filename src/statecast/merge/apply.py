@@ -17,6 +17,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import TooLarge
 from statecast.merge.device_clock import NO_CLOCK, YEAR_2020, DeviceClock
+from statecast.merge.merge_patch import difference
 from statecast.merge.stamps import DOUBT_MS, SEQUENCED, TIME_BITS, Stamps, fold
 from statecast.model import Change, Stamp
 
@@ -242,38 +243,3 @@ def _field_times(
         else:
             times[name] = at
     return times
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch that makes ``new`` of ``old``; empty if they are the same."""
-    patch: dict[str, Any] = {}
-    for name in old:
-        if name not in new:
-            patch[name] = None
-    for name, value in new.items():
-        before = old.get(name)
-        if before is value:
-            continue
-        if type(before) is dict and type(value) is dict:
-            inner = difference(before, value)
-            if inner:
-                patch[name] = inner
-        elif not same(before, value):
-            patch[name] = value
-    return patch
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: in Python ``true`` equals 1, in a browser not."""
-    if one is other:
-        return True
-    kind = type(one)
-    if kind is not type(other):
-        return {kind, type(other)} == {int, float} and bool(one == other)
-    if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))
-    if kind is dict:
-        return one.keys() == other.keys() and all(
-            same(value, other[name]) for name, value in one.items()
-        )
-    return bool(one == other)

@@ -2,10 +2,11 @@
 
 An ASGI app that sends the same ``states``. ``GET /events?device=pillow&device=floor2/*``; without
 ``device`` everything. Further fields of the query: ``health=1`` (the health event too),
-``presence=1`` (who watches the devices that it names), ``since=epoch:offset:scope``, for a client
-that cannot set the header ``Last-Event-ID`` itself, and ``once=1``: the response ends when the
-client has everything, for one that asks again later. A reader watches like any viewer: while it is
-slow it is skipped and costs only its position, and it returns with a position.
+``presence=1`` (who watches the devices that it names), ``protocol=2`` (patches), ``reset=1`` (it
+has lost what it had), ``since=epoch:offset:scope``, for a client that cannot set the header
+``Last-Event-ID`` itself, and ``once=1``: the response ends when the client has everything, for one
+that asks again later. A reader watches like any viewer: while it is slow it is skipped and costs
+only its position, and it returns with a position.
 """
 
 from __future__ import annotations
@@ -362,8 +363,10 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
     for name, value in members:
         if name == "device":
             request["devices"].append(value)
-        elif name in ("health", "presence") and value in ("0", "1"):
+        elif name in ("health", "presence", "reset") and value in ("0", "1"):
             request[name] = value == "1"
+        elif name == "protocol" and value in ("1", "2"):
+            request[name] = int(value)
         elif name == "once" and value == "1":
             request["once"] = True
         elif name == "since":
@@ -371,8 +374,8 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
         else:
             raise HandshakeError.sentence(
                 400,
-                "The query takes device (any number), health=1, presence=1, once=1 and "
-                "since=epoch:offset:scope.",
+                "The query takes device (any number), protocol=1 or 2, health=1, presence=1, "
+                "once=1, reset=1 and since=epoch:offset:scope.",
             )
     request["devices"] = request["devices"] or ["*"]
     if since is not None:

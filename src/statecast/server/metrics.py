@@ -57,6 +57,7 @@ PER_PROCESS = {
     "dropped_events": "Application events that a viewer or another process did not get.",
     "sent_bytes": "Bytes of events to viewers, before framing.",
     "ticks": "Reads of changes that were sent to viewers.",
+    "requested_resets": "Viewers that had lost what they had; each one is a defect.",
 }
 """What each process counts since its start."""
 

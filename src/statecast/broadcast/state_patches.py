@@ -1,0 +1,42 @@
+"""What one tick changed, as patches: for viewers that have everything up to the tick before.
+
+Rule 1: a patch is the difference between the state that was sent to up-to-date viewers before and
+the state now. It is made once, when the first audience needs it.
+Rule 2: where no patch fits, or none is shorter, the entry is the full one: a device that is new,
+came back or was removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from statecast.broadcast import encoding
+from statecast.broadcast.latest_states import Entry
+from statecast.merge.merge_patch import patch_between
+from statecast.model import Update
+from statecast.settings import Settings
+
+
+class StatePatches:
+    """The entries of one tick for viewers of protocol 2."""
+
+    def __init__(self, before: Mapping[str, Update], settings: Settings) -> None:
+        """``before``: what the tick replaced."""
+        self._before = before
+        self._settings = settings
+        self._items: dict[str, bytes] = {}
+
+    def item(self, entry: Entry) -> bytes:
+        """The device in a ``states`` event, as JSON."""
+        device = entry.update.device
+        item = self._items.get(device)
+        if item is None:
+            item = self._items[device] = self._patch(entry) or entry.item()
+        return item
+
+    def _patch(self, entry: Entry) -> bytes | None:
+        update, before = entry.update, self._before.get(entry.update.device)
+        if before is None or before.state is None or update.state is None:
+            return None
+        patch = patch_between(before.state, update.state)
+        return patch and encoding.patch_item(before, update, patch, self._settings)
