@@ -12,12 +12,24 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import azure, connects, emits, fanout, ingest, latency, report, rights, updates
+from benchmarks import (
+    azure,
+    connects,
+    edits,
+    emits,
+    fanout,
+    ingest,
+    latency,
+    report,
+    rights,
+    updates,
+)
 from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
 from benchmarks.report import Row
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "ingest": ingest.rows,
+    "edits": edits.rows,
     "latency": latency.rows,
     "azure": azure.rows,
     "fanout": fanout.rows,

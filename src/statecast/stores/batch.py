@@ -62,8 +62,18 @@ class DeviceState:
     """This commit made a version."""
     newly_seen: bool = False
     """This commit changed ``seen_at`` of a device that was there."""
+    stale: bool = False
+    """``state`` is older than the record."""
+
+    def encode(self) -> None:
+        """Encode the state, once per version that somebody reads."""
+        if self.stale:
+            state = self.record.state
+            self.state = None if state is None else strict_json.encode(state)
+            self.stale = False
 
     def update(self) -> Update:
+        self.encode()
         record = self.record
         return Update(
             device=record.device,
@@ -97,10 +107,10 @@ class NewVersion:
 class DamagedDevice:
     """A device whose row is damaged."""
 
-    reason: str
-    """Why its messages are refused, for people."""
+    reason: str | None
+    """Why its messages are refused, for people; None: its state is proven."""
     loaded: DeviceState
-    """What is left of it, without its state."""
+    """What is left of it; without its state, unless that is proven."""
     copy: Quarantined
     """The row as it was found."""
 
@@ -180,7 +190,7 @@ class Batch:
         if not self.known_events.isdisjoint(keys):
             self.duplicates += 1
             return
-        self.check_damage(change)
+        mended = self.check_damage(change)
         stamp = stamp_of(change, sent_at, self.resolution, order, self.now)
         clock = self.clock_of(change.device)
         own, arrival = change.time, min(sent_at, self.now)
@@ -190,7 +200,7 @@ class Batch:
             if change.by == "device" and not self.is_replay:
                 clock = clock.noted(own, arrival)
             at = self.happened(change, own, arrival, clock)
-        self.apply_change(change, stamp, delivery, at, clock)
+        self.apply_change(change, stamp, delivery, at, clock, mended)
         self.left_out += bool(change.left_out)
         self.known_events.update(keys[:1])
         self.new_events.extend(keys[:1])
@@ -246,47 +256,81 @@ class Batch:
         self.add_version(loaded, loaded.cause, None if record.state is None else {})
         self.loaded[record.device] = loaded
 
-    def check_damage(self, change: Change) -> None:
-        """Raises Refused for a change that needs the state of a damaged row.
+    def restore_proven(self) -> None:
+        """Put each device right whose state is proven although its row is damaged."""
+        for found in [one for one in self.damaged.values() if one.reason is None]:
+            self.restore(found.loaded, found.copy)
+            del self.damaged[found.loaded.record.device]
 
-        A replacement or a removal does not need it, and mends the device.
+    def check_damage(self, change: Change) -> DamagedDevice | None:
+        """Put the device of a damaged row right for a change; the damage, if there was one.
+
+        Raises Refused for a change that needs a state that is not known any more. A replacement or
+        a removal does not need it, and mends the device.
         """
         found = self.damaged.get(change.device)
         if found is None:
-            return
-        if change.kind == "merge":
-            raise Refused(found.reason)
-        self.restore(found.loaded, found.copy)
-        self.counters.devices -= 1  # it was counted, and now it is blank
+            return None
+        if found.reason is not None:
+            if change.kind == "merge":
+                raise Refused(found.reason)
+            self.counters.devices -= 1  # it was counted, and now it is blank
+        self.restore(replace(found.loaded), found.copy)
         del self.damaged[change.device]
+        return found
+
+    def _leave_damaged(self, found: DamagedDevice) -> None:
+        """Take back what ``check_damage`` did: the change itself was refused."""
+        name = found.loaded.record.device
+        self.damaged[name] = found
+        del self.loaded[name]
+        self.set_aside.pop()
+        counters = self.counters
+        counters.history_bytes -= self.versions.pop().size
+        counters.history_rows -= 1
+        counters.offset -= 1
+        counters.quarantine_rows -= 1
+        counters.devices += found.reason is not None
 
     def edit(self, change: Change, delivery: Delivery) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
-        self.check_damage(change)
-        self.messages += 1
-        self.counters.arrival += 1
+        mended = self.check_damage(change)
+        order = self.counters.arrival + 1
         loaded = self.loaded.get(change.device)
-        stamp = edit_stamp(
-            self.now, self.counters.arrival, None if loaded is None else loaded.record
-        )
-        self.apply_change(change, stamp, delivery, self.now, self.clock_of(change.device))
+        stamp = edit_stamp(self.now, order, None if loaded is None else loaded.record)
+        clock = self.clock_of(change.device)
+        self.apply_change(change, stamp, delivery, self.now, clock, mended)
+        self.counters.arrival = order
+        self.messages += 1
 
     def apply_change(
-        self, change: Change, stamp: Stamp, delivery: Delivery, at: int, clock: DeviceClock
+        self,
+        change: Change,
+        stamp: Stamp,
+        delivery: Delivery,
+        at: int,
+        clock: DeviceClock,
+        mended: DamagedDevice | None = None,
     ) -> None:
+        """Apply one change. If it is refused, a row that was ``mended`` for it stays damaged."""
         loaded = self.loaded.get(change.device)
         before = None if loaded is None else loaded.record
-        done = apply(
-            before,
-            change,
-            stamp,
-            at=at,
-            now=self.now,
-            source=self.source,
-            late_message_ms=self.late_message_ms,
-            clock=clock,
-        )
-        self._count_device(before, done.record)
+        try:
+            done = apply(
+                before,
+                change,
+                stamp,
+                at=at,
+                now=self.now,
+                source=self.source,
+                late_message_ms=self.late_message_ms,
+                clock=clock,
+            )
+            self._count_device(before, done.record)
+        except Refused:
+            if mended is not None:
+                self._leave_damaged(mended)
+            raise
         if done.dropped:
             self.dropped += 1
         else:
@@ -319,7 +363,8 @@ class Batch:
 
     def add_version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
         self.counters.offset += 1
-        loaded.offset, loaded.cause, loaded.visible = self.counters.offset, cause, True
+        loaded.offset, loaded.cause = self.counters.offset, cause
+        loaded.visible = loaded.stale = True
         change = None if patch is None else strict_json.encode(patch)
         record = loaded.record
         row = HistoryRow(record.changed_at, record.version, change, cause, record.arrived_at)
@@ -378,7 +423,7 @@ class Batch:
             if state is None and (loaded.visible or loaded.removed_at is None):
                 loaded.removed_at = self.now
             if loaded.visible:
-                loaded.state = None if state is None else strict_json.encode(state)
+                loaded.encode()
                 loaded.removed_at = loaded.removed_at if state is None else None
             elif loaded.newly_seen:
                 self.counters.seen += 1

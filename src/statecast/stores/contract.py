@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field, fields
-from operator import add
+from dataclasses import asdict, dataclass, field, fields
+from operator import add, attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from statecast.access.patterns import EVERYTHING, Patterns
@@ -123,11 +123,19 @@ class Totals:
     """Changes that were applied without a part that could not be read: a field, or their time."""
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*map(add, astuple(self), astuple(other)))
+        return Totals(*map(add, self.numbers(), other.numbers()))
+
+    def numbers(self) -> tuple[int, ...]:
+        """All numbers, in their order. ``astuple`` costs ten times as much."""
+        found: tuple[int, ...] = _totals(self)
+        return found
 
     def report(self) -> dict[str, int]:
         """The totals as in the ``health`` event."""
         return asdict(self)
+
+
+_totals = attrgetter(*(one.name for one in fields(Totals)))
 
 
 @dataclass(frozen=True, slots=True)

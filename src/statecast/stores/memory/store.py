@@ -21,7 +21,6 @@ from statecast.commands.life import Command, NewCommand
 from statecast.model import (
     Cause,
     Change,
-    Delivery,
     Event,
     HistoryRow,
     Message,
@@ -55,6 +54,7 @@ from statecast.stores.contract import (
     commands_read,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.edits import Edit, fold
 from statecast.stores.forgotten_names import renamed_senders
 from statecast.stores.memory.access import MemoryAccess
 from statecast.stores.memory.commands import MemoryCommands
@@ -171,21 +171,16 @@ class MemoryStore:
         audit: AuditEntry | None = None,
     ) -> Update | None:
         """Commit one change of source ``api``. Raises Refused or Conflict."""
+        edit = Edit(change, cause_id, if_match, sender, audit)
         with self._lock:
             now = self._watch.check(self._counters)
-            message = Message(
-                Delivery(cause_id or uuid.uuid4().hex, b"", now, sender=sender), (change,)
-            )
+            message = edit.message(now)
             batch = self._batch(API_SOURCE, 1, now, [message])
-            loaded = batch.loaded.get(change.device)
-            if if_match is not None:
-                self.epoch_history().check_unchanged(if_match, loaded.offset if loaded else 0)
-            batch.edit(change, message.delivery)
+            update = fold(batch, edit, message.delivery, self.epoch_history)
             self._save(batch)
             self._access.note(audit, now)
-            loaded = batch.loaded.get(change.device)
         self._notifier.notify()
-        return loaded.update() if loaded is not None and loaded.offset else None
+        return update
 
     def replay(
         self, number: int, message: Message, resolution: int, *, audit: AuditEntry | None = None

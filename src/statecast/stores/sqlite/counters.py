@@ -5,7 +5,8 @@ A row that is damaged or missing is derived from the tables; the next write puts
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import fields
+from operator import attrgetter
 
 import apsw
 
@@ -16,6 +17,8 @@ from statecast.stores.sqlite.row_reader import RowReader, fetch
 from statecast.stores.sqlite.tables import Row, Table, sealed, table
 
 COUNTERS = table("counters")
+numbers_of = attrgetter(*(field.name for field in fields(Counters)))
+"""The counters in the order of the columns."""
 FEW = 100
 """Rows that are read before all are: more than are damaged at the end of a table."""
 ARRIVAL_GAP = 2**40
@@ -38,7 +41,7 @@ def save(connection: apsw.Connection, reader: RowReader, counters: Counters) -> 
     row = sealed(
         (
             1,
-            *astuple(counters),
+            *numbers_of(counters),
         )
     )
     rows(connection, COUNTERS.update, (*row, 1))

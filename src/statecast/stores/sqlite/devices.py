@@ -177,32 +177,39 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
 
 def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
     """Write each device once, and set the key of new ones."""
+    known: list[Row] = []
     for loaded in touched:
-        record, cause, silent_after = loaded.record, loaded.cause, loaded.record.silent_after
-        row = sealed(
-            (
-                record.device,
-                record.version,
-                loaded.offset,
-                loaded.seen,
-                loaded.state,
-                record.changed_at,
-                record.seen_at,
-                *causes.columns(cause),
-                None if silent_after is None else float(silent_after),  # as the column keeps it
-                record.source,
-                loaded.removed_at,
-                json.dumps(dict(record.fields)).encode(),
-                record.stamps.dump(),
-                record.arrived_at,
-                record.clock.dump(),
-                None if record.commands is None else json.dumps(record.commands),
-            )
-        )
+        row = row_of(loaded)
         if loaded.key is None:
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
         else:
-            rows(connection, DEVICES.update, (*row, loaded.key))
+            known.append((*row, loaded.key))
+    connection.executemany(DEVICES.update, known)
+
+
+def row_of(loaded: DeviceState) -> Row:
+    """The row of a device, without its key."""
+    record, cause, silent_after = loaded.record, loaded.cause, loaded.record.silent_after
+    return sealed(
+        (
+            record.device,
+            record.version,
+            loaded.offset,
+            loaded.seen,
+            loaded.state,
+            record.changed_at,
+            record.seen_at,
+            *causes.columns(cause),
+            None if silent_after is None else float(silent_after),  # as the column keeps it
+            record.source,
+            loaded.removed_at,
+            json.dumps(dict(record.fields)).encode(),
+            record.stamps.dump(),
+            record.arrived_at,
+            record.clock.dump(),
+            None if record.commands is None else json.dumps(record.commands),
+        )
+    )
 
 
 def forget_tombstones(

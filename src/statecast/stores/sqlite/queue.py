@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import apsw
 
@@ -16,6 +17,7 @@ from statecast.model import Delivery
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.errors import check_queue_bounds
+from statecast.stores.group_commit import GroupCommit
 from statecast.stores.retention import DAY_MS
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite import quarantine
@@ -76,12 +78,14 @@ class SqliteQueue:
         name: str,
         limits: Limits,
         clock: Callable[[], int],
+        writes: GroupCommit[Any],
     ) -> None:
         self.database = database
         self.rows = reader
         self.name = name
         self.limits = limits
         self.clock = clock
+        self._writes = writes
         self.number = self._find() or self._create()
 
     def _find(self) -> int | None:
@@ -99,13 +103,17 @@ class SqliteQueue:
                 record = self._rebuilt(connection)
             for id_ in self._orphans(connection, record):
                 self._adopt(connection, record, id_)
-            self._save(connection, record)
+            self.save_record(connection, record)
         return record.number
 
     def _record(self, connection: apsw.Connection) -> QueueRecord | None:
         """The row of this queue; None if it is damaged or missing."""
         found = self.rows.rows(connection, QUEUES, "WHERE name = ?", (self.name,))
         return QueueRecord(*found[0][:-1]) if found else None
+
+    def open_record(self, connection: apsw.Connection) -> QueueRecord:
+        """The row of this queue, put right if it is damaged."""
+        return self._record(connection) or self._rebuilt(connection)
 
     def _rebuilt(self, connection: apsw.Connection) -> QueueRecord:
         """The row of this queue, rebuilt from its messages; a new one if it has none.
@@ -138,7 +146,7 @@ class SqliteQueue:
                 return number
         return None
 
-    def _save(self, connection: apsw.Connection, record: QueueRecord) -> None:
+    def save_record(self, connection: apsw.Connection, record: QueueRecord) -> None:
         number, *values = astuple(record)
         rows(connection, QUEUES.update, (*sealed((*values,)), number))
         self.rows.clear(QUEUES, (number,))
@@ -162,34 +170,7 @@ class SqliteQueue:
 
     def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
         """Add all messages or none, durable on return; their ids. Raises QueueFull."""
-        size = sum(map(len, bodies))
-        with self.database.write() as connection:
-            now = self.clock()  # in the transaction, so that times are in the order of the ids
-            record = self._record(connection) or self._rebuilt(connection)
-            record.messages += len(bodies)
-            record.bytes += size
-            check_queue_bounds(self.name, self.limits, record.messages, record.bytes)
-            counters = counter_row.load(connection, self.rows)
-            first = counters.arrival + 1
-            counters.arrival += len(bodies)
-            ids = list(range(first, counters.arrival + 1))
-            connection.executemany(
-                QUEUE.insert,
-                [
-                    sealed(
-                        (
-                            record.number,
-                            id_,
-                            now,
-                            body,
-                            sender,
-                        )
-                    )
-                    for id_, body in zip(ids, bodies, strict=True)
-                ],
-            )
-            self._save(connection, record)
-            counter_row.save(connection, self.rows, counters)
+        ids: list[int] = self._writes.run(Append(self, bodies, sender))
         return ids
 
     def acknowledge_and_receive(
@@ -203,11 +184,11 @@ class SqliteQueue:
         if not acknowledged and not self._has_visible():
             return []
         with self.database.write(durable=False) as connection:
-            record = self._record(connection) or self._rebuilt(connection)
+            record = self.open_record(connection)
             for receipt, ids in acknowledged.items():
                 self._acknowledge(connection, record, receipt, ids)
             received = self._receive(connection, record, limit, visibility_timeout)
-            self._save(connection, record)
+            self.save_record(connection, record)
         return received
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
@@ -232,7 +213,7 @@ class SqliteQueue:
 
     def _remove(self, ids: Sequence[int | None]) -> int:
         with self.database.write() as connection:
-            record = self._record(connection) or self._rebuilt(connection)
+            record = self.open_record(connection)
             which = "id IN (SELECT value FROM json_each(?))"
             in_flight = f"DELETE FROM in_flight WHERE {which}"  # noqa: S608
             rows(connection, in_flight, (json.dumps(ids),))
@@ -250,7 +231,7 @@ class SqliteQueue:
                 "AND receipt NOT IN (SELECT receipt FROM in_flight)",
                 (record.number,),
             )
-            self._save(connection, record)
+            self.save_record(connection, record)
         return len(deleted)
 
     def size(self) -> tuple[int, int]:
@@ -454,3 +435,50 @@ class SqliteQueue:
             "AND NOT EXISTS (SELECT 1 FROM in_flight WHERE receipt = :receipt)",
             {"receipt": receipt},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Messages that are to be added to a queue, all or none."""
+
+    queue: SqliteQueue
+    bodies: Sequence[bytes]
+    sender: str
+
+
+class QueueWriter:
+    """The messages that one transaction adds to queues."""
+
+    def __init__(self, connection: apsw.Connection, counters: Counters, now: int) -> None:
+        self._connection = connection
+        self._counters = counters
+        self._now = now
+        """Read in the transaction, so that times are in the order of the ids."""
+        self._records: dict[str, tuple[SqliteQueue, QueueRecord]] = {}
+        self._rows: list[Row] = []
+
+    def append(self, wanted: Append) -> list[int]:
+        """Add messages; their ids. Raises QueueFull; then nothing has changed."""
+        queue, bodies = wanted.queue, wanted.bodies
+        if queue.name not in self._records:
+            self._records[queue.name] = queue, queue.open_record(self._connection)
+        record = self._records[queue.name][1]
+        messages = record.messages + len(bodies)
+        size = record.bytes + sum(map(len, bodies))
+        check_queue_bounds(queue.name, queue.limits, messages, size)
+        record.messages, record.bytes = messages, size
+        first = self._counters.arrival + 1
+        self._counters.arrival += len(bodies)
+        ids = list(range(first, self._counters.arrival + 1))
+        self._rows += [
+            sealed((record.number, id_, self._now, body, wanted.sender))
+            for id_, body in zip(ids, bodies, strict=True)
+        ]
+        return ids
+
+    def save(self) -> None:
+        """Write the messages and what was counted. The counters of the store are the caller's."""
+        if self._rows:
+            self._connection.executemany(QUEUE.insert, self._rows)
+        for queue, record in self._records.values():
+            queue.save_record(self._connection, record)

@@ -7,7 +7,6 @@ outcome, in one transaction.
 from __future__ import annotations
 
 import os
-import uuid
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,6 @@ from statecast.commands.life import Command, NewCommand
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
 from statecast.model import (
     Change,
-    Delivery,
     Event,
     HistoryRow,
     Message,
@@ -62,6 +60,8 @@ from statecast.stores.contract import (
     command_lease,
 )
 from statecast.stores.counters import Counters
+from statecast.stores.edits import Edit, fold
+from statecast.stores.group_commit import EverythingRefused, GroupCommit, QueuedWrite
 from statecast.stores.refusals import Refusals
 from statecast.stores.sqlite import (
     access,
@@ -91,7 +91,7 @@ from statecast.stores.sqlite.file_lock import (
     remove_process,
     take_lease,
 )
-from statecast.stores.sqlite.queue import SqliteQueue
+from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.repair import Repair
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
@@ -132,6 +132,7 @@ class SqliteStore:
         self.rows = RowReader(self.problems)
         self.database = Database(self.path, steps, examining=examining)
         self._refusals = Refusals()
+        self._writes: GroupCommit[Edit | Append] = GroupCommit(self.commit_writes)
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._held: dict[str, FileLease] = {}
         """The locks that tell others when a process has ended, by its id."""
@@ -177,6 +178,7 @@ class SqliteStore:
             dedup.confirm(connection, key, list(confirmed), now)
             dedup.trim(connection, counters, self._watch.age_from(now))
             batch = self._batch(connection, source, resolution, counters, now, messages)
+            batch.restore_proven()
             batch.known_ids = dedup.known(
                 connection, key, [message.delivery.id for message in messages]
             )
@@ -200,22 +202,43 @@ class SqliteStore:
         Returns the device's update; None if there is no such device. Raises Refused (quarantine
         stays as it is), and Conflict when ``if_match`` is not the device's position.
         """
+        edit = Edit(change, cause_id, if_match, sender, audit)
+        update: Update | None = self._writes.run(edit)
+        return update
+
+    def commit_writes(self, group: Sequence[QueuedWrite[Edit | Append]]) -> None:
+        """Commit edits and messages for queues in one transaction; see ``GroupCommit``."""
         with self._refusals.taken() as refusals, self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
-            message = Message(
-                Delivery(cause_id or uuid.uuid4().hex, b"", now, sender=sender), (change,)
-            )
-            batch = self._batch(connection, API_SOURCE, 1, counters, now, [message])
-            loaded = batch.loaded.get(change.device)
-            if if_match is not None:
-                offset = loaded.offset if loaded else 0
-                changes.epoch_history(connection, self.rows).check_unchanged(if_match, offset)
-            batch.edit(change, message.delivery)
-            self._note(connection, counters, audit, now)
-            self._save(connection, batch, refusals)
-            loaded = batch.loaded.get(change.device)
-        return loaded.update() if loaded is not None and loaded.offset else None
+            messages = {one: one.write.message(now) for one in group if isinstance(one.write, Edit)}
+            batch = self._batch(connection, API_SOURCE, 1, counters, now, list(messages.values()))
+            queues = QueueWriter(connection, counters, now)
+            for one in group:
+                with one.refusing():
+                    if isinstance(one.write, Append):
+                        one.result = queues.append(one.write)
+                    else:
+                        one.result = self._fold(connection, batch, one.write, messages[one])
+            if all(one.error for one in group):
+                raise EverythingRefused
+            queues.save()
+            if messages:
+                self._save(connection, batch, refusals)
+            else:
+                counter_row.save(connection, self.rows, counters)
+
+    def _fold(
+        self, connection: apsw.Connection, batch: Batch, edit: Edit, message: Message
+    ) -> Update | None:
+        update = fold(
+            batch,
+            edit,
+            message.delivery,
+            lambda: changes.epoch_history(connection, self.rows),
+        )
+        self._note(connection, batch.counters, edit.audit, batch.now)
+        return update
 
     def replay(
         self, number: int, message: Message, resolution: int, *, audit: AuditEntry | None = None
@@ -229,6 +252,7 @@ class SqliteStore:
             now = self._watch.check(counters)
             found = quarantine.readable(connection, self.rows, number)
             batch = self._batch(connection, found.source, resolution, counters, now, [message])
+            batch.restore_proven()
             refused = batch.replay(found, message)
             if refused is None:
                 quarantine.delete(connection, self.rows, counters, number)
@@ -298,16 +322,16 @@ class SqliteStore:
             commands=commands.by_ids(connection, self.rows, answered_by(messages)),
         )
         for one in damaged:
-            self._rebuild(connection, batch, one)
+            self._find_rebuilt(connection, batch, one)
         return batch
 
-    def _rebuild(self, connection: apsw.Connection, batch: Batch, damaged: Damaged) -> None:
-        """Give the batch a device whose row is damaged, or the reason why its messages wait."""
+    def _find_rebuilt(self, connection: apsw.Connection, batch: Batch, damaged: Damaged) -> None:
+        """Give the batch what is left of a device whose row is damaged."""
         rebuilt = rebuild.rebuild(connection, self.rows, damaged, batch.reading())
         copy = quarantine.copy_of(damaged, batch.now)
         name = rebuilt.loaded.record.device
         if rebuilt.complete:
-            batch.restore(rebuilt.loaded, copy)
+            batch.damaged[name] = DamagedDevice(None, rebuilt.loaded, copy)
             return
         reason = (
             f"The device {name!r} has a damaged row in the store ({damaged.reason}). "
@@ -761,7 +785,7 @@ class SqliteStore:
 
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
-        return SqliteQueue(self.database, self.rows, name, self.limits, self.clock)
+        return SqliteQueue(self.database, self.rows, name, self.limits, self.clock, self._writes)
 
     def reaction(self, name: str, patterns: Sequence[str]) -> SqliteReaction:
         """What the store keeps for a reaction."""
@@ -791,5 +815,6 @@ def release_after_fork(store: SqliteStore) -> None:
                 with suppress(OSError):
                     lease.after_fork()
             inherited._held.clear()
+            inherited._writes.begin_process()
 
     register_at_fork(after_in_child=in_child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
 
 import apsw
 
@@ -32,7 +31,7 @@ def add(connection: apsw.Connection, reader: RowReader, totals: Mapping[str, Tot
             sealed(
                 (
                     source,
-                    *astuple(before + one),
+                    *(before + one).numbers(),
                 )
             ),
         )

@@ -1,0 +1,178 @@
+"""How many durable edits and messages threads and processes write, and how long each call takes.
+
+Each process has an application with the Flask extension, whose threads call ``live.set``,
+``live.send`` or, over REST, ``PATCH``, one call after the other without a pause.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import processes, report, servers
+from benchmarks.processes import Process, answer
+from benchmarks.report import Bound, Row
+
+RATE = Bound(floor=7_000, aim=10_000)
+SOON = Bound(floor=40, aim=20, less=True)
+DEVICES = 60
+"""Of each thread."""
+
+
+def rows(quick: bool) -> list[Row]:
+    seconds, turns = (1.0, 1) if quick else (4.0, 5)
+    found: list[Row] = []
+    for kind, what in (("set", "live.set"), ("send", "live.send")):
+        found += measured(f"{what}, one after the other", kind, 1, 1, seconds, turns)
+        found += measured(f"{what} from 16 threads", kind, 1, 16, seconds, turns, RATE, SOON)
+        found += measured(f"{what} from 4 processes of 4 threads", kind, 4, 4, seconds, turns)
+    return [*found, *over_rest(seconds, turns)]
+
+
+def measured(
+    what: str,
+    kind: str,
+    number: int,
+    threads: int,
+    seconds: float,
+    turns: int,
+    rate: Bound = report.NO_BOUND,
+    soon: Bound = report.NO_BOUND,
+) -> list[Row]:
+    answers = [turn(kind, number, threads, seconds) for _ in range(turns)]
+    rates, per_core, halves, lates, slowest = zip(*answers, strict=True)
+    note = f"{1e6 / report.median(per_core):.0f} µs of CPU each"
+    found = [
+        Row.of(what, rates, "calls/s", note=note),
+        Row.of(f"{what}, per second of CPU", per_core, "calls", rate),
+        Row.of(f"{what}, median", halves, "ms"),
+        Row.of(f"{what}, p99", lates, "ms", soon),
+    ]
+    if number > 1:
+        found.append(Row.of(f"{what}, p99 of the slowest process", slowest, "ms"))
+    return found
+
+
+def turn(kind: str, number: int, threads: int, seconds: float) -> tuple[float, ...]:
+    """Calls per second, and per second of CPU; median and p99 of all; the largest p99."""
+    with servers.scratch() as folder, ExitStack() as stack:
+        writers = []
+        for one in range(number):
+            writers.append(stack.enter_context(writer(folder, kind, one, threads, seconds)))
+            writers[-1].receive(30)
+        for process in writers:
+            process.send(do="go")
+        answers = [process.receive(seconds + 60) for process in writers]
+    times = sorted(took for one in answers for took in one["times"])
+    return (
+        len(times) / max(one["took"] for one in answers),
+        len(times) / sum(one["cpu"] for one in answers),
+        share(times, 0.5),
+        share(times, 0.99),
+        max(share(sorted(one["times"]), 0.99) for one in answers),
+    )
+
+
+def share(times: list[float], part: float) -> float:
+    return times[min(len(times) - 1, int(len(times) * part))] * 1e3
+
+
+def writer(folder: Path, kind: str, number: int, threads: int, seconds: float) -> Process:
+    return processes.python(
+        "benchmarks.edits", str(folder), kind, str(number), str(threads), str(seconds)
+    )
+
+
+def write(folder: str, kind: str, process: int, threads: int, seconds: float) -> None:
+    """Call from each thread until the time is over, then say how long each call took."""
+    from flask import Flask
+
+    from statecast import Statecast
+
+    app = Flask("benchmark")
+    app.config["STATECAST_STORE"] = f"sqlite:///{folder}/edits.db"
+    live = Statecast(app)
+    live.set(f"floor{process}/first", count=0)
+    answer(ready=True)
+    sys.stdin.readline()
+    times: list[list[float]] = [[] for _ in range(threads)]
+    end = time.monotonic() + seconds
+
+    def run(thread: int) -> None:
+        before = time.monotonic()
+        number = 0
+        while before < end:
+            device = f"floor{process}.{thread}/pillow{number % DEVICES}"
+            state = {"battery": number % 101, "mood": "happy", "count": number}
+            if kind == "set":
+                live.set(device, state)
+            else:
+                live.send({"device": device, "state": state})
+            number += 1
+            after = time.monotonic()
+            times[thread].append(after - before)
+            before = after
+
+    began, used = time.monotonic(), time.process_time()
+    in_threads(run, threads)
+    took, used = time.monotonic() - began, time.process_time() - used
+    answer(took=took, cpu=used, times=[one for own in times for one in own])
+
+
+def in_threads(run: Callable[[int], None], threads: int) -> None:
+    started = [threading.Thread(target=run, args=(one,)) for one in range(threads)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join()
+
+
+def over_rest(seconds: float, turns: int) -> list[Row]:
+    """``PATCH`` from 16 connections that are kept open, to one server."""
+    rates, costs, lates = [], [], []
+    for _ in range(turns):
+        with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server:
+            patch_for(server.port, 0.3)
+            used = server.process.cpu()
+            times = patch_for(server.port, seconds)
+            rates.append(len(times) / seconds)
+            costs.append((server.process.cpu() - used) / len(times) * 1e6)
+            lates.append(share(sorted(times), 0.99))
+    note = f"{report.median(costs):.0f} µs of CPU each, HTTP included"
+    what = "PATCH over REST from 16 connections"
+    return [Row.of(what, rates, "calls/s", note=note), Row.of(f"{what}, p99", lates, "ms")]
+
+
+def patch_for(port: int, seconds: float) -> list[float]:
+    """How long each request took."""
+    times: list[float] = []
+    end = time.monotonic() + seconds
+
+    def run(thread: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        headers = {"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
+        number = 0
+        while (before := time.monotonic()) < end:
+            body = json.dumps({"count": number})
+            connection.request("PATCH", f"/api/devices/floor{thread}", body, headers)
+            answered = connection.getresponse()
+            answered.read()
+            if answered.status != 200:
+                raise processes.BenchmarkError(f"PATCH was answered by {answered.status}")
+            times.append(time.monotonic() - before)
+            number += 1
+        connection.close()
+
+    in_threads(run, 16)
+    return times
+
+
+if __name__ == "__main__":
+    folder, kind, process, threads, seconds = sys.argv[1:]
+    write(folder, kind, int(process), int(threads), float(seconds))

@@ -1,0 +1,50 @@
+"""Edits: changes that an application or a user makes, each a write of its own.
+
+Many edits can share one batch. Each is compared with what those before it have left, exactly as if
+they had been committed one after the other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from statecast.access.records import AuditEntry
+from statecast.model import Change, Delivery, Message, Position, Update
+from statecast.stores.batch import Batch
+from statecast.stores.contract import EpochHistory
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit as it was asked for."""
+
+    change: Change
+    cause_id: str | None = None
+    if_match: Position | None = None
+    """The device must not have changed since."""
+    sender: str = ""
+    audit: AuditEntry | None = None
+
+    def message(self, now: int) -> Message:
+        """The edit as a message of source ``api``."""
+        id_ = self.cause_id or uuid.uuid4().hex
+        return Message(Delivery(id_, b"", now, sender=self.sender), (self.change,))
+
+
+def fold(
+    batch: Batch, edit: Edit, delivery: Delivery, epochs: Callable[[], EpochHistory]
+) -> Update | None:
+    """Fold one edit into a batch; the device after it, None if there is no such device.
+
+    Raises Refused, or Conflict for ``if_match``; then nothing has changed.
+    """
+    name = edit.change.device
+    loaded = batch.loaded.get(name)
+    if edit.if_match is not None:
+        history = epochs()._replace(offset=batch.counters.offset)
+        history.check_unchanged(edit.if_match, loaded.offset if loaded else 0)
+    batch.edit(edit.change, delivery)
+    loaded = batch.loaded.get(name)
+    return loaded.update() if loaded is not None and loaded.offset else None

@@ -1,0 +1,211 @@
+"""Group commit: the writes of many threads share one transaction, and so one wait for the disk.
+
+Rule 1: a thread that finds no commit running commits at once. A lone write waits for nothing.
+Rule 2: writes that come meanwhile queue. When the commit ends, the thread of the oldest of them
+commits all of them, in their order. No thread of its own is needed, and none commits for ever.
+Rule 3: a write that is refused fails alone. If the transaction fails, all of its writes do.
+Rule 4: a defect in one write is not that of the others: they are committed one by one then.
+Rule 5: nothing here knows a database. ``commit`` gets the writes, and sets the outcome of each.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, Generic, TypeVar
+
+from statecast.errors import STORE_ERRORS, StatecastError, StoreUnavailable
+
+Write = TypeVar("Write")
+
+MOST = 256
+"""Writes of one transaction: other processes wait for it."""
+WAIT_SECONDS = 5.0
+"""For how long a write waits for the transactions before its own."""
+
+
+class WriteStatus(IntEnum):
+    """Where a write is. It goes from one to the next, and may leave out LEADING."""
+
+    WAITING = 1
+    LEADING = 2
+    """Its thread has the turn to commit, and has not begun."""
+    COMMITTING = 3
+    """It is part of a transaction, of its own thread or of another."""
+    DONE = 4
+    """Its outcome is known, or its thread does not wait for one any more."""
+
+
+class QueuedWrite(Generic[Write]):
+    """A write on its way through a group commit."""
+
+    __slots__ = ("error", "result", "status", "woken", "write")
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.status = WriteStatus.WAITING
+        self.woken = threading.Lock()
+        """Released when its thread has to go on: it has the turn, or the outcome is known."""
+        self.woken.acquire()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Keep what refuses this write alone. Failures of the store are those of all writes."""
+        try:
+            yield
+        except STORE_ERRORS:
+            raise
+        except StatecastError as error:
+            self.error = error
+
+    def outcome(self) -> Any:
+        """The result. Raises the error."""
+        error, self.error = self.error, None
+        if error is None:
+            return self.result
+        try:
+            raise error
+        finally:
+            del error  # it would keep its own frames
+
+
+class EverythingRefused(Exception):
+    """Each write of a group is refused, so that the transaction writes nothing."""
+
+
+class GroupCommit(Generic[Write]):
+    """The writes of one process to one store. Every method may be called from any thread."""
+
+    def __init__(self, commit: Callable[[Sequence[QueuedWrite[Write]]], None]) -> None:
+        """``commit`` writes all in one transaction and sets each ``result``, or ``error``.
+
+        It raises what makes the transaction fail, and EverythingRefused to write nothing.
+        """
+        self._commit = commit
+        self.begin_process()
+
+    def begin_process(self) -> None:
+        """Forget the writes of a parent: its threads do not exist in a forked child."""
+        self._lock = threading.Lock()
+        self._waiting: deque[QueuedWrite[Write]] = deque()
+        self._committing = False
+        """A thread commits, or has been given the turn."""
+
+    def waiting(self) -> int:
+        """How many writes wait for a transaction."""
+        return len(self._waiting)
+
+    def run(self, write: Write) -> Any:
+        """Commit a write, alone or with others; its result.
+
+        Raises what refuses it, or what made the transaction fail.
+        """
+        own = QueuedWrite(write)
+        with self._lock:
+            self._waiting.append(own)
+            if not self._committing:
+                self._committing = True
+                own.status = WriteStatus.LEADING
+        if own.status is WriteStatus.WAITING:
+            self._wait(own)
+        if own.status is WriteStatus.LEADING:
+            self._lead(own)
+        return own.outcome()
+
+    def _wait(self, own: QueuedWrite[Write]) -> None:
+        """Return when a write is done or has the turn. Raises StoreUnavailable after a while."""
+        try:
+            if own.woken.acquire(timeout=WAIT_SECONDS):
+                return
+            if self._withdraw(own):
+                raise StoreUnavailable(
+                    f"Other threads have been writing to the store for {WAIT_SECONDS:g} seconds; "
+                    "try again."
+                )
+            own.woken.acquire()  # it is part of a transaction, which ends in one way or another
+        except BaseException:
+            self._abandon(own)
+            raise
+
+    def _withdraw(self, own: QueuedWrite[Write]) -> bool:
+        """Take a write back, unless a transaction or the turn already has it."""
+        with self._lock:
+            if own.status is not WriteStatus.WAITING:
+                return False
+            own.status = WriteStatus.DONE
+            self._waiting.remove(own)
+        return True
+
+    def _abandon(self, own: QueuedWrite[Write]) -> None:
+        """A signal has interrupted a waiting thread: give the turn on if it was just given one."""
+        if not self._withdraw(own) and own.status is WriteStatus.LEADING:
+            with self._lock:
+                own.status = WriteStatus.DONE
+                self._waiting.remove(own)
+            self._give_turn()
+
+    def _lead(self, own: QueuedWrite[Write]) -> None:
+        """Commit what waits, the own write first, and give the turn to the next thread."""
+        group: list[QueuedWrite[Write]] = []
+        try:
+            with self._lock:
+                while self._waiting and len(group) < MOST:
+                    group.append(self._waiting.popleft())
+                    group[-1].status = WriteStatus.COMMITTING
+            self._commit_together(group)
+        except BaseException as error:
+            fail(group, interrupted(error))
+            raise
+        finally:
+            self._give_turn()
+            for one in group:
+                one.status = WriteStatus.DONE
+                if one is not own:
+                    one.woken.release()
+
+    def _give_turn(self) -> None:
+        with self._lock:
+            self._committing = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].status = WriteStatus.LEADING
+                self._waiting[0].woken.release()
+
+    def _commit_together(self, group: Sequence[QueuedWrite[Write]]) -> None:
+        try:
+            self._commit(group)
+        except EverythingRefused:
+            pass
+        except StatecastError as error:
+            fail(group, error)
+        except Exception as error:
+            if len(group) == 1:
+                fail(group, error)
+                return
+            for one in group:
+                one.result = one.error = None
+                self._commit_together([one])
+
+
+def fail(group: Sequence[QueuedWrite[Any]], error: BaseException) -> None:
+    """Give all writes of a transaction its error, each thread its own copy.
+
+    What was refused was compared with writes that now have not happened, so it fails as well.
+    """
+    for number, one in enumerate(group):
+        one.error = error if not number else copy.copy(error).with_traceback(None)
+        if number:
+            one.error.__cause__ = error
+
+
+def interrupted(error: BaseException) -> BaseException:
+    """What the other threads get when a signal interrupts the thread that commits."""
+    return StoreUnavailable(
+        "The write was interrupted by a signal, so it is not known whether it is in the store; "
+        f"read it before you try again ({type(error).__name__})."
+    )
