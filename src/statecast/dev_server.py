@@ -100,7 +100,7 @@ def serve(info: ScriptInfo, app: Flask, runtime: Runtime, forwarder: DevForwarde
         return
     forwarder.begin(address)
     _say("Statecast is live at the address that Flask prints")
-    if not sockets.is_loopback(runtime.settings.host) and not runtime.says_who_may():
+    if not sockets.is_loopback(runtime.settings.host) and not runtime.rights.says_who_may():
         _say(first_rights.noted(runtime.settings))
 
 

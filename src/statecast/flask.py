@@ -338,7 +338,7 @@ class Statecast:
             def request_of(head: Any, address: str) -> Request:
                 return app.request_class(environ_of(head, address))
 
-            runtime.authorize_by(within_request(app, function), request_of)
+            runtime.rights.authorize_by(within_request(app, function), request_of)
 
         self._register(register)
         return function

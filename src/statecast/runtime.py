@@ -17,18 +17,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from statecast import names
-from statecast.access.desk import Desk
 from statecast.access.directory import AccessDirectory
-from statecast.access.grants import NOTHING
-from statecast.access.identity import Identity
-from statecast.access.keys import Keys
-from statecast.access.policy import AccessPolicy, Rules
-from statecast.access.records import AuditEntry, RecordKind
-from statecast.access.sessions import Sessions
-from statecast.access.shares import Shares
-from statecast.access.token_rules import TokenRules
-from statecast.access.token_verifier import open_verifier
-from statecast.access.users import Users
+from statecast.access.records import AuditEntry
 from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
@@ -53,12 +43,9 @@ from statecast.errors import (
     Unavailable,
     WrongWay,
 )
-from statecast.http import first_rights
-from statecast.http.credentials import ProxyFields, of_head
-from statecast.http.guess_limiter import GuessLimiter
+from statecast.http.app_rights import AppRights
+from statecast.http.credentials import of_head
 from statecast.http.head import RequestHead
-from statecast.http.throttled_log import ThrottledLog
-from statecast.http.write_limit import WriteLimiter
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
@@ -127,13 +114,8 @@ class Runtime:
         """Those of the server of this process, for the document of REST."""
         self.on_sent: Callable[[], None] = lambda: None
         """Called when a message was put into the queue: a test kit consumes it at once."""
-        self.guesses = GuessLimiter()
-        """Slows down who tries keys and passwords."""
-        self._noted_stranger = False
-        self._authorize: Callable[[Any], Any] | None = None
-        """The application's function of ``@live.authorize``."""
-        self._request_of: Callable[[RequestHead, str], Any] = lambda head, address: None
-        """Makes the request that this function gets, of a viewer's."""
+        self.rights = AppRights(settings, lambda: self.store, clock, self.problems)
+        """Who may do what."""
         self._hub: Hub | None = None
         self.test_hub: Hub | None = None
         """The hub that a test made; see ``serve_with``."""
@@ -210,122 +192,6 @@ class Runtime:
 
     # Who may do what
 
-    @cached_property
-    def policy(self) -> AccessPolicy:
-        """The one decision, by the settings as they are at its first use. Raises BadSetting."""
-        refusals, given = ThrottledLog(), self.settings
-        self.proxy_fields.check(bool(given.trusted_proxy))
-        token_rules = TokenRules(
-            issuer=given.jwt_issuer,
-            audience=given.jwt_audience,
-            jwks=given.jwt_jwks,
-            secret=given.jwt_secret,
-            algorithms=given.jwt_algorithms,
-            user_claim=given.jwt_user_claim,
-            groups_claim=given.jwt_groups_claim,
-            leeway=given.jwt_leeway,
-        )
-        return AccessPolicy(
-            Rules(
-                table=given.rights,
-                public_read=given.public_read,
-                trust_local=given.trust_local,
-                allow_public=given.allow_public,
-                others_may=given.others_may,
-                names_people=token_rules.are_set
-                or bool(given.trusted_proxy and given.proxy_user_header),
-            ),
-            lambda: self.store,
-            self.clock,
-            verifier=open_verifier(token_rules, self.problems),
-            attempt=self.guesses.attempt,
-            note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
-        )
-
-    @property
-    def users(self) -> Users:
-        """The people who sign in here."""
-        return Users(self.store, self.clock)
-
-    @property
-    def keys(self) -> Keys:
-        """The keys of devices and programs."""
-        return Keys(self.store, self.clock)
-
-    @property
-    def shares(self) -> Shares:
-        """The share links."""
-        return Shares(self.store, self.clock)
-
-    @property
-    def desk(self) -> Desk:
-        """Where people sign in and out."""
-        sessions = Sessions(self.store, self.clock, self.settings.session_hours)
-        return Desk(self.users, sessions, self.shares, self.guesses)
-
-    @cached_property
-    def writes(self) -> WriteLimiter:
-        """How often one user or key may send, edit and command."""
-        return WriteLimiter(self.settings.write_rate_limit)
-
-    @property
-    def proxy_fields(self) -> ProxyFields:
-        """In which fields a trusted proxy names the user."""
-        return ProxyFields(self.settings.proxy_user_header, self.settings.proxy_groups_header)
-
-    def holds(self, kind: RecordKind) -> bool:
-        """Whether the store has any record of a kind. Raises Unavailable."""
-        return bool(self.store.access_records(kind))
-
-    def has_rules(self) -> bool:
-        """Whether somebody who may read may read less than everything. Raises Unavailable."""
-        return self.asks_application or self.policy.is_set_up(self.holds)
-
-    def says_who_may(self) -> bool:
-        """Whether anything says what other machines may do. Raises Unavailable."""
-        return self.settings.allow_public or self.has_rules()
-
-    def note_stranger(self) -> None:
-        """Another machine was refused; once, the log says what to do if nothing says who may."""
-        if not self._noted_stranger and not self.says_who_may():
-            self._noted_stranger = True
-            log.warning("%s", first_rights.noted(self.settings))
-
-    def sign_in_helps(self, identity: Identity) -> bool:
-        """Whether somebody may do more by saying who it is. Raises Unavailable."""
-        return self.policy.sign_in_helps(identity, self.holds)
-
-    @property
-    def asks_application(self) -> bool:
-        """Whether the application has a function of ``@live.authorize``."""
-        return self._authorize is not None
-
-    def authorize_by(
-        self,
-        function: Callable[[Any], Any],
-        request_of: Callable[[RequestHead, str], Any],
-    ) -> None:
-        """Ask this function what a request may do. Raises BadSetting for a second one.
-
-        ``request_of`` makes a request of the head and the address of a viewer's.
-        """
-        if self._authorize is not None:
-            raise BadSetting("There is one function of @live.authorize; this is a second one.")
-        self._authorize, self._request_of = function, request_of
-
-    def authorize(self, request: Any) -> Any:
-        """What the application allows to a Flask request; None: it has no opinion.
-
-        It runs the application's code, so it may block. An error allows nothing, and is logged.
-        """
-        if self._authorize is None:
-            return None
-        try:
-            return self._authorize(request)
-        except Exception:
-            log.exception("@live.authorize failed, so the request may do nothing by it")
-            return NOTHING
-
     def readers(
         self,
         broadcaster: Broadcaster | None,
@@ -338,20 +204,20 @@ class Runtime:
         ``inline``: for tests, it is found out on the thread of the loop who they are.
         """
         authenticator = Authenticator(
-            self.policy,
+            self.rights.policy,
             lambda: self.store,
             threads=self.settings.handler_threads,
-            ask=lambda: self._ask_about if self.asks_application else None,
+            ask=lambda: self._ask_about if self.rights.asks_application else None,
             inline=inline,
             clock=monotonic,
         )
         readers = Readers(
-            self.policy,
+            self.rights.policy,
             authenticator,
             AccessDirectory(self.clock),
             (lambda viewers: None) if broadcaster is None else broadcaster.regrant,
             credentials_of=partial(
-                of_head, proxy=self.proxy_fields, origins=self.settings.allow_origins
+                of_head, proxy=self.rights.proxy_fields, origins=self.settings.allow_origins
             ),
             clock=self.clock,
             monotonic=monotonic,
@@ -362,7 +228,7 @@ class Runtime:
         return readers
 
     def _ask_about(self, head: RequestHead, address: str) -> Any:
-        return self.authorize(self._request_of(head, address))
+        return self.rights.authorize_viewer(head, address)
 
     def rights_changed(self, user: str | None = None) -> None:
         """What the application allows to a user has changed; None: to anyone. In all processes."""
@@ -508,7 +374,7 @@ class Runtime:
         Raises NotFound, or Unavailable.
         """
         decode, resolution = self.outbox.decoder_for(self.store.quarantine_row(number).source)
-        grants_of = self.policy.grants_of_sender
+        grants_of = self.rights.policy.grants_of_sender
         if not replay(self.store, decode, number, resolution, grants_of, audit).quarantined:
             return ""
         return self.store.quarantine_row(number).reason
@@ -762,7 +628,7 @@ class Runtime:
         Runtime.__init__(self, settings, clock)
         self.handlers = list(before["handlers"])
         self._keeps_handshakes = before["_keeps_handshakes"]
-        self._authorize, self._request_of = before["_authorize"], before["_request_of"]
+        self.rights.ask_as(before["rights"])
         for reaction in before["reactions"].registered:
             self.reactions.add(reaction)
         self.sources = [
@@ -790,7 +656,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the consumers, and the demo if it is set. Raises BadSetting."""
-        _ = self.policy  # wrong rights are a sentence before anything begins
+        _ = self.rights.policy  # wrong rights are a sentence before anything begins
         self.unserved.serving = True
         self._note_first_sample()
         for url in self.settings.source:
@@ -828,7 +694,7 @@ class Runtime:
             listed_by=self._listed_by(),
             complete=partial(complete, settings=self.settings),
             problems=self.problems,
-            grants_of=self.policy.grants_of_sender,
+            grants_of=self.rights.policy.grants_of_sender,
         )
         consumer = Consumer(
             pipeline, self.store, self.clock, self._note_status, lambda: self._resumed_at()

@@ -74,14 +74,14 @@ class SignedInSite:
         self.address = self.server.address.rstrip("/")
         for device in ("jones/pillow", "smith/lamp", "smith/pillow"):
             self.say(device, "calm")
-        self.live.users.add("ada", PASSWORD, "viewer", by="machine")
+        self.live.rights.users.add("ada", PASSWORD, "viewer", by="machine")
 
     def say(self, device: str, mood: str) -> None:
         answer = self.app.test_client().put(f"/api/devices/{device}", json={"mood": mood})
         assert answer.status_code == 200
 
     def share(self, pattern: str) -> str:
-        token = self.live.shares.create(pattern, 3600, by="machine")
+        token = self.live.rights.shares.create(pattern, 3600, by="machine")
         return f"{self.address}/statecast/share#{token}"
 
 
@@ -158,8 +158,8 @@ def test_what_ada_may_no_longer_see_disappears_with_a_sentence(
     page.locator("main").get_by_text("happy").first.wait_for()
     assert "sad" not in page.inner_text("main")
     # When she is no user any more, then nothing is left, and the page leads to the form
-    site.live.users.add("bob", PASSWORD, "viewer", by="machine")
-    site.live.users.remove("ada", by="machine")
+    site.live.rights.users.add("bob", PASSWORD, "viewer", by="machine")
+    site.live.rights.users.remove("ada", by="machine")
     page.locator("#notice").get_by_text("Your sign-in has ended").wait_for()
     page.locator("#devices [data-show=name]").first.wait_for(state="detached")
     page.get_by_role("button", name="Reload").click()
@@ -200,8 +200,8 @@ def test_a_link_in_a_frame_of_another_site_needs_no_cookie(
 
 def test_a_link_that_was_revoked_says_so(eyes: Eyes, site: SignedInSite) -> None:
     address = site.share("smith/*")
-    (link,) = site.live.shares.all()
-    site.live.shares.revoke(link.id, by="machine")
+    (link,) = site.live.rights.shares.all()
+    site.live.rights.shares.revoke(link.id, by="machine")
     page = eyes.page
     page.goto(address)
     page.get_by_text("This link has expired, was revoked").wait_for()

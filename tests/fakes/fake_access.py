@@ -1,38 +1,24 @@
-"""What pages ask of a runtime about rights, by the settings of a test."""
+"""The rights of an app by the settings of a test, whose store has no user, key or share link."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from statecast.access.policy import AccessPolicy, Rules
-from statecast.http.credentials import ProxyFields
+from statecast.http.app_rights import AppRights
+from statecast.problems import Problems
 from statecast.settings import Settings
 
 
-def access(settings: Settings, now: int = 0) -> dict[str, Any]:
-    """The members of a runtime whose store has no user, key or share link."""
-    rules = Rules(
-        table=settings.rights,
-        public_read=settings.public_read,
-        allow_public=settings.allow_public,
-        others_may=settings.others_may,
-    )
-    policy = AccessPolicy(rules, lambda: NoRecords(), lambda: now)
+def rights(settings: Settings, now: int = 0) -> AppRights:
+    def clock() -> int:
+        return now
 
-    def holds(kind: str) -> bool:
-        return False
-
-    return {
-        "policy": policy,
-        "proxy_fields": ProxyFields(),
-        "asks_application": False,
-        "authorize": lambda request: None,
-        "holds": holds,
-        "note_stranger": lambda: None,
-        "sign_in_helps": lambda identity: policy.sign_in_helps(identity, holds),
-    }
+    return AppRights(settings, NoRecords, clock, Problems(clock))  # type: ignore[arg-type]
 
 
 class NoRecords:
     def access_record(self, kind: str, id_: str) -> None:
         return None
+
+    def access_records(self, kind: str | None = None) -> list[Any]:
+        return []

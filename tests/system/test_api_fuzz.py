@@ -203,7 +203,7 @@ def test_a_key_finds_only_what_it_may_read(site: Site) -> None:
     hidden = site.runtime.store.get(f"smith/{name}")
     # when a key tries everything that may do everything, but not there
     grants = Grants.of({"pillow": ALL, "own/*": ALL})
-    key = site.runtime.keys.create("guest", grants, by="test")
+    key = site.runtime.rights.keys.create("guest", grants, by="test")
     bearer = {"Authorization": f"Bearer {key}"}
     outcome = site.campaign(bearer, "--phases", "fuzzing,stateful")
     # then it is answered as documented

@@ -158,7 +158,7 @@ def test_pages_name_only_what_may_be_read(
     # given devices, of which a key may read some
     for name in ("e", "d/x", "c", "b0", "b/2", "b/1", "a"):
         put(client, name, {"on": True})
-    key = live.keys.create("guest", Grants.of(table), by="test")
+    key = live.rights.keys.create("guest", Grants.of(table), by="test")
     # when it reads page by page, of any size
     for size in (1, 2, 3, 10):
         address, found = f"/api/devices?limit={size}", []

@@ -178,4 +178,4 @@ def test_by_name_keeps_what_comes_twice() -> None:
 )
 def test_fields_that_would_never_count_are_refused(given: dict[str, str], sentence: str) -> None:
     with pytest.raises(BadSetting, match=sentence):
-        _ = Runtime(Settings(store="memory:", **given)).policy  # type: ignore[arg-type]
+        _ = Runtime(Settings(store="memory:", **given)).rights.policy  # type: ignore[arg-type]

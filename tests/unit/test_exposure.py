@@ -43,16 +43,16 @@ def test_a_server_for_others_needs_to_know_what_they_may(host: str, tmp_path: Pa
 
 
 def add_user(runtime: Runtime) -> None:
-    runtime.users.add("ada", "correct horse battery", role="operator", by="machine")
+    runtime.rights.users.add("ada", "correct horse battery", role="operator", by="machine")
 
 
 def add_key(runtime: Runtime) -> None:
-    runtime.keys.create("pillow-1", Grants.of({"pillow": "send"}), by="machine")
+    runtime.rights.keys.create("pillow-1", Grants.of({"pillow": "send"}), by="machine")
 
 
 def add_and_revoke_key(runtime: Runtime) -> None:
     add_key(runtime)
-    runtime.keys.revoke("pillow-1", by="machine")
+    runtime.rights.keys.revoke("pillow-1", by="machine")
 
 
 READY: dict[str, tuple[dict[str, Any], Callable[[Runtime], Any], bool]] = {
@@ -61,10 +61,10 @@ READY: dict[str, tuple[dict[str, Any], Callable[[Runtime], Any], bool]] = {
     "table": ({"rights": {"everyone": {"*": "read"}}}, lambda runtime: None, True),
     "user": ({}, add_user, True),
     "key": ({}, add_key, True),
-    "share": ({}, lambda runtime: runtime.shares.create("hall", 60, by="machine"), True),
+    "share": ({}, lambda runtime: runtime.rights.shares.create("hall", 60, by="machine"), True),
     "application": (
         {},
-        lambda runtime: runtime.authorize_by(lambda asked: None, lambda head, address: None),
+        lambda runtime: runtime.rights.authorize_by(lambda asked: None, lambda head, address: None),
         True,
     ),
     "proxy": (

@@ -510,7 +510,7 @@ def test_the_application_says_what_a_request_may_do(app: Flask, live: Statecast)
 
     @app.get("/own")
     def own() -> Any:
-        return {"rights": runtime_of(app).authorize(request)}
+        return {"rights": runtime_of(app).rights.authorize(request)}
 
     client = app.test_client()
     # then it is asked within a request, and answers nothing without an opinion
@@ -523,18 +523,18 @@ def test_the_application_says_what_a_request_may_do(app: Flask, live: Statecast)
     assert cookie is not None
     environ = app.test_request_context("/", headers={"Cookie": f"session={cookie.value}"})
     runtime = runtime_of(app)
-    assert runtime.authorize(environ.request) == {"pillow": "read"}
+    assert runtime.rights.authorize(environ.request) == {"pillow": "read"}
     # and an error allows nothing
     failing = app.test_request_context("/?explode", headers={"Cookie": f"session={cookie.value}"})
-    assert runtime.authorize(failing.request) == NOTHING
+    assert runtime.rights.authorize(failing.request) == NOTHING
     # and there is one such function
     with pytest.raises(BadSetting, match="a second one"):
         live.authorize(rights)
 
 
 def test_without_a_function_the_application_has_no_opinion(app: Flask, live: Statecast) -> None:
-    assert not runtime_of(app).asks_application
-    assert runtime_of(app).authorize(app.test_request_context().request) is None
+    assert not runtime_of(app).rights.asks_application
+    assert runtime_of(app).rights.authorize(app.test_request_context().request) is None
 
 
 # What a view does not handle

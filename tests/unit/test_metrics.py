@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from statecast.access.grants import Grants
 from statecast.commands.request import new_command
 from statecast.errors import BadSetting
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import by_name
 from statecast.runtime import Runtime
@@ -52,13 +52,15 @@ def ask(
         said.append(message)
 
     fields = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
-    local = rights.is_local_head(client, by_name([*fields, (b"host", b"localhost")]), trusted=False)
+    local = locality.is_local_head(
+        client, by_name([*fields, (b"host", b"localhost")]), trusted=False
+    )
     scope = {
         "method": method,
         "path": "/metrics",
         "client": (client, 1234),
         "headers": fields,
-        "extensions": {rights.EXTENSION: local},
+        "extensions": {locality.EXTENSION: local},
     }
 
     async def answer() -> None:
@@ -265,9 +267,11 @@ def test_a_key_of_an_operator_may_read_from_everywhere(
     live: Runtime, grants: dict[str, str] | None, expected: int
 ) -> None:
     # given a key with grants; None: it was revoked
-    token = live.keys.create("prometheus", Grants.of(grants or {"*": "operate"}), by="machine")
+    token = live.rights.keys.create(
+        "prometheus", Grants.of(grants or {"*": "operate"}), by="machine"
+    )
     if grants is None:
-        live.keys.revoke("prometheus", by="machine")
+        live.rights.keys.revoke("prometheus", by="machine")
     # when another machine, and this one, ask with it
     for client in ("10.0.0.9", "127.0.0.1"):
         status, _, text = ask(live, client, authorization=f"Bearer {token}")

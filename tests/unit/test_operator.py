@@ -302,7 +302,7 @@ def test_a_share_link_is_made_shown_once_and_revoked(scene: Scene) -> None:
     made = scene.post(action="share", pattern=" floor2/* ", expires="1d")
     found = re.search(r"http://localhost/statecast/share#(sh_[\w-]+)", made.text)
     assert made.status_code == 200 and found is not None
-    identity = scene.runtime.policy.identify(Credentials(bearer=found[1]))
+    identity = scene.runtime.rights.policy.identify(Credentials(bearer=found[1]))
     assert identity.own.as_table() == {"floor2/*": "read"}
     # then the page lists it without its secret
     page = scene.page()
@@ -310,7 +310,7 @@ def test_a_share_link_is_made_shown_once_and_revoked(scene: Scene) -> None:
     assert found[1][-43:] not in page
     assert "local share created" in words(page)
     # and it can be revoked there
-    (link,) = scene.runtime.shares.all()
+    (link,) = scene.runtime.rights.shares.all()
     done = scene.post(action="unshare", id=link.id)
     assert done.status_code == 303
     assert "The link is revoked" in scene.page(done.headers["Location"].partition("operator")[2])
@@ -324,7 +324,7 @@ def test_a_share_link_is_made_shown_once_and_revoked(scene: Scene) -> None:
 def test_a_wrong_share_is_a_sentence(scene: Scene, form: dict[str, str]) -> None:
     made = scene.post(action="share", **form)
     assert made.status_code == 400
-    assert scene.runtime.shares.all() == []
+    assert scene.runtime.rights.shares.all() == []
 
 
 def test_what_was_done_stands_on_the_page(scene: Scene) -> None:

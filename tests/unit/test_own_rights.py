@@ -152,7 +152,7 @@ def test_who_decides_cannot_ask_for_the_decision(
     # given a function of @live.authorize that asks what it is to decide
     program.who = lambda asked: program.live.allows("read")  # type: ignore[method-assign]
     runtime = program.live.runtime
-    runtime._authorize = program.who
+    runtime.rights._authorize = program.who
     # then the request may do nothing, and the log says why
     assert program.ask("/open").status_code == 403
     assert "@live.authorize failed" in caplog.text and "it cannot ask for it" in caplog.text

@@ -16,7 +16,6 @@ import flask
 import pytest
 
 from statecast.access.records import AccessRecord, AuditEntry
-from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.commands.life import Command
@@ -34,7 +33,7 @@ from statecast.stores.contract import (
     Totals,
 )
 from statecast.web import formatting, pages, picture_rules, pictures, view_models
-from tests.fakes.fake_access import access
+from tests.fakes.fake_access import rights
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
 STATIC = Path(pages.__file__).parent / "static"
@@ -204,7 +203,7 @@ def browse(
     app = flask.Flask("host", static_folder=None)
     settings = settings or Settings()
     live = SimpleNamespace(
-        **access(settings, NOW),
+        rights=rights(settings, NOW),
         store=store,
         settings=settings,
         clock=lambda: NOW,
@@ -213,7 +212,6 @@ def browse(
         unserved=Unserved(lambda: store, list),
         allows_page=lambda address: True,
         current_reports=lambda: store.reports(),
-        shares=Shares(store, lambda: NOW),  # type: ignore[arg-type]
     )
     app.register_blueprint(pages.pages(live, **options))
     return app.test_client().get(path, base_url=f"http://localhost{below}/", headers=headers)
@@ -718,7 +716,7 @@ def test_a_page_is_compressed_where_that_is_wanted_and_safe(
 def test_the_policy_stays_off_the_hosts_own_pages(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
-        **access(Settings()),
+        rights=rights(Settings()),
         store=store,
         settings=Settings(),
         clock=lambda: NOW,
@@ -891,7 +889,7 @@ def test_the_command_of_a_page_is_one_for_a_shell(store: FakeStore, value: str) 
 def test_an_address_that_asks_for_too_many_pages_is_refused(store: FakeStore) -> None:
     app = flask.Flask("host", static_folder=None)
     live = SimpleNamespace(
-        **access(Settings()),
+        rights=rights(Settings()),
         store=demo(store),
         settings=Settings(),
         clock=lambda: NOW,

@@ -468,14 +468,16 @@ def test_the_store_has_the_records(tmp_path: Path) -> None:
         runtime.store.put_access("key", "pillow-1", BODIES["key", "pillow-1"])
         bearer = Credentials(bearer=f"sk_pillow-1_{SECRET}", address="192.0.2.1")
         # Then the key counts until it is revoked, and rights that change are seen
-        found = runtime.policy.identify(bearer)
-        assert found == KEY and runtime.policy.allow(found, Action.SEND, "pillow")
+        found = runtime.rights.policy.identify(bearer)
+        assert found == KEY and runtime.rights.policy.allow(found, Action.SEND, "pillow")
         runtime.store.put_access("key", "pillow-1", BODIES["key", "pillow-1"] | {"grants": {}})
-        assert runtime.policy.judge(found, runtime.store) == dataclasses.replace(KEY, own=NOTHING)
+        assert runtime.rights.policy.judge(found, runtime.store) == dataclasses.replace(
+            KEY, own=NOTHING
+        )
         runtime.store.put_access("key", "pillow-1", None)
-        assert runtime.policy.judge(found, runtime.store) is None
+        assert runtime.rights.policy.judge(found, runtime.store) is None
         with pytest.raises(NotAuthenticated):
-            runtime.policy.identify(bearer)
+            runtime.rights.policy.identify(bearer)
     finally:
         runtime.stop()
 
@@ -532,10 +534,10 @@ def test_whatever_is_sent_is_a_known_one_or_refused(shape: str, noise: str, at: 
     for brought in (
         Credentials(bearer=token, local=True),
         Credentials(session=token),
-        runtime.policy.with_auth(Credentials(), {"token": token}),
+        runtime.rights.policy.with_auth(Credentials(), {"token": token}),
     ):
         try:
-            found = runtime.policy.identify(brought)
+            found = runtime.rights.policy.identify(brought)
         except NotAuthenticated:
             continue
         assert found == ANONYMOUS or (found == LOCAL and token == "")

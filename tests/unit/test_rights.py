@@ -12,7 +12,7 @@ from statecast.access.actions import Action
 from statecast.access.identity import ANONYMOUS, LOCAL
 from statecast.access.policy import AccessPolicy, Rules, deeds_of
 from statecast.errors import BadSetting
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.head import by_name
 from statecast.settings import Settings
 from tests.fakes.fake_access import NoRecords
@@ -132,7 +132,7 @@ HEADS: dict[str, tuple[str, dict[str, str], bool, bool]] = {
         f"passed on, as {field.decode()} says": (
             *("127.0.0.1", {field.decode(): "127.0.0.1", **HOST}, False, False),
         )
-        for field in sorted(rights.PROXY_FIELDS)
+        for field in sorted(locality.PROXY_FIELDS)
     },
     # A proxy beside us that a setting names
     "through the proxy, from here": (
@@ -166,11 +166,11 @@ OURS_ALONE = ("a socket in the file system", "past the proxy")
 def test_which_requests_are_of_this_machine(name: str) -> None:
     peer, fields, trusted, expected = HEADS[name]
     headers = by_name([(key.encode(), value.encode()) for key, value in fields.items()])
-    assert rights.is_local_head(peer, headers, trusted=trusted) == expected
+    assert locality.is_local_head(peer, headers, trusted=trusted) == expected
 
 
 def test_two_hosts_are_none() -> None:
-    assert not rights.is_local_head(
+    assert not locality.is_local_head(
         "127.0.0.1", {b"host": (b"localhost", b"localhost")}, trusted=False
     )
 
@@ -186,7 +186,7 @@ def test_another_server_gives_the_same_answer(name: str) -> None:
     found: list[bool] = []
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        found.append(rights.is_local_environ(environ))
+        found.append(locality.is_local_environ(environ))
         return []
 
     (ProxyFix(app) if trusted else app)(environ, lambda *start: None)
@@ -196,16 +196,18 @@ def test_another_server_gives_the_same_answer(name: str) -> None:
 @pytest.mark.parametrize("address", [None, ""])
 def test_a_server_without_an_address_is_behind_a_proxy(address: str | None) -> None:
     environ = EnvironBuilder("/", base_url="http://localhost").get_environ()
-    assert rights.is_local_environ({**environ, "REMOTE_ADDR": "127.0.0.1"})
-    assert not rights.is_local_environ({**environ, "REMOTE_ADDR": address})
+    assert locality.is_local_environ({**environ, "REMOTE_ADDR": "127.0.0.1"})
+    assert not locality.is_local_environ({**environ, "REMOTE_ADDR": address})
 
 
 def test_what_our_server_found_counts() -> None:
     environ = EnvironBuilder("/", base_url="http://localhost").get_environ()
     environ["REMOTE_ADDR"] = "127.0.0.1"
-    assert not rights.is_local_environ({**environ, rights.EXTENSION: False})
-    assert rights.is_local_environ({**environ, "REMOTE_ADDR": "192.0.2.7", rights.EXTENSION: True})
+    assert not locality.is_local_environ({**environ, locality.EXTENSION: False})
+    assert locality.is_local_environ(
+        {**environ, "REMOTE_ADDR": "192.0.2.7", locality.EXTENSION: True}
+    )
 
 
 def test_a_scope_that_says_nothing_is_not_of_this_machine() -> None:
-    assert not rights.is_local({"type": "http", "client": ("127.0.0.1", 1)})
+    assert not locality.is_local({"type": "http", "client": ("127.0.0.1", 1)})

@@ -31,7 +31,7 @@ class Site:
         return self.browser.get(path, **OTHER)  # type: ignore[arg-type]
 
     def share(self, pattern: str = "smith/*", seconds: float = 60) -> str:
-        return self.live.shares.create(pattern, seconds, by="machine")
+        return self.live.rights.shares.create(pattern, seconds, by="machine")
 
     def open(self, token: Any, **headers: str) -> TestResponse:
         return self.browser.post(
@@ -83,8 +83,8 @@ def test_the_cookie_ends_with_the_link(site: Site) -> None:
     answer = site.open(site.share(seconds=30))
     max_age = answer.headers["Set-Cookie"].split("Max-Age=")[1].partition(";")[0]
     assert 28 <= int(max_age) <= 30
-    (link,) = site.live.shares.all()
-    site.live.shares.revoke(link.id, by="machine")
+    (link,) = site.live.rights.shares.all()
+    site.live.rights.shares.revoke(link.id, by="machine")
     assert site.ask("/api/devices").status_code == 401
 
 
@@ -100,7 +100,7 @@ def test_to_open_a_link_writes_nothing(site: Site) -> None:
 def test_to_sign_out_ends_the_link_in_that_browser_alone(site: Site) -> None:
     token = site.share()
     site.open(token)
-    site.live.desk.sign_out(token)
+    site.live.rights.desk.sign_out(token)
     assert site.readable() == ["smith/lamp", "smith/pillow"]
     site.browser.delete_cookie("statecast_session")
     assert site.readable() == []
@@ -113,7 +113,7 @@ def test_what_is_no_cookie(site: Site, way: str) -> None:
     """A browser sends a cookie by itself, so a key counts in no cookie."""
     link = site.share()
     cookie = {
-        "key": site.live.keys.create("k", Grants.of({"*": "read write"}), by="machine"),
+        "key": site.live.rights.keys.create("k", Grants.of({"*": "read write"}), by="machine"),
         "wrong link": link[:-1] + ("A" if link[-1] != "A" else "B"),
         "link with more": link + ".x",
         "link of a session": link.replace("sh_", "", 1).replace("_", ".", 1),
@@ -126,8 +126,8 @@ def test_what_is_no_cookie(site: Site, way: str) -> None:
 
 def test_who_is_signed_in_stays_signed_in(site: Site) -> None:
     # given Ada, who may see everything
-    site.live.users.add("ada", "correct horse battery", "viewer", by="machine")
-    ada = site.live.desk.sign_in("ada", "correct horse battery", "192.0.2.7")
+    site.live.rights.users.add("ada", "correct horse battery", "viewer", by="machine")
+    ada = site.live.rights.desk.sign_in("ada", "correct horse battery", "192.0.2.7")
     site.browser.set_cookie("statecast_session", ada)
     # when she opens a link
     answer = site.open(site.share())
@@ -139,12 +139,12 @@ def test_who_is_signed_in_stays_signed_in(site: Site) -> None:
 
 def test_who_sees_less_than_the_link_sees_it_in_the_page_of_the_link(site: Site) -> None:
     # given Bob, who may see the other family
-    site.live.users.add("bob", "correct horse battery", "viewer", by="machine")
+    site.live.rights.users.add("bob", "correct horse battery", "viewer", by="machine")
     record = site.live.store.access_record("user", "bob")
     assert record is not None
     body = {**(record.body or {}), "role": "", "grants": {"jones/*": "read"}}
     site.live.store.put_access("user", "bob", body)
-    bob = site.live.desk.sign_in("bob", "correct horse battery", "192.0.2.7")
+    bob = site.live.rights.desk.sign_in("bob", "correct horse battery", "192.0.2.7")
     site.browser.set_cookie("statecast_session", bob)
     answer = site.open(site.share())
     assert answer.json == {"address": None}
@@ -172,7 +172,7 @@ def test_what_is_no_link(site: Site, token: Any, status: int) -> None:
 
 
 def test_a_key_is_no_link(site: Site) -> None:
-    key = site.live.keys.create("k", Grants.of({"*": "read"}), by="machine")
+    key = site.live.rights.keys.create("k", Grants.of({"*": "read"}), by="machine")
     assert site.open(key).status_code == 401
 
 

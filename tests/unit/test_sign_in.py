@@ -17,8 +17,8 @@ from statecast.access.credentials import Credentials
 from statecast.access.desk import Desk
 from statecast.errors import NotAuthenticated, TooManyGuesses
 from statecast.flask import create_app, runtime_of
+from statecast.http.app_rights import AppRights
 from statecast.http.guess_limiter import GuessLimiter
-from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.web import sign_in
 
@@ -100,7 +100,7 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = Site()
-    monkeypatch.setattr(Runtime, "desk", property(lambda runtime: made.desk))
+    monkeypatch.setattr(AppRights, "desk", property(lambda rights: made.desk))
     yield made
     runtime_of(made.app).stop()
 
@@ -271,7 +271,7 @@ def test_the_whole_way_from_a_user_in_the_store_to_a_session(
     app = create_app(Settings(store="memory:"))
     live = runtime_of(app)
     monkeypatch.setattr(passwords, "METHOD", "scrypt:1024:8:1")
-    live.users.add("ada", ADA["password"], "viewer", by="machine")
+    live.rights.users.add("ada", ADA["password"], "viewer", by="machine")
     browser = app.test_client()
     page = browser.get("/statecast/sign-in").get_data(as_text=True)
     token = re.search(r'name="token" value="([^"]*)"', page)
@@ -284,7 +284,7 @@ def test_the_whole_way_from_a_user_in_the_store_to_a_session(
     assert (wrong.status_code, right.status_code) == (401, 303)
     cookie = browser.get_cookie("statecast_session")
     assert cookie is not None
-    assert live.policy.identify(Credentials(session=cookie.value)).sender == "user ada"
+    assert live.rights.policy.identify(Credentials(session=cookie.value)).sender == "user ada"
     # And after many wrong ones she waits
     for _ in range(5):
         page = browser.get("/statecast/sign-in").get_data(as_text=True)

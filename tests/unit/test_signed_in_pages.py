@@ -24,8 +24,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     for device in ("lobby", "pillow"):
         made.test_client().put(f"/api/devices/{device}", json={"mood": "calm"})
     live = runtime_of(made)
-    live.users.add("ada", PASSWORD, "operator", by="machine")
-    live.users.add("bob", PASSWORD, "viewer", by="machine")
+    live.rights.users.add("ada", PASSWORD, "operator", by="machine")
+    live.rights.users.add("bob", PASSWORD, "viewer", by="machine")
     yield made
     live.stop()
 
@@ -71,7 +71,7 @@ def test_this_machine_is_asked_for_nothing(app: Flask) -> None:
 def test_the_operators_form_has_the_token_of_the_session(app: Flask) -> None:
     live = runtime_of(app)
     browser = app.test_client()
-    cookie = live.desk.sign_in("ada", PASSWORD, "192.0.2.7")
+    cookie = live.rights.desk.sign_in("ada", PASSWORD, "192.0.2.7")
     browser.set_cookie("statecast_session", cookie)
     page = browser.get("/operator", **OTHER)  # type: ignore[arg-type]
     token = token_of(page.text)
@@ -84,6 +84,6 @@ def test_the_operators_form_has_the_token_of_the_session(app: Flask) -> None:
 
 def test_a_viewer_is_no_operator(app: Flask) -> None:
     browser = app.test_client()
-    cookie = runtime_of(app).desk.sign_in("bob", PASSWORD, "192.0.2.7")
+    cookie = runtime_of(app).rights.desk.sign_in("bob", PASSWORD, "192.0.2.7")
     browser.set_cookie("statecast_session", cookie)
     assert browser.get("/operator", **OTHER).status_code == 403  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ class Scene:
 
     def key(self, name: str, device: str, seconds: float | None = None) -> str:
         grants = Grants.of({device: "read"})
-        return self.runtime.keys.create(name, grants, seconds, by="test")
+        return self.runtime.rights.keys.create(name, grants, seconds, by="test")
 
     def client(self, token: str = "") -> FakeClient:
         headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
@@ -184,7 +184,7 @@ def test_a_key_that_is_revoked_ends_its_connections(scene: Scene) -> None:
         one.send("40/chat,")
         assert len(scene.devices(one)) == 1
     # when the key is revoked and its device changes
-    scene.runtime.keys.revoke("smiths", by="test")
+    scene.runtime.rights.keys.revoke("smiths", by="test")
     scene.runtime.edit(Change("smith/pillow", "merge", {"n": 2}))
     scene.tick()
     # then both namespaces hear why, nothing of the change is sent, and the connection ends

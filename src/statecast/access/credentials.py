@@ -19,7 +19,7 @@ class Credentials:
     """Nothing in it was checked, except that the proxy's names come from a trusted proxy."""
 
     local: bool = False
-    """The request is of this machine; see ``http/rights.py``."""
+    """The request is of this machine; see ``http/locality.py``."""
     bearer: str = ""
     """The token of ``Authorization: Bearer``, or of ``auth`` in a Socket.IO connect packet."""
     session: str = ""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from statecast.access.credentials import MAX_TOKEN, SESSION_COOKIE, TOO_LONG, Credentials
 from statecast.errors import BadSetting
-from statecast.http import cors, rights
+from statecast.http import cors, locality
 from statecast.http.asgi import Scope, client_address
 from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
 
@@ -94,7 +94,7 @@ def of_environ(
             if name in environ
         }
     )
-    local = rights.is_local_environ(environ)
+    local = locality.is_local_environ(environ)
     address = str(environ.get("REMOTE_ADDR") or "local")
     trusted = cors.trusts_page(fields, environ.get("wsgi.url_scheme") == "https", origins)
     named_by = proxy if by_proxy else None

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.wsgi import get_input_stream
 
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.addresses import is_loopback
 from statecast.realtime import command_waits
 from statecast.server.wsgi import WSGI
@@ -103,7 +103,7 @@ def is_ours(environ: dict[str, Any]) -> bool:
 
 def is_by_unknown(environ: dict[str, Any]) -> bool:
     """Whether the address is that of a proxy, and nothing says whose request it passes on."""
-    return rights.is_passed_on_environ(environ) and "werkzeug.proxy_fix.orig" not in environ
+    return locality.is_passed_on_environ(environ) and "werkzeug.proxy_fix.orig" not in environ
 
 
 def request_head(environ: dict[str, Any]) -> bytes:
@@ -125,7 +125,7 @@ def _fields(environ: dict[str, Any]) -> Iterator[str]:
     yield f"X-Forwarded-Proto: {environ['wsgi.url_scheme']}"
     address = environ.get("REMOTE_ADDR", "")
     # The loopback address of a proxy that no setting names is not the client's.
-    known = not is_loopback(address) or rights.is_local_environ(environ)
+    known = not is_loopback(address) or locality.is_local_environ(environ)
     yield f"X-Forwarded-For: {address if known else UNKNOWN}"
 
 

@@ -26,7 +26,7 @@ def refuse_unready(runtime: Runtime) -> None:
         return
     was_open = runtime.store_opened
     try:
-        if runtime.says_who_may():
+        if runtime.rights.says_who_may():
             return
     finally:
         if not was_open:  # each serving process opens a store of its own

@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.asgi import Headers, Receive, Scope, Send, client_address
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import BY_PROXY, HeaderFields, RequestHead, by_name
@@ -346,8 +346,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {
             "statecast.abort": cast(Any, self.abort),
             "statecast.limit_buffer": cast(Any, self.limit_buffer),
-            rights.EXTENSION: cast(
-                Any, rights.is_local_head(self.peer, headers, trusted=self._proxied)
+            locality.EXTENSION: cast(
+                Any, locality.is_local_head(self.peer, headers, trusted=self._proxied)
             ),
             BY_PROXY: cast(Any, self._proxied),
         }
@@ -477,7 +477,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         endpoint.accept(
             self.transport,
             request.head._replace(
-                local=rights.is_local_head(self.peer, request.head.headers, trusted=False)
+                local=locality.is_local_head(self.peer, request.head.headers, trusted=False)
             ),
             client_address=self.peer,
             client_key=self._address_key,
@@ -505,7 +505,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.url,
             headers,
             secure,
-            local=rights.is_local_head(self.peer, headers, trusted=self._proxied),
+            local=locality.is_local_head(self.peer, headers, trusted=self._proxied),
             by_proxy=self._proxied,
         )
         self._enter(HttpState.UPGRADED)

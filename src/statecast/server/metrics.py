@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from statecast import timestamps
 from statecast.access.actions import Action
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.addresses import parse
 from statecast.http.asgi import Receive, Scope, Send, client_address, respond
 from statecast.http.errors import HTTPProblem
@@ -67,7 +67,7 @@ class MetricsEndpoint:
 
     def __init__(self, runtime: Runtime, readers: Readers) -> None:
         self._readers = readers
-        self._policy = runtime.policy
+        self._policy = runtime.rights.policy
         self._settings = runtime.settings
         self._networks = [ipaddress.ip_network(one) for one in runtime.settings.metrics_from]
         self._registry = registry(runtime)
@@ -94,7 +94,7 @@ class MetricsEndpoint:
         if self._policy.allow(await identity_of(self._readers, scope), Action.OPERATE):
             return
         address = client_address(scope)
-        if rights.is_passed_on(scope["headers"]) and not self._settings.trusted_proxy:
+        if locality.is_passed_on(scope["headers"]) and not self._settings.trusted_proxy:
             raise HTTPProblem(
                 403,
                 "A proxy passes this request on, so it is not known who asks; name the proxy in "

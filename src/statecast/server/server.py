@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
                 identity = await identity_of(self.hub.readers, scope)
             except HTTPProblem:  # who monitors a server wants to know whether it is ready
                 return False
-            return runtime.policy.grants(identity).patterns(Action.READ) == EVERYTHING
+            return runtime.rights.policy.grants(identity).patterns(Action.READ) == EVERYTHING
 
         self.bridge = WsgiBridge(app, settings, warn)
         metrics = MetricsEndpoint(runtime, self.hub.readers)
@@ -149,7 +149,7 @@ class Server(uvicorn.Server):
             runtime.hand_out,
             runtime.clock,
             self.hub.find,
-            runtime.policy.refusal,
+            runtime.rights.policy.refusal,
         )
         self.hub.answer(TAKE, self.takers.take)
         self.router = Router(
@@ -423,7 +423,7 @@ def check_config(runtime: Runtime, app: WSGI) -> None:
     """
     try:
         runtime.store  # noqa: B018 - opens it
-        runtime.policy  # noqa: B018 - checks its settings
+        runtime.rights.policy  # noqa: B018 - checks its settings
         runtime.open_sources()
         Server(runtime, app, lambda: None, threading.Event())
     finally:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from statecast.http import rights
+from statecast.http import locality
 from statecast.http.asgi import Scope
 from statecast.http.head import BY_PROXY, RequestHead
 
@@ -48,7 +48,7 @@ def build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "asgi.scope": scope,
-        rights.EXTENSION: rights.is_local(scope),
+        locality.EXTENSION: locality.is_local(scope),
         BY_PROXY: bool(scope.get("extensions", {}).get(BY_PROXY)),
     }
     if scope.get("client"):
@@ -70,7 +70,7 @@ def environ_of(head: RequestHead, address: str) -> dict[str, Any]:
             "scheme": "https" if head.secure else "http",
             "client": (address, 0) if address else None,
             "headers": [(name, value) for name in head.headers for value in head.headers[name]],
-            "extensions": {rights.EXTENSION: head.local, BY_PROXY: head.by_proxy},
+            "extensions": {locality.EXTENSION: head.local, BY_PROXY: head.by_proxy},
         },
         b"",
     )

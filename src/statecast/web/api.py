@@ -190,7 +190,7 @@ class RestViews:
 
     def _count_writes(self, number: int) -> None:
         """Raises TooManyRequests."""
-        self.live.writes.acquire(self.rights.identity, number)
+        self.live.rights.writes.acquire(self.rights.identity, number)
 
     @property
     def rights(self) -> RequestRights:
@@ -323,7 +323,7 @@ class RestViews:
         text, _, of_scope = given.rpartition(".")
         if len(of_scope) == SCOPE_CHARACTERS and (found := position(text)) is not None:
             return found if of_scope == scope(rights.readable) else None
-        return None if self.live.has_rules() else position(given)
+        return None if self.live.rights.has_rules() else position(given)
 
     # Writing
 

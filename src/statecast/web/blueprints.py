@@ -75,7 +75,7 @@ def add_sign_in(app: Flask, runtime: Runtime) -> None:
     """Add the page on which people sign in, for everybody who reaches the server."""
     blueprint = Blueprint("statecast_sign_in", __name__)
     pages_of_all = pages.PageViews(runtime)
-    views = SignInViews(lambda: runtime.desk, pages_of_all.page)
+    views = SignInViews(lambda: runtime.rights.desk, pages_of_all.page)
     shares = ShareViews(runtime, pages_of_all.page)
     for path, methods in {
         sign_in.SIGN_IN: {"GET": views.show, "POST": views.sign_in},

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from statecast import timestamps
 from statecast.access.identity import Identity
 from statecast.access.records import AuditEntry
-from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
+from statecast.http.app_rights import AppRights
 from statecast.model import Quarantined
 from statecast.problems import Problem, Problems, from_report, merged
 from statecast.settings import Settings
@@ -61,7 +61,7 @@ class OperatorRuntime(Protocol):
     @property
     def last_hour(self) -> LastHour: ...
     @property
-    def shares(self) -> Shares: ...
+    def rights(self) -> AppRights: ...
     def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Report]: ...
 
@@ -175,7 +175,7 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
         "viewers": viewers,
         "lagging": sum(one.lagging for one in processes),
         "sizes": store.sizes(),
-        "shares": [one for one in live.shares.all() if one.expires_at > now],
+        "shares": [one for one in live.rights.shares.all() if one.expires_at > now],
         "spans": SPANS,
         "deeds": store.audit_rows(limit=DEEDS_SHOWN),
         "open_commands": store.open_commands(BACKLOGS_SHOWN),
@@ -278,13 +278,13 @@ def share(live: OperatorRuntime, form: Mapping[str, str], by: Identity) -> tuple
     if span is None:
         raise Malformed("Say how long the link holds, by the list of this page.")
     _, seconds = span
-    return pattern, live.shares.create(pattern, seconds, by=by.sender), seconds
+    return pattern, live.rights.shares.create(pattern, seconds, by=by.sender), seconds
 
 
 def unshare(live: OperatorRuntime, id_: str, by: Identity) -> dict[str, int]:
     """Revoke a share link, as ``outcome`` reads it."""
     try:
-        live.shares.revoke(id_, by=by.sender)
+        live.rights.shares.revoke(id_, by=by.sender)
     except NotFound:
         return {"absent": 1}
     return {"revoked": 1}

@@ -26,7 +26,6 @@ from statecast import logs, names
 from statecast.access.actions import Action
 from statecast.access.patterns import scope
 from statecast.access.records import AuditEntry
-from statecast.access.shares import Shares
 from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.errors import Malformed, RowDamaged, StatecastError, StoreUnusable, Unavailable
@@ -136,8 +135,6 @@ class PageRuntime(RightsRuntime, Protocol):
     def allows_page(self) -> Callable[[str], bool]: ...
     @property
     def last_hour(self) -> LastHour: ...
-    @property
-    def shares(self) -> Shares: ...
     def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
@@ -269,7 +266,7 @@ class PageViews:
 
     def _sign_in_address(self, why: str | None = None) -> str:
         """Where people sign in, and come back from; "": no one can here."""
-        if not self.live.holds("user"):
+        if not self.live.rights.holds("user"):
             return ""
         asked = flask.request
         query = f"?{asked.query_string.decode('latin-1')}" if asked.query_string else ""

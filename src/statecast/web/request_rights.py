@@ -12,11 +12,9 @@ from statecast.access.actions import Action
 from statecast.access.grants import NOTHING, Grants
 from statecast.access.identity import ANONYMOUS, Identity
 from statecast.access.patterns import EVERYTHING, any_covers
-from statecast.access.policy import AccessPolicy
-from statecast.access.records import RecordKind
 from statecast.errors import BadSetting, NotAuthenticated, StatecastError, Unavailable
 from statecast.http import credentials
-from statecast.http.credentials import ProxyFields
+from statecast.http.app_rights import AppRights
 from statecast.settings import Settings
 from statecast.stores.contract import Store
 
@@ -29,15 +27,7 @@ class RightsRuntime(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
-    def policy(self) -> AccessPolicy: ...
-    @property
-    def proxy_fields(self) -> ProxyFields: ...
-    @property
-    def asks_application(self) -> bool: ...
-    def authorize(self, request: Any) -> Any: ...
-    def holds(self, kind: RecordKind) -> bool: ...
-    def sign_in_helps(self, identity: Identity) -> bool: ...
-    def note_stranger(self) -> None: ...
+    def rights(self) -> AppRights: ...
 
 
 class RequestRights:
@@ -102,15 +92,16 @@ IN_AUTHORIZE = (
 
 
 def _found(live: RightsRuntime, asked: flask.Request) -> _Kept:
-    given = credentials.of_environ(asked.environ, live.proxy_fields, live.settings.allow_origins)
+    rights, origins = live.rights, live.settings.allow_origins
+    given = credentials.of_environ(asked.environ, rights.proxy_fields, origins)
     authorize: Callable[[], Any] | None = None
-    if live.asks_application:
-        authorize = lambda: live.authorize(asked)  # noqa: E731
+    if rights.asks_application:
+        authorize = lambda: rights.authorize(asked)  # noqa: E731
     try:
-        identity = live.policy.identify(given, authorize)
+        identity = rights.policy.identify(given, authorize)
     except (NotAuthenticated, Unavailable) as error:
         return _Kept(asked, error=error)
-    return _Kept(asked, RequestRights(identity, live.policy.grants(identity)))
+    return _Kept(asked, RequestRights(identity, rights.policy.grants(identity)))
 
 
 def _raise(error: StatecastError | None) -> NoReturn:

@@ -122,18 +122,18 @@ def for_one_reader(live: RightsRuntime, response: Response) -> Response:
     if action_of(request) is not None:
         response.headers["Cache-Control"] = "private, no-store"
         response.vary.update(("Authorization", "Cookie"))
-        if live.proxy_fields.user:
-            response.vary.add(live.proxy_fields.user)
+        if live.rights.proxy_fields.user:
+            response.vary.add(live.rights.proxy_fields.user)
     return response
 
 
 def _refusal(
     live: RightsRuntime, rights: RequestRights, action: Action, device: str | None
 ) -> RequestRefusal:
-    helps = live.sign_in_helps(rights.identity)
-    sentence = live.policy.refusal(rights.identity, action, sign_in_helps=helps)
+    helps = live.rights.sign_in_helps(rights.identity)
+    sentence = live.rights.policy.refusal(rights.identity, action, sign_in_helps=helps)
     if helps:
-        live.note_stranger()
+        live.rights.note_stranger()
         return RequestRefusal(401, sentence, CHALLENGE)
     if device is not None and not rights.may_read(device):
         return RequestRefusal(404, no_device(device).public)

@@ -6,14 +6,13 @@ The token is in the fragment of the address, which browsers send to no server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import flask
 from flask.typing import ResponseReturnValue
 
 from statecast import strict_json
 from statecast.access.actions import Action
-from statecast.access.desk import Desk
 from statecast.access.grants import Grants
 from statecast.access.patterns import Patterns, narrowed
 from statecast.errors import Malformed, NotAuthenticated, TooLarge, TooManyGuesses
@@ -41,17 +40,10 @@ SHOWN: dict[str, Any] = {
 Page = Callable[..., ResponseReturnValue]
 
 
-class ShareRuntime(RightsRuntime, Protocol):
-    """The parts of ``Runtime`` that share links need."""
-
-    @property
-    def desk(self) -> Desk: ...
-
-
 class ShareViews:
     """No request leaves anything here."""
 
-    def __init__(self, live: ShareRuntime, page: Page) -> None:
+    def __init__(self, live: RightsRuntime, page: Page) -> None:
         self._live = live
         self._page = page
 
@@ -90,7 +82,7 @@ class ShareViews:
         if not isinstance(token, str):
             raise Malformed('The link is sent as {"token": "sh_..."}.')
         asked = flask.request
-        desk, rights = self._live.desk, request_rights.or_none(self._live)
+        desk, rights = self._live.rights.desk, request_rights.or_none(self._live)
         share = desk.share_of(token, asked.remote_addr or "")
         shown = Grants.of((share.body or {}).get("grants", {})).patterns(Action.READ)
         sees_already = narrowed(shown, rights.readable) == shown
