@@ -27,13 +27,15 @@ static void take(int listening) {
     }
 }
 
-static void emit(long rounds, size_t size) {
-    for (long round = 0; round < rounds; round++)
+static void emit(long rounds, size_t size, double pause) {
+    for (long round = 0; round < rounds; round++) {
         for (int n = 0; n < count; n++)
             if (send(viewers[n], frame, size, MSG_NOSIGNAL) != (ssize_t)size) {
                 printf("{\"error\": \"a viewer could not be sent to\"}\n");
                 return;
             }
+        if (pause > 0) usleep((useconds_t)(pause * 1e6));
+    }
 }
 
 int main(int argc, char **argv) {
@@ -60,8 +62,8 @@ int main(int argc, char **argv) {
             ssize_t got = read(0, line, sizeof line - 1);
             if (got <= 0) return 0;
             line[got] = 0;
-            char *rounds = strstr(line, "\"rounds\":");
-            if (rounds) emit(atol(rounds + 9), size);
+            char *rounds = strstr(line, "\"rounds\":"), *pause = strstr(line, "\"pause\":");
+            if (rounds) emit(atol(rounds + 9), size, pause ? atof(pause + 8) : 0);
         }
     }
     return 0;

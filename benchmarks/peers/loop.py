@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import sys
+import time
 
 from benchmarks.processes import answer, raise_file_limit
 
@@ -28,9 +29,11 @@ def main(size: int) -> None:
         line = os.read(0, 65_536) if 0 in ready else None
         if line == b"":
             return
-        for _ in range(json.loads(line)["rounds"] if line else 0):
+        command = json.loads(line) if line else {"rounds": 0}
+        for _ in range(command["rounds"]):
             for viewer in viewers:
                 viewer.send(frame)
+            time.sleep(command.get("pause", 0))
 
 
 def take(listening: socket.socket, viewers: list[socket.socket]) -> None:

@@ -7,13 +7,14 @@ const { Server } = require("socket.io");
 
 const http = createServer();
 const io = new Server(http, { pingInterval: 600000 });
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const turn = (pause) =>
+  new Promise((resolve) => (pause ? setTimeout(resolve, pause * 1000) : setImmediate(resolve)));
 
 async function obey(line) {
   const command = JSON.parse(line);
   for (let round = 0; round < command.rounds; round++) {
     io.emit("states", command.data);
-    await turn();
+    await turn(command.pause);
   }
 }
 

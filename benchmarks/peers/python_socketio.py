@@ -19,7 +19,7 @@ async def obey(line: bytes) -> None:
     command = json.loads(line)
     for _ in range(command["rounds"]):
         await server.emit("states", command["data"])
-        await asyncio.sleep(0)
+        await asyncio.sleep(command.get("pause", 0))
 
 
 async def serve() -> None:

@@ -26,6 +26,8 @@ class FakeClient:
     patches, by the oracle, and asks for everything again after one that is not of what it has.
     """
 
+    outlet = None
+
     def __init__(
         self,
         harness: BroadcastHarness,

@@ -36,6 +36,9 @@ class FakeBroadcaster:
     def resume(self, viewer: Any) -> None:
         self.calls.append("resume")
 
+    def move(self, viewer: Any) -> None:
+        """Nobody keeps groups of viewers here."""
+
     def rename(self, viewer: Any) -> None:
         self.calls.append("rename")
 

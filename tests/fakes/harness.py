@@ -96,7 +96,7 @@ class FakeClient:
 
     def received(self) -> list[Any]:
         """What was written since the last call: texts, bytes, control frames (opcode, payload)."""
-        self.endpoint.write_all()
+        self.endpoint.writer.end_turn()
         data, found = bytes(self.transport.written), []
         self.transport.written.clear()
         if data.startswith(b"HTTP/"):

@@ -34,6 +34,8 @@ DEVICES = ["a", "b", "f/a", "f/g/c"]
 class OneViewer:
     """A viewer that keeps what it is told."""
 
+    outlet = None
+
     def __init__(self, name: str | None = None) -> None:
         self.name = name
         self.reader = READS_EVERYTHING

@@ -15,7 +15,8 @@ from statecast.rate_limit import BURST
 from statecast.realtime import polling, websocket_connection
 from statecast.realtime.hub import max_buffer
 from statecast.realtime.protocol import websocket
-from statecast.realtime.websocket_connection import TURN_BYTES, ConnectionState
+from statecast.realtime.turn_writer import TURN_BYTES
+from statecast.realtime.websocket_connection import ConnectionState
 from tests.fakes.harness import TARGET, FakeClient, Harness
 
 

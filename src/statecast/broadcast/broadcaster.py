@@ -266,8 +266,7 @@ class Broadcaster:
                 message, entries = self._states_message(audience, entries, head, item_of=item_of)
                 self._sent_offset = message.position
                 self.sent_bytes += len(message.payload) * len(audience.current)
-                for viewer in tuple(audience.current):
-                    viewer.deliver(message)
+                audience.current.deliver(message)
         self._sent_offset = head
 
     def _sources_of(self, audience: Audience) -> set[str | None]:
@@ -485,6 +484,12 @@ class Broadcaster:
             self._catch_up(subscriber)
             self.presence.tell_all(subscriber)
 
+    def move(self, viewer: Recipient) -> None:
+        """Another transport carries the viewer."""
+        subscriber = self.subscribers.get(viewer)
+        if subscriber is not None:
+            subscriber.audience.current.forget_groups()
+
     def rename(self, viewer: Recipient) -> None:
         """The application has given the viewer another name."""
         subscriber = self.subscribers.get(viewer)
@@ -587,8 +592,7 @@ class Broadcaster:
             times = {device: self.states.seen_at(device) for device in devices}
             message = OutgoingMessage("seen", encoding.seen(times))
             self.sent_bytes += len(message.payload) * len(audience.current)
-            for viewer in tuple(audience.current):
-                viewer.deliver(message)
+            audience.current.deliver(message)
 
     def _send_missed_sightings(self, subscriber: Subscriber) -> None:
         """Send the sightings that a viewer missed; its page would show the devices as silent."""
@@ -632,8 +636,7 @@ class Broadcaster:
                 # Before it is delivered, because a viewer may be paused by it.
                 self._sent_command = change
                 self.sent_bytes += len(message.payload) * len(audience.current)
-                for viewer in tuple(audience.current):
-                    viewer.deliver(message)
+                audience.current.deliver(message)
         self._sent_command = self.commands.newest
 
     def _missed_commands(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from statecast.access.reader import Reader
 
@@ -36,6 +36,10 @@ class Recipient(Protocol):
     @property
     def reader(self) -> Reader:
         """Who it is, and what it may see."""
+
+    @property
+    def outlet(self) -> Any:
+        """Its ``recipients.Outlet``; None if it wants each message by ``deliver``."""
 
     def deliver(self, message: OutgoingMessage) -> None:
         """Write the message out now, without waiting.

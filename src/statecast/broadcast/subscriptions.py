@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.recipients import UpToDate
 from statecast.broadcast.watch_request import FULL_STATES
 
 EVERYTHING = "*"
@@ -52,8 +53,7 @@ class Audience:
         self.prefixes = frozenset(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
         self.few_prefixes = tuple(self.prefixes)[:FEW_PREFIXES]
         self.exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
-        self.current: set[Recipient] = set()
-        """The viewers that have everything up to the head."""
+        self.current = UpToDate()
         self.size = 0
         """How many viewers watch this set, up to date or not."""
         self.catch_ups: dict[Hashable, OutgoingMessage] = {}

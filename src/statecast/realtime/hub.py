@@ -227,13 +227,13 @@ class Hub:
         if namespace is None:
             self._warn_unknown(event.namespace)
             return 0
-        members = namespace.members(event.rooms, event.skip)
-        if not members:
+        groups = namespace.groups(event.rooms, event.skip)
+        if not groups.size:
             return 0
         message = encoding.event(event)
-        written = sum(socket.offer(message) for socket in members)
-        if written < len(members):
-            self._count_dropped(event.namespace, members, len(members) - written)
+        written = groups.write(message) + sum(socket.offer(message) for socket in groups.others)
+        if written < groups.size:
+            self._count_dropped(event.namespace, groups.others, groups.size - written)
         self.sent_bytes += len(event.data) * written
         return written
 

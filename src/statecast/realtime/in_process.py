@@ -55,6 +55,9 @@ class InProcessTransport:
             self._partial = None
             self._client.take(whole)
 
+    outlet = None
+    """Each message is taken at once."""
+
     def offer(self, message: OutgoingMessage) -> bool:
         self.send(encoding.packet(message))
         for attachment in message.attachments:

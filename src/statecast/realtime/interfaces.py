@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from statecast.access.reader import Reader
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.recipients import Outlet
 from statecast.model import Event, Watching
 from statecast.realtime.timer_wheel import TimerTarget
 
@@ -24,6 +25,13 @@ class SessionTransport(Protocol):
     @property
     def address(self) -> str:
         """The client's, for the log."""
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Through which many connections are written to together, while it takes whatever comes.
+
+        Viewers and sockets are told when it changes: ``pause``, ``resume``, ``leave``.
+        """
 
     def send(self, packet: bytes) -> None:
         """Write a text packet."""
@@ -62,6 +70,7 @@ class BroadcasterContract(Protocol):
     def pause(self, viewer: Recipient) -> None: ...
     def resume(self, viewer: Recipient) -> None: ...
     def on_event(self, listener: Callable[[Event], None]) -> None: ...
+    def move(self, viewer: Recipient) -> None: ...
     def rename(self, viewer: Recipient) -> None: ...
     def who_watches(self, device: str) -> Watching: ...
     def count_room(self, namespace: str, room: str, step: int, name: str | None) -> None: ...

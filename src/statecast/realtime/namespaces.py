@@ -126,7 +126,7 @@ class Namespaces:
     def connect(self, socket: Socket, auth: Any) -> None:
         """Take a new socket in, once the connect handler accepts it."""
         namespace = socket.namespace
-        namespace.sockets[socket.sid] = socket
+        namespace.add(socket)
         if namespace.borrowed:
             self._borrowed[socket.sid] = socket
         handler, ending = map(namespace.handlers.get, ("connect", "disconnect"))
@@ -158,6 +158,7 @@ class Namespaces:
             transport.send(socketio.refused(name, sentence, result.data))
             return
         socket.early = None
+        socket.namespace.forget_groups()
         transport.send(socketio.connected(name, socket.sid))
         for call in early:
             call()

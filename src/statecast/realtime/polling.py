@@ -94,6 +94,9 @@ class PollingSessions:
 class PollingConnection:
     """What carries one session."""
 
+    outlet = None
+    """Each message waits in its own queue."""
+
     __slots__ = (
         "_endpoint",
         "_get",

@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.broadcast.recipients import FEW, Groups, Outlet
 from statecast.realtime.interfaces import SocketOwner
 
 MAX_EARLY_CALLS = 64
 """Calls kept for a socket whose connect handler still decides; beyond it the newest is dropped."""
 
 
+MAX_GROUPS = 100
+"""Sets of rooms whose sockets a namespace keeps ready."""
 MAX_CALLBACKS = 1_000
 """Acknowledgements that may be outstanding at one socket; the oldest is given up for a new one."""
 Callback = Callable[[list[Any] | None], Any]
@@ -101,6 +104,10 @@ class Socket:
     def alive(self) -> bool:
         return self.namespace.sockets.get(self.sid) is self
 
+    @property
+    def outlet(self) -> Outlet | None:
+        return self.viewer.transport.outlet if self.early is None else None
+
     def offer(self, message: OutgoingMessage) -> bool:
         if self.early is None:
             return self.viewer.transport.offer(message)
@@ -118,7 +125,7 @@ class Socket:
 class Namespace:
     """A namespace: its sockets, its rooms, its handlers."""
 
-    __slots__ = ("_count", "borrowed", "handlers", "name", "rooms", "sockets")
+    __slots__ = ("_count", "_groups", "borrowed", "handlers", "name", "rooms", "sockets")
 
     def __init__(
         self,
@@ -129,6 +136,8 @@ class Namespace:
         """``handlers``: those for any namespace, of which this one is made."""
         self.name = name
         self._count = count
+        self._groups: dict[tuple[str, ...], Groups[Socket]] = {}
+        """By the rooms that an event was sent to; forgotten when anything changes."""
         self.borrowed = handlers is not None
         self.sockets: dict[str, Socket] = {}
         self.rooms: dict[str, set[Socket]] = {}
@@ -137,6 +146,27 @@ class Namespace:
     def keep(self) -> None:
         """It has handlers of its own from now on, and lasts without viewers."""
         self.handlers, self.borrowed = {}, False
+
+    def add(self, socket: Socket) -> None:
+        self.sockets[socket.sid] = socket
+        self._groups.clear()
+
+    def forget_groups(self) -> None:
+        """A socket takes events in another way than before."""
+        self._groups.clear()
+
+    def groups(self, rooms: tuple[str, ...] = (), skip: Collection[str] = ()) -> Groups[Socket]:
+        """The sockets in any of ``rooms`` (none: all) and in none of ``skip``, each once."""
+        if skip:
+            return Groups(self.members(rooms, skip))
+        found = self._groups.get(rooms)
+        if found is None:
+            found = Groups(self.members(rooms))
+            if found.size > FEW:
+                if len(self._groups) >= MAX_GROUPS:
+                    self._groups.clear()
+                self._groups[rooms] = found
+        return found
 
     def members(self, rooms: Collection[str] = (), skip: Collection[str] = ()) -> list[Socket]:
         """The sockets in any of ``rooms`` (none: all) and in none of ``skip``, each once."""
@@ -160,6 +190,7 @@ class Namespace:
             socket.rooms = set()
         if room in socket.rooms:
             return
+        self._groups.clear()
         self.rooms.setdefault(room, set()).add(socket)
         socket.rooms.add(room)
         self._count(self.name, room, 1, socket.viewer.name)
@@ -167,6 +198,7 @@ class Namespace:
     def leave(self, socket: Socket, room: str) -> None:
         if socket.rooms is None or room not in socket.rooms:
             return
+        self._groups.clear()
         socket.rooms.discard(room)
         self.rooms[room].discard(socket)
         if not self.rooms[room]:
@@ -187,6 +219,7 @@ class Namespace:
     def remove(self, socket: Socket) -> None:
         for room in tuple(socket.rooms or ()):
             self.leave(socket, room)
+        self._groups.clear()
         self.sockets.pop(socket.sid, None)
         socket.fail_callbacks()
         socket.cancel_tasks()

@@ -95,6 +95,8 @@ class EventStream:
 
     name: str | None = None
     """The application knows nothing of it, and gives it no name."""
+    outlet = None
+    """Each message waits in its own queue."""
 
     __slots__ = (
         "_awaited",

@@ -12,6 +12,7 @@ from statecast import timestamps
 from statecast.access.credentials import Credentials
 from statecast.access.reader import READS_NOTHING, Reader
 from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.broadcast.recipients import Outlet
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime.authenticator import NotAdmitted, Visit
@@ -127,11 +128,23 @@ class Viewer:
 
     def pause(self) -> None:
         """The transport holds more than its bound."""
+        self._forget_groups()
         self._broadcaster.pause(self)
 
     def resume(self) -> None:
         """The transport has drained."""
+        self._forget_groups()
         self._broadcaster.resume(self)
+
+    def move_to(self, transport: SessionTransport) -> None:
+        """Another transport carries the session from now on."""
+        self.transport = transport
+        self._forget_groups()
+        self._broadcaster.move(self)
+
+    def _forget_groups(self) -> None:
+        for socket in self.session.sockets():
+            socket.namespace.forget_groups()
 
     def leave(self, reason: str) -> None:
         """The session is over: leave every namespace."""
@@ -271,6 +284,10 @@ class Viewer:
             self._broadcaster.leave(self)
 
     # To the client
+
+    @property
+    def outlet(self) -> Outlet | None:
+        return self.transport.outlet
 
     def deliver(self, message: OutgoingMessage) -> None:
         self.transport.deliver(message)

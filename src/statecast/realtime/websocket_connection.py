@@ -24,11 +24,11 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
 from statecast.realtime import encoding
-from statecast.realtime.encoding import FRAME
 from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
 from statecast.realtime.polling import PollingConnection, PollingSessions
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.session import Session
+from statecast.realtime.turn_writer import TURN_BYTES, TurnWriter
 from statecast.realtime.viewer import TOO_FAST, TOO_FAST_ALL, Viewer
 from statecast.settings import Settings
 
@@ -59,9 +59,6 @@ TRANSITIONS = {
 }
 """From each state the states that may follow."""
 
-TURN_BYTES = 65_536
-"""Frames of one turn that wait for its end; more are written at once."""
-
 log = logging.getLogger(__name__)
 
 
@@ -88,8 +85,7 @@ class WebSocketEndpoint:
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
-        self._unwritten: list[WebSocketConnection] = []
-        """Connections with frames of this turn of the loop."""
+        self.writer = TurnWriter(encoding.frame, self._call_soon)
         self.origins = settings.allow_origins
         self.max_payload = settings.max_payload
         self.viewer_buffer = settings.viewer_buffer
@@ -123,18 +119,9 @@ class WebSocketEndpoint:
             connection.data_received(rest)
         return connection
 
-    def write_soon(self, connection: WebSocketConnection) -> None:
-        """Have a connection write its frames when this turn of the loop is over."""
-        if not self._unwritten:
-            assert self.hub.loop is not None
-            self.hub.loop.call_soon(self.write_all)
-        self._unwritten.append(connection)
-
-    def write_all(self) -> None:
-        """Write the frames of all connections."""
-        connections, self._unwritten = self._unwritten, []
-        for connection in connections:
-            connection.flush()
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        assert self.hub.loop is not None
+        self.hub.loop.call_soon(call)
 
     def open_packet(self) -> bytes:
         """The first packet of a session. Its sid is not kept: the client cannot return with it."""
@@ -159,12 +146,12 @@ class WebSocketConnection(asyncio.Protocol):
         "_stall_by",
         "_stall_size",
         "_state",
-        "_transport",
         "_upgraded_sid",
         "_viewer",
         "bucket",
         "paused",
         "reading",
+        "transport",
     )
 
     def __init__(
@@ -175,7 +162,7 @@ class WebSocketConnection(asyncio.Protocol):
         client_key: str | None,
     ) -> None:
         self._endpoint = endpoint
-        self._transport = transport
+        self.transport = transport
         self._client_address = client_address
         """The client's address behind a proxy; None: the peer's."""
         self._client_key = client_key
@@ -250,7 +237,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        self._stall_size = self._transport.get_write_buffer_size()
+        self._stall_size = self.transport.get_write_buffer_size()
         self._stall_by = self._endpoint.wheel.now() + self._endpoint.write_timeout
         if self._viewer is not None:
             self._viewer.pause()
@@ -274,7 +261,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._shake_hands(head)
         except handshake.HandshakeError as refused:
             self._warn(str(refused))
-            self._transport.write(refused.response())
+            self.transport.write(refused.response())
             self._finish()
         except Exception as error:
             self._fail(error)
@@ -294,20 +281,20 @@ class WebSocketConnection(asyncio.Protocol):
         now = endpoint.wheel.now()
         self._parser = websocket.WebSocketParser(endpoint.max_payload)
         self.reading = True
-        self._transport.set_write_buffer_limits(high=endpoint.viewer_buffer)
+        self.transport.set_write_buffer_limits(high=endpoint.viewer_buffer)
         if polling is not None:
             self._change(PROBING)
             self._polling = polling
             self._end_by = now + endpoint.connect_timeout
-            self._transport.write(response)
+            self.transport.write(response)
         elif sid:  # the protocol's test suite wants it opened and closed, not refused
             self._change(OPEN)
-            self._transport.write(response)
+            self.transport.write(response)
             self.close(websocket.POLICY_VIOLATION, "the session has its WebSocket already")
         else:
             self._change(OPEN)
             self._viewer = endpoint.hub.new_viewer(self, now, head, self.address)
-            self._transport.write(response + websocket.frame(endpoint.open_packet()))
+            self.transport.write(response + websocket.frame(endpoint.open_packet()))
         endpoint.hub.add(self)
         self.reschedule()
 
@@ -322,7 +309,7 @@ class WebSocketConnection(asyncio.Protocol):
         elif not polling.alive:
             self.close(websocket.GOING_AWAY, "the session is over")
         elif event == (websocket.TEXT, engineio.PROBE):
-            self._put(websocket.frame(engineio.PROBE_ANSWER))
+            self.put(websocket.frame(engineio.PROBE_ANSWER))
         elif event == (websocket.TEXT, engineio.UPGRADE):
             self._take_over(polling)
         elif event.opcode in (websocket.TEXT, websocket.BINARY):
@@ -334,8 +321,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._change(OPEN)
         self._upgraded_sid = polling.sid
         self._viewer, packets = polling.hand_over()
-        self._viewer.transport = self
-        self._put(b"".join(map(_frame_of, packets)))
+        self._viewer.move_to(self)
+        self.put(b"".join(map(_frame_of, packets)))
         self.flush()
         if self.paused:
             self._backlog = sum(map(len, packets))
@@ -383,15 +370,15 @@ class WebSocketConnection(asyncio.Protocol):
         if session.hold_up():
             self._warn(TOO_FAST)
         self._read_at = until
-        self._transport.pause_reading()
+        self.transport.pause_reading()
         self.reschedule()
 
     def _read_on(self) -> None:
         self._read_at = None
         self._endpoint.held_up.remove(self)
         self._read()
-        if self._read_at is None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._read_at is None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _drop_backlog(self) -> None:
         if self._backlog:
@@ -401,13 +388,13 @@ class WebSocketConnection(asyncio.Protocol):
     def _answer_ping(self, payload: str | bytes) -> None:
         assert isinstance(payload, bytes)
         if not self.paused:
-            self._put(websocket.frame(payload, websocket.PONG))
+            self.put(websocket.frame(payload, websocket.PONG))
 
     def _receive_close(self, code: int) -> None:
         """The closing handshake is complete: theirs after ours, or ours in answer to theirs."""
         if self._state is not CLOSING:
             self._leave("transport close")
-            self._put(websocket.close_frame(code))
+            self.put(websocket.close_frame(code))
         self._finish()
 
     def _fail(self, error: Exception) -> None:
@@ -426,8 +413,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._warn(sentence)
         self.close(code, sentence)
         self._stop_reading()
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
 
     # To the client
 
@@ -437,31 +424,42 @@ class WebSocketConnection(asyncio.Protocol):
     def send_binary(self, data: bytes) -> None:
         self._write(websocket.frame(data, websocket.BINARY))
 
+    @property
+    def outlet(self) -> WebSocketConnection | None:
+        """Itself, while it takes whatever comes."""
+        return self if self._state is OPEN and not self.paused else None
+
+    @property
+    def writer(self) -> TurnWriter:
+        return self._endpoint.writer
+
     def offer(self, message: OutgoingMessage) -> bool:
         if self.paused or self._state is not OPEN:
             return False
-        self._put(message.encodings.get(FRAME) or encoding.frame(message))
+        self.put(self.writer.encode(message))
         return True
 
     def deliver(self, message: OutgoingMessage) -> None:
         if self._state is OPEN:
-            self._put(message.encodings.get(FRAME) or encoding.frame(message))
+            self.put(self.writer.encode(message))
 
     def _write(self, frame: bytes) -> None:
         if self._state is not OPEN:
             return
-        self._put(frame)
+        self.put(frame)
         if self.paused:
             self.flush()
             bound = self._endpoint.max_buffer + self._backlog
-            if self._transport.get_write_buffer_size() > bound:
+            if self.transport.get_write_buffer_size() > bound:
                 self._cut("asks without reading the answers")
 
-    def _put(self, frame: bytes) -> None:
+    def put(self, frame: bytes) -> None:
         """Write a frame, at the end of this turn of the loop at the latest."""
+        if self._state not in (PROBING, OPEN):
+            return
         if self._frame is None:
+            self.writer.put_first(self)
             self._frame, self._frames_size = frame, len(frame)
-            self._endpoint.write_soon(self)
         else:
             if self._more_frames is None:
                 self._more_frames = []
@@ -479,7 +477,7 @@ class WebSocketConnection(asyncio.Protocol):
         if more is not None:
             self._more_frames = None
             frame = b"".join((frame, *more))
-        self._transport.write(frame)
+        self.transport.write(frame)
 
     def _drop_frames(self) -> None:
         self._frame = self._more_frames = None
@@ -491,7 +489,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state not in (PROBING, OPEN):
             return
         self._leave("server disconnect")
-        self._put(websocket.close_frame(code, reason))
+        self.put(websocket.close_frame(code, reason))
         self.flush()
         self._change(CLOSING)
         self._end_soon()
@@ -502,16 +500,17 @@ class WebSocketConnection(asyncio.Protocol):
         self._stop_reading()
         if self._state is not CLOSING:
             self._change(CLOSING)
-        self._transport.close()
+        self.transport.close()
         self._end_soon()
 
     def abort(self) -> None:
         """Neither wait nor write any more."""
+        self._leave("transport close")
         self._drop_frames()
         self._stop_reading()
         if self._state not in (CLOSING, CLOSED):
             self._change(CLOSING)
-        self._transport.abort()
+        self.transport.abort()
 
     def _cut(self, sentence: str) -> None:
         self._warn(sentence)
@@ -542,7 +541,7 @@ class WebSocketConnection(asyncio.Protocol):
         """The client's."""
         if self._client_address is not None:
             return self._client_address
-        peer = self._transport.get_extra_info("peername")
+        peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else "local"
 
     # Time
@@ -562,7 +561,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _check_stall(self, now: float) -> None:
         """A slow client is kept; one that took nothing for the time limit is cut."""
-        size = self._transport.get_write_buffer_size()
+        size = self.transport.get_write_buffer_size()
         if size >= self._stall_size:
             self._cut(f"accepted nothing for {self._endpoint.write_timeout:g} seconds")
             return
