@@ -1,7 +1,8 @@
 """The path of a message from its queue into the store, on one screen.
 
 Rule 1: receive hides, acknowledge deletes, and the commit lies between them. After a crash the
-queue delivers the batch again, and a repeated message changes nothing.
+queue delivers the batch again, and a repeated message changes nothing. See acknowledgement.py for a
+store that may lose its last commits.
 Rule 2: one bad message does not stop its neighbours. Decode and apply refuse it with a reason.
 Only a machine can fail after them; then the batch is kept and tried again.
 """
@@ -16,6 +17,7 @@ from enum import StrEnum
 from statecast import logs
 from statecast.access.records import AuditEntry
 from statecast.errors import StatecastError
+from statecast.ingest.acknowledgement import Acknowledgement
 from statecast.ingest.left_out import LeftOut
 from statecast.ingest.sender_check import GrantsOfSender, SenderCheck, no_sender
 from statecast.logs import LineLimit
@@ -28,6 +30,8 @@ Decoder = Callable[[Delivery], Message]
 
 SUSPECT_AFTER = 3
 """A message that was delivered more often than this is committed alone."""
+FULL_PAUSE = 0.05
+"""Seconds without a receive, where too many committed messages are not deleted yet."""
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class Pipeline:
         """Received and not yet committed: the next step starts with them."""
         self.confirmed: list[str] = []
         """Ids that the queue has deleted; the next commit forgets them an hour later."""
+        self.acknowledgement = Acknowledgement(source, store)
         self.left_out = LeftOut(problems)
         self._listed_by = listed_by
         self._complete = complete
@@ -91,7 +96,7 @@ class Pipeline:
         Raises Unavailable when a machine failed: the next step tries the same batch again.
         """
         self.begin(PipelineStep.RECEIVE)
-        self.pending = self.pending or self.source.receive(self.batch_size, wait)  # 1 receive
+        self.pending = self.pending or self.receive(wait)  # 1 receive
         self.begin(PipelineStep.COMMIT)
         reach = self.reach if self.pending else no_hook
         reach("received")
@@ -107,9 +112,15 @@ class Pipeline:
             self.source.refused(committed.refused)
         self.begin(PipelineStep.ACKNOWLEDGE)
         done, self.pending = self.pending, []
-        self.confirmed = self.source.acknowledge(done)  # the queue deletes it
+        self.confirmed = self.acknowledgement.acknowledge(done)  # the queue deletes it
         reach("acknowledged")
         return done, committed
+
+    def receive(self, wait: float) -> list[Delivery]:
+        if self.acknowledgement.is_full:
+            time.sleep(min(wait, FULL_PAUSE))
+            return []
+        return self.source.receive(self.batch_size, wait)
 
     def read(self, delivery: Delivery) -> Message:
         try:

@@ -3,7 +3,7 @@
 ``Source`` demands no more than the least capable queue offers; the test suite
 ``statecast.testing.SourceContract`` checks it. Capabilities that only some queues have are
 protocols of their own, checked with ``isinstance``: ``Paced``, ``Metered``, ``DeadLetterSource``,
-``Sender`` and ``Diagnosable``.
+``LateAcknowledged``, ``Sender`` and ``Diagnosable``.
 """
 
 from __future__ import annotations
@@ -83,6 +83,14 @@ class DeadLetterSource(Protocol):
 
     def refused(self, ids: Iterable[str]) -> None:
         """Called with the ids of messages now in quarantine, before they are acknowledged."""
+
+
+@runtime_checkable
+class LateAcknowledged(Protocol):
+    """A source whose messages may stay in it for a while after their commit."""
+
+    acknowledge_after: float
+    """For how many seconds: longer than a replica of the store lags behind; 0: not at all."""
 
 
 @runtime_checkable

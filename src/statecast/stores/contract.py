@@ -402,6 +402,12 @@ class Store(RecordStore, Protocol):
         A following ``wait`` of the same thread returns for every commit after this snapshot.
         """
 
+    def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
+        """Those of these message ids that were committed and are remembered.
+
+        After a failover that lost the last commits they are not those of these commits.
+        """
+
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store. A reader may keep them while the epoch stays the same."""
 

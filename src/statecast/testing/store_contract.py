@@ -85,6 +85,12 @@ class ChangeContract(StoreFixture):
         assert store.commit("queue", 1, [one]).duplicates == 1
         assert store.commit("other", 1, [one]).duplicates == 0
 
+    def test_a_store_says_which_ids_it_knows(self) -> None:
+        store = self.store()
+        store.commit("one", 1, [message("a", change()), message("b", change(state=None))])
+        assert store.known_ids("one", ["a", "b", "c"]) == {"a", "b"}
+        assert store.known_ids("two", ["a"]) == store.known_ids("one", []) == set()
+
     def test_ids_are_known_until_their_acknowledgement_is_confirmed_and_an_hour(self) -> None:
         store = self.store()
         page = [message("a", change("pillow", {"n": 1})), message("b", change("pillow", {"n": 2}))]

@@ -42,6 +42,7 @@ def open_url(rest: str, context: SourceContext) -> AzureQueue:
     visibility_timeout = options.take(
         "visibility_timeout", number(1, 604_800), context.settings.visibility_timeout
     )
+    acknowledge_after = options.take("acknowledge_after", number(0, visibility_timeout / 2), 0.0)
     warm = options.take("warm", number(0.01, 60), 0.1)
     idle = options.take("idle", number(warm, 3600), max(1.0, warm))
     create = options.take("create", yes_no, True)
@@ -67,6 +68,7 @@ def open_url(rest: str, context: SourceContext) -> AzureQueue:
         interval=PollInterval(warm, idle),
         clock=context.clock,
         visibility_timeout=visibility_timeout,
+        acknowledge_after=acknowledge_after,
         create=create,
     )
 

@@ -70,6 +70,7 @@ class AzureQueue:
         interval: PollInterval,
         clock: Callable[[], int],
         visibility_timeout: float = 30.0,
+        acknowledge_after: float = 0.0,
         create: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,6 +81,7 @@ class AzureQueue:
         self.interval = interval
         self.clock = clock
         self.visibility_timeout = max(1, math.ceil(visibility_timeout))
+        self.acknowledge_after = acknowledge_after
         self.create = create
         self.monotonic = monotonic
         self.heard_at: int | None = None

@@ -332,6 +332,12 @@ class MemoryStore:
             offset = self._counters.offset if len(found) < limit else found[-1][0]
             return ChangedNames([device for _, device in found], offset)
 
+    def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
+        """Those of these message ids that were committed and are remembered."""
+        with self._lock:
+            record = self._sources.get(source)
+            return set() if record is None else record.ids.known(ids)
+
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""
         with self._lock:

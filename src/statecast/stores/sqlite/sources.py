@@ -30,6 +30,12 @@ def find(connection: apsw.Connection, reader: RowReader, name: str) -> tuple[int
     return first(connection, f"{SOURCES.insert} RETURNING number", begun)[0], 0
 
 
+def number_of(connection: apsw.Connection, name: str) -> int | None:
+    """The number of a source; None if nothing of it was committed."""
+    found = first(connection, "SELECT number FROM sources WHERE name = ?", (name,))
+    return None if found is None else int(found[0])
+
+
 def raise_term(connection: apsw.Connection, reader: RowReader, name: str) -> int:
     """The new term of a source whose lease was taken."""
     number, term = find(connection, reader, name)

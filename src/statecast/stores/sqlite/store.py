@@ -394,6 +394,12 @@ class SqliteStore:
         with self.database.read(mark_read=True) as connection:
             return changes.read_names(connection, self.rows, after, limit)
 
+    def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
+        """Those of these message ids that were committed and are remembered."""
+        with self.database.read() as connection:
+            found = sources.number_of(connection, source)
+            return set() if found is None else dedup.known(connection, found, ids)
+
     def epoch_history(self) -> EpochHistory:
         """The epochs of this store."""
         with self.database.read() as connection:
