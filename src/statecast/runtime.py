@@ -551,6 +551,7 @@ class Runtime:
                 made.presence.to_write,
                 partial(self._note_ended, made.presence),
                 self.problems,
+                has_others=lambda: bool(self.process_reports.others),
             )
         made.on_command(self._note_command)
         return made

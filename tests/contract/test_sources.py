@@ -132,6 +132,14 @@ class QueueInStore(SourceContract):
         thread.join(20)
         assert got == [b"1"]
 
+    def test_a_waiting_receive_is_ended_by_a_wake(self) -> None:
+        # given a consumer that stops, before or while it waits
+        self.sender.wake()
+        # then it waits no longer, and the next receive waits again
+        assert self.sender.receive(1, 60) == []
+        self.put(b"1")
+        assert [one.body for one in self.sender.receive(1, 60)] == [b"1"]
+
 
 class TestEmbeddedQueueInSqlite(QueueInStore):
     url = "sqlite:///{folder}/store.db"

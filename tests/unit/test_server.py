@@ -22,6 +22,7 @@ from statecast.server import http_protocol, readiness
 from statecast.server import server as module
 from statecast.server.server import BackgroundServer
 from statecast.server.service_manager import Watchdog
+from statecast.server.shutdown import StopRequest
 from statecast.settings import Settings
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -153,7 +154,8 @@ def test_the_watchdog_is_fed_only_while_the_store_answers(
 
     monkeypatch.setattr(runtime, "ready", ready_or_hung)
     watchdog = Watchdog(0.1, lambda: fed.put(None))
-    server, taken = module.prepare(runtime, app, lambda: None, asked, watchdog=watchdog)
+    stop = StopRequest()
+    server, taken = module.prepare(runtime, app, lambda: None, stop, watchdog=watchdog)
     thread = threading.Thread(target=module.run, args=(server, taken))
     thread.start()
     try:
@@ -170,6 +172,7 @@ def test_the_watchdog_is_fed_only_while_the_store_answers(
         fed.get(timeout=20)
     finally:
         asked.set()
+        stop.set()
         thread.join(20)
     assert not thread.is_alive()
 

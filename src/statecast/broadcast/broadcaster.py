@@ -190,7 +190,8 @@ class Broadcaster:
             self.states.take_back(now)
         self._beat_at = now
         self.audiences.forget_messages()
-        self.health.beat(self.report())
+        if self.health.subscribers:
+            self.health.beat(self.report())
 
     # Changes
 

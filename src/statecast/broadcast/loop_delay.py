@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from statecast.logs import LimitedLog
 
-INTERVAL = 0.25
+INTERVAL = 0.5
 """Seconds between two measurements."""
-WINDOW = 60
+WINDOW = 30
 """Measurements that are kept: those of the last 15 s, the usual time between two scrapes."""
 PAUSED = 1.0
 """Seconds of a delay after which the process counts as one that did not run."""

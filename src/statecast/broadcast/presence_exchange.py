@@ -18,6 +18,8 @@ from statecast.stores.contract import Store
 
 INTERVAL = 0.5
 """Seconds between two looks at the locks of the other processes."""
+ALONE_INTERVAL = 2.0
+"""The same while none is known. Each announces itself every 2 s."""
 KIND, SUBJECT = "presence-partial", "viewers"
 
 log = logging.getLogger(__name__)
@@ -33,15 +35,17 @@ class PresenceExchange:
         to_write: PartsToWrite,
         on_ended: Callable[[str], None],
         problems: Problems,
+        has_others: Callable[[], bool] = lambda: True,
     ) -> None:
         """``store`` opens the store. ``on_ended`` is called when a process has ended, maybe more
-        than once.
+        than once. ``has_others``: whether other processes are known.
         """
         self._store = store
         self._process = process
         self._to_write = to_write
         self._on_ended = on_ended
         self._problems = problems
+        self._has_others = has_others
         self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -97,4 +101,4 @@ class PresenceExchange:
                 self.exchange()
             except Exception:  # a defect of ours; without this thread ghosts would stay
                 log.exception("the counts of viewers could not be exchanged; trying again")
-            self._to_write.there.wait(INTERVAL)
+            self._to_write.there.wait(INTERVAL if self._has_others() else ALONE_INTERVAL)

@@ -28,6 +28,8 @@ from statecast.stores.holder_watch import HolderWatch
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
+RECEIVE_WAIT_IN_STORE = 2.0
+"""The same for the queue inside the store, whose wait a stop ends."""
 STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
 
@@ -103,6 +105,7 @@ class Consumer:
         self._metered = source if isinstance(source, Metered) else None
         self._paced = source if isinstance(source, Paced) else None
         self._in_store = isinstance(source, EmbeddedQueue) and source.store is store
+        self._receive_wait = RECEIVE_WAIT_IN_STORE if self._in_store else RECEIVE_WAIT
         self._subject = f"source {self.name}"
         self._shown = self.health
         """What was last passed to ``changed``."""
@@ -129,7 +132,8 @@ class Consumer:
     def stop(self) -> None:
         """Let the consumer finish its batch and end; ``join`` waits for that."""
         self._stop.set()
-        self.store.wake()
+        if isinstance(self.pipeline.source, EmbeddedQueue):
+            self.pipeline.source.wake()
 
     def join(self, timeout: float | None = None) -> None:
         if self._thread.ident is not None:
@@ -178,7 +182,7 @@ class Consumer:
         failures = 0
         while True:
             try:
-                done, committed = self.pipeline.step(lease.term, RECEIVE_WAIT)
+                done, committed = self.pipeline.step(lease.term, self._receive_wait)
                 break
             except Unavailable as error:
                 failures += 1
@@ -311,7 +315,7 @@ class Consumer:
             Waiting(
                 step,
                 now - max(since, resumed_at),
-                RECEIVE_WAIT,
+                self._receive_wait,
                 in_store=self._in_store,
                 pause=None if self._paced is None else self._paced.pause,
                 metered=self._metered is not None,

@@ -54,7 +54,7 @@ from statecast.server.request_forwarder import RequestForwarder
 from statecast.server.request_identity import identity_of
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
-from statecast.server.shutdown import ShutdownSignals
+from statecast.server.shutdown import ShutdownSignals, StopRequest
 from statecast.server.supervisor import WorkerSockets
 from statecast.server.tls_listener import TlsListener
 from statecast.server.worker_link import WorkerLink
@@ -73,6 +73,8 @@ MIN_SLICE = 100
 """Viewers are closed in SLICES slices of at least MIN_SLICE, so that they come back in slices."""
 POLL = 0.02
 """Seconds between two looks at the connections that are left."""
+FULL_SECOND = 0
+"""The number of a tick with which uvicorn sets the header ``Date``."""
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
 
@@ -87,7 +89,7 @@ class Server(uvicorn.Server):
         runtime: Runtime,
         app: WSGI,
         on_ready: Callable[[], None],
-        stop_requested: threading.Event,
+        stop_requested: StopRequest,
         watchdog: Watchdog | None = None,
         link: WorkerLink | None = None,
     ) -> None:
@@ -195,6 +197,11 @@ class Server(uvicorn.Server):
         self._following = False
         self._watchdog = watchdog
         self._feeding: asyncio.Task[None] | None = None
+
+    async def main_loop(self) -> None:
+        """uvicorn's own loop wakes up ten times a second to see a request to stop."""
+        while not await self.on_tick(FULL_SECOND):
+            await self._stop_requested.wait(1.0)
 
     async def on_tick(self, counter: int) -> bool:
         self.should_exit = self._stop_requested.is_set()
@@ -354,7 +361,7 @@ def _serve_alone(
         manager.ready(f"Serving at {address}")
         sockets.announce(listening, announce, runtime.settings)
 
-    stop_requested = threading.Event()
+    stop_requested = StopRequest()
     with _signals(runtime.settings, manager, stop_requested) as signals:
         server, listening = prepare(
             runtime, app, on_ready, stop_requested, watchdog=manager.watchdog
@@ -367,7 +374,7 @@ def _serve_alone(
 def _serve_as_worker(
     runtime: Runtime, app: WSGI, inherited: WorkerSockets, manager: ServiceManager
 ) -> int:
-    stop_requested = threading.Event()
+    stop_requested = StopRequest()
     with _signals(runtime.settings, manager, stop_requested) as signals:
         server, listening = prepare(
             runtime,
@@ -385,7 +392,7 @@ def _serve_as_worker(
 
 
 def _signals(
-    settings: Settings, manager: ServiceManager, stop_requested: threading.Event
+    settings: Settings, manager: ServiceManager, stop_requested: StopRequest
 ) -> ShutdownSignals:
     def on_signal() -> None:
         manager.stopping()
@@ -398,7 +405,7 @@ def prepare(
     runtime: Runtime,
     app: WSGI,
     on_ready: Callable[[], None],
-    stop_requested: threading.Event,
+    stop_requested: StopRequest,
     listening: socket.socket | None = None,
     watchdog: Watchdog | None = None,
     link: WorkerLink | None = None,
@@ -425,7 +432,7 @@ def check_config(runtime: Runtime, app: WSGI) -> None:
         runtime.store  # noqa: B018 - opens it
         runtime.rights.policy  # noqa: B018 - checks its settings
         runtime.open_sources()
-        Server(runtime, app, lambda: None, threading.Event())
+        Server(runtime, app, lambda: None, StopRequest())
     finally:
         runtime.stop()
 
@@ -456,7 +463,7 @@ class BackgroundServer:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         """It accepts connections, or has failed."""
-        self._stop_requested = threading.Event()
+        self._stop_requested = StopRequest()
         self._failure: BaseException | None = None
 
     @property

@@ -5,11 +5,13 @@ What takes longer than a limit is cut off.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -18,6 +20,33 @@ from statecast.program.unix import SIGHUP
 SIGNALS = (signal.SIGINT, signal.SIGTERM, SIGHUP)
 
 log = logging.getLogger(__name__)
+
+
+class StopRequest:
+    """Asks the loop of a server to stop."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop that waits."""
+        self._noticed = asyncio.Event()
+
+    def set(self) -> None:
+        """From any thread, and from a signal handler."""
+        self._requested = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._noticed.set)
+
+    def is_set(self) -> bool:
+        return self._requested
+
+    async def wait(self, seconds: float) -> None:
+        """Return at the request, or after ``seconds``."""
+        self._loop = asyncio.get_running_loop()
+        if not self._requested:  # a request from here on finds the loop
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._noticed.wait(), seconds)
 
 
 class ShutdownSignals:

@@ -44,7 +44,8 @@ NAMES: dict[type, str] = {
     ),
     FlowControl: "resume_reading write_paused",
     server.Server: (
-        "_serve config lifespan on_tick run server_state servers should_exit shutdown startup"
+        "_serve config lifespan main_loop on_tick run server_state servers should_exit shutdown"
+        " startup"
     ),
     server.ServerState: "connections default_headers tasks",
 }

@@ -45,6 +45,7 @@ class EmbeddedQueue:
         self.store = store
         self.visibility_timeout = visibility_timeout
         self._rows: StoredQueue = store.queue(name)
+        self._woken = threading.Event()
         self._lock = threading.Lock()
         self._acknowledged: defaultdict[str, list[str]] = defaultdict(list)
         """Ids by receipt, to be deleted by the next receive."""
@@ -76,13 +77,30 @@ class EmbeddedQueue:
     # -- receiving
 
     def receive(self, limit: int, wait: float) -> list[Delivery]:
-        """Receive and hide up to ``limit`` messages; wait up to ``wait`` seconds for the first."""
-        found = self._acknowledge_and_receive(limit)
+        """Receive and hide up to ``limit`` messages.
+
+        Wait up to ``wait`` seconds for the first, or until ``wake``.
+        """
         deadline = time.monotonic() + wait
-        while not found and (left := deadline - time.monotonic()) > 0:
-            self._rows.wait(min(left, self._until_visible()))
+        while True:
             found = self._acknowledge_and_receive(limit)
-        return found
+            if found or self._ends(deadline):
+                return found
+            self._rows.wait(max(0.0, min(deadline - time.monotonic(), self._until_visible())))
+            if self._ends(deadline):  # the next receive asks; an idle queue is asked once
+                return []
+
+    def _ends(self, deadline: float) -> bool:
+        """Whether a receive waits no longer."""
+        if not self._woken.is_set():
+            return time.monotonic() >= deadline
+        self._woken.clear()
+        return True
+
+    def wake(self) -> None:
+        """End a receive that waits: its consumer stops."""
+        self._woken.set()
+        self.store.wake()
 
     def _until_visible(self) -> float:
         """Seconds until the next hidden message becomes visible."""

@@ -6,6 +6,8 @@ Rule 2: the commits of other processes can only be polled for. One of the waitin
 the others sleep until it stops.
 Rule 3: when the polling thread stops, every thread checks for itself: a commit that one thread has
 already read may be new to another.
+Rule 4: a hint that something is being written only shortens the pause between two polls. It comes
+before the commit can be seen, so many short pauses follow it. See ``poll_pace``.
 """
 
 from __future__ import annotations
@@ -14,20 +16,33 @@ import threading
 import time
 from collections.abc import Callable
 
-POLL_SECONDS = 0.02
-"""Time between two polls for commits of other processes."""
+from statecast.stores.poll_pace import HINTED, UNHINTED, Pause, PollPace, TimedPause
+
+DISTRUST_SECONDS = 600.0
+"""For how long polls go on without hints after a commit that none announced."""
 
 
 class CommitNotifier:
     """Wakes every waiting thread on each commit."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        make_pause: Callable[[], Pause] = TimedPause,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``make_pause`` is called before the first poll."""
         self._condition = threading.Condition()
         self._commits = 0
         self._polling = False
         """Whether one of the waiting threads polls."""
         self._polls_ended = 0
         """How many threads have polled and stopped."""
+        self._make_pause = make_pause
+        self._pause: Pause | None = None
+        self._monotonic = monotonic
+        self._changed_at = self._hinted_at = monotonic()
+        """When something was committed here or found by a poll; when the last hint came."""
+        self._distrusted_until = float("-inf")
 
     @property
     def commits(self) -> int:
@@ -37,14 +52,17 @@ class CommitNotifier:
     def notify(self) -> None:
         with self._condition:
             self._commits += 1
+            self._changed_at = self._monotonic()
             self._condition.notify_all()
+            if self._polling and self._pause is not None:
+                self._pause.wake()
 
     def wait(self, since: int, timeout: float, changed: Callable[[], bool] | None = None) -> None:
         """Return when ``commits`` is above ``since``, ``changed()`` is true, or time is over.
 
         ``changed`` is polled, by one of the waiting threads at a time; ``timeout`` is in seconds.
         """
-        deadline = time.monotonic() + timeout
+        deadline = self._monotonic() + timeout
         while True:
             with self._condition:
                 polls = changed is not None and not self._polling
@@ -58,7 +76,7 @@ class CommitNotifier:
             if changed is not None and changed():
                 return
             with self._condition:
-                left = deadline - time.monotonic()
+                left = deadline - self._monotonic()
                 if self._commits != since or left <= 0:
                     return
                 if self._polls_ended == polls_ended:
@@ -66,14 +84,37 @@ class CommitNotifier:
 
     def _poll(self, since: int, deadline: float, changed: Callable[[], bool]) -> None:
         try:
-            while not changed():
-                with self._condition:
-                    left = deadline - time.monotonic()
-                    if self._commits != since or left <= 0:
-                        return
-                    self._condition.wait(min(left, POLL_SECONDS))
+            if self._pause is None:
+                self._pause = self._make_pause()
+            self._poll_until(since, deadline, changed, self._pause)
         finally:
             with self._condition:
                 self._polling = False
                 self._polls_ended += 1
                 self._condition.notify_all()
+
+    def _poll_until(
+        self, since: int, deadline: float, changed: Callable[[], bool], pause: Pause
+    ) -> None:
+        surprising = False
+        """A commit now was not hinted at."""
+        while not changed():
+            now = self._monotonic()
+            if self._commits != since or now >= deadline:
+                return
+            pace, quiet = self._pace(pause, now)
+            seconds = pace.pause(quiet)
+            surprising = pace is HINTED and seconds == pace.longest
+            if pause.wait(min(deadline - now, seconds)):
+                surprising = False
+                self._hinted_at = self._monotonic()
+                pause.sleep(pace.shortest)
+        if surprising and not pause.wait(0):
+            self._distrusted_until = self._monotonic() + DISTRUST_SECONDS
+        self._changed_at = self._monotonic()
+
+    def _pace(self, pause: Pause, now: float) -> tuple[PollPace, float]:
+        """The pace, and for how long it has been quiet."""
+        if pause.has_hints and now >= self._distrusted_until:
+            return HINTED, now - self._hinted_at
+        return UNHINTED, now - self._changed_at

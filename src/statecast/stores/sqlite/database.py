@@ -20,6 +20,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -27,6 +28,7 @@ import apsw
 from statecast.errors import StatecastError
 from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
+from statecast.stores.poll_pace import Pause
 from statecast.stores.sqlite import file_check, file_lock, file_probe, log_note, migration, schema
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
@@ -76,7 +78,7 @@ class Database:
     ) -> None:
         """``examining`` opens a damaged file too, and never migrates one."""
         self.path = path
-        self.notifier = CommitNotifier()
+        self.notifier = self._make_notifier()
         self.steps = steps
         self.created = False
         """Whether this process made the file."""
@@ -103,6 +105,9 @@ class Database:
                 self._lock.abandon()
             raise
         close_before_fork(self)
+
+    def _make_notifier(self) -> CommitNotifier:
+        return CommitNotifier(partial(pause_for, Path(f"{self.path}-wal")))
 
     def _begin_process(self) -> None:
         self._process = os.getpid()
@@ -255,7 +260,7 @@ class Database:
         # A connection that a thread of the parent was using must be neither used nor closed here.
         self._inherited = (getattr(self, "_inherited", ()), self._open, self._in_use, self._local)
         self._begin_process()
-        self.notifier = CommitNotifier()
+        self.notifier = self._make_notifier()
         if self._lock is not None:
             self._lock.abandon()
         self.event_readers.leave()
@@ -511,10 +516,17 @@ class Database:
             local = self._thread_state()
             if local.commits is None:
                 local.commits, local.version = self.notifier.commits, self._data_version()
-            self.notifier.wait(
-                local.commits, timeout, lambda: self._data_version() != local.version
-            )
-            local.commits, local.version = self.notifier.commits, self._data_version()
+            commits, known, newest = local.commits, local.version, local.version
+
+            def changed() -> bool:
+                nonlocal newest
+                newest = self._data_version()
+                return newest != known
+
+            self.notifier.wait(commits, timeout, changed)
+            local.commits = self.notifier.commits
+            # Without a commit of this process the last poll was the newest.
+            local.version = newest if local.commits == commits else self._data_version()
 
     def _data_version(self) -> int:
         with self._use(writing=False) as connection:
@@ -563,6 +575,13 @@ class Database:
             rows(idle, "PRAGMA shrink_memory")  # what is in memory is not in the file
             return rows(idle, "PRAGMA quick_check(1)") == [("ok",)]
         return False
+
+
+def pause_for(log: Path) -> Pause:
+    """Pauses that end when the log is written, where the system has them."""
+    from statecast.stores.sqlite import log_watch  # here: a program that only sends does not poll
+
+    return log_watch.pause_for(log)
 
 
 def commit_hook(database: Database) -> Callable[[apsw.Connection, str, int], int]:
