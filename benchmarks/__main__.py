@@ -20,6 +20,7 @@ from benchmarks import (
     fanout,
     ingest,
     latency,
+    own_device,
     report,
     rights,
     updates,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "connects": connects.rows,
     "updates": updates.rows,
     "rights": rights.rows,
+    "own-device": own_device.rows,
 }
 
 

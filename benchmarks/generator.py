@@ -141,16 +141,25 @@ class Generator:
     # The commands
 
     def do_connect(
-        self, group: str, port: int, viewers: int, raw: bool = False, query: str = ""
+        self,
+        group: str,
+        port: int,
+        viewers: int,
+        raw: bool = False,
+        query: str = "",
+        numbers: list[int] | None = None,
     ) -> dict[str, Any]:
-        """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected."""
+        """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected.
+
+        ``numbers``: of the viewers, for the ``{}`` in ``query``.
+        """
         members = self.groups.setdefault(group, Group())
-        steps = [
-            (client_frames.upgrade(port, query), b'"sid"'),
-            (client_frames.text_frame(client_frames.JOIN), b"40{"),
-        ]
         begin = time.monotonic()
-        for _ in range(viewers):
+        for number in numbers or range(viewers):
+            steps = [
+                (client_frames.upgrade(port, query.format(number)), b'"sid"'),
+                (client_frames.text_frame(client_frames.JOIN), b"40{"),
+            ]
             while len(self.opening) >= AT_ONCE:
                 self.turn(10)
             sock = socket.create_connection(("127.0.0.1", port))
@@ -164,16 +173,22 @@ class Generator:
                 self.opening[sock.fileno()] = Connection(members, sock, steps)
         return self._settle(begin)
 
-    def do_watch(self, group: str, patterns: list[str]) -> dict[str, Any]:
-        """Let all viewers of the group watch; answer when each has the current states."""
+    def do_watch(
+        self, group: str, patterns: list[str], numbers: list[int] | None = None
+    ) -> dict[str, Any]:
+        """Let all viewers of the group watch; answer when each has the current states.
+
+        ``numbers``: of the viewers, for the ``{}`` in ``patterns``.
+        """
         members = self.groups[group]
         begin = time.monotonic()
-        for sock in members.sockets:
+        for number, sock in zip(numbers or range(len(members.sockets)), members.sockets):
+            wanted = [pattern.format(number) for pattern in patterns]
             while len(self.opening) >= AT_ONCE:
                 self.turn(10)
             del self.open[sock.fileno()]
             self.opening[sock.fileno()] = Connection(
-                members, sock, [(client_frames.watch(patterns), b'"complete":true')]
+                members, sock, [(client_frames.watch(wanted), b'"complete":true')]
             )
         return self._settle(begin)
 

@@ -53,7 +53,8 @@ def application(store: str) -> tuple[Flask, Statecast]:
 
 def read_own(request: Any) -> dict[str, str]:
     """What a viewer may read."""
-    return {"pillow": "read", f"own/{request.args['own']}": "read"}
+    own = request.args["own"]
+    return {"pillow": "read", f"own/{own}": "read", f"own/{own}/*": "read"}
 
 
 def emit(

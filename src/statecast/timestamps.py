@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -46,8 +47,12 @@ class Steady(Protocol):
         """Milliseconds by a clock that cannot be set."""
 
 
+@functools.lru_cache(256)
 def iso(ms: int) -> str:
-    """``2026-01-31T12:00:00.123Z``, as on the wire."""
+    """``2026-01-31T12:00:00.123Z``, as on the wire.
+
+    The times of an update are mostly the same one, and it is shown to many.
+    """
     seconds, fraction = divmod(ms, 1000)
     return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:03}Z"
 
