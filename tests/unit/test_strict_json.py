@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -137,6 +138,56 @@ json_values = st.recursive(
 @given(json_values)
 def test_what_is_accepted_comes_back(value: Any) -> None:
     assert strict_json.decode(strict_json.encode(strict_json.check(value))) == value
+
+
+# Checked values are written by a faster library. What it may write otherwise is an exponent.
+
+WRITTEN_FAST: list[tuple[str, Any, bytes]] = [
+    (
+        "numbers",
+        [0, -1, 2**53 - 1, 1 - 2**53, 1.5, -0.0],
+        b"[0,-1,9007199254740991,-9007199254740991,1.5,-0.0]",
+    ),
+    ("whole floats", [1.0, 100.0, 1e15], b"[1.0,100.0,1000000000000000.0]"),
+    ("short exponents", [1.5e-7, 5e-324], b"[1.5e-7,5e-324]"),
+    ("words", [None, True, False], b"[null,true,false]"),
+    ("escapes", '"\\/\b\f\n\r\t\x00\x1f\x7f', b'"\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\x7f"'),
+    ("beyond ASCII", {"größe": "😀\u2028\ufeff"}, '{"größe":"😀\u2028\ufeff"}'.encode()),
+    ("order of names", {"b": 1, "a": {"__proto__": {}}}, b'{"b":1,"a":{"__proto__":{}}}'),
+    ("nothing", [{}, [], ""], b'[{},[],""]'),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [case[1:] for case in WRITTEN_FAST], ids=[case[0] for case in WRITTEN_FAST]
+)
+def test_checked_values_are_written_fast(value: Any, text: bytes) -> None:
+    assert strict_json.encode_checked(strict_json.check(value)) == text
+    assert same(strict_json.decode(text), value)
+
+
+@given(json_values)
+def test_fast_and_careful_writers_mean_the_same(value: Any) -> None:
+    checked = strict_json.check(value)
+    fast, careful = strict_json.encode_checked(checked), strict_json.encode(checked)
+    assert same(strict_json.decode(fast), strict_json.decode(careful))
+    assert short_exponents(careful) == short_exponents(fast)
+
+
+def short_exponents(text: bytes) -> bytes:
+    """JSON with exponents in their shortest form; texts too, which does not matter here."""
+    return re.sub(rb"e\+?(-?)0*(\d)", rb"e\1\2", text)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same: type, sign of zero and order of names as well."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return repr(one) == repr(other)
 
 
 @given(st.text(max_size=60))

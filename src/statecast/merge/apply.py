@@ -219,10 +219,10 @@ def _size(
     if state is None or patch is None:
         return None
     if before.size is not None:
-        bound = before.size + len(strict_json.encode(patch))
+        bound = before.size + len(strict_json.encode_checked(patch))
         if bound <= MAX_STATE_BYTES:
             return bound
-    size = len(strict_json.encode(state))
+    size = len(strict_json.encode_checked(state))
     if size > MAX_STATE_BYTES:
         raise TooLarge(
             f"The state would have {size} bytes as JSON; at most {MAX_STATE_BYTES} are allowed."

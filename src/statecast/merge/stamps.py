@@ -109,7 +109,11 @@ class Stamps:
             for number in (self.newest - at, sequence, order)
         ]
         rest = [commands] if commands else []
-        return _encoder.encode([self.floor, self.newest, deadline, root, numbers, *rest]).encode()
+        whole = [tuple(self.floor), self.newest, deadline, root, numbers, *rest]
+        try:
+            return strict_json.encode_checked(whole)
+        except TypeError:  # a stamp by sequence has more than 64 bits
+            return _encoder.encode(whole).encode()
 
     def newest_trusted(self, now: int) -> Stamp:
         """The newest stamp in the tree that is not doubtful when the clock reads ``now``."""

@@ -69,7 +69,7 @@ class DeviceState:
         """Encode the state, once per version that somebody reads."""
         if self.stale:
             state = self.record.state
-            self.state = None if state is None else strict_json.encode(state)
+            self.state = None if state is None else strict_json.encode_checked(state)
             self.stale = False
 
     def update(self) -> Update:
@@ -365,7 +365,7 @@ class Batch:
         self.counters.offset += 1
         loaded.offset, loaded.cause = self.counters.offset, cause
         loaded.visible = loaded.stale = True
-        change = None if patch is None else strict_json.encode(patch)
+        change = None if patch is None else strict_json.encode_checked(patch)
         record = loaded.record
         row = HistoryRow(record.changed_at, record.version, change, cause, record.arrived_at)
         size = ROW_BYTES + sum(map(len, (cause.source, cause.id, cause.sender, change or b"")))

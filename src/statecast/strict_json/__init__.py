@@ -20,6 +20,7 @@ from statecast.strict_json.text import (
     TOO_DEEP,
     decode,
     encode,
+    encode_checked,
     for_html,
     split_array,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "decode",
     "decode_dropping",
     "encode",
+    "encode_checked",
     "for_html",
     "split_array",
 ]

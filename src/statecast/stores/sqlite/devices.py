@@ -19,6 +19,7 @@ from statecast.stores.clock_watch import Reading
 from statecast.stores.counters import Counters
 from statecast.stores.retention import TOMBSTONE_MS
 from statecast.stores.sqlite import causes, history
+from statecast.stores.sqlite.device_cache import DeviceCache
 from statecast.stores.sqlite.driver import Bindings, rows
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.row_reader import Damaged, RowReader, fetch
@@ -118,7 +119,11 @@ def commands_of(
 
 
 def load(
-    connection: apsw.Connection, reader: RowReader, devices: Collection[str], reading: Reading
+    connection: apsw.Connection,
+    reader: RowReader,
+    cache: DeviceCache,
+    devices: Collection[str],
+    reading: Reading,
 ) -> tuple[dict[str, DeviceState], list[Damaged]]:
     """The named devices that exist, and the damaged rows among them."""
     whole, damaged = reader.split(
@@ -128,7 +133,7 @@ def load(
         (json.dumps(list(devices)),),
         content_fault,
     )
-    loaded = {row[1]: device_state_of(row, reading) for row in whole}
+    loaded = {row[1]: cache.get(row, reading) or device_state_of(row, reading) for row in whole}
     missing = set(devices) - loaded.keys() - {one.device for one in damaged}
     return loaded, damaged + renamed(connection, reader, missing)
 
@@ -175,7 +180,7 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
     return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
 
 
-def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
+def save(connection: apsw.Connection, cache: DeviceCache, touched: Iterable[DeviceState]) -> None:
     """Write each device once, and set the key of new ones."""
     known: list[Row] = []
     for loaded in touched:
@@ -184,6 +189,7 @@ def save(connection: apsw.Connection, touched: Iterable[DeviceState]) -> None:
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
         else:
             known.append((*row, loaded.key))
+        cache.put((loaded.key, *row), loaded)
     connection.executemany(DEVICES.update, known)
 
 
@@ -203,7 +209,7 @@ def row_of(loaded: DeviceState) -> Row:
             None if silent_after is None else float(silent_after),  # as the column keeps it
             record.source,
             loaded.removed_at,
-            json.dumps(dict(record.fields)).encode(),
+            strict_json.encode_checked(dict(record.fields)),
             record.stamps.dump(),
             record.arrived_at,
             record.clock.dump(),

@@ -82,6 +82,7 @@ from statecast.stores.sqlite import (
 )
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.database import Database
+from statecast.stores.sqlite.device_cache import DeviceCache
 from statecast.stores.sqlite.file_lock import (
     FileLease,
     has_ended,
@@ -132,6 +133,7 @@ class SqliteStore:
         self.rows = RowReader(self.problems)
         self.database = Database(self.path, steps, examining=examining)
         self._refusals = Refusals()
+        self._cache = DeviceCache()
         self._writes: GroupCommit[Edit | Append] = GroupCommit(self.commit_writes)
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._held: dict[str, FileLease] = {}
@@ -309,7 +311,9 @@ class SqliteStore:
         events = events_of(messages)
         dedup.trim_events(connection, counters, len(events), self._watch.age_from(now))
         reading = Reading.of(now, counters)
-        loaded, damaged = devices.load(connection, self.rows, devices_of(messages), reading)
+        loaded, damaged = devices.load(
+            connection, self.rows, self._cache, devices_of(messages), reading
+        )
         batch = Batch(
             source,
             resolution,
@@ -345,7 +349,7 @@ class SqliteStore:
         touched = batch.flush()
         if batch.versions:
             self._begin_epoch(connection, counters, len(batch.versions))
-        devices.save(connection, touched)
+        devices.save(connection, self._cache, touched)
         commands.save(connection, batch.answered)
         history.save(connection, batch.versions)
         dedup.save_events(connection, counters, batch.new_events, now)

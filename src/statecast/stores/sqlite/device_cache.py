@@ -1,0 +1,75 @@
+"""Devices as this process wrote them last, so that most rows need not be parsed for the next write.
+
+Rule 1: an entry counts only for a row that is equal to the written one in every value, checksum
+included. So there is nothing to invalidate: what another process has written, a transaction that
+was rolled back and a damaged row differ from the entry, and are parsed as ever.
+Rule 2: an entry is never changed. What a commit changes is a new ``DeviceState``.
+Rule 3: the entries are bounded by number and bytes; the one that was written longest ago leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from statecast.merge.apply import DeviceRecord
+from statecast.model import Cause
+from statecast.stores.batch import DeviceState
+from statecast.stores.clock_watch import Reading
+from statecast.stores.sqlite.tables import Row
+
+MAX_DEVICES = 4_096
+MAX_BYTES = 2 * 1024 * 1024
+"""Of the rows; parsed they take several times as much."""
+MAX_STAMPS = 1_024
+"""Of a device, by its own upper bound. The tree of an entry still has old stamps, which the row has
+not; parsing the row again drops them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDevice:
+    """A row as it was written, and what it says."""
+
+    row: Row
+    record: DeviceRecord
+    cause: Cause
+    latest: int
+    """The latest of its times that readers get, in ms."""
+    size: int
+
+
+class DeviceCache:
+    """Only for transactions that write: they exclude each other."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, WrittenDevice] = {}
+        """By the key of the row, the oldest first."""
+        self._bytes = 0
+
+    def get(self, row: Row, reading: Reading) -> DeviceState | None:
+        """The device of a row; None if it has to be parsed.
+
+        A row with a time that is later than now is one of these: it is shown with another time.
+        """
+        known = self._written.get(row[0])
+        if known is None or known.row != row or known.latest > reading.latest(row[3]):
+            return None
+        return DeviceState(known.record, known.cause, row[3], row[5], row[4], row[0], row[13])
+
+    def put(self, row: Row, written: DeviceState) -> None:
+        """Keep a device that was just written as this row."""
+        self._forget(row[0])
+        record = written.record
+        if record.stamps.size > MAX_STAMPS:
+            return
+        times = (record.changed_at, record.seen_at or 0, record.arrived_at)
+        latest = max(*times, *record.fields.values())
+        size = len(row[5] or b"") + len(row[14]) + len(row[15])
+        self._written[row[0]] = WrittenDevice(row, record, written.cause, latest, size)
+        self._bytes += size
+        while len(self._written) > MAX_DEVICES or self._bytes > MAX_BYTES:
+            self._forget(next(iter(self._written)))
+
+    def _forget(self, key: int) -> None:
+        known = self._written.pop(key, None)
+        if known is not None:
+            self._bytes -= known.size

@@ -1,0 +1,159 @@
+"""A device is taken from the cache only if its row is the one that this process wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from statecast.errors import Refused
+from statecast.model import Change
+from statecast.stores.clock_watch import Reading
+from statecast.stores.contract import Limits
+from statecast.stores.sqlite import device_cache, devices
+from statecast.stores.sqlite.device_cache import DeviceCache
+from statecast.stores.sqlite.store import SqliteStore
+from statecast.testing import VirtualClock
+
+
+class Counted(DeviceCache):
+    """Counts the devices that were taken from it."""
+
+    taken = 0
+
+    def get(self, row: Any, reading: Reading) -> Any:
+        found = super().get(row, reading)
+        self.taken += found is not None
+        return found
+
+
+class Open:
+    """A store of one device, and what its cache was used for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = VirtualClock()
+        self.store = SqliteStore(path, Limits(), self.clock)
+        self.cache = self.store._cache = Counted()
+        self.set(a={"b": 1})
+        self.cache.taken = 0
+
+    def set(self, device: str = "pillow", **state: Any) -> Any:
+        update = self.store.edit(Change(device, "merge", state))
+        assert update is not None
+        assert update.state is not None
+        return json.loads(update.state)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    made = Open(tmp_path / "store.db")
+    yield made
+    made.store.close()
+
+
+def by_another_process(opened: Open) -> None:
+    other = SqliteStore(opened.path, Limits(), opened.clock, begin_epoch=False)
+    other.edit(Change("pillow", "merge", {"c": 2}))
+    other.close()
+
+
+def by_a_transaction_that_failed(opened: Open) -> None:
+    refused = opened.store._note
+
+    def failing(*arguments: Any) -> None:
+        raise apsw.FullError
+
+    opened.store._note = failing  # type: ignore[method-assign]
+    with suppress(Exception):
+        opened.set(a={"b": 9}, lost=True)
+    opened.store._note = refused  # type: ignore[method-assign]
+
+
+def by_a_transaction_rolled_back_after_the_write(opened: Open) -> None:
+    written = devices.save
+
+    def failing(*arguments: Any) -> None:
+        written(*arguments)
+        raise apsw.FullError
+
+    with pytest.MonkeyPatch.context() as patched, suppress(Exception):
+        patched.setattr(devices, "save", failing)
+        opened.set(a={"b": 9}, lost=True)
+
+
+def by_a_clock_set_back(opened: Open) -> None:
+    opened.clock.set(-3600)
+
+
+def by_nothing(opened: Open) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("touched", "taken", "state"),
+    [
+        (by_nothing, 1, {"a": {"b": 1}, "d": 4}),
+        (by_another_process, 0, {"a": {"b": 1}, "c": 2, "d": 4}),
+        (by_a_transaction_that_failed, 1, {"a": {"b": 1}, "d": 4}),
+        (by_a_transaction_rolled_back_after_the_write, 0, {"a": {"b": 1}, "d": 4}),
+        (by_a_clock_set_back, 0, {"a": {"b": 1}, "d": 4}),
+    ],
+)
+def test_an_entry_counts_for_its_own_row_only(
+    opened: Open, touched: Callable[[Open], None], taken: int, state: dict[str, Any]
+) -> None:
+    # given a device that this process wrote last, and then something happened
+    touched(opened)
+    opened.cache.taken = 0
+    # when it is written again, then its state is right, and it was parsed where it had to be
+    assert opened.set(d=4) == state
+    assert opened.cache.taken == taken
+
+
+def test_a_damaged_row_is_noticed(opened: Open) -> None:
+    # given a bit that flipped in the row of a device that the cache has
+    connection = apsw.Connection(str(opened.path))
+    connection.execute('UPDATE devices SET state = CAST(\'{"a":{"b":3}}\' AS BLOB)')
+    connection.close()
+    # when it is written again, then it is rebuilt from its history as ever
+    assert opened.set(d=4) == {"a": {"b": 1}, "d": 4}
+    assert opened.cache.taken == 0
+
+
+def test_a_refused_edit_leaves_the_entry_as_it_is(opened: Open) -> None:
+    with pytest.raises(Refused):
+        opened.set(a="x" * 70_000)
+    assert opened.set(d=4) == {"a": {"b": 1}, "d": 4}
+    assert opened.cache.taken == 2
+
+
+@pytest.mark.parametrize("bound", ["MAX_DEVICES", "MAX_BYTES"])
+def test_it_has_bounds(opened: Open, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    # given room for two devices
+    opened.set("chair0", n=0)
+    size = list(opened.cache._written.values())[-1].size
+    monkeypatch.setattr(device_cache, bound, 2 if bound == "MAX_DEVICES" else 2 * size)
+    # when there are more
+    for number in range(1, 4):
+        opened.set(f"chair{number}", n=number)
+    # then those that were written last are kept
+    kept = list(opened.cache._written.values())
+    assert [one.record.device for one in kept] == ["chair2", "chair3"]
+    assert opened.cache._bytes == sum(one.size for one in kept)
+
+
+def test_a_device_of_many_stamps_is_parsed_again(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a device whose stamps may be too many to keep
+    monkeypatch.setattr(device_cache, "MAX_STAMPS", 3)
+    opened.set(a={"b": 2}, c=3)
+    # when it is written, then from its row
+    opened.set(d=4)
+    assert opened.cache.taken == 1
