@@ -21,8 +21,10 @@ from benchmarks import (
     ingest,
     latency,
     own_device,
+    plots,
     report,
     rights,
+    tls,
     updates,
 )
 from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
@@ -39,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "updates": updates.rows,
     "rights": rights.rows,
     "own-device": own_device.rows,
+    "tls": tls.rows,
 }
 
 
@@ -66,6 +69,7 @@ def main(arguments: list[str]) -> int:
         print(f"\n{name} could not be measured: {sentence}")
     if wishes.write:
         report.write(ROOT, found, machine())
+        plots.draw(found, ROOT / plots.FOLDER)
     if wishes.json:
         results = {
             "machine": machine(),
@@ -85,7 +89,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument(
-        "--write", action="store_true", help="put the table into docs/benchmarks.md and README.md"
+        "--write",
+        action="store_true",
+        help="put the table into docs/benchmarks.md and README.md, and plots beside it",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the numbers to a file"

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -38,6 +39,7 @@ class Group:
         self.latencies: list[float] = []
         self.lost = 0
         self.hears = "bytes"
+        self.tls: ssl.SSLContext | None = None
 
     def take(self, data: memoryview) -> None:
         """Process received data if updates or latencies are counted."""
@@ -114,7 +116,7 @@ class Generator:
         receive, group = self.open[handle]
         try:
             size = receive(self.buffer)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
             size = 0
@@ -126,10 +128,15 @@ class Generator:
         group.bytes += size
         if group.hears != "bytes":
             group.take(self.buffer[:size])
+        if group.tls is not None:
+            self.read(handle)  # epoll does not know of what is decrypted already
 
     def progress(self, handle: int) -> None:
         connection = self.opening[handle]
-        data = connection.socket.recv(65_536)
+        try:
+            data = connection.socket.recv(65_536)
+        except ssl.SSLWantReadError:
+            return
         if not data:
             raise ConnectionError(
                 f"a viewer was sent away after it had heard {connection.heard[-200:]!r}"
@@ -148,12 +155,16 @@ class Generator:
         raw: bool = False,
         query: str = "",
         numbers: list[int] | None = None,
+        certificate: str = "",
     ) -> dict[str, Any]:
         """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected.
 
-        ``numbers``: of the viewers, for the ``{}`` in ``query``.
+        ``numbers``: of the viewers, for the ``{}`` in ``query``. With the file of a ``certificate``
+        over TLS, each with a handshake of its own.
         """
         members = self.groups.setdefault(group, Group())
+        if certificate:
+            members.tls = ssl.create_default_context(cafile=certificate)
         begin = time.monotonic()
         for number in numbers or range(viewers):
             steps = [
@@ -163,6 +174,8 @@ class Generator:
             while len(self.opening) >= AT_ONCE:
                 self.turn(10)
             sock = socket.create_connection(("127.0.0.1", port))
+            if members.tls is not None:
+                sock = members.tls.wrap_socket(sock, server_hostname="127.0.0.1")
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
             members.sockets.append(sock)

@@ -3,6 +3,7 @@
 The limits on connections are wide here, because all viewers of a benchmark come from one address.
 The argument is the URL of the store. With a second one, ``rights``, a viewer may read the pillow
 and a device of its own, which its request names: as many sets of rights as there are such names.
+With ``tls`` and the files of a certificate and its key it serves https.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ PAGE = """<!doctype html>
 """
 
 
-def application(store: str) -> tuple[Flask, Statecast]:
+def application(store: str, **settings: Any) -> tuple[Flask, Statecast]:
     app = Flask(__name__)
-    live = Statecast(app, store=store, **OPENED)
+    live = Statecast(app, store=store, **OPENED, **settings)
     app.add_url_rule("/latency", view_func=lambda: PAGE)
     return app, live
 
@@ -86,7 +87,8 @@ def change(live: Statecast, changes: int, pause: float) -> None:
 
 def main(store: str, *options: str) -> None:
     raise_file_limit()
-    app, live = application(store)
+    files = options[1:] if "tls" in options else ()
+    app, live = application(store, **dict(zip(("tls_cert", "tls_key"), files)))
     if "rights" in options:
         live.authorize(read_own)
     server = BackgroundServer(app.extensions["statecast"], app)

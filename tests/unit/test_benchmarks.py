@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import client_frames, emits, fanout, report, servers
+from benchmarks import client_frames, emits, fanout, plots, report, servers
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
@@ -286,3 +286,16 @@ while time.process_time() < 0.05: pass
 print(json.dumps({"used": time.process_time()}), flush=True)
 sys.stdin.read()
 """
+
+
+def test_each_kind_of_rows_has_a_plot() -> None:
+    kinds = {
+        "rates": Row("ingest", 14_000, "messages/s", spread=(13_000, 15_000)),
+        "cpu": Row("emits: Statecast", 9.0, "µs of CPU per delivery"),
+        "memory": Row("memory per idle viewer: Statecast", 2.3, "KB"),
+        "storm": Row("storm: until all are equal to the store", 3.1, "s"),
+    }
+    for name, row in kinds.items():
+        assert [plot.name for plot in plots.PLOTS if plot.has(row)] == [name]
+    ratio = Row("fan-out, of Socket.IO on Node, by CPU", 9.0, "x")
+    assert not any(plot.has(ratio) for plot in plots.PLOTS)
