@@ -21,6 +21,7 @@ from benchmarks import (
     ingest,
     latency,
     own_device,
+    patches,
     plots,
     report,
     rights,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "connects": connects.rows,
     "updates": updates.rows,
     "rights": rights.rows,
+    "patches": patches.rows,
     "own-device": own_device.rows,
     "tls": tls.rows,
 }

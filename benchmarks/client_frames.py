@@ -40,11 +40,10 @@ def text_frame(text: str) -> bytes:
     return head + bytes(4) + payload
 
 
-def watch(patterns: list[str]) -> bytes:
+def watch(patterns: list[str], protocol: int = 1) -> bytes:
     """The frame that asks for the states of devices."""
-    return text_frame(
-        "420" + json.dumps(["watch", {"devices": patterns, "protocol": 1}], separators=(",", ":"))
-    )
+    request = {"devices": patterns, "protocol": protocol}
+    return text_frame("420" + json.dumps(["watch", request], separators=(",", ":")))
 
 
 def state_message() -> dict[str, Any]:

@@ -187,7 +187,11 @@ class Generator:
         return self._settle(begin)
 
     def do_watch(
-        self, group: str, patterns: list[str], numbers: list[int] | None = None
+        self,
+        group: str,
+        patterns: list[str],
+        numbers: list[int] | None = None,
+        protocol: int = 1,
     ) -> dict[str, Any]:
         """Let all viewers of the group watch; answer when each has the current states.
 
@@ -201,7 +205,7 @@ class Generator:
                 self.turn(10)
             del self.open[sock.fileno()]
             self.opening[sock.fileno()] = Connection(
-                members, sock, [(client_frames.watch(wanted), b'"complete":true')]
+                members, sock, [(client_frames.watch(wanted, protocol), b'"complete":true')]
             )
         return self._settle(begin)
 

@@ -76,11 +76,15 @@ def emit(
             time.sleep(pause)
 
 
-def change(live: Statecast, changes: int, pause: float) -> None:
-    """Commit one state after the other, at even intervals."""
+def change(
+    live: Statecast, changes: int, pause: float, device: str = "pillow", fields: int = 0
+) -> None:
+    """Commit one state after the other, at even intervals. ``fields`` that stay come first."""
+    if fields or not changes:
+        live.set(device, count=-1, **{f"reading_{number}": "x" * 90 for number in range(fields)})
     due = time.monotonic()
     for number in range(changes):
-        live.set("pillow", count=number, mood="happy")
+        live.set(device, count=number, mood="happy")
         due += pause
         time.sleep(max(0.0, due - time.monotonic()))
 
@@ -99,7 +103,8 @@ def main(store: str, *options: str) -> None:
         if command["do"] == "emit":
             emit(live, **command)
         else:
-            change(live, command["changes"], command["pause"])
+            del command["do"]
+            change(live, **command)
             answer(done=True)
     server.stop()
 

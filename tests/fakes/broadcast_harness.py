@@ -145,8 +145,13 @@ class FakeClient:
         self.complete += payload.get("complete", False)
         # Before the answer to a watch, states are of the set before.
         if not self.unanswered and not self.lost:
-            self.position = Position(payload["epoch"], payload["offset"])
-            self.scope = payload["scope"]
+            if "epoch" in payload:
+                self.position = Position(payload["epoch"], payload["offset"])
+                self.scope = payload["scope"]
+            else:
+                assert self.position is not None, "there is one to go on from"
+                assert self.protocols[0] == 2, "protocol 1 names it in each event"
+                self.position = Position(self.position.epoch, payload["offset"])
 
     def _merged(self, item: dict[str, Any]) -> dict[str, Any] | None:
         """The full entry of a patch; None if it is not of what the client has."""
@@ -157,10 +162,12 @@ class FakeClient:
             self.mismatches += not self.lost
             self._ask_for_everything()
             return None
-        facts = {name: value for name, value in item.items() if name not in ("from", "patch")}
+        left_out = ("from", "patch", "delay")
+        facts = {name: value for name, value in item.items() if name not in left_out}
+        arrived_at = timestamps.parse_time(item["changed_at"]) + item.get("delay", 0)
         cause = oracle.merged(before["cause"], item["cause"])
         defaults = {
-            "arrived_at": item["changed_at"],
+            "arrived_at": timestamps.iso(arrived_at),
             "seen_at": item["changed_at"],
             "silent_after": None,
             "source": cause["source"],

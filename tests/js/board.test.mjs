@@ -267,3 +267,34 @@ test("when nothing may be read any more, everything is forgotten", () => {
   board.applyStates(event([item("a", 5)], { complete: true }));
   assert.deepEqual([...board.devices.keys()], ["a"]);
 });
+
+test("an event that names only its offset goes on from the position before", () => {
+  const { board } = made();
+  const unnamed = (offset, ...states) => ({ offset, states });
+  // before there is a position it says nothing of one
+  board.applyStates(unnamed(3, item("a", 3)));
+  assert.equal(board.position, undefined);
+  board.applyStates(event([item("a", 5)], { complete: true }));
+  board.applyStates(unnamed(7, item("a", 7, { mood: "sad" })));
+  assert.deepEqual(board.position, { epoch: "e", offset: 7, scope: "s" });
+  board.applyStates(unnamed(6));
+  assert.equal(board.position.offset, 7);
+  // and a new epoch is named
+  board.applyStates(event([item("a", 8)], { epoch: "f" }));
+  board.applyStates(unnamed(9, item("a", 9)));
+  assert.deepEqual(board.position, { epoch: "f", offset: 9, scope: "s" });
+  assert.equal(board.devices.get("a").offset, 9);
+});
+
+test("a device that only the HTML showed gets its state with a list of everything", () => {
+  const { board } = made();
+  board.startFrom({ epoch: "e", offset: 5, scope: "s" });
+  board.addKnown({ device: "a", offset: 5, changed: T });
+  assert.equal(board.isWhole, false);
+  board.position = undefined;
+  board.beginListing();
+  const changed = board.applyStates(event([item("a", 5)], { complete: true }));
+  assert.deepEqual([changed, board.isWhole], [[], true]);
+  assert.deepEqual(board.devices.get("a").state, { mood: "happy" });
+  assert.equal(board.devices.get("a").version, 5);
+});

@@ -59,7 +59,7 @@ test("it opens, joins and watches", () => {
   socket.join();
   assert.deepEqual(socket.sent.slice(0, 1), ["40"]);
   assert.match(socket.sent[1], /^421\["watch",/);
-  assert.deepEqual(socket.wish, { devices: ["pillow"], protocol: 1, health: true });
+  assert.deepEqual(socket.wish, { devices: ["pillow"], protocol: 2, health: true });
 });
 
 test("it answers pings, ignores what it does not know, survives binary", () => {
@@ -172,6 +172,88 @@ for (const packet of ["1", "41", '44{"message":"no"}'])
     assert.equal(socket.open, false);
     assert.ok(live.retryAt > Date.now());
   });
+
+const at = new Date(Date.UTC(2026, 0, 31)).toISOString();
+const cause = { source: "queue", id: "1", by: "device" };
+const pillow = (offset) => ({ device: "pillow", offset, version: offset, changed_at: at });
+const full = (offset, state) => ({ ...pillow(offset), state, seen_at: at, cause });
+const patch = (from, offset, patch) => ({ ...pillow(offset), from, patch, cause: {} });
+
+test("a patch changes what it names", () => {
+  const heard = [];
+  live.on("states", (updates) => heard.push(...updates));
+  const socket = last().join();
+  socket.hear(states({ states: [full(5, { mood: "happy", battery: 82 })] }));
+  socket.hear(states({ offset: 6, states: [patch(5, 6, { battery: 81, mood: null })] }));
+  const [now, before] = heard.at(-1);
+  assert.deepEqual(now.state, { battery: 81 });
+  assert.deepEqual(before.state, { mood: "happy", battery: 82 });
+  assert.equal(live.board.position.offset, 6);
+  assert.equal(socket.sent.length, 2);
+});
+
+test("after a patch that does not fit everything is requested again, once", () => {
+  const socket = last().join();
+  socket.hear(
+    states({ states: [full(5, { n: 5 }), { ...full(5, { on: true }), device: "lamp" }] }),
+  );
+  const sent = socket.sent.length;
+
+  // When a patch is of a version that is not here, and others follow
+  socket.hear(states({ offset: 8, states: [patch(7, 8, { n: 8 })] }));
+  socket.hear(states({ offset: 9, states: [patch(8, 9, { n: 9 })] }));
+
+  // Then no position holds, and a reset is requested
+  assert.equal(socket.sent.length, sent + 1);
+  assert.deepEqual(socket.wish, {
+    devices: ["pillow"],
+    protocol: 2,
+    health: true,
+    reset: true,
+  });
+  assert.equal(live.board.position, undefined);
+  assert.deepEqual(live.board.devices.get("pillow").state, { n: 5 });
+
+  // And with the answer all is well: what it does not name is gone
+  socket.hear('432[{"epoch":"e","offset":0,"scope":"s","reset":true}]');
+  socket.hear(states({ offset: 9, reset: true, states: [full(9, { n: 9 })] }));
+  assert.deepEqual([...live.board.devices.keys()], ["pillow"]);
+  assert.equal(live.board.position.offset, 9);
+  socket.hear(states({ offset: 10, states: [patch(9, 10, { n: 10 })] }));
+  assert.deepEqual(live.board.devices.get("pillow").state, { n: 10 });
+  assert.equal(socket.sent.length, sent + 1);
+});
+
+test("who is cut before the reset came begins without a position", () => {
+  const socket = last().join();
+  socket.hear(states({ states: [full(5, { n: 5 })] }));
+  socket.hear(states({ offset: 8, states: [patch(7, 8, { n: 8 })] }));
+  socket.onclose();
+  mock.timers.tick(250);
+  last().join();
+  assert.deepEqual(last().wish, { devices: ["pillow"], protocol: 2, health: true });
+  last().hear(states({ offset: 8, states: [full(8, { n: 8 })] }));
+  assert.equal(live.board.position.offset, 8);
+});
+
+test("a page that only shows its states requests patches once it has them", () => {
+  // Given a page whose HTML shows two devices
+  live.board.startFrom({ epoch: "e", offset: 5, scope: "s" });
+  live.board.addKnown({ device: "pillow", offset: 4, changed: 0 });
+  live.board.addKnown({ device: "lamp", offset: 5, changed: 0 });
+  live.retry();
+  const socket = last().join();
+  assert.equal(socket.wish.protocol, 1);
+  socket.hear(states({ offset: 5 }));
+  socket.hear(states({ offset: 6, states: [full(6, { n: 6 })] }));
+  assert.equal(socket.wish.protocol, 1);
+  // When the state of the last one came, then it asks for patches
+  socket.hear(states({ offset: 7, states: [{ ...full(7, { on: true }), device: "lamp" }] }));
+  assert.equal(socket.wish.protocol, 2);
+  const sent = socket.sent.length;
+  socket.hear('432[{"epoch":"e","offset":0,"scope":"s","reset":false}]', states({ offset: 7 }));
+  assert.equal(socket.sent.length, sent);
+});
 
 test("a new list begins without a position, and forgets what it does not cover", () => {
   const item = (device, offset) => ({

@@ -97,7 +97,10 @@ beforeEach(() => {
 
 test("after two sockets that led nowhere it reads events, by its place", async () => {
   await fall();
-  assert.equal(last(requests).url.href, "http://h/events?health=1&device=pillow&device=floor%2F*");
+  assert.equal(
+    last(requests).url.href,
+    "http://h/events?protocol=2&health=1&device=pillow&device=floor%2F*",
+  );
   last(requests).say(states(5, item("pillow", 5)));
   await settle();
   assert.equal(live.board.disconnectedSince, undefined);
@@ -175,7 +178,7 @@ test("a try that failed is repeated ever later, and at once when the network is 
 test("a list too long for a URL is left out, and what is not on it is passed over", async () => {
   live.watch(Array.from({ length: 900 }, (_, count) => `floor/desk-${count}`));
   await fall();
-  assert.equal(last(requests).url.search, "?health=1");
+  assert.equal(last(requests).url.search, "?protocol=2&health=1");
   last(requests).say(states(5, item("pillow", 4), item("floor/desk-7", 5)));
   await settle();
   assert.deepEqual([...live.board.devices.keys()], ["floor/desk-7"]);
@@ -185,7 +188,7 @@ test("so is one that a proxy finds too long", async () => {
   answer = async (body) =>
     requests.length === 1 ? new Response("", { status: 414 }) : streaming(body);
   await fall();
-  assert.equal(last(requests).url.search, "?health=1");
+  assert.equal(last(requests).url.search, "?protocol=2&health=1");
 });
 
 test("another list is asked for anew, without the old one's place", async () => {
@@ -195,7 +198,7 @@ test("another list is asked for anew, without the old one's place", async () => 
   live.watch(["door"]);
   await until(() => requests.length > 1);
   assert.equal(requests[0].signal.aborted, true);
-  assert.equal(last(requests).url.search, "?health=1&device=door");
+  assert.equal(last(requests).url.search, "?protocol=2&health=1&device=door");
   last(requests).say(states(7, item("door", 7)));
   await until(() => live.board.devices.size === 1);
   assert.deepEqual([...live.board.devices.keys()], ["door"]);
@@ -274,7 +277,7 @@ test("another list ends the pause between two requests", async () => {
   await settle();
   live.watch(["door"]);
   await until(() => requests.length > 1);
-  assert.equal(last(requests).url.search, "?once=1&health=1&device=door");
+  assert.equal(last(requests).url.search, "?protocol=2&once=1&health=1&device=door");
   mock.timers.tick(3000);
   await settle();
   assert.equal(requests.length, 2);

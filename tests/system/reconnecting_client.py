@@ -2,10 +2,10 @@
 
     python reconnecting_client.py ADDRESS
 
-It watches everything and comes back whenever it is cut. It answers each line on standard input with
-a report: ``{"states": ...}`` once it holds just those, ``{"joined": N}`` once it has joined more
-than N times, ``{}`` at once. Its events are handled in the order in which they come, as those of
-``socketio.Client``, which handles each on a thread of its own, are not.
+It watches everything, by patches, and comes back whenever it is cut. It answers each line on
+standard input with a report: ``{"states": ...}`` once it holds just those, ``{"joined": N}`` once
+it has joined more than N times, ``{}`` at once. Its events are handled in the order in which they
+come, as those of ``socketio.Client``, which handles each on a thread of its own, are not.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ReconnectingClient:
                 self.joined += 1
                 self.changed.notify_all()
                 since = self.held.since
-            await client.emit("watch", {"devices": ["*"], "protocol": 1, **since})
+            await client.emit("watch", {"devices": ["*"], "protocol": 2, **since})
 
         client.on("connect", watch)
         client.on("states", self.take)
@@ -69,7 +69,7 @@ class ReconnectingClient:
                 "states": self.held.states,
                 "joined": self.joined,
                 "resets": self.held.resets,
-                "overtaken": self.held.overtaken[:5],
+                "overtaken": (self.held.overtaken + self.held.unfit)[:5],
             }
             return json.dumps(facts)
 

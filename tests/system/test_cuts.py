@@ -153,6 +153,8 @@ def test_after_a_cut_at_any_byte_a_page_equals_the_store(
             # then it comes back and shows what the store holds
             assert page.wait_for(held), (budget, page.states, held)
             spent = proxy.spent
+        # and no patch was of a state that it did not have
+        assert runtime.own_report()["requested_resets"] == 0
         # (the last session was whole: it showed everything before it had used up its bytes)
         assert number > 3
 

@@ -66,7 +66,7 @@ def socket_io(address: str, transports: list[str] | None) -> Iterator[Page]:
 
 
 @contextmanager
-def events(address: str) -> Iterator[Page]:
+def events(address: str, protocol: int = 1) -> Iterator[Page]:
     """What an EventSource does: read, and after a cut come back with the last id."""
     page = Page()
     ended = threading.Event()
@@ -76,7 +76,7 @@ def events(address: str) -> Iterator[Page]:
         while not ended.is_set():
             connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
             try:
-                connection.request("GET", "/events", headers=last)
+                connection.request("GET", f"/events?protocol={protocol}", headers=last)
                 name, number = "", ""
                 for line in connection.getresponse():
                     field, _, value = line.decode().rstrip("\n").partition(": ")
@@ -104,9 +104,10 @@ def events(address: str) -> Iterator[Page]:
 
 
 @contextmanager
-def javascript(address: str, transports: str, node: Any) -> Iterator[Page]:
+def javascript(address: str, transports: str, node: Any, protocol: int = 1) -> Iterator[Page]:
     page = Page()
-    command = [node.program, Path(__file__).with_name("stock_watcher.js"), address, transports]
+    watcher = Path(__file__).with_name("stock_watcher.js")
+    command = [node.program, watcher, address, transports, str(protocol)]
     with subprocess.Popen(
         command, env=node.variables, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -130,7 +131,9 @@ VIEWERS = {
     "javascript default": lambda address, node: javascript(address, "default", node),
     "javascript polling": lambda address, node: javascript(address, "polling", node),
     "javascript websocket": lambda address, node: javascript(address, "websocket", node),
+    "javascript patches": lambda address, node: javascript(address, "default", node, 2),
     "events": lambda address, node: events(address),
+    "events patches": lambda address, node: events(address, 2),
 }
 
 
@@ -184,4 +187,5 @@ def test_after_cuts_a_page_equals_the_store(
         }
         assert page.wait_for(shown), (page.states, shown)
         assert page.resets == 0
+        assert (bool(page.patches), page.unfit) == (viewer.endswith("patches"), [])
         assert proxy.cuts == CUTS - 1

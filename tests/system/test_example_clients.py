@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from server_process import ServerProcess, statecast
 from websockets.sync.client import ClientConnection, connect
+from websockets.sync.server import serve as serve_websockets
 
 from child_process import started
 from statecast.realtime import sse
@@ -127,6 +129,51 @@ def test_an_example_that_is_refused_says_why(
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert "error" in ended.stderr and "floor2/*/x" in ended.stderr
+
+
+@pytest.mark.parametrize("client", [in_python, in_javascript])
+def test_an_example_that_gets_a_patch_of_what_it_does_not_have_asks_for_everything(
+    node: Any, client: Any
+) -> None:
+    asked: list[Any] = []
+
+    def states(offset: int, *items: dict[str, Any], **more: Any) -> str:
+        event = {"epoch": "e", "offset": offset, "scope": "s", "states": items, **more}
+        return f'42["states",{json.dumps(event)}]'
+
+    def item(version: int, **more: Any) -> dict[str, Any]:
+        return {"device": "pillow", "version": version, "offset": version, **more}
+
+    # given a server with a defect: its second patch is of a version that it never sent
+    def serve(socket: Any) -> None:
+        socket.send('0{"sid":"a","upgrades":[],"pingInterval":9000,"pingTimeout":9000}')
+        assert socket.recv(timeout=10) == "40"
+        socket.send('40{"sid":"b"}')
+        asked.append(json.loads(socket.recv(timeout=10)[3:])[1])
+        socket.send('431[{"epoch":"e","offset":0,"scope":"s","reset":false}]')
+        socket.send(states(1, item(1, state={"n": 1, "on": True}), complete=True))
+        socket.send(states(2, item(2, **{"from": 1}, patch={"n": 2, "on": None})))
+        socket.send(states(4, item(4, **{"from": 3}, patch={"n": 4})))
+        asked.append(json.loads(socket.recv(timeout=10)[3:])[1])
+        socket.send(states(4, item(4, state={"n": 4}), reset=True, complete=True))
+        for _ in socket:
+            pass
+
+    with serve_websockets(serve, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        with subprocess.Popen(client(node, address), stdout=subprocess.PIPE, text=True) as process:
+            try:
+                # then it shows what it has, and everything as soon as that comes
+                shown = [json.loads(next(process.stdout or iter(()))) for _ in range(4)]
+            finally:
+                process.kill()
+                server.shutdown()
+                thread.join(10)
+    assert [one["pillow"] for one in shown] == [{"n": 1, "on": True}, {"n": 2}, {"n": 2}, {"n": 4}]
+    assert [one.get("reset") for one in asked] == [None, True]
+    assert "since" not in asked[1] and asked[1]["protocol"] == 2
 
 
 # The page

@@ -14,7 +14,8 @@ from held_states import HeldStates
 def event(offset: int, **states: tuple[int, Any]) -> dict[str, Any]:
     """With the offset and the state of each device."""
     items = [
-        {"device": device, "offset": at, "state": state} for device, (at, state) in states.items()
+        {"device": device, "offset": at, "version": at, "state": state}
+        for device, (at, state) in states.items()
     ]
     return {"epoch": "e", "offset": offset, "scope": "s", "states": items}
 
@@ -67,3 +68,22 @@ def test_what_may_no_longer_be_read_is_forgotten() -> None:
     assert held.position == {"epoch": "e", "offset": 2, "scope": "smaller"}
     held.apply(event(2, lamp=(1, {"n": 1})))
     assert held.states == {"door": {"n": 1}, "lamp": {"n": 1}}
+
+
+def patched(offset: int, of: int, patch: dict[str, Any]) -> dict[str, Any]:
+    item = {"device": "lamp", "from": of, "version": offset, "offset": offset, "patch": patch}
+    return {"epoch": "e", "offset": offset, "scope": "s", "states": [item]}
+
+
+def test_a_patch_is_merged_into_the_version_that_it_is_of() -> None:
+    held = HeldStates()
+    held.apply(event(1, lamp=(1, {"n": 1, "on": True})))
+    held.apply(patched(3, 1, {"n": None, "m": 2}))
+    held.apply(patched(3, 1, {"n": None, "m": 2}))
+    assert (held.states, held.patches, held.unfit) == ({"lamp": {"on": True, "m": 2}}, 1, [])
+    # and of another version it is kept out
+    held.apply(patched(5, 4, {"m": 5}))
+    held.apply(event(6, lamp=(6, None)))
+    held.apply(patched(8, 6, {"m": 8}))
+    assert held.states == {}
+    assert held.unfit == ["lamp: a patch of 4, held 3", "lamp: a patch of 6, held None"]

@@ -229,7 +229,8 @@ def test_few_modules_lie_at_the_top() -> None:
 SCRIPTS = PACKAGE / "web" / "static"
 CLIENT = {
     *("ages", "board", "connection", "event-stream", "live-address", "own", "statecast"),
-    *("stream-slot", "tables", "board-types", "words", "command-outbox", "command-types"),
+    *("state-item", "stream-slot", "tables", "board-types", "words"),
+    *("command-outbox", "command-types"),
 }
 OWN_PAGE = {
     *("binding", "binding-format", "binding-picture", "binding-target", "first-states"),

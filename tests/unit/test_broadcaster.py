@@ -26,7 +26,7 @@ from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience
 from statecast.errors import Forbidden, Malformed, TooLarge
 from statecast.merge.merge_patch import difference, patch_between
-from statecast.model import Event, Update
+from statecast.model import Event, Position, Update
 from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
 
 
@@ -1070,6 +1070,47 @@ def test_a_viewer_changes_its_protocol_and_gets_nothing_twice(harness: Broadcast
         harness.store.commit("pillow", {"n": number, "t": PAD})
         harness.tick()
         assert kinds_of(viewer) == [kind]
+
+
+def test_viewers_of_patches_are_told_the_epoch_once_and_again_when_it_is_new(
+    harness: BroadcastHarness,
+) -> None:
+    def commit(number: int) -> None:
+        harness.store.commit("pillow", {"n": number, "t": PAD})
+        harness.tick()
+
+    def named(viewer: FakeClient) -> list[str | None]:
+        viewer.read()
+        said, viewer.received = viewer.received, []
+        return [payload.get("epoch") for name, payload in said if name == "states"]
+
+    commit(1)
+    simple, first = harness.client("*"), harness.client("*", protocol=2)
+    assert (named(simple), named(first)) == (["e1"], ["e1"])
+    for number in (2, 3):
+        commit(number)
+    # one that comes later is told in its answer
+    later = harness.client("*", protocol=2)
+    commit(4)
+    assert [named(one) for one in (simple, first, later)] == [
+        ["e1", "e1", "e1"],
+        ["e1", None, None],
+        ["e1", None],
+    ]
+    # when another process begins an epoch
+    harness.store.restart()
+    for number in (5, 6):
+        commit(number)
+    assert [named(one) for one in (simple, first, later)] == [
+        ["e2", "e2"],
+        ["e2", None],
+        ["e2", None],
+    ]
+    # then the positions are of it, and hold
+    for one in (first, later):
+        assert one.position == Position("e2", 6)
+        one.cut()
+        assert not one.watch()["reset"]
 
 
 def test_a_position_holds_for_both_protocols(harness: BroadcastHarness) -> None:

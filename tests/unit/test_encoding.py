@@ -63,7 +63,7 @@ NEXT = {
         # what can be derived from the rest is left out
         ({}, {}),
         # a late message, and what is the clock of no device
-        ({"arrived_at": START + 25}, {"arrived_at": "2026-01-01T00:00:00.025Z"}),
+        ({"arrived_at": START + 25}, {"delay": 5}),
         ({"seen_at": START + 5}, {"seen_at": "2026-01-01T00:00:00.005Z"}),
         ({"seen_at": None}, {"seen_at": None}),
         # another cause: a sender came, and the source of the device's own messages stays

@@ -262,9 +262,15 @@ class Broadcaster:
             entries = [self.states.entries[device] for device in devices]
             if audience.sources is not None:
                 audience.sources.update(entry.update.source for entry in entries)
-            item_of = patches.item if audience.protocol == PATCHES else Entry.item
+            sends_patches = audience.protocol == PATCHES
+            item_of = patches.item if sends_patches else Entry.item
             while entries and audience.current:
-                message, entries = self._states_message(audience, entries, head, item_of=item_of)
+                # Viewers at the head know the epoch and the scope, unless the epoch is new.
+                named = not sends_patches or audience.named_epoch != self.position.epoch
+                message, entries = self._states_message(
+                    audience, entries, head, item_of=item_of, named=named
+                )
+                audience.named_epoch = self.position.epoch
                 self._sent_offset = message.position
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 audience.current.deliver(message)
@@ -284,6 +290,7 @@ class Broadcaster:
         complete: bool = False,
         *,
         item_of: Callable[[Entry], bytes] = Entry.item,
+        named: bool = True,
     ) -> tuple[OutgoingMessage, list[Entry]]:
         """A message with the first of the entries, and the rest of them.
 
@@ -299,15 +306,19 @@ class Broadcaster:
             size += len(item)
         rest = entries[len(items) :]
         position = entries[len(items) - 1].update.offset if rest else head
+        epoch, scope = self.position.epoch, audience.scope
         payload = encoding.states(
-            self.position.epoch,
+            epoch if named else None,
             position,
             items,
-            scope=audience.scope,
+            scope=scope if named else "",
             reset=reset,
             complete=complete and not rest,
         )
-        return OutgoingMessage("states", payload, position), rest
+        message = OutgoingMessage("states", payload, position)
+        if not named:
+            message.position_id = f"{epoch}:{position}:{scope}".encode()
+        return message, rest
 
     # Viewers
 

@@ -35,8 +35,9 @@ def patch_item(before: Update, update: Update, patch: bytes, settings: Settings)
     """An entry for viewers that have the version ``before``: its state and its cause as patches.
 
     Nothing else leans on what a viewer has: a deadline or a source can change without a version.
-    Instead, a time is left out if it is that of ``changed_at``, ``source`` if it is that of the
-    cause, and ``silent_after`` if there is none.
+    Instead, ``arrived_at`` is told as the ``delay`` in ms, if there is any; ``seen_at`` is left out
+    if it is ``changed_at``, ``source`` if it is that of the cause, and ``silent_after`` if there is
+    none.
     """
     head = {
         "device": update.device,
@@ -46,7 +47,7 @@ def patch_item(before: Update, update: Update, patch: bytes, settings: Settings)
     }
     tail: dict[str, Any] = {"changed_at": timestamps.iso(update.changed_at)}
     if update.arrived_at != update.changed_at:
-        tail["arrived_at"] = timestamps.iso(update.arrived_at)
+        tail["delay"] = update.arrived_at - update.changed_at
     if update.seen_at != update.changed_at:
         tail["seen_at"] = _time(update.seen_at)
     tail["cause"] = difference(cause(before.cause), cause(update.cause))
@@ -80,7 +81,7 @@ def history_row(row: HistoryRow) -> list[Any]:
 
 
 def states(
-    epoch: str,
+    epoch: str | None,
     offset: int,
     items: list[bytes],
     *,
@@ -90,11 +91,13 @@ def states(
 ) -> bytes:
     """The argument of a ``states`` event; ``offset`` is the reader's position once it has it.
 
-    ``scope``: for which devices the position holds.
+    ``scope``: for which devices the position holds. Without ``epoch`` both are those of the
+    reader's position before.
     """
     flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
     held = b',"scope":"%b"' % scope.encode() if scope else b""
-    head = b'{"epoch":%b,"offset":%d%b,"states":[' % (strict_json.encode(epoch), offset, held)
+    named = b"" if epoch is None else b'"epoch":%b,' % strict_json.encode(epoch)
+    head = b'{%b"offset":%d%b,"states":[' % (named, offset, held)
     return head + b",".join(items) + b"]" + flags + b"}"
 
 

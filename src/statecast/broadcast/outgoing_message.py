@@ -11,7 +11,7 @@ from statecast.access.reader import Reader
 class OutgoingMessage:
     """One event, encoded once. All viewers that receive it share this object."""
 
-    __slots__ = ("attachments", "encodings", "name", "payload", "position")
+    __slots__ = ("attachments", "encodings", "name", "payload", "position", "position_id")
 
     def __init__(self, name: str, payload: bytes, position: int = 0) -> None:
         self.name = name
@@ -20,6 +20,8 @@ class OutgoingMessage:
         """Its argument as JSON."""
         self.position = position
         """The offset up to which a viewer has everything once it has this message."""
+        self.position_id = b""
+        """The position as an event stream names it, where the argument does not name it."""
         self.attachments: Sequence[bytes] = ()
         """Bytes that follow it as messages of their own."""
         self.encodings: dict[str, bytes] = {}

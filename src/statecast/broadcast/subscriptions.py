@@ -33,6 +33,7 @@ class Audience:
         "few_prefixes",
         "missed_commands",
         "missed_seen",
+        "named_epoch",
         "patterns",
         "prefixes",
         "protocol",
@@ -56,6 +57,8 @@ class Audience:
         self.current = UpToDate()
         self.size = 0
         """How many viewers watch this set, up to date or not."""
+        self.named_epoch = ""
+        """That of the last message to all viewers at the head which named the position whole."""
         self.catch_ups: dict[Hashable, OutgoingMessage] = {}
         """Messages for viewers that lag, by where each of them is: they are shared."""
         self.catch_ups_head = -1

@@ -147,7 +147,9 @@ class EventStream:
     def deliver(self, message: OutgoingMessage) -> None:
         event = message.encodings.get("sse")
         if event is None:
-            event = message.encodings["sse"] = encode(message.name, message.payload)
+            event = message.encodings["sse"] = encode(
+                message.name, message.payload, message.position_id
+            )
         self._put(event)
         if self._open and not self.paused and self._pending.size > self._buffer_limit:
             self.paused = True
@@ -393,10 +395,12 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
     return request
 
 
-def encode(name: str, payload: bytes) -> bytes:
+def encode(name: str, payload: bytes, position_id: bytes = b"") -> bytes:
     """One event; ``states`` carry the position with which a client returns."""
     position = _POSITION.match(payload) if name == "states" else None
-    number = b"id: %b:%b:%b\n" % position.groups() if position is not None else b""
+    if position is not None:
+        position_id = b":".join(position.groups())
+    number = b"id: %b\n" % position_id if position_id else b""
     # JSON has line ends only between its tokens, where a space means the same.
     line = payload.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"event: %b\n%bdata: %b\n\n" % (name.encode(), number, line)

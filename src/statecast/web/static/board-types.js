@@ -79,11 +79,30 @@
  */
 
 /**
+ * What changed of a device: of one who has its version `from`. What is missing follows from the
+ * rest; see docs/wire.md.
+ * @typedef {object} PatchItem
+ * @property {string} device
+ * @property {number} from
+ * @property {number} version
+ * @property {number} offset
+ * @property {Record<string, any>} patch A merge patch (RFC 7396) of the state.
+ * @property {string} changed_at
+ * @property {number} [delay] How many ms later it arrived.
+ * @property {string | null} [seen_at]
+ * @property {Record<string, any>} cause A merge patch of the cause.
+ * @property {number | null} [silent_after]
+ * @property {string | null} [source]
+ * @property {string[]} [commands]
+ * @property {undefined} [gone]
+ */
+
+/**
  * @typedef {object} StatesEvent
- * @property {string} epoch
+ * @property {string} [epoch] Missing, with the scope: that of the event before.
  * @property {number} offset
  * @property {string} [scope] For which devices the offset holds as a position.
- * @property {StateItem[]} states
+ * @property {(StateItem | PatchItem)[]} states
  * @property {boolean} [reset] The position that was asked for is not part of this history.
  * @property {boolean} [complete] After this event everything has been sent.
  */

@@ -1,8 +1,10 @@
 // The board: the latest state of every device, the position in the store's history, the clock of
 // the server, and how fresh all of it is. No DOM and no network.
 
+import { deviceFromWire, mergeItem } from "./state-item.js";
+
 /** @import { HealthEvent, Problem, SourceHealth } from "./board-types.js" */
-/** @import { StateItem, StatesEvent } from "./board-types.js" */
+/** @import { PatchItem, StateItem, StatesEvent } from "./board-types.js" */
 
 const STORE_BLOCKED = "Store blocked";
 const QUEUE_AWAY = "Queue away";
@@ -30,17 +32,13 @@ export function isWatched(watched, device) {
 }
 
 /**
- * @param {StateItem} item
- * @returns {Device}
+ * The same version again: it may have a newer sign of life, and the state that the HTML only shows.
+ * @param {Device} device
+ * @param {StateItem | PatchItem} item
  */
-function deviceFromWire({ changed_at, arrived_at, seen_at, silent_after, ...item }) {
-  return {
-    ...item,
-    changed: Date.parse(changed_at),
-    arrived: Date.parse(arrived_at ?? changed_at),
-    seen: seen_at ? Date.parse(seen_at) : undefined,
-    silentAfter: silent_after ?? undefined,
-  };
+function repeat(device, item) {
+  if (device.state === undefined && "state" in item) Object.assign(device, deviceFromWire(item));
+  else if (item.seen_at) device.seen = Date.parse(item.seen_at);
 }
 
 export class Board {
@@ -64,6 +62,8 @@ export class Board {
    * @type {Set<string> | undefined}
    */
   listed;
+  /** Whether a patch did not fit: then everything is needed again, and no position holds. */
+  isLost = false;
 
   /** The run of the store's history that the offsets below belong to. */
   #epoch = "";
@@ -97,6 +97,20 @@ export class Board {
     if (device.offset !== undefined) this.#offsets.set(device.device, device.offset);
   }
 
+  /** Whether the state of each device is here. Those that the HTML shows have none at first. */
+  get isWhole() {
+    for (const { state } of this.devices.values()) {
+      if (state === undefined) return false;
+    }
+    return true;
+  }
+
+  /** Without a position the server lists everything there is. */
+  beginListing() {
+    this.listed = new Set();
+    this.isLost = false;
+  }
+
   /** The time of the server. */
   now() {
     return this.clock() + this.clockSkew;
@@ -115,25 +129,32 @@ export class Board {
    * @returns {Update[]}
    */
   applyStates({ epoch, offset, scope, states, reset = false, complete = false }) {
-    if (reset || epoch !== this.#epoch) {
-      this.#epoch = epoch;
+    if (reset || (epoch !== undefined && epoch !== this.#epoch)) {
+      this.#epoch = epoch ?? "";
       this.#offsets.clear();
       this.position = undefined;
     }
-    if (reset) this.listed = new Set();
+    if (reset) this.beginListing();
     /** @type {Update[]} */
     const changed = [];
     for (const item of states) {
       this.listed?.add(item.device);
-      const update = item.gone ? this.#forget(item) : this.#apply(deviceFromWire(item));
+      const update = item.gone ? this.#forget(item) : this.#apply(item);
       if (update) changed.push(update);
     }
     if (complete && this.listed) changed.push(...this.#removeUnlisted(this.listed));
+    this.#advance({ ...this.position, offset, ...(epoch !== undefined && { epoch, scope }) });
+    return changed;
+  }
+
+  /** @param {{ epoch?: string, offset: number, scope?: string }} place What an event says of it. */
+  #advance({ epoch, offset, scope }) {
     const { position } = this;
-    if (!position || scope !== position.scope || offset > position.offset) {
+    if (this.isLost || epoch === undefined) {
+      this.position = undefined; // the offset alone is none
+    } else if (!position || scope !== position.scope || offset > position.offset) {
       this.position = { epoch, offset, scope };
     }
-    return changed;
   }
 
   /** Nothing that is here may be read any more. @returns {Update[]} */
@@ -159,17 +180,20 @@ export class Board {
   }
 
   /**
-   * @param {Device} device
+   * @param {StateItem | PatchItem} item
    * @returns {Update | undefined}
    */
-  #apply(device) {
-    const name = device.device;
+  #apply(item) {
+    const { device: name, offset } = item;
     const before = this.devices.get(name);
-    const offset = device.offset ?? 0;
     const held = this.#offsets.get(name) ?? -1;
     if (offset <= held) {
-      // The same version may come again with a newer sign of life.
-      if (offset === held && before && device.seen) before.seen = device.seen;
+      if (offset === held && before) repeat(before, item);
+      return undefined;
+    }
+    const device = "from" in item ? mergeItem(before, item) : deviceFromWire(item);
+    if (!device) {
+      this.isLost = true;
       return undefined;
     }
     this.#offsets.set(name, offset);

@@ -11,7 +11,9 @@ const LONGEST_DELAY = 15_000;
 /** After so many WebSockets that brought no complete answer, server-sent events are tried. */
 const FAILURES_BEFORE_EVENTS = 2;
 
-const PROTOCOL = 1;
+/** With the second protocol a change comes as a patch of the state that is here. */
+const FULL_STATES = 1;
+const PATCHES = 2;
 /** The statuses of a refusal by which we may read nothing. */
 const FORBIDDEN = [401, 403];
 
@@ -81,6 +83,8 @@ export class Connection {
   #attempts = 0;
   /** The number of the last `watch` request, which its acknowledgement repeats. */
   #request = 0;
+  /** That of the last `watch` request. */
+  #protocol = FULL_STATES;
   /** False from a change of the watch list until the server acknowledged it. */
   #confirmed = false;
   /** Whether the board may hold devices of an older watch list. */
@@ -197,7 +201,9 @@ export class Connection {
       const since = this.board.position;
       const health = !isHidden();
       const presence = (health && this.#listeners.has("watching")) || undefined;
-      const request = { devices, since, protocol: PROTOCOL, health, presence };
+      const reset = this.board.isLost || undefined;
+      this.#protocol = this.board.isWhole ? PATCHES : FULL_STATES;
+      const request = { devices, since, protocol: this.#protocol, health, presence, reset };
       this.#request++;
       this.socket?.send(`42${this.#request}${JSON.stringify(["watch", request])}`);
     }
@@ -328,7 +334,7 @@ export class Connection {
     this.#moveTo("joined");
     this.#confirmed = true;
     // Without a position the server lists everything there is.
-    if (!this.board.position) this.board.listed = new Set();
+    if (!this.board.position) this.board.beginListing();
     this.watch();
   }
 
@@ -356,11 +362,15 @@ export class Connection {
 
   /** @param {import("./board-types.js").StatesEvent} event */
   #receiveStates(event) {
+    const { board } = this;
+    const wasLost = board.isLost;
     const complete = Boolean(event.complete) && this.#confirmed;
-    const changed = this.board.applyStates({ ...event, complete });
+    const changed = board.applyStates({ ...event, complete });
     // Until the new list is confirmed, events and their positions belong to the old one.
-    if (!this.#confirmed) this.board.position = undefined;
+    if (!this.#confirmed) board.position = undefined;
     if (complete) this.#sync();
+    const maySwitch = this.synced && this.#protocol === FULL_STATES && board.isWhole;
+    if (maySwitch || (board.isLost && !wasLost)) this.watch();
     if (event.reset) this.#notify("reset");
     this.#notify("states", changed);
     if (complete) this.#notify("link");

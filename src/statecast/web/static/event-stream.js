@@ -35,6 +35,8 @@ const HEADERS_TOO_LARGE = 431;
  * @typedef {object} WatchRequest
  * @property {string[]} devices
  * @property {import("./board.js").Position} [since]
+ * @property {1 | 2} protocol
+ * @property {boolean} [reset] Whether what was here is lost.
  * @property {boolean} health
  * @property {boolean} [presence]
  * @property {boolean} [once] Whether the answer ends when it is complete.
@@ -92,8 +94,9 @@ export class EventStream {
   }
 
   /** @param {WatchRequest} request */
-  #address({ devices, since, health, presence, once }) {
-    const query = new URLSearchParams();
+  #address({ devices, since, protocol, health, presence, once, reset }) {
+    const query = new URLSearchParams({ protocol: String(protocol) });
+    if (reset) query.set("reset", "1");
     if (once) query.set("once", "1");
     if (health) query.set("health", "1");
     if (presence) query.set("presence", "1");
@@ -122,7 +125,7 @@ export class EventStream {
     if (signal.aborted) return;
     this.#isComplete = false;
     // Without a position the server lists what there is, and not what was removed.
-    if (!request.since) this.owner.board.listed = new Set();
+    if (!request.since) this.owner.board.beginListing();
     const limit = setTimeout(() => this.#end(signal), ANSWER_LIMIT);
     let retry;
     try {
@@ -226,7 +229,8 @@ export class EventStream {
     if (!data) return "6";
     if (fieldOf(event, "event") === "refused") return `44${data}`;
     if (data.endsWith('"complete":true}')) this.#isComplete = true;
-    return `42[${JSON.stringify(fieldOf(event, "event"))},${this.#filter(data)}]`;
+    const name = fieldOf(event, "event");
+    return `42[${JSON.stringify(name)},${name === "states" ? this.#filter(data) : data}]`;
   }
 
   /**
@@ -234,7 +238,7 @@ export class EventStream {
    * @param {string} data
    */
   #filter(data) {
-    if (!this.#unfiltered || !data.startsWith('{"epoch"')) return data;
+    if (!this.#unfiltered) return data;
     const event = JSON.parse(data);
     /** @param {{ device: string }} item */
     const wanted = ({ device }) => isWatched(this.owner.devices, device);

@@ -5,7 +5,7 @@
 
 /**
  * A `states` event with the clock of the server that made the page.
- * @typedef {StatesEvent & { now: number }} FirstStates
+ * @typedef {StatesEvent & { now: number, epoch: string }} FirstStates
  */
 
 /**
