@@ -166,8 +166,7 @@ class Batch:
         self.new_ids.append(delivery.id)
         order = delivery.order
         if order is None:
-            self.counters.arrival += 1
-            order = self.counters.arrival
+            order = self.counters.next_arrival()
         self.fold(message, delivery.sent_at, order, delivery.order is not None)
         for refusal in message.refusals:
             self.refuse(message, refusal, order)
@@ -295,12 +294,12 @@ class Batch:
     def edit(self, change: Change, delivery: Delivery) -> None:
         """Fold in an edit that was made now. Raises Refused; then nothing has changed."""
         mended = self.check_damage(change)
-        order = self.counters.arrival + 1
+        order = self.counters.coming_arrival()
         loaded = self.loaded.get(change.device)
         stamp = edit_stamp(self.now, order, None if loaded is None else loaded.record)
         clock = self.clock_of(change.device)
         self.apply_change(change, stamp, delivery, self.now, clock, mended)
-        self.counters.arrival = order
+        self.counters.next_arrival()
         self.messages += 1
 
     def apply_change(

@@ -48,3 +48,12 @@ class Counters:
     """One per change of a user, key, share link or session."""
     audit: int = 0
     """One per entry of the audit."""
+
+    def coming_arrival(self) -> int:
+        """What ``next_arrival`` will return."""
+        return self.arrival + 1
+
+    def next_arrival(self) -> int:
+        """A new number in the order of arrival."""
+        self.arrival += 1
+        return self.arrival

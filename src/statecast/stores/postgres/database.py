@@ -24,7 +24,7 @@ import psycopg
 from statecast.errors import StoreUnavailable
 from statecast.problems import Problems
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.postgres import migration, schema, server
+from statecast.stores.postgres import migration, schema, server, texts
 from statecast.stores.postgres.address import Password, StoreAddress
 from statecast.stores.postgres.driver import (
     BUSY_SECONDS,
@@ -101,6 +101,7 @@ class PostgresDatabase:
                 **self.address.conninfo,  # type: ignore[arg-type]
                 autocommit=True,
                 prepare_threshold=5 if self.prepares else None,
+                context=texts.CONTEXT,
             )
         except psycopg.Error as error:
             hidden = Password(str(self.address.conninfo.get("password") or ""))

@@ -65,7 +65,10 @@ CREATE TABLE epochs (
 
 -- Ids of edits and commands whose transactions were committed: after a connection that broke
 -- during a commit it is looked up here what became of it.
-CREATE TABLE requests (id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL);
+-- ``offset`` is the store's after that transaction.
+CREATE TABLE requests (
+    id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL, "offset" bigint NOT NULL
+);
 CREATE INDEX requests_at ON requests (at);
 
 CREATE TABLE devices (
@@ -90,7 +93,7 @@ CREATE TABLE devices (
     commands text                              -- JSON array of names; NULL: it never said
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX devices_offset ON devices ("offset");
-CREATE INDEX devices_seen ON devices (seen) WHERE seen > 0;
+CREATE INDEX devices_seen ON devices (seen);
 CREATE INDEX devices_removed ON devices (removed_at) WHERE removed_at IS NOT NULL;
 
 CREATE TABLE history (

@@ -22,12 +22,12 @@ FACTS = """
         current_setting('data_checksums'), pg_is_in_recovery()
 """
 
-IDENTITY = """
-    (SELECT system_identifier FROM pg_control_system())
-    || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-    || '/' || extract(epoch FROM pg_postmaster_start_time())
-"""
-"""SQL for the identity of a server. It fails on a standby, which has no insert position."""
+RUN = """
+    (substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+    || '/' || extract(epoch FROM pg_postmaster_start_time()))"""
+"""SQL for the timeline of a server and its start. It fails on a standby, which inserts nothing."""
+IDENTITY = f"(SELECT system_identifier FROM pg_control_system()) || '/' || {RUN}"
+"""SQL for the identity of a server: it ends with ``RUN``."""
 
 
 class ServerFacts(NamedTuple):

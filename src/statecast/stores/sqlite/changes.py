@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from statecast.model import Event, Position, Update
-from statecast.stores import event_row
+from statecast.stores import device_row, event_row
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     COMMANDS_PAGE,
@@ -133,7 +133,7 @@ def read_updates(
         )
         whole = limit is None or len(found) + len(damaged) < most
         if whole or found:
-            return [devices.update_of(row, reading) for row in found], whole
+            return [device_row.update_of(row, reading) for row in found], whole
         most *= 2  # only damaged rows
 
 

@@ -11,14 +11,14 @@ import apsw
 from statecast import names, strict_json
 from statecast.access.patterns import EVERYTHING, Patterns, following, name_ranges
 from statecast.errors import RowDamaged, StatecastError
-from statecast.merge.apply import DeviceRecord, Stamps
+from statecast.merge.apply import Stamps
 from statecast.merge.device_clock import DeviceClock
-from statecast.model import Update
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
 from statecast.stores.counters import Counters
+from statecast.stores.device_row import device_state_of, values_of
 from statecast.stores.retention import TOMBSTONE_MS
-from statecast.stores.sqlite import causes, history
+from statecast.stores.sqlite import history
 from statecast.stores.sqlite.device_cache import DeviceCache
 from statecast.stores.sqlite.driver import Bindings, rows
 from statecast.stores.sqlite.driver import row as first
@@ -40,9 +40,6 @@ ROWS = f"{ALL} AND device >= ? AND device <= ? ORDER BY device"
 
 DEVICES = table("devices")
 
-parse = json.JSONDecoder().decode
-"""For JSON of whole rows: it was checked when it was written."""
-
 
 def content_fault(row: Row) -> str | None:
     """Why the values of a row without a checksum cannot be right."""
@@ -62,32 +59,6 @@ def content_fault(row: Row) -> str | None:
     if takes is not None and not are_names(takes):
         return "commands is no list of names"
     return None if version >= 0 and offset >= 0 else "its version or offset is below 0"
-
-
-def update_of(row: Row, reading: Reading) -> Update:
-    """The update of a whole row, with no time later than now."""
-    _, device, version, offset, seen, state, changed_at, seen_at, *more = row
-    source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, commands, _ = more
-    times = parse(fields.decode())
-    if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.latest(offset):
-        changed_at, arrived_at = (reading.past(one, offset) for one in (changed_at, arrived_at))
-        seen_at = None if seen_at is None else reading.past(seen_at, offset, seen)
-        times = {name: reading.past(time, offset) for name, time in times.items()}
-    return Update(
-        device,
-        version,
-        offset,
-        state,
-        changed_at,
-        seen_at,
-        causes.cause_of(source, id_, by),
-        silent_after,
-        reader,
-        times,
-        arrived_at,
-        DeviceClock.load(clock).behind if clock else None,
-        None if commands is None else tuple(parse(commands)),
-    )
 
 
 def are_names(value: Any) -> bool:
@@ -158,64 +129,17 @@ def renamed(
     return found
 
 
-def device_state_of(row: Row, reading: Reading) -> DeviceState:
-    update = update_of((*row[:17], b"", *row[18:]), reading)
-    key, seen, removed_at, stamps, clock = row[0], row[4], row[13], row[15], row[17]
-    record = DeviceRecord(
-        device=update.device,
-        version=update.version,
-        state=None if update.state is None else parse(update.state.decode()),
-        stamps=Stamps.load(stamps),
-        fields=update.fields,
-        changed_at=update.changed_at,
-        seen_at=update.seen_at,
-        silent_after=update.silent_after,
-        source=update.source,
-        offset=update.offset,
-        size=None if update.state is None else len(update.state),
-        arrived_at=update.arrived_at,
-        clock=DeviceClock.load(clock),
-        commands=update.commands,
-    )
-    return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
-
-
 def save(connection: apsw.Connection, cache: DeviceCache, touched: Iterable[DeviceState]) -> None:
     """Write each device once, and set the key of new ones."""
     known: list[Row] = []
     for loaded in touched:
-        row = row_of(loaded)
+        row = sealed(values_of(loaded))
         if loaded.key is None:
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
         else:
             known.append((*row, loaded.key))
         cache.put((loaded.key, *row), loaded)
     connection.executemany(DEVICES.update, known)
-
-
-def row_of(loaded: DeviceState) -> Row:
-    """The row of a device, without its key."""
-    record, cause, silent_after = loaded.record, loaded.cause, loaded.record.silent_after
-    return sealed(
-        (
-            record.device,
-            record.version,
-            loaded.offset,
-            loaded.seen,
-            loaded.state,
-            record.changed_at,
-            record.seen_at,
-            *causes.columns(cause),
-            None if silent_after is None else float(silent_after),  # as the column keeps it
-            record.source,
-            loaded.removed_at,
-            strict_json.encode_checked(dict(record.fields)),
-            record.stamps.dump(),
-            record.arrived_at,
-            record.clock.dump(),
-            None if record.commands is None else json.dumps(record.commands),
-        )
-    )
 
 
 def forget_tombstones(

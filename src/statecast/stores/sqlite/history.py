@@ -17,8 +17,8 @@ from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
 from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
+from statecast.stores.history_row import history_row_of, values_of
 from statecast.stores.retention import DAY_MS
-from statecast.stores.sqlite import causes
 from statecast.stores.sqlite.driver import integer, rows
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.row_reader import RowReader
@@ -43,21 +43,7 @@ def content_fault(row: Row) -> str | None:
 
 
 def save(connection: apsw.Connection, versions: Sequence[NewVersion]) -> None:
-    written = [
-        sealed(
-            (
-                version.offset,
-                version.loaded.key,
-                version.row.version,
-                version.row.at,
-                version.row.change,
-                *causes.columns(version.row.cause),
-                version.size,
-                version.row.arrived_at,
-            )
-        )
-        for version in versions
-    ]
+    written = [sealed(values_of(version)) for version in versions]
     try:
         connection.executemany(HISTORY.insert, written)
     except apsw.ConstraintError:
@@ -172,14 +158,6 @@ def read(
         content_fault,
     )
     return [history_row_of(row, reading) for row in found]
-
-
-def history_row_of(row: Row, reading: Reading) -> HistoryRow:
-    offset, _, version, at, change, source, id_, by, _, arrived_at, _ = row
-    at, arrived_at = (
-        reading.past(at if time is None else time, offset) for time in (at, arrived_at)
-    )
-    return HistoryRow(at, version, change, causes.cause_of(source, id_, by), arrived_at)
 
 
 def size(connection: apsw.Connection, device: str, reading: Reading) -> tuple[int, int | None]:

@@ -17,9 +17,10 @@ from statecast.errors import StatecastError
 from statecast.merge.apply import DeviceRecord
 from statecast.merge.stamps import OLD, Branch, Stamps
 from statecast.model import Cause
+from statecast.stores import causes, device_row
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
-from statecast.stores.sqlite import causes, devices, history
+from statecast.stores.sqlite import history
 from statecast.stores.sqlite.devices import DEVICES
 from statecast.stores.sqlite.history import HISTORY
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
@@ -55,7 +56,7 @@ def rebuild(
     found = replay(connection, reader, damaged.row[0])
     for candidate in candidates(damaged.row, found):
         if DEVICES.fits(candidate):
-            return RebuiltDevice(devices.device_state_of(candidate, reading), True, "")
+            return RebuiltDevice(device_row.device_state_of(candidate, reading), True, "")
     return from_history(damaged, found)
 
 

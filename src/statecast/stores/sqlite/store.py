@@ -31,7 +31,7 @@ from statecast.model import (
 )
 from statecast.problems import Problems
 from statecast.program.unix import register_at_fork
-from statecast.stores import errors
+from statecast.stores import device_row, errors
 from statecast.stores.access_change import AccessChange
 from statecast.stores.batch import (
     Batch,
@@ -434,7 +434,7 @@ class SqliteStore:
         with self.database.read() as connection:
             found = devices.one(connection, self.rows, device)
             reading = self._reading(connection)
-        update = None if found is None else devices.update_of(found, reading)
+        update = None if found is None else device_row.update_of(found, reading)
         return update if update is not None and update.offset > 0 else None
 
     def neighbours(self, device: str, limit: int) -> list[str]:
@@ -449,7 +449,7 @@ class SqliteStore:
         with self.database.read() as connection:
             found = devices.present(connection, self.rows, after, limit, readable)
             reading = self._reading(connection)
-        return [devices.update_of(row, reading) for row in found]
+        return [device_row.update_of(row, reading) for row in found]
 
     def history(
         self, device: str, *, before: int | None = None, limit: int = 50

@@ -1,0 +1,147 @@
+"""The counters of a store as one row, which every commit changes last.
+
+Rule 1: ``save`` writes differences, so a commit may begin with numbers that another one changes
+meanwhile. What depends on the exact number is written relative to the row as it is when it is
+locked: ``SHIFT``.
+Rule 2: a transaction locks this row after those of sources, devices and queues, and then no other
+row that two transactions may want.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import psycopg
+
+from statecast.stores.counters import Counters
+from statecast.stores.postgres import server
+from statecast.stores.postgres.clock import CLOCK, ServerClock
+from statecast.stores.postgres.driver import Connection
+
+SEQUENCES = ("arrival", "page", "receipt")
+"""Numbers that sequences give."""
+NAMES = tuple(one.name for one in fields(Counters) if one.name not in SEQUENCES)
+SET = ("clock", "doubted_at", "doubted_by", "doubted_offset", "doubted_seen")
+"""What is written as it is; of the others the difference is added."""
+
+COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
+EPOCH = "(SELECT server FROM epochs ORDER BY number DESC LIMIT 1)"
+OLDEST = '(SELECT arrived_at FROM history ORDER BY "offset" LIMIT 1)'
+ARRIVALS = "ARRAY(SELECT nextval('arrivals') FROM generate_series(1, %s))"
+SELECT = f"SELECT {COLUMNS} FROM counters"
+LOAD = f"SELECT {COLUMNS}, {CLOCK}, {EPOCH}, {server.RUN}, {OLDEST}, {ARRIVALS} FROM counters"
+LOCK = f"{LOAD} FOR UPDATE"
+HOLD = "SELECT FROM counters FOR UPDATE"
+
+SHIFT = """
+    (SELECT "offset" - %(offset)s AS "offset", seen - %(seen)s AS seen FROM counters) AS shift"""
+"""What offsets and sightings are moved by, once the row is locked."""
+
+REMEMBER = """
+    INSERT INTO requests (id, at, "offset") SELECT %s, %s, "offset" FROM counters
+    RETURNING requests."offset"
+"""
+
+
+@dataclass(slots=True)
+class StoredCounters(Counters):
+    """Counters with what they were when they were loaded, and what was read beside them."""
+
+    loaded: tuple[int, ...] = ()
+    arrivals: tuple[int, ...] = ()
+    """Numbers of arrival that are not used yet, the next one last."""
+    is_new_server: bool = False
+    """The newest epoch began under another server, or before this one started."""
+    oldest_version_at: int | None = None
+    """When the oldest row of the history arrived."""
+
+    def coming_arrival(self) -> int:
+        return self.arrivals[-1]
+
+    def next_arrival(self) -> int:
+        """A number of the sequence, reserved after the devices were locked."""
+        self.arrivals, number = self.arrivals[:-1], self.arrivals[-1]
+        return number
+
+    @property
+    def base(self) -> dict[str, int]:
+        """The values for ``SHIFT``."""
+        before = dict(zip(NAMES, self.loaded, strict=True))
+        return {"offset": before["offset"], "seen": before["seen"]}
+
+
+class Asked(NamedTuple):
+    """A question for the counters whose answer is on its way."""
+
+    cursor: psycopg.Cursor[tuple[Any, ...]]
+    clock: ServerClock | None
+    at: int
+
+    def answer(self) -> StoredCounters:
+        """The counters; the server's clock is noted."""
+        row = self.cursor.fetchone()
+        assert row is not None
+        loaded = row[: len(NAMES)]
+        reading, epoch_server, run, oldest, arrivals = row[len(NAMES) :]
+        if self.clock is not None:
+            self.clock.note(reading, self.at)
+        found = StoredCounters(
+            loaded=loaded,
+            arrivals=tuple(reversed(arrivals)),
+            is_new_server=not (epoch_server or "").endswith(run),
+            oldest_version_at=oldest,
+        )
+        for name, value in zip(NAMES, loaded, strict=True):
+            setattr(found, name, value)
+        return found
+
+
+def ask(
+    connection: Connection, clock: ServerClock | None, *, arrivals: int = 0, lock: bool = False
+) -> Asked:
+    """Ask for the counters as they are now; with ``lock`` they stay so until the transaction ends.
+
+    ``arrivals`` numbers of the order of arrival are reserved.
+    """
+    at = 0 if clock is None else clock.asked()
+    return Asked(connection.execute((LOCK if lock else LOAD).encode(), (arrivals,)), clock, at)
+
+
+def load(connection: Connection) -> Counters:
+    """The counters for a reader."""
+    row = connection.execute(SELECT.encode()).fetchone()
+    assert row is not None
+    return Counters(**dict(zip(NAMES, row, strict=True)))
+
+
+def hold(connection: Connection) -> None:
+    """Lock the row without waiting for the answer."""
+    connection.execute(HOLD)
+
+
+def save(
+    connection: Connection, counters: StoredCounters, request: str | None = None
+) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Write what has changed. The cursor has the offset as it is then.
+
+    ``request`` is kept as the id of the transaction; see ``PostgresDatabase.outcome``.
+    """
+    changes: dict[str, int] = {}
+    for name, before in zip(NAMES, counters.loaded, strict=True):
+        value = getattr(counters, name)
+        if name in SET and value != before:
+            changes[name] = value
+        elif value != before:
+            changes[name] = value - before
+    if counters.doubted_at and "doubted_at" in changes:
+        changes |= {name: getattr(counters, name) for name in SET}
+    settings = ", ".join(
+        f'"{name}" = %({name})s' if name in SET else f'"{name}" = "{name}" + %({name})s'
+        for name in changes
+    )
+    if changes:
+        connection.execute(f"UPDATE counters SET {settings}".encode(), changes)
+    if request is not None:
+        return connection.execute(REMEMBER, (request, counters.clock))
+    return connection.execute('SELECT "offset" FROM counters')

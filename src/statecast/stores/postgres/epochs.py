@@ -1,0 +1,60 @@
+"""The epochs of a store: each process that writes begins one, and so does a server after a start.
+
+A server that was promoted, restored or restarted may lack what another has acknowledged. Positions
+of the time before must not be taken for its own, so its first commit begins an epoch.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+
+from statecast.model import Position
+from statecast.stores.contract import EpochHistory
+from statecast.stores.counters import Counters
+from statecast.stores.postgres import server
+from statecast.stores.postgres.driver import Connection
+from statecast.stores.retention import MAX_EPOCHS
+
+BEGIN = f"""
+    INSERT INTO epochs (epoch, first_offset, server)
+    SELECT %s, "offset" + 1, {server.IDENTITY} FROM counters"""
+UNLESS_BEGUN = f"""{BEGIN}
+    WHERE coalesce((SELECT server FROM epochs ORDER BY number DESC LIMIT 1), '')
+        IS DISTINCT FROM {server.IDENTITY}"""
+"""Another process may have done it since the counters were loaded."""
+FORGET = "DELETE FROM epochs WHERE number <= (SELECT max(number) FROM epochs) - %s"
+ALL = "SELECT epoch, first_offset FROM epochs ORDER BY number"
+NEWEST = "(SELECT epoch FROM epochs ORDER BY number DESC LIMIT 1)"
+
+
+def begin(connection: Connection, *, unless_begun: bool = False) -> None:
+    """Begin an epoch with the next offset. The row of the counters must be held, and not be saved.
+
+    With ``unless_begun`` only if the newest one began under another server.
+    """
+    sql = UNLESS_BEGUN if unless_begun else BEGIN
+    connection.execute(sql.encode(), (uuid.uuid4().hex,))
+    connection.execute(FORGET, (MAX_EPOCHS,))
+
+
+def ask(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    return connection.execute(ALL)
+
+
+def history(asked: psycopg.Cursor[tuple[Any, ...]], counters: Counters) -> EpochHistory:
+    epochs = tuple((epoch, first) for epoch, first in asked.fetchall())
+    return EpochHistory(epochs or (("unknown", 1),), counters.forgotten, counters.offset)
+
+
+def ask_position(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    return connection.execute(f'SELECT {NEWEST}, "offset" FROM counters'.encode())
+
+
+def position(asked: psycopg.Cursor[tuple[Any, ...]]) -> Position:
+    """The newest epoch and offset."""
+    found = asked.fetchone()
+    assert found is not None
+    return Position(found[0] or "unknown", found[1])

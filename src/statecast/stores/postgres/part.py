@@ -1,0 +1,39 @@
+"""What the parts of the store in PostgreSQL have in common; ``store`` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from statecast.stores.clock_watch import ClockWatch
+from statecast.stores.contract import Limits
+from statecast.stores.postgres import counters as counter_row
+from statecast.stores.postgres.clock import ServerClock
+from statecast.stores.postgres.counters import StoredCounters
+from statecast.stores.postgres.database import PostgresDatabase
+from statecast.stores.postgres.driver import Connection
+
+
+class StorePart:
+    """The methods of the store about one subject."""
+
+    database: PostgresDatabase
+    limits: Limits
+    _watch: ClockWatch
+    _server_clock: ServerClock | None
+    """None: the store was given a clock, as in tests."""
+
+    @contextmanager
+    def _counted(
+        self, *, durable: bool = True, notify: bool = True
+    ) -> Iterator[tuple[Connection, StoredCounters, int]]:
+        """A transaction that holds the counters' row, which it saves; and the time in ms."""
+        with self.database.write(durable, notify) as connection:
+            counters = counter_row.ask(connection, self._server_clock, lock=True).answer()
+            now = self._watch.check(counters)
+            yield connection, counters, now
+            counter_row.save(connection, counters)
+
+    def shared_time(self) -> int:
+        """Milliseconds by a clock that all hosts share, for what lives only seconds."""
+        return self._watch.uptime() if self._server_clock is None else self._server_clock()

@@ -1,0 +1,93 @@
+"""Messages that could not be read or applied, with reason and raw body (dead-letter queue).
+
+Their number has a bound; beyond it ``maintenance`` deletes the oldest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from statecast.model import Quarantined
+from statecast.stores.counters import Counters
+from statecast.stores.errors import no_quarantine_row
+from statecast.stores.postgres.driver import Connection
+
+COLUMNS = "source, id, item, reason, body, sent_at, arrival, attempts, at, device, sender"
+MARKS = ", ".join(["%s"] * 11)
+SELECT = f"SELECT number, {COLUMNS} FROM quarantine"
+INSERT = f"INSERT INTO quarantine ({COLUMNS}) VALUES ({MARKS})"
+UPDATE = f"UPDATE quarantine SET ({COLUMNS}) = ({MARKS}) WHERE number = %s"
+
+
+def save(connection: Connection, found: Sequence[Quarantined]) -> None:
+    """Add rows, which the batch has counted already."""
+    for one_ in found:
+        connection.execute(INSERT.encode(), values_of(one_))
+
+
+def values_of(one: Quarantined) -> tuple[Any, ...]:
+    """The columns from the source on."""
+    return (
+        one.source,
+        one.id,
+        one.item,
+        one.reason,
+        one.body,
+        one.sent_at,
+        one.order,
+        one.attempts,
+        one.at,
+        one.device,
+        one.sender,
+    )
+
+
+def read(
+    connection: Connection,
+    after: int,
+    limit: int,
+    device: str | None = None,
+    newest: bool = False,
+) -> list[Quarantined]:
+    """Rows with numbers above ``after``, about one device or all."""
+    which, values = ("", ()) if device is None else ("device = %s AND ", (device,))
+    order = "DESC" if newest else "ASC"
+    found = connection.execute(
+        f"{SELECT} WHERE {which}number > %s ORDER BY number {order} LIMIT %s".encode(),
+        (*values, after, limit),
+        binary=True,
+    )
+    return [Quarantined(*row) for row in found.fetchall()]
+
+
+def count(connection: Connection, device: str) -> int:
+    """The rows that may be about this device; all are counted by the batches."""
+    found = connection.execute(
+        "SELECT count(*) FROM quarantine WHERE device = %s", (device,)
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def one(connection: Connection, number: int, *, lock: bool = False) -> Quarantined:
+    """One row. Raises NotFound."""
+    found = connection.execute(
+        f"{SELECT} WHERE number = %s {'FOR UPDATE' if lock else ''}".encode(),
+        (number,),
+        binary=True,
+    ).fetchone()
+    if found is None:
+        raise no_quarantine_row(number)
+    return Quarantined(*found)
+
+
+def delete(connection: Connection, counters: Counters, number: int) -> None:
+    connection.execute("DELETE FROM quarantine WHERE number = %s", (number,))
+    counters.quarantine_rows -= 1
+
+
+def refuse_again(connection: Connection, found: Quarantined, reason: str, now: int) -> None:
+    """Note the new reason of a message that was replayed in vain."""
+    again = replace(found, reason=reason, attempts=found.attempts + 1, at=now)
+    connection.execute(UPDATE.encode(), (*values_of(again), found.number))
