@@ -230,6 +230,11 @@ def haproxy() -> str:
 
 
 @pytest.fixture(scope="session")
+def pgbouncer() -> str:
+    return installed(system_parts.PGBOUNCER)
+
+
+@pytest.fixture(scope="session")
 def firefox() -> str:
     """The path of Firefox's program; ``browser.firefox`` drives it."""
     return installed(system_parts.FIREFOX)

@@ -3,8 +3,8 @@
 Rule 1: it listens on no port, and its files and its socket lie in a folder of its user only.
 PostgreSQL does not run as root; then it runs as ``nobody``.
 Rule 2: on Linux the kernel ends it with the process that started it, however that ends.
-Rule 3: nothing it writes has to survive the machine, so it waits for no disk. A test about what
-survives starts one with ``durable=True``.
+Rule 3: its settings are those that the store asks for (fsync too). Where the system has memory for
+files, the data are there: so it is quick all the same.
 Rule 4: databases sort texts as people in the USA do. What must be sorted by bytes has to say so.
 """
 
@@ -29,26 +29,26 @@ USER = "statecast"
 TEMPLATE = "template_of_tests"
 SHORT = 30.0
 """Seconds after which a test gives up; nothing takes that long."""
-FAST = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
-SMALL = {"shared_buffers": "32MB", "max_connections": "200", "wal_level": "replica"}
+SETTINGS = {"shared_buffers": "32MB", "max_connections": "200", "wal_level": "replica"}
 READY = "is ready to accept connections"
 
 
 class PostgresServer:
     """One server with its data directory; ``start`` after ``stop`` or ``kill`` continues it."""
 
-    def __init__(self, program: str, *, durable: bool = False, **settings: str) -> None:
+    def __init__(self, program: str, **settings: str) -> None:
         """``program`` is the path of ``postgres``; ``settings`` are those of ``postgresql.conf``"""
         self._programs = Path(program).resolve().parent
-        self._settings = SMALL | ({} if durable else FAST) | settings
+        self._settings = SETTINGS | settings
         # A socket's path may have 107 characters, and nobody must be able to reach it: so it is
         # not in pytest's own folder.
-        self.folder = Path(tempfile.mkdtemp(prefix="statecast-pg-", dir="/tmp"))
-        self._options: dict[str, Any] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="statecast-pg-", dir=roomy_folder()))
+        self.options: dict[str, Any] = {}
+        """For a process of the same user."""
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-            self._options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            self.options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self.own(self.folder)
         self._made = 0
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -60,7 +60,7 @@ class PostgresServer:
             *("--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C"),
             *("--locale-provider=icu", "--icu-locale=en-US"),
         ]
-        made = subprocess.run(command, capture_output=True, text=True, cwd="/", **self._options)
+        made = subprocess.run(command, capture_output=True, text=True, cwd="/", **self.options)
         assert made.returncode == 0, made.stdout + made.stderr
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class PostgresServer:
             *(word for one in words for word in ("-c", one)),
         ]
         self._process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, cwd="/", **self._options
+            command, stderr=subprocess.PIPE, text=True, cwd="/", **self.options
         )
         ready, lines = threading.Event(), list[str]()
         self._reader = threading.Thread(
@@ -117,9 +117,14 @@ class PostgresServer:
         assert self._process is not None
         return self._process.pid
 
-    def url(self, database: str) -> str:
-        """The URL of a database, as ``--store`` takes it."""
-        return f"postgresql://{USER}@/{database}?host={self.folder}"
+    def own(self, path: Path) -> None:
+        """Give a file to the user of the server."""
+        if self.options:
+            os.chown(path, self.options["user"], self.options["group"])
+
+    def url(self, database: str, pooler: str = "") -> str:
+        """The URL of a database, as ``--store`` takes it; see ``pgbouncer_server``."""
+        return f"postgresql://{USER}@/{database}?host={pooler or self.folder}"
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         """A connection without transactions."""
@@ -145,6 +150,14 @@ class PostgresServer:
         """Delete a database; whoever still uses it is cut off."""
         with self.connect() as connection:
             connection.execute(f"DROP DATABASE {database} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+def roomy_folder() -> str:
+    """In memory, if that has room for a gigabyte."""
+    memory = "/dev/shm"
+    if os.path.isdir(memory) and shutil.disk_usage(memory).free > 2**30:
+        return memory
+    return "/tmp"
 
 
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "QUIT")

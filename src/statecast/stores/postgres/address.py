@@ -60,6 +60,11 @@ class StoreAddress:
     """A direct connection for leases, where the store's own goes through a pooler."""
 
     @property
+    def direct_conninfo(self) -> dict[str, str | int]:
+        """For libpq: of the connection that holds leases."""
+        return self.conninfo if self.lease_url is None else parse(self.lease_url).conninfo
+
+    @property
     def shown(self) -> str:
         """The address as sentences name it: without user and password."""
         host, port = (str(self.conninfo.get(name) or "") for name in ("host", "port"))

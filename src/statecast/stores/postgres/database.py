@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -48,6 +48,13 @@ SETTINGS = (
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
 IDLE_SECONDS = 30.0
 """A process that stands still in a transaction for so long loses it, and its locks."""
+LASTING: dict[str, str | int] = {
+    "keepalives_idle": 2,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 6_000,
+}
+"""A server that vanishes is noticed within 6 s by the connection that holds locks."""
 TRIES = 5
 """How often a transaction is done that others came before."""
 
@@ -71,11 +78,11 @@ class PostgresDatabase:
         self.address = address
         self.shown = address.shown
         self.notifier = CommitNotifier()
+        self.on_commit: Callable[[], None] = self.notifier.notify
+        """Called after each commit of something that readers read."""
         self.marks = ReadMarks()
         self.created = False
         """Whether this process made the tables."""
-        self.prepares = True
-        """Whether statements are prepared; a pooler in transaction mode mixes sessions."""
         self._problems = problems
         self._risks: list[str] = []
         """What was said of the server's settings last."""
@@ -96,11 +103,26 @@ class PostgresDatabase:
 
     def connect(self) -> Connection:
         """A new connection to a server that fits. Raises StoreUnavailable and StoreUnusable."""
+        return self._connect(self.address.conninfo)
+
+    def connect_directly(self) -> Connection:
+        """A connection that lasts, if no pooler is in between. Raises like ``connect``."""
+        return self._connect(self.address.direct_conninfo | LASTING)
+
+    def send_hint(self, what: str) -> None:
+        """Wake the readers of other processes. Raises StoreUnavailable."""
+        connection = self.pool.take()
+        try:
+            with self.translated():
+                connection.execute("SELECT pg_notify(%s, %s)", (self.address.schema, what))
+        finally:
+            self.pool.give_back(connection)
+
+    def _connect(self, conninfo: Mapping[str, str | int]) -> Connection:
         try:
             connection = psycopg.connect(
-                **self.address.conninfo,  # type: ignore[arg-type]
+                **conninfo,  # type: ignore[arg-type]
                 autocommit=True,
-                prepare_threshold=5 if self.prepares else None,
                 context=texts.CONTEXT,
             )
         except psycopg.Error as error:
@@ -111,6 +133,8 @@ class PostgresDatabase:
             with self.translated():
                 facts = server.read_facts(connection)
             facts.check(self.shown)
+            if facts.session != connection.info.backend_pid:
+                connection.prepare_threshold = None  # a pooler gives sessions to others
         except BaseException:
             connection.close()
             raise
@@ -163,7 +187,7 @@ class PostgresDatabase:
                 connection.execute(NOT_DURABLE)
             yield connection
         if notify:
-            self.notifier.notify()
+            self.on_commit()
 
     def run(
         self,

@@ -25,10 +25,15 @@ class StorePart:
 
     @contextmanager
     def _counted(
-        self, *, durable: bool = True, notify: bool = True
+        self, *, durable: bool = True, notify: bool = True, device: str | None = None
     ) -> Iterator[tuple[Connection, StoredCounters, int]]:
-        """A transaction that holds the counters' row, which it saves; and the time in ms."""
+        """A transaction that holds the counters' row, which it saves; and the time in ms.
+
+        With ``device`` it holds the row of that device too.
+        """
         with self.database.write(durable, notify) as connection:
+            if device is not None:
+                connection.execute("SELECT FROM devices WHERE device = %s FOR UPDATE", (device,))
             counters = counter_row.ask(connection, self._server_clock, lock=True).answer()
             now = self._watch.check(counters)
             yield connection, counters, now

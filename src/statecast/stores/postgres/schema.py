@@ -257,12 +257,15 @@ CREATE INDEX audit_deeds ON audit (number)
 CREATE INDEX audit_rights ON audit (number)
     WHERE NOT action IN ('command', 'drop', 'edit', 'replay', 'signed in', 'signed out');
 
--- Leases where a pooler stands before the server, and who holds each lease.
+-- Who holds each lease, and when it noted progress. ``expires_at`` is 0 where a lock of a session
+-- says that the lease is held; see leases.py.
 CREATE TABLE leases (
     name text COLLATE "C" PRIMARY KEY,
-    term bigint NOT NULL,
     holder text NOT NULL,
-    expires_at bigint NOT NULL
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    noted_at bigint NOT NULL,
+    expires_at bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
 """
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from statecast.errors import StoreUnusable
 from statecast.problems import Problems
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, row
 
 LEAST_VERSION = 15_00_00
 """The oldest major version that is tested."""
@@ -19,7 +19,7 @@ FACTS = """
     SELECT current_setting('server_version'), current_setting('server_version_num')::int,
         current_setting('server_encoding'), current_setting('synchronous_commit'),
         current_setting('fsync'), current_setting('full_page_writes'),
-        current_setting('data_checksums'), pg_is_in_recovery()
+        current_setting('data_checksums'), pg_is_in_recovery(), pg_backend_pid()
 """
 
 RUN = """
@@ -41,6 +41,8 @@ class ServerFacts(NamedTuple):
     full_page_writes: str
     data_checksums: str
     in_recovery: bool
+    session: int
+    """Its number. A pooler tells its clients another one."""
 
     def check(self, shown: str) -> None:
         """Raises StoreUnusable if the store cannot work on this server."""
@@ -67,9 +69,9 @@ class ServerFacts(NamedTuple):
 
 
 def read_facts(connection: Connection) -> ServerFacts:
-    row = connection.execute(FACTS).fetchone()
-    assert row is not None
-    return ServerFacts(*row)
+    found = row(connection, FACTS)
+    assert found is not None
+    return ServerFacts(*found)
 
 
 KIND = "store-not-durable"
@@ -87,3 +89,10 @@ def report_risks(facts: ServerFacts, shown: str, problems: Problems) -> None:
         )
     else:
         problems.clear(KIND, "store")
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler stands between: it tells another number of the session than the server
+    does, and may give each transaction another session."""
+    numbers = {row(connection, "SELECT pg_backend_pid()") for _ in range(2)}
+    return numbers != {(connection.info.backend_pid,)}

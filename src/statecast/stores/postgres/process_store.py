@@ -1,0 +1,153 @@
+"""The part of the store between processes: events, reports, counts of viewers, leases, wake-ups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from statecast.errors import StatecastError
+from statecast.model import Event
+from statecast.stores.batch import refused_totals
+from statecast.stores.contract import LeaseHolder, WatchPart
+from statecast.stores.postgres import events, leases, reports, sources, totals, watch_counts
+from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, process_lock
+from statecast.stores.postgres.part import StorePart
+from statecast.stores.postgres.queue import PostgresQueue
+from statecast.stores.postgres.reactions import PostgresReaction
+from statecast.stores.postgres.session import ProcessSession
+from statecast.stores.refusals import Refusals
+
+
+class ProcessStore(StorePart):
+    """See ``contract.Store``."""
+
+    session: ProcessSession
+    clock: Callable[[], int]
+    _refusals: Refusals
+
+    def emit(self, new: Sequence[Event]) -> None:
+        """Pass application events to every serving process, in their order; kept for 60 s."""
+        with self._counted(durable=False) as (connection, counters, _):
+            events.emit(connection, counters, self.shared_time(), new)
+
+    def take_events(self) -> None:
+        """Let other processes know that this one reads events, until it ends or ``close``."""
+        self.session.read_events()
+
+    def others_take_events(self) -> bool:
+        """Whether another process reads events now, or that is not known."""
+        return self.session.others_read_events
+
+    def announce(self, process: str, report: Mapping[str, Any]) -> None:
+        """Publish the report of a serving process; it is not durable."""
+        self.session.take(process_lock(process))
+        with (
+            self._refusals.taken() as refusals,
+            self.database.write(durable=False, notify=False) as connection,
+        ):
+            reports.announce(connection, self.shared_time(), process, report)
+            totals.add(connection, refused_totals(refusals))
+            absent = watch_counts.any_absent(connection)
+        if absent:
+            with self._counted(durable=False) as (connection, counters, _):
+                watch_counts.forget_absent(connection, counters)
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """The newest report of each process that announced one within the last 10 s."""
+        with self.database.read() as connection:
+            found = reports.newest(connection, self.shared_time())
+            ended = self._ended(connection, list(found))
+        return {name: one for name, one in found.items() if name not in ended}
+
+    def withdraw(self, process: str) -> None:
+        """Take back what a process announced and counted: it stops serving, or has ended."""
+        with self._counted(durable=False) as (connection, counters, _):
+            reports.withdraw(connection, process)
+            watch_counts.forget(connection, counters, process)
+        self.session.give_up(process_lock(process))
+
+    def ended_processes(self) -> list[str]:
+        """The processes that have ended and did not withdraw what they announced or counted."""
+        with self.database.read() as connection:
+            return self._ended(connection, watch_counts.announced(connection))
+
+    def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
+        """Publish what the viewers of a serving process watch; it is not durable."""
+        with self._counted(durable=False) as (connection, counters, _):
+            watch_counts.save(connection, counters, process, parts)
+
+    def watch_parts(self, parts: Collection[int]) -> list[WatchPart]:
+        """These parts of all processes, except of those that have ended."""
+        with self.database.read() as connection:
+            found = watch_counts.read(connection, parts)
+            ended = self._ended(connection, sorted({row.process for row in found}))
+        return [row for row in found if row.process not in ended]
+
+    def _ended(self, connection: Any, processes: Sequence[str]) -> list[str]:
+        others = [one for one in processes if not self.session.wants(process_lock(one))]
+        return leases.ended(connection, self.database.address.schema, others)
+
+    def probe(self) -> None:
+        """Write something small, durably, and remove it. Raises what a commit would raise now."""
+        with self.database.write(notify=False) as connection:
+            reports.write_probe(connection)
+        with self.database.write(notify=False) as connection:
+            reports.remove_probe(connection)
+
+    def holder(self, source: str) -> LeaseHolder | None:
+        """The process that has the lease of a source; None: none has it, or it is unknown."""
+        with self.database.read() as connection:
+            return leases.holder_of(connection, self.database.address.schema, source)
+
+    def lease(self, source: str) -> PostgresLease | None:
+        """Take the lease of a source with a new term; None at once if another process has it."""
+        if not self.session.take(source):
+            return None
+        try:
+            with self.database.write(notify=False) as connection:
+                term = sources.raise_term(connection, source)
+                leases.note_progress(connection, source, self.session.holder)
+        except BaseException:
+            self.session.give_up(source)
+            raise
+        note = ProgressNotes(lambda: self._note_progress(source))
+        return PostgresLease(term, note, lambda: self.session.give_up(source))
+
+    def _note_progress(self, source: str) -> None:
+        with (
+            suppress(StatecastError),  # a store that is away ends no lease; its lock is what counts
+            self.database.write(durable=False, notify=False) as connection,
+        ):
+            leases.note_progress(connection, source, self.session.holder)
+
+    def wait(self, timeout: float) -> None:
+        """Return when any process has committed since this thread's last read, or time is over."""
+        self.session.wait(timeout)
+
+    def wake(self) -> None:
+        """End every ``wait`` of this process now."""
+        self.database.notifier.notify()
+
+    def queue(self, name: str) -> PostgresQueue:
+        """The queue of that name inside this store."""
+        return PostgresQueue(self.database, self.session, name, self.limits, self.clock)
+
+    def reaction(self, name: str, patterns: Sequence[str]) -> PostgresReaction:
+        """What the store keeps for a reaction."""
+        return PostgresReaction(self.database, name, tuple(patterns))
+
+
+class ProgressNotes:
+    """Writes one note of progress every few seconds, however often it is called."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self._write = write
+        self._written_at = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._written_at >= PROGRESS_SECONDS:
+            self._written_at = now
+            self._write()

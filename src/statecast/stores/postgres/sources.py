@@ -1,0 +1,41 @@
+"""The sources whose messages were committed: each has a number, and the term of its lease.
+
+Rule: who compares a term keeps the row from being changed until its own transaction ends. So the
+term that a take-over raises comes after every commit of the holder before.
+"""
+
+from __future__ import annotations
+
+from statecast.stores import errors
+from statecast.stores.postgres.driver import Connection
+
+FIND = "SELECT number, term FROM sources WHERE name = %s FOR SHARE"
+ADD = "INSERT INTO sources (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
+RAISE = """
+    INSERT INTO sources AS known (name, term) VALUES (%s, 1)
+    ON CONFLICT (name) DO UPDATE SET term = known.term + 1
+    RETURNING term"""
+
+
+def find(connection: Connection, name: str, term: int | None = None) -> int:
+    """The number of a source; a new one gets a row. Raises LeaseLost if ``term`` is not its term.
+
+    The first of a transaction's locks; see ``database``.
+    """
+    found = connection.execute(FIND, (name,)).fetchone()
+    if found is None:
+        connection.execute(ADD, (name,))
+        found = connection.execute(FIND, (name,)).fetchone()
+    assert found is not None
+    number: int = found[0]
+    if term is not None and term != found[1]:
+        raise errors.lease_lost(name)
+    return number
+
+
+def raise_term(connection: Connection, name: str) -> int:
+    """The new term of a source whose lease was taken."""
+    found = connection.execute(RAISE, (name,)).fetchone()
+    assert found is not None
+    term: int = found[0]
+    return term
