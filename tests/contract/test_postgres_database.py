@@ -113,7 +113,7 @@ def test_a_connection_that_the_server_ended_while_idle_is_not_used(url: str) -> 
             rows(first, "SELECT 1")
             (killed,) = rows(second, "SELECT pg_backend_pid()")
         with database.write() as connection:
-            rows(connection, "SELECT pg_terminate_backend(%s, 5000)", killed)
+            rows(connection, "SELECT pg_terminate_backend(%s::int, 5000)", killed)
         with database.read() as connection:
             assert rows(connection, "SELECT pg_backend_pid()") == [own]
         with database.read(), database.read() as second:
@@ -225,7 +225,7 @@ def test_a_user_without_rights_to_make_tables_is_told_who_does_it(
 # -- the server
 
 
-FITS = server.ServerFacts("15.4", 150004, "UTF8", "on", "on", "on", "on", False)
+FITS = server.ServerFacts("15.4", 150004, "UTF8", "on", "on", "on", "on", False, 1)
 
 
 @pytest.mark.parametrize(

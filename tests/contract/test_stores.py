@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from postgres_server import PostgresServer
 from statecast.errors import StoreUnavailable
+from statecast.problems import Problems
 from statecast.settings import Settings
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
+from statecast.stores.postgres.address import parse
+from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import StoreContract
+from statecast.timestamps import now
 
 
 class TestMemoryStore(StoreContract):
@@ -36,6 +41,28 @@ class TestSqliteStore(StoreContract):
 
     def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
         return open_store(f"sqlite:///{self.path}/{len(self.opened)}.db", limits, clock)
+
+
+def migrated(url: str) -> None:
+    """Make the tables, and no epoch: its time would be that of this machine."""
+    PostgresDatabase(parse(url), Problems(now)).close()
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def databases(self, postgres_server: PostgresServer) -> Iterator[None]:
+        self.server, names = postgres_server, []
+        self.new_database = lambda: names.append(postgres_server.create(migrated)) or names[-1]
+        yield
+        for store in self.opened:
+            with suppress(StoreUnavailable):  # the test has closed it
+                assert store.check() == []
+            store.close()
+        for name in names:
+            postgres_server.drop(name)
+
+    def make_store(self, limits: Limits, clock: Callable[[], int]) -> Store:
+        return open_store(self.server.url(self.new_database()), limits, clock)
 
 
 def test_the_limits_are_the_settings_of_the_same_names() -> None:

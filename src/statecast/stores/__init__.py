@@ -12,6 +12,7 @@ from types import ModuleType
 
 from statecast.errors import BadSetting
 from statecast.problems import Problems
+from statecast.program.distribution import install_hint
 from statecast.stores.contract import Limits, Store
 from statecast.timestamps import now
 
@@ -62,5 +63,5 @@ def imported(backend: str) -> ModuleType:
             raise
         raise BadSetting(
             f"This store needs a package that cannot be imported ({error}); "
-            f"run: pip install 'statecast[{extra}]'."
+            f"install it with: {install_hint(extra)}."
         ) from error

@@ -1,6 +1,6 @@
 """Users, keys, share links and sessions; and the audit.
 
-Rule: whoever writes here holds the row of the counters, so that nobody else does.
+Rule: a transaction that writes here holds the row of the counters, so writers come one by one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ NOTE = """
     INSERT INTO audit (number, at, by, action, target, detail) VALUES (%s, %s, %s, %s, %s, %s)"""
 # They name the actions as the indexes of schema.py do, else these were not used.
 DEEDS = f"action IN {EVERYDAY}"
-OLD_DEEDS = f"DELETE FROM audit WHERE {DEEDS} AND number <= %s"  # noqa: S608
-ALL_RIGHTS = f"SELECT number FROM audit WHERE NOT {DEEDS}"  # noqa: S608
+OLD_DEEDS = f"DELETE FROM audit WHERE {DEEDS} AND number <= %s"
+ALL_RIGHTS = f"SELECT number FROM audit WHERE NOT {DEEDS}"
 SURPLUS = f"{ALL_RIGHTS} ORDER BY number DESC LIMIT 1 OFFSET %s"
-OLD_RIGHTS = f"DELETE FROM audit WHERE NOT {DEEDS} AND number <= ({SURPLUS})"  # noqa: S608
+OLD_RIGHTS = f"DELETE FROM audit WHERE NOT {DEEDS} AND number <= ({SURPLUS})"
 AUDIT = """
     SELECT by, action, target, detail, at, number FROM audit
     WHERE number < %(before)s AND (by = %(by)s OR %(by)s::text IS NULL)

@@ -1,6 +1,6 @@
 """What is asked of devices: one row per command, from its beginning to past its end.
 
-Rule: whoever writes here holds the row of the counters, so that nobody else does.
+Rule: a transaction that writes here holds the row of the counters, so writers come one by one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ FEW = 32
 """A new command deletes at most this many old ones."""
 MANY = 2_000
 """Commands of all devices whose deadlines one write notes: other writes wait for it."""
-OVERDUE = f"SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= %s)"  # noqa: S608
+OVERDUE = f"SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= %s)"
 IS_READABLE = """(
     device = ANY(%s)
-    OR EXISTS (SELECT 1 FROM unnest(%s::text[]) AS one (beginning) WHERE starts_with(device, beginning))
-)"""  # noqa: E501
+    OR EXISTS (
+        SELECT 1 FROM unnest(%s::text[]) AS one (beginning) WHERE starts_with(device, beginning))
+)"""
 TO_TAKE = f"""
-    SELECT EXISTS (SELECT 1 FROM commands WHERE device = %s AND {IS_OPEN} AND number > %s)"""  # noqa: S608
-OF_DEVICE = f"SELECT count(*) FROM commands WHERE device = %s AND {IS_OPEN}"  # noqa: S608
-OF_ALL = f"SELECT count(*) FROM commands WHERE {IS_OPEN}"  # noqa: S608
+    SELECT EXISTS (SELECT 1 FROM commands WHERE device = %s AND {IS_OPEN} AND number > %s)"""
+OF_DEVICE = f"SELECT count(*) FROM commands WHERE device = %s AND {IS_OPEN}"
+OF_ALL = f"SELECT count(*) FROM commands WHERE {IS_OPEN}"
 WAITING = """
     SELECT commands.number, commands.device, devices.source
     FROM commands LEFT JOIN devices USING (device)
@@ -43,7 +44,7 @@ OLD = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
         WHERE NOT {IS_OPEN} AND created_at < %s ORDER BY created_at LIMIT {FEW}
-    )"""  # noqa: S608
+    )"""
 SURPLUS = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
@@ -52,12 +53,12 @@ SURPLUS = f"""
             ORDER BY number DESC LIMIT 1 OFFSET %(most)s
         )
         ORDER BY number LIMIT {FEW}
-    )"""  # noqa: S608
+    )"""
 BACKLOG = f"""
     SELECT device, count(*), min(created_at) FROM commands
-    WHERE {IS_OPEN} GROUP BY device ORDER BY min(created_at), device COLLATE "C" LIMIT %s"""  # noqa: S608
-INSERT = f"INSERT INTO commands ({COLUMNS}) VALUES ({', '.join(['%s'] * 15)})"  # noqa: S608
-UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 15)}) WHERE number = %s"  # noqa: S608
+    WHERE {IS_OPEN} GROUP BY device ORDER BY min(created_at), device COLLATE "C" LIMIT %s"""
+INSERT = f"INSERT INTO commands ({COLUMNS}) VALUES ({', '.join(['%s'] * 15)})"
+UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 15)}) WHERE number = %s"
 
 
 def open_ones(connection: Connection, limit: int) -> OpenCommands:
@@ -220,7 +221,7 @@ def _of_devices(readable: Patterns) -> tuple[str, tuple[Any, ...]]:
 
 
 def read(connection: Connection, rest: str, values: Any) -> list[Command]:
-    found = connection.execute(f"SELECT {COLUMNS} FROM commands {rest}", values).fetchall()  # noqa: S608
+    found = connection.execute(f"SELECT {COLUMNS} FROM commands {rest}", values).fetchall()
     return [Command(*one) for one in found]
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
+from psycopg import sql
 
 from statecast.errors import StoreUnavailable
 from statecast.problems import Problems
@@ -45,6 +46,7 @@ SETTINGS = (
     "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true), "
     "set_config('idle_in_transaction_session_timeout', %s, true)"
 )
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
 IDLE_SECONDS = 30.0
 """A process that stands still in a transaction for so long loses it, and its locks."""
@@ -250,6 +252,17 @@ class PostgresDatabase:
             connection.close()
         finally:
             self.pool.give_back(connection)
+
+    def scrub(self) -> None:
+        """Write all tables again. Raises StoreUnavailable without the rights of their owner."""
+        connection = self.pool.take()
+        try:
+            with self.translated():
+                for (name,) in connection.execute(TABLES, (self.address.schema,)).fetchall():
+                    table = sql.Identifier(self.address.schema, name)
+                    connection.execute(sql.SQL("VACUUM (FULL) {}").format(table))
+        finally:
+            self._end(connection)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ is known gets the time until which it is, so it does not matter when ``maintenan
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -75,18 +75,28 @@ def ask_events(connection: Connection, events: Sequence[tuple[str, str]]) -> Cur
     return connection.execute(KNOWN_EVENTS, split(events)) if events else None
 
 
-def known_events(asked: Cursor | None, age_from: int) -> set[tuple[str, str]]:
-    """Those that were, and are not forgotten."""
+def stored_events(asked: Cursor | None) -> dict[tuple[str, str], int]:
+    """Those that have a row, and when they were committed."""
     found = [] if asked is None else asked.fetchall()
-    return {(device, id_) for device, id_, at in found if at >= age_from - EVENT_IDS_MS}
+    return {(device, id_): at for device, id_, at in found}
+
+
+def known_events(stored: Mapping[tuple[str, str], int], age_from: int) -> set[tuple[str, str]]:
+    """Those that are not forgotten."""
+    return {event for event, at in stored.items() if at >= age_from - EVENT_IDS_MS}
 
 
 def save_events(
-    connection: Connection, counters: Counters, events: Sequence[tuple[str, str]], now: int
+    connection: Connection,
+    counters: Counters,
+    events: Sequence[tuple[str, str]],
+    stored: Collection[tuple[str, str]],
+    now: int,
 ) -> None:
+    """Keep new events; of those that were forgotten some are ``stored`` still."""
     if events:
         connection.execute(SAVE_EVENTS, (now, *split(events)))
-        counters.known_events += len(events)
+        counters.known_events += sum(event not in stored for event in events)
 
 
 def split(events: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from statecast.model import Speaker
 from statecast.stores.counters import Counters
@@ -49,8 +49,8 @@ def _history(connection: Connection, counters: Counters, name: str, most: int) -
 
 
 def _delete(connection: Connection, of: str, name: str, most: int | None) -> int:
-    which = f"SELECT ctid FROM {of} WHERE device = %s LIMIT %s"  # noqa: S608
-    sql = f"DELETE FROM {of} WHERE ctid = ANY(ARRAY({which})) RETURNING 1"  # noqa: S608
+    which = f"SELECT ctid FROM {of} WHERE device = %s LIMIT %s"
+    sql = f"DELETE FROM {of} WHERE ctid = ANY(ARRAY({which})) RETURNING 1"
     return len(connection.execute(sql, (name, most)).fetchall())
 
 
@@ -92,8 +92,8 @@ def _rename(
     which = " OR ".join(f"{name} = ANY(%({name}_texts)s)" for name in changes)
     new = ", ".join(f"{name} = coalesce(%({name})s::jsonb ->> {name}, {name})" for name in changes)
     order = "ORDER BY device" if of == "devices" else ""
-    values = {name: json.dumps(texts) for name, texts in changes.items()}
+    values: dict[str, Any] = {name: json.dumps(texts) for name, texts in changes.items()}
     values |= {f"{name}_texts": list(texts) for name, texts in changes.items()}
-    locked = f"SELECT ctid FROM {of} WHERE {which} {order} LIMIT %(most)s FOR NO KEY UPDATE"  # noqa: S608
-    sql = f"UPDATE {of} SET {new} WHERE ctid = ANY(ARRAY({locked})) RETURNING 1"  # noqa: S608
+    locked = f"SELECT ctid FROM {of} WHERE {which} {order} LIMIT %(most)s FOR NO KEY UPDATE"
+    sql = f"UPDATE {of} SET {new} WHERE ctid = ANY(ARRAY({locked})) RETURNING 1"
     return len(connection.execute(sql, values | {"most": most}).fetchall())

@@ -33,7 +33,7 @@ LOCKS = """
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 IS_HELD = f"""
     SELECT %(key)s IN ({LOCKS})
-    OR EXISTS (SELECT 1 FROM leases WHERE name = %(name)s AND expires_at > {NOW})"""  # noqa: S608
+    OR EXISTS (SELECT 1 FROM leases WHERE name = %(name)s AND expires_at > {NOW})"""
 TAKE_ROW = f"""
     INSERT INTO leases AS old (name, holder, host, pid, noted_at, expires_at)
     SELECT %(name)s, %(holder)s, %(host)s, %(pid)s, {NOW}, {NOW} + {ROW_MS}
@@ -45,16 +45,16 @@ TAKE_ROW = f"""
     RETURNING 1"""
 RENEW = f"""
     UPDATE leases SET expires_at = {NOW} + {ROW_MS}
-    WHERE name = ANY(%s) AND holder = %s RETURNING name"""  # noqa: S608
+    WHERE name = ANY(%s) AND holder = %s RETURNING name"""
 FORGET = f"""
     DELETE FROM leases WHERE starts_with(name, 'process:') AND expires_at > 0
-    AND expires_at < {NOW} - {FORGOTTEN_MS}"""  # noqa: S608
+    AND expires_at < {NOW} - {FORGOTTEN_MS}"""
 NOTE = f"""
     INSERT INTO leases (name, holder, host, pid, noted_at) VALUES (%s, %s, %s, %s, {NOW})
     ON CONFLICT (name) DO UPDATE SET
         holder = excluded.holder, host = excluded.host, pid = excluded.pid,
-        noted_at = excluded.noted_at"""  # noqa: S608
-HOLDER = f"SELECT pid, {NOW} - noted_at FROM leases WHERE name = %s"  # noqa: S608
+        noted_at = excluded.noted_at"""
+HOLDER = f"SELECT pid, {NOW} - noted_at FROM leases WHERE name = %s"
 
 
 def key_of(schema: str, name: str) -> int:
@@ -76,7 +76,7 @@ def try_lock(connection: Connection, schema: str, name: str) -> bool:
     key = key_of(schema, name)
     if not _is_true(connection, "SELECT pg_try_advisory_lock(%s)", key):
         return False
-    alive = f"SELECT EXISTS (SELECT 1 FROM leases WHERE name = %s AND expires_at > {NOW})"  # noqa: S608
+    alive = f"SELECT EXISTS (SELECT 1 FROM leases WHERE name = %s AND expires_at > {NOW})"
     if _is_true(connection, alive, name):
         unlock(connection, schema, name)
         return False
@@ -157,7 +157,7 @@ def ended(connection: Connection, schema: str, processes: Sequence[str]) -> list
     ]
 
 
-ALIVE = f"SELECT name FROM leases WHERE expires_at > {NOW}"  # noqa: S608
+ALIVE = f"SELECT name FROM leases WHERE expires_at > {NOW}"
 YOUNG = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"
 
 

@@ -32,6 +32,8 @@ class LoadedBatch:
     offset: int
     """The store's offset when it was loaded; versions of the batch have higher ones."""
     epochs: EpochHistory | None
+    stored_events: set[tuple[str, str]]
+    """Of the events of the messages, those that have a row."""
 
     def epoch_history(self) -> EpochHistory:
         assert self.epochs is not None, "they are asked for if an edit compares a position"
@@ -84,6 +86,7 @@ class BatchQuestion:
         offset = counters.offset
         now = watch.check(counters)
         age_from = watch.age_from(now)
+        stored = dedup.stored_events(self._events)
         batch = Batch(
             source,
             resolution,
@@ -92,11 +95,11 @@ class BatchQuestion:
             counters,
             limits.max_devices,
             self._devices.loaded(rows, Reading.of(now, counters)),
-            known_events=dedup.known_events(self._events, age_from),
+            known_events=dedup.known_events(stored, age_from),
         )
         if self._ids is not None:
             batch.known_ids = dedup.known(self._ids, age_from)
         if self._answered:
             batch.commands = commands.by_ids(self._connection, self._answered)
         history = None if self._epochs is None else epochs.history(self._epochs, counters)
-        return LoadedBatch(batch, counters, self._devices, offset, history)
+        return LoadedBatch(batch, counters, self._devices, offset, history, set(stored))

@@ -39,6 +39,14 @@ class StorePart:
             yield connection, counters, now
             counter_row.save(connection, counters)
 
+    def _watch_clock(self, connection: Connection) -> None:
+        """Notice a step of the clock, although nothing is committed."""
+        counters = counter_row.ask(connection, self._server_clock).answer()
+        doubted = counters.doubted_at, counters.doubted_by
+        self._watch.check(counters)
+        if (counters.doubted_at, counters.doubted_by) != doubted:
+            counter_row.save(connection, counters)
+
     def shared_time(self) -> int:
         """Milliseconds by a clock that all hosts share, for what lives only seconds."""
         return self._watch.uptime() if self._server_clock is None else self._server_clock()

@@ -47,6 +47,7 @@ class ProcessStore(StorePart):
             self._refusals.taken() as refusals,
             self.database.write(durable=False, notify=False) as connection,
         ):
+            self._watch_clock(connection)
             reports.announce(connection, self.shared_time(), process, report)
             totals.add(connection, refused_totals(refusals))
             absent = watch_counts.any_absent(connection)

@@ -54,7 +54,7 @@ MESSAGES = "SELECT id, sent_at, body, sender FROM queue WHERE queue = %s AND "
 
 
 @dataclass(slots=True)
-class QueueRecord:
+class LockedQueue:
     """What a queue holds, as its row says it."""
 
     messages: int
@@ -164,12 +164,12 @@ class PostgresQueue:
         """Return when any process has committed since this thread's last receive."""
         self.session.wait(timeout)
 
-    def _lock(self, connection: Connection) -> QueueRecord:
+    def _lock(self, connection: Connection) -> LockedQueue:
         found = connection.execute(LOCK, (self.number,)).fetchone()
         assert found is not None
-        return QueueRecord(*found)
+        return LockedQueue(*found)
 
-    def _save(self, connection: Connection, record: QueueRecord) -> None:
+    def _save(self, connection: Connection, record: LockedQueue) -> None:
         values = (record.messages, record.bytes, record.received, self.number)
         connection.execute(SAVE, values)
 
@@ -210,7 +210,7 @@ class PostgresQueue:
         return [receipt for (receipt,) in found]
 
     def _acknowledge(
-        self, connection: Connection, record: QueueRecord, receipt: str, ids: Sequence[str]
+        self, connection: Connection, record: LockedQueue, receipt: str, ids: Sequence[str]
     ) -> None:
         """Delete messages that are in flight under this receipt; another receipt's stay."""
         if not receipt.isdecimal():
@@ -220,14 +220,14 @@ class PostgresQueue:
         self._delete(connection, record, in_flight)
         connection.execute(f"{DROP_EMPTY} AND receipt = %s", (self.number, int(receipt)))
 
-    def _delete(self, connection: Connection, record: QueueRecord, ids: Sequence[int]) -> int:
+    def _delete(self, connection: Connection, record: LockedQueue, ids: Sequence[int]) -> int:
         deleted = connection.execute(DELETE, (self.number, ids)).fetchall()
         record.messages -= len(deleted)
         record.bytes -= sum(length for (length,) in deleted)
         return len(deleted)
 
     def _receive(
-        self, connection: Connection, record: QueueRecord, limit: int, visibility_timeout: int
+        self, connection: Connection, record: LockedQueue, limit: int, visibility_timeout: int
     ) -> list[Delivery]:
         now = self.clock()
         found: list[Received] = []
@@ -257,7 +257,7 @@ class PostgresQueue:
     def _receive_again(self, connection: Connection, receipt: int, limit: int) -> list[Received]:
         """Messages that were received, and not acknowledged in time."""
         sql = "SELECT id, attempt FROM in_flight WHERE receipt = %s ORDER BY id LIMIT %s"
-        attempts = dict(connection.execute(sql, (receipt, limit)).fetchall())
+        attempts: dict[int, int] = dict(connection.execute(sql, (receipt, limit)).fetchall())
         connection.execute(FORGET, (receipt, list(attempts)))
         connection.execute(f"{DROP_EMPTY} AND receipt = %s", (self.number, receipt))
         found = self._messages(connection, "id = ANY(%s) ORDER BY id", list(attempts))
@@ -266,7 +266,7 @@ class PostgresQueue:
         ]
 
     def _receive_fresh(
-        self, connection: Connection, record: QueueRecord, limit: int
+        self, connection: Connection, record: LockedQueue, limit: int
     ) -> list[Received]:
         """Messages that were never received."""
         found = self._messages(connection, "id > %s ORDER BY id LIMIT %s", record.received, limit)

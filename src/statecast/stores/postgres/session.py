@@ -21,6 +21,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -263,7 +264,7 @@ class ProcessSession:
             held = self._write(lambda one: leases.renew(one, list(self._held), self.holder))
             self._held = {name: name in held for name in self._held}
         for name in [name for name, is_held in self._held.items() if not is_held]:
-            self._held[name] = self._do(lambda one, name=name: self._try(one, name))
+            self._held[name] = self._do(partial(self._try, name=name))
         if self._reads_events and not self._is_alone and not self.is_pooled:
             self._do(self._join)
 

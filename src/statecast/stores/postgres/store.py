@@ -7,7 +7,7 @@ loads what the batch needs, and this module writes its outcome together with COM
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -48,6 +48,7 @@ from statecast.stores.postgres import (
     access,
     address,
     changes,
+    check,
     commands,
     dedup,
     devices,
@@ -57,12 +58,15 @@ from statecast.stores.postgres import (
     totals,
 )
 from statecast.stores.postgres import counters as counter_row
+from statecast.stores.postgres.access_store import AccessStore
 from statecast.stores.postgres.clock import ServerClock
+from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection
 from statecast.stores.postgres.loading import BatchQuestion, LoadedBatch
 from statecast.stores.postgres.maintenance import Maintenance
-from statecast.stores.postgres.part import StorePart
+from statecast.stores.postgres.process_store import ProcessStore
+from statecast.stores.postgres.session import ProcessSession
 from statecast.stores.refusals import Refusals
 
 Offset = psycopg.Cursor[tuple[Any, ...]]
@@ -82,7 +86,7 @@ def open_url(
     )
 
 
-class PostgresStore(StorePart):
+class PostgresStore(CommandStore, AccessStore, ProcessStore):
     """States in a schema of a PostgreSQL database, for any number of processes and hosts."""
 
     def __init__(
@@ -100,6 +104,7 @@ class PostgresStore(StorePart):
         self._server_clock = ServerClock() if clock is timestamps.now else None
         self.clock = self._server_clock or clock
         self.database = PostgresDatabase(where, self.problems)
+        self.session = ProcessSession(self.database)
         self._refusals = Refusals()
         self._writes: GroupCommit[Edit] = GroupCommit(self.commit_edits)
         self._maintenance = Maintenance(self.database, limits)
@@ -107,6 +112,7 @@ class PostgresStore(StorePart):
         try:
             self._open(begin_epoch or self.database.created)
         except BaseException:
+            self.session.close()
             self.database.close()
             raise
 
@@ -272,6 +278,19 @@ class PostgresStore(StorePart):
         """Count a message that was refused; written with the next commit or announcement."""
         self._refusals.count(source)
 
+    def check(self) -> list[str]:
+        """What is wrong in the tables, as sentences. It changes nothing; servers may run."""
+        with self.database.read() as connection:
+            return list(check.check(connection))
+
+    def scrub(self) -> bool:
+        """Write all tables again without what was deleted; other writers wait for each.
+
+        The server's own log and its backups have it until they are deleted.
+        """
+        self.database.scrub()
+        return True
+
     def _save(
         self,
         connection: Connection,
@@ -283,7 +302,7 @@ class PostgresStore(StorePart):
         batch, counters = loaded.batch, loaded.counters
         touched = batch.flush()
         loaded.devices.remove_unused(touched)
-        dedup.save_events(connection, counters, batch.new_events, batch.now)
+        dedup.save_events(connection, counters, batch.new_events, loaded.stored_events, batch.now)
         counter_row.hold(connection)
         if batch.versions and not self._epoch_begun:
             epochs.begin(connection)
@@ -304,6 +323,13 @@ class PostgresStore(StorePart):
         self._maintenance.after_commit(done.counters, batch.versions, batch.now, age_from)
 
     # -- reading
+
+    def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
+        """Those of these message ids that are known: their messages were committed."""
+        with self.database.read() as connection:
+            asked = dedup.ask(connection, source, ids)
+            age_from = self._watch.age_from(self._reading(connection).now)
+            return dedup.known(asked, age_from)
 
     def _reading(self, connection: Connection) -> Reading:
         return self._watch.reading(counter_row.load(connection))
@@ -421,6 +447,7 @@ class PostgresStore(StorePart):
     def close(self) -> None:
         """Write what was counted, and close the connections."""
         self._write_refusals()
+        self.session.close()
         self.database.close()
 
     def _write_refusals(self) -> None:

@@ -1,6 +1,6 @@
 """What the viewers of each serving process watch: rows that its process replaces as a whole.
 
-Rule: whoever writes here holds the row of the counters, so that nobody else does.
+Rule: a transaction that writes here holds the row of the counters, so writers come one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAVE = """
     SELECT %s, part, %s, counts FROM unnest(%s::bigint[], %s::bytea[]) AS new (part, counts)
     ON CONFLICT (process, part) DO UPDATE SET change = excluded.change, counts = excluded.counts"""
 PROCESSES = "SELECT DISTINCT process FROM watch_counts"
-ANNOUNCED = f"{PROCESSES} UNION SELECT process FROM reports"  # noqa: S608
+ANNOUNCED = f"{PROCESSES} UNION SELECT process FROM reports"
 ABSENT = "process NOT IN (SELECT process FROM reports)"
 
 
@@ -43,7 +43,7 @@ def read(connection: Connection, parts: Collection[int]) -> list[WatchPart]:
 
 
 def _read(connection: Connection, rest: str, value: Any) -> list[WatchPart]:
-    found = connection.execute(f"SELECT process, part, counts FROM watch_counts {rest}", (value,))  # noqa: S608
+    found = connection.execute(f"SELECT process, part, counts FROM watch_counts {rest}", (value,))
     return [WatchPart(*row) for row in found]
 
 
@@ -60,12 +60,12 @@ def forget(connection: Connection, counters: Counters, process: str) -> None:
 
 def any_absent(connection: Connection) -> bool:
     """Whether a process without a report has counts. It only reads."""
-    found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM watch_counts WHERE {ABSENT})")  # noqa: S608
+    found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM watch_counts WHERE {ABSENT})")
     row = found.fetchone()
     return row is not None and bool(row[0])
 
 
 def forget_absent(connection: Connection, counters: Counters) -> None:
     """Delete the counts of processes that have no report."""
-    sql = f"DELETE FROM watch_counts WHERE {ABSENT} RETURNING 1"  # noqa: S608
+    sql = f"DELETE FROM watch_counts WHERE {ABSENT} RETURNING 1"
     counters.watch += bool(connection.execute(sql).fetchall())
