@@ -33,7 +33,6 @@ from statecast.stores.sqlite import file_check, file_lock, file_probe, log_note,
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
-    BusyTimeout,
     StoreConnection,
     data_version,
     row,
@@ -43,6 +42,7 @@ from statecast.stores.sqlite.driver import (
 from statecast.stores.sqlite.event_readers import EventReaders
 from statecast.stores.sqlite.file_errors import unavailable, unusable
 from statecast.stores.sqlite.store_file import SideFiles, StoreFile, identity_of, side_files
+from statecast.stores.sqlite.write_line import WriteLine
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
@@ -92,6 +92,7 @@ class Database:
         try:
             file_check.check_contents(self._file)
             self._lock = file_lock.StoreLock(path)
+            self._line = WriteLine(self._lock)
             unclean = self._lock_files(self._lock)
             self._check_log(self._lock)
             self._prepare(unclean, examining)
@@ -233,7 +234,7 @@ class Database:
         except BaseException:
             connection.close(force=True)
             raise
-        connection.set_busy_handler(BusyTimeout())
+        connection.set_busy_handler(connection.busy)
         # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
         rows(connection, "PRAGMA fullfsync = 1")
         rows(connection, "PRAGMA journal_mode = WAL")
@@ -266,6 +267,7 @@ class Database:
         self.event_readers.leave()
         self._file = StoreFile(self.path)
         self._lock = file_lock.StoreLock(self.path)
+        self._line = WriteLine(self._lock)
         self._lock_files(self._lock)
         self._lock.share()
 
@@ -387,7 +389,7 @@ class Database:
                 connection,
                 "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL",
             )
-            rows(connection, "BEGIN IMMEDIATE")
+            self._begin(connection)
             try:
                 self._check_version(connection)
                 before = connection.total_changes()
@@ -400,6 +402,34 @@ class Database:
                 raise
         if changed and notify:
             self.notifier.notify()
+
+    def _begin(self, connection: StoreConnection) -> None:
+        """Begin to write, behind the processes that wait already. Raises apsw.BusyError."""
+        line, deadline = self._line, time.monotonic() + BUSY_SECONDS
+        waits = not line.may_pass()
+        try:
+            while True:
+                if waits:
+                    line.wait()
+                if (not waits or line.is_first()) and self._try_to_begin(connection, deadline):
+                    line.begin_turn()
+                    return
+                waits = True
+        finally:
+            line.leave()
+
+    def _try_to_begin(self, connection: StoreConnection, deadline: float) -> bool:
+        """Whether no other process writes. Raises apsw.BusyError after the deadline."""
+        connection.busy.waits = False
+        try:
+            rows(connection, "BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            return False
+        finally:
+            connection.busy.waits = True
+        return True
 
     def copy_into(self, target: Path, progress: Callable[[int], object]) -> None:
         """Write the store as it is now into an empty file, while others read and write.

@@ -37,6 +37,10 @@ class StoreConnection(apsw.Connection):
     side_files: tuple[tuple[int, int] | None, ...] | None = None
     """The files beside the store after its first use; see ``store_file``."""
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.busy = BusyTimeout()
+
 
 Bindings = Sequence[Any] | Mapping[str, Any]
 
@@ -68,8 +72,12 @@ class BusyTimeout:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
         self.until = 0.0
+        self.waits = True
+        """False: the caller waits, so it does not."""
 
     def __call__(self, tries: int) -> bool:
+        if not self.waits:
+            return False
         now = self.monotonic()
         if tries == 0:
             self.until = now + BUSY_SECONDS

@@ -52,6 +52,11 @@ class StoreLock:
         self.alone = False
         """Whether this process has the lock exclusively."""
 
+    @property
+    def descriptor(self) -> int:
+        """Of the open lock file; below 0: it was closed."""
+        return self._file
+
     def acquire(self) -> bool:
         """Take the lock, alone if no other process has it.
 
