@@ -618,6 +618,12 @@ class Settings:
         "Bytes a viewer's transport may hold before the viewer is skipped.",
         whole(1_024, 16_777_216),
     )
+    compression: bool = setting(
+        True,
+        "Compress what several viewers get together, for those that accept it. Under access "
+        "control only where the devices in it are under one pattern of the viewer's rights.",
+        yes_no,
+    )
     long_polling: bool = setting(
         True,
         "Take viewers on long polling. Off where several hosts answer under one name without "

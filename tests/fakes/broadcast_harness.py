@@ -58,12 +58,15 @@ class FakeClient:
         """Requests whose answer was not read yet."""
         self.complete = 0
         self.received: list[tuple[str, Any]] = []
+        self.messages: list[OutgoingMessage] = []
+        """All that the server has delivered."""
         self.commands: dict[str, dict[str, Any]] = {}
 
     # The server's side
 
     def deliver(self, message: OutgoingMessage) -> None:
         assert self.connected, "nothing is sent to a client that has left"
+        self.messages.append(message)
         self.transport.append((message.name, json.loads(message.payload)))
         if not self.full and len(self.transport) >= self.capacity:
             self.full = True

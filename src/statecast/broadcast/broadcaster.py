@@ -46,6 +46,8 @@ KNOWN_COMMANDS = 10_000
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
+LEAST_CACHED = 1_000
+"""Bytes of such a message that is worth compressing for the viewers that share it."""
 LONGEST_GONE = 256
 """Bytes of an entry of a device that may be read no longer."""
 AccessListener = Callable[[Sequence[AccessRecord], bool], None]
@@ -264,6 +266,7 @@ class Broadcaster:
                 audience.sources.update(entry.update.source for entry in entries)
             sends_patches = audience.protocol == PATCHES
             item_of = patches.item if sends_patches else Entry.item
+            compressible = len(audience.current) > 1 and self._compressible(audience, devices)
             while entries and audience.current:
                 # Viewers at the head know the epoch and the scope, unless the epoch is new.
                 named = not sends_patches or audience.named_epoch != self.position.epoch
@@ -271,6 +274,7 @@ class Broadcaster:
                     audience, entries, head, item_of=item_of, named=named
                 )
                 audience.named_epoch = self.position.epoch
+                message.compressible = compressible
                 self._sent_offset = message.position
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 audience.current.deliver(message)
@@ -319,6 +323,14 @@ class Broadcaster:
         if not named:
             message.position_id = f"{epoch}:{position}:{scope}".encode()
         return message, rest
+
+    def _compressible(self, audience: Audience, devices: Iterable[str]) -> bool:
+        """Whether the length of a compressed message about these devices may be seen.
+
+        By it, who sets one device could guess what is in another one. Devices under one pattern
+        of a viewer's rights may be known together; see docs/design/security.md.
+        """
+        return not self.has_rules() or audience.has_one_pattern_for(devices)
 
     # Viewers
 
@@ -565,6 +577,9 @@ class Broadcaster:
             )
             if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
+                message.compressible = len(message.payload) >= LEAST_CACHED and self._compressible(
+                    audience, (one.update.device for one in missed)
+                )
         return message
 
     def _missed(self, subscriber: Subscriber) -> list[Entry]:
@@ -603,6 +618,7 @@ class Broadcaster:
         for audience, devices in self.audiences.watching(list(seen)).items():
             times = {device: self.states.seen_at(device) for device in devices}
             message = OutgoingMessage("seen", encoding.seen(times))
+            message.compressible = len(audience.current) > 1 and self._compressible(audience, times)
             self.sent_bytes += len(message.payload) * len(audience.current)
             audience.current.deliver(message)
 
@@ -644,9 +660,11 @@ class Broadcaster:
         for audience, watched in self.audiences.watching(devices).items():
             of = set(watched)
             chosen = [one for one in news if one.command.device in of]
+            compressible = len(audience.current) > 1 and self._compressible(audience, of)
             for change, message in messages(chosen, self.settings.max_states_bytes):
                 # Before it is delivered, because a viewer may be paused by it.
                 self._sent_command = change
+                message.compressible = compressible
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 audience.current.deliver(message)
         self._sent_command = self.commands.newest

@@ -53,6 +53,7 @@ class HealthFeed:
                 key = None if subscriber.viewer.reader.reads_everything else subscriber.audience
                 if key not in messages:
                     messages[key] = self._message(key)
+                    messages[key].compressible = key is None
                 subscriber.viewer.deliver(messages[key])
 
     def send_to(self, subscriber: Subscriber) -> None:

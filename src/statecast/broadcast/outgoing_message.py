@@ -11,9 +11,19 @@ from statecast.access.reader import Reader
 class OutgoingMessage:
     """One event, encoded once. All viewers that receive it share this object."""
 
-    __slots__ = ("attachments", "encodings", "name", "payload", "position", "position_id")
+    __slots__ = (
+        "attachments",
+        "compressible",
+        "encodings",
+        "name",
+        "payload",
+        "position",
+        "position_id",
+    )
 
-    def __init__(self, name: str, payload: bytes, position: int = 0) -> None:
+    def __init__(
+        self, name: str, payload: bytes, position: int = 0, *, compressible: bool = False
+    ) -> None:
         self.name = name
         """Of the event."""
         self.payload = payload
@@ -22,6 +32,8 @@ class OutgoingMessage:
         """The offset up to which a viewer has everything once it has this message."""
         self.position_id = b""
         """The position as an event stream names it, where the argument does not name it."""
+        self.compressible = compressible
+        """Several viewers share it, and its length may be seen on the network."""
         self.attachments: Sequence[bytes] = ()
         """Bytes that follow it as messages of their own."""
         self.encodings: dict[str, bytes] = {}

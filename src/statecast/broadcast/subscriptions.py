@@ -9,7 +9,7 @@ per audience.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
@@ -76,6 +76,20 @@ class Audience:
         if len(self.prefixes) <= FEW_PREFIXES:
             return device.startswith(self.few_prefixes)
         return any(prefix in self.prefixes for prefix in prefixes_of(device))
+
+    def has_one_pattern_for(self, devices: Iterable[str]) -> bool:
+        """Whether one pattern of the set matches all of these devices, which it watches."""
+        if self.everything:
+            return True
+        common: set[str] | None = None
+        for device in devices:
+            keys = {key for key in prefixes_of(device) if key in self.prefixes}
+            if device in self.exact:
+                keys.add(device)
+            common = keys if common is None else common & keys
+            if not common:
+                return False
+        return True
 
     def disjoint_keys(self) -> Iterator[str]:
         """The fewest names and prefixes that match each device of the set exactly once.

@@ -231,6 +231,8 @@ class Hub:
         if not groups.size:
             return 0
         message = encoding.event(event)
+        # An event does not say whose data is in it, so its length is no secret only without rights.
+        message.compressible = groups.size > 1 and not self.readers.has_rules
         written = groups.write(message) + sum(socket.offer(message) for socket in groups.others)
         if written < groups.size:
             self._count_dropped(event.namespace, groups.others, groups.size - written)

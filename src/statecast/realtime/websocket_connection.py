@@ -85,7 +85,10 @@ class WebSocketEndpoint:
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
+        self.compresses = settings.compression
         self.writer = TurnWriter(encoding.frame, self._call_soon)
+        self.deflating_writer = TurnWriter(encoding.deflated_frame, self._call_soon)
+        """Of the connections that have agreed to permessage-deflate."""
         self.origins = settings.allow_origins
         self.max_payload = settings.max_payload
         self.viewer_buffer = settings.viewer_buffer
@@ -152,6 +155,7 @@ class WebSocketConnection(asyncio.Protocol):
         "paused",
         "reading",
         "transport",
+        "writer",
     )
 
     def __init__(
@@ -163,6 +167,7 @@ class WebSocketConnection(asyncio.Protocol):
     ) -> None:
         self._endpoint = endpoint
         self.transport = transport
+        self.writer = endpoint.writer
         self._client_address = client_address
         """The client's address behind a proxy; None: the peer's."""
         self._client_key = client_key
@@ -272,14 +277,23 @@ class WebSocketConnection(asyncio.Protocol):
             sentence = "The server restarts; come back."
             raise handshake.HandshakeError.sentence(503, sentence, handshake.RETRY_SOON)
         sid = head.query.get("sid", "")
+        extension = handshake.deflate_agreed(head) if endpoint.compresses else None
         response = handshake.accept(
-            head, origins=endpoint.origins, path=endpoint.path, sids=endpoint.sessions
+            head,
+            origins=endpoint.origins,
+            path=endpoint.path,
+            sids=endpoint.sessions,
+            extension=extension,
         )
+        if extension is not None:
+            self.writer = endpoint.deflating_writer
         polling = endpoint.sessions.find(sid) if sid else None
         if polling is not None and not polling.begin_probe():
             raise handshake.HandshakeError.of(engineio.BAD_REQUEST)
         now = endpoint.wheel.now()
-        self._parser = websocket.WebSocketParser(endpoint.max_payload)
+        self._parser = websocket.WebSocketParser(
+            endpoint.max_payload, compressed=extension is not None
+        )
         self.reading = True
         self.transport.set_write_buffer_limits(high=endpoint.viewer_buffer)
         if polling is not None:
@@ -428,10 +442,6 @@ class WebSocketConnection(asyncio.Protocol):
     def outlet(self) -> WebSocketConnection | None:
         """Itself, while it takes whatever comes."""
         return self if self._state is OPEN and not self.paused else None
-
-    @property
-    def writer(self) -> TurnWriter:
-        return self._endpoint.writer
 
     def offer(self, message: OutgoingMessage) -> bool:
         if self.paused or self._state is not OPEN:

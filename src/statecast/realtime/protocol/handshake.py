@@ -10,7 +10,7 @@ from statecast.http.asgi import Headers, Send
 from statecast.http.errors import HTTPError
 from statecast.http.head import RequestHead
 from statecast.names import quoted
-from statecast.realtime.protocol import engineio, websocket
+from statecast.realtime.protocol import deflate, engineio, websocket
 
 PATH = "/socket.io/"
 TEXT = "text/plain; charset=utf-8"
@@ -18,8 +18,9 @@ RETRY_SOON = (b"retry-after", b"1")
 
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: %b\r\n\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
 )
+_EXTENSION = b"Sec-WebSocket-Extensions: %b\r\n"
 
 
 class HandshakeError(HTTPError):
@@ -44,12 +45,17 @@ class HandshakeError(HTTPError):
 
 
 def accept(
-    head: RequestHead, *, origins: Iterable[str], path: str = PATH, sids: Container[str] = ()
+    head: RequestHead,
+    *,
+    origins: Iterable[str],
+    path: str = PATH,
+    sids: Container[str] = (),
+    extension: str | None = None,
 ) -> bytes:
     """The response that makes the connection a WebSocket. Raises HandshakeError.
 
-    ``sids``: the sessions on long polling, which may be upgraded. No extension or subprotocol
-    that the client offers is accepted, permessage-deflate included.
+    ``sids``: the sessions on long polling, which may be upgraded. ``extension``: what was agreed
+    with the client. No subprotocol that it offers is accepted.
     """
     if head.path != path:
         sentence = f"There is no WebSocket here; the live endpoint is {path}."
@@ -67,7 +73,14 @@ def accept(
     if transport != "websocket":
         raise HandshakeError.of(engineio.BAD_REQUEST)
     check_version(query)
-    return _SWITCHING % websocket.accept_value(_key(head))
+    agreed = _EXTENSION % extension.encode() if extension else b""
+    return _SWITCHING % (websocket.accept_value(_key(head)), agreed)
+
+
+def deflate_agreed(head: RequestHead) -> str | None:
+    """The header field by which messages may be compressed; None: they may not."""
+    offers = head.headers.get(b"sec-websocket-extensions", ())
+    return deflate.agreed(one.decode("latin-1") for one in offers)
 
 
 def check_origin(head: RequestHead, origins: Iterable[str]) -> str | None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import binascii
 import codecs
 import hashlib
+import zlib
 from struct import pack
 from typing import NamedTuple
 
-from statecast.errors import Malformed
+from statecast.errors import Malformed, TooLarge
+from statecast.realtime.protocol import deflate
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -30,6 +32,8 @@ SERVICE_RESTART = 1012
 
 WHOLE_TEXT, MASKED = 0x80 | TEXT, 0x80
 """The first byte of nearly every frame, and the bit of the second that each client must set."""
+FINAL, COMPRESSED = 0x80, 0x40
+"""Bits of the first byte: the last frame of a message, and the first one of a compressed one."""
 MAX_CONTROL_BYTES = 125
 """Bytes the payload of a control frame may have."""
 MAX_FRAGMENTS = 256
@@ -67,10 +71,15 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """One whole message as the server sends it: unmasked, so the same bytes serve every viewer."""
     size = len(payload)
     if size < 126:
-        return pack("!BB", 0x80 | opcode, size) + payload
+        return pack("!BB", FINAL | opcode, size) + payload
     if size < 65_536:
-        return pack("!BBH", 0x80 | opcode, 126, size) + payload
-    return pack("!BBQ", 0x80 | opcode, 127, size) + payload
+        return pack("!BBH", FINAL | opcode, 126, size) + payload
+    return pack("!BBQ", FINAL | opcode, 127, size) + payload
+
+
+def compressed_frame(deflated: bytes) -> bytes:
+    """The frame of a text that ``deflate.deflate`` has compressed."""
+    return frame(deflated[: -len(deflate.TAIL)], COMPRESSED | TEXT)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -98,11 +107,25 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 class WebSocketParser:
     """Turns a client's bytes into events. It has a buffer only while a frame is incomplete."""
 
-    __slots__ = ("_buffer", "_fragments", "_message", "_opcode", "_utf8", "limit")
+    __slots__ = (
+        "_buffer",
+        "_compressed",
+        "_fragments",
+        "_message",
+        "_opcode",
+        "_refused_bits",
+        "_utf8",
+        "limit",
+    )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, compressed: bool = False) -> None:
+        """With ``compressed`` the client may compress its messages."""
         self.limit = limit
-        """Bytes one message may have, over all its fragments."""
+        """Bytes one message may have, over all its fragments, and before it was compressed."""
+        self._refused_bits = 0x30 if compressed else 0x70
+        """Reserved bits of the first byte that no extension was agreed for."""
+        self._compressed = False
+        """The unfinished message is."""
         self._buffer: bytes | bytearray | None = None
         """Received, but not yet a whole frame; bytes as long as they are those of one read."""
         self._message: bytearray | None = None
@@ -136,16 +159,18 @@ class WebSocketParser:
             taken = self._take_frame()
             if taken is None:
                 return None
-            final, opcode, payload = taken
+            first, payload = taken
+            opcode = first & 0x0F
             if opcode == CLOSE:
                 _check_close(payload)
             if opcode >= CLOSE:
                 return WebSocketEvent(opcode, payload)
-            event = self._assemble(final, opcode, payload)
+            event = self._assemble(first, opcode, payload)
             if event is not None:
                 return event
 
-    def _take_frame(self) -> tuple[bool, int, bytes] | None:
+    def _take_frame(self) -> tuple[int, bytes] | None:
+        """The first byte of a frame, and its payload."""
         buffer = self._buffer
         if buffer is None or len(buffer) < 2:
             return None
@@ -173,11 +198,12 @@ class WebSocketParser:
             del buffer[:end]
         else:
             self._buffer = bytearray(buffer[end:])
-        return first >= 0x80, first & 0x0F, payload
+        return first, payload
 
     def _check_head(self, first: int, second: int) -> None:
         opcode = first & 0x0F
-        if first & 0x70:
+        begins = opcode in (TEXT, BINARY)
+        if first & (self._refused_bits if begins else 0x70):
             raise RemoteProtocolError(
                 PROTOCOL_ERROR, "a reserved bit is set although no extension was agreed"
             )
@@ -212,12 +238,17 @@ class WebSocketParser:
                 MESSAGE_TOO_BIG, f"a message may have {self.limit} bytes (max_payload)"
             )
 
-    def _assemble(self, final: bool, opcode: int, payload: bytes) -> WebSocketEvent | None:
-        if final and opcode != CONTINUATION:
-            return WebSocketEvent(opcode, _text(payload) if opcode == TEXT else payload)
-        if self._message is None:
+    def _assemble(self, first: int, opcode: int, payload: bytes) -> WebSocketEvent | None:
+        final = first >= FINAL
+        if opcode != CONTINUATION:
+            self._compressed = bool(first & COMPRESSED)
+            if final:
+                return self._event(opcode, payload)
             self._message, self._opcode, self._fragments = bytearray(), opcode, 0
-            self._utf8 = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
+            # The text of a compressed message is not known before its end.
+            checked = opcode == TEXT and not self._compressed
+            self._utf8 = codecs.getincrementaldecoder("utf-8")() if checked else None
+        assert self._message is not None
         if not final:
             self._count_fragment(payload)
         self._message += payload
@@ -226,7 +257,21 @@ class WebSocketParser:
         if not final:
             return None
         whole, self._message, self._utf8 = bytes(self._message), None, None
-        return WebSocketEvent(self._opcode, whole.decode() if self._opcode == TEXT else whole)
+        return self._event(self._opcode, whole)
+
+    def _event(self, opcode: int, payload: bytes) -> WebSocketEvent:
+        if self._compressed:
+            payload = self._inflated(payload)
+        return WebSocketEvent(opcode, _text(payload) if opcode == TEXT else payload)
+
+    def _inflated(self, payload: bytes) -> bytes:
+        try:
+            return deflate.inflate(payload, self.limit)
+        except TooLarge as error:
+            raise RemoteProtocolError(MESSAGE_TOO_BIG, str(error)) from None
+        except zlib.error:
+            sentence = "a message is marked as compressed, and cannot be decompressed"
+            raise RemoteProtocolError(INVALID_DATA, sentence) from None
 
     def _count_fragment(self, payload: bytes) -> None:
         self._fragments += 1 if payload else EMPTY_WEIGHT
