@@ -15,9 +15,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -27,10 +29,12 @@ from statecast.problems import Problems
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.postgres import migration, schema, server, texts
 from statecast.stores.postgres.address import Password, StoreAddress
+from statecast.stores.postgres.clock import CLOCK
 from statecast.stores.postgres.driver import (
     BUSY_SECONDS,
     REPEATABLE,
     Connection,
+    OutcomeUnknown,
     is_broken,
     outcome_unknown,
     translate,
@@ -39,6 +43,8 @@ from statecast.stores.postgres.driver import (
 from statecast.stores.postgres.pool import ConnectionPool
 
 Result = TypeVar("Result")
+RememberedWork = Callable[[Connection, str], tuple[Result, psycopg.Cursor[tuple[Any, ...]]]]
+"""Gets the id of its transaction; returns its result, and a cursor with the offset after it."""
 
 WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -48,6 +54,12 @@ SETTINGS = (
 )
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
+CLAIMED = -1
+CLAIM = f"""
+    INSERT INTO requests (id, at, "offset") VALUES (%s, {CLOCK}, {CLAIMED})
+    ON CONFLICT (id) DO NOTHING"""
+"""It waits for a transaction with the same id, and keeps one that comes later from its end."""
+FIND = 'SELECT "offset" FROM requests WHERE id = %s'
 IDLE_SECONDS = 30.0
 """A process that stands still in a transaction for so long loses it, and its locks."""
 LASTING: dict[str, str | int] = {
@@ -57,6 +69,8 @@ LASTING: dict[str, str | int] = {
     "tcp_user_timeout": 6_000,
 }
 """A server that vanishes is noticed within 6 s by the connection that holds locks."""
+RESOLVE_SECONDS = 10.0
+"""For how long an unknown outcome is looked up, while the server is away."""
 TRIES = 5
 """How often a transaction is done that others came before."""
 
@@ -212,6 +226,55 @@ class PostgresDatabase:
                     raise
             time.sleep(random.uniform(0.0, 0.01) * 2**attempt)  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
+
+    def run_remembered(self, work: RememberedWork[Result]) -> tuple[Result, int]:
+        """Do ``work`` once, whatever happens to the connection; its result, and the offset after.
+
+        ``work`` gets the id of its transaction, which it must keep with ``counters.save``. If the
+        connection breaks during the commit, the outcome is looked up, and work that was not
+        committed is done again. Raises OutcomeUnknown if the server stays away.
+        """
+        results: list[Result] = []
+
+        def noted(connection: Connection, request: str) -> psycopg.Cursor[tuple[Any, ...]]:
+            result, offset = work(connection, request)
+            results[:] = [result]
+            return offset
+
+        for _ in range(TRIES):
+            request = uuid.uuid4().hex
+            try:
+                offset = self.run(partial(noted, request=request))
+                found = offset.fetchone()
+                assert found is not None
+                return results[0], int(found[0])
+            except OutcomeUnknown:
+                committed = self.outcome(request)
+                if committed is not None:
+                    self.on_commit()
+                    return results[0], committed
+        raise StoreUnavailable(
+            f"The connection to PostgreSQL at {self.shown} broke in each of {TRIES} commits. "
+            "Nothing was written; try again."
+        )
+
+    def outcome(self, request: str) -> int | None:
+        """The offset after a transaction whose outcome is not known; None: it was not committed.
+
+        A transaction that is still under way is waited for, and cannot be committed after this.
+        Raises OutcomeUnknown if the server stays away.
+        """
+        deadline = time.monotonic() + RESOLVE_SECONDS
+        while True:
+            try:
+                with self.write(notify=False) as connection:
+                    connection.execute(CLAIM.encode(), (request,))
+                    found = connection.execute(FIND, (request,)).fetchone()
+                return None if found is None or found[0] == CLAIMED else int(found[0])
+            except StoreUnavailable as error:
+                if time.monotonic() > deadline:
+                    raise outcome_unknown(self.shown, error) from error
+            time.sleep(random.uniform(0.02, 0.1))  # noqa: S311
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:

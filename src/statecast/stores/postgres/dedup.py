@@ -20,29 +20,29 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 KNOWN = """
     SELECT known.id, pages.forget_at FROM known LEFT JOIN pages USING (page)
-    WHERE known.source = (SELECT number FROM sources WHERE name = %s) AND known.id = ANY(%s)"""
+    WHERE known.source = (SELECT number FROM sources WHERE name = %s) AND known.id = ANY(%b)"""
 SAVE = """
     WITH new AS (
         INSERT INTO pages (page, source, ids, open)
-        VALUES (nextval('page_numbers'), %(source)s, %(ids)s, %(ids)s) RETURNING page)
+        VALUES (nextval('page_numbers'), %(source)s, %(ids)b, %(ids)b) RETURNING page)
     INSERT INTO known (source, id, page)
-    SELECT %(source)s, id, new.page FROM unnest(%(ids)s) AS wanted (id), new ORDER BY id
+    SELECT %(source)s, id, new.page FROM unnest(%(ids)b) AS wanted (id), new ORDER BY id
     ON CONFLICT (source, id) DO UPDATE SET page = excluded.page"""
 """An id that was forgotten, and not deleted yet, changes its page."""
 CONFIRM = """
     WITH asked AS (
-        SELECT page, ARRAY(SELECT unnest(open) EXCEPT SELECT unnest(%(ids)s::text[])) AS still
+        SELECT page, ARRAY(SELECT unnest(open) EXCEPT SELECT unnest(%(ids)b::text[])) AS still
         FROM pages
         WHERE forget_at IS NULL AND page IN (
-            SELECT page FROM known WHERE source = %(source)s AND id = ANY(%(ids)s)))
+            SELECT page FROM known WHERE source = %(source)s AND id = ANY(%(ids)b)))
     UPDATE pages SET open = still, forget_at = CASE WHEN still = '{}' THEN %(at)s::bigint END
     FROM asked WHERE pages.page = asked.page"""
 KNOWN_EVENTS = """
     SELECT device, id, at FROM known_events
-    JOIN unnest(%s, %s) AS wanted (device, id) USING (device, id)"""
+    JOIN unnest(%b, %b) AS wanted (device, id) USING (device, id)"""
 SAVE_EVENTS = """
     INSERT INTO known_events (device, id, at)
-    SELECT device, id, %s FROM unnest(%s, %s) AS new (device, id)
+    SELECT device, id, %s FROM unnest(%b, %b) AS new (device, id)
     ON CONFLICT (device, id) DO UPDATE SET at = excluded.at"""
 
 

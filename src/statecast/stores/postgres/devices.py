@@ -22,13 +22,13 @@ SELECT = f"SELECT {COLUMNS} FROM devices"
 
 ADD_MISSING = """
     INSERT INTO devices (device)
-    SELECT name FROM unnest(%s) AS wanted (name)
+    SELECT name FROM unnest(%b) AS wanted (name)
     WHERE NOT EXISTS (SELECT FROM devices WHERE devices.device = name)
     ORDER BY name COLLATE "C"
     ON CONFLICT (device) DO NOTHING
     RETURNING device, id"""
 """A row for each device that has none yet, so that there is one to lock."""
-LOCK = f"{SELECT} WHERE device = ANY(%s) ORDER BY device FOR NO KEY UPDATE"
+LOCK = f"{SELECT} WHERE device = ANY(%b) ORDER BY device FOR NO KEY UPDATE"
 
 WRITTEN = (
     ("id", "bigint"),
@@ -65,7 +65,7 @@ UPDATE = (
         if name not in ("id", "device")
     )
     + " FROM unnest("
-    + ", ".join(f"%({name}_)s::{kind}[]" for name, kind in WRITTEN)
+    + ", ".join(f"%({name}_)b::{kind}[]" for name, kind in WRITTEN)
     + ") AS new ("
     + ", ".join(f'"{name}"' for name, _ in WRITTEN)
     + f"), {SHIFT} WHERE devices.id = new.id"

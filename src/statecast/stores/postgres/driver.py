@@ -79,6 +79,13 @@ def outcome_unknown(shown: str, error: BaseException) -> OutcomeUnknown:
     )
 
 
+def not_done(shown: str, error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The connection to PostgreSQL at {shown} broke during a commit, and nothing of it was "
+        f"written ({reason_of(error.__cause__ or error)}); try again."
+    )
+
+
 SENTENCES: list[tuple[type[psycopg.Error], type[StatecastError], str]] = [
     (
         postgres.DiskFull,

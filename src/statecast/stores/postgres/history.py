@@ -19,7 +19,7 @@ NAMES = [f"column_{number}" for number in range(len(KINDS))]
 INSERT = (
     f"INSERT INTO history ({COLUMNS}) "
     f'SELECT {NAMES[0]} + shift."offset", {", ".join(NAMES[1:])} FROM unnest('
-    + ", ".join(f"%({name})s::{kind}[]" for name, kind in zip(NAMES, KINDS, strict=True))
+    + ", ".join(f"%({name})b::{kind}[]" for name, kind in zip(NAMES, KINDS, strict=True))
     + f") AS new ({', '.join(NAMES)}), {SHIFT}"
 )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from statecast.stores.clock_watch import ClockWatch
 from statecast.stores.contract import Limits
 from statecast.stores.postgres import counters as counter_row
+from statecast.stores.postgres import epochs
 from statecast.stores.postgres.clock import ServerClock
 from statecast.stores.postgres.counters import StoredCounters
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, OutcomeUnknown, not_done
+
+HOLD_DEVICE = "SELECT FROM devices WHERE device = %s FOR UPDATE"
 
 
 class StorePart:
@@ -29,15 +33,26 @@ class StorePart:
     ) -> Iterator[tuple[Connection, StoredCounters, int]]:
         """A transaction that holds the counters' row, which it saves; and the time in ms.
 
-        With ``device`` it holds the row of that device too.
+        With ``device`` it holds the row of that device too. If the connection breaks during the
+        commit, it is looked up what became of it: it has ended when this does.
         """
-        with self.database.write(durable, notify) as connection:
-            if device is not None:
-                connection.execute("SELECT FROM devices WHERE device = %s FOR UPDATE", (device,))
-            counters = counter_row.ask(connection, self._server_clock, lock=True).answer()
-            now = self._watch.check(counters)
-            yield connection, counters, now
-            counter_row.save(connection, counters)
+        request = uuid.uuid4().hex if durable else None
+        try:
+            with self.database.write(durable, notify) as connection:
+                if device is not None:
+                    connection.execute(
+                        "SELECT FROM devices WHERE device = %s FOR UPDATE", (device,)
+                    )
+                counters = counter_row.ask(connection, self._server_clock, lock=True).answer()
+                now = self._watch.check(counters)
+                yield connection, counters, now
+                if counters.is_new_server:
+                    epochs.begin(connection, unless_begun=True)
+                counter_row.save(connection, counters, request)
+        except OutcomeUnknown as error:
+            if request is None or self.database.outcome(request) is None:
+                raise not_done(self.database.shown, error) from error
+            self.database.on_commit()
 
     def _watch_clock(self, connection: Connection) -> None:
         """Notice a step of the clock, although nothing is committed."""

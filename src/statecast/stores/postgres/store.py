@@ -6,7 +6,6 @@ loads what the batch needs, and this module writes its outcome together with COM
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -193,7 +192,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
     def commit_edits(self, group: Sequence[QueuedWrite[Edit]]) -> None:
         """Commit edits in one transaction; see ``GroupCommit``."""
 
-        def work(connection: Connection) -> tuple[LoadedBatch, Offset]:
+        def work(connection: Connection, request: str) -> tuple[LoadedBatch, Offset]:
             asking = [one.write.message(0) for one in group]
             question = BatchQuestion(
                 connection,
@@ -213,8 +212,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
             return loaded, self._save(connection, loaded, refusals, request)
 
         with self._refusals.taken() as refusals:
-            request = uuid.uuid4().hex
-            loaded, offset = self.database.run(work)
+            loaded, offset = self.database.run_remembered(work)
         self._set_offsets(group, loaded, offset)
         self._after(loaded)
 
@@ -227,13 +225,9 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         return update
 
     @staticmethod
-    def _set_offsets(
-        group: Sequence[QueuedWrite[Edit]], loaded: LoadedBatch, offset: Offset
-    ) -> None:
+    def _set_offsets(group: Sequence[QueuedWrite[Edit]], loaded: LoadedBatch, offset: int) -> None:
         """Give the results the offsets that their versions have got with the commit."""
-        found = offset.fetchone()
-        assert found is not None
-        shift = found[0] - loaded.counters.offset
+        shift = offset - loaded.counters.offset
         for one in group:
             if shift and one.result is not None and one.result.offset > loaded.offset:
                 one.result = replace(one.result, offset=one.result.offset + shift)
@@ -246,7 +240,9 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         The row is deleted if nothing is refused. Raises NotFound.
         """
 
-        def work(connection: Connection) -> tuple[LoadedBatch, str | None]:
+        def work(
+            connection: Connection, request: str
+        ) -> tuple[tuple[LoadedBatch, str | None], Offset]:
             question = BatchQuestion(
                 connection, self._server_clock, [message], lock=audit is not None
             )
@@ -259,11 +255,10 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
             else:
                 quarantine.refuse_again(connection, found, refused, batch.now)
             access.note(connection, loaded.counters, audit, batch.now, self.limits.audit_rows)
-            self._save(connection, loaded, refusals)
-            return loaded, refused
+            return (loaded, refused), self._save(connection, loaded, refusals, request)
 
         with self._refusals.taken() as refusals:
-            done, refused = self.database.run(work)
+            (done, refused), _ = self.database.run_remembered(work)
         self._after(done)
         return done.batch.result(0 if refused is None else 1)
 

@@ -1,0 +1,168 @@
+"""What a store in PostgreSQL does when the connection or the server fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from postgres_proxy import Cut, PostgresProxy
+from postgres_server import PostgresServer
+from statecast.commands.life import NewCommand
+from statecast.errors import StoreUnavailable
+from statecast.model import Position
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.postgres import database, epochs
+from statecast.stores.postgres.driver import OutcomeUnknown
+from statecast.stores.postgres.store import PostgresStore
+from statecast.testing.values import change, message
+from tests.conftest import installed
+from tools import system_parts
+
+
+@pytest.fixture
+def name(postgres_server: PostgresServer) -> Iterator[str]:
+    made = postgres_server.create()
+    yield made
+    postgres_server.drop(made)
+
+
+@pytest.fixture
+def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
+    proxy = PostgresProxy(f"{postgres_server.folder}/.s.PGSQL.5432")
+    yield proxy
+    proxy.close()
+
+
+def opened(url: str) -> closing[PostgresStore]:
+    store = open_store(url, Limits())
+    assert isinstance(store, PostgresStore)
+    return closing(store)
+
+
+# -- the outcome of a commit is not known
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_an_edit_is_done_once_wherever_its_commit_is_cut(
+    name: str, proxy: PostgresProxy, cut: Cut
+) -> None:
+    with opened(proxy.url(name)) as store:
+        store.edit(change("lamp", {"n": 0}, by="user"))
+        # when the connection breaks during the commit of an edit
+        proxy.cut = cut
+        update = store.edit(change("pillow", {"n": 1}, by="user"))
+        # then it was looked up what became of it: it is there, once, and the answer is right
+        assert proxy.cuts == 1 and update is not None
+        assert (update.version, update.offset) == (1, 2)
+        assert update == store.get("pillow")
+        assert [row.version for row in store.history("pillow")] == [1]
+        assert store.totals()["api"].messages == 2
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_command_is_given_once_or_not_at_all(name: str, proxy: PostgresProxy, cut: Cut) -> None:
+    with opened(proxy.url(name)) as store:
+        proxy.cut = cut
+        new = NewCommand("c1", "pillow", "blink", b"{}", 60_000)
+        if cut is Cut.AFTER:
+            command = store.begin_command(new)
+            assert store.commands() == [command]
+        else:
+            with pytest.raises(StoreUnavailable, match="nothing of it was written"):
+                store.begin_command(new)
+            assert store.commands() == []
+        assert proxy.cuts == 1
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_messages_are_delivered_again_and_count_once(
+    name: str, proxy: PostgresProxy, cut: Cut
+) -> None:
+    with opened(proxy.url(name)) as store:
+        page = [message(f"m{number}", change("pillow", {"n": number})) for number in range(3)]
+        proxy.cut = cut
+        with pytest.raises(OutcomeUnknown, match="not known whether"):
+            store.commit("queue", 1, page)
+        done = store.commit("queue", 1, page)
+        assert (done.versions, done.duplicates) == ((0, 3) if cut is Cut.AFTER else (3, 0))
+        assert [row.version for row in store.history("pillow")] == [3, 2, 1]
+        assert store.totals()["queue"].messages == 3
+
+
+def test_a_server_that_stays_away_leaves_the_outcome_open(
+    name: str, proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "RESOLVE_SECONDS", 0.0)
+    with opened(proxy.url(name)) as store:
+        proxy.cut = Cut.AFTER
+        monkeypatch.setattr(proxy, "path", "/nowhere")
+        with pytest.raises(OutcomeUnknown, match="look, before you do it again"):
+            store.edit(change("pillow", {"n": 1}, by="user"))
+        assert OutcomeUnknown.may_have_arrived
+
+
+def test_without_the_look_up_an_edit_would_be_repeated(
+    name: str, proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the planted bug: an unknown outcome counts as "not committed"
+    monkeypatch.setattr(database.PostgresDatabase, "outcome", lambda *_: None)
+    with opened(proxy.url(name)) as store:
+        proxy.cut = Cut.AFTER
+        store.edit(change("pillow", {"n": 1}, by="user"))
+        assert store.totals()["api"].messages == 2
+
+
+# -- the server is another one
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    server = PostgresServer(installed(system_parts.POSTGRESQL))
+    server.start()
+    yield server
+    server.remove()
+
+
+def fail_over(server: PostgresServer, name: str, store: PostgresStore) -> Position:
+    """Replace the server by a copy that lacks three commits; a reader's position after these."""
+    standby = server.folder / "standby"
+    server.back_up(standby)
+    for number in range(3):
+        store.edit(change("pillow", {"lost": number}, by="user"))
+    position = store.read_position()
+    server.kill()
+    (server.folder / "data").rename(server.folder / "lost")
+    standby.rename(server.folder / "data")
+    server.start()
+    return position
+
+
+@pytest.mark.parametrize("is_planted", [False, True])
+def test_a_server_that_lacks_commits_begins_an_epoch(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, is_planted: bool
+) -> None:
+    name = own_server.create()
+    with opened(own_server.url(name)) as store:
+        store.edit(change("pillow", {"n": 1}, by="user"))
+        if is_planted:  # the planted bug: no new epoch
+            monkeypatch.setattr(epochs, "begin", lambda *_, **__: None)
+        # given a reader with commits that the promoted server lacks
+        position = fail_over(own_server, name, store)
+        assert not store.is_valid(position)
+        # when its head passes the position of that reader
+        for number in range(9):
+            store.edit(change("lamp", {"n": number}, by="user"))
+        # then the position is still not taken for one of this history
+        assert store.read_position().offset > position.offset
+        assert store.is_valid(position) is is_planted
+        known = store.epoch_history().epochs
+        if not is_planted:
+            # and the epoch has begun with the first commit, in the same transaction
+            assert known[-1][1] == position.offset - 3 + 1
+            assert len(known) == 2
+        assert store.read(ReadCursor()).position.epoch == known[-1][0]
+        assert store.check() == []
