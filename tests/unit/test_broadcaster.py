@@ -1290,6 +1290,42 @@ def test_a_position_without_a_scope_holds_where_everybody_reads_everything(has_r
     assert viewer.watch(since={"epoch": "e1", "offset": 1})["reset"] is has_rules
 
 
+def test_with_patches_health_says_what_changed(harness: BroadcastHarness) -> None:
+    # given viewers of both protocols
+    queue = {"status": "connected", "sentence": None, "lag": None}
+    harness.health = {"sources": {"queue": queue}, "viewers": 2, "problems": []}
+    harness.tick()
+    viewers = [harness.client("*", health=True, protocol=number) for number in (1, 2)]
+
+    def beat() -> list[Any]:
+        harness.broadcaster.health.beat(harness.health)
+        found = []
+        for viewer in viewers:
+            viewer.read()
+            (said,) = [payload for name, payload in viewer.received if name == "health"]
+            viewer.received.clear()
+            found.append({name: value for name, value in said.items() if name != "now"})
+        return found
+
+    for viewer in viewers:  # the first one has all
+        viewer.read()
+        assert viewer.received[-1][1]["sources"] == {"queue": queue}
+        viewer.received.clear()
+    # when something changes, then the one of protocol 2 gets that
+    assert beat() == [harness.health, {"changed": {}}]
+    harness.health = {**harness.health, "sources": {"queue": {**queue, "lag": 0.5}}}
+    assert beat() == [harness.health, {"changed": {"sources": {"queue": {"lag": 0.5}}}}]
+    # and after one that it did not get, all
+    harness.broadcaster.pause(viewers[1])
+    harness.health = {**harness.health, "viewers": 3}
+    harness.broadcaster.health.beat(harness.health)
+    harness.broadcaster.resume(viewers[1])
+    viewers[0].read()
+    viewers[0].received.clear()
+    assert beat() == [harness.health, harness.health]
+    assert beat() == [harness.health, {"changed": {}}]
+
+
 def test_health_says_of_others_nothing(harness: BroadcastHarness) -> None:
     def problem(subject: str) -> dict[str, Any]:
         return {"kind": "k", "subject": subject, "sentence": subject, "severity": "notice"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from statecast.access.patterns import Patterns
 from statecast.broadcast.outgoing_message import Recipient
 from statecast.broadcast.subscriptions import Audience
@@ -16,6 +19,7 @@ class Subscriber:
         "complete",
         "covered",
         "empty",
+        "heard",
         "name",
         "paused",
         "position",
@@ -49,6 +53,8 @@ class Subscriber:
         """The message that brings it up to date says ``complete``."""
         self.sighting = sighting
         """It has all sightings up to this number."""
+        self.heard: Mapping[str, Any] | None = None
+        """What the last ``health`` event said that was sent to it."""
         self.command = 0
         """It has all changes of commands up to this number."""
 

@@ -2,6 +2,7 @@
 // position of its board. Where WebSocket is blocked it reads server-sent events instead.
 import { Board } from "./board.js";
 import { CommandOutbox } from "./command-outbox.js";
+import { wholeReport } from "./health-report.js";
 import liveAddress from "./live-address.js";
 
 /** A visible page receives a beat at least every 2 s. */
@@ -85,6 +86,8 @@ export class Connection {
   #request = 0;
   /** That of the last `watch` request. */
   #protocol = FULL_STATES;
+  /** The last report of this connection. @type {import("./health-report.js").Report | undefined} */
+  #health;
   /** False from a change of the watch list until the server acknowledged it. */
   #confirmed = false;
   /** Whether the board may hold devices of an older watch list. */
@@ -332,6 +335,7 @@ export class Connection {
   #join() {
     if (this.joined) return;
     this.#moveTo("joined");
+    this.#health = undefined;
     this.#confirmed = true;
     // Without a position the server lists everything there is.
     if (!this.board.position) this.board.beginListing();
@@ -356,7 +360,12 @@ export class Connection {
       return;
     }
     if (event === "seen") this.board.applySeen(values[0]);
-    if (event === "health") this.board.applyHealth(values[0]);
+    if (event === "health") {
+      this.#health = wholeReport(this.#health, values[0]);
+      if (!this.#health) return;
+      this.board.applyHealth(/** @type {any} */ (this.#health));
+      values = [this.#health];
+    }
     this.#notify(event, ...values);
   }
 
