@@ -419,7 +419,8 @@ Events are in the namespace `/`. A viewer sends `watch`. It is acknowledged at o
 
 `devices` holds names and patterns: `floor2/*` for all depths below, or `*`. `since` is the position
 of the last `states` that the viewer has; without it the viewer gets everything. A further `watch`
-replaces the list; states that the viewer has already are not sent again. `health` requests beats.
+replaces the list; states that the viewer has already are not sent again. `health` requests beats,
+and `protocol` 2 [patches](wire.md#patches) in the place of whole states.
 
 The server sends `states`, always with a list:
 
