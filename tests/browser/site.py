@@ -64,8 +64,10 @@ class Site:
 
     def stop(self) -> None:
         if self.server is not None:
+            requested_resets = self.runtime.own_report()["requested_resets"]
             self.server.stop()
             self.server = None
+            assert not requested_resets, "a page got a patch of what it did not have"
 
     def clock(self) -> int:
         return time.time_ns() // 1_000_000 - self.minutes_ago * 60_000

@@ -381,6 +381,36 @@ def test_a_post_whose_answer_was_lost_is_one_command(eyes: Eyes, here: Site) -> 
     assert len(lost) == 2 and len(here.runtime.store.commands("pillow")) == 1
 
 
+def test_a_device_page_follows_by_patches_once_it_has_its_state(eyes: Eyes, here: Site) -> None:
+    # Given a live page, whose HTML shows a state that it does not hold
+    arrived(here)
+    frames: list[str] = []
+
+    def note_frame(frame: str | bytes) -> None:
+        frames.append(str(frame))
+
+    eyes.page.on("websocket", lambda socket: socket.on("framereceived", note_frame))
+    eyes.visit()
+    note = "long " * 100
+
+    # When the state changes, and then one number again and again
+    here.send(note=note, battery=99)
+    for battery in range(98, 60, -1):
+        shown = "document.querySelector('#state [data-field=battery]').innerText"
+        eyes.until(f"{shown}.includes({battery + 1})")
+        if any('"from":' in frame for frame in frames):
+            break
+        here.send(battery=battery)
+
+    # Then the page got it whole once, the number without the rest after that, and shows all of it
+    received = [frame for frame in frames if '"battery":' in frame]
+    assert note in received[0] and '"from":' not in received[0]
+    assert note not in received[-1] and len(received[-1]) < 350
+    assert eyes.text("#state [data-field=note] dd").startswith("long long")
+    assert eyes.text("#state [data-field=mood] dd") == "happy"
+    eyes.check(still=False)
+
+
 def test_what_the_server_refuses_is_said(eyes: Eyes, here: Site) -> None:
     arrived(here)
     page = eyes.visit_whole()

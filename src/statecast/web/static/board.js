@@ -32,12 +32,12 @@ export function isWatched(watched, device) {
 }
 
 /**
- * The same version again: it may have a newer sign of life, and the state that the HTML only shows.
+ * The same version again: it may have a newer sign of life, and what the HTML does not hold.
  * @param {Device} device
  * @param {StateItem | PatchItem} item
  */
 function repeat(device, item) {
-  if (device.state === undefined && "state" in item) Object.assign(device, deviceFromWire(item));
+  if (device.version === undefined && "state" in item) Object.assign(device, deviceFromWire(item));
   else if (item.seen_at) device.seen = Date.parse(item.seen_at);
 }
 
@@ -97,10 +97,10 @@ export class Board {
     if (device.offset !== undefined) this.#offsets.set(device.device, device.offset);
   }
 
-  /** Whether the state of each device is here. Those that the HTML shows have none at first. */
+  /** Whether all of each device is here. Of those that the HTML shows it is not at first. */
   get isWhole() {
-    for (const { state } of this.devices.values()) {
-      if (state === undefined) return false;
+    for (const { version } of this.devices.values()) {
+      if (version === undefined) return false;
     }
     return true;
   }
