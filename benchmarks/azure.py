@@ -136,7 +136,7 @@ def soon(connection: str, sends: int) -> list[Row]:
                 latency.send(queue, sends, latency.monotonic, PAUSE)
                 generator.ask(do="quiet", group="viewers")
                 result = generator.ask(do="latencies", group="viewers")
-            browser = latency.in_browser(port, queue, sends, PAUSE)
+            browser = latency.in_browser(port, queue, sends, pause=PAUSE)
             queue.close()
     return [
         Row("azure: latency, send to a viewer's socket, median", result["p50"], "ms", SOON),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from statecast.broadcast import change_feed
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.errors import StoreUnavailable
 from statecast.model import Update
@@ -30,6 +31,10 @@ class QueueLoop:
         if self.closed:
             raise RuntimeError("Event loop is closed")
         self.calls.put((call, arguments))
+
+    def call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        """The turn of the loop ends with the call that the test makes."""
+        call(*arguments)
 
 
 class Harness:
@@ -156,7 +161,8 @@ def test_while_the_store_cannot_be_read_the_report_goes_on(
     """Otherwise pages would show the queue as connected all that time."""
     # given a store that fails several times, and sources that are away by then
     monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)
-    harness.change_feed.report = lambda: {"sources": "away"}
+    away = {"sources": {"queue": {"status": "away", "sentence": "The queue is gone."}}}
+    harness.change_feed.report = lambda: away
     reports: list[Any] = []
     on_changes = harness.on_changes
 
@@ -170,7 +176,7 @@ def test_while_the_store_cannot_be_read_the_report_goes_on(
     harness.say("chair")
     # then reports are delivered while it fails, the change after it, and the log has it once
     assert harness.next_delivery() == [([("chair", 1)], False)]
-    assert len(reports) >= 4 and reports[1] == {"sources": "away"}
+    assert len(reports) >= 4 and reports[1] == away
     assert caplog.text.count("cannot be read") == caplog.text.count("can be read again") == 1
 
 
@@ -198,3 +204,37 @@ def test_a_wait_that_fails_does_not_end_it(
     harness.say("lamp")
     # then it is delivered
     assert [("lamp", 1)] in [updates for updates, _ in harness.next_delivery()]
+
+
+def test_a_commit_that_is_no_viewers_business_does_not_reach_the_loop(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_feed, "REPORT_INTERVAL", 600.0)
+    # given a store that has just been read, with its report
+    harness.store.wake()
+    call, arguments = harness.loop.calls.get(timeout=SHORT)
+    call(*arguments)
+    # when a message comes into the queue, and then a device changes
+    harness.store.queue("queue").append([b"{}"])
+    harness.say("lamp")
+    # then the loop is called for the change only
+    call, arguments = harness.loop.calls.get(timeout=SHORT)
+    before = len(harness.delivered)
+    call(*arguments)
+    assert [one.device for updates, _ in harness.delivered[before:] for one in updates] == ["lamp"]
+
+
+def test_what_is_urgent_in_a_report_is_delivered_without_a_change(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_feed, "REPORT_INTERVAL", 600.0)
+    harness.store.wake()
+    call, arguments = harness.loop.calls.get(timeout=SHORT)
+    call(*arguments)
+    # when a source goes away
+    away = {"sources": {"queue": {"status": "away", "sentence": "The queue is gone."}}}
+    harness.change_feed.report = lambda: away
+    harness.store.wake()
+    # then its report is delivered though nothing was committed
+    _, (result, report) = harness.loop.calls.get(timeout=SHORT)
+    assert (result.changes.updates, report) == ([], away)

@@ -15,14 +15,15 @@ FOREVER = 1e9
 @pytest.mark.parametrize(
     ("pace", "quiet", "pause"),
     [
-        (HINTED, 0.0, 0.001),
-        (HINTED, 0.001, 0.001),
-        (HINTED, 0.004, 0.004),
-        (HINTED, 0.5, 0.5),
+        (HINTED, 0.0, 0.0005),
+        (HINTED, 0.001, 0.0005),
+        (HINTED, 0.004, 0.002),
+        (HINTED, 0.5, 0.25),
         (HINTED, 60.0, 1.0),
         (UNHINTED, 0.0, 0.02),
-        (UNHINTED, 12.0, 0.02),
-        (UNHINTED, 30.0, 0.05),
+        (UNHINTED, 0.4, 0.02),
+        (UNHINTED, 1.0, 0.05),
+        (UNHINTED, 2.0, 0.1),
         (UNHINTED, 60.0, 0.1),
         (UNHINTED, 86_400.0, 0.1),
     ],
@@ -89,26 +90,26 @@ class Machine:
 @pytest.mark.parametrize(
     ("takes", "late"),
     [
-        (0.0002, 0.001),
-        (0.001, 0.001),
-        (0.003, 0.003),
-        (0.02, 0.02),
-        (0.7, 0.7),  # a memory card
+        (0.0002, 0.0005),
+        (0.001, 0.0005),
+        (0.003, 0.0015),
+        (0.02, 0.01),
+        (0.7, 0.35),  # a memory card
         (5.0, 1.0),
     ],
 )
 @pytest.mark.parametrize("quiet", [0.0, 5.0, 60.0, 3_600.0])
-def test_after_a_hint_a_commit_is_late_by_at_most_the_time_it_took(
+def test_after_a_hint_a_commit_is_late_by_at_most_half_of_the_time_it_took(
     quiet: float, takes: float, late: float
 ) -> None:
     machine = Machine(has_hints=True)
     # given a quiet time, and a log that is written some time before its commit can be seen
     visible = machine.commit(quiet, takes)
     # then a waiting thread finds the commit that much later at most, and not before
-    assert 0 <= machine.follow() - visible <= late + 0.001
+    assert 0 <= machine.follow() - visible <= late + 0.0005
 
 
-@pytest.mark.parametrize(("quiet", "late"), [(0.0, 0.02), (12.0, 0.02), (30.0, 0.051), (60.0, 0.1)])
+@pytest.mark.parametrize(("quiet", "late"), [(0.0, 0.02), (0.4, 0.021), (1.0, 0.052), (60.0, 0.1)])
 def test_without_hints_a_commit_is_late_by_a_pause(quiet: float, late: float) -> None:
     machine = Machine(has_hints=False)
     visible = machine.commit(quiet, 0.003)
@@ -134,8 +135,8 @@ def test_a_second_commit_that_the_first_hint_announced_is_found_too() -> None:
     first, second = machine.now + 0.002, machine.now + 0.012
     machine.commits += [first, second]
     # then the one is found, and the other without a further hint
-    assert 0 <= machine.follow() - first <= 0.002
-    assert 0 <= machine.follow() - second <= 0.012
+    assert 0 <= machine.follow() - first <= 0.001
+    assert 0 <= machine.follow() - second <= 0.006
 
 
 def test_where_a_commit_comes_without_a_hint_polls_go_on_without_hints() -> None:

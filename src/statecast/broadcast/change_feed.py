@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from statecast.broadcast.health import urgent
+from statecast.broadcast.tick import Tick
 from statecast.errors import StatecastError
 from statecast.model import Position
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 
-TICK = 0.02
-"""Seconds between two reads under load: changes between them share a message."""
 RETRY_SECONDS = 0.5
+REPORT_INTERVAL = 1.0
+"""Seconds after which a report is delivered that says nothing urgent. Most commits are none of the
+viewers' business, like a message that comes into the queue or is received from there."""
 EPOCH_HISTORY_INTERVAL = 600.0
 """Seconds after which the epoch history is read again. Removals are kept for days, so a listener
 that learns of a forgotten one ten minutes late is in time."""
@@ -77,6 +80,10 @@ class ChangeFeed:
         self._reset_needed = False
         """The listener failed, so it is not known which viewer has received what."""
         self._epoch_history_at = 0.0
+        self._tick = Tick()
+        self._said: Any = None
+        """What was urgent in the last report, and when it was delivered (monotonic)."""
+        self._reported_at = float("-inf")
         self._stop = threading.Event()
         self._delivered = threading.Event()
         self._thread = threading.Thread(target=self._run, name="change-feed", daemon=True)
@@ -108,6 +115,10 @@ class ChangeFeed:
                 log.exception("the store could not be followed; trying again")
                 self._stop.wait(RETRY_SECONDS)
                 continue
+            read_at = time.monotonic()
+            if not self._is_news(result, report, read_at):
+                self._advance(result)
+                continue
             self._delivered.clear()
             if self._stop.is_set():  # checked after the clear: stop() sets both, and waits for us
                 return
@@ -119,7 +130,9 @@ class ChangeFeed:
             while not self._delivered.wait(0.2) and not self._stop.is_set():
                 pass  # the loop is busy, or has ended
             if any_of(result.changes):
-                self._stop.wait(TICK)
+                pause = self._tick.delivered(read_at, time.monotonic())
+                if pause:
+                    self._stop.wait(pause)
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
@@ -131,9 +144,25 @@ class ChangeFeed:
             self._log_failure("")
         except StatecastError as error:
             self._log_failure(str(error))
+            self._reported_at = float("-inf")
             self._stop.wait(RETRY_SECONDS)
             result = ReadResult(Changes(self._position, self._cursor))
         return result, self.report()
+
+    def _is_news(self, result: ReadResult, report: dict[str, Any], now: float) -> bool:
+        """Whether the loop is to know of it now."""
+        changes, said = result.changes, urgent(report)
+        nothing = (
+            not any_of(changes)
+            and not changes.seen
+            and changes.position == self._position
+            and result.epoch_history is None
+            and not result.reset
+        )
+        if nothing and said == self._said and now - self._reported_at < REPORT_INTERVAL:
+            return False
+        self._said, self._reported_at = said, now
+        return True
 
     def _log_failure(self, failure: str) -> None:
         """Log when a failure begins, changes or ends."""
@@ -184,7 +213,9 @@ class ChangeFeed:
             log.exception("changes could not be sent to the viewers; everything is sent again")
             self._reset_needed = True
         finally:
-            self._delivered.set()
+            # After the writes to the viewers, which follow in this turn of the loop: what is
+            # committed until then is in the next delivery.
+            self.loop.call_soon(self._delivered.set)
 
 
 def any_of(changes: Changes) -> bool:

@@ -46,7 +46,7 @@ class HealthFeed:
     def update(self, report: dict[str, Any]) -> None:
         """Take over a report, and send it now if the status of a source or a problem changed."""
         before, self._report = self._report, report
-        if _urgent(report) != _urgent(before):
+        if urgent(report) != urgent(before):
             self.send()
 
     def beat(self, report: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ def part_of(
     return part
 
 
-def _urgent(report: dict[str, Any]) -> tuple[Any, ...]:
+def urgent(report: dict[str, Any]) -> tuple[Any, ...]:
     """The part of a report that is sent as soon as it changes; the rest waits for the heartbeat."""
     statuses = {
         name: (source["status"], source["sentence"])

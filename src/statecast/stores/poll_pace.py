@@ -1,13 +1,14 @@
 """How long a thread pauses between two polls for the commits of other processes.
 
 The longer nothing has happened, the longer the pauses. After a hint they grow with the time since
-the hint, so a commit is found late by at most the time that it took. Pure, except for
+the hint, so a commit is found late by at most half of the time that it took. Pure, except for
 ``TimedPause``.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,10 +26,11 @@ class PollPace:
         return min(max(quiet * self.share, self.shortest), self.longest)
 
 
-HINTED = PollPace(shortest=0.001, longest=1.0, share=1.0)
+HINTED = PollPace(shortest=0.0005, longest=1.0, share=0.5)
 """Where a hint comes with every write. The longest pause is for a hint that does not come."""
-UNHINTED = PollPace(shortest=0.02, longest=0.1, share=1 / 600)
-"""Where polling is all there is: 20 ms while something happens, 100 ms after a quiet minute."""
+UNHINTED = PollPace(shortest=0.02, longest=0.1, share=1 / 20)
+"""Where polling is all there is: 20 ms while something happens, 100 ms after 2 quiet seconds. A
+serving process writes its report that often, so the pauses rarely get longer."""
 
 
 class Pause(Protocol):
@@ -41,7 +43,7 @@ class Pause(Protocol):
         """Pause until something is written, or ``wake``; whether something was written."""
 
     def sleep(self, seconds: float) -> None:
-        """Pause until ``wake``, whatever is written."""
+        """Pause for a moment, whatever happens."""
 
     def wake(self) -> None:
         """End the present pause; without one, the next."""
@@ -56,12 +58,12 @@ class TimedPause:
         self._woken = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        self.sleep(seconds)
+        self._woken.wait(seconds)
+        self._woken.clear()
         return False
 
     def sleep(self, seconds: float) -> None:
-        self._woken.wait(seconds)
-        self._woken.clear()
+        time.sleep(seconds)
 
     def wake(self) -> None:
         self._woken.set()

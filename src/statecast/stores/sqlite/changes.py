@@ -20,6 +20,7 @@ from statecast.stores.contract import (
     ReadCursor,
     commands_read,
 )
+from statecast.stores.counters import Counters
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import access, commands, devices, watch_counts
 from statecast.stores.sqlite import counters as counter_row
@@ -67,7 +68,10 @@ def epoch_history(connection: apsw.Connection, reader: RowReader) -> EpochHistor
 
 
 def position(connection: apsw.Connection, reader: RowReader) -> Position:
-    counters = counter_row.load(connection, reader)
+    return _position(connection, reader, counter_row.load(connection, reader))
+
+
+def _position(connection: apsw.Connection, reader: RowReader, counters: Counters) -> Position:
     found = reader.rows(connection, EPOCHS, "ORDER BY number DESC LIMIT 1")
     epoch, _ = found[0][1:3] if found else UNKNOWN_EPOCH
     return Position(epoch, counters.offset)
@@ -80,21 +84,31 @@ def read(
     limit: int | None,
     watch: ClockWatch,
 ) -> Changes:
-    """What was committed after a cursor. The updates come from an index, not from the history."""
+    """What was committed after a cursor. The updates come from an index, not from the history.
+
+    A counter that has not moved saves a query: most commits are none of most readers' business.
+    """
     counters = counter_row.load(connection, reader)
     reading = watch.reading(counters)
-    updates, whole = read_updates(connection, reader, after.offset, limit, reading)
-    seen = devices.read(
-        connection,
-        reader,
-        "WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
-        (after.seen, after.offset),
+    updates, whole = (
+        ([], True)
+        if counters.offset == after.offset
+        else read_updates(connection, reader, after.offset, limit, reading)
     )
-    events = reader.rows(
-        connection,
-        EVENTS,
-        "WHERE number > ? ORDER BY number",
-        (after.event or counters.event,),
+    seen = (
+        []
+        if counters.seen == after.seen
+        else devices.read(
+            connection,
+            reader,
+            "WHERE seen > ? AND +offset BETWEEN 1 AND ? AND seen_at IS NOT NULL",
+            (after.seen, after.offset),
+        )
+    )
+    events = (
+        []
+        if counters.event == (after.event or counters.event)
+        else reader.rows(connection, EVENTS, "WHERE number > ? ORDER BY number", (after.event,))
     )
     offset = counters.offset if whole else updates[-1].offset
     asked = 0 <= after.command < counters.command
@@ -103,7 +117,7 @@ def read(
     )
     command = commands_read(changed, counters.command)
     return Changes(
-        position(connection, reader),
+        _position(connection, reader, counters),
         ReadCursor(offset, counters.seen, counters.event, command, counters.watch, counters.access),
         updates,
         {row[1]: reading.past(row[7], row[3], row[4]) for row in seen},

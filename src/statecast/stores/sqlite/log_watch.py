@@ -14,6 +14,7 @@ import math
 import os
 import select
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,9 @@ class LogWatch:
         self._library: Any = ctypes.CDLL(None, use_errno=True)
         self._written = self._open(self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._woken = self._open(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-        self._either, self._only_woken = select.poll(), select.poll()
-        self._either.register(self._written, select.POLLIN)
-        for one in (self._either, self._only_woken):
-            one.register(self._woken, select.POLLIN)
+        self._either = select.poll()
+        for file in self._files:
+            self._either.register(file, select.POLLIN)
         self.has_hints = False
         self._begin()
 
@@ -65,7 +65,9 @@ class LogWatch:
     def wait(self, seconds: float) -> bool:
         self._begin()
         found = [file for file, _ in self._either.poll(math.ceil(seconds * 1000))]
-        self._forget_wakes(found)
+        if self._woken in found:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._woken)
         if self._written not in found:
             return False
         with suppress(BlockingIOError):
@@ -73,12 +75,7 @@ class LogWatch:
         return True
 
     def sleep(self, seconds: float) -> None:
-        self._forget_wakes([file for file, _ in self._only_woken.poll(math.ceil(seconds * 1000))])
-
-    def _forget_wakes(self, found: list[int]) -> None:
-        if self._woken in found:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._woken)
+        time.sleep(seconds)
 
     def wake(self) -> None:
         with suppress(BlockingIOError):  # it counts to 2^64
