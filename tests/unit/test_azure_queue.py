@@ -71,7 +71,10 @@ def test_the_url_is_read(azure: FakeAzure) -> None:
 @pytest.mark.parametrize(
     ("rest", "sentence"),
     [
-        ("pillow?idel=1", "has no option 'idel'; its options are: connection, .*device, idle"),
+        (
+            "pillow?idel=1",
+            "has no option 'idel'; its options are: acknowledge_after, .*device, idle",
+        ),
         (
             "pillow?connection=A&connection_file=/run/b",
             "the options 'connection' and 'connection_file', and only one of them",
