@@ -68,7 +68,13 @@ class FakeClient:
         assert self.connected, "nothing is sent to a client that has left"
         self.messages.append(message)
         self.transport.append((message.name, json.loads(message.payload)))
-        if not self.full and len(self.transport) >= self.capacity:
+        if len(self.transport) >= self.capacity:
+            self.fill()
+        self.harness.on_delivery()
+
+    def fill(self) -> None:
+        """Its transport is full until it reads: by this event, or by what else it was sent."""
+        if self.connected and not self.full:
             self.full = True
             self.harness.broadcaster.pause(self)
 
@@ -213,6 +219,8 @@ class BroadcastHarness:
         self.store = FakeStore()
         self.loop = FakeLoop()
         self.health: dict[str, Any] = {}
+        self.on_delivery: Callable[[], object] = lambda: None
+        """Called after each message: one write may fill the transports of other clients."""
         self.broadcaster = kind(
             self.store,  # type: ignore[arg-type]
             Settings(**{"deadlines": {"*": 60}, **settings}),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from itertools import pairwise
+from collections.abc import Callable
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -675,6 +676,21 @@ def some_state(dice: random.Random, number: int) -> dict[str, Any]:
     return state if inner is None else {**state, "o": inner}
 
 
+def filling(by_delivery: dict[int, FakeClient]) -> Callable[[], None]:
+    """Fill the transports of these viewers with these deliveries, whoever gets them.
+
+    It is decided before the first one: the order in which viewers get a message is not.
+    """
+    numbers = count(1)
+
+    def on_delivery() -> None:
+        viewer = by_delivery.get(next(numbers))
+        if viewer is not None:
+            viewer.fill()
+
+    return on_delivery
+
+
 def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None:
     """Random commits, pauses, cuts, restarts and backups; then every page equals the store."""
     harness = BroadcastHarness(kind, max_states_bytes=1_024)
@@ -688,6 +704,9 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         )
         for _ in range(4)
     ]
+    harness.on_delivery = filling(
+        {dice.randint(1, 80): dice.choice(viewers) for _ in range(dice.randint(0, 8))}
+    )
     for viewer in viewers:
         if dice.random() < 0.7:
             viewer.watch()
@@ -778,6 +797,17 @@ class PositionAhead(Broadcaster):
         super().pause(viewer)
         if viewer in self.subscribers:
             self.subscribers[viewer].position = self.position.offset
+
+
+class PausedAhead(Broadcaster):
+    """A viewer that is paused counts as having what any audience has."""
+
+    def pause(self, viewer: Any) -> None:
+        if viewer in self.subscribers:
+            audience = self.subscribers[viewer].audience
+            newest = max(self._sent_states._within.values(), default=0)
+            self._sent_states.serve(audience, max(newest, self._sent_states.of(audience)))
+        super().pause(viewer)
 
 
 class GreaterOrEqual(Broadcaster):
@@ -920,7 +950,7 @@ class OneProtocol(Broadcaster):
     "bug",
     [
         *(PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen),
-        *(MissedCommands, CommandsAhead),
+        *(MissedCommands, CommandsAhead, PausedAhead),
         *(ComposedPatches, PatchesForAll, PatchesOfTheLastVersion, OneProtocol),
     ],
 )

@@ -12,6 +12,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.recipients import FEW, UpToDate
 from statecast.model import Event
 from statecast.realtime.turn_writer import TURN_BYTES, ConnectionGroup, TurnWriter
+from tests.fakes.broadcast_harness import BroadcastHarness
 from tests.fakes.harness import FakeClient, Harness
 
 AUDIENCES = "audiences"
@@ -201,6 +202,69 @@ def test_who_fills_up_while_a_group_is_written_to_is_left_out_from_then_on(
     assert harness.hub.emit(Event("/", "second", b"[2]")) == len(others)
     assert [one.received() for one in others] == [['42["first",1]', '42["second",2]']] * len(others)
     assert slow.received() == ['42["first",1]']
+
+
+@pytest.mark.parametrize("of", ["states", "seen", "commands"])
+def test_who_fills_up_while_another_audience_is_served_misses_nothing(of: str) -> None:
+    # given many viewers of one device, and one of all, which has been answered in this turn
+    told = BroadcastHarness()
+    harness = Harness(broadcaster=told.broadcaster, loop=told.loop)  # type: ignore[arg-type]
+    many, slow = clients(harness, FEW + 1), harness.client().join()
+    told.store.commit("pillow", {"n": 1})
+    told.tick()
+    for one in many:
+        one.send('42["watch",{"devices":["pillow"],"protocol":1}]')
+    slow.send('42["watch",{"devices":["*"],"protocol":1}]')
+    told.loop.settle()
+    for one in (*many, slow):
+        one.received()
+    slow.connection.send(b'430["answer"]')
+    write = slow.transport.write
+
+    def write_and_pause(data: bytes) -> None:
+        write(data)
+        slow.connection.pause_writing()
+
+    slow.transport.write = write_and_pause  # type: ignore[method-assign]
+
+    # when a tick for the many writes the answer as well, and the answer fills its transport
+    if of == "states":
+        told.store.commit("pillow", {"n": 2})
+    elif of == "seen":
+        told.store.see("pillow")
+    else:
+        told.store.ask("pillow")
+    told.change_feed.read_once()
+    if of == "seen":
+        told.loop.advance(1)
+    assert slow.connection.paused
+    assert slow.received() == ['430["answer"]']
+
+    # then it gets what the tick had, when it has read
+    slow.transport.write = write  # type: ignore[method-assign]
+    slow.connection.resume_writing()
+    told.loop.settle()
+    assert [one.partition(",")[0] for one in slow.received()] == [f'42["{of}"']
+    assert [one.partition(",")[0] for one in many[0].received()] == [f'42["{of}"']
+
+
+def test_a_connection_lost_before_the_turn_ends_costs_the_others_nothing(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given an event for a group, one of which is lost before the frames are written
+    lost, *others = clients(harness)
+    harness.hub.emit(Event("/", "first", b"[1]"))
+    lost.lose()
+
+    def write_after_the_end(data: bytes) -> None:  # as a transport of uvloop does
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    lost.transport.write = write_after_the_end  # type: ignore[method-assign]
+    lost.transport.close()
+
+    # when the turn ends, then the others have it
+    assert [one.received() for one in others] == [['42["first",1]']] * len(others)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("how", ["abort", "close", "lost", "leave"])

@@ -28,6 +28,7 @@ from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.presence import Presence
+from statecast.broadcast.progress import Progress
 from statecast.broadcast.state_patches import StatePatches
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
@@ -94,16 +95,15 @@ class Broadcaster:
         """
         self.position = Position("", 0)
         """Up to where everything that was committed is in ``states``."""
-        self._sent_offset = 0
-        """Up to where up-to-date viewers have everything, also within a tick."""
+        self._sent_states = Progress()
+        """Offsets."""
         self._epoch_history = EpochHistory((), 0, 0)
         self._seen_devices: set[str] = set()
         """Devices of which a sighting waits for the next ``seen`` event."""
-        self._sent_sightings = 0
-        """The number of the newest sighting that up-to-date viewers have."""
+        self._sent_sightings = Progress()
         self.commands = LatestCommands()
-        self._sent_command = 0
-        """The newest change of a command that up-to-date viewers have, also within a tick."""
+        self._sent_commands = Progress()
+        """Changes of commands."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._command_listeners: list[Callable[[Command], None]] = []
         self._access_listeners: list[AccessListener] = []
@@ -246,7 +246,7 @@ class Broadcaster:
         """The store was set back: what is here may never have been committed."""
         self.states.entries.clear()
         self._seen_devices.clear()
-        self.commands, self._sent_command = LatestCommands(), 0
+        self.commands, self._sent_commands = LatestCommands(), Progress()
         self.audiences.forget_sources()
         self.presence.write_all()
         for subscriber in self.subscribers.values():
@@ -260,7 +260,9 @@ class Broadcaster:
         """Send changed devices to all up-to-date viewers that watch them."""
         self._ticks += bool(changed)
         head = self.position.offset
-        for audience, devices in self.audiences.watching(changed).items():
+        watching = self.audiences.watching(changed)
+        self._sent_states.begin(watching)
+        for audience, devices in watching.items():
             entries = [self.states.entries[device] for device in devices]
             if audience.sources is not None:
                 audience.sources.update(entry.update.source for entry in entries)
@@ -275,10 +277,10 @@ class Broadcaster:
                 )
                 audience.named_epoch = self.position.epoch
                 message.compressible = compressible
-                self._sent_offset = message.position
+                self._sent_states.serve(audience, message.position)
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 audience.current.deliver(message)
-        self._sent_offset = head
+        self._sent_states.end(head)
 
     def _sources_of(self, audience: Audience) -> set[str | None]:
         if audience.sources is None:
@@ -480,9 +482,10 @@ class Broadcaster:
     def _set_back(self, subscriber: Subscriber, offset: int) -> None:
         """An up-to-date viewer becomes one that lags, and has everything up to ``offset``."""
         if subscriber.up_to_date:
-            subscriber.audience.current.discard(subscriber.viewer)
-            subscriber.sighting = max(subscriber.sighting, self._sent_sightings)
-            subscriber.command = max(subscriber.command, self._sent_command)
+            audience = subscriber.audience
+            audience.current.discard(subscriber.viewer)
+            subscriber.sighting = max(subscriber.sighting, self._sent_sightings.of(audience))
+            subscriber.command = max(subscriber.command, self._sent_commands.of(audience))
             subscriber.position = offset
 
     def leave(self, viewer: Recipient) -> None:
@@ -498,7 +501,7 @@ class Broadcaster:
         subscriber = self.subscribers.get(viewer)
         if subscriber is not None:
             subscriber.paused = True
-            self._set_back(subscriber, self._sent_offset)
+            self._set_back(subscriber, self._sent_states.of(subscriber.audience))
 
     def resume(self, viewer: Recipient) -> None:
         """The viewer's transport has drained: send it the newest of everything that it missed."""
@@ -614,13 +617,16 @@ class Broadcaster:
     def _send_sightings(self) -> None:
         """Send the sightings since the last ``seen`` event to up-to-date viewers."""
         seen, self._seen_devices = self._seen_devices, set()
-        self._sent_sightings = self.states.sightings
-        for audience, devices in self.audiences.watching(list(seen)).items():
+        newest, watching = self.states.sightings, self.audiences.watching(list(seen))
+        self._sent_sightings.begin(watching)
+        for audience, devices in watching.items():
             times = {device: self.states.seen_at(device) for device in devices}
+            self._sent_sightings.serve(audience, newest)
             message = OutgoingMessage("seen", encoding.seen(times))
             message.compressible = len(audience.current) > 1 and self._compressible(audience, times)
             self.sent_bytes += len(message.payload) * len(audience.current)
             audience.current.deliver(message)
+        self._sent_sightings.end(newest)
 
     def _send_missed_sightings(self, subscriber: Subscriber) -> None:
         """Send the sightings that a viewer missed; its page would show the devices as silent."""
@@ -645,7 +651,7 @@ class Broadcaster:
         known = sorted(self.store.commands(limit=KNOWN_COMMANDS), key=lambda one: one.change)
         self._tell_listeners(known)
         self.commands.update(known[-KEPT:])
-        self._sent_command = self.commands.newest
+        self._sent_commands.end(self.commands.newest)
 
     def _tell_listeners(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -657,17 +663,18 @@ class Broadcaster:
         news = self.commands.update(commands)
         self._tell_listeners(one.command for one in news)
         devices = list(dict.fromkeys(one.command.device for one in news))
-        for audience, watched in self.audiences.watching(devices).items():
+        watching = self.audiences.watching(devices)
+        self._sent_commands.begin(watching)
+        for audience, watched in watching.items():
             of = set(watched)
             chosen = [one for one in news if one.command.device in of]
             compressible = len(audience.current) > 1 and self._compressible(audience, of)
             for change, message in messages(chosen, self.settings.max_states_bytes):
-                # Before it is delivered, because a viewer may be paused by it.
-                self._sent_command = change
                 message.compressible = compressible
+                self._sent_commands.serve(audience, change)
                 self.sent_bytes += len(message.payload) * len(audience.current)
                 audience.current.deliver(message)
-        self._sent_command = self.commands.newest
+        self._sent_commands.end(self.commands.newest)
 
     def _missed_commands(
         self, audience: Audience, known: int, newest: int

@@ -13,10 +13,13 @@ turn is over, every connection keeps its own frames.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from typing import Protocol
 
 from statecast.broadcast.outgoing_message import OutgoingMessage
+
+log = logging.getLogger(__name__)
 
 TURN_BYTES = 65_536
 """Frames of one turn that wait for its end; more are written at once."""
@@ -116,9 +119,7 @@ class TurnWriter:
     def _write_groups(self) -> None:
         groups, self._groups = self._groups, []
         for group in groups:
-            data = group.take()
-            for transport in group.transports:
-                transport.write(data)
+            write_to_all(group.transports, group.take())
 
     def _pass_on(self) -> None:
         """Let each connection keep the frames of its group."""
@@ -133,3 +134,16 @@ class TurnWriter:
         connections, self._connections = self._connections, []
         for connection in connections:
             connection.flush()
+
+
+def write_to_all(transports: Collection[asyncio.WriteTransport], data: bytes) -> None:
+    """Write to each of them. A connection may have been lost in this turn of the loop.
+
+    A transport of uvloop then raises RuntimeError. Asking each one before would cost more.
+    """
+    for transport in transports:
+        try:
+            transport.write(data)
+        except RuntimeError:
+            if not transport.is_closing():
+                log.exception("a viewer could not be written to")
