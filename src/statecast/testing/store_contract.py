@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
+from statecast.access.records import AuditEntry
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import ReadCursor, Store, Totals
@@ -668,6 +670,23 @@ class TotalsContract(StoreFixture):
         store.announce("process", {"viewers": 0})
         assert store.totals() == {"api": Totals(refused=1), "queue": Totals(refused=1)}
         assert store.read_position().offset == 0
+
+    def test_what_was_refused_stays_counted_whatever_is_written_next(self) -> None:
+        store = self.store()
+        queue = store.queue("queue")
+        writes: list[Callable[[], object]] = [
+            lambda: store.edit(change("pillow", {"n": 1}, by="user")),
+            lambda: queue.append([b"{}"]),
+            lambda: store.emit([Event("/", "wave")]),
+            lambda: store.note(AuditEntry("user", "edit", "pillow")),
+            lambda: store.put_access("share", "s", {"devices": ["pillow"]}),
+            lambda: store.commit("queue", 1, [message("a", change("pillow", {"n": 2}))]),
+            lambda: store.count_watching("process", {}),
+        ]
+        for number, write in enumerate(writes, 1):
+            store.count_refused("mqtt")
+            write()
+            assert store.totals()["mqtt"] == Totals(refused=number)
 
     def test_a_row_that_leaves_a_full_quarantine_is_counted(self) -> None:
         store = self.store(quarantine_rows=2)

@@ -228,6 +228,7 @@ class SqliteStore:
             if messages:
                 self._save(connection, batch, refusals)
             else:
+                totals.add(connection, self.rows, refused_totals(refusals))
                 counter_row.save(connection, self.rows, counters)
 
     def _fold(
