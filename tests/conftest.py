@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from azurite_server import Azurite
 from postgres_server import PostgresServer
 from statecast.realtime import handlers
 from statecast.server import readiness, wsgi
+from statecast.stores import open_store
 from statecast.threads import ThreadPool
 from tests.fakes.fake_loop import FastForwardLoop, settle
 from tools import browser as chromium_on_this_machine
@@ -227,6 +228,25 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def haproxy() -> str:
     return installed(system_parts.HAPROXY)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_store(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Makes the URL of a new store, given the folder of the test. Tests run on each kind."""
+    if request.param == "sqlite":
+        return lambda folder: f"sqlite:///{folder / 'statecast.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return lambda folder: server.url(server.create(lambda url: open_store(url).close()))
+
+
+@pytest.fixture
+def store_url(
+    new_store: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The URL of a new store, which the processes of the test use as well."""
+    url = new_store(tmp_path)
+    monkeypatch.setenv("STATECAST_STORE", url)
+    return url
 
 
 @pytest.fixture(scope="session")

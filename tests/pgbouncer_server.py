@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from child_process import started
 from postgres_server import DIE_WITH_PARENT, USER, PostgresServer
@@ -26,8 +28,7 @@ server_round_robin = 1
 @contextmanager
 def running(program: str, server: PostgresServer) -> Iterator[str]:
     """A pooler before ``server``; yields the folder of its socket, for ``server.url``."""
-    folder = server.folder / "pooler"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=server.folder))
     file = folder / "pgbouncer.ini"
     file.write_text(CONFIGURATION.format(server=server.folder, user=USER, folder=folder))
     server.own(folder)

@@ -50,6 +50,8 @@ class PostgresServer:
             self.options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self.own(self.folder)
         self._made = 0
+        self._prepared = False
+        """The template is there."""
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._initialise()
@@ -144,9 +146,11 @@ class PostgresServer:
         once.
         """
         with self.connect() as connection:
-            if prepare is not None and not self._made:
+            if prepare is not None and not self._prepared:
+                connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
                 connection.execute(f"CREATE DATABASE {TEMPLATE}")
                 prepare(self.url(TEMPLATE))
+                self._prepared = True
             self._made += 1
             name = f"test_{self._made}"
             template = TEMPLATE if prepare is not None else "template1"

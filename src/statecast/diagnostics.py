@@ -24,7 +24,7 @@ from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, DiagnosableSender, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Store, Totals, command_lease
+from statecast.stores.contract import ExaminedStore, Store, Totals, command_lease
 from statecast.timestamps import duration, now
 
 LOW_SPACE = 64 * 2**20
@@ -154,8 +154,11 @@ def check_store(settings: Settings, store: Store) -> Iterator[DiagnosticLine]:
     yield DiagnosticLine(
         "store",
         "good",
-        f"The store {settings.store} can be read; it knows {counted(devices, 'device')}.",
+        f"The store {names.without_password(settings.store)} can be read; "
+        f"it knows {counted(devices, 'device')}.",
     )
+    for verdict, sentence in store.examine() if isinstance(store, ExaminedStore) else ():
+        yield DiagnosticLine("store", verdict, sentence)
     if quarantined := store.quarantine_count():
         yield DiagnosticLine(
             "store",

@@ -115,3 +115,9 @@ def quoted(text: Any) -> str:
     text = str(text)
     start = escaped(text[: _SHOWN + 1])
     return f"“{start[:_SHOWN]}…”" if len(start) > _SHOWN else f"“{start}”"
+
+
+def without_password(url: str) -> str:
+    """A URL as sentences name it."""
+    hidden = re.sub(r"(?<=//)([^/?@]*?):[^/?]*@", r"\1:***@", url)
+    return re.sub(r"(?<=[?&])((?:ssl)?password|lease_url)=[^&]*", r"\1=***", hidden)

@@ -621,9 +621,9 @@ class Runtime:
         """
         if self.store_opened:
             raise BadSetting(
-                f"The app has opened its store {self.settings.store} already, so a test would "
-                "change it. Read and write states in routes, handlers and polled functions, not "
-                "while the app is made; and make one test kit per app."
+                f"The app has opened its store {names.without_password(self.settings.store)} "
+                "already, so a test would change it. Read and write states in routes, handlers and "
+                "polled functions, not while the app is made; and make one test kit per app."
             )
         before = dict(vars(self))
         Runtime.__init__(self, settings, clock)

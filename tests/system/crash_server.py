@@ -31,7 +31,7 @@ def end_after_put(point: str) -> None:
 
 def serve_until_killed(store: str, port: int, fragile: bool) -> None:
     settings = Settings(
-        store=f"sqlite:///{store}",
+        store=store,
         port=port,
         visibility_timeout=0.3,
         batch_size=16,

@@ -16,6 +16,12 @@ ADDRESS = re.compile(r"http://[\w.:\[\]]+:\d+")
 ENVIRONMENT = dict(os.environ)
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """With settings that the test has set for all processes, like ``STATECAST_STORE``."""
+    settings = {name: text for name, text in os.environ.items() if name.startswith("STATECAST_")}
+    return ENVIRONMENT | settings | variables
+
+
 class ScriptProcess:
     """A script of this folder that answers each line on its standard input."""
 
@@ -52,7 +58,7 @@ class ServerProcess:
         self.process = subprocess.Popen(
             [*program, "run", *arguments],
             cwd=folder,
-            env=ENVIRONMENT | variables,
+            env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -91,7 +97,7 @@ def statecast(
     return subprocess.run(
         [PROGRAM, *arguments],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=environment(),
         input=given,
         capture_output=True,
         text=True,

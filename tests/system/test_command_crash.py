@@ -204,7 +204,7 @@ def port() -> int:
 
 @pytest.fixture
 def server(port: int, tmp_path: Path) -> Iterator[ScriptProcess]:
-    child = ScriptProcess("crash_server.py", tmp_path / "store.db", port)
+    child = ScriptProcess("crash_server.py", f"sqlite:///{tmp_path}/store.db", port)
     yield child
     child.ask("kill")
     child.end()

@@ -16,6 +16,7 @@ from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
+from statecast.stores.sqlite.store import SqliteStore
 from statecast.timestamps import now
 
 GARBAGE: tuple[bytes, ...] = (
@@ -56,8 +57,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[], ServerProcess]]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'statecast.db'}", Limits(), begin_epoch=False)
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, Limits(), begin_epoch=False)
     yield opened
     opened.close()
 
@@ -103,18 +104,29 @@ def test_the_neighbours_of_garbage_are_applied(
     assert len(listed.stdout.splitlines()) == len(rows), listed.stderr
 
 
+def put_into_quarantine(store: Store, body: bytes, sent_at: int) -> None:
+    """As an older version did, with the first number of arrival."""
+    is_sqlite = isinstance(store, SqliteStore)
+    mark = "?" if is_sqlite else "%s"
+    arrival = (
+        "UPDATE counters SET arrival = 1" if is_sqlite else "SELECT setval('arrivals', 1, true)"
+    )
+    with store.database.write() as connection:  # type: ignore[attr-defined]
+        connection.execute(
+            "INSERT INTO quarantine (source, id, reason, body, sent_at, arrival, attempts, at) "
+            f"VALUES ('queue', 'before', 'Not understood yet.', {mark}, {mark}, 1, 1, 0)",
+            (body, sent_at),
+        )
+        connection.execute("UPDATE counters SET quarantine_rows = 1")
+        connection.execute(arrival)
+
+
 def test_replay_after_a_fix_works_and_does_not_overwrite_what_is_newer(
     tmp_path: Path, store: Store, start: Callable[[], ServerProcess]
 ) -> None:
     # given a message that an older version could not read, in quarantine, and a newer state since
     body = strict_json.encode({"device": "pillow", "state": {"mood": "old", "colour": "red"}})
-    with store.database.write() as connection:  # type: ignore[attr-defined]
-        connection.execute(
-            "INSERT INTO quarantine (source, id, reason, body, sent_at, arrival, attempts, at) "
-            "VALUES ('queue', 'before', 'Not understood yet.', ?, ?, 1, 1, 0)",
-            (body, now() - 60_000),
-        ).fetchall()
-        connection.execute("UPDATE counters SET quarantine_rows = 1, arrival = 1").fetchall()
+    put_into_quarantine(store, body, sent_at=now() - 60_000)
     start()
     assert statecast(tmp_path, "send", "pillow", "mood=new").returncode == 0
     while (update := store.get("pillow")) is None:

@@ -6,6 +6,7 @@ Over a restart, over messages sent meanwhile, over a backup that was restored.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 from server_process import ScriptProcess, ServerProcess, statecast
 
+from tests.conftest import installed
+from tools import system_parts
+
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+def servers(store_url: str, tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     started: list[ServerProcess] = []
 
     def start(port: int = 0) -> ServerProcess:
@@ -70,19 +74,44 @@ def test_what_is_sent_while_the_server_is_away_arrives(
     assert json.loads(shown.stdout)["state"] == {"mood": "sleepy", "battery": 80}
 
 
+def back_up(folder: Path, store_url: str) -> None:
+    if store_url.startswith("sqlite"):
+        made = statecast(folder, "store", "backup", "backup.db")
+        assert made.returncode == 0, made.stderr
+        # while it runs, nothing takes the place of its store
+        refused = statecast(folder, "store", "restore", "backup.db")
+        assert refused.returncode == 1 and "is in use" in refused.stderr
+    else:
+        run_of_postgres("pg_dump", "--format=custom", f"--file={folder}/backup.db", store_url)
+
+
+def restore(folder: Path, store_url: str) -> None:
+    if store_url.startswith("sqlite"):
+        restored = statecast(folder, "store", "restore", "backup.db")
+        assert restored.returncode == 0, restored.stderr
+    else:
+        options = ("--clean", "--if-exists", f"--dbname={store_url}")
+        run_of_postgres("pg_restore", *options, f"{folder}/backup.db")
+
+
+def run_of_postgres(program: str, *arguments: str) -> None:
+    folder = Path(installed(system_parts.POSTGRESQL)).parent
+    ended = subprocess.run([folder / program, *arguments], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_restored_backup_is_noticed(
-    tmp_path: Path, servers: Callable[..., ServerProcess], watching: Callable[[str], ScriptProcess]
+    tmp_path: Path,
+    store_url: str,
+    servers: Callable[..., ServerProcess],
+    watching: Callable[[str], ScriptProcess],
 ) -> None:
     # given a backup, made while the server runs, and a server that has gone on since
     server = servers()
     statecast(tmp_path, "send", "pillow", "mood=happy")
     client = watching(server.address)
     holds(client, {"pillow": {"mood": "happy"}})
-    made = statecast(tmp_path, "store", "backup", "backup.db")
-    assert made.returncode == 0, made.stderr
-    # while it runs, nothing takes the place of its store
-    refused = statecast(tmp_path, "store", "restore", "backup.db")
-    assert refused.returncode == 1 and "is in use" in refused.stderr
+    back_up(tmp_path, store_url)
     assert server.terminate() == 143
     second = servers(server.port)
     for device in ("pillow", "lamp"):
@@ -90,8 +119,7 @@ def test_a_restored_backup_is_noticed(
     holds(client, {"pillow": {"mood": "sad"}, "lamp": {"mood": "sad"}})
     # when the backup is put in place of the store while the client is away, and the server starts
     assert second.terminate() == 143
-    restored = statecast(tmp_path, "store", "restore", "backup.db")
-    assert restored.returncode == 0, restored.stderr
+    restore(tmp_path, store_url)
     servers(server.port)
     # then the client, whose place was never in this history, is reset and shows the store as it is
     assert holds(client, {"pillow": {"mood": "happy"}}) == 1

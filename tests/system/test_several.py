@@ -34,8 +34,8 @@ def shout():
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'statecast.db'}", Limits(), begin_epoch=False)
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, Limits(), begin_epoch=False)
     yield opened
     opened.close()
 

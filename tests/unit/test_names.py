@@ -76,3 +76,20 @@ def test_what_is_shown_of_a_text_is_short_and_printable(text: str) -> None:
     assert shown.isprintable()
     assert shown.startswith("“") and shown.endswith("”")
     assert len(shown) < 60
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///statecast.db", "sqlite:///statecast.db"),
+        ("postgresql:///store", "postgresql:///store"),
+        ("postgresql://ada@db/store", "postgresql://ada@db/store"),
+        ("postgresql://ada:pw@db:5432/store", "postgresql://ada:***@db:5432/store"),
+        ("postgresql://ada:p:w%40@db/store?a=b", "postgresql://ada:***@db/store?a=b"),
+        ("postgresql:///s?user=a&password=pw&b=c", "postgresql:///s?user=a&password=***&b=c"),
+        ("postgresql:///s?sslpassword=pw", "postgresql:///s?sslpassword=***"),
+        ("postgres://h/s?lease_url=postgresql%3A%2F%2Fa%3Apw%40h", "postgres://h/s?lease_url=***"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert names.without_password(url) == shown

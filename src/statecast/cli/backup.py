@@ -13,6 +13,7 @@ from statecast.cli import output
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.store import SQLITE
 from statecast.errors import BadSetting
+from statecast.names import without_password
 from statecast.settings import Settings
 
 FILE = click.Path(path_type=Path)
@@ -57,7 +58,10 @@ def restore(given: GivenSettings, file: Path) -> None:
 def store_path(settings: Settings) -> Path:
     """The file of the store. Raises BadSetting for a store that is no file."""
     if not settings.store.startswith(SQLITE) or settings.store == SQLITE:
-        raise BadSetting(f"The store {settings.store} is no file; name one with --store.")
+        raise BadSetting(
+            f"The store {without_password(settings.store)} is no file; name one with --store. "
+            "PostgreSQL has programs of its own: pg_dump and pg_restore."
+        )
     return Path(settings.store.removeprefix(SQLITE))
 
 

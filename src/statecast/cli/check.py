@@ -10,8 +10,10 @@ from statecast.cli.backup import store_path
 from statecast.cli.errors import CommandError
 from statecast.cli.options import GivenSettings, setting_flags
 from statecast.cli.show import as_json
-from statecast.errors import NotFound
+from statecast.cli.store import SQLITE, opened_store
+from statecast.errors import BadSetting, NotFound
 from statecast.program.commands import command, complete, needs_a_backup
+from statecast.settings import Settings
 from statecast.stores.contract import Limits
 from statecast.timestamps import now
 
@@ -31,6 +33,9 @@ def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
     from statecast.stores.sqlite.store import SqliteStore
 
     settings = given.settings()
+    if not settings.store.startswith(SQLITE):
+        check_elsewhere(settings, repair, as_json)
+        return
     path = store_path(settings)
     if not path.exists():
         check_missing(path)
@@ -55,4 +60,23 @@ def check(given: GivenSettings, repair: bool, as_json: bool) -> None:
         mend = command(settings, "store", "check", "--repair")
         raise CommandError(f"Wrong: {len(found)}. `{mend}` mends them, while no server runs.")
     if not as_json and not done:
+        output.print_line("Nothing is wrong.")
+
+
+def check_elsewhere(settings: Settings, repair: bool, as_json: bool) -> None:
+    """Look at a store that is no file of ours. Raises BadSetting for a repair."""
+    if repair:
+        raise BadSetting(
+            "Only a store in a file is repaired; what is damaged in PostgreSQL needs a backup of "
+            "the database."
+        )
+    with opened_store(settings) as store:
+        found = store.check()
+    if as_json:
+        output.print_json(strict_json.encode({"repaired": [], "wrong": found}))
+    for sentence in () if as_json else found:
+        output.print_line(sentence)
+    if found:
+        raise CommandError(f"Wrong: {len(found)}. Restore a backup of the database.")
+    if not as_json:
         output.print_line("Nothing is wrong.")

@@ -13,6 +13,7 @@ import click
 from statecast import settings as table
 from statecast.cli.options import ALL_SETTINGS, GivenSettings, setting_flags
 from statecast.errors import BadSetting
+from statecast.names import without_password
 from statecast.program.commands import command, send_command
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def override(runtime: Runtime, values: Mapping[str, Any]) -> None:
     settings = dataclasses.replace(runtime.settings, **values)
     if runtime.store_opened and settings.store != runtime.settings.store:
         raise BadSetting(
-            f"The app opened its store {runtime.settings.store} while it was imported, "
-            "so --store comes too late; set STATECAST_STORE instead, or use the store only later."
+            f"The app opened its store {without_password(runtime.settings.store)} while it was "
+            "imported, so --store comes too late; set STATECAST_STORE instead, or use the store "
+            "only later."
         )
     runtime.settings = settings
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from statecast.errors import BadSetting, NotFound
+from statecast.names import without_password
 from statecast.outbox import Outbox
 from statecast.program.commands import command
 from statecast.settings import Settings
@@ -75,7 +76,7 @@ def missing_file(settings: Settings) -> Path | None:
 def store_name(settings: Settings) -> str:
     """The path of the store, or its URL if it is no file."""
     if not settings.store.startswith(SQLITE):
-        return settings.store
+        return without_password(settings.store)
     return str(Path(settings.store.removeprefix(SQLITE)).absolute())
 
 

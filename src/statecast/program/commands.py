@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from statecast import program
+from statecast.names import without_password
 from statecast.settings import PREFIX, Settings
 
 _PLAIN = re.compile("`statecast ([^`]*)`")
@@ -55,7 +56,8 @@ def flag(settings: Settings, name: str) -> list[str]:
     if value == default and f"{PREFIX}{name.upper()}" not in os.environ:
         return []
     values = value if isinstance(value, tuple) else (value,)
-    return [word for one in values for word in (f"--{name.replace('_', '-')}", str(one))]
+    texts = map(without_password, map(str, values))
+    return [word for one in texts for word in (f"--{name.replace('_', '-')}", one)]
 
 
 def send_command(server: str, device: str, state: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ Rule 3: each answer to a reader comes from one consistent snapshot.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from operator import add, attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.access.records import AccessRecord, AuditEntry, RecordStore
@@ -664,6 +664,14 @@ class Store(RecordStore, Protocol):
 
     def close(self) -> None:
         """Release the files, and end every ``wait``."""
+
+
+@runtime_checkable
+class ExaminedStore(Protocol):
+    """A store about which ``statecast doctor`` can say more, such as about its server."""
+
+    def examine(self) -> Iterator[tuple[Literal["good", "notice", "wrong"], str]]:
+        """What there is to know, and whether it is good. Raises StoreUnavailable."""
 
 
 class StoredQueue(Protocol):

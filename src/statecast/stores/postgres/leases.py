@@ -158,7 +158,7 @@ def ended(connection: Connection, schema: str, processes: Sequence[str]) -> list
 
 
 ALIVE = f"SELECT name FROM leases WHERE expires_at > {NOW}"
-YOUNG = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"
+YOUNG = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '3 s'"
 
 
 def _is_true(connection: Connection, sql: str, value: object) -> bool:

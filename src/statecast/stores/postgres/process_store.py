@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from statecast.model import Event
 from statecast.stores.batch import refused_totals
 from statecast.stores.contract import LeaseHolder, WatchPart
 from statecast.stores.postgres import events, leases, reports, sources, totals, watch_counts
+from statecast.stores.postgres.examination import Finding, examine
 from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, process_lock
 from statecast.stores.postgres.part import StorePart
 from statecast.stores.postgres.queue import PostgresQueue
@@ -59,7 +60,7 @@ class ProcessStore(StorePart):
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
             found = reports.newest(connection, self.shared_time())
-            ended = self._ended(connection, list(found))
+            ended = [] if self.session.is_cared_for else self._ended(connection, list(found))
         return {name: one for name, one in found.items() if name not in ended}
 
     def withdraw(self, process: str) -> None:
@@ -71,6 +72,8 @@ class ProcessStore(StorePart):
 
     def ended_processes(self) -> list[str]:
         """The processes that have ended and did not withdraw what they announced or counted."""
+        if not self.session.takes_care():
+            return []  # another process looks, and withdraws them
         with self.database.read() as connection:
             return self._ended(connection, watch_counts.announced(connection))
 
@@ -122,6 +125,10 @@ class ProcessStore(StorePart):
             self.database.write(durable=False, notify=False) as connection,
         ):
             leases.note_progress(connection, source, self.session.holder)
+
+    def examine(self) -> Iterator[Finding]:
+        """What there is to know about the server. Raises StoreUnavailable."""
+        return examine(self.database)
 
     def wait(self, timeout: float) -> None:
         """Return when any process has committed since this thread's last read, or time is over."""

@@ -35,7 +35,7 @@ from statecast.stores.postgres.pool import ConnectBackoff
 
 Result = TypeVar("Result")
 
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 1.0
 """Between two looks at a direct connection that receives nothing."""
 POLL_SECONDS = 0.25
 """Between two looks for commits, where there are no wake-ups."""
@@ -43,11 +43,21 @@ RENEW_SECONDS = 1.0
 """Between two renewals of the rows of leases, and two attempts to get lost locks back."""
 HINT_SECONDS = 0.005
 """Between two hints of this process: many commits are one hint."""
+TRY_SECONDS = 0.5
+"""Between two attempts to take a lease that another process has: who stands by asks often."""
+CARED_SECONDS = 2.0
+"""For how long the caretaker of a moment ago counts as there."""
+JOIN_AGAIN_SECONDS = 2.0
+"""Between two attempts to be the only reader of events again."""
 JOIN_SECONDS = 2.0
 """For how long a reader of events waits until the only other one knows of it."""
 
+CARETAKER = "caretaker"
+"""The lock of the one process that looks for others which have ended: that is not cheap."""
 EVENTS = "events"
 """The lock of the processes that read application events."""
+RELEASED = "released"
+"""The hint that a lease was given back."""
 COMMIT = "commit"
 """The hint that something was committed."""
 JOINING = "joining"
@@ -92,12 +102,14 @@ class ProcessSession:
         self._backoff = ConnectBackoff()
         self._held: dict[str, bool] = {}
         """What this process wants to hold, and whether it does now."""
+        self._refused: dict[str, float] = {}
+        """When another process had a lease that this one wants."""
         self._reads_events = False
         self._is_alone = False
         """No other process reads events: this one has their lock alone."""
         self._has_hint = False
         """This process has committed, and the others do not know it yet."""
-        self._hinted_at = self._renewed_at = 0.0
+        self._hinted_at = self._renewed_at = self._joined_at = 0.0
         self._state: object = None
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = os.pipe()
@@ -110,12 +122,20 @@ class ProcessSession:
         """Take a lease; False if it is taken, also by this process. Raises StoreUnavailable."""
         with self._turn:
             self.start()
-            if name in self._held:
+            asked_at = time.monotonic()
+            if name in self._held or asked_at - self._refused.get(name, 0.0) < TRY_SECONDS:
                 return False
             taken = self._do(lambda connection: self._try(connection, name))
             if taken:
                 self._held[name] = True
+                self._refused.pop(name, None)
+            else:
+                self._refused[name] = asked_at
             return taken
+
+    def takes_care(self) -> bool:
+        """Whether this is the process that looks for others which have ended."""
+        return self._held.get(CARETAKER, False) or self.take(CARETAKER)
 
     def give_up(self, name: str) -> None:
         """Give a lease back. What the server does not learn now, it learns with the connection."""
@@ -127,6 +147,7 @@ class ProcessSession:
                     self._write(lambda one: leases.give_up_row(one, name, self.holder))
                 else:
                     self._do(lambda one: leases.unlock(one, self._schema, name))
+                self._send(RELEASED)
 
     def read_events(self) -> None:
         """Let other processes know that this one reads events. Raises StoreUnavailable."""
@@ -143,6 +164,11 @@ class ProcessSession:
     def others_read_events(self) -> bool:
         """Whether another process reads events, or that is not known."""
         return not self._is_alone
+
+    @property
+    def is_cared_for(self) -> bool:
+        """Another process looks for those that have ended, as far as was just seen."""
+        return time.monotonic() - self._refused.get(CARETAKER, float("-inf")) < CARED_SECONDS
 
     def wait(self, timeout: float) -> None:
         """Return when any process has committed since this thread's last read for changes.
@@ -221,7 +247,7 @@ class ProcessSession:
         now = time.monotonic()
         if now - self._renewed_at >= RENEW_SECONDS:
             self._renewed_at = now
-            self._hold_again()
+            self._hold_again(now)
         if self.is_pooled or not all(self._held.values()):
             wait = min(wait, RENEW_SECONDS)
         if self.is_pooled:
@@ -242,6 +268,8 @@ class ProcessSession:
                 continue
             if one.payload == JOINING:
                 self._share(connection)
+            elif one.payload == RELEASED:
+                self._refused.clear()
             else:
                 self._database.notifier.notify()
 
@@ -258,14 +286,16 @@ class ProcessSession:
             self._state = state
             self._database.notifier.notify()
 
-    def _hold_again(self) -> None:
+    def _hold_again(self, now: float) -> None:
         """Renew what is held, and try to get back what was lost."""
         if self.is_pooled and self._held:
             held = self._write(lambda one: leases.renew(one, list(self._held), self.holder))
             self._held = {name: name in held for name in self._held}
         for name in [name for name, is_held in self._held.items() if not is_held]:
             self._held[name] = self._do(partial(self._try, name=name))
-        if self._reads_events and not self._is_alone and not self.is_pooled:
+        may_be_alone = self._reads_events and not self._is_alone and not self.is_pooled
+        if may_be_alone and now - self._joined_at >= JOIN_AGAIN_SECONDS:
+            self._joined_at = now
             self._do(self._join)
 
     # -- locks

@@ -6,6 +6,7 @@ loads what the batch needs, and this module writes its outcome together with COM
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -61,7 +62,7 @@ from statecast.stores.postgres.access_store import AccessStore
 from statecast.stores.postgres.clock import ServerClock
 from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, row
 from statecast.stores.postgres.loading import BatchQuestion, LoadedBatch
 from statecast.stores.postgres.maintenance import Maintenance
 from statecast.stores.postgres.process_store import ProcessStore
@@ -105,6 +106,8 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         self.database = PostgresDatabase(where, self.problems)
         self.session = ProcessSession(self.database)
         self._refusals = Refusals()
+        self._measured: tuple[float, int | None] = (float("-inf"), None)
+        """When the tables were measured last, and their size."""
         self._writes: GroupCommit[Edit] = GroupCommit(self.commit_edits)
         self._maintenance = Maintenance(self.database, limits)
         self._epoch_begun = False
@@ -432,11 +435,14 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
     def sizes(self) -> Sizes:
         """How much the store holds: tables and indexes. The server's disk is not ours to see."""
+        measured_at, size = self._measured
+        asked_at = time.monotonic()
         with self.database.read() as connection:
-            asked = connection.execute(SIZE, (self.database.address.schema,))
+            if asked_at - measured_at >= MEASURE_SECONDS:
+                found = row(connection, SIZE, (self.database.address.schema,))
+                size = None if found is None else int(found[0])
+                self._measured = asked_at, size
             counters = counter_row.load(connection)
-            found = asked.fetchone()
-        size = None if found is None else int(found[0])
         return Sizes(counters.history_rows, counters.history_bytes, size)
 
     def close(self) -> None:
@@ -455,6 +461,8 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
                 totals.add(connection, refused_totals(refusals))
 
 
+MEASURE_SECONDS = 60.0
+"""To measure the tables costs the server as much as a hundred commits."""
 SIZE = """
     SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace

@@ -1,0 +1,252 @@
+"""Leases and wake-ups of PostgreSQL: sessions that are cut, poolers, servers and hosts that go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pgbouncer_server
+from postgres_server import PostgresServer
+from statecast.errors import LeaseLost
+from statecast.model import Event
+from statecast.stores import open_store
+from statecast.stores.contract import Lease, Limits, ReadCursor
+from statecast.stores.postgres.store import PostgresStore
+from statecast.testing import change, message
+from statecast.timestamps import now
+from tests.conftest import installed
+from tools import system_parts
+from waiting import wait_for
+
+Opener = Callable[[str], PostgresStore]
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    name = postgres_server.create(lambda url: open_store(url).close())
+    yield name
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def opened(database: str) -> Iterator[Opener]:
+    stores: list[PostgresStore] = []
+
+    def opener(url: str) -> PostgresStore:
+        store = open_store(url, Limits(), now)
+        assert isinstance(store, PostgresStore)
+        stores.append(store)
+        return store
+
+    yield opener
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def pooler(postgres_server: PostgresServer, pgbouncer: str) -> Iterator[str]:
+    with pgbouncer_server.running(pgbouncer, postgres_server) as folder:
+        yield folder
+
+
+def session_of(store: PostgresStore) -> int:
+    """The number of the server's process; 0 while there is none."""
+    connection = store.session._connection
+    return 0 if connection is None or connection.closed else connection.info.backend_pid
+
+
+def cut(server: PostgresServer, store: PostgresStore) -> None:
+    """End the session of a process, as a network does that forgets a connection."""
+    with server.connect() as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (session_of(store),))
+
+
+def comes_back(store: PostgresStore, before: int) -> None:
+    """Wait until a process has another session, and its locks."""
+    session = store.session
+    wait_for(lambda: session_of(store) not in (0, before) and all(session._held.values()))
+
+
+def taken(store: PostgresStore, source: str) -> Lease:
+    found: list[Lease] = []
+
+    def take() -> bool:
+        if (lease := store.lease(source)) is not None:
+            found.append(lease)
+        return bool(found)
+
+    wait_for(take)
+    return found[0]
+
+
+class Waiter:
+    """A thread that waits for commits after what it has read."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self._has_read = threading.Event()
+        self._thread = threading.Thread(target=self._wait)
+        self._thread.start()
+        assert self._has_read.wait(30)
+
+    def _wait(self) -> None:
+        self._store.read(ReadCursor())
+        self._has_read.set()
+        self._store.wait(60)
+
+    def wakes(self) -> bool:
+        self._thread.join(30)
+        return not self._thread.is_alive()
+
+
+def test_a_session_that_was_cut_gets_its_locks_back(
+    postgres_server: PostgresServer, database: str, opened: Opener
+) -> None:
+    # given a process with a lease, that reads events and has announced itself
+    holder, other = (opened(postgres_server.url(database)) for _ in range(2))
+    lease = holder.lease("queue")
+    assert lease is not None
+    holder.take_events()
+    other.take_events()
+    holder.announce("p", {})
+    # when its session is cut, and it comes back
+    before = session_of(holder)
+    cut(postgres_server, holder)
+    comes_back(holder, before)
+    # then it has all of it as before: nobody else took the lease, so the term is the same
+    assert other.lease("queue") is None
+    assert other.ended_processes() == []
+    assert other.others_take_events() and holder.others_take_events()
+    holder.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+    # and it is woken as before
+    waiter = Waiter(holder)
+    other.edit(change("lamp", {"on": True}, by="user"))
+    assert waiter.wakes()
+
+
+def test_a_holder_that_was_cut_off_writes_nothing_after_a_take_over(
+    postgres_server: PostgresServer, database: str, opened: Opener
+) -> None:
+    # given a holder that does not come back when its session is cut
+    holder, other = (opened(postgres_server.url(database)) for _ in range(2))
+    lease = holder.lease("queue")
+    assert lease is not None
+    with holder.session._turn:  # its thread waits here
+        cut(postgres_server, holder)
+        # when another process takes over
+        newer = taken(other, "queue")
+        assert newer.term == lease.term + 1
+    # then the first one, which has not noticed, writes nothing
+    with pytest.raises(LeaseLost):
+        holder.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+    assert other.get("pillow") is None
+    # and when it gives its lease back, the other keeps it
+    lease.release()
+    assert holder.lease("queue") is None
+
+
+def test_leases_and_wake_ups_survive_a_restart_of_the_server() -> None:
+    # given a server of the test's own, a holder of a lease and another process
+    server = PostgresServer(installed(system_parts.POSTGRESQL))
+    server.start()
+    url = server.url(server.create())
+    holder, other = (open_store(url, Limits(), now) for _ in range(2))
+    assert isinstance(holder, PostgresStore) and isinstance(other, PostgresStore)
+    lease = holder.lease("queue")
+    assert lease is not None
+    holder.announce("p", {})
+    # when the server crashes and starts again
+    before = session_of(holder)
+    server.kill()
+    server.start()
+    comes_back(holder, before)
+    # then the holder has its lease, and nobody says that it has ended
+    assert other.lease("queue") is None
+    assert other.ended_processes() == []
+    holder.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+    # and wake-ups arrive
+    waiter = Waiter(holder)
+    other.edit(change("lamp", {"on": True}, by="user"))
+    assert waiter.wakes()
+    holder.close()
+    other.close()
+    server.remove()
+
+
+def test_behind_a_pooler_leases_are_rows_that_all_respect(
+    postgres_server: PostgresServer, database: str, pooler: str, opened: Opener
+) -> None:
+    # given two processes behind a pooler that gives each transaction another session, and a third
+    # that is not
+    first, second = (opened(postgres_server.url(database, pooler)) for _ in range(2))
+    direct = opened(postgres_server.url(database))
+    lease = first.lease("queue")
+    assert lease is not None and first.session.is_pooled
+    # then the lease of one is known to all
+    holder = direct.holder("queue")
+    assert holder is not None and holder.pid == os.getpid()
+    assert second.lease("queue") is None and direct.lease("queue") is None
+    # when it is given back, another one has it, with a higher term, and so on in both directions
+    lease.release()
+    later = taken(direct, "queue")
+    assert later.term == lease.term + 1 and not direct.session.is_pooled
+    assert first.lease("queue") is None and second.lease("queue") is None
+    later.release()
+    assert taken(second, "queue").term == later.term + 1
+    with pytest.raises(LeaseLost):
+        first.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+
+
+def test_behind_a_pooler_the_lease_of_a_silent_holder_ends(
+    postgres_server: PostgresServer, database: str, pooler: str, opened: Opener
+) -> None:
+    first, second = (opened(postgres_server.url(database, pooler)) for _ in range(2))
+    assert first.lease("queue") is not None
+    first.announce("p", {})
+    # given a holder that renews nothing any more
+    with first.session._turn:
+        # then another one has the lease, and its process counts as ended
+        taken(second, "queue")
+        wait_for(lambda: second.ended_processes() == ["p"])
+
+
+def test_behind_a_pooler_commits_are_found_by_polling(
+    postgres_server: PostgresServer, database: str, pooler: str, opened: Opener
+) -> None:
+    pooled, direct = (opened(postgres_server.url(database, one)) for one in (pooler, ""))
+    queue = pooled.queue("queue")
+    for number in range(20):  # more than after which statements would be prepared
+        pooled.edit(change("pillow", {"n": number}, by="user"))
+        queue.append([b"%d" % number])
+    # then each kind of commit wakes those of the other side
+    for store, writer in ((pooled, direct), (direct, pooled)):
+        waiter = Waiter(store)
+        writer.edit(change("pillow", {"by": id(writer)}, by="user"))
+        assert waiter.wakes()
+        waiter = Waiter(store)
+        writer.emit([Event("/", "hello")])
+        assert waiter.wakes()
+    assert queue.size()[0] == 20
+    # and it is never said that nobody reads events, for that is not known
+    pooled.take_events()
+    assert pooled.others_take_events()
+
+
+def test_a_host_that_vanishes_loses_its_lease() -> None:
+    """Within 10 s; the script prints when, and what the old holder says when it is back."""
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("needs root rights, to make a network of its own")
+    script = Path(__file__).with_name("vanishing_holder.py")
+    ended = subprocess.run(
+        ["unshare", "--net", sys.executable, script, installed(system_parts.POSTGRESQL)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=100,
+    )
+    assert ended.stdout.split() == ["held", "taken", "fenced"]

@@ -1,0 +1,84 @@
+"""Takes over the lease of a process whose network loses all packets, and brings that back.
+
+It needs a network of its own: ``unshare --net python vanishing_holder.py POSTGRES``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from postgres_server import USER, PostgresServer
+from statecast.stores import open_store
+
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+"""From linux/sockios.h and linux/if.h."""
+SECONDS = 10.0
+"""Within which another process must have the lease."""
+HOLDER = """
+import sys
+from statecast.errors import LeaseLost, StoreUnavailable
+from statecast.stores import open_store
+from statecast.testing import change, message
+store = open_store(sys.argv[1])
+lease = store.lease("queue")
+print("held", flush=True)
+sys.stdin.readline()
+while True:
+    try:
+        store.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
+        print("written", flush=True)
+    except StoreUnavailable:
+        continue
+    except LeaseLost:
+        print("fenced", flush=True)
+    break
+store.close()
+"""
+
+
+def set_loopback(up: bool) -> None:
+    """Without it packets are lost in silence: no FIN, no RST, no acknowledgement."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
+        flags = flags | IFF_UP if up else flags & ~IFF_UP
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags))
+
+
+def main(program: str) -> None:
+    set_loopback(up=True)
+    server = PostgresServer(program, listen_addresses="127.0.0.1")
+    server.start()
+    name = server.create()
+    store = open_store(server.url(name))  # by a socket of its own host
+    remote = f"postgresql://{USER}@127.0.0.1/{name}"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLDER, remote], text=True, **pipes) as holder:
+        assert holder.stdin and holder.stdout
+        print(holder.stdout.readline().strip(), flush=True)
+        assert store.lease("queue") is None
+        set_loopback(up=False)
+        began = time.monotonic()
+        while (lease := store.lease("queue")) is None:  # the test has a time limit
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        print("taken" if seconds < SECONDS else f"only after {seconds:.1f} s", flush=True)
+        print(f"taken over after {seconds:.1f} s", file=sys.stderr)
+        set_loopback(up=True)
+        print("go", file=holder.stdin, flush=True)
+        print(holder.stdout.readline().strip(), flush=True)
+        lease.release()
+    store.close()
+    server.remove()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
