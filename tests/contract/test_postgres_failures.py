@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
+import psycopg
 import pytest
 
 from postgres_proxy import Cut, PostgresProxy
@@ -15,7 +16,7 @@ from statecast.model import Position
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.postgres import database, epochs
-from statecast.stores.postgres.driver import OutcomeUnknown
+from statecast.stores.postgres.driver import Connection, OutcomeUnknown
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message
 from tests.conftest import installed
@@ -68,7 +69,7 @@ def test_a_command_is_given_once_or_not_at_all(name: str, proxy: PostgresProxy, 
     with opened(proxy.url(name)) as store:
         proxy.cut = cut
         new = NewCommand("c1", "pillow", "blink", b"{}", 60_000)
-        if cut is Cut.AFTER:
+        if cut is not Cut.BEFORE:
             command = store.begin_command(new)
             assert store.commands() == [command]
         else:
@@ -88,9 +89,44 @@ def test_messages_are_delivered_again_and_count_once(
         with pytest.raises(OutcomeUnknown, match="not known whether"):
             store.commit("queue", 1, page)
         done = store.commit("queue", 1, page)
-        assert (done.versions, done.duplicates) == ((0, 3) if cut is Cut.AFTER else (3, 0))
+        assert (done.versions, done.duplicates) == ((3, 0) if cut is Cut.BEFORE else (0, 3))
         assert [row.version for row in store.history("pillow")] == [3, 2, 1]
         assert store.totals()["queue"].messages == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.AdminShutdown("terminating connection due to administrator command"),
+        psycopg.OperationalError("cannot exit pipeline mode while busy"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_server_ends_after_the_commit_is_looked_up(
+    postgres_server: PostgresServer,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: psycopg.Error,
+) -> None:
+    with opened(postgres_server.url(name)) as store:
+        # given a server that ends the connection just after its commit: the driver has read that
+        # it does, and not yet that the connection is closed
+        pipeline, errors = psycopg.Connection.pipeline, [error]
+
+        @contextmanager
+        def ended(connection: Connection) -> Iterator[psycopg.Pipeline]:
+            with pipeline(connection) as made:
+                yield made
+            if errors:
+                raise errors.pop()
+
+        monkeypatch.setattr(psycopg.Connection, "pipeline", ended)
+        # when
+        update = store.edit(change("pillow", {"n": 1}, by="user"))
+        # then the edit is known to be there, and is there once
+        assert not errors
+        assert update == store.get("pillow")
+        assert store.totals()["api"].messages == 1
 
 
 def test_a_server_that_stays_away_leaves_the_outcome_open(

@@ -261,7 +261,6 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent(ledger: Ledger) -> Non
     ledger.hold("a")
     child = os.fork()
     if not child:
-        ledger.writes.begin_process()
         os._exit(0 if ledger.writes.run("b") == 1 and ledger.words == ["b"] else 1)
     # when the child writes, then it commits at once, and only its own
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -296,7 +296,7 @@ class PostgresDatabase:
         except psycopg.Error as error:
             if connection.broken or is_broken(error):
                 self.pool.suspect()
-                if committing and connection.broken:
+                if committing:  # also if the server has ended it: perhaps after the commit
                     raise outcome_unknown(self.shown, error) from error
             raise translate(self.shown, error) from error
         finally:

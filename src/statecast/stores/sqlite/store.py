@@ -826,6 +826,5 @@ def release_after_fork(store: SqliteStore) -> None:
                 with suppress(OSError):
                     lease.after_fork()
             inherited._held.clear()
-            inherited._writes.begin_process()
 
     register_at_fork(after_in_child=in_child)
