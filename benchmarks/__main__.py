@@ -26,6 +26,7 @@ from benchmarks import (
     plots,
     report,
     rights,
+    storm,
     tls,
     updates,
 )
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "rights": rights.rows,
     "patches": patches.rows,
     "own-device": own_device.rows,
+    "storm": storm.rows,
     "tls": tls.rows,
 }
 ON_DEMAND: dict[str, Callable[[bool], list[Row]]] = {"feed": feed.rows}

@@ -24,6 +24,8 @@ from benchmarks.processes import answer, raise_file_limit
 
 AT_ONCE = 100
 """Connections that are opened at the same time."""
+AT_ONCE_IN_A_STORM = 2_000
+"""The same when all come back at once: about what a listening socket lets wait."""
 CUT = struct.pack("ii", 1, 0)
 """SO_LINGER that resets at close, because sockets in TIME_WAIT slow down the next benchmark."""
 
@@ -208,6 +210,35 @@ class Generator:
                 members, sock, [(client_frames.watch(wanted, protocol), b'"complete":true')]
             )
         return self._settle(begin)
+
+    def do_storm(self, group: str, port: int, patterns: list[str]) -> dict[str, Any]:
+        """Cut all viewers of the group, and bring all of them back at once.
+
+        ``seconds`` until each has joined and has the current states again.
+        """
+        members = self.groups[group]
+        steps = [
+            (client_frames.upgrade(port), b'"sid"'),
+            (client_frames.text_frame(client_frames.JOIN), b"40{"),
+            (client_frames.watch(patterns), b'"complete":true'),
+        ]
+        begin = time.monotonic()
+        for sock in members.sockets:
+            del self.open[sock.fileno()]
+            self.epoll.unregister(sock)
+            sock.close()
+        number, members.sockets = len(members.sockets), []
+        for _ in range(number):
+            while len(self.opening) >= AT_ONCE_IN_A_STORM:
+                self.turn(10)
+            sock = socket.create_connection(("127.0.0.1", port))
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
+            members.sockets.append(sock)
+            self.epoll.register(sock, select.EPOLLIN)
+            self.opening[sock.fileno()] = Connection(members, sock, steps)
+        self._settle(begin)
+        return {"seconds": time.monotonic() - begin}
 
     def _settle(self, begin: float) -> dict[str, Any]:
         while self.opening:
