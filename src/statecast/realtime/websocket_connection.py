@@ -28,6 +28,7 @@ from statecast.realtime.hub import CLOSE_GRACE, Hub, max_buffer
 from statecast.realtime.polling import PollingConnection, PollingSessions
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.session import Session
+from statecast.realtime.turn_budget import TurnBudget
 from statecast.realtime.turn_writer import TURN_BYTES, TurnWriter
 from statecast.realtime.viewer import TOO_FAST, TOO_FAST_ALL, Viewer
 from statecast.settings import Settings
@@ -85,6 +86,7 @@ class WebSocketEndpoint:
         self.connections = connections
         self.on_lost = on_lost
         self.path = path
+        self.budget = TurnBudget(hub.wheel.now, self._call_soon)
         self.compresses = settings.compression
         self.writer = TurnWriter(encoding.frame, self._call_soon)
         self.deflating_writer = TurnWriter(encoding.deflated_frame, self._call_soon)
@@ -117,9 +119,11 @@ class WebSocketEndpoint:
         here, whether the request is accepted or refused.
         """
         connection = WebSocketConnection(self, transport, client_address, client_key)
-        connection.receive_head(head)
-        if rest:
-            connection.data_received(rest)
+        if self.budget.is_spent():
+            transport.pause_reading()
+            self.budget.wait(functools.partial(connection.begin_late, head, rest))
+        else:
+            connection.begin(head, rest)
         return connection
 
     def _call_soon(self, call: Callable[[], None]) -> None:
@@ -227,8 +231,21 @@ class WebSocketConnection(asyncio.Protocol):
         if self._parser is None or not self.reading:
             return
         self._parser.feed(data)
-        if self._read_at is None:
+        if self._read_at is not None:
+            return
+        if self._endpoint.budget.is_spent():
+            self.transport.pause_reading()
+            self._endpoint.budget.wait(self._read_late)
+        else:
             self._read()
+
+    def _read_late(self) -> None:
+        """Take the messages that came when the budget of their turn was spent."""
+        if self._parser is None or self._read_at is not None:
+            return  # it is closed, or held up by its rate
+        self._read()
+        if self._read_at is None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _read(self) -> None:
         """Take the messages that have come, as many as the client may send now."""
@@ -260,6 +277,21 @@ class WebSocketConnection(asyncio.Protocol):
         self.close(websocket.SERVICE_RESTART, "the server restarts; come back")
 
     # The handshake
+
+    def begin_late(self, head: RequestHead, rest: bytes) -> None:
+        """Begin after the turn in which the request came."""
+        if self._state is not CONNECTING or self.transport.is_closing():
+            return
+        self.begin(head, rest)
+        if self._read_at is None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def begin(self, head: RequestHead, rest: bytes) -> None:
+        """Answer the request; ``rest`` came after it."""
+        self.receive_head(head)
+        if rest and self._parser is not None:
+            self._parser.feed(rest)
+            self._read()
 
     def receive_head(self, head: RequestHead) -> None:
         try:
