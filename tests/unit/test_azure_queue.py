@@ -12,14 +12,17 @@ from collections.abc import Iterator
 import pytest
 
 from statecast.errors import BadSetting, Malformed, SourceUnavailable, TooLarge
+from statecast.model import Delivery
 from statecast.program.distribution import install_hint
 from statecast.settings import Settings
 from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
+from statecast.sources.azure_queue.receives import MAX_RECEIVES
 from statecast.sources.azure_queue.source import parallel_deletions
 from statecast.sources.contract import SourceContext
 from statecast.testing import VirtualClock
 from statecast.testing.azure import FakeAzure
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -117,6 +120,60 @@ def test_one_request_per_page(azure: FakeAzure) -> None:
     assert len(source.receive(256, 0)) == 8
     assert azure.asked == ["receive", "receive"]
     source.close()
+
+
+def test_while_the_queue_is_behind_pages_come_together(azure: FakeAzure) -> None:
+    # given a queue with more messages than single receives bring
+    source = opened(azure)
+    for number in range(200):
+        azure.put("pillow", str(number))
+    # when they are received until it is empty
+    found: list[Delivery] = []
+    sizes = []
+    while page := source.receive(256, 0):
+        sizes.append(len(page))
+        found += page
+    # then each message came once, some pages together, and never more than are allowed
+    assert sorted(int(one.body) for one in found) == list(range(200))
+    assert sizes[:2] == [32, 32]
+    assert max(sizes) <= MAX_RECEIVES * 32
+    # and when it has caught up, one request is sent at a time
+    while source._receives.are_running:
+        assert source.receive(256, 0) == []
+    asked = azure.asked.count("receive")
+    assert source.receive(256, 0) == []
+    assert azure.asked.count("receive") == asked + 1
+    source.close()
+
+
+def test_a_caller_gets_no_more_than_it_asked_for(azure: FakeAzure) -> None:
+    # given pages that were requested for a caller that took many
+    source = opened(azure)
+    for number in range(128):
+        azure.put("pillow", str(number))
+    found = [*source.receive(256, 0), *source.receive(256, 0)]
+    # when it takes few, then it gets them little by little
+    while page := source.receive(5, 0):
+        assert len(page) <= 5
+        found += page
+    assert len({one.id for one in found}) == 128
+    source.close()
+
+
+def test_what_was_received_ahead_is_released_at_the_end(azure: FakeAzure) -> None:
+    # given pages that came ahead of the caller
+    source = opened(azure)
+    for number in range(160):
+        azure.put("pillow", str(number))
+    taken = [*source.receive(256, 0), *source.receive(256, 0)]
+    wait_for(lambda: all(one.page.done() for one in source._receives._running))
+    source.receive(5, 0)
+    source.acknowledge(taken)
+    # when the source is closed
+    source.close()
+    # then all that was not acknowledged is visible again at once
+    visible = [one for one in azure.queues["pillow"] if one.visible <= azure.now()]
+    assert len(visible) == 160 - len(taken)
 
 
 def test_requests_follow_the_poll_interval(azure: FakeAzure) -> None:

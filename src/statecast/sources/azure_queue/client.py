@@ -224,9 +224,16 @@ def connect(account: Account, queue: str, read_within: float) -> Any:
     from azure.storage.queue import QueueClient
     from requests import Session
 
+    from statecast.sources.azure_queue.transport import direct_transport
+
     limit_sdk_logs()
     with Session() as session:
         environment = session.merge_environment_settings(account.url, {}, None, None, None)
+    transport = direct_transport(
+        connection_timeout=CONNECT_WITHIN,
+        read_timeout=read_within,
+        connection_verify=environment["verify"],
+    )
     return QueueClient(
         account.url,
         queue,
@@ -234,11 +241,8 @@ def connect(account: Account, queue: str, read_within: float) -> Any:
         api_version=VERSION,
         retry_total=0,
         permit_redirects=False,
-        connection_timeout=CONNECT_WITHIN,
-        read_timeout=read_within,
-        use_env_settings=False,
+        transport=transport,
         proxies=dict(environment["proxies"]),
-        connection_verify=environment["verify"],
     )
 
 

@@ -1,5 +1,7 @@
 """An Azure Storage queue as a source: one request per page, deletions in parallel to the next page.
 
+How many pages are requested at once: see ``receives``.
+
 Rule 1: a running receive is never cancelled. Its messages would stay hidden until they time out.
 Rule 2: no method blocks longer than it says. Requests run on threads of their own; their results
 are polled.
@@ -25,18 +27,17 @@ from statecast.model import Delivery
 from statecast.sources.azure_queue.client import FOREVER, QueueClient, RequestFailed
 from statecast.sources.azure_queue.diagnostics import examine, examine_sending
 from statecast.sources.azure_queue.poll_interval import PollInterval
+from statecast.sources.azure_queue.receives import MAX_PAGE, Receives
 from statecast.sources.contract import Finding
 from statecast.threads import ThreadPool
 
 MESSAGE_BYTES = 65_536
-MAX_PAGE = 32
-"""Messages per receive: the service's limit."""
 MIN_DELETIONS, MAX_DELETIONS = 4, 8
 """Bounds of the number of parallel deletions."""
 DELETION_WORK = 0.0015
 """Seconds of processor time that the SDK uses per deletion. The rest is spent on the network."""
 MAX_BACKLOG = 2 * MAX_PAGE
-"""With more unfinished deletions than this, ``acknowledge`` waits before it starts new ones."""
+"""With more unfinished deletions than this, ``acknowledge`` waits for the oldest of them."""
 MAX_PENDING = 256
 """Deletions that may wait or run. Further messages are not deleted and are delivered again."""
 EXAMINE_WITHIN = 5.0
@@ -86,13 +87,11 @@ class AzureQueue:
         self.monotonic = monotonic
         self.heard_at: int | None = None
         self._next_at = self._requested_at = monotonic()
-        self._receiving: Future[list[Delivery]] | None = None
-        """The running receive, or its result that has not been returned yet."""
-        self._requested = 0
-        """The limit of the last receive."""
+        self._receives = Receives(self._receive_page, name, lambda: self.monotonic())
+        self._ready: deque[Delivery] = deque()
+        """Received, and more than the last call of ``receive`` took."""
         self._woken = threading.Event()
         self._closed = threading.Event()
-        self._receiver = ThreadPool(1, name=f"receive-{name}")
         self._workers = ThreadPool(MIN_DELETIONS, name=f"delete-{name}")
         self._delete_seconds: deque[float] = deque(maxlen=64)
         """How long the latest deletions took."""
@@ -113,20 +112,50 @@ class AzureQueue:
         With ``wait`` 0 a request is sent now and its response awaited; else the poll interval says
         when to send it. A response that is late is returned by the next call.
         """
-        if self._receiving is None:
-            if wait and not self._is_due(wait):
+        if not self._ready:
+            if wait and not self._receives.are_running and not self._is_due(wait):
                 return []
-            self._start_receive(min(limit, MAX_PAGE))
-        page = self._received(wait or RESPONSE_TIMEOUT)
-        if page is None:
-            return []
+            self._start_receives(limit)
+            until = time.monotonic() + (wait or RESPONSE_TIMEOUT)
+            # An empty page beside others that are under way does not say that the queue is empty.
+            while self._take_pages(max(0.0, until - time.monotonic())):
+                if self._ready or not self._receives.are_running:
+                    break
+        if self._receives.is_behind:
+            self._start_receives(limit)  # they come while the caller commits these
+        return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+
+    def _start_receives(self, limit: int) -> None:
+        self._receives.start(limit)
+        self._requested_at = self._receives.begun_at or self._requested_at
+
+    def _take_pages(self, wait: float) -> bool:
+        """Put what has come into ``_ready``; False: nothing came. Raises SourceUnavailable."""
+        pages = self._receives.take(wait)
+        if not pages:
+            self._check_overdue()
+            return False
         self.heard_at = self.clock()
         now = self.monotonic()
-        self._next_at = now + self.interval.after(len(page), self._requested, now)
-        self._in_flight.update((one.id, one) for one in page)
-        if page or self._count:
+        messages = [one for page, _ in pages for one in page]
+        asked = sum(limit for _, limit in pages)
+        self._next_at = now + self.interval.after(len(messages), asked, now)
+        self._in_flight.update((one.id, one) for one in messages)
+        self._ready.extend(messages)
+        if messages or self._count:
             self._count_at = min(self._count_at, self.monotonic() + COUNT_BUSY)
-        return page
+        return True
+
+    def _check_overdue(self) -> None:
+        """Raises SourceUnavailable if a request has had no answer for too long."""
+        waited = self._receives.waited()
+        self._receives.abandon(3 * RESPONSE_TIMEOUT)
+        if waited >= RESPONSE_TIMEOUT:
+            host = self.client.account.host
+            raise SourceUnavailable(
+                f"The queue's service at {host} does not answer.",
+                public="The queue's service does not answer.",
+            )
 
     def _is_due(self, wait: float) -> bool:
         """Wait up to ``wait`` seconds for the time of the next request; whether it has come."""
@@ -144,10 +173,6 @@ class AzureQueue:
         self.interval.expect(self.monotonic())
         self._woken.set()
 
-    def _start_receive(self, limit: int) -> None:
-        self._requested, self._requested_at = limit, self.monotonic()
-        self._receiving = self._receiver.submit(partial(self._receive_page, limit))
-
     def _receive_page(self, limit: int) -> list[Delivery]:
         try:
             return self.client.receive(limit, self.visibility_timeout)
@@ -159,31 +184,6 @@ class AzureQueue:
                 log.warning("source %s: there was no such queue; made it", self.name)
                 return []
             raise  # this sentence says how to create the queue
-
-    def _received(self, wait: float) -> list[Delivery] | None:
-        """The page of the running receive, or None if it takes longer than ``wait`` seconds."""
-        assert self._receiving is not None
-        try:
-            page = self._receiving.result(wait)
-        except TimeoutError:
-            elapsed = self.monotonic() - self._requested_at
-            if elapsed > 3 * RESPONSE_TIMEOUT:
-                # Abandon it. Its thread ends when the system closes the connection.
-                self._receiving = None
-                self._receiver.close()
-                self._receiver = ThreadPool(1, name=f"receive-{self.name}")
-            if elapsed >= RESPONSE_TIMEOUT:
-                host = self.client.account.host
-                raise SourceUnavailable(
-                    f"The queue's service at {host} does not answer.",
-                    public="The queue's service does not answer.",
-                ) from None
-            return None
-        except BaseException:
-            self._receiving = None
-            raise
-        self._receiving = None
-        return page
 
     # -- acknowledging
 
@@ -197,8 +197,10 @@ class AzureQueue:
 
         Waits for earlier deletions if there are no new ones, or if too many are unfinished.
         """
-        must_wait = not deliveries or len(self._deletions) > MAX_BACKLOG
-        deleted = self._finished_deletions(DELETE_TIMEOUT if must_wait else 0)
+        if not deliveries:
+            deleted = self._finished_deletions(DELETE_TIMEOUT)
+        else:
+            deleted = self._finished_deletions(DELETE_TIMEOUT, left=MAX_BACKLOG)
         if self._delete_seconds:
             self._workers.max_threads = parallel_deletions(min(self._delete_seconds))
         for one in deliveries:
@@ -211,18 +213,20 @@ class AzureQueue:
         """Wait for the deletions that run. Those that take too long are given up."""
         self._finished_deletions(DELETE_TIMEOUT)
 
-    def _finished_deletions(self, timeout: float) -> list[str]:
-        """The ids of finished deletions. With a timeout, wait that long and give up the others."""
+    def _finished_deletions(self, timeout: float, left: int = 0) -> list[str]:
+        """The ids of finished deletions. All but the newest ``left`` get so many seconds to finish;
+        then they are given up."""
         until = time.monotonic() + timeout
-        done, left = [], {}
-        for id_, deletion in self._deletions.items():
-            if not timeout and not deletion.done():
-                left[id_] = deletion
+        done, running = [], {}
+        patient = len(self._deletions) - left
+        for number, (id_, deletion) in enumerate(self._deletions.items()):
+            if number >= patient and not deletion.done():
+                running[id_] = deletion
                 continue
             with suppress(TimeoutError, StatecastError):
                 deletion.result(max(0.0, until - time.monotonic()))
                 done.append(id_)
-        self._deletions = left
+        self._deletions = running
         return done
 
     def _delete(self, one: Delivery) -> None:
@@ -324,8 +328,7 @@ class AzureQueue:
     @property
     def asked_at(self) -> float | None:
         """When the receive that has no answer yet was sent; None: none is open."""
-        receiving = self._receiving
-        return None if receiving is None or receiving.done() else self._requested_at
+        return self._receives.asked_at
 
     def requests_per_hour(self) -> int:
         """The rate at the current poll interval."""
@@ -355,10 +358,7 @@ class AzureQueue:
         Releasing makes messages visible at once. Without the right to update they become visible
         when their visibility timeout ends.
         """
-        page: list[Delivery] = []
-        if self._receiving is not None:
-            with suppress(TimeoutError, StatecastError):
-                page = self._receiving.result(CLOSE_RECEIVE_TIMEOUT)
+        page = self._receives.finish(CLOSE_RECEIVE_TIMEOUT)
         self._finished_deletions(CLOSE_DELETE_TIMEOUT)
         self._closed.set()
         left = [*self._in_flight.values(), *page]
@@ -370,7 +370,6 @@ class AzureQueue:
         for release in releases:
             with suppress(TimeoutError, StatecastError):
                 release.result(max(0.0, until - time.monotonic()))
-        self._receiver.close()
         self._workers.close()
         for client in (self.client, self.poison):
             if client is not None:
