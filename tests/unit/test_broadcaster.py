@@ -1088,6 +1088,30 @@ def test_a_patch_is_made_once_for_all_audiences_and_only_for_those_at_the_head(
     assert kinds_of(simple) == ["full", "full", "full"]
 
 
+def test_a_burst_of_many_devices_compares_a_bounded_number_of_bytes(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given time for two states per tick
+    monkeypatch.setattr("statecast.broadcast.state_patches.MOST_COMPARED", 2 * len(PAD) + 50)
+    for number in range(4):
+        harness.store.commit(f"d{number}", {"n": 0, "t": PAD})
+    harness.tick()
+    viewers = [harness.client("*", protocol=2) for _ in range(2)]
+    for viewer in viewers:
+        entries_of(viewer)
+    # when four change in one tick
+    for number in range(4):
+        harness.store.commit(f"d{number}", {"n": 1, "t": PAD})
+    harness.tick()
+    # then two come as patches, and the others in full
+    assert [kinds_of(viewer) for viewer in viewers] == [["patch", "patch", "full", "full"]] * 2
+    # and the next tick has as much time
+    harness.store.commit("d3", {"n": 2, "t": PAD})
+    harness.tick()
+    assert [kinds_of(viewer) for viewer in viewers] == [["patch"]] * 2
+    assert [viewer.shown() for viewer in viewers] == [harness.store.shown(["*"])] * 2
+
+
 def test_a_viewer_changes_its_protocol_and_gets_nothing_twice(harness: BroadcastHarness) -> None:
     harness.store.commit("pillow", {"n": 1, "t": PAD})
     harness.tick()
