@@ -32,6 +32,9 @@ test-one: ## some tests only: make test-one T=tests/unit/test_names.py
 fuzz-api: ## REST against its OpenAPI document, with many requests, other ones each time
 	@$(TOOLS) fuzz-api $(ARGS)
 
+drill: ## hosts, PostgreSQL and 300 viewers while something breaks every 5 s; needs root
+	@$(TOOLS) drill $(ARGS)
+
 test-newest: ## the server's tests with the newest versions of its dependencies, e.g. uvicorn
 	@$(TOOLS) test-newest $(ARGS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ master_process off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log stderr notice;
-events {{ worker_connections 256; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     default_type text/plain;
@@ -91,13 +92,25 @@ def before_several(program: str, folder: Path, backends: Sequence[str]) -> Itera
         yield f"http://127.0.0.1:{port}"
 
 
+def all_are_up(folder: Path) -> bool:
+    """nginx takes no server out, so a new one needs no time."""
+    return True
+
+
 @contextmanager
-def serving(program: str, folder: Path, text: str) -> Iterator[None]:
-    """nginx with this site file, from when it listens until the end of the block."""
+def serving(
+    program: str, folder: Path, text: str, prefix: Sequence[str] = (), connections: int = 256
+) -> Iterator[None]:
+    """nginx with this site file, from when it listens until the end of the block.
+
+    ``prefix`` stands before its command, as that of a host that the test made.
+    """
     paths = " ".join(f"{name}_temp_path {folder / name};" for name in PATHS)
     configuration = folder / "nginx.conf"
-    configuration.write_text(MAIN.format(folder=folder, paths=paths, site=text))
-    command = [program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    configuration.write_text(
+        MAIN.format(folder=folder, paths=paths, site=text, connections=connections)
+    )
+    command = [*prefix, program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
     with started(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         lines = []
@@ -107,6 +120,13 @@ def serving(program: str, folder: Path, text: str) -> Iterator[None]:
                 break
         else:
             raise AssertionError("nginx ended:\n" + "".join(lines))
-        yield
-        process.terminate()
-        process.wait(20)
+        # It would stand still once the pipe is full of what it says.
+        reader = threading.Thread(target=process.stderr.read, name="nginx log")
+        reader.start()
+        try:
+            yield
+            process.terminate()
+            process.wait(20)
+        finally:
+            process.kill()
+            reader.join(20)

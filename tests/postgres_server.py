@@ -30,7 +30,7 @@ TEMPLATE = "template_of_tests"
 SHORT = 30.0
 """Seconds after which a test gives up; nothing takes that long."""
 SETTINGS = {"shared_buffers": "32MB", "max_connections": "200", "wal_level": "replica"}
-READY = "is ready to accept connections"
+READY = "is ready to accept"  # connections, or read-only ones
 
 
 class PostgresServer:

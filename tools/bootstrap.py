@@ -105,6 +105,15 @@ def fuzz_api(arguments: Arguments) -> int:
     )
 
 
+def drill(arguments: Arguments) -> int:
+    """Not as in ``make test``: for minutes, with hundreds of viewers."""
+    environment = ready_to_test()
+    os.environ.setdefault("TEST_STATECAST_MESSAGES", "100000")
+    os.environ.setdefault("TEST_STATECAST_VIEWERS", "300")
+    files = ["tests/system/test_drill.py", "tests/system/test_failover.py"]
+    return report(steps(environment, {"pytest": ["pytest", "-s", *files, *arguments]}))
+
+
 def test_newest(arguments: Arguments) -> int:
     ready_to_test()  # what the tests use beside the Python packages
     return 0 if newest.test(ROOT, arguments) else 1
@@ -175,6 +184,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "test-one": test_one,
     "fuzz-api": fuzz_api,
+    "drill": drill,
     "test-newest": test_newest,
     "test-lowest": test_lowest,
     "test-container": test_container,

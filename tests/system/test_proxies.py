@@ -11,8 +11,9 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from server_process import ScriptProcess, ServerProcess, statecast
 
 import haproxy_server
 import nginx_server
+from waiting import wait_for
 
 VIEWERS = 4
 
@@ -42,22 +44,30 @@ def served(folder: Path, port: int = 0) -> ServerProcess:
     return ServerProcess(folder, *flags, "--page-rate-limit", "10000")
 
 
+@dataclass
+class Proxy:
+    """The one before the servers."""
+
+    address: str
+    all_are_up: Callable[[], bool]
+    """Whether it sends requests to each of them."""
+
+
 @pytest.fixture(params=["nginx", "haproxy"])
-def address(
+def proxy(
     request: pytest.FixtureRequest, tmp_path: Path, servers: Sequence[ServerProcess]
-) -> Iterator[str]:
-    """Of the proxy before the servers."""
+) -> Iterator[Proxy]:
     program: str = request.getfixturevalue(request.param)
-    proxy = {"nginx": nginx_server, "haproxy": haproxy_server}[request.param]
+    kind = {"nginx": nginx_server, "haproxy": haproxy_server}[request.param]
     folder = tmp_path / request.param
     folder.mkdir()
-    with proxy.before_several(program, folder, [one.address for one in servers]) as there:
-        yield there
+    with kind.before_several(program, folder, [one.address for one in servers]) as address:
+        yield Proxy(address, lambda: kind.all_are_up(folder))
 
 
 @pytest.fixture
-def viewers(address: str) -> Iterator[list[ScriptProcess]]:
-    made = [ScriptProcess("reconnecting_client.py", address) for _ in range(VIEWERS)]
+def viewers(proxy: Proxy) -> Iterator[list[ScriptProcess]]:
+    made = [ScriptProcess("reconnecting_client.py", proxy.address) for _ in range(VIEWERS)]
     yield made
     for one in made:
         one.end()
@@ -96,7 +106,7 @@ def test_a_server_that_leaves_loses_no_viewer_and_no_state(
     number: signal.Signals,
     tmp_path: Path,
     servers: list[ServerProcess],
-    address: str,
+    proxy: Proxy,
     viewers: list[ScriptProcess],
 ) -> None:
     # given viewers of two servers, which hold what there is
@@ -107,7 +117,7 @@ def test_a_server_that_leaves_loses_no_viewer_and_no_state(
         # when one of the servers leaves, while others ask for pages
         leaving = servers[turn]
         if number == signal.SIGTERM:
-            with asking(address) as statuses:
+            with asking(proxy.address) as statuses:
                 assert leaving.terminate() == 143
             # then each page was answered, by whichever server
             assert statuses and set(statuses) == {200}
@@ -120,5 +130,6 @@ def test_a_server_that_leaves_loses_no_viewer_and_no_state(
             said = report(viewer, {"states": states})
             assert (said["states"], said["overtaken"], said["resets"]) == (states, [], 0)
         servers[turn] = served(tmp_path, leaving.port)
+        wait_for(proxy.all_are_up, "the proxy does not see that the server is back")
     # and each viewer had been with one of the two that left
     assert all(report(viewer, {})["joined"] >= 2 for viewer in viewers)

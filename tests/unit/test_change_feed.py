@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from statecast.broadcast import change_feed
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.errors import StoreUnavailable
-from statecast.model import Update
+from statecast.model import Position, Update
 from statecast.stores.contract import Changes, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import VirtualClock, change, message
@@ -238,3 +239,40 @@ def test_what_is_urgent_in_a_report_is_delivered_without_a_change(
     # then its report is delivered though nothing was committed
     _, (result, report) = harness.loop.calls.get(timeout=SHORT)
     assert (result.changes.updates, report) == ([], away)
+
+
+# A store that was set back
+
+
+@pytest.mark.parametrize(
+    ("knows_it", "said"),
+    [(True, "lacks the last 3 changes that"), (False, "lacks changes that")],
+    ids=["by a replica that lacked the end", "by the backup of another time"],
+)
+def test_what_is_gone_is_counted_and_said(
+    harness: Harness,
+    knows_it: bool,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a feed that has read five changes
+    for _ in range(5):
+        harness.say("pillow")
+    harness.change_feed.read_once()
+    # when the store has another history: the old epoch ends three earlier, or is not in it
+    old = harness.store.epoch_history()
+    kept = old.epochs if knows_it else ()
+    history = old._replace(epochs=(*kept, ("other", old.offset - 2)))
+    monkeypatch.setattr(harness.store, "epoch_history", lambda: history)
+    read = harness.store.read
+
+    def of_another(*arguments: Any) -> Changes:
+        changes = read(*arguments)
+        return replace(changes, position=Position("other", changes.position.offset))
+
+    monkeypatch.setattr(harness.store, "read", of_another)
+    harness.change_feed.read_once()
+    # then the log says how much is gone, and everything is delivered again
+    assert said in caplog.text
+    assert harness.delivered[-1][1]

@@ -187,10 +187,24 @@ class ChangeFeed:
             Position(self._epoch, self._cursor.offset)
         )
         if set_back:
+            self._log_set_back(epoch_history)
             changes = self.store.read(ReadCursor(watch=0, access=0))
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
         return ReadResult(changes, epoch_history, reset)
+
+    def _log_set_back(self, epoch_history: EpochHistory) -> None:
+        """Say what is gone, as far as it can be counted."""
+        last = epoch_history.last_of(self._epoch)
+        if last is None or last >= self._cursor.offset:
+            lacks = "changes"  # before the epoch that this process knows, or forgotten ones
+        else:
+            lacks = f"the last {self._cursor.offset - last} changes"
+        log.warning(
+            "the store was set back: it lacks %s that it had. A backup was restored, or a replica "
+            "took over that did not have them. All viewers receive all states again.",
+            lacks,
+        )
 
     def _epoch_history_holds(self, changes: Changes) -> bool:
         """Whether the epoch history that the listener has is still good enough."""

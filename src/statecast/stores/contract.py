@@ -179,13 +179,20 @@ class EpochHistory(NamedTuple):
 
         ``offset`` is the store's newest offset, where the caller has a newer one.
         """
-        head = max(self.offset, offset or 0)
-        names = [epoch for epoch, _ in self.epochs]
-        if position.epoch not in names or 0 < position.offset < self.forgotten:
+        last = self.last_of(position.epoch, offset)
+        if last is None or 0 < position.offset < self.forgotten:
             return False
-        following = names.index(position.epoch) + 1
-        last = self.epochs[following][1] - 1 if following < len(names) else head
         return 0 <= position.offset <= last
+
+    def last_of(self, epoch: str, offset: int | None = None) -> int | None:
+        """The last offset of an epoch; None for one of another history. ``offset`` as above."""
+        names = [name for name, _ in self.epochs]
+        if epoch not in names:
+            return None
+        following = names.index(epoch) + 1
+        if following < len(names):
+            return self.epochs[following][1] - 1
+        return max(self.offset, offset or 0)
 
     def position_of(self, offset: int) -> Position:
         """The position of an offset: its epoch is the newest of those that had begun by then."""
