@@ -1,0 +1,167 @@
+"""Many writers of a store in PostgreSQL at once: nothing is lost, doubled, skipped or held up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from postgres_server import PostgresServer
+from statecast import strict_json
+from statecast.model import Position
+from statecast.stores import open_store
+from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.postgres import changes, counters, database
+from statecast.stores.postgres.driver import Connection, rows
+from statecast.stores.postgres.store import PostgresStore
+from statecast.testing.values import change, message
+
+
+@pytest.fixture
+def url(postgres_server: PostgresServer) -> Iterator[str]:
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+def opened(url: str) -> closing[PostgresStore]:
+    store = open_store(url, Limits())
+    assert isinstance(store, PostgresStore)
+    return closing(store)
+
+
+DEVICES = ["a", "b", "c", "d", "e"]
+WRITERS, COMMITS = 6, 15
+
+
+def test_writers_that_want_the_same_new_devices_at_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "REPEATABLE", ())
+    with ExitStack() as stack:
+        stores = [stack.enter_context(opened(url)) for _ in range(WRITERS)]
+        begin = threading.Barrier(WRITERS + 1)
+        failures: list[BaseException] = []
+
+        def write(number: int) -> None:
+            begin.wait()
+            try:
+                for step in range(COMMITS):
+                    # each in another order, so that locks taken in that order would deadlock
+                    names = DEVICES[number % 5 :] + DEVICES[: number % 5]
+                    id_ = f"{number}-{step}"
+                    all_ = [change(name, {f"w{number}": step}) for name in names]
+                    stores[number].commit(f"queue{number}", 1, [message(id_, *all_)])
+                    stores[number].edit(change(f"own/{id_}", {"n": step}, by="user"))
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
+        for thread in threads:
+            thread.start()
+        begin.wait()
+        # meanwhile a reader follows, from one cursor to the next
+        cursor, known = ReadCursor(), dict[str, Any]()
+        while any(thread.is_alive() for thread in threads) or cursor.offset < head(stores[0]):
+            found = stores[0].read(cursor)
+            offsets = [update.offset for update in found.updates]
+            assert offsets == sorted(offsets) and all(one > cursor.offset for one in offsets)
+            known |= {update.device: update for update in found.updates}
+            cursor = found.cursor
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        # then every message has its effect, each version its own offset, and none is left out
+        last = {f"w{number}": COMMITS - 1 for number in range(WRITERS)}
+        for name in DEVICES:
+            update = stores[0].get(name)
+            assert update is not None and strict_json.decode(update.state or b"") == last
+            assert update.version == WRITERS * COMMITS
+        assert head(stores[0]) == WRITERS * COMMITS * (len(DEVICES) + 1)
+        # and the reader has what the store has
+        assert known == {update.device: update for update in stores[0].devices()}
+        assert stores[0].check() == []
+
+
+def head(store: PostgresStore) -> int:
+    return store.read_position().offset
+
+
+def test_writers_of_different_devices_do_not_wait_for_each_other(url: str) -> None:
+    with opened(url) as store, opened(url) as other:
+        # given a transaction that has locked a device, and not come to its end
+        store.edit(change("slow", {"n": 1}, by="user"))
+        with store.database.write() as connection:
+            rows(connection, "SELECT FROM devices WHERE device = 'slow' FOR UPDATE")
+            # then others commit all the same
+            assert other.edit(change("quick", {"n": 1}, by="user")) is not None
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("begin", [database.READ, database.WRITE])
+def test_a_read_passes_no_update_that_it_has_not_seen(
+    url: str, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    is_planted = begin == database.WRITE  # the planted bug: two statements of READ COMMITTED
+    with opened(url) as store, opened(url) as other:
+        store.edit(change("pillow", {"n": 1}, by="user"))
+        load = counters.load
+
+        def commit_between(connection: Connection) -> Any:
+            monkeypatch.setattr(counters, "load", load)
+            rows(connection, "SELECT 1")  # the states have been read; their offset has not
+            other.edit(change("pillow", {"n": 2}, by="user"))
+            return load(connection)
+
+        monkeypatch.setattr(counters, "load", commit_between)
+        monkeypatch.setattr(database, "READ", begin)
+        first = changes_of(store, ReadCursor())
+        following = changes_of(store, first.cursor)
+        versions = [one.version for one in (*first.updates, *following.updates)]
+        assert versions == ([1] if is_planted else [1, 2])
+
+
+def changes_of(store: PostgresStore, cursor: ReadCursor) -> changes.Changes:
+    with store.database.read() as connection:
+        return changes.read(connection, cursor, None, store._watch)
+
+
+def test_devices_that_are_locked_in_one_order_make_no_deadlock(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes name the same devices in opposite orders; some of them are new to both."""
+    monkeypatch.setattr(database, "REPEATABLE", ())  # a deadlock is repeated no more, it fails
+    with opened(url) as store, opened(url) as other:
+        begin = threading.Barrier(2)
+        done: list[int] = []
+
+        def write(one: PostgresStore, source: str, order: int) -> None:
+            begin.wait()
+            for step in range(20):
+                names = ["a", f"new{step}", "z"][::order]
+                page = [message(f"{source}{step}", *(change(name, {"n": step}) for name in names))]
+                done.append(one.commit(source, 1, page).applied)
+
+        threads = [
+            threading.Thread(target=write, args=(store, "up", 1)),
+            threading.Thread(target=write, args=(other, "down", -1)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert done == [3] * 40 and store.check() == []
+
+
+def test_a_message_with_a_nul_counts_once(url: str) -> None:
+    with opened(url) as store:
+        ids = ["a\0b", "a\u24000b", "a\u2400b", "ab", "\0", "\u2400\u2400"]
+        page = [message(id_, change("pillow", {"n": id_})) for id_ in ids]
+        assert store.commit("queue", 1, page).versions == len(ids)
+        assert store.commit("queue", 1, page).duplicates == len(ids)
+        assert [row.cause.id for row in store.history("pillow")] == ids[::-1]
+        assert store.known_ids("queue", ids) == set(ids)
+        assert store.is_valid(Position(*store.read_position()))
