@@ -51,8 +51,9 @@ def measuring(folder: Path, messages: int, sends: int) -> Process:
     return processes.python("benchmarks.ingest", str(folder), str(messages), str(sends))
 
 
-def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
-    runtime = Runtime(settings.Settings(store=f"sqlite:///{folder}/ingest.db"))
+def measure(store: str, messages: int, sends: int) -> dict[str, float]:
+    """``store`` is a URL."""
+    runtime = Runtime(settings.Settings(store=store))
     begin = time.monotonic()
     for first in range(0, messages, PAGE):
         runtime.queue.send_many(
@@ -83,4 +84,5 @@ def measure(folder: Path, messages: int, sends: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    answer(**measure(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    store = f"sqlite:///{sys.argv[1]}/ingest.db"
+    answer(**measure(store, int(sys.argv[2]), int(sys.argv[3])))

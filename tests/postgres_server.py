@@ -36,13 +36,16 @@ READY = "is ready to accept"  # connections, or read-only ones
 class PostgresServer:
     """One server with its data directory; ``start`` after ``stop`` or ``kill`` continues it."""
 
-    def __init__(self, program: str, **settings: str) -> None:
-        """``program`` is the path of ``postgres``; ``settings`` are those of ``postgresql.conf``"""
+    def __init__(self, program: str, within: str | None = None, **settings: str) -> None:
+        """``program`` is the path of ``postgres``; ``settings`` are those of ``postgresql.conf``.
+
+        Its folder is made ``within`` another one, else in memory where that has room.
+        """
         self._programs = Path(program).resolve().parent
         self._settings = SETTINGS | settings
         # A socket's path may have 107 characters, and nobody must be able to reach it: so it is
         # not in pytest's own folder.
-        self.folder = Path(tempfile.mkdtemp(prefix="statecast-pg-", dir=roomy_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="statecast-pg-", dir=within or roomy_folder()))
         self.options: dict[str, Any] = {}
         """For a process of the same user."""
         if os.geteuid() == 0:
