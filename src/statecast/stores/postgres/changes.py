@@ -21,7 +21,7 @@ from statecast.stores.postgres.driver import Connection
 UPDATES = f'{devices.SELECT} WHERE "offset" > %s ORDER BY "offset" LIMIT %s'
 SEEN = """
     SELECT device, seen_at, "offset", seen FROM devices
-    WHERE seen > %s AND "offset" BETWEEN 1 AND %s AND seen_at IS NOT NULL"""
+    WHERE seen > 0 AND seen > %s AND "offset" BETWEEN 1 AND %s AND seen_at IS NOT NULL"""
 NAMES = 'SELECT device, "offset" FROM devices WHERE "offset" > %s ORDER BY "offset" LIMIT %s'
 
 

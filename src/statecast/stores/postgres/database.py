@@ -50,8 +50,11 @@ WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SETTINGS = (
     "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true), "
-    "set_config('idle_in_transaction_session_timeout', %s, true)"
+    "set_config('idle_in_transaction_session_timeout', %s, true), "
+    "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
+"""Every query has its index. A plan that was made while a table was small must not read it whole
+when it has become large. To compile such a plan would take longer than to run it."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
 CLAIMED = -1

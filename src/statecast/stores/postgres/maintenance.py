@@ -67,10 +67,13 @@ BY_ROWS = f"""
 BY_BYTES = f"""
     WITH head AS (
         SELECT "offset", sum(size) OVER (ORDER BY "offset") - size AS before
-        FROM (SELECT "offset", size FROM history ORDER BY "offset" LIMIT %s) AS oldest),
+        FROM (
+            SELECT "offset", size FROM history ORDER BY "offset"
+            LIMIT (SELECT CASE WHEN history_bytes > %(most)s THEN %(limit)s ELSE 0 END
+                FROM counters)) AS oldest),
     gone AS (
         DELETE FROM history USING head, counters
-        WHERE history."offset" = head."offset" AND head.before < history_bytes - %s
+        WHERE history."offset" = head."offset" AND head.before < history_bytes - %(most)s
         RETURNING history.size)
     {UNCOUNT}"""
 TOMBSTONES = """
@@ -183,7 +186,8 @@ class Maintenance:
     def _delete_surplus(self, connection: Connection) -> None:
         limits = self._limits
         connection.execute(BY_ROWS.encode(), (AT_ONCE, limits.history_rows))
-        connection.execute(BY_BYTES.encode(), (AT_ONCE, limits.history_bytes))
+        bytes_ = {"limit": AT_ONCE, "most": limits.history_bytes}
+        connection.execute(BY_BYTES.encode(), bytes_)
         connection.execute(EVICT, (limits.quarantine_rows,))
 
     def _delete_old(

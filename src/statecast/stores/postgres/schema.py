@@ -93,7 +93,7 @@ CREATE TABLE devices (
     commands text                              -- JSON array of names; NULL: it never said
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX devices_offset ON devices ("offset");
-CREATE INDEX devices_seen ON devices (seen);
+CREATE INDEX devices_seen ON devices (seen) WHERE seen > 0;
 CREATE INDEX devices_removed ON devices (removed_at) WHERE removed_at IS NOT NULL;
 
 CREATE TABLE history (
