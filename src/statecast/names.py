@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from statecast.errors import Malformed
 
@@ -121,3 +122,10 @@ def without_password(url: str) -> str:
     """A URL as sentences name it."""
     hidden = re.sub(r"(?<=//)([^/?@]*?):[^/?]*@", r"\1:***@", url)
     return re.sub(r"(?<=[?&])((?:ssl)?password|lease_url)=[^&]*", r"\1=***", hidden)
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL has a password, or the one of a direct connection for leases in it has."""
+    others = [unquote(one) for one in re.findall(r"[?&]lease_url=([^&]*)", url)]
+    own = re.sub(r"(?<=[?&])lease_url=[^&]*", "", url)
+    return without_password(own) != own or any(map(has_password, others))

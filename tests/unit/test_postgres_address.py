@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from statecast.cli.options import GivenSettings
 from statecast.errors import BadSetting, StoreUnavailable
 from statecast.problems import Problems
 from statecast.stores import imported, open_store
@@ -112,3 +113,31 @@ def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 def test_a_mistake_of_ours_is_no_missing_driver() -> None:
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
         imported("statecast.stores.nowhere")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("postgresql://db/x", False),
+        ("postgresql://u@db/x?sslmode=require", False),
+        ("postgresql://db/x?lease_url=postgresql%3A%2F%2Fu%40direct%2Fx", False),
+        ("sqlite:////var/lib/a:b@c.db", False),
+        ("postgresql://u:geheim@db/x", True),
+        ("postgresql://db/x?password=geheim", True),
+        ("postgresql://db/x?sslpassword=geheim", True),
+        ("postgresql://db/x?lease_url=postgresql%3A%2F%2Fu%3Ageheim%40direct%2Fx", True),
+    ],
+)
+def test_a_password_on_the_command_line_is_refused(url: str, is_refused: bool) -> None:
+    given = GivenSettings({"store": url})
+    if is_refused:
+        with pytest.raises(BadSetting, match="PGPASSWORD") as raised:
+            given.settings()
+        assert "geheim" not in str(raised.value)
+    else:
+        assert given.settings().store == url
+
+
+def test_a_password_in_the_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATECAST_STORE", "postgresql://u:geheim@db/x")
+    assert GivenSettings().settings().store == "postgresql://u:geheim@db/x"

@@ -9,7 +9,7 @@ import click
 
 from statecast.cli import output
 from statecast.cli.backup import shown
-from statecast.cli.options import GivenSettings, setting_flags
+from statecast.cli.options import GivenSettings, refuse_password, setting_flags
 from statecast.cli.store import SQLITE, opened_store
 from statecast.errors import BadSetting
 from statecast.names import without_password
@@ -29,6 +29,8 @@ def copy(source: str, target: str) -> None:
     same command is given again. TO appears under its name when it is complete; then start the
     servers with it. Each page is reset once, and shows the same states.
     """
+    refuse_password(source)
+    refuse_password(target)
     with (
         closing(open_source(source)) as reader,
         closing(open_target(target)) as writer,

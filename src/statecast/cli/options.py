@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from statecast.errors import BadSetting
+from statecast.names import has_password
 from statecast.settings import PREFIX, Settings, is_secret, known, load, read_file
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class GivenSettings:
 
     def settings(self) -> Settings:
         """Flags override the environment, which overrides the file. Raises BadSetting."""
+        refuse_password(str(self.flags.get("store", "")))
         if self.load_app is None:
             return load(self.flags, environ=os.environ, file=self.file)
         from statecast.flask import runtime_of
@@ -48,6 +51,7 @@ class GivenSettings:
 
         The environment, which the app has read, beats the file. Raises BadSetting.
         """
+        refuse_password(str(self.flags.get("store", "")))
         file: Mapping[str, Any] = {}
         if self.file is not None:
             file = known(read_file(self.file), f"in {self.file}")
@@ -55,6 +59,16 @@ class GivenSettings:
             name: one for name, one in file.items() if f"{PREFIX}{name.upper()}" not in os.environ
         }
         return values | dict(self.flags)
+
+
+def refuse_password(url: str) -> None:
+    """Raises BadSetting for a password on the command line."""
+    if has_password(url):
+        raise BadSetting(
+            "A password on the command line can be read by every user of this machine; leave it "
+            "out of the URL and give it with PGPASSWORD or PGPASSFILE, or give the whole URL with "
+            "STATECAST_STORE."
+        )
 
 
 def app_loader() -> Callable[[], Flask] | None:
