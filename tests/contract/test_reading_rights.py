@@ -145,6 +145,7 @@ class Process:
     def __init__(self, store: Store, kind: type[Broadcaster]) -> None:
         self.store = store
         self.loop = FakeLoop()
+        self.on_delivery = lambda: None
         self.broadcaster = kind(store, Settings(), clock=lambda: START)
         self.broadcaster.loop = self.loop  # type: ignore[assignment]
         policy = AccessPolicy(Rules(), lambda: store, lambda: START)

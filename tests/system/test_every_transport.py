@@ -187,5 +187,6 @@ def test_after_cuts_a_page_equals_the_store(
         }
         assert page.wait_for(shown), (page.states, shown)
         assert page.resets == 0
+        assert runtime.own_report()["requested_resets"] == 0
         assert (bool(page.patches), page.unfit) == (viewer.endswith("patches"), [])
         assert proxy.cuts == CUTS - 1
