@@ -29,6 +29,7 @@ from benchmarks import (
     rights,
     storm,
     tls,
+    traffic,
     updates,
 )
 from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "postgres": postgres.rows,
     "own-device": own_device.rows,
     "storm": storm.rows,
+    "traffic": traffic.rows,
     "tls": tls.rows,
 }
 ON_DEMAND: dict[str, Callable[[bool], list[Row]]] = {"feed": feed.rows}
