@@ -130,9 +130,15 @@ def note_progress(connection: Connection, name: str, holder: str) -> None:
     connection.execute(NOTE.encode(), values)
 
 
-def holder_of(connection: Connection, schema: str, name: str) -> LeaseHolder | None:
-    """The process that has a lease; None: none has it, or it has noted no progress."""
-    if not row_is_true(row(connection, IS_HELD, {"key": key_of(schema, name), "name": name})):
+def holder_of(
+    connection: Connection, schema: str, name: str, *, is_held: bool = False
+) -> LeaseHolder | None:
+    """The process that has a lease; None: none has it, or it has noted no progress.
+
+    ``is_held`` says that this is known: to look at all locks is not cheap.
+    """
+    asked = {"key": key_of(schema, name), "name": name}
+    if not is_held and not row_is_true(row(connection, IS_HELD, asked)):
         return None
     found = row(connection, HOLDER, (name,))
     return LeaseHolder(found[0], max(0, found[1]) / 1000) if found else None

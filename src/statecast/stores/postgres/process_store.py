@@ -17,7 +17,7 @@ from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, pr
 from statecast.stores.postgres.part import StorePart
 from statecast.stores.postgres.queue import PostgresQueue
 from statecast.stores.postgres.reactions import PostgresReaction
-from statecast.stores.postgres.session import ProcessSession
+from statecast.stores.postgres.session import CARETAKER, ProcessSession
 from statecast.stores.refusals import Refusals
 
 
@@ -60,7 +60,8 @@ class ProcessStore(StorePart):
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
             found = reports.newest(connection, self.shared_time())
-            ended = [] if self.session.is_cared_for else self._ended(connection, list(found))
+            cared = self.session.is_held_elsewhere(CARETAKER)
+            ended = [] if cared else self._ended(connection, list(found))
         return {name: one for name, one in found.items() if name not in ended}
 
     def withdraw(self, process: str) -> None:
@@ -103,7 +104,8 @@ class ProcessStore(StorePart):
     def holder(self, source: str) -> LeaseHolder | None:
         """The process that has the lease of a source; None: none has it, or it is unknown."""
         with self.database.read() as connection:
-            return leases.holder_of(connection, self.database.address.schema, source)
+            schema, known = self.database.address.schema, self.session.is_held_elsewhere(source)
+            return leases.holder_of(connection, schema, source, is_held=known)
 
     def lease(self, source: str) -> PostgresLease | None:
         """Take the lease of a source with a new term; None at once if another process has it."""

@@ -43,10 +43,12 @@ RENEW_SECONDS = 1.0
 """Between two renewals of the rows of leases, and two attempts to get lost locks back."""
 HINT_SECONDS = 0.005
 """Between two hints of this process: many commits are one hint."""
-TRY_SECONDS = 0.5
+TRY_SECONDS = 1.0
 """Between two attempts to take a lease that another process has: who stands by asks often."""
-CARED_SECONDS = 2.0
-"""For how long the caretaker of a moment ago counts as there."""
+CARE_SECONDS = 2.0
+"""Between two attempts to be the caretaker."""
+REFUSED_SECONDS = 3.0
+"""For how long what another process has held counts as still held by it."""
 JOIN_AGAIN_SECONDS = 2.0
 """Between two attempts to be the only reader of events again."""
 JOIN_SECONDS = 2.0
@@ -123,7 +125,8 @@ class ProcessSession:
         with self._turn:
             self.start()
             asked_at = time.monotonic()
-            if name in self._held or asked_at - self._refused.get(name, 0.0) < TRY_SECONDS:
+            pause = CARE_SECONDS if name == CARETAKER else TRY_SECONDS
+            if name in self._held or asked_at - self._refused.get(name, float("-inf")) < pause:
                 return False
             taken = self._do(lambda connection: self._try(connection, name))
             if taken:
@@ -165,10 +168,9 @@ class ProcessSession:
         """Whether another process reads events, or that is not known."""
         return not self._is_alone
 
-    @property
-    def is_cared_for(self) -> bool:
-        """Another process looks for those that have ended, as far as was just seen."""
-        return time.monotonic() - self._refused.get(CARETAKER, float("-inf")) < CARED_SECONDS
+    def is_held_elsewhere(self, name: str) -> bool:
+        """Whether another process has a lease, as far as this one has just seen."""
+        return time.monotonic() - self._refused.get(name, float("-inf")) < REFUSED_SECONDS
 
     def wait(self, timeout: float) -> None:
         """Return when any process has committed since this thread's last read for changes.
