@@ -23,6 +23,8 @@ RATE = Bound(floor=7_000, aim=10_000)
 SOON = Bound(floor=40, aim=20, less=True)
 DEVICES = 60
 """Of each thread."""
+FULL_HISTORY = 1_000
+"""Rows of a history that is at its bound nearly from the start."""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -32,6 +34,8 @@ def rows(quick: bool) -> list[Row]:
         found += measured(f"{what}, one after the other", kind, 1, 1, seconds, turns)
         found += measured(f"{what} from 16 threads", kind, 1, 16, seconds, turns, RATE, SOON)
         found += measured(f"{what} from 4 processes of 4 threads", kind, 4, 4, seconds, turns)
+    what = "live.set from 16 threads, history at its bound"
+    found += measured(what, "full", 1, 16, seconds, turns, soon=SOON)
     return [*found, *over_rest(seconds, turns)]
 
 
@@ -97,6 +101,8 @@ def write(folder: str, kind: str, process: int, threads: int, seconds: float) ->
 
     app = Flask("benchmark")
     app.config["STATECAST_STORE"] = f"sqlite:///{folder}/edits.db"
+    if kind == "full":
+        app.config["STATECAST_HISTORY_ROWS"] = FULL_HISTORY
     live = Statecast(app)
     live.set(f"floor{process}/first", count=0)
     answer(ready=True)
@@ -110,10 +116,10 @@ def write(folder: str, kind: str, process: int, threads: int, seconds: float) ->
         while before < end:
             device = f"floor{process}.{thread}/pillow{number % DEVICES}"
             state = {"battery": number % 101, "mood": "happy", "count": number}
-            if kind == "set":
-                live.set(device, state)
-            else:
+            if kind == "send":
                 live.send({"device": device, "state": state})
+            else:
+                live.set(device, state)
             number += 1
             after = time.monotonic()
             times[thread].append(after - before)
