@@ -15,8 +15,9 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from statecast.errors import STORE_ERRORS, StatecastError, StoreUnavailable
@@ -45,13 +46,15 @@ class WriteStatus(IntEnum):
 class QueuedWrite(Generic[Write]):
     """A write on its way through a group commit."""
 
-    __slots__ = ("error", "result", "status", "woken", "write")
+    __slots__ = ("error", "group", "result", "status", "woken", "write")
 
     def __init__(self, write: Write) -> None:
         self.write = write
         self.result: Any = None
         self.error: BaseException | None = None
         self.status = WriteStatus.WAITING
+        self.group: list[QueuedWrite[Write]] = []
+        """The writes of its transaction, if its own thread commits it."""
         self.woken = threading.Lock()
         """Released when its thread has to go on: it has the turn, or the outcome is known."""
         self.woken.acquire()
@@ -65,6 +68,10 @@ class QueuedWrite(Generic[Write]):
             raise
         except StatecastError as error:
             self.error = error
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # it was woken already
+            self.woken.release()
 
     def outcome(self) -> Any:
         """The result. Raises the error."""
@@ -97,8 +104,8 @@ class GroupCommit(Generic[Write]):
         """Forget the writes of a parent: its threads do not exist in a forked child."""
         self._lock = threading.Lock()
         self._waiting: deque[QueuedWrite[Write]] = deque()
-        self._committing = False
-        """A thread commits, or has been given the turn."""
+        self._leader: QueuedWrite[Write] | None = None
+        """Its thread commits, or has been given the turn."""
 
     def waiting(self) -> int:
         """How many writes wait for a transaction."""
@@ -110,31 +117,33 @@ class GroupCommit(Generic[Write]):
         Raises what refuses it, or what made the transaction fail.
         """
         own = QueuedWrite(write)
+        try:
+            self._queue(own)
+            if own.status is WriteStatus.WAITING:
+                self._wait(own)
+            if own.status is WriteStatus.LEADING:
+                self._lead(own)
+        except BaseException as error:  # a signal may come between any two steps
+            self._leave(own, error)
+            raise
+        return own.outcome()
+
+    def _queue(self, own: QueuedWrite[Write]) -> None:
         with self._lock:
             self._waiting.append(own)
-            if not self._committing:
-                self._committing = True
-                own.status = WriteStatus.LEADING
-        if own.status is WriteStatus.WAITING:
-            self._wait(own)
-        if own.status is WriteStatus.LEADING:
-            self._lead(own)
-        return own.outcome()
+            if self._leader is None:
+                self._leader, own.status = own, WriteStatus.LEADING
 
     def _wait(self, own: QueuedWrite[Write]) -> None:
         """Return when a write is done or has the turn. Raises StoreUnavailable after a while."""
-        try:
-            if own.woken.acquire(timeout=WAIT_SECONDS):
-                return
-            if self._withdraw(own):
-                raise StoreUnavailable(
-                    f"Other threads have been writing to the store for {WAIT_SECONDS:g} seconds; "
-                    "try again."
-                )
-            own.woken.acquire()  # it is part of a transaction, which ends in one way or another
-        except BaseException:
-            self._abandon(own)
-            raise
+        if own.woken.acquire(timeout=WAIT_SECONDS):
+            return
+        if self._withdraw(own):
+            raise StoreUnavailable(
+                f"Other threads have been writing to the store for {WAIT_SECONDS:g} seconds; "
+                "try again."
+            )
+        own.woken.acquire()  # it is part of a transaction, which ends in one way or another
 
     def _withdraw(self, own: QueuedWrite[Write]) -> bool:
         """Take a write back, unless a transaction or the turn already has it."""
@@ -145,39 +154,39 @@ class GroupCommit(Generic[Write]):
             self._waiting.remove(own)
         return True
 
-    def _abandon(self, own: QueuedWrite[Write]) -> None:
-        """A signal has interrupted a waiting thread: give the turn on if it was just given one."""
-        if not self._withdraw(own) and own.status is WriteStatus.LEADING:
-            with self._lock:
-                own.status = WriteStatus.DONE
-                self._waiting.remove(own)
-            self._give_turn()
-
     def _lead(self, own: QueuedWrite[Write]) -> None:
         """Commit what waits, the own write first, and give the turn to the next thread."""
-        group: list[QueuedWrite[Write]] = []
-        try:
-            with self._lock:
-                while self._waiting and len(group) < MOST:
-                    group.append(self._waiting.popleft())
-                    group[-1].status = WriteStatus.COMMITTING
-            self._commit_together(group)
-        except BaseException as error:
-            fail(group, interrupted(error))
-            raise
-        finally:
-            self._give_turn()
-            for one in group:
-                one.status = WriteStatus.DONE
-                if one is not own:
-                    one.woken.release()
-
-    def _give_turn(self) -> None:
         with self._lock:
-            self._committing = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].status = WriteStatus.LEADING
-                self._waiting[0].woken.release()
+            self._waiting.remove(own)
+            own.group = [own, *islice(self._waiting, MOST - 1)]
+            own.status = WriteStatus.COMMITTING
+            for _ in own.group[1:]:
+                self._waiting.popleft().status = WriteStatus.COMMITTING
+        self._commit_together(own.group)
+        own.status = WriteStatus.DONE
+        self._end(own)
+
+    def _end(self, own: QueuedWrite[Write]) -> None:
+        """Give the turn on, and wake the threads of the group. A second call ends what is left."""
+        with self._lock:
+            if self._leader is own:
+                follower = self._waiting[0] if self._waiting else None
+                if follower is not None:
+                    follower.status = WriteStatus.LEADING
+                    follower.wake()
+                self._leader = follower
+        for one in own.group:
+            one.status = WriteStatus.DONE
+            one.wake()
+
+    def _leave(self, own: QueuedWrite[Write], error: BaseException) -> None:
+        """Leave nothing behind, wherever a write was interrupted."""
+        with self._lock:
+            gone = (own, *own.group)
+            self._waiting = deque(one for one in self._waiting if one not in gone)
+        if own.status is not WriteStatus.DONE:
+            fail(own.group, interrupted(error))
+        self._end(own)
 
     def _commit_together(self, group: Sequence[QueuedWrite[Write]]) -> None:
         try:
