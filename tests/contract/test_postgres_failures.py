@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -10,13 +11,21 @@ import pytest
 
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
+from statecast.access.records import AuditEntry
 from statecast.commands.life import NewCommand
-from statecast.errors import StoreUnavailable
+from statecast.errors import (
+    DiskFull,
+    StatecastError,
+    StoreDamaged,
+    StoreReadOnly,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from statecast.model import Position
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.postgres import database, epochs
-from statecast.stores.postgres.driver import Connection, OutcomeUnknown
+from statecast.stores.postgres.driver import Connection, OutcomeUnknown, translate
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message
 from tests.conftest import installed
@@ -152,6 +161,41 @@ def test_without_the_look_up_an_edit_would_be_repeated(
         assert store.totals()["api"].messages == 2
 
 
+# -- each failure has its sentence
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind", "sentence"),
+    [
+        ("53100", DiskFull, "disk of the store .* is full; free some space"),
+        ("25006", StoreReadOnly, "Name the primary"),
+        ("0A000", StoreReadOnly, "it is a standby .* Name the primary"),
+        ("42501", StoreUnavailable, "GRANT"),
+        ("40P01", StoreUnavailable, "waited for each other"),
+        ("40001", StoreUnavailable, "came first each time"),
+        ("55P03", StoreUnavailable, "held a lock for 5 seconds"),
+        ("25P03", StoreUnavailable, "stood still in a transaction"),
+        ("53300", StoreUnavailable, "raise its max_connections"),
+        ("57014", StoreUnavailable, "ended a statement"),
+        ("57P01", StoreUnavailable, "broke .* it is tried again"),
+        ("57P03", StoreUnavailable, "broke .* it is tried again"),
+        ("XX001", StoreDamaged, "restore a backup"),
+        ("XX002", StoreDamaged, "REINDEX"),
+        ("58030", StoreUnavailable, "disk of the store .* failed"),
+        ("42P01", StoreUnusable, "statecast store migrate"),
+        ("42703", StoreUnusable, "restore a backup"),
+        ("22012", StoreUnavailable, "failed: as the server says it"),
+    ],
+)
+def test_a_failure_says_what_to_do(
+    sqlstate: str, kind: type[StatecastError], sentence: str
+) -> None:
+    error = translate("postgresql://db/x", psycopg.errors.lookup(sqlstate)("as the server says it"))
+    assert type(error) is kind and "postgresql://db/x" in str(error)
+    assert re.search(sentence, str(error), re.IGNORECASE | re.DOTALL), str(error)
+    assert "postgresql" not in error.public
+
+
 # -- the server is another one
 
 
@@ -161,6 +205,33 @@ def own_server() -> Iterator[PostgresServer]:
     server.start()
     yield server
     server.remove()
+
+
+def test_a_standby_can_be_read_and_refuses_what_is_written(own_server: PostgresServer) -> None:
+    name = own_server.create()
+    with opened(own_server.url(name)) as store:
+        store.edit(change("pillow", {"n": 1}, by="user"))
+        # when the server comes back as a standby
+        own_server.stop()
+        signal_file = own_server.folder / "data" / "standby.signal"
+        signal_file.touch()
+        own_server.own(signal_file)
+        own_server.start()
+        # then pages go on, and writers learn what it is
+        assert [one.device for one in store.devices()] == ["pillow"]
+        for write in (
+            lambda: store.edit(change("pillow", {"n": 2}, by="user")),
+            lambda: store.commit("queue", 1, [message("a", change("pillow", {"n": 2}))]),
+            lambda: store.note(AuditEntry("ada", "edit", "pillow")),
+        ):
+            with pytest.raises(StoreReadOnly, match="standby"):
+                write()
+        # and when it is promoted, they write again, in a new epoch
+        with own_server.connect() as connection:
+            connection.execute("SELECT pg_promote()")
+        update = store.edit(change("pillow", {"n": 3}, by="user"))
+        assert update is not None and update.version == 2
+        assert len(store.epoch_history().epochs) == 2
 
 
 def fail_over(server: PostgresServer, name: str, store: PostgresStore) -> Position:

@@ -32,6 +32,7 @@ from statecast.stores.postgres.address import Password, StoreAddress
 from statecast.stores.postgres.clock import CLOCK
 from statecast.stores.postgres.driver import (
     BUSY_SECONDS,
+    NOT_THE_PRIMARY,
     REPEATABLE,
     Connection,
     OutcomeUnknown,
@@ -301,6 +302,8 @@ class PostgresDatabase:
                 self.pool.suspect()
                 if committing:  # also if the server has ended it: perhaps after the commit
                     raise outcome_unknown(self.shown, error) from error
+            elif isinstance(error, NOT_THE_PRIMARY):
+                self.pool.suspect()  # a new connection may find the primary
             raise translate(self.shown, error) from error
         finally:
             self._end(connection)

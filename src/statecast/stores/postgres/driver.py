@@ -86,6 +86,9 @@ def not_done(shown: str, error: BaseException) -> StoreUnavailable:
     )
 
 
+NOT_THE_PRIMARY = (postgres.ReadOnlySqlTransaction, postgres.FeatureNotSupported)
+"""What a standby says to a writer: the second one when the transaction begins."""
+
 SENTENCES: list[tuple[type[psycopg.Error], type[StatecastError], str]] = [
     (
         postgres.DiskFull,
@@ -99,9 +102,10 @@ SENTENCES: list[tuple[type[psycopg.Error], type[StatecastError], str]] = [
         "the primary, or add target_session_attrs=read-write to the URL.",
     ),
     (
-        postgres.ObjectNotInPrerequisiteState,
+        postgres.FeatureNotSupported,
         StoreReadOnly,
-        "{store} is a standby that is in recovery ({reason}); name the primary.",
+        "{store} is read-only: it is a standby ({reason}). Name the primary, or add "
+        "target_session_attrs=read-write to the URL.",
     ),
     (
         postgres.InsufficientPrivilege,
