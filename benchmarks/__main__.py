@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     azure,
     connects,
+    devices,
     edits,
     emits,
     fanout,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "emits": emits.rows,
     "connects": connects.rows,
     "updates": updates.rows,
+    "devices": devices.rows,
     "rights": rights.rows,
     "patches": patches.rows,
     "postgres": postgres.rows,

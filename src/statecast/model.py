@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 Speaker = Literal["device", "user", "system"]
 """Who sent a message. A ``system`` reports about devices, like an IoT hub; plain messages come from
@@ -187,6 +187,33 @@ class Update:
     show it; None: they brought no times of their own."""
     commands: tuple[str, ...] | None = None
     """The names of the commands that the device takes, () for none; None: it never said."""
+
+
+class ShownUpdate(Protocol):
+    """What viewers are shown of an update; see ``Update`` for each of it."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def state(self) -> bytes | None: ...
+    @property
+    def changed_at(self) -> int: ...
+    @property
+    def seen_at(self) -> int | None: ...
+    @property
+    def arrived_at(self) -> int: ...
+    @property
+    def cause(self) -> Cause: ...
+    @property
+    def silent_after(self) -> float | None: ...
+    @property
+    def source(self) -> str | None: ...
+    @property
+    def commands(self) -> tuple[str, ...] | None: ...
 
 
 @dataclass(frozen=True, slots=True)

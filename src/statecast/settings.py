@@ -25,7 +25,7 @@ from statecast.access import rights_table
 from statecast.access.grants import Grants
 from statecast.access.token_rules import ALGORITHMS
 from statecast.errors import BadSetting, Malformed
-from statecast.model import Update
+from statecast.model import ShownUpdate
 
 T = TypeVar("T")
 MAX_MOUNT_PATH = 200
@@ -670,7 +670,7 @@ class Settings:
                 shown = "" if is_secret(line) else f"; it is {getattr(self, line.name)!r}"
                 raise BadSetting(f"The setting {line.name} {error}{shown}.") from None
 
-    def deadline(self, update: Update) -> float | None:
+    def deadline(self, update: ShownUpdate) -> float | None:
         """Seconds without a message after which a device counts as silent; None: it never does.
 
         The device's own deadline decides, else that of the first pattern that matches.
@@ -684,7 +684,7 @@ class Settings:
         )
         return next(matching, None)
 
-    def commands_of(self, update: Update) -> tuple[str, ...] | None:
+    def commands_of(self, update: ShownUpdate) -> tuple[str, ...] | None:
         """The commands that a device takes; None: it takes all, for nothing says what it takes.
 
         What the device said decides, else the first pattern that matches.

@@ -17,7 +17,7 @@ from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.patterns import scope
 from statecast.access.reader import Reader
-from statecast.broadcast import encoding
+from statecast.broadcast import broadcaster, encoding
 from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
@@ -229,6 +229,42 @@ def test_a_big_answer_is_cut_and_only_its_last_message_is_complete() -> None:
     assert [one[2:] for one in messages] == [()] * (len(messages) - 1) + [("complete",)]
     assert [one[1] for one in messages] == sorted({one[1] for one in messages})
     assert messages[-1][1] == 9
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_big_answer_takes_turns_with_small_ones(
+    monkeypatch: pytest.MonkeyPatch, resumes: bool
+) -> None:
+    # given turns of one message each, and nine devices that need a message each
+    monkeypatch.setattr(broadcaster, "TURN_SECONDS", -1.0)
+    harness = BroadcastHarness(max_states_bytes=1_024)
+    for number in range(9):
+        harness.store.commit(f"d{number}", {"text": "x" * 900})
+    harness.tick()
+    wide, narrow = FakeClient(harness, ["*"]), FakeClient(harness, ["d8"])
+    turns = 0
+    # when one viewer asks for all, or goes on after it was paused, and another one for one device
+    wide.watch()
+    if resumes:
+        harness.broadcaster.pause(wide)
+        harness.broadcaster.resume(wide)
+    narrow.watch()
+    while not harness.broadcaster.subscribers[narrow].up_to_date:
+        call, arguments = harness.loop.soon.pop(0)
+        call(*arguments)
+        turns += 1
+    # then the small answer does not wait for the big one
+    wide.read()
+    narrow.read()
+    assert (sorted(narrow.states), narrow.complete) == (["d8"], 1)
+    assert len(wide.states) < 9 and not wide.complete and turns <= 6
+    # and what changes meanwhile reaches both, once the big answer has landed
+    harness.store.commit("d8", {"text": "new"})
+    harness.tick()
+    for viewer in (wide, narrow):
+        viewer.read()
+        assert viewer.shown() == harness.store.shown(viewer.patterns)
+    assert wide.complete == 1
 
 
 def test_a_viewer_paused_within_a_tick_goes_on_from_where_it_was() -> None:
@@ -815,9 +851,7 @@ class GreaterOrEqual(Broadcaster):
 
     def _missed(self, subscriber: Subscriber) -> list[Entry]:
         return [
-            entry
-            for entry in super()._missed(subscriber)
-            if entry.update.offset > subscriber.position + 1
+            entry for entry in super()._missed(subscriber) if entry.offset > subscriber.position + 1
         ]
 
 
@@ -825,7 +859,7 @@ class NoTombstones(Broadcaster):
     """A viewer that lags is not sent what was removed."""
 
     def _missed(self, subscriber: Subscriber) -> list[Entry]:
-        return [entry for entry in super()._missed(subscriber) if entry.update.state is not None]
+        return [entry for entry in super()._missed(subscriber) if entry.exists]
 
 
 class ForgottenReset(Broadcaster):
@@ -885,7 +919,7 @@ class Composed(StatePatches):
     def _patch(self, entry: Entry) -> bytes | None:
         if super()._patch(entry) is None:
             return None
-        update, before = entry.update, self._before[entry.update.device]
+        update, before = entry, self._before[entry.device]
         states = [
             json.loads(one.state or b"{}")
             for one in self._versions
@@ -930,7 +964,7 @@ class PatchesOfTheLastVersion(Broadcaster):
     def _send_states(self, changed: list[str], patches: StatePatches) -> None:
         versions = {(one.device, one.version): one for one in self.store.versions}  # type: ignore[attr-defined]
         for device in changed:
-            update = self.states.entries[device].update
+            update = self.states.entries[device]
             before = versions.get((device, update.version - 1))
             if before is not None and device in patches._before:
                 patches._before[device] = before  # type: ignore[index]

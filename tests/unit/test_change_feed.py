@@ -241,6 +241,32 @@ def test_what_is_urgent_in_a_report_is_delivered_without_a_change(
     assert (result.changes.updates, report) == ([], away)
 
 
+def test_at_the_start_everything_is_delivered_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_feed, "PAGE", 2)
+    harness = Harness()
+    for number in range(5):
+        harness.say(f"lamp{number}")
+    harness.change_feed.read_once()
+    # then each device is delivered once, in the order of offsets, and no page is larger
+    pages = [[one.device for one in updates] for updates, _ in harness.delivered]
+    assert pages == [["lamp0", "lamp1"], ["lamp2", "lamp3"], ["lamp4"]]
+    # and a later change is read alone
+    harness.say("lamp1")
+    harness.change_feed.read_once()
+    assert [one.device for one in harness.delivered[-1][0]] == ["lamp1"]
+
+
+def test_a_delivery_that_fails_at_the_start_is_not_repeated_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(change_feed, "PAGE", 1)
+    harness = Harness()
+    harness.say("chair")
+    harness.defects = [ZeroDivisionError("a defect")] * 3
+    harness.change_feed.read_once()
+    assert len(harness.defects) == 2
+
+
 # A store that was set back
 
 

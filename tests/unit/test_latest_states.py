@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 
+import pytest
+
+from statecast.broadcast import latest_states
 from statecast.broadcast.latest_states import LatestStates
 from statecast.broadcast.subscriptions import Audience
 from statecast.model import Cause, Update
@@ -25,7 +29,7 @@ def latest(*updates: Update) -> LatestStates:
 
 
 def devices(states: LatestStates, audience: Audience = EVERYTHING) -> list[str]:
-    return [entry.update.device for entry in states.newest_first(audience)]
+    return [entry.device for entry in states.newest_first(audience)]
 
 
 def test_an_updated_device_is_the_newest() -> None:
@@ -76,3 +80,43 @@ def test_times_are_taken_back_when_the_clock_was_set_back() -> None:
     assert told["changed_at"] == told["seen_at"] == "2025-12-31T23:59:59.995Z"
     assert states.entries["lamp"].item() is items["lamp"]
     assert json.loads(states.entries["lamp"].item())["seen_at"] is None
+
+
+def test_the_state_is_there_whether_or_not_it_was_encoded() -> None:
+    body = b'{"state":{"state":1},"text":"\\"state\\":"}'
+    states = latest(update("state", 1, body), update("gone", 2, None))
+    entry, gone = states.entries["state"], states.entries["gone"]
+    assert (entry.state, gone.state, entry.exists, gone.exists) == (body, None, True, False)
+    # when both are encoded, then they are as before, also when the device is seen
+    assert json.loads(entry.item())["state"] == json.loads(body)
+    assert json.loads(gone.item())["state"] is None
+    assert (entry.state, gone.state, entry.exists, gone.exists) == (body, None, True, False)
+    states.see("state", START + 5)
+    assert (entry.state, json.loads(entry.item())["state"]) == (body, json.loads(body))
+
+
+@pytest.mark.parametrize("audience", [EVERYTHING, Audience(("f/*",)), Audience(("f/a", "f/b"))])
+def test_entries_after_an_offset_come_in_its_order_however_often_devices_change(
+    audience: Audience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latest_states, "MIN_GAPS", 2)
+    chance = random.Random(1)
+    states = latest()
+    last: dict[str, int] = {}
+    for offset in range(1, 400):
+        device = chance.choice(("f/a", "f/b", "f/c", "chair"))
+        states.update([update(device, offset, chance.choice((b"{}", b"{}", None)))])
+        last[device] = offset
+        if offset % 50 == 0:
+            for removed in states.forget_removed(offset - 3):
+                del last[removed]
+        # then they are the devices above each offset, oldest change first
+        after = chance.randrange(offset + 1)
+        expected = sorted((o, d) for d, o in last.items() if o > after and audience.matches(d))
+        found = [(one.offset, one.device) for one in states.after(after, audience)]
+        assert found == expected
+        assert devices(states, audience) == [
+            device
+            for _, device in sorted(((o, d) for d, o in last.items()), reverse=True)
+            if audience.matches(device)
+        ]

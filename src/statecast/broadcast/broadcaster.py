@@ -49,6 +49,9 @@ MAX_CATCH_UPS = 16
 returning viewers share them."""
 LEAST_CACHED = 1_000
 """Bytes of such a message that is worth compressing for the viewers that share it."""
+TURN_SECONDS = 0.005
+"""For how long one turn of the loop sends to viewers that lag. The last message of it may exceed
+that by the encoding of ``max_states_bytes``."""
 LONGEST_GONE = 256
 """Bytes of an entry of a device that may be read no longer."""
 AccessListener = Callable[[Sequence[AccessRecord], bool], None]
@@ -104,6 +107,10 @@ class Broadcaster:
         self.commands = LatestCommands()
         self._sent_commands = Progress()
         """Changes of commands."""
+        self._lagging: dict[Subscriber, None] = {}
+        """Viewers that get a message in the next turns."""
+        self._turn_begun = False
+        """A turn is scheduled."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._command_listeners: list[Callable[[Command], None]] = []
         self._access_listeners: list[AccessListener] = []
@@ -244,7 +251,7 @@ class Broadcaster:
 
     def _start_over(self) -> None:
         """The store was set back: what is here may never have been committed."""
-        self.states.entries.clear()
+        self.states.clear()
         self._seen_devices.clear()
         self.commands, self._sent_commands = LatestCommands(), Progress()
         self.audiences.forget_sources()
@@ -254,7 +261,7 @@ class Broadcaster:
 
     def _start_subscriber_over(self, subscriber: Subscriber) -> None:
         subscriber.start_over()
-        self.loop.call_soon(self._catch_up, subscriber)
+        self._catch_up(subscriber)
 
     def _send_states(self, changed: list[str], patches: StatePatches) -> None:
         """Send changed devices to all up-to-date viewers that watch them."""
@@ -265,7 +272,7 @@ class Broadcaster:
         for audience, devices in watching.items():
             entries = [self.states.entries[device] for device in devices]
             if audience.sources is not None:
-                audience.sources.update(entry.update.source for entry in entries)
+                audience.sources.update(entry.source for entry in entries)
             sends_patches = audience.protocol == PATCHES
             item_of = patches.item if sends_patches else Entry.item
             compressible = len(audience.current) > 1 and self._compressible(audience, devices)
@@ -311,7 +318,7 @@ class Broadcaster:
             items.append(item)
             size += len(item)
         rest = entries[len(items) :]
-        position = entries[len(items) - 1].update.offset if rest else head
+        position = entries[len(items) - 1].offset if rest else head
         epoch, scope = self.position.epoch, audience.scope
         payload = encoding.states(
             epoch if named else None,
@@ -361,7 +368,7 @@ class Broadcaster:
             self._requested_resets += 1
             subscriber.start_over()
         subscriber.complete = True
-        self.loop.call_soon(self._catch_up, subscriber)
+        self._catch_up(subscriber)
         if watch_request.health:
             self.health.subscribers.add(subscriber)
             self.loop.call_soon(self.health.send_to, subscriber)
@@ -457,7 +464,7 @@ class Broadcaster:
             for message in told[step]:
                 self.sent_bytes += len(message.payload)
                 viewer.deliver(message)
-            self.loop.call_soon(self._catch_up, subscriber)
+            self._catch_up(subscriber)
 
     def _gone(self, before: Audience, after: Audience) -> list[OutgoingMessage]:
         """What up-to-date viewers of an audience are told that belong to another one now."""
@@ -508,7 +515,7 @@ class Broadcaster:
         subscriber = self.subscribers.get(viewer)
         if subscriber is not None and subscriber.paused:
             subscriber.paused = False
-            self._catch_up(subscriber)
+            self._send_until(subscriber, self.loop.time() + TURN_SECONDS)
             self.presence.tell_all(subscriber)
 
     def move(self, viewer: Recipient) -> None:
@@ -538,26 +545,56 @@ class Broadcaster:
     # Viewers that lag
 
     def _catch_up(self, subscriber: Subscriber) -> None:
-        """Send a viewer what it lacks, until it is up to date or its transport is full."""
-        if self.subscribers.get(subscriber.viewer) is not subscriber or subscriber.up_to_date:
-            return
-        while not subscriber.paused:
-            if subscriber.position >= self.position.offset and not subscriber.complete:
-                subscriber.covered = None
-                self._send_missed_commands(subscriber)
-                if subscriber.paused:
-                    return
+        """Send a viewer what it lacks, soon, until it is up to date or its transport is full."""
+        self._lagging[subscriber] = None
+        if not self._turn_begun:
+            self._turn_begun = True
+            self.loop.call_soon(self._catch_up_turn)
+
+    def _send_until(self, subscriber: Subscriber, end: float) -> None:
+        """Send a viewer what it lacks now; what takes longer follows in turns of the loop."""
+        while self._send_next(subscriber):
+            if self.loop.time() >= end:
+                self._catch_up(subscriber)
+                return
+
+    def _catch_up_turn(self) -> None:
+        """Send some viewers a message each; the others follow in the next turns of the loop."""
+        end = self.loop.time() + TURN_SECONDS
+        try:
+            while self._lagging:
+                subscriber = next(iter(self._lagging))
+                del self._lagging[subscriber]
+                if self._send_next(subscriber):
+                    self._lagging[subscriber] = None
+                if self.loop.time() >= end:
+                    break
+        finally:
+            self._turn_begun = bool(self._lagging)
+            if self._turn_begun:
+                self.loop.call_soon(self._catch_up_turn)
+
+    def _send_next(self, subscriber: Subscriber) -> bool:
+        """Send a viewer its next message; whether it lacks more and can take it."""
+        known = self.subscribers.get(subscriber.viewer) is subscriber
+        if not known or subscriber.up_to_date or subscriber.paused:
+            return False
+        if subscriber.position >= self.position.offset and not subscriber.complete:
+            subscriber.covered = None
+            self._send_missed_commands(subscriber)
+            if not subscriber.paused:
                 subscriber.audience.current.add(subscriber.viewer)
                 self._send_missed_sightings(subscriber)
-                return
-            message = self._next_message(subscriber)
-            # Before the message is delivered, because the viewer may be paused by it.
-            if message.position >= self.position.offset:
-                subscriber.complete = False
-            subscriber.position = message.position
-            subscriber.reset = subscriber.empty = False
-            self.sent_bytes += len(message.payload)
-            subscriber.viewer.deliver(message)
+            return False
+        message = self._next_message(subscriber)
+        # Before the message is delivered, because the viewer may be paused by it.
+        if message.position >= self.position.offset:
+            subscriber.complete = False
+        subscriber.position = message.position
+        subscriber.reset = subscriber.empty = False
+        self.sent_bytes += len(message.payload)
+        subscriber.viewer.deliver(message)
+        return True
 
     def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
         """What a viewer lacks next. Viewers of one audience at one position share the message."""
@@ -581,23 +618,26 @@ class Broadcaster:
             if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
                 message.compressible = len(message.payload) >= LEAST_CACHED and self._compressible(
-                    audience, (one.update.device for one in missed)
+                    audience, (one.device for one in missed)
                 )
         return message
 
     def _missed(self, subscriber: Subscriber) -> list[Entry]:
-        """The entries after a viewer's position, by ascending offset."""
-        missed = []
+        """The entries after a viewer's position, by ascending offset.
+
+        Of more than fit into a message only one more, which is not sent with it.
+        """
+        missed: list[Entry] = []
+        size = 0
         old, covered = subscriber.covered or (None, 0)
-        for entry in self.states.newest_first(subscriber.audience):
-            update = entry.update
-            if update.offset <= subscriber.position:
-                break
-            if subscriber.empty and update.state is None:
+        for entry in self.states.after(subscriber.position, subscriber.audience):
+            if subscriber.empty and not entry.exists:
                 continue
-            if old is None or update.offset > covered or not old.matches(update.device):
+            if old is None or entry.offset > covered or not old.matches(entry.device):
                 missed.append(entry)
-        missed.reverse()
+                size += len(entry.item())
+                if size > self.settings.max_states_bytes and len(missed) > 1:
+                    break
         return missed
 
     # Sightings: messages of devices that made no version

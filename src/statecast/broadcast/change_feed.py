@@ -20,6 +20,8 @@ from statecast.model import Position
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 
 RETRY_SECONDS = 0.5
+PAGE = 2_000
+"""Devices of one read at the start."""
 REPORT_INTERVAL = 1.0
 """Seconds after which a report is delivered that says nothing urgent. Most commits are none of the
 viewers' business, like a message that comes into the queue or is received from there."""
@@ -95,10 +97,17 @@ class ChangeFeed:
         self._thread.start()
 
     def read_once(self) -> None:
-        """Read and deliver once, on the thread of the loop."""
-        result = self._read()
-        self._advance(result)
-        self._deliver(result, self.report())
+        """Read and deliver everything, on the thread of the loop.
+
+        In pages: the rows of a hundred thousand devices need several times the memory of what is
+        kept of them.
+        """
+        whole = False
+        while not whole:
+            result = self._read(PAGE)
+            self._advance(result)
+            self._deliver(result, self.report())
+            whole = len(result.changes.updates) < PAGE or self._reset_needed
 
     def stop(self) -> None:
         self._stop.set()
@@ -173,13 +182,13 @@ class ChangeFeed:
             )
             self._failure = failure
 
-    def _read(self) -> ReadResult:
+    def _read(self, limit: int | None = None) -> ReadResult:
         if self._reset_needed:
             self._cursor = ReadCursor(
                 event=self._cursor.event, command=self._cursor.command, watch=0, access=0
             )
             self._epoch = ""
-        changes = self.store.read(self._cursor)
+        changes = self.store.read(self._cursor, limit)
         if self._epoch_history_holds(changes):
             return ReadResult(changes)
         epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()

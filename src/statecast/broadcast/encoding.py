@@ -6,11 +6,13 @@ from typing import Any
 
 from statecast import strict_json, timestamps
 from statecast.merge.merge_patch import difference
-from statecast.model import Cause, HistoryRow, Update
+from statecast.model import Cause, HistoryRow, ShownUpdate
 from statecast.settings import Settings
 
+STATE = b'"state":'
 
-def item(update: Update, settings: Settings | None = None) -> bytes:
+
+def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
     """One entry of a ``states`` event. The bytes of the state are not encoded again.
 
     With ``settings``, a device that has no deadline of its own gets theirs, and one that never said
@@ -31,7 +33,12 @@ def item(update: Update, settings: Settings | None = None) -> bytes:
     return _entry(head, b"state", b"null" if update.state is None else update.state, tail)
 
 
-def patch_item(before: Update, update: Update, patch: bytes, settings: Settings) -> bytes:
+def state_begins(item: bytes) -> int:
+    """Where the state is in an ``item``. No name of a device has a quotation mark in it."""
+    return item.index(STATE) + len(STATE)
+
+
+def patch_item(before: ShownUpdate, update: ShownUpdate, patch: bytes, settings: Settings) -> bytes:
     """An entry for viewers that have the version ``before``: its state and its cause as patches.
 
     Nothing else leans on what a viewer has: a deadline or a source can change without a version.

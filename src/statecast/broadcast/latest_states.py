@@ -5,49 +5,103 @@ First states and catch-ups come from here: many returning viewers read nothing f
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from statecast.broadcast import encoding
 from statecast.broadcast.subscriptions import Audience
-from statecast.model import Update
+from statecast.model import ShownUpdate, Update
 from statecast.settings import Settings
+
+MIN_GAPS = 1_000
+"""Gaps in the order of offsets that are left until more than half of it are gaps."""
 
 
 class Entry:
-    """The latest update of a device and its encoding."""
+    """The latest update of a device, and its encoding. It has the attributes of ``ShownUpdate``.
 
-    __slots__ = ("_item", "_settings", "has_deadline", "sighting", "update")
+    A store may have a hundred thousand devices, so it keeps no more of an update than is shown, and
+    the state once: as it was read, or inside the encoding.
+    """
+
+    __slots__ = (
+        "_item",
+        "_settings",
+        "_state",
+        "arrived_at",
+        "cause",
+        "changed_at",
+        "commands",
+        "device",
+        "has_deadline",
+        "offset",
+        "place",
+        "seen_at",
+        "sighting",
+        "silent_after",
+        "source",
+        "version",
+    )
 
     def __init__(self, update: Update, settings: Settings) -> None:
-        self.update = update
+        self.device = update.device
+        self.version = update.version
+        self.offset = update.offset
+        self.changed_at = changed_at = update.changed_at
+        # Equal times are one number in memory.
+        self.arrived_at = update.arrived_at if update.arrived_at != changed_at else changed_at
+        self.seen_at = update.seen_at if update.seen_at != changed_at else changed_at
+        self.cause = update.cause
+        self.silent_after = update.silent_after
+        self.source = update.source
+        self.commands = update.commands
+        self.place = -1
+        """Where it stands in the order of offsets."""
         self.sighting = 0
         """The number of the latest sighting; see ``LatestStates``."""
         self.has_deadline = settings.deadline(update) is not None
         self._settings = settings
+        self._state: bytes | int | None = update.state
+        """The state, or its length inside ``_item``; None: the device was removed."""
         self._item: bytes | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the device was not removed."""
+        return self._state is not None
+
+    @property
+    def state(self) -> bytes | None:
+        if self._item is None or not isinstance(self._state, int):
+            assert not isinstance(self._state, int)
+            return self._state
+        begin = encoding.state_begins(self._item)
+        return self._item[begin : begin + self._state]
 
     def item(self) -> bytes:
         """The device in a ``states`` event, as JSON."""
         if self._item is None:
-            self._item = encoding.item(self.update, self._settings)
+            item = encoding.item(self, self._settings)
+            if isinstance(self._state, bytes):
+                self._state = len(self._state)
+            self._item = item
         return self._item
 
     def see(self, seen_at: int, sighting: int) -> None:
+        self._forget_item()
         self.sighting = sighting
-        self.update = replace(self.update, seen_at=seen_at)
-        self._item = None
+        self.seen_at = seen_at
 
     def take_back(self, now: int) -> None:
-        update = self.update
-        if max(update.changed_at, update.arrived_at, update.seen_at or 0) > now:
-            self.update = replace(
-                update,
-                changed_at=min(update.changed_at, now),
-                arrived_at=min(update.arrived_at, now),
-                seen_at=None if update.seen_at is None else min(update.seen_at, now),
-            )
-            self._item = None
+        if max(self.changed_at, self.arrived_at, self.seen_at or 0) > now:
+            self._forget_item()
+            self.changed_at = min(self.changed_at, now)
+            self.arrived_at = min(self.arrived_at, now)
+            self.seen_at = None if self.seen_at is None else min(self.seen_at, now)
+
+    def _forget_item(self) -> None:
+        self._state, self._item = self.state, None
 
 
 class LatestStates:
@@ -59,28 +113,50 @@ class LatestStates:
 
     def __init__(self, settings: Settings) -> None:
         self.entries: dict[str, Entry] = {}
-        """By device, in ascending order of offset."""
+        """By device."""
         self.sightings = 0
         """The number of the newest sighting."""
         self._settings = settings
+        self._offsets = array("q")
+        self._order: list[Entry | None] = []
+        """The entries by ascending offset, and parallel to it their offsets. None: a gap, because
+        the device has changed since."""
 
-    def update(self, updates: Iterable[Update]) -> dict[str, Update]:
+    def update(self, updates: Iterable[Update]) -> dict[str, ShownUpdate]:
         """Take over updates in ascending order of offset, all newer than those that are here.
 
         Returns what they replace.
         """
-        replaced: dict[str, Update] = {}
+        replaced: dict[str, ShownUpdate] = {}
         for update in updates:
-            before = self.entries.pop(update.device, None)
+            before = self.entries.get(update.device)
             if before is not None:
-                replaced.setdefault(update.device, before.update)
-            self.entries[update.device] = Entry(update, self._settings)
+                replaced.setdefault(update.device, before)
+                self._order[before.place] = None
+            entry = self.entries[update.device] = Entry(update, self._settings)
+            entry.place = len(self._order)
+            self._order.append(entry)
+            self._offsets.append(entry.offset)
+        self._close_gaps()
         return replaced
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self._order.clear()
+        del self._offsets[:]
+
+    def _close_gaps(self) -> None:
+        if len(self._order) <= 2 * len(self.entries) + MIN_GAPS:
+            return
+        kept = [entry for entry in self._order if entry is not None]
+        for place, entry in enumerate(kept):
+            entry.place = place
+        self._order, self._offsets = list(kept), array("q", [entry.offset for entry in kept])
 
     def see(self, device: str, seen_at: int) -> Entry | None:
         """Note a sighting; its entry, or None if nothing changes by it."""
         entry = self.entries.get(device)
-        if entry is None or entry.update.seen_at == seen_at:
+        if entry is None or entry.seen_at == seen_at:
             return None
         self.sightings += 1
         entry.see(seen_at, self.sightings)
@@ -88,7 +164,7 @@ class LatestStates:
 
     def seen_at(self, device: str) -> int:
         """When a device was last seen: an update may be newer than the sighting."""
-        return self.entries[device].update.seen_at or 0
+        return self.entries[device].seen_at or 0
 
     def take_back(self, now: int) -> None:
         """Take back times that are later than now: the clock was set back.
@@ -100,37 +176,49 @@ class LatestStates:
 
     def forget_removed(self, forgotten: int) -> Iterator[str]:
         """Drop the removed devices up to an offset; their names."""
-        for device, entry in list(self.entries.items()):
-            if entry.update.offset > forgotten:
-                break
-            if entry.update.state is None:
-                del self.entries[device]
-                yield device
+        for entry in self._order[: bisect_right(self._offsets, forgotten)]:
+            if entry is not None and not entry.exists:
+                self._order[entry.place] = None
+                del self.entries[entry.device]
+                yield entry.device
+        self._close_gaps()
 
     def newest_first(self, audience: Audience) -> Iterable[Entry]:
         """The entries that an audience watches, by descending offset."""
-        entries = self.entries
-        if audience.wide:
-            return (
-                entry for device, entry in reversed(entries.items()) if audience.matches(device)
-            )
-        named = (entries[device] for device in audience.exact if device in entries)
-        return sorted(named, key=lambda entry: entry.update.offset, reverse=True)
+        if not audience.wide:
+            return reversed(self._named(audience))
+        return (one for one in reversed(self._order) if one and audience.matches(one.device))
+
+    def after(self, offset: int, audience: Audience) -> Iterable[Entry]:
+        """The entries that an audience watches above an offset, by ascending offset.
+
+        A reader that takes some of them does not pay for the others.
+        """
+        if not audience.wide:
+            return (one for one in self._named(audience) if one.offset > offset)
+        order = self._order
+        places = range(bisect_right(self._offsets, offset), len(order))
+        return (one for place in places if (one := order[place]) and audience.matches(one.device))
+
+    def _named(self, audience: Audience) -> list[Entry]:
+        """The entries of an audience that names its devices, by ascending offset."""
+        named = (self.entries[device] for device in audience.exact if device in self.entries)
+        return sorted(named, key=lambda entry: entry.offset)
 
     def present(self, audience: Audience) -> Iterator[str]:
         """The devices of an audience that exist, by descending offset."""
         for entry in self.newest_first(audience):
-            if entry.update.state is not None:
-                yield entry.update.device
+            if entry.exists:
+                yield entry.device
 
     def sources(self, audience: Audience) -> set[str | None]:
         """The sources through which the devices of an audience report."""
-        return {entry.update.source for entry in self.newest_first(audience)}
+        return {entry.source for entry in self.newest_first(audience)}
 
     def seen_since(self, audience: Audience, sighting: int) -> dict[str, int]:
         """device -> seen_at of the sightings after a number, of devices with a deadline."""
         return {
-            entry.update.device: entry.update.seen_at
+            entry.device: entry.seen_at
             for entry in self.newest_first(audience)
-            if entry.sighting > sighting and entry.has_deadline and entry.update.seen_at
+            if entry.sighting > sighting and entry.has_deadline and entry.seen_at
         }

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from statecast.broadcast import encoding
 from statecast.broadcast.latest_states import Entry
 from statecast.merge.merge_patch import patch_between
-from statecast.model import Update
+from statecast.model import ShownUpdate
 from statecast.settings import Settings
 
 MOST_COMPARED = 100_000
@@ -25,7 +25,7 @@ MOST_COMPARED = 100_000
 class StatePatches:
     """The entries of one tick for viewers of protocol 2."""
 
-    def __init__(self, before: Mapping[str, Update], settings: Settings) -> None:
+    def __init__(self, before: Mapping[str, ShownUpdate], settings: Settings) -> None:
         """``before``: what the tick replaced."""
         self._before = before
         self._settings = settings
@@ -34,18 +34,21 @@ class StatePatches:
 
     def item(self, entry: Entry) -> bytes:
         """The device in a ``states`` event, as JSON."""
-        device = entry.update.device
+        device = entry.device
         item = self._items.get(device)
         if item is None:
             item = self._items[device] = self._patch(entry) or entry.item()
         return item
 
     def _patch(self, entry: Entry) -> bytes | None:
-        update, before = entry.update, self._before.get(entry.update.device)
-        if before is None or before.state is None or update.state is None:
+        before = self._before.get(entry.device)
+        if before is None:
             return None
-        self._room -= len(update.state)
+        old, new = before.state, entry.state
+        if old is None or new is None:
+            return None
+        self._room -= len(new)
         if self._room < 0:
             return None
-        patch = patch_between(before.state, update.state)
-        return patch and encoding.patch_item(before, update, patch, self._settings)
+        patch = patch_between(old, new)
+        return patch and encoding.patch_item(before, entry, patch, self._settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 from statecast.model import Cause, Speaker
@@ -15,4 +16,5 @@ def columns(cause: Cause) -> tuple[str, str, str]:
 def cause_of(source: str, id_: str, by: str) -> Cause:
     """The cause in the three columns."""
     speaker, _, sender = by.partition(" ")
-    return Cause(source, id_, cast(Speaker, speaker), sender)
+    # Few different texts in many rows: each of them once in memory.
+    return Cause(sys.intern(source), id_, cast(Speaker, sys.intern(speaker)), sender)

@@ -8,6 +8,7 @@ store's own.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from statecast import strict_json
@@ -42,7 +43,7 @@ def update_of(row: Row, reading: Reading) -> Update:
         seen_at,
         causes.cause_of(source, id_, by),
         silent_after,
-        reader,
+        None if reader is None else sys.intern(reader),
         times,
         arrived_at,
         DeviceClock.load(clock).behind if clock else None,
