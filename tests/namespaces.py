@@ -10,12 +10,15 @@ their starter's affair.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+NEW_NETWORK = 0x40000000
+"""CLONE_NEWNET."""
 NETWORK = "10.77.0"
 """Addresses inside of the namespaces."""
 
@@ -32,6 +35,19 @@ class Host:
     def prefix(self) -> list[str]:
         """Put before a command, it runs the command there."""
         return ["nsenter", f"--net=/run/netns/{self.namespace}", "--"]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """What this thread starts in the block runs there; the thread itself comes back."""
+        with (
+            open("/proc/thread-self/ns/net") as home,
+            open(f"/run/netns/{self.namespace}") as there,
+        ):
+            set_namespace(there.fileno())
+            try:
+                yield
+            finally:
+                set_namespace(home.fileno())
 
     def run(self, command: str, given: str = "") -> None:
         run([*self.prefix, *command.split()], given)
@@ -58,6 +74,12 @@ class Host:
 def run(command: Sequence[str], given: str = "") -> None:
     finished = subprocess.run(command, input=given, text=True, capture_output=True, timeout=30)
     assert finished.returncode == 0, f"{' '.join(command)}: {finished.stderr}"
+
+
+def set_namespace(descriptor: int) -> None:
+    """Move this thread. ``os.setns`` is of Python 3.12."""
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, NEW_NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), "setns failed")
 
 
 def why_not() -> str | None:

@@ -105,6 +105,9 @@ POSTGRESQL = Program(
 PGBOUNCER = Program("PgBouncer", ("pgbouncer", "/usr/sbin/pgbouncer"), (1, 18), ("pgbouncer",))
 # HAProxy 2.4 (2021): the oldest that still gets repairs.
 HAPROXY = Program("HAProxy", ("haproxy", "/usr/sbin/haproxy"), (2, 4), ("haproxy",), flag="-v")
+# nftables 0.9 (2018): the oldest in a distribution that still has support. Tests make hosts of
+# network namespaces, with iproute2, and cut their cables.
+NFT = Program("nft", ("nft", "/usr/sbin/nft"), (0, 9), ("nftables", "iproute2"))
 # Prometheus 2.33 (2022): the oldest in a distribution that still has support. It checks /metrics.
 PROMTOOL = Program("promtool", ("promtool",), (2, 33), ("prometheus",))
 
@@ -118,6 +121,7 @@ FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 PROGRAMS = (
     *(CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, HAPROXY, FAKETIME, PROMTOOL),
     POSTGRESQL,
+    NFT,
 )
 OPTIONAL = (FIREFOX, PGBOUNCER)
 """Their tests are skipped without them, also in CI. `make system-deps` installs what it can."""

@@ -1,9 +1,9 @@
 """A drill: several hosts that are one Statecast, devices that talk, viewers, and something that
 breaks every few seconds. At the end nothing is lost, and every viewer shows what the store holds.
 
-Three hosts with two serving processes each are network namespaces that the drill makes. They reach
-one PostgreSQL through a proxy that can be slow, and viewers reach them by nginx in turn, with the
-file that the documents show.
+Three hosts with two serving processes each are network namespaces that the drill makes, and so is
+that of the one PostgreSQL. The third host reaches it through a proxy that can be slow. Viewers
+reach the hosts by nginx in turn, with the file that the documents show.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ from statecast.testing import oracle
 
 STATECAST_JS = HERE.parent.parent / "src/statecast/web/static/statecast.js"
 HOSTS = ("one", "two", "three")
-PORT, DATABASE_PORT = 8000, 5432
+PORT, DATABASE_PORT, PROXY_PORT = 8000, 5432, 5433
 GROUPS = 5
 FIELDS = 40
 """Messages about one device. Each sets a field of its own, so whichever is lost is missed."""
 ACTIVE = 25
 """Devices that talk at the same time, so that each group of viewers always sees something move."""
 BATCH = 10
+VANISHED = 20.0
+"""Seconds; a connection to a host that has vanished ends after 11 (address.DEFAULTS)."""
 SETTLE = 60.0
 """Seconds after which viewers that do not show the store are a failure."""
 
@@ -61,8 +63,8 @@ class Plan:
     """Seconds from one fault to the next."""
     lasts: float
     """Seconds after which it is over."""
-    faults: Sequence[str] = ()
-    """Their names, in this order and again; all, if it is empty."""
+    faults: Sequence[str]
+    """Their names, in this order and again."""
 
 
 class Devices:
@@ -280,7 +282,8 @@ class Drill:
 
     def database_crashes(self) -> Iterator[None]:
         self.postgres.kill()
-        self.postgres.start()
+        with self.hosts["database"].entered():
+            self.postgres.start()
         yield
 
     def host_without_database(self) -> Iterator[None]:
@@ -295,20 +298,27 @@ class Drill:
         yield
         host.heal()
 
-    def database_far_away(self) -> Iterator[None]:
-        hosts = [server.host for server in self.servers]
-        for host in hosts:
-            self.delay(host, 0.1)
+    def host_vanished(self) -> Iterator[None]:
+        """For longer than it takes the others to notice: they must not need it."""
+        host = self.random.choice(self.servers).host
+        host.cut_off()
+        time.sleep(VANISHED)
         yield
-        for host in hosts:
-            self.delay(host, 0.0)
+        host.heal()
+
+    def database_far_away(self) -> Iterator[None]:
+        """Of the one host that reaches it through the proxy."""
+        host = self.servers[-1].host
+        self.delay(host, 0.1)
+        yield
+        self.delay(host, 0.0)
 
     # The run
 
     def run(self) -> None:
         talking = threading.Thread(target=self.devices.run, name="devices")
         talking.start()
-        names = self.plan.faults or FAULTS
+        names = self.plan.faults
         turn = 0
         self._pass("nothing", iter([None]))
         while talking.is_alive():
@@ -354,7 +364,7 @@ class Drill:
         return "\n".join(lines)
 
 
-FAULTS = (
+FAST_FAULTS = (
     "worker_killed",
     "database_crashes",
     "host_killed",
@@ -364,6 +374,7 @@ FAULTS = (
     "database_far_away",
     "host_without_network",
 )
+FAULTS = (*FAST_FAULTS, "host_vanished")
 
 
 def drained(store: Store) -> float:
@@ -395,22 +406,33 @@ def prepared(
         names = ("database", "proxy", "clients", *HOSTS)
         made = stack.enter_context(namespaces.made(names))
         hosts = dict(zip(names, made))
+        database, front = hosts["database"], hosts["proxy"]
+        with database.entered():
+            postgres.start()
+        stack.callback(postgres.kill)
         name = postgres.create()
         url = postgres.url(name)
         open_store(url, Limits()).close()
-        database, front = hosts["database"], hosts["proxy"]
         socket = postgres.folder / f".s.PGSQL.{DATABASE_PORT}"
         command = [sys.executable, str(HERE / "latency_proxy.py"), database.address]
         proxy = stack.enter_context(
             started(
-                [*database.prefix, *command, str(DATABASE_PORT), str(socket)],
+                [*database.prefix, *command, str(PROXY_PORT), str(socket)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
         )
         assert proxy.stdout and proxy.stdout.readline() == "\n"
-        remote = f"postgresql://statecast@{database.address}:{DATABASE_PORT}/{name}"
-        servers = [ServingHost(hosts[one], front, remote, folder) for one in HOSTS]
+        ports = (DATABASE_PORT, DATABASE_PORT, PROXY_PORT)
+        servers = [
+            ServingHost(
+                hosts[one],
+                front,
+                f"postgresql://statecast@{database.address}:{port}/{name}",
+                folder,
+            )
+            for one, port in zip(HOSTS, ports)
+        ]
         for server in servers:
             stack.callback(server.kill)
             server.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections import defaultdict
 from contextlib import suppress
@@ -52,11 +53,27 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer:
         writer.close()
 
 
-async def main(address: str, port: int, socket: str) -> None:
+def notice_vanished(connection: socket.socket) -> None:
+    """End the connection, and so its session in the server, 6 s after the peer's host is gone.
+
+    The holder of a lease asks that of its connection; the server sees only ours.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, 2),
+        (socket.TCP_KEEPINTVL, 2),
+        (socket.TCP_KEEPCNT, 2),
+        (socket.TCP_USER_TIMEOUT, 6_000),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def main(address: str, port: int, path: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")[0]
+        notice_vanished(writer.get_extra_info("socket"))
         try:
-            there, back = await asyncio.open_unix_connection(socket)
+            there, back = await asyncio.open_unix_connection(path)
         except OSError:  # the server is away: the peer is refused
             writer.transport.abort()
             return

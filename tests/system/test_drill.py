@@ -29,16 +29,17 @@ IS_LONG = MESSAGES > 3000
 @pytest.fixture
 def plan() -> drill.Plan:
     if IS_LONG:
-        return drill.Plan(MESSAGES, per_second=500, viewers=VIEWERS, every=5.0, lasts=3.0)
-    return drill.Plan(MESSAGES, per_second=150, viewers=VIEWERS, every=2.2, lasts=1.3)
+        return drill.Plan(MESSAGES, 500, VIEWERS, every=5.0, lasts=3.0, faults=drill.FAULTS)
+    return drill.Plan(MESSAGES, 150, VIEWERS, every=2.2, lasts=1.3, faults=drill.FAST_FAULTS)
 
 
 @pytest.fixture
 def postgres() -> Iterator[PostgresServer]:
-    """One that is killed."""
-    server = PostgresServer(installed(system_parts.POSTGRESQL))
+    """One that the drill starts in a namespace, where other hosts reach it."""
+    server = PostgresServer(installed(system_parts.POSTGRESQL), listen_addresses="*")
     try:
-        server.start()
+        with (server.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {namespaces.NETWORK}.0/24 trust\n")
         yield server
     finally:
         server.remove()
@@ -48,6 +49,7 @@ def postgres() -> Iterator[PostgresServer]:
 def test_whatever_breaks_nothing_is_lost_and_every_viewer_shows_the_store(
     plan: drill.Plan, postgres: PostgresServer, nginx: str, node: Any, tmp_path: Path
 ) -> None:
+    installed(system_parts.NFT)
     if why := namespaces.why_not():
         pytest.skip(why)
     # given three hosts, viewers of all of them, and devices

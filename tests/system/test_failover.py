@@ -31,7 +31,7 @@ from waiting import wait_for as wait_until
 VIEWERS = 12
 BEFORE, LOST, AFTER = range(200), range(200, 260), range(260, 400)
 VISIBILITY = 30
-PLAN = Plan(messages=400, per_second=0, viewers=VIEWERS, every=0, lasts=0)
+PLAN = Plan(messages=400, per_second=0, viewers=VIEWERS, every=0, lasts=0, faults=())
 
 
 class Replica(PostgresServer):
