@@ -291,8 +291,7 @@ class PostgresDatabase:
                     connection.execute(SETTINGS, self._settings)
                     yield connection
                     committing = begin is WRITE
-                    connection.execute("COMMIT")
-                    pipeline.sync()
+                    connection.execute("COMMIT")  # the end of the pipeline waits for it
                 except BaseException:
                     with suppress(psycopg.Error):  # what follows the first error says nothing
                         pipeline.sync()
