@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from operator import add, attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -408,6 +409,9 @@ class Store(RecordStore, Protocol):
 
         A following ``wait`` of the same thread returns for every commit after this snapshot.
         """
+
+    def reads_together(self) -> AbstractContextManager[None]:
+        """What this thread reads within it may come from one snapshot, where that costs less."""
 
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that were committed and are remembered.

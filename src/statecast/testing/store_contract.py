@@ -87,6 +87,17 @@ class ChangeContract(StoreFixture):
         assert store.commit("queue", 1, [one]).duplicates == 1
         assert store.commit("other", 1, [one]).duplicates == 0
 
+    def test_what_is_read_together_is_what_is_read_alone(self) -> None:
+        store = self.store()
+        store.commit("queue", 1, [message("a", change()), refused("b")])
+        store.announce("p1", {"viewers": 1})
+        alone = store.totals(), store.quarantine_count(), store.reports()
+        with store.reads_together():
+            assert (store.totals(), store.quarantine_count(), store.reports()) == alone
+        # and afterwards every read sees what was committed meanwhile
+        store.commit("queue", 1, [message("c", change(state={"n": 2}))])
+        assert store.totals()["queue"].messages == alone[0]["queue"].messages + 1
+
     def test_a_store_says_which_ids_it_knows(self) -> None:
         store = self.store()
         store.commit("one", 1, [message("a", change()), message("b", change(state=None))])

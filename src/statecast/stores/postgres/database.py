@@ -80,8 +80,10 @@ TRIES = 5
 
 
 class ReadMarks(threading.local):
-    """What one thread has read."""
+    """What one thread has read, and reads in."""
 
+    snapshot: Connection | None = None
+    """That of ``reads_together``."""
     commits: int | None = None
     """The notifier's number before this thread's last read for changes; None: no such read yet."""
 
@@ -190,10 +192,26 @@ class PostgresDatabase:
         Only a read for changes may set it.
         """
         commits = self.notifier.commits
+        if self.marks.snapshot is not None:
+            yield self.marks.snapshot
+            return
         with self._transaction(READ) as connection:
             yield connection
         if mark_read:
             self.marks.commits = commits
+
+    @contextmanager
+    def reads_together(self) -> Iterator[None]:
+        """Let each ``read`` of this thread within it be of one snapshot, and cost no transaction.
+
+        None of them may be a read for changes.
+        """
+        with self._transaction(READ) as connection:
+            self.marks.snapshot = connection
+            try:
+                yield
+            finally:
+                self.marks.snapshot = None
 
     @contextmanager
     def write(self, durable: bool = True, notify: bool = True) -> Iterator[Connection]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -321,6 +321,10 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         self._maintenance.after_commit(done.counters, batch.versions, batch.now, age_from)
 
     # -- reading
+
+    def reads_together(self) -> AbstractContextManager[None]:
+        """What this thread reads within it comes from one snapshot."""
+        return self.database.reads_together()
 
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that are known: their messages were committed."""

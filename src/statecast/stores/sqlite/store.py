@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -398,6 +398,10 @@ class SqliteStore:
         """Which devices changed after an offset: much cheaper than ``read``."""
         with self.database.read(mark_read=True) as connection:
             return changes.read_names(connection, self.rows, after, limit)
+
+    def reads_together(self) -> AbstractContextManager[None]:
+        """Here each read is a snapshot of its own: another one costs next to nothing."""
+        return nullcontext()
 
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that were committed and are remembered."""
