@@ -565,8 +565,9 @@ def test_the_mark_of_what_was_set_aside_takes_no_place(
             runtime.store.drop(row.number)
         page.wait_for_selector("[data-hop=aside]", state="hidden")
 
-        # Then nothing moved
-        assert page.evaluate("seen") == {"violations": [], "shift": 0, "moved": []}
+        # Then nothing moved (the line beside the hops may still adapt to their first texts)
+        seen = page.evaluate("seen")
+        assert (seen["violations"], seen["moved"]) == ([], []) and seen["shift"] < 1e-4, seen
         assert page.evaluate(bar) == before
 
 

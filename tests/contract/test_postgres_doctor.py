@@ -29,15 +29,17 @@ def said(*words: str, status: int = 0) -> str:
 
 
 def test_the_commands_know_a_store_in_postgresql(
-    postgres_server: PostgresServer, database: str
+    postgres_server: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # given a URL with a password, where other users cannot read it
     url = postgres_server.url(database).replace("statecast@", "statecast:secret@")
+    monkeypatch.setenv("STATECAST_STORE", url)
     # its tables are made
-    made = said("store", "migrate", "--store", url)
+    made = said("store", "migrate")
     assert "up to date" in made and "secret" not in made
-    assert said("store", "check", "--store", url) == "Nothing is wrong.\n"
+    assert said("store", "check") == "Nothing is wrong.\n"
     # the doctor says what there is to know, and no password
-    report = said("doctor", "--store", url)
+    report = said("doctor")
     assert "It is in PostgreSQL 1" in report and "schema statecast" in report
     assert "clock and this machine's agree" in report
     assert "Commits wait for no replica" in report
@@ -46,9 +48,9 @@ def test_the_commands_know_a_store_in_postgresql(
     # rows that contradict each other are found
     with postgres_server.connect(database) as connection:
         connection.execute("UPDATE statecast.counters SET devices = 5")
-    assert "devices = 5, and there are 0" in said("store", "check", "--store", url, status=1)
+    assert "devices = 5, and there are 0" in said("store", "check", status=1)
     # and are not mended by us
-    assert "backup" in said("store", "check", "--repair", "--store", url, status=2)
+    assert "backup" in said("store", "check", "--repair", status=2)
 
 
 def test_a_pooler_is_named(postgres_server: PostgresServer, database: str, pgbouncer: str) -> None:

@@ -221,7 +221,9 @@ def test_two_stores_of_one_process_take_events_each(
 
 def test_a_commit_of_another_process_ends_a_wait(store: Store, start: Starter) -> None:
     child = start(
-        "store.read(ReadCursor()); say('looked'); store.wait(100); say(store.get('pillow').version)"
+        "store.read(ReadCursor()); say('looked')\n"
+        "while store.get('pillow') is None: store.wait(100)\n"  # it may return early, never late
+        "say(store.get('pillow').version)"
     )
     assert heard(child) == "looked"
     store.edit(change("pillow", {"n": 1}, by="user"))

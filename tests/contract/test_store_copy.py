@@ -235,14 +235,15 @@ def test_every_column_of_every_table_is_copied() -> None:
 def test_the_command_says_what_it_did(new_url: NewUrl) -> None:
     source, target = new_url("sqlite"), new_url("postgresql")
     fill(source)
-    hidden = target.replace("statecast@", "statecast:secret@")
-    ended = CliRunner().invoke(main, ["store", "copy", source, hidden])
+    ended = CliRunner().invoke(main, ["store", "copy", source, target])
     assert ended.exit_code == 0, ended.output
     assert "Copied 3 devices, 9 versions, 2 waiting messages" in ended.output
-    assert "secret" not in ended.output
-    # a second time it is refused, and so is what is no store
-    again = CliRunner().invoke(main, ["store", "copy", source, hidden])
-    assert again.exit_code == 2 and "already" in again.output and "secret" not in again.output
+    # a second time it is refused, and so are a password that others can read and what is no store
+    again = CliRunner().invoke(main, ["store", "copy", source, target])
+    assert again.exit_code == 2 and "already" in again.output
+    shown = target.replace("statecast@", "statecast:secret@")
+    ended = CliRunner().invoke(main, ["store", "copy", source, shown])
+    assert ended.exit_code == 2 and "PGPASSWORD" in ended.output and "secret" not in ended.output
     for wrong in ("memory:", "sqlite:///", "/tmp/file.db"):
         ended = CliRunner().invoke(main, ["store", "copy", source, wrong])
         assert ended.exit_code == 2 and "no store that can be copied" in ended.output

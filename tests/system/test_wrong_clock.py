@@ -24,6 +24,14 @@ def fake_clock(faketime: str, tmp_path: Path) -> FakeClock:
     return FakeClock(faketime, tmp_path / "offset")
 
 
+SLEEP = """
+import select, time
+time.sleep = lambda seconds: select.select((), (), (), seconds) and None
+"""
+"""libfaketime lets ``time.sleep`` fail (EINVAL) where the clock is set ahead and CLOCK_MONOTONIC,
+until which Python sleeps, is not. A process that waits for its turn to write sleeps."""
+
+
 class FakeClock:
     """A clock for processes that are started with its variables; it can be set while they run."""
 
@@ -32,7 +40,9 @@ class FakeClock:
         self.set("+0")
         shown = [faketime, "-m", "-f", "+0", "printenv", "LD_PRELOAD"]
         library = subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
+        (file.parent / "sitecustomize.py").write_text(SLEEP)
         self.variables = {
+            "PYTHONPATH": str(file.parent),
             "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_NO_CACHE": "1",
@@ -48,14 +58,15 @@ class FakeClock:
 
     def send(self, folder: Path, *arguments: str) -> None:
         """`statecast send` by this clock."""
-        subprocess.run(
+        ended = subprocess.run(
             [PROGRAM, "send", *arguments],
             cwd=folder,
             env=ENVIRONMENT | self.variables,
-            check=True,
             capture_output=True,
+            text=True,
             timeout=60,
         )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.fixture
