@@ -12,6 +12,7 @@ from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
+from statecast.stores.command_row import values_of
 from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.postgres.driver import Connection
@@ -94,7 +95,7 @@ def begin(
     )
     counters.command += 1
     command = Command.begin(new, counters.command, now)
-    connection.execute(INSERT, row_of(command))
+    connection.execute(INSERT, values_of(command))
     return command
 
 
@@ -189,7 +190,7 @@ def changed(connection: Connection, counters: Counters, before: Command, after: 
 
 def save(connection: Connection, commands: Iterable[Command]) -> None:
     for command in commands:
-        connection.execute(UPDATE, (*row_of(command), command.number))
+        connection.execute(UPDATE, (*values_of(command), command.number))
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Command]:
@@ -240,24 +241,3 @@ def forget(connection: Connection, device: str, most: int, age_from: int) -> Non
     """Delete old commands that are at their end: by age, and beyond a number of the device."""
     connection.execute(OLD, (age_from - COMMAND_MS,))
     connection.execute(SURPLUS, {"device": device, "most": most})
-
-
-def row_of(one: Command) -> tuple[Any, ...]:
-    """The columns of a row."""
-    return (
-        one.number,
-        one.change,
-        one.id,
-        one.device,
-        one.name,
-        one.arguments,
-        one.by,
-        one.key,
-        one.status,
-        one.created_at,
-        one.expires_at,
-        one.delivered_at,
-        one.ended_at,
-        one.reason,
-        one.attempted_at,
-    )

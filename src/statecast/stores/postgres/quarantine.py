@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
 from statecast.stores.errors import no_quarantine_row
 from statecast.stores.postgres.driver import Connection
+from statecast.stores.quarantine_row import values_of
 
 COLUMNS = "source, id, item, reason, body, sent_at, arrival, attempts, at, device, sender"
 MARKS = ", ".join(["%s"] * 11)
@@ -25,23 +25,6 @@ def save(connection: Connection, found: Sequence[Quarantined]) -> None:
     """Add rows, which the batch has counted already."""
     for one_ in found:
         connection.execute(INSERT.encode(), values_of(one_))
-
-
-def values_of(one: Quarantined) -> tuple[Any, ...]:
-    """The columns from the source on."""
-    return (
-        one.source,
-        one.id,
-        one.item,
-        one.reason,
-        one.body,
-        one.sent_at,
-        one.order,
-        one.attempts,
-        one.at,
-        one.device,
-        one.sender,
-    )
 
 
 def read(

@@ -11,6 +11,7 @@ from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
+from statecast.stores.command_row import values_of
 from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.retention import COMMAND_MS
@@ -276,22 +277,4 @@ def forget(connection: apsw.Connection, device: str, most: int, age_from: int) -
 
 def row_of(one: Command) -> Row:
     """The columns of a row, with the checksum."""
-    return sealed(
-        (
-            one.number,
-            one.change,
-            one.id,
-            one.device,
-            one.name,
-            one.arguments,
-            one.by,
-            one.key,
-            one.status,
-            one.created_at,
-            one.expires_at,
-            one.delivered_at,
-            one.ended_at,
-            one.reason,
-            one.attempted_at,
-        )
-    )
+    return sealed(values_of(one))

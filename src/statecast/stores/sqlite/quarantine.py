@@ -16,6 +16,7 @@ from statecast.errors import Refused
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
 from statecast.stores.errors import no_quarantine_row
+from statecast.stores.quarantine_row import values_of
 from statecast.stores.sqlite.driver import row, rows
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
 from statecast.stores.sqlite.tables import Row, sealed, table
@@ -53,21 +54,7 @@ def save(
 
 def row_of(one: Quarantined) -> Row:
     """The columns from the source on, with the checksum."""
-    return sealed(
-        (
-            one.source,
-            one.id,
-            one.item,
-            one.reason,
-            one.body,
-            one.sent_at,
-            one.order,
-            one.attempts,
-            one.at,
-            one.device,
-            one.sender,
-        )
-    )
+    return sealed(values_of(one))
 
 
 def copy_of(damaged: Damaged, now: int) -> Quarantined:
