@@ -36,6 +36,7 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, Store
 from statecast.testing import oracle
+from waiting import wait_for
 
 STATECAST_JS = HERE.parent.parent / "src/statecast/web/static/statecast.js"
 HOSTS = ("one", "two", "three")
@@ -436,7 +437,7 @@ def prepared(
         for server in servers:
             stack.callback(server.kill)
             server.start()
-        wait_until(lambda: all(server.is_ready() for server in servers), servers)
+        wait_to_begin(lambda: all(server.is_ready() for server in servers), servers)
         (folder / "nginx").mkdir()
         stack.enter_context(
             nginx_server.serving(
@@ -455,7 +456,7 @@ def prepared(
             )
         )
         watching = Viewers(viewers, plan.viewers)
-        wait_until(lambda: watching.ask(report=True)["joined"] == plan.viewers, servers)
+        wait_to_begin(lambda: watching.ask(report=True)["joined"] == plan.viewers, servers)
         yield Drill(
             plan,
             servers,
@@ -469,10 +470,9 @@ def prepared(
         )
 
 
-def wait_until(holds: Callable[[], bool], servers: Sequence[ServingHost]) -> None:
-    deadline = time.monotonic() + SETTLE
-    while not holds():
-        if time.monotonic() > deadline:
-            logs = "\n".join(server.log.read_text()[-2000:] for server in servers)
-            raise AssertionError(f"the drill could not begin:\n{logs}")
-        time.sleep(0.1)
+def wait_to_begin(holds: Callable[[], bool], servers: Sequence[ServingHost]) -> None:
+    def why() -> str:
+        logs = "\n".join(server.log.read_text()[-2000:] for server in servers)
+        return f"the drill could not begin:\n{logs}"
+
+    wait_for(holds, why, seconds=SETTLE)
