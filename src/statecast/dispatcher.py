@@ -141,6 +141,8 @@ class CommandDispatcher:
     def _serve(self, lease: Lease) -> None:
         """One attempt, and the wait for the next one."""
         self._news.clear()
+        if self._stop.is_set():  # its news may be what was cleared
+            return
         try:
             more = self.step(lease.term)
         except Unavailable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -398,6 +399,24 @@ def test_queues_that_cannot_be_are_refused_at_the_start(
     with pytest.raises(BadSetting, match=sentence):
         runtime.open_sources()
     runtime.stop()
+
+
+def test_a_stop_that_comes_before_an_attempt_is_not_slept_over(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a dispatcher that is stopped just as it forgets the news so far
+    scene.dispatcher._news = news = threading.Event()
+
+    def clear() -> None:
+        scene.dispatcher.stop()
+        threading.Event.clear(news)
+
+    waits: list[float] = []
+    monkeypatch.setattr(news, "clear", clear)
+    monkeypatch.setattr(news, "wait", waits.append)
+    # when it serves, then it does not wait for more news
+    scene.dispatcher._serve(scene.lease)
+    assert waits == []
 
 
 def test_a_device_with_a_queue_takes_its_commands_only_from_there() -> None:

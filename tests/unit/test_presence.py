@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from statecast import names
 from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.reader import READS_EVERYTHING, Reader
+from statecast.broadcast import presence_exchange
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.presence import INTERVAL, TURN
@@ -162,13 +164,33 @@ def test_ten_thousand_viewers_of_everything_are_one_row_and_one_write(store: Mem
 
 def test_a_process_writes_at_most_once_a_second(store: MemoryStore) -> None:
     here, _ = two(store)
-    changes = []
+    writes: list[Any] = []
+    store.count_watching = lambda process, parts: writes.append(parts)  # type: ignore[method-assign,assignment]
     for _ in range(100):  # ten seconds
         here.watch(OneViewer(), "a")
         here.loop.advance(0.1)
-        changes.append(here.exchange._to_write.there.is_set())
         here.write()
-    assert 9 <= sum(changes) <= 11
+    assert 9 <= len(writes) <= 11
+
+
+def test_a_stop_that_comes_within_an_exchange_ends_the_thread(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that stops just as its thread takes what is to be written
+    monkeypatch.setattr(presence_exchange, "ALONE_INTERVAL", 3600.0)
+    here, _ = two(store)
+    taken = here.presence.to_write.take
+
+    def take() -> dict[int, bytes]:
+        here.exchange.stop()
+        return taken()
+
+    monkeypatch.setattr(here.presence.to_write, "take", take)
+    # when the thread runs, then it ends after that exchange
+    thread = threading.Thread(target=here.exchange._run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 Step = tuple[int, int, Any]

@@ -61,7 +61,7 @@ def test_a_page_its_states_and_a_viewer() -> None:
 
 
 def test_a_server_in_the_background_leaves_nothing_behind() -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     with serving() as server:
         address = server.address
         assert fetch(server, get()).status == 200
@@ -74,9 +74,10 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
         if one.name in ("statecast", "change-feed") and one.is_alive()
     ]
     # And the threads of its pools end by themselves
-    for thread in [one for one in threading.enumerate() if one.name.startswith("handler-")]:
+    began = [one for one in threading.enumerate() if one not in before]
+    for thread in began:
         thread.join(20)
-    assert threading.active_count() <= before
+    assert [one.name for one in began if one.is_alive()] == []
 
 
 def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ class PartsToWrite:
     """The parts that the other processes do not have yet. Any thread."""
 
     def __init__(self) -> None:
-        self.there = threading.Event()
-        """Some are there."""
+        self._wake = threading.Event()
+        """Set when some are there, and by ``wake``."""
         self.left_out: dict[int, int] = {}
         """How many keys a part leaves out."""
         self._parts: dict[int, bytes] = {}
@@ -50,11 +50,19 @@ class PartsToWrite:
         with self._lock:
             self._parts[number] = data
             self.left_out[number] = left_out
-        self.there.set()
+        self._wake.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return when some are there, after ``wake``, or when ``seconds`` have passed."""
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """End the present wait; without one, the next."""
+        self._wake.set()
 
     def take(self) -> dict[int, bytes]:
         """All of them, each as it is now."""
-        self.there.clear()
         with self._lock:
             taken, self._parts = self._parts, {}
             return taken

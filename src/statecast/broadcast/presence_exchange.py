@@ -55,7 +55,7 @@ class PresenceExchange:
 
     def stop(self) -> None:
         self._stopped = True
-        self._to_write.there.set()
+        self._to_write.wake()
         if self._thread is not None:
             self._thread.join(5)
 
@@ -96,9 +96,11 @@ class PresenceExchange:
         )
 
     def _run(self) -> None:
-        while not self._stopped:
+        while True:
             try:
                 self.exchange()
             except Exception:  # a defect of ours; without this thread ghosts would stay
                 log.exception("the counts of viewers could not be exchanged; trying again")
-            self._to_write.there.wait(INTERVAL if self._has_others() else ALONE_INTERVAL)
+            self._to_write.wait(INTERVAL if self._has_others() else ALONE_INTERVAL)
+            if self._stopped:  # asked after each wait, which a stop ends
+                return
