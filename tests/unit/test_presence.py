@@ -177,7 +177,8 @@ def test_a_stop_that_comes_within_an_exchange_ends_the_thread(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a process that stops just as its thread takes what is to be written
-    monkeypatch.setattr(presence_exchange, "ALONE_INTERVAL", 3600.0)
+    for interval in ("INTERVAL", "ALONE_INTERVAL"):
+        monkeypatch.setattr(presence_exchange, interval, 3600.0)
     here, _ = two(store)
     taken = here.presence.to_write.take
 
