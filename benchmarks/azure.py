@@ -27,7 +27,7 @@ from statecast.testing.azure import FakeAzure
 from tests.azurite_server import Azurite
 from tools import javascript
 
-RATE = Bound(floor=500)
+RATE = Bound(floor=700, aim=1_000)
 SOON = Bound(floor=150, less=True)
 VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 SENDERS = 8
