@@ -2,7 +2,7 @@
 
     make bench                      everything, about five minutes on two cores
     make bench ARGS=--quick         a rough result, in under a minute
-    make bench ARGS="--only fanout"
+    make bench ARGS=fanout
 
 There is one module per question (ingest, latency, azure, fanout, connects, updates). The viewers
 run in a process of their own (generator.py), and so does each server (peers/), so that CPU time is

@@ -1,4 +1,4 @@
-"""The feed of docs/design/growth.md, measured: `make bench ARGS="--only feed"`.
+"""The feed of docs/design/growth.md, measured: `make bench ARGS=feed`.
 
 A store of the benchmark's own gives every change an offset. A publisher asks it what has changed
 since the last offset that the stream has, and publishes that into a JetStream of three replicas.

@@ -1,15 +1,14 @@
 """Bytes on a viewer's connection in an hour, at three typical sites.
 
-Two viewers each with protocol 1 and 2, plain and compressed (permessage-deflate), watch the same
-devices, with the health of the server, as the page does. An hour is the first states, the changes
-of an hour at what one of them costs, and the beats of an hour at the pace of some idle seconds.
+Two viewers each with protocol 1 and 2, plain and compressed, watch the same devices, with the
+health of the server, as the page does: by WebSocket, by server-sent events and by long polling. An
+hour is the first states, the changes of an hour at what one of them costs, and the beats of an hour
+at the pace of some idle seconds. Only what the server sends counts, heads of responses included.
 """
 
 from __future__ import annotations
 
 import json
-import select
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -17,13 +16,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from benchmarks import client_frames, servers
+from benchmarks import servers, traffic_viewers
 from benchmarks.latency import sending
-from benchmarks.processes import BenchmarkError
 from benchmarks.report import Row
+from benchmarks.traffic_viewers import CountingViewer
 from statecast.sources.embedded_queue import EmbeddedQueue
 
-OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+Variant = tuple[str, int, bool]
+"""Transport, protocol, compressed."""
 CHANGES = 30
 """That are measured."""
 PAUSE = 0.06
@@ -74,23 +74,23 @@ def rows_of(site: TrafficSite, idle: float) -> list[Row]:
         queue = stack.enter_context(sending(folder))
         queue.send_many([message(site, number, number) for number in range(site.devices)])
         time.sleep(1)
-        variants: dict[tuple[int, bool], CountingViewer] = {}
-        for protocol, deflate in product((1, 2), (False, True)):
+        viewers: dict[Variant, CountingViewer] = {}
+        for variant in product(traffic_viewers.KINDS, (1, 2), (False, True)):
             for _ in range(2):  # who is alone gets nothing compressed
-                viewer = stack.enter_context(
-                    closing(CountingViewer(server.port, protocol, deflate))
-                )
-                variants[protocol, deflate] = viewer
-        first = {variant: viewer.read(1) for variant, viewer in variants.items()}
+                kind, protocol, compressed = variant
+                viewer = traffic_viewers.KINDS[kind](server.port, protocol, compressed)
+                viewers[variant] = stack.enter_context(closing(viewer))
+        traffic_viewers.read_all(viewers.values(), 1)
+        first = sizes(viewers)
         begin = time.monotonic()
-        time.sleep(idle)
-        beats = {variant: viewer.read(0) for variant, viewer in variants.items()}
+        traffic_viewers.read_all(viewers.values(), idle)
+        beats = sizes(viewers)
         per_hour = 3600 / (time.monotonic() - begin)
-        changed = change(site, queue, variants)
+        changed = change(site, queue, viewers)
         pause = CHANGES * PAUSE
     return [
         Row(
-            f"{site.name}: protocol {protocol}{', compressed' if deflate else ''}",
+            f"{site.name}: {kind}, protocol {protocol}{', compressed' if compressed else ''}",
             (
                 first[variant]
                 + beats[variant] * per_hour
@@ -102,55 +102,25 @@ def rows_of(site: TrafficSite, idle: float) -> list[Row]:
             "KB a viewer and hour",
             note=f"first states {first[variant] / 1000:,.1f} KB".replace(",", " "),
         )
-        for variant in variants
-        for protocol, deflate in [variant]
+        for variant in viewers
+        for kind, protocol, compressed in [variant]
     ]
 
 
+def sizes(viewers: dict[Variant, CountingViewer]) -> dict[Variant, int]:
+    return {variant: viewer.taken() for variant, viewer in viewers.items()}
+
+
 def change(
-    site: TrafficSite, queue: EmbeddedQueue, variants: dict[tuple[int, bool], CountingViewer]
-) -> dict[tuple[int, bool], int]:
+    site: TrafficSite, queue: EmbeddedQueue, viewers: dict[Variant, CountingViewer]
+) -> dict[Variant, int]:
     """Bytes of some changes, one after the other."""
     for number in range(CHANGES):
         queue.send_many([message(site, number % site.devices, 1_000 + number)])
-        time.sleep(PAUSE)
-    return {variant: viewer.read(0.3) for variant, viewer in variants.items()}
+        traffic_viewers.read_all(viewers.values(), PAUSE)
+    traffic_viewers.read_all(viewers.values(), 0.3)
+    return sizes(viewers)
 
 
 def message(site: TrafficSite, device: int, number: int) -> bytes:
     return json.dumps({"device": f"site/room{device}", "state": site.state(number)}).encode()
-
-
-class CountingViewer:
-    """A viewer that counts bytes."""
-
-    def __init__(self, port: int, protocol: int, deflate: bool) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        head = client_frames.upgrade(port)
-        self._socket.sendall(head[:-2] + (OFFER if deflate else b"") + b"\r\n")
-        self._expect(b'"sid"')
-        self._socket.sendall(client_frames.text_frame(client_frames.JOIN))
-        self._expect(b"40{")
-        request = {"devices": ["*"], "protocol": protocol, "health": True}
-        self._socket.sendall(client_frames.text_frame("420" + json.dumps(["watch", request])))
-
-    def _expect(self, text: bytes) -> None:
-        found = b""
-        while text not in found:
-            piece = self._socket.recv(65_536)
-            if not piece:
-                raise BenchmarkError(f"a viewer was sent away after {found[-200:]!r}")
-            found += piece
-
-    def read(self, seconds: float) -> int:
-        """Bytes that are there, or come until none has come for so long."""
-        size = 0
-        while select.select([self._socket], [], [], seconds)[0]:
-            piece = len(self._socket.recv(1 << 20))
-            if not piece:
-                raise BenchmarkError("a viewer was sent away")
-            size += piece
-        return size
-
-    def close(self) -> None:
-        self._socket.close()

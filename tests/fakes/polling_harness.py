@@ -30,19 +30,23 @@ class PollingHarness(Harness):
     async def open(self, **more: Any) -> PollingClient:
         response = await self.response("GET", QUERY, **more)
         assert response.status == 200, response
-        return PollingClient(self, json.loads(response.text[1:])["sid"])
+        return PollingClient(self, json.loads(response.text[1:])["sid"], more.get("headers"))
 
 
 class PollingClient:
     """One client that polls."""
 
-    def __init__(self, harness: PollingHarness, sid: str) -> None:
+    def __init__(
+        self, harness: PollingHarness, sid: str, headers: dict[str, str] | None = None
+    ) -> None:
         self.harness = harness
         self.sid = sid
+        self.headers = headers
+        """Of each poll."""
         self.query = f"{QUERY}&sid={sid}"
 
     def get(self) -> AsgiRequest:
-        return self.harness.request("GET", self.query)
+        return self.harness.request("GET", self.query, headers=self.headers)
 
     async def poll(self) -> str:
         response = await self.get().task

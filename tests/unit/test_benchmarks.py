@@ -195,15 +195,36 @@ def test_an_error_of_a_process_is_told() -> None:
         process.receive(30)
 
 
-def test_the_options_name_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmarks.parse(["--quick", "--only", "ingest", "--only", "fanout"]).only == [
-        "ingest",
-        "fanout",
-    ]
-    assert benchmarks.parse([]).only is None
-    with pytest.raises(SystemExit):
-        benchmarks.parse(["--only", "everything"])
-    assert "invalid choice" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], list(benchmarks.BENCHMARKS)),
+        (["storm"], ["storm"]),
+        (["storm", "--quick", "own-device"], ["storm", "own-device"]),
+        (["--quick", "--only", "ingest", "--only", "fanout"], ["ingest", "fanout"]),
+        (["storm", "--only", "feed"], ["storm", "feed"]),
+    ],
+)
+def test_the_arguments_name_the_parts(
+    arguments: list[str], parts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    for table in (benchmarks.BENCHMARKS, benchmarks.ON_DEMAND):
+        for name in table:
+            monkeypatch.setitem(table, name, lambda quick, name=name: ran.append(name) or [])
+    assert benchmarks.main(arguments) == 0
+    assert ran == parts
+
+
+@pytest.mark.parametrize("arguments", [["everything"], ["storm", "Storm"], ["--only", "all"]])
+def test_a_part_that_is_not_there_is_named_with_those_that_are(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        benchmarks.main(arguments)
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"there is no part {arguments[-1]!r}; the parts are {benchmarks.PARTS}.")
 
 
 def test_one_broken_benchmark_does_not_stop_the_others(

@@ -45,7 +45,7 @@ async def test_an_audience_shares_one_encoding() -> None:
     for watching in harness.broadcaster.watching:
         watching.deliver(message)
     first, second = harness.sessions._polling.values()
-    assert first._queue.take_all()[-1] is second._queue.take_all()[-1]
+    assert first._queue.take_all()[-1].packet is second._queue.take_all()[-1].packet
 
 
 async def test_bytes_travel_as_base64_both_ways() -> None:

@@ -176,12 +176,12 @@ def test_the_queue_counts_bytes_and_memory() -> None:
     second.put(own)
     assert (first.size, second.size) == (100, 200)
     assert memory.size == 100 + 50 + 4 * OVERHEAD
-    assert second.take(2) == [shared, own]
+    assert [one.packet for one in second.take(2)] == [shared, own]
     assert (first.size, second.size, memory.size) == (100, 50, 150 + 2 * OVERHEAD)
-    assert second.take_all() == [own]
+    assert [one.packet for one in second.take_all()] == [own]
     assert not second
-    assert first.take() == [shared]
-    assert (memory.size, memory.is_full, memory._queues) == (0, False, {})
+    assert [one.packet for one in first.take()] == [shared]
+    assert (memory.size, memory.is_full, memory._waiting) == (0, False, {})
     memory.reserve(1_001)
     assert memory.is_full
     memory.release(1_001)

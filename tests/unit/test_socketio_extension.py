@@ -92,7 +92,7 @@ def test_options_that_ask_for_what_happens_here_anyway_are_not_named(
 ) -> None:
     to_settings(
         {"async_mode": "threading", "async_handlers": True, "logger": False}
-        | {"engineio_logger": False, "always_connect": False, "http_compression": False}
+        | {"engineio_logger": False, "always_connect": False, "http_compression": True}
     )
     assert caplog.messages == []
 

@@ -60,10 +60,15 @@ def deflated(message: OutgoingMessage) -> bytes | None:
     encoded = message.encodings.get(DEFLATED)
     if encoded is None:
         plain = packet(message)
-        if not LEAST_DEFLATED <= len(plain) <= MOST_DEFLATED:
+        if not is_worth_it(plain):
             return None
         encoded = message.encodings[DEFLATED] = deflate.deflate(plain)
     return encoded
+
+
+def is_worth_it(plain: bytes) -> bool:
+    """Whether to compress something of this size."""
+    return LEAST_DEFLATED <= len(plain) <= MOST_DEFLATED
 
 
 def _frames(text: bytes, message: OutgoingMessage) -> bytes:

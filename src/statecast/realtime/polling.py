@@ -21,18 +21,21 @@ from statecast.errors import Refused
 from statecast.http import asgi
 from statecast.http.addresses import key_of
 from statecast.http.asgi import Headers, Receive, Scope, Send
+from statecast.http.content_coding import takes_gzip
 from statecast.http.head import RequestHead
 from statecast.rate_limit import RateByKey, TokenBucket
 from statecast.realtime import encoding
 from statecast.realtime.held_up import HeldUp
 from statecast.realtime.hub import Hub, max_buffer
 from statecast.realtime.polling_queue import PollingMemory, PollingQueue
+from statecast.realtime.polling_response import PollingResponse
 from statecast.realtime.protocol import engineio, handshake, websocket
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.realtime.session import Session
 from statecast.realtime.viewer import TOO_FAST, TOO_FAST_ALL, Viewer
 from statecast.settings import Settings
 
+NOOP_PACKET = engineio.NOOP_PACKET
 PROBE_POLL = 0.1
 """Seconds a GET waits during an upgrade: the client goes on only when its last GET was answered."""
 
@@ -103,6 +106,7 @@ class PollingConnection:
         "_methods",
         "_queue",
         "_state",
+        "_takes_gzip",
         "_viewer",
         "address",
         "bucket",
@@ -120,6 +124,8 @@ class PollingConnection:
         self.bucket = -1
         self.paused = False
         """More waits than states may add to."""
+        self._takes_gzip = endpoint.takes_gzip(head)
+        """The client, by its last GET."""
         self._state = OPEN
         self._viewer: Viewer = hub.new_viewer(self, now, head, address)
         """Handed over in UPGRADED; it has left in CLOSED."""
@@ -157,13 +163,14 @@ class PollingConnection:
     def offer(self, message: OutgoingMessage) -> bool:
         if not self.alive or self._queue.size > self._endpoint.event_bound:
             return False
-        self._put(encoding.packet(message))
+        self.deliver(message)
         for attachment in message.attachments:
             self._put(engineio.binary_packet(attachment))
         return True
 
     def deliver(self, message: OutgoingMessage) -> None:
-        self._put(encoding.packet(message))
+        compressed = encoding.deflated(message) if self._takes_gzip else None
+        self._put(encoding.packet(message), compressed)
 
     def close(self, code: int, reason: str) -> None:
         """End the session; a waiting GET gets the close packet.
@@ -173,16 +180,16 @@ class PollingConnection:
         if not self.alive:
             return
         by_client = code == websocket.NORMAL_CLOSURE
-        self._put(engineio.NOOP_PACKET if by_client else engineio.CLOSE_PACKET)
+        self._put(NOOP_PACKET if by_client else engineio.CLOSE_PACKET)
         self._end("server disconnect" if reason else "transport close")
 
     def abort(self) -> None:
         self.close(websocket.GOING_AWAY, "the server restarts")
 
-    def _put(self, packet: bytes) -> None:
+    def _put(self, packet: bytes, compressed: bytes | None = None) -> None:
         if not self.alive:
             return
-        self._queue.put(packet)
+        self._queue.put(packet, compressed)
         self._wake_get()
         if not self.paused and self._queue.size > self._endpoint.viewer_buffer:
             self.paused = True
@@ -226,11 +233,14 @@ class PollingConnection:
         finally:
             self._methods.discard(method)
 
-    async def poll(self, client_left: Callable[[], Coroutine[Any, Any, None]]) -> bytes | None:
+    async def poll(
+        self, client_left: Callable[[], Coroutine[Any, Any, None]], *, takes_gzip: bool = False
+    ) -> PollingResponse | None:
         """The next packets, as soon as there are any.
 
         None when the client has left, and then the session is over.
         """
+        self._takes_gzip = takes_gzip
         if not self._queue and not await self._wait(client_left):
             if self.alive:
                 self._end("transport close")
@@ -252,15 +262,15 @@ class PollingConnection:
             leaving.cancel()
             self._get = None
 
-    def _take(self) -> bytes:
-        """The body of the response to a GET."""
+    def _take(self) -> PollingResponse:
+        """The response to a GET."""
         packets = self._queue.take()
         if not self.alive:  # this is the last answer
             self._queue.take_all()
         elif self.paused and self._queue.size <= self._endpoint.viewer_buffer // 4:
             self.paused = False
             self._viewer.resume()
-        return engineio.SEPARATOR.encode().join(packets) or engineio.NOOP_PACKET
+        return PollingResponse.of(packets, takes_gzip=self._takes_gzip)
 
     async def post(self, body: bytes) -> None:
         """Take what the client sends, at the rate that it may send.
@@ -312,7 +322,7 @@ class PollingConnection:
             return False
         self._change(PROBING)
         if self._get is not None and not self._get.done():
-            self._put(engineio.NOOP_PACKET)
+            self._put(NOOP_PACKET)
         return True
 
     def end_probe(self) -> None:
@@ -323,7 +333,8 @@ class PollingConnection:
     def hand_over(self) -> tuple[Viewer, list[bytes]]:
         """The viewer and the packets that wait for it. A GET that still waits gets a noop."""
         self._change(UPGRADED)
-        packets = [one for one in self._queue.take_all() if one != engineio.NOOP_PACKET]
+        waiting = [one.packet for one in self._queue.take_all()]
+        packets = [packet for packet in waiting if packet != NOOP_PACKET]
         self._wake_get()
         self._endpoint.forget(self, upgraded=True)
         return self._viewer, packets
@@ -380,9 +391,10 @@ class PollingEndpoint:
                 return
             connection = self._find(head)
             with connection.request(head.method):
-                body = await self._answer(connection, head.method, receive)
-                if body is not None:
-                    await asgi.respond(send, 200, body, asgi.TEXT, cors)
+                response = await self._answer(connection, head, receive)
+                if response is not None:
+                    headers = [*cors, *response.headers]
+                    await asgi.respond(send, 200, response.body, asgi.TEXT, headers)
         except HandshakeError as refused:
             if not head.query.get("sid"):  # a session that has ended is no refusal
                 self.warn(asgi.client_address(scope), str(refused))
@@ -415,6 +427,10 @@ class PollingEndpoint:
 
     def new_sid(self) -> str:
         return engineio.new_sid(self._worker_id)
+
+    def takes_gzip(self, head: RequestHead) -> bool:
+        """Whether what answers a request may be compressed."""
+        return self._settings.compression and takes_gzip(head.values(b"accept-encoding"))
 
     def _open(self, head: RequestHead, address: str) -> bytes:
         """Open a session; its first packet. Raises HandshakeError."""
@@ -472,11 +488,12 @@ class PollingEndpoint:
         self._log.warning(address, sentence, self.wheel.now())
 
     async def _answer(
-        self, connection: PollingConnection, method: str, receive: Receive
-    ) -> bytes | None:
-        """The response's body; None when the client has left. Raises HandshakeError."""
-        if method == "GET":
-            return await connection.poll(lambda: asgi.disconnected(receive))
+        self, connection: PollingConnection, head: RequestHead, receive: Receive
+    ) -> PollingResponse | None:
+        """None when the client has left. Raises HandshakeError."""
+        if head.method == "GET":
+            gzip = self.takes_gzip(head)
+            return await connection.poll(lambda: asgi.disconnected(receive), takes_gzip=gzip)
         limit = self._settings.max_payload
         try:
             async with asyncio.timeout(self._settings.body_timeout):
@@ -490,7 +507,7 @@ class PollingEndpoint:
             late = HandshakeError.sentence(408, "The body did not come in time.")
             raise connection.fail("a body did not come in time", late) from None
         await connection.post(body)
-        return b"ok"
+        return PollingResponse(b"ok")
 
 
 def is_off(why: str) -> HandshakeError:

@@ -24,12 +24,15 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Forbidden, Refused
 from statecast.http import asgi
 from statecast.http.asgi import Headers, Receive, Scope, Send
+from statecast.http.content_coding import takes_gzip
 from statecast.http.errors import HTTPProblem
 from statecast.http.head import RequestHead
+from statecast.realtime import encoding
 from statecast.realtime.authenticator import NotAdmitted, Visit
 from statecast.realtime.hub import Hub
 from statecast.realtime.interfaces import BroadcasterContract
-from statecast.realtime.protocol import handshake
+from statecast.realtime.protocol import deflate, gzip_stream, handshake
+from statecast.realtime.protocol.gzip_stream import GzipEnd
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.settings import Settings
 
@@ -42,7 +45,11 @@ HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would wait for more
+    gzip_stream.VARY,
 ]
+PLAIN, GZIP = "sse", "gzip sse"
+"""Under which an ``OutgoingMessage`` keeps its encodings."""
+KEEPALIVE = b":\n\n"
 
 _COMPLETE = b'"complete":true}'
 """The end of the ``states`` event that brings a reader up to date."""
@@ -102,6 +109,7 @@ class EventStream:
         "_awaited",
         "_broadcaster",
         "_buffer_limit",
+        "_gzip",
         "_keepalive_at",
         "_open",
         "_pending",
@@ -120,8 +128,13 @@ class EventStream:
         settings: Settings,
         now: float,
         awaited: frozenset[str] = frozenset(),
+        *,
+        gzip: bool = False,
     ) -> None:
-        """It ends when all ``awaited`` events were delivered; without any it goes on."""
+        """It ends when all ``awaited`` events were delivered; without any it goes on.
+
+        With ``gzip`` what it writes is such a stream.
+        """
         self.reader: Reader = READS_NOTHING
         """Who it is, and what it may see."""
         self._awaited = set(awaited)
@@ -141,16 +154,20 @@ class EventStream:
         """The time limit of the write under way."""
         self._keepalive_at = now + settings.ping_interval
         """When the next comment is due, which shows the client that the connection lives."""
+        self._gzip = GzipEnd() if gzip else None
+        if gzip:
+            self._pending.add(gzip_stream.HEADER)
+
+    @property
+    def headers(self) -> Headers:
+        """Of the response."""
+        return HEADERS if self._gzip is None else [*HEADERS, gzip_stream.FIELD]
 
     # From the hub and the broadcaster
 
     def deliver(self, message: OutgoingMessage) -> None:
-        event = message.encodings.get("sse")
-        if event is None:
-            event = message.encodings["sse"] = encode(
-                message.name, message.payload, message.position_id
-            )
-        self._put(event)
+        event = plain(message)
+        self._put(event, None if self._gzip is None else gzip_blocks(message))
         if self._open and not self.paused and self._pending.size > self._buffer_limit:
             self.paused = True
             self._broadcaster.pause(self)
@@ -182,6 +199,7 @@ class EventStream:
 
     def abort(self) -> None:
         self._pending.clear()
+        self._gzip = None  # what the client has is no whole stream
         self.leave()
         if self._write_limit is not None and not self._write_limit.expired():
             self._write_limit.reschedule(0)
@@ -192,13 +210,19 @@ class EventStream:
         if now >= self._keepalive_at:
             self._keepalive_at = now + self._ping_interval
             if not self.paused:
-                self._put(b":\n\n")
+                self._put(KEEPALIVE)
         return self._keepalive_at
 
-    def _put(self, event: bytes) -> None:
-        if self._open:
+    def _put(self, event: bytes, blocks: bytes | None = None) -> None:
+        """``blocks`` are the event in a gzip stream, if several readers share them."""
+        if not self._open:
+            return
+        if self._gzip is None:
             self._pending.add(event)
-            self._wake.set()
+        else:
+            self._gzip.count(event)
+            self._pending.add(blocks or gzip_stream.stored(event))
+        self._wake.set()
 
     # To the client
 
@@ -210,7 +234,7 @@ class EventStream:
             while self._pending.size:
                 await self._write(send, self._pending.take(CHUNK))
                 self._resume()
-        await self._write(send, b"", more=False)
+        await self._write(send, self._gzip.encode() if self._gzip else b"", more=False)
 
     async def _write(self, send: Send, chunk: bytes, more: bool = True) -> None:
         try:
@@ -259,6 +283,7 @@ class EventStreamEndpoint:
                 self._settings,
                 self._wheel.now(),
                 frozenset(awaited if once else ()),
+                gzip=self._settings.compression and takes_gzip(head.values(b"accept-encoding")),
             )
         except Refused as refusal:
             await refuse(HTTPProblem(400, str(refusal)), scope, send, cors)
@@ -309,7 +334,8 @@ class EventStreamEndpoint:
         leaving = asyncio.get_running_loop().create_task(asgi.disconnected(receive))
         leaving.add_done_callback(lambda _: stream.leave())
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *cors]})
+            headers = [*stream.headers, *cors]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await stream.run(send)
         except TimeoutError:
             sentence = f"accepted nothing for {self._settings.write_timeout:g} seconds"
@@ -393,6 +419,27 @@ def watch_request(query: bytes, last_event_id: str | None) -> dict[str, Any]:
         if position and position[3]:
             request["since"]["scope"] = position[3]
     return request
+
+
+def plain(message: OutgoingMessage) -> bytes:
+    """The event, encoded once for all readers."""
+    event = message.encodings.get(PLAIN)
+    if event is None:
+        event = message.encodings[PLAIN] = encode(
+            message.name, message.payload, message.position_id
+        )
+    return event
+
+
+def gzip_blocks(message: OutgoingMessage) -> bytes:
+    """The event in a gzip stream; compressed if that is allowed and worth it."""
+    blocks = message.encodings.get(GZIP)
+    if blocks is None:
+        event = plain(message)
+        compress = message.compressible and encoding.is_worth_it(event)
+        blocks = deflate.deflate(event) if compress else gzip_stream.stored(event)
+        message.encodings[GZIP] = blocks
+    return blocks
 
 
 def encode(name: str, payload: bytes, position_id: bytes = b"") -> bytes:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from statecast import logs, strict_json
 from statecast.http import cors
 from statecast.http.asgi import App, Headers, Receive, Scope, Send, client_address
+from statecast.http.content_coding import takes_gzip
 from statecast.http.errors import HTTPProblem
 from statecast.http.mount import inner_path
 from statecast.server.readiness import Readiness
@@ -136,7 +137,7 @@ class Router:
     async def _file(self, scope: Scope, receive: Receive, send: Send) -> None:
         _check_read_only(scope)
         file = self.files[inner_path(scope["path"], scope.get("root_path", ""))]
-        packed = _takes_gzip(scope)
+        packed = takes_gzip(value for name, value in scope["headers"] if name == b"accept-encoding")
         body, tag = (file.packed, file.tag[:-1] + b'-gzip"') if packed else (file.body, file.tag)
         headers = [
             (b"etag", tag),
@@ -157,18 +158,6 @@ class Router:
         headers += [(b"content-encoding", b"gzip")] if packed else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-def _takes_gzip(scope: Scope) -> bool:
-    """Whether gzip is named without being refused. ``*`` does not count: clients name gzip."""
-    accepted = b",".join(
-        value for name, value in scope["headers"] if name == b"accept-encoding"
-    ).lower()
-    for one in accepted.split(b","):
-        coding, _, weight = one.partition(b";")
-        if coding.strip() == b"gzip":
-            return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
-    return False
 
 
 def _check_read_only(scope: Scope) -> None:

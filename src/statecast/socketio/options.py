@@ -30,7 +30,7 @@ IGNORED: Mapping[str, tuple[Any, ...]] = {
     "always_connect": (False,),
     "allow_upgrades": (True,),
     "compression_threshold": (),
-    "http_compression": (False,),
+    "http_compression": (True,),
     "cookie": (),
     "cors_credentials": (True,),
     "transports": (),
