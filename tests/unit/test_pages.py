@@ -32,7 +32,14 @@ from statecast.stores.contract import (
     Sizes,
     Totals,
 )
-from statecast.web import formatting, pages, picture_rules, pictures, view_models
+from statecast.web import (
+    formatting,
+    page_renderer,
+    pages,
+    picture_rules,
+    pictures,
+    view_models,
+)
 from tests.fakes.fake_access import rights
 
 NOW = 1_769_868_131_000  # 2026-01-31 14:02:11 UTC
@@ -583,7 +590,7 @@ def test_only_pictures_in_use_are_on_the_page(store: FakeStore) -> None:
 
 def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None:
     """The script binds by position: a picture and its template must agree element by element."""
-    template = pages.environment().get_template("picture.html").module
+    template = page_renderer.environment().get_template("picture.html").module
     for picture in picture_rules.PICTURES:
         scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, X)
         drawn, blank = (Tree(str(template.drawing(picture.name, one))) for one in (scene, None))  # type: ignore[attr-defined]

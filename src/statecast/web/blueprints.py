@@ -17,8 +17,12 @@ from werkzeug.exceptions import HTTPException
 
 from statecast.errors import Refused, StatecastError, StoreUnusable, Unavailable
 from statecast.web import api, cross_origin, pages, sign_in
+from statecast.web.device_views import DeviceViews
 from statecast.web.live_address import ENDPOINT, Elsewhere
 from statecast.web.own_pages import OwnPages
+from statecast.web.page_guard import PageGuard
+from statecast.web.page_reader import PageReader
+from statecast.web.page_renderer import PageRenderer
 from statecast.web.rest_requests import own_writes_only
 from statecast.web.share_views import SHARE, ShareViews
 from statecast.web.sign_in_views import SignInViews
@@ -74,9 +78,9 @@ def add_endpoint(app: Flask, runtime: Runtime) -> None:
 def add_sign_in(app: Flask, runtime: Runtime) -> None:
     """Add the page on which people sign in, for everybody who reaches the server."""
     blueprint = Blueprint("statecast_sign_in", __name__)
-    pages_of_all = pages.PageViews(runtime)
-    views = SignInViews(lambda: runtime.rights.desk, pages_of_all.page)
-    shares = ShareViews(runtime, pages_of_all.page)
+    renderer = PageRenderer(runtime)
+    views = SignInViews(lambda: runtime.rights.desk, renderer.render)
+    shares = ShareViews(runtime, renderer.render)
     for path, methods in {
         sign_in.SIGN_IN: {"GET": views.show, "POST": views.sign_in},
         sign_in.SIGN_OUT: {"POST": views.sign_out},
@@ -84,7 +88,7 @@ def add_sign_in(app: Flask, runtime: Runtime) -> None:
     }.items():
         for method, view in methods.items():
             blueprint.add_url_rule(path, view.__name__, view, methods=[method])
-    pages_of_all.guard(blueprint)
+    _guard(renderer).watch(blueprint)
     app.register_blueprint(blueprint)
 
 
@@ -93,12 +97,12 @@ def serve_at_root(app: Flask, runtime: Runtime) -> None:
     app.register_blueprint(pages.pages(runtime))
     add_sign_in(app, runtime)
     app.register_blueprint(api.rest(runtime), url_prefix=API)
-    views = pages.PageViews(runtime)
+    guard = _guard(PageRenderer(runtime))
 
     def http_error(error: HTTPException) -> ResponseReturnValue:
         below_api = request.path == API or request.path.startswith(f"{API}/")
         if not below_api:
-            return views.http_error(error)
+            return guard.http_error(error)
         # Where a view of REST was found, it has counted the request.
         if request.blueprint is None and not runtime.allows_page(request.remote_addr or ""):
             return cross_origin.allow(runtime.settings.allow_origins, api.too_many())
@@ -106,4 +110,8 @@ def serve_at_root(app: Flask, runtime: Runtime) -> None:
         return cross_origin.allow(runtime.settings.allow_origins, answer)
 
     app.register_error_handler(HTTPException, http_error)
-    app.register_error_handler(Exception, views.unexpected_error)
+    app.register_error_handler(Exception, guard.unexpected_error)
+
+
+def _guard(renderer: PageRenderer) -> PageGuard:
+    return PageGuard(renderer, DeviceViews(renderer, PageReader(renderer.live)).missing)

@@ -33,7 +33,7 @@ class SignInViews:
     """A form for people, and what becomes of it. No request leaves anything here."""
 
     def __init__(self, desk: Callable[[], Desk], page: Page) -> None:
-        """``page`` is ``PageViews.page``: it renders a template in the looks of the product."""
+        """``page`` is ``PageRenderer.render``: a template in the looks of the product."""
         self._desk = desk
         self._page = page
         self._log = LimitedLog(log)
