@@ -32,6 +32,7 @@ from benchmarks import (
     storm,
     tls,
     traffic,
+    transports,
     updates,
 )
 from benchmarks.processes import ROOT, BenchmarkError, raise_file_limit
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "connects": connects.rows,
     "updates": updates.rows,
     "small": small.rows,
+    "transports": transports.rows,
     "devices": devices.rows,
     "rights": rights.rows,
     "patches": patches.rows,
