@@ -13,10 +13,12 @@ import pytest
 from postgres_server import PostgresServer
 from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.problems import Problems
+from statecast.stores import open_store
 from statecast.stores.postgres import migration, pool, schema, server
 from statecast.stores.postgres.address import parse
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import rows
+from statecast.testing.values import change, message
 from statecast.timestamps import now
 
 
@@ -177,18 +179,49 @@ def test_processes_that_start_at_once_migrate_once(url: str) -> None:
 
 
 ADDED = schema.SchemaStep("ALTER TABLE counters ADD COLUMN further bigint NOT NULL DEFAULT 0", 1)
-BREAKING = schema.SchemaStep("ALTER TABLE counters RENAME COLUMN further TO another", 3)
+BREAKING = schema.SchemaStep(
+    "ALTER TABLE counters RENAME COLUMN further TO another", len(schema.STEPS) + 2
+)
 
 
 def test_an_older_program_runs_on_beside_a_newer_one(url: str) -> None:
     with opened(url) as old:
         # given a newer program that has added something
+        newer = (len(schema.STEPS) + 1, 1)
         with opened(url, steps=(*schema.STEPS, ADDED)) as new:
-            assert version(new) == (2, 1)
+            assert version(new) == newer
         # then the old one goes on, and starts again
-        assert version(old) == (2, 1)
+        assert version(old) == newer
         with opened(url) as again:
-            assert version(again) == (2, 1)
+            assert version(again) == newer
+
+
+REMEMBERED = """
+    INSERT INTO sources (name) VALUES ('queue');
+    INSERT INTO pages (page, source, ids, open) SELECT 1, number, '{m0,m1}', '{}' FROM sources;
+    INSERT INTO known (source, id, page) SELECT number, 'm' || n, 1
+        FROM sources, generate_series(0, 1) AS n;
+    UPDATE counters SET known_ids = 2"""
+
+
+@pytest.mark.parametrize("before", range(1, len(schema.STEPS)))
+def test_a_store_of_an_older_version_takes_the_missing_steps(url: str, before: int) -> None:
+    # given the tables of an older version, which know two messages, and a program of then
+    with opened(url, steps=schema.STEPS[:before]) as old:
+        with old.write() as connection:
+            for statement in REMEMBERED.split(";"):
+                connection.execute(statement.encode())
+        # when a program of now starts
+        with closing(open_store(url)) as store:
+            # then it knows them, and its tables are those of a new store
+            page = [message(f"m{number}", change("pillow", {"n": number})) for number in range(3)]
+            done = store.commit("queue", 1, page)
+            assert (done.versions, done.duplicates) == (1, 2)
+            assert store.check() == []
+        # and the older program runs on beside it
+        assert version(old) == (len(schema.STEPS), 1)
+        with old.read() as connection:
+            assert rows(connection, "SELECT count(*) FROM known") == [(3,)]
 
 
 def test_a_program_that_is_too_old_says_what_to_do(url: str) -> None:

@@ -6,20 +6,29 @@ that receiving a message of 64 KiB does not write its body again.
 Rule 1: whatever changes a queue locks its row first. So ids become visible in their order, and no
 receive passes a message that is not committed yet.
 Rule 2: ids and receipts come from sequences, so a sender waits for nothing but its own queue.
+Rule 3: a time is read after the queue is locked, so times are in the order of the ids, and no
+receive takes what another one has just hidden for what was hidden by a clock that is ahead.
+Rule 4: rows are found one by one in their index (``LATERAL ... OFFSET 0``), whatever the planner
+takes the size of a queue for. A plan that was made for a short queue would read a long one whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psycopg
 
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
 from statecast.stores.errors import check_queue_bounds
+from statecast.stores.postgres.clock import CLOCK, ServerClock
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection
 from statecast.stores.postgres.session import ProcessSession
 
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 Received = tuple[int, int, bytes, str, int]
 """A message that is being received: id, sent_at, body, sender, attempt."""
 
@@ -28,29 +37,65 @@ PAGE = 1_000
 BEGIN = "INSERT INTO queues (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
 LOCK = "SELECT messages, bytes, received FROM queues WHERE number = %s FOR NO KEY UPDATE"
 SAVE = "UPDATE queues SET messages = %s, bytes = %s, received = %s WHERE number = %s"
-ADD = """
+TIME = f"(SELECT coalesce(%(now)s::bigint, {CLOCK}))"
+"""The time of a statement: the given one, as in tests, or the server's."""
+ADD = f"""
     INSERT INTO queue (queue, id, sent_at, body, sender)
-    SELECT %s, nextval('arrivals'), %s, body, %s
-    FROM unnest(%s::bytea[]) WITH ORDINALITY AS added (body, place) ORDER BY place
+    SELECT %(queue)s, nextval('arrivals'), {TIME}, body, %(sender)s
+    FROM unnest(%(bodies)s::bytea[]) WITH ORDINALITY AS added (body, place) ORDER BY place
     RETURNING id"""
-FRESH = "SELECT EXISTS (SELECT 1 FROM queue WHERE queue = %s AND id > %s)"
-EXPIRED = """
-    SELECT receipt FROM receipts
-    WHERE queue = %(queue)s AND NOT (visible_at > %(now)s AND hidden_at <= %(now)s)
-    ORDER BY receipt"""
+MESSAGES = "SELECT id, sent_at, body, sender FROM queue WHERE queue = %s AND "
+FRESH = """
+    SELECT id, sent_at, body, sender FROM queue
+    WHERE queue = %(queue)s AND id > (SELECT received FROM queues WHERE number = %(queue)s)
+    ORDER BY id LIMIT %(limit)s"""
+NAMED = """
+    SELECT found.* FROM unnest(%(ids)s::bigint[]) AS named (id), LATERAL (
+        SELECT id, sent_at, body, sender FROM queue
+        WHERE queue = %(queue)s AND id = named.id OFFSET 0) AS found
+    ORDER BY id"""
+HAS_FRESH = """
+    SELECT EXISTS (
+        SELECT 1 FROM queue
+        WHERE queue = %(queue)s AND id > (SELECT received FROM queues WHERE number = %(queue)s))"""
+EXPIRED = f"""
+    SELECT clock.now, ARRAY(
+        SELECT receipt FROM receipts
+        WHERE queue = %(queue)s AND NOT (visible_at > clock.now AND hidden_at <= clock.now)
+        ORDER BY receipt)
+    FROM {TIME} AS clock (now)"""
 """Neither may a clock that was set back hide messages for long."""
 HIDE = """
-    INSERT INTO receipts (receipt, queue, hidden_at, visible_at)
-    VALUES (nextval('receipt_numbers'), %s, %s, %s) RETURNING receipt"""
-IN_FLIGHT = """
-    INSERT INTO in_flight (receipt, id, attempt)
-    SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[])"""
-FORGET = "DELETE FROM in_flight WHERE receipt = %s AND id = ANY(%s) RETURNING id"
-DELETE = "DELETE FROM queue WHERE queue = %s AND id = ANY(%s) RETURNING length(body)"
+    WITH made AS (
+        INSERT INTO receipts (receipt, queue, hidden_at, visible_at)
+        VALUES (nextval('receipt_numbers'), %s, %s, %s) RETURNING receipt),
+    hidden AS (
+        INSERT INTO in_flight (receipt, id, attempt)
+        SELECT made.receipt, one.* FROM made, unnest(%s::bigint[], %s::bigint[]) AS one)
+    SELECT receipt FROM made"""
+FORGET = """
+    DELETE FROM in_flight WHERE ctid = ANY(ARRAY(
+        SELECT found.place
+        FROM unnest(%(receipts)s::bigint[], %(ids)s::bigint[]) AS named (receipt, id), LATERAL (
+            SELECT ctid AS place FROM in_flight
+            WHERE in_flight.receipt = named.receipt AND in_flight.id = named.id
+            OFFSET 0) AS found))
+    RETURNING id"""
+DELETE = """
+    DELETE FROM queue WHERE ctid = ANY(ARRAY(
+        SELECT found.place FROM gone, LATERAL (
+            SELECT ctid AS place FROM queue
+            WHERE queue = %(queue)s AND id = gone.id OFFSET 0) AS found))
+    RETURNING length(body)"""
+SUMMED = "SELECT count(*), coalesce(sum(length), 0)::bigint FROM deleted"
+ACKNOWLEDGE = f"WITH gone AS ({FORGET}), deleted AS ({DELETE}) {SUMMED}"
+"""It deletes messages that are in flight under these receipts; another receipt's stay."""
+REMOVE = f"""
+    WITH gone AS (SELECT unnest(%(ids)s::bigint[]) AS id), deleted AS ({DELETE}) {SUMMED}"""
+NOT_IN_FLIGHT = "DELETE FROM in_flight WHERE id = ANY(%s)"
 DROP_EMPTY = """
     DELETE FROM receipts WHERE queue = %s
     AND NOT EXISTS (SELECT 1 FROM in_flight WHERE in_flight.receipt = receipts.receipt)"""
-MESSAGES = "SELECT id, sent_at, body, sender FROM queue WHERE queue = %s AND "
 
 
 @dataclass(slots=True)
@@ -61,6 +106,22 @@ class LockedQueue:
     bytes: int
     received: int
     """Messages with ids above it were never received."""
+
+    def subtract(self, deleted: Cursor) -> int:
+        """Take off what was deleted: a row with the number of messages, and their bytes."""
+        messages, size = only_row(deleted)
+        self.messages -= messages
+        self.bytes -= size
+        return int(messages)
+
+
+class AskedQueue(NamedTuple):
+    """The row of a queue, locked; its answer is on its way."""
+
+    cursor: Cursor
+
+    def answer(self) -> LockedQueue:
+        return LockedQueue(*only_row(self.cursor))
 
 
 class PostgresQueue:
@@ -102,14 +163,14 @@ class PostgresQueue:
         """Add all messages or none, durable on return; their ids. Raises QueueFull."""
         size = sum(map(len, bodies))
         with self.database.write() as connection:
-            record = self._lock(connection)
-            now = self.clock()  # after the lock, so that times are in the order of the ids
+            record = self._lock(connection).answer()
             record.messages += len(bodies)
             record.bytes += size
             check_queue_bounds(self.name, self.limits, record.messages, record.bytes)
-            ids = connection.execute(ADD, (self.number, now, sender, list(bodies))).fetchall()
+            values = {"bodies": list(bodies), "sender": sender}
+            added = connection.execute(ADD.encode(), self._values | values)
             self._save(connection, record)
-        return [id_ for (id_,) in ids]
+        return [id_ for (id_,) in added.fetchall()]
 
     def acknowledge_and_receive(
         self, acknowledged: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
@@ -117,17 +178,30 @@ class PostgresQueue:
         """Delete messages (ids by receipt), and receive up to ``limit`` others, in one transaction.
 
         Received messages stay hidden for ``visibility_timeout`` ms. The transaction need not be on
-        disk on return: what a power cut undoes is delivered again, and its ids are known.
+        disk on return: what a power cut undoes is delivered again, and its ids are known. It has
+        two round trips, unless messages are received again.
         """
         if not acknowledged and not self._has_visible():
             return []
         with self.database.write(durable=False) as connection:
-            record = self._lock(connection)
-            for receipt, ids in acknowledged.items():
-                self._acknowledge(connection, record, receipt, ids)
-            received = self._receive(connection, record, limit, visibility_timeout)
+            locked = self._lock(connection)
+            deleted = self._acknowledge(connection, acknowledged)
+            expired = connection.execute(EXPIRED.encode(), self._values)
+            fresh = connection.execute(FRESH, self._values | {"limit": limit})
+            record = locked.answer()
+            if deleted is not None:
+                record.subtract(deleted)
+            now, receipts = only_row(expired)
+            found: list[Received] = []
+            for receipt in receipts if limit else ():
+                if len(found) < limit:
+                    found += self._receive_again(connection, receipt, limit - len(found))
+            new = fresh.fetchall()[: limit - len(found)]
+            found = sorted([*found, *((*one, 1) for one in new)])
+            record.received = new[-1][0] if new else record.received
+            made = self._hide(connection, found, now, visibility_timeout)
             self._save(connection, record)
-        return received
+        return deliveries(found, made)
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many."""
@@ -164,10 +238,14 @@ class PostgresQueue:
         """Return when any process has committed since this thread's last receive."""
         self.session.wait(timeout)
 
-    def _lock(self, connection: Connection) -> LockedQueue:
-        found = connection.execute(LOCK, (self.number,)).fetchone()
-        assert found is not None
-        return LockedQueue(*found)
+    @property
+    def _values(self) -> dict[str, Any]:
+        """Those of most statements."""
+        now = None if isinstance(self.clock, ServerClock) else self.clock()
+        return {"queue": self.number, "now": now}
+
+    def _lock(self, connection: Connection) -> AskedQueue:
+        return AskedQueue(connection.execute(LOCK, (self.number,)))
 
     def _save(self, connection: Connection, record: LockedQueue) -> None:
         values = (record.messages, record.bytes, record.received, self.number)
@@ -186,96 +264,75 @@ class PostgresQueue:
 
     def _remove(self, ids: Sequence[int]) -> int:
         with self.database.write() as connection:
-            record = self._lock(connection)
-            connection.execute("DELETE FROM in_flight WHERE id = ANY(%s)", (ids,))
-            deleted = self._delete(connection, record, ids)
+            record = self._lock(connection).answer()
+            connection.execute(NOT_IN_FLIGHT, (ids,))
+            removed = connection.execute(REMOVE, self._values | {"ids": ids})
+            deleted = record.subtract(removed)
             connection.execute(DROP_EMPTY, (self.number,))
             self._save(connection, record)
         return deleted
 
     def _has_visible(self) -> bool:
         """Whether there is a message to receive. It only reads: an idle queue writes nothing."""
-        sql = "SELECT received FROM queues WHERE number = %s"
         with self.database.read(mark_read=True) as connection:
-            found = connection.execute(sql, (self.number,)).fetchone()
-            assert found is not None
-            fresh = connection.execute(FRESH, (self.number, found[0])).fetchone()
-            if fresh is not None and fresh[0]:
-                return True
-            return bool(self._expired(connection, self.clock()))
-
-    def _expired(self, connection: Connection, now: int) -> list[int]:
-        """Receipts whose messages are visible again."""
-        found = connection.execute(EXPIRED, {"queue": self.number, "now": now}).fetchall()
-        return [receipt for (receipt,) in found]
+            fresh = connection.execute(HAS_FRESH, self._values)
+            _, expired = only_row(connection.execute(EXPIRED.encode(), self._values))
+            return bool(expired) or bool(only_row(fresh)[0])
 
     def _acknowledge(
-        self, connection: Connection, record: LockedQueue, receipt: str, ids: Sequence[str]
-    ) -> None:
-        """Delete messages that are in flight under this receipt; another receipt's stay."""
-        if not receipt.isdecimal():
-            return
-        named = [int(id_) for id_ in ids if id_.isdecimal()]
-        in_flight = [id_ for (id_,) in connection.execute(FORGET, (int(receipt), named)).fetchall()]
-        self._delete(connection, record, in_flight)
-        connection.execute(f"{DROP_EMPTY} AND receipt = %s", (self.number, int(receipt)))
-
-    def _delete(self, connection: Connection, record: LockedQueue, ids: Sequence[int]) -> int:
-        deleted = connection.execute(DELETE, (self.number, ids)).fetchall()
-        record.messages -= len(deleted)
-        record.bytes -= sum(length for (length,) in deleted)
-        return len(deleted)
-
-    def _receive(
-        self, connection: Connection, record: LockedQueue, limit: int, visibility_timeout: int
-    ) -> list[Delivery]:
-        now = self.clock()
-        found: list[Received] = []
-        for expired in self._expired(connection, now) if limit else ():
-            if len(found) < limit:
-                found += self._receive_again(connection, expired, limit - len(found))
-        if len(found) < limit:
-            found += self._receive_fresh(connection, record, limit - len(found))
-        if not found:
-            return []
-        found.sort()
-        receipt = self._hide(connection, found, (now, now + visibility_timeout))
-        return [
-            Delivery(str(id_), body, sent_at, attempt, str(receipt), id_, sender)
-            for id_, sent_at, body, sender, attempt in found
+        self, connection: Connection, acknowledged: Mapping[str, Sequence[str]]
+    ) -> Cursor | None:
+        """Delete messages that are in flight under these receipts; how many, and their bytes."""
+        named = [
+            (int(receipt), int(id_))
+            for receipt, ids in acknowledged.items()
+            for id_ in ids
+            if receipt.isdecimal() and id_.isdecimal()
         ]
+        if not named:
+            return None
+        receipts, ids = map(list, zip(*named, strict=True))
+        values = self._values | {"receipts": receipts, "ids": ids}
+        deleted = connection.execute(ACKNOWLEDGE, values)
+        self._drop_empty(connection, set(receipts))
+        return deleted
 
-    def _hide(self, connection: Connection, found: list[Received], times: tuple[int, int]) -> int:
-        """Note that messages are in flight, from when until when; their receipt."""
-        made = connection.execute(HIDE, (self.number, *times)).fetchone()
-        assert made is not None
-        receipt: int = made[0]
+    def _drop_empty(self, connection: Connection, receipts: Collection[int]) -> None:
+        connection.execute(f"{DROP_EMPTY} AND receipt = ANY(%s)", (self.number, list(receipts)))
+
+    def _hide(
+        self, connection: Connection, found: list[Received], now: int, timeout: int
+    ) -> Cursor | None:
+        """Note that messages are in flight, from now on; the cursor has their receipt."""
+        if not found:
+            return None
         ids, attempts = [one[0] for one in found], [one[4] for one in found]
-        connection.execute(IN_FLIGHT, (receipt, ids, attempts))
-        return receipt
+        return connection.execute(HIDE, (self.number, now, now + timeout, ids, attempts))
 
     def _receive_again(self, connection: Connection, receipt: int, limit: int) -> list[Received]:
         """Messages that were received, and not acknowledged in time."""
         sql = "SELECT id, attempt FROM in_flight WHERE receipt = %s ORDER BY id LIMIT %s"
         attempts: dict[int, int] = dict(connection.execute(sql, (receipt, limit)).fetchall())
-        connection.execute(FORGET, (receipt, list(attempts)))
-        connection.execute(f"{DROP_EMPTY} AND receipt = %s", (self.number, receipt))
-        found = self._messages(connection, "id = ANY(%s) ORDER BY id", list(attempts))
+        named = {"receipts": [receipt] * len(attempts), "ids": list(attempts)}
+        connection.execute(FORGET, named)
+        self._drop_empty(connection, [receipt])
+        found = connection.execute(NAMED, self._values | {"ids": list(attempts)})
         return [
-            (id_, sent_at, body, sender, attempts[id_] + 1) for id_, sent_at, body, sender in found
+            (id_, sent_at, body, sender, attempts[id_] + 1)
+            for id_, sent_at, body, sender in found.fetchall()
         ]
 
-    def _receive_fresh(
-        self, connection: Connection, record: LockedQueue, limit: int
-    ) -> list[Received]:
-        """Messages that were never received."""
-        found = self._messages(connection, "id > %s ORDER BY id LIMIT %s", record.received, limit)
-        if found:
-            record.received = found[-1][0]
-        return [(id_, sent_at, body, sender, 1) for id_, sent_at, body, sender in found]
 
-    def _messages(
-        self, connection: Connection, rest: str, *values: object
-    ) -> list[tuple[int, int, bytes, str]]:
-        """Messages of this queue: id, sent_at, body, sender."""
-        return connection.execute(MESSAGES + rest, (self.number, *values)).fetchall()
+def deliveries(found: list[Received], made: Cursor | None) -> list[Delivery]:
+    """What was received, under the receipt that it got."""
+    receipt = "" if made is None else str(only_row(made)[0])
+    return [
+        Delivery(str(id_), body, sent_at, attempt, receipt, id_, sender)
+        for id_, sent_at, body, sender, attempt in found
+    ]
+
+
+def only_row(asked: Cursor) -> tuple[Any, ...]:
+    found = asked.fetchone()
+    assert found is not None
+    return found
