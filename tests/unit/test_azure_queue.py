@@ -176,6 +176,25 @@ def test_what_was_received_ahead_is_released_at_the_end(azure: FakeAzure) -> Non
     assert len(visible) == 160 - len(taken)
 
 
+def test_what_a_consumer_without_its_lease_holds_is_released(azure: FakeAzure) -> None:
+    # given a consumer that received more than it was asked for, and acknowledged some
+    source = opened(azure)
+    for number in range(40):
+        azure.put("pillow", str(number))
+    taken = source.receive(32, 0)
+    source.acknowledge(taken[:10])
+    source.flush()
+    # when it releases the rest
+    source.release(taken[10:])
+    source.release([])
+    wait_for(lambda: all(one.done() for one in source._releases))
+    # then another consumer receives all that is left at once, and this one begins with the queue
+    left = [one for one in azure.queues["pillow"] if one.visible <= azure.now()]
+    assert len(left) == 30
+    assert {one.attempt for one in source.receive(32, 0)} == {1, 2}
+    source.close()
+
+
 def test_requests_follow_the_poll_interval(azure: FakeAzure) -> None:
     source = opened(azure)
     monotonic = FakeMonotonic(source)

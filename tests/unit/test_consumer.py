@@ -168,6 +168,26 @@ def test_a_consumer_that_lost_the_lease_stands_by_and_tries_again(harness: Harne
     harness.applied("pillow")
 
 
+def test_a_consumer_that_lost_the_lease_returns_what_it_received(harness: Harness) -> None:
+    # given a message whose commit is refused because another process has taken over
+    lost: list[Exception] = [LeaseLost("Another process has taken over.")]
+    attempts: list[int] = []
+    commit = harness.store.commit
+
+    def failing(source: str, resolution: int, messages: Any, **more: Any) -> Any:
+        attempts.extend(one.delivery.attempt for one in messages)
+        if messages and lost:
+            raise lost.pop()
+        return commit(source, resolution, messages, **more)
+
+    harness.store.commit = failing  # type: ignore[method-assign]
+    harness.source.put({"device": "pillow", "state": {}})
+    harness.consumer()
+    # then the next holder of the lease receives it at once
+    harness.applied("pillow")
+    assert attempts == [1, 2]
+
+
 def test_a_defect_is_logged_and_the_consumer_starts_again(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -54,6 +54,15 @@ class FailingStore(MemoryStore):
         return super().commit(*arguments, **more)
 
 
+class PlainSource:
+    """A source with nothing beyond the contract."""
+
+    def __init__(self, source: FakeSource) -> None:
+        self.name, self.resolution = source.name, source.resolution
+        self.receive, self.acknowledge = source.receive, source.acknowledge
+        self.waiting, self.close = source.waiting, source.close
+
+
 class Harness:
     def __init__(self, crash: str = "", batch_size: int = 10) -> None:
         self.clock = VirtualClock()
@@ -175,6 +184,37 @@ def test_an_old_term_writes_nothing(harness: Harness) -> None:
     with pytest.raises(LeaseLost):
         harness.step()
     assert harness.state() is None
+
+
+def test_what_was_not_committed_is_returned_to_the_queue(harness: Harness) -> None:
+    # given a batch of which the commit failed, after another one that was acknowledged
+    harness.say(n=1)
+    harness.step()
+    harness.say(n=2)
+    harness.store.failures = [LeaseLost("Another process has taken over.")]
+    with pytest.raises(LeaseLost):
+        harness.step()
+    assert harness.source.consumer(30).receive(9, 0) == []
+    # when it is released
+    harness.pipeline.release()
+    harness.pipeline.release()
+    # then another consumer receives it at once, and only it; this one has forgotten it
+    (found,) = harness.source.consumer(30).receive(9, 0)
+    assert (json.loads(found.body)["state"], found.attempt) == ({"n": 2}, 2)
+    assert harness.pipeline.pending == [] and harness.source.waiting() == 1
+
+
+def test_a_source_that_releases_nothing_keeps_its_batch(harness: Harness) -> None:
+    harness.say(n=1)
+    harness.store.failures = [LeaseLost("Another process has taken over.")]
+    with pytest.raises(LeaseLost):
+        harness.step()
+    # given a source without that capability
+    harness.pipeline.source = PlainSource(harness.source)
+    harness.pipeline.release()
+    # then the next step begins with the batch
+    harness.step()
+    assert harness.state() == {"n": 1}
 
 
 def test_one_bad_message_never_stops_its_neighbours(harness: Harness) -> None:

@@ -171,6 +171,8 @@ class Consumer:
             while not self._stop.is_set():
                 self._step(lease)
         finally:
+            with suppress(StatecastError):  # then it becomes visible in time
+                self.pipeline.release()
             lease.release()
 
     def _look_at_holder(self) -> str | None:

@@ -23,7 +23,7 @@ from statecast.ingest.sender_check import GrantsOfSender, SenderCheck, no_sender
 from statecast.logs import LineLimit
 from statecast.model import Delivery, Message, Quarantined, Refusal
 from statecast.problems import Problems
-from statecast.sources.contract import DeadLetterSource, Source
+from statecast.sources.contract import DeadLetterSource, Releasing, Source
 from statecast.stores.contract import Committed, Store
 
 Decoder = Callable[[Delivery], Message]
@@ -121,6 +121,15 @@ class Pipeline:
             time.sleep(min(wait, FULL_PAUSE))
             return []
         return self.source.receive(self.batch_size, wait)
+
+    def release(self) -> None:
+        """Return to the queue what was received and not committed, so that it is received at once.
+
+        A source that cannot do that keeps it for the next step. Raises Unavailable.
+        """
+        if isinstance(self.source, Releasing):
+            held, self.pending = self.pending, []
+            self.source.release(held)
 
     def read(self, delivery: Delivery) -> Message:
         try:

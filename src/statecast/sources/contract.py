@@ -3,7 +3,7 @@
 ``Source`` demands no more than the least capable queue offers; the test suite
 ``statecast.testing.SourceContract`` checks it. Capabilities that only some queues have are
 protocols of their own, checked with ``isinstance``: ``Paced``, ``Metered``, ``DeadLetterSource``,
-``LateAcknowledged``, ``Sender`` and ``Diagnosable``.
+``LateAcknowledged``, ``Releasing``, ``Sender`` and ``Diagnosable``.
 """
 
 from __future__ import annotations
@@ -91,6 +91,17 @@ class LateAcknowledged(Protocol):
 
     acknowledge_after: float
     """For how many seconds: longer than a replica of the store lags behind; 0: not at all."""
+
+
+@runtime_checkable
+class Releasing(Protocol):
+    """A source that can return what was received."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Make these visible at once, and what was received ahead, for the next consumer.
+
+        None of them was committed. Raises Unavailable; then they become visible in time.
+        """
 
 
 @runtime_checkable

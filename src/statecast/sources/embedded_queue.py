@@ -131,6 +131,13 @@ class EmbeddedQueue:
             self._deleted += [id_ for ids in acknowledged.values() for id_ in ids]
         return found
 
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Make received messages visible at once, and delete the acknowledged ones."""
+        if self._acknowledged:
+            self.flush()
+        if deliveries:
+            self._rows.release({delivery.receipt for delivery in deliveries})
+
     def flush(self) -> None:
         """Delete the acknowledged messages now."""
         self._acknowledge_and_receive(0)

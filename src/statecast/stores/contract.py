@@ -705,6 +705,13 @@ class StoredQueue(Protocol):
         Received messages stay hidden for ``visibility_timeout`` ms.
         """
 
+    def release(self, receipts: Collection[str]) -> None:
+        """Make the messages that were received under these receipts visible at once.
+
+        Taking the lease of the source of this name does the same for all receipts: its former
+        holder may not commit any more.
+        """
+
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many.
 

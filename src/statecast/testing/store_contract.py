@@ -18,6 +18,7 @@ from statecast.testing.presence_contract import PresenceContract
 from statecast.testing.reaction_contract import ReactionContract
 from statecast.testing.sender_contract import SenderContract
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
+from statecast.testing.take_over_contract import TakeOverContract
 from statecast.testing.values import START, change, message, raises, refused
 
 
@@ -818,5 +819,6 @@ class StoreContract(
     ClockContract,
     WaitContract,
     ReactionContract,
+    TakeOverContract,
 ):
     """All of the contract: subclass this one."""

@@ -97,6 +97,8 @@ class AzureQueue:
         """How long the latest deletions took."""
         self._in_flight: dict[str, Delivery] = {}
         """Received and not acknowledged."""
+        self._releases: list[Future[Any]] = []
+        """The requests that make messages visible, until they end."""
         self._deletions: dict[str, Future[None]] = {}
         self._refused: set[str] = set()
         """Ids of messages to be copied to the dead-letter queue before their deletion."""
@@ -208,6 +210,20 @@ class AzureQueue:
             if self._workers.pending < MAX_PENDING:
                 self._deletions[one.id] = self._workers.submit(partial(self._delete, one))
         return deleted
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Begin to make these visible, and what was received ahead of the caller."""
+        left = {**self._in_flight, **{one.id: one for one in deliveries}}
+        self._in_flight.clear()
+        self._ready.clear()
+        self._start_releases(left.values())
+
+    def _start_releases(self, left: Iterable[Delivery]) -> None:
+        release = self.client.release
+        self._releases = [one for one in self._releases if not one.done()]
+        self._releases += [
+            self._workers.submit(partial(release, one.id, one.receipt)) for one in left
+        ]
 
     def flush(self) -> None:
         """Wait for the deletions that run. Those that take too long are given up."""
@@ -361,13 +377,9 @@ class AzureQueue:
         page = self._receives.finish(CLOSE_RECEIVE_TIMEOUT)
         self._finished_deletions(CLOSE_DELETE_TIMEOUT)
         self._closed.set()
-        left = [*self._in_flight.values(), *page]
-        self._in_flight.clear()
-        releases: list[Future[Any]] = [
-            self._workers.submit(partial(self.client.release, one.id, one.receipt)) for one in left
-        ]
+        self.release(page)
         until = time.monotonic() + CLOSE_DELETE_TIMEOUT
-        for release in releases:
+        for release in self._releases:
             with suppress(TimeoutError, StatecastError):
                 release.result(max(0.0, until - time.monotonic()))
         self._workers.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from statecast.model import Delivery
@@ -77,6 +77,14 @@ class MemoryQueue:
             for receipt, ids in acknowledged.items():
                 self._acknowledge(receipt, ids)
             return self._receive(limit, visibility_timeout) if limit else []
+
+    def release(self, receipts: Collection[str] | None = None) -> None:
+        """Make what was received under these receipts visible at once; None: under all."""
+        with self._lock:
+            for receipt in self._in_flight if receipts is None else receipts:
+                if received := self._in_flight.get(receipt):
+                    received.visible_at = received.hidden_at
+        self._notifier.notify()
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many."""

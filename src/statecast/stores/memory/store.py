@@ -720,6 +720,8 @@ class MemoryStore:
                 return None
             record.leased = True
             record.term += 1
+            if source in self._queues:
+                self._queues[source].release()
             return MemoryLease(record, self._lock)
 
     def wait(self, timeout: float) -> None:

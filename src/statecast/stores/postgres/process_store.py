@@ -15,7 +15,7 @@ from statecast.stores.postgres import events, leases, reports, sources, totals, 
 from statecast.stores.postgres.examination import Finding, examine
 from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, process_lock
 from statecast.stores.postgres.part import StorePart
-from statecast.stores.postgres.queue import PostgresQueue
+from statecast.stores.postgres.queue import PostgresQueue, release_all
 from statecast.stores.postgres.reactions import PostgresReaction
 from statecast.stores.postgres.session import CARETAKER, ProcessSession
 from statecast.stores.refusals import Refusals
@@ -114,6 +114,7 @@ class ProcessStore(StorePart):
         try:
             with self.database.write(notify=False) as connection:
                 term = sources.raise_term(connection, source)
+                release_all(connection, source)
                 leases.note_progress(connection, source, self.session.holder)
         except BaseException:
             self.session.give_up(source)

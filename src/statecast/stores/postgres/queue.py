@@ -92,6 +92,11 @@ ACKNOWLEDGE = f"WITH gone AS ({FORGET}), deleted AS ({DELETE}) {SUMMED}"
 """It deletes messages that are in flight under these receipts; another receipt's stay."""
 REMOVE = f"""
     WITH gone AS (SELECT unnest(%(ids)s::bigint[]) AS id), deleted AS ({DELETE}) {SUMMED}"""
+RELEASE = """
+    UPDATE receipts SET visible_at = hidden_at WHERE queue = %s AND receipt = ANY(%s)"""
+RELEASE_ALL = """
+    UPDATE receipts SET visible_at = hidden_at
+    WHERE queue = (SELECT number FROM queues WHERE name = %s FOR NO KEY UPDATE)"""
 NOT_IN_FLIGHT = "DELETE FROM in_flight WHERE id = ANY(%s)"
 DROP_EMPTY = """
     DELETE FROM receipts WHERE queue = %s
@@ -113,6 +118,11 @@ class LockedQueue:
         self.messages -= messages
         self.bytes -= size
         return int(messages)
+
+
+def release_all(connection: Connection, name: str) -> None:
+    """Make all that was received from a queue visible: its receiver may not commit it any more."""
+    connection.execute(RELEASE_ALL, (name,))
 
 
 class AskedQueue(NamedTuple):
@@ -202,6 +212,13 @@ class PostgresQueue:
             made = self._hide(connection, found, now, visibility_timeout)
             self._save(connection, record)
         return deliveries(found, made)
+
+    def release(self, receipts: Collection[str]) -> None:
+        """Make the messages that were received under these receipts visible at once."""
+        named = [int(receipt) for receipt in receipts if receipt.isdecimal()]
+        with self.database.write(durable=False) as connection:
+            self._lock(connection)
+            connection.execute(RELEASE, (self.number, named))
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many."""

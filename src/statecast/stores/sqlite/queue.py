@@ -7,7 +7,7 @@ that receiving a message of 64 KiB does not write its body again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -66,6 +66,16 @@ def forget_receipts(connection: apsw.Connection, number: int) -> None:
         (number,),
     )
     rows(connection, "DELETE FROM receipts WHERE queue = ?", (number,))
+
+
+def release_all(connection: apsw.Connection, name: str) -> None:
+    """Make all that was received from a queue visible: its receiver may not commit it any more."""
+    rows(
+        connection,
+        "UPDATE receipts SET visible_at = hidden_at "
+        "WHERE queue = (SELECT number FROM queues WHERE name = ?)",
+        (name,),
+    )
 
 
 class SqliteQueue:
@@ -190,6 +200,17 @@ class SqliteQueue:
             received = self._receive(connection, record, limit, visibility_timeout)
             self.save_record(connection, record)
         return received
+
+    def release(self, receipts: Collection[str]) -> None:
+        """Make the messages that were received under these receipts visible at once."""
+        named = [int(receipt) for receipt in receipts if receipt.isdecimal()]
+        with self.database.write(durable=False) as connection:
+            rows(
+                connection,
+                "UPDATE receipts SET visible_at = hidden_at "
+                "WHERE queue = ? AND receipt IN (SELECT value FROM json_each(?))",
+                (self.number, json.dumps(named)),
+            )
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many."""

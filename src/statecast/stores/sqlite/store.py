@@ -92,7 +92,7 @@ from statecast.stores.sqlite.file_lock import (
     remove_process,
     take_lease,
 )
-from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue
+from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue, release_all
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.repair import Repair
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
@@ -783,6 +783,7 @@ class SqliteStore:
         try:
             with self.database.write() as connection:
                 term = sources.raise_term(connection, self.rows, source)
+                release_all(connection, source)
         except BaseException:
             lease.release()
             raise
