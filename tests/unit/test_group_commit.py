@@ -123,6 +123,27 @@ def test_a_transaction_has_a_bound(ledger: Ledger, monkeypatch: pytest.MonkeyPat
     assert ledger.threads == ["hold", "a", "c"]
 
 
+def test_a_group_waits_for_as_many_writes_as_the_last_one_had(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a group of three, whose threads have their outcomes
+    ledger.hold("a", "b", "c")
+    ledger.end()
+    # when one of them writes again, then it waits until three do
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", SHORT)
+    for number, word in enumerate(("d", "e")):
+        ledger.call(word)
+        wait_for(lambda waits=number + 1: ledger.writes.waiting() == waits)
+    ledger.call("f")
+    ledger.end()
+    assert ledger.groups[2:] == [["d", "e", "f"]]
+    # but not for long, and a lone write after a lone one waits for nothing
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", 0.001)
+    assert ledger.writes.run("g") == 8
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", threading.TIMEOUT_MAX)
+    assert ledger.writes.run("h") == 9
+
+
 @pytest.mark.parametrize(
     ("words", "committed", "failed"),
     [

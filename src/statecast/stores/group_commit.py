@@ -3,9 +3,12 @@
 Rule 1: a thread that finds no commit running commits at once. A lone write waits for nothing.
 Rule 2: writes that come meanwhile queue. When the commit ends, the thread of the oldest of them
 commits all of them, in their order. No thread of its own is needed, and none commits for ever.
-Rule 3: a write that is refused fails alone. If the transaction fails, all of its writes do.
-Rule 4: a defect in one write is not that of the others: they are committed one by one then.
-Rule 5: nothing here knows a database. ``commit`` gets the writes, and sets the outcome of each.
+Rule 3: the threads of the last group were woken together, and often write again at once. So the
+next group waits for as many writes, a millisecond at most. Without that one of these threads would
+be committed alone, and the others behind it: twice as many transactions.
+Rule 4: a write that is refused fails alone. If the transaction fails, all of its writes do.
+Rule 5: a defect in one write is not that of the others: they are committed one by one then.
+Rule 6: nothing here knows a database. ``commit`` gets the writes, and sets the outcome of each.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ Write = TypeVar("Write")
 
 MOST = 256
 """Writes of one transaction: other processes wait for it."""
+GATHER_SECONDS = 0.001
+"""For how long a group waits for as many writes as the last one had."""
 WAIT_SECONDS = 5.0
 """For how long a write waits for the transactions before its own."""
 
@@ -106,6 +111,8 @@ class GroupCommit(Generic[Write]):
         self._waiting: deque[QueuedWrite[Write]] = deque()
         self._leader: QueuedWrite[Write] | None = None
         """Its thread commits, or has been given the turn."""
+        self._last_size = 1
+        """Writes of the last group."""
 
     def waiting(self) -> int:
         """How many writes wait for a transaction."""
@@ -133,6 +140,8 @@ class GroupCommit(Generic[Write]):
             self._waiting.append(own)
             if self._leader is None:
                 self._leader, own.status = own, WriteStatus.LEADING
+            elif len(self._waiting) == self._last_size:
+                self._leader.wake()
 
     def _wait(self, own: QueuedWrite[Write]) -> None:
         """Return when a write is done or has the turn. Raises StoreUnavailable after a while."""
@@ -156,10 +165,12 @@ class GroupCommit(Generic[Write]):
 
     def _lead(self, own: QueuedWrite[Write]) -> None:
         """Commit what waits, the own write first, and give the turn to the next thread."""
+        if len(self._waiting) < self._last_size:
+            own.woken.acquire(timeout=GATHER_SECONDS)  # ``_queue`` releases it
         with self._lock:
             self._waiting.remove(own)
             own.group = [own, *islice(self._waiting, MOST - 1)]
-            own.status = WriteStatus.COMMITTING
+            own.status, self._last_size = WriteStatus.COMMITTING, len(own.group)
             for _ in own.group[1:]:
                 self._waiting.popleft().status = WriteStatus.COMMITTING
         self._commit_together(own.group)
