@@ -620,6 +620,36 @@ def test_health_is_sent_on_request_on_changes_and_as_a_heartbeat(harness: Broadc
     assert harness.broadcaster.health.subscribers == set()
 
 
+def test_no_report_is_made_while_no_viewer_asks_for_it(harness: BroadcastHarness) -> None:
+    harness.health = {"sources": {"queue": {"status": "connected", "sentence": None, "lag": 0}}}
+    made = 0
+    report = harness.broadcaster.report
+
+    def counted() -> dict[str, Any]:
+        nonlocal made
+        made += 1
+        return report()
+
+    harness.broadcaster.report = counted
+    # given a viewer that does not ask, and changes
+    harness.broadcaster._heartbeat()
+    harness.client("*")
+    harness.store.commit("pillow", {})
+    harness.tick()
+    harness.loop.advance(60)
+    assert made == 0
+    # when the first one asks, long after the status has changed
+    harness.health = {"sources": {"queue": {"status": "away", "sentence": "Gone.", "lag": 5}}}
+    viewer = harness.client("*", health=True)
+    # then it gets the report of now, and others that come get the same one
+    assert viewer.received[-1][1]["sources"] == harness.health["sources"]
+    harness.client("*", health=True)
+    assert made == 1
+    # and one is made for each heartbeat as long as somebody asks
+    harness.loop.advance(3)
+    assert made == 3
+
+
 def test_application_events_are_passed_on(harness: BroadcastHarness) -> None:
     events: list[Event] = []
     harness.broadcaster.on_event(events.append)

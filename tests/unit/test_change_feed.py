@@ -210,7 +210,6 @@ def test_a_wait_that_fails_does_not_end_it(
 def test_a_commit_that_is_no_viewers_business_does_not_reach_the_loop(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_feed, "REPORT_INTERVAL", 600.0)
     # given a store that has just been read, with its report
     harness.store.wake()
     call, arguments = harness.loop.calls.get(timeout=SHORT)
@@ -228,7 +227,6 @@ def test_a_commit_that_is_no_viewers_business_does_not_reach_the_loop(
 def test_what_is_urgent_in_a_report_is_delivered_without_a_change(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_feed, "REPORT_INTERVAL", 600.0)
     harness.store.wake()
     call, arguments = harness.loop.calls.get(timeout=SHORT)
     call(*arguments)

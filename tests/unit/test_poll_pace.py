@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from statecast.stores.notifier import DISTRUST_SECONDS, CommitNotifier
-from statecast.stores.poll_pace import HINTED, UNHINTED, PollPace, TimedPause
+from statecast.stores.poll_pace import ANSWERED, HINTED, UNHINTED, PollPace, TimedPause
 
 FOREVER = 1e9
 
@@ -20,6 +20,10 @@ FOREVER = 1e9
         (HINTED, 0.004, 0.002),
         (HINTED, 0.5, 0.25),
         (HINTED, 60.0, 1.0),
+        (ANSWERED, 0.0, 0.001),
+        (ANSWERED, 0.004, 0.008),
+        (ANSWERED, 0.4, 0.8),
+        (ANSWERED, 60.0, 1.0),
         (UNHINTED, 0.0, 0.02),
         (UNHINTED, 0.4, 0.02),
         (UNHINTED, 1.0, 0.05),
@@ -127,16 +131,60 @@ def test_a_quiet_minute_costs_few_looks(has_hints: bool, looks: int) -> None:
     assert len(machine.looks) == pytest.approx(looks, abs=2)
 
 
-def test_a_second_commit_that_the_first_hint_announced_is_found_too() -> None:
+@pytest.mark.parametrize("takes", [0.001, 0.003, 0.01, 0.1, 0.4, 3.0])
+def test_a_second_commit_that_the_first_hint_announced_is_found_too(takes: float) -> None:
     machine = Machine(has_hints=True)
     # given two commits that wrote the log before anyone looked
     machine.follow(timeout=10)
-    machine.writes.append(machine.now + 0.001)
-    first, second = machine.now + 0.002, machine.now + 0.012
+    written = machine.now + 0.001
+    machine.writes.append(written)
+    first, second = written + 0.0002, written + 0.0002 + takes
     machine.commits += [first, second]
-    # then the one is found, and the other without a further hint
+    # then the one is found, and the other without a further hint: late by twice the time it took
     assert 0 <= machine.follow() - first <= 0.001
-    assert 0 <= machine.follow() - second <= 0.006
+    assert 0 <= machine.follow() - second <= min(2 * takes + 0.001, 1.0)
+
+
+def test_a_commit_that_is_found_costs_few_further_looks() -> None:
+    machine = Machine(has_hints=True)
+    # given the report that a process writes every 2 seconds
+    machine.follow(timeout=10)
+    machine.commit(0.5, 0.0003)
+    machine.follow()
+    machine.looks.clear()
+    # when nothing else happens until the next one
+    machine.follow(timeout=2)
+    # then a thread looks at it rarely
+    assert len(machine.looks) <= 10
+
+
+def test_a_commit_of_this_process_answers_its_hint() -> None:
+    machine = Machine(has_hints=True)
+    # given a process whose own commit ends the pause, and writes the log
+    machine.follow(timeout=10)
+
+    def commits() -> None:
+        machine.commit(0.0, 0.0)
+        machine.notifier.notify()
+
+    machine.during = commits
+    machine.follow()
+    machine.looks.clear()
+    machine.follow(timeout=2)
+    assert len(machine.looks) <= 10
+
+
+@pytest.mark.parametrize("takes", [3.0, 30.0])
+def test_a_slow_disk_is_no_reason_to_distrust_hints(takes: float) -> None:
+    machine = Machine(has_hints=True)
+    # given a commit that is seen long after it was announced
+    machine.follow(timeout=10)
+    machine.commit(0.5, takes)
+    machine.follow()
+    # then hints are trusted as before
+    machine.looks.clear()
+    machine.follow(timeout=60)
+    assert len(machine.looks) <= 75
 
 
 def test_where_a_commit_comes_without_a_hint_polls_go_on_without_hints() -> None:

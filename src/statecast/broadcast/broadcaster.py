@@ -151,7 +151,7 @@ class Broadcaster:
         for seconds, call in self._early:
             loop.call_later(seconds, call)
         self._early.clear()
-        self._change_feed = ChangeFeed(self.store, loop, self.report, self)
+        self._change_feed = ChangeFeed(self.store, loop, self._report_for_viewers, self)
         if follow:
             self._change_feed.start()
             self._loop_delay.start(loop)
@@ -190,6 +190,10 @@ class Broadcaster:
         It gets the records that changed, and whether they are all that there are.
         """
         self._access_listeners.append(listener)
+
+    def _report_for_viewers(self) -> dict[str, Any]:
+        """The report if a viewer asks for it, else nothing. Any thread."""
+        return self.report() if self.health.subscribers else {}
 
     def _heartbeat(self) -> None:
         self._heartbeat_timer = self.loop.call_later(HEALTH_INTERVAL, self._heartbeat)
@@ -232,7 +236,8 @@ class Broadcaster:
                     listener(event)
         if changes.commands:
             self._send_commands(changes.commands)
-        self.health.update(report)
+        if report:
+            self.health.update(report)
 
     def _apply_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
         for listener in self._access_listeners:
@@ -370,6 +375,8 @@ class Broadcaster:
         subscriber.complete = True
         self._catch_up(subscriber)
         if watch_request.health:
+            if not self.health.subscribers:
+                self.health.update(self.report())
             self.health.subscribers.add(subscriber)
             self.loop.call_soon(self.health.send_to, subscriber)
         else:

@@ -22,9 +22,8 @@ from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 RETRY_SECONDS = 0.5
 PAGE = 2_000
 """Devices of one read at the start."""
-REPORT_INTERVAL = 1.0
-"""Seconds after which a report is delivered that says nothing urgent. Most commits are none of the
-viewers' business, like a message that comes into the queue or is received from there."""
+LONGEST_WAIT = 5.0
+"""Seconds of one wait for a commit. It matters only where a commit wakes no thread."""
 EPOCH_HISTORY_INTERVAL = 600.0
 """Seconds after which the epoch history is read again. Removals are kept for days, so a listener
 that learns of a forgotten one ten minutes late is in time."""
@@ -84,8 +83,9 @@ class ChangeFeed:
         self._epoch_history_at = 0.0
         self._tick = Tick()
         self._said: Any = None
-        """What was urgent in the last report, and when it was delivered (monotonic)."""
-        self._reported_at = float("-inf")
+        """What was urgent in the last report that was delivered. The rest of a report waits for the
+        listener's own interval. Most commits are none of the viewers' business, like a message that
+        comes into the queue or is received from there."""
         self._stop = threading.Event()
         self._delivered = threading.Event()
         self._thread = threading.Thread(target=self._run, name="change-feed", daemon=True)
@@ -125,7 +125,7 @@ class ChangeFeed:
                 self._stop.wait(RETRY_SECONDS)
                 continue
             read_at = time.monotonic()
-            if not self._is_news(result, report, read_at):
+            if not self._is_news(result, report):
                 self._advance(result)
                 continue
             self._delivered.clear()
@@ -147,18 +147,18 @@ class ChangeFeed:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
             if self._has_all:
-                self.store.wait(1.0)
+                self.store.wait(LONGEST_WAIT)
             result = self._read()
             self._has_all = result.changes.has_all_commands
             self._log_failure("")
         except StatecastError as error:
             self._log_failure(str(error))
-            self._reported_at = float("-inf")
+            self._said = None
             self._stop.wait(RETRY_SECONDS)
             result = ReadResult(Changes(self._position, self._cursor))
         return result, self.report()
 
-    def _is_news(self, result: ReadResult, report: dict[str, Any], now: float) -> bool:
+    def _is_news(self, result: ReadResult, report: dict[str, Any]) -> bool:
         """Whether the loop is to know of it now."""
         changes, said = result.changes, urgent(report)
         nothing = (
@@ -168,9 +168,9 @@ class ChangeFeed:
             and result.epoch_history is None
             and not result.reset
         )
-        if nothing and said == self._said and now - self._reported_at < REPORT_INTERVAL:
+        if nothing and said == self._said:
             return False
-        self._said, self._reported_at = said, now
+        self._said = said
         return True
 
     def _log_failure(self, failure: str) -> None:

@@ -45,6 +45,7 @@ from statecast.server.adopted_connections import AdoptedConnections
 from statecast.server.certificate_renewal import CertificateRenewal
 from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
+from statecast.server.dated_headers import DatedServerState
 from statecast.server.exposure import refuse_unready
 from statecast.server.forwarded_requests import ForwardedRequests
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
@@ -73,8 +74,6 @@ MIN_SLICE = 100
 """Viewers are closed in SLICES slices of at least MIN_SLICE, so that they come back in slices."""
 POLL = 0.02
 """Seconds between two looks at the connections that are left."""
-FULL_SECOND = 0
-"""The number of a tick with which uvicorn sets the header ``Date``."""
 AFTER_DRAIN = 4.0
 """Seconds from the end of the drain to the end of the process, at most."""
 
@@ -175,6 +174,7 @@ class Server(uvicorn.Server):
             headers=hsts_headers(settings),
         )
         super().__init__(config)
+        self.server_state = DatedServerState()
         endpoint = WebSocketEndpoint(
             self.hub,
             settings,
@@ -200,12 +200,8 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """uvicorn's own loop wakes up ten times a second to see a request to stop."""
-        while not await self.on_tick(FULL_SECOND):
-            await self._stop_requested.wait(1.0)
-
-    async def on_tick(self, counter: int) -> bool:
-        self.should_exit = self._stop_requested.is_set()
-        return await super().on_tick(counter)
+        await self._stop_requested.wait()
+        self.should_exit = True
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await self._serve(sockets)  # without uvicorn's handlers of signals
@@ -220,6 +216,7 @@ class Server(uvicorn.Server):
             await self._forwarded.start()
         self._following = True
         self.runtime.start()
+        self.server_state.default_headers = self.config.encoded_headers
         if self._certificate is None:
             await super().startup(sockets)
         else:

@@ -41,8 +41,8 @@ class StopRequest:
     def is_set(self) -> bool:
         return self._requested
 
-    async def wait(self, seconds: float) -> None:
-        """Return at the request, or after ``seconds``."""
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return at the request, or after ``seconds``; None: not before the request."""
         self._loop = asyncio.get_running_loop()
         if not self._requested:  # a request from here on finds the loop
             with suppress(TimeoutError):

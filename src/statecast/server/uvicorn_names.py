@@ -17,7 +17,7 @@ from uvicorn import server
 
 from statecast.errors import UnsupportedLibrary
 
-__all__ = ["FlowControl", "HttpToolsProtocol", "RequestResponseCycle"]
+__all__ = ["FlowControl", "HttpToolsProtocol", "RequestResponseCycle", "ServerState"]
 
 TESTED = "0.54.0"
 """The newest uvicorn with which all tests have passed; `make test-newest` tries the current one."""
@@ -25,6 +25,7 @@ TESTED = "0.54.0"
 try:
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+    from uvicorn.server import ServerState
 except ImportError as error:
     raise UnsupportedLibrary("uvicorn", uvicorn.__version__, [str(error.name)], TESTED) from error
 
@@ -44,10 +45,10 @@ NAMES: dict[type, str] = {
     ),
     FlowControl: "resume_reading write_paused",
     server.Server: (
-        "_serve config lifespan main_loop on_tick run server_state servers should_exit shutdown"
-        " startup"
+        "_serve config lifespan main_loop run server_state servers should_exit shutdown startup"
     ),
-    server.ServerState: "connections default_headers tasks",
+    ServerState: "connections default_headers tasks",
+    uvicorn.Config: "encoded_headers",
 }
 """By class: attributes and methods."""
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from statecast.stores.poll_pace import HINTED, UNHINTED, Pause, PollPace, TimedPause
+from statecast.stores.poll_pace import ANSWERED, HINTED, UNHINTED, Pause, PollPace, TimedPause
 
 DISTRUST_SECONDS = 600.0
 """For how long polls go on without hints after a commit that none announced."""
@@ -42,6 +42,8 @@ class CommitNotifier:
         self._monotonic = monotonic
         self._changed_at = self._hinted_at = monotonic()
         """When something was committed here or found by a poll; when the last hint came."""
+        self._answered = True
+        """A commit was found since the last hint; none is expected."""
         self._distrusted_until = float("-inf")
 
     @property
@@ -96,19 +98,24 @@ class CommitNotifier:
     def _poll_until(
         self, since: int, deadline: float, changed: Callable[[], bool], pause: Pause
     ) -> None:
-        surprising = False
-        """A commit now was not hinted at."""
+        surprising = asked = False
+        """A commit now was not hinted at; one now is newer than the first look."""
         while not changed():
             now = self._monotonic()
-            if self._commits != since or now >= deadline:
+            if self._commits != since:
+                self._answered = self._answered or asked
+                return
+            if now >= deadline:
                 return
             pace, quiet = self._pace(pause, now)
             seconds = pace.pause(quiet)
-            surprising = pace is HINTED and seconds == pace.longest
+            surprising = pace is ANSWERED and seconds == pace.longest
             if pause.wait(min(deadline - now, seconds)):
-                surprising = False
+                surprising, self._answered = False, False
                 self._hinted_at = self._monotonic()
                 pause.sleep(pace.shortest)
+            asked = True
+        self._answered = self._answered or asked
         if surprising and not pause.wait(0):
             self._distrusted_until = self._monotonic() + DISTRUST_SECONDS
         self._changed_at = self._monotonic()
@@ -116,5 +123,5 @@ class CommitNotifier:
     def _pace(self, pause: Pause, now: float) -> tuple[PollPace, float]:
         """The pace, and for how long it has been quiet."""
         if pause.has_hints and now >= self._distrusted_until:
-            return HINTED, now - self._hinted_at
+            return ANSWERED if self._answered else HINTED, now - self._hinted_at
         return UNHINTED, now - self._changed_at

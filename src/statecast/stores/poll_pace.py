@@ -1,7 +1,8 @@
 """How long a thread pauses between two polls for the commits of other processes.
 
 The longer nothing has happened, the longer the pauses. After a hint they grow with the time since
-the hint, so a commit is found late by at most half of the time that it took. Pure, except for
+the hint, so a commit is found late by at most half of the time that it took. Once a commit was
+found, few polls follow: an idle server writes its own report every few seconds. Pure, except for
 ``TimedPause``.
 """
 
@@ -28,6 +29,9 @@ class PollPace:
 
 HINTED = PollPace(shortest=0.0005, longest=1.0, share=0.5)
 """Where a hint comes with every write. The longest pause is for a hint that does not come."""
+ANSWERED = PollPace(shortest=0.001, longest=1.0, share=2)
+"""After a hint whose commit was found. Only a commit that began in the moment between the one that
+was found and the read of the hint has no hint of its own. It is late by twice the time it took."""
 UNHINTED = PollPace(shortest=0.02, longest=0.1, share=1 / 20)
 """Where polling is all there is: 20 ms while something happens, 100 ms after 2 quiet seconds. A
 serving process writes its report that often, so the pauses rarely get longer."""
