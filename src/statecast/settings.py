@@ -695,6 +695,8 @@ class Settings:
 
     def commands_for(self, device: str) -> tuple[str, ...] | None:
         """What a device takes that does not say it; None: all."""
+        if not self.device_commands:
+            return None
         matching = (
             commands
             for pattern, commands in self.device_commands.items()

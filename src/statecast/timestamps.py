@@ -47,14 +47,16 @@ class Steady(Protocol):
         """Milliseconds by a clock that cannot be set."""
 
 
-@functools.lru_cache(256)
 def iso(ms: int) -> str:
-    """``2026-01-31T12:00:00.123Z``, as on the wire.
-
-    The times of an update are mostly the same one, and it is shown to many.
-    """
+    """``2026-01-31T12:00:00.123Z``, as on the wire."""
     seconds, fraction = divmod(ms, 1000)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{fraction:03}Z"
+    return f"{_iso_of_second(seconds)}.{fraction:03}Z"
+
+
+@functools.lru_cache(256)
+def _iso_of_second(seconds: int) -> str:
+    """Most times that are shown are of the last seconds."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def parse_time(text: str) -> int:

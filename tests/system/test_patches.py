@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,17 +77,21 @@ def by_events(address: str, device: str, protocol: int) -> Iterator[Receive]:
         while file.readline().strip():
             pass
 
+        waiting: deque[tuple[int, dict[str, Any]]] = deque()
+
         def receive() -> tuple[int, dict[str, Any]]:
-            """All lines of an event, with the sizes of the chunks around them."""
+            """The next event, with the size of the chunks around it."""
             size, lines = 0, b""
-            while not lines.endswith(b"\n\n"):
+            while not waiting:
                 head = file.readline()
                 length = int(head, 16)
                 chunk = file.read(length + 2)
                 size += len(head) + len(chunk)
                 lines += chunk[:-2]
-            data = next(line for line in lines.split(b"\n") if line.startswith(b"data: "))
-            return size, json.loads(data[len("data: ") :])
+                if lines.endswith(b"\n\n"):  # a chunk may end with several events
+                    data = [line for line in lines.split(b"\n") if line.startswith(b"data: ")]
+                    waiting.extend((size, json.loads(line[len("data: ") :])) for line in data)
+            return waiting.popleft()
 
         yield receive
 

@@ -86,8 +86,8 @@ def test_events_as_the_specification_has_them(name: str, payload: bytes, event: 
 async def test_a_position_that_is_not_named_is_the_id_all_the_same() -> None:
     harness = EventsHarness()
     request, watching = await harness.watch()
-    message = OutgoingMessage("states", b'{"offset":17,"states":[]}')
-    message.position_id = b"abc:17:f600"
+    message = OutgoingMessage("states", b'{"offset":17,"states":[]}', 17)
+    message.unnamed = "abc", "f600"
     watching.deliver(message)
     await settle()
     assert request.response.body == (

@@ -168,6 +168,20 @@ def test_checked_values_are_written_fast(value: Any, text: bytes) -> None:
     assert same(strict_json.decode(text), value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"mood": 1_769_860_800_000, "größe": -(2**63)}, [], ["open", "nach \u2028"], 2**63 - 1],
+)
+def test_what_was_written_fast_of_texts_and_whole_numbers_is_read_fast(value: Any) -> None:
+    assert strict_json.decode_own(strict_json.encode_checked(value)) == value
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"mood":}', b"\xff", b"NaN", b'{"a":1} x'])
+def test_what_was_not_written_so_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        strict_json.decode_own(text)
+
+
 @given(json_values)
 def test_fast_and_careful_writers_mean_the_same(value: Any) -> None:
     checked = strict_json.check(value)

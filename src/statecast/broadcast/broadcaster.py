@@ -278,21 +278,31 @@ class Broadcaster:
             entries = [self.states.entries[device] for device in devices]
             if audience.sources is not None:
                 audience.sources.update(entry.source for entry in entries)
-            sends_patches = audience.protocol == PATCHES
-            item_of = patches.item if sends_patches else Entry.item
-            compressible = len(audience.current) > 1 and self._compressible(audience, devices)
-            while entries and audience.current:
-                # Viewers at the head know the epoch and the scope, unless the epoch is new.
-                named = not sends_patches or audience.named_epoch != self.position.epoch
-                message, entries = self._states_message(
-                    audience, entries, head, item_of=item_of, named=named
-                )
-                audience.named_epoch = self.position.epoch
-                message.compressible = compressible
-                self._sent_states.serve(audience, message.position)
-                self.sent_bytes += len(message.payload) * len(audience.current)
-                audience.current.deliver(message)
+            if audience.current:
+                self._send_changed(audience, entries, patches)
         self._sent_states.end(head)
+
+    def _send_changed(
+        self, audience: Audience, entries: list[Entry], patches: StatePatches
+    ) -> None:
+        """Send changed devices to the up-to-date viewers of an audience."""
+        head, epoch, current = self.position.offset, self.position.epoch, audience.current
+        sends_patches = audience.protocol == PATCHES
+        item_of = patches.item if sends_patches else Entry.item
+        compressible = len(current) > 1 and self._compressible(
+            audience, (entry.device for entry in entries)
+        )
+        while entries and (number := len(current)):
+            # Viewers at the head know the epoch and the scope, unless the epoch is new.
+            named = not sends_patches or audience.named_epoch != epoch
+            message, entries = self._states_message(
+                audience, entries, head, item_of=item_of, named=named
+            )
+            audience.named_epoch = epoch
+            message.compressible = compressible
+            self._sent_states.serve(audience, message.position)
+            self.sent_bytes += len(message.payload) * number
+            current.deliver(message)
 
     def _sources_of(self, audience: Audience) -> set[str | None]:
         if audience.sources is None:
@@ -314,14 +324,7 @@ class Broadcaster:
 
         The message is limited by ``max_states_bytes``; the last one carries the head as position.
         """
-        items: list[bytes] = []
-        size = 0
-        for entry in entries:
-            item = item_of(entry)
-            if items and size + len(item) > self.settings.max_states_bytes:
-                break
-            items.append(item)
-            size += len(item)
+        items = [item_of(entries[0])] if len(entries) == 1 else self._fitting(entries, item_of)
         rest = entries[len(items) :]
         position = entries[len(items) - 1].offset if rest else head
         epoch, scope = self.position.epoch, audience.scope
@@ -335,8 +338,20 @@ class Broadcaster:
         )
         message = OutgoingMessage("states", payload, position)
         if not named:
-            message.position_id = f"{epoch}:{position}:{scope}".encode()
+            message.unnamed = epoch, scope
         return message, rest
+
+    def _fitting(self, entries: list[Entry], item_of: Callable[[Entry], bytes]) -> list[bytes]:
+        """The items of as many entries as fit into a message, at least one."""
+        items: list[bytes] = []
+        size = 0
+        for entry in entries:
+            item = item_of(entry)
+            if items and size + len(item) > self.settings.max_states_bytes:
+                break
+            items.append(item)
+            size += len(item)
+        return items
 
     def _compressible(self, audience: Audience, devices: Iterable[str]) -> bool:
         """Whether the length of a compressed message about these devices may be seen.

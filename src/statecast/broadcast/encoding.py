@@ -9,7 +9,7 @@ from statecast.merge.merge_patch import difference
 from statecast.model import Cause, HistoryRow, ShownUpdate
 from statecast.settings import Settings
 
-STATE = b'"state":'
+STATE, PATCH = b'"state":', b'"patch":'
 
 
 def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
@@ -18,7 +18,6 @@ def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
     With ``settings``, a device that has no deadline of its own gets theirs, and one that never said
     what it takes is said to take what they name. ``commands`` is there if it is known.
     """
-    head = {"device": update.device, "version": update.version, "offset": update.offset}
     tail: dict[str, Any] = {
         "changed_at": timestamps.iso(update.changed_at),
         "arrived_at": timestamps.iso(update.arrived_at),
@@ -30,7 +29,9 @@ def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
     commands = update.commands if settings is None else settings.commands_of(update)
     if commands is not None:
         tail["commands"] = commands
-    return _entry(head, b"state", b"null" if update.state is None else update.state, tail)
+    state = b"null" if update.state is None else update.state
+    numbers = b'"version":%d,"offset":%d' % (update.version, update.offset)
+    return _entry(update.device, numbers, STATE, state, tail)
 
 
 def state_begins(item: bytes) -> int:
@@ -46,12 +47,6 @@ def patch_item(before: ShownUpdate, update: ShownUpdate, patch: bytes, settings:
     if it is ``changed_at``, ``source`` if it is that of the cause, and ``silent_after`` if there is
     none.
     """
-    head = {
-        "device": update.device,
-        "from": before.version,
-        "version": update.version,
-        "offset": update.offset,
-    }
     tail: dict[str, Any] = {"changed_at": timestamps.iso(update.changed_at)}
     if update.arrived_at != update.changed_at:
         tail["delay"] = update.arrived_at - update.changed_at
@@ -65,13 +60,18 @@ def patch_item(before: ShownUpdate, update: ShownUpdate, patch: bytes, settings:
         tail["silent_after"] = silent_after
     if commands is not None:
         tail["commands"] = commands
-    return _entry(head, b"patch", patch, tail)
+    numbers = b'"from":%d,"version":%d,"offset":%d' % (
+        before.version,
+        update.version,
+        update.offset,
+    )
+    return _entry(update.device, numbers, PATCH, patch, tail)
 
 
-def _entry(head: dict[str, Any], name: bytes, encoded: bytes, tail: dict[str, Any]) -> bytes:
-    """An object with one member, ``name``, that is encoded already."""
-    first, last = strict_json.encode(head)[:-1], strict_json.encode(tail)[1:]
-    return b'%b,"%b":%b,%b' % (first, name, encoded, last)
+def _entry(device: str, numbers: bytes, name: bytes, encoded: bytes, tail: dict[str, Any]) -> bytes:
+    """An object whose member ``name`` is encoded already. Names of devices need no escapes."""
+    rest = strict_json.encode_checked(tail)
+    return b'{"device":"%b",%b,%b%b,%b' % (device.encode(), numbers, name, encoded, rest[1:])
 
 
 def cause(of: Cause) -> dict[str, str]:
@@ -103,19 +103,21 @@ def states(
     """
     flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
     held = b',"scope":"%b"' % scope.encode() if scope else b""
-    named = b"" if epoch is None else b'"epoch":%b,' % strict_json.encode(epoch)
+    named = b"" if epoch is None else b'"epoch":%b,' % strict_json.encode_checked(epoch)
     head = b'{%b"offset":%d%b,"states":[' % (named, offset, held)
     return head + b",".join(items) + b"]" + flags + b"}"
 
 
 def gone(device: str) -> bytes:
     """The entry for a device that the reader may see no longer."""
-    return strict_json.encode({"device": device, "state": None, "gone": "forbidden"})
+    return strict_json.encode_checked({"device": device, "state": None, "gone": "forbidden"})
 
 
 def seen(times: dict[str, int]) -> bytes:
     """The argument of a ``seen`` event."""
-    return strict_json.encode({device: timestamps.iso(time) for device, time in times.items()})
+    return strict_json.encode_checked(
+        {device: timestamps.iso(time) for device, time in times.items()}
+    )
 
 
 def _time(time: int | None) -> str | None:

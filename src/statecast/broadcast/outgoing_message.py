@@ -18,7 +18,7 @@ class OutgoingMessage:
         "name",
         "payload",
         "position",
-        "position_id",
+        "unnamed",
     )
 
     def __init__(
@@ -30,8 +30,8 @@ class OutgoingMessage:
         """Its argument as JSON."""
         self.position = position
         """The offset up to which a viewer has everything once it has this message."""
-        self.position_id = b""
-        """The position as an event stream names it, where the argument does not name it."""
+        self.unnamed: tuple[str, str] | None = None
+        """Epoch and scope of the position, where the argument does not name them."""
         self.compressible = compressible
         """Several viewers share it, and its length may be seen on the network."""
         self.attachments: Sequence[bytes] = ()

@@ -15,16 +15,19 @@ from typing import Any
 
 from statecast import strict_json
 
+parse = json.JSONDecoder().decode
+"""Without the search for the encoding that ``json.loads`` begins with."""
+
 
 def patch_between(before: bytes, after: bytes) -> bytes | None:
     """The patch from one encoded state to another; None if there is none that is shorter.
 
     The states are the store's, so they are not checked again.
     """
-    new = json.loads(after)
+    new = parse(after.decode())
     if b"null" in after and has_null(new):
         return None
-    patch = strict_json.encode(difference(json.loads(before), new))
+    patch = strict_json.encode_checked(difference(parse(before.decode()), new))
     return patch if len(patch) < len(after) else None
 
 

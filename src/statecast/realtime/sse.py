@@ -426,9 +426,17 @@ def plain(message: OutgoingMessage) -> bytes:
     event = message.encodings.get(PLAIN)
     if event is None:
         event = message.encodings[PLAIN] = encode(
-            message.name, message.payload, message.position_id
+            message.name, message.payload, _position_id(message)
         )
     return event
+
+
+def _position_id(message: OutgoingMessage) -> bytes:
+    """The position of an event that does not name it whole."""
+    if message.unnamed is None:
+        return b""
+    epoch, scope = message.unnamed
+    return f"{epoch}:{message.position}:{scope}".encode()
 
 
 def gzip_blocks(message: OutgoingMessage) -> bytes:

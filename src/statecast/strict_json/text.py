@@ -114,6 +114,14 @@ def encode_checked(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def decode_own(text: bytes) -> Any:
+    """Read what ``encode_checked`` wrote of texts and whole numbers, in a tenth of the time.
+
+    Never for what came from outside: it takes what ``decode`` refuses, like two equal names.
+    """
+    return orjson.loads(text)
+
+
 def split_array(text: str) -> list[str]:
     """The raw items of an array, to be decoded one by one: a bad item is refused alone.
 

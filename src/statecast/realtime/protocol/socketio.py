@@ -254,9 +254,14 @@ def head(kind: int, namespace: str = "/", number: int | None = None, attachments
     return f"4{kind}{count}{name}{'' if number is None else number}".encode()
 
 
+@functools.lru_cache(CACHED_NAMES)
+def _event_begin(name: str, namespace: str) -> bytes:
+    return head(EVENT, namespace) + b"[" + encoded_name(name) + b","
+
+
 def event(name: str, argument: bytes, namespace: str = "/") -> bytes:
     """An event with one encoded argument."""
-    return head(EVENT, namespace) + b"[" + encoded_name(name) + b"," + argument + b"]"
+    return b"%b%b]" % (_event_begin(name, namespace), argument)
 
 
 def event_of(
