@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 import pytest
@@ -13,6 +13,7 @@ from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
 from statecast.commands.life import NewCommand
+from statecast.decoders.decoder import Decoder
 from statecast.errors import (
     DiskFull,
     StatecastError,
@@ -21,12 +22,14 @@ from statecast.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
+from statecast.ingest.pipeline import Pipeline
 from statecast.model import Position
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.contract import Limits, ReadCursor, Totals
 from statecast.stores.postgres import database, epochs
 from statecast.stores.postgres.driver import Connection, OutcomeUnknown, translate
 from statecast.stores.postgres.store import PostgresStore
+from statecast.testing import FakeSource
 from statecast.testing.values import change, message
 from tests.conftest import installed
 from tools import system_parts
@@ -101,6 +104,85 @@ def test_messages_are_delivered_again_and_count_once(
         assert (done.versions, done.duplicates) == ((3, 0) if cut is Cut.BEFORE else (0, 3))
         assert [row.version for row in store.history("pillow")] == [3, 2, 1]
         assert store.totals()["queue"].messages == 3
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_what_goes_to_quarantine_goes_once_and_is_said_once(
+    name: str, proxy: PostgresProxy, cut: Cut
+) -> None:
+    with opened(proxy.url(name)) as store:
+        # given messages that cannot be read, beside none that change a device, and a queue whose
+        # own dead letters are copies of those in quarantine
+        source = DeadLetters("queue")
+        source.send_many([b"no JSON", b"[]x"])
+        pipeline = Pipeline(source, Decoder(), store, batch_size=9)
+        store.count_refused("mqtt")
+        # when the connection breaks during the commit
+        proxy.cut = cut
+        with suppress(StoreUnavailable):
+            pipeline.step(0, 0)
+        assert proxy.cuts == 1 and (len(source.copied) > 0) is (cut is not Cut.BEFORE)
+        pipeline.step(0, 0)
+        # then each has one row and one copy, and is counted once, as what was refused before is
+        assert [row.body for row in store.quarantined()] == [b"no JSON", b"[]x"]
+        assert source.copied == [row.id for row in store.quarantined()]
+        assert store.totals() == {
+            "mqtt": Totals(refused=1),
+            "queue": Totals(messages=2, quarantined=2),
+        }
+        assert store.check() == [] and source.waiting() == 0
+
+
+class DeadLetters(FakeSource):
+    """A queue that copies what is refused."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.copied: list[str] = []
+
+    def refused(self, ids: Iterable[str]) -> None:
+        self.copied += ids
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_what_was_refused_before_is_counted_once(name: str, proxy: PostgresProxy, cut: Cut) -> None:
+    with opened(proxy.url(name)) as store:
+        store.count_refused("mqtt")
+        proxy.cut = cut
+        store.announce("process", {})
+        assert proxy.cuts == 1
+        assert store.totals() == {"mqtt": Totals(refused=1)}
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_message_is_sent_once(name: str, proxy: PostgresProxy, cut: Cut) -> None:
+    with opened(proxy.url(name)) as store:
+        queue = store.queue("queue")
+        proxy.cut = cut
+        ids = queue.append([b"1", b"2"])
+        assert proxy.cuts == 1 and queue.size() == (2, 2)
+        assert [one.id for one in queue.acknowledge_and_receive({}, 9, 30_000)] == [*map(str, ids)]
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_what_a_cut_receive_hid_is_received_at_once(
+    name: str, proxy: PostgresProxy, cut: Cut
+) -> None:
+    with opened(proxy.url(name)) as store:
+        queue = store.queue("queue")
+        queue.append([b"1", b"2", b"3"])
+        (done,) = queue.acknowledge_and_receive({}, 1, 30_000)
+        store.database.pool.suspect()  # of a prepared COMMIT the proxy sees no text
+        proxy.cut = cut
+        with pytest.raises(OutcomeUnknown):
+            queue.acknowledge_and_receive({done.receipt: [done.id]}, 1, 30_000)
+        # then the next receive begins with what that one hid, and deletes what it acknowledged
+        found = queue.acknowledge_and_receive({done.receipt: [done.id]}, 9, 30_000)
+        attempt = 1 if cut is Cut.BEFORE else 2
+        assert [(one.body, one.attempt) for one in found] == [(b"2", attempt), (b"3", 1)]
+        # and nothing else is received twice
+        assert queue.acknowledge_and_receive({}, 9, 30_000) == []
+        assert queue.size() == (2, 2)
 
 
 @pytest.mark.parametrize(

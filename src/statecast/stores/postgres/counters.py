@@ -38,8 +38,9 @@ SHIFT = """
     (SELECT "offset" - %(offset)s AS "offset", seen - %(seen)s AS seen FROM counters) AS shift"""
 """What offsets and sightings are moved by, once the row is locked."""
 
-REMEMBER = """
-    INSERT INTO requests (id, at, "offset") SELECT %s, %s, "offset" FROM counters
+REMEMBER = f"""
+    INSERT INTO requests (id, at, "offset")
+    SELECT %s, coalesce(%s::bigint, {CLOCK}), "offset" FROM counters
     RETURNING requests."offset"
 """
 
@@ -143,5 +144,15 @@ def save(
     if changes:
         connection.execute(f"UPDATE counters SET {settings}".encode(), changes)
     if request is not None:
-        return connection.execute(REMEMBER, (request, counters.clock))
+        return remember(connection, request, counters.clock)
     return connection.execute('SELECT "offset" FROM counters')
+
+
+def remember(
+    connection: Connection, request: str, now: int | None = None
+) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Keep the id of this transaction. The cursor has the offset.
+
+    ``now`` is the time if it is not the server's.
+    """
+    return connection.execute(REMEMBER.encode(), (request, now))

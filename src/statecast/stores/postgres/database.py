@@ -37,6 +37,7 @@ from statecast.stores.postgres.driver import (
     Connection,
     OutcomeUnknown,
     is_broken,
+    not_done,
     outcome_unknown,
     translate,
     unreachable,
@@ -279,6 +280,18 @@ class PostgresDatabase:
             f"The connection to PostgreSQL at {self.shown} broke in each of {TRIES} commits. "
             "Nothing was written; try again."
         )
+
+    def look_up(self, request: str | None, error: OutcomeUnknown) -> None:
+        """Return if the transaction with this id was committed.
+
+        Raises StoreUnavailable if it was not, and OutcomeUnknown if the server stays away, or if
+        the transaction kept no id.
+        """
+        if request is None:
+            raise error
+        if self.outcome(request) is None:
+            raise not_done(self.shown, error) from error
+        self.on_commit()
 
     def outcome(self, request: str) -> int | None:
         """The offset after a transaction whose outcome is not known; None: it was not committed.

@@ -18,6 +18,7 @@ from statecast.errors import (
 )
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 BUSY_SECONDS = 5.0
 """For how long a statement waits for the locks of other transactions."""

@@ -28,7 +28,7 @@ AT_ONCE = 5_000
 TOMBSTONES_AT_ONCE = 16
 PAGES_AT_ONCE = 64
 EVERY_MS = 1_000
-REQUESTS_MS = HOUR_MS
+REQUESTS_MS = HOUR_MS // 6
 """For how long the ids of transactions are kept; an unknown outcome is looked up within seconds."""
 MANY = 1_000
 """Old versions of devices that are waited for, before they are deleted together."""

@@ -13,7 +13,7 @@ from statecast.stores.postgres import epochs
 from statecast.stores.postgres.clock import ServerClock
 from statecast.stores.postgres.counters import StoredCounters
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection, OutcomeUnknown, not_done
+from statecast.stores.postgres.driver import Connection, OutcomeUnknown
 
 HOLD_DEVICE = "SELECT FROM devices WHERE device = %s FOR UPDATE"
 
@@ -50,9 +50,7 @@ class StorePart:
                     epochs.begin(connection, unless_begun=True)
                 counter_row.save(connection, counters, request)
         except OutcomeUnknown as error:
-            if request is None or self.database.outcome(request) is None:
-                raise not_done(self.database.shown, error) from error
-            self.database.on_commit()
+            self.database.look_up(request, error)
 
     def _watch_clock(self, connection: Connection) -> None:
         """Notice a step of the clock, although nothing is committed."""

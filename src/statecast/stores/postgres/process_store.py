@@ -11,7 +11,9 @@ from statecast.errors import StatecastError
 from statecast.model import Event
 from statecast.stores.batch import refused_totals
 from statecast.stores.contract import LeaseHolder, WatchPart
+from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import events, leases, reports, sources, totals, watch_counts
+from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.postgres.examination import Finding, examine
 from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, process_lock
 from statecast.stores.postgres.part import StorePart
@@ -44,17 +46,27 @@ class ProcessStore(StorePart):
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
         self.session.take(process_lock(process))
-        with (
-            self._refusals.taken() as refusals,
-            self.database.write(durable=False, notify=False) as connection,
-        ):
+        self._write_refusals()
+        with self.database.write(durable=False, notify=False) as connection:
             self._watch_clock(connection)
             reports.announce(connection, self.shared_time(), process, report)
-            totals.add(connection, refused_totals(refusals))
             absent = watch_counts.any_absent(connection)
         if absent:
             with self._counted(durable=False) as (connection, counters, _):
                 watch_counts.forget_absent(connection, counters)
+
+    def _write_refusals(self) -> None:
+        """Write the counts of what was refused, once whatever happens to the connection."""
+        if not self._refusals.waiting():
+            return
+
+        def work(connection: Connection, request: str) -> tuple[None, Cursor]:
+            counter_row.hold(connection)
+            totals.add(connection, refused_totals(refusals))
+            return None, counter_row.remember(connection, request)
+
+        with self._refusals.taken() as refusals:
+            self.database.run_remembered(work)
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""

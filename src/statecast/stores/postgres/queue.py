@@ -18,17 +18,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import psycopg
-
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
 from statecast.stores.errors import check_queue_bounds
+from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.clock import CLOCK, ServerClock
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.postgres.session import ProcessSession
 
-Cursor = psycopg.Cursor[tuple[Any, ...]]
 Received = tuple[int, int, bytes, str, int]
 """A message that is being received: id, sent_at, body, sender, attempt."""
 
@@ -39,11 +37,11 @@ LOCK = "SELECT messages, bytes, received FROM queues WHERE number = %s FOR NO KE
 SAVE = "UPDATE queues SET messages = %s, bytes = %s, received = %s WHERE number = %s"
 TIME = f"(SELECT coalesce(%(now)s::bigint, {CLOCK}))"
 """The time of a statement: the given one, as in tests, or the server's."""
+NEXT_IDS = "SELECT nextval('arrivals') FROM generate_series(1, %s)"
 ADD = f"""
     INSERT INTO queue (queue, id, sent_at, body, sender)
-    SELECT %(queue)s, nextval('arrivals'), {TIME}, body, %(sender)s
-    FROM unnest(%(bodies)s::bytea[]) WITH ORDINALITY AS added (body, place) ORDER BY place
-    RETURNING id"""
+    SELECT %(queue)s, id, {TIME}, body, %(sender)s
+    FROM unnest(%(ids)s::bigint[], %(bodies)s::bytea[]) AS added (id, body)"""
 MESSAGES = "SELECT id, sent_at, body, sender FROM queue WHERE queue = %s AND "
 FRESH = """
     SELECT id, sent_at, body, sender FROM queue
@@ -65,14 +63,11 @@ EXPIRED = f"""
         ORDER BY receipt)
     FROM {TIME} AS clock (now)"""
 """Neither may a clock that was set back hide messages for long."""
-HIDE = """
-    WITH made AS (
-        INSERT INTO receipts (receipt, queue, hidden_at, visible_at)
-        VALUES (nextval('receipt_numbers'), %s, %s, %s) RETURNING receipt),
-    hidden AS (
-        INSERT INTO in_flight (receipt, id, attempt)
-        SELECT made.receipt, one.* FROM made, unnest(%s::bigint[], %s::bigint[]) AS one)
-    SELECT receipt FROM made"""
+NEXT_RECEIPT = "SELECT nextval('receipt_numbers')"
+HIDE = "INSERT INTO receipts (receipt, queue, hidden_at, visible_at) VALUES (%s, %s, %s, %s)"
+IN_FLIGHT = """
+    INSERT INTO in_flight (receipt, id, attempt)
+    SELECT %s, one.* FROM unnest(%s::bigint[], %s::bigint[]) AS one"""
 FORGET = """
     DELETE FROM in_flight WHERE ctid = ANY(ARRAY(
         SELECT found.place
@@ -150,6 +145,8 @@ class PostgresQueue:
         self.name = name
         self.limits = limits
         self.clock = clock
+        self._undelivered: set[int] = set()
+        """Receipts of receives that may be committed, and did not return what they hide."""
         self.number = self._find() or self._begin()
 
     def _find(self) -> int | None:
@@ -170,17 +167,26 @@ class PostgresQueue:
         return number
 
     def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
-        """Add all messages or none, durable on return; their ids. Raises QueueFull."""
-        size = sum(map(len, bodies))
-        with self.database.write() as connection:
-            record = self._lock(connection).answer()
+        """Add all messages or none, durable on return; their ids. Raises QueueFull.
+
+        They are added once, whatever happens to the connection. Raises OutcomeUnknown if the
+        server stays away.
+        """
+
+        def work(connection: Connection, request: str) -> tuple[list[int], Cursor]:
+            locked = self._lock(connection)
+            made = connection.execute(NEXT_IDS, (len(bodies),))  # after the lock
+            record = locked.answer()
             record.messages += len(bodies)
-            record.bytes += size
+            record.bytes += sum(map(len, bodies))
             check_queue_bounds(self.name, self.limits, record.messages, record.bytes)
-            values = {"bodies": list(bodies), "sender": sender}
-            added = connection.execute(ADD.encode(), self._values | values)
+            ids = [id_ for (id_,) in made.fetchall()]
+            values = {"ids": ids, "bodies": list(bodies), "sender": sender}
+            connection.execute(ADD.encode(), self._values | values)
             self._save(connection, record)
-        return [id_ for (id_,) in added.fetchall()]
+            return ids, counter_row.remember(connection, request, self._values["now"])
+
+        return self.database.run_remembered(work)[0]
 
     def acknowledge_and_receive(
         self, acknowledged: Mapping[str, Sequence[str]], limit: int, visibility_timeout: int
@@ -191,11 +197,13 @@ class PostgresQueue:
         disk on return: what a power cut undoes is delivered again, and its ids are known. It has
         two round trips, unless messages are received again.
         """
-        if not acknowledged and not self._has_visible():
+        if not acknowledged and not self._undelivered and not self._has_visible():
             return []
         with self.database.write(durable=False) as connection:
             locked = self._lock(connection)
+            made = connection.execute(NEXT_RECEIPT)
             deleted = self._acknowledge(connection, acknowledged)
+            self._release(connection, self._undelivered)
             expired = connection.execute(EXPIRED.encode(), self._values)
             fresh = connection.execute(FRESH, self._values | {"limit": limit})
             record = locked.answer()
@@ -209,16 +217,22 @@ class PostgresQueue:
             new = fresh.fetchall()[: limit - len(found)]
             found = sorted([*found, *((*one, 1) for one in new)])
             record.received = new[-1][0] if new else record.received
-            made = self._hide(connection, found, now, visibility_timeout)
+            (receipt,) = only_row(made)
+            if found:
+                self._undelivered.add(receipt)
+                self._hide(connection, receipt, found, (now, now + visibility_timeout))
             self._save(connection, record)
-        return deliveries(found, made)
+        self._undelivered.clear()
+        return [
+            Delivery(str(id_), body, sent_at, attempt, str(receipt), id_, sender)
+            for id_, sent_at, body, sender, attempt in found
+        ]
 
     def release(self, receipts: Collection[str]) -> None:
         """Make the messages that were received under these receipts visible at once."""
-        named = [int(receipt) for receipt in receipts if receipt.isdecimal()]
         with self.database.write(durable=False) as connection:
             self._lock(connection)
-            connection.execute(RELEASE, (self.number, named))
+            self._release(connection, [int(one) for one in receipts if one.isdecimal()])
 
     def remove(self, wanted: Callable[[Delivery], bool]) -> int:
         """Delete each message that ``wanted`` says, hidden messages included; how many."""
@@ -317,14 +331,17 @@ class PostgresQueue:
     def _drop_empty(self, connection: Connection, receipts: Collection[int]) -> None:
         connection.execute(f"{DROP_EMPTY} AND receipt = ANY(%s)", (self.number, list(receipts)))
 
+    def _release(self, connection: Connection, receipts: Collection[int]) -> None:
+        if receipts:
+            connection.execute(RELEASE, (self.number, list(receipts)))
+
     def _hide(
-        self, connection: Connection, found: list[Received], now: int, timeout: int
-    ) -> Cursor | None:
-        """Note that messages are in flight, from now on; the cursor has their receipt."""
-        if not found:
-            return None
+        self, connection: Connection, receipt: int, found: list[Received], times: tuple[int, int]
+    ) -> None:
+        """Note that messages are in flight, from when until when."""
         ids, attempts = [one[0] for one in found], [one[4] for one in found]
-        return connection.execute(HIDE, (self.number, now, now + timeout, ids, attempts))
+        connection.execute(HIDE, (receipt, self.number, *times))
+        connection.execute(IN_FLIGHT, (receipt, ids, attempts))
 
     def _receive_again(self, connection: Connection, receipt: int, limit: int) -> list[Received]:
         """Messages that were received, and not acknowledged in time."""
@@ -338,15 +355,6 @@ class PostgresQueue:
             (id_, sent_at, body, sender, attempts[id_] + 1)
             for id_, sent_at, body, sender in found.fetchall()
         ]
-
-
-def deliveries(found: list[Received], made: Cursor | None) -> list[Delivery]:
-    """What was received, under the receipt that it got."""
-    receipt = "" if made is None else str(only_row(made)[0])
-    return [
-        Delivery(str(id_), body, sent_at, attempt, receipt, id_, sender)
-        for id_, sent_at, body, sender, attempt in found
-    ]
 
 
 def only_row(asked: Cursor) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ loads what the batch needs, and this module writes its outcome together with COM
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -27,7 +28,6 @@ from statecast.model import (
     Update,
 )
 from statecast.problems import Problems
-from statecast.stores.batch import refused_totals
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     API_SOURCE,
@@ -62,7 +62,7 @@ from statecast.stores.postgres.access_store import AccessStore
 from statecast.stores.postgres.clock import ServerClock
 from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection, row
+from statecast.stores.postgres.driver import Connection, OutcomeUnknown, row
 from statecast.stores.postgres.loading import BatchQuestion, LoadedBatch
 from statecast.stores.postgres.maintenance import Maintenance
 from statecast.stores.postgres.process_store import ProcessStore
@@ -150,9 +150,12 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
         Raises LeaseLost when ``term`` is not the source's newest. StoreUnavailable means that
         nothing was written, unless the connection broke during the commit: then the queue delivers
-        the messages again, and their known ids decide.
+        the messages again, and their known ids decide. Where more than states depends on the
+        outcome, as with a message in quarantine that is copied elsewhere, it is looked up.
         """
         ids = list(confirmed)
+        request = uuid.uuid4().hex
+        begun: list[LoadedBatch] = []
 
         def work(connection: Connection) -> LoadedBatch:
             arrivals = sum(message.delivery.order is None for message in messages)
@@ -166,11 +169,16 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
                 batch.add(message)
             dedup.confirm(connection, key, ids, batch.now)
             dedup.save(connection, loaded.counters, key, batch.new_ids)
-            self._save(connection, loaded, refusals)
+            begun[:] = [loaded] if batch.quarantine or batch.answered or refusals else []
+            self._save(connection, loaded, refusals, request if begun else None)
             return loaded
 
         with self._refusals.taken() as refusals:
-            done = self.database.run(work)
+            try:
+                done = self.database.run(work)
+            except OutcomeUnknown as error:
+                self.database.look_up(request if begun else None, error)
+                (done,) = begun
         self._after(done)
         return done.batch.result()
 
@@ -451,18 +459,10 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
     def close(self) -> None:
         """Write what was counted, and close the connections."""
-        self._write_refusals()
+        with suppress(StatecastError):  # closing must not fail for a count
+            self._write_refusals()
         self.session.close()
         self.database.close()
-
-    def _write_refusals(self) -> None:
-        if self._refusals.waiting():
-            with (
-                suppress(StatecastError),  # closing must not fail for a count
-                self._refusals.taken() as refusals,
-                self.database.write(durable=False) as connection,
-            ):
-                totals.add(connection, refused_totals(refusals))
 
 
 MEASURE_SECONDS = 60.0
