@@ -603,3 +603,19 @@ def test_a_forked_child_opens_its_own_connections(opened: Opener) -> None:
     update = store.get("pillow")
     assert update is not None and update.state == b'{"n":2}'
     store.edit(change("pillow", {"n": 3}, by="user"))
+
+
+def test_what_a_thread_has_read_is_not_kept_in_memory(opened: Opener) -> None:
+    # given more states than a reader's cache holds
+    store = opened()
+    lease = store.lease("queue")
+    assert lease is not None
+    state = {"text": "x" * 30_000}
+    for number in range(200):
+        store.commit("queue", lease.term, [message(f"m{number}", change(f"d{number}", state))])
+    # when all of them are read, as at a start
+    assert len(store.read(ReadCursor()).updates) == 200
+    # then the thread keeps a small part of the 6 MB
+    with store.database.read() as connection:
+        kept, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_USED)
+    assert kept < 2_500_000

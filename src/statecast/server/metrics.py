@@ -9,6 +9,7 @@ would fall when one of them ends, and Prometheus would take that for a restart o
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -63,19 +64,25 @@ PER_PROCESS = {
 
 
 class MetricsEndpoint:
-    """Answers ``/metrics`` to those that may read it."""
+    """Answers ``/metrics`` to those that may read it.
+
+    The package of the metrics is imported by the first one: 0.6 MB that most servers do not need.
+    """
 
     def __init__(self, runtime: Runtime, readers: Readers) -> None:
         self._readers = readers
         self._policy = runtime.rights.policy
         self._settings = runtime.settings
         self._networks = [ipaddress.ip_network(one) for one in runtime.settings.metrics_from]
-        self._registry = registry(runtime)
+        self._runtime = runtime
+        self._registry: CollectorRegistry | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPProblem(405, "This is only read: GET or HEAD.", [(b"allow", b"GET, HEAD")])
         await self._check_reader(scope)
+        if self._registry is None:  # in a thread: its package takes a while to import
+            self._registry = await asyncio.to_thread(registry, self._runtime)
         if self._registry is None:
             raise HTTPProblem(
                 501, f"Metrics need the package prometheus-client: {install_hint('metrics')}."

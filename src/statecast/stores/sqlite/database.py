@@ -47,6 +47,9 @@ from statecast.stores.sqlite.write_line import WriteLine
 JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
+READER_CACHE_KB = 2_000
+"""Of each thread that reads. SQLite empties the cache when another connection has committed, so it
+helps only within one read."""
 CHECKPOINT_PAGES = 1_000
 """Pages in the log from which on each commit writes them into the file, as SQLite does itself."""
 FORK_SECONDS = 1.0
@@ -338,6 +341,7 @@ class Database:
         if local.reader is None:
             local.reader = self._connect()
             rows(local.reader, "PRAGMA query_only = 1")
+            rows(local.reader, f"PRAGMA cache_size = -{READER_CACHE_KB}")
         return local.reader
 
     def _writer(self) -> StoreConnection:
