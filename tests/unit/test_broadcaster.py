@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statecast import names, strict_json
@@ -17,7 +17,7 @@ from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.patterns import scope
 from statecast.access.reader import Reader
-from statecast.broadcast import broadcaster, encoding
+from statecast.broadcast import broadcaster, encoding, latest_states
 from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
@@ -850,7 +850,16 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
             assert asked.items() <= told.items()
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.fixture(params=[2, latest_states.LONGEST_LOOK], ids=["short looks", "long looks"])
+def _looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many devices one look of a viewer that lags goes through."""
+    monkeypatch.setattr(latest_states, "LONGEST_LOOK", request.param)
+
+
+@pytest.mark.usefixtures("_looks")
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.randoms(use_true_random=False))
 def test_whatever_happens_every_page_equals_the_store(dice: random.Random) -> None:
     simulate(dice)
@@ -876,20 +885,29 @@ class PausedAhead(Broadcaster):
         super().pause(viewer)
 
 
+class WholeLook(Broadcaster):
+    """A look that did not reach the head counts as one that did."""
+
+    def _next_message(self, subscriber: Subscriber) -> Any:
+        message = super()._next_message(subscriber)
+        if not json.loads(message.payload)["states"]:
+            message.position = self.position.offset
+        return message
+
+
 class GreaterOrEqual(Broadcaster):
     """A viewer that lags misses the entry after its position."""
 
-    def _missed(self, subscriber: Subscriber) -> list[Entry]:
-        return [
-            entry for entry in super()._missed(subscriber) if entry.offset > subscriber.position + 1
-        ]
+    def _missed(self, subscriber: Subscriber, entries: Iterable[Entry]) -> list[Entry]:
+        missed = super()._missed(subscriber, entries)
+        return [entry for entry in missed if entry.offset > subscriber.position + 1]
 
 
 class NoTombstones(Broadcaster):
     """A viewer that lags is not sent what was removed."""
 
-    def _missed(self, subscriber: Subscriber) -> list[Entry]:
-        return [entry for entry in super()._missed(subscriber) if entry.exists]
+    def _missed(self, subscriber: Subscriber, entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in super()._missed(subscriber, entries) if entry.exists]
 
 
 class ForgottenReset(Broadcaster):
@@ -1014,11 +1032,15 @@ class OneProtocol(Broadcaster):
     "bug",
     [
         *(PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen),
-        *(MissedCommands, CommandsAhead, PausedAhead),
+        *(MissedCommands, CommandsAhead, PausedAhead, WholeLook),
         *(ComposedPatches, PatchesForAll, PatchesOfTheLastVersion, OneProtocol),
     ],
 )
-def test_the_simulation_finds_planted_bugs(bug: type[Broadcaster]) -> None:
+def test_the_simulation_finds_planted_bugs(
+    bug: type[Broadcaster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bug is WholeLook:
+        monkeypatch.setattr(latest_states, "LONGEST_LOOK", 2)
     for seed in range(2_000):
         try:
             simulate(random.Random(seed), bug)

@@ -10,6 +10,7 @@ import pytest
 
 from statecast.broadcast import latest_states
 from statecast.broadcast.latest_states import LatestStates
+from statecast.broadcast.sorted_names import SortedNames
 from statecast.broadcast.subscriptions import Audience
 from statecast.model import Cause, Update
 from statecast.settings import Settings
@@ -95,11 +96,35 @@ def test_the_state_is_there_whether_or_not_it_was_encoded() -> None:
     assert (entry.state, json.loads(entry.item())["state"]) == (body, json.loads(body))
 
 
-@pytest.mark.parametrize("audience", [EVERYTHING, Audience(("f/*",)), Audience(("f/a", "f/b"))])
+def after(states: LatestStates, offset: int, audience: Audience) -> list[tuple[int, str]]:
+    """What follows an offset, in as many looks as it takes."""
+    found: list[tuple[int, str]] = []
+    end: int | None = offset
+    while end is not None:
+        position = end
+        entries, end = states.after(position, audience)
+        found += [(one.offset, one.device) for one in entries]
+        assert end is None or end > position, "each look goes further"
+        assert end is None or all(offset <= end for offset, _ in found)
+    return found
+
+
+@pytest.mark.parametrize("longest_look", [1, 3, 8_000])
+@pytest.mark.parametrize("look_up_cost", [0.01, 4])
+@pytest.mark.parametrize(
+    "audience",
+    [
+        EVERYTHING,
+        *(Audience(one) for one in [("f/*",), ("f/a", "f/b"), ("f/a", "f/*", "chair"), ("g/*",)]),
+    ],
+)
 def test_entries_after_an_offset_come_in_its_order_however_often_devices_change(
-    audience: Audience, monkeypatch: pytest.MonkeyPatch
+    audience: Audience, look_up_cost: float, longest_look: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether they are looked up by name, or in one look or many through their order."""
     monkeypatch.setattr(latest_states, "MIN_GAPS", 2)
+    monkeypatch.setattr(latest_states, "LOOK_UP_COST", look_up_cost)
+    monkeypatch.setattr(latest_states, "LONGEST_LOOK", longest_look)
     chance = random.Random(1)
     states = latest()
     last: dict[str, int] = {}
@@ -111,12 +136,90 @@ def test_entries_after_an_offset_come_in_its_order_however_often_devices_change(
             for removed in states.forget_removed(offset - 3):
                 del last[removed]
         # then they are the devices above each offset, oldest change first
-        after = chance.randrange(offset + 1)
-        expected = sorted((o, d) for d, o in last.items() if o > after and audience.matches(d))
-        found = [(one.offset, one.device) for one in states.after(after, audience)]
-        assert found == expected
+        known = chance.randrange(offset + 1)
+        expected = sorted((o, d) for d, o in last.items() if o > known and audience.matches(d))
+        assert after(states, known, audience) == expected
         assert devices(states, audience) == [
             device
             for _, device in sorted(((o, d) for d, o in last.items()), reverse=True)
             if audience.matches(device)
         ]
+
+
+class Counted(dict[str, latest_states.Entry]):
+    """Entries that count how many of them are looked up."""
+
+    looked_up = 0
+
+    def __getitem__(self, device: str) -> latest_states.Entry:
+        self.looked_up += 1
+        return super().__getitem__(device)
+
+
+LOOK = 100
+
+
+@pytest.mark.parametrize(
+    ("patterns", "matching", "most"),
+    [
+        (("rare/*",), 5, 5),
+        (("rare/*", "*"), 2_005, LOOK),
+        (("none/*",), 0, 0),
+        (("rare/*", "none/*", "often/7", "unknown"), 6, 6),
+        (("often/*",), 1_990, LOOK),
+        (("often", "often0", "oftener/*"), 3, 3),  # neighbours in the order of names
+    ],
+)
+def test_one_look_visits_few_of_many_devices(
+    patterns: tuple[str, ...], matching: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latest_states, "LONGEST_LOOK", LOOK)
+    # given many devices, of which the rare ones changed last and others in between
+    others = ["often", "often0", "oftener/0", *"abcdefg"]
+    names = [*others, *(f"often/{number}" for number in range(1_990))]
+    names += [f"rare/{number}" for number in range(5)]
+    states = latest(*(update(name, offset) for offset, name in enumerate(names, 1)))
+    states.entries = entries = Counted(states.entries)
+    compared: list[str] = []
+
+    class Watched(Audience):
+        __slots__ = ()
+
+        def matches(self, device: str) -> bool:
+            compared.append(device)
+            return super().matches(device)
+
+    audience = Watched(patterns)
+    # when all that an audience lacks is read, then no look visits more than its bound
+    end: int | None = 0
+    found = 0
+    while end is not None:
+        compared.clear()
+        entries.looked_up = 0
+        visited, end = states.after(end, audience)
+        found += sum(1 for _ in visited)
+        assert len(compared) + entries.looked_up <= most
+    assert found == matching
+    # and what is read newest first is found in the same way
+    compared.clear()
+    entries.looked_up = 0
+    assert len(list(states.newest_first(audience))) == matching
+    assert len(compared) + entries.looked_up <= (len(names) if matching > 6 else most)
+
+
+def test_a_store_of_all_names_at_once_or_one_by_one_is_the_same() -> None:
+    chance = random.Random(2)
+    names = [f"{chance.choice('abc')}/{number}" for number in range(200)]
+    sorted_names, at_once = SortedNames(), SortedNames()
+    for name in names:
+        sorted_names.add([name])
+    at_once.add(names)
+    gone = names[50:150]
+    at_once.remove(gone)
+    for name in gone:
+        sorted_names.remove([name])
+    assert len(at_once) == len(sorted_names) == 100
+    for prefix in ("a/", "b/", "c/", "d/"):
+        expected = sorted(one for one in set(names) - set(gone) if one.startswith(prefix))
+        assert sorted_names.at(sorted_names.places(prefix)) == expected
+        assert at_once.at(at_once.places(prefix)) == expected

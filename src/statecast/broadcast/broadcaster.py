@@ -633,10 +633,10 @@ class Broadcaster:
         )
         message = audience.catch_ups.get(key)
         if message is None:
-            missed = self._missed(subscriber)
-            message, _ = self._states_message(
-                audience, missed, head, subscriber.reset, subscriber.complete
-            )
+            entries, end = self.states.after(subscriber.position, audience)
+            missed = self._missed(subscriber, entries)
+            reach, complete = (head, subscriber.complete) if end is None else (end, False)
+            message, _ = self._states_message(audience, missed, reach, subscriber.reset, complete)
             if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
                 message.compressible = len(message.payload) >= LEAST_CACHED and self._compressible(
@@ -644,15 +644,15 @@ class Broadcaster:
                 )
         return message
 
-    def _missed(self, subscriber: Subscriber) -> list[Entry]:
-        """The entries after a viewer's position, by ascending offset.
+    def _missed(self, subscriber: Subscriber, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of the entries after a viewer's position that it lacks.
 
         Of more than fit into a message only one more, which is not sent with it.
         """
         missed: list[Entry] = []
         size = 0
         old, covered = subscriber.covered or (None, 0)
-        for entry in self.states.after(subscriber.position, subscriber.audience):
+        for entry in entries:
             if subscriber.empty and not entry.exists:
                 continue
             if old is None or entry.offset > covered or not old.matches(entry.device):

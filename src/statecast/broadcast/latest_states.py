@@ -10,12 +10,17 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from statecast.broadcast import encoding
+from statecast.broadcast.sorted_names import SortedNames
 from statecast.broadcast.subscriptions import Audience
 from statecast.model import ShownUpdate, Update
 from statecast.settings import Settings
 
 MIN_GAPS = 1_000
 """Gaps in the order of offsets that are left until more than half of it are gaps."""
+LONGEST_LOOK = 8_000
+"""Devices that one look at what follows a position goes through: about 2 ms of the loop."""
+LOOK_UP_COST = 4
+"""To look a device up by its name costs as much as to go through so many in their order."""
 
 
 class Entry:
@@ -117,6 +122,7 @@ class LatestStates:
         self.sightings = 0
         """The number of the newest sighting."""
         self._settings = settings
+        self._names = SortedNames()
         self._offsets = array("q")
         self._order: list[Entry | None] = []
         """The entries by ascending offset, and parallel to it their offsets. None: a gap, because
@@ -128,20 +134,25 @@ class LatestStates:
         Returns what they replace.
         """
         replaced: dict[str, ShownUpdate] = {}
+        new: list[str] = []
         for update in updates:
             before = self.entries.get(update.device)
-            if before is not None:
+            if before is None:
+                new.append(update.device)
+            else:
                 replaced.setdefault(update.device, before)
                 self._order[before.place] = None
             entry = self.entries[update.device] = Entry(update, self._settings)
             entry.place = len(self._order)
             self._order.append(entry)
             self._offsets.append(entry.offset)
+        self._names.add(new)
         self._close_gaps()
         return replaced
 
     def clear(self) -> None:
         self.entries.clear()
+        self._names.clear()
         self._order.clear()
         del self._offsets[:]
 
@@ -174,36 +185,59 @@ class LatestStates:
         for entry in self.entries.values():
             entry.take_back(now)
 
-    def forget_removed(self, forgotten: int) -> Iterator[str]:
+    def forget_removed(self, forgotten: int) -> list[str]:
         """Drop the removed devices up to an offset; their names."""
+        dropped = []
         for entry in self._order[: bisect_right(self._offsets, forgotten)]:
             if entry is not None and not entry.exists:
                 self._order[entry.place] = None
                 del self.entries[entry.device]
-                yield entry.device
+                dropped.append(entry.device)
+        self._names.remove(dropped)
         self._close_gaps()
+        return dropped
 
     def newest_first(self, audience: Audience) -> Iterable[Entry]:
         """The entries that an audience watches, by descending offset."""
-        if not audience.wide:
-            return reversed(self._named(audience))
-        return (one for one in reversed(self._order) if one and audience.matches(one.device))
+        order = self._order
+        if self._few(audience, len(order)):
+            return reversed(self._by_name(audience))
+        return (one for one in reversed(order) if one and audience.matches(one.device))
 
-    def after(self, offset: int, audience: Audience) -> Iterable[Entry]:
+    def after(self, offset: int, audience: Audience) -> tuple[Iterable[Entry], int | None]:
         """The entries that an audience watches above an offset, by ascending offset.
 
-        A reader that takes some of them does not pay for the others.
+        A reader that takes some of them does not pay for the others. The second value is the offset
+        up to which they go, or None where none is after them: of 100 000 devices an audience may
+        watch the last ones, and nothing may hold the loop until they are found.
         """
-        if not audience.wide:
-            return (one for one in self._named(audience) if one.offset > offset)
-        order = self._order
-        places = range(bisect_right(self._offsets, offset), len(order))
-        return (one for place in places if (one := order[place]) and audience.matches(one.device))
+        order, first = self._order, bisect_right(self._offsets, offset)
+        if self._few(audience, len(order) - first):
+            return (one for one in self._by_name(audience) if one.offset > offset), None
+        end = min(first + LONGEST_LOOK, len(order))
+        places = range(first, end)
+        found = (one for place in places if (one := order[place]) and audience.matches(one.device))
+        return found, self._offsets[end - 1] if end < len(order) else None
 
-    def _named(self, audience: Audience) -> list[Entry]:
-        """The entries of an audience that names its devices, by ascending offset."""
-        named = (self.entries[device] for device in audience.exact if device in self.entries)
-        return sorted(named, key=lambda entry: entry.offset)
+    def _few(self, audience: Audience, places: int) -> bool:
+        """Whether the devices of an audience are found faster by name than in so many places."""
+        if audience.everything:
+            return False
+        most = places // LOOK_UP_COST
+        count = len(audience.exact)
+        for prefix in audience.prefixes:
+            if count > most:
+                break
+            count += len(self._names.places(prefix))
+        return count <= most
+
+    def _by_name(self, audience: Audience) -> list[Entry]:
+        """The entries of an audience, looked up by name, by ascending offset."""
+        names = set(audience.exact)
+        for prefix in audience.prefixes:
+            names.update(self._names.at(self._names.places(prefix)))
+        known = (self.entries[name] for name in names if name in self.entries)
+        return sorted(known, key=lambda entry: entry.offset)
 
     def present(self, audience: Audience) -> Iterator[str]:
         """The devices of an audience that exist, by descending offset."""
