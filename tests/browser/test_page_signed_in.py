@@ -157,6 +157,17 @@ def test_what_ada_may_no_longer_see_disappears_with_a_sentence(
     site.say("smith/lamp", "happy")
     page.locator("main").get_by_text("happy").first.wait_for()
     assert "sad" not in page.inner_text("main")
+    # When she may see less still while her page is away, then it says so when it is back
+    page.reload()
+    page.wait_for_selector('[data-hop=page][data-mark="live"]')
+    assert not page.get_by_text("Your rights have changed").is_visible()
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide'))")
+    lamp = {**fewer, "grants": {"smith/lamp": "read"}}
+    site.live.store.put_access("user", "ada", lamp)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    page.locator("#notice").get_by_text("Your rights have changed").wait_for()
+    page.wait_for_selector('[data-hop=page][data-mark="live"]')
+    assert page.get_by_text("Your rights have changed").is_visible()
     # When she is no user any more, then nothing is left, and the page leads to the form
     site.live.rights.users.add("bob", PASSWORD, "viewer", by="machine")
     site.live.rights.users.remove("ada", by="machine")

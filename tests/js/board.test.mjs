@@ -126,6 +126,38 @@ test("a removed device goes", () => {
   assert.equal(board.devices.size, 0);
 });
 
+for (const { known, now, gone } of [
+  { known: "s", now: "t", gone: "forbidden" }, // other rights
+  { known: "s", now: "s", gone: undefined }, // a restored backup
+  { known: undefined, now: "t", gone: undefined }, // nothing to compare with
+]) {
+  test(`a reset from scope ${known} to ${now} says why a device is missing: ${gone}`, () => {
+    const { board } = made();
+    board.applyStates(event([item("a", 1), item("b", 2)], { scope: known, complete: true }));
+    // When the answer comes in two parts, the second without a reset
+    board.applyStates(event([item("a", 1)], { scope: now, reset: true }));
+    const changed = board.applyStates(event([], { offset: 3, scope: now, complete: true }));
+    assert.deepEqual(
+      changed.map(([device]) => [device.device, device.state, device.gone]),
+      [["b", null, gone]],
+    );
+    // Then a device that is missing in a later list was removed
+    board.beginListing();
+    const [[later]] = board.applyStates(event([], { offset: 4, scope: now, complete: true }));
+    assert.deepEqual([later.device, later.gone], ["a", undefined]);
+  });
+}
+
+test("after another list no position says that the rights are others", () => {
+  const { board } = made();
+  board.applyStates(event([item("a", 1), item("b", 2)], { complete: true }));
+  board.position = undefined;
+  const [, [device]] = board.applyStates(
+    event([item("a", 1)], { scope: "t", reset: true, complete: true }),
+  );
+  assert.deepEqual([device.device, device.gone], ["b", undefined]);
+});
+
 test("a reset in slices, cut between two, removes only what no slice named", () => {
   const { board } = made();
   board.applyStates(event([item("a", 1), item("b", 2), item("c", 3)], { complete: true }));

@@ -350,3 +350,38 @@ for (const [status, left] of [
     assert.equal(live.state, "waiting");
   });
 }
+
+for (const { refused, shown } of [
+  { refused: false, shown: { stool: 3 } },
+  { refused: true, shown: { pillow: 2, stool: 3 } }, // the list before stayed in force
+]) {
+  const word = refused ? "refused" : "granted";
+  test(`a list between two of the same leaves nothing old behind: ${word}`, () => {
+    // Given a page that shows two devices, and changes its list twice within one round trip
+    const full = (device, offset) => ({
+      ...{ device, offset, version: offset, state: { n: offset }, changed_at: null, seen_at: null },
+      ...{ silent_after: null, source: "queue", cause: null },
+    });
+    live.watch(["pillow", "stool"]);
+    const socket = last().join();
+    socket.hear(
+      '431[{"epoch":"e","offset":0,"reset":false}]',
+      states({ offset: 3, states: [full("pillow", 2), full("stool", 3)] }),
+    );
+    live.watch(["stool"]);
+    live.watch(["pillow", "stool"]);
+    // When the right to read one ends between the two, so that no list covers it any more
+    const between = refused ? { error: "no" } : { epoch: "e", offset: 0, reset: false };
+    socket.hear(
+      `432[${JSON.stringify(between)}]`,
+      '433[{"epoch":"e","offset":0,"reset":false}]',
+      states({ offset: 3, scope: "t" }),
+    );
+    // Then it is not shown any more
+    const there = [...live.board.devices.values()];
+    assert.deepEqual(
+      Object.fromEntries(there.map(({ device, state }) => [device, state.n])),
+      shown,
+    );
+  });
+}

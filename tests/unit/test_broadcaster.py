@@ -1368,6 +1368,53 @@ def test_a_viewer_gets_what_it_may_read_of_what_it_asks_for(harness: BroadcastHa
     assert len(states_of(everything)) == 2
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "resets"),
+    [
+        ("*", "smith/*", [True]),  # they shrank
+        ("smith/*", "*", [True]),  # they grew
+        ("smith/*", "jones/*", [True]),
+        ("smith/*", "smith/*", []),
+    ],
+)
+@pytest.mark.parametrize("returns", [False, True])
+def test_who_was_behind_when_its_rights_changed_learns_that_by_the_scope_of_the_reset(
+    harness: BroadcastHarness, before: str, after: str, resets: list[bool], returns: bool
+) -> None:
+    # given a viewer that lags, or that was away
+    for device in ("smith/pillow", "jones/pillow"):
+        harness.store.commit(device, {"n": 1})
+    harness.tick()
+    viewer = FakeClient(harness, ["*"])
+    viewer.reader = reader(before)
+    viewer.watch()
+    harness.loop.settle()
+    viewer.read()
+    known = viewer.scope
+    viewer.fill()
+    if returns:
+        viewer.cut()
+    viewer.received.clear()
+    # when its rights change
+    viewer.reader = reader(after)
+    if returns:
+        viewer.watch()
+    else:
+        harness.broadcaster.regrant([viewer])
+    harness.loop.settle()
+    viewer.full = True
+    viewer.read()
+    harness.loop.settle()
+    viewer.read()
+    # then a reset with another scope says so, and it has what it may see
+    said = [payload for name, payload in viewer.received if name == "states"]
+    assert [one["scope"] != known for one in said if one.get("reset")] == resets
+    shown = harness.store.shown([after])
+    assert {device: one[:2] for device, one in viewer.shown().items()} == {
+        device: one[:2] for device, one in shown.items()
+    }
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_what_may_not_be_read_is_refused_whether_it_exists_or_not(
     harness: BroadcastHarness, exists: bool

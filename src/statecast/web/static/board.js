@@ -15,6 +15,7 @@ const AWAY_AFTER = 4000;
 /** @typedef {import("./board-types.js").Device} Device */
 /** @typedef {import("./board-types.js").Verdict} Verdict */
 /** @typedef {{ epoch: string, offset: number, scope?: string }} Position */
+/** @typedef {string | undefined} Gone */
 /** @typedef {[now: Device, before: Device | undefined]} Update */
 
 /**
@@ -62,6 +63,8 @@ export class Board {
    * @type {Set<string> | undefined}
    */
   listed;
+  /** Why devices may be missing in it, if not only because they were removed. @type {Gone} */
+  #unlisted;
   /** Whether a patch did not fit: then everything is needed again, and no position holds. */
   isLost = false;
 
@@ -108,6 +111,7 @@ export class Board {
   /** Without a position the server lists everything there is. */
   beginListing() {
     this.listed = new Set();
+    this.#unlisted = undefined;
     this.isLost = false;
   }
 
@@ -129,12 +133,16 @@ export class Board {
    * @returns {Update[]}
    */
   applyStates({ epoch, offset, scope, states, reset = false, complete = false }) {
+    // The same list in another scope: the rights have changed.
+    const known = this.position?.scope;
+    const otherRights = reset && known !== undefined && known !== scope;
     if (reset || (epoch !== undefined && epoch !== this.#epoch)) {
       this.#epoch = epoch ?? "";
       this.#offsets.clear();
       this.position = undefined;
     }
     if (reset) this.beginListing();
+    if (otherRights) this.#unlisted = "forbidden";
     /** @type {Update[]} */
     const changed = [];
     for (const item of states) {
@@ -204,7 +212,7 @@ export class Board {
 
   /**
    * The complete list names everything there is, even when a reconnect divided it: a device that
-   * it left out was removed in the meantime.
+   * it left out was removed in the meantime, or may no longer be read.
    * @param {Set<string>} listed
    * @returns {Update[]}
    */
@@ -218,7 +226,7 @@ export class Board {
     for (const [name, before] of this.devices) {
       if (listed.has(name)) continue;
       this.devices.delete(name);
-      removed.push([{ ...before, state: null }, before]);
+      removed.push([{ ...before, state: null, gone: this.#unlisted }, before]);
     }
     return removed;
   }

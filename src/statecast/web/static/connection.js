@@ -84,6 +84,8 @@ export class Connection {
   #attempts = 0;
   /** The number of the last `watch` request, which its acknowledgement repeats. */
   #request = 0;
+  /** The lists of the requests that are not acknowledged yet. @type {Map<number, string[]>} */
+  #requested = new Map();
   /** That of the last `watch` request. */
   #protocol = FULL_STATES;
   /** The last report of this connection. @type {import("./health-report.js").Report | undefined} */
@@ -208,6 +210,7 @@ export class Connection {
       this.#protocol = this.board.isWhole ? PATCHES : FULL_STATES;
       const request = { devices, since, protocol: this.#protocol, health, presence, reset };
       this.#request++;
+      this.#requested.set(this.#request, this.devices);
       this.socket?.send(`42${this.#request}${JSON.stringify(["watch", request])}`);
     }
     this.#restartSilenceTimer();
@@ -335,6 +338,7 @@ export class Connection {
   #join() {
     if (this.joined) return;
     this.#moveTo("joined");
+    this.#requested.clear();
     this.#health = undefined;
     this.#confirmed = true;
     // Without a position the server lists everything there is.
@@ -343,12 +347,18 @@ export class Connection {
   }
 
   /**
-   * The answer to a `watch` request; only that to the last one counts.
+   * The answer to a `watch` request. Only that to the last one counts, but what an earlier list did
+   * not cover is out of date: a later one brings it again.
    * @param {number} request
    * @param {{ error?: string }} answer
    */
   #acknowledge(request, { error }) {
-    if (request !== this.#request) return;
+    const list = this.#requested.get(request);
+    this.#requested.delete(request);
+    if (request !== this.#request) {
+      if (list && !error) this.board.keepOnly(list);
+      return;
+    }
     if (error) this.#notify("refused", error);
     else this.#confirmed = true;
   }

@@ -125,7 +125,9 @@ export class LivePage {
     });
     this.connection.on("health", ({ version }) => this.#notice.noteRelease(version));
     this.connection.on("link", () => {
-      if (this.connection?.synced) this.refusal = "";
+      // What the states of this connection brought stays as long as the connection.
+      const isOfStates = this.refusal === FEWER_RIGHTS;
+      if (this.connection?.synced !== isOfStates) this.refusal = "";
     });
     for (const event of ["seen", "health", "link", "refused"]) {
       this.connection.on(event, () => this.draw());
