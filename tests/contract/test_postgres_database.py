@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 
 from postgres_server import PostgresServer
@@ -105,6 +108,60 @@ def test_a_fork_shares_no_connection(url: str) -> None:
         os.close(reader), os.close(writer)
         with database.read() as connection:
             assert rows(connection, "SELECT pg_backend_pid()") == [parent]
+
+
+HOLDS_A_LOCK = """
+import os, signal, sys
+from statecast.problems import Problems
+from statecast.stores.postgres.address import parse
+from statecast.stores.postgres.database import PostgresDatabase
+database = PostgresDatabase(parse(sys.argv[1]), Problems(lambda: 0))
+with database.write() as connection:
+    connection.execute("UPDATE counters SET clock = 1").rowcount
+    if os.fork() == 0:
+        sys.stdin.readline()
+        os._exit(0)
+    print("forked", flush=True)
+    signal.pause()
+"""
+
+
+def test_the_locks_of_a_killed_process_end_although_its_child_runs(url: str) -> None:
+    # given a process that stands in a transaction, and has forked a child
+    command = [sys.executable, "-c", HOLDS_A_LOCK, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        assert parent.stdout.readline() == b"forked\n"
+        # when it is killed, and the child runs on
+        parent.kill()
+        # then what it had locked is free
+        with opened(url) as database, database.write() as connection:
+            connection.execute("UPDATE counters SET clock = 2")
+        # and the child did run until now
+        parent.stdin.write(b"end\n")
+        parent.stdin.flush()
+        assert parent.stdout.read() == b""
+
+
+def test_a_child_that_was_forked_in_a_transaction_leaves_it_to_its_parent(url: str) -> None:
+    with opened(url) as database:
+        with database.write() as connection:
+            assert rows(connection, "SELECT 1") == [(1,)]
+            child = os.fork()
+            if child == 0:
+                try:  # what the child does there fails, and what it begins is its own
+                    with pytest.raises(psycopg.Error):
+                        rows(connection, "SELECT 1")
+                    database.pool.give_back(connection)
+                    with database.read() as own:
+                        assert rows(own, "SELECT clock FROM counters") == [(0,)]
+                    os._exit(0)
+                except BaseException:
+                    os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            connection.execute("UPDATE counters SET clock = 3")
+        with database.read() as connection:
+            assert rows(connection, "SELECT clock FROM counters") == [(3,)]
 
 
 def test_a_connection_that_the_server_ended_while_idle_is_not_used(url: str) -> None:

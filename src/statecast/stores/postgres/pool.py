@@ -3,7 +3,8 @@
 Not ``psycopg_pool``: its back-off doubles without bound, so that a returned server is found minutes
 later; the reason of a failed connect reaches no caller; and its threads do not survive a fork.
 
-Rule 1: a connection is used by one thread at a time, and never by a forked child.
+Rule 1: a connection is used by one thread at a time, and never by a forked child. What a child
+inherits is replaced by /dev/null: so a transaction, and its locks, end with its own process.
 Rule 2: while the server is away, one thread at a time tries to connect, at growing and uneven
 times. All others fail at once with the reason of the last attempt.
 Rule 3: one broken connection makes the idle ones suspect, so they are closed.
@@ -16,13 +17,14 @@ import random
 import select
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import psycopg
 
 from statecast.errors import StatecastError, StoreUnavailable
+from statecast.program.unix import register_at_fork
 from statecast.stores.postgres.driver import Connection
 
 FIRST_DELAY = 0.1
@@ -64,13 +66,15 @@ class ConnectionPool:
         self._size = size
         self._shown = shown
         self._closed = False
-        self._inherited: list[Any] = []
-        """Of the process before a fork. To close one would end it there too."""
+        self._inherited: list[Connection] = []
+        """Of the process before a fork."""
         self._begin_process()
+        leave_in_children(self)
 
     def _begin_process(self) -> None:
-        self._process = os.getpid()
         self._condition = threading.Condition()
+        self._connections: set[Connection] = set()
+        """All that are open."""
         self._idle: list[Connection] = []
         self._open = 0
         """Idle ones, and those in use."""
@@ -83,9 +87,6 @@ class ConnectionPool:
 
     def take(self) -> Connection:
         """A connection for this thread. Raises StoreUnavailable; see ``give_back``."""
-        if self._process != os.getpid():
-            self._inherited.append((self._idle, self._used))
-            self._begin_process()
         while (connection := self._idle_or_room()) is not None:
             if is_whole(connection):
                 return self._lend(connection)
@@ -99,9 +100,9 @@ class ConnectionPool:
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection, whatever state it is in."""
-        if self._process != os.getpid():
-            return
-        generation = self._used.pop(connection, -1)
+        generation = self._used.pop(connection, None)
+        if generation is None:
+            return  # it is of the process before a fork
         idle = psycopg.pq.TransactionStatus.IDLE
         whole = not connection.closed and connection.info.transaction_status == idle
         with self._condition:
@@ -125,8 +126,14 @@ class ConnectionPool:
 
     def close(self) -> None:
         self._closed = True
-        if self._process == os.getpid():
-            self.suspect()
+        self.suspect()
+
+    def after_fork(self) -> None:
+        """In a child: leave the connections to their own process."""
+        for connection in self._connections:
+            leave_to_parent(connection)
+        self._inherited += self._connections
+        self._begin_process()
 
     def _idle_or_room(self) -> Connection | None:
         """An idle connection; None: there is room for a new one, which the caller must fill."""
@@ -162,6 +169,7 @@ class ConnectionPool:
             except StatecastError as error:
                 self._backoff.failed(error)
                 raise
+            self._connections.add(connection)
             self._backoff.succeeded()
             return connection
 
@@ -174,10 +182,33 @@ class ConnectionPool:
             self._open -= 1
             self._condition.notify()
 
-    @staticmethod
-    def _drop(connection: Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
+        self._connections.discard(connection)
         with suppress(psycopg.Error):
             connection.close()
+
+
+def leave_to_parent(connection: Connection) -> None:
+    """In a forked child: replace the connection's socket by /dev/null.
+
+    To close it would end the session of the parent; to keep it open would let the session, with its
+    transaction and its locks, go on after the parent's end.
+    """
+    with suppress(OSError, psycopg.Error):
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nothing, connection.fileno(), inheritable=False)
+        os.close(nothing)
+
+
+def leave_in_children(pool: ConnectionPool) -> None:
+    """Register the hook. It cannot be removed again, so it must not keep the pool alive."""
+    reference = weakref.ref(pool)
+
+    def in_child() -> None:
+        if (inherited := reference()) is not None:
+            inherited.after_fork()
+
+    register_at_fork(after_in_child=in_child)
 
 
 def again(error: StatecastError) -> StatecastError:

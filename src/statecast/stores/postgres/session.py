@@ -31,7 +31,7 @@ from statecast.program.unix import register_at_fork
 from statecast.stores.postgres import leases, server
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection, row, translate
-from statecast.stores.postgres.pool import ConnectBackoff
+from statecast.stores.postgres.pool import ConnectBackoff, leave_to_parent
 
 Result = TypeVar("Result")
 
@@ -417,10 +417,7 @@ class ProcessSession:
         connection = self._connection
         if connection is not None and not connection.closed:
             self._inherited.append(connection)
-            with suppress(OSError, psycopg.Error):
-                nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-                os.dup2(nothing, connection.fileno(), inheritable=False)
-                os.close(nothing)
+            leave_to_parent(connection)
         for descriptor in (self._wake_read, self._wake_write):
             with suppress(OSError):
                 os.close(descriptor)
