@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -11,13 +11,14 @@ import pytest
 
 from postgres_server import PostgresServer
 from statecast import strict_json
+from statecast.errors import DevicesFull
 from statecast.model import Position
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.postgres import changes, counters, database
 from statecast.stores.postgres.driver import Connection, rows
 from statecast.stores.postgres.store import PostgresStore
-from statecast.testing.values import change, message
+from statecast.testing.values import change, message, refused
 
 
 @pytest.fixture
@@ -27,10 +28,61 @@ def url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop(name)
 
 
-def opened(url: str) -> closing[PostgresStore]:
-    store = open_store(url, Limits())
+def opened(url: str, limits: Limits | None = None) -> closing[PostgresStore]:
+    store = open_store(url, limits)
     assert isinstance(store, PostgresStore)
     return closing(store)
+
+
+def commit(store: PostgresStore) -> list[str]:
+    """What is refused of a batch with two new devices."""
+    page = [message(name, change(name, {"n": 1})) for name in ("a", "b")]
+    return [str(row.device) for row in store.commit("queue", 1, page).set_aside]
+
+
+def edit(store: PostgresStore) -> list[str]:
+    try:
+        store.edit(change("a", {"n": 1}, by="user"))
+        store.edit(change("b", {"n": 1}, by="user"))
+    except DevicesFull:
+        return ["b" if store.get("a") else "a"]
+    return []
+
+
+def replay(store: PostgresStore) -> list[str]:
+    for row in store.quarantined():
+        store.replay(row.number, message(row.id, change(row.id, {"n": 1})), 1)
+    return [row.id for row in store.quarantined()]
+
+
+@pytest.mark.parametrize("write", [commit, edit, replay])
+@pytest.mark.parametrize(
+    ("bound", "full"), [(2, ["a", "b"]), (3, ["b"]), (4, [])], ids=["none", "one", "both"]
+)
+def test_there_are_never_more_devices_than_there_may_be(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[PostgresStore], list[str]],
+    bound: int,
+    full: list[str],
+) -> None:
+    limits = Limits(max_devices=bound)
+    with opened(url, limits) as store, opened(url, limits) as other:
+        # given another process that adds two devices, after this one has counted those that are
+        # there, and before it writes
+        store.commit("replayed", 1, [refused("a"), refused("b")])
+        hold = counters.hold
+
+        def late(connection: Connection) -> None:
+            monkeypatch.setattr(counters, "hold", hold)
+            other.commit("other", 1, [message("x", change("x", {"n": 1}), change("y", {"n": 1}))])
+            hold(connection)
+
+        monkeypatch.setattr(counters, "hold", late)
+        # when both have written, then there are as many as there may be, and the rest is refused
+        assert write(store)[-2:] == full[: 1 if write is edit else 2]
+        assert len(store.devices()) == min(bound, 4)
+        assert store.check() == []
 
 
 DEVICES = ["a", "b", "c", "d", "e"]

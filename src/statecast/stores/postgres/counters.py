@@ -34,6 +34,10 @@ LOAD = f"SELECT {COLUMNS}, {CLOCK}, {EPOCH}, {server.RUN}, {OLDEST}, {ARRIVALS} 
 LOCK = f"{LOAD} FOR UPDATE"
 HOLD = "SELECT FROM counters FOR UPDATE"
 
+WITHIN = "SELECT 1 / (devices <= %s)::int FROM counters"
+"""It fails if other commits have added devices too, and together they are more than there may be.
+"""
+
 SHIFT = """
     (SELECT "offset" - %(offset)s AS "offset", seen - %(seen)s AS seen FROM counters) AS shift"""
 """What offsets and sightings are moved by, once the row is locked."""
@@ -64,6 +68,10 @@ class StoredCounters(Counters):
         """A number of the sequence, reserved after the devices were locked."""
         self.arrivals, number = self.arrivals[:-1], self.arrivals[-1]
         return number
+
+    @property
+    def adds_devices(self) -> bool:
+        return self.devices > self.loaded[NAMES.index("devices")]
 
     @property
     def base(self) -> dict[str, int]:
@@ -146,6 +154,15 @@ def save(
     if request is not None:
         return remember(connection, request, counters.clock)
     return connection.execute('SELECT "offset" FROM counters')
+
+
+def check_devices(connection: Connection, counters: StoredCounters, most: int) -> None:
+    """Fail the transaction if it has added devices, and now there are more than ``most``.
+
+    The row must be held, and saved.
+    """
+    if counters.adds_devices:
+        connection.execute(WITHIN, (most,))
 
 
 def remember(

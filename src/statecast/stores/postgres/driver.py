@@ -27,6 +27,7 @@ REPEATABLE = (
     postgres.SerializationFailure,
     postgres.DeadlockDetected,
     postgres.UniqueViolation,
+    postgres.DivisionByZero,  # see counters.WITHIN
 )
 """After one of these the same transaction can succeed: another one came first."""
 

@@ -156,11 +156,17 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         ids = list(confirmed)
         request = uuid.uuid4().hex
         begun: list[LoadedBatch] = []
+        repeats = Repeats()
 
         def work(connection: Connection) -> LoadedBatch:
             arrivals = sum(message.delivery.order is None for message in messages)
             question = BatchQuestion(
-                connection, self._server_clock, messages, source=source, arrivals=arrivals
+                connection,
+                self._server_clock,
+                messages,
+                source=source,
+                arrivals=arrivals,
+                lock=repeats(),
             )
             key = question.source_key(term)
             loaded = question.answer(self._watch, self.limits, source, resolution)
@@ -202,6 +208,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
     def commit_edits(self, group: Sequence[QueuedWrite[Edit]]) -> None:
         """Commit edits in one transaction; see ``GroupCommit``."""
+        repeats = Repeats()
 
         def work(connection: Connection, request: str) -> tuple[LoadedBatch, Offset]:
             asking = [one.write.message(0) for one in group]
@@ -211,7 +218,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
                 asking,
                 arrivals=len(group),
                 epochs_too=any(one.write.if_match for one in group),
-                lock=any(one.write.audit for one in group),
+                lock=repeats() or any(one.write.audit for one in group),
             )
             loaded = question.answer(self._watch, self.limits, API_SOURCE, 1)
             for one in group:
@@ -250,13 +257,13 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
         The row is deleted if nothing is refused. Raises NotFound.
         """
+        repeats = Repeats()
 
         def work(
             connection: Connection, request: str
         ) -> tuple[tuple[LoadedBatch, str | None], Offset]:
-            question = BatchQuestion(
-                connection, self._server_clock, [message], lock=audit is not None
-            )
+            lock = repeats() or audit is not None
+            question = BatchQuestion(connection, self._server_clock, [message], lock=lock)
             found = quarantine.one(connection, number, lock=True)
             loaded = question.answer(self._watch, self.limits, found.source, resolution)
             batch = loaded.batch
@@ -319,7 +326,9 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         commands.save(connection, batch.answered)
         quarantine.save(connection, [*batch.quarantine, *batch.set_aside])
         totals.add(connection, batch.totals((), refusals))
-        return counter_row.save(connection, counters, request)
+        saved = counter_row.save(connection, counters, request)
+        counter_row.check_devices(connection, counters, self.limits.max_devices)
+        return saved
 
     def _after(self, done: LoadedBatch) -> None:
         """After a commit: note what it did, and delete what is too old or too much."""
@@ -463,6 +472,21 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
             self._write_refusals()
         self.session.close()
         self.database.close()
+
+
+class Repeats:
+    """Whether a transaction is repeated because another one came first.
+
+    Then it locks the counters before it counts. So no other one comes first again, and the devices
+    are exactly as many as there may be.
+    """
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __call__(self) -> bool:
+        begun, self._begun = self._begun, True
+        return begun
 
 
 MEASURE_SECONDS = 60.0
