@@ -1,4 +1,5 @@
-"""What a store in PostgreSQL costs: messages to a durable commit, a slow network, idle followers.
+"""What a store in PostgreSQL costs: messages to a durable commit, a slow network, idle processes.
+Beside it SQLite, where a change goes from one process to the sockets of another.
 
 The server is a real one with a durable disk. It gets one core and its clients the other, as if they
 were two hosts.
@@ -6,6 +7,7 @@ were two hosts.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -14,15 +16,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from benchmarks import ingest, processes, report
+import psutil
+
+from benchmarks import ingest, latency, processes, report, servers, small
 from benchmarks.processes import BenchmarkError, answer
 from benchmarks.report import Bound, Row
 
 INGEST = Bound(floor=3_000, aim=5_000)
 IDLE = Bound(floor=5, less=True)
+LATENCY = Bound(aim=25, less=True)
 ROUND_TRIP = 0.001
 """Seconds of the slow network."""
-FOLLOWERS = 50
+PROCESSES = 50
+SETTLE = 10.0
+"""Seconds after the start of many processes that are its own."""
+VIEWERS = 20
 
 
 def rows(quick: bool) -> list[Row]:
@@ -31,13 +39,14 @@ def rows(quick: bool) -> list[Row]:
         return [
             *ingest_rows(own, messages, sends, turns),
             *slow_network(own, seconds, turns),
-            idle_followers(own, 4 * seconds),
+            *latency_rows(own, sends // 4, turns),
+            idle_processes(own, *((10, 5.0) if quick else (PROCESSES, 30.0))),
         ]
 
 
 @contextmanager
-def server() -> Iterator[Any]:
-    """A PostgreSQL of our own, on the last core."""
+def server(pinned: bool = True) -> Iterator[Any]:
+    """A PostgreSQL of our own; ``pinned``: on the last core."""
     sys.path.append(str(processes.ROOT / "tests"))
     from postgres_server import PostgresServer
     from tools import system_parts
@@ -48,7 +57,8 @@ def server() -> Iterator[Any]:
     own = PostgresServer(program, within="/tmp", shared_buffers="128MB")
     try:
         own.start()
-        pin(own.pid, -1)
+        if pinned:
+            pin(own.pid, -1)
         yield own
     finally:
         own.remove()
@@ -133,47 +143,94 @@ def commits(url: str, hosts: int, seconds: float) -> int:
     return sum(done)
 
 
-def idle_followers(own: Any, seconds: float) -> Row:
-    """What serving processes cost the server while nothing happens."""
+def latency_rows(own: Any, messages: int, turns: int) -> list[Row]:
+    """From a sender to sockets of another process than the one that consumes, on both stores."""
+    with servers.scratch() as folder:
+        stores = {
+            "PostgreSQL": own.url(own.create()),
+            "SQLite, beside it": f"sqlite:///{folder}/benchmark.db",
+        }
+        return [
+            row
+            for name, url in stores.items()
+            for row in at_another_process(name, url, messages, turns)
+        ]
+
+
+def at_another_process(name: str, url: str, messages: int, turns: int) -> list[Row]:
+    from statecast.sources.embedded_queue import EmbeddedQueue
     from statecast.stores import open_store
-    from statecast.stores.contract import Limits, ReadCursor
 
-    url = own.url(own.create())
-    stop = threading.Event()
     with ExitStack() as stack:
-        stores = [open_store(f"{url}&pool_size=2", Limits()) for _ in range(FOLLOWERS)]
-        for store in stores:
-            stack.callback(store.close)
+        stack.enter_context(peer(url))  # the first one consumes
+        server = stack.enter_context(peer(url))
+        generator = stack.enter_context(servers.generator())
+        store = open_store(url, begin_epoch=False)
+        stack.callback(store.close)
+        ways = {"send": EmbeddedQueue(store), "live.set": Edits(url)}
+        generator.ask(do="connect", group="viewers", port=server, viewers=VIEWERS)
+        generator.ask(do="watch", group="viewers", patterns=["*"])
+        rows = []
+        for way, sender in ways.items():
+            latency.send(sender, 3, latency.monotonic)  # warm-up
+            found = [latency.at_sockets(generator, sender, VIEWERS, messages) for _ in range(turns)]
+            rows += [
+                Row.of(
+                    f"{name}: {way} to sockets of another process, paced, {label}",
+                    [turn[key] for turn in found],
+                    "ms",
+                    LATENCY,
+                )
+                for key, label in (("p50", "median"), ("p99", "p99"))
+            ]
+        return rows
 
-        def follow(number: int) -> None:
-            store, cursor, told = stores[number], ReadCursor(), 0.0
-            while not stop.is_set():
-                cursor = store.read(cursor).cursor
-                if time.monotonic() - told > 2:
-                    store.announce(f"process{number}", {"viewers": 0})
-                    told = time.monotonic()
-                store.wait(1.0)
 
-        threads = [threading.Thread(target=follow, args=(one,)) for one in range(FOLLOWERS)]
-        for thread in threads:
-            thread.start()
-        time.sleep(3)
-        before = cpu_of(own.pid)
+@contextmanager
+def peer(url: str) -> Iterator[int]:
+    """A serving process, and its port."""
+    with processes.python("benchmarks.peers.ours", url) as process:
+        yield process.receive(30)["port"]
+
+
+class Edits:
+    """Sends what a message of the latency says by ``live.set``, from a process that serves none."""
+
+    def __init__(self, url: str) -> None:
+        from flask import Flask
+
+        from statecast.flask import Statecast
+
+        self._live = Statecast(Flask(__name__), store=url)
+
+    def send(self, body: bytes) -> str:
+        message = json.loads(body)
+        self._live.set(message["device"], **message["state"])
+        return ""
+
+
+def idle_processes(own: Any, number: int, seconds: float) -> Row:
+    """What serving processes cost the server while nothing happens; few are scaled to many."""
+    url = own.url(own.create())
+    with ExitStack() as stack:
+        started = [stack.enter_context(small.serving(url))[0] for _ in range(number)]
+        stack.callback(lambda: [one.terminate() for one in started])
+        time.sleep(SETTLE)
+        before = cpu_of(own.pid), [small.cpu(one.pid) for one in started]
+        began = time.monotonic()
         time.sleep(seconds)
-        used = cpu_of(own.pid) - before
-        stop.set()
-        for store in stores:
-            store.wake()
-        for thread in threads:
-            thread.join()
-    what = f"PostgreSQL: server, {FOLLOWERS} idle serving processes"
-    return Row.of(what, [used / seconds * 100], "% of a core", IDLE)
+        took = time.monotonic() - began
+        server = (cpu_of(own.pid) - before[0]) / took * 100
+        each = sum(small.cpu(one.pid) for one in started) - sum(before[1])
+    what = f"PostgreSQL: server, {PROCESSES} idle serving processes"
+    note = f"and each of them {each / took / number * 100:.2f} %"
+    if number != PROCESSES:
+        note = f"{number} processes, scaled; {note}"
+    return Row.of(what, [server * PROCESSES / number], "% of a core", IDLE, note)
 
 
 def cpu_of(pid: int) -> float:
     """Seconds of CPU of a server and of all that it has started, ended ones too."""
-    import psutil
-
     postmaster = psutil.Process(pid)
     times = postmaster.cpu_times()
     used = times.user + times.system + times.children_user + times.children_system

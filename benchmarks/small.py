@@ -91,8 +91,15 @@ def cpu(pid: int) -> float:
 
 @contextmanager
 def running(folder: Path, command: tuple[str, ...]) -> Iterator[tuple[psutil.Process, str]]:
-    """The server and its address."""
-    options = ["run", "--port", "0", "--store", f"sqlite:///{folder}/small.db"]
+    """A server with a store in a file, and its address."""
+    with serving(f"sqlite:///{folder}/small.db", command) as found:
+        yield found
+
+
+@contextmanager
+def serving(store: str, command: tuple[str, ...] = COMMAND) -> Iterator[tuple[psutil.Process, str]]:
+    """A server and its address."""
+    options = ["run", "--port", "0", "--store", store]
     server = subprocess.Popen(
         [sys.executable, *command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

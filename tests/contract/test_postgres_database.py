@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -17,12 +18,14 @@ from postgres_server import PostgresServer
 from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.problems import Problems
 from statecast.stores import open_store
+from statecast.stores.postgres import database as database_module
 from statecast.stores.postgres import migration, pool, schema, server
 from statecast.stores.postgres.address import parse
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import rows
 from statecast.testing.values import change, message
 from statecast.timestamps import now
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -216,6 +219,33 @@ def test_attempts_to_connect_grow_rare_and_uneven() -> None:
 
 
 # -- versions of the tables
+
+
+def test_a_process_waits_for_a_migration_that_takes_longer_than_a_commit_may(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that migrates, and a second one that waits for it
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
+    waits = """
+        SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE locktype = 'advisory' AND NOT granted AND clock_timestamp() > query_start + %s"""
+    with psycopg.connect(url, autocommit=True) as first:
+        first.execute("DROP SCHEMA IF EXISTS statecast CASCADE")
+        first.execute("SELECT pg_advisory_lock(%s)", (migration.LOCK,))
+        opened_later: list[migration.SchemaVersion] = []
+
+        def open_later() -> None:
+            with opened(url) as second:
+                opened_later.append(version(second))
+
+        thread = threading.Thread(target=open_later)
+        thread.start()
+        # when it has waited for longer than a commit waits for a lock
+        long = timedelta(seconds=0.1)
+        wait_for(lambda: first.execute(waits, (long,)).fetchone() == (1,))
+    # then it goes on when the first one is ready
+    thread.join(30)
+    assert [one.number for one in opened_later] == [len(schema.STEPS)]
 
 
 def test_processes_that_start_at_once_migrate_once(url: str) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import pgbouncer_server
@@ -17,6 +18,7 @@ from statecast.errors import LeaseLost
 from statecast.model import Event
 from statecast.stores import open_store
 from statecast.stores.contract import Lease, Limits, ReadCursor
+from statecast.stores.postgres import session
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing import change, message
 from statecast.timestamps import now
@@ -236,6 +238,108 @@ def test_behind_a_pooler_commits_are_found_by_polling(
     # and it is never said that nobody reads events, for that is not known
     pooled.take_events()
     assert pooled.others_take_events()
+
+
+UNHINTED: dict[str, Callable[[PostgresStore, str], object]] = {
+    "a state": lambda store, url: store.edit(change("pillow", {"on": True}, by="user")),
+    "an event": lambda store, url: store.emit([Event("/", "hello")]),
+    "a message in a queue": lambda store, url: store.queue("queue").append([b"1"]),
+    "what is watched": lambda store, url: store.count_watching("p", {0: b"x"}),
+    "an epoch": lambda store, url: open_store(url, Limits(), now).close(),
+}
+
+
+@pytest.mark.parametrize("what", UNHINTED)
+def test_a_commit_whose_hint_is_lost_is_found(
+    postgres_server: PostgresServer,
+    database: str,
+    opened: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    # given a process that waits, and looks often, and a writer whose hints are lost
+    monkeypatch.setattr(session, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(session.ProcessSession, "_send", lambda *_: None)
+    url = postgres_server.url(database)
+    reader, writer = (opened(url) for _ in range(2))
+    reader.session.start()
+    writer.queue("queue")
+    looks_in_vain(reader)
+    # when it commits
+    waiter = Waiter(reader)
+    UNHINTED[what](writer, url)
+    # then the waiting thread is woken
+    assert waiter.wakes()
+
+
+def looks_in_vain(store: PostgresStore) -> None:
+    """Wait until a session has looked several times, and no thread was woken for that."""
+    wait_for(lambda: store.session._state is not None)
+    commits, looks = store.database.notifier.commits, set[float]()
+
+    def looks_again() -> bool:
+        looks.add(store.session._looked_at)
+        return len(looks) > 3
+
+    wait_for(looks_again)
+    assert store.database.notifier.commits == commits
+
+
+def test_a_process_that_has_nothing_to_do_asks_one_thing_a_second(
+    postgres_server: PostgresServer,
+    database: str,
+    opened: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a process that stands by for three leases, reads events and is not the caretaker
+    monkeypatch.setattr(session, "LOOK_SECONDS", 0.01)
+    holder, other = (opened(postgres_server.url(database)) for _ in range(2))
+    names = ("queue", "second", "reaction:third")
+    leases = [holder.lease(name) for name in names]
+    assert all(leases) and holder.ended_processes() == []
+    holder.take_events()
+    other.take_events()
+    assert [other.lease(name) for name in names] == [None] * 3
+    assert other.ended_processes() == []
+    looks_in_vain(other)
+    # when its threads ask again and again
+    asked: list[str] = []
+    with other.session._turn, monkeypatch.context() as patched:
+        patched.setattr(other.session, "_do", lambda work: asked.append(str(work)))
+        for _ in range(20):
+            assert [other.lease(name) for name in names] == [None] * 3
+            assert other.ended_processes() == []
+        # then nothing of that is a question to the server: the look of each second has the answers
+        assert asked == []
+    # and what becomes free can be had
+    monkeypatch.setattr(holder.session, "_send", lambda *_: None)
+    for lease in leases:
+        assert lease is not None
+        lease.release()
+    for name in names:
+        taken(other, name)
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_settings_hold_in_each_transaction_and_are_nobody_elses(
+    postgres_server: PostgresServer, database: str, pooler: str, opened: Opener, is_pooled: bool
+) -> None:
+    url = postgres_server.url(database, pooler if is_pooled else "")
+    names = ("search_path", "lock_timeout", "enable_seqscan", "jit")
+    ask = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    store = opened(f"{url}&pool_size=2")
+    # given transactions that were committed, and one that was not
+    with pytest.raises(ZeroDivisionError), store.database.write() as connection:
+        connection.execute(ask.encode())
+        raise ZeroDivisionError
+    # then each transaction has them
+    for transaction in (store.database.read, store.database.write):
+        with transaction() as connection:
+            found = connection.execute(ask.encode()).fetchone()
+        assert found == ("statecast", "5s", "off", "off")
+    # and another program behind the same pooler, which gets the same session, has its own
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
+        assert other.execute(ask.encode()).fetchone() == ('"$user", public', "0", "on", "on")
 
 
 def test_a_host_that_vanishes_loses_its_lease() -> None:

@@ -106,13 +106,14 @@ class ProcessReports:
 
     def _exchange(self, store: Store) -> None:
         store.announce(self.process, self._report())
-        store.pass_deadlines()
         with store.reads_together():
             self.reports = store.reports()
             self.totals = store.totals()
             self.quarantined = store.quarantine_count()
             self.open_commands = store.open_commands(limit=1)
             self.sizes = store.sizes()
+        if self.open_commands.number and store.pass_deadlines():
+            self.open_commands = store.open_commands(limit=1)
         failed = {one.kind for one in self._problems.current() if one.subject == STORE}
         if failed.intersection(STORE_FAILURES):
             # The announcement is small, and not forced to disk. It may succeed on a full disk.

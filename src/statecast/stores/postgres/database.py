@@ -5,8 +5,9 @@ fetched, so BEGIN travels with the first fetch, and COMMIT with the last stateme
 Rule 2: writers are READ COMMITTED, and lock in one order: source, devices by name, other rows, and
 the row of the counters last. A reader is one REPEATABLE READ, READ ONLY snapshot: two statements of
 a READ COMMITTED transaction can pass an update that neither has seen.
-Rule 3: settings are those of the transaction (``set_config(..., true)``), never of the session: a
-pooler may give the session to another program.
+Rule 3: behind a pooler settings are those of the transaction (``set_config(..., true)``), because
+it may give the session to another program. Elsewhere they are set once for each connection: in each
+transaction they would cost the server more than a query does.
 Rule 4: no connection is used in a forked child, and no error names a password.
 """
 
@@ -50,11 +51,11 @@ RememberedWork = Callable[[Connection, str], tuple[Result, psycopg.Cursor[tuple[
 
 WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-SETTINGS = (
-    "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true), "
-    "set_config('idle_in_transaction_session_timeout', %s, true), "
-    "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
-)
+SETTINGS = """
+    SELECT set_config('search_path', %(schema)s, %(local)s),
+        set_config('lock_timeout', %(lock_timeout)s, %(local)s),
+        set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, %(local)s),
+        set_config('enable_seqscan', 'off', %(local)s), set_config('jit', 'off', %(local)s)"""
 """Every query has its index. A plan that was made while a table was small must not read it whole
 when it has become large. To compile such a plan would take longer than to run it."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
@@ -110,11 +111,11 @@ class PostgresDatabase:
         self._risks: list[str] = []
         """What was said of the server's settings last."""
         self._steps = steps
-        self._settings = (
-            address.schema,
-            str(round(BUSY_SECONDS * 1000)),
-            str(round(IDLE_SECONDS * 1000)),
-        )
+        self._settings = {
+            "schema": address.schema,
+            "lock_timeout": str(round(BUSY_SECONDS * 1000)),
+            "idle_timeout": str(round(IDLE_SECONDS * 1000)),
+        }
         self.pool = ConnectionPool(self.connect, address.pool_size, self.shown)
         try:
             self._prepare()
@@ -158,6 +159,9 @@ class PostgresDatabase:
             facts.check(self.shown)
             if facts.session != connection.info.backend_pid:
                 connection.prepare_threshold = None  # a pooler gives sessions to others
+            if keeps_session(connection):
+                with self.translated():
+                    connection.execute(SETTINGS, self._settings | {"local": False})
         except BaseException:
             connection.close()
             raise
@@ -319,7 +323,8 @@ class PostgresDatabase:
             with connection.pipeline() as pipeline:
                 try:
                     connection.execute(begin)
-                    connection.execute(SETTINGS, self._settings)
+                    if not keeps_session(connection):
+                        connection.execute(SETTINGS, self._settings | {"local": True})
                     yield connection
                     committing = begin is WRITE
                     connection.execute("COMMIT")  # the end of the pipeline waits for it
@@ -357,11 +362,13 @@ class PostgresDatabase:
         connection = self.pool.take()
         try:
             with self.translated():
+                connection.execute("SET lock_timeout = 0")
                 for (name,) in connection.execute(TABLES, (self.address.schema,)).fetchall():
                     table = sql.Identifier(self.address.schema, name)
                     connection.execute(sql.SQL("VACUUM (FULL) {}").format(table))
         finally:
-            self._end(connection)
+            connection.close()  # its setting is none of the others' business
+            self.pool.give_back(connection)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -377,3 +384,8 @@ class PostgresDatabase:
         """Close the connections, and end every ``wait``; a second call does nothing."""
         self.pool.close()
         self.notifier.notify()
+
+
+def keeps_session(connection: Connection) -> bool:
+    """Whether the server's session is this connection's own: no pooler stands in between."""
+    return connection.prepare_threshold is not None

@@ -113,7 +113,7 @@ SENTENCES: list[tuple[type[psycopg.Error], type[StatecastError], str]] = [
         postgres.InsufficientPrivilege,
         StoreUnavailable,
         "The user of {store} lacks a right ({reason}); see the GRANTs in "
-        "docs/how-to/store-in-postgresql.md.",
+        "docs/how-to/postgresql.md.",
     ),
     (
         postgres.DeadlockDetected,

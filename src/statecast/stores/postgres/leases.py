@@ -34,6 +34,10 @@ LOCKS = """
 IS_HELD = f"""
     SELECT %(key)s IN ({LOCKS})
     OR EXISTS (SELECT 1 FROM leases WHERE name = %(name)s AND expires_at > {NOW})"""
+ARE_FREE = """
+    ARRAY(SELECT pg_try_advisory_xact_lock(key) FROM unnest(%s::bigint[])
+        WITH ORDINALITY AS wanted (key, number) ORDER BY number)"""
+"""SQL for whether this session could have these locks. It has them for that one statement."""
 TAKE_ROW = f"""
     INSERT INTO leases AS old (name, holder, host, pid, noted_at, expires_at)
     SELECT %(name)s, %(holder)s, %(host)s, %(pid)s, {NOW}, {NOW} + {ROW_MS}

@@ -88,6 +88,7 @@ def migrate(
     """
     identifier = sql.Identifier(name)
     with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = 0")  # another process may need long for it
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         before = version(connection, name)
         if before.number:

@@ -52,9 +52,9 @@ class StorePart:
         except OutcomeUnknown as error:
             self.database.look_up(request, error)
 
-    def _watch_clock(self, connection: Connection) -> None:
+    def _watch_clock(self, connection: Connection, asked: counter_row.Asked) -> None:
         """Notice a step of the clock, although nothing is committed."""
-        counters = counter_row.ask(connection, self._server_clock).answer()
+        counters = asked.answer()
         doubted = counters.doubted_at, counters.doubted_by
         self._watch.check(counters)
         if (counters.doubted_at, counters.doubted_by) != doubted:

@@ -48,10 +48,11 @@ class ProcessStore(StorePart):
         self.session.take(process_lock(process))
         self._write_refusals()
         with self.database.write(durable=False, notify=False) as connection:
-            self._watch_clock(connection)
+            asked = counter_row.ask(connection, self._server_clock)
             reports.announce(connection, self.shared_time(), process, report)
-            absent = watch_counts.any_absent(connection)
-        if absent:
+            absent = watch_counts.ask_absent(connection)
+            self._watch_clock(connection, asked)
+        if absent.fetchall() == [(True,)]:
             with self._counted(durable=False) as (connection, counters, _):
                 watch_counts.forget_absent(connection, counters)
 

@@ -195,11 +195,12 @@ class PostgresQueue:
 
         Received messages stay hidden for ``visibility_timeout`` ms. The transaction need not be on
         disk on return: what a power cut undoes is delivered again, and its ids are known. It has
-        two round trips, unless messages are received again.
+        two round trips, unless messages are received again. It wakes no reader: the commit of what
+        was received does.
         """
         if not acknowledged and not self._undelivered and not self._has_visible():
             return []
-        with self.database.write(durable=False) as connection:
+        with self.database.write(durable=False, notify=False) as connection:
             locked = self._lock(connection)
             made = connection.execute(NEXT_RECEIPT)
             deleted = self._acknowledge(connection, acknowledged)

@@ -1,7 +1,9 @@
 """The one connection of a process that lasts: it holds locks, and receives and sends wake-ups.
 
-Rule 1: wake-ups (NOTIFY) are hints. Readers ask every second in any case, so one that is lost
-costs a second and no more. Many commits at once are one hint.
+Rule 1: wake-ups (NOTIFY) are hints. Once a second this connection asks for the numbers that rise
+with each commit, and which locks have become free that this process wants. So a hint that is lost
+costs a second and no more. That is one statement for all threads of the process, which need not ask
+while nothing happens. Many commits at once are one hint.
 Rule 2: a connection that breaks is made again, and what it had locked is locked again. Until then
 another process may have the lock: then the term of its lease stops this one.
 Rule 3: behind a pooler nothing lasts. So there leases are rows, which are renewed each second, and
@@ -22,7 +24,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -35,22 +37,19 @@ from statecast.stores.postgres.pool import ConnectBackoff, leave_to_parent
 
 Result = TypeVar("Result")
 
-IDLE_SECONDS = 1.0
-"""Between two looks at a direct connection that receives nothing."""
+LOOK_SECONDS = 1.0
+"""Between two looks for commits whose hint was lost."""
 POLL_SECONDS = 0.25
-"""Between two looks for commits, where there are no wake-ups."""
+"""The same where there are no hints."""
 RENEW_SECONDS = 1.0
 """Between two renewals of the rows of leases, and two attempts to get lost locks back."""
 HINT_SECONDS = 0.005
 """Between two hints of this process: many commits are one hint."""
 TRY_SECONDS = 1.0
-"""Between two attempts to take a lease that another process has: who stands by asks often."""
-CARE_SECONDS = 2.0
-"""Between two attempts to be the caretaker."""
+"""Between two attempts to take a lease that another process has, where no look finds it free."""
 REFUSED_SECONDS = 3.0
-"""For how long what another process has held counts as still held by it."""
-JOIN_AGAIN_SECONDS = 2.0
-"""Between two attempts to be the only reader of events again."""
+"""For how long what another process has held counts as still held by it, and what this one has
+asked for as still wanted."""
 JOIN_SECONDS = 2.0
 """For how long a reader of events waits until the only other one knows of it."""
 
@@ -73,9 +72,11 @@ KEEPALIVE = """
         set_config('tcp_user_timeout', '6000', false),
         set_config('search_path', %s, false)"""
 NOTIFY = "SELECT pg_notify(%s, %s)"
-STATE = """
-    SELECT counters::text, (SELECT last_value FROM arrivals) FROM counters"""
+NUMBERS = """
+    counters::text, (SELECT last_value FROM arrivals), (SELECT max(number) FROM epochs)"""
 """What changes with each commit that a reader or a consumer waits for."""
+STATE = f"SELECT {NUMBERS} FROM counters"
+STATE_AND_LOCKS = f"SELECT {NUMBERS}, {leases.ARE_FREE} FROM counters"
 
 log = logging.getLogger(__name__)
 
@@ -106,13 +107,16 @@ class ProcessSession:
         """What this process wants to hold, and whether it does now."""
         self._refused: dict[str, float] = {}
         """When another process had a lease that this one wants."""
+        self._asked: dict[str, float] = {}
+        """When this process asked for it last."""
         self._reads_events = False
         self._is_alone = False
         """No other process reads events: this one has their lock alone."""
         self._has_hint = False
         """This process has committed, and the others do not know it yet."""
-        self._hinted_at = self._renewed_at = self._joined_at = 0.0
+        self._hinted_at = self._renewed_at = self._looked_at = 0.0
         self._state: object = None
+        """What the last look for commits found."""
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -124,8 +128,8 @@ class ProcessSession:
         """Take a lease; False if it is taken, also by this process. Raises StoreUnavailable."""
         with self._turn:
             self.start()
-            asked_at = time.monotonic()
-            pause = CARE_SECONDS if name == CARETAKER else TRY_SECONDS
+            asked_at = self._asked[name] = time.monotonic()
+            pause = TRY_SECONDS if self.is_pooled else REFUSED_SECONDS
             if name in self._held or asked_at - self._refused.get(name, float("-inf")) < pause:
                 return False
             taken = self._do(lambda connection: self._try(connection, name))
@@ -245,16 +249,17 @@ class ProcessSession:
 
     def _attend(self) -> float:
         self._do(self._receive)
-        wait = IDLE_SECONDS
         now = time.monotonic()
         if now - self._renewed_at >= RENEW_SECONDS:
             self._renewed_at = now
             self._hold_again(now)
-        if self.is_pooled or not all(self._held.values()):
+        every = POLL_SECONDS if self.is_pooled else LOOK_SECONDS
+        if now - self._looked_at >= every:
+            self._looked_at = now
+            self._look(now)
+        wait = max(0.0, self._looked_at + every - now)
+        if not all(self._held.values()):
             wait = min(wait, RENEW_SECONDS)
-        if self.is_pooled:
-            self._poll()
-            wait = POLL_SECONDS
         if self._has_hint:
             left = HINT_SECONDS - (now - self._hinted_at)
             if left > 0:
@@ -281,12 +286,34 @@ class ProcessSession:
         else:
             self._do(lambda one: one.execute(NOTIFY, (self._schema, what)))
 
-    def _poll(self) -> None:
-        with self._database.read() as connection:
-            state = row(connection, STATE)
+    def _look(self, now: float) -> None:
+        """Find a commit that no hint told of, and a lease that has become free."""
+        if self.is_pooled:
+            with self._database.read() as connection:
+                state = row(connection, STATE)
+        else:
+            state = self._do(lambda one: self._look_for_free(one, now))
         if state != self._state:
             self._state = state
             self._database.notifier.notify()
+
+    def _look_for_free(self, connection: Connection, now: float) -> tuple[Any, ...]:
+        wanted = [
+            name
+            for name, asked_at in self._asked.items()
+            if name in self._refused and now - asked_at < REFUSED_SECONDS
+        ]
+        may_be_alone = [EVENTS] if self._reads_events and not self._is_alone else []
+        keys = [leases.key_of(self._schema, name) for name in (*wanted, *may_be_alone)]
+        *state, free = row(connection, STATE_AND_LOCKS, (keys,)) or (None, [])
+        for name, is_free in zip(wanted, free):
+            if is_free:
+                del self._refused[name]  # the next ``take`` tries
+            else:
+                self._refused[name] = now
+        if may_be_alone and free[-1]:
+            self._join(connection)
+        return tuple(state)
 
     def _hold_again(self, now: float) -> None:
         """Renew what is held, and try to get back what was lost."""
@@ -295,10 +322,6 @@ class ProcessSession:
             self._held = {name: name in held for name in self._held}
         for name in [name for name, is_held in self._held.items() if not is_held]:
             self._held[name] = self._do(partial(self._try, name=name))
-        may_be_alone = self._reads_events and not self._is_alone and not self.is_pooled
-        if may_be_alone and now - self._joined_at >= JOIN_AGAIN_SECONDS:
-            self._joined_at = now
-            self._do(self._join)
 
     # -- locks
 
@@ -380,6 +403,7 @@ class ProcessSession:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         self._lose_all()
+        self._refused.clear()  # the next ``take`` finds out why nothing can be had
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
@@ -390,6 +414,7 @@ class ProcessSession:
             yield
         except psycopg.Error as error:
             self._drop()
+            self._database.notifier.notify()  # readers find out themselves what is away
             raise translate(self._database.shown, error) from error
 
     # -- waking the thread

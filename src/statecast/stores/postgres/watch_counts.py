@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import psycopg
+
 from statecast.stores.contract import WatchChanges, WatchPart
 from statecast.stores.counters import Counters
 from statecast.stores.postgres.driver import Connection
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 SAVE = """
     INSERT INTO watch_counts (process, part, change, counts)
@@ -58,11 +62,9 @@ def forget(connection: Connection, counters: Counters, process: str) -> None:
     counters.watch += bool(connection.execute(sql, (process,)).fetchall())
 
 
-def any_absent(connection: Connection) -> bool:
-    """Whether a process without a report has counts. It only reads."""
-    found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM watch_counts WHERE {ABSENT})")
-    row = found.fetchone()
-    return row is not None and bool(row[0])
+def ask_absent(connection: Connection) -> Cursor:
+    """Ask whether a process without a report has counts. It only reads."""
+    return connection.execute(f"SELECT EXISTS (SELECT 1 FROM watch_counts WHERE {ABSENT})")
 
 
 def forget_absent(connection: Connection, counters: Counters) -> None:
