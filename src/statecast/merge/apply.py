@@ -11,7 +11,7 @@ Rule 4: nothing here reads a clock. The reading of the committing process is an 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from statecast import strict_json
@@ -19,7 +19,7 @@ from statecast.errors import TooLarge
 from statecast.merge.device_clock import NO_CLOCK, YEAR_2020, DeviceClock
 from statecast.merge.merge_patch import difference
 from statecast.merge.stamps import DOUBT_MS, SEQUENCED, TIME_BITS, Stamps, fold
-from statecast.model import Change, Stamp
+from statecast.model import Change, Stamp, value_class
 
 MAX_STATE_BYTES = 65_536
 """Of a state as JSON."""
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeviceRecord:
     """Everything that is kept of one device between two changes."""
 
@@ -64,7 +64,7 @@ class DeviceRecord:
     """What the device takes; None: it never said."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ApplyResult:
     """What one change did."""
 

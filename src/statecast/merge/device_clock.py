@@ -11,8 +11,9 @@ for us says nothing about the device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+
+from statecast.model import value_class
 
 YEAR_2020 = 1_577_836_800_000
 """Timestamps before 2020 (in ms) mean that the device's clock was never set."""
@@ -26,7 +27,7 @@ MIN_ERROR_MS = 30_000
 """Less may be the network, or a queue that writes whole seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeviceClock:
     """The last messages of a device that brought a time of its own."""
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 from statecast import strict_json
 from statecast.errors import Refused, TooLarge
-from statecast.model import Change, Stamp
+from statecast.model import Change, Stamp, value_class
 
 OLD = Stamp(0, 0, 0)
 """Older than every message."""
@@ -55,7 +55,7 @@ Node: TypeAlias = Stamp | Branch
 """A Stamp says when a value that is no object was set, or the field removed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Stamps:
     """All stamps of one device."""
 
@@ -311,7 +311,11 @@ def _stamps(node: Node) -> Iterator[Stamp]:
 
 
 def _count(patch: Mapping[str, Any]) -> int:
-    return len(patch) + sum(_count(value) for value in patch.values() if type(value) is dict)
+    count = len(patch)
+    for value in patch.values():
+        if type(value) is dict:
+            count += _count(value)
+    return count
 
 
 def _number(stamp: Stamp, floor: Stamp, table: dict[Stamp, int]) -> int:

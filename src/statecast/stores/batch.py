@@ -32,6 +32,7 @@ from statecast.model import (
     Refusal,
     Stamp,
     Update,
+    value_class,
 )
 from statecast.stores import errors
 from statecast.stores.clock_watch import Reading
@@ -92,7 +93,7 @@ class DeviceState:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NewVersion:
     """A history row that the store has to write."""
 
@@ -103,7 +104,7 @@ class NewVersion:
     """Bytes, for the bound of the history."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DamagedDevice:
     """A device whose row is damaged."""
 

@@ -9,10 +9,8 @@ Rule 3: the entries are bounded by number and bytes; the one that was written lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from statecast.merge.apply import DeviceRecord
-from statecast.model import Cause
+from statecast.model import Cause, value_class
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
 from statecast.stores.sqlite.tables import Row
@@ -25,7 +23,7 @@ MAX_STAMPS = 1_024
 not; parsing the row again drops them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WrittenDevice:
     """A row as it was written, and what it says."""
 
