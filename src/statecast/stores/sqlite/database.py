@@ -245,6 +245,9 @@ class Database:
         rows(connection, f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         rows(connection, "PRAGMA cache_size = -16000")
         rows(connection, "PRAGMA temp_store = MEMORY")
+        # Else SQLite prepares statements with ``LIMIT ?`` and others again each time, for the sake
+        # of plans that depend on the values. Ours do not.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         connection.set_wal_hook(commit_hook(self))
         self._open.add(connection)
         return connection

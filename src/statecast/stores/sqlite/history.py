@@ -126,14 +126,12 @@ def forget(
     count: int,
 ) -> bool:
     """Delete up to ``count`` rows. Returns whether no more are left of those."""
-    sql = f"SELECT offset FROM history WHERE {which} LIMIT ?"  # noqa: S608
-    gone = rows(
-        connection,
-        f"DELETE FROM history WHERE offset IN ({sql}) RETURNING {integer('size')}",  # noqa: S608
-        (*values, count),
-    )
+    # One statement for both would make a table of the offsets each time, for 40 us.
+    sql = f"SELECT offset, {integer('size')} FROM history WHERE {which} LIMIT ?"  # noqa: S608
+    gone = rows(connection, sql, (*values, count))
+    connection.executemany("DELETE FROM history WHERE offset = ?", [row[:1] for row in gone])
     counters.history_rows -= len(gone)
-    counters.history_bytes -= sum(size for (size,) in gone)
+    counters.history_bytes -= sum(size for _, size in gone)
     return len(gone) < count
 
 
