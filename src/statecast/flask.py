@@ -147,12 +147,13 @@ class Statecast:
     ) -> int | None:
         runtime = self.runtime
         with runtime.counting_refused():
-            whole = strict_json.check({} if state is None else state)
+            whole = strict_json.check(fields if state is None else state)
             if not isinstance(whole, dict):
                 raise Malformed(
                     "A state is a mapping of fields and values, like {'mood': 'happy'}."
                 )
-            whole |= strict_json.check(fields)
+            if fields and state is not None:
+                whole |= strict_json.check(fields)
             update = runtime.edit(Change(names.check(device), kind, whole, by="user"))
         return None if update is None else update.version
 

@@ -6,17 +6,16 @@ they had been committed one after the other.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from statecast.access.records import AuditEntry
-from statecast.model import Change, Delivery, Message, Position, Update
+from statecast.model import Change, Delivery, Message, Position, Update, value_class
 from statecast.stores.batch import Batch
 from statecast.stores.contract import EpochHistory
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Edit:
     """One edit as it was asked for."""
 
@@ -29,7 +28,7 @@ class Edit:
 
     def message(self, now: int) -> Message:
         """The edit as a message of source ``api``."""
-        id_ = self.cause_id or uuid.uuid4().hex
+        id_ = self.cause_id or secrets.token_hex(16)
         return Message(Delivery(id_, b"", now, sender=self.sender), (self.change,))
 
 

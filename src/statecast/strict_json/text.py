@@ -122,6 +122,14 @@ def decode_own(text: bytes) -> Any:
     return orjson.loads(text)
 
 
+def check_characters(value: Any) -> None:
+    """Raise Malformed if a plain value contains half of a character."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # it takes half characters for no text, and integers of more than 64 bits
+        encode(value)
+
+
 def split_array(text: str) -> list[str]:
     """The raw items of an array, to be decoded one by one: a bad item is refused alone.
 

@@ -47,7 +47,7 @@ def check(value: Any) -> Any:
     Later changes of the original do not change the copy.
     """
     copy = _plain(value, ())
-    text.encode(copy)  # refuses lone surrogates
+    text.check_characters(copy)
     return copy
 
 
