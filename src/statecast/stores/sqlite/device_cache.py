@@ -9,6 +9,8 @@ Rule 3: the entries are bounded by number and bytes; the one that was written lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from statecast.merge.apply import DeviceRecord
 from statecast.model import Cause, value_class
 from statecast.stores.batch import DeviceState
@@ -42,6 +44,20 @@ class DeviceCache:
         self._written: dict[int, WrittenDevice] = {}
         """By the key of the row, the oldest first."""
         self._bytes = 0
+
+    def split(
+        self, found: Sequence[Row], reading: Reading
+    ) -> tuple[dict[str, DeviceState], list[Row]]:
+        """The devices that are known, by name, and the rows that have to be examined and parsed."""
+        known: dict[str, DeviceState] = {}
+        others: list[Row] = []
+        for row in found:
+            device = self.get(row, reading)
+            if device is None:
+                others.append(row)
+            else:
+                known[row[1]] = device
+        return known, others
 
     def get(self, row: Row, reading: Reading) -> DeviceState | None:
         """The device of a row; None if it has to be parsed.

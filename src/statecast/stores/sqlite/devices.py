@@ -97,14 +97,18 @@ def load(
     reading: Reading,
 ) -> tuple[dict[str, DeviceState], list[Damaged]]:
     """The named devices that exist, and the damaged rows among them."""
-    whole, damaged = reader.split(
+    found = fetch(
         connection,
         DEVICES,
         "WHERE device IN (SELECT value FROM json_each(?))",
         (json.dumps(list(devices)),),
-        content_fault,
     )
-    loaded = {row[1]: cache.get(row, reading) or device_state_of(row, reading) for row in whole}
+    loaded: dict[str, DeviceState] = {}
+    unknown = found
+    if not reader.known(DEVICES.name):  # else each whole row is examined: it may be mended
+        loaded, unknown = cache.split(found, reading)
+    whole, damaged = reader.examine(DEVICES, unknown, content_fault)
+    loaded |= {row[1]: device_state_of(row, reading) for row in whole}
     missing = set(devices) - loaded.keys() - {one.device for one in damaged}
     return loaded, damaged + renamed(connection, reader, missing)
 

@@ -96,7 +96,12 @@ class RowReader:
         content: Content | None = None,
     ) -> tuple[list[Row], list[Damaged]]:
         """The rows that are whole, and the others."""
-        found = fetch(connection, table, rest, bindings)
+        return self.examine(table, fetch(connection, table, rest, bindings), content)
+
+    def examine(
+        self, table: Table, found: list[Row], content: Content | None = None
+    ) -> tuple[list[Row], list[Damaged]]:
+        """Of rows that ``fetch`` returned, those that are whole, and the others."""
         if not self._set_aside and table.all_fit(found):
             return found, []
         whole: list[Row] = []
