@@ -29,8 +29,9 @@ from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting, Malformed, StatecastError
 from statecast.model import Change, Kind, Watching
 from statecast.reactions.reaction import reaction_of
+from statecast.realtime.app_viewers import Rooms
 from statecast.realtime.namespaces import check_registration
-from statecast.runtime import Rooms, Runtime
+from statecast.runtime import Runtime
 from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints, request_rights
 
@@ -247,7 +248,9 @@ class Statecast:
         """
         if callback is not None:
             callback = within(self._current_host(), callback)
-        self.runtime.emit(event, *data, namespace=namespace, to=to, skip=skip, callback=callback)
+        self.runtime.viewers.emit(
+            event, *data, namespace=namespace, to=to, skip=skip, callback=callback
+        )
 
     def call(
         self, event: str, *data: Any, to: str, namespace: str = "/", timeout: float = 60.0
@@ -257,7 +260,7 @@ class Statecast:
         Returns what the viewer acknowledges with: None, a value, or a tuple of several. For plain
         functions, not for coroutines. Raises TimeoutError, Refused or Unavailable.
         """
-        return self.runtime.call(event, *data, to=to, namespace=namespace, timeout=timeout)
+        return self.runtime.viewers.call(event, *data, to=to, namespace=namespace, timeout=timeout)
 
     def request(self, sid: str) -> Request:
         """The HTTP request with which a viewer of this process began: headers, cookies, query.
@@ -267,7 +270,7 @@ class Statecast:
         """
         from statecast.server.wsgi_environ import environ_of  # only programs that serve load it
 
-        found = self.runtime.handshake(sid)
+        found = self.runtime.viewers.handshake(sid)
         return self._current_host().request_class(environ_of(found.head, found.address))
 
     @overload
@@ -293,9 +296,11 @@ class Statecast:
 
         def register(function: Function) -> Function:
             check_registration(event, function, namespace)
-            self._register(lambda app, runtime: runtime.on(event, within(app, function), namespace))
+            self._register(
+                lambda app, runtime: runtime.viewers.on(event, within(app, function), namespace)
+            )
             if request:
-                self._register(lambda app, runtime: runtime.keep_handshakes())
+                self._register(lambda app, runtime: runtime.viewers.keep_handshakes())
             return function
 
         return register if handler is None else register(handler)
@@ -377,20 +382,20 @@ class Statecast:
         room must not have the sid of another viewer as its name: who is in it would receive what
         is meant for that viewer alone. Raises Refused then.
         """
-        self.runtime.check_room(room, sid)
-        self.runtime.move("enter", "/", room, sid)
+        self.runtime.viewers.check_room(room, sid)
+        self.runtime.viewers.move("enter", "/", room, sid)
 
     def leave(self, sid: str, room: str) -> None:
         """Take a viewer out of a room."""
-        self.runtime.move("leave", "/", room, sid)
+        self.runtime.viewers.move("leave", "/", room, sid)
 
     def close_room(self, room: str, *, namespace: str = "/") -> None:
         """Take every viewer out of a room, in every process."""
-        self.runtime.move("close_room", namespace, "", room)
+        self.runtime.viewers.move("close_room", namespace, "", room)
 
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, and its sid, which is a room of its own."""
-        return self.runtime.rooms(sid)
+        return self.runtime.viewers.rooms(sid)
 
     @overload
     def viewers(self, device: str) -> Watching: ...
@@ -408,8 +413,8 @@ class Statecast:
         if (device is None) == (room is None):
             raise Malformed('Name a device, or a room: live.viewers(room="smith").')
         if device is not None:
-            return self.runtime.who_watches(device)
-        return self.runtime.who_is_in(room or "", namespace)
+            return self.runtime.viewers.who_watches(device)
+        return self.runtime.viewers.who_is_in(room or "", namespace)
 
     def name_viewer(self, sid: str, name: str | None) -> None:
         """Give a viewer a name, for ``viewers``: it has none before. None takes it away.
@@ -417,11 +422,11 @@ class Statecast:
         Usually called in the handler of ``connect``. Everyone who may read a device sees the names
         of its viewers. Raises Malformed.
         """
-        self.runtime.name_viewer(sid, name)
+        self.runtime.viewers.name_viewer(sid, name)
 
     def disconnect(self, sid: str) -> None:
         """Disconnect a viewer from its namespace."""
-        self.runtime.move("disconnect", "/", "", sid)
+        self.runtime.viewers.move("disconnect", "/", "", sid)
 
     def poll(self, device: str, *, every: float = 1.0) -> Callable[[Function], Function]:
         """Call a function every so many seconds and merge its result into the device's state.

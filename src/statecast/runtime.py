@@ -10,8 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any
@@ -19,28 +18,22 @@ from typing import Any
 from statecast import names
 from statecast.access.directory import AccessDirectory
 from statecast.access.records import AuditEntry
-from statecast.broadcast import watch_counts
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.event_relay import EventRelay
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.broadcast.presence import Presence
 from statecast.broadcast.presence_exchange import PresenceExchange
 from statecast.broadcast.process_reports import ProcessReports
-from statecast.broadcast.subscriptions import keys_of
 from statecast.broadcast.unserved import Unserved
-from statecast.broadcast.watch_counts import part_of
 from statecast.commands.life import Command, NewCommand
 from statecast.demo import DemoPillow
 from statecast.dispatcher import CommandDispatcher, no_hook
 from statecast.errors import (
     BadSetting,
     Conflict,
-    Malformed,
     NotFound,
     Refused,
     StatecastError,
-    TooLarge,
-    Unavailable,
     WrongWay,
 )
 from statecast.http.app_rights import AppRights
@@ -49,7 +42,7 @@ from statecast.http.head import RequestHead
 from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
-from statecast.model import Change, Event, EventKind, Update, Watching
+from statecast.model import Change, Event, Update
 from statecast.openapi.operation import DescribedRoute
 from statecast.outbox import Outbox, address_of, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
@@ -58,14 +51,10 @@ from statecast.program.distribution import VERSION
 from statecast.reactions import chain
 from statecast.reactions.reaction import Reaction
 from statecast.reactions.reactions import Reactions
+from statecast.realtime.app_viewers import AppViewers, check_texts
 from statecast.realtime.authenticator import Authenticator
-from statecast.realtime.handlers import Handler
 from statecast.realtime.hub import Hub
-from statecast.realtime.namespaces import check_namespace, check_registration
-from statecast.realtime.protocol import socketio
 from statecast.realtime.readers import Readers
-from statecast.realtime.rooms import Callback
-from statecast.realtime.viewer import Handshake
 from statecast.settings import Settings
 from statecast.sources.contract import Metered, Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
@@ -76,16 +65,9 @@ from statecast.stores.errors import no_device
 from statecast.timestamps import now
 
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
-Rooms = str | Collection[str] | None
-"""A room or a sid, several of them, or None."""
-VIEWER_NAME = 64
-"""Characters of the name that an application gives to a viewer."""
 HANDED_OUT = 100
 """Commands that a device gets with one answer."""
 log = logging.getLogger(__name__)
-
-EVENT_BYTES = 1_048_576
-"""Of the arguments of one application event, as JSON."""
 
 
 class Runtime:
@@ -102,11 +84,9 @@ class Runtime:
         self.sources: list[tuple[Source, Decoder]] = []
         self.consumers: list[Consumer] = []
         self.dispatchers: list[CommandDispatcher] = []
-        self.handlers: list[tuple[str, Handler, str]] = []
         self.reactions = Reactions(
             lambda: self.store, lambda: self.settings.reaction_threads, clock
         )
-        self.viewers: Callable[[], int] = lambda: 0
         self.last_hour = LastHour()
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
@@ -116,10 +96,6 @@ class Runtime:
         """Called when a message was put into the queue: a test kit consumes it at once."""
         self.rights = AppRights(settings, lambda: self.store, clock, self.problems)
         """Who may do what."""
-        self._hub: Hub | None = None
-        self.test_hub: Hub | None = None
-        """The hub that a test made; see ``serve_with``."""
-        self._keeps_handshakes = False
         self._lagging: Callable[[], int] = lambda: 0
         self._resumed_at: Callable[[], float] = lambda: float("-inf")
         """When this process last went on after it did not run (monotonic)."""
@@ -132,8 +108,6 @@ class Runtime:
         """When calls that run at a stop have had their time (monotonic); 0: it was not stopped."""
         self._store: Store | None = None
         self._pillow: DemoPillow | None = None
-        self._shared = not settings.store.startswith("memory:")
-        """Other processes may use the store."""
         self.process_reports = ProcessReports(
             lambda: self.store,
             self.own_report,
@@ -144,14 +118,20 @@ class Runtime:
         """What the serving processes of the store say of each other."""
         self._presence: PresenceExchange | None = None
         """Where other processes may use the store, and this one serves."""
-        self._relay = EventRelay(
-            lambda events: self.store.emit(events),
-            lambda: self.store.others_take_events(),
-            self.problems,
-            self.process_reports.process,
-        )
         self.unserved = Unserved(lambda: self.store, self._polls, lambda: self.reactions.names)
         """What this process does in vain while nothing serves its store."""
+        self.viewers = AppViewers(
+            lambda: self.store,
+            EventRelay(
+                lambda events: self.store.emit(events),
+                lambda: self.store.others_take_events(),
+                self.problems,
+                self.process_reports.process,
+            ),
+            self.unserved.note_emitted,
+            shared=not settings.store.startswith("memory:"),
+        )
+        """What the app sends them and asks of them."""
 
     # What every process has
 
@@ -233,7 +213,7 @@ class Runtime:
     def rights_changed(self, user: str | None = None) -> None:
         """What the application allows to a user has changed; None: to anyone. In all processes."""
         check_texts(user or "")
-        self._publish(Event("/", user or "", kind="rights"))
+        self.viewers.publish(Event("/", user or "", kind="rights"))
 
     @property
     def queue(self) -> Sender:
@@ -334,40 +314,6 @@ class Runtime:
                 if isinstance(consumer.pipeline.source, Metered):
                     consumer.pipeline.source.wake()
 
-    def who_watches(self, device: str) -> Watching:
-        """Who watches a device, in all serving processes. Raises Unavailable."""
-        names.check(device)
-        hub = self._hub
-        if hub is None or hub.loop is None:
-            keys = list(keys_of(device))
-            parts = self.store.watch_parts({part_of(key) for key in keys})
-            return watch_counts.total(watch_counts.by_process(parts), keys)
-        found = hub.who_watches(device)
-        if found is None:
-            raise Unavailable("The server is too busy to count its viewers; try again.")
-        return found
-
-    def who_is_in(self, room: str, namespace: str = "/") -> Watching:
-        """Who is in a room, in all serving processes. Raises Malformed, Unavailable."""
-        (name,) = room_names(room) or ("",)
-        check_texts(name, namespace)
-        check_namespace(namespace)
-        hub = self._hub
-        if hub is None or hub.loop is None:
-            key = watch_counts.room_key(namespace, name)
-            parts = self.store.watch_parts({part_of(key)})
-            return watch_counts.total(watch_counts.by_process(parts), [key])
-        found = hub.who_is_in(namespace, name)
-        if found is None:
-            raise Unavailable("The server is too busy to count its viewers; try again.")
-        return found
-
-    def name_viewer(self, sid: str, name: str | None) -> None:
-        """Give a viewer a name, for those who watch the same. Raises Malformed."""
-        if name is not None:
-            check_viewer_name(name)
-        self.move("name", "/", name or "", sid)
-
     def replay(self, number: int, audit: AuditEntry | None = None) -> str:
         """Apply a message in quarantine again; "" if it was, else why it stays there.
 
@@ -378,157 +324,6 @@ class Runtime:
         if not replay(self.store, decode, number, resolution, grants_of, audit).quarantined:
             return ""
         return self.store.quarantine_row(number).reason
-
-    def emit(
-        self,
-        event: str,
-        *arguments: Any,
-        namespace: str = "/",
-        to: Rooms = None,
-        skip: Rooms = None,
-        callback: Handler | None = None,
-    ) -> None:
-        """Send an application event to the viewers of a namespace, at most once.
-
-        ``to`` names rooms and sids (None: all), ``skip`` those that do not get it. The viewers of
-        this process get it at once, in the order of the calls; those of the other serving processes
-        through the store, for which nothing waits. ``callback`` is called like a handler with what
-        the one viewer acknowledges. If that viewer has left, or another process serves it, the
-        event is dropped and counted. Raises Malformed or TooLarge; in a process that does not serve
-        also StoreUnavailable.
-        """
-        one = self._event(event, arguments, namespace, to, skip)
-        if callback is not None:
-            self._publish_to_one(one, lambda found: self._call_back(callback, found, namespace))
-        elif to is None or one.rooms:
-            self._publish(one)
-
-    def call(
-        self,
-        event: str,
-        *arguments: Any,
-        to: str,
-        namespace: str = "/",
-        timeout: float = 60.0,
-    ) -> Any:
-        """Send an event to one viewer of this process, and wait for its acknowledgement.
-
-        Returns what it acknowledges with: None, a value, or a tuple of several. Raises
-        TimeoutError, Unavailable if the viewer leaves meanwhile, or as ``emit``. Not for
-        coroutines: it would stop the loop that it waits for.
-        """
-        hub = self.local_hub
-        hub.check_may_wait()
-        answer: Future[list[Any] | None] = Future()
-        one = self._event(event, arguments, namespace, to, None)
-        self._publish_to_one(one, answer.set_result)
-        found = hub.wait_for(answer, timeout)
-        if found is None:
-            raise Unavailable(
-                "The viewer did not answer: it has left, or takes no event now, or another process "
-                "serves it. Ask a viewer in the process where its handlers run."
-            )
-        return tuple(found) if len(found) > 1 else found[0] if found else None
-
-    def _call_back(self, callback: Handler, found: list[Any] | None, namespace: str) -> None:
-        if found is not None:
-            self.local_hub.call_back(callback, found, namespace)
-
-    def _publish_to_one(self, event: Event, callback: Callback) -> None:
-        hub = self.local_hub
-        sid = event.rooms[0] if len(event.rooms) == 1 else None
-        if sid is None or (hub.find(sid) is None and hub.is_room(event.namespace, sid)):
-            raise Malformed(
-                "Only one viewer can be asked for an answer, by its sid, in the process that "
-                "serves it: where its handlers run."
-            )
-        hub.publish_to_one(event, callback)
-
-    def _event(
-        self, event: str, arguments: Collection[Any], namespace: str, to: Rooms, skip: Rooms
-    ) -> Event:
-        """Raises Malformed or TooLarge."""
-        check_namespace(namespace)
-        rooms, skipped = room_names(to), room_names(skip)
-        if not isinstance(event, str) or not event or event in socketio.RESERVED:
-            raise Malformed(f"The event {event!r} is the protocol's own; choose another name.")
-        data, attachments = socketio.encoded(tuple(arguments))
-        check_texts(event, namespace, *rooms, *skipped)
-        one = Event(namespace, event, data, rooms, skipped, tuple(attachments))
-        if one.size > EVENT_BYTES:
-            raise TooLarge(
-                f"An event's data has {one.size} bytes, more than the {EVENT_BYTES} it may have."
-            )
-        return one
-
-    def move(self, kind: EventKind, namespace: str, name: str, to: Rooms) -> None:
-        """Let viewers enter or leave the room ``name``, close rooms, or disconnect viewers.
-
-        In the order of the calls of this thread. Raises as ``emit``.
-        """
-        check_namespace(namespace)
-        room_names(name or None)
-        if rooms := room_names(to):
-            check_texts(name, namespace, *rooms)
-            self._publish(Event(namespace, name, rooms=rooms, kind=kind))
-
-    def check_room(self, room: str, sid: str) -> None:
-        """Refuse a room in which ``sid`` would receive what is meant for another viewer.
-
-        Raises Malformed.
-        """
-        if room != sid and isinstance(room, str) and socketio.is_sid(room):
-            raise Malformed(
-                "A room must not be called like a viewer's sid: it would receive what is meant for "
-                "that viewer alone. Choose another name."
-            )
-
-    def _publish(self, event: Event) -> None:
-        hub = self._hub
-        if hub is None or hub.loop is None:
-            self.store.emit([event])
-            self.unserved.note_emitted()
-            return
-        elsewhere = event.kind == "close_room" or not event.rooms
-        elsewhere = elsewhere or any(hub.find(room) is None for room in event.rooms)
-        hub.publish(event)
-        if self._shared and elsewhere:
-            self._relay.put(event)
-
-    def rooms(self, sid: str) -> list[str]:
-        """The rooms of a viewer of this process, its sid among them; none for any other sid."""
-        return self.local_hub.rooms(sid) or []
-
-    def keep_handshakes(self) -> None:
-        """Keep the requests with which viewers begin, from now on; see ``handshake``."""
-        self._keeps_handshakes = True
-        if self._hub is not None:
-            self._hub.keep_handshakes = True
-
-    def handshake(self, sid: str) -> Handshake:
-        """The request with which a viewer of this process began. Raises NotFound."""
-        found = self.local_hub.handshake(sid)
-        if found is None:
-            raise NotFound(
-                "There is no request of such a viewer in this process: it has left, or it came "
-                "before a handler that asks for requests was registered."
-            )
-        return found
-
-    def on(self, event: str, handler: Handler, namespace: str = "/") -> None:
-        """Call ``handler`` for this event of viewers, in every serving process; see ``Hub.on``.
-
-        It may be registered while this process serves. Raises BadSetting.
-        """
-        check_registration(event, handler, namespace)
-        with self._registering:
-            if any((event, namespace) == (name, space) for name, _, space in self.handlers):
-                raise BadSetting(
-                    f"The event {event!r} of {namespace} has a handler already; an event has one."
-                )
-            self.handlers.append((event, handler, namespace))
-            if self._hub is not None:
-                self._hub.on(event, handler, namespace)
 
     def _polls(self) -> list[str]:
         return [source.name for source, _ in self.sources if isinstance(source, PolledFunction)]
@@ -544,7 +339,7 @@ class Runtime:
             origin=self.process_reports.process,
         )
         self._resumed_at = lambda: made.resumed_at
-        if self._shared:
+        if self.viewers.shared:
             self._presence = PresenceExchange(
                 lambda: self.store,
                 self.process_reports.process,
@@ -559,8 +354,8 @@ class Runtime:
     def _note_ended(self, presence: Presence, process: str) -> None:
         """Another process has ended without a word."""
         self.process_reports.forget(process)
-        if self._hub is not None:
-            self._hub.forget_process(presence.forget, process)
+        if self.viewers.hub is not None:
+            self.viewers.hub.forget_process(presence.forget, process)
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
@@ -570,45 +365,14 @@ class Runtime:
             readers=self.readers(broadcaster),
             namespaces=self.settings.namespaces,
         )
-        with self._registering:
-            for event, handler, namespace in self.handlers:
-                hub.on(event, handler, namespace)
-            self.viewers = lambda: hub.viewers
-            self._lagging = lambda: broadcaster.lagging
-            hub.keep_handshakes = self._keeps_handshakes
-            self._counts = lambda: {
-                **broadcaster.counts(),
-                "sent_bytes": broadcaster.sent_bytes + hub.sent_bytes,
-            }
-            self._hub = hub
-        leave_viewers_to_parent(self)
+        self._lagging = lambda: broadcaster.lagging
+        self._counts = lambda: {
+            **broadcaster.counts(),
+            "sent_bytes": broadcaster.sent_bytes + hub.sent_bytes,
+        }
+        self.viewers.take(hub)
+        open_in_children(self)
         return hub
-
-    def serve_with(self, hub: Hub) -> None:
-        """Take a hub that a test made: its viewers are all there are."""
-        with self._registering:
-            for event, handler, namespace in self.handlers:
-                hub.on(event, handler, namespace)
-            hub.keep_handshakes = self._keeps_handshakes
-            self._hub = self.test_hub = hub
-            self._shared = False
-
-    def namespace_of(self, sid: str) -> str:
-        """The namespace of a viewer of this process. Raises NotFound."""
-        socket = self.local_hub.find(sid)
-        if socket is None:
-            raise NotFound("There is no such viewer in this process.")
-        return socket.namespace.name
-
-    @property
-    def local_hub(self) -> Hub:
-        """The hub of this process. Raises BadSetting in a process that does not serve."""
-        if self._hub is None:
-            raise BadSetting(
-                "This process has no viewers; "
-                "ask where a viewer is, in a function decorated with @live.on."
-            )
-        return self._hub
 
     @contextmanager
     def under_test(
@@ -627,8 +391,7 @@ class Runtime:
             )
         before = dict(vars(self))
         Runtime.__init__(self, settings, clock)
-        self.handlers = list(before["handlers"])
-        self._keeps_handshakes = before["_keeps_handshakes"]
+        self.viewers.register_as(before["viewers"])
         self.rights.ask_as(before["rights"])
         for reaction in before["reactions"].registered:
             self.reactions.add(reaction)
@@ -726,7 +489,7 @@ class Runtime:
 
     def _listed_by(self) -> str:
         """Where a person finds the quarantine: no command reaches a store in memory."""
-        if not self._shared:
+        if not self.viewers.shared:
             return "the operator's page"
         return f"`{command(self.settings, 'quarantine', 'list')}`"
 
@@ -752,7 +515,7 @@ class Runtime:
         for dispatcher in self.dispatchers:
             dispatcher.join(5)
         self.reactions.stop(max(0.0, self._stop_at - time.monotonic()))
-        self._relay.close()
+        self.viewers.relay.close()
         if self._presence is not None:
             self._presence.stop()
         self.process_reports.stop()
@@ -770,7 +533,7 @@ class Runtime:
         own = {consumer.name: consumer.current() for consumer in self.consumers}
         self._note_slow_store()
         sources: dict[str, Any] = {name: health.report() for name, health in own.items()}
-        viewers = self.viewers()
+        viewers = self.viewers.count()
         for other in self.process_reports.others.values():
             viewers += other["viewers"]
             for name, health in other["sources"].items():
@@ -817,13 +580,12 @@ class Runtime:
                 for name, health in healths.items()
                 if health.status != "standby"
             },
-            "viewers": self.viewers(),
+            "viewers": self.viewers.count(),
             "reactions": self.reactions.names,
             "problems": for_report(self.problems),
             "pid": os.getpid(),
             "lagging": self._lagging(),
-            "dropped_events": self._relay.dropped
-            + (0 if self._hub is None else self._hub.dropped.total),
+            "dropped_events": self.viewers.dropped,
             **self._counts(),
         }
 
@@ -871,47 +633,14 @@ class Runtime:
         return not of_work, details
 
 
-def leave_viewers_to_parent(runtime: Runtime) -> None:
-    """In a forked child forget the hub: viewers stay with the process that serves them.
-
-    What the child emits goes through the store, like that of any process without viewers.
-    """
+def open_in_children(runtime: Runtime) -> None:
+    """Let a forked child open the store, although another thread may have been at it."""
     from statecast.program.unix import register_at_fork  # not there on every system
 
     reference = weakref.ref(runtime)
 
     def in_child() -> None:
         if (inherited := reference()) is not None:
-            inherited._hub = None
-            inherited._opening = threading.Lock()  # another thread may have held it at the fork
+            inherited._opening = threading.Lock()
 
     register_at_fork(after_in_child=in_child)
-
-
-def check_viewer_name(name: Any) -> None:
-    """Raises Malformed."""
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= len(name) <= VIEWER_NAME:
-        raise Malformed(
-            f"The name of a viewer is a text of 1 to {VIEWER_NAME} characters; it is {name!r}."
-        )
-
-
-def check_texts(*texts: str) -> None:
-    """Raises Malformed for a lone surrogate: such an event would not reach other processes."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        raise Malformed("The name of an event, a namespace or a room is no text.") from None
-
-
-def room_names(rooms: Rooms) -> tuple[str, ...]:
-    """The names, for ``Event.rooms``. Raises Malformed unless they are texts."""
-    if rooms is None:
-        return ()
-    names = tuple(rooms) if isinstance(rooms, (list, tuple, set, frozenset)) else (rooms,)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise Malformed(
-                f"An event goes to rooms or to viewers' sids, which are texts; it is {name!r}."
-            )
-    return tuple(map(str, names))

@@ -55,8 +55,8 @@ class ServingProcess:
         It takes the second event only after it has decided about all before.
         """
         for _ in range(2):
-            self.runtime.emit("decide", to="empty room")
-            while self.runtime._relay._events:
+            self.runtime.viewers.emit("decide", to="empty room")
+            while self.runtime.viewers.relay._events:
                 self._asked.get(timeout=10)
 
     def client(self) -> FakeClient:
@@ -81,5 +81,5 @@ class ServingProcess:
 
     def close(self) -> None:
         self.hub.close_threads()
-        self.runtime._relay.close()
+        self.runtime.viewers.relay.close()
         self.runtime.store.close()

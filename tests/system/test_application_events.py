@@ -265,7 +265,7 @@ def test_what_cannot_be_registered_is_told_in_a_sentence(live: Statecast) -> Non
     with pytest.raises(BadSetting, match="has a handler already"):
         live.on("hug", print)
     live.on("watch", print, namespace="/test")
-    assert len(live.runtime.handlers) == 2
+    assert len(live.runtime.viewers.handlers) == 2
 
 
 # Hooks

@@ -162,8 +162,8 @@ def test_a_script_beside_the_server_sees_the_viewers_and_after_it_none(
         stack.callback(beside.stop)
         # given a viewer, whom a process sees that does not serve
         Viewer(stack, server.address, "Ada")
-        wait_for(lambda: beside.who_watches("pillow").names == ("Ada",))
-        wait_for(lambda: beside.who_is_in("family").names == ("Ada",))
+        wait_for(lambda: beside.viewers.who_watches("pillow").names == ("Ada",))
+        wait_for(lambda: beside.viewers.who_is_in("family").names == ("Ada",))
         # when the whole server is killed
         workers = psutil.Process(server.process.pid).children()
         server.kill()
@@ -171,5 +171,5 @@ def test_a_script_beside_the_server_sees_the_viewers_and_after_it_none(
             process.kill()
             process.wait()
         # then that sees that nothing is watched, as soon as the locks of the workers are free
-        wait_for(lambda: beside.who_watches("pillow").count == 0)
-        assert beside.who_is_in("family").count == 0
+        wait_for(lambda: beside.viewers.who_watches("pillow").count == 0)
+        assert beside.viewers.who_is_in("family").count == 0

@@ -83,7 +83,7 @@ def sid_of(client: FakeClient) -> str:
 
 def runtime_of(hub: Hub) -> Runtime:
     runtime = Runtime(Settings(store="memory:"))
-    runtime.serve_with(hub)
+    runtime.viewers.take_for_test(hub)
     return runtime
 
 
@@ -125,14 +125,14 @@ def test_a_callback_to_a_viewer_that_has_left_is_a_dropped_event(
     client.lose()
 
     # when it is asked for an acknowledgement, then nothing is raised but for who waits
-    runtime.emit("question", to=sid, callback=print)
+    runtime.viewers.emit("question", to=sid, callback=print)
     assert harness.hub.dropped.total == 1
     assert "has left" in caplog.text
     answers: list[Any] = []
 
     def ask() -> None:
         with pytest.raises(Unavailable, match="has left") as caught:
-            runtime.call("question", to=sid)
+            runtime.viewers.call("question", to=sid)
         answers.append(caught.value)
 
     thread = threading.Thread(target=ask)
@@ -149,7 +149,7 @@ def test_a_callback_that_is_given_up_for_a_newer_one_is_counted(
     harness = Harness()
     sid = sid_of(harness.client().open())
     for _ in range(3):
-        runtime_of(harness.hub).emit("question", to=sid, callback=print)
+        runtime_of(harness.hub).viewers.emit("question", to=sid, callback=print)
     assert harness.hub.dropped.total == 1
     assert "oldest callback is given up" in caplog.text
 
@@ -167,9 +167,9 @@ def test_a_callback_of_several_viewers_is_refused(to: Any) -> None:
     harness = Harness()
     client = harness.client().open()
     runtime = runtime_of(harness.hub)
-    runtime.move("enter", "/", "room", sid_of(client))
+    runtime.viewers.move("enter", "/", "room", sid_of(client))
     with pytest.raises(Malformed, match="Only one viewer"):
-        runtime.emit("question", to=to, callback=print)
+        runtime.viewers.emit("question", to=to, callback=print)
 
 
 def test_who_comes_and_goes_leaves_a_bounded_number_of_calls(
@@ -222,7 +222,7 @@ def test_what_no_thread_takes_is_counted(
     assert client.received() == [
         '437[{"error":"The server is too busy to handle this now; try again later."}]'
     ]
-    runtime_of(hub).emit("question", to=sid, callback=print)
+    runtime_of(hub).viewers.emit("question", to=sid, callback=print)
     number = client.received()[0][2:].partition("[")[0]
     client.send(f"43{number}[]")
     assert hub.dropped.total == 3

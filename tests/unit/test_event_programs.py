@@ -75,17 +75,17 @@ class Stage:
             if kind in ("emit", "bytes"):
                 to = [self.target(origin, name) for name in arguments[0]]
                 data = [b"%d" % number] if kind == "bytes" else []
-                runtime.emit(event, *data, to=to or None)
+                runtime.viewers.emit(event, *data, to=to or None)
             elif kind == "skip":
-                runtime.emit(event, skip=self.target(origin, arguments[0]))
+                runtime.viewers.emit(event, skip=self.target(origin, arguments[0]))
             elif kind == "ask":
                 to_one = self.target(origin, arguments[0])
-                runtime.emit(event, to=to_one, callback=lambda *answer: None)
+                runtime.viewers.emit(event, to=to_one, callback=lambda *answer: None)
             elif kind == "close_room":
-                runtime.move("close_room", "/", "", arguments[0])
+                runtime.viewers.move("close_room", "/", "", arguments[0])
             else:
                 room = arguments[1] if len(arguments) > 1 else ""
-                runtime.move(kind, "/", room, self.target(origin, arguments[0]))
+                runtime.viewers.move(kind, "/", room, self.target(origin, arguments[0]))
 
     def run(self, programs: dict[int, tuple[list[Step], str]]) -> None:
         """Run a program in each named process at the same time, as handlers of their drivers."""
@@ -109,7 +109,7 @@ class Stage:
 
     def tell_the_other(self, origin: int, mark: str) -> None:
         """Let the other process read all that this one has relayed."""
-        self.processes[origin].runtime.emit(mark, to="empty room")
+        self.processes[origin].runtime.viewers.emit(mark, to="empty room")
         self.processes[origin].wait_until_written(mark)
         self.processes[1 - origin].read()
 
@@ -146,7 +146,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Serving
     url = f"sqlite:///{tmp_path_factory.mktemp('programs')}/store.db"
     both = [ServingProcess(url), ServingProcess(url)]
     for process in both:  # the relay's thread begins with the first event
-        process.runtime.emit("begin", to="empty room")
+        process.runtime.viewers.emit("begin", to="empty room")
         process.wait_until_written("begin")
     yield both
     for process in both:
@@ -259,7 +259,7 @@ class Gate:
         self._asked: queue.Queue[str] = queue.Queue()
         """The names of the events that came to the gate."""
         self._write, process._write = process._write, self._wait
-        self._relay = process.runtime._relay
+        self._relay = process.runtime.viewers.relay
         self._relay.put = self._count  # type: ignore[method-assign]
 
     def _count(self, event: Event) -> None:
@@ -293,17 +293,17 @@ def test_without_the_store_local_viewers_lose_nothing_and_no_caller_waits(
 ) -> None:
     # given a store that cannot be written, or hangs in a write while two events more may wait
     here, there = processes
-    relay, stage, gate = here.runtime._relay, Stage(processes), Gate(here, fails=away)
+    relay, stage, gate = here.runtime.viewers.relay, Stage(processes), Gate(here, fails=away)
     before, most = relay.dropped, event_relay.MAX_EVENTS
     dropped_there = there.hub.dropped.total
     event_relay.MAX_EVENTS = most if away else 2
-    here.runtime.emit("first", to="empty room")
+    here.runtime.viewers.emit("first", to="empty room")
     gate.wait_for("first")
 
     # when a program runs, then it comes to its end
     stage.run({0: (program, "e")})
     if away:
-        here.runtime.emit("last", to="empty room")
+        here.runtime.viewers.emit("last", to="empty room")
         gate.wait_for("last")
     event_relay.MAX_EVENTS = most
     gate.open()

@@ -292,7 +292,7 @@ def test_handlers_may_come_before_and_after_the_app_and_run_in_its_context() -> 
         return current_app.name
 
     # then the app has both, they find it, and the decorated functions are what they were
-    (name, first, space), (other, second, other_space) = runtime_of(app).handlers
+    (name, first, space), (other, second, other_space) = runtime_of(app).viewers.handlers
     assert (name, space, other, other_space) == ("early", "/", "late", "/test")
     assert first("sid", "happy") == ("host", "sid")
     assert live.get("pillow") == {"mood": "happy"}

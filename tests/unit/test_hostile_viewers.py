@@ -182,4 +182,4 @@ def test_a_socket_in_any_namespace_is_found_until_it_leaves(harness: Harness) ->
 def test_a_name_that_is_no_text_is_refused_where_it_is_given(call: Any) -> None:
     # else it would take the events beside it along when the store refuses them
     with pytest.raises(Malformed):
-        call(Runtime(Settings(store="memory:")))
+        call(Runtime(Settings(store="memory:")).viewers)

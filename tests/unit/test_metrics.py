@@ -112,7 +112,7 @@ def busy(live: Runtime) -> None:
         "loop_delay": 0.25,
     }
     live.store.announce("another", other)
-    live.viewers = lambda: 12
+    live.viewers.count = lambda: 12
     live.process_reports.exchange()
 
 
@@ -318,7 +318,7 @@ def test_a_server_answers_on_its_loop_and_counts_what_it_sends(tmp_path: Path) -
 
 def test_two_runtimes_of_one_process_do_not_mix() -> None:
     one, other = Runtime(Settings(store="memory:")), Runtime(Settings(store="memory:"))
-    one.viewers = lambda: 3
+    one.viewers.count = lambda: 3
     assert figures(ask(one)[2])[("statecast_viewers",)] == 3
     assert figures(ask(other)[2])[("statecast_viewers",)] == 0
     one.stop()

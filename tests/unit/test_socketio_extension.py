@@ -345,7 +345,7 @@ def test_the_log_names_the_function_of_the_program(caplog: pytest.LogCaptureFixt
     # and an event without one is named by itself
     (dispatch,) = (
         handler
-        for event, handler, namespace in runtime_of(app).handlers
+        for event, handler, namespace in runtime_of(app).viewers.handlers
         if (event, namespace) == ("*", "/")
     )
     assert name_of(dispatch, ("nothing", client.sids["/"])) == "nothing"

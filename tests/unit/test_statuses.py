@@ -142,7 +142,7 @@ def prepare(app: Flask, runtime: Runtime) -> None:
         assert client.put(f"/api/devices/{device}", json={"on": True}).status_code == 200
     assert client.post("/api/devices/pillow/commands", json={"name": "hug"}).status_code == 201
     runtime.rights.keys.create("one", Grants.of({"pillow": "read"}), by="test")
-    runtime.who_watches = away  # type: ignore[method-assign,assignment]
+    runtime.viewers.who_watches = away  # type: ignore[method-assign,assignment]
     runtime.store.history = broken  # type: ignore[method-assign,assignment]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import json
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -142,3 +142,8 @@ def total(counts: Iterable[WatchCounts], keys: Iterable[str]) -> Watching:
                 number += part.numbers.get(key, 0)
                 names.update(part.names.get(key, ()))
     return Watching(number, tuple(first_names(names)))
+
+
+def kept(read: Callable[[Collection[int]], Iterable[WatchPart]], keys: Collection[str]) -> Watching:
+    """The same of what all processes have written; ``read`` gives these parts of it."""
+    return total(by_process(read({part_of(key) for key in keys})), keys)

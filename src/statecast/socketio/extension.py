@@ -166,18 +166,18 @@ class SocketIO:
 
     def _listen(self, namespace: str) -> None:
         runtime = self.runtime
-        runtime.keep_handshakes()
+        runtime.viewers.keep_handshakes()
         for event, call in (
             ("connect", self._connect),
             ("disconnect", self._disconnect),
             (ANY, self._dispatch),
         ):
             describe = functools.partial(self._describe, namespace, event)
-            runtime.on(event, Described(call, describe), namespace)
+            runtime.viewers.on(event, Described(call, describe), namespace)
 
     def _connect(self, sid: str, auth: Any) -> Any:
         runtime = self.runtime
-        client = Client(sid, runtime.namespace_of(sid), runtime.handshake(sid))
+        client = Client(sid, runtime.viewers.namespace_of(sid), runtime.viewers.handshake(sid))
         if self.manage_session:
             self._sessions.begin(self.app, client)
         self._clients[sid] = client
@@ -284,7 +284,7 @@ class SocketIO:
         if callback is not None:
             callback = self._in_context_of_request(callback)
         emit = functools.partial(
-            self.runtime.emit,
+            self.runtime.viewers.emit,
             event,
             namespace=namespace or "/",
             to=room_names(to or room),
@@ -329,7 +329,11 @@ class SocketIO:
         """Emit to one viewer and wait for its acknowledgement. Raises TimeoutError."""
         check_options(options, {"ignore_queue"})
         call = functools.partial(
-            self.runtime.call, event, namespace=namespace or "/", to=to or room, timeout=timeout
+            self.runtime.viewers.call,
+            event,
+            namespace=namespace or "/",
+            to=to or room,
+            timeout=timeout,
         )
         return sending(call, expanded(args))
 
@@ -348,7 +352,7 @@ class SocketIO:
 
     def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Take every viewer out of a room."""
-        self.runtime.move("close_room", namespace or "/", "", room_name(room))
+        self.runtime.viewers.move("close_room", namespace or "/", "", room_name(room))
 
     def move(self, kind: EventKind, namespace: str, room: Any, sid: str) -> None:
         """Let a viewer enter or leave a room, or disconnect it."""
@@ -359,15 +363,15 @@ class SocketIO:
                 "reaches its viewer alone, so give the room a name of its own",
                 room,
             )
-        self.runtime.move(kind, namespace, room, sid)
+        self.runtime.viewers.move(kind, namespace, room, sid)
 
     def _is_elsewhere(self, room: str) -> bool:
         """Whether a room is called like a viewer of another process, or like one that has left."""
-        return packets.is_sid(room) and self.runtime.local_hub.find(room) is None
+        return packets.is_sid(room) and self.runtime.viewers.local_hub.find(room) is None
 
     def rooms(self, sid: str) -> list[str]:
         """The rooms of a viewer of this process, its sid among them."""
-        return self.runtime.rooms(sid)
+        return self.runtime.viewers.rooms(sid)
 
     # Running
 

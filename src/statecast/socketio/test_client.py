@@ -108,13 +108,13 @@ class TestServer:
     def hub(self) -> Hub:
         """That of the app's test kit where it has one, else one of its own."""
         runtime: Runtime = self._socketio.runtime
-        if runtime.test_hub is None:
+        if runtime.viewers.test_hub is None:
             readers = runtime.readers(None, inline=True)
             hub = Hub(NoStates(), runtime.settings, readers=readers, inline=True)
             hub.start(cast(Any, TestLoop()))
-            runtime.serve_with(hub)
-        assert runtime.test_hub is not None
-        return runtime.test_hub
+            runtime.viewers.take_for_test(hub)
+        assert runtime.viewers.test_hub is not None
+        return runtime.viewers.test_hub
 
     def settle(self) -> None:
         """Make the calls of other threads."""

@@ -223,7 +223,7 @@ class PageViewer:
         self._answers[event] = answer
 
     def _check_handler(self, event: str) -> None:
-        handlers = self._app.runtime.handlers
+        handlers = self._app.runtime.viewers.handlers
         known = {name for name, _, space in handlers if space in (self.namespace, ANY)}
         if event not in known and ANY not in known:
             there = ", ".join(sorted(known - {"connect", "disconnect"})) or "none"

@@ -285,7 +285,7 @@ class RestViews:
         names.check(device)
         if self.live.store.get(device) is None:
             return self.device_below(device, "viewers")
-        watching = self.live.who_watches(device)
+        watching = self.live.viewers.who_watches(device)
         return json_response(strict_json.encode(to_reader(device, watching)))
 
     def changes(self) -> Response:
