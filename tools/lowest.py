@@ -14,7 +14,7 @@ from tools import newest
 
 PATHS = ("tests/unit", "tests/contract", "--ignore", "tests/unit/test_bootstrap.py")
 """The one that is left out compares the environment with the lock."""
-EXTRAS = ("azure", "metrics")
+EXTRAS = ("azure", "metrics", "postgres", "tokens")
 """Whose packages the tests use."""
 
 
@@ -28,6 +28,6 @@ def lower_bounds(root: Path) -> list[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     lines = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
-    found = [re.match(r"([\w.-]+)>=([\w.]+)", line) for line in lines]
+    found = [re.match(r"([\w.-]+(?:\[\w+\])?)>=([\w.]+)", line) for line in lines]
     assert all(found), "each dependency has a lower bound, and it stands first"
     return [f"{match[1]}=={match[2]}" for match in found if match]

@@ -54,7 +54,7 @@ def replace(environment: Environment, requirements: Sequence[str]) -> None:
     command = [*environment.installer(), "install", "--quiet", "--upgrade", *requirements]
     if not insist(command, environment.variables):
         raise Trouble("These versions could not be installed; the reason stands above.")
-    names = [requirement.partition("==")[0] for requirement in requirements]
+    names = [re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in requirements]
     run([environment.python, "-c", VERSIONS, *names])
 
 

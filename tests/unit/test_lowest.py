@@ -16,6 +16,8 @@ dependencies = [{dependencies}]
 [project.optional-dependencies]
 azure = ["queue-of-azure>=12.11,<13"]
 metrics = ["figures>=0.20"]
+postgres = ["driver[binary]>=3.2.3"]
+tokens = ["jot[crypto]>=2.10.1"]
 other = ["not-asked-for>=1"]
 """
 
@@ -28,7 +30,10 @@ def bounds(folder: Path, *dependencies: str) -> list[str]:
 
 def test_the_lower_bound_of_each_dependency(tmp_path: Path) -> None:
     found = bounds(tmp_path, "flask>=3.0", "uv-loop>=0.21; sys_platform != 'win32'")
-    assert found == ["flask==3.0", "uv-loop==0.21", "queue-of-azure==12.11", "figures==0.20"]
+    assert found == [
+        *("flask==3.0", "uv-loop==0.21", "queue-of-azure==12.11", "figures==0.20"),
+        *("driver[binary]==3.2.3", "jot[crypto]==2.10.1"),
+    ]
 
 
 def test_a_dependency_without_a_lower_bound_is_noticed(tmp_path: Path) -> None:
