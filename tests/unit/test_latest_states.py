@@ -51,6 +51,64 @@ def test_a_state_is_encoded_once_until_it_changes() -> None:
     assert json.loads(entry.item())["seen_at"] == "2026-01-01T00:00:00.005Z"
 
 
+def held(states: LatestStates) -> list[str]:
+    """The devices whose entries are encoded, the oldest encoding first."""
+    encoded = [device for device, entry in states.entries.items() if entry._item is not None]
+    kept = list(states._encoded._entries)
+    assert set(encoded) <= set(kept), "an encoding that is kept for ever"
+    assert all(states._encoded._entries[one] is states.entries[one] for one in kept)
+    return [device for device in kept if device in encoded]
+
+
+def test_only_some_encodings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latest_states, "MAX_ENCODED", 3)
+    states = latest(
+        *(update(f"d{number}", number + 1, b'{"n":%d}' % number) for number in range(9))
+    )
+    assert held(states) == []
+    # when all are sent, one after the other
+    items = {device: entry.item() for device, entry in states.entries.items()}
+    # then those that were encoded last are kept, and the others are the same when made again
+    assert held(states) == ["d6", "d7", "d8"]
+    assert states.entries["d0"].state == b'{"n":0}'
+    assert {device: entry.item() for device, entry in states.entries.items()} == items
+    # and what two viewers ask for at the same time is encoded once
+    assert states.entries["d8"].item() is states.entries["d8"].item()
+
+
+@pytest.mark.parametrize(
+    ("case", "kept"),
+    [
+        ("changed", ["b", "c"]),
+        ("changed and encoded", ["b", "c", "a"]),
+        ("seen", ["b", "c"]),
+        ("seen and encoded", ["b", "c", "a"]),
+        ("removed and forgotten", ["b", "c"]),
+        ("all cleared", []),
+    ],
+)
+def test_an_encoding_goes_with_its_entry(case: str, kept: list[str]) -> None:
+    # given three devices that are encoded
+    states = latest(update("a", 1), update("b", 2), update("c", 3))
+    for entry in states.entries.values():
+        entry.item()
+    # when something becomes of the first
+    if case.startswith("changed"):
+        states.update([update("a", 4, b'{"n":1}')])
+    elif case.startswith("seen"):
+        states.see("a", START + 5)
+    elif case.startswith("removed"):
+        states.update([update("a", 4, None)])
+        states.entries["a"].item()
+        assert list(states.forget_removed(4)) == ["a"]
+    else:
+        states.clear()
+    if case.endswith("and encoded"):
+        states.entries["a"].item()
+    # then its old encoding is held no longer, and the others stay
+    assert held(states) == kept
+
+
 def test_sightings_are_numbered_and_those_of_devices_with_a_deadline_can_be_read() -> None:
     states = latest(update("pillow", 1), update("chair", 2))
     assert states.see("unknown", START) is None

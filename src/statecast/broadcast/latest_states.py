@@ -1,4 +1,4 @@
-"""The latest update of every device in memory, ordered by offset, each encoded once.
+"""The latest update of every device in memory, ordered by offset, encoded once for all readers.
 
 First states and catch-ups come from here: many returning viewers read nothing from the disk.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from statecast.broadcast import encoding
@@ -21,6 +22,34 @@ LONGEST_LOOK = 8_000
 """Devices that one look at what follows a position goes through: about 2 ms of the loop."""
 LOOK_UP_COST = 4
 """To look a device up by its name costs as much as to go through so many in their order."""
+MAX_ENCODED = 10_000
+"""Entries that are kept encoded. Viewers that catch up at the same time get the same ones."""
+
+
+class EncodedEntries:
+    """The entries that are encoded. An encoding takes 0.4 KB beside the state.
+
+    Policy when full: the oldest encoding is dropped, and made again when somebody asks for it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        """By device; the oldest encoding comes first."""
+
+    def add(self, entry: Entry) -> None:
+        self.discard(entry.device)
+        self._entries[entry.device] = entry
+        if len(self._entries) > MAX_ENCODED:
+            _, oldest = self._entries.popitem(last=False)
+            oldest.forget_item()
+
+    def discard(self, device: str) -> None:
+        """Hold the entry of a device no longer."""
+        self._entries.pop(device, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
 
 
 class Entry:
@@ -31,8 +60,8 @@ class Entry:
     """
 
     __slots__ = (
+        "_encoded",
         "_item",
-        "_settings",
         "_state",
         "arrived_at",
         "cause",
@@ -49,7 +78,7 @@ class Entry:
         "version",
     )
 
-    def __init__(self, update: Update, settings: Settings) -> None:
+    def __init__(self, update: Update, encoded: EncodedEntries) -> None:
         self.device = update.device
         self.version = update.version
         self.offset = update.offset
@@ -65,8 +94,8 @@ class Entry:
         """Where it stands in the order of offsets."""
         self.sighting = 0
         """The number of the latest sighting; see ``LatestStates``."""
-        self.has_deadline = settings.deadline(update) is not None
-        self._settings = settings
+        self.has_deadline = encoded.settings.deadline(update) is not None
+        self._encoded = encoded
         self._state: bytes | int | None = update.state
         """The state, or its length inside ``_item``; None: the device was removed."""
         self._item: bytes | None = None
@@ -87,25 +116,28 @@ class Entry:
     def item(self) -> bytes:
         """The device in a ``states`` event, as JSON."""
         if self._item is None:
-            item = encoding.item(self, self._settings)
+            item = encoding.item(self, self._encoded.settings)
             if isinstance(self._state, bytes):
                 self._state = len(self._state)
             self._item = item
+            self._encoded.add(self)
+            return item
         return self._item
 
     def see(self, seen_at: int, sighting: int) -> None:
-        self._forget_item()
+        self.forget_item()
         self.sighting = sighting
         self.seen_at = seen_at
 
     def take_back(self, now: int) -> None:
         if max(self.changed_at, self.arrived_at, self.seen_at or 0) > now:
-            self._forget_item()
+            self.forget_item()
             self.changed_at = min(self.changed_at, now)
             self.arrived_at = min(self.arrived_at, now)
             self.seen_at = None if self.seen_at is None else min(self.seen_at, now)
 
-    def _forget_item(self) -> None:
+    def forget_item(self) -> None:
+        """Drop the encoding; the next ``item`` makes it again."""
         self._state, self._item = self.state, None
 
 
@@ -121,8 +153,8 @@ class LatestStates:
         """By device."""
         self.sightings = 0
         """The number of the newest sighting."""
-        self._settings = settings
         self._names = SortedNames()
+        self._encoded = EncodedEntries(settings)
         self._offsets = array("q")
         self._order: list[Entry | None] = []
         """The entries by ascending offset, and parallel to it their offsets. None: a gap, because
@@ -142,7 +174,8 @@ class LatestStates:
             else:
                 replaced.setdefault(update.device, before)
                 self._order[before.place] = None
-            entry = self.entries[update.device] = Entry(update, self._settings)
+                self._encoded.discard(update.device)
+            entry = self.entries[update.device] = Entry(update, self._encoded)
             entry.place = len(self._order)
             self._order.append(entry)
             self._offsets.append(entry.offset)
@@ -153,6 +186,7 @@ class LatestStates:
     def clear(self) -> None:
         self.entries.clear()
         self._names.clear()
+        self._encoded.clear()
         self._order.clear()
         del self._offsets[:]
 
@@ -191,6 +225,7 @@ class LatestStates:
         for entry in self._order[: bisect_right(self._offsets, forgotten)]:
             if entry is not None and not entry.exists:
                 self._order[entry.place] = None
+                self._encoded.discard(entry.device)
                 del self.entries[entry.device]
                 dropped.append(entry.device)
         self._names.remove(dropped)
