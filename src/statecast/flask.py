@@ -90,12 +90,12 @@ class Statecast:
 
     def _current_host(self) -> Flask:
         hosts = self._hosts()
+        if len(hosts) == 1:
+            return hosts[0]
         if has_app_context():
             app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
             if any(app is host for host in hosts):
                 return app
-        if len(hosts) == 1:
-            return hosts[0]
         if not hosts and self._apps:
             raise BadSetting(
                 "The app of this Statecast is gone: an extension does not keep its app alive. Keep "

@@ -298,4 +298,4 @@ class Event:
     @property
     def size(self) -> int:
         """Bytes of its arguments."""
-        return len(self.data) + sum(map(len, self.attachments))
+        return len(self.data) + (sum(map(len, self.attachments)) if self.attachments else 0)

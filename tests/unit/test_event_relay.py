@@ -185,3 +185,60 @@ def test_without_events_there_is_no_thread(writer: Writer, problems: Problems) -
     before = threading.active_count()
     EventRelay(writer.write, lambda: True, problems).close()
     assert threading.active_count() == before
+
+
+def test_while_a_process_is_alone_its_events_gather(
+    writer: Writer, problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that was found to be alone, and would rest for long
+    monkeypatch.setattr(event_relay, "ALONE_SECONDS", 60)
+    asked, answers = threading.Semaphore(0), queue.Queue[bool]()
+
+    def has_others() -> bool:
+        asked.release()
+        return answers.get(timeout=10)
+
+    relay = EventRelay(writer.write, has_others, problems)
+    relay.put(event("alone"))
+    assert asked.acquire(timeout=10)
+    answers.put(False)
+
+    # when the buffer is half full, then it asks again; another process has come, and gets them all
+    half = [str(number) for number in range(event_relay.MAX_EVENTS // 2)]
+    for name in half[:-1]:
+        relay.put(event(name))
+    assert not asked.acquire(blocking=False)
+    relay.put(event(half[-1]))
+    assert asked.acquire(timeout=10)
+    answers.put(True)
+    writer.let.release(2)
+    assert writer.begun.get(timeout=10) == half
+
+    # and with others it asks for each event at once
+    relay.put(event("next"))
+    assert asked.acquire(timeout=10)
+    answers.put(True)
+    assert writer.begun.get(timeout=10) == ["next"]
+    relay.close()
+    assert relay.dropped == 0
+
+
+def test_at_the_end_a_process_that_was_alone_asks_once_more(
+    writer: Writer, problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_relay, "ALONE_SECONDS", 60)
+    answers = iter([False, True])
+    alone = threading.Event()
+
+    def has_others() -> bool:
+        answer = next(answers)
+        alone.set()
+        return answer
+
+    relay = EventRelay(writer.write, has_others, problems)
+    relay.put(event("alone"))
+    assert alone.wait(10)
+    writer.let.release()
+    relay.put(event("last"))
+    relay.close()
+    assert writer.written == ["last"]

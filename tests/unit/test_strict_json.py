@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from statecast import strict_json
 from statecast.errors import Malformed
+from statecast.strict_json.text import encode_small
 from tests.conftest import Node
 
 pytestmark = pytest.mark.bare
@@ -166,6 +168,40 @@ WRITTEN_FAST: list[tuple[str, Any, bytes]] = [
 def test_checked_values_are_written_fast(value: Any, text: bytes) -> None:
     assert strict_json.encode_checked(strict_json.check(value)) == text
     assert same(strict_json.decode(text), value)
+
+
+@given(json_values)
+def test_a_small_value_is_written_as_after_a_check(value: Any) -> None:
+    fast, careful = encode_small(value), strict_json.encode_checked(strict_json.check(value))
+    assert fast in (None, careful)
+    if len(careful) < 100 and b"null" not in careful and b"u0000" not in careful:
+        assert fast == careful
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        [float("inf")],
+        2**53,
+        {"a": -(2**53)},
+        "\ud800",
+        {"a\0": 1},
+        {1: 2},
+        {"x" * 257: 1},
+        json.loads("[" * 34 + "]" * 34),
+        {str(number): 0 for number in range(257)},
+        object(),
+        b"bytes",
+        datetime(2026, 1, 31),
+        {1, 2},
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_value_that_is_refused_is_not_written_before_it_is_checked(value: Any) -> None:
+    assert encode_small(value) is None
+    with pytest.raises(Malformed):
+        strict_json.check_and_encode(value)
 
 
 @pytest.mark.parametrize(

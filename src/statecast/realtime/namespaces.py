@@ -250,6 +250,8 @@ class Namespaces:
 
 def check_namespace(namespace: str) -> None:
     """Raises BadSetting."""
+    if namespace == "/":
+        return
     name = namespace if isinstance(namespace, str) else ""
     if _NAME.fullmatch(name) is None or len(name) > socketio.MAX_NAMESPACE:
         raise BadSetting(

@@ -28,6 +28,14 @@ MAX_NAME = 256
 """Characters of a name. Claims in events of Azure are URIs of more than 64."""
 MAX_INTEGER = 2**53 - 1
 
+_UNCHECKED = (
+    orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+"""Integers that browsers hold, and no types but those that ``values.check`` takes as they are."""
+
 TOO_DEEP = f"It is nested more than {MAX_DEPTH} levels deep."
 NO_NUMBER = "{} is not a number in JSON; leave the field out or send null."
 HALF_CHARACTER = "It contains half a character (a lone surrogate), which is not text."
@@ -112,6 +120,25 @@ def encode_checked(value: Any) -> bytes:
     would become ``null``.
     """
     return orjson.dumps(value)
+
+
+def encode_small(value: Any) -> bytes | None:
+    """Write a small value that was not checked; None if each part of it must be looked at.
+
+    The writer takes what ``check`` takes of the plain types, and as it is converted there. In so
+    few bytes no name is too long and no object has too many members. NaN becomes ``null``.
+    """
+    try:
+        encoded = orjson.dumps(value, option=_UNCHECKED)
+    except TypeError:
+        return None
+    simple = (
+        len(encoded) <= MAX_NAME
+        and b"null" not in encoded
+        and b"\\u0000" not in encoded
+        and encoded.count(b"[") + encoded.count(b"{") <= MAX_DEPTH
+    )
+    return encoded if simple else None
 
 
 def decode_own(text: bytes) -> Any:

@@ -53,7 +53,8 @@ def check(value: Any) -> Any:
 
 def check_and_encode(value: Any) -> bytes:
     """``encode(check(value))``, with one encoding less. Raises Malformed for what is no JSON."""
-    return text.encode(_plain(value, ()))
+    encoded = text.encode_small(value)
+    return text.encode(_plain(value, ())) if encoded is None else encoded
 
 
 def _plain(value: Any, place: Place) -> Any:
