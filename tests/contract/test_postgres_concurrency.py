@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -15,10 +16,11 @@ from statecast.errors import DevicesFull
 from statecast.model import Position
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
-from statecast.stores.postgres import changes, counters, database
+from statecast.stores.postgres import changes, counters, database, queue
 from statecast.stores.postgres.driver import Connection, rows
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message, refused
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -192,6 +194,44 @@ def test_what_is_read_together_is_one_snapshot(url: str) -> None:
             # and a write of this thread is a transaction of its own
             store.commit("queue", 1, [message("c", change("lamp", {"n": 3}))])
         assert (store.totals()["queue"].messages, store.sizes().history_rows) == (3, 3)
+
+
+def test_the_next_holder_gets_what_a_receive_takes_while_it_waits(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(url) as store, opened(url) as other:
+        store.queue("queue").append([b"1", b"2"])
+        lease = store.lease("queue")
+        assert lease is not None
+        # given a holder whose receive is not committed yet when its lease is lost
+        hides, may_commit = threading.Event(), threading.Event()
+        save = queue.PostgresQueue._save
+
+        def late(self: queue.PostgresQueue, *values: Any) -> None:
+            save(self, *values)
+            hides.set()
+            may_commit.wait(30)
+
+        monkeypatch.setattr(queue.PostgresQueue, "_save", late)
+        receive = store.queue("queue").acknowledge_and_receive
+        with ThreadPoolExecutor(2) as threads:
+            received = threads.submit(receive, {}, 1, 30_000)
+            assert hides.wait(30)
+            lease.release()
+            # when it commits while the next holder waits for it
+            taken = threads.submit(other.lease, "queue")
+            wait_for(lambda: any_waits(store), "the next holder does not wait for the queue")
+            may_commit.set()
+            assert [one.body for one in received.result()] == [b"1"]
+            assert taken.result() is not None
+        # then the next holder receives that too
+        found = other.queue("queue").acknowledge_and_receive({}, 9, 30_000)
+        assert [(one.body, one.attempt) for one in found] == [(b"1", 2), (b"2", 1)]
+
+
+def any_waits(store: PostgresStore) -> bool:
+    with store.database.read() as connection:
+        return bool(rows(connection, "SELECT FROM pg_locks WHERE NOT granted"))
 
 
 def test_devices_that_are_locked_in_one_order_make_no_deadlock(

@@ -89,9 +89,11 @@ REMOVE = f"""
     WITH gone AS (SELECT unnest(%(ids)s::bigint[]) AS id), deleted AS ({DELETE}) {SUMMED}"""
 RELEASE = """
     UPDATE receipts SET visible_at = hidden_at WHERE queue = %s AND receipt = ANY(%s)"""
+LOCK_NAMED = "SELECT FROM queues WHERE name = %s FOR NO KEY UPDATE"
 RELEASE_ALL = """
     UPDATE receipts SET visible_at = hidden_at
-    WHERE queue = (SELECT number FROM queues WHERE name = %s FOR NO KEY UPDATE)"""
+    WHERE queue = (SELECT number FROM queues WHERE name = %s)"""
+"""A statement of its own: the one that locks does not see what was committed while it waited."""
 NOT_IN_FLIGHT = "DELETE FROM in_flight WHERE id = ANY(%s)"
 DROP_EMPTY = """
     DELETE FROM receipts WHERE queue = %s
@@ -117,6 +119,7 @@ class LockedQueue:
 
 def release_all(connection: Connection, name: str) -> None:
     """Make all that was received from a queue visible: its receiver may not commit it any more."""
+    connection.execute(LOCK_NAMED, (name,))
     connection.execute(RELEASE_ALL, (name,))
 
 
