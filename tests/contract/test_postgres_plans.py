@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from postgres_server import PostgresServer
-from statecast.model import Delivery, Message
+from statecast.commands.life import NewCommand
+from statecast.model import Answer, Delivery, Message
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.postgres import maintenance
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message
 
@@ -22,9 +25,11 @@ BATCH = 20
 """Messages of one commit."""
 PLANNED = 15
 """Commits after which every statement has the plan that its connection keeps."""
+VERSIONS = 5
+"""That a device may have: beyond it each commit deletes old ones."""
 ROWS = 3_000
 """By so much each table grows then."""
-ENTRIES = 12
+ENTRIES = 20
 """Entries of indexes and rows that a commit may read of one table, for each of its messages."""
 
 READ = """
@@ -41,10 +46,16 @@ GROW = """
     INSERT INTO known_events (device, id, at) SELECT 'pillow0', 'old' || n, 2^52
         FROM generate_series(1, {rows}) AS n;
     INSERT INTO devices (device) SELECT 'old' || n FROM generate_series(1, {rows}) AS n;
-    INSERT INTO history SELECT -n, 1, -n, 0, NULL, '', '', '', 0,
+    INSERT INTO history SELECT -n, -1, -n, 0, NULL, '', '', '', 0,
         extract(epoch FROM now()) * 1000 FROM generate_series(1, {rows}) AS n;
     INSERT INTO queue (queue, id, sent_at, body) SELECT number, nextval('arrivals'), 0, ''
         FROM queues, generate_series(1, {rows});
+    INSERT INTO commands (number, change, id, device, name, arguments, status, created_at,
+        expires_at) SELECT -n, -n, 'old' || n, 'old', 'hug', '{{}}', 'done', 2^52, 2^52
+        FROM generate_series(1, {rows}) AS n;
+    INSERT INTO quarantine (source, id, reason, body, sent_at, arrival, attempts, at, device)
+        SELECT 'queue', '', '', '', 0, 0, 1, 0, 'old' FROM generate_series(1, {rows});
+    INSERT INTO requests SELECT 'old' || n, 2^52, 0 FROM generate_series(1, {rows}) AS n;
     INSERT INTO in_flight SELECT -n, n, 1 FROM generate_series(1, {rows}) AS n;
 """
 
@@ -100,12 +111,41 @@ def edit(store: PostgresStore, turn: int) -> None:
         store.edit(change(f"pillow{number}", {"n": turn}, by="user"))
 
 
+def command(store: PostgresStore, turn: int) -> None:
+    device = f"pillow{turn % BATCH}"
+    store.begin_command(NewCommand(f"c{turn}", device, "hug", key=f"k{turn}"))
+    (given,) = store.hand_out(device)
+    done = replace(change(device, {"n": -turn}), answer=Answer(given.id, "done"))
+    store.commit("queue", 1, [message(f"a{turn}", done)])
+    store.commands(device, limit=3)
+
+
+def ask(store: PostgresStore, turn: int) -> None:
+    edit(store, turn)
+    head = store.read_position().offset
+    assert len(store.read(ReadCursor(head - 3)).updates) == 3
+    assert store.read_names(head - 2, 10).offset == head
+    assert store.get("pillow3") and store.history("pillow3", limit=2)
+    store.devices(after="pillow2", limit=4)
+    store.neighbours("pillow2", 2)
+    store.quarantined(device="pillow1")
+    store.known_ids("queue", ["m0-0"])
+
+
+def delete_what_is_old(store: PostgresStore, turn: int) -> None:
+    store._maintenance._aged_at = None
+    commit(store, turn)
+
+
 @pytest.mark.parametrize(
-    "turn", [commit, commit_events, send_and_receive, edit], ids=lambda turn: turn.__name__
+    "turn",
+    [commit, commit_events, send_and_receive, edit, command, ask, delete_what_is_old],
+    ids=lambda turn: turn.__name__,
 )
 def test_a_commit_reads_what_it_names(
-    postgres_server: PostgresServer, name: str, turn: Turn
+    postgres_server: PostgresServer, name: str, monkeypatch: pytest.MonkeyPatch, turn: Turn
 ) -> None:
+    monkeypatch.setattr(maintenance, "EVERY_MS", 10**12)  # it comes when its turn is tested
     with closing(opened(postgres_server.url(name))) as store:
         # given statements that were planned while the tables were small
         with store.database.write() as connection:
@@ -129,7 +169,7 @@ def test_a_commit_reads_what_it_names(
 
 def opened(url: str) -> PostgresStore:
     """With one connection, so that its statements have the plans that it has kept."""
-    store = open_store(f"{url}&pool_size=2", Limits())
+    store = open_store(f"{url}&pool_size=2", Limits(history_versions=VERSIONS))
     assert isinstance(store, PostgresStore)
     return store
 

@@ -39,29 +39,30 @@ UNCOUNT = """
         history_bytes = history_bytes - (SELECT coalesce(sum(size), 0)::bigint FROM gone)"""
 OF_DEVICES = f"""
     WITH gone AS (
-        DELETE FROM history WHERE "offset" IN (
+        DELETE FROM history WHERE "offset" = ANY(ARRAY(
             SELECT old."offset" FROM unnest(%s, %s) AS full_one (device, last), LATERAL (
                 SELECT "offset" FROM history
                 WHERE history.device = full_one.device AND version <= full_one.last
-                ORDER BY version LIMIT %s) AS old)
+                ORDER BY version LIMIT %s) AS old))
         RETURNING size)
     {UNCOUNT}"""
 BY_AGE = f"""
     WITH head AS (SELECT "offset", arrived_at FROM history ORDER BY "offset" LIMIT %(most)s),
     young AS (
         SELECT min("offset") AS "offset" FROM head WHERE arrived_at BETWEEN %(before)s AND %(now)s),
-    old AS (
-        SELECT max(head."offset") AS "offset" FROM head, young
-        WHERE arrived_at < %(before)s AND head."offset" < coalesce(young."offset", 2^62)),
     gone AS (
-        DELETE FROM history USING old WHERE history."offset" <= old."offset" RETURNING size)
+        DELETE FROM history WHERE "offset" = ANY(ARRAY(
+            SELECT "offset" FROM head WHERE "offset" <= (
+                SELECT max(head."offset") FROM head, young
+                WHERE arrived_at < %(before)s AND head."offset" < coalesce(young."offset", 2^62))))
+        RETURNING size)
     {UNCOUNT}"""
 """A row with a time that the clock has not reached is as old as the next row with a past one."""
 BY_ROWS = f"""
     WITH gone AS (
-        DELETE FROM history WHERE "offset" IN (
+        DELETE FROM history WHERE "offset" = ANY(ARRAY(
             SELECT "offset" FROM history ORDER BY "offset"
-            LIMIT (SELECT greatest(0, least(%s, history_rows - %s)) FROM counters))
+            LIMIT (SELECT greatest(0, least(%s, history_rows - %s)) FROM counters)))
         RETURNING size)
     {UNCOUNT}"""
 BY_BYTES = f"""
@@ -72,16 +73,18 @@ BY_BYTES = f"""
             LIMIT (SELECT CASE WHEN history_bytes > %(most)s THEN %(limit)s ELSE 0 END
                 FROM counters)) AS oldest),
     gone AS (
-        DELETE FROM history USING head, counters
-        WHERE history."offset" = head."offset" AND head.before < history_bytes - %(most)s
-        RETURNING history.size)
+        DELETE FROM history WHERE "offset" = ANY(ARRAY(
+            SELECT head."offset" FROM head, counters WHERE head.before < history_bytes - %(most)s))
+        RETURNING size)
     {UNCOUNT}"""
 TOMBSTONES = """
     WITH old AS (
         SELECT id FROM devices WHERE removed_at < %s ORDER BY removed_at LIMIT %s
         FOR UPDATE SKIP LOCKED),
-    gone AS (DELETE FROM history USING old WHERE history.device = old.id RETURNING size),
-    forgotten AS (DELETE FROM devices USING old WHERE devices.id = old.id RETURNING "offset")
+    gone AS (
+        DELETE FROM history WHERE device = ANY(ARRAY(SELECT id FROM old)) RETURNING size),
+    forgotten AS (
+        DELETE FROM devices WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING "offset")
     UPDATE counters SET
         forgotten = greatest(forgotten, (SELECT max("offset") FROM forgotten)),
         history_rows = history_rows - (SELECT count(*) FROM gone),
@@ -89,34 +92,38 @@ TOMBSTONES = """
 """A position from before such a removal is not valid any more: its reader gets all states again."""
 EVENT_IDS = """
     WITH gone AS (
-        DELETE FROM known_events WHERE ctid IN (
-            SELECT ctid FROM known_events
-            WHERE at < %(before)s OR (SELECT known_events > %(most)s FROM counters)
-            ORDER BY at LIMIT %(limit)s)
+        DELETE FROM known_events WHERE ctid = ANY(ARRAY(
+            (SELECT ctid FROM known_events WHERE at < %(before)s ORDER BY at LIMIT %(limit)s)
+            UNION ALL
+            (SELECT ctid FROM known_events ORDER BY at LIMIT (
+                SELECT CASE WHEN known_events > %(most)s THEN %(limit)s ELSE 0 END FROM counters))))
         RETURNING 1)
     UPDATE counters SET known_events = known_events - (SELECT count(*) FROM gone)"""
 MESSAGE_IDS = """
     WITH due AS (
-        DELETE FROM pages WHERE page IN (
-            SELECT page FROM pages WHERE forget_at <= %(now)s ORDER BY forget_at LIMIT %(limit)s)
-        OR page IN (
-            SELECT page FROM pages ORDER BY page
-            LIMIT (SELECT CASE WHEN known_ids > %(most)s THEN %(limit)s ELSE 0 END FROM counters))
+        DELETE FROM pages WHERE page = ANY(ARRAY(
+            (SELECT page FROM pages WHERE forget_at <= %(now)s ORDER BY forget_at LIMIT %(limit)s)
+            UNION ALL
+            (SELECT page FROM pages ORDER BY page LIMIT (
+                SELECT CASE WHEN known_ids > %(most)s THEN %(limit)s ELSE 0 END FROM counters))))
         RETURNING page, source, ids),
     gone AS (
-        DELETE FROM known USING due, unnest(due.ids) AS old (id)
-        WHERE known.source = due.source AND known.id = old.id AND known.page = due.page
+        DELETE FROM known WHERE ctid = ANY(ARRAY(
+            SELECT found.place FROM due, unnest(due.ids) AS old (id), LATERAL (
+                SELECT ctid AS place FROM known
+                WHERE known.id = old.id AND known.source = due.source AND known.page = due.page
+                OFFSET 0) AS found))
         RETURNING 1)
     UPDATE counters SET
         known_ids = known_ids - (SELECT coalesce(sum(cardinality(ids)), 0)::bigint FROM due)"""
 REQUESTS = """
-    DELETE FROM requests WHERE ctid IN (
-        SELECT ctid FROM requests WHERE at < %s ORDER BY at LIMIT %s)"""
+    DELETE FROM requests WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM requests WHERE at < %s ORDER BY at LIMIT %s))"""
 EVICT = """
     WITH gone AS (
-        DELETE FROM quarantine WHERE number IN (
+        DELETE FROM quarantine WHERE number = ANY(ARRAY(
             SELECT number FROM quarantine ORDER BY number
-            LIMIT (SELECT greatest(0, quarantine_rows - %s) FROM counters))
+            LIMIT (SELECT greatest(0, quarantine_rows - %s) FROM counters)))
         RETURNING source),
     counted AS (
         INSERT INTO totals AS known (source, evicted) SELECT source, count(*) FROM gone GROUP BY 1
