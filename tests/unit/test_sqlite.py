@@ -65,6 +65,35 @@ def crash(store: SqliteStore) -> None:
     store.database._closed = True
 
 
+def test_a_commit_compiles_none_of_its_statements_again(
+    opened: Opener, clock: VirtualClock
+) -> None:
+    # given a store whose thread has written before, so that its statements are known
+    store = opened()
+
+    def write(number: int) -> None:
+        store.edit(change("chair", {"count": number}))
+        say(store, f"message {number}", {"count": number})
+
+    for number in range(3):
+        write(number)
+    # when SQLite says what it compiles
+    compiled: list[object] = []
+
+    def note(kind: int, name: str | None, *more: str | None) -> int:
+        compiled.append(name if kind == apsw.SQLITE_PRAGMA else (kind, name, *more))
+        return apsw.SQLITE_OK
+
+    writer = store.database._writer()
+    writer.authorizer = note  # from here on each statement is compiled once more
+    write(3)
+    compiled.clear()
+    write(4)
+    # then in the next commits it is only the PRAGMA that takes effect by being compiled
+    assert set(compiled) == {"synchronous"}
+    writer.authorizer = None
+
+
 def pragma(path: Path, sql: str) -> object:
     connection = apsw.Connection(str(path))
     try:
