@@ -491,12 +491,14 @@ class Settings:
     )
     max_open_commands: int = setting(
         100,
-        "How many commands of a device may be open at once; more are refused.",
+        "How many commands of a device may be open at once; more are refused, and more than half "
+        "of them from one user, key or address.",
         whole(1, 10_000),
     )
     max_open_commands_in_all: int = setting(
         10_000,
-        "How many commands of all devices may be open at once; more are refused.",
+        "How many commands of all devices may be open at once; more are refused, and more than "
+        "half of them from one user, key or address.",
         whole(1, 1_000_000),
     )
     audit_rows: int = setting(

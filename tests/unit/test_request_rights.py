@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from statecast.access import secret_tokens
+from statecast.access.identity import ANONYMOUS, LOCAL, Identity
 from statecast.commands.life import NewCommand
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change, Delivery, Message, Refusal
@@ -315,6 +316,40 @@ def test_a_key_stands_beside_its_message_in_the_queue() -> None:
     queue: Any = site.live.queue
     assert [one.sender for one in queue.receive(10, 0)] == ["key pillow-1"] * 3
     site.live.stop()
+
+
+def test_one_user_cannot_fill_the_commands_of_a_device() -> None:
+    made = Site(max_open_commands=5)
+    hug = {"path": "/api/devices/smith/pillow/commands", "method": "POST", "json": {"name": "hug"}}
+    # given one open command already, when one user asks more than half of what may be open
+    statuses = [made.ask("family", **hug) for _ in range(4)]
+    assert [one.status_code for one in statuses] == [201, 201, 201, 429]
+    assert "the rest is for others" in statuses[-1].get_json()["detail"]
+    # then another one still can, and no answer says who counts as asking
+    asked = made.ask("writer", **hug)
+    assert asked.status_code == 201
+    assert "asker" not in asked.get_json()
+    assert [one.asker for one in made.store.commands("smith/pillow")] == [
+        "user writer",
+        *["user family"] * 3,
+        None,
+    ]
+    made.live.stop()
+
+
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [
+        (Identity("user", "ada"), "user ada"),
+        (Identity("key", "pillow-1"), "key pillow-1"),
+        (Identity("share", "s1"), "share s1"),
+        (Identity("app"), "app 192.0.2.7"),
+        (ANONYMOUS, "anonymous 192.0.2.7"),
+        (LOCAL, None),
+    ],
+)
+def test_who_has_no_name_counts_as_an_address(identity: Identity, expected: str | None) -> None:
+    assert identity.sender_at("192.0.2.7") == expected
 
 
 def test_an_edit_says_whose_it_is() -> None:

@@ -36,6 +36,12 @@ class Identity:
         """As it stands in causes and in the audit: ``user ada``, ``key pillow-1``, ``local``."""
         return f"{self.kind} {self.name}" if self.name else self.kind
 
+    def sender_at(self, address: str) -> str | None:
+        """For counting what each one does: who has no name is an address, this machine no one."""
+        if self.kind == "local":
+            return None
+        return self.sender if self.name else f"{self.kind} {address}"
+
     @property
     def is_person(self) -> bool:
         """Whether it is a person whose name is known."""

@@ -55,6 +55,8 @@ class NewCommand:
     """The person who asks, where the application names one."""
     key: str | None = None
     """The sender's own id of the request: a repeated request with it is the same command."""
+    asker: str | None = None
+    """Who counts as asking, for the share of each: a user, a key, an address. None: not counted."""
 
     def is_repeated_by(self, known: Command) -> bool:
         """Whether a command with the same key asks for the same, for the same person.
@@ -96,6 +98,8 @@ class Command:
     attempted_at: int | None = None
     """When its way into the device's queue began, and it is not known whether it arrived. While it
     waits without that, it is certainly nowhere else."""
+    asker: str | None = None
+    """See ``NewCommand``; only while the command is open. No reader learns it."""
 
     @classmethod
     def begin(cls, new: NewCommand, number: int, now: int) -> Command:
@@ -112,6 +116,7 @@ class Command:
             "waiting",
             now,
             now + new.expires,
+            asker=new.asker,
         )
 
     @property
@@ -151,14 +156,15 @@ def pass_deadline(command: Command, change: int, now: int) -> Command:
         return command
     certain = command.status == "waiting" and command.attempted_at is None
     status: Status = "expired" if certain else "unanswered"
-    return replace(command, change=change, status=status, ended_at=now)
+    return replace(command, change=change, status=status, ended_at=now, asker=None)
 
 
 def answer(command: Command, said: Answer, change: int, now: int) -> Command:
     """The command after its device's answer; an end stays as it is."""
     if command.status not in ANSWERABLE:
         return command
-    return replace(command, change=change, status=said.outcome, ended_at=now, reason=said.reason)
+    end = replace(command, change=change, status=said.outcome, ended_at=now, reason=said.reason)
+    return replace(end, asker=None)
 
 
 def to_device(command: Command, now: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def new_command(
     expires: Any = EXPIRES,
     by: Any = None,
     key: Any = None,
+    asker: str | None = None,
 ) -> NewCommand:
     """A valid command with an id of its own. ``expires`` is in seconds. Raises Refused."""
     encoded = strict_json.encode(checked_arguments(arguments))
@@ -45,6 +46,7 @@ def new_command(
         milliseconds(expires),
         None if by is None else text("by", by, MAX_KEY),
         None if key is None else text("key", key, MAX_KEY),
+        asker,
     )
 
 
@@ -68,7 +70,9 @@ def milliseconds(expires: Any) -> int:
     raise Malformed(f"“expires” must be a number of seconds above 0, at most {LONGEST:.0f}.")
 
 
-def from_members(device: str, members: Mapping[str, Any], key: str | None) -> NewCommand:
+def from_members(
+    device: str, members: Mapping[str, Any], key: str | None, asker: str | None = None
+) -> NewCommand:
     """The command that a JSON object describes. Raises Refused."""
     known = ("name", "arguments", "expires", "by")
     for member in members:
@@ -87,6 +91,7 @@ def from_members(device: str, members: Mapping[str, Any], key: str | None) -> Ne
         expires=given.get("expires", EXPIRES),
         by=given.get("by"),
         key=key,
+        asker=asker,
     )
 
 

@@ -25,4 +25,5 @@ def values_of(one: Command) -> tuple[Any, ...]:
         one.ended_at,
         one.reason,
         one.attempted_at,
+        one.asker,
     )

@@ -71,7 +71,7 @@ TABLES = (
     table(
         "commands",
         "number change id device name arguments by key status created_at expires_at delivered_at "
-        "ended_at reason attempted_at",
+        "ended_at reason attempted_at asker",
     ),
     table("access", "kind id change body expires_at", keys=2),
     table("audit", "number at by action target detail"),

@@ -53,6 +53,25 @@ def check_open_commands(limits: Limits, device: str, of_device: int, of_all: int
         )
 
 
+def check_share(limits: Limits, device: str, own_of_device: int, own_of_all: int) -> None:
+    """Raises TooManyCommands if an asker has half of what may be open, in numbers rounded up.
+
+    Otherwise one client could fill a device's commands so that those of others are refused.
+    """
+    if 2 * own_of_device >= limits.max_open_commands > 1:
+        raise TooManyCommands(
+            f"{own_of_device} open commands of {names.quoted(device)} are yours already, which is "
+            "half of what it may have (setting max_open_commands), and the rest is for others; "
+            "wait until it answers, or until they expire."
+        )
+    if 2 * own_of_all >= limits.max_open_commands_in_all > 1:
+        raise TooManyCommands(
+            f"{own_of_all} open commands are yours already, which is half of what all devices "
+            "may have (setting max_open_commands_in_all), and the rest is for others; wait until "
+            "the devices answer, or until the commands expire."
+        )
+
+
 def check_taken(new: NewCommand, takes: Collection[str] | None) -> None:
     """Raises NotTaken for a command that the device is known not to take. None: it takes all."""
     if takes is None or new.name in takes:

@@ -266,7 +266,7 @@ class AccessContract(StoreFixture):
         for who in [*(f"{kind} ada" for kind in kinds), "user adam", "key ada"]:
             audit = AuditEntry(who, "edit", "pillow", "merge")
             store.edit(change(state={"by": who}, by="user"), sender=who, audit=audit)
-            store.begin_command(new_command("pillow", "hug", None, by=who.split()[1]))
+            store.begin_command(new_command("pillow", "hug", by=who.split()[1], asker=who))
         store.put_access("user", "ada", {}, audit=AuditEntry("machine", "user added", "ada"))
         store.put_access("user", "ada", None, audit=AuditEntry("machine", "user removed", "ada"))
         # when she is forgotten in small steps
@@ -278,6 +278,7 @@ class AccessContract(StoreFixture):
         assert [row.cause.sender for row in store.history("pillow")][::-1] == expected
         asked = [one.by for one in store.commands()][::-1]
         assert asked == [*["forgotten"] * 4, "adam", "forgotten"]
+        assert [one.asker for one in store.commands()][::-1] == expected
         assert [(one.by, one.target) for one in store.audit_rows()][::-1] == [
             *((who, "pillow") for who in expected),
             ("machine", "forgotten"),

@@ -210,6 +210,38 @@ class CommandContract(StoreFixture):
         with raises(TooManyCommands):
             self.ask(store, device="pillow")
 
+    def test_one_asker_has_at_most_half_of_what_may_be_open(self) -> None:
+        store = self.store(max_open_commands=5, max_open_commands_in_all=10)
+        # given a client that asks as often as it can
+        asked = [self.ask(store, asker="key a", key=f"{number}") for number in range(3)]
+        assert "is half of what it may have" in self.refused(store, "pillow", "key a")
+        # then a repeated request is no further one, and others have the rest
+        assert self.ask(store, asker="key a", key="0") == asked[0]
+        self.ask(store, asker="anonymous ::1")
+        self.ask(store)
+        assert "5 open commands already" in self.refused(store, "pillow", "key b")
+        # and of all devices together it has half as well
+        for device in ("lamp", "chair"):
+            self.ask(store, device=device, asker="key a")
+        assert "half of what all devices may have" in self.refused(store, "stool", "key a")
+        self.ask(store, device="stool", asker="key b")
+        # when one of its commands ends, then it may ask again, and no one knows who asked
+        self.answer(store, asked[0].id)
+        assert store.command(asked[0].id).asker is None
+        assert self.ask(store, asker="key a").asker == "key a"
+
+    def refused(self, store: Store, device: str, asker: str) -> str:
+        """The sentence with which a command is refused."""
+        try:
+            self.ask(store, device=device, asker=asker)
+        except TooManyCommands as refused:
+            return str(refused)
+        return ""
+
+    def test_who_asks_alone_of_one_command_is_not_refused(self) -> None:
+        store = self.store(max_open_commands=1, max_open_commands_in_all=1)
+        assert self.ask(store, asker="key a").is_open
+
     def test_readers_get_many_changes_page_by_page(self) -> None:
         most = COMMANDS_PAGE + 1
         store = self.store(max_open_commands=most, max_open_commands_in_all=most)

@@ -56,7 +56,8 @@ class CommandViews:
         identity = request_rights.current(self.live).identity
         if identity.is_person:  # whatever name the client gives
             members = {**members, "by": identity.name[: commands.MAX_KEY]}
-        new = commands.from_members(device, members, key)
+        asker = identity.sender_at(request.remote_addr or "")
+        new = commands.from_members(device, members, key, asker)
         command = self.live.begin_command(
             new, audit=AuditEntry(identity.sender, "command", device, new.name)
         )

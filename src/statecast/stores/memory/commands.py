@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
 
@@ -47,6 +47,10 @@ class MemoryCommands:
         self.pass_deadlines(counters, now, new.device)
         open_ones = sum(1 for _ in self._open_of(new.device))
         errors.check_open_commands(limits, new.device, open_ones, len(self._open))
+        if new.asker is not None:
+            own = [one for n in self._open if (one := self._commands[n]).asker == new.asker]
+            of_device = sum(one.device == new.device for one in own)
+            errors.check_share(limits, new.device, of_device, len(own))
         counters.command += 1
         command = Command.begin(new, counters.command, now)
         self._keep(command)
@@ -155,12 +159,16 @@ class MemoryCommands:
             self._delete(one)
         return len(found)
 
-    def forget_person(self, names: Collection[str]) -> int:
-        """Leave out who asked, where it was one of these; of how many."""
-        found = [(number, one) for number, one in self._commands.items() if one.by in names]
-        for number, one in found:
-            self._commands[number] = replace(one, by=FORGOTTEN)
-        return len(found)
+    def forget_person(self, name: str, senders: Mapping[str, str]) -> int:
+        """Leave out who asked, where it was this person or one of these senders; of how many."""
+        changed = 0
+        for number, one in self._commands.items():
+            by = FORGOTTEN if one.by == name or one.by in senders else one.by
+            asker = senders.get(one.asker or "", one.asker)
+            if (by, asker) != (one.by, one.asker):
+                self._commands[number] = replace(one, by=by, asker=asker)
+                changed += 1
+        return changed
 
     def _all(self, numbers: Iterable[int]) -> Iterator[Command]:
         return (self._commands[number] for number in numbers)

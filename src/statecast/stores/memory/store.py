@@ -568,7 +568,7 @@ class MemoryStore:
             for one in self._devices.values():
                 before, one.cause = one.cause, without(one.cause)
                 changed += one.cause is not before
-            changed += self._commands.forget_person((name, *senders))
+            changed += self._commands.forget_person(name, senders)
             changed += self._access.forget_person(name, senders)
             for number, row in self._quarantine.items():
                 if row.sender in senders:

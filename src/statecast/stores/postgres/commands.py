@@ -20,7 +20,7 @@ from statecast.stores.retention import COMMAND_MS
 
 COLUMNS = (
     "number, change, id, device, name, arguments, by, key, status, created_at, expires_at, "
-    "delivered_at, ended_at, reason, attempted_at"
+    "delivered_at, ended_at, reason, attempted_at, asker"
 )
 IS_OPEN = "status IN ('waiting', 'delivered')"
 FEW = 32
@@ -37,6 +37,9 @@ TO_TAKE = f"""
     SELECT EXISTS (SELECT 1 FROM commands WHERE device = %s AND {IS_OPEN} AND number > %s)"""
 OF_DEVICE = f"SELECT count(*) FROM commands WHERE device = %s AND {IS_OPEN}"
 OF_ALL = f"SELECT count(*) FROM commands WHERE {IS_OPEN}"
+OF_ASKER = f"""
+    SELECT count(*) FILTER (WHERE device = %s), count(*) FROM commands
+    WHERE {IS_OPEN} AND asker = %s"""
 WAITING = """
     SELECT commands.number, commands.device, devices.source
     FROM commands LEFT JOIN devices USING (device)
@@ -58,8 +61,8 @@ SURPLUS = f"""
 BACKLOG = f"""
     SELECT device, count(*), min(created_at) FROM commands
     WHERE {IS_OPEN} GROUP BY device ORDER BY min(created_at), device COLLATE "C" LIMIT %s"""
-INSERT = f"INSERT INTO commands ({COLUMNS}) VALUES ({', '.join(['%s'] * 15)})"
-UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 15)}) WHERE number = %s"
+INSERT = f"INSERT INTO commands ({COLUMNS}) VALUES ({', '.join(['%s'] * 16)})"
+UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 16)}) WHERE number = %s"
 
 
 def open_ones(connection: Connection, limit: int) -> OpenCommands:
@@ -93,6 +96,9 @@ def begin(
         number_in(connection, OF_DEVICE, (new.device,)),
         number_in(connection, OF_ALL),
     )
+    if new.asker is not None:
+        own = connection.execute(OF_ASKER, (new.device, new.asker)).fetchone()
+        errors.check_share(limits, new.device, *(own or (0, 0)))
     counters.command += 1
     command = Command.begin(new, counters.command, now)
     connection.execute(INSERT, values_of(command))

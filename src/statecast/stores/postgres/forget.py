@@ -74,7 +74,7 @@ def person(connection: Connection, name: str, most: int) -> int:
         "devices": {"cause_by": causes},  # first: see ``database`` for the order of locks
         "queue": {"sender": senders},
         "history": {"cause_by": causes},
-        "commands": {"by": asked},
+        "commands": {"by": asked, "asker": senders},
         "audit": {"by": senders, "target": asked},
         "quarantine": {"sender": senders},
     }

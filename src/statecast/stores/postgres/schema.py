@@ -276,8 +276,19 @@ ALTER TABLE known DROP CONSTRAINT known_pkey;
 ALTER TABLE known ADD PRIMARY KEY (id, source);
 """
 
-STEPS: Sequence[SchemaStep] = (SchemaStep(FIRST, 1), SchemaStep(KNOWN_BY_ID, 1))
+COMMAND_ASKERS = """
+-- See commands/life.py: ``asker``. A program that does not know it counts no one's share.
+ALTER TABLE commands ADD COLUMN asker text COLLATE "C";
+CREATE INDEX commands_asker ON commands (asker, device)
+    WHERE status IN ('waiting', 'delivered') AND asker IS NOT NULL;
+"""
+
+STEPS: Sequence[SchemaStep] = (
+    SchemaStep(FIRST, 1),
+    SchemaStep(KNOWN_BY_ID, 1),
+    SchemaStep(COMMAND_ASKERS, 1),
+)
 """Step n leads from version n - 1 to version n."""
 
-RUNS_ON = 1
+RUNS_ON = 3
 """The oldest version of the tables on which this program runs, where it may not migrate them."""

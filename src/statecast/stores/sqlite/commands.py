@@ -26,6 +26,9 @@ FEW = 32
 """A new command deletes at most this many old ones."""
 MANY = 2_000
 """Commands of all devices whose deadlines one write notes: other writes wait for it."""
+OF_ASKER = f"""
+    SELECT count(*) FILTER (WHERE device = ?), count(*) FROM commands
+    WHERE {IS_OPEN} AND asker = ?"""  # noqa: S608
 OVERDUE = f"""
     SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= ?)"""  # noqa: S608
 IS_READABLE = """(
@@ -100,6 +103,9 @@ def begin(
         first(connection, of_device, (new.device,))[0],
         first(connection, of_all)[0],
     )
+    if new.asker is not None:
+        own = first(connection, OF_ASKER, (new.device, new.asker))
+        errors.check_share(limits, new.device, *own)
     counters.command += 1
     command = Command.begin(new, counters.command, now)
     try:

@@ -72,7 +72,7 @@ def person(connection: apsw.Connection, reader: RowReader, name: str, most: int)
     changes: dict[str, dict[str, dict[str, str]]] = {
         "history": {"cause_by": causes},
         "devices": {"cause_by": causes},
-        "commands": {"by": asked},
+        "commands": {"by": asked, "asker": senders},
         "audit": {"by": senders, "target": asked},
         "quarantine": {"sender": senders},
         "queue": {"sender": senders},

@@ -337,6 +337,14 @@ CREATE INDEX audit_rights ON audit (number)
     WHERE NOT action IN ('command', 'drop', 'edit', 'replay', 'signed in', 'signed out');
 """
 
+COMMAND_ASKERS = """
+-- See commands/life.py: ``asker``.
+ALTER TABLE commands ADD COLUMN asker TEXT;
+UPDATE commands SET checksum = NULL;
+CREATE INDEX commands_asker ON commands (asker, device)
+    WHERE status IN ('waiting', 'delivered') AND asker IS NOT NULL;
+"""
+
 STEPS: Sequence[str] = (
     FIRST,
     SECOND,
@@ -355,5 +363,6 @@ STEPS: Sequence[str] = (
     ACCESS,
     SENDERS,
     AUDIT_BOUNDS,
+    COMMAND_ASKERS,
 )
 """Step n leads from version n - 1 to version n."""
