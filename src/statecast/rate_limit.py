@@ -44,6 +44,11 @@ class TokenBucket:
         """Take a token, also of an empty bucket: its new state."""
         return max(full_at, now) + self._interval
 
+    def owe(self, full_at: float, now: float, tokens: int, most: float) -> float:
+        """Take so many tokens, also of an empty bucket, which owes at most so many seconds then."""
+        after = max(full_at, now) + self._interval * tokens
+        return min(after, max(full_at, self.empty(now) + most))
+
     def delay(self, full_at: float, now: float, price: float = 1) -> float:
         """Seconds until the bucket that is full at ``full_at`` has the tokens; 0.0: it has them."""
         delay = full_at - now - self._interval * (self._burst - price)
@@ -70,9 +75,7 @@ class RateByKey:
         """Take tokens of this key; whether there were as many."""
         before = self._full_at.pop(key, 0.0)
         after = self._bucket.try_acquire(before, now, price)
-        self._full_at[key] = before if after is None else after
-        if len(self._full_at) > MAX_KEYS:
-            self._full_at.popitem(last=False)
+        self._put(key, before if after is None else after)
         return after is not None
 
     def delay(self, key: str, now: float, price: float = 1) -> float:
@@ -83,6 +86,15 @@ class RateByKey:
         """Put a token of this key back: what it was taken for does not count."""
         if key in self._full_at:
             self._full_at[key] = self._bucket.given_back(self._full_at[key])
+
+    def owe(self, key: str, now: float, tokens: int, most: float) -> None:
+        """Take so many tokens of this key, see ``TokenBucket.owe``."""
+        self._put(key, self._bucket.owe(self._full_at.pop(key, 0.0), now, tokens, most))
+
+    def _put(self, key: str, full_at: float) -> None:
+        self._full_at[key] = full_at
+        if len(self._full_at) > MAX_KEYS:
+            self._full_at.popitem(last=False)
 
     def forget(self, key: str) -> None:
         """The bucket of this key is full again."""

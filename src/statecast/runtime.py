@@ -112,7 +112,7 @@ class Runtime:
             lambda: self.store,
             self.own_report,
             self.problems,
-            self._note_sample,
+            self._on_reports,
             lambda: self._resumed_at(),
         )
         """What the serving processes of the store say of each other."""
@@ -586,6 +586,7 @@ class Runtime:
             "pid": os.getpid(),
             "lagging": self._lagging(),
             "dropped_events": self.viewers.dropped,
+            **({"guesses": guesses} if (guesses := self.rights.guesses.report()) else {}),
             **self._counts(),
         }
 
@@ -594,6 +595,11 @@ class Runtime:
         with suppress(StatecastError):  # the store is damaged or full: there are no charts then
             totals = {source: one.messages for source, one in self.store.totals().items()}
             self.last_hour.add(Sample(self.clock(), totals, 0.0, 0))
+
+    def _on_reports(self) -> None:
+        others = self.process_reports.others.items()
+        self.rights.guesses.take({process: one.get("guesses", {}) for process, one in others})
+        self._note_sample()
 
     def _note_sample(self) -> None:
         now = self.clock()

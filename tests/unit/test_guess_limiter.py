@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,15 @@ from statecast.http.guess_limiter import (
     ADDRESS_BURST,
     ADDRESS_PER_MINUTE,
     NAME_BURST,
+    NAME_PER_MINUTE,
     PAIR_BURST,
     PAIR_PER_MINUTE,
     SENTENCE,
     GuessLimiter,
 )
+from statecast.http.shared_guesses import LASTS, MOST
+from statecast.runtime import Runtime
+from statecast.settings import Settings
 
 ATTACKER, NEIGHBOUR, HOME = "192.0.2.66", "192.0.2.7", "198.51.100.1"
 
@@ -176,6 +182,124 @@ def test_attempts_at_the_same_time_are_counted_one_by_one() -> None:
     for thread in threads:
         thread.join(30)
     assert taken.count(0) == PAIR_BURST and len(taken) == 400
+
+
+# Several processes
+
+
+class Processes:
+    """Limiters that tell each other every two seconds what they have counted."""
+
+    def __init__(self, number: int) -> None:
+        self.now = 1_000.0
+        self.limiters = [GuessLimiter(lambda: self.now) for _ in range(number)]
+
+    def exchange(self) -> None:
+        said = {str(n): one.report() for n, one in enumerate(self.limiters)}
+        for n, one in enumerate(self.limiters):
+            one.take({process: counts for process, counts in said.items() if process != str(n)})
+
+    def try_(self, process: int, address: str, name: str) -> bool:
+        try:
+            self.limiters[process].attempt("password", address, name)
+        except TooManyGuesses:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 12])
+@pytest.mark.parametrize(
+    ("address", "name", "burst", "per_minute"),
+    [
+        (lambda n: ATTACKER, lambda n: "ada", PAIR_BURST, PAIR_PER_MINUTE),
+        (lambda n: ATTACKER, lambda n: f"user-{n}", ADDRESS_BURST, ADDRESS_PER_MINUTE),
+        (lambda n: f"203.0.{n >> 8 & 255}.{n & 255}", lambda n: "ada", NAME_BURST, NAME_PER_MINUTE),
+    ],
+    ids=["a name", "many names", "many addresses"],
+)
+def test_several_processes_allow_what_one_would(
+    number: int,
+    address: Callable[[int], str],
+    name: Callable[[int], str],
+    burst: int,
+    per_minute: int,
+) -> None:
+    # When someone tries at each process in turn, as often as may be, for ten minutes
+    at, taken, tried = Processes(number), 0, 0
+    for second in range(600):
+        for process in range(number):
+            while at.try_(process, address(tried), name(tried)):
+                taken += 1
+                tried += 1
+            tried += 1
+        at.now += 1
+        if second % 2:
+            at.exchange()
+    # Then each process allows its burst once, and all together the rate of one
+    assert taken <= number * burst + 10 * per_minute + number
+    assert taken >= burst + 10 * per_minute - number
+
+
+def test_a_process_that_starts_learns_what_was_counted() -> None:
+    at = Processes(1)
+    for _ in range(PAIR_BURST):
+        assert at.try_(0, ATTACKER, "ada")
+    at.limiters.append(GuessLimiter(lambda: at.now))
+    at.exchange()
+    assert not at.try_(1, ATTACKER, "ada")
+    # and once only: later the same report means nothing new
+    at.now += 60
+    for _ in range(10):
+        at.exchange()
+    assert [at.try_(1, ATTACKER, "ada") for _ in range(PAIR_BURST + 1)] == [
+        *[True] * PAIR_BURST,
+        False,
+    ]
+
+
+def test_what_was_right_is_not_announced_and_silence_costs_nothing() -> None:
+    at = Processes(2)
+    for _ in range(20):
+        assert at.try_(0, HOME, "ada")
+        at.limiters[0].succeeded("password", HOME, "ada")
+    assert at.limiters[0].report() == {}
+    # A wrong one is announced by digests, for some minutes
+    at.try_(0, HOME, "ada")
+    announced = at.limiters[0].report()
+    assert list(announced.values()) == [1]
+    assert HOME not in str(announced) and "ada" not in str(announced)
+    at.now += LASTS
+    assert at.limiters[0].report() == {}
+
+
+def test_what_a_process_announces_is_bounded() -> None:
+    at = Processes(2)
+    for n in range(5_000):
+        at.now += 10
+        at.try_(0, f"10.0.{n >> 8}.{n & 255}", f"user-{n}")
+        assert len(at.limiters[0].report()) <= MOST
+    # and what another program would say of buckets that do not exist here counts nothing
+    at.limiters[1].take({"other": {"": 5, "x": 7, "zzz": 9}})
+    assert at.try_(1, HOME, "ada")
+
+
+def test_the_serving_processes_of_a_store_share_their_counts(tmp_path: Path) -> None:
+    # given two processes on one store
+    settings = Settings(store=f"sqlite:///{tmp_path / 'store.db'}")
+    first, second = Runtime(settings), Runtime(settings)
+    for runtime in (first, second):
+        runtime.process_reports.exchange()
+        assert "guesses" not in runtime.own_report()
+    # when someone guesses in one of them
+    for _ in range(PAIR_BURST):
+        first.rights.guesses.attempt("password", ATTACKER, "ada")
+    for runtime in (first, second):
+        runtime.process_reports.exchange()
+    # then the other one counts that too
+    with pytest.raises(TooManyGuesses):
+        second.rights.guesses.attempt("password", ATTACKER, "ada")
+    for runtime in (first, second):
+        runtime.stop()
 
 
 # Keys

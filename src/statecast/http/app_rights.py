@@ -51,7 +51,7 @@ class AppRights:
         self._store = store
         self._clock = clock
         self._problems = problems
-        self._guesses = GuessLimiter()
+        self.guesses = GuessLimiter()
         self._noted_stranger = False
         self._authorize: Authorize | None = None
         self._request_of: Callable[[RequestHead, str], Any] = lambda head, address: None
@@ -84,7 +84,7 @@ class AppRights:
             self._store,
             self._clock,
             verifier=open_verifier(token_rules, self._problems),
-            attempt=self._guesses.attempt,
+            attempt=self.guesses.attempt,
             note=lambda address, sentence: refusals.warning(address, sentence, time.monotonic()),
         )
 
@@ -107,7 +107,7 @@ class AppRights:
     def desk(self) -> Desk:
         """Where people sign in and out."""
         sessions = Sessions(self._store(), self._clock, self.settings.session_hours)
-        return Desk(self.users, sessions, self.shares, self._guesses)
+        return Desk(self.users, sessions, self.shares, self.guesses)
 
     @cached_property
     def writes(self) -> WriteLimiter:

@@ -8,6 +8,8 @@ at which that user signs in; elsewhere the user waits some seconds while the att
 A key or a token that is right is never slowed: no one finds one by trying. So only wrong ones are
 counted. A password is counted before it is checked, for the check costs much, and what is right is
 given back.
+
+The processes of one store tell each other what they have counted; see ``shared_guesses.py``.
 """
 
 from __future__ import annotations
@@ -16,16 +18,22 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from statecast.access.credentials import GuessKind
 from statecast.errors import TooManyGuesses
 from statecast.http.addresses import is_loopback, key_of
+from statecast.http.shared_guesses import Counts, SharedGuesses, digest
 from statecast.rate_limit import MAX_KEYS, RateByKey, TokenBucket
 
 PAIR_BURST, PAIR_PER_MINUTE = 5, 6
 ADDRESS_BURST, ADDRESS_PER_MINUTE = 50, 30
 NAME_BURST, NAME_PER_MINUTE = 50, 30
+LONGEST_DEBT = 120.0
+"""Seconds beyond an empty bucket that attempts in other processes may cost: so twelve processes
+allow what one would, and no one waits for long after an attack."""
+PAIR, ADDRESS, NAME = "p", "a", "n"
+"""The first letter of a bucket says what is counted."""
 MAX_NAME = 128
 """Characters of a name that count."""
 SENTENCE = "Too many wrong keys or passwords came from here; wait some seconds and try again."
@@ -39,6 +47,7 @@ class GuessLimiter:
         self._pairs = RateByKey(TokenBucket(PAIR_PER_MINUTE, PAIR_BURST))
         self._addresses = RateByKey(TokenBucket(ADDRESS_PER_MINUTE, ADDRESS_BURST))
         self._names = RateByKey(TokenBucket(NAME_PER_MINUTE, NAME_BURST))
+        self._shared = SharedGuesses()
         self._right: OrderedDict[str, None] = OrderedDict()
         """Pairs that were right; the one of the last use is at the end."""
         self._lock = threading.Lock()
@@ -53,12 +62,14 @@ class GuessLimiter:
                 raise TooManyGuesses(SENTENCE, math.ceil(delay))
             for rates, key in buckets:
                 rates.try_acquire(key, now)
+                self._shared.add(key, 1, now)
 
     def succeeded(self, kind: GuessKind, address: str, name: str) -> None:
         """What ``attempt`` has counted was right."""
         with self._lock:
             for rates, key in self._buckets(kind, address, name):
                 rates.give_back(key)
+                self._shared.add(key, -1, self._monotonic())
             pair = _pair(kind, address, name)
             self._pairs.forget(pair)
             self._right[pair] = None
@@ -71,6 +82,20 @@ class GuessLimiter:
         with self._lock:
             return _pair(kind, address, name) in self._right
 
+    def report(self) -> dict[str, int]:
+        """What this process has counted lately, for the others."""
+        with self._lock:
+            return self._shared.report(self._monotonic())
+
+    def take(self, reports: Mapping[str, Counts]) -> None:
+        """Count what other processes, by their ids, have counted."""
+        rates = {PAIR: self._pairs, ADDRESS: self._addresses, NAME: self._names}
+        with self._lock:
+            now = self._monotonic()
+            for bucket, times in self._shared.take(reports):
+                if bucket[:1] in rates:
+                    rates[bucket[:1]].owe(bucket, now, times, LONGEST_DEBT)
+
     def _buckets(self, kind: str, address: str, name: str) -> Iterator[tuple[RateByKey, str]]:
         pair = _pair(kind, address, name)
         if name:
@@ -78,10 +103,10 @@ class GuessLimiter:
         if pair in self._right:
             return
         if not is_loopback(address):  # it may be that of a proxy, and so of everybody
-            yield self._addresses, f"{kind} {key_of(address)}"
+            yield self._addresses, ADDRESS + digest(f"{kind} {key_of(address)}")
         if name:
-            yield self._names, f"{kind} {name[:MAX_NAME]}"
+            yield self._names, NAME + digest(f"{kind} {name[:MAX_NAME]}")
 
 
 def _pair(kind: str, address: str, name: str) -> str:
-    return f"{kind} {key_of(address)} {name[:MAX_NAME]}"
+    return PAIR + digest(f"{kind} {key_of(address)} {name[:MAX_NAME]}")
