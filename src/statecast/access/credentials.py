@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, replace
 from typing import Literal
 
 GuessKind = Literal["key", "share", "token", "password"]
@@ -33,6 +34,19 @@ class Credentials:
     adds by itself, the application's own cookie too, does not count."""
     problem: str = ""
     """Why they cannot be read, as a sentence: for example, there are two tokens."""
+
+    def names_same(self, first: Credentials, *, may_lack_bearer: bool = False) -> bool:
+        """Whether a later request says that it is of who sent the first one, from wherever.
+
+        ``may_lack_bearer``: a browser cannot add the token to the request of a WebSocket.
+        """
+        lacks = may_lack_bearer and not self.bearer and not self.problem
+        given = replace(self, bearer=first.bearer) if lacks else self
+        return hmac.compare_digest(given._who(), first._who())
+
+    def _who(self) -> bytes:
+        named = (self.bearer, self.session, self.proxy_user, *self.proxy_groups, self.problem)
+        return "\0".join(named).encode("utf-8", "surrogateescape")
 
     def __repr__(self) -> str:
         """Without the secrets: a credential in a traceback would be in the log."""

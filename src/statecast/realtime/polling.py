@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
+from statecast.access.credentials import Credentials
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import Refused
 from statecast.http import asgi
@@ -102,6 +103,7 @@ class PollingConnection:
 
     __slots__ = (
         "_endpoint",
+        "_first",
         "_get",
         "_methods",
         "_queue",
@@ -127,6 +129,8 @@ class PollingConnection:
         self._takes_gzip = endpoint.takes_gzip(head)
         """The client, by its last GET."""
         self._state = OPEN
+        self._first = hub.readers.visit(head, address).given
+        """What the first request brought to say who it is of."""
         self._viewer: Viewer = hub.new_viewer(self, now, head, address)
         """Handed over in UPGRADED; it has left in CLOSED."""
         self._queue = PollingQueue(endpoint.memory)
@@ -205,6 +209,10 @@ class PollingConnection:
             self._queue.take_all()
         self._endpoint.forget(self, upgraded=False)
         self._viewer.leave(reason)
+
+    def is_of(self, given: Credentials, *, upgrades: bool = False) -> bool:
+        """Whether a request may name this session: a sid alone is no right to what it receives."""
+        return given.names_same(self._first, may_lack_bearer=upgrades)
 
     # Time
 
@@ -389,7 +397,7 @@ class PollingEndpoint:
                 open_packet = self._open(head, asgi.client_address(scope))
                 await asgi.respond(send, 200, open_packet, asgi.TEXT, cors)
                 return
-            connection = self._find(head)
+            connection = self._find(head, asgi.client_address(scope))
             with connection.request(head.method):
                 response = await self._answer(connection, head, receive)
                 if response is not None:
@@ -464,9 +472,11 @@ class PollingEndpoint:
             sentence = "Too many new sessions per second from here (setting connect_rate_limit)."
             raise HandshakeError.sentence(429, sentence, (b"retry-after", b"1"))
 
-    def _find(self, head: RequestHead) -> PollingConnection:
-        """Raises HandshakeError."""
+    def _find(self, head: RequestHead, address: str) -> PollingConnection:
+        """Raises HandshakeError, also for the session of somebody else."""
         connection = self._sessions.find(head.query["sid"])
+        if connection is not None and not connection.is_of(self._given(head, address)):
+            raise HandshakeError.of(engineio.UNKNOWN_SID)
         if connection is not None:
             connection.on_timeout(self.wheel.now())  # the wheel may be a tick behind
         if connection is None or not connection.alive:
@@ -474,6 +484,9 @@ class PollingEndpoint:
         if head.method not in ("GET", "POST"):
             raise HandshakeError.of(engineio.BAD_METHOD)
         return connection
+
+    def _given(self, head: RequestHead, address: str) -> Credentials:
+        return self._hub.readers.visit(head, address).given
 
     def forget(self, connection: PollingConnection, *, upgraded: bool) -> None:
         """Long polling does not carry this session any more."""

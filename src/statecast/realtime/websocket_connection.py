@@ -320,6 +320,10 @@ class WebSocketConnection(asyncio.Protocol):
         if extension is not None:
             self.writer = endpoint.deflating_writer
         polling = endpoint.sessions.find(sid) if sid else None
+        if polling is not None:
+            given = endpoint.hub.readers.visit(head, self.address).given
+            if not polling.is_of(given, upgrades=True):
+                raise handshake.HandshakeError.of(engineio.UNKNOWN_SID)
         if polling is not None and not polling.begin_probe():
             raise handshake.HandshakeError.of(engineio.BAD_REQUEST)
         now = endpoint.wheel.now()
