@@ -133,6 +133,20 @@ def test_what_goes_to_quarantine_goes_once_and_is_said_once(
         assert store.check() == [] and source.waiting() == 0
 
 
+@pytest.mark.parametrize("cut", Cut)
+def test_the_driver_says_nothing_beside_the_error(
+    name: str, proxy: PostgresProxy, cut: Cut, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(proxy.url(name)) as store:
+        proxy.cut = cut
+        with pytest.raises(OutcomeUnknown):
+            store.commit("queue", 1, [message("m", change("pillow", {"n": 1}))])
+    # given a connection that broke in a pipeline, the driver has said so for itself
+    own = [one for one in caplog.records if one.name.startswith("psycopg")]
+    # then that is for those who debug, and nobody reads it beside the sentence of the error
+    assert all(one.levelname == "DEBUG" for one in own)
+
+
 class DeadLetters(FakeSource):
     """A queue that copies what is refused."""
 

@@ -234,4 +234,4 @@ def test_after_a_failover_every_page_shows_what_is_true_now(
         print(f"\nshown {scene.shown():.1f} s later")
         # and the servers have said what is gone
         said = "".join(scene.ended())
-        assert f"the store was set back: it lacks the last {len(LOST)} changes" in said
+        assert f"The store was set back: it lacks the last {len(LOST)} changes" in said

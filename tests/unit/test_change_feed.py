@@ -274,13 +274,13 @@ def test_a_delivery_that_fails_at_the_start_is_not_repeated_for_ever(
     ids=["by a replica that lacked the end", "by the backup of another time"],
 )
 def test_what_is_gone_is_counted_and_said(
-    harness: Harness,
     knows_it: bool,
     said: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # given a feed that has read five changes
+    # given a feed that has read five changes, without its thread
+    harness = Harness()
     for _ in range(5):
         harness.say("pillow")
     harness.change_feed.read_once()
@@ -300,3 +300,14 @@ def test_what_is_gone_is_counted_and_said(
     # then the log says how much is gone, and everything is delivered again
     assert said in caplog.text
     assert harness.delivered[-1][1]
+    # and it is a notice for viewers, the operator and the doctor
+    (notice,) = harness.store.problems.current()
+    assert (notice.kind, notice.severity) == ("store-set-back", "notice")
+    assert said in notice.sentence
+    # and no longer after a day
+    monkeypatch.setattr(change_feed, "EPOCH_HISTORY_INTERVAL", 0.0)
+    harness.change_feed.read_once()
+    assert harness.store.problems.current() == [notice]
+    monkeypatch.setattr(change_feed, "SET_BACK_SHOWN", 0.0)
+    harness.change_feed.read_once()
+    assert harness.store.problems.current() == []

@@ -17,6 +17,7 @@ from statecast.broadcast.health import urgent
 from statecast.broadcast.tick import Tick
 from statecast.errors import StatecastError
 from statecast.model import Position
+from statecast.problems import STORE
 from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
 
 RETRY_SECONDS = 0.5
@@ -27,6 +28,9 @@ LONGEST_WAIT = 5.0
 EPOCH_HISTORY_INTERVAL = 600.0
 """Seconds after which the epoch history is read again. Removals are kept for days, so a listener
 that learns of a forgotten one ten minutes late is in time."""
+SET_BACK = "store-set-back"
+SET_BACK_SHOWN = 86_400.0
+"""For how many seconds it is shown that the store lacks what it had."""
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +85,7 @@ class ChangeFeed:
         self._reset_needed = False
         """The listener failed, so it is not known which viewer has received what."""
         self._epoch_history_at = 0.0
+        self._set_back_at = float("-inf")
         self._tick = Tick()
         self._said: Any = None
         """What was urgent in the last report that was delivered. The rest of a report waits for the
@@ -196,23 +201,29 @@ class ChangeFeed:
             Position(self._epoch, self._cursor.offset)
         )
         if set_back:
-            self._log_set_back(epoch_history)
+            self._report_set_back(epoch_history)
             changes = self.store.read(ReadCursor(watch=0, access=0))
+        elif time.monotonic() - self._set_back_at > SET_BACK_SHOWN:
+            self.store.problems.clear(SET_BACK, STORE)
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
         return ReadResult(changes, epoch_history, reset)
 
-    def _log_set_back(self, epoch_history: EpochHistory) -> None:
+    def _report_set_back(self, epoch_history: EpochHistory) -> None:
         """Say what is gone, as far as it can be counted."""
         last = epoch_history.last_of(self._epoch)
         if last is None or last >= self._cursor.offset:
             lacks = "changes"  # before the epoch that this process knows, or forgotten ones
         else:
             lacks = f"the last {self._cursor.offset - last} changes"
-        log.warning(
-            "the store was set back: it lacks %s that it had. A backup was restored, or a replica "
-            "took over that did not have them. All viewers receive all states again.",
-            lacks,
+        self._set_back_at = time.monotonic()
+        self.store.problems.clear(SET_BACK, STORE)  # that of the time before
+        self.store.problems.report(
+            SET_BACK,
+            STORE,
+            f"The store was set back: it lacks {lacks} that it had. A backup was restored, or a "
+            "replica took over that did not have them. All viewers receive all states again.",
+            severity="notice",
         )
 
     def _epoch_history_holds(self, changes: Changes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,22 @@ def row(
     return connection.execute(sql.encode(), values).fetchone()
 
 
+class WhileCleaning(logging.Filter):
+    """Makes what the driver says while it ends a pipeline or a transaction a matter of debugging.
+
+    The error that it follows is raised, and becomes one of ours. Beside that, a second line in the
+    words of the driver would stand on the standard error of a command.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("error ignored"):
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger(record.name).isEnabledFor(record.levelno)
+
+
+logging.getLogger("psycopg").addFilter(WhileCleaning())
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The connection broke while a commit was under way."""
 
@@ -66,11 +83,40 @@ def reason_of(error: BaseException) -> str:
     return lines[0].strip().rstrip(".")
 
 
+AUTHORITY = (
+    "name the file of the authority that signed the server's certificate (sslrootcert=FILE in the "
+    "URL); renew a certificate that has expired"
+)
+ADVICE = (
+    ("certificate verify failed", AUTHORITY),
+    ("root certificate file", AUTHORITY),
+    ("does not match host name", "put a name that the certificate has into the URL"),
+    (
+        "no encryption",
+        "if it takes only TLS, add sslmode=verify-full to the URL; else its pg_hba.conf lacks an "
+        "entry for this user, database and host",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "add an entry for this user, database and host to its pg_hba.conf",
+    ),
+    ("does not support SSL", "turn on ssl in its postgresql.conf, or ask for no sslmode"),
+    ("password authentication failed", "check user and password"),
+    ("invalid sslmode value", "correct the URL or PGSSLMODE"),
+    ("weak sslmode", "correct the URL or PGSSLMODE"),
+    ("definition of service", "correct the URL or the service file (PGSERVICEFILE)"),
+)
+"""What to do when no connection can be made, by words of libpq's reason."""
+CHECK_ALL = "check that it runs, and user, password and network"
+
+
 def unreachable(shown: str, error: psycopg.Error) -> StoreUnavailable:
     """No connection could be made."""
+    reason = reason_of(error)
+    advice = next((advice for words, advice in ADVICE if words in reason), CHECK_ALL)
     return StoreUnavailable(
-        f"PostgreSQL at {shown} cannot be used ({reason_of(error)}); check that it runs, and "
-        "user, password and network. Nothing was lost; it is tried again."
+        f"PostgreSQL at {shown} cannot be used ({reason}); {advice}. Nothing was lost; it is "
+        "tried again."
     )
 
 
