@@ -40,8 +40,8 @@ class CommitNotifier:
         self._make_pause = make_pause
         self._pause: Pause | None = None
         self._monotonic = monotonic
-        self._changed_at = self._hinted_at = monotonic()
-        """When something was committed here or found by a poll; when the last hint came."""
+        self._news_at = self._hinted_at = monotonic()
+        """When something was committed here or read as new; when the last hint came."""
         self._answered = True
         """A commit was found since the last hint; none is expected."""
         self._distrusted_until = float("-inf")
@@ -54,10 +54,15 @@ class CommitNotifier:
     def notify(self) -> None:
         with self._condition:
             self._commits += 1
-            self._changed_at = self._monotonic()
+            self._news_at = self._monotonic()
             self._condition.notify_all()
             if self._polling and self._pause is not None:
                 self._pause.wake()
+
+    def note_news(self) -> None:
+        """A read has found something new. Most commits of an idle store are reports of processes,
+        which are no reason to poll more often."""
+        self._news_at = self._monotonic()
 
     def wait(self, since: int, timeout: float, changed: Callable[[], bool] | None = None) -> None:
         """Return when ``commits`` is above ``since``, ``changed()`` is true, or time is over.
@@ -118,10 +123,9 @@ class CommitNotifier:
         self._answered = self._answered or asked
         if surprising and not pause.wait(0):
             self._distrusted_until = self._monotonic() + DISTRUST_SECONDS
-        self._changed_at = self._monotonic()
 
     def _pace(self, pause: Pause, now: float) -> tuple[PollPace, float]:
         """The pace, and for how long it has been quiet."""
         if pause.has_hints and now >= self._distrusted_until:
             return ANSWERED if self._answered else HINTED, now - self._hinted_at
-        return UNHINTED, now - self._changed_at
+        return UNHINTED, now - self._news_at

@@ -33,8 +33,7 @@ ANSWERED = PollPace(shortest=0.001, longest=1.0, share=2)
 """After a hint whose commit was found. Only a commit that began in the moment between the one that
 was found and the read of the hint has no hint of its own. It is late by twice the time it took."""
 UNHINTED = PollPace(shortest=0.02, longest=0.1, share=1 / 20)
-"""Where polling is all there is: 20 ms while something happens, 100 ms after 2 quiet seconds. A
-serving process writes its report that often, so the pauses rarely get longer."""
+"""Where polling is all there is: 20 ms while news are read, 100 ms after 2 quiet seconds."""
 
 
 class Pause(Protocol):

@@ -199,6 +199,8 @@ class SqliteQueue:
                 self._acknowledge(connection, record, receipt, ids)
             received = self._receive(connection, record, limit, visibility_timeout)
             self.save_record(connection, record)
+        if received:
+            self.database.notifier.note_news()
         return received
 
     def release(self, receipts: Collection[str]) -> None:

@@ -392,7 +392,10 @@ class SqliteStore:
     def read(self, after: ReadCursor, limit: int | None = None) -> Changes:
         """What was committed after a cursor; ``ReadCursor()`` reads all states, no old events."""
         with self.database.read(mark_read=True) as connection:
-            return changes.read(connection, self.rows, after, limit, self._watch)
+            found = changes.read(connection, self.rows, after, limit, self._watch)
+        if found.cursor != after:
+            self.database.notifier.note_news()
+        return found
 
     def read_names(self, after: int, limit: int) -> ChangedNames:
         """Which devices changed after an offset: much cheaper than ``read``."""
@@ -706,7 +709,7 @@ class SqliteStore:
         self._hold(process)
         with (
             self._refusals.taken() as refusals,
-            self.database.write(durable=False) as connection,
+            self.database.write(durable=False, notify=False) as connection,
         ):
             counters = counter_row.load(connection, self.rows)
             self._watch.check(counters)
