@@ -115,6 +115,38 @@ def test_writes_that_come_meanwhile_share_the_next_transaction(ledger: Ledger) -
     assert ledger.writes.run("d") == 5
 
 
+def test_a_write_that_is_taken_before_its_thread_waits_has_its_outcome(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a write whose thread stops between queueing and waiting, until a group has it
+    ledger.hold("b")
+    queue, wait, write = ledger.writes._queue, ledger.writes._wait, ledger.write
+    waits = threading.Event()
+
+    def queue_and_stop(own: QueuedWrite[str]) -> None:
+        queue(own)
+        if own.write == "a":
+            ledger.let_go.set()
+            wait_for(lambda: own.status is group_commit.WriteStatus.COMMITTING)
+
+    def note_and_wait(own: QueuedWrite[str]) -> None:
+        waits.set()
+        wait(own)
+
+    def write_when_it_waits(one: QueuedWrite[str], written: list[str]) -> None:
+        assert one.write != "a" or waits.wait(SHORT)
+        write(one, written)
+
+    monkeypatch.setattr(ledger.writes, "_queue", queue_and_stop)
+    monkeypatch.setattr(ledger.writes, "_wait", note_and_wait)
+    monkeypatch.setattr(ledger, "write", write_when_it_waits)
+    # when it goes on while the transaction is open
+    ledger.call("a").join(SHORT)
+    # then it has waited for the end of it
+    assert ledger.outcomes["a"] == 3
+    waits.set()
+
+
 def test_a_transaction_has_a_bound(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MOST", 2)
     ledger.hold("a", "b", "c")
@@ -278,6 +310,37 @@ def test_a_signal_in_a_waiting_thread_passes_the_turn_on(
     ledger.end()
     assert ledger.words == ["hold", "b"]
     assert ledger.writes.run("c") == 3
+
+
+def test_a_thread_that_was_interrupted_is_left_out_of_the_waking(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a group, the thread of whose second write is interrupted while it is committed
+    made = group_commit.QueuedWrite
+    leaving = threading.Event()
+
+    def queued(write: str) -> QueuedWrite[str]:
+        one = made(write)
+        if write == "b":
+            one.woken = interrupt(one.woken, lambda: leaving.wait(SHORT))
+        return one
+
+    monkeypatch.setattr(group_commit, "QueuedWrite", queued)
+    ledger.hold("a", "b", "c")
+    write = ledger.write
+
+    def write_when_it_has_left(one: QueuedWrite[str], written: list[str]) -> None:
+        if one.write == "a":
+            leaving.set()
+            wait_for(lambda: "b" in ledger.outcomes)
+        write(one, written)
+
+    monkeypatch.setattr(ledger, "write", write_when_it_has_left)
+    # when it ends
+    ledger.end()
+    # then the write behind it has its outcome all the same
+    assert isinstance(ledger.outcomes["b"], Interrupted)
+    assert ledger.outcomes["c"] == 4
 
 
 def interrupted(number: int, call: Callable[[], object]) -> bool:

@@ -6,9 +6,11 @@ commits all of them, in their order. No thread of its own is needed, and none co
 Rule 3: the threads of the last group were woken together, and often write again at once. So the
 next group waits for as many writes, a millisecond at most. Without that one of these threads would
 be committed alone, and the others behind it: twice as many transactions.
-Rule 4: a write that is refused fails alone. If the transaction fails, all of its writes do.
-Rule 5: a defect in one write is not that of the others: they are committed one by one then.
-Rule 6: nothing here knows a database. ``commit`` gets the writes, and sets the outcome of each.
+Rule 4: each thread of a group wakes the next one, as the first thing that it does. A thread that
+was interrupted is left out. Woken all at once they would contend for Python's lock.
+Rule 5: a write that is refused fails alone. If the transaction fails, all of its writes do.
+Rule 6: a defect in one write is not that of the others: they are committed one by one then.
+Rule 7: nothing here knows a database. ``commit`` gets the writes, and sets the outcome of each.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class WriteStatus(IntEnum):
 class QueuedWrite(Generic[Write]):
     """A write on its way through a group commit."""
 
-    __slots__ = ("error", "group", "result", "status", "woken", "write")
+    __slots__ = ("error", "group", "next", "result", "status", "woken", "write")
 
     def __init__(self, write: Write) -> None:
         self.write = write
@@ -60,6 +62,8 @@ class QueuedWrite(Generic[Write]):
         self.status = WriteStatus.WAITING
         self.group: list[QueuedWrite[Write]] = []
         """The writes of its transaction, if its own thread commits it."""
+        self.next: QueuedWrite[Write] | None = None
+        """The write of its group whose thread its own thread wakes, once it is woken itself."""
         self.woken = threading.Lock()
         """Released when its thread has to go on: it has the turn, or the outcome is known."""
         self.woken.acquire()
@@ -77,6 +81,10 @@ class QueuedWrite(Generic[Write]):
     def wake(self) -> None:
         with suppress(RuntimeError):  # it was woken already
             self.woken.release()
+
+    def wake_next(self) -> None:
+        if self.next is not None:
+            self.next.wake()
 
     def outcome(self) -> Any:
         """The result. Raises the error."""
@@ -126,8 +134,9 @@ class GroupCommit(Generic[Write]):
         own = QueuedWrite(write)
         try:
             self._queue(own)
-            if own.status is WriteStatus.WAITING:
+            if own.status is not WriteStatus.LEADING:  # a group may have it already
                 self._wait(own)
+                own.wake_next()
             if own.status is WriteStatus.LEADING:
                 self._lead(own)
         except BaseException as error:  # a signal may come between any two steps
@@ -178,7 +187,10 @@ class GroupCommit(Generic[Write]):
         self._end(own)
 
     def _end(self, own: QueuedWrite[Write]) -> None:
-        """Give the turn on, and wake the threads of the group. A second call ends what is left."""
+        """Give the turn on, and wake the threads of the group, each by the one before it.
+
+        A second call ends what is left.
+        """
         with self._lock:
             if self._leader is own:
                 follower = self._waiting[0] if self._waiting else None
@@ -186,16 +198,20 @@ class GroupCommit(Generic[Write]):
                     follower.status = WriteStatus.LEADING
                     follower.wake()
                 self._leader = follower
-        for one in own.group:
-            one.status = WriteStatus.DONE
-            one.wake()
+            woken = [one for one in own.group if one.status is WriteStatus.COMMITTING]
+            for one, following in zip([own, *woken], woken, strict=False):
+                one.next = following
+            for one in reversed(woken):  # a second call finds the others linked
+                one.status = WriteStatus.DONE
+        own.wake_next()
 
     def _leave(self, own: QueuedWrite[Write], error: BaseException) -> None:
         """Leave nothing behind, wherever a write was interrupted."""
         with self._lock:
             gone = (own, *own.group)
             self._waiting = deque(one for one in self._waiting if one not in gone)
-        if own.status is not WriteStatus.DONE:
+            status, own.status = own.status, WriteStatus.DONE  # no other thread wakes it now
+        if status is not WriteStatus.DONE:
             fail(own.group, interrupted(error))
         self._end(own)
 
