@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import client_frames, emits, fanout, plots, report, servers
+from benchmarks import bloat, client_frames, emits, fanout, plots, report, servers
 from benchmarks.generator import Connection, Group
 from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
@@ -320,3 +320,29 @@ def test_each_kind_of_rows_has_a_plot() -> None:
         assert [plot.name for plot in plots.PLOTS if plot.has(row)] == [name]
     ratio = Row("fan-out, of Socket.IO on Node, by CPU", 9.0, "x")
     assert not any(plot.has(ratio) for plot in plots.PLOTS)
+
+
+def test_the_growth_of_tables_is_reported() -> None:
+    # given tables after a tenth and at the end; one of them is small, and writes no index
+    first, last = (
+        bloat.Mark(
+            changes,
+            {
+                "history": bloat.Table(size * bloat.MB, 5 * bloat.MB, size, 0, 0, 0, 3),
+                "counters": bloat.Table(8_192, 16_384, 1, 2, updates=200, in_page=150, vacuums=0),
+                "sources": bloat.Table(8_192, 16_384, 1, 0, updates=0, in_page=0, vacuums=0),
+            },
+            {},
+            log=changes * 1_500,
+        )
+        for changes, size in ((1_000, 20), (10_000, 30))
+    )
+    # then what is large has a row, what is small and written has its share, and a change its log
+    rows = bloat.report_rows([first, last])
+    assert [(row.what, round(row.value or 0, 1)) for row in rows] == [
+        ("bloat: all tables and indexes after 10000 changes", 35.0),
+        ("bloat: table history after 10000 changes", 35.0),
+        ("bloat: updates of counters that write no index", 75.0),
+        ("bloat: log (WAL) of one change", 1_500.0),
+    ]
+    assert rows[1].note == "25 MB after a tenth; 30 live and 0 dead rows, 3 vacuums"
