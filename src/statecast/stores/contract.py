@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from operator import add, attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from statecast import timestamps
 from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.access.records import AccessRecord, AuditEntry, RecordStore
 from statecast.commands.life import Command, NewCommand
@@ -332,18 +333,27 @@ class LeaseHolder:
     pid: int
     idle_seconds: float
     """How long ago it noted progress. A process that was stopped notes none."""
+    host: str = ""
+    """On which it runs."""
 
     def has_stalled(self, awake: float = math.inf) -> bool:
         """Whether it has stopped. Who asks has been running for ``awake`` seconds."""
         return min(self.idle_seconds, awake) >= STALLED_AFTER
 
+    def is_same(self, other: LeaseHolder) -> bool:
+        return (self.pid, self.host) == (other.pid, other.host)
+
     def stalled_sentence(
         self, what: str = "queue", result: str = "no process receives from it"
     ) -> str:
-        """That it has stopped, and what to do."""
+        """That it has stopped, where and since when, and what to do."""
+        since = timestamps.iso(timestamps.now() - round(self.idle_seconds * 1000))
+        where = f"on the host {self.host}, " if self.host else ""
         return (
-            f"Process {self.pid} holds this {what} and has made no progress for a minute, so "
-            f"{result}; continue that process or end it."
+            f"Process {self.pid} holds this {what}, {where}and has made no progress since "
+            f"{since[:10]} {since[11:16]} UTC, so {result}; continue it there "
+            f"(kill -CONT {self.pid}) or end it (kill -KILL {self.pid}): another one then takes "
+            "over."
         )
 
 

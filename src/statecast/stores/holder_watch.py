@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from statecast.stores.contract import Store
+from statecast.stores.contract import LeaseHolder, Store
 
 INTERVAL = 5.0
 """Seconds between two looks."""
@@ -36,6 +36,8 @@ class HolderWatch:
         self._resumed_at = resumed_at
         self._monotonic = monotonic
         self._looked_at = float("-inf")
+        self._stalled: LeaseHolder | None = None
+        """The holder as it was when it was first seen to have stopped: the sentence is of then."""
 
     def look(self) -> bool:
         """Look again if it is time; whether it was. Raises StoreUnavailable."""
@@ -44,13 +46,13 @@ class HolderWatch:
             return False
         self._looked_at = now
         holder = self._store.holder(self._lease)
-        if holder is not None and holder.has_stalled(now - self._resumed_at()):
-            self.sentence = holder.stalled_sentence(*self._words)
-        else:
-            self.sentence = None
+        if holder is None or not holder.has_stalled(now - self._resumed_at()):
+            self.sentence = self._stalled = None
+        elif self._stalled is None or not holder.is_same(self._stalled):
+            self.sentence, self._stalled = holder.stalled_sentence(*self._words), holder
         return True
 
     def forget(self) -> None:
         """This process has the lease now: another holder is another matter."""
-        self.sentence = None
+        self.sentence = self._stalled = None
         self._looked_at = float("-inf")

@@ -9,6 +9,7 @@ import dataclasses
 import heapq
 import json
 import os
+import socket
 import threading
 import time
 import uuid
@@ -694,7 +695,8 @@ class MemoryStore:
             record = self._sources.get(source)
             if record is None or not record.leased:
                 return None
-            return LeaseHolder(os.getpid(), time.monotonic() - record.progress_at)
+            idle = time.monotonic() - record.progress_at
+            return LeaseHolder(os.getpid(), idle, socket.gethostname())
 
     def reports(self) -> dict[str, dict[str, Any]]:
         """The newest report of each process that announced one within the last 10 s."""

@@ -58,7 +58,7 @@ NOTE = f"""
     ON CONFLICT (name) DO UPDATE SET
         holder = excluded.holder, host = excluded.host, pid = excluded.pid,
         noted_at = excluded.noted_at"""
-HOLDER = f"SELECT pid, {NOW} - noted_at FROM leases WHERE name = %s"
+HOLDER = f"SELECT pid, {NOW} - noted_at, host FROM leases WHERE name = %s"
 
 
 def key_of(schema: str, name: str) -> int:
@@ -145,7 +145,7 @@ def holder_of(
     if not is_held and not row_is_true(row(connection, IS_HELD, asked)):
         return None
     found = row(connection, HOLDER, (name,))
-    return LeaseHolder(found[0], max(0, found[1]) / 1000) if found else None
+    return LeaseHolder(found[0], max(0, found[1]) / 1000, found[2]) if found else None
 
 
 def ended(connection: Connection, schema: str, processes: Sequence[str]) -> list[str]:

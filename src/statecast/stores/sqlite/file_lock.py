@@ -17,6 +17,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import socket
 import time
 import urllib.parse
 from contextlib import suppress
@@ -210,7 +211,8 @@ def lease_holder(store: Path, source: str) -> LeaseHolder | None:
     except OSError:
         pid, _, noted_at = pread(file, 64, 0).partition(b" ")
         with suppress(ValueError):  # one that has written nothing: its disk was full
-            return LeaseHolder(int(pid), max(0.0, time.monotonic() - float(noted_at)))
+            idle = max(0.0, time.monotonic() - float(noted_at))
+            return LeaseHolder(int(pid), idle, socket.gethostname())
     finally:
         os.close(file)
     return None
