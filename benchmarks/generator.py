@@ -158,11 +158,13 @@ class Generator:
         query: str = "",
         numbers: list[int] | None = None,
         certificate: str = "",
+        opening: list[list[str]] | None = None,
     ) -> dict[str, Any]:
         """Connect viewers, at most ``AT_ONCE`` at a time. Raw ones are open when connected.
 
         ``numbers``: of the viewers, for the ``{}`` in ``query``. With the file of a ``certificate``
-        over TLS, each with a handshake of its own.
+        over TLS, each with a handshake of its own. ``opening``: what each sends and waits for, if
+        not the handshake of Socket.IO.
         """
         members = self.groups.setdefault(group, Group())
         if certificate:
@@ -173,6 +175,8 @@ class Generator:
                 (client_frames.upgrade(port, query.format(number)), b'"sid"'),
                 (client_frames.text_frame(client_frames.JOIN), b"40{"),
             ]
+            if opening is not None:
+                steps = [(one.encode("latin-1"), other.encode()) for one, other in opening]
             while len(self.opening) >= AT_ONCE:
                 self.turn(10)
             sock = socket.create_connection(("127.0.0.1", port))

@@ -41,6 +41,9 @@ class Process:
             env=os.environ | (variables or {}),
         )
         self._process = psutil.Process(self._popen.pid)
+        self.counted = [self._popen.pid]
+        """The processes whose CPU time counts: a program that drives a server names the server's.
+        """
         self._received = b""
 
     def __enter__(self) -> Process:
@@ -88,9 +91,9 @@ class Process:
     def cpu(self) -> float:
         """Seconds of CPU time, user and system, of all threads."""
         if sys.platform == "linux":  # psutil counts in hundredths
-            return time.clock_gettime(cpu_clock(self._popen.pid))
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+            return sum(time.clock_gettime(cpu_clock(pid)) for pid in self.counted)
+        times = [psutil.Process(pid).cpu_times() for pid in self.counted]
+        return float(sum(one.user + one.system for one in times))
 
     def memory(self) -> int:
         """Resident memory in bytes."""

@@ -21,9 +21,12 @@ FLASK_THREADING = "Flask-SocketIO with threads"
 OURS_SOCKETIO = "statecast.socketio"
 NODE = "Socket.IO on Node"
 LOOP = "a loop of send()"
+NCHAN = "nchan in nginx"
+NATS = "nats-server"
 PEERS = ROOT / "benchmarks" / "peers"
-FRAME_BYTES = client_frames.PACKET_BYTES + 4
-"""A frame of this size has a head of four bytes."""
+HEAD_BYTES = 4
+"""Of a frame of this size."""
+FRAME_BYTES = client_frames.PACKET_BYTES + HEAD_BYTES
 
 
 @dataclass
@@ -33,6 +36,12 @@ class Server:
     process: Process
     port: int
     raw: bool = False
+    opening: list[list[str]] | None = None
+    """What a viewer sends and waits for, where it does not speak Socket.IO."""
+    packet_bytes: int = client_frames.PACKET_BYTES
+    """Of an event, in a frame with a head of four bytes."""
+    merges: bool = False
+    """Several events of a burst may share a frame."""
 
 
 def ours(folder: Path) -> Process:
@@ -65,6 +74,14 @@ def node(folder: Path) -> Process:
     return Process(NODE, [program, str(PEERS / "node.js")], modules)
 
 
+def nchan(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.nchan", str(folder))
+
+
+def nats(folder: Path) -> Process:
+    return processes.python("benchmarks.peers.nats", str(folder))
+
+
 def loop(folder: Path) -> Process:
     """The theoretical limit: in C if there is a compiler, else in Python, slightly slower."""
     found = compiler()
@@ -91,8 +108,10 @@ STARTERS: dict[str, Callable[[Path], Process]] = {
     FLASK_SOCKETIO: flask_socketio,
     FLASK_THREADING: flask_threading,
     OURS_SOCKETIO: ours_socketio,
+    NCHAN: nchan,
+    NATS: nats,
 }
-FANNING_OUT = (OURS, LOOP, NODE, PYTHON_SOCKETIO, FLASK_SOCKETIO)
+FANNING_OUT = (OURS, LOOP, NODE, PYTHON_SOCKETIO, FLASK_SOCKETIO, NCHAN, NATS)
 EMITTING = (OURS, OURS_SOCKETIO, FLASK_SOCKETIO, FLASK_THREADING)
 """The servers of two benchmarks."""
 
@@ -101,7 +120,16 @@ EMITTING = (OURS, OURS_SOCKETIO, FLASK_SOCKETIO, FLASK_THREADING)
 def serving(name: str, folder: Path) -> Iterator[Server]:
     """Start a server. Raises BenchmarkError."""
     with STARTERS[name](folder) as process:
-        yield Server(process, process.receive(30)["port"], name == LOOP)
+        said = process.receive(30)
+        process.counted = said.get("pids", process.counted)
+        yield Server(
+            process,
+            said["port"],
+            name == LOOP,
+            said.get("opening"),
+            said.get("packet_bytes", client_frames.PACKET_BYTES),
+            name == NATS,
+        )
 
 
 @contextmanager

@@ -9,14 +9,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import bloat, client_frames, emits, fanout, plots, report, servers
 from benchmarks.generator import Connection, Group
+from benchmarks.peers import nats, nchan
 from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
+from benchmarks.servers import Server
 from statecast.http.head import RequestHead, by_name
 from statecast.realtime.protocol import handshake, websocket
 
@@ -271,6 +274,38 @@ def test_a_peer_that_breaks_is_out_and_we_are_not_allowed_to(
     # when ours breaks, then that is no result
     with pytest.raises(BenchmarkError), race.without_who_breaks(servers.OURS):
         raise BenchmarkError("no port")
+
+
+@pytest.mark.parametrize(
+    ("server", "deliveries", "least", "most"),
+    [
+        (Server(None, 1), 10, 2_430, 2_430),  # type: ignore[arg-type]
+        (Server(None, 1, packet_bytes=257), 10, 2_610, 2_610),  # type: ignore[arg-type]
+        # one that puts several events into a frame may save all heads but one
+        (Server(None, 1, packet_bytes=257, merges=True), 10, 2_570, 2_610),  # type: ignore[arg-type]
+    ],
+)
+def test_a_server_is_held_to_the_bytes_of_its_own_frames(
+    server: Server, deliveries: int, least: int, most: int
+) -> None:
+    assert fanout.expected(server, deliveries) == (least, most)
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [(nchan, "apt-get install nginx-light libnginx-mod-nchan"), (nats, "install nats-server")],
+)
+def test_a_peer_that_is_not_installed_says_how(
+    peer: ModuleType,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr(peer, "raise_file_limit", lambda: None)
+    peer.main(tmp_path)
+    assert words in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_the_loop_in_c_compiles_without_a_warning(c_compiler: str) -> None:
