@@ -6,20 +6,25 @@ the clients that we write here.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 import socketio as stock
 from raw_socket import POLLING, OnPolling, request
-from server_process import ServerProcess
+from server_process import ScriptProcess, ServerProcess
+
+from tests.waiting import wait_for
 
 SCRIPT = Path(__file__).with_name("stock_client.js")
 NUMBERS = 40
@@ -153,6 +158,78 @@ def test_a_killed_worker_ends_its_own_sessions_and_leaves_nothing(
         server.kill()
     # and nothing is left
     assert not folder.exists()
+
+
+ROLLING = """
+import os
+from flask import Flask
+from statecast import Statecast
+
+app = Flask(__name__)
+live = Statecast(app)
+
+@app.get("/process")
+def process():
+    return str(os.getpid())
+
+@app.post("/set/<int:number>")
+def change(number):
+    live.set(f"lamp{number % 5}", number=number)
+    return ""
+"""
+
+
+def fetch(address: str, method: str = "GET") -> str:
+    with urlopen(Request(address, method=method), timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def test_workers_restarted_one_after_the_other_lose_nobody(tmp_path: Path, run: Path) -> None:
+    (tmp_path / "rolling.py").write_text(ROLLING)
+    options = ("rolling:app", "--port", "0", "--workers", "2", "--log-level", "warning")
+    server = ServerProcess(tmp_path, *options, XDG_RUNTIME_DIR=str(run))
+    clients = [ScriptProcess("reconnecting_client.py", server.address) for _ in range(4)]
+    numbers, over = itertools.count(), threading.Event()
+    set_numbers: list[int] = []
+
+    def change() -> None:
+        while not over.is_set():
+            number = next(numbers)
+            fetch(f"{server.address}/set/{number}", "POST")
+            set_numbers.append(number)
+
+    def serves(process: int) -> bool:
+        return fetch(f"{server.address}/process") == str(process)
+
+    changing = threading.Thread(target=change)
+    try:
+        # given clients of both workers that have joined, and changes that go on
+        for client in clients:
+            assert json.loads(client.ask('{"joined": 0}'))["joined"] == 1
+        changing.start()
+        parent = psutil.Process(server.process.pid)
+        for old in [worker.pid for worker in parent.children()]:
+            before = {worker.pid for worker in parent.children()}
+            # when one worker after the other is told to end, each when the last is back
+            os.kill(old, signal.SIGTERM)
+            wait_for(lambda old=old: old not in {one.pid for one in parent.children()})
+            wait_for(lambda before=before: {one.pid for one in parent.children()} - before)
+            (new,) = {one.pid for one in parent.children()} - before
+            wait_for(lambda new=new: serves(new))
+        over.set()
+        changing.join(30)
+        # then no request failed, and each client equals the store and has missed nothing
+        assert set_numbers == list(range(len(set_numbers)))
+        states = {f"lamp{number % 5}": {"number": number} for number in set_numbers}
+        for client in clients:
+            found = json.loads(client.ask(json.dumps({"states": states})))
+            assert (found["states"], found["overtaken"]) == (states, [])
+            assert found["joined"] > 1  # both workers ended, so each was cut at least once
+    finally:
+        over.set()
+        for client in clients:
+            client.end()
+        server.kill()
 
 
 def test_workers_whose_parent_was_killed_leave_nothing(tmp_path: Path, run: Path) -> None:

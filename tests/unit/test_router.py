@@ -129,6 +129,15 @@ def test_a_stopping_server_is_not_ready_and_turns_away() -> None:
         assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
 
 
+def test_where_others_serve_a_stopping_process_answers_what_it_has_accepted() -> None:
+    client = Client()
+    client.router.draining = client.router.others_serve = True
+    for path in ("/", "/statecast/page.css"):
+        status, headers, _ = client.ask(path)
+        assert (status, headers["connection"]) == (200, "close")
+    assert client.ask("/readyz")[0] == 503
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/statecast/page.css"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
 def test_what_is_only_read(path: str, method: str) -> None:

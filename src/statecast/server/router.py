@@ -29,7 +29,10 @@ async def everyone(scope: Scope) -> bool:
 
 
 class Router:
-    """The endpoints by path. While ``draining`` only health is answered; the rest is refused."""
+    """The endpoints by path. While ``draining`` only health is answered; the rest is refused.
+
+    Where ``others_serve`` the same socket, requests that this process has accepted are answered.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Router:
         """
         self._sees_sources = sees_sources
         self._origins = origins
-        self.draining = False
+        self.draining = self.others_serve = False
         self.files = static_files()
         self._warn = warn
         self._wsgi = wsgi
@@ -81,10 +84,10 @@ class Router:
         async def sending(message: Scope) -> None:
             nonlocal started
             started = True
-            await send(message)
+            await send(_closing(message) if self.draining else message)
 
         try:
-            if self.draining and path not in ("/healthz", "/readyz"):
+            if self.draining and not self.others_serve and path not in ("/healthz", "/readyz"):
                 raise HTTPProblem(
                     503,
                     "The server restarts; come back.",
@@ -158,6 +161,14 @@ class Router:
         headers += [(b"content-encoding", b"gzip")] if packed else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _closing(message: Scope) -> Scope:
+    """The same, for the last response on its connection."""
+    if message["type"] != "http.response.start":
+        return message
+    headers = [field for field in message.get("headers", ()) if field[0].lower() != b"connection"]
+    return {**message, "headers": [*headers, (b"connection", b"close")]}
 
 
 def _check_read_only(scope: Scope) -> None:

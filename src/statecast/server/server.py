@@ -256,6 +256,10 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.runtime.settings.shutdown_timeout
         self.router.draining = True
+        if self.runtime.settings.workers > 1:
+            # The others share the socket: what comes from now on is theirs.
+            self.router.others_serve = True
+            self._stop_listening(sockets or [])
         self.runtime.drain()
         self.command_arrivals.close()
         for connection in list(self.server_state.connections):
@@ -271,15 +275,19 @@ class Server(uvicorn.Server):
         await self._cut(sockets or [])
         self.stop_following()
 
-    async def _cut(self, sockets: list[socket.socket]) -> None:
+    def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Accept no further connection. Called again, it does nothing."""
         for server in self.servers:
             server.close()
         for listener in self._tls_listeners:
             listener.close()
-        if self._certificate is not None:
-            self._certificate.close()
         for one in sockets:
             one.close()
+
+    async def _cut(self, sockets: list[socket.socket]) -> None:
+        self._stop_listening(sockets)
+        if self._certificate is not None:
+            self._certificate.close()
         if self.link is not None:
             self._forwarded.close()
             self._adopted.close()

@@ -243,7 +243,11 @@ class Supervisor:
             sockets.announce(self.listening, self.announce, self.settings)
 
     def _stop(self, number: int, limit: float) -> None:
-        """Pass the signal on and wait. Workers that do not stop in time are killed."""
+        """Pass the signal on and wait. Workers that do not stop in time are killed.
+
+        They close their copies of the socket. Ours too, else clients would wait for an accept.
+        """
+        self.listening.close()
         running = [worker.process for worker in self.workers if worker.process is not None]
         for process in running:
             if process.poll() is None:
