@@ -201,7 +201,8 @@ class Edits:
 
         from statecast.flask import Statecast
 
-        self._live = Statecast(Flask(__name__), store=url)
+        self._app = Flask(__name__)  # the extension does not keep it
+        self._live = Statecast(self._app, store=url)
 
     def send(self, body: bytes) -> str:
         message = json.loads(body)
