@@ -12,11 +12,11 @@ import pytest
 
 from postgres_server import PostgresServer
 from statecast import strict_json
-from statecast.errors import DevicesFull
+from statecast.errors import DevicesFull, LeaseLost
 from statecast.model import Position
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
-from statecast.stores.postgres import changes, counters, database, queue
+from statecast.stores.postgres import changes, counters, database, queue, sources
 from statecast.stores.postgres.driver import Connection, rows
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message, refused
@@ -227,6 +227,29 @@ def test_the_next_holder_gets_what_a_receive_takes_while_it_waits(
         # then the next holder receives that too
         found = other.queue("queue").acknowledge_and_receive({}, 9, 30_000)
         assert [(one.body, one.attempt) for one in found] == [(b"1", 2), (b"2", 1)]
+
+
+def test_a_former_holder_receives_nothing_that_the_next_one_would_miss(url: str) -> None:
+    with opened(url) as store, opened(url) as other:
+        # given a holder whose lease another one has got, and that does not know it yet
+        former = store.queue("queue")
+        lease = store.lease("queue")
+        assert lease is not None
+        former.append([b"1", b"2"])
+        (first,) = former.acknowledge_and_receive({}, 1, 30_000)
+        with other.database.write() as connection:
+            sources.raise_term(connection, "queue")
+            queue.release_all(connection, "queue")
+        # when it goes on, then it learns that, and what it acknowledges is not deleted
+        with pytest.raises(LeaseLost):
+            former.acknowledge_and_receive({first.receipt: [first.id]}, 1, 30_000)
+        # and the next holder receives all, in their order
+        found = other.queue("queue").acknowledge_and_receive({}, 9, 30_000)
+        assert [one.body for one in found] == [b"1", b"2"]
+        # and once it gave its lease back, the former one may receive like any reader of a queue
+        lease.release()
+        former.append([b"3"])
+        assert [one.body for one in former.acknowledge_and_receive({}, 9, 30_000)] == [b"3"]
 
 
 def any_waits(store: PostgresStore) -> bool:

@@ -132,6 +132,7 @@ class ProcessStore(StorePart):
         except BaseException:
             self.session.give_up(source)
             raise
+        self.session.terms[source] = term
         note = ProgressNotes(lambda: self._note_progress(source))
         return PostgresLease(term, note, lambda: self.session.give_up(source))
 

@@ -10,6 +10,9 @@ Rule 3: a time is read after the queue is locked, so times are in the order of t
 receive takes what another one has just hidden for what was hidden by a clock that is ahead.
 Rule 4: rows are found one by one in their index (``LATERAL ... OFFSET 0``), whatever the planner
 takes the size of a queue for. A plan that was made for a short queue would read a long one whole.
+Rule 5: a receive compares the term of the lease after it has locked the queue, and a take-over
+raises the term and releases in one transaction. So a former holder takes no message away from the
+next one, which would be applied after those that follow it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any, NamedTuple
 
 from statecast.model import Delivery
 from statecast.stores.contract import Limits
-from statecast.stores.errors import check_queue_bounds
+from statecast.stores.errors import check_queue_bounds, lease_lost
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.clock import CLOCK, ServerClock
 from statecast.stores.postgres.database import PostgresDatabase
@@ -52,6 +55,7 @@ NAMED = """
         SELECT id, sent_at, body, sender FROM queue
         WHERE queue = %(queue)s AND id = named.id OFFSET 0) AS found
     ORDER BY id"""
+TERM = "SELECT term FROM sources WHERE name = %s"
 HAS_FRESH = """
     SELECT EXISTS (
         SELECT 1 FROM queue
@@ -199,18 +203,23 @@ class PostgresQueue:
         Received messages stay hidden for ``visibility_timeout`` ms. The transaction need not be on
         disk on return: what a power cut undoes is delivered again, and its ids are known. It has
         two round trips, unless messages are received again. It wakes no reader: the commit of what
-        was received does.
+        was received does. Raises LeaseLost if another process has taken over the source of this
+        name.
         """
         if not acknowledged and not self._undelivered and not self._has_visible():
             return []
         with self.database.write(durable=False, notify=False) as connection:
             locked = self._lock(connection)
             made = connection.execute(NEXT_RECEIPT)
+            term = self.session.terms.get(self.name) if limit else None
+            newest = None if term is None else connection.execute(TERM, (self.name,))
             deleted = self._acknowledge(connection, acknowledged)
             self._release(connection, self._undelivered)
             expired = connection.execute(EXPIRED.encode(), self._values)
             fresh = connection.execute(FRESH, self._values | {"limit": limit})
             record = locked.answer()
+            if newest is not None and newest.fetchone() != (term,):
+                raise lease_lost(self.name)
             if deleted is not None:
                 record.subtract(deleted)
             now, receipts = only_row(expired)

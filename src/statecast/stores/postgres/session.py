@@ -107,6 +107,8 @@ class ProcessSession:
         """What this process wants to hold, and whether it does now."""
         self._refused: dict[str, float] = {}
         """When another process had a lease that this one wants."""
+        self.terms: dict[str, int] = {}
+        """Under which this process consumes the sources whose leases it has, or has lost."""
         self._asked: dict[str, float] = {}
         """When this process asked for it last."""
         self._reads_events = False
@@ -147,6 +149,7 @@ class ProcessSession:
     def give_up(self, name: str) -> None:
         """Give a lease back. What the server does not learn now, it learns with the connection."""
         with self._turn:
+            self.terms.pop(name, None)
             if not self._held.pop(name, False) or self._process != os.getpid():
                 return
             with suppress(StatecastError):
