@@ -87,6 +87,7 @@ async def test_a_stream_is_read_block_by_block_in_any_order(order: str) -> None:
         ([b"br", b"gzip"], True),
         ([b"gzip;q=0"], False),
         ([b"gzip; q=0.000"], False),
+        ([b"gzip ;\tq=0. , deflate"], False),
         ([b"gzip;q=0.001"], True),
         ([b"identity"], False),
         ([b"*"], False),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-REFUSED = (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
+REFUSED = re.compile(rb"[ \t]*q=0(\.0{0,3})?[ \t]*")
+"""A weight that says no."""
 
 
 def takes_gzip(fields: Iterable[bytes]) -> bool:
@@ -15,5 +17,5 @@ def takes_gzip(fields: Iterable[bytes]) -> bool:
     for one in b",".join(fields).lower().split(b","):
         coding, _, weight = one.partition(b";")
         if coding.strip() == b"gzip":
-            return weight.replace(b" ", b"") not in REFUSED
+            return REFUSED.fullmatch(weight) is None
     return False
