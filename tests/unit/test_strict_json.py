@@ -191,7 +191,7 @@ def test_a_small_value_is_written_as_after_a_check(value: Any) -> None:
         {"x" * 257: 1},
         json.loads("[" * 34 + "]" * 34),
         {str(number): 0 for number in range(257)},
-        object(),
+        object,
         b"bytes",
         datetime(2026, 1, 31),
         {1, 2},
