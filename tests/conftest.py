@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 inheritance.clean()
 
-POOLS = ("asyncio_", "handler", "readiness", "wsgi")
+POOLS = ("asyncio_", "handler", "readiness", "uvloop_", "wsgi")
 """Threads that a pool of a wider scope starts when it first needs them; its own scope counts
 them."""
 
