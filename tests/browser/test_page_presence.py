@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 def name_them(app: Flask) -> None:
     """An application that knows its visitors by a cookie."""
-    live = runtime_of(app)
+    live = runtime_of(app).viewers
 
     def connect(sid: str, auth: Any) -> None:
         (cookie,) = live.handshake(sid).head.values(b"cookie")
