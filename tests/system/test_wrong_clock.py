@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from server_process import ENVIRONMENT, PROGRAM, ServerProcess, statecast
-from waiting import wait_for
 
 from statecast import strict_json
 from statecast.stores import open_store
