@@ -342,7 +342,7 @@ def test_settings_hold_in_each_transaction_and_are_nobody_elses(
         assert other.execute(ask.encode()).fetchone() == ('"$user", public', "0", "on", "on")
 
 
-def test_a_host_that_vanishes_loses_its_lease() -> None:
+def test_a_host_that_vanishes_loses_its_lease_and_its_locks() -> None:
     """Within 10 s; the script prints when, and what the old holder says when it is back."""
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("needs root rights, to make a network of its own")
@@ -353,4 +353,4 @@ def test_a_host_that_vanishes_loses_its_lease() -> None:
         text=True,
         timeout=100,
     )
-    assert ended.stdout.split() == ["held", "taken", "fenced"]
+    assert ended.stdout.split() == ["held", "taken", "written", "fenced"]

@@ -1,5 +1,7 @@
 """Takes over the lease of a process whose network loses all packets, and brings that back.
 
+That process has locked the counters, too, in a transaction that will never end.
+
 It needs a network of its own: ``unshare --net python vanishing_holder.py POSTGRES``.
 """
 
@@ -16,12 +18,15 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from postgres_server import USER, PostgresServer
+from statecast.errors import StoreUnavailable
 from statecast.stores import open_store
+from statecast.stores.contract import Store
+from statecast.testing import change, message
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 """From linux/sockios.h and linux/if.h."""
 SECONDS = 10.0
-"""Within which another process must have the lease."""
+"""Within which another process must have the lease, and can write."""
 HOLDER = """
 import sys
 from statecast.errors import LeaseLost, StoreUnavailable
@@ -29,6 +34,9 @@ from statecast.stores import open_store
 from statecast.testing import change, message
 store = open_store(sys.argv[1])
 lease = store.lease("queue")
+busy = store.database.pool.take()
+busy.execute("BEGIN")
+busy.execute("SELECT FROM counters FOR UPDATE")
 print("held", flush=True)
 sys.stdin.readline()
 while True:
@@ -53,6 +61,15 @@ def set_loopback(up: bool) -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags))
 
 
+def has_written(store: Store, term: int) -> bool:
+    """A lock is waited for, for a few seconds."""
+    try:
+        store.commit("queue", 1, [message("b", change("pillow", {"n": 2}))], term=term)
+    except StoreUnavailable:
+        return False
+    return True
+
+
 def main(program: str) -> None:
     set_loopback(up=True)
     server = PostgresServer(program, listen_addresses="127.0.0.1")
@@ -71,7 +88,10 @@ def main(program: str) -> None:
             time.sleep(0.05)
         seconds = time.monotonic() - began
         print("taken" if seconds < SECONDS else f"only after {seconds:.1f} s", flush=True)
-        print(f"taken over after {seconds:.1f} s", file=sys.stderr)
+        while not has_written(store, lease.term):
+            pass
+        seconds = time.monotonic() - began
+        print("written" if seconds < SECONDS else f"only after {seconds:.1f} s", flush=True)
         set_loopback(up=True)
         print("go", file=holder.stdin, flush=True)
         print(holder.stdout.readline().strip(), flush=True)

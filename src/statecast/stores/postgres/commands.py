@@ -67,8 +67,11 @@ UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 16)}) WHERE
 
 def open_ones(connection: Connection, limit: int) -> OpenCommands:
     """All that are not at an end."""
+    number = number_in(connection, OF_ALL)
+    if not number:  # each process asks every two seconds
+        return OpenCommands(0, [])
     found = connection.execute(BACKLOG, (limit,)).fetchall()
-    return OpenCommands(number_in(connection, OF_ALL), [DeviceBacklog(*one) for one in found])
+    return OpenCommands(number, [DeviceBacklog(*one) for one in found])
 
 
 def begin(

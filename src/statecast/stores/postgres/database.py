@@ -58,6 +58,12 @@ SETTINGS = """
         set_config('enable_seqscan', 'off', %(local)s), set_config('jit', 'off', %(local)s)"""
 """Every query has its index. A plan that was made while a table was small must not read it whole
 when it has become large. To compile such a plan would take longer than to run it."""
+KEEPALIVE = """
+    SELECT set_config('tcp_keepalives_idle', '2', false),
+        set_config('tcp_keepalives_interval', '2', false),
+        set_config('tcp_keepalives_count', '2', false),
+        set_config('tcp_user_timeout', '6000', false)"""
+"""So the server notices within 6 s that a host has vanished, and releases what that had locked."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
 CLAIMED = -1
@@ -162,6 +168,7 @@ class PostgresDatabase:
             if keeps_session(connection):
                 with self.translated():
                     connection.execute(SETTINGS, self._settings | {"local": False})
+                    connection.execute(KEEPALIVE.encode())
         except BaseException:
             connection.close()
             raise

@@ -64,13 +64,6 @@ COMMIT = "commit"
 JOINING = "joining"
 """The hint that a process wants to read events."""
 
-# A host that vanishes is noticed by the server within 6 s, and the server by this process.
-KEEPALIVE = """
-    SELECT set_config('tcp_keepalives_idle', '2', false),
-        set_config('tcp_keepalives_interval', '2', false),
-        set_config('tcp_keepalives_count', '2', false),
-        set_config('tcp_user_timeout', '6000', false),
-        set_config('search_path', %s, false)"""
 NOTIFY = "SELECT pg_notify(%s, %s)"
 NUMBERS = """
     counters::text, (SELECT last_value FROM arrivals), (SELECT max(number) FROM epochs)"""
@@ -377,7 +370,6 @@ class ProcessSession:
             connection = self._database.connect_directly()
             self.is_pooled = server.is_pooled(connection)
             if not self.is_pooled:
-                connection.execute(KEEPALIVE.encode(), (self._schema,))
                 connection.execute(f"LISTEN {self._schema}".encode())
         except (StatecastError, psycopg.Error) as error:
             self._backoff.failed(
