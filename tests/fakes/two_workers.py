@@ -96,7 +96,9 @@ class Front(asyncio.Protocol):
 class TwoWorkers:
     """``here`` gets the requests; the sessions of ``there`` are what they name."""
 
-    def __init__(self, here: LinkedWorker, there: LinkedWorker) -> None:
+    def __init__(self, folder: WorkerFolder, here: LinkedWorker, there: LinkedWorker) -> None:
+        self.folder = folder
+        """A link that is added to it listens, and accepts nothing."""
         self.here = here
         self.there = there
 
@@ -119,9 +121,8 @@ class TwoWorkers:
 @asynccontextmanager
 async def two_workers(app: App | None = None, **settings: Any) -> AsyncIterator[TwoWorkers]:
     folder = WorkerFolder()
-    both = TwoWorkers(
-        LinkedWorker(folder.add(), **settings), LinkedWorker(folder.add(), app, **settings)
-    )
+    here = LinkedWorker(folder.add(), **settings)
+    both = TwoWorkers(folder, here, LinkedWorker(folder.add(), app, **settings))
     for worker in (both.here, both.there):
         await worker.start()
     try:

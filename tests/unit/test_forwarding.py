@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +199,12 @@ async def test_a_killed_worker_answers_its_sessions_as_unknown_at_once() -> None
 
 
 async def test_a_worker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a worker that accepts nothing, though the system connects
     monkeypatch.setattr(request_forwarder, "GREETING", 0.01)
     async with two_workers() as both:
-        session = await both.open()
-        both.there.loop.remove_reader(both.there.link.requests)
-        response = await session.get().task
+        # given a worker that accepts nothing, though the system connects
+        with closing(both.folder.add()) as hanging:
+            session = PollingClient(both.here, hanging.worker_id + "x" * 22)
+            response = await session.get().task
         assert response.status == 504
         assert both.here.limiter.total == 0
 
