@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
@@ -359,6 +358,8 @@ class Runtime:
 
     def hub(self, broadcaster: Broadcaster) -> Hub:
         """The hub of the viewers, with the application's handlers. Raises BadSetting."""
+        from statecast.program.unix import in_children  # not there on every system
+
         hub = Hub(
             broadcaster,
             self.settings,
@@ -371,8 +372,12 @@ class Runtime:
             "sent_bytes": broadcaster.sent_bytes + hub.sent_bytes,
         }
         self.viewers.take(hub)
-        open_in_children(self)
+        in_children(self, Runtime._after_fork)
         return hub
+
+    def _after_fork(self) -> None:
+        """Let a child open the store, although another thread may have been at it."""
+        self._opening = threading.Lock()
 
     @contextmanager
     def under_test(
@@ -637,16 +642,3 @@ class Runtime:
         if of_work:
             details["problems"] = [one.public() for one in of_work[:MAX_SHOWN]]
         return not of_work, details
-
-
-def open_in_children(runtime: Runtime) -> None:
-    """Let a forked child open the store, although another thread may have been at it."""
-    from statecast.program.unix import register_at_fork  # not there on every system
-
-    reference = weakref.ref(runtime)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None:
-            inherited._opening = threading.Lock()
-
-    register_at_fork(after_in_child=in_child)

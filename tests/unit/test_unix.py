@@ -1,4 +1,4 @@
-"""On a system that lacks what Statecast needs: one sentence, and never a defect of its own.
+"""The parts of Unix, and systems that lack them: one sentence, and never a defect of its own.
 
 Windows is played in a process of its own: what it lacks is taken away before anything is imported.
 """
@@ -6,11 +6,15 @@ Windows is played in a process of its own: what it lacks is taken away before an
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+
+from statecast.program.unix import in_children
 
 pytestmark = pytest.mark.bare
 
@@ -81,3 +85,37 @@ except statecast.StatecastError as error:
     ended = on_windows(script, tmp_path)
     assert ended.stderr == ""
     assert json.loads(ended.stdout) == ["UnsupportedSystem", SENTENCE]
+
+
+# Forks
+
+
+class Owner:
+    forked = False
+
+    def after_fork(self) -> None:
+        self.forked = True
+
+
+def test_a_forked_child_calls_its_hook_and_the_parent_does_not() -> None:
+    owner = Owner()
+    in_children(owner, Owner.after_fork)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if owner.forked else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not owner.forked
+
+
+def test_a_hook_does_not_keep_its_owner_alive() -> None:
+    # given an object with a hook that the program has dropped
+    owner = Owner()
+    in_children(owner, Owner.after_fork)
+    gone = weakref.ref(owner)
+    del owner
+    assert gone() is None
+    # then forks go on without it
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -7,7 +7,6 @@ the store.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -76,9 +75,18 @@ class AppViewers:
 
     def take(self, hub: Hub) -> None:
         """Let a hub have the handlers: its viewers are those of this process."""
+        from statecast.program.unix import in_children  # not there on every system
+
         self._take(hub)
         self.count = lambda: hub.viewers
-        _leave_to_parent(self)
+        in_children(self, AppViewers._after_fork)
+
+    def _after_fork(self) -> None:
+        """In a child forget the hub: viewers stay with the process that serves them.
+
+        What the child emits goes through the store, like that of any process without viewers.
+        """
+        self.hub = None
 
     def take_for_test(self, hub: Hub) -> None:
         """Take a hub that a test made: its viewers are all there are."""
@@ -297,22 +305,6 @@ class AppViewers:
     def _call_back(self, callback: Handler, found: list[Any] | None, namespace: str) -> None:
         if found is not None:
             self.local_hub.call_back(callback, found, namespace)
-
-
-def _leave_to_parent(viewers: AppViewers) -> None:
-    """In a forked child forget the hub: viewers stay with the process that serves them.
-
-    What the child emits goes through the store, like that of any process without viewers.
-    """
-    from statecast.program.unix import register_at_fork  # not there on every system
-
-    reference = weakref.ref(viewers)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None:
-            inherited.hub = None
-
-    register_at_fork(after_in_child=in_child)
 
 
 def check_viewer_name(name: Any) -> None:

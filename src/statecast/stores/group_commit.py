@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from statecast.errors import STORE_ERRORS, StatecastError, StoreUnavailable
-from statecast.program.unix import register_at_fork
+from statecast.program.unix import in_children
 
 Write = TypeVar("Write")
 
@@ -111,7 +110,7 @@ class GroupCommit(Generic[Write]):
         """
         self._commit = commit
         self.begin_process()
-        begin_in_children(self)
+        in_children(self, GroupCommit.begin_process)
 
     def begin_process(self) -> None:
         """Forget the writes of a parent: its threads do not exist in a forked child."""
@@ -229,17 +228,6 @@ class GroupCommit(Generic[Write]):
             for one in group:
                 one.result = one.error = None
                 self._commit_together([one])
-
-
-def begin_in_children(writes: GroupCommit[Any]) -> None:
-    """Register the hook. It cannot be removed again, so it must not keep the writes alive."""
-    reference = weakref.ref(writes)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None:
-            inherited.begin_process()
-
-    register_at_fork(after_in_child=in_child)
 
 
 def fail(group: Sequence[QueuedWrite[Any]], error: BaseException) -> None:

@@ -17,14 +17,13 @@ import random
 import select
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
 
 from statecast.errors import StatecastError, StoreUnavailable
-from statecast.program.unix import register_at_fork
+from statecast.program.unix import in_children
 from statecast.stores.postgres.driver import Connection
 
 FIRST_DELAY = 0.1
@@ -69,7 +68,7 @@ class ConnectionPool:
         self._inherited: list[Connection] = []
         """Of the process before a fork."""
         self._begin_process()
-        leave_in_children(self)
+        in_children(self, ConnectionPool.after_fork)
 
     def _begin_process(self) -> None:
         self._condition = threading.Condition()
@@ -198,17 +197,6 @@ def leave_to_parent(connection: Connection) -> None:
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         os.dup2(nothing, connection.fileno(), inheritable=False)
         os.close(nothing)
-
-
-def leave_in_children(pool: ConnectionPool) -> None:
-    """Register the hook. It cannot be removed again, so it must not keep the pool alive."""
-    reference = weakref.ref(pool)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None:
-            inherited.after_fork()
-
-    register_at_fork(after_in_child=in_child)
 
 
 def again(error: StatecastError) -> StatecastError:

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from statecast.errors import StatecastError
-from statecast.program.unix import register_at_fork
+from statecast.program.unix import in_children
 from statecast.stores.postgres import leases, server
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection, row, translate
@@ -85,7 +85,7 @@ class ProcessSession:
         """Of the process before a fork."""
         self._begin_process()
         database.on_commit = self.note_commit
-        end_in_children(self)
+        in_children(self, ProcessSession.after_fork)
 
     def _begin_process(self) -> None:
         self._process = os.getpid()
@@ -434,6 +434,8 @@ class ProcessSession:
 
     def after_fork(self) -> None:
         """In a child: leave the connection to its own process."""
+        if self._closed:
+            return
         connection = self._connection
         if connection is not None and not connection.closed:
             self._inherited.append(connection)
@@ -456,14 +458,3 @@ def run(reference: weakref.ref[ProcessSession], wake_read: int) -> None:
         poll.poll(seconds * 1000)
         with suppress(OSError):
             os.read(wake_read, 4096)
-
-
-def end_in_children(session: ProcessSession) -> None:
-    """Register the hook. It cannot be removed again, so it must not keep the session alive."""
-    reference = weakref.ref(session)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None and not inherited._closed:
-            inherited.after_fork()
-
-    register_at_fork(after_in_child=in_child)

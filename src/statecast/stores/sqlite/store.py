@@ -30,7 +30,7 @@ from statecast.model import (
     Update,
 )
 from statecast.problems import Problems
-from statecast.program.unix import register_at_fork
+from statecast.program.unix import in_children
 from statecast.stores import device_row, errors
 from statecast.stores.access_change import AccessChange
 from statecast.stores.batch import (
@@ -139,7 +139,7 @@ class SqliteStore:
         self._held: dict[str, FileLease] = {}
         """The locks that tell others when a process has ended, by its id."""
         self._epoch_begun = False
-        release_after_fork(self)
+        in_children(self, SqliteStore._after_fork)
         self._watch = ClockWatch(clock, self.problems)
         try:
             if begin_epoch or self.database.created:
@@ -823,16 +823,9 @@ class SqliteStore:
             self._held.popitem()[1].release()
         self.database.close()
 
-
-def release_after_fork(store: SqliteStore) -> None:
-    """Close the leases in a forked child, so that a lease ends with its holder."""
-    reference = weakref.ref(store)
-
-    def in_child() -> None:
-        if (inherited := reference()) is not None:
-            for lease in list(inherited._leases):
-                with suppress(OSError):
-                    lease.after_fork()
-            inherited._held.clear()
-
-    register_at_fork(after_in_child=in_child)
+    def _after_fork(self) -> None:
+        """In a child: close the leases, so that a lease ends with its holder."""
+        for lease in list(self._leases):
+            with suppress(OSError):
+                lease.after_fork()
+        self._held.clear()
