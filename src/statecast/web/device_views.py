@@ -54,7 +54,7 @@ class DeviceViews:
     def show(
         self, update: Update, position: Position, *, only: bool = False, find: bool = False
     ) -> ResponseReturnValue:
-        rights = self.reader.rights
+        rights = self.renderer.rights
         rows = self.live.store.history(update.device, limit=60)
         device = self.reader.shown(update, rows=rows)
         lanes = view_models.lanes(device.state, rows)
@@ -99,7 +99,7 @@ class DeviceViews:
     def missing(self, name: str) -> ResponseReturnValue:
         """The page of a device that does not exist, or that may not be read."""
         position, find = self.reader.begin()
-        known, rights = self.reader.neighbours(name), self.reader.rights
+        known, rights = self.reader.neighbours(name), self.renderer.rights
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         facts: dict[str, Any] = {
             "missing": name,

@@ -16,11 +16,10 @@ from statecast.access.identity import Identity
 from statecast.access.records import AuditEntry
 from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
-from statecast.http.app_rights import AppRights
 from statecast.model import Quarantined
 from statecast.problems import Problem, Problems, from_report, merged
-from statecast.settings import Settings
 from statecast.stores.contract import Store, Totals
+from statecast.web.request_rights import RightsRuntime
 
 ROWS_SHOWN = 100
 """Messages in quarantine, the oldest first."""
@@ -49,19 +48,15 @@ CHART_HEIGHT = 24
 Report = Mapping[str, Any]
 
 
-class OperatorRuntime(Protocol):
+class OperatorRuntime(RightsRuntime, Protocol):
     """The parts of ``Runtime`` that the page needs."""
 
     @property
     def store(self) -> Store: ...
     @property
-    def settings(self) -> Settings: ...
-    @property
     def problems(self) -> Problems: ...
     @property
     def last_hour(self) -> LastHour: ...
-    @property
-    def rights(self) -> AppRights: ...
     def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
     def current_reports(self) -> Mapping[str, Report]: ...
 

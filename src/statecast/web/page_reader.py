@@ -13,7 +13,6 @@ from statecast.stores.contract import ReadCursor
 from statecast.web import request_rights, view_models
 from statecast.web.known_devices import KnownDevices
 from statecast.web.page_renderer import PageRuntime
-from statecast.web.request_rights import RequestRights
 from statecast.web.view_models import DeviceSummary
 
 SEARCH_FROM = 8
@@ -29,22 +28,17 @@ class PageReader:
         self.live = live
         self.known_devices = KnownDevices()
 
-    @property
-    def rights(self) -> RequestRights:
-        """What the current request may do."""
-        return request_rights.or_none(self.live)
-
     def readable(self) -> tuple[Sequence[Update], Position]:
         """The present devices that may be read, by name, and their position."""
         present, position = self.known_devices.read(self.live.store)
-        rights = self.rights
+        rights = request_rights.or_none(self.live)
         if rights.reads_everything:
             return present, position
         return [one for one in present if rights.may_read(one.device)], position
 
     def begin(self) -> tuple[Position, bool]:
         """The position with which a page begins, and whether there are many devices to find."""
-        if not self.rights.reads_everything:
+        if not request_rights.or_none(self.live).reads_everything:
             present, position = self.readable()
             return position, len(present) >= SEARCH_FROM
         changes = self.live.store.read(ReadCursor(), SEARCH_FROM)
@@ -53,7 +47,7 @@ class PageReader:
 
     def neighbours(self, name: str) -> Sequence[str]:
         """Readable names around this one; what may not be read changes nothing about them."""
-        if self.rights.reads_everything:
+        if request_rights.or_none(self.live).reads_everything:
             return self.live.store.neighbours(name, NEIGHBOURS)
         known = [one.device for one in self.readable()[0]]
         place = bisect_left(known, name)
@@ -61,7 +55,7 @@ class PageReader:
 
     def set_aside(self, device: str | None) -> view_models.SetAside:
         """What a page says of the quarantine: how many there are in all to who reads all."""
-        rights = self.rights
+        rights = request_rights.or_none(self.live)
         if not (rights.reads_everything or (device is not None and rights.may_read(device))):
             return view_models.SetAside(0, "", 0)
         found = view_models.set_aside(self.live.store, device)

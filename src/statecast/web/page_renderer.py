@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import gzip
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -17,14 +17,10 @@ import jinja2
 
 from statecast.access.actions import Action
 from statecast.access.patterns import scope
-from statecast.access.records import AuditEntry
-from statecast.broadcast.last_hour import LastHour
 from statecast.broadcast.unserved import Unserved
 from statecast.model import Position
-from statecast.problems import Problems
 from statecast.program.distribution import VERSION
-from statecast.settings import SELF, Settings
-from statecast.stores.contract import Store
+from statecast.settings import SELF
 from statecast.web import (
     command_words,
     formatting,
@@ -35,7 +31,9 @@ from statecast.web import (
     view_models,
 )
 from statecast.web.live_address import live_address, live_origin
-from statecast.web.request_rights import RequestRights, RightsRuntime
+from statecast.web.operator import OperatorRuntime
+from statecast.web.own_pages import OwnPageRuntime
+from statecast.web.request_rights import RequestRights
 from statecast.web.view_models import TemplateFunctions
 
 OPTIONAL: dict[str, Any] = {
@@ -66,25 +64,13 @@ HEADERS = {
 }
 
 
-class PageRuntime(RightsRuntime, Protocol):
-    """The parts of ``Runtime`` that the pages need."""
+class PageRuntime(OwnPageRuntime, OperatorRuntime, Protocol):
+    """The parts of ``Runtime`` that our pages need: one of them is the operator's."""
 
-    @property
-    def store(self) -> Store: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def clock(self) -> Callable[[], int]: ...
-    @property
-    def problems(self) -> Problems: ...
     @property
     def unserved(self) -> Unserved: ...
     @property
     def allows_page(self) -> Callable[[str], bool]: ...
-    @property
-    def last_hour(self) -> LastHour: ...
-    def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
-    def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @functools.cache

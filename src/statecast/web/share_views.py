@@ -17,10 +17,10 @@ from statecast.access.grants import Grants
 from statecast.access.patterns import Patterns, narrowed
 from statecast.errors import Malformed, NotAuthenticated, TooLarge, TooManyGuesses
 from statecast.model import Position
-from statecast.web import listing, request_rights, sign_in
+from statecast.web import api, listing, request_rights, sign_in
 from statecast.web.request_rights import RightsRuntime
 from statecast.web.rest_requests import read_object
-from statecast.web.rest_responses import json_response, problem
+from statecast.web.rest_responses import json_response
 
 SHARE = "/statecast/share"
 MAX_BODY = 2_000
@@ -66,14 +66,8 @@ class ShareViews:
         """The link as a cookie that no script reads, and the address to go to."""
         try:
             return self._exchange()
-        except TooManyGuesses as refused:
-            return problem(429, refused.public, retry_after=refused.retry_after)
-        except NotAuthenticated as refused:
-            return problem(401, refused.public)
-        except TooLarge as refused:
-            return problem(413, refused.public)
-        except Malformed as refused:
-            return problem(400, refused.public)
+        except (Malformed, NotAuthenticated, TooLarge, TooManyGuesses) as refused:
+            return api.statecast_problem(refused)
 
     def _exchange(self) -> flask.Response:
         """Raises Malformed, TooLarge, NotAuthenticated, TooManyGuesses."""
