@@ -9,14 +9,10 @@ changed array stands in the patch as a whole; a state with a null in an object h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from statecast import strict_json
-
-parse = json.JSONDecoder().decode
-"""Without the search for the encoding that ``json.loads`` begins with."""
 
 
 def patch_between(before: bytes, after: bytes) -> bytes | None:
@@ -24,10 +20,11 @@ def patch_between(before: bytes, after: bytes) -> bytes | None:
 
     The states are the store's, so they are not checked again.
     """
-    new = parse(after.decode())
+    new = strict_json.decode_checked(after)
     if b"null" in after and has_null(new):
         return None
-    patch = strict_json.encode_checked(difference(parse(before.decode()), new))
+    old = strict_json.decode_checked(before)
+    patch = strict_json.encode_checked(difference(old, new))
     return patch if len(patch) < len(after) else None
 
 

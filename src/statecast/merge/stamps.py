@@ -82,7 +82,7 @@ class Stamps:
 
         Raises ValueError, TypeError, KeyError or IndexError for damaged data.
         """
-        floor, newest, deadline, root, numbers, *rest = _decoder.decode(data.decode())
+        floor, newest, deadline, root, numbers, *rest = strict_json.decode_checked(data)
         table = [
             OLD,
             *(
@@ -356,4 +356,3 @@ def _size_of(written: Any) -> int:
 
 
 _encoder = json.JSONEncoder(separators=(",", ":"))
-_decoder = json.JSONDecoder()

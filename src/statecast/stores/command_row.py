@@ -6,6 +6,25 @@ from typing import Any
 
 from statecast.commands.life import Command
 
+COLUMNS = (
+    "number",
+    "change",
+    "id",
+    "device",
+    "name",
+    "arguments",
+    "by",
+    "key",
+    "status",
+    "created_at",
+    "expires_at",
+    "delivered_at",
+    "ended_at",
+    "reason",
+    "attempted_at",
+    "asker",
+)
+
 
 def values_of(one: Command) -> tuple[Any, ...]:
     """All columns."""

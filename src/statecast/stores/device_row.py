@@ -21,9 +21,6 @@ from statecast.stores.clock_watch import Reading
 
 Row = tuple[Any, ...]
 
-parse = json.JSONDecoder().decode
-"""For JSON of whole rows: it was checked when it was written."""
-
 
 def update_of(row: Row, reading: Reading) -> Update:
     """The update of a whole row, with no time later than now."""
@@ -47,7 +44,7 @@ def update_of(row: Row, reading: Reading) -> Update:
         times,
         arrived_at,
         DeviceClock.load(clock).behind if clock else None,
-        None if commands is None else tuple(parse(commands)),
+        None if commands is None else tuple(strict_json.decode_checked(commands)),
     )
 
 
@@ -58,7 +55,7 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
     record = DeviceRecord(
         device=update.device,
         version=update.version,
-        state=None if update.state is None else parse(update.state.decode()),
+        state=None if update.state is None else strict_json.decode_checked(update.state),
         stamps=Stamps.load(stamps),
         fields=update.fields,
         changed_at=update.changed_at,

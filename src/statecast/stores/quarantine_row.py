@@ -6,9 +6,24 @@ from typing import Any
 
 from statecast.model import Quarantined
 
+COLUMNS = (
+    "source",
+    "id",
+    "item",
+    "reason",
+    "body",
+    "sent_at",
+    "arrival",
+    "attempts",
+    "at",
+    "device",
+    "sender",
+)
+"""From the source on: the store gives the number."""
+
 
 def values_of(one: Quarantined) -> tuple[Any, ...]:
-    """The columns from the source on: the store gives the number."""
+    """The columns of a row, without its number."""
     return (
         one.source,
         one.id,

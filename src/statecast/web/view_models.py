@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from statecast import strict_json
 from statecast.commands.life import Command
 from statecast.model import HistoryRow, Update
 from statecast.stores.contract import Store
@@ -137,7 +138,7 @@ def show(
     root: str = "",
 ) -> DeviceSummary:
     """``root`` is the path of a site below which the app is, without a slash at its end."""
-    state = json.loads(update.state) if update.state is not None else {}
+    state = strict_json.decode_checked(update.state) if update.state is not None else {}
     choice = picture_rules.choose(state, update.device)
     chosen: list[Field | None] = [
         Field(
@@ -190,13 +191,20 @@ def script_json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above, within JSON's own strings
 
 
+def _change_of(row: HistoryRow) -> dict[str, Any] | None:
+    """What a version changed; None: it removed the device."""
+    found: dict[str, Any] | None
+    found = None if row.change is None else strict_json.decode_checked(row.change)
+    return found
+
+
 def past_values(
     rows: Sequence[HistoryRow], field: str, present: Any, count: int = 40
 ) -> list[float]:
     """The last values of a numeric field, oldest first, equal neighbours as they came."""
     values = [present] if formatting.is_number(present) else []
     for row in rows:
-        value = json.loads(row.change).get(field) if row.change is not None else None
+        value = (_change_of(row) or {}).get(field)
         if formatting.is_number(value):
             values.append(value)
     if len(values) > 1 and values[0] == values[1]:
@@ -237,10 +245,8 @@ def state_rows(shown: DeviceSummary) -> Iterator[StateRow]:
 
 def versions(rows: Sequence[HistoryRow]) -> list[Version]:
     """The newest rows with what each field was before, as far as the rows given know it."""
-    changes = [
-        dict(_leaves("", json.loads(row.change))) if row.change is not None else None
-        for row in rows
-    ]
+    patches = map(_change_of, rows)
+    changes = [None if patch is None else dict(_leaves("", patch)) for patch in patches]
     shown = []
     for position, row in enumerate(rows[:HISTORY_SHOWN]):
         change = changes[position]
@@ -315,12 +321,7 @@ def embedded(rows: Sequence[HistoryRow]) -> tuple[Markup, int]:
 
 def lanes(state: Mapping[str, Any], rows: Sequence[HistoryRow]) -> list[tuple[str, str]]:
     """The fields of the timeline: those that changed or come first, else the first plain ones."""
-    moved = {
-        name
-        for row in rows
-        if row.change is not None and row.version > 1
-        for name in json.loads(row.change)
-    }
+    moved = {name for row in rows if row.version > 1 for name in _change_of(row) or {}}
     plain = [name for name in formatting.in_order(state) if _is_lane(name, state[name])]
     known = {
         name for name in plain if formatting.rank(name, state[name])[0] == 0

@@ -13,7 +13,7 @@ from statecast.stores.clock_watch import Reading
 from statecast.stores.device_row import device_state_of
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import devices
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, only_row
 
 PAGE = 1_000
 """Devices that are looked at together."""
@@ -68,8 +68,7 @@ def check(connection: Connection) -> Iterator[str]:
 
 
 def number(connection: Connection, sql: str) -> int:
-    row = connection.execute(sql.encode()).fetchone()
-    return int(row[0] or 0) if row is not None else 0
+    return int(only_row(connection.execute(sql.encode()))[0] or 0)
 
 
 def unreadable(connection: Connection) -> Iterator[str]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from statecast import timestamps
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, only_row
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 """SQL for the server's clock, in ms."""
@@ -43,9 +43,8 @@ class ServerClock:
     def read(self, connection: Connection) -> None:
         """Read the server's clock now."""
         asked = self.asked()
-        found = connection.execute(f"SELECT {CLOCK}".encode()).fetchone()
-        assert found is not None
-        self.note(found[0], asked)
+        (reading,) = only_row(connection.execute(f"SELECT {CLOCK}".encode()))
+        self.note(reading, asked)
 
     def ahead_of_host(self) -> int | None:
         """By how many ms it is ahead of this host's clock; None: it was not read yet."""

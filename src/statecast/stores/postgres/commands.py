@@ -12,16 +12,14 @@ from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
-from statecast.stores.command_row import values_of
+from statecast.stores.command_row import COLUMNS, values_of
 from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, only_row
 from statecast.stores.retention import COMMAND_MS
 
-COLUMNS = (
-    "number, change, id, device, name, arguments, by, key, status, created_at, expires_at, "
-    "delivered_at, ended_at, reason, attempted_at, asker"
-)
+NAMES = ", ".join(COLUMNS)
+MARKS = ", ".join(["%s"] * len(COLUMNS))
 IS_OPEN = "status IN ('waiting', 'delivered')"
 FEW = 32
 """A new command deletes at most this many old ones."""
@@ -61,8 +59,8 @@ SURPLUS = f"""
 BACKLOG = f"""
     SELECT device, count(*), min(created_at) FROM commands
     WHERE {IS_OPEN} GROUP BY device ORDER BY min(created_at), device COLLATE "C" LIMIT %s"""
-INSERT = f"INSERT INTO commands ({COLUMNS}) VALUES ({', '.join(['%s'] * 16)})"
-UPDATE = f"UPDATE commands SET ({COLUMNS}) = ROW({', '.join(['%s'] * 16)}) WHERE number = %s"
+INSERT = f"INSERT INTO commands ({NAMES}) VALUES ({MARKS})"
+UPDATE = f"UPDATE commands SET ({NAMES}) = ROW({MARKS}) WHERE number = %s"
 
 
 def open_ones(connection: Connection, limit: int) -> OpenCommands:
@@ -100,8 +98,8 @@ def begin(
         number_in(connection, OF_ALL),
     )
     if new.asker is not None:
-        own = connection.execute(OF_ASKER, (new.device, new.asker)).fetchone()
-        errors.check_share(limits, new.device, *(own or (0, 0)))
+        own = only_row(connection.execute(OF_ASKER, (new.device, new.asker)))
+        errors.check_share(limits, new.device, *own)
     counters.command += 1
     command = Command.begin(new, counters.command, now)
     connection.execute(INSERT, values_of(command))
@@ -179,14 +177,13 @@ def end_dispatch(
 
 def any_to_take(connection: Connection, device: str, after: str | None) -> bool:
     """Whether ``hand_out`` has anything to do. It only reads, so an idle device costs no write."""
-    found = connection.execute(TO_TAKE, (device, number_of(connection, after))).fetchone()
-    return found is not None and bool(found[0])
+    asked = connection.execute(TO_TAKE, (device, number_of(connection, after)))
+    return bool(only_row(asked)[0])
 
 
 def overdue(connection: Connection, now: int) -> bool:
     """Whether any command came to its deadline and nothing says so yet."""
-    found = connection.execute(OVERDUE, (now,)).fetchone()
-    return found is not None and bool(found[0])
+    return bool(only_row(connection.execute(OVERDUE, (now,)))[0])
 
 
 def changed(connection: Connection, counters: Counters, before: Command, after: Command) -> Command:
@@ -231,7 +228,7 @@ def _of_devices(readable: Patterns) -> tuple[str, tuple[Any, ...]]:
 
 
 def read(connection: Connection, rest: str, values: Any) -> list[Command]:
-    found = connection.execute(f"SELECT {COLUMNS} FROM commands {rest}", values).fetchall()
+    found = connection.execute(f"SELECT {NAMES} FROM commands {rest}", values).fetchall()
     return [Command(*one) for one in found]
 
 

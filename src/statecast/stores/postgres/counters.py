@@ -10,14 +10,12 @@ row that two transactions may want.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
-
-import psycopg
+from typing import NamedTuple
 
 from statecast.stores.counters import Counters
 from statecast.stores.postgres import server
 from statecast.stores.postgres.clock import CLOCK, ServerClock
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor, only_row
 
 SEQUENCES = ("arrival", "page", "receipt")
 """Numbers that sequences give."""
@@ -83,14 +81,13 @@ class StoredCounters(Counters):
 class Asked(NamedTuple):
     """A question for the counters whose answer is on its way."""
 
-    cursor: psycopg.Cursor[tuple[Any, ...]]
+    cursor: Cursor
     clock: ServerClock | None
     at: int
 
     def answer(self) -> StoredCounters:
         """The counters; the server's clock is noted."""
-        row = self.cursor.fetchone()
-        assert row is not None
+        row = only_row(self.cursor)
         loaded = row[: len(NAMES)]
         reading, epoch_server, run, oldest, arrivals = row[len(NAMES) :]
         if self.clock is not None:
@@ -119,8 +116,7 @@ def ask(
 
 def load(connection: Connection) -> Counters:
     """The counters for a reader."""
-    row = connection.execute(SELECT.encode()).fetchone()
-    assert row is not None
+    row = only_row(connection.execute(SELECT.encode()))
     return Counters(**dict(zip(NAMES, row, strict=True)))
 
 
@@ -129,9 +125,7 @@ def hold(connection: Connection) -> None:
     connection.execute(HOLD)
 
 
-def save(
-    connection: Connection, counters: StoredCounters, request: str | None = None
-) -> psycopg.Cursor[tuple[Any, ...]]:
+def save(connection: Connection, counters: StoredCounters, request: str | None = None) -> Cursor:
     """Write what has changed. The cursor has the offset as it is then.
 
     ``request`` is kept as the id of the transaction; see ``PostgresDatabase.outcome``.
@@ -165,9 +159,7 @@ def check_devices(connection: Connection, counters: StoredCounters, most: int) -
         connection.execute(WITHIN, (most,))
 
 
-def remember(
-    connection: Connection, request: str, now: int | None = None
-) -> psycopg.Cursor[tuple[Any, ...]]:
+def remember(connection: Connection, request: str, now: int | None = None) -> Cursor:
     """Keep the id of this transaction. The cursor has the offset.
 
     ``now`` is the time if it is not the server's.

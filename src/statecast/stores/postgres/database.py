@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -36,9 +36,11 @@ from statecast.stores.postgres.driver import (
     NOT_THE_PRIMARY,
     REPEATABLE,
     Connection,
+    Cursor,
     OutcomeUnknown,
     is_broken,
     not_done,
+    only_row,
     outcome_unknown,
     translate,
     unreachable,
@@ -46,7 +48,7 @@ from statecast.stores.postgres.driver import (
 from statecast.stores.postgres.pool import ConnectionPool
 
 Result = TypeVar("Result")
-RememberedWork = Callable[[Connection, str], tuple[Result, psycopg.Cursor[tuple[Any, ...]]]]
+RememberedWork = Callable[[Connection, str], tuple[Result, Cursor]]
 """Gets the id of its transaction; returns its result, and a cursor with the offset after it."""
 
 WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -58,12 +60,6 @@ SETTINGS = """
         set_config('enable_seqscan', 'off', %(local)s), set_config('jit', 'off', %(local)s)"""
 """Every query has its index. A plan that was made while a table was small must not read it whole
 when it has become large. To compile such a plan would take longer than to run it."""
-KEEPALIVE = """
-    SELECT set_config('tcp_keepalives_idle', '2', false),
-        set_config('tcp_keepalives_interval', '2', false),
-        set_config('tcp_keepalives_count', '2', false),
-        set_config('tcp_user_timeout', '6000', false)"""
-"""So the server notices within 6 s that a host has vanished, and releases what that had locked."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
 NOT_DURABLE = "SET LOCAL synchronous_commit = off"
 CLAIMED = -1
@@ -81,6 +77,11 @@ LASTING: dict[str, str | int] = {
     "tcp_user_timeout": 6_000,
 }
 """A server that vanishes is noticed within 6 s by the connection that holds locks."""
+KEEPALIVE = "SELECT " + ", ".join(
+    f"set_config('tcp_{name.removeprefix('tcp_')}', '{value}', false)"
+    for name, value in LASTING.items()
+)
+"""So the server notices as early that a host has vanished, and releases what that had locked."""
 RESOLVE_SECONDS = 10.0
 """For how long an unknown outcome is looked up, while the server is away."""
 TRIES = 5
@@ -166,7 +167,7 @@ class PostgresDatabase:
             if facts.session != connection.info.backend_pid:
                 connection.prepare_threshold = None  # a pooler gives sessions to others
             if keeps_session(connection):
-                with self.translated():
+                with self.translated(), connection.pipeline():  # one round trip
                     connection.execute(SETTINGS, self._settings | {"local": False})
                     connection.execute(KEEPALIVE.encode())
         except BaseException:
@@ -270,7 +271,7 @@ class PostgresDatabase:
         """
         results: list[Result] = []
 
-        def noted(connection: Connection, request: str) -> psycopg.Cursor[tuple[Any, ...]]:
+        def noted(connection: Connection, request: str) -> Cursor:
             result, offset = work(connection, request)
             results[:] = [result]
             return offset
@@ -278,10 +279,8 @@ class PostgresDatabase:
         for _ in range(TRIES):
             request = uuid.uuid4().hex
             try:
-                offset = self.run(partial(noted, request=request))
-                found = offset.fetchone()
-                assert found is not None
-                return results[0], int(found[0])
+                (offset,) = only_row(self.run(partial(noted, request=request)))
+                return results[0], int(offset)
             except OutcomeUnknown:
                 committed = self.outcome(request)
                 if committed is not None:

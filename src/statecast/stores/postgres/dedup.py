@@ -8,15 +8,10 @@ is known gets the time until which it is, so it does not matter when ``maintenan
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-
-import psycopg
 
 from statecast.stores.counters import Counters
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.retention import CONFIRMED_IDS_MS, EVENT_IDS_MS
-
-Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 KNOWN = """
     SELECT known.id, pages.forget_at FROM known LEFT JOIN pages USING (page)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import psycopg
-
+from statecast import strict_json
 from statecast.access.patterns import EVERYTHING, Patterns, name_ranges
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
 from statecast.stores.device_row import Row, device_state_of, values_of
 from statecast.stores.postgres.counters import SHIFT, StoredCounters
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor, row
 
 COLUMNS = """id, device, version, "offset", seen, state, changed_at, seen_at, cause_source,
     cause_id, cause_by, silent_after, source, removed_at, fields, stamps, arrived_at, clock,
@@ -79,7 +77,7 @@ class LockedDevices:
         """Ask for the rows, in the order of names; for those that do not exist yet too."""
         self._connection = connection
         self._names = sorted(names)
-        self._asked: list[psycopg.Cursor[Row]] = []
+        self._asked: list[Cursor] = []
         self._ask()
         self.added: dict[str, int] = {}
         """The keys of the rows that this transaction has added, by name."""
@@ -126,17 +124,17 @@ def save(connection: Connection, counters: StoredCounters, touched: Sequence[Dev
     connection.execute(UPDATE.encode(), values | counters.base)
 
 
-def one(connection: Connection, device: str) -> psycopg.Cursor[Row]:
+def one(connection: Connection, device: str) -> Cursor:
     """Ask for the row of a device."""
     return connection.execute(f"{SELECT} WHERE device = %s".encode(), (device,), binary=True)
 
 
 def commands_of(connection: Connection, device: str) -> tuple[str, ...] | None:
     """The commands that a device said it takes; None if it never said it."""
-    found = connection.execute(
-        "SELECT commands FROM devices WHERE device = %s", (device,)
-    ).fetchone()
-    return None if found is None or found[0] is None else tuple(json.loads(found[0]))
+    found = row(connection, "SELECT commands FROM devices WHERE device = %s", (device,))
+    if found is None or found[0] is None:
+        return None
+    return tuple(strict_json.decode_checked(found[0]))
 
 
 def present(connection: Connection, after: str, limit: int | None, readable: Patterns) -> list[Row]:

@@ -47,6 +47,13 @@ def row(
     return connection.execute(sql.encode(), values).fetchone()
 
 
+def only_row(asked: Cursor) -> tuple[Any, ...]:
+    """The row of a query that always has one, like that of a table with one row."""
+    found = asked.fetchone()
+    assert found is not None
+    return found
+
+
 class WhileCleaning(logging.Filter):
     """Makes what the driver says while it ends a pipeline or a transaction a matter of debugging.
 

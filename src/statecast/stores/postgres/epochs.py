@@ -7,15 +7,12 @@ of the time before must not be taken for its own, so its first commit begins an 
 from __future__ import annotations
 
 import uuid
-from typing import Any
-
-import psycopg
 
 from statecast.model import Position
 from statecast.stores.contract import EpochHistory
 from statecast.stores.counters import Counters
 from statecast.stores.postgres import server
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor, only_row
 from statecast.stores.retention import MAX_EPOCHS
 
 BEGIN = f"""
@@ -40,21 +37,20 @@ def begin(connection: Connection, *, unless_begun: bool = False) -> None:
     connection.execute(FORGET, (MAX_EPOCHS,))
 
 
-def ask(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+def ask(connection: Connection) -> Cursor:
     return connection.execute(ALL)
 
 
-def history(asked: psycopg.Cursor[tuple[Any, ...]], counters: Counters) -> EpochHistory:
+def history(asked: Cursor, counters: Counters) -> EpochHistory:
     epochs = tuple((epoch, first) for epoch, first in asked.fetchall())
     return EpochHistory(epochs or (("unknown", 1),), counters.forgotten, counters.offset)
 
 
-def ask_position(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+def ask_position(connection: Connection) -> Cursor:
     return connection.execute(f'SELECT {NEWEST}, "offset" FROM counters'.encode())
 
 
-def position(asked: psycopg.Cursor[tuple[Any, ...]]) -> Position:
+def position(asked: Cursor) -> Position:
     """The newest epoch and offset."""
-    found = asked.fetchone()
-    assert found is not None
-    return Position(found[0] or "unknown", found[1])
+    epoch, offset = only_row(asked)
+    return Position(epoch or "unknown", offset)

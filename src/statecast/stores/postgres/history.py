@@ -9,7 +9,7 @@ from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
 from statecast.stores.history_row import history_row_of, values_of
 from statecast.stores.postgres.counters import SHIFT, StoredCounters
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, only_row
 
 COLUMNS = (
     '"offset", device, version, at, change, cause_source, cause_id, cause_by, size, arrived_at'
@@ -48,11 +48,10 @@ def read(
 
 def size(connection: Connection, device: str, reading: Reading) -> tuple[int, int | None]:
     """The number of rows, and the earliest time of one."""
-    found = connection.execute(
+    asked = connection.execute(
         'SELECT count(*), min(at), min("offset") FROM history '
         "WHERE device = (SELECT id FROM devices WHERE device = %s)",
         (device,),
-    ).fetchone()
-    assert found is not None
-    count, earliest, offset = found
+    )
+    count, earliest, offset = only_row(asked)
     return count, None if earliest is None else reading.past(earliest, offset)

@@ -11,14 +11,14 @@ from dataclasses import replace
 from statecast.model import Quarantined
 from statecast.stores.counters import Counters
 from statecast.stores.errors import no_quarantine_row
-from statecast.stores.postgres.driver import Connection
-from statecast.stores.quarantine_row import values_of
+from statecast.stores.postgres.driver import Connection, only_row
+from statecast.stores.quarantine_row import COLUMNS, values_of
 
-COLUMNS = "source, id, item, reason, body, sent_at, arrival, attempts, at, device, sender"
-MARKS = ", ".join(["%s"] * 11)
-SELECT = f"SELECT number, {COLUMNS} FROM quarantine"
-INSERT = f"INSERT INTO quarantine ({COLUMNS}) VALUES ({MARKS})"
-UPDATE = f"UPDATE quarantine SET ({COLUMNS}) = ({MARKS}) WHERE number = %s"
+NAMES = ", ".join(COLUMNS)
+MARKS = ", ".join(["%s"] * len(COLUMNS))
+SELECT = f"SELECT number, {NAMES} FROM quarantine"
+INSERT = f"INSERT INTO quarantine ({NAMES}) VALUES ({MARKS})"
+UPDATE = f"UPDATE quarantine SET ({NAMES}) = ({MARKS}) WHERE number = %s"
 
 
 def save(connection: Connection, found: Sequence[Quarantined]) -> None:
@@ -47,10 +47,8 @@ def read(
 
 def count(connection: Connection, device: str) -> int:
     """The rows that may be about this device; all are counted by the batches."""
-    found = connection.execute(
-        "SELECT count(*) FROM quarantine WHERE device = %s", (device,)
-    ).fetchone()
-    return 0 if found is None else int(found[0])
+    asked = connection.execute("SELECT count(*) FROM quarantine WHERE device = %s", (device,))
+    return int(only_row(asked)[0])
 
 
 def one(connection: Connection, number: int, *, lock: bool = False) -> Quarantined:

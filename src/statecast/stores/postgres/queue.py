@@ -27,7 +27,7 @@ from statecast.stores.errors import check_queue_bounds, lease_lost
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.clock import CLOCK, ServerClock
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection, Cursor
+from statecast.stores.postgres.driver import Connection, Cursor, only_row
 from statecast.stores.postgres.session import ProcessSession
 
 Received = tuple[int, int, bytes, str, int]
@@ -35,6 +35,7 @@ Received = tuple[int, int, bytes, str, int]
 
 PAGE = 1_000
 """Messages that are looked at together."""
+FIND = "SELECT number FROM queues WHERE name = %s"
 BEGIN = "INSERT INTO queues (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
 LOCK = "SELECT messages, bytes, received FROM queues WHERE number = %s FOR NO KEY UPDATE"
 SAVE = "UPDATE queues SET messages = %s, bytes = %s, received = %s WHERE number = %s"
@@ -158,20 +159,14 @@ class PostgresQueue:
 
     def _find(self) -> int | None:
         with self.database.read() as connection:
-            found = connection.execute(
-                "SELECT number FROM queues WHERE name = %s", (self.name,)
-            ).fetchone()
+            found = connection.execute(FIND, (self.name,)).fetchone()
         return found[0] if found else None
 
     def _begin(self) -> int:
         with self.database.write() as connection:
             connection.execute(BEGIN, (self.name,))
-            found = connection.execute(
-                "SELECT number FROM queues WHERE name = %s", (self.name,)
-            ).fetchone()
-        assert found is not None
-        number: int = found[0]
-        return number
+            (number,) = only_row(connection.execute(FIND, (self.name,)))
+        return int(number)
 
     def append(self, bodies: Sequence[bytes], sender: str = "") -> list[int]:
         """Add all messages or none, durable on return; their ids. Raises QueueFull.
@@ -368,9 +363,3 @@ class PostgresQueue:
             (id_, sent_at, body, sender, attempts[id_] + 1)
             for id_, sent_at, body, sender in found.fetchall()
         ]
-
-
-def only_row(asked: Cursor) -> tuple[Any, ...]:
-    found = asked.fetchone()
-    assert found is not None
-    return found

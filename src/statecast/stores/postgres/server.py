@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from statecast.errors import StoreUnusable
 from statecast.problems import Problems
-from statecast.stores.postgres.driver import Connection, row
+from statecast.stores.postgres.driver import Connection, only_row, row
 
 LEAST_VERSION = 15_00_00
 """The oldest major version that is tested."""
@@ -69,9 +69,7 @@ class ServerFacts(NamedTuple):
 
 
 def read_facts(connection: Connection) -> ServerFacts:
-    found = row(connection, FACTS)
-    assert found is not None
-    return ServerFacts(*found)
+    return ServerFacts(*only_row(connection.execute(FACTS)))
 
 
 KIND = "store-not-durable"

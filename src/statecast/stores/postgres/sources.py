@@ -7,7 +7,7 @@ term that a take-over raises comes after every commit of the holder before.
 from __future__ import annotations
 
 from statecast.stores import errors
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, only_row
 
 FIND = "SELECT number, term FROM sources WHERE name = %s FOR SHARE"
 ADD = "INSERT INTO sources (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
@@ -25,17 +25,14 @@ def find(connection: Connection, name: str, term: int | None = None) -> int:
     found = connection.execute(FIND, (name,)).fetchone()
     if found is None:
         connection.execute(ADD, (name,))
-        found = connection.execute(FIND, (name,)).fetchone()
-    assert found is not None
-    number: int = found[0]
-    if term is not None and term != found[1]:
+        found = only_row(connection.execute(FIND, (name,)))
+    number, newest = found
+    if term is not None and term != newest:
         raise errors.lease_lost(name)
-    return number
+    return int(number)
 
 
 def raise_term(connection: Connection, name: str) -> int:
     """The new term of a source whose lease was taken."""
-    found = connection.execute(RAISE, (name,)).fetchone()
-    assert found is not None
-    term: int = found[0]
-    return term
+    (term,) = only_row(connection.execute(RAISE, (name,)))
+    return int(term)

@@ -11,9 +11,6 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from typing import Any
-
-import psycopg
 
 from statecast import timestamps
 from statecast.access.patterns import EVERYTHING, Patterns
@@ -62,14 +59,13 @@ from statecast.stores.postgres.access_store import AccessStore
 from statecast.stores.postgres.clock import ServerClock
 from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection, OutcomeUnknown, row
+from statecast.stores.postgres.driver import Connection, Cursor, OutcomeUnknown, row
 from statecast.stores.postgres.loading import BatchQuestion, LoadedBatch
 from statecast.stores.postgres.maintenance import Maintenance
 from statecast.stores.postgres.process_store import ProcessStore
 from statecast.stores.postgres.session import ProcessSession
 from statecast.stores.refusals import Refusals
 
-Offset = psycopg.Cursor[tuple[Any, ...]]
 """Has the store's offset after a commit, once the commit has ended."""
 
 
@@ -210,7 +206,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         """Commit edits in one transaction; see ``GroupCommit``."""
         repeats = Repeats()
 
-        def work(connection: Connection, request: str) -> tuple[LoadedBatch, Offset]:
+        def work(connection: Connection, request: str) -> tuple[LoadedBatch, Cursor]:
             asking = [one.write.message(0) for one in group]
             question = BatchQuestion(
                 connection,
@@ -261,7 +257,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
         def work(
             connection: Connection, request: str
-        ) -> tuple[tuple[LoadedBatch, str | None], Offset]:
+        ) -> tuple[tuple[LoadedBatch, str | None], Cursor]:
             lock = repeats() or audit is not None
             question = BatchQuestion(connection, self._server_clock, [message], lock=lock)
             found = quarantine.one(connection, number, lock=True)
@@ -310,7 +306,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         loaded: LoadedBatch,
         refusals: Mapping[str, int],
         request: str | None = None,
-    ) -> Offset:
+    ) -> Cursor:
         """Write what a batch did. Nothing is waited for: it travels with COMMIT."""
         batch, counters = loaded.batch, loaded.counters
         touched = batch.flush()

@@ -8,13 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import psycopg
-
 from statecast.stores.contract import WatchChanges, WatchPart
 from statecast.stores.counters import Counters
-from statecast.stores.postgres.driver import Connection
-
-Cursor = psycopg.Cursor[tuple[Any, ...]]
+from statecast.stores.postgres.driver import Connection, Cursor
 
 SAVE = """
     INSERT INTO watch_counts (process, part, change, counts)

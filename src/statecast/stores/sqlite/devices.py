@@ -86,7 +86,9 @@ def commands_of(
 ) -> tuple[str, ...] | None:
     """The commands that a device said it takes; None if it never said it. Raises RowDamaged."""
     found = one(connection, reader, device)
-    return None if found is None or found[-2] is None else tuple(json.loads(found[-2]))
+    if found is None or found[-2] is None:
+        return None
+    return tuple(strict_json.decode_checked(found[-2]))
 
 
 def load(
