@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from statecast import strict_json
 from statecast.errors import Malformed
-from statecast.strict_json.text import encode_small
+from statecast.strict_json.text import DOUBTFUL, _decode_plain, decode_carefully, encode_small
 from tests.conftest import Node
 
 pytestmark = pytest.mark.bare
@@ -245,6 +246,75 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     return repr(one) == repr(other)
+
+
+NUMBERS = """
+    0 -0 -0.0 1 2.50 1e5 1E-7 1e999 -1e999 1e-400 9007199254740991 9007199254740992
+    9223372036854775808 -9223372036854775809 18446744073709551616 100000000000000000000
+    123456789012345678901234567890 1234567890123456789.0 0.1234567890123456789 01 NaN
+"""
+texts_of_json = st.sampled_from(
+    [
+        '"a"',
+        '"b"',
+        '"a:b"',
+        '":"',
+        '"{["',
+        '"grö\u2028ße"',
+        r'"\u0061"',
+        r'"\""',
+        '"\\ud800"',
+        '"\x7f"',
+    ]
+)
+values_of_json = st.recursive(
+    st.sampled_from(NUMBERS.split())
+    | texts_of_json
+    | st.sampled_from(["null", "true", "[]", "{}", " [ ] "]),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(texts_of_json, inner), max_size=4).map(
+            lambda members: "{" + ",".join(f"{name} :{value}" for name, value in members) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+"""Texts of which many have a name twice, an escape, or a number that readers disagree about."""
+
+
+def outcome(read: Callable[[bytes], Any], text: bytes) -> tuple[bool, Any]:
+    try:
+        return True, read(text)
+    except Malformed as error:
+        return False, str(error)
+
+
+@given(values_of_json)
+@example('{"a":1,"a":2}')
+@example('{"a":":","a":2}')
+@example('{"a:b":1,"a":{"b":1,"b":2}}')
+def test_fast_and_careful_readers_agree(text: str) -> None:
+    encoded = text.encode()
+    assert same(
+        list(outcome(strict_json.decode, encoded)), list(outcome(decode_carefully, encoded))
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [case[1] for case in REFUSED + ACCEPTED],
+    ids=[case[0] for case in REFUSED + ACCEPTED],
+)
+def test_both_readers_agree_about_each_odd_text(text: bytes | str) -> None:
+    encoded = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    assert same(
+        list(outcome(strict_json.decode, encoded)), list(outcome(decode_carefully, encoded))
+    )
+
+
+def test_a_usual_message_is_read_fast() -> None:
+    text = b'{"device": "floor2/lamp", "state": {"on": true, "level": 0.5, "mood": null, "n": [1]}}'
+    assert _decode_plain(text) is not DOUBTFUL
 
 
 @given(st.text(max_size=60))

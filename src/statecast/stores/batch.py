@@ -57,6 +57,8 @@ class DeviceState:
     key: int | None = None
     """The store's own key of the row; None: the device is new."""
     removed_at: int | None = None
+    stored: tuple[Any, ...] | None = None
+    """Its row as it was read; None: it is new, or its row is damaged."""
     touched: bool = False
     """This commit writes the row."""
     visible: bool = False

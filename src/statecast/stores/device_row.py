@@ -68,7 +68,9 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
         clock=DeviceClock.load(clock),
         commands=update.commands,
     )
-    return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
+    return DeviceState(
+        record, update.cause, update.offset, update.state, seen, key, removed_at, row
+    )
 
 
 def values_of(loaded: DeviceState) -> Row:

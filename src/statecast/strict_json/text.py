@@ -7,7 +7,9 @@ Rule 2: refused is what is deeper, wider or longer than the limits below.
 
 The parser is the standard library's, with a hook and one small walk. Several faster libraries write
 NaN as ``null``, which in a merge patch removes the field, and accept a name twice. So a fast one
-only writes what was checked before.
+only writes what was checked before, and reads only texts in which it can be wrong about nothing but
+a name twice, which shows in what it writes of them. It refuses nothing: the standard library has
+the last word.
 """
 
 from __future__ import annotations
@@ -36,6 +38,12 @@ _UNCHECKED = (
 )
 """Integers that browsers hold, and no types but those that ``values.check`` takes as they are."""
 
+DOUBTFUL = object()
+"""Stands for the value of a text that is left to the careful parser."""
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
+"""Of at least so many digits are integers beyond 64 bits, which the fast parser rounds."""
+
 TOO_DEEP = f"It is nested more than {MAX_DEPTH} levels deep."
 NO_NUMBER = "{} is not a number in JSON; leave the field out or send null."
 HALF_CHARACTER = "It contains half a character (a lone surrogate), which is not text."
@@ -43,6 +51,13 @@ HALF_CHARACTER = "It contains half a character (a lone surrogate), which is not 
 
 def decode(text: bytes | str) -> Any:
     """Read JSON. Raises Malformed with a sentence."""
+    if isinstance(text, bytes) and (value := _decode_plain(text)) is not DOUBTFUL:
+        return value
+    return decode_carefully(text)
+
+
+def decode_carefully(text: bytes | str) -> Any:
+    """The same by the standard library alone, in twice the time."""
     try:
         if not isinstance(text, str):
             text = text.decode()
@@ -61,6 +76,33 @@ def decode(text: bytes | str) -> Any:
         raise Malformed(sentence) from None
     except Malformed as error:
         raise Malformed(TOO_DEEP if _is_deep(text, len(text)) else str(error)) from None
+
+
+def _decode_plain(text: bytes) -> Any:
+    """What ``decode_carefully`` returns, or DOUBTFUL.
+
+    Without escapes both the text and what is written of its value have each character of a text
+    once, and a colon for each member. So they have as many colons unless a name stood there twice.
+    """
+    if not _is_plain(text):
+        return DOUBTFUL
+    try:
+        value = orjson.loads(text)
+        written = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+    except (ValueError, TypeError):  # the careful parser knows why, and says it
+        return DOUBTFUL
+    return value if written.count(b":") == text.count(b":") else DOUBTFUL
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether a text has no escapes, and cannot exceed a limit."""
+    return (
+        b"\\" not in text
+        and text.count(b":") <= MAX_MEMBERS
+        and text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+        and _LONG_NUMBER not in text.translate(_DIGITS)
+        and (len(text) <= MAX_NAME or max(map(len, text.split(b'"'))) <= MAX_NAME)
+    )
 
 
 def _parse(text: str) -> Any:

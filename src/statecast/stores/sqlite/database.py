@@ -241,7 +241,7 @@ class Database:
         # On macOS, fsync leaves data in the cache of the disk; this makes SQLite use F_FULLFSYNC.
         rows(connection, "PRAGMA fullfsync = 1")
         rows(connection, "PRAGMA journal_mode = WAL")
-        rows(connection, "PRAGMA synchronous = FULL")
+        connection.set_durable(True)
         rows(connection, f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         rows(connection, "PRAGMA cache_size = -16000")
         rows(connection, "PRAGMA temp_store = MEMORY")
@@ -392,10 +392,7 @@ class Database:
         """
         changed = False
         with self.translated(), self._use(writing=True) as connection, self._own_turn():
-            rows(
-                connection,
-                "PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL",
-            )
+            connection.set_durable(durable)
             self._begin(connection)
             try:
                 self._check_version(connection)

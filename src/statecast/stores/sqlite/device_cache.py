@@ -67,7 +67,7 @@ class DeviceCache:
         known = self._written.get(row[0])
         if known is None or known.row != row or known.latest > reading.latest(row[3]):
             return None
-        return DeviceState(known.record, known.cause, row[3], row[5], row[4], row[0], row[13])
+        return DeviceState(known.record, known.cause, row[3], row[5], row[4], row[0], row[13], row)
 
     def put(self, row: Row, written: DeviceState) -> None:
         """Keep a device that was just written as this row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from operator import itemgetter
 from typing import Any
 
 import apsw
@@ -39,6 +40,16 @@ ALL = "WHERE state IS NOT NULL"
 ROWS = f"{ALL} AND device >= ? AND device <= ? ORDER BY device"
 
 DEVICES = table("devices")
+
+STEADY = ("device", "seen", "removed_at")
+"""Columns with an index that few changes touch. SQLite writes the index of each column that a
+statement sets, also where the value stays the same."""
+OTHERS = tuple(name for name in DEVICES.written if name not in STEADY)
+UPDATE_OTHERS = DEVICES.update_of(OTHERS)
+steady_of, others_of = (
+    itemgetter(*map(DEVICES.written.index, names)) for names in (STEADY, OTHERS)
+)
+"""Their values in what ``sealed`` returns."""
 
 
 def content_fault(row: Row) -> str | None:
@@ -137,15 +148,20 @@ def renamed(
 
 def save(connection: apsw.Connection, cache: DeviceCache, touched: Iterable[DeviceState]) -> None:
     """Write each device once, and set the key of new ones."""
-    known: list[Row] = []
+    whole: list[Row] = []
+    others: list[Row] = []
     for loaded in touched:
         row = sealed(values_of(loaded))
         if loaded.key is None:
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
+        elif loaded.stored is None or steady_of(loaded.stored[1:]) != steady_of(row):
+            whole.append((*row, loaded.key))
         else:
-            known.append((*row, loaded.key))
+            others.append((*others_of(row), loaded.key))
         cache.put((loaded.key, *row), loaded)
-    connection.executemany(DEVICES.update, known)
+    for sql, written in ((DEVICES.update, whole), (UPDATE_OTHERS, others)):
+        if written:
+            connection.executemany(sql, written)
 
 
 def forget_tombstones(

@@ -40,6 +40,13 @@ class StoreConnection(apsw.Connection):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.busy = BusyTimeout()
+        self._durable: bool | None = None
+
+    def set_durable(self, durable: bool) -> None:
+        """Whether a commit waits until it is on the disk; not inside of a transaction."""
+        if durable is not self._durable:
+            rows(self, f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
 
 Bindings = Sequence[Any] | Mapping[str, Any]

@@ -133,9 +133,13 @@ class Table:
     @cached_property
     def update(self) -> str:
         """Takes what ``sealed`` returns, and the key."""
-        marks = ", ".join("?" * len(self.written))
+        return self.update_of(self.written)
+
+    def update_of(self, names: Sequence[str]) -> str:
+        """Takes the values of these columns, and the key."""
+        marks = ", ".join("?" * len(names))
         return (
-            f"UPDATE {self.name} SET ({', '.join(self.written)}) = ({marks}) "  # noqa: S608
+            f"UPDATE {self.name} SET ({', '.join(names)}) = ({marks}) "  # noqa: S608
             f"WHERE {self.keys[0]} = ?"
         )
 
