@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from statecast.cli.main import main
-from statecast.stores.sqlite import log_watch
+from statecast.stores.sqlite import commit_watch
 
 
 class NoWatch:
-    def __init__(self, log: Path) -> None:
+    def __init__(self, lock: Path) -> None:
         raise OSError("no watches here")
 
 
 if __name__ == "__main__":
-    log_watch.LogWatch = NoWatch  # type: ignore[assignment,misc]
+    commit_watch.CommitWatch = NoWatch  # type: ignore[assignment,misc]
     main()

@@ -6,8 +6,8 @@ Rule 2: the commits of other processes can only be polled for. One of the waitin
 the others sleep until it stops.
 Rule 3: when the polling thread stops, every thread checks for itself: a commit that one thread has
 already read may be new to another.
-Rule 4: a hint that something is being written only shortens the pause between two polls. It comes
-before the commit can be seen, so many short pauses follow it. See ``poll_pace``.
+Rule 4: a hint that another process has committed only ends the pause between two polls. Where news
+come without hints, hints are not relied on for some time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from statecast.stores.poll_pace import ANSWERED, HINTED, UNHINTED, Pause, PollPace, TimedPause
+from statecast.stores.poll_pace import HINTED, Pause, TimedPause, unhinted
 
 DISTRUST_SECONDS = 600.0
-"""For how long polls go on without hints after a commit that none announced."""
+"""For how long polls go on as without hints after news that no hint announced."""
+SURPRISES = 2
+"""So many in a row. A single one can be a commit that a poll found just before its hint came."""
 
 
 class CommitNotifier:
@@ -40,10 +42,12 @@ class CommitNotifier:
         self._make_pause = make_pause
         self._pause: Pause | None = None
         self._monotonic = monotonic
-        self._news_at = self._hinted_at = monotonic()
-        """When something was committed here or read as new; when the last hint came."""
-        self._answered = True
-        """A commit was found since the last hint; none is expected."""
+        self._news_at = monotonic()
+        """When something was committed here or read as new."""
+        self._surprised = False
+        """The last poll found a commit that no hint had announced."""
+        self._surprises = 0
+        """How many of these were news, since the last hint."""
         self._distrusted_until = float("-inf")
 
     @property
@@ -60,9 +64,14 @@ class CommitNotifier:
                 self._pause.wake()
 
     def note_news(self) -> None:
-        """A read has found something new. Most commits of an idle store are reports of processes,
-        which are no reason to poll more often."""
-        self._news_at = self._monotonic()
+        """A read has found something new. Most commits of an idle store are reports of processes:
+        they are no reason to poll more often, and need no hint."""
+        self._news_at = now = self._monotonic()
+        surprised, self._surprised = self._surprised, False
+        self._surprises += surprised
+        if self._surprises >= SURPRISES:
+            self._surprises = 0
+            self._distrusted_until = now + DISTRUST_SECONDS
 
     def wait(self, since: int, timeout: float, changed: Callable[[], bool] | None = None) -> None:
         """Return when ``commits`` is above ``since``, ``changed()`` is true, or time is over.
@@ -103,29 +112,17 @@ class CommitNotifier:
     def _poll_until(
         self, since: int, deadline: float, changed: Callable[[], bool], pause: Pause
     ) -> None:
-        surprising = asked = False
-        """A commit now was not hinted at; one now is newer than the first look."""
+        timed_out = False
+        """The last pause was the longest, and nothing ended it."""
         while not changed():
             now = self._monotonic()
-            if self._commits != since:
-                self._answered = self._answered or asked
+            if self._commits != since or now >= deadline:
+                self._surprised = False
                 return
-            if now >= deadline:
-                return
-            pace, quiet = self._pace(pause, now)
-            seconds = pace.pause(quiet)
-            surprising = pace is ANSWERED and seconds == pace.longest
-            if pause.wait(min(deadline - now, seconds)):
-                surprising, self._answered = False, False
-                self._hinted_at = self._monotonic()
-                pause.sleep(pace.shortest)
-            asked = True
-        self._answered = self._answered or asked
-        if surprising and not pause.wait(0):
-            self._distrusted_until = self._monotonic() + DISTRUST_SECONDS
-
-    def _pace(self, pause: Pause, now: float) -> tuple[PollPace, float]:
-        """The pace, and for how long it has been quiet."""
-        if pause.has_hints and now >= self._distrusted_until:
-            return ANSWERED if self._answered else HINTED, now - self._hinted_at
-        return UNHINTED, now - self._news_at
+            trusted = pause.has_hints and now >= self._distrusted_until
+            seconds = HINTED if trusted else unhinted(now - self._news_at)
+            hinted = pause.wait(min(deadline - now, seconds))
+            timed_out = trusted and not hinted
+            if hinted:
+                self._surprises = 0
+        self._surprised = timed_out and self._commits == since

@@ -111,7 +111,7 @@ class Database:
         close_before_fork(self)
 
     def _make_notifier(self) -> CommitNotifier:
-        return CommitNotifier(partial(pause_for, Path(f"{self.path}-wal")))
+        return CommitNotifier(partial(pause_for, Path(f"{self.path}.lock")))
 
     def _begin_process(self) -> None:
         self._process = os.getpid()
@@ -406,6 +406,8 @@ class Database:
                 raise
         if changed and notify:
             self.notifier.notify()
+            assert self._lock is not None
+            self._lock.announce()
 
     def _begin(self, connection: StoreConnection) -> None:
         """Begin to write, behind the processes that wait already. Raises apsw.BusyError."""
@@ -611,11 +613,11 @@ class Database:
         return False
 
 
-def pause_for(log: Path) -> Pause:
-    """Pauses that end when the log is written, where the system has them."""
-    from statecast.stores.sqlite import log_watch  # here: a program that only sends does not poll
+def pause_for(lock: Path) -> Pause:
+    """Pauses that end with the commits of other processes, where the system has them."""
+    from statecast.stores.sqlite import commit_watch  # a program that only sends does not poll
 
-    return log_watch.pause_for(log)
+    return commit_watch.pause_for(lock)
 
 
 def commit_hook(database: Database) -> Callable[[apsw.Connection, str, int], int]:

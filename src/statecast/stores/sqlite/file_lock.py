@@ -124,6 +124,11 @@ class StoreLock:
             os.close(self._file)
             self._file = -1
 
+    def announce(self) -> None:
+        """Let other processes notice a commit: ``commit_watch`` sees that the file is read."""
+        with suppress(OSError):  # it was closed, or its disk fails: the commit stands
+            pread(self._file, 1, 0)
+
     @property
     def mark(self) -> bytes:
         return pread(self._file, MARK_BYTES, 0).strip(b" \0")

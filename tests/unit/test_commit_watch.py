@@ -1,11 +1,11 @@
-"""The hint that a log is written: real files, and real processes."""
+"""The hint that a process has committed: real files, and real processes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,66 +15,55 @@ from statecast.stores import notifier as notifier_module
 from statecast.stores import open_store
 from statecast.stores.contract import ReadCursor
 from statecast.stores.notifier import CommitNotifier
-from statecast.stores.poll_pace import Pause, PollPace, TimedPause
-from statecast.stores.sqlite import database, log_watch
-from statecast.stores.sqlite.log_watch import pause_for
+from statecast.stores.poll_pace import Pause, TimedPause
+from statecast.stores.sqlite import commit_watch, database
+from statecast.stores.sqlite.commit_watch import pause_for
+from statecast.stores.sqlite.file_lock import StoreLock
 
 LONG = 60.0
 """Seconds: a test in which such a pause runs to its end fails by its time limit."""
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
 
 
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[StoreLock]:
+    """The lock of a store that is in use."""
+    made = StoreLock(tmp_path / "store.db")
+    made.acquire()
+    made.share()
+    yield made
+    made.abandon()
+
+
 @linux_only
-def test_a_write_ends_a_pause_and_a_sleep_goes_on(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(b"")
-    watch = pause_for(log)
+def test_an_announcement_ends_a_pause(lock: StoreLock) -> None:
+    watch = pause_for(lock.path)
     assert watch.has_hints
+    before = lock.path.read_bytes()
+    watch.wait(0)
     # given nothing new, then a pause comes to its end
     assert watch.wait(0) is False
-    # when the log is written, then the next pause ends at once, once
-    log.write_bytes(b"more")
+    # when commits are announced, then the next pause ends at once, once
+    lock.announce()
+    lock.announce()
     assert watch.wait(LONG) is True
     assert watch.wait(0) is False
-    # and a sleep is not ended by it, nor is the hint lost
-    log.write_bytes(b"again")
-    watch.sleep(0.0)
-    assert watch.wait(LONG) is True
+    # and the file is as it was
+    assert lock.path.read_bytes() == before
 
 
 @linux_only
-def test_a_wake_ends_one_pause(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"")
-    watch = pause_for(tmp_path / "log")
+def test_a_wake_ends_one_pause(lock: StoreLock) -> None:
+    watch = pause_for(lock.path)
     watch.wake()
     watch.wake()
     assert watch.wait(LONG) is False
     assert watch.wait(0) is False
 
 
-@linux_only
-def test_it_follows_the_name_of_the_log(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    watch = pause_for(log)
-    # given no log yet, then there are no hints
-    assert not watch.has_hints
-    assert watch.wait(0) is False
-    # when it is made, then there are hints from the next pause on
-    log.write_bytes(b"1")
-    assert watch.wait(0) is False
-    assert watch.has_hints
-    log.write_bytes(b"2")
-    assert watch.wait(LONG) is True
-    # when it is replaced, then the new one is watched
-    log.unlink()
-    log.write_bytes(b"3")
-    watch.wait(0)
-    log.write_bytes(b"4")
-    assert watch.wait(LONG) is True
-    # and when it is gone there are none
-    log.unlink()
-    watch.wait(0)
-    assert not watch.has_hints
+def test_after_its_end_a_lock_announces_nothing(lock: StoreLock) -> None:
+    lock.abandon()
+    lock.announce()
 
 
 @pytest.mark.parametrize("reason", ["another system", "too many watches", "another C library"])
@@ -90,8 +79,8 @@ def test_without_inotify_pauses_are_timed(
         monkeypatch.setattr(sys, "platform", "darwin")
     else:
         library = Library() if reason == "too many watches" else object()
-        monkeypatch.setattr(log_watch.ctypes, "CDLL", lambda *_, **__: library)
-    assert isinstance(pause_for(tmp_path / "log"), TimedPause)
+        monkeypatch.setattr(commit_watch.ctypes, "CDLL", lambda *_, **__: library)
+    assert isinstance(pause_for(tmp_path / "lock"), TimedPause)
 
 
 COMMIT = """
@@ -111,7 +100,7 @@ class Announced:
     def __init__(self, inner: Pause, begin: Callable[[], None]) -> None:
         self._inner = inner
         self._begin: Callable[[], None] | None = begin
-        self.sleep, self.wake = inner.sleep, inner.wake
+        self.wake = inner.wake
 
     @property
     def has_hints(self) -> bool:
@@ -135,7 +124,7 @@ def test_a_commit_of_another_process_arrives_after_a_quiet_minute(
     clock = partial(CommitNotifier, monotonic=lambda: time.monotonic() + later)
     monkeypatch.setattr(database, "CommitNotifier", clock)
     if hints:  # then no look comes within the time limit of the test unless there is a hint
-        monkeypatch.setattr(notifier_module, "HINTED", PollPace(0.001, 10 * LONG, 1.0))
+        monkeypatch.setattr(notifier_module, "HINTED", 10 * LONG)
     with subprocess.Popen(
         [sys.executable, "-c", COMMIT, url, "happy"], stdin=subprocess.PIPE
     ) as other:
@@ -144,7 +133,7 @@ def test_a_commit_of_another_process_arrives_after_a_quiet_minute(
         monkeypatch.setattr(
             database,
             "pause_for",
-            lambda log: Announced(pause_for(log) if hints else TimedPause(), begin),
+            lambda lock: Announced(pause_for(lock) if hints else TimedPause(), begin),
         )
         store = open_store(url)
         cursor = store.read(ReadCursor()).cursor

@@ -1,7 +1,8 @@
-"""Pauses that end when a process writes into the log of a store: inotify of Linux.
+"""Pauses that end when a process has committed to a store: inotify of Linux.
 
-Only a hint. The log is written before the commit can be seen; and where its folder is shared with
-another machine or a virtual one, what is written there gives no hint at all.
+A process that has committed reads a byte of the store's lock file, which inotify reports
+(``StoreLock.announce``). So the hint comes when the commit can be seen, and nothing is written for
+it. Only a hint: other programs give none, nor does another machine that shares the folder.
 
 The three calls are made by ctypes. The packages that wrap inotify look for the C library by running
 other programs at their import, which costs more than all else here; the standard library lacks it.
@@ -14,42 +15,42 @@ import math
 import os
 import select
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from statecast.stores.poll_pace import Pause, TimedPause
 
-MODIFIED = 0x0000_0002
-"""``IN_MODIFY`` of inotify(7)."""
-EVENT_BYTES = 65_536
-"""Of one read: more events than that are read by the next one."""
+READ = 0x0000_0001
+"""``IN_ACCESS`` of inotify(7)."""
+EVENT_BYTES = 1_024
+"""Of one read: more events than that are read by the next one. Equal ones are one."""
 
 
-def pause_for(log: Path) -> Pause:
+def pause_for(lock: Path) -> Pause:
     """Pauses with hints where the system has them."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # too many watches of this user; another C library
-            return LogWatch(log)
+            return CommitWatch(lock)
     return TimedPause()
 
 
-class LogWatch:
-    """Pauses that end at writes into one file, by whatever process."""
+class CommitWatch:
+    """Pauses that end when a file is read, by whatever process."""
 
-    def __init__(self, log: Path) -> None:
+    has_hints = True
+
+    def __init__(self, lock: Path) -> None:
         """Raises OSError if the system gives no watch, AttributeError if it has none."""
-        self._log = os.fsencode(log)
         self._files: list[int] = []
-        self._library: Any = ctypes.CDLL(None, use_errno=True)
-        self._written = self._open(self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        library: Any = ctypes.CDLL(None, use_errno=True)
+        self._announced = self._open(library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        if library.inotify_add_watch(self._announced, os.fsencode(lock), READ) < 0:
+            raise OSError(ctypes.get_errno(), "no watch")
         self._woken = self._open(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
         self._either = select.poll()
         for file in self._files:
             self._either.register(file, select.POLLIN)
-        self.has_hints = False
-        self._begin()
 
     def _open(self, file: int) -> int:
         if file < 0:
@@ -57,25 +58,16 @@ class LogWatch:
         self._files.append(file)
         return file
 
-    def _begin(self) -> None:
-        """Watch the file that has the name now: SQLite deletes its log and makes another one."""
-        watch = self._library.inotify_add_watch(self._written, self._log, MODIFIED)
-        self.has_hints = watch >= 0
-
     def wait(self, seconds: float) -> bool:
-        self._begin()
         found = [file for file, _ in self._either.poll(math.ceil(seconds * 1000))]
         if self._woken in found:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._woken)
-        if self._written not in found:
+        if self._announced not in found:
             return False
         with suppress(BlockingIOError):
-            os.read(self._written, EVENT_BYTES)
+            os.read(self._announced, EVENT_BYTES)
         return True
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
     def wake(self) -> None:
         with suppress(BlockingIOError):  # it counts to 2^64
