@@ -96,14 +96,7 @@ def measure(folder: str, queue: str, messages: int) -> dict[str, float]:
         Settings(store=f"sqlite:///{folder}/azure.db", source=(f"azure-queue:{queue}-ours",))
     )
     fill(runtime, messages)
-    begin, used = time.monotonic(), time.process_time()
-    runtime.start()
-    (consumer,) = runtime.consumers
-    while consumer.total.applied < messages:
-        if time.monotonic() - begin > 120:
-            raise BenchmarkError(f"only {consumer.total} of {messages} messages in two minutes")
-        time.sleep(0.002)
-    took, used = time.monotonic() - begin, time.process_time() - used
+    took, used = ingest.consume(runtime, messages)
     runtime.stop()
     return {"rate": messages / took, "cost": used / messages * 1e3}
 

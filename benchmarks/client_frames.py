@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 JOIN = "40"
+POLLING = "/socket.io/?EIO=4&transport=polling"
+"""The address of a session over long polling, without its id."""
 SENT = b'"sent":'
 """Precedes the time of sending in a state: microseconds of the machine's monotonic clock."""
 WRITE = b'42["states"'
@@ -42,8 +44,18 @@ def text_frame(text: str) -> bytes:
 
 def watch(patterns: list[str], protocol: int = 1) -> bytes:
     """The frame that asks for the states of devices."""
-    request = {"devices": patterns, "protocol": protocol}
-    return text_frame("420" + json.dumps(["watch", request], separators=(",", ":")))
+    return text_frame(watch_packet(patterns, protocol))
+
+
+def watch_packet(patterns: list[str], protocol: int = 1, **more: Any) -> str:
+    """The packet in it. ``more``: what else is asked for."""
+    request = {"devices": patterns, "protocol": protocol, **more}
+    return "420" + json.dumps(["watch", request], separators=(",", ":"))
+
+
+def content_length(head: bytes) -> int:
+    """The size of the body that follows this head of an HTTP response."""
+    return int(head.lower().partition(b"\r\ncontent-length:")[2].split()[0])
 
 
 def state_message() -> dict[str, Any]:

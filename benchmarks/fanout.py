@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import client_frames, report, servers
+from benchmarks import client_frames, deliveries, report, servers
 from benchmarks.processes import BenchmarkError, Process
 from benchmarks.report import Bound, Row
 from benchmarks.servers import HEAD_BYTES, Server
@@ -203,18 +203,13 @@ def committed(viewers: int, turns: int, seconds: float) -> Row:
         server.process.ask(do="set", changes=1, pause=PAUSE)
         generator.ask(120, do="connect", group="watching", port=server.port, viewers=viewers)
         generator.ask(do="watch", group="watching", patterns=["pillow"])
+        own = server.process
         for _ in range(turns):
-            generator.ask(do="count", group="watching", what="updates")
-            used = server.process.cpu()
-            server.process.ask(60 + changes, do="set", changes=changes, pause=PAUSE)
-            counts = generator.ask(do="quiet", group="watching")
-            used = server.process.cpu() - used
-            if counts["updates"] < 0.5 * changes * viewers or counts["lost"]:
-                raise BenchmarkError(
-                    f"of {changes} changes {counts['updates'] / viewers:g} reached each viewer; "
-                    f"{counts['lost']} connections were lost"
-                )
-            costs.append(used / counts["updates"] * 1e6)
+            found = deliveries.of_changes(
+                generator, own, "watching", viewers, changes,
+                lambda: own.ask(60 + changes, do="set", changes=changes, pause=PAUSE),
+            )  # fmt: skip
+            costs.append(found.cost)
     what = f"committed states to {viewers} viewers, paced at {1 / PAUSE:g} changes/s"
     return Row.of(what, costs, "µs of CPU per delivery", note="live.set, commit included")
 

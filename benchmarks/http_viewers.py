@@ -15,7 +15,6 @@ from benchmarks.processes import answer, raise_file_limit
 
 AT_ONCE = 50
 """Connections that are opened at the same time."""
-POLLING = "/socket.io/?EIO=4&transport=polling"
 
 
 class Viewers:
@@ -62,9 +61,8 @@ class LongPoll(asyncio.Protocol):
         self.viewers = viewers
         self.port = port
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._address = POLLING
-        watch = json.dumps(["watch", {"devices": ["pillow"], "protocol": 1}])
-        self._to_send = [client_frames.JOIN, f"420{watch}"]
+        self._address = client_frames.POLLING
+        self._to_send = [client_frames.JOIN, client_frames.watch_packet(["pillow"])]
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,7 +72,7 @@ class LongPoll(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, separator, rest = self._received.partition(b"\r\n\r\n")
-        if not separator or len(rest) < content_length(head):
+        if not separator or len(rest) < client_frames.content_length(head):
             return
         self._received = b""
         if not head.startswith(b"HTTP/1.1 200"):
@@ -104,12 +102,6 @@ class LongPoll(asyncio.Protocol):
         self.viewers.lost += 1
         if not self.open.done():
             self.open.set_exception(ConnectionError("the session has ended"))
-
-
-def content_length(head: bytes) -> int:
-    name = b"\r\ncontent-length:"
-    at = head.lower().index(name) + len(name)
-    return int(head[at:].split(b"\r\n", 1)[0])
 
 
 KINDS = {"server-sent events": EventStream, "long polling": LongPoll}

@@ -61,14 +61,7 @@ def measure(store: str, messages: int, sends: int) -> dict[str, float]:
         )
     filled = messages / (time.monotonic() - begin)
 
-    begin, used = time.monotonic(), time.process_time()
-    runtime.start()
-    (consumer,) = runtime.consumers
-    while consumer.total.applied < messages:
-        if time.monotonic() - begin > 120:
-            raise BenchmarkError(f"only {consumer.total} of {messages} messages in two minutes")
-        time.sleep(0.002)
-    took, used = time.monotonic() - begin, time.process_time() - used
+    took, used = consume(runtime, messages)
     runtime.drain()
     for ended in runtime.consumers:
         ended.join(5)
@@ -81,6 +74,18 @@ def measure(store: str, messages: int, sends: int) -> dict[str, float]:
     sent = sends / (time.monotonic() - begin)
     runtime.stop()
     return {"rate": messages / took, "cost": used / messages * 1e6, "sent": sent, "filled": filled}
+
+
+def consume(runtime: Runtime, messages: int) -> tuple[float, float]:
+    """Start it, and wait until so many are applied: seconds, and seconds of CPU time."""
+    begin, used = time.monotonic(), time.process_time()
+    runtime.start()
+    (consumer,) = runtime.consumers
+    while consumer.total.applied < messages:
+        if time.monotonic() - begin > 120:
+            raise BenchmarkError(f"only {consumer.total} of {messages} messages in two minutes")
+        time.sleep(0.002)
+    return time.monotonic() - begin, time.process_time() - used
 
 
 if __name__ == "__main__":

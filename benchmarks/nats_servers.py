@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.processes import BenchmarkError
+from benchmarks.processes import BenchmarkError, cpu_of
 
 HUB, EDGE = "hub", "edge"
 """The domains of JetStream: streams of one are seen from the other by this name."""
@@ -88,8 +88,7 @@ class NatsServer:
     def cpu_seconds(self) -> float:
         if self.process is None:
             return self._cpu_before
-        used = self.process.cpu_times()
-        return self._cpu_before + float(used.user + used.system)
+        return self._cpu_before + cpu_of(self.process.pid)
 
     def resident_megabytes(self) -> float:
         return 0.0 if self.process is None else self.process.memory_info().rss / 1e6

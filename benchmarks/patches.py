@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 from contextlib import ExitStack
 
-from benchmarks import processes, servers
-from benchmarks.processes import BenchmarkError, Process
+from benchmarks import deliveries, processes, servers
+from benchmarks.processes import Process
 from benchmarks.report import Bound, Row
 
 VIEWERS = 300
@@ -70,14 +70,8 @@ def measure(
 ) -> tuple[float, float]:
     """Microseconds of CPU and bytes per delivery."""
     device = device_of(size, protocol)
-    generator.ask(do="count", group=device, what="updates")
-    used = server.cpu()
-    server.ask(60, do="set", changes=changes, pause=PAUSE, device=device)
-    counts = generator.ask(30, do="quiet", group=device)
-    used = server.cpu() - used
-    if counts["updates"] < 0.5 * changes * VIEWERS or counts["lost"]:
-        raise BenchmarkError(
-            f"of {changes} changes {counts['updates'] / VIEWERS:g} reached each viewer; "
-            f"{counts['lost']} connections were lost"
-        )
-    return used / counts["updates"] * 1e6, counts["bytes"] / counts["updates"]
+    found = deliveries.of_changes(
+        generator, server, device, VIEWERS, changes,
+        lambda: server.ask(60, do="set", changes=changes, pause=PAUSE, device=device),
+    )  # fmt: skip
+    return found.cost, found.bytes / found.updates

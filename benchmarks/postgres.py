@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from benchmarks import ingest, latency, processes, report, servers, small
-from benchmarks.processes import BenchmarkError, answer
+from benchmarks.processes import BenchmarkError, answer, cpu_of
 from benchmarks.report import Bound, Row
 
 INGEST = Bound(floor=3_000, aim=5_000)
@@ -75,12 +75,12 @@ def ingest_rows(own: Any, messages: int, sends: int, turns: int) -> list[Row]:
     answers = []
     for _ in range(turns):
         url = own.url(own.create())
-        before = cpu_of(own.pid)
+        before = cpu_of_server(own.pid)
         with processes.python(
             "benchmarks.postgres", "ingest", url, str(messages), str(sends)
         ) as process:
             answers.append(process.receive(300))
-        answers[-1]["server"] = (cpu_of(own.pid) - before) / messages * 1e6
+        answers[-1]["server"] = (cpu_of_server(own.pid) - before) / messages * 1e6
     rates, costs, server_costs, sent = (
         [one[name] for one in answers] for name in ("rate", "cost", "server", "sent")
     )
@@ -217,12 +217,12 @@ def idle_processes(own: Any, number: int, seconds: float) -> Row:
         started = [stack.enter_context(small.serving(url))[0] for _ in range(number)]
         stack.callback(lambda: [one.terminate() for one in started])
         time.sleep(SETTLE)
-        before = cpu_of(own.pid), [small.cpu(one.pid) for one in started]
+        before = cpu_of_server(own.pid), [cpu_of(one.pid) for one in started]
         began = time.monotonic()
         time.sleep(seconds)
         took = time.monotonic() - began
-        server = (cpu_of(own.pid) - before[0]) / took * 100
-        each = sum(small.cpu(one.pid) for one in started) - sum(before[1])
+        server = (cpu_of_server(own.pid) - before[0]) / took * 100
+        each = sum(cpu_of(one.pid) for one in started) - sum(before[1])
     what = f"PostgreSQL: server, {PROCESSES} idle serving processes"
     note = f"and each of them {each / took / number * 100:.2f} %"
     if number != PROCESSES:
@@ -230,7 +230,7 @@ def idle_processes(own: Any, number: int, seconds: float) -> Row:
     return Row.of(what, [server * PROCESSES / number], "% of a core", IDLE, note)
 
 
-def cpu_of(pid: int) -> float:
+def cpu_of_server(pid: int) -> float:
     """Seconds of CPU of a server and of all that it has started, ended ones too."""
     postmaster = psutil.Process(pid)
     times = postmaster.cpu_times()

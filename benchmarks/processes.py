@@ -90,10 +90,7 @@ class Process:
 
     def cpu(self) -> float:
         """Seconds of CPU time, user and system, of all threads."""
-        if sys.platform == "linux":  # psutil counts in hundredths
-            return sum(time.clock_gettime(cpu_clock(pid)) for pid in self.counted)
-        times = [psutil.Process(pid).cpu_times() for pid in self.counted]
-        return float(sum(one.user + one.system for one in times))
+        return sum(map(cpu_of, self.counted))
 
     def memory(self) -> int:
         """Resident memory in bytes."""
@@ -118,9 +115,13 @@ class Process:
         return self._errors.read().decode(errors="replace")[-2000:]
 
 
-def cpu_clock(pid: int) -> int:
-    """The clock of a process's CPU time on Linux: what clock_getcpuclockid(3) returns."""
-    return (~pid << 3) | 2
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU time that a process has used, user and system, in all threads."""
+    if sys.platform == "linux":  # psutil counts in hundredths
+        clock = (~pid << 3) | 2  # what clock_getcpuclockid(3) returns
+        return time.clock_gettime(clock)
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def python(module: str, *arguments: str) -> Process:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import processes, servers
-from benchmarks.processes import BenchmarkError, Process
+from benchmarks import deliveries, processes, servers
+from benchmarks.processes import Process
 from benchmarks.report import Bound, Row
 
 VIEWERS = 1_000
@@ -68,15 +68,7 @@ def connect(generator: Process, server: Process, sets: int) -> None:
 
 def measure(generator: Process, server: Process, sets: int, changes: int) -> float:
     """Microseconds of CPU per delivery, commit included."""
-    group = str(sets)
-    generator.ask(do="count", group=group, what="updates")
-    used = server.cpu()
-    server.ask(60, do="set", changes=changes, pause=PAUSE)
-    counts = generator.ask(30, do="quiet", group=group)
-    used = server.cpu() - used
-    if counts["updates"] < 0.5 * changes * VIEWERS or counts["lost"]:
-        raise BenchmarkError(
-            f"of {changes} changes {counts['updates'] / VIEWERS:g} reached each viewer; "
-            f"{counts['lost']} connections were lost"
-        )
-    return float(used / counts["updates"] * 1e6)
+    return deliveries.of_changes(
+        generator, server, str(sets), VIEWERS, changes,
+        lambda: server.ask(60, do="set", changes=changes, pause=PAUSE),
+    ).cost  # fmt: skip

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks import servers
-from benchmarks.processes import BenchmarkError, cpu_clock
+from benchmarks.processes import BenchmarkError, cpu_of
 from benchmarks.report import Bound, Row
 
 COMMAND = ("-m", "statecast")
@@ -76,17 +76,9 @@ def idle(
 
 
 def share(pid: int, seconds: float) -> float:
-    begin, used = time.monotonic(), cpu(pid)
+    begin, used = time.monotonic(), cpu_of(pid)
     time.sleep(seconds)
-    return (cpu(pid) - used) / (time.monotonic() - begin) * 100
-
-
-def cpu(pid: int) -> float:
-    """Seconds, user and system."""
-    if sys.platform == "linux":  # psutil counts in hundredths
-        return time.clock_gettime(cpu_clock(pid))
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    return (cpu_of(pid) - used) / (time.monotonic() - begin) * 100
 
 
 @contextmanager

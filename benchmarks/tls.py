@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import processes, servers
+from benchmarks import deliveries, processes, servers
 from benchmarks.processes import BenchmarkError, Process
 from benchmarks.report import Row
 
@@ -82,18 +82,14 @@ def measure(
 
 def delivery(generator: Process, server: Process, viewers: int) -> float:
     """Microseconds of the server's CPU time per delivery of a paced event."""
-    generator.ask(do="count", group="many", what="updates")
-    used = server.cpu()
-    server.send(do="emit", rounds=EVENTS, pause=PAUSE, data={"device": "pillow", "mood": "calm"})
-    time.sleep(EVENTS * PAUSE)
-    counts = generator.ask(60, do="quiet", group="many")
-    used = server.cpu() - used
-    if counts["updates"] < EVENTS * viewers or counts["lost"]:
-        raise BenchmarkError(
-            f"of {EVENTS} events {counts['updates'] / viewers:g} reached each viewer; "
-            f"{counts['lost']} connections were lost"
-        )
-    return float(used / EVENTS / (viewers + 50) * 1e6)
+
+    def emit() -> None:
+        event = {"device": "pillow", "mood": "calm"}
+        server.send(do="emit", rounds=EVENTS, pause=PAUSE, data=event)
+        time.sleep(EVENTS * PAUSE)
+
+    found = deliveries.of_changes(generator, server, "many", viewers, EVENTS, emit, least=1.0)
+    return found.cpu / EVENTS / (viewers + 50) * 1e6
 
 
 def summary(found: dict[str, Measured], viewers: int) -> list[Row]:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Collection
 
 from benchmarks import client_frames
+from benchmarks.client_frames import POLLING
 from benchmarks.processes import BenchmarkError
 
 OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 ACCEPT = "Accept-Encoding: gzip\r\n"
-POLLING = "/socket.io/?EIO=4&transport=polling"
 
 
 class CountingViewer:
@@ -96,7 +96,7 @@ class PollingViewer(CountingViewer):
         if self._get:
             self._answer += piece
             head, found, body = self._answer.partition(b"\r\n\r\n")
-            if found and len(body) >= length_of(head):
+            if found and len(body) >= client_frames.content_length(head):
                 self._answer = b""
                 self.socket.sendall(self._get)
         return piece
@@ -122,10 +122,5 @@ def request(path: str, compressed: bool) -> bytes:
     return head.encode()
 
 
-def length_of(head: bytes) -> int:
-    return int(head.lower().partition(b"content-length:")[2].split()[0])
-
-
 def watch(protocol: int) -> str:
-    wanted = {"devices": ["*"], "protocol": protocol, "health": True}
-    return "420" + json.dumps(["watch", wanted])
+    return client_frames.watch_packet(["*"], protocol, health=True)
