@@ -34,6 +34,9 @@ HOLD = "SELECT FROM counters FOR UPDATE"
 
 WITHIN = "SELECT 1 / (devices <= %s)::int FROM counters"
 """It fails if other commits have added devices too, and together they are more than there may be.
+
+It divides by zero then, the only division in our SQL: no statement of SQL just fails, and to read a
+count would cost a round trip before the COMMIT.
 """
 
 SHIFT = """

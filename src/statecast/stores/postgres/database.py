@@ -270,22 +270,23 @@ class PostgresDatabase:
         committed is done again. Raises OutcomeUnknown if the server stays away.
         """
         results: list[Result] = []
+        """Of each attempt."""
 
         def noted(connection: Connection, request: str) -> Cursor:
             result, offset = work(connection, request)
-            results[:] = [result]
+            results.append(result)
             return offset
 
         for _ in range(TRIES):
             request = uuid.uuid4().hex
             try:
                 (offset,) = only_row(self.run(partial(noted, request=request)))
-                return results[0], int(offset)
+                return results[-1], int(offset)
             except OutcomeUnknown:
                 committed = self.outcome(request)
                 if committed is not None:
                     self.on_commit()
-                    return results[0], committed
+                    return results[-1], committed
         raise StoreUnavailable(
             f"The connection to PostgreSQL at {self.shown} broke in each of {TRIES} commits. "
             "Nothing was written; try again."

@@ -28,7 +28,7 @@ REPEATABLE = (
     postgres.SerializationFailure,
     postgres.DeadlockDetected,
     postgres.UniqueViolation,
-    postgres.DivisionByZero,  # see counters.WITHIN
+    postgres.DivisionByZero,  # of counters.WITHIN: others added devices first
 )
 """After one of these the same transaction can succeed: another one came first."""
 

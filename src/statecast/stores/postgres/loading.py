@@ -34,6 +34,9 @@ class LoadedBatch:
     epochs: EpochHistory | None
     stored_events: set[tuple[str, str]]
     """Of the events of the messages, those that have a row."""
+    request: str | None = None
+    """The id that its transaction keeps, to look up whether it was committed; None: it keeps none.
+    """
 
     def epoch_history(self) -> EpochHistory:
         assert self.epochs is not None, "they are asked for if an edit compares a position"

@@ -40,9 +40,7 @@ class StorePart:
         try:
             with self.database.write(durable, notify) as connection:
                 if device is not None:
-                    connection.execute(
-                        "SELECT FROM devices WHERE device = %s FOR UPDATE", (device,)
-                    )
+                    connection.execute(HOLD_DEVICE, (device,))
                 counters = counter_row.ask(connection, self._server_clock, lock=True).answer()
                 now = self._watch.check(counters)
                 yield connection, counters, now

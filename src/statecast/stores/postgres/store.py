@@ -151,7 +151,7 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         """
         ids = list(confirmed)
         request = uuid.uuid4().hex
-        begun: list[LoadedBatch] = []
+        attempts: list[LoadedBatch] = []
         repeats = Repeats()
 
         def work(connection: Connection) -> LoadedBatch:
@@ -171,16 +171,18 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
                 batch.add(message)
             dedup.confirm(connection, key, ids, batch.now)
             dedup.save(connection, loaded.counters, key, batch.new_ids)
-            begun[:] = [loaded] if batch.quarantine or batch.answered or refusals else []
-            self._save(connection, loaded, refusals, request if begun else None)
+            if batch.quarantine or batch.answered or refusals:
+                loaded.request = request
+            attempts.append(loaded)
+            self._save(connection, loaded, refusals, loaded.request)
             return loaded
 
         with self._refusals.taken() as refusals:
             try:
                 done = self.database.run(work)
             except OutcomeUnknown as error:
-                self.database.look_up(request if begun else None, error)
-                (done,) = begun
+                done = attempts[-1]
+                self.database.look_up(done.request, error)
         self._after(done)
         return done.batch.result()
 
