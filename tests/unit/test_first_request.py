@@ -20,7 +20,7 @@ SETTINGS = Settings(url_bytes=256, header_bytes=1_024, header_count=20)
 
 
 def read(data: bytes) -> WebSocketRequest | None:
-    return read_websocket_request(data, "/socket.io/", SETTINGS, Hosts(SETTINGS))
+    return read_websocket_request(data, "/socket.io/", SETTINGS, Hosts(SETTINGS), "192.0.2.1")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -78,6 +79,34 @@ def test_a_server_in_the_background_leaves_nothing_behind() -> None:
     for thread in began:
         thread.join(20)
     assert [one.name for one in began if one.is_alive()] == []
+
+
+def test_a_burst_of_connections_is_taken_in_few_turns_of_the_loop() -> None:
+    # given clients that connect while the loop is busy
+    wanted, go_on, done = 32, threading.Event(), threading.Event()
+    with serving() as running, contextlib.ExitStack() as clients:
+        loop, connections = running.server.hub.loop, running.server.server_state.connections
+        assert loop is not None
+        loop.call_soon_threadsafe(go_on.wait)
+        for _ in range(wanted):
+            clients.enter_context(Peer(running))
+
+        # when it goes on
+        seen = []
+
+        def look() -> None:
+            seen.append(len(connections))
+            if seen[-1] < wanted:
+                loop.call_soon(look)
+            else:
+                done.set()
+
+        loop.call_soon_threadsafe(look)
+        go_on.set()
+
+        # then a turn takes several of them
+        assert done.wait(20)
+        assert len(set(seen)) <= wanted // 2
 
 
 def test_what_is_wrong_is_said_before_it_serves(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import socket
 
@@ -30,6 +31,13 @@ def test_every_address_is_called_by_one_of_them() -> None:
 def test_an_address_that_is_not_here(host: str) -> None:
     with pytest.raises(BadSetting, match=host):
         sockets.listen(Settings(host=host, port=0))
+
+
+def test_a_loop_that_takes_all_that_wait_needs_one_socket() -> None:
+    loop = asyncio.new_event_loop()
+    with sockets.listen(Settings(port=0)) as listening:
+        assert sockets.accepting([listening], loop) == [listening]
+    loop.close()
 
 
 def test_descriptors_are_raised_to_what_is_allowed() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from statecast.model import value_class
 
 GuessKind = Literal["key", "share", "token", "password"]
 """What is tried. Each has limits of its own: a device whose key was revoked keeps no person out."""
@@ -15,7 +17,7 @@ MAX_TOKEN = 8_192
 TOO_LONG = f"A token has at most {MAX_TOKEN:,} bytes."
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Credentials:
     """Nothing in it was checked, except that the proxy's names come from a trusted proxy."""
 

@@ -124,9 +124,11 @@ def _of_fields(
 
 def _bearer_in(values: Sequence[bytes]) -> str:
     """The token; "" without one. Another scheme is a proxy's own: it is no token of ours."""
+    if not values:
+        return ""
     if len(values) > 1:
         raise _Unusable(TWICE)
-    scheme, _, token = values[0].strip().partition(b" ") if values else (b"", b"", b"")
+    scheme, _, token = values[0].strip().partition(b" ")
     if scheme.lower() != b"bearer":
         return ""
     token = token.strip(b" ")
@@ -139,6 +141,8 @@ def _bearer_in(values: Sequence[bytes]) -> str:
 
 def _session_in(lines: Sequence[bytes]) -> str:
     """The session cookie. Two of them are as none: another site of the domain may have set one."""
+    if not lines:
+        return ""
     found = []
     for pair in b";".join(lines).split(b";"):
         name, _, value = pair.strip().partition(b"=")

@@ -10,13 +10,14 @@ A request is of this machine only if nothing contradicts it:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from statecast.http.addresses import bare, is_loopback, parse
 from statecast.http.asgi import Scope
 from statecast.http.head import LOCAL, HeaderFields
-from statecast.http.hosts import name_of
+from statecast.http.hosts import CACHED_NAMES, name_of
 
 EXTENSION = LOCAL
 PROXY_FIELDS = frozenset(
@@ -96,6 +97,7 @@ def _all_loopback(forwarded: Iterable[bytes]) -> bool:
     return bool(entries) and all(one is not None and one.is_loopback for one in entries)
 
 
+@functools.lru_cache(CACHED_NAMES)
 def _is_own_name(host: str) -> bool:
     name = name_of(host)
     address = None if name is None else parse(name)

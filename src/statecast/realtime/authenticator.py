@@ -115,7 +115,10 @@ class Authenticator:
 
     def identify(self, visit: Visit, done: Callable[[Outcome], None]) -> None:
         """Call ``done`` with who a viewer is, on the loop: at once, or later."""
-        if self._is_known_at_once(visit) or self._inline:
+        if self._is_known_at_once(visit):
+            done(Found(self._policy.identify(visit.given)))
+            return
+        if self._inline:
             done(self._find(visit))
             return
         assert self._loop is not None

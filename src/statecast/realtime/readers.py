@@ -126,7 +126,8 @@ class Readers:
 
     def with_auth(self, visit: Visit, auth: Any) -> Visit:
         """The same with the token of a connect packet, if that brings one of ours."""
-        return visit._replace(given=self._policy.with_auth(visit.given, auth))
+        given = self._policy.with_auth(visit.given, auth)
+        return visit if given is visit.given else visit._replace(given=given)
 
     def admit(self, visit: Visit, done: Decision) -> None:
         """Call ``done`` with who it is and may do, or why it is not let in: at once, or later."""

@@ -386,9 +386,9 @@ class WebSocketConnection(asyncio.Protocol):
     def _take_messages(self) -> None:
         assert self._parser is not None
         now = self._endpoint.wheel.now()
-        while self.reading:
-            session, unread = self._session, self._parser.unread
-            if session is not None and unread and (delay := session.delay(now)):
+        while self.reading and (unread := self._parser.unread):
+            session = self._session
+            if session is not None and (delay := session.delay(now)):
                 self._hold_up(session, now + delay, unread)
                 return
             event = self._parser.next_event()

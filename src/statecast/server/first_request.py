@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import httptools
 
+from statecast.http import locality
 from statecast.http.head import RequestHead
 from statecast.http.hosts import Hosts
 from statecast.server import head_rules
@@ -46,11 +47,12 @@ class ParsedHead:
 
 
 def read_websocket_request(
-    data: bytes, path: str, settings: Settings, hosts: Hosts, secure: bool = False
+    data: bytes, path: str, settings: Settings, hosts: Hosts, peer: str, secure: bool = False
 ) -> WebSocketRequest | None:
     """Read the first bytes of a connection; None if they are for ``http_protocol``.
 
-    ``path`` is where WebSockets are served; ``secure`` says that the bytes came by TLS.
+    ``path`` is where WebSockets are served; ``peer`` is the address that they came from, and no
+    proxy; ``secure`` says that they came by TLS.
     """
     if not (data.startswith(b"GET " + path.encode()) and b"websocket" in data):
         return None
@@ -77,5 +79,6 @@ def read_websocket_request(
         or not hosts.allows(host[0].decode("latin-1"))
     ):
         return None
-    head = RequestHead.of_target("GET", target, fields, secure)
+    local = locality.is_local_head(peer, fields, trusted=False)
+    head = RequestHead.of_target("GET", target, fields, secure, local=local)
     return WebSocketRequest(head, data[end:])

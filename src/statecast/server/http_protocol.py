@@ -466,7 +466,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._proxied:  # the request names the client, and its scheme
             return False
         request = read_websocket_request(
-            data, endpoint.path, limits.settings, limits.hosts, limits.secure
+            data, endpoint.path, limits.settings, limits.hosts, self.peer, limits.secure
         )
         if request is None:
             return False
@@ -476,9 +476,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         limits.stopping.discard(self)
         endpoint.accept(
             self.transport,
-            request.head._replace(
-                local=locality.is_local_head(self.peer, request.head.headers, trusted=False)
-            ),
+            request.head,
             client_address=self.peer,
             client_key=self._address_key,
             rest=request.rest,

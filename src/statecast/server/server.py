@@ -56,6 +56,7 @@ from statecast.server.request_identity import identity_of
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals, StopRequest
+from statecast.server.sockets import accepting
 from statecast.server.supervisor import WorkerSockets
 from statecast.server.tls_listener import TlsListener
 from statecast.server.worker_link import WorkerLink
@@ -218,7 +219,7 @@ class Server(uvicorn.Server):
         self.runtime.start()
         self.server_state.default_headers = self.config.encoded_headers
         if self._certificate is None:
-            await super().startup(sockets)
+            await super().startup(accepting(sockets or [], loop))
         else:
             await super().startup([])
             self._listen_for_tls(loop, self._certificate, sockets or [])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from statecast.access import policy
 from statecast.errors import BadSetting
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 2_048
 RESERVE = 256
 """Descriptors kept for files, pipes, connections to queues, and connections that are refused."""
+ACCEPTED_AT_ONCE = 8
+"""Connections that one turn of uvloop's loop takes: in a burst they share what a turn costs."""
 
 
 def is_loopback(host: str) -> bool:
@@ -68,6 +71,20 @@ def limit_unacknowledged(listening: socket.socket, settings: Settings) -> None:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+
+
+def accepting(
+    listening: Iterable[socket.socket], loop: asyncio.AbstractEventLoop
+) -> list[socket.socket]:
+    """The sockets that a loop is to accept from, which closes them.
+
+    uvloop takes one connection from each of them in a turn, so it gets each several times. The
+    loops of asyncio take all that wait.
+    """
+    if isinstance(loop, asyncio.BaseEventLoop):
+        return list(listening)
+    further = range(ACCEPTED_AT_ONCE - 1)
+    return [each for one in listening for each in (one, *(one.dup() for _ in further))]
 
 
 def _unbound(host: str, port: int, error: OSError) -> str:

@@ -187,7 +187,8 @@ class WebSocketParser:
                 raise RemoteProtocolError(
                     PROTOCOL_ERROR, "the length of a frame is not in its shortest form"
                 )
-        self._check_size(first & 0x0F, size)
+        if size > self.limit or self._message is not None:
+            self._check_size(first & 0x0F, size)
         end = start + size
         if len(buffer) < end:
             return None
