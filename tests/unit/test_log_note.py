@@ -17,6 +17,7 @@ import pytest
 from statecast.errors import StoreUnusable
 from statecast.stores.contract import Limits
 from statecast.stores.sqlite import backup, log_note
+from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.log_note import Note, Salts
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
@@ -116,7 +117,7 @@ def test_a_backup_beside_the_old_log_is_refused(
     store = opened()
     say(store, 20, 20 + min(later, 300))
     if later > 300:  # the log is written into the file from time to time
-        with store.database._use(writing=True) as connection:
+        with store.database._use(Purpose.WRITE) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         store.database._write_note(complete=True)
         say(store, 400, 420)

@@ -23,6 +23,7 @@ from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
 from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.sqlite import commands, file_check, file_lock, schema
+from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 from waiting import wait_for
@@ -84,8 +85,8 @@ def test_a_commit_compiles_none_of_its_statements_again(
         compiled.append(name if kind == apsw.SQLITE_PRAGMA else (kind, name, *more))
         return apsw.SQLITE_OK
 
-    writer = store.database._writer()
-    writer.authorizer = note  # from here on each statement is compiled once more
+    with store.database._use(Purpose.WRITE) as writer:
+        writer.authorizer = note  # from here on each statement is compiled once more
     write(3)
     compiled.clear()
     write(4)
@@ -299,9 +300,9 @@ def test_a_crash_has_the_file_checked(path: Path, opened: Opener) -> None:
 def test_a_full_disk_is_temporary(opened: Opener) -> None:
     store = opened()
     say(store, "a", {"n": 1})
-    writer = store.database._writer()
-    pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
-    writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+    with store.database._use(Purpose.WRITE) as writer:
+        pages = writer.execute("PRAGMA page_count").fetchall()[0][0]
+        writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     with pytest.raises(StoreUnavailable, match="full"):
         for number in range(200):
             say(store, f"m{number}", {"text": "x" * 5000, "n": number})

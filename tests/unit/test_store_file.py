@@ -16,6 +16,7 @@ import pytest
 
 from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 
@@ -300,7 +301,7 @@ def test_damage_that_a_check_confirms_is_damage(path: Path, opened: Opener, call
 
 
 def apsw_checkpoint(store: SqliteStore) -> None:
-    with store.database._use(writing=True) as connection:
+    with store.database._use(Purpose.WRITE) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 

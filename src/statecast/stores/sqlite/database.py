@@ -1,13 +1,13 @@
 """One SQLite file: connections, transactions, migrations, and the driver's errors as ours.
 
-Rule 1: one connection per thread and purpose, never across a fork.
+Rule 1: a connection has one user at a time, and is never used across a fork.
 Rule 2: every write is ``BEGIN IMMEDIATE`` and compares ``user_version``.
 Rule 3: no cursor stays open, because an open cursor pins an old snapshot. Hence ``rows`` and
 ``row``, which fetch everything.
 Rule 4: the files are those that were opened. Before each use it is checked that their names still
 lead to them: what is written into a file without a name is lost when the last process closes it.
-Rule 5: after a full disk or a failed read or write the thread's connections are closed. The next
-use opens new ones.
+Rule 5: after a full disk or a failed read or write the connection is closed, and so are those that
+no other thread uses. The next use opens new ones.
 Rule 6: an error that looks like damage may be a disk that failed once. Only a check of the file
 makes it damage.
 """
@@ -30,6 +30,7 @@ from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import Pause
 from statecast.stores.sqlite import file_check, file_lock, file_probe, log_note, migration, schema
+from statecast.stores.sqlite.connection_pool import ConnectionPool, Purpose
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
@@ -48,7 +49,7 @@ JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
 READER_CACHE_KB = 2_000
-"""Of each thread that reads. SQLite empties the cache when another connection has committed, so it
+"""Of each connection that reads. SQLite empties the cache when another connection has committed, so it
 helps only within one read."""
 CHECKPOINT_PAGES = 1_000
 """Pages in the log from which on each commit writes them into the file, as SQLite does itself."""
@@ -61,16 +62,16 @@ DAMAGED_SECONDS = 30.0
 
 
 class ThreadState(threading.local):
-    """What one thread holds."""
+    """What a thread holds that waits for commits."""
 
-    reader: StoreConnection | None = None
-    writer: StoreConnection | None = None
+    connection: StoreConnection | None = None
+    """Its own. It closes when the thread ends."""
     generation: int = 0
-    """The generation of the connections; those of an older one were closed before a fork."""
+    """The generation of the connection; those of an older one were closed before a fork."""
     commits: int | None = None
     """The notifier's number before this thread's last read for changes; None: no such read yet."""
     version: int = 0
-    """``data_version`` of the reader at that read."""
+    """``data_version`` of the connection at that read."""
 
 
 class Database:
@@ -127,8 +128,8 @@ class Database:
         """Pages in the log after this process's last commit; 0: no commit yet."""
         self._damaged_until = 0.0
         """Until then damage that was confirmed is not looked for again (monotonic)."""
-        self._in_use: set[StoreConnection] = set()
-        # Weak: the connections of a thread close when the thread ends.
+        self._pool = ConnectionPool()
+        # Weak: the connection of a thread closes when the thread ends.
         self._open: weakref.WeakSet[StoreConnection] = weakref.WeakSet()
         self._closed = False
 
@@ -181,8 +182,7 @@ class Database:
                 self._write_note()
 
     def _prepare(self, unclean: bool, examining: bool) -> None:
-        with self.translated():
-            writer = self._writer()
+        with self.translated(), self._use(Purpose.WRITE) as writer:
             found = migration.version(writer, self.path, self.steps)
             if found == len(self.steps) and (examining or not unclean):
                 return
@@ -192,7 +192,7 @@ class Database:
                 "{store} is of an older version; start a server on it once, and stop it.",
             )
         self._wait_until_alone()
-        with self.translated():
+        with self.translated(), self._use(Purpose.WRITE) as writer:
             if unclean and found:
                 migration.check(writer, self.path)
             if found < len(self.steps):
@@ -259,13 +259,13 @@ class Database:
             raise unavailable(self.path, "{store} was closed by this process.")
         local = self._local
         if local.generation != self._generation:
-            local.reader = local.writer = None
+            local.connection = None
             local.generation = self._generation
         return local
 
     def _begin_child(self) -> None:
         # A connection that a thread of the parent was using must be neither used nor closed here.
-        self._inherited = (getattr(self, "_inherited", ()), self._open, self._in_use, self._local)
+        self._inherited = (getattr(self, "_inherited", ()), self._open, self._pool, self._local)
         self._begin_process()
         self.notifier = self._make_notifier()
         if self._lock is not None:
@@ -283,19 +283,42 @@ class Database:
         self._file.check()
 
     @contextmanager
-    def _use(self, writing: bool) -> Iterator[StoreConnection]:
-        """The thread's connection, marked as in use: ``before_fork`` must not close it."""
+    def _use(self, purpose: Purpose) -> Iterator[StoreConnection]:
+        """A connection, marked as in use: ``before_fork`` must not close it."""
         self.check_file()
+        pool = self._pool
         with self._opening:
             self._check_side_files()
-            connection = self._writer() if writing else self._reader()
-            self._in_use.add(connection)
+            connection = pool.take(purpose) or self._another(purpose)
         try:
             yield connection
+        except MACHINE_ERRORS:
+            self._close(connection)
+            raise
         finally:
-            self._in_use.discard(connection)
             if connection.side_files is None:  # SQLite makes them at the first statement
                 connection.side_files = self._side_files = side_files(self.path)
+            forked = self._process != os.getpid() or self._pool is not pool
+            if not forked and not pool.give_back(connection, purpose):
+                self._close(connection)
+
+    def _close(self, connection: StoreConnection) -> None:
+        self._open.discard(connection)  # first: the last one that closes removes the log
+        connection.close(force=True)
+
+    def _another(self, purpose: Purpose) -> StoreConnection:
+        """A new connection, or the one of this thread that waits, marked as in use."""
+        local = self._thread_state()
+        connection = local.connection if purpose is Purpose.WAIT else None
+        if connection is None:
+            connection = self._connect()
+            if purpose is not Purpose.WRITE:
+                rows(connection, "PRAGMA query_only = 1")
+                rows(connection, f"PRAGMA cache_size = -{READER_CACHE_KB}")
+            if purpose is Purpose.WAIT:
+                local.connection = connection
+        self._pool.note_use(connection)
+        return connection
 
     def _check_side_files(self) -> None:
         """Raises StoreUnusable if the log is not that of the open connections any more.
@@ -324,14 +347,13 @@ class Database:
             return
         self._opening.acquire()
         self._forking = True
-        own = {self._local.reader, self._local.writer}
         deadline = time.monotonic() + FORK_SECONDS
-        while self._in_use - own and time.monotonic() < deadline:
+        while self._pool.others_use() and time.monotonic() < deadline:
             time.sleep(0.001)
         self._generation += 1
-        for connection in set(self._open) - self._in_use:
-            connection.close(force=True)
-            self._open.discard(connection)
+        self._pool.empty()
+        for connection in set(self._open) - self._pool.in_use:
+            self._close(connection)
 
     def after_fork(self) -> None:
         """In the parent: threads may open connections again. The child begins with its own lock."""
@@ -339,28 +361,12 @@ class Database:
             self._forking = False
             self._opening.release()
 
-    def _reader(self) -> StoreConnection:
-        local = self._thread_state()
-        if local.reader is None:
-            local.reader = self._connect()
-            rows(local.reader, "PRAGMA query_only = 1")
-            rows(local.reader, f"PRAGMA cache_size = -{READER_CACHE_KB}")
-        return local.reader
-
-    def _writer(self) -> StoreConnection:
-        local = self._thread_state()
-        if local.writer is None:
-            local.writer = self._connect()
-        return local.writer
-
     def _close_connections(self) -> None:
-        """Close this thread's connections; the next use opens new ones."""
-        local = self._local
-        for connection in (local.reader, local.writer):
+        """Close this thread's connection and those without a user; the next use opens new ones."""
+        own, self._local.connection = self._local.connection, None
+        for connection in (*self._pool.empty(), own):
             if connection is not None:
-                self._open.discard(connection)
-                connection.close(force=True)
-        local.reader = local.writer = None
+                self._close(connection)
 
     # -- transactions
 
@@ -372,7 +378,8 @@ class Database:
         Only a read for changes may set it: after any other read, the commits before that read
         would be missed.
         """
-        with self.translated(), self._use(writing=False) as connection:
+        purpose = Purpose.WAIT if mark_read else Purpose.READ
+        with self.translated(), self._use(purpose) as connection:
             commits = self.notifier.commits
             rows(connection, "BEGIN")
             try:
@@ -391,7 +398,7 @@ class Database:
         Without ``notify`` it ends no ``wait`` of this process: it is nothing that readers read.
         """
         changed = False
-        with self.translated(), self._use(writing=True) as connection, self._own_turn():
+        with self.translated(), self._own_turn(), self._use(Purpose.WRITE) as connection:
             connection.set_durable(durable)
             self._begin(connection)
             try:
@@ -443,7 +450,7 @@ class Database:
         ``progress`` gets the bytes of the whole, many times. Raises apsw.FullError, apsw.IOError
         and apsw.CantOpenError for the target.
         """
-        with self._use(writing=True) as connection:
+        with self._use(Purpose.WRITE) as connection:
             try:
                 pages, size = (
                     row(connection, f"PRAGMA {name}")[0] for name in ("page_count", "page_size")
@@ -465,7 +472,7 @@ class Database:
 
         False: a reader kept the log from being emptied.
         """
-        with self.translated(), self._use(writing=True) as connection, self._own_turn():
+        with self.translated(), self._own_turn(), self._use(Purpose.WRITE) as connection:
             rows(connection, "VACUUM")
             self._write_note(writing=True)
             busy, *_ = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -475,6 +482,7 @@ class Database:
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
         """Threads of one process take turns here, where waiting is cheaper than at the file."""
+        self._thread_state()
         turn = self._write_turn  # a forked child has another one
         if not turn.acquire(timeout=BUSY_SECONDS):
             raise unavailable(
@@ -565,7 +573,7 @@ class Database:
             local.version = newest if local.commits == commits else self._data_version()
 
     def _data_version(self) -> int:
-        with self._use(writing=False) as connection:
+        with self._use(Purpose.WAIT) as connection:
             return data_version(connection)
 
     # -- closing
@@ -579,7 +587,7 @@ class Database:
         with (
             suppress(StatecastError, OSError),
             self.translated(),
-            self._use(writing=True) as connection,
+            self._use(Purpose.WRITE) as connection,
         ):
             self._write_note(writing=True)
             busy, *_ = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -594,7 +602,7 @@ class Database:
                 connection.close(force=True)
         self._open.clear()
         self.event_readers.leave()
-        self._file.close(in_use=bool(self._in_use))
+        self._file.close(in_use=bool(self._pool.in_use))
         if self._lock is not None:
             self._lock.release(clean=whole)
 
@@ -604,7 +612,7 @@ class Database:
             self._file.check()
             return True
         except StatecastError:
-            idle = next(iter(set(self._open) - self._in_use), None)
+            idle = next(iter(set(self._open) - self._pool.in_use), None)
             if self._file.identity != identity_of(self.path) or idle is None:
                 return False
         with suppress(apsw.Error):  # it was cut off: the log may hold all that is missing
