@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+
 from statecast.errors import StoreUnavailable
 from statecast.stores.contract import Limits
 from statecast.stores.sqlite.connection_pool import Purpose

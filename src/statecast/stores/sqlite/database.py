@@ -49,8 +49,8 @@ JOURNAL_BYTES = 64 * 1024 * 1024
 NAME_SECONDS = 1.0
 """For how long a first process waits for the lock of the file itself."""
 READER_CACHE_KB = 2_000
-"""Of each connection that reads. SQLite empties the cache when another connection has committed, so it
-helps only within one read."""
+"""Of each connection that reads. SQLite empties the cache when another connection has committed, so
+it helps only within one read."""
 CHECKPOINT_PAGES = 1_000
 """Pages in the log from which on each commit writes them into the file, as SQLite does itself."""
 FORK_SECONDS = 1.0
