@@ -8,7 +8,7 @@ Also how a client's text is shown: in one line, and without control characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -95,6 +95,11 @@ def match(pattern: str, device: str) -> bool:
     if pattern.endswith("/*"):
         return device.startswith(pattern[:-1])
     return device == pattern
+
+
+def match_any(patterns: Iterable[str], device: str) -> bool:
+    """Whether any of these checked patterns matches a device."""
+    return any(match(pattern, device) for pattern in patterns)
 
 
 def _python_escape(character: str) -> str:

@@ -449,7 +449,7 @@ def test_trimming_is_bounded_per_commit(path: Path, clock: VirtualClock) -> None
 def test_one_write_notes_a_bounded_number_of_deadlines(
     opened: Opener, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "MANY", 3)
+    monkeypatch.setattr(commands, "DEADLINES_AT_ONCE", 3)
     store = opened()
     say(store, "m1", {})
     ids = [store.begin_command(new_command("pillow", "hug", expires=1)).id for _ in range(7)]

@@ -48,7 +48,7 @@ def watch(given: GivenSettings, patterns: tuple[str, ...], as_json: bool) -> Non
             if update is None:
                 if not output_is_read():
                     return
-            elif not any(names.match(pattern, update.device) for pattern in chosen):
+            elif not names.match_any(chosen, update.device):
                 continue
             elif as_json:
                 output.print_json(encoding.item(update, settings))

@@ -153,7 +153,7 @@ class DecodeOptions:
         An event that concerns others too is refused whole: it may be forged.
         """
         for change in changes if self.devices else ():
-            if not any(names.match(pattern, change.device) for pattern in self.devices):
+            if not names.match_any(self.devices, change.device):
                 raise Malformed(
                     f"Its source may not speak for the device {names.quoted(change.device)}: the "
                     f"option devices= of the source allows {', '.join(self.devices)}."

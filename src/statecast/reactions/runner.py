@@ -150,7 +150,7 @@ class ReactionRunner:
                     self._agenda.change(device)
 
     def watches(self, device: str) -> bool:
-        return any(names.match(pattern, device) for pattern in self.reaction.patterns)
+        return names.match_any(self.reaction.patterns, device)
 
     def start_calls(self) -> None:
         """Let threads begin what is due."""

@@ -219,6 +219,9 @@ FORGET_AT_ONCE = 5_000
 COMMANDS_PAGE = 256
 """Commands that one ``read`` returns: each may have 16 KiB."""
 
+DEADLINES_AT_ONCE = 2_000
+"""Commands of all devices whose deadlines one write notes: other writers wait for it."""
+
 
 class ReadCursor(NamedTuple):
     """How far a reader has read each of the store's rising numbers."""

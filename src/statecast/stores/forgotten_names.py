@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import get_args
 
 from statecast.access.identity import PERSONS
+from statecast.model import Speaker
 
 FORGOTTEN = "forgotten"
+Changes = Mapping[str, Mapping[str, str]]
+"""By column, the new texts of old ones."""
+
+
+def changes_of_person(name: str) -> dict[str, Changes]:
+    """By table, where a person of this name can stand; in the order in which rows are locked."""
+    senders = renamed_senders(name)
+    causes = {
+        f"{by} {sender}": f"{by} {new}"
+        for by in get_args(Speaker)
+        for sender, new in senders.items()
+    }
+    asked = {name: FORGOTTEN, **senders}
+    return {
+        "devices": {"cause_by": causes},
+        "queue": {"sender": senders},
+        "history": {"cause_by": causes},
+        "commands": {"by": asked, "asker": senders},
+        "audit": {"by": senders, "target": asked},
+        "quarantine": {"sender": senders},
+    }
+
+
+def without_same(columns: Changes) -> dict[str, dict[str, str]]:
+    """The changes without texts that stay as they are: those would be found again and again."""
+    return {
+        name: {text: new for text, new in texts.items() if new != text}
+        for name, texts in columns.items()
+    }
 
 
 def renamed_senders(name: str) -> dict[str, str]:

@@ -19,6 +19,8 @@ TOMBSTONE_MS = 7 * DAY_MS
 """Rows of removed devices."""
 COMMAND_MS = 7 * DAY_MS
 """Commands that are at their end."""
+COMMANDS_AT_ONCE = 32
+"""Old commands that a new one deletes."""
 SESSION_MS = DAY_MS
 """Sessions of people, after they have expired: no clock of another process is a day behind."""
 REMOVED_ACCESS_MS = 30 * DAY_MS

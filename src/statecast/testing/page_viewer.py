@@ -154,7 +154,7 @@ class PageViewer:
         self._items = {
             device: item
             for device, item in self._items.items()
-            if any(names.match(pattern, device) for pattern in patterns)
+            if names.match_any(patterns, device)
         }
 
     @property
@@ -193,7 +193,7 @@ class PageViewer:
         lines = [f"The page shows no device {device!r}."]
         if not self.connected:
             lines.append("It is not connected.")
-        if not any(names.match(pattern, device) for pattern in self._patterns):
+        if not names.match_any(self._patterns, device):
             lines.append(f"It watches {', '.join(self._patterns)}.")
         elif self._items:
             lines.append(f"It shows: {', '.join(sorted(self._items))}.")

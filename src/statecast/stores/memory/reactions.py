@@ -51,7 +51,7 @@ class MemoryReaction:
                 device: one for device, one in record.last.items() if self._watches(device)
             }
             for device, loaded in self._devices.items():
-                known = any(names.match(pattern, device) for pattern in before or ())
+                known = names.match_any(before or (), device)
                 if loaded.state is not None and self._watches(device) and not known:
                     record.last[device] = (loaded.offset, loaded.state)
             return before is None
@@ -87,4 +87,4 @@ class MemoryReaction:
                 self._record.last[device] = (update.offset, update.state)
 
     def _watches(self, device: str) -> bool:
-        return any(names.match(pattern, device) for pattern in self.patterns)
+        return names.match_any(self.patterns, device)

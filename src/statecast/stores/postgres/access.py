@@ -5,11 +5,10 @@ Rule: a transaction that writes here holds the row of the counters, so writers c
 
 from __future__ import annotations
 
-from typing import Any
-
 from statecast import strict_json
 from statecast.access.records import EVERYDAY, AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
+from statecast.stores.access_row import record_of
 from statecast.stores.counters import Counters
 from statecast.stores.postgres.driver import Connection
 from statecast.stores.retention import SESSION_MS
@@ -94,11 +93,6 @@ def audit_rows(
     bound = 2**62 if before is None else before
     found = connection.execute(AUDIT, {"before": bound, "limit": limit, "by": by})
     return [AuditEntry(*row) for row in found]
-
-
-def record_of(row: tuple[Any, ...]) -> AccessRecord:
-    kind, id_, change, body = row[:4]
-    return AccessRecord(kind, id_, None if body is None else strict_json.decode(body), change)
 
 
 def forget_mark(connection: Connection, kind: RecordKind, id_: str) -> None:

@@ -13,18 +13,14 @@ from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.command_row import COLUMNS, values_of
-from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
+from statecast.stores.contract import DEADLINES_AT_ONCE, DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.postgres.driver import Connection, only_row
-from statecast.stores.retention import COMMAND_MS
+from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE
 
 NAMES = ", ".join(COLUMNS)
 MARKS = ", ".join(["%s"] * len(COLUMNS))
 IS_OPEN = "status IN ('waiting', 'delivered')"
-FEW = 32
-"""A new command deletes at most this many old ones."""
-MANY = 2_000
-"""Commands of all devices whose deadlines one write notes: other writes wait for it."""
 OVERDUE = f"SELECT EXISTS (SELECT 1 FROM commands WHERE {IS_OPEN} AND expires_at <= %s)"
 IS_READABLE = """(
     device = ANY(%s)
@@ -45,7 +41,7 @@ WAITING = """
 OLD = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
-        WHERE NOT {IS_OPEN} AND created_at < %s ORDER BY created_at LIMIT {FEW}
+        WHERE NOT {IS_OPEN} AND created_at < %s ORDER BY created_at LIMIT {COMMANDS_AT_ONCE}
     )"""
 SURPLUS = f"""
     DELETE FROM commands WHERE number IN (
@@ -54,7 +50,7 @@ SURPLUS = f"""
             SELECT number FROM commands WHERE device = %(device)s
             ORDER BY number DESC LIMIT 1 OFFSET %(most)s
         )
-        ORDER BY number LIMIT {FEW}
+        ORDER BY number LIMIT {COMMANDS_AT_ONCE}
     )"""
 BACKLOG = f"""
     SELECT device, count(*), min(created_at) FROM commands
@@ -130,7 +126,7 @@ def pass_deadlines(
     """Note what came to its deadline: all of one device, or the next of all devices."""
     which = "device = %(device)s AND " if device is not None else ""
     rest = f"WHERE {which}{IS_OPEN} AND expires_at <= %(now)s ORDER BY number LIMIT %(most)s"
-    most = MANY if device is None else None
+    most = DEADLINES_AT_ONCE if device is None else None
     found = read(connection, rest, {"device": device, "now": now, "most": most})
     return [
         changed(connection, counters, one, life.pass_deadline(one, counters.command + 1, now))

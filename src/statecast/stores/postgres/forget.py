@@ -6,12 +6,16 @@ The caller has removed the device or the user before, so that pages and processe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from statecast.model import Speaker
 from statecast.stores.counters import Counters
-from statecast.stores.forgotten_names import FORGOTTEN, renamed_senders, without_name
+from statecast.stores.forgotten_names import (
+    FORGOTTEN,
+    Changes,
+    changes_of_person,
+    without_name,
+    without_same,
+)
 from statecast.stores.postgres.driver import Connection
 
 OF_DEVICE = ("commands", "quarantine")
@@ -63,32 +67,13 @@ def _details(connection: Connection, name: str) -> dict[str, str]:
 
 def person(connection: Connection, name: str, most: int) -> int:
     """Leave out the name of a person in up to ``most`` rows of each table; in how many."""
-    senders = renamed_senders(name)
-    causes = {
-        f"{by} {sender}": f"{by} {new}"
-        for by in get_args(Speaker)
-        for sender, new in senders.items()
-    }
-    asked = {name: FORGOTTEN, **senders}
-    changes: dict[str, dict[str, dict[str, str]]] = {
-        "devices": {"cause_by": causes},  # first: see ``database`` for the order of locks
-        "queue": {"sender": senders},
-        "history": {"cause_by": causes},
-        "commands": {"by": asked, "asker": senders},
-        "audit": {"by": senders, "target": asked},
-        "quarantine": {"sender": senders},
-    }
+    changes = changes_of_person(name)
     return sum(_rename(connection, of, columns, most) for of, columns in changes.items())
 
 
-def _rename(
-    connection: Connection, of: str, columns: Mapping[str, Mapping[str, str]], most: int
-) -> int:
+def _rename(connection: Connection, of: str, columns: Changes, most: int) -> int:
     """Replace texts of columns in up to ``most`` rows of a table; in how many."""
-    changes = {
-        name: {text: new for text, new in texts.items() if new != text}
-        for name, texts in columns.items()
-    }
+    changes = without_same(columns)
     which = " OR ".join(f"{name} = ANY(%({name}_texts)s)" for name in changes)
     new = ", ".join(f"{name} = coalesce(%({name})s::jsonb ->> {name}, {name})" for name in changes)
     order = "ORDER BY device" if of == "devices" else ""

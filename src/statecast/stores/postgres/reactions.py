@@ -58,7 +58,11 @@ class PostgresReaction:
                 return False
             self._forget_others(connection)
             present = [device for (device,) in connection.execute(PRESENT)]
-            new = [one for one in present if self._matches(one) and not matches(before or (), one)]
+            new = [
+                one
+                for one in present
+                if self._matches(one) and not names.match_any(before or (), one)
+            ]
             connection.execute(BEGIN, {"name": self.name, "devices": new})
             connection.execute(SAVE_PATTERNS, (self.name, json.dumps(self.patterns)))
         return before is None
@@ -105,8 +109,4 @@ class PostgresReaction:
         connection.execute(FORGET, (self.name, others))
 
     def _matches(self, device: str) -> bool:
-        return matches(self.patterns, device)
-
-
-def matches(patterns: tuple[str, ...], device: str) -> bool:
-    return any(names.match(pattern, device) for pattern in patterns)
+        return names.match_any(self.patterns, device)

@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from statecast.stores import probe_row
 from statecast.stores.postgres.driver import Connection
 from statecast.stores.retention import REPORT_MS
 
-PROBE = "probe"
-PROBE_BYTES = 65_536
-LONG_AGO = -(2**50)
 OLD = "DELETE FROM reports WHERE at < %s OR at > %s"
 PUT = """
     INSERT INTO reports (process, at, report) VALUES (%s, %s, %s)
@@ -29,12 +27,11 @@ def withdraw(connection: Connection, process: str) -> None:
 
 
 def write_probe(connection: Connection) -> None:
-    """Write a row of the size of a usual commit. Its time makes it no report."""
-    connection.execute(PUT, (PROBE, LONG_AGO, " " * PROBE_BYTES))
+    connection.execute(PUT, probe_row.VALUES)
 
 
 def remove_probe(connection: Connection) -> None:
-    withdraw(connection, PROBE)
+    withdraw(connection, probe_row.NAME)
 
 
 def newest(connection: Connection, uptime: int) -> dict[str, dict[str, Any]]:

@@ -7,11 +7,12 @@ import apsw
 from statecast import strict_json
 from statecast.access.records import EVERYDAY, AccessRecord, AuditEntry, RecordKind
 from statecast.stores.access_change import AccessChange
+from statecast.stores.access_row import record_of
 from statecast.stores.counters import Counters
 from statecast.stores.retention import SESSION_MS
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
-from statecast.stores.sqlite.tables import Row, sealed, table
+from statecast.stores.sqlite.tables import sealed, table
 
 ACCESS, AUDIT = table("access"), table("audit")
 EXPIRED = "DELETE FROM access WHERE kind = 'session' AND expires_at < ?"
@@ -98,11 +99,6 @@ def audit_rows(
         AuditEntry(by, action, target, detail, at, number)
         for number, at, by, action, target, detail, _ in found
     ]
-
-
-def record_of(row: Row) -> AccessRecord:
-    kind, id_, change, body = row[:4]
-    return AccessRecord(kind, id_, None if body is None else strict_json.decode(body), change)
 
 
 def forget_mark(connection: apsw.Connection, kind: RecordKind, id_: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from statecast.model import Event, Position, Update
-from statecast.stores import device_row, event_row
+from statecast.stores import device_row, event_row, probe_row
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import (
     COMMANDS_PAGE,
@@ -31,10 +31,6 @@ from statecast.stores.sqlite.tables import sealed, table
 EPOCHS, EVENTS, REPORTS = table("epochs"), table("events"), table("reports")
 UNKNOWN_EPOCH = ("unknown", 1)
 """While the newest epoch cannot be read; the next process that serves begins another."""
-
-PROBE = "probe"
-PROBE_BYTES = 65_536
-LONG_AGO = -(2**50)
 
 
 def begin_epoch(connection: apsw.Connection, offset: int) -> str:
@@ -215,12 +211,11 @@ def withdraw(connection: apsw.Connection, process: str) -> None:
 
 
 def write_probe(connection: apsw.Connection) -> None:
-    """Write a row of the size of a usual commit. Its time makes it no report."""
-    rows(connection, REPORTS.replace, sealed((PROBE, LONG_AGO, " " * PROBE_BYTES)))
+    rows(connection, REPORTS.replace, sealed(probe_row.VALUES))
 
 
 def remove_probe(connection: apsw.Connection) -> None:
-    withdraw(connection, PROBE)
+    withdraw(connection, probe_row.NAME)
 
 
 def reports(

@@ -12,9 +12,9 @@ from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.command_row import values_of
-from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
+from statecast.stores.contract import DEADLINES_AT_ONCE, DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.retention import COMMAND_MS
+from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
@@ -22,10 +22,6 @@ from statecast.stores.sqlite.tables import Row, sealed, table
 
 COMMANDS = table("commands")
 IS_OPEN = "status IN ('waiting', 'delivered')"
-FEW = 32
-"""A new command deletes at most this many old ones."""
-MANY = 2_000
-"""Commands of all devices whose deadlines one write notes: other writes wait for it."""
 OF_ASKER = f"""
     SELECT count(*) FILTER (WHERE device = ?), count(*) FROM commands
     WHERE {IS_OPEN} AND asker = ?"""  # noqa: S608
@@ -46,7 +42,7 @@ WAITING = """
 OLD = f"""
     DELETE FROM commands WHERE number IN (
         SELECT number FROM commands
-        WHERE NOT {IS_OPEN} AND created_at < ? ORDER BY created_at LIMIT {FEW}
+        WHERE NOT {IS_OPEN} AND created_at < ? ORDER BY created_at LIMIT {COMMANDS_AT_ONCE}
     )"""  # noqa: S608
 SURPLUS = f"""
     DELETE FROM commands WHERE number IN (
@@ -54,7 +50,7 @@ SURPLUS = f"""
         WHERE NOT {IS_OPEN} AND device = ? AND number <= (
             SELECT number FROM commands WHERE device = ? ORDER BY number DESC LIMIT 1 OFFSET ?
         )
-        ORDER BY number LIMIT {FEW}
+        ORDER BY number LIMIT {COMMANDS_AT_ONCE}
     )"""  # noqa: S608
 
 
@@ -146,7 +142,7 @@ def pass_deadlines(
     which, values = ("", ()) if device is None else ("device = ? AND ", (device,))
     # The plus keeps SQLite from reading the whole table in this order.
     rest = f"WHERE {which}{IS_OPEN} AND expires_at <= ? ORDER BY +number LIMIT ?"
-    limit = MANY if device is None else -1
+    limit = DEADLINES_AT_ONCE if device is None else -1
     found = read(connection, reader, rest, (*values, now, limit))
     return [
         changed(connection, counters, one, life.pass_deadline(one, counters.command + 1, now))

@@ -6,13 +6,18 @@ The caller has removed the device or the user before, so that pages and processe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import apsw
 
-from statecast.model import Speaker
 from statecast.stores.counters import Counters
-from statecast.stores.forgotten_names import FORGOTTEN, renamed_senders, without_name
+from statecast.stores.forgotten_names import (
+    FORGOTTEN,
+    Changes,
+    changes_of_person,
+    without_name,
+    without_same,
+)
 from statecast.stores.sqlite import history
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
@@ -62,41 +67,23 @@ def _details(connection: apsw.Connection, reader: RowReader, name: str) -> dict[
 
 def person(connection: apsw.Connection, reader: RowReader, name: str, most: int) -> int:
     """Leave out the name of a person in up to ``most`` rows of each table; in how many."""
-    senders = renamed_senders(name)
-    causes = {
-        f"{by} {sender}": f"{by} {new}"
-        for by in get_args(Speaker)
-        for sender, new in senders.items()
-    }
-    asked = {name: FORGOTTEN, **senders}
-    changes: dict[str, dict[str, dict[str, str]]] = {
-        "history": {"cause_by": causes},
-        "devices": {"cause_by": causes},
-        "commands": {"by": asked, "asker": senders},
-        "audit": {"by": senders, "target": asked},
-        "quarantine": {"sender": senders},
-        "queue": {"sender": senders},
-    }
+    changes = changes_of_person(name)
     return sum(_rename(connection, reader, of, columns, most) for of, columns in changes.items())
 
 
 def _rename(
-    connection: apsw.Connection,
-    reader: RowReader,
-    of: str,
-    columns: dict[str, dict[str, str]],
-    most: int,
+    connection: apsw.Connection, reader: RowReader, of: str, columns: Changes, most: int
 ) -> int:
     """Replace texts of columns in up to ``most`` rows of a table; in how many."""
     one = table(of)
-    columns = {name: _changes(texts) for name, texts in columns.items()}
-    which = " OR ".join(f'"{name}" IN ({_marks(texts)})' for name, texts in columns.items())
-    values = tuple(text for texts in columns.values() for text in texts)
+    changes = without_same(columns)
+    which = " OR ".join(f'"{name}" IN ({_marks(texts)})' for name, texts in changes.items())
+    values = tuple(text for texts in changes.values() for text in texts)
     found = reader.rows(connection, one, f"WHERE {which} LIMIT ?", (*values, most))
     write = _writer(connection, one)
     for row in found:
         named = dict(zip(one.names, row, strict=False))
-        named |= {name: texts.get(named[name], named[name]) for name, texts in columns.items()}
+        named |= {name: texts.get(named[name], named[name]) for name, texts in changes.items()}
         write(tuple(named.values()))
     return len(found)
 
@@ -112,11 +99,6 @@ def _writer(connection: apsw.Connection, one: Table) -> Callable[[Sequence[Any]]
             rows(connection, one.replace, values)
 
     return write
-
-
-def _changes(texts: dict[str, str]) -> dict[str, str]:
-    """Without what stays as it is: it would be found again and again."""
-    return {text: new for text, new in texts.items() if new != text}
 
 
 def _marks(texts: Sequence[Any] | dict[str, str]) -> str:

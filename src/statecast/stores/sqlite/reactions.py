@@ -61,7 +61,7 @@ class SqliteReaction:
                 return False
             self._forget_others(connection)
             for device, offset, state in self._present(connection):
-                if not matches(before or (), device):
+                if not names.match_any(before or (), device):
                     self._save(connection, device, offset, state)
             self._save_patterns(connection)
         return before is None
@@ -75,7 +75,7 @@ class SqliteReaction:
                 for (raw,) in rows(connection, sql, {"name": self.name})
             ]
         named = [(raw or b"").decode("utf-8", "replace") for raw in found]
-        return [device for device in named if matches(self.patterns, device)]
+        return [device for device in named if names.match_any(self.patterns, device)]
 
     def last(self, device: str) -> bytes | None:
         """The state of the last successful call; None: none, or its row is damaged."""
@@ -120,7 +120,7 @@ class SqliteReaction:
         sql = "SELECT CAST(device AS BLOB) FROM reacted WHERE reaction = ?"
         for (raw,) in rows(connection, sql, (self.name,)):
             device = (raw or b"").decode("utf-8", "replace")
-            if not matches(self.patterns, device):
+            if not names.match_any(self.patterns, device):
                 self._forget(connection, device)
 
     def _present(self, connection: apsw.Connection) -> Iterator[tuple[str, int, bytes]]:
@@ -133,7 +133,7 @@ class SqliteReaction:
             for _, device, _, offset, _, state, *_ in devices.read(
                 connection, self._rows, rest, page
             ):
-                if matches(self.patterns, device):
+                if names.match_any(self.patterns, device):
                     yield device, offset, state
 
     def _save(self, connection: apsw.Connection, device: str, offset: int, state: bytes) -> None:
@@ -144,7 +144,3 @@ class SqliteReaction:
         key = (self.name, device)
         rows(connection, "DELETE FROM reacted WHERE reaction = ? AND device = ?", key)
         self._rows.clear(REACTED, key)
-
-
-def matches(patterns: tuple[str, ...], device: str) -> bool:
-    return any(names.match(pattern, device) for pattern in patterns)
