@@ -27,14 +27,7 @@ from statecast.broadcast.unserved import Unserved
 from statecast.commands.life import Command, NewCommand
 from statecast.demo import DemoPillow
 from statecast.dispatcher import CommandDispatcher, no_hook
-from statecast.errors import (
-    BadSetting,
-    Conflict,
-    NotFound,
-    Refused,
-    StatecastError,
-    WrongWay,
-)
+from statecast.errors import BadSetting, StatecastError, WrongWay
 from statecast.http.app_rights import AppRights
 from statecast.http.credentials import of_head
 from statecast.http.head import RequestHead
@@ -61,6 +54,7 @@ from statecast.sources.polled_function import PolledFunction
 from statecast.stores import open_store, reserved_names
 from statecast.stores.contract import API_SOURCE, Limits, Store
 from statecast.stores.errors import no_device
+from statecast.stores.refusals import CountingRefused
 from statecast.timestamps import now
 
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
@@ -265,17 +259,13 @@ class Runtime:
         """Call a function when devices change, while this process serves. Raises BadSetting."""
         self.reactions.add(reaction)
 
-    @contextmanager
-    def counting_refused(self, source: str = API_SOURCE) -> Iterator[None]:
-        """Count a message or an edit that the block refuses; see ``Totals.refused``."""
-        try:
-            yield
-        except (NotFound, Conflict):  # what the caller assumed is not so; the message is in order
-            raise
-        except Refused:
-            if self._store is not None:
-                self._store.count_refused(source)
-            raise
+    def counting_refused(self, source: str = API_SOURCE) -> CountingRefused:
+        """For a block: count a message or an edit that it refuses; see ``Totals.refused``."""
+        return CountingRefused(self._count_refused, source)
+
+    def _count_refused(self, source: str) -> None:
+        if self._store is not None:
+            self._store.count_refused(source)
 
     def begin_command(self, new: NewCommand, audit: AuditEntry | None = None) -> Command:
         """Ask something of a device, durable on return.

@@ -77,7 +77,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class EmptyCache(DeviceCache):
     """Keeps nothing: each device is parsed from its row."""
 
-    def put(self, row: Any, written: Any) -> None:
+    def put(self, row: Any, written: Any, now: int) -> None:
         pass
 
 
@@ -125,7 +125,7 @@ class Copy:
                 self.outcomes.append((type(error), str(error)))
 
     def rows(self) -> dict[str, list[Any]]:
-        """Every row of every table. Epochs have a random name."""
+        """Every row of every table. Epochs have a random name, and devices keys in any order."""
         with self.store.database.read() as connection:
             tables = connection.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
@@ -135,6 +135,12 @@ class Copy:
                 for (name,) in tables
             }
         found["epochs"] = [(number, first) for number, _, first, _ in found["epochs"]]
+        names = {key: name for key, name, *_ in found["devices"]}
+        found["devices"] = sorted((row[1:] for row in found["devices"]), key=lambda row: row[0])
+        found["history"] = [
+            (offset, names[key], *rest[:7], rest[8])  # the checksum covers the key
+            for offset, key, *rest in found["history"]
+        ]
         return found
 
 
@@ -156,6 +162,7 @@ def test_groups_end_as_writes_one_after_the_other(template: Path, tmp_path: Path
     @example([[edit("pillow", a=LARGE), edit("pillow", b=LARGE), edit("pillow", a=None)]])
     @example([[edit("lost", a=1), edit("lost", "replace", a=LARGE, b=LARGE), edit("lost")]])
     @example([[edit("lost", "replace", a=1), edit("lost", a=2), edit("lost", "delete")]])
+    @example([[edit("newer"), edit("new", "delete")]])  # a removal has no offset, and goes first
     @example([[edit("proven", a=LARGE, b=LARGE), edit("proven", a=1)]])
     @example([[("send", "one", 4), ("send", "one", 4), edit("pillow", a=2), ("send", "one", 2)]])
     def check(found: list[list[Wanted]]) -> None:

@@ -94,6 +94,29 @@ class QueueInStore(SourceContract):
         assert self.sender.receive(10, 0) == []
         assert EmbeddedQueue(self.store).waiting() == 0
 
+    def test_what_lies_between_acknowledged_messages_stays(self) -> None:
+        # given five messages, with numbers between them that went elsewhere
+        for body in (b"1", b"2", b"3", b"4", b"5"):
+            self.put(body)
+            EmbeddedQueue(self.store, "other").send(body)
+        page = self.sender.receive(10, 0)
+        # when the first, the third and the fifth are acknowledged
+        self.settled(self.sender, page[::2])
+        # then the others appear again, with their attempts, beside what is fresh
+        assert self.sender.waiting() == 2
+        self.advance(31)
+        self.put(b"6")
+        page = self.sender.receive(10, 0)
+        assert [(one.body, one.attempt) for one in page] == [(b"2", 2), (b"4", 2), (b"6", 1)]
+        # and these once more when nothing was acknowledged
+        self.advance(31)
+        page = self.sender.receive(10, 0)
+        assert [(one.body, one.attempt) for one in page] == [(b"2", 3), (b"4", 3), (b"6", 2)]
+        # until all of them are
+        self.settled(self.sender, page)
+        assert self.sender.waiting() == 0
+        assert EmbeddedQueue(self.store, "other").waiting() == 5
+
     def test_what_became_visible_again_comes_before_what_is_fresh(self) -> None:
         self.put(b"1")
         self.put(b"2")

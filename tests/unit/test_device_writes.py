@@ -73,3 +73,23 @@ def test_each_index_follows_what_happens_to_a_device(store: SqliteStore) -> None
     says({"level": 3}, "4")
     assert found_by_index(store) == ["present", "seen"]
     assert store.check() == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["device = 'cushion'", "seen = 99", "removed_at = 5"], ids=["name", "seen", "removed"]
+)
+def test_a_row_that_was_damaged_is_written_whole(store: SqliteStore, damage: str) -> None:
+    # given a device whose row is damaged in a column that most changes leave alone, and which the
+    # checksum proves all the same
+    store.edit(Change("pillow", "merge", {"level": 1}))
+    with store.database.write() as connection:
+        rows(connection, f"UPDATE devices SET {damage}")
+    assert len(store.check()) == 1
+    store.devices()  # it is met
+    # when it changes
+    update = store.edit(Change("pillow", "merge", {"mood": "calm"}))
+    # then nothing of the damage is left
+    assert update is not None
+    assert update.state == b'{"level":1,"mood":"calm"}'
+    assert store.check() == []
+    assert store.get("cushion") is None

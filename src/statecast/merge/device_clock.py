@@ -46,7 +46,7 @@ class DeviceClock:
         return cls(FORMATS[count].unpack(data)) if count else NO_CLOCK
 
     def dump(self) -> bytes:
-        return FORMATS[len(self.samples) // 2].pack(*self.samples)
+        return FORMATS[len(self.samples) // 2].pack(*self.samples) if self.samples else b""
 
     def noted(self, own: int, arrival: int) -> DeviceClock:
         """The clock after a message."""
@@ -61,7 +61,7 @@ class DeviceClock:
     @property
     def behind(self) -> int | None:
         """By how many ms the clock is behind at most (below 0: ahead); None: no message told."""
-        return min(self.samples[1::2], default=None)
+        return min(self.samples[1::2]) if self.samples else None
 
     @property
     def error(self) -> int:

@@ -9,7 +9,6 @@ Rule 2: a refused item goes to quarantine; the other items of its message are ap
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -58,7 +57,8 @@ class DeviceState:
     """The store's own key of the row; None: the device is new."""
     removed_at: int | None = None
     stored: tuple[Any, ...] | None = None
-    """Its row as it was read; None: it is new, or its row is damaged."""
+    """Its row as the table has it, where the store says so; None: it is new, or its row is damaged.
+    """
     touched: bool = False
     """This commit writes the row."""
     visible: bool = False
@@ -79,19 +79,19 @@ class DeviceState:
         self.encode()
         record = self.record
         return Update(
-            device=record.device,
-            version=record.version,
-            offset=self.offset,
-            state=self.state,
-            changed_at=record.changed_at,
-            seen_at=record.seen_at,
-            cause=self.cause,
-            silent_after=record.silent_after,
-            source=record.source,
-            fields=record.fields,
-            arrived_at=record.arrived_at,
-            clock_behind=record.clock.behind,
-            commands=record.commands,
+            record.device,
+            record.version,
+            self.offset,
+            self.state,
+            record.changed_at,
+            record.seen_at,
+            self.cause,
+            record.silent_after,
+            record.source,
+            record.fields,
+            record.arrived_at,
+            record.clock.behind,
+            record.commands,
         )
 
 
@@ -189,7 +189,7 @@ class Batch:
     def add_change(self, change: Change, delivery: Delivery, sent_at: int, order: int) -> None:
         """Fold one change in. Raises Refused; then nothing has changed."""
         keys = event_keys(change)
-        if not self.known_events.isdisjoint(keys):
+        if keys and not self.known_events.isdisjoint(keys):
             self.duplicates += 1
             return
         mended = self.check_damage(change)
@@ -204,8 +204,9 @@ class Batch:
             at = self.happened(change, own, arrival, clock)
         self.apply_change(change, stamp, delivery, at, clock, mended)
         self.left_out += bool(change.left_out)
-        self.known_events.update(keys[:1])
-        self.new_events.extend(keys[:1])
+        if keys:
+            self.known_events.add(keys[0])
+            self.new_events.append(keys[0])
 
     def sent_after(self, device: str, sent_at: int, order: int) -> int:
         """When a message was sent whose order was given by the store's own queue.
@@ -451,8 +452,8 @@ class Batch:
         ``refused`` what was refused before a commit.
         """
         found = refused_totals(refused)
-        for source, number in Counter(evicted).items():
-            found[source] = found.get(source, Totals()) + Totals(evicted=number)
+        for source in evicted:
+            found[source] = found.get(source, Totals()) + Totals(evicted=1)
         own = Totals(
             self.messages,
             len(self.versions),

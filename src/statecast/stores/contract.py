@@ -31,6 +31,7 @@ from statecast.model import (
     Position,
     Quarantined,
     Update,
+    value_class,
 )
 from statecast.problems import Problems
 from statecast.settings import Settings
@@ -71,7 +72,7 @@ class Limits:
         return int(self.late_message_hours * 3_600_000)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Committed:
     """What one commit did."""
 
@@ -104,7 +105,7 @@ class Committed:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Totals:
     """What came through one source since its store was made. Every number only rises."""
 

@@ -68,9 +68,7 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
         clock=DeviceClock.load(clock),
         commands=update.commands,
     )
-    return DeviceState(
-        record, update.cause, update.offset, update.state, seen, key, removed_at, row
-    )
+    return DeviceState(record, update.cause, update.offset, update.state, seen, key, removed_at)
 
 
 def values_of(loaded: DeviceState) -> Row:

@@ -6,7 +6,7 @@ they had been committed one after the other.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 
 from statecast.access.records import AuditEntry
@@ -28,7 +28,7 @@ class Edit:
 
     def message(self, now: int) -> Message:
         """The edit as a message of source ``api``."""
-        id_ = self.cause_id or secrets.token_hex(16)
+        id_ = self.cause_id or os.urandom(16).hex()
         return Message(Delivery(id_, b"", now, sender=self.sender), (self.change,))
 
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 import copy
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from statecast.errors import STORE_ERRORS, StatecastError, StoreUnavailable
 from statecast.program.unix import in_children
@@ -67,15 +67,21 @@ class QueuedWrite(Generic[Write]):
         """Released when its thread has to go on: it has the turn, or the outcome is known."""
         self.woken.acquire()
 
-    @contextmanager
-    def refusing(self) -> Iterator[None]:
-        """Keep what refuses this write alone. Failures of the store are those of all writes."""
-        try:
-            yield
-        except STORE_ERRORS:
-            raise
-        except StatecastError as error:
-            self.error = error
+    def refusing(self) -> Self:
+        """For a block: keep what refuses this write alone. Failures of the store are those of all.
+
+        A generator would cost each write 1 us.
+        """
+        return self
+
+    def __enter__(self) -> None:
+        """See ``refusing``."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, StatecastError) or isinstance(error, STORE_ERRORS):
+            return False
+        self.error = error
+        return True
 
     def wake(self) -> None:
         with suppress(RuntimeError):  # it was woken already

@@ -106,6 +106,14 @@ class ChangeContract(StoreFixture):
         assert store.known_ids("one", ["a", "b", "c"]) == {"a", "b"}
         assert store.known_ids("two", ["a"]) == store.known_ids("one", []) == set()
 
+    def test_an_id_is_kept_with_each_character_as_it_is(self) -> None:
+        store = self.store()
+        ids = ["1", "01", " 1", "1.0", "größe 😀", 'a"b', "a\\b", "a\\u0062", "a\nb", "null", "[]"]
+        for at_once in ([*ids], [*reversed(ids)]):
+            done = store.commit("queue", 1, [message(id_, change()) for id_ in at_once])
+        assert done.duplicates == len(ids)
+        assert store.known_ids("queue", ids) == set(ids)
+
     def test_ids_are_known_until_their_acknowledgement_is_confirmed_and_an_hour(self) -> None:
         store = self.store()
         page = [message("a", change("pillow", {"n": 1})), message("b", change("pillow", {"n": 2}))]

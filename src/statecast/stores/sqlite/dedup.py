@@ -40,10 +40,19 @@ def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequ
         return
     counters.page += 1
     page = counters.page
-    connection.executemany(
-        "INSERT INTO known (source, id, page) VALUES (?, ?, ?)",
-        [(source, id_, page) for id_ in sorted(ids)],
-    )
+    ordered = sorted(ids)
+    text = json.dumps(ordered)
+    if "\\u" not in text:
+        rows(
+            connection,
+            "INSERT INTO known (source, id, page) SELECT ?, value, ? FROM json_each(?)",
+            (source, page, text),
+        )
+    else:  # SQLite reads a NUL, and half a character, as something else
+        connection.executemany(
+            "INSERT INTO known (source, id, page) VALUES (?, ?, ?)",
+            [(source, id_, page) for id_ in ordered],
+        )
     rows(
         connection,
         "INSERT OR REPLACE INTO pages (page, source, size) VALUES (?, ?, ?)",

@@ -33,7 +33,7 @@ class WrittenDevice:
     record: DeviceRecord
     cause: Cause
     latest: int
-    """The latest of its times that readers get, in ms."""
+    """No time of it that readers get is later, in ms."""
     size: int
 
 
@@ -69,16 +69,14 @@ class DeviceCache:
             return None
         return DeviceState(known.record, known.cause, row[3], row[5], row[4], row[0], row[13], row)
 
-    def put(self, row: Row, written: DeviceState) -> None:
-        """Keep a device that was just written as this row."""
+    def put(self, row: Row, written: DeviceState, now: int) -> None:
+        """Keep a device that was just written as this row; no time of it is later than ``now``."""
         self._forget(row[0])
         record = written.record
         if record.stamps.size > MAX_STAMPS:
             return
-        times = (record.changed_at, record.seen_at or 0, record.arrived_at)
-        latest = max(*times, *record.fields.values())
         size = len(row[5] or b"") + len(row[14]) + len(row[15])
-        self._written[row[0]] = WrittenDevice(row, record, written.cause, latest, size)
+        self._written[row[0]] = WrittenDevice(row, record, written.cause, now, size)
         self._bytes += size
         while len(self._written) > MAX_DEVICES or self._bytes > MAX_BYTES:
             self._forget(next(iter(self._written)))

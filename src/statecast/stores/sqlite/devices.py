@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -121,7 +122,7 @@ def load(
     if not reader.known(DEVICES.name):  # else each whole row is examined: it may be mended
         loaded, unknown = cache.split(found, reading)
     whole, damaged = reader.examine(DEVICES, unknown, content_fault)
-    loaded |= {row[1]: device_state_of(row, reading) for row in whole}
+    loaded |= {row[1]: replace(device_state_of(row, reading), stored=row) for row in whole}
     missing = set(devices) - loaded.keys() - {one.device for one in damaged}
     return loaded, damaged + renamed(connection, reader, missing)
 
@@ -146,7 +147,9 @@ def renamed(
     return found
 
 
-def save(connection: apsw.Connection, cache: DeviceCache, touched: Iterable[DeviceState]) -> None:
+def save(
+    connection: apsw.Connection, cache: DeviceCache, touched: Iterable[DeviceState], now: int
+) -> None:
     """Write each device once, and set the key of new ones."""
     whole: list[Row] = []
     others: list[Row] = []
@@ -154,11 +157,14 @@ def save(connection: apsw.Connection, cache: DeviceCache, touched: Iterable[Devi
         row = sealed(values_of(loaded))
         if loaded.key is None:
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
-        elif loaded.stored is None or steady_of(loaded.stored[1:]) != steady_of(row):
+        elif loaded.stored is None:  # rebuilt of a damaged row: its times are not proven
+            whole.append((*row, loaded.key))
+            continue
+        elif steady_of(loaded.stored[1:]) != steady_of(row):
             whole.append((*row, loaded.key))
         else:
             others.append((*others_of(row), loaded.key))
-        cache.put((loaded.key, *row), loaded)
+        cache.put((loaded.key, *row), loaded, now)
     for sql, written in ((DEVICES.update, whole), (UPDATE_OTHERS, others)):
         if written:
             connection.executemany(sql, written)

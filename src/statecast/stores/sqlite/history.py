@@ -87,13 +87,16 @@ def trim_devices(
     limits: Limits,
 ) -> None:
     """Delete the oldest versions of the devices that this commit changed."""
-    written = Counter(version.loaded.key for version in versions)
     newest = {version.loaded.key: version.row.version for version in versions}
-    for key, count in written.items():
-        last = newest[key] - limits.history_versions
-        if last > 0:
-            which = "device = ? AND version <= ? ORDER BY version"
-            forget(connection, counters, which, (key, last), count + SPARE)
+    lasts = {
+        key: version - limits.history_versions
+        for key, version in newest.items()
+        if version > limits.history_versions
+    }
+    written = Counter(version.loaded.key for version in versions) if lasts else {}
+    for key, last in lasts.items():
+        which = "device = ? AND version <= ? ORDER BY version"
+        forget(connection, counters, which, (key, last), written[key] + SPARE)
 
 
 def forget_oldest(connection: apsw.Connection, counters: Counters, count: int) -> None:

@@ -35,6 +35,12 @@ LONGEST_HIDDEN_MS = 30 * DAY_MS
 """More than a visibility timeout can be: a receipt with a later time is damaged."""
 PAGE = 1_000
 """Messages that are looked at together."""
+LENGTH = "coalesce(length(CAST(body AS BLOB)), 0)"
+IN_FLIGHT = "SELECT id FROM in_flight WHERE receipt = ? ORDER BY id"
+BETWEEN = f"SELECT id, {LENGTH} FROM queue WHERE queue = ? AND id BETWEEN ? AND ? LIMIT ?"  # noqa: S608
+DELETE_EACH = f"""
+    DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?))
+    RETURNING id, {LENGTH}"""  # noqa: S608
 MAX_ATTEMPTS = 1_000_000
 """More than a message can have: a larger number is damaged."""
 
@@ -219,7 +225,7 @@ class SqliteQueue:
         removed = after = 0
         while page := self._page(after):
             after = page[-1].order or 0
-            ids = [one.order for one in page if wanted(one)]
+            ids = [int(one.id) for one in page if wanted(one)]
             if ids:
                 removed += self._remove(ids)
         return removed
@@ -234,20 +240,12 @@ class SqliteQueue:
             for _, id_, sent_at, body, sender, _ in found
         ]
 
-    def _remove(self, ids: Sequence[int | None]) -> int:
+    def _remove(self, ids: Sequence[int]) -> int:
         with self.database.write() as connection:
             record = self.open_record(connection)
-            which = "id IN (SELECT value FROM json_each(?))"
-            in_flight = f"DELETE FROM in_flight WHERE {which}"  # noqa: S608
+            in_flight = "DELETE FROM in_flight WHERE id IN (SELECT value FROM json_each(?))"
             rows(connection, in_flight, (json.dumps(ids),))
-            deleted = rows(
-                connection,
-                f"DELETE FROM queue WHERE queue = ? AND {which} "  # noqa: S608
-                "RETURNING coalesce(length(CAST(body AS BLOB)), 0)",
-                (record.number, json.dumps(ids)),
-            )
-            record.messages -= len(deleted)
-            record.bytes -= sum(length for (length,) in deleted)
+            deleted = self._delete(connection, record, ids)
             rows(
                 connection,
                 "DELETE FROM receipts WHERE queue = ? "
@@ -255,7 +253,7 @@ class SqliteQueue:
                 (record.number,),
             )
             self.save_record(connection, record)
-        return len(deleted)
+        return deleted
 
     def size(self) -> tuple[int, int]:
         """The number of messages and their bytes, hidden messages included."""
@@ -316,21 +314,36 @@ class SqliteQueue:
         """Delete messages that are in flight under this receipt; another receipt's stay."""
         if not receipt.isdigit():
             return
-        in_flight = rows(
-            connection,
-            "DELETE FROM in_flight WHERE receipt = ? "
-            "AND id IN (SELECT CAST(value AS INTEGER) FROM json_each(?)) RETURNING id",
-            (int(receipt), json.dumps([id_ for id_ in ids if id_.isdecimal()])),
-        )
-        deleted = rows(
-            connection,
-            "DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) "
-            "RETURNING coalesce(length(CAST(body AS BLOB)), 0)",
-            (record.number, json.dumps([id_ for (id_,) in in_flight])),
-        )
-        record.messages -= len(deleted)
-        record.bytes -= sum(length for (length,) in deleted)
+        wanted = {int(id_) for id_ in ids if id_.isdecimal()}
+        held = [id_ for (id_,) in rows(connection, IN_FLIGHT, (int(receipt),))]
+        done = [id_ for id_ in held if id_ in wanted]
+        if len(done) == len(held):  # the usual case, and much cheaper
+            rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (int(receipt),))
+        else:
+            rows(
+                connection,
+                "DELETE FROM in_flight WHERE receipt = ? "
+                "AND id IN (SELECT value FROM json_each(?))",
+                (int(receipt), json.dumps(done)),
+            )
+        if done:
+            self._delete(connection, record, done)
         self._drop_empty(connection, int(receipt))
+
+    def _delete(self, connection: apsw.Connection, record: QueueRecord, ids: Sequence[int]) -> int:
+        """Delete messages; how many there were. ``ids`` ascend.
+
+        Mostly they lie side by side, and deleting a range costs a fourth of deleting each.
+        """
+        between = record.number, ids[0], ids[-1]
+        found = rows(connection, BETWEEN, (*between, len(ids) + 1))
+        if {id_ for id_, _ in found} <= set(ids):
+            rows(connection, "DELETE FROM queue WHERE queue = ? AND id BETWEEN ? AND ?", between)
+        else:
+            found = rows(connection, DELETE_EACH, (record.number, json.dumps(ids)))
+        record.messages -= len(found)
+        record.bytes -= sum(length for _, length in found)
+        return len(found)
 
     def _receive(
         self,
@@ -373,10 +386,14 @@ class SqliteQueue:
             "VALUES (?, ?, ?, ?)",
             (counters.receipt, record.number, *times),
         )
-        connection.executemany(
-            "INSERT OR REPLACE INTO in_flight (receipt, id, attempt) VALUES (?, ?, ?)",
-            [(counters.receipt, id_, attempt) for id_, _, _, _, attempt in found],
-        )
+        for attempt in {message[-1] for message in found}:
+            ids = [message[0] for message in found if message[-1] == attempt]
+            rows(
+                connection,
+                "INSERT OR REPLACE INTO in_flight (receipt, id, attempt) "
+                "SELECT ?, value, ? FROM json_each(?)",
+                (counters.receipt, attempt, json.dumps(ids)),
+            )
         return counters.receipt
 
     def _receive_again(

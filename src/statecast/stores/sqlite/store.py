@@ -350,7 +350,7 @@ class SqliteStore:
         touched = batch.flush()
         if batch.versions:
             self._begin_epoch(connection, counters, len(batch.versions))
-        devices.save(connection, self._cache, touched)
+        devices.save(connection, self._cache, touched, now)
         commands.save(connection, batch.answered)
         history.save(connection, batch.versions)
         dedup.save_events(connection, counters, batch.new_events, now)
