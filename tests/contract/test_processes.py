@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -228,6 +229,40 @@ def test_a_commit_of_another_process_ends_a_wait(store: Store, start: Starter) -
     assert heard(child) == "looked"
     store.edit(change("pillow", {"n": 1}, by="user"))
     assert heard(child) == "1"
+
+
+def test_what_one_thread_has_no_use_for_ends_the_wait_of_another(
+    store: Store, start: Starter
+) -> None:
+    # given a reader that waits for states, and a receiver that waits for messages
+    cursor = store.read(ReadCursor(watch=0, access=0)).cursor
+    queue, received, found = EmbeddedQueue(store), list[bytes](), list[str]()
+
+    def receive() -> None:
+        received.extend(one.body for one in queue.receive(1, 60))
+
+    def read() -> None:
+        at = cursor
+        while not found:
+            store.wait(60, at)
+            changes = store.read(at)
+            found.extend(update.device for update in changes.updates)
+            at = changes.cursor
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (read, receive)]
+    for thread in threads:
+        thread.start()
+    # when another process sends a message, then it is received
+    other = start(
+        "hear(); queue.send(b'{}'); hear(); store.edit(change('pillow', {'n': 1})); hear()"
+    )
+    tell(other)
+    threads[1].join(20)
+    assert received == [b"{}"]
+    # and when it commits a state, then that is read
+    tell(other)
+    threads[0].join(20)
+    assert found == ["pillow"]
 
 
 def test_a_message_of_another_process_ends_a_receive(store: Store, start: Starter) -> None:

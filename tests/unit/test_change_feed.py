@@ -189,11 +189,11 @@ def test_a_wait_that_fails_does_not_end_it(
     failed = threading.Event()
     wait = harness.store.wait
 
-    def failing(timeout: float) -> None:
+    def failing(timeout: float, after: Any = None) -> None:
         if not failed.is_set():
             failed.set()
             raise StoreUnavailable("The disk failed.")
-        wait(timeout)
+        wait(timeout, after)
 
     monkeypatch.setattr(harness.store, "wait", failing)
     monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)

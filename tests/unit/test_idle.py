@@ -45,8 +45,8 @@ class IdleProcess:
         self.path = path
         self.store = self._open()
         self.store.database.notifier = CommitNotifier(lambda: self, lambda: self.now)
-        self._data_version = self.store.database._data_version
-        self.store.database._data_version = self._look  # type: ignore[method-assign]
+        self._look_at_store = self.store.database._look
+        self.store.database._look = self._look  # type: ignore[method-assign]
         self.queue = EmbeddedQueue(self.store)
         self._wait = self.queue._rows.wait
         self.queue._rows.wait = self._wait_and_read  # type: ignore[method-assign]
@@ -105,9 +105,9 @@ class IdleProcess:
         self.looks = self.pauses = self.reads = 0
         self.run(MINUTE)
 
-    def _look(self) -> int:
+    def _look(self, *arguments: Any) -> tuple[int, bool]:
         self.looks += 1
-        return self._data_version()
+        return self._look_at_store(*arguments)
 
     # Pause
 

@@ -152,7 +152,7 @@ class ChangeFeed:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
             if self._has_all:
-                self.store.wait(LONGEST_WAIT)
+                self.store.wait(LONGEST_WAIT, self._cursor)
             result = self._read()
             self._has_all = result.changes.has_all_commands
             self._log_failure("")

@@ -672,10 +672,11 @@ class Store(RecordStore, Protocol):
     def holder(self, source: str) -> LeaseHolder | None:
         """The process that has the lease of a source; None: none has it, or it is unknown."""
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
         """Return when any process has committed since this thread's last ``read``.
 
-        Returns after ``timeout`` seconds in any case.
+        Returns after ``timeout`` seconds in any case. A commit that brings nothing to a reader at
+        ``after`` may be passed over.
         """
 
     def wake(self) -> None:

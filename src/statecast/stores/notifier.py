@@ -4,8 +4,8 @@ Rule 1: a commit between a thread's read and its wait is not lost. The thread re
 before it reads, and ``wait`` returns at once if the number has risen since.
 Rule 2: the commits of other processes can only be polled for. One of the waiting threads polls;
 the others sleep until it stops.
-Rule 3: when the polling thread stops, every thread checks for itself: a commit that one thread has
-already read may be new to another.
+Rule 3: when the polling thread stops, or passes a commit over, every thread checks for itself: what
+one thread has already read, or has no use for, may be new to another.
 Rule 4: a hint that another process has committed only ends the pause between two polls. Where news
 come without hints, hints are not relied on for some time.
 """
@@ -37,8 +37,8 @@ class CommitNotifier:
         self._commits = 0
         self._polling = False
         """Whether one of the waiting threads polls."""
-        self._polls_ended = 0
-        """How many threads have polled and stopped."""
+        self._looks_due = 0
+        """How often the waiting threads were to look for themselves."""
         self._make_pause = make_pause
         self._pause: Pause | None = None
         self._monotonic = monotonic
@@ -73,6 +73,12 @@ class CommitNotifier:
             self._surprises = 0
             self._distrusted_until = now + DISTRUST_SECONDS
 
+    def let_others_look(self) -> None:
+        """A commit that is nothing to one thread, or known to it, may be news to another one."""
+        with self._condition:
+            self._looks_due += 1
+            self._condition.notify_all()
+
     def wait(self, since: int, timeout: float, changed: Callable[[], bool] | None = None) -> None:
         """Return when ``commits`` is above ``since``, ``changed()`` is true, or time is over.
 
@@ -83,7 +89,7 @@ class CommitNotifier:
             with self._condition:
                 polls = changed is not None and not self._polling
                 self._polling = self._polling or polls
-                polls_ended = self._polls_ended
+                looks_due = self._looks_due
             if polls and changed is not None:
                 self._poll(since, deadline, changed)
                 return
@@ -95,7 +101,7 @@ class CommitNotifier:
                 left = deadline - self._monotonic()
                 if self._commits != since or left <= 0:
                     return
-                if self._polls_ended == polls_ended:
+                if self._looks_due == looks_due:
                     self._condition.wait(left)
 
     def _poll(self, since: int, deadline: float, changed: Callable[[], bool]) -> None:
@@ -104,10 +110,8 @@ class CommitNotifier:
                 self._pause = self._make_pause()
             self._poll_until(since, deadline, changed, self._pause)
         finally:
-            with self._condition:
-                self._polling = False
-                self._polls_ended += 1
-                self._condition.notify_all()
+            self._polling = False
+            self.let_others_look()
 
     def _poll_until(
         self, since: int, deadline: float, changed: Callable[[], bool], pause: Pause

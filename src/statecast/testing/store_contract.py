@@ -741,14 +741,17 @@ class TotalsContract(StoreFixture):
 class WaitContract(StoreFixture):
     """Waiting threads are woken; no test waits by the clock."""
 
-    def waiting(self, store: Store, count: int) -> list[threading.Thread]:
-        """Threads that have read, and are about to wait for the next commit."""
+    def waiting(self, store: Store, count: int, *, after: bool = False) -> list[threading.Thread]:
+        """Threads that have read, and are about to wait for the next commit.
+
+        ``after``: for one that brings something to them.
+        """
         begun = threading.Barrier(count + 1)
 
         def read_and_wait() -> None:
-            store.read(ReadCursor())
+            cursor = store.read(ReadCursor(watch=0, access=0)).cursor
             begun.wait()
-            store.wait(60)
+            store.wait(60, cursor if after else None)
 
         threads = [threading.Thread(target=read_and_wait, daemon=True) for _ in range(count)]
         for thread in threads:
@@ -763,13 +766,13 @@ class WaitContract(StoreFixture):
 
     def test_a_commit_wakes_every_thread(self) -> None:
         store = self.store()
-        threads = self.waiting(store, 3)
+        threads = self.waiting(store, 2) + self.waiting(store, 2, after=True)
         self.say(store, {"n": 1})
         assert self.ended(threads)
 
     def test_events_and_wake_wake_every_thread(self) -> None:
         store = self.store()
-        threads = self.waiting(store, 2)
+        threads = self.waiting(store, 1) + self.waiting(store, 1, after=True)
         store.emit([Event("/", "message")])
         assert self.ended(threads)
         threads = self.waiting(store, 2)

@@ -726,7 +726,7 @@ class MemoryStore:
                 self._queues[source].release()
             return MemoryLease(record, self._lock)
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
         """Return when anything was committed since this thread's last read, or time is over."""
         notifier = self._notifier
         notifier.wait(getattr(self._thread, "commits", notifier.commits), timeout)

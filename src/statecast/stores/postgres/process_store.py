@@ -10,7 +10,7 @@ from typing import Any
 from statecast.errors import StatecastError
 from statecast.model import Event
 from statecast.stores.batch import refused_totals
-from statecast.stores.contract import LeaseHolder, WatchPart
+from statecast.stores.contract import LeaseHolder, ReadCursor, WatchPart
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import events, leases, reports, sources, totals, watch_counts
 from statecast.stores.postgres.driver import Connection, Cursor
@@ -147,7 +147,7 @@ class ProcessStore(StorePart):
         """What there is to know about the server. Raises StoreUnavailable."""
         return examine(self.database)
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
         """Return when any process has committed since this thread's last read, or time is over."""
         self.session.wait(timeout)
 

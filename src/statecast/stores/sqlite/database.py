@@ -283,12 +283,17 @@ class Database:
         self._file.check()
 
     @contextmanager
-    def _use(self, purpose: Purpose) -> Iterator[StoreConnection]:
-        """A connection, marked as in use: ``before_fork`` must not close it."""
-        self.check_file()
+    def _use(self, purpose: Purpose, *, checks: bool = True) -> Iterator[StoreConnection]:
+        """A connection, marked as in use: ``before_fork`` must not close it.
+
+        Without ``checks`` it is of the files that were opened, whatever became of their names.
+        """
+        if checks:
+            self.check_file()
         pool = self._pool
         with self._opening:
-            self._check_side_files()
+            if checks:
+                self._check_side_files()
             connection = pool.take(purpose) or self._another(purpose)
         try:
             yield connection
@@ -551,30 +556,45 @@ class Database:
 
     # -- waiting
 
-    def wait(self, timeout: float) -> None:
+    def wait(
+        self, timeout: float, is_news: Callable[[StoreConnection], bool] | None = None
+    ) -> None:
         """Return when any process has committed since this thread's last read for changes.
 
-        Returns after ``timeout`` seconds in any case.
+        Returns after ``timeout`` seconds in any case. A commit of another process after which
+        ``is_news`` is false is passed over.
         """
         with self.translated():
+            self.check_file()
             local = self._thread_state()
             if local.commits is None:
-                local.commits, local.version = self.notifier.commits, self._data_version()
-            commits, known, newest = local.commits, local.version, local.version
+                local.commits, (local.version, _) = self.notifier.commits, self._look()
+            commits, newest = local.commits, local.version
 
             def changed() -> bool:
                 nonlocal newest
-                newest = self._data_version()
-                return newest != known
+                known = newest
+                newest, news = self._look(known, is_news)
+                if newest != known and not news:
+                    self.notifier.let_others_look()
+                return news
 
             self.notifier.wait(commits, timeout, changed)
             local.commits = self.notifier.commits
             # Without a commit of this process the last poll was the newest.
-            local.version = newest if local.commits == commits else self._data_version()
+            local.version = newest if local.commits == commits else self._look()[0]
 
-    def _data_version(self) -> int:
-        with self._use(Purpose.WAIT) as connection:
-            return data_version(connection)
+    def _look(
+        self, known: int | None = None, is_news: Callable[[StoreConnection], bool] | None = None
+    ) -> tuple[int, bool]:
+        """The version of the data, and whether there is news since the known one.
+
+        Many times while a thread waits: the names of the files are checked by its next read.
+        """
+        checks = self._thread_state().connection is None
+        with self._use(Purpose.WAIT, checks=checks) as connection:
+            newest = data_version(connection)
+            return newest, newest != known and (is_news is None or is_news(connection))
 
     # -- closing
 

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -794,9 +795,9 @@ class SqliteStore:
         self._leases.add(lease)
         return lease
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
         """Return when any process has committed since this thread's last read, or time is over."""
-        self.database.wait(timeout)
+        self.database.wait(timeout, None if after is None else partial(changes.any_after, after))
 
     def wake(self) -> None:
         """End every ``wait`` of this process now."""
