@@ -153,6 +153,24 @@ def test_a_holder_that_was_cut_off_writes_nothing_after_a_take_over(
     assert holder.lease("queue") is None
 
 
+def test_a_holder_that_comes_back_after_a_take_over_leaves_the_lease_to_others(
+    postgres_server: PostgresServer, database: str, opened: Opener
+) -> None:
+    """Its consumer may sleep after failures, while nobody consumes what it has locked again."""
+    # given a holder that was cut off, and another process that has taken over
+    holder, successor, third = (opened(postgres_server.url(database)) for _ in range(3))
+    assert holder.lease("queue") is not None
+    with holder.session._turn:  # it cannot come back
+        before = session_of(holder)
+        cut(postgres_server, holder)
+        lease = taken(successor, "queue")
+        # when that process ends, the holder comes back, and its consumer does nothing
+        successor.close()
+    wait_for(lambda: session_of(holder) not in (0, before))
+    # then a third process gets the lease
+    assert taken(third, "queue").term == lease.term + 1
+
+
 def test_leases_and_wake_ups_survive_a_restart_of_the_server() -> None:
     # given a server of the test's own, a holder of a lease and another process
     server = PostgresServer(installed(system_parts.POSTGRESQL))
@@ -275,7 +293,8 @@ def test_a_commit_whose_hint_is_lost_is_found(
 def looks_in_vain(store: PostgresStore) -> None:
     """Wait until a session has looked several times, and no thread was woken for that."""
     wait_for(lambda: store.session._state is not None)
-    commits, looks = store.database.notifier.commits, set[float]()
+    with store.session._turn:  # between two looks: the first one has notified, too
+        commits, looks = store.database.notifier.commits, set[float]()
 
     def looks_again() -> bool:
         looks.add(store.session._looked_at)

@@ -1,6 +1,7 @@
 """Takes over the lease of a process whose network loses all packets, and brings that back.
 
-That process has locked the counters, too, in a transaction that will never end.
+That process has locked the counters, too, in a transaction that will never end, and two more of its
+transactions wait for them. When it is their turn they must not lock them for as long again.
 
 It needs a network of its own: ``unshare --net python vanishing_holder.py POSTGRES``.
 """
@@ -15,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
+
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from postgres_server import USER, PostgresServer
@@ -27,16 +30,28 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 """From linux/sockios.h and linux/if.h."""
 SECONDS = 10.0
 """Within which another process must have the lease, and can write."""
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 HOLDER = """
 import sys
+import threading
 from statecast.errors import LeaseLost, StoreUnavailable
 from statecast.stores import open_store
 from statecast.testing import change, message
 store = open_store(sys.argv[1])
 lease = store.lease("queue")
-busy = store.database.pool.take()
-busy.execute("BEGIN")
-busy.execute("SELECT FROM counters FOR UPDATE")
+pool = store.database.pool
+def lock(connection):
+    connection.execute("BEGIN")
+    connection.execute("SELECT FROM counters FOR UPDATE")
+def wait(connection):
+    try:
+        lock(connection)
+    except Exception:  # the server has ended it
+        pass
+busy = [pool.take() for _ in range(3)]
+lock(busy[0])
+for waiting in busy[1:]:
+    threading.Thread(target=wait, args=[waiting], daemon=True).start()
 print("held", flush=True)
 sys.stdin.readline()
 while True:
@@ -82,6 +97,9 @@ def main(program: str) -> None:
         assert holder.stdin and holder.stdout
         print(holder.stdout.readline().strip(), flush=True)
         assert store.lease("queue") is None
+        with psycopg.connect(server.url(name), autocommit=True) as looking:
+            while looking.execute(WAITING).fetchone() != (2,):
+                pass
         set_loopback(up=False)
         began = time.monotonic()
         while (lease := store.lease("queue")) is None:  # the test has a time limit

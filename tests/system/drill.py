@@ -49,6 +49,10 @@ ACTIVE = 25
 BATCH = 10
 VANISHED = 20.0
 """Seconds; a connection to a host that has vanished ends after 11 (address.DEFAULTS)."""
+KEEPALIVES = {"time": "5", "intvl": "2", "probes": "3"}
+"""Of the proxy's host, as docs/how-to/several-hosts.md sets them."""
+LOOK = 0.05
+"""Seconds between two looks for a commit."""
 SETTLE = 60.0
 """Seconds after which viewers that do not show the store are a failure."""
 
@@ -129,6 +133,58 @@ class Devices:
             before = states.get(message["device"])
             states[message["device"]] = oracle.merged(before, message["state"])
         return states
+
+
+class CommitWatch:
+    """How long the hosts together committed no state, asked beside the database.
+
+    Viewers pause longer: those of a host that vanished wait until their client or proxy notices.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.head = 0
+        self._moved = time.monotonic()
+        self._pause = 0.0
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="commits")
+
+    def begin(self) -> None:
+        """From now on the longest pause is measured."""
+        with self._lock:
+            self._moved, self._pause = time.monotonic(), 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds, the one that still lasts included."""
+        with self._lock:
+            return max(self._pause, time.monotonic() - self._moved)
+
+    def _run(self) -> None:
+        store = open_store(self.url, Limits(), begin_epoch=False)
+        while not self._ending.wait(LOOK):
+            try:
+                head = store.read_position().offset
+            except StatecastError:
+                continue
+            if head != self.head:
+                self.head = head
+                self._note(time.monotonic())
+        store.close()
+
+    def _note(self, now: float) -> None:
+        with self._lock:
+            self._pause = max(self._pause, now - self._moved)
+            self._moved = now
+
+    def __enter__(self) -> CommitWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
 
 
 class ServingHost:
@@ -221,14 +277,16 @@ class Viewers:
 
 @dataclass
 class Outcome:
-    """What a fault did: seconds without movement, over all viewers."""
+    """What a fault did: seconds without a commit, and without movement over all viewers."""
 
     fault: str
+    commits: float
     median: float
     longest: float
 
     def __str__(self) -> str:
-        return f"{self.fault:42} {self.median:6.2f} s {self.longest:6.2f} s"
+        seconds = (self.commits, self.median, self.longest)
+        return f"{self.fault:32}" + "".join(f"{one:8.2f} s" for one in seconds)
 
 
 @dataclass
@@ -242,6 +300,7 @@ class Drill:
     proxy: subprocess.Popen[str]
     viewers: Viewers
     devices: Devices
+    commits: CommitWatch
     store_url: str
     random: random.Random
     outcomes: list[Outcome] = field(default_factory=list)
@@ -331,13 +390,15 @@ class Drill:
     def _pass(self, name: str, fault: Iterator[None]) -> None:
         began = time.monotonic()
         self.viewers.ask(begin=True)
+        self.commits.begin()
         next(fault)
         time.sleep(max(0.0, began + self.plan.lasts - time.monotonic()))
         next(fault, None)
         time.sleep(max(0.0, began + self.plan.every - time.monotonic()))
         report = self.viewers.ask(report=True)
         pauses = report["pauses"]
-        self.outcomes.append(Outcome(name, pauses[len(pauses) // 2], pauses[-1]))
+        outcome = Outcome(name, self.commits.pause, pauses[len(pauses) // 2], pauses[-1])
+        self.outcomes.append(outcome)
         assert report["wrong"] == [], f"after {name}"
 
     def check(self) -> str:
@@ -355,7 +416,8 @@ class Drill:
         took, report = self.viewers.wait_for(states)
         assert (report["differences"], report["wrong"]) == ([], [])
         assert report["joined"] == self.viewers.count
-        lines = [f"{'fault':42} {'median':>8} {'longest':>8}  without movement"]
+        heads = f"{'fault':32}{'commits':>8}  {'median':>8}  {'longest':>8}"
+        lines = [f"{heads}  without a commit; of viewers, without movement"]
         lines += map(str, self.outcomes)
         lines.append(
             f"{len(self.devices.sent):,} messages of {len(states):,} devices, "
@@ -438,6 +500,8 @@ def prepared(
             stack.callback(server.kill)
             server.start()
         wait_to_begin(lambda: all(server.is_ready() for server in servers), servers)
+        for name, value in KEEPALIVES.items():
+            front.run(f"tee /proc/sys/net/ipv4/tcp_keepalive_{name}", value)
         (folder / "nginx").mkdir()
         stack.enter_context(
             nginx_server.serving(
@@ -465,6 +529,7 @@ def prepared(
             proxy,
             watching,
             Devices(url, plan, seed),
+            stack.enter_context(CommitWatch(url)),
             url,
             random.Random(seed),
         )

@@ -30,7 +30,7 @@ import psycopg
 
 from statecast.errors import StatecastError
 from statecast.program.unix import in_children
-from statecast.stores.postgres import leases, server
+from statecast.stores.postgres import leases, server, sources
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection, row, translate
 from statecast.stores.postgres.pool import ConnectBackoff, leave_to_parent
@@ -146,11 +146,7 @@ class ProcessSession:
             if not self._held.pop(name, False) or self._process != os.getpid():
                 return
             with suppress(StatecastError):
-                if self.is_pooled:
-                    self._write(lambda one: leases.give_up_row(one, name, self.holder))
-                else:
-                    self._do(lambda one: leases.unlock(one, self._schema, name))
-                self._send(RELEASED)
+                self._release(name)
 
     def read_events(self) -> None:
         """Let other processes know that this one reads events. Raises StoreUnavailable."""
@@ -285,8 +281,7 @@ class ProcessSession:
     def _look(self, now: float) -> None:
         """Find a commit that no hint told of, and a lease that has become free."""
         if self.is_pooled:
-            with self._database.read() as connection:
-                state = row(connection, STATE)
+            state = self._ask(lambda one: row(one, STATE))
         else:
             state = self._do(lambda one: self._look_for_free(one, now))
         if state != self._state:
@@ -318,6 +313,10 @@ class ProcessSession:
             self._held = {name: name in held for name in self._held}
         for name in [name for name, is_held in self._held.items() if not is_held]:
             self._held[name] = self._do(partial(self._try, name=name))
+            if self._held[name] and self._was_taken_over(name):
+                # Its consumer learns it from its next commit; until then others would wait.
+                del self._held[name]
+                self._release(name)
 
     # -- locks
 
@@ -325,6 +324,18 @@ class ProcessSession:
         if self.is_pooled:
             return self._write(lambda one: leases.take_row(one, self._schema, name, self.holder))
         return leases.try_lock(connection, self._schema, name)
+
+    def _was_taken_over(self, name: str) -> bool:
+        """Whether another process has had this lease since this one lost it."""
+        term = self.terms.get(name)
+        return term is not None and term != self._ask(lambda one: sources.term_of(one, name))
+
+    def _release(self, name: str) -> None:
+        if self.is_pooled:
+            self._write(lambda one: leases.give_up_row(one, name, self.holder))
+        else:
+            self._do(lambda one: leases.unlock(one, self._schema, name))
+        self._send(RELEASED)
 
     def _join(self, connection: Connection) -> bool:
         """Become a reader of events: the only one, or one of several."""
@@ -357,6 +368,13 @@ class ProcessSession:
             result = work(self._connection)
             self._wake_for_backlog()
             return result
+
+    def _ask(self, work: Callable[[Connection], Result]) -> Result:
+        """Read, with a connection of the store where a pooler gives this one to others."""
+        if not self.is_pooled:
+            return self._do(work)
+        with self._database.read() as connection:
+            return work(connection)
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         """Work in a transaction of the store, which a pooler leaves whole."""

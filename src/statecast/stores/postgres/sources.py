@@ -7,9 +7,10 @@ term that a take-over raises comes after every commit of the holder before.
 from __future__ import annotations
 
 from statecast.stores import errors
-from statecast.stores.postgres.driver import Connection, only_row
+from statecast.stores.postgres.driver import Connection, only_row, row
 
 FIND = "SELECT number, term FROM sources WHERE name = %s FOR SHARE"
+TERM = "SELECT term FROM sources WHERE name = %s"
 ADD = "INSERT INTO sources (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
 RAISE = """
     INSERT INTO sources AS known (name, term) VALUES (%s, 1)
@@ -36,3 +37,9 @@ def raise_term(connection: Connection, name: str) -> int:
     """The new term of a source whose lease was taken."""
     (term,) = only_row(connection.execute(RAISE, (name,)))
     return int(term)
+
+
+def term_of(connection: Connection, name: str) -> int | None:
+    """The present term of a source; None: it has had no consumer."""
+    found = row(connection, TERM, (name,))
+    return found[0] if found else None
