@@ -156,7 +156,7 @@ def test_a_holder_that_was_cut_off_writes_nothing_after_a_take_over(
 def test_a_holder_that_comes_back_after_a_take_over_leaves_the_lease_to_others(
     postgres_server: PostgresServer, database: str, opened: Opener
 ) -> None:
-    """Its consumer may sleep after failures, while nobody consumes what it has locked again."""
+    """Its consumer may sleep after failures, and what it has locked again is consumed by none."""
     # given a holder that was cut off, and another process that has taken over
     holder, successor, third = (opened(postgres_server.url(database)) for _ in range(3))
     assert holder.lease("queue") is not None
