@@ -13,7 +13,6 @@ import ipaddress
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -760,6 +759,8 @@ def known(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def read_file(file: Path) -> dict[str, Any]:
+    import tomllib  # here: most settings come without a file
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:

@@ -19,7 +19,7 @@ from statecast.errors import BadSetting, StoreUnusable
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
-from statecast.server import http_protocol, readiness
+from statecast.server import http_protocol, readiness, supervisor
 from statecast.server import server as module
 from statecast.server.server import BackgroundServer
 from statecast.server.service_manager import Watchdog
@@ -144,9 +144,7 @@ def test_several_processes_say_once_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a parent that must not come to start anything
-    monkeypatch.setattr(
-        module.supervisor, "supervise", lambda *_: pytest.fail("it started its processes")
-    )
+    monkeypatch.setattr(supervisor, "supervise", lambda *_: pytest.fail("it started its processes"))
     many = {"workers": 4, "store": f"sqlite:///{tmp_path}/statecast.db"}
     # Then it finds itself what each of them would find
     with pytest.raises(StoreUnusable):

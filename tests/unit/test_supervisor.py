@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from statecast.server import supervisor as workers
+from statecast.server import worker_sockets
 from statecast.server.service_manager import Watchdog
 from statecast.settings import Settings
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.bare
 
 CHILD = """
 import os, signal, sys, threading
-from statecast.server import supervisor as workers
+from statecast.server import worker_sockets as workers
 sockets = workers.from_environment()
 stopped = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -144,8 +145,8 @@ def test_the_children_of_a_dead_parent_stop() -> None:
 
 
 def test_a_process_that_nobody_placed_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(workers.VARIABLE, raising=False)
-    assert workers.from_environment() is None
+    monkeypatch.delenv(worker_sockets.VARIABLE, raising=False)
+    assert worker_sockets.from_environment() is None
 
 
 # The watchdog of the service manager
@@ -188,6 +189,23 @@ def test_a_process_that_ended_has_a_successor_and_starves_nothing() -> None:
     supervisor, fed = watched(serving(99.0), ended)
     supervisor._feed(100.0)
     assert fed == ["alive"]
+
+
+# Its sleep
+
+
+def test_a_parent_sleeps_until_a_process_is_due_or_the_watchdog_is() -> None:
+    # given a parent whose processes run: only one of them or a signal has news
+    supervisor = workers.Supervisor(Settings(), print, [])
+    supervisor.workers, supervisor.watchdog = [serving(1.0)], None
+    assert supervisor._until_due() is None
+    # when one is to be started, it wakes up for that
+    supervisor.workers.append(workers.Worker(None, due=0.0))
+    assert supervisor._until_due() == 0.0
+    # and with a watchdog it looks some times in each interval
+    supervisor.workers.pop()
+    supervisor.watchdog = Watchdog(2.0, lambda: None)
+    assert supervisor._until_due() == 0.5
 
 
 # The sockets between the workers

@@ -25,7 +25,7 @@ from statecast.errors import BadSetting, StatecastError
 from statecast.http.asgi import App, Scope
 from statecast.http.errors import HTTPProblem
 from statecast.http.request_limit import RequestLimiter
-from statecast.program import certificate
+from statecast.problems import Problems
 from statecast.program.patched import refuse_patched
 from statecast.realtime.command_arrivals import CommandArrivals
 from statecast.realtime.command_takers import TAKE, CommandTakers
@@ -34,37 +34,33 @@ from statecast.realtime.polling import PollingEndpoint, PollingSessions
 from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import (
-    certificate_renewal,
     exposure,
     loop_operations,
     service_manager,
     sockets,
-    supervisor,
+    worker_sockets,
 )
-from statecast.server.adopted_connections import AdoptedConnections
-from statecast.server.certificate_renewal import CertificateRenewal
-from statecast.server.connection_forwarder import ConnectionForwarder
 from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.dated_headers import DatedServerState
 from statecast.server.exposure import refuse_unready
-from statecast.server.forwarded_requests import ForwardedRequests
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
 from statecast.server.metrics import MetricsEndpoint
 from statecast.server.readiness import Readiness
-from statecast.server.request_forwarder import RequestForwarder
 from statecast.server.request_identity import identity_of
 from statecast.server.router import Router
 from statecast.server.service_manager import ServiceManager, Watchdog
 from statecast.server.shutdown import ShutdownSignals, StopRequest
 from statecast.server.sockets import accepting
-from statecast.server.supervisor import WorkerSockets
-from statecast.server.tls_listener import TlsListener
-from statecast.server.worker_link import WorkerLink
+from statecast.server.worker_sockets import WorkerSockets
 from statecast.server.wsgi import WSGI, WsgiBridge
 from statecast.settings import Settings
 
+# What only TLS or several processes need is imported where it is used: a small machine has neither.
 if TYPE_CHECKING:
     from statecast.runtime import Runtime
+    from statecast.server.certificate_renewal import CertificateRenewal
+    from statecast.server.tls_listener import TlsListener
+    from statecast.server.worker_link import WorkerLink
 
 __all__ = ["BackgroundServer", "refuse_unready", "serve"]
 
@@ -121,6 +117,8 @@ class Server(uvicorn.Server):
             worker_id="" if link is None else link.worker_id,
         )
         if link is not None:
+            from statecast.server.request_forwarder import RequestForwarder
+
             polling = RequestForwarder(polling, link, self.limiter, settings)
         events = EventStreamEndpoint(self.hub, self.broadcaster, settings)
         self.readiness = Readiness(runtime.ready)
@@ -186,12 +184,16 @@ class Server(uvicorn.Server):
         limits.websockets = endpoint
         self.link = link
         if link is not None:
+            from statecast.server.adopted_connections import AdoptedConnections
+            from statecast.server.connection_forwarder import ConnectionForwarder
+            from statecast.server.forwarded_requests import ForwardedRequests
+
             limits.websockets = ConnectionForwarder(
                 endpoint, link, limits.websocket_lost, self.server_state.connections
             )
             self._forwarded = ForwardedRequests(link, self.router, self.limiter)
             self._adopted = AdoptedConnections(link, limits)
-        self._certificate = certificate_renewal.from_settings(settings, runtime.problems)
+        self._certificate = renewal(settings, runtime.problems)
         self._tls_listeners: list[TlsListener] = []
         logs.quiet_uvicorn()
         self._stop_requested = stop_requested
@@ -233,6 +235,8 @@ class Server(uvicorn.Server):
         certificate: CertificateRenewal,
         sockets: list[socket.socket],
     ) -> None:
+        from statecast.server.tls_listener import TlsListener
+
         def make_protocol() -> LimitedHttpProtocol:
             return LimitedHttpProtocol(
                 self.http_limits,
@@ -316,6 +320,28 @@ class Server(uvicorn.Server):
             self.broadcaster.stop()
 
 
+def names_tls(settings: Settings) -> bool:
+    """Whether a setting is about TLS; whether they are complete is found out by who reads them."""
+    return bool(settings.tls_cert or settings.tls_key or settings.hsts_days)
+
+
+def renewal(settings: Settings, problems: Problems) -> CertificateRenewal | None:
+    """The certificate in use; None without TLS. Raises BadSetting."""
+    if not names_tls(settings):
+        return None
+    from statecast.server import certificate_renewal
+
+    return certificate_renewal.from_settings(settings, problems)
+
+
+def refuse_expired_certificate(settings: Settings) -> None:
+    """Raises BadSetting for a certificate that no client accepts."""
+    if names_tls(settings):
+        from statecast.program import certificate
+
+        certificate.refuse_expired(settings)
+
+
 def hsts_headers(settings: Settings) -> list[tuple[str, str]]:
     """Browsers take the header from HTTPS only."""
     if not (settings.tls_cert and settings.hsts_days):
@@ -340,7 +366,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
             "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
         )
     logs.begin(settings.log_level, settings.log_format)
-    inherited = supervisor.from_environment()
+    inherited = worker_sockets.from_environment()
     manager = service_manager.from_environment()
     if settings.workers > 1 and settings.store.startswith("memory:"):
         raise BadSetting(
@@ -348,12 +374,14 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         )
     if inherited is None:
         refuse_unready(runtime)
-        certificate.refuse_expired(settings)
+        refuse_expired_certificate(settings)
         exposure.warn(settings)
         runtime.warn_of_reserved_names()
     if inherited is not None:
         return _serve_as_worker(runtime, app, inherited, manager)
     if settings.workers > 1:
+        from statecast.server import supervisor
+
         check_config(runtime, app)
         return supervisor.supervise(settings, announce, manager)
     return _serve_alone(runtime, app, announce, manager)
@@ -483,7 +511,7 @@ class BackgroundServer:
         refuse_patched()
         if listening is None:  # else its caller has chosen the address
             refuse_unready(self.runtime)
-        certificate.refuse_expired(self.runtime.settings)
+        refuse_expired_certificate(self.runtime.settings)
         exposure.warn(self.runtime.settings)
         self.runtime.warn_of_reserved_names()
         self._server, listening = prepare(

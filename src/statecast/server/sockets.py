@@ -39,9 +39,11 @@ def is_loopback(host: str) -> bool:
 def listen(settings: Settings) -> socket.socket:
     """A listening socket. Raises BadSetting, which says what to do."""
     host, port = settings.host, settings.port
+    # As bytes where that will do: for a string Python loads tables of Unicode, 0.1 MB.
+    name = host.encode() if host.isascii() else host
     try:
         found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)

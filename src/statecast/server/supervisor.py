@@ -20,82 +20,24 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from statecast.server import sockets
-from statecast.server.service_manager import ServiceManager, Watchdog
+from statecast.server.service_manager import ServiceManager
 from statecast.server.shutdown import ShutdownSignals
+from statecast.server.signal_wakeup import SignalWakeup
 from statecast.server.worker_link import WorkerFolder, WorkerLink
+from statecast.server.worker_sockets import VARIABLE
 from statecast.settings import Settings
 
-VARIABLE = "_STATECAST_WORKER"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 STEADY = 30.0
 """Seconds after which a process counts as healthy: the next pause is short again."""
 GRACE = 5.5
 """Seconds beyond the drain after which a process that does not stop is killed."""
-POLL = 0.1
-"""Seconds between two looks at the workers."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSockets:
-    """What a worker inherits from its parent."""
-
-    listening: socket.socket
-    line: socket.socket
-    """To the parent."""
-    watchdog_interval: float = 0.0
-    """Seconds between two reports on the line; 0: none are expected."""
-    link: WorkerLink | None = None
-    """To the other workers; None where no folder for their sockets could be made."""
-
-    def ready(self) -> None:
-        self.line.sendall(b"ready\n")
-
-    def alive(self) -> None:
-        with contextlib.suppress(OSError):  # a parent that does not read stops nothing here
-            self.line.send(b"alive\n", socket.MSG_DONTWAIT)
-
-    @property
-    def watchdog(self) -> Watchdog | None:
-        return Watchdog(self.watchdog_interval, self.alive) if self.watchdog_interval else None
-
-    def stop_with_parent(self) -> None:
-        threading.Thread(target=self._watch, name="parent", daemon=True).start()
-
-    def _watch(self) -> None:
-        try:
-            while self.line.recv(64):
-                pass
-        except OSError:
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def from_environment() -> WorkerSockets | None:
-    """Our sockets, if a parent started us."""
-    value = os.environ.pop(VARIABLE, None)  # what we start has no parent of that kind
-    if value is None:
-        return None
-    interval, listening, line, *more = value.split(":", 5)
-    link = None
-    if more:
-        requests, connections, path = more
-        link = WorkerLink(Path(path), _inherited(requests), _inherited(connections))
-    return WorkerSockets(_inherited(listening), _inherited(line), float(interval), link)
-
-
-def _inherited(descriptor: str) -> socket.socket:
-    """The socket; what this process starts does not inherit it."""
-    os.set_inheritable(int(descriptor), False)
-    return socket.socket(fileno=int(descriptor))
 
 
 @dataclass(slots=True)
@@ -138,24 +80,28 @@ class Supervisor:
         self.fed_at = 0.0
         limit = self.settings.shutdown_timeout + GRACE
         try:
-            with ShutdownSignals(self.manager.stopping, limit, self._end) as signals:
+            with (
+                SignalWakeup() as self.signalled,
+                ShutdownSignals(self.manager.stopping, limit, self._end) as signals,
+            ):
                 while signals.status is None and self.failure is None:
-                    self.poll()
+                    self.look()
+                    if self.failure is None:
+                        self.wait()
                 self._stop((signals.status or 128 + signal.SIGTERM) - 128, limit)
                 return signals.status or self.failure or 0
         finally:
             self._end()
             self.listening.close()
 
-    def poll(self) -> None:
-        """Start what is due, notice what has ended, read what the workers report."""
+    def look(self) -> None:
+        """Start what is due, notice what has ended, feed the watchdog."""
         now = time.monotonic()
         for worker in self.workers:
-            if worker.process is None and now >= worker.due:
-                self._start(worker)
-            elif worker.process is not None and worker.process.poll() is not None:
+            if worker.process is not None and worker.process.poll() is not None:
                 self.on_exit(worker, worker.process.returncode)
-        self.read_ready()
+            elif worker.process is None and now >= worker.due:
+                self._start(worker)
         self._feed(time.monotonic())
 
     def _feed(self, now: float) -> None:
@@ -225,22 +171,36 @@ class Supervisor:
             self.folder.forget(worker.worker_id)
             worker.worker_id = None
 
-    def read_ready(self) -> None:
-        """Read the lines of the workers; waits for POLL seconds at most."""
+    def wait(self) -> None:
+        """Return at a signal, that of a worker's end among them, at a report, or when one is due.
+
+        Reads what the workers report.
+        """
         lines = {worker.line: worker for worker in self.workers if worker.line is not None}
-        if not lines:
-            time.sleep(POLL)
-        for line in select.select(list(lines), [], [], POLL)[0] if lines else ():
+        readable, _, _ = select.select([self.signalled.socket, *lines], [], [], self._until_due())
+        self.signalled.clear()
+        for line in readable:
+            if line is self.signalled.socket:
+                continue
             if line.recv(64):
                 lines[line].ready = True
                 lines[line].heard_at = time.monotonic()
-            else:
-                time.sleep(POLL)  # it has just ended; the next poll finds it
+            else:  # it ends, which is a signal of its own
+                line.close()
+                lines[line].line = None
         if not self.announced and all(worker.ready for worker in self.workers):
             self.announced = True
             address = sockets.address_of(self.listening, bool(self.settings.tls_cert))
             self.manager.ready(f"Serving at {address}")
             sockets.announce(self.listening, self.announce, self.settings)
+
+    def _until_due(self) -> float | None:
+        """Seconds until something is to be done; None: only a worker or a signal calls for it."""
+        now = time.monotonic()
+        waits = [max(0.0, one.due - now) for one in self.workers if one.process is None]
+        if self.watchdog is not None:
+            waits.append(self.watchdog.interval / 4)
+        return min(waits, default=None)
 
     def _stop(self, number: int, limit: float) -> None:
         """Pass the signal on and wait. Workers that do not stop in time are killed.

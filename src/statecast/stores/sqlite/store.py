@@ -95,7 +95,6 @@ from statecast.stores.sqlite.file_lock import (
 )
 from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue, release_all
 from statecast.stores.sqlite.reactions import SqliteReaction
-from statecast.stores.sqlite.repair import Repair
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
 from statecast.stores.sqlite.tables import check_format
 
@@ -291,6 +290,8 @@ class SqliteStore:
 
     def repair(self) -> list[str]:
         """Mend what ``check`` finds, and say what was done. No other process may use the store."""
+        from statecast.stores.sqlite.repair import Repair  # a server repairs nothing
+
         with self.database.alone(), self.database.write() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
