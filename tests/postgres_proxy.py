@@ -1,4 +1,5 @@
-"""Stands between a client and PostgreSQL: cuts a connection at its COMMIT, or delays what passes.
+"""Stands between a client and PostgreSQL: cuts a connection at its COMMIT, or delays or counts what
+passes.
 
 Rule: a delay is one way, and does not hold back what follows: a slow network, not a narrow one.
 """
@@ -9,10 +10,14 @@ import queue
 import socket
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
 COMMIT = b"COMMIT\0"
+EXECUTE, FLUSH, SYNC, ROW = b"EHSD"
+"""Types of messages: <https://www.postgresql.org/docs/current/protocol-message-formats.html>."""
 
 
 class Cut(Enum):
@@ -32,6 +37,10 @@ class PostgresProxy:
         self.cut: Cut | None = None
         """How the next connection that commits is cut; once."""
         self.cuts = 0
+        self.sent = Messages()
+        """What clients have sent. In a transaction they wait for answers after each FLUSH, the last
+        of which follows the SYNC."""
+        self.answered = Messages()
         self._server = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -66,13 +75,14 @@ class PostgresProxy:
                 except OSError:
                     end(client)
                     continue
-                link = Link()
+                link = Link(self.sent.of_connection(has_start=True), self.answered.of_connection())
                 self._start(self._pass_requests, client, server, link)
                 self._start(self._pass_answers, server, client, link)
 
     def _pass_requests(self, client: socket.socket, server: socket.socket, link: Link) -> None:
         with Lane(server, self.delay, self._start) as lane, suppress(OSError):
             while data := client.recv(65_536):
+                link.sent(data)
                 if self.cut is not None and COMMIT in data:
                     how, self.cut = self.cut, None
                     self.cuts += 1
@@ -86,6 +96,7 @@ class PostgresProxy:
     def _pass_answers(self, server: socket.socket, client: socket.socket, link: Link) -> None:
         with Lane(client, self.delay, self._start) as lane, suppress(OSError):
             while data := server.recv(65_536):
+                link.answered(data)
                 if not link.is_deaf.is_set():
                     lane.put(data)
                 elif b"COMMIT\0" in data:  # the tag of the answer
@@ -97,8 +108,38 @@ class PostgresProxy:
 class Link:
     """One connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: Callable[[bytes], None], answered: Callable[[bytes], None]) -> None:
+        self.sent = sent
+        self.answered = answered
         self.is_deaf = threading.Event()
+
+
+class Messages:
+    """Counts the messages of one direction by their types, and their bytes."""
+
+    def __init__(self) -> None:
+        self.types: Counter[int] = Counter()
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def of_connection(self, has_start: bool = False) -> Callable[[bytes], None]:
+        """What counts the messages of one connection; the first of a client has no type."""
+        waiting, head = bytearray(), 0 if has_start else 1
+
+        def count(data: bytes) -> None:
+            nonlocal head
+            waiting.extend(data)
+            while len(waiting) >= head + 4:
+                size = head + int.from_bytes(waiting[head : head + 4], "big")
+                if len(waiting) < size:
+                    break
+                with self._lock:
+                    self.types.update(waiting[:head])
+                    self.bytes += size
+                del waiting[:size]
+                head = 1
+
+        return count
 
 
 class Lane:

@@ -183,19 +183,6 @@ def changes_of(store: PostgresStore, cursor: ReadCursor) -> changes.Changes:
         return changes.read(connection, cursor, None, store._watch)
 
 
-def test_what_is_read_together_is_one_snapshot(url: str) -> None:
-    with opened(url) as store, opened(url) as other:
-        store.commit("queue", 1, [message("a", change("lamp"))])
-        with store.reads_together():
-            before = store.totals()
-            # when another process commits meanwhile, then it is not seen
-            other.commit("queue", 1, [message("b", change("lamp", {"n": 2}))])
-            assert (store.totals(), store.sizes().history_rows) == (before, 1)
-            # and a write of this thread is a transaction of its own
-            store.commit("queue", 1, [message("c", change("lamp", {"n": 3}))])
-        assert (store.totals()["queue"].messages, store.sizes().history_rows) == (3, 3)
-
-
 def test_the_next_holder_gets_what_a_receive_takes_while_it_waits(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

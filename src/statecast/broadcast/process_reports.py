@@ -105,13 +105,13 @@ class ProcessReports:
             self._began = None
 
     def _exchange(self, store: Store) -> None:
-        store.announce(self.process, self._report())
-        with store.reads_together():
-            self.reports = store.reports()
-            self.totals = store.totals()
-            self.quarantined = store.quarantine_count()
-            self.open_commands = store.open_commands(limit=1)
-            self.sizes = store.sizes()
+        (
+            self.reports,
+            self.totals,
+            self.quarantined,
+            self.open_commands,
+            self.sizes,
+        ) = store.exchange(self.process, self._report())
         if self.open_commands.number and store.pass_deadlines():
             self.open_commands = store.open_commands(limit=1)
         failed = {one.kind for one in self._problems.current() if one.subject == STORE}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from operator import add, attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -305,6 +304,21 @@ class OpenCommands(NamedTuple):
     """Of the devices, those whose oldest command is oldest, the oldest first."""
 
 
+class Exchanged(NamedTuple):
+    """What a serving process shows of the whole store; it asks with each report of its own."""
+
+    reports: dict[str, dict[str, Any]]
+    """The newest of each serving process, by its id. A report may be that of the last exchange: it
+    is not to be changed."""
+    totals: Mapping[str, Totals]
+    """By source."""
+    quarantined: int
+    """Messages in quarantine."""
+    open_commands: OpenCommands
+    """With one device at most."""
+    sizes: Sizes
+
+
 class ChangedNames(NamedTuple):
     """Devices that changed after an offset, without their states."""
 
@@ -423,9 +437,6 @@ class Store(RecordStore, Protocol):
 
         A following ``wait`` of the same thread returns for every commit after this snapshot.
         """
-
-    def reads_together(self) -> AbstractContextManager[None]:
-        """What this thread reads within it may come from one snapshot, where that costs less."""
 
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that were committed and are remembered.
@@ -642,6 +653,13 @@ class Store(RecordStore, Protocol):
         """The newest report of each process that announced one within the last 10 s.
 
         Not those of processes that have ended, however they did.
+        """
+
+    def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
+        """Do what ``announce`` does, and read the reports of all and what else each process shows.
+
+        Every serving process does it every two seconds, so a store may have a cheaper way than one
+        read after the other.
         """
 
     def withdraw(self, process: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from statecast.errors import Conflict, NotFound, Refused
+from statecast.stores.contract import Totals
 
 
 class CountingRefused:
@@ -42,6 +43,13 @@ class Refusals:
     def waiting(self) -> Counter[str]:
         with self._lock:
             return self._waiting.copy()
+
+    def added_to(self, totals: Mapping[str, Totals]) -> dict[str, Totals]:
+        """These totals, with those that wait, by source."""
+        found = dict(totals)
+        for source, number in self.waiting().items():
+            found[source] = found.get(source, Totals()) + Totals(refused=number)
+        return dict(sorted(found.items()))
 
     @contextmanager
     def taken(self) -> Iterator[Counter[str]]:

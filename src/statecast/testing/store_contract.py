@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from statecast.access.records import AuditEntry
+from statecast.commands.life import NewCommand
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
 from statecast.stores.contract import ReadCursor, Store, Totals
@@ -89,16 +90,27 @@ class ChangeContract(StoreFixture):
         assert store.commit("queue", 1, [one]).duplicates == 1
         assert store.commit("other", 1, [one]).duplicates == 0
 
-    def test_what_is_read_together_is_what_is_read_alone(self) -> None:
+    def test_an_exchange_announces_and_reads_what_each_process_shows(self) -> None:
         store = self.store()
-        store.commit("queue", 1, [message("a", change()), refused("b")])
-        store.announce("p1", {"viewers": 1})
-        alone = store.totals(), store.quarantine_count(), store.reports()
-        with store.reads_together():
-            assert (store.totals(), store.quarantine_count(), store.reports()) == alone
-        # and afterwards every read sees what was committed meanwhile
-        store.commit("queue", 1, [message("c", change(state={"n": 2}))])
-        assert store.totals()["queue"].messages == alone[0]["queue"].messages + 1
+        for number in range(3):
+            # given what was committed, refused, asked of a device and announced by another process
+            store.commit("queue", 1, [message(f"m{number}", change()), refused(f"r{number}")])
+            store.begin_command(NewCommand(f"c{number}", "pillow", "hug"))
+            store.count_refused("queue")
+            store.announce("other", {"viewers": number // 2})
+            # when a process announces a report
+            found = store.exchange("own", {"viewers": number})
+            # then it is one of those that all get, and it learns what it would read alone
+            reports = {"other": {"viewers": number // 2}, "own": {"viewers": number}}
+            assert found.reports == store.reports() == reports
+            assert found.totals == store.totals()
+            assert found.totals["queue"].refused == number + 1
+            assert found.quarantined == store.quarantine_count() == number + 1
+            assert found.open_commands == store.open_commands(limit=1)
+            assert found.sizes.history_rows == store.sizes().history_rows == 1
+        # and a process that announces nothing any more is none of them
+        self.clock.advance(11)
+        assert store.exchange("own", {}).reports == {"own": {}}
 
     def test_a_store_says_which_ids_it_knows(self) -> None:
         store = self.store()

@@ -14,7 +14,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from statecast.access.patterns import EVERYTHING, Patterns, any_covers
@@ -44,6 +43,7 @@ from statecast.stores.contract import (
     Committed,
     DamagedRow,
     EpochHistory,
+    Exchanged,
     LeaseHolder,
     Limits,
     OpenCommands,
@@ -333,10 +333,6 @@ class MemoryStore:
             found = sorted(changed)[:limit]
             offset = self._counters.offset if len(found) < limit else found[-1][0]
             return ChangedNames([device for _, device in found], offset)
-
-    def reads_together(self) -> AbstractContextManager[None]:
-        """Here each read is a snapshot of its own: another one costs next to nothing."""
-        return nullcontext()
 
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that were committed and are remembered."""
@@ -654,6 +650,17 @@ class MemoryStore:
             self._reports[process] = (self._watch.uptime(), json.dumps(report))
             self._forget_old_reports()
         self._notifier.notify()
+
+    def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
+        """Announce a report, and read the reports of all and what else each process shows."""
+        self.announce(process, report)
+        return Exchanged(
+            self.reports(),
+            self.totals(),
+            self.quarantine_count(),
+            self.open_commands(limit=1),
+            self.sizes(),
+        )
 
     def withdraw(self, process: str) -> None:
         """Take back the report and the counts of a process that stops serving."""

@@ -15,7 +15,7 @@ from statecast.stores import errors
 from statecast.stores.command_row import COLUMNS, values_of
 from statecast.stores.contract import DEADLINES_AT_ONCE, DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.postgres.driver import Connection, only_row
+from statecast.stores.postgres.driver import Connection, Cursor, only_row
 from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE
 
 NAMES = ", ".join(COLUMNS)
@@ -62,10 +62,13 @@ UPDATE = f"UPDATE commands SET ({NAMES}) = ROW({MARKS}) WHERE number = %s"
 def open_ones(connection: Connection, limit: int) -> OpenCommands:
     """All that are not at an end."""
     number = number_in(connection, OF_ALL)
-    if not number:  # each process asks every two seconds
-        return OpenCommands(0, [])
     found = connection.execute(BACKLOG, (limit,)).fetchall()
     return OpenCommands(number, [DeviceBacklog(*one) for one in found])
+
+
+def ask_number(connection: Connection) -> Cursor:
+    """Ask how many are not at an end."""
+    return connection.execute(OF_ALL)
 
 
 def begin(

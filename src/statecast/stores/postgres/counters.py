@@ -30,6 +30,7 @@ ARRIVALS = "ARRAY(SELECT nextval('arrivals') FROM generate_series(1, %s))"
 SELECT = f"SELECT {COLUMNS} FROM counters"
 LOAD = f"SELECT {COLUMNS}, {CLOCK}, {EPOCH}, {server.RUN}, {OLDEST}, {ARRIVALS} FROM counters"
 LOCK = f"{LOAD} FOR UPDATE"
+LOOK = f"SELECT {COLUMNS}, {CLOCK} FROM counters"
 HOLD = "SELECT FROM counters FOR UPDATE"
 
 WITHIN = "SELECT 1 / (devices <= %s)::int FROM counters"
@@ -121,6 +122,34 @@ def load(connection: Connection) -> Counters:
     """The counters for a reader."""
     row = only_row(connection.execute(SELECT.encode()))
     return Counters(**dict(zip(NAMES, row, strict=True)))
+
+
+class Look(NamedTuple):
+    """A question for the counters and the server's clock alone: an idle process asks no more."""
+
+    cursor: Cursor
+    clock: ServerClock | None
+    at: int
+
+    def answer(self) -> Counters:
+        """The counters; the server's clock is noted."""
+        *numbers, reading = only_row(self.cursor)
+        if self.clock is not None:
+            self.clock.note(reading, self.at)
+        return Counters(**dict(zip(NAMES, numbers, strict=True)))
+
+
+def look(connection: Connection, clock: ServerClock | None) -> Look:
+    """Ask for the counters, but for nothing that only a commit needs."""
+    at = 0 if clock is None else clock.asked()
+    return Look(connection.execute(LOOK.encode()), clock, at)
+
+
+def save_step(connection: Connection, counters: Counters) -> None:
+    """Write that the clock was set; see ``ClockWatch.check``."""
+    settings = ", ".join(f'"{name}" = %({name})s' for name in SET)
+    values = {name: getattr(counters, name) for name in SET}
+    connection.execute(f"UPDATE counters SET {settings}".encode(), values)
 
 
 def hold(connection: Connection) -> None:

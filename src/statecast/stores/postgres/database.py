@@ -89,10 +89,8 @@ TRIES = 5
 
 
 class ReadMarks(threading.local):
-    """What one thread has read, and reads in."""
+    """What one thread has read."""
 
-    snapshot: Connection | None = None
-    """That of ``reads_together``."""
     commits: int | None = None
     """The notifier's number before this thread's last read for changes; None: no such read yet."""
 
@@ -205,26 +203,10 @@ class PostgresDatabase:
         Only a read for changes may set it.
         """
         commits = self.notifier.commits
-        if self.marks.snapshot is not None:
-            yield self.marks.snapshot
-            return
         with self._transaction(READ) as connection:
             yield connection
         if mark_read:
             self.marks.commits = commits
-
-    @contextmanager
-    def reads_together(self) -> Iterator[None]:
-        """Let each ``read`` of this thread within it be of one snapshot, and cost no transaction.
-
-        None of them may be a read for changes.
-        """
-        with self._transaction(READ) as connection:
-            self.marks.snapshot = connection
-            try:
-                yield
-            finally:
-                self.marks.snapshot = None
 
     @contextmanager
     def write(self, durable: bool = True, notify: bool = True) -> Iterator[Connection]:
@@ -321,6 +303,15 @@ class PostgresDatabase:
                 if time.monotonic() > deadline:
                     raise outcome_unknown(self.shown, error) from error
             time.sleep(random.uniform(0.02, 0.1))  # noqa: S311
+
+    @contextmanager
+    def whatever_became_of_it(self) -> Iterator[None]:
+        """Let a commit with an unknown outcome fail as one that was not done: it is done again."""
+        try:
+            yield
+        except OutcomeUnknown as error:
+            assert isinstance(error.__cause__, psycopg.Error)
+            raise translate(self.shown, error.__cause__) from error
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:

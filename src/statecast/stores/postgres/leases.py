@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from statecast.stores.contract import LeaseHolder
-from statecast.stores.postgres.driver import Connection, row, rows
+from statecast.stores.postgres.driver import Connection, Cursor, row, rows
 
 PROGRESS_SECONDS = 5.0
 """Between two notes of progress of one lease."""
@@ -134,17 +134,19 @@ def note_progress(connection: Connection, name: str, holder: str) -> None:
     connection.execute(NOTE.encode(), values)
 
 
-def holder_of(
-    connection: Connection, schema: str, name: str, *, is_held: bool = False
-) -> LeaseHolder | None:
-    """The process that has a lease; None: none has it, or it has noted no progress.
-
-    ``is_held`` says that this is known: to look at all locks is not cheap.
-    """
+def is_held(connection: Connection, schema: str, name: str) -> bool:
+    """Whether any process has a lease."""
     asked = {"key": key_of(schema, name), "name": name}
-    if not is_held and not row_is_true(row(connection, IS_HELD, asked)):
-        return None
-    found = row(connection, HOLDER, (name,))
+    return row_is_true(row(connection, IS_HELD, asked))
+
+
+def ask_holder(connection: Connection, name: str) -> Cursor:
+    """Ask for the process that has noted progress last."""
+    return connection.execute(HOLDER.encode(), (name,))
+
+
+def holder(asked: Cursor) -> LeaseHolder | None:
+    found = asked.fetchone()
     return LeaseHolder(found[0], max(0, found[1]) / 1000, found[2]) if found else None
 
 
@@ -155,13 +157,12 @@ def ended(connection: Connection, schema: str, processes: Sequence[str]) -> list
     """
     if not processes:
         return []
-    locked = {key for (key,) in rows(connection, LOCKS)}
-    young, *_ = row(connection, YOUNG) or (True,)
-    alive = {name for (name,) in rows(connection, ALIVE)}
+    asked = [connection.execute(sql.encode()) for sql in (LOCKS, ALIVE, YOUNG)]
+    locked, alive, young = [{value for (value,) in one.fetchall()} for one in asked]
     return [
         process
         for process in processes
-        if not young
+        if True not in young
         and key_of(schema, process_lock(process)) not in locked
         and process_lock(process) not in alive
     ]

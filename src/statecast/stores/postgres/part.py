@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from statecast.stores.clock_watch import ClockWatch
 from statecast.stores.contract import Limits
+from statecast.stores.counters import Counters
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import epochs
 from statecast.stores.postgres.clock import ServerClock
@@ -50,13 +51,13 @@ class StorePart:
         except OutcomeUnknown as error:
             self.database.look_up(request, error)
 
-    def _watch_clock(self, connection: Connection, asked: counter_row.Asked) -> None:
+    def _watch_clock(self, counters: Counters) -> None:
         """Notice a step of the clock, although nothing is committed."""
-        counters = asked.answer()
         doubted = counters.doubted_at, counters.doubted_by
         self._watch.check(counters)
         if (counters.doubted_at, counters.doubted_by) != doubted:
-            counter_row.save(connection, counters)
+            with self.database.write(durable=False, notify=False) as connection:
+                counter_row.save_step(connection, counters)
 
     def shared_time(self) -> int:
         """Milliseconds by a clock that all hosts share, for what lives only seconds."""

@@ -5,30 +5,50 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from statecast.errors import StatecastError
 from statecast.model import Event
 from statecast.stores.batch import refused_totals
-from statecast.stores.contract import LeaseHolder, ReadCursor, WatchPart
+from statecast.stores.contract import (
+    Exchanged,
+    LeaseHolder,
+    OpenCommands,
+    ReadCursor,
+    WatchPart,
+)
+from statecast.stores.counters import Counters
+from statecast.stores.postgres import (
+    commands,
+    events,
+    leases,
+    reports,
+    sources,
+    totals,
+    watch_counts,
+)
 from statecast.stores.postgres import counters as counter_row
-from statecast.stores.postgres import events, leases, reports, sources, totals, watch_counts
+from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.postgres.examination import Finding, examine
 from statecast.stores.postgres.leases import PROGRESS_SECONDS, PostgresLease, process_lock
-from statecast.stores.postgres.part import StorePart
 from statecast.stores.postgres.queue import PostgresQueue, release_all
 from statecast.stores.postgres.reactions import PostgresReaction
 from statecast.stores.postgres.session import CARETAKER, ProcessSession
+from statecast.stores.postgres.table_sizes import TableSizes
 from statecast.stores.refusals import Refusals
 
+Asked = TypeVar("Asked")
 
-class ProcessStore(StorePart):
+
+class ProcessStore(CommandStore):
     """See ``contract.Store``."""
 
     session: ProcessSession
     clock: Callable[[], int]
     _refusals: Refusals
+    _known_reports: reports.KnownReports
+    _table_sizes: TableSizes
 
     def emit(self, new: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""
@@ -45,16 +65,55 @@ class ProcessStore(StorePart):
 
     def announce(self, process: str, report: Mapping[str, Any]) -> None:
         """Publish the report of a serving process; it is not durable."""
+        self._announce(process, report, lambda connection: None)
+
+    def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
+        """Announce a report, and read the reports of all and what else each process shows."""
+        counters, (in_all, number, found) = self._announce(process, report, self._ask_for_others)
+        return Exchanged(
+            self._without_ended(self._known_reports.read(found)),
+            self._refusals.added_to(totals.read(in_all)),
+            counters.quarantine_rows,
+            self.open_commands(limit=1) if number.fetchall() != [(0,)] else OpenCommands(),
+            self._table_sizes.beside(counters),
+        )
+
+    def _ask_for_others(
+        self, connection: Connection
+    ) -> tuple[Cursor, Cursor, reports.AskedReports]:
+        return (
+            totals.ask(connection),
+            commands.ask_number(connection),
+            self._known_reports.ask(connection, self.shared_time()),
+        )
+
+    def _announce(
+        self, process: str, report: Mapping[str, Any], ask: Callable[[Connection], Asked]
+    ) -> tuple[Counters, Asked]:
+        """Write a report, and ask: one round trip, COMMIT included. The counters, and what ``ask``
+        returned.
+
+        One process of all forgets those that do not announce themselves any more.
+        """
         self.session.take(process_lock(process))
         self._write_refusals()
-        with self.database.write(durable=False, notify=False) as connection:
-            asked = counter_row.ask(connection, self._server_clock)
+        cleans = not self.session.is_held_elsewhere(CARETAKER)
+        with (
+            self.database.whatever_became_of_it(),  # the next report replaces this one
+            self.database.write(durable=False, notify=False) as connection,
+        ):
+            looked = counter_row.look(connection, self._server_clock)
             reports.announce(connection, self.shared_time(), process, report)
-            absent = watch_counts.ask_absent(connection)
-            self._watch_clock(connection, asked)
-        if absent.fetchall() == [(True,)]:
-            with self._counted(durable=False) as (connection, counters, _):
-                watch_counts.forget_absent(connection, counters)
+            if cleans:
+                reports.forget_old(connection, self.shared_time())
+                absent = watch_counts.ask_absent(connection)
+            asked = ask(connection)
+        counters = looked.answer()
+        self._watch_clock(counters)
+        if cleans and absent.fetchall() == [(True,)]:
+            with self._counted(durable=False) as (connection, held, _):
+                watch_counts.forget_absent(connection, held)
+        return counters, asked
 
     def _write_refusals(self) -> None:
         """Write the counts of what was refused, once whatever happens to the connection."""
@@ -73,8 +132,15 @@ class ProcessStore(StorePart):
         """The newest report of each process that announced one within the last 10 s."""
         with self.database.read() as connection:
             found = reports.newest(connection, self.shared_time())
-            cared = self.session.is_held_elsewhere(CARETAKER)
-            ended = [] if cared else self._ended(connection, list(found))
+        return self._without_ended(found)
+
+    def _without_ended(self, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """These reports, except of processes that have ended and are not withdrawn by another."""
+        others = [name for name in found if not self.session.wants(process_lock(name))]
+        if not others or self.session.is_held_elsewhere(CARETAKER):
+            return found
+        with self.database.read() as connection:
+            ended = self._ended(connection, others)
         return {name: one for name, one in found.items() if name not in ended}
 
     def withdraw(self, process: str) -> None:
@@ -116,9 +182,12 @@ class ProcessStore(StorePart):
 
     def holder(self, source: str) -> LeaseHolder | None:
         """The process that has the lease of a source; None: none has it, or it is unknown."""
+        known = self.session.is_held_elsewhere(source)  # to look at all locks is not cheap
         with self.database.read() as connection:
-            schema, known = self.database.address.schema, self.session.is_held_elsewhere(source)
-            return leases.holder_of(connection, schema, source, is_held=known)
+            if not known and not leases.is_held(connection, self.database.address.schema, source):
+                return None
+            asked = leases.ask_holder(connection, source)
+        return leases.holder(asked)  # after COMMIT, which travelled with the question
 
     def lease(self, source: str) -> PostgresLease | None:
         """Take the lease of a source with a new term; None at once if another process has it."""

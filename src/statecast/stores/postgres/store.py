@@ -6,10 +6,9 @@ loads what the batch needs, and this module writes its outcome together with COM
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from statecast import timestamps
@@ -52,21 +51,20 @@ from statecast.stores.postgres import (
     epochs,
     history,
     quarantine,
+    reports,
     totals,
 )
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.access_store import AccessStore
 from statecast.stores.postgres.clock import ServerClock
-from statecast.stores.postgres.command_store import CommandStore
 from statecast.stores.postgres.database import PostgresDatabase
-from statecast.stores.postgres.driver import Connection, Cursor, OutcomeUnknown, row
+from statecast.stores.postgres.driver import Connection, Cursor, OutcomeUnknown
 from statecast.stores.postgres.loading import BatchQuestion, LoadedBatch
 from statecast.stores.postgres.maintenance import Maintenance
 from statecast.stores.postgres.process_store import ProcessStore
 from statecast.stores.postgres.session import ProcessSession
+from statecast.stores.postgres.table_sizes import TableSizes
 from statecast.stores.refusals import Refusals
-
-"""Has the store's offset after a commit, once the commit has ended."""
 
 
 def open_url(
@@ -82,7 +80,7 @@ def open_url(
     )
 
 
-class PostgresStore(CommandStore, AccessStore, ProcessStore):
+class PostgresStore(AccessStore, ProcessStore):
     """States in a schema of a PostgreSQL database, for any number of processes and hosts."""
 
     def __init__(
@@ -102,8 +100,8 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
         self.database = PostgresDatabase(where, self.problems)
         self.session = ProcessSession(self.database)
         self._refusals = Refusals()
-        self._measured: tuple[float, int | None] = (float("-inf"), None)
-        """When the tables were measured last, and their size."""
+        self._table_sizes = TableSizes(self.database)
+        self._known_reports = reports.KnownReports()
         self._writes: GroupCommit[Edit] = GroupCommit(self.commit_edits)
         self._maintenance = Maintenance(self.database, limits)
         self._epoch_begun = False
@@ -337,10 +335,6 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
 
     # -- reading
 
-    def reads_together(self) -> AbstractContextManager[None]:
-        """What this thread reads within it comes from one snapshot."""
-        return self.database.reads_together()
-
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that are known: their messages were committed."""
         with self.database.read() as connection:
@@ -447,22 +441,13 @@ class PostgresStore(CommandStore, AccessStore, ProcessStore):
     def totals(self) -> dict[str, Totals]:
         """What came through each source since the store was made."""
         with self.database.read() as connection:
-            found = totals.read(connection)
-        for source, number in self._refusals.waiting().items():
-            found[source] = found.get(source, Totals()) + Totals(refused=number)
-        return dict(sorted(found.items()))
+            return self._refusals.added_to(totals.read(totals.ask(connection)))
 
     def sizes(self) -> Sizes:
-        """How much the store holds: tables and indexes. The server's disk is not ours to see."""
-        measured_at, size = self._measured
-        asked_at = time.monotonic()
+        """How much the store holds."""
         with self.database.read() as connection:
-            if asked_at - measured_at >= MEASURE_SECONDS:
-                found = row(connection, SIZE, (self.database.address.schema,))
-                size = None if found is None else int(found[0])
-                self._measured = asked_at, size
             counters = counter_row.load(connection)
-        return Sizes(counters.history_rows, counters.history_bytes, size)
+        return self._table_sizes.beside(counters)
 
     def close(self) -> None:
         """Write what was counted, and close the connections."""
@@ -485,11 +470,3 @@ class Repeats:
     def __call__(self) -> bool:
         begun, self._begun = self._begun, True
         return begun
-
-
-MEASURE_SECONDS = 60.0
-"""To measure the tables costs the server as much as a hundred commits."""
-SIZE = """
-    SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = %s AND relkind = 'r'"""

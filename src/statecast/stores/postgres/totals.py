@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, fields
 
 from statecast.stores.contract import Totals
-from statecast.stores.postgres.driver import Connection
+from statecast.stores.postgres.driver import Connection, Cursor
 
 NAMES = tuple(one.name for one in fields(Totals))
 ADD = (
@@ -16,12 +16,15 @@ ADD = (
 )
 
 
-def read(connection: Connection) -> dict[str, Totals]:
-    """The totals by source."""
-    found = connection.execute(
+def ask(connection: Connection) -> Cursor:
+    return connection.execute(
         f"SELECT source, {', '.join(NAMES)} FROM totals ORDER BY source".encode()
     )
-    return {source: Totals(*numbers) for source, *numbers in found.fetchall()}
+
+
+def read(asked: Cursor) -> dict[str, Totals]:
+    """The totals by source."""
+    return {source: Totals(*numbers) for source, *numbers in asked.fetchall()}
 
 
 def add(connection: Connection, totals: Mapping[str, Totals]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ from statecast.stores.contract import (
     Committed,
     DamagedRow,
     EpochHistory,
+    Exchanged,
     LeaseHolder,
     Limits,
     OpenCommands,
@@ -404,10 +405,6 @@ class SqliteStore:
         with self.database.read(mark_read=True) as connection:
             return changes.read_names(connection, self.rows, after, limit)
 
-    def reads_together(self) -> AbstractContextManager[None]:
-        """Here each read is a snapshot of its own: another one costs next to nothing."""
-        return nullcontext()
-
     def known_ids(self, source: str, ids: Collection[str]) -> set[str]:
         """Those of these message ids that were committed and are remembered."""
         with self.database.read() as connection:
@@ -501,10 +498,7 @@ class SqliteStore:
     def totals(self) -> dict[str, Totals]:
         """What came through each source since the store was made."""
         with self.database.read() as connection:
-            found = totals.read(connection, self.rows)
-        for source, number in self._refusals.waiting().items():
-            found[source] = found.get(source, Totals()) + Totals(refused=number)
-        return dict(sorted(found.items()))
+            return self._refusals.added_to(totals.read(connection, self.rows))
 
     def sizes(self) -> Sizes:
         """How much the store holds, and how much room there is."""
@@ -736,6 +730,17 @@ class SqliteStore:
         with self.database.read() as connection:
             found = changes.reports(connection, self.rows, self._watch.uptime())
         return {name: one for name, one in found.items() if not has_ended(self.path, name)}
+
+    def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
+        """Announce a report, and read the reports of all and what else each process shows."""
+        self.announce(process, report)
+        return Exchanged(
+            self.reports(),
+            self.totals(),
+            self.quarantine_count(),
+            self.open_commands(limit=1),
+            self.sizes(),
+        )
 
     def withdraw(self, process: str) -> None:
         """Take back what a process announced and counted: it stops serving, or has ended."""
