@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-COMMIT = b"COMMIT\0"
+BEGIN, READ_WRITE, COMMIT = b"BEGIN ", b"READ WRITE\0", b"COMMIT\0"
 EXECUTE, FLUSH, SYNC, ROW = b"EHSD"
 """Types of messages: <https://www.postgresql.org/docs/current/protocol-message-formats.html>."""
 
@@ -35,7 +35,7 @@ class PostgresProxy:
         self.path = path
         self.delay = delay
         self.cut: Cut | None = None
-        """How the next connection that commits is cut; once."""
+        """How the next connection that commits a transaction which may write is cut; once."""
         self.cuts = 0
         self.sent = Messages()
         """What clients have sent. In a transaction they wait for answers after each FLUSH, the last
@@ -83,7 +83,8 @@ class PostgresProxy:
         with Lane(server, self.delay, self._start) as lane, suppress(OSError):
             while data := client.recv(65_536):
                 link.sent(data)
-                if self.cut is not None and COMMIT in data:
+                link.see(data)
+                if self.cut is not None and link.writes and COMMIT in data:
                     how, self.cut = self.cut, None
                     self.cuts += 1
                     if how is Cut.BEFORE:
@@ -112,6 +113,12 @@ class Link:
         self.sent = sent
         self.answered = answered
         self.is_deaf = threading.Event()
+        self.writes = False
+        """The transaction is one that may write: the others have nothing to commit."""
+
+    def see(self, data: bytes) -> None:
+        if BEGIN in data:
+            self.writes = READ_WRITE in data
 
 
 class Messages:

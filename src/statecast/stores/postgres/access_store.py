@@ -9,6 +9,8 @@ from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.stores.access_change import AccessChange
 from statecast.stores.contract import FORGET_AT_ONCE
 from statecast.stores.postgres import access, forget
+from statecast.stores.postgres import counters as counter_row
+from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.postgres.part import StorePart
 
 
@@ -63,7 +65,10 @@ class AccessStore(StorePart):
 
     def forget_person(self, name: str, most: int = FORGET_AT_ONCE) -> int:
         """Replace the name of a person in up to ``most`` rows of each table; how many."""
-        with self.database.write() as connection:
+
+        def work(connection: Connection, request: str) -> tuple[int, Cursor]:
             renamed = forget.person(connection, name, most)
             access.forget_mark(connection, "user", name)
-        return renamed
+            return renamed, counter_row.remember(connection, request)
+
+        return self.database.run_remembered(work)[0]

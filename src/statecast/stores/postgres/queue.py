@@ -302,14 +302,16 @@ class PostgresQueue:
         ]
 
     def _remove(self, ids: Sequence[int]) -> int:
-        with self.database.write() as connection:
+        def work(connection: Connection, request: str) -> tuple[int, Cursor]:
             record = self._lock(connection).answer()
             connection.execute(NOT_IN_FLIGHT, (ids,))
             removed = connection.execute(REMOVE, self._values | {"ids": ids})
             deleted = record.subtract(removed)
             connection.execute(DROP_EMPTY, (self.number,))
             self._save(connection, record)
-        return deleted
+            return deleted, counter_row.remember(connection, request, self._values["now"])
+
+        return self.database.run_remembered(work)[0]
 
     def _has_visible(self) -> bool:
         """Whether there is a message to receive. It only reads: an idle queue writes nothing."""
