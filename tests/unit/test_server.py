@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,6 +220,33 @@ def test_it_serves_in_the_main_thread_or_says_so() -> None:
     thread.start()
     thread.join(20)
     assert "BackgroundServer" in str(said[0])
+
+
+SERVING = """
+import gc, os, signal
+from statecast.runtime import Runtime
+from statecast.server.server import serve
+from statecast.settings import Settings
+
+def announce(line):
+    print("frozen", gc.get_freeze_count())
+    os.kill(os.getpid(), signal.SIGTERM)
+
+before = len(gc.get_objects())
+print("before", before)
+serve(Runtime(Settings(store="memory:", port=0)), lambda environ, begin: [], announce=announce)
+"""
+
+
+def test_a_process_that_serves_collects_no_garbage_of_its_start() -> None:
+    # when a program serves
+    ended = subprocess.run(
+        [sys.executable, "-c", SERVING], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    # then full collections visit nothing that was there before the first viewer
+    said = dict(line.split() for line in ended.stdout.splitlines())
+    assert int(said["frozen"]) >= int(said["before"])
 
 
 def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from statecast import names
 from statecast.errors import Malformed, TooLarge
-from statecast.model import Position
+from statecast.model import Position, value_class
 
 FULL_STATES, PATCHES = 1, 2
 """The protocols of our events: each change as the whole state, or as a patch where one fits."""
@@ -16,7 +14,7 @@ PROTOCOLS = (FULL_STATES, PATCHES)
 MEMBERS = ("devices", "since", "protocol", "health", "presence", "reset")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WatchRequest:
     """A valid ``watch`` request."""
 
@@ -37,7 +35,7 @@ class WatchRequest:
     @classmethod
     def parse(cls, request: Any, max_patterns: int) -> WatchRequest:
         """Check a request. Raises Malformed or TooLarge with a sentence for the viewer."""
-        if not isinstance(request, Mapping):
+        if not isinstance(request, dict):
             raise Malformed('“watch” takes an object like {"devices": ["pillow"], "protocol": 1}.')
         for member in request:
             if member not in MEMBERS:
@@ -83,7 +81,7 @@ def _patterns(devices: Any, limit: int) -> tuple[str, ...]:
 def _position(since: Any) -> Position | None:
     if since is None:
         return None
-    members = since if isinstance(since, Mapping) else {}
+    members = since if isinstance(since, dict) else {}
     epoch, offset = members.get("epoch"), members.get("offset")
     # ``True`` is an int in Python, and no offset.
     if isinstance(epoch, str) and type(offset) is int and offset >= 0:
@@ -92,7 +90,7 @@ def _position(since: Any) -> Position | None:
 
 
 def _scope(since: Any) -> str | None:
-    scope = since.get("scope") if isinstance(since, Mapping) else None
+    scope = since.get("scope") if isinstance(since, dict) else None
     if scope is None or isinstance(scope, str):
         return scope
     raise Malformed("The “scope” of a position is a text, as the server sent it.")
