@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
+from statecast.broadcast.change_feed import ChangeFeed
 from statecast.commands.life import NewCommand
 from statecast.decoders.decoder import Decoder
 from statecast.errors import (
@@ -330,12 +332,18 @@ def test_a_standby_can_be_read_and_refuses_what_is_written(own_server: PostgresS
         assert len(store.epoch_history().epochs) == 2
 
 
-def fail_over(server: PostgresServer, name: str, store: PostgresStore) -> Position:
+def fail_over(
+    server: PostgresServer,
+    name: str,
+    store: PostgresStore,
+    after_each: Callable[[int], object] = lambda number: None,
+) -> Position:
     """Replace the server by a copy that lacks three commits; a reader's position after these."""
     standby = server.folder / "standby"
     server.back_up(standby)
     for number in range(3):
         store.edit(change("pillow", {"lost": number}, by="user"))
+        after_each(number)
     position = store.read_position()
     server.kill()
     (server.folder / "data").rename(server.folder / "lost")
@@ -369,3 +377,52 @@ def test_a_server_that_lacks_commits_begins_an_epoch(
             assert len(known) == 2
         assert store.read(ReadCursor()).position.epoch == known[-1][0]
         assert store.check() == []
+
+
+def test_what_a_store_lacks_is_said_when_all_that_had_read_further_have_restarted(
+    own_server: PostgresServer,
+) -> None:
+    name = own_server.create()
+    loop, listener = DirectLoop(), Listener()
+    with opened(own_server.url(name)) as store, opened(own_server.url(name)) as behind:
+        store.edit(change("pillow", {"n": 1}, by="user"))
+        # given two processes, one of which has read two of the three commits that get lost
+        feeds = [ChangeFeed(one, loop, dict, listener) for one in (store, behind)]
+        for feed in feeds:
+            feed.read_once()
+        fail_over(
+            own_server,
+            name,
+            store,
+            lambda n: [one.read_once() for one in feeds[: 2 if n < 2 else 1]],
+        )
+        # when both find what the promoted server lacks
+        for feed in feeds:
+            feed.read_once()
+        assert "the last 3 changes" in said_of(store)[0]
+        assert "the last 2 changes" in said_of(behind)[0]
+    with opened(own_server.url(name)) as later:
+        # then one that starts later says how much that is
+        ChangeFeed(later, loop, dict, listener).read_once()
+        (sentence,) = said_of(later)
+        assert "lacks the last 3 changes" in sentence
+        # and no longer after a day
+        with later.database.write() as connection:
+            connection.execute("UPDATE epochs SET set_back_at = set_back_at - interval '25 h'")
+        assert later.epoch_history().lacks is None
+
+
+class DirectLoop:
+    """The test is the thread of the loop."""
+
+    def call_soon(self, call: Any, *arguments: Any) -> None:
+        call(*arguments)
+
+
+class Listener:
+    def on_changes(self, *arguments: Any) -> None:
+        """Deliveries are none of these tests' business."""
+
+
+def said_of(store: PostgresStore) -> list[str]:
+    return [one.sentence for one in store.problems.current() if one.kind == "store-set-back"]

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from statecast.broadcast.health import urgent
@@ -18,7 +19,7 @@ from statecast.broadcast.tick import Tick
 from statecast.errors import StatecastError
 from statecast.model import Position
 from statecast.problems import STORE
-from statecast.stores.contract import Changes, EpochHistory, ReadCursor, Store
+from statecast.stores.contract import Changes, EpochHistory, ReadCursor, SetBackMemory, Store
 
 RETRY_SECONDS = 0.5
 PAGE = 2_000
@@ -86,6 +87,8 @@ class ChangeFeed:
         """The listener failed, so it is not known which viewer has received what."""
         self._epoch_history_at = 0.0
         self._set_back_at = float("-inf")
+        self._said_to_lack: int | None = None
+        """How many changes, by the sentence that is shown."""
         self._tick = Tick()
         self._said: Any = None
         """What was urgent in the last report that was delivered. The rest of a report waits for the
@@ -201,27 +204,42 @@ class ChangeFeed:
             Position(self._epoch, self._cursor.offset)
         )
         if set_back:
-            self._report_set_back(epoch_history)
+            self._note_set_back(self._lacks(epoch_history))
             changes = self.store.read(ReadCursor(watch=0, access=0))
+        elif epoch_history.lacks is not None:
+            self._report_set_back(epoch_history.lacks)
         elif time.monotonic() - self._set_back_at > SET_BACK_SHOWN:
             self.store.problems.clear(SET_BACK, STORE)
+            self._said_to_lack = None
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
         return ReadResult(changes, epoch_history, reset)
 
-    def _report_set_back(self, epoch_history: EpochHistory) -> None:
-        """Say what is gone, as far as it can be counted."""
+    def _lacks(self, epoch_history: EpochHistory) -> int:
+        """How many changes are gone; 0: it cannot be counted."""
         last = epoch_history.last_of(self._epoch)
         if last is None or last >= self._cursor.offset:
-            lacks = "changes"  # before the epoch that this process knows, or forgotten ones
-        else:
-            lacks = f"the last {self._cursor.offset - last} changes"
-        self._set_back_at = time.monotonic()
+            return 0  # before the epoch that this process knows, or forgotten ones
+        return self._cursor.offset - last
+
+    def _note_set_back(self, lacks: int) -> None:
+        """Say it, and let processes say it that start later."""
+        self._set_back_at, self._said_to_lack = time.monotonic(), None
+        if isinstance(self.store, SetBackMemory):
+            with suppress(StatecastError):  # it cannot be written: this process knows it
+                self.store.note_set_back(lacks)
+        self._report_set_back(lacks)
+
+    def _report_set_back(self, lacks: int) -> None:
+        if lacks == self._said_to_lack:
+            return
+        self._said_to_lack = lacks
+        gone = f"the last {lacks} changes" if lacks else "changes"
         self.store.problems.clear(SET_BACK, STORE)  # that of the time before
         self.store.problems.report(
             SET_BACK,
             STORE,
-            f"The store was set back: it lacks {lacks} that it had. A backup was restored, or a "
+            f"The store was set back: it lacks {gone} that it had. A backup was restored, or a "
             "replica took over that did not have them. All viewers receive all states again.",
             severity="notice",
         )

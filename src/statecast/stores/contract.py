@@ -175,6 +175,9 @@ class EpochHistory(NamedTuple):
     """Offset of the newest tombstone that was deleted."""
     offset: int
     """The store's offset when this was read."""
+    lacks: int | None = None
+    """How many changes the store lacks since it was set back within a day; 0: it is not known how
+    many. None: it was not, or no ``SetBackMemory`` keeps that."""
 
     def is_valid(self, position: Position, offset: int | None = None) -> bool:
         """Whether a position belongs to this history and nothing after it was forgotten.
@@ -708,6 +711,18 @@ class Store(RecordStore, Protocol):
 
     def close(self) -> None:
         """Release the files, and end every ``wait``."""
+
+
+@runtime_checkable
+class SetBackMemory(Protocol):
+    """A store that keeps for a day how many changes it lacks, also if it lacks them since a moment
+    that no running process has seen."""
+
+    def note_set_back(self, lacks: int) -> None:
+        """Note that the store lacks so many changes that a process has read; 0: unknown.
+
+        If more than one process notes it, the one that had read furthest counts.
+        """
 
 
 @runtime_checkable

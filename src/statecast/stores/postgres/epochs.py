@@ -23,7 +23,13 @@ UNLESS_BEGUN = f"""{BEGIN}
         IS DISTINCT FROM {server.IDENTITY}"""
 """Another process may have done it since the counters were loaded."""
 FORGET = "DELETE FROM epochs WHERE number <= (SELECT max(number) FROM epochs) - %s"
-ALL = "SELECT epoch, first_offset FROM epochs ORDER BY number"
+ALL = """
+    SELECT epoch, first_offset,
+        CASE WHEN set_back_at > clock_timestamp() - interval '1 day' THEN lacks END
+    FROM epochs ORDER BY number"""
+NOTE_SET_BACK = """
+    UPDATE epochs SET set_back_at = clock_timestamp(), lacks = greatest(lacks, %s)
+    WHERE number = (SELECT max(number) FROM epochs)"""
 NEWEST = "(SELECT epoch FROM epochs ORDER BY number DESC LIMIT 1)"
 
 
@@ -42,8 +48,15 @@ def ask(connection: Connection) -> Cursor:
 
 
 def history(asked: Cursor, counters: Counters) -> EpochHistory:
-    epochs = tuple((epoch, first) for epoch, first in asked.fetchall())
-    return EpochHistory(epochs or (("unknown", 1),), counters.forgotten, counters.offset)
+    found = asked.fetchall()
+    epochs = tuple((epoch, first) for epoch, first, _ in found)
+    lacks = max((lacks for *_, lacks in found if lacks is not None), default=None)
+    return EpochHistory(epochs or (("unknown", 1),), counters.forgotten, counters.offset, lacks)
+
+
+def note_set_back(connection: Connection, lacks: int) -> None:
+    """Keep with the newest epoch how many changes are gone."""
+    connection.execute(NOTE_SET_BACK, (lacks,))
 
 
 def ask_position(connection: Connection) -> Cursor:

@@ -283,12 +283,18 @@ CREATE INDEX commands_asker ON commands (asker, device)
     WHERE status IN ('waiting', 'delivered') AND asker IS NOT NULL;
 """
 
+SET_BACKS = """
+-- What a process that had read further found to be gone when the epoch began; see epochs.py.
+ALTER TABLE epochs ADD COLUMN set_back_at timestamptz, ADD COLUMN lacks bigint;
+"""
+
 STEPS: Sequence[SchemaStep] = (
     SchemaStep(FIRST, 1),
     SchemaStep(KNOWN_BY_ID, 1),
     SchemaStep(COMMAND_ASKERS, 1),
+    SchemaStep(SET_BACKS, 1),
 )
 """Step n leads from version n - 1 to version n."""
 
-RUNS_ON = 3
+RUNS_ON = 4
 """The oldest version of the tables on which this program runs, where it may not migrate them."""

@@ -361,6 +361,13 @@ class PostgresStore(AccessStore, ProcessStore):
             asked = epochs.ask(connection)
             return epochs.history(asked, counter_row.load(connection))
 
+    def note_set_back(self, lacks: int) -> None:
+        """Note for a day that the store lacks so many changes; 0: it is not known how many."""
+        with self._counted() as (connection, counters, _):
+            if counters.is_new_server:
+                epochs.begin(connection, unless_begun=True)
+            epochs.note_set_back(connection, lacks)
+
     def read_position(self) -> Position:
         """The newest epoch and offset."""
         with self.database.read() as connection:
