@@ -9,6 +9,7 @@ per audience.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from statecast.access import patterns as sets
@@ -179,13 +180,14 @@ class Audiences:
 
     def watching(self, devices: Sequence[str]) -> dict[Audience, Sequence[str]]:
         """The audiences that watch any of these devices, each with its devices in this order."""
-        found: dict[Audience, list[str]] = {}
+        found: defaultdict[Audience, list[str]] = defaultdict(list)
+        by_device, by_prefix = self._by_device, self._by_prefix
         for device in devices:
-            for audience in self._by_device.get(device, ()):
-                found.setdefault(audience, []).append(device)
-            for prefix in prefixes_of(device) if self._by_prefix else ():
-                for audience in self._by_prefix.get(prefix, ()):
-                    found.setdefault(audience, []).append(device)
+            for audience in by_device.get(device, ()):
+                found[audience].append(device)
+            for prefix in prefixes_of(device) if by_prefix else ():
+                for audience in by_prefix.get(prefix, ()):
+                    found[audience].append(device)
         everything = self._everything.get(EVERYTHING, ())
         return found | dict.fromkeys(everything, devices) if devices else {}
 
