@@ -24,7 +24,7 @@ class Purpose(Enum):
     """It belongs to one thread: ``data_version`` compares with what the same connection saw."""
 
 
-class ConnectionPool:
+class OpenConnections:
     """Every method may be called from any thread."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from statecast.program.unix import register_at_fork
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import Pause
 from statecast.stores.sqlite import file_check, file_lock, file_probe, log_note, migration, schema
-from statecast.stores.sqlite.connection_pool import ConnectionPool, Purpose
+from statecast.stores.sqlite.connection_pool import OpenConnections, Purpose
 from statecast.stores.sqlite.driver import (
     BUSY_SECONDS,
     MACHINE_ERRORS,
@@ -128,7 +128,7 @@ class Database:
         """Pages in the log after this process's last commit; 0: no commit yet."""
         self._damaged_until = 0.0
         """Until then damage that was confirmed is not looked for again (monotonic)."""
-        self._pool = ConnectionPool()
+        self._pool = OpenConnections()
         # Weak: the connection of a thread closes when the thread ends.
         self._open: weakref.WeakSet[StoreConnection] = weakref.WeakSet()
         self._closed = False
