@@ -582,7 +582,7 @@ def test_a_broadcaster_knows_the_commands_from_before_its_start() -> None:
     harness = BroadcastHarness()
     harness.store.commit("pillow", {})
     ids = [harness.store.ask("pillow") for _ in range(KEPT + 5)]
-    harness.broadcaster.commands.update(
+    harness.broadcaster.commands.latest.update(
         sorted(harness.store.commands(limit=KEPT), key=lambda one: one.change)
     )
     harness.tick()
@@ -933,15 +933,17 @@ class HadEverything(Broadcaster):
 class StaleSeen(Broadcaster):
     """A returning viewer is not sent the sightings that it missed."""
 
-    def _send_missed_sightings(self, subscriber: Subscriber) -> None:
-        pass
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.sightings.send_missed = lambda subscriber, head: None  # type: ignore[method-assign]
 
 
 class MissedCommands(Broadcaster):
     """A returning viewer is not sent the commands that it missed."""
 
-    def _send_missed_commands(self, subscriber: Subscriber) -> None:
-        pass
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.commands.send_missed = lambda subscriber: None  # type: ignore[method-assign]
 
 
 class CommandsAhead(Broadcaster):
@@ -949,7 +951,7 @@ class CommandsAhead(Broadcaster):
 
     def _change_audience(self, subscriber: Subscriber, audience: Audience) -> None:
         super()._change_audience(subscriber, audience)
-        subscriber.command = self.commands.newest
+        subscriber.command = self.commands.latest.newest
 
 
 class ComposedPatches(Broadcaster):

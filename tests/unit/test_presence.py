@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statecast import names
+from statecast import names, strict_json
 from statecast.access.grants import Grants
 from statecast.access.identity import ANONYMOUS
 from statecast.access.reader import READS_EVERYTHING, Reader
@@ -348,9 +348,13 @@ def test_who_asks_is_told_and_who_does_not_is_not(store: MemoryStore) -> None:
     settle(here, there)
     assert (asker.news(), other.news()) == ([told(2, "a", "Ada")], [])
     # when one comes in another process, by a pattern
+    before = here.broadcaster.sent_bytes
     there.watch(OneViewer("Bob"), "*")
     settle(there, here)
+    sent = here.broadcaster.sent_bytes - before
     assert (asker.news(), other.news()) == ([told(3, "a", "Ada", "Bob")], [])
+    # and it counts among what was sent
+    assert sent == len(strict_json.encode(told(3, "a", "Ada", "Bob")))
     # when it does not ask any more
     here.watch(asker, "a")
     here.broadcaster.leave(other)

@@ -22,13 +22,15 @@ from statecast.access.patterns import Patterns
 from statecast.access.records import AccessRecord
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
+from statecast.broadcast.command_feed import CommandFeed
+from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
-from statecast.broadcast.latest_commands import KEPT, LatestCommands, messages
 from statecast.broadcast.latest_states import Entry, LatestStates
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.presence import Presence
 from statecast.broadcast.progress import Progress
+from statecast.broadcast.sighting_feed import SightingFeed
 from statecast.broadcast.state_patches import StatePatches
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import Audience, Audiences
@@ -40,10 +42,6 @@ from statecast.model import Event, Position, Watching
 from statecast.settings import Settings
 from statecast.stores.contract import Changes, EpochHistory, Store
 
-SEEN_INTERVAL = 1.0
-"""Seconds between two ``seen`` events."""
-KNOWN_COMMANDS = 10_000
-"""Commands of the past that are read at the start: the place of a device is one of them."""
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many
 returning viewers share them."""
@@ -88,7 +86,8 @@ class Broadcaster:
         self.audiences = Audiences()
         self._early: list[tuple[float, Callable[[], None]]] = []
         """Calls from before the start."""
-        self.presence = Presence(self.audiences, origin, self._call_later)
+        self.output = EventOutput(lambda: self.has_rules())
+        self.presence = Presence(self.audiences, origin, self._call_later, self.output)
         self.has_rules: Callable[[], bool] = lambda: False
         """Whether somebody who may read here may read less than everything."""
         self.health = HealthFeed(clock, self._sources_of)
@@ -101,21 +100,14 @@ class Broadcaster:
         self._sent_states = Progress()
         """Offsets."""
         self._epoch_history = EpochHistory((), 0, 0)
-        self._seen_devices: set[str] = set()
-        """Devices of which a sighting waits for the next ``seen`` event."""
-        self._sent_sightings = Progress()
-        self.commands = LatestCommands()
-        self._sent_commands = Progress()
-        """Changes of commands."""
+        self.sightings = SightingFeed(self.states, self.audiences, self.output, self._call_later)
+        self.commands = CommandFeed(self.audiences, self.output, settings.max_states_bytes)
         self._lagging: dict[Subscriber, None] = {}
         """Viewers that get a message in the next turns."""
         self._turn_begun = False
         """A turn is scheduled."""
         self._event_listeners: list[Callable[[Event], None]] = []
-        self._command_listeners: list[Callable[[Command], None]] = []
         self._access_listeners: list[AccessListener] = []
-        self.sent_bytes = 0
-        """Of events to viewers, before framing. Counted per audience, not per viewer."""
         self._ticks = 0
         """Reads of changes that were sent."""
         self._requested_resets = 0
@@ -126,6 +118,11 @@ class Broadcaster:
     def lagging(self) -> int:
         """Viewers that do not have everything yet. Any thread; the number may be a moment old."""
         return max(0, len(self.subscribers) - self.audiences.up_to_date)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of events to viewers, before framing. Any thread."""
+        return self.output.sent_bytes
 
     @property
     def resumed_at(self) -> float:
@@ -157,7 +154,7 @@ class Broadcaster:
             self._loop_delay.start(loop)
         else:
             self.read_changes()
-        self._take_known_commands()
+        self.commands.begin(self.store)
         self._heartbeat_timer = loop.call_later(HEALTH_INTERVAL, self._heartbeat)
 
     def read_changes(self) -> None:
@@ -182,7 +179,7 @@ class Broadcaster:
 
     def on_command(self, listener: Callable[[Command], None]) -> None:
         """Call ``listener`` for each change of a command in the store."""
-        self._command_listeners.append(listener)
+        self.commands.listeners.append(listener)
 
     def on_access(self, listener: AccessListener) -> None:
         """Call ``listener`` before states are sent, and with each beat.
@@ -227,7 +224,7 @@ class Broadcaster:
             self.presence.take(changes.watch)
         self.position = changes.position
         replaced = self.states.update(changes.updates)
-        self._note_sightings(changes)
+        self.sightings.note(changes.seen)
         patches = StatePatches(replaced, self.settings)
         self._send_states([update.device for update in changes.updates], patches)
         for event in changes.events:
@@ -235,7 +232,7 @@ class Broadcaster:
                 for listener in self._event_listeners:
                     listener(event)
         if changes.commands:
-            self._send_commands(changes.commands)
+            self.commands.send(changes.commands)
         if report:
             self.health.update(report)
 
@@ -248,7 +245,7 @@ class Broadcaster:
 
         A viewer that does not have such a removal yet gets everything again.
         """
-        self._seen_devices.difference_update(self.states.forget_removed(forgotten))
+        self.sightings.forget(self.states.forget_removed(forgotten))
         for subscriber in self.subscribers.values():
             lags = not subscriber.up_to_date and subscriber.position < forgotten
             if lags and not subscriber.empty:
@@ -257,8 +254,8 @@ class Broadcaster:
     def _start_over(self) -> None:
         """The store was set back: what is here may never have been committed."""
         self.states.clear()
-        self._seen_devices.clear()
-        self.commands, self._sent_commands = LatestCommands(), Progress()
+        self.sightings.start_over()
+        self.commands.start_over()
         self.audiences.forget_sources()
         self.presence.write_all()
         for subscriber in self.subscribers.values():
@@ -286,13 +283,11 @@ class Broadcaster:
         self, audience: Audience, entries: list[Entry], patches: StatePatches
     ) -> None:
         """Send changed devices to the up-to-date viewers of an audience."""
-        head, epoch, current = self.position.offset, self.position.epoch, audience.current
+        head, epoch = self.position.offset, self.position.epoch
         sends_patches = audience.protocol == PATCHES
         item_of = patches.item if sends_patches else Entry.item
-        compressible = len(current) > 1 and self._compressible(
-            audience, (entry.device for entry in entries)
-        )
-        while entries and (number := len(current)):
+        compressible = self.output.compresses(audience, (entry.device for entry in entries))
+        while entries and audience.current:
             # Viewers at the head know the epoch and the scope, unless the epoch is new.
             named = not sends_patches or audience.named_epoch != epoch
             message, entries = self._states_message(
@@ -301,8 +296,7 @@ class Broadcaster:
             audience.named_epoch = epoch
             message.compressible = compressible
             self._sent_states.serve(audience, message.position)
-            self.sent_bytes += len(message.payload) * number
-            current.deliver(message)
+            self.output.to_current(audience, message)
 
     def _sources_of(self, audience: Audience) -> set[str | None]:
         if audience.sources is None:
@@ -352,14 +346,6 @@ class Broadcaster:
             items.append(item)
             size += len(item)
         return items
-
-    def _compressible(self, audience: Audience, devices: Iterable[str]) -> bool:
-        """Whether the length of a compressed message about these devices may be seen.
-
-        By it, who sets one device could guess what is in another one. Devices under one pattern
-        of a viewer's rights may be known together; see docs/design/security.md.
-        """
-        return not self.has_rules() or audience.has_one_pattern_for(devices)
 
     # Viewers
 
@@ -484,8 +470,7 @@ class Broadcaster:
             if step not in told:
                 told[step] = self._gone(*step)
             for message in told[step]:
-                self.sent_bytes += len(message.payload)
-                viewer.deliver(message)
+                self.output.to_one(viewer, message)
             self._catch_up(subscriber)
 
     def _gone(self, before: Audience, after: Audience) -> list[OutgoingMessage]:
@@ -513,8 +498,8 @@ class Broadcaster:
         if subscriber.up_to_date:
             audience = subscriber.audience
             audience.current.discard(subscriber.viewer)
-            subscriber.sighting = max(subscriber.sighting, self._sent_sightings.of(audience))
-            subscriber.command = max(subscriber.command, self._sent_commands.of(audience))
+            subscriber.sighting = max(subscriber.sighting, self.sightings.reached(audience))
+            subscriber.command = max(subscriber.command, self.commands.reached(audience))
             subscriber.position = offset
 
     def leave(self, viewer: Recipient) -> None:
@@ -603,10 +588,10 @@ class Broadcaster:
             return False
         if subscriber.position >= self.position.offset and not subscriber.complete:
             subscriber.covered = None
-            self._send_missed_commands(subscriber)
+            self.commands.send_missed(subscriber)
             if not subscriber.paused:
                 subscriber.audience.current.add(subscriber.viewer)
-                self._send_missed_sightings(subscriber)
+                self.sightings.send_missed(subscriber, self.position.offset)
             return False
         message = self._next_message(subscriber)
         # Before the message is delivered, because the viewer may be paused by it.
@@ -614,8 +599,7 @@ class Broadcaster:
             subscriber.complete = False
         subscriber.position = message.position
         subscriber.reset = subscriber.empty = False
-        self.sent_bytes += len(message.payload)
-        subscriber.viewer.deliver(message)
+        self.output.to_one(subscriber.viewer, message)
         return True
 
     def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
@@ -639,9 +623,9 @@ class Broadcaster:
             message, _ = self._states_message(audience, missed, reach, subscriber.reset, complete)
             if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message
-                message.compressible = len(message.payload) >= LEAST_CACHED and self._compressible(
-                    audience, (one.device for one in missed)
-                )
+                devices = (one.device for one in missed)
+                is_long = len(message.payload) >= LEAST_CACHED
+                message.compressible = is_long and self.output.may_compress(audience, devices)
         return message
 
     def _missed(self, subscriber: Subscriber, entries: Iterable[Entry]) -> list[Entry]:
@@ -661,103 +645,3 @@ class Broadcaster:
                 if size > self.settings.max_states_bytes and len(missed) > 1:
                     break
         return missed
-
-    # Sightings: messages of devices that made no version
-
-    def _note_sightings(self, changes: Changes) -> None:
-        for device, seen_at in changes.seen.items():
-            entry = self.states.see(device, seen_at)
-            if entry is None:
-                continue
-            for audience in self.audiences.watching([device]):
-                audience.catch_ups.clear()  # they carry the time before
-            if entry.has_deadline:
-                if not self._seen_devices:
-                    self.loop.call_later(SEEN_INTERVAL, self._send_sightings)
-                self._seen_devices.add(device)
-
-    def _send_sightings(self) -> None:
-        """Send the sightings since the last ``seen`` event to up-to-date viewers."""
-        seen, self._seen_devices = self._seen_devices, set()
-        newest, watching = self.states.sightings, self.audiences.watching(list(seen))
-        self._sent_sightings.begin(watching)
-        for audience, devices in watching.items():
-            times = {device: self.states.seen_at(device) for device in devices}
-            self._sent_sightings.serve(audience, newest)
-            message = OutgoingMessage("seen", encoding.seen(times))
-            message.compressible = len(audience.current) > 1 and self._compressible(audience, times)
-            self.sent_bytes += len(message.payload) * len(audience.current)
-            audience.current.deliver(message)
-        self._sent_sightings.end(newest)
-
-    def _send_missed_sightings(self, subscriber: Subscriber) -> None:
-        """Send the sightings that a viewer missed; its page would show the devices as silent."""
-        known, newest = subscriber.sighting, self.states.sightings
-        subscriber.sighting = newest
-        if known == newest:
-            return
-        audience, key = subscriber.audience, (known, newest, self.position.offset)
-        if audience.missed_seen is None or audience.missed_seen[0] != key:
-            times = self.states.seen_since(audience, known)
-            message = OutgoingMessage("seen", encoding.seen(times)) if times else None
-            audience.missed_seen = key, message
-        message = audience.missed_seen[1]
-        if message is not None:
-            self.sent_bytes += len(message.payload)
-            subscriber.viewer.deliver(message)
-
-    # Commands
-
-    def _take_known_commands(self) -> None:
-        """Take over the commands from before the start; there is no viewer yet."""
-        known = sorted(self.store.commands(limit=KNOWN_COMMANDS), key=lambda one: one.change)
-        self._tell_listeners(known)
-        self.commands.update(known[-KEPT:])
-        self._sent_commands.end(self.commands.newest)
-
-    def _tell_listeners(self, commands: Iterable[Command]) -> None:
-        for command in commands:
-            for listener in self._command_listeners:
-                listener(command)
-
-    def _send_commands(self, commands: Sequence[Command]) -> None:
-        """Send what became of commands to up-to-date viewers of their devices."""
-        news = self.commands.update(commands)
-        self._tell_listeners(one.command for one in news)
-        devices = list(dict.fromkeys(one.command.device for one in news))
-        watching = self.audiences.watching(devices)
-        self._sent_commands.begin(watching)
-        for audience, watched in watching.items():
-            of = set(watched)
-            chosen = [one for one in news if one.command.device in of]
-            compressible = len(audience.current) > 1 and self._compressible(audience, of)
-            for change, message in messages(chosen, self.settings.max_states_bytes):
-                message.compressible = compressible
-                self._sent_commands.serve(audience, change)
-                self.sent_bytes += len(message.payload) * len(audience.current)
-                audience.current.deliver(message)
-        self._sent_commands.end(self.commands.newest)
-
-    def _missed_commands(
-        self, audience: Audience, known: int, newest: int
-    ) -> Sequence[tuple[int, OutgoingMessage]]:
-        """What changed between two changes. Several viewers of an audience share the messages."""
-        if audience.missed_commands is not None and audience.missed_commands[0] == (known, newest):
-            return audience.missed_commands[1]
-        missed = self.commands.changed_since(audience, known)
-        made = list(messages(missed, self.settings.max_states_bytes))
-        audience.missed_commands = ((known, newest), made) if audience.size > 1 else None
-        return made
-
-    def _send_missed_commands(self, subscriber: Subscriber) -> None:
-        """Send a viewer the newest commands of its devices that it may not have."""
-        known, newest = subscriber.command, self.commands.newest
-        if known == newest:
-            return
-        for change, message in self._missed_commands(subscriber.audience, known, newest):
-            subscriber.command = change
-            self.sent_bytes += len(message.payload)
-            subscriber.viewer.deliver(message)
-            if subscriber.paused:
-                return
-        subscriber.command = newest

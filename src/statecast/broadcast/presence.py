@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from statecast import strict_json
+from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import EVERYTHING, Audience, Audiences, keys_of
@@ -76,10 +77,12 @@ class PartsToWrite:
 class Presence:
     """On the loop's thread only, but for ``to_write``."""
 
-    def __init__(self, audiences: Audiences, process: str, schedule: Schedule) -> None:
+    def __init__(
+        self, audiences: Audiences, process: str, schedule: Schedule, output: EventOutput
+    ) -> None:
         """``process`` is the id of this one among those of the store."""
         self.to_write = PartsToWrite()
-        self.sent_bytes = 0
+        self._output = output
         self._audiences = audiences
         self._process = process
         self._schedule = schedule
@@ -258,8 +261,7 @@ class Presence:
         message = self._message(devices)
         for subscriber in subscribers:
             if not subscriber.paused:  # else it is told everything when it goes on
-                self.sent_bytes += len(message.payload)
-                subscriber.viewer.deliver(message)
+                self._output.to_one(subscriber.viewer, message)
 
     def _message(self, devices: Iterable[str]) -> OutgoingMessage:
         told = [to_reader(device, self.watching(device)) for device in sorted(devices)]
