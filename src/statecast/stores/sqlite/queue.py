@@ -37,7 +37,8 @@ PAGE = 1_000
 """Messages that are looked at together."""
 LENGTH = "coalesce(length(CAST(body AS BLOB)), 0)"
 IN_FLIGHT = "SELECT id FROM in_flight WHERE receipt = ? ORDER BY id"
-BETWEEN = f"SELECT id, {LENGTH} FROM queue WHERE queue = ? AND id BETWEEN ? AND ? LIMIT ?"  # noqa: S608
+BETWEEN = f"""
+    SELECT id, {LENGTH} FROM queue WHERE queue = ? AND id BETWEEN ? AND ? LIMIT ?"""  # noqa: S608
 DELETE_EACH = f"""
     DELETE FROM queue WHERE queue = ? AND id IN (SELECT value FROM json_each(?))
     RETURNING id, {LENGTH}"""  # noqa: S608
