@@ -31,6 +31,7 @@ from statecast.openapi.operation import Operation, Schema
 from statecast.problems import MAX_SHOWN, Problem
 from statecast.program.distribution import VERSION
 from statecast.server import loop_operations, static_files
+from statecast.settings import checks
 from statecast.web import rest_operations
 from statecast.web.paging import MAX_WHOLE
 
@@ -181,22 +182,22 @@ def plainly(value: Any) -> str:
 
 def kind(check: Callable[[Any], Any]) -> str:
     known = {
-        settings.text: "text",
-        settings.yes_no: "yes or no",
-        settings.words: "list",
-        settings.origins: "list",
-        settings.patterns: "list",
-        settings.header_name: "text",
-        settings.networks: "list",
-        settings.mount_path: "path",
-        settings.live_url: "URL or path",
-        settings.ancestors: "list",
-        settings.keys_location: "URL or file",
+        checks.text: "text",
+        checks.yes_no: "yes or no",
+        checks.words: "list",
+        checks.origins: "list",
+        checks.patterns: "list",
+        checks.header_name: "text",
+        checks.networks: "list",
+        checks.mount_path: "path",
+        checks.live_url: "URL or path",
+        checks.ancestors: "list",
+        checks.keys_location: "URL or file",
     }
-    known[settings.deadlines] = "table, as text `pillow=60,floor2/*=300`"
-    known[settings.rights] = "table, as text JSON"
-    known[settings.device_commands] = "table, as text `pillow=hug open,lamp/*=`"
-    known[settings.command_queues] = "table, as text `pillow=azure-queue:pillow-commands`"
+    known[checks.deadlines] = "table, as text `pillow=60,floor2/*=300`"
+    known[checks.rights] = "table, as text JSON"
+    known[checks.device_commands] = "table, as text `pillow=hug open,lamp/*=`"
+    known[checks.command_queues] = "table, as text `pillow=azure-queue:pillow-commands`"
     if check in known:
         return known[check]
     bounds = inspect.getclosurevars(check).nonlocals

@@ -21,7 +21,7 @@ from werkzeug.serving import is_running_from_reloader
 from statecast.access import policy
 from statecast.errors import StatecastError
 from statecast.http import first_rights
-from statecast.settings import OWN_ADDRESS
+from statecast.settings.checks import OWN_ADDRESS
 
 if TYPE_CHECKING:
     from statecast.runtime import Runtime

@@ -32,6 +32,7 @@ from statecast.reactions.reaction import reaction_of
 from statecast.realtime.app_viewers import Rooms
 from statecast.realtime.namespaces import check_registration
 from statecast.runtime import Runtime
+from statecast.settings.checks import number
 from statecast.sources.polled_function import PolledFunction
 from statecast.web import blueprints, request_rights
 
@@ -42,7 +43,7 @@ EXTENSION = "statecast"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Registration = Callable[[Flask, Runtime], None]
 
-seconds = settings.number(0.01, 86_400)
+seconds = number(0.01, 86_400)
 
 
 class Statecast:

@@ -10,7 +10,8 @@ from serving import Peer, RawResponse, fetch, get, serving
 
 from statecast.errors import BadSetting
 from statecast.http.mount import forwarded_prefix, inner_path, outer_prefix, split_target
-from statecast.settings import Settings, mount_path
+from statecast.settings import Settings
+from statecast.settings.checks import mount_path
 
 PLAIN = ["/app", "/a/b", "/pillow.example", "/~anna", "/A-1_2", "/statecast", "/" + "a" * 199]
 HOSTILE = [

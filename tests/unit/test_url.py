@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from statecast.errors import BadSetting
-from statecast.settings import Settings, number, yes_no
+from statecast.settings import Settings
+from statecast.settings.checks import number, yes_no
 from statecast.sources import open_source
 from statecast.sources.contract import SourceContext
 from statecast.sources.url import UrlOptions, split_options

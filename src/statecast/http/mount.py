@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from statecast.settings import mount_path
+from statecast.settings.checks import mount_path
 
 _PATH = re.compile(r"""(?:/[^/\\\s"'<>`?#;\x00-\x1f]+)*""")
 

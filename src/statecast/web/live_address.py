@@ -15,7 +15,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from statecast.http import mount
-from statecast.settings import OWN_ADDRESS, Settings
+from statecast.settings import Settings
+from statecast.settings.checks import OWN_ADDRESS
 
 ENDPOINT = "/socket.io/"
 NO_PATH = "The prefix of this address (SCRIPT_NAME or X-Forwarded-Prefix) is no path.\n"

@@ -20,7 +20,7 @@ from statecast.access.patterns import scope
 from statecast.broadcast.unserved import Unserved
 from statecast.model import Position
 from statecast.program.distribution import VERSION
-from statecast.settings import SELF
+from statecast.settings.checks import SELF
 from statecast.web import (
     command_words,
     formatting,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from statecast.errors import BadSetting
 from statecast.program.distribution import install_hint
-from statecast.settings import number, yes_no
+from statecast.settings.checks import number, yes_no
 from statecast.sources.azure_queue.account import QUEUE, find_account, host_and_queue
 from statecast.sources.azure_queue.client import QueueClient
 from statecast.sources.azure_queue.poll_interval import PollInterval
