@@ -161,6 +161,7 @@ class Process:
         self.broadcaster.on_access(self.readers.on_access)
         self.broadcaster.has_rules = lambda: True
         self.feed = ChangeFeed(store, self.loop, dict, self.broadcaster)  # type: ignore[arg-type]
+        self.broadcaster._change_feed = self.feed
         self.serve()
 
     def serve(self) -> None:

@@ -235,6 +235,7 @@ class BroadcastHarness:
             lambda: self.health,
             self.broadcaster,
         )
+        self.broadcaster._change_feed = self.change_feed
         self.change_feed.read_once()
 
     def client(

@@ -34,6 +34,7 @@ class ServingProcess:
         self.loop = FakeLoop()
         self.harness = Harness(loop=self.loop, hub=self.hub)
         self._feed = ChangeFeed(self.runtime.store, self.loop, dict, broadcaster)  # type: ignore[arg-type]
+        broadcaster._change_feed = self._feed
         self.runtime.store.take_events()
         self._feed.read_once()
 

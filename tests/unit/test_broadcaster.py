@@ -115,9 +115,13 @@ def test_a_returning_viewer_gets_what_is_missing(harness: BroadcastHarness) -> N
     assert states_of(viewer) == [({"chair": 2}, 3, "complete")]
 
 
-@pytest.mark.parametrize("since", [{"epoch": "unknown", "offset": 1}, {"epoch": "e1", "offset": 3}])
+@pytest.mark.parametrize(
+    ("since", "at_once"),
+    [({"epoch": "unknown", "offset": 1}, False), ({"epoch": "e1", "offset": 3}, True)],
+    ids=["of no epoch that is known", "past the end of its epoch"],
+)
 def test_an_unknown_position_is_answered_with_everything(
-    harness: BroadcastHarness, since: dict[str, Any]
+    harness: BroadcastHarness, since: dict[str, Any], at_once: bool
 ) -> None:
     harness.store.commit("pillow", {"n": 1})
     harness.store.commit("gone", {})
@@ -127,9 +131,76 @@ def test_an_unknown_position_is_answered_with_everything(
     harness.tick()
     viewer = FakeClient(harness, ["*"])
     viewer.position = None
-    assert viewer.watch(since=since)["reset"] is True
+    # An epoch may have begun that is not known here, so the store is asked first.
+    assert viewer.watch(since=since)["reset"] is at_once
     harness.loop.settle()
     assert states_of(viewer) == [({"pillow": 1}, 2, "reset", "complete")]
+
+
+@pytest.mark.parametrize("epochs", ["the same epoch", "a new epoch"])
+def test_a_process_that_is_behind_sends_no_older_states_for_newer_ones(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch, epochs: str
+) -> None:
+    # given a process that does not reach the store any more, where something changes
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
+    if epochs == "a new epoch":
+        harness.store.restart()
+    harness.store.commit("pillow", {"n": 2})
+    newest = {"epoch": harness.store.epochs[-1][0], "offset": 2}
+    # when viewers come that another process has told of it, and one of them is full for a while
+    viewer, full = FakeClient(harness, ["*"]), FakeClient(harness, ["*"])
+    for one in (viewer, full):
+        one.position = None
+        answer = one.watch(since=newest)
+        assert (answer["epoch"], answer["offset"], answer["reset"]) == (*newest.values(), False)
+    harness.broadcaster.pause(full)
+    harness.loop.settle()
+    harness.broadcaster.resume(full)
+    harness.loop.settle()
+    # then they keep what they have
+    assert (states_of(viewer), states_of(full)) == ([], [])
+    # and once the store can be read, they go on from there
+    monkeypatch.undo()
+    harness.store.commit("chair", {"n": 3})
+    harness.tick()
+    assert states_of(viewer) == states_of(full) == [({"chair": 1}, 3, "complete")]
+
+
+def test_a_viewer_that_watches_something_else_before_its_position_is_known_starts_over(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a viewer with a position that is not known, and no answer of the store yet
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
+    viewer = FakeClient(harness, ["*"])
+    viewer.position = None
+    viewer.watch(since={"epoch": "unknown", "offset": 7})
+    # when it changes what it watches
+    viewer.patterns = ["pillow"]
+    viewer.watch()
+    harness.loop.settle()
+    # then it gets all of that, and the answer changes nothing
+    assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
+    monkeypatch.undo()
+    harness.tick()
+    assert states_of(viewer) == []
+
+
+def test_a_viewer_that_leaves_before_its_position_is_known_is_forgotten(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
+    viewer = FakeClient(harness, ["*"])
+    viewer.position = None
+    viewer.watch(since={"epoch": "unknown", "offset": 7})
+    viewer.cut()
+    monkeypatch.undo()
+    harness.tick()
+    assert states_of(viewer) == []
+    assert harness.broadcaster._unjudged == {}
 
 
 def test_a_restart_of_the_store_costs_no_viewer_anything(harness: BroadcastHarness) -> None:

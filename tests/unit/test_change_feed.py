@@ -49,6 +49,7 @@ class Harness:
         self.failures: list[Exception] = []
         self.read, self.store.read = self.store.read, self.failing  # type: ignore[method-assign]
         self.change_feed = ChangeFeed(self.store, self.loop, dict, self)  # type: ignore[arg-type]
+        self.confirmed: list[int] = []
         self.number = 0
 
     def failing(self, *arguments: Any) -> Changes:
@@ -62,6 +63,9 @@ class Harness:
         if self.defects:
             raise self.defects.pop()
         self.delivered.append((list(changes.updates), reset))
+
+    def on_confirmed(self, asked: int) -> None:
+        self.confirmed.append(asked)
 
     def say(self, device: str) -> None:
         self.number += 1
@@ -138,6 +142,27 @@ def test_after_a_failed_delivery_everything_is_delivered_again(harness: Harness)
         call(*arguments)
     harness.store.wake()
     assert harness.next_delivery() == [([("pillow", 1), ("chair", 1)], True)]
+
+
+def test_a_question_is_answered_after_a_read_that_began_later(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a store that cannot be read, and where nothing changes
+    monkeypatch.setattr(harness.change_feed._stop, "wait", lambda timeout: None)
+    failed = threading.Event()
+    harness.failures = [StoreUnavailable("The store is locked.")]
+    harness.change_feed.report = lambda: failed.set() or {}  # type: ignore[func-returns-value]
+    # when two questions come at the same time
+    questions = [harness.change_feed.confirm(), harness.change_feed.confirm()]
+    assert failed.wait(SHORT)
+    # then both are answered by one read, when it can be read
+    while not harness.confirmed:
+        call, arguments = harness.loop.calls.get(timeout=SHORT)
+        call(*arguments)
+    assert harness.confirmed[-1] in questions
+    while harness.confirmed[-1] != questions[-1]:
+        call, arguments = harness.loop.calls.get(timeout=SHORT)
+        call(*arguments)
 
 
 def test_a_loop_that_is_gone_ends_the_thread(harness: Harness) -> None:

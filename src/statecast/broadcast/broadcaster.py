@@ -102,6 +102,8 @@ class Broadcaster:
         self._epoch_history = EpochHistory((), 0, 0)
         self.sightings = SightingFeed(self.states, self.audiences, self.output, self._call_later)
         self.commands = CommandFeed(self.audiences, self.output, settings.max_states_bytes)
+        self._unjudged: dict[Subscriber, int] = {}
+        """Viewers with a position that is not known here, with their question to the feed."""
         self._lagging: dict[Subscriber, None] = {}
         """Viewers that get a message in the next turns."""
         self._turn_begun = False
@@ -235,6 +237,15 @@ class Broadcaster:
             self.commands.send(changes.commands)
         if report:
             self.health.update(report)
+
+    def on_confirmed(self, asked: int) -> None:
+        """Judge the positions that were not known here; see ``ChangeListener``."""
+        for subscriber in [one for one, number in self._unjudged.items() if number <= asked]:
+            del self._unjudged[subscriber]
+            if (since := subscriber.since) is not None:
+                subscriber.since = None
+                self._resume_at(subscriber, since, in_scope=True)
+                self._catch_up(subscriber)
 
     def _apply_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
         for listener in self._access_listeners:
@@ -370,6 +381,8 @@ class Broadcaster:
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
             subscriber.wanted = wanted
             self._change_audience(subscriber, audience)
+            if subscriber.since is not None:  # it is not known what it has of the one before
+                subscriber.start_over()
         if watch_request.reset:
             self._requested_resets += 1
             subscriber.start_over()
@@ -386,9 +399,10 @@ class Broadcaster:
             self.presence.ask(subscriber)
         else:
             self.presence.stop_asking(subscriber)
+        epoch, offset = subscriber.since or (self.position.epoch, subscriber.position)
         return {
-            "epoch": self.position.epoch,
-            "offset": subscriber.position,
+            "epoch": epoch,
+            "offset": offset,
             "scope": subscriber.audience.scope,
             "reset": subscriber.reset,
         }
@@ -406,6 +420,9 @@ class Broadcaster:
         list there would be gaps. Without a scope it may be of any rights, so it counts only where
         everybody who may read may read everything.
 
+        A process that is behind others, because it has no connection to the store for a while, must
+        not send older states for newer ones: a position that it does not know waits for a read.
+
         A viewer at offset 0 may have been cut off between two watch sets, with states of the first.
         If they are of an older epoch, it is not known whether they were ever committed.
         """
@@ -413,6 +430,13 @@ class Broadcaster:
         if since is None:
             return
         in_scope = not self.has_rules() if scope is None else scope == subscriber.audience.scope
+        if in_scope and self._epoch_history.may_lack(since, self.position.offset):
+            subscriber.since = since
+            self._unjudged[subscriber] = self._change_feed.confirm()
+        else:
+            self._resume_at(subscriber, since, in_scope)
+
+    def _resume_at(self, subscriber: Subscriber, since: Position, in_scope: bool) -> None:
         valid = (
             in_scope
             and self._epoch_history.is_valid(since, self.position.offset)
@@ -506,6 +530,7 @@ class Broadcaster:
         """Forget a viewer."""
         subscriber = self.subscribers.pop(viewer, None)
         if subscriber is not None:
+            self._unjudged.pop(subscriber, None)
             self.presence.leave(subscriber)
             self.audiences.leave(subscriber.audience, viewer)
             self.health.subscribers.discard(subscriber)
@@ -584,7 +609,7 @@ class Broadcaster:
     def _send_next(self, subscriber: Subscriber) -> bool:
         """Send a viewer its next message; whether it lacks more and can take it."""
         known = self.subscribers.get(subscriber.viewer) is subscriber
-        if not known or subscriber.up_to_date or subscriber.paused:
+        if not known or subscriber.up_to_date or subscriber.paused or subscriber.since:
             return False
         if subscriber.position >= self.position.offset and not subscriber.complete:
             subscriber.covered = None

@@ -29,6 +29,9 @@ LONGEST_WAIT = 5.0
 EPOCH_HISTORY_INTERVAL = 600.0
 """Seconds after which the epoch history is read again. Removals are kept for days, so a listener
 that learns of a forgotten one ten minutes late is in time."""
+CONFIRM_INTERVAL = 0.1
+"""Seconds between two reads of the epoch history for viewers whose position is not known here. They
+say which position they have, so there may be as many as they like."""
 SET_BACK = "store-set-back"
 SET_BACK_SHOWN = 86_400.0
 """For how many seconds it is shown that the store lacks what it had."""
@@ -53,6 +56,9 @@ class ChangeListener(Protocol):
         was set back (a restored backup), or this method failed before.
         """
 
+    def on_confirmed(self, asked: int) -> None:
+        """What is known now was read after ``ChangeFeed.confirm`` had returned this number."""
+
 
 class ReadResult(NamedTuple):
     """What one read of the store found; the arguments of ``on_changes`` without the report."""
@@ -60,6 +66,8 @@ class ReadResult(NamedTuple):
     changes: Changes
     epoch_history: EpochHistory | None = None
     reset: bool = False
+    confirms: int = 0
+    """Up to which question; 0: none."""
 
 
 class ChangeFeed:
@@ -86,6 +94,8 @@ class ChangeFeed:
         self._reset_needed = False
         """The listener failed, so it is not known which viewer has received what."""
         self._epoch_history_at = 0.0
+        self._asked = self._confirmed = 0
+        """Questions of ``confirm``, and how many of them were answered."""
         self._set_back_at = float("-inf")
         self._said_to_lack: int | None = None
         """How many changes, by the sentence that is shown."""
@@ -112,10 +122,23 @@ class ChangeFeed:
         """
         whole = False
         while not whole:
-            result = self._read(PAGE)
+            result = self._read(self._asked, PAGE)
             self._advance(result)
             self._deliver(result, self.report())
             whole = len(result.changes.updates) < PAGE or self._reset_needed
+
+    def confirm(self) -> int:
+        """Read the store and its epochs soon, even if nothing changes; on the thread of the loop.
+
+        The number comes back to ``on_confirmed``, once the store could be read.
+        """
+        is_first = self._asked == self._confirmed
+        self._asked += 1
+        if is_first and self._thread.ident is None:
+            self.loop.call_soon(self.read_once)
+        elif is_first:
+            self.store.wake()
+        return self._asked
 
     def stop(self) -> None:
         self._stop.set()
@@ -155,8 +178,8 @@ class ChangeFeed:
         """Wait for a commit, and read it. A store that is away is no change, but a new report."""
         try:
             if self._has_all:
-                self.store.wait(LONGEST_WAIT, self._cursor)
-            result = self._read()
+                self.store.wait(self._longest_wait(), self._cursor)
+            result = self._read(self._confirmed if self._longest_wait() else self._asked)
             self._has_all = result.changes.has_all_commands
             self._log_failure("")
         except StatecastError as error:
@@ -165,6 +188,12 @@ class ChangeFeed:
             self._stop.wait(RETRY_SECONDS)
             result = ReadResult(Changes(self._position, self._cursor))
         return result, self.report()
+
+    def _longest_wait(self) -> float:
+        """Seconds; not long while viewers wait for an answer about their position."""
+        if self._asked == self._confirmed:
+            return LONGEST_WAIT
+        return max(0.0, self._epoch_history_at + CONFIRM_INTERVAL - time.monotonic())
 
     def _is_news(self, result: ReadResult, report: dict[str, Any]) -> bool:
         """Whether the loop is to know of it now."""
@@ -190,14 +219,14 @@ class ChangeFeed:
             )
             self._failure = failure
 
-    def _read(self, limit: int | None = None) -> ReadResult:
+    def _read(self, confirms: int, limit: int | None = None) -> ReadResult:
         if self._reset_needed:
             self._cursor = ReadCursor(
                 event=self._cursor.event, command=self._cursor.command, watch=0, access=0
             )
             self._epoch = ""
         changes = self.store.read(self._cursor, limit)
-        if self._epoch_history_holds(changes):
+        if confirms == self._confirmed and self._epoch_history_holds(changes):
             return ReadResult(changes)
         epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
         set_back = bool(self._epoch) and not epoch_history.is_valid(
@@ -213,7 +242,7 @@ class ChangeFeed:
             self._said_to_lack = None
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
-        return ReadResult(changes, epoch_history, reset)
+        return ReadResult(changes, epoch_history, reset, confirms)
 
     def _lacks(self, epoch_history: EpochHistory) -> int:
         """How many changes are gone; 0: it cannot be counted."""
@@ -254,13 +283,16 @@ class ChangeFeed:
 
     def _advance(self, result: ReadResult) -> None:
         self._cursor, self._position = result.changes.cursor, result.changes.position
+        self._confirmed = max(self._confirmed, result.confirms)
 
     def _deliver(self, result: ReadResult, report: dict[str, Any]) -> None:
         """On the loop: call the listener. A failure is a defect of ours; then everything is sent
         again."""
         try:
-            changes, epoch_history, reset = result
+            changes, epoch_history, reset, confirms = result
             self.listener.on_changes(changes, epoch_history, report, reset)
+            if confirms:
+                self.listener.on_confirmed(confirms)
         except Exception:
             log.exception("changes could not be sent to the viewers; everything is sent again")
             self._reset_needed = True

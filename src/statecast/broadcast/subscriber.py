@@ -8,6 +8,7 @@ from typing import Any
 from statecast.access.patterns import Patterns
 from statecast.broadcast.outgoing_message import Recipient
 from statecast.broadcast.subscriptions import Audience
+from statecast.model import Position
 
 
 class Subscriber:
@@ -25,6 +26,7 @@ class Subscriber:
         "position",
         "reset",
         "sighting",
+        "since",
         "viewer",
         "wanted",
     )
@@ -40,6 +42,9 @@ class Subscriber:
         self.audience = audience
         self.position = 0
         """The offset up to which it has everything; not kept while it is up to date."""
+        self.since: Position | None = None
+        """Where it says that it stands, while this process has not read so far. It keeps what it
+        has until that is known."""
         self.empty = True
         """It has no states yet, so removed devices need not be mentioned."""
         self.covered: tuple[Audience, int] | None = None
@@ -65,5 +70,5 @@ class Subscriber:
     def start_over(self) -> None:
         """Send everything again, because what it has may never have been committed."""
         self.audience.current.discard(self.viewer)
-        self.position, self.covered, self.command = 0, None, 0
+        self.position, self.covered, self.command, self.since = 0, None, 0, None
         self.complete = self.reset = self.empty = True

@@ -189,6 +189,12 @@ class EpochHistory(NamedTuple):
             return False
         return 0 <= position.offset <= last
 
+    def may_lack(self, position: Position, offset: int) -> bool:
+        """Whether a position may be of what was committed after this was read, up to ``offset``."""
+        has_ended = any(epoch == position.epoch for epoch, _ in self.epochs[:-1])
+        last = self.last_of(position.epoch, offset)
+        return not has_ended and (last is None or position.offset > last)
+
     def last_of(self, epoch: str, offset: int | None = None) -> int | None:
         """The last offset of an epoch; None for one of another history. ``offset`` as above."""
         names = [name for name, _ in self.epochs]
