@@ -283,8 +283,13 @@ class DecodeOptions:
     @property
     def concerns_plain(self) -> bool:
         """Whether an option changes what a plain message says."""
-        places = (self.time.pointer, self.sequence, self.id)
-        return bool(self.prefix) or self.by_sequence or places != (None, None, None)
+        return (
+            self.prefix != ""
+            or self.by_sequence
+            or self.sequence is not None
+            or self.id is not None
+            or self.time.pointer is not None
+        )
 
     def plain(self, change: Change, payload: Mapping[str, Any], own: bool = True) -> Change:
         """The change of a plain message with what the options say. Raises Malformed.

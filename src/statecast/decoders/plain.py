@@ -33,6 +33,7 @@ MEMBERS = (
 KNOWN = frozenset(MEMBERS)
 STATE_MEMBERS = KNOWN - {"commands", "command", "outcome", "reason"}
 """Those of a message that has nothing to do with commands."""
+NO_MEMBERS: frozenset[str] = frozenset()
 _KINDS = {
     dict: "an object",
     list: "an array",
@@ -176,6 +177,8 @@ def is_list_of_texts(value: Any) -> bool:
 
 def command_members(payload: dict[str, Any]) -> frozenset[str]:
     """The members about commands, if they are ours. Other programs have such members too."""
+    if "command" not in payload and "commands" not in payload:
+        return NO_MEMBERS
     found: set[str] = set()
     if type(payload.get("command")) is str and payload.get("outcome") in ("done", "refused"):
         found |= {"command", "outcome", "reason"}

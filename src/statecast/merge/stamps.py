@@ -103,13 +103,12 @@ class Stamps:
         deadline = _number(self.deadline, self.floor, table)
         commands = _number(self.commands, self.floor, table) if self.commands > OLD else 0
         root = _write(self.root, self.floor, table)
-        numbers = [
-            number
-            for at, sequence, order in table
-            for number in (self.newest - at, sequence, order)
-        ]
+        newest = self.newest
+        numbers: list[int] = []
+        for at, sequence, order in table:
+            numbers += (newest - at, sequence, order)
         rest = [commands] if commands else []
-        whole = [tuple(self.floor), self.newest, deadline, root, numbers, *rest]
+        whole = [tuple(self.floor), newest, deadline, root, numbers, *rest]
         try:
             return strict_json.encode_checked(whole)
         except TypeError:  # a stamp by sequence has more than 64 bits

@@ -19,7 +19,6 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from enum import IntEnum
 from itertools import islice
 from typing import Any, Generic, Self, TypeVar
@@ -84,8 +83,10 @@ class QueuedWrite(Generic[Write]):
         return True
 
     def wake(self) -> None:
-        with suppress(RuntimeError):  # it was woken already
+        try:
             self.woken.release()
+        except RuntimeError:  # it was woken already; ``suppress`` costs more than the release
+            return
 
     def wake_next(self) -> None:
         if self.next is not None:
