@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from statecast.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
+from statecast.ingest import consumer as consumer_module
 from statecast.ingest.consumer import Consumer, Health
 from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.sources.retry_pause import MAX_PAUSE, pause_after
@@ -148,6 +150,53 @@ def test_a_store_that_is_away_loses_nothing(
     harness.applied("pillow")
     # and the log names the file, which viewers do not see
     assert "/var/lib/pillow.db is full." in caplog.text
+
+
+def test_one_that_stands_by_is_told_of_the_lease_where_the_store_can_tell(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a store that says when a lease is free; without that a consumer asks every hour
+    monkeypatch.setattr(consumer_module, "STANDBY_WAIT_TOLD", 3600.0)
+    waits: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:
+        waits.put(on_free)
+        return SimpleNamespace(is_over=True)
+
+    harness.store.await_lease = await_lease  # type: ignore[attr-defined]
+    first, said = harness.consumer()
+    until(said, "connected")
+    second, said = harness.consumer()
+    told = waits.get(timeout=20)
+    # when it is told too early, it asks, and waits again
+    told()
+    told = waits.get(timeout=20)
+    assert second.health.status == "standby"
+    # when the lease is free, then it has it
+    first.stop()
+    first.join(20)
+    told()
+    until(said, "connected")
+
+
+def test_a_stop_ends_the_wait_for_a_lease(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "STANDBY_WAIT_TOLD", 3600.0)
+    waiting = threading.Event()
+
+    def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:
+        waiting.set()
+        return SimpleNamespace(is_over=False)
+
+    harness.store.await_lease = await_lease  # type: ignore[attr-defined]
+    _, said = harness.consumer()
+    until(said, "connected")
+    second, _ = harness.consumer()
+    assert waiting.wait(20)
+    second.stop()
+    second.join(20)
+    assert second._has_ended
 
 
 def test_a_consumer_that_lost_the_lease_stands_by_and_tries_again(harness: Harness) -> None:

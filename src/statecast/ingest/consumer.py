@@ -23,7 +23,7 @@ from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.retry_pause import pause_after
-from statecast.stores.contract import Committed, Lease, Store
+from statecast.stores.contract import AwaitsLeases, Committed, Lease, LeaseWait, Store
 from statecast.stores.holder_watch import HolderWatch
 
 RECEIVE_WAIT = 0.5
@@ -32,6 +32,8 @@ RECEIVE_WAIT_IN_STORE = 2.0
 """The same for the queue inside the store, whose wait a stop ends."""
 STANDBY_WAIT = 0.1
 """Seconds between two attempts to get a lease that another process holds."""
+STANDBY_WAIT_TOLD = 1.0
+"""The same where the store says when it is free."""
 
 NO_ANSWER = "The queue does not answer."
 STORE_NO_ANSWER = "The store does not answer; messages wait in their queue."
@@ -101,6 +103,9 @@ class Consumer:
         self.health = Health("standby", clock())
         self.total = Committed()
         self._stop = threading.Event()
+        self._may_be_free = threading.Event()
+        """Ends the pause of a consumer that stands by. Also set at the stop."""
+        self._lease_wait: LeaseWait | None = None
         source = pipeline.source
         self._metered = source if isinstance(source, Metered) else None
         self._paced = source if isinstance(source, Paced) else None
@@ -132,6 +137,7 @@ class Consumer:
     def stop(self) -> None:
         """Let the consumer finish its batch and end; ``join`` waits for that."""
         self._stop.set()
+        self._may_be_free.set()
         if isinstance(self.pipeline.source, EmbeddedQueue):
             self.pipeline.source.wake()
 
@@ -163,7 +169,7 @@ class Consumer:
         lease = self.store.lease(self.name)
         if lease is None:
             self._set_status("standby", self._look_at_holder())
-            self._pause(STANDBY_WAIT)
+            self._stand_by()
             return
         self._holder.forget()
         self._answered_at = time.monotonic()
@@ -174,6 +180,20 @@ class Consumer:
             with suppress(StatecastError):  # then it becomes visible in time
                 self.pipeline.release()
             lease.release()
+
+    def _stand_by(self) -> None:
+        """Pause until the lease may be free, or it is time to ask for it again."""
+        self.pipeline.begin(PipelineStep.PAUSE)
+        if self._lease_wait is None or self._lease_wait.is_over:
+            self._may_be_free.clear()  # before the wait begins: from here on nothing is missed
+            self._lease_wait = (
+                self.store.await_lease(self.name, self._may_be_free.set)
+                if isinstance(self.store, AwaitsLeases)
+                else None
+            )
+        if not self._stop.is_set():
+            told = self._lease_wait is not None
+            self._may_be_free.wait(STANDBY_WAIT_TOLD if told else STANDBY_WAIT)
 
     def _look_at_holder(self) -> str | None:
         """A sentence if the process that holds the lease has stopped: no process receives then."""

@@ -349,6 +349,24 @@ class Lease(Protocol):
         """Let another process take over at once."""
 
 
+class LeaseWait(Protocol):
+    """One wait for the lease of a source."""
+
+    is_over: bool
+    """The lease was free since the wait began, or nothing more will say when it is."""
+
+
+@runtime_checkable
+class AwaitsLeases(Protocol):
+    """A store that need not be asked time and again whether a lease is free."""
+
+    def await_lease(self, source: str, on_free: Callable[[], None]) -> LeaseWait | None:
+        """Have ``on_free`` called, once and by another thread, when the lease is free.
+
+        None: ask time and again. Another process may be faster, so ask for the lease then.
+        """
+
+
 STALLED_AFTER = 60.0
 """Seconds without progress after which the holder of a lease counts as stopped."""
 

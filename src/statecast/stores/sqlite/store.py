@@ -53,6 +53,7 @@ from statecast.stores.contract import (
     EpochHistory,
     Exchanged,
     LeaseHolder,
+    LeaseWait,
     Limits,
     OpenCommands,
     ReadCursor,
@@ -800,6 +801,15 @@ class SqliteStore:
         lease.term = term
         self._leases.add(lease)
         return lease
+
+    def await_lease(self, source: str, on_free: Callable[[], None]) -> LeaseWait | None:
+        """Have ``on_free`` called when the lease is free; None where the system cannot wait."""
+        from statecast.stores.sqlite import lease_wait  # most processes have their leases at once
+
+        try:
+            return lease_wait.LeaseWait(self.path, source, on_free)
+        except OSError:
+            return None
 
     def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
         """Return when any process has committed since this thread's last read, or time is over."""
