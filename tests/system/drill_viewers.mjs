@@ -51,7 +51,6 @@ class Held {
     if (reset) {
       this.resets++;
       this.states.clear();
-      this.versions.clear();
       this.position = undefined;
     }
     for (const { device, version, offset: at, state } of states) {
@@ -63,7 +62,10 @@ class Held {
       this.position = { epoch, offset, scope };
   }
 
-  /** No version goes back. A later item of the same version is a repetition. */
+  /**
+   * No version goes back, after a reset neither: the store of the drill loses nothing. A later item
+   * of the same version is a repetition.
+   */
   check(device, version, at) {
     const [heldVersion, heldAt] = this.versions.get(device) ?? [0, 0];
     if (version < heldVersion || at < heldAt)
@@ -122,10 +124,7 @@ function stock(held) {
 function own(held) {
   const live = connect({ url: `${address}/socket.io/`, devices: [held.pattern] });
   live.on("link", () => (held.joined += live.synced ? 1 : 0));
-  live.on("reset", () => {
-    held.resets++;
-    held.versions.clear();
-  });
+  live.on("reset", () => held.resets++);
   live.on("states", (changed) => {
     held.moved();
     for (const [{ device, version, offset }] of changed) held.check(device, version, offset);
