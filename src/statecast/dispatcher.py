@@ -115,11 +115,11 @@ class CommandDispatcher:
                 log.warning("%s: %s", self._subject, error)
             except StatecastError as error:
                 self._note_failure(error)
-                self._pause()
-            except Exception:  # a defect of ours; if this thread ended, commands would wait
+                self._pause(error)
+            except Exception as error:  # a defect of ours; without this thread commands would wait
                 log.exception("%s: commands could not be put; trying again", self._subject)
                 self._failures += 1
-                self._pause()
+                self._pause(error)
         with suppress(StatecastError):
             self.queue.close()
 
@@ -148,7 +148,7 @@ class CommandDispatcher:
         except Unavailable as error:
             self._note_failure(error)
             lease.note_progress()
-            self._pause()
+            self._pause(error)
             return
         lease.note_progress()
         if not more:
@@ -234,8 +234,8 @@ class CommandDispatcher:
             sentence = f"Commands wait, because their queue takes none: {error.public}"
             self._problems.report(AWAY, self._subject, sentence, detail=error.detail)
 
-    def _pause(self) -> None:
-        self._stop.wait(pause_after(self._failures))
+    def _pause(self, error: Exception) -> None:
+        self._stop.wait(pause_after(self._failures, error))
 
     def _look_at_holder(self) -> None:
         """Report the process that holds the lease if it has stopped: then commands wait."""

@@ -23,7 +23,7 @@ from statecast.errors import (
 from statecast.ingest import consumer as consumer_module
 from statecast.ingest.consumer import Consumer, Health
 from statecast.ingest.pipeline import Pipeline, PipelineStep
-from statecast.sources.retry_pause import MAX_PAUSE, pause_after
+from statecast.sources.retry_pause import pause_after
 from statecast.stores.contract import LeaseHolder, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
@@ -323,10 +323,19 @@ def test_a_consumer_that_never_started_can_be_stopped(harness: Harness) -> None:
     assert consumer.health.report()["status"] == "standby"
 
 
-def test_pauses_grow_to_a_bound_however_long_an_outage_is() -> None:
+@pytest.mark.parametrize(
+    ("error", "longest"),
+    [
+        (SourceUnavailable("The queue cannot be reached."), 5.0),
+        (StoreUnavailable("The store is locked."), 1.0),
+        (ZeroDivisionError("a defect"), 5.0),
+    ],
+)
+def test_pauses_grow_to_a_bound_however_long_an_outage_is(error: Exception, longest: float) -> None:
     for failures in (1, 2, 10, 100, 5_000):
-        assert all(0.05 <= pause_after(failures) <= MAX_PAUSE for _ in range(20))
-    assert max(pause_after(1) for _ in range(50)) <= 0.2
+        assert all(0.05 <= pause_after(failures, error) <= longest for _ in range(20))
+    assert max(pause_after(1, error) for _ in range(50)) <= 0.2
+    assert max(pause_after(100, error) for _ in range(50)) > longest / 2
 
 
 class FrozenQueue:

@@ -158,7 +158,7 @@ class Consumer:
                     log.exception("the consumer of %s failed and starts again", self.name)
                 failures += 1
                 self._failed(error)
-                self._pause(pause_after(failures))
+                self._pause(pause_after(failures, error))
         # What was acknowledged but not deleted is delivered again, and its ids are known.
         with suppress(StatecastError):
             self.pipeline.source.close()
@@ -210,7 +210,7 @@ class Consumer:
                 failures += 1
                 self._failed(error)
                 lease.note_progress()
-                if self._pause(pause_after(failures)):
+                if self._pause(pause_after(failures, error)):
                     return
         lease.note_progress()
         if failures and done:
