@@ -16,7 +16,7 @@ from postgres_server import PostgresServer
 from statecast.commands.life import NewCommand
 from statecast.model import Answer, Delivery, Message
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.contract import Limits, ReadCursor, reaction_lease
 from statecast.stores.postgres import maintenance
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message
@@ -57,6 +57,14 @@ GROW = """
         SELECT 'queue', '', '', '', 0, 0, 1, 0, 'old' FROM generate_series(1, {rows});
     INSERT INTO requests SELECT 'old' || n, 2^52, 0 FROM generate_series(1, {rows}) AS n;
     INSERT INTO in_flight SELECT -n, n, 1 FROM generate_series(1, {rows}) AS n;
+"""
+
+MANY_HANDLED = """
+    INSERT INTO devices (device, "offset", state)
+        SELECT 'old/' || n, "offset" - {rows} + n, ''
+        FROM counters, generate_series(1, {rows}) AS n;
+    INSERT INTO reacted (reaction, device, "offset", state)
+        SELECT 'mail', device, "offset", '' FROM devices WHERE device LIKE 'old/%';
 """
 
 
@@ -162,6 +170,45 @@ def test_a_commit_reads_what_it_names(
         before = read(store)
         turn(store, PLANNED)
         # then what they read of each table is in proportion to what they name
+        after = read(store)
+        much = {table: after[table] - before[table] for table in after}
+        assert {one: rows for one, rows in much.items() if rows > ENTRIES * BATCH} == {}
+
+
+def test_a_take_over_of_a_reaction_reads_what_has_changed(
+    postgres_server: PostgresServer, name: str
+) -> None:
+    with closing(opened(postgres_server.url(name))) as store:
+        with store.database.write() as connection:
+            for table in ("devices", "reacted", "history"):
+                connection.execute(KEEP_SMALL.format(table).encode())
+
+        def take_over() -> list[str]:
+            lease = store.lease(reaction_lease("mail"))
+            assert lease is not None
+            reaction = store.reaction("mail", ["pillow3", "old/*"])
+            reaction.begin(lease.term)
+            found = reaction.unhandled()
+            for device in found:
+                reaction.note(device, store.get(device), lease.term)
+            lease.release()
+            return found
+
+        # given a reaction that has handled all of very many devices, by statements that were
+        # planned while there were few
+        for turn in range(PLANNED):
+            commit(store, turn)
+            take_over()
+        with store.database.write() as connection:
+            for statement in MANY_HANDLED.format(rows=ROWS).split(";")[:-1]:
+                connection.execute(statement.encode())
+        assert take_over() == []
+        # when some devices have changed since the last take-over
+        before = read(store)
+        commit(store, PLANNED)
+        assert take_over() == ["pillow3"]
+        assert take_over() == []
+        # then it reads these, and no other
         after = read(store)
         much = {table: after[table] - before[table] for table in after}
         assert {one: rows for one, rows in much.items() if rows > ENTRIES * BATCH} == {}

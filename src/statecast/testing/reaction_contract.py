@@ -136,6 +136,54 @@ class ReactionContract(StoreFixture):
         assert reaction.unhandled() == ["a/1", "a/2"]
         assert (last(reaction, "b/1"), last(reaction, "c")) == (None, {"n": 3})
 
+    def test_each_take_over_goes_on_with_what_is_not_handled(self) -> None:
+        store = self.store()
+        for device in ("a", "b", "c", "far/d"):
+            self.say(store, {"n": 1}, device=device)
+        watched = ("a", "b", "far/*")
+        reaction, term = self.begun(store, *watched)
+        for number in range(2, 5):
+            # given changes, of which only those of one device are handled, and some that are no
+            # business of the reaction
+            for device in ("b", "a", "c"):
+                self.say(store, {"n": number}, device=device)
+            self.note(store, reaction, term, "a")
+            # when another process takes over, then it gets the others
+            reaction, term = self.begun(store, *watched)
+            assert reaction.unhandled() == ["b"]
+        # and when all is handled, it gets what comes later
+        self.note(store, reaction, term, "b")
+        reaction, term = self.begun(store, *watched)
+        assert reaction.unhandled() == []
+        self.say(store, {"n": 2}, device="far/d")
+        store.edit(change("a", kind="delete"))
+        reaction, term = self.begun(store, *watched)
+        assert reaction.unhandled() == ["far/d", "a"]
+        # also a removal that the store has forgotten
+        self.note(store, reaction, term, "far/d")
+        self.clock.advance(retention.TOMBSTONE_MS / 1000 + 60)
+        self.say(store, {"n": 5}, device="c")
+        for _ in range(2):
+            reaction, term = self.begun(store, *watched)
+            assert reaction.unhandled() == ["a"]
+        self.note(store, reaction, term, "a")
+        reaction, term = self.begun(store, *watched)
+        assert reaction.unhandled() == []
+
+    def test_a_state_that_came_back_is_no_change_that_keeps_others_back(self) -> None:
+        store = self.store()
+        self.say(store, {"n": 1})
+        reaction, _ = self.begun(store, "*")
+        for number in (2, 1):
+            self.say(store, {"n": number})
+        # given a device whose state is that of its last call again
+        reaction, _ = self.begun(store, "*")
+        # when it changes while its next call runs, and the process ends, then that is not lost
+        for number in (2, 3):
+            self.say(store, {"n": number})
+        reaction, _ = self.begun(store, "*")
+        assert (reaction.unhandled(), last(reaction)) == (["pillow"], {"n": 1})
+
     def test_reactions_are_kept_apart(self) -> None:
         store = self.store()
         one, term = self.begun(store, "*", name="one")

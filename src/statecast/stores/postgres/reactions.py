@@ -11,19 +11,42 @@ from statecast.stores.postgres import sources
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection
 
-UNHANDLED = """
-    SELECT device FROM devices AS one WHERE "offset" > 0
-    AND NOT EXISTS (SELECT 1 FROM reacted
-        WHERE reaction = %(name)s AND device = one.device AND "offset" = one."offset")
-    AND (state IS NOT NULL OR EXISTS (SELECT 1 FROM reacted
-        WHERE reaction = %(name)s AND device = one.device))
-    ORDER BY "offset"
+HANDLED = "coalesce((SELECT handled FROM reactions WHERE name = %(name)s), 0)"
+"""The offset up to which nothing is left to be handled."""
+LATER = f"""
+    devices AS one LEFT JOIN LATERAL (
+        SELECT "offset", state FROM reacted
+        WHERE reaction = %(name)s AND device = one.device OFFSET 0) AS last ON true
+    WHERE one."offset" > {HANDLED}"""
+"""The devices that changed later, in the index of offsets, with their last call."""
+UNHANDLED = f"""
+    SELECT one.device FROM {LATER} AND last."offset" IS DISTINCT FROM one."offset"
+    AND (one.state IS NOT NULL OR last."offset" IS NOT NULL)
+    ORDER BY one."offset"
 """
-GONE = """
+GONE = f"""
     SELECT device FROM reacted WHERE reaction = %(name)s
+    AND (SELECT forgotten FROM counters) >= {HANDLED}
     AND NOT EXISTS (SELECT 1 FROM devices WHERE devices.device = reacted.device)
 """
-"""Devices with a last call of which the store has forgotten even the removal."""
+"""Devices with a last call of which the store has forgotten even the removal: none, if all removals
+that it has forgotten are handled."""
+ADVANCE = f"""
+    UPDATE reactions SET handled = greatest(handled, reached.up_to) FROM (
+        SELECT coalesce(
+            (
+                SELECT one."offset" - 1 FROM {LATER}
+                AND last."offset" IS DISTINCT FROM one."offset"
+                AND last.state IS DISTINCT FROM one.state
+                AND (one.device = ANY(%(devices)s) OR EXISTS (
+                    SELECT 1 FROM unnest(%(beginnings)s::text[]) AS its (beginning)
+                    WHERE starts_with(one.device, its.beginning)))
+                ORDER BY one."offset" LIMIT 1
+            ),
+            (SELECT "offset" FROM counters)
+        ) AS up_to
+    ) AS reached
+    WHERE name = %(name)s AND NOT EXISTS ({GONE})"""
 PRESENT = 'SELECT device FROM devices WHERE state IS NOT NULL AND "offset" > 0'
 BEGIN = """
     INSERT INTO reacted (reaction, device, "offset", state)
@@ -54,18 +77,33 @@ class PostgresReaction:
         with self._database.write(notify=False) as connection:
             self._check(connection, term)
             before = self._before(connection)
-            if before == self.patterns:
-                return False
-            self._forget_others(connection)
-            present = [device for (device,) in connection.execute(PRESENT)]
-            new = [
-                one
-                for one in present
-                if self._matches(one) and not names.match_any(before or (), one)
-            ]
-            connection.execute(BEGIN, {"name": self.name, "devices": new})
-            connection.execute(SAVE_PATTERNS, (self.name, json.dumps(self.patterns)))
+            if before != self.patterns:
+                self._watch(connection, before)
+            self._advance(connection)
         return before is None
+
+    def _watch(self, connection: Connection, before: tuple[str, ...] | None) -> None:
+        """Watch other patterns than before: begin with the present for what is new to them."""
+        self._forget_others(connection)
+        present = [device for (device,) in connection.execute(PRESENT)]
+        new = [
+            one for one in present if self._matches(one) and not names.match_any(before or (), one)
+        ]
+        connection.execute(BEGIN, {"name": self.name, "devices": new})
+        connection.execute(SAVE_PATTERNS, (self.name, json.dumps(self.patterns)))
+
+    def _advance(self, connection: Connection) -> None:
+        """Note up to where all is handled, so that no take-over looks at it again.
+
+        Only a take-over does it. Then no call runs: a note of the former holder has been committed,
+        or fails with its term. So no call can end afterwards whose state is older than that.
+        """
+        values = {
+            "name": self.name,
+            "devices": list(self.patterns),
+            "beginnings": [one[:-1] for one in self.patterns if one.endswith("*")],
+        }
+        connection.execute(ADVANCE, values)
 
     def unhandled(self) -> list[str]:
         """Names of devices that may have changed since their last call."""

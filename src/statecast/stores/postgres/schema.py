@@ -288,13 +288,19 @@ SET_BACKS = """
 ALTER TABLE epochs ADD COLUMN set_back_at timestamptz, ADD COLUMN lacks bigint;
 """
 
+HANDLED = """
+-- See reactions.py: the offset up to which a reaction has handled all changes.
+ALTER TABLE reactions ADD COLUMN handled bigint NOT NULL DEFAULT 0;
+"""
+
 STEPS: Sequence[SchemaStep] = (
     SchemaStep(FIRST, 1),
     SchemaStep(KNOWN_BY_ID, 1),
     SchemaStep(COMMAND_ASKERS, 1),
     SchemaStep(SET_BACKS, 1),
+    SchemaStep(HANDLED, 1),
 )
 """Step n leads from version n - 1 to version n."""
 
-RUNS_ON = 4
+RUNS_ON = 5
 """The oldest version of the tables on which this program runs, where it may not migrate them."""
