@@ -23,6 +23,7 @@ from postgres_server import PostgresServer
 from statecast.realtime import handlers
 from statecast.server import readiness, wsgi
 from statecast.stores import open_store
+from statecast.testing.azure import FakeAzure
 from statecast.threads import ThreadPool
 from tests.fakes.fake_loop import FastForwardLoop, settle
 from tools import browser as chromium_on_this_machine
@@ -174,6 +175,15 @@ def azurite(azurite_program: list[str | Path]) -> Iterator[Azurite]:
     server.stop()
 
 
+@pytest.fixture
+def azure() -> Iterator[FakeAzure]:
+    """A queue service in this process, without any queue."""
+    service = FakeAzure()
+    service.start()
+    yield service
+    service.stop()
+
+
 def installed(program: system_parts.Program) -> str:
     found = program.find()
     if not found and program in system_parts.OPTIONAL:
@@ -282,3 +292,12 @@ def browser(chromium: str) -> Iterator[Any]:
         launched = playwright.chromium.launch(executable_path=chromium, args=options, headless=True)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def eyes(browser: Any, here: Any) -> Iterator[Any]:
+    """A browser that looks at the site of the test's module; see ``tests.browser.site``."""
+    from tests.browser.site import looking
+
+    with looking(browser, here) as made:
+        yield made

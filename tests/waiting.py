@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from statecast.stores.contract import Lease, Store
+
 INTERVAL = 0.02
 
 
@@ -19,3 +21,16 @@ def wait_for(
     while not condition():
         assert time.monotonic() < deadline, why() if callable(why) else why
         time.sleep(INTERVAL)
+
+
+def wait_for_lease(store: Store, source: str) -> Lease:
+    """The lease, once it is free: a server learns a moment later that a process was killed."""
+    found: list[Lease] = []
+
+    def take() -> bool:
+        if (lease := store.lease(source)) is not None:
+            found.append(lease)
+        return bool(found)
+
+    wait_for(take)
+    return found[0]

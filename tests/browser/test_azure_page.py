@@ -5,35 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from statecast.testing.azure import FakeAzure
-from tests.browser.site import PILLOW, Eyes, Site, looking, site
+from tests.browser.site import PILLOW, Eyes, Site, site
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAzure]:
-    fake = FakeAzure()
-    fake.start()
-    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", fake.connection)
-    yield fake
-    fake.stop()
+def azure(azure: FakeAzure, monkeypatch: pytest.MonkeyPatch) -> FakeAzure:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azure.connection)
+    return azure
 
 
 @pytest.fixture
 def here(tmp_path: Path, azure: FakeAzure) -> Iterator[Site]:
     with site(tmp_path, source=("azure-queue:pillow",)) as made:
         made.send(**PILLOW)
-        yield made
-
-
-@pytest.fixture
-def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
-    with looking(browser, here) as made:
         yield made
 
 

@@ -25,12 +25,6 @@ def here(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
-    with looking(browser, here) as made:
-        yield made
-
-
 def arrived(made: Site, version: int = 1, device: str = "pillow") -> None:
     """Wait until the store has it: the watcher is a thread of its own."""
     for _ in range(500):

@@ -23,12 +23,6 @@ def here(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
-    with looking(browser, here) as made:
-        yield made
-
-
 def send(made: Site, *messages: dict[str, Any]) -> None:
     made.runtime.send(json.dumps(messages).encode())
 

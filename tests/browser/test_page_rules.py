@@ -22,12 +22,6 @@ def here(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
-    with looking(browser, here) as made:
-        yield made
-
-
 def send(made: Site, device: str, *states: dict[str, Any]) -> None:
     """One version after the other: messages of one batch would be one change each, too."""
     for state in states:

@@ -41,12 +41,6 @@ def here(tmp_path: Path, come: threading.Event) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def eyes(browser: Any, here: Site) -> Iterator[Eyes]:
-    with looking(browser, here) as made:
-        yield made
-
-
 def arrived(made: Site, device: str) -> None:
     while made.runtime.store.get(device) is None:
         made.runtime.store.wait(0.02)

@@ -17,14 +17,14 @@ from postgres_server import PostgresServer
 from statecast.errors import LeaseLost
 from statecast.model import Event
 from statecast.stores import open_store
-from statecast.stores.contract import Lease, Limits, ReadCursor
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.postgres import session
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing import change, message
 from statecast.timestamps import now
 from tests.conftest import installed
 from tools import system_parts
-from waiting import wait_for
+from waiting import wait_for, wait_for_lease
 
 Opener = Callable[[str], PostgresStore]
 
@@ -73,18 +73,6 @@ def comes_back(store: PostgresStore, before: int) -> None:
     """Wait until a process has another session, and its locks."""
     session = store.session
     wait_for(lambda: session_of(store) not in (0, before) and all(session._held.values()))
-
-
-def taken(store: PostgresStore, source: str) -> Lease:
-    found: list[Lease] = []
-
-    def take() -> bool:
-        if (lease := store.lease(source)) is not None:
-            found.append(lease)
-        return bool(found)
-
-    wait_for(take)
-    return found[0]
 
 
 class Waiter:
@@ -142,7 +130,7 @@ def test_a_holder_that_was_cut_off_writes_nothing_after_a_take_over(
     with holder.session._turn:  # its thread waits here
         cut(postgres_server, holder)
         # when another process takes over
-        newer = taken(other, "queue")
+        newer = wait_for_lease(other, "queue")
         assert newer.term == lease.term + 1
     # then the first one, which has not noticed, writes nothing
     with pytest.raises(LeaseLost):
@@ -163,12 +151,12 @@ def test_a_holder_that_comes_back_after_a_take_over_leaves_the_lease_to_others(
     with holder.session._turn:  # it cannot come back
         before = session_of(holder)
         cut(postgres_server, holder)
-        lease = taken(successor, "queue")
+        lease = wait_for_lease(successor, "queue")
         # when that process ends, the holder comes back, and its consumer does nothing
         successor.close()
     wait_for(lambda: session_of(holder) not in (0, before))
     # then a third process gets the lease
-    assert taken(third, "queue").term == lease.term + 1
+    assert wait_for_lease(third, "queue").term == lease.term + 1
 
 
 def test_leases_and_wake_ups_survive_a_restart_of_the_server() -> None:
@@ -214,11 +202,11 @@ def test_behind_a_pooler_leases_are_rows_that_all_respect(
     assert second.lease("queue") is None and direct.lease("queue") is None
     # when it is given back, another one has it, with a higher term, and so on in both directions
     lease.release()
-    later = taken(direct, "queue")
+    later = wait_for_lease(direct, "queue")
     assert later.term == lease.term + 1 and not direct.session.is_pooled
     assert first.lease("queue") is None and second.lease("queue") is None
     later.release()
-    assert taken(second, "queue").term == later.term + 1
+    assert wait_for_lease(second, "queue").term == later.term + 1
     with pytest.raises(LeaseLost):
         first.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=lease.term)
 
@@ -232,7 +220,7 @@ def test_behind_a_pooler_the_lease_of_a_silent_holder_ends(
     # given a holder that renews nothing any more
     with first.session._turn:
         # then another one has the lease, and its process counts as ended
-        taken(second, "queue")
+        wait_for_lease(second, "queue")
         wait_for(lambda: second.ended_processes() == ["p"])
 
 
@@ -336,7 +324,7 @@ def test_a_process_that_has_nothing_to_do_asks_one_thing_a_second(
         assert lease is not None
         lease.release()
     for name in names:
-        taken(other, name)
+        wait_for_lease(other, name)
 
 
 @pytest.mark.parametrize("is_pooled", [False, True])

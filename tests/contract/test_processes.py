@@ -16,12 +16,12 @@ from statecast.errors import LeaseLost
 from statecast.model import Event, Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Lease, Limits, ReadCursor, Store
+from statecast.stores.contract import Limits, ReadCursor, Store
 from statecast.stores.sqlite.file_lock import has_ended, lease_file
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
 from statecast.testing.values import START
-from waiting import wait_for
+from waiting import wait_for, wait_for_lease
 
 PREAMBLE = """
 import os, sys
@@ -98,20 +98,7 @@ def test_who_holds_a_lease_is_known_in_other_processes(store: Store, start: Star
         lease_file(store.path, "queue").write_bytes(b"")
         assert store.holder("queue") is None
     killed(child)
-    assert taken(store, "queue") is not None
-
-
-def taken(store: Store, source: str) -> Lease:
-    """The lease, once it is free: a server learns a moment later that a process was killed."""
-    found: list[Lease] = []
-
-    def take() -> bool:
-        if (lease := store.lease(source)) is not None:
-            found.append(lease)
-        return bool(found)
-
-    wait_for(take)
-    return found[0]
+    assert wait_for_lease(store, "queue") is not None
 
 
 def test_a_lease_is_free_when_its_holder_was_killed(store: Store, start: Starter) -> None:
@@ -122,7 +109,7 @@ def test_a_lease_is_free_when_its_holder_was_killed(store: Store, start: Starter
     # when it is killed
     killed(child)
     # then the next one has it, with a higher term
-    lease = taken(store, "queue")
+    lease = wait_for_lease(store, "queue")
     assert lease.term == term + 1
     with pytest.raises(LeaseLost):
         store.commit("queue", 1, [message("a", change("pillow", {"n": 1}))], term=term)
@@ -141,7 +128,7 @@ def test_a_child_of_the_killed_holder_does_not_keep_the_lease(store: Store, star
     orphan = int(heard(child))
     try:
         killed(child)
-        taken(store, "queue").release()  # the orphan may be between its fork and its hook
+        wait_for_lease(store, "queue").release()  # the orphan may be between its fork and its hook
         os.kill(orphan, 0)  # it runs nevertheless
     finally:
         os.kill(orphan, signal.SIGKILL)

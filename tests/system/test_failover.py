@@ -85,12 +85,9 @@ def primary() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def azure() -> Iterator[FakeAzure]:
-    fake = FakeAzure()
-    fake.start()
-    fake.queues["pillow"] = []
-    yield fake
-    fake.stop()
+def azure(azure: FakeAzure) -> FakeAzure:
+    azure.queues["pillow"] = []
+    return azure
 
 
 class Scene:

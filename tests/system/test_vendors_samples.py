@@ -25,14 +25,6 @@ VARIABLE = "AZURE_STORAGE_CONNECTION_STRING"
 
 
 @pytest.fixture
-def azure() -> Iterator[FakeAzure]:
-    service = FakeAzure()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
 def servers() -> Iterator[list[ServerProcess]]:
     made: list[ServerProcess] = []
     yield made

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,12 +25,9 @@ from waiting import wait_for
 
 
 @pytest.fixture
-def azure() -> Iterator[FakeAzure]:
-    fake = FakeAzure()
-    fake.start()
-    fake.queues["pillow"] = []
-    yield fake
-    fake.stop()
+def azure(azure: FakeAzure) -> FakeAzure:
+    azure.queues["pillow"] = []
+    return azure
 
 
 def opened(azure: FakeAzure, rest: str = "pillow") -> AzureQueue:

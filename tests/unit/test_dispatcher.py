@@ -259,14 +259,6 @@ def test_the_store_learns_of_a_put_that_it_could_not_note(
 
 
 @pytest.fixture
-def azure() -> Iterator[FakeAzure]:
-    service = FakeAzure()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
 def open_azure(azure: FakeAzure) -> Iterator[Callable[..., AzureQueue]]:
     opened: list[AzureQueue] = []
 
