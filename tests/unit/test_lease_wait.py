@@ -13,7 +13,7 @@ import pytest
 
 from statecast.stores.contract import Limits
 from statecast.stores.sqlite.file_lock import FileLease, take_lease
-from statecast.stores.sqlite.lease_wait import LeaseWait
+from statecast.stores.sqlite.lease_wait import FileLeaseWait
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock
 
@@ -28,9 +28,9 @@ sys.stdin.readline()
 WAITING_PARENT = """
 import os, sys, threading
 from pathlib import Path
-from statecast.stores.sqlite.lease_wait import LeaseWait
+from statecast.stores.sqlite.lease_wait import FileLeaseWait
 free = threading.Event()
-waits = LeaseWait(Path(sys.argv[1]), "queue", free.set)
+waits = FileLeaseWait(Path(sys.argv[1]), "queue", free.set)
 child = os.fork()
 if child == 0:
     sys.stdin.readline()
@@ -74,7 +74,7 @@ def line(child: subprocess.Popen[str]) -> list[str]:
 
 def test_it_ends_when_the_holder_releases_the_lease(path: Path, free: threading.Event) -> None:
     lease = held(path)
-    wait = LeaseWait(path, "queue", free.set)
+    wait = FileLeaseWait(path, "queue", free.set)
     assert not wait.is_over
     # when the lease is released
     lease.release()
@@ -87,7 +87,7 @@ def test_it_ends_when_the_holder_releases_the_lease(path: Path, free: threading.
 def test_it_ends_when_the_holder_is_killed(path: Path, free: threading.Event) -> None:
     for child in process(HOLDER, path):
         assert line(child) == ["holds"]
-        wait = LeaseWait(path, "queue", free.set)
+        wait = FileLeaseWait(path, "queue", free.set)
         assert not wait.is_over
         child.kill()
         assert free.wait(20)
@@ -96,7 +96,7 @@ def test_it_ends_when_the_holder_is_killed(path: Path, free: threading.Event) ->
 
 def test_several_wait_for_one_lease(path: Path) -> None:
     lease, frees = held(path), [threading.Event() for _ in range(3)]
-    waits = [LeaseWait(path, "queue", free.set) for free in frees]
+    waits = [FileLeaseWait(path, "queue", free.set) for free in frees]
     lease.release()
     assert all(free.wait(20) for free in frees)
     assert all(wait.is_over for wait in waits)

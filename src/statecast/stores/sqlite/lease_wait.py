@@ -17,7 +17,7 @@ from statecast.program.unix import fcntl, in_children
 from statecast.stores.sqlite.file_lock import lease_file
 
 
-class LeaseWait:
+class FileLeaseWait:
     """One wait for one lease."""
 
     def __init__(self, store: Path, source: str, on_free: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class LeaseWait:
         self.is_over = False
         """The lease was free, or the system cannot wait for it."""
         # Else a child would have the lock that its parent waited for, and keep it.
-        in_children(self, LeaseWait._close)
+        in_children(self, FileLeaseWait._close)
         thread = threading.Thread(target=self._wait, name=f"standby-{source}", daemon=True)
         try:
             thread.start()

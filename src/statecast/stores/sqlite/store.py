@@ -807,7 +807,7 @@ class SqliteStore:
         from statecast.stores.sqlite import lease_wait  # most processes have their leases at once
 
         try:
-            return lease_wait.LeaseWait(self.path, source, on_free)
+            return lease_wait.FileLeaseWait(self.path, source, on_free)
         except OSError:
             return None
 
