@@ -29,6 +29,7 @@ from benchmarks import (
     postgres,
     report,
     rights,
+    servers,
     small,
     storm,
     tls,
@@ -77,6 +78,7 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         try:
             found += (BENCHMARKS | ON_DEMAND)[name](wishes.quick)
+            found += servers.generator_load(name)
         except BenchmarkError as reason:
             broken[name] = str(reason)
         except Exception:

@@ -24,6 +24,8 @@ from benchmarks.processes import answer, raise_file_limit
 
 AT_ONCE = 100
 """Connections that are opened at the same time."""
+WINDOW = 0.5
+"""Seconds over which it is said how busy this process was."""
 AT_ONCE_IN_A_STORM = 2_000
 """The same when all come back at once: about what a listening socket lets wait."""
 CUT = struct.pack("ii", 1, 0)
@@ -78,6 +80,27 @@ class Connection:
         return not self.steps
 
 
+class Load:
+    """How busy this process was, at most, in any half second that only read."""
+
+    def __init__(self) -> None:
+        self.busiest = 0.0
+        """A share of the time; what another process takes of the core counts, too."""
+        self._begin(time.monotonic())
+
+    def _begin(self, now: float) -> None:
+        self._began, self._waited, self._connects = now, 0.0, False
+
+    def note(self, waited: float, now: float, *, connects: bool) -> None:
+        """After a turn of the loop that waited so long, and ended now."""
+        self._waited += waited
+        self._connects |= connects
+        if (took := now - self._began) >= WINDOW:
+            if not self._connects:
+                self.busiest = max(self.busiest, 1 - self._waited / took)
+            self._begin(now)
+
+
 class Generator:
     """The event loop."""
 
@@ -89,6 +112,7 @@ class Generator:
         self.open: dict[int, tuple[Callable[[memoryview], int], Group]] = {}
         self.buffer = memoryview(bytearray(1 << 18))
         self.commands = b""
+        self.load = Load()
 
     def run(self) -> None:
         while self.turn(1.0):
@@ -102,7 +126,11 @@ class Generator:
 
     def turn(self, timeout: float) -> bool:
         """Read what has arrived; False at the end of the commands."""
-        for handle, _ in self.epoll.poll(timeout, 4096):
+        began = time.monotonic()
+        found = self.epoll.poll(timeout, 4096)
+        now = time.monotonic()
+        self.load.note(now - began, now, connects=bool(self.opening))
+        for handle, _ in found:
             if handle in self.open:
                 self.read(handle)
             elif handle in self.opening:
@@ -297,6 +325,9 @@ class Generator:
             "count": len(ordered),
             **{name: report.percentile(ordered, share) for name, share in shares.items()},
         }
+
+    def do_busiest(self) -> dict[str, Any]:
+        return {"share": self.load.busiest}
 
     def do_close(self, group: str) -> dict[str, Any]:
         for sock in self.groups.pop(group, Group()).sockets:

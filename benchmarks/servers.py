@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import client_frames, processes
 from benchmarks.processes import ROOT, BenchmarkError, Process
+from benchmarks.report import Row
 from tools import javascript
 
 OURS = "Statecast"
@@ -26,7 +27,13 @@ NATS = "nats-server"
 PEERS = ROOT / "benchmarks" / "peers"
 HEAD_BYTES = 4
 """Of a frame of this size."""
+BUSY = 0.9
+"""Share of its time from which a process with viewers is called the bottleneck."""
 FRAME_BYTES = client_frames.PACKET_BYTES + HEAD_BYTES
+
+
+busiest: list[float] = []
+"""What each generator said at its end: its busiest half second, as a share of it."""
 
 
 @dataclass
@@ -140,5 +147,19 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def generator() -> Process:
-    return processes.python("benchmarks.generator")
+@contextmanager
+def generator() -> Iterator[Process]:
+    """Viewers in a process of their own, which notes how busy it was."""
+    with processes.python("benchmarks.generator") as process:
+        yield process
+        busiest.append(process.ask(do="busiest")["share"])
+
+
+def generator_load(part: str) -> list[Row]:
+    """How busy the generators were since the last call, where there were some."""
+    if not busiest:
+        return []
+    share = max(busiest)
+    busiest.clear()
+    note = "they were the bottleneck" if share > BUSY else ""
+    return [Row(f"{part}: the viewers' busiest half second", share * 100, "% of it", note=note)]

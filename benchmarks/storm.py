@@ -23,8 +23,6 @@ DEVICES = 100
 BACK_WITHIN = Bound(11.5, 5, less=True)
 LATE = Bound(415, 100, less=True)
 """At load 12 on 2 cores it was 17.9 s and 731 ms when it was first measured."""
-BUSY = 0.9
-"""Share of a core from which the generator is called the bottleneck."""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -47,7 +45,7 @@ def rows(quick: bool) -> list[Row]:
             latencies.append(p99)
             costs.append((server.process.cpu() - used) / viewers * 1e6)
             busy.append((stormy.cpu() - own) / took)
-    note = "the generator was the bottleneck" if max(busy) > BUSY else ""
+    note = "the generator was the bottleneck" if max(busy) > servers.BUSY else ""
     what = f"storm: {viewers} viewers cut and back"
     return [
         Row.of(f"{what}, all have everything", times, "s", BACK_WITHIN, note),

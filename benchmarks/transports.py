@@ -7,7 +7,7 @@ each answer, so the server works for its requests too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from benchmarks.servers import Server
 
 WEBSOCKET = "WebSocket"
 PAUSE = 0.1
-BUSY = 0.9
-"""Share of a core from which the viewers are called the bottleneck."""
 
 
 class Watching:
@@ -63,13 +61,15 @@ class Watching:
 
     def row(self, number: int) -> Row:
         what = f"{number} viewers over {self.kind}, paced at {1 / PAUSE:g} changes/s"
-        note = "the viewers were the bottleneck" if self.busy > BUSY else ""
+        note = "the viewers were the bottleneck" if self.busy > servers.BUSY else ""
         return Row.of(what, self.costs, "µs of CPU per delivery", note=note)
 
 
 def rows(quick: bool) -> list[Row]:
     number, changes, turns = (100, 10, 1) if quick else (500, 40, 5)
-    starters: dict[str, Callable[[], Process]] = {WEBSOCKET: servers.generator}
+    starters: dict[str, Callable[[], AbstractContextManager[Process]]] = {
+        WEBSOCKET: servers.generator
+    }
     starters |= dict.fromkeys(
         http_viewers.KINDS, lambda: processes.python("benchmarks.http_viewers")
     )

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import bloat, client_frames, emits, fanout, plots, report, servers
-from benchmarks.generator import Connection, Group
+from benchmarks.generator import Connection, Group, Load
 from benchmarks.peers import nats, nchan
 from benchmarks.processes import ROOT, BenchmarkError, Process
 from benchmarks.report import Bound, Row
@@ -381,3 +381,28 @@ def test_the_growth_of_tables_is_reported() -> None:
         ("bloat: log (WAL) of one change", 1_500.0),
     ]
     assert rows[1].note == "25 MB after a tenth; 30 live and 0 dead rows, 3 vacuums"
+
+
+# How busy the viewers are
+
+
+def test_the_viewers_say_how_busy_their_busiest_half_second_was() -> None:
+    load = Load()
+    now = load._began
+    # given half a second with 0.1 s of waiting, one with 0.4 s, and one in which they connect
+    for waited, connects in ((0.1, False), (0.4, False), (0.0, True)):
+        load.note(waited, now + 0.3, connects=connects)
+        now += 0.5
+        load.note(0.0, now, connects=False)
+    # then the first one counts
+    assert load.busiest == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("share", "note"), [(0.91, "they were the bottleneck"), (0.4, "")])
+def test_busy_viewers_are_called_the_bottleneck(
+    monkeypatch: pytest.MonkeyPatch, share: float, note: str
+) -> None:
+    monkeypatch.setattr(servers, "busiest", [0.2, share])
+    (row,) = servers.generator_load("fanout")
+    assert (row.value, row.note) == (share * 100, note)
+    assert servers.generator_load("fanout") == []
