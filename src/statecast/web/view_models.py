@@ -34,6 +34,8 @@ class Field(NamedTuple):
     text: str
     hint: str | None
     """The exact number, if the text is not."""
+    is_number: bool
+    """It is never cut: where it does not fit it has a second line."""
 
 
 class StateRow(NamedTuple):
@@ -146,6 +148,7 @@ def show(
             formatting.split_unit(name, state[name])[0],
             formatting.cut(formatting.brief(name, state[name]), 200),
             exact_number(name, state[name]),
+            formatting.is_number(state[name]),
         )
         for name in formatting.main_fields(state, wanted)
     ]

@@ -60,7 +60,10 @@ function showField(row, device, name, isKnown) {
   row.dataset.field = name;
   const [label, data] = row.children;
   setText(label, splitUnit(name, value)[0]);
-  setAttributes(data, { title: exactNumber(name, value) });
+  setAttributes(data, {
+    title: exactNumber(name, value),
+    class: typeof value === "number" ? "number" : undefined,
+  });
   if (data.textContent === text) return;
   setText(data, text);
   if (isKnown && isSameField) flashChange(row, device.changed);
