@@ -216,9 +216,7 @@ class Broadcaster:
     ) -> None:
         """Take over and send what the change feed has read; see ``ChangeListener``."""
         if epoch_history is not None:
-            self._epoch_history = epoch_history
-            self.audiences.forget_messages()  # they name the epoch before
-            self._forget_removed(epoch_history.forgotten)
+            self._take_over_history(epoch_history)
         if reset:
             self._start_over()
         self._apply_access(changes.access, reset)
@@ -237,6 +235,14 @@ class Broadcaster:
             self.commands.send(changes.commands)
         if report:
             self.health.update(report)
+
+    def _take_over_history(self, epoch_history: EpochHistory) -> None:
+        """It also comes as it was, as often as viewers ask by a position that is not known."""
+        before, self._epoch_history = self._epoch_history, epoch_history
+        if epoch_history.epochs != before.epochs:
+            self.audiences.forget_messages()  # they name the epoch before
+        if epoch_history.forgotten != before.forgotten:
+            self._forget_removed(epoch_history.forgotten)
 
     def on_confirmed(self, asked: int) -> None:
         """Judge the positions that were not known here; see ``ChangeListener``."""
@@ -265,6 +271,7 @@ class Broadcaster:
     def _start_over(self) -> None:
         """The store was set back: what is here may never have been committed."""
         self.states.clear()
+        self.audiences.forget_messages()
         self.sightings.start_over()
         self.commands.start_over()
         self.audiences.forget_sources()
