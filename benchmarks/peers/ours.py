@@ -17,7 +17,7 @@ from flask import Flask
 
 from benchmarks.processes import answer, raise_file_limit
 from statecast.flask import Statecast
-from statecast.server.server import BackgroundServer, freeze_what_lasts
+from statecast.server.server import BackgroundServer, collect_rarely
 
 OPENED = {
     "port": 0,
@@ -97,7 +97,7 @@ def main(store: str, *options: str) -> None:
         live.authorize(read_own)
     server = BackgroundServer(app.extensions["statecast"], app)
     server.start()
-    freeze_what_lasts()  # as ``live.run`` does, which needs the main thread
+    collect_rarely()  # as ``live.run`` does, which needs the main thread
     answer(port=int(server.address.rpartition(":")[2]))
     for line in sys.stdin:
         command = json.loads(line)

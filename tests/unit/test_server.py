@@ -223,30 +223,39 @@ def test_it_serves_in_the_main_thread_or_says_so() -> None:
 
 
 SERVING = """
-import gc, os, signal
+import gc, os, signal, sys
 from statecast.runtime import Runtime
 from statecast.server.server import serve
 from statecast.settings import Settings
 
 def announce(line):
     print("frozen", gc.get_freeze_count())
+    print("youngest", gc.get_threshold()[0])
     os.kill(os.getpid(), signal.SIGTERM)
 
+if len(sys.argv) > 1:
+    gc.set_threshold(int(sys.argv[1]))
 before = len(gc.get_objects())
 print("before", before)
 serve(Runtime(Settings(store="memory:", port=0)), lambda environ, begin: [], announce=announce)
 """
 
 
-def test_a_process_that_serves_collects_no_garbage_of_its_start() -> None:
-    # when a program serves
-    ended = subprocess.run(
-        [sys.executable, "-c", SERVING], capture_output=True, text=True, timeout=60, check=True
-    )
+@pytest.mark.parametrize(
+    ("own", "youngest"), [([], 5_000), (["300"], 300), (["0"], 0)], ids=["default", "own", "off"]
+)
+def test_a_process_that_serves_collects_rarely_and_nothing_of_its_start(
+    own: list[str], youngest: int
+) -> None:
+    # when a program serves, which has a threshold of its own or not
+    command = [sys.executable, "-c", SERVING, *own]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 
     # then full collections visit nothing that was there before the first viewer
     said = dict(line.split() for line in ended.stdout.splitlines())
     assert int(said["frozen"]) >= int(said["before"])
+    # and the youngest objects are visited rarely, if the program does not say when
+    assert int(said["youngest"]) == youngest
 
 
 def test_viewers_are_sent_away_with_the_code_for_a_restart() -> None:

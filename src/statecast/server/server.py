@@ -70,6 +70,11 @@ KEEP_ALIVE = 20
 SLICES = 10
 MIN_SLICE = 100
 """Viewers are closed in SLICES slices of at least MIN_SLICE, so that they come back in slices."""
+PYTHONS_THRESHOLDS = (700, 2_000)
+"""Of the youngest objects, by default, before Python 3.13 and since. An application that has set
+another one knows why."""
+YOUNGEST = 5_000
+"""Objects that were made and are still there, after which Python looks for garbage among them."""
 POLL = 0.02
 """Seconds between two looks at the connections that are left."""
 AFTER_DRAIN = 4.0
@@ -388,21 +393,25 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
     return _serve_alone(runtime, app, announce, manager)
 
 
-def freeze_what_lasts() -> None:
-    """Leave what exists now out of Python's collections of garbage, for as long as the process.
+def collect_rarely() -> None:
+    """Let Python look for garbage less often, and not in what exists now.
 
-    It lasts as long anyway. A full collection visits all objects, and everything stands still
-    meanwhile: with thousands of viewers most of them were those of the start.
+    That lasts as long as the process anyway. A full collection visits all objects, and everything
+    stands still meanwhile: with thousands of viewers most of them were those of the start. And with
+    Python's thresholds the youngest objects are visited after every dozen messages or connects.
     """
     gc.collect()
     gc.freeze()
+    youngest, *older = gc.get_threshold()
+    if youngest in PYTHONS_THRESHOLDS:
+        gc.set_threshold(YOUNGEST, *older)
 
 
 def _serve_alone(
     runtime: Runtime, app: WSGI, announce: Callable[[str], None], manager: ServiceManager
 ) -> int:
     def on_ready() -> None:
-        freeze_what_lasts()
+        collect_rarely()
         address = sockets.address_of(listening, bool(runtime.settings.tls_cert))
         manager.ready(f"Serving at {address}")
         sockets.announce(listening, announce, runtime.settings)
@@ -421,7 +430,7 @@ def _serve_as_worker(
     runtime: Runtime, app: WSGI, inherited: WorkerSockets, manager: ServiceManager
 ) -> int:
     def on_ready() -> None:
-        freeze_what_lasts()
+        collect_rarely()
         inherited.ready()
 
     stop_requested = StopRequest()
