@@ -249,27 +249,34 @@ def test_what_the_store_forgot_is_forgotten_here(harness: BroadcastHarness) -> N
 
 
 def test_positions_that_are_not_known_start_no_slow_viewer_over() -> None:
-    # given a store that has forgotten a removal, and a viewer that reads slowly what is older
+    # given a store that forgets removals, and a viewer that reads slowly what is older
     harness = BroadcastHarness(max_states_bytes=4_096)
-    devices = [f"device{number}" for number in range(20)]
-    for device in (*devices, "gone"):
+    devices = [f"device/{number}" for number in range(20)]
+    for device in devices:
         harness.store.commit(device, {"text": "x" * 1_000})
-    harness.store.commit("gone", None)
-    harness.store.forget()
+
+    def forget_one() -> None:
+        harness.store.commit("gone", {})
+        harness.store.commit("gone", None)
+        harness.tick()
+        harness.store.forget()
+
+    forget_one()
     harness.change_feed._epoch_history_at = -1e9
     harness.tick()
-    slow = FakeClient(harness, ["*"], capacity=1)
+    slow = FakeClient(harness, ["device/*"], capacity=1)
     slow.watch()
     harness.loop.settle()
     # when another viewer comes with one position after the other that no epoch has
     for number in range(50):
         if slow.complete:
             break
+        forget_one()
         hostile = FakeClient(harness, ["nothing"])
         hostile.watch(since={"epoch": f"unknown{number}", "offset": 1})
         harness.loop.settle()
         hostile.cut()
-        slow.read()
+        slow.read(1)
     # then the slow one gets each state once
     assert [device for part, *_ in states_of(slow) for device in part] == devices
 

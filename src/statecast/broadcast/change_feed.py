@@ -93,7 +93,10 @@ class ChangeFeed:
         """Why the store cannot be read; logged once."""
         self._reset_needed = False
         """The listener failed, so it is not known which viewer has received what."""
-        self._epoch_history_at = 0.0
+        self._epoch_history_at = self._confirmed_at = 0.0
+        """When the listener got the epoch history last, and when it was read last to answer."""
+        self._forgotten = 0
+        """Up to where the listener knows that removals were forgotten."""
         self._asked = self._confirmed = 0
         """Questions of ``confirm``, and how many of them were answered."""
         self._set_back_at = float("-inf")
@@ -193,7 +196,7 @@ class ChangeFeed:
         """Seconds; not long while viewers wait for an answer about their position."""
         if self._asked == self._confirmed:
             return LONGEST_WAIT
-        return max(0.0, self._epoch_history_at + CONFIRM_INTERVAL - time.monotonic())
+        return max(0.0, self._confirmed_at + CONFIRM_INTERVAL - time.monotonic())
 
     def _is_news(self, result: ReadResult, report: dict[str, Any]) -> bool:
         """Whether the loop is to know of it now."""
@@ -226,9 +229,10 @@ class ChangeFeed:
             )
             self._epoch = ""
         changes = self.store.read(self._cursor, limit)
-        if confirms == self._confirmed and self._epoch_history_holds(changes):
+        holds = self._epoch_history_holds(changes)
+        if confirms == self._confirmed and holds:
             return ReadResult(changes)
-        epoch_history, self._epoch_history_at = self.store.epoch_history(), time.monotonic()
+        epoch_history, self._confirmed_at = self.store.epoch_history(), time.monotonic()
         set_back = bool(self._epoch) and not epoch_history.is_valid(
             Position(self._epoch, self._cursor.offset)
         )
@@ -242,6 +246,12 @@ class ChangeFeed:
             self._said_to_lack = None
         reset, self._reset_needed = self._reset_needed or set_back, False
         self._epoch = changes.position.epoch
+        if holds and not set_back:
+            # The listener has each removal that was forgotten meanwhile. Dropping them starts
+            # viewers over that lag, so it must not happen as often as viewers like.
+            epoch_history = epoch_history._replace(forgotten=self._forgotten)
+        else:
+            self._epoch_history_at, self._forgotten = self._confirmed_at, epoch_history.forgotten
         return ReadResult(changes, epoch_history, reset, confirms)
 
     def _lacks(self, epoch_history: EpochHistory) -> int:
