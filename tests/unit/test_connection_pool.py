@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from statecast.errors import StoreUnavailable
-from statecast.stores.contract import Limits
+from statecast.stores.contract import Limits, ReadCursor
 from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.store import SqliteStore
@@ -109,3 +109,28 @@ def test_a_thread_that_waits_for_commits_keeps_its_connection(store: SqliteStore
     assert store.database._local.connection is own
     with store.database.read() as connection:
         assert connection is not own
+
+
+def test_a_wait_with_a_new_connection_misses_no_commit(store: SqliteStore, tmp_path: Path) -> None:
+    # given a thread that has read, and a fork, which closes its connection
+    read, forked = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        store.read(ReadCursor())
+        read.set()
+        forked.wait(10)
+        store.wait(60)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    assert read.wait(10)
+    store.database.before_fork()
+    store.database.after_fork()
+    # when another process commits before it waits
+    other = SqliteStore(tmp_path / "store.db", Limits(), VirtualClock())
+    other.edit(change("pillow", {"mood": "happy"}))
+    forked.set()
+    # then it does not wait for the next commit
+    thread.join(10)
+    assert not thread.is_alive()
+    other.close()

@@ -587,14 +587,16 @@ class Database:
     def _look(
         self, known: int | None = None, is_news: Callable[[StoreConnection], bool] | None = None
     ) -> tuple[int, bool]:
-        """The version of the data, and whether there is news since the known one.
+        """The version of the data, and whether there may be news since the known one.
 
-        Many times while a thread waits: the names of the files are checked by its next read.
+        Many times while a thread waits: the names of the files are checked by its next read. To a
+        connection that was opened since, after a fork or a failure, the known one says nothing.
         """
-        checks = self._thread_state().connection is None
-        with self._use(Purpose.WAIT, checks=checks) as connection:
+        is_new = self._thread_state().connection is None
+        with self._use(Purpose.WAIT, checks=is_new) as connection:
             newest = data_version(connection)
-            return newest, newest != known and (is_news is None or is_news(connection))
+            has_changed = is_new or newest != known
+            return newest, has_changed and (is_news is None or is_news(connection))
 
     # -- closing
 
