@@ -189,6 +189,31 @@ def test_a_viewer_that_watches_something_else_before_its_position_is_known_start
     assert states_of(viewer) == []
 
 
+def test_a_viewer_that_asks_for_more_before_its_position_is_known_keeps_what_it_has(
+    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a viewer with a position that is not known in a process that is behind
+    harness.store.commit("pillow", {"n": 1})
+    harness.tick()
+    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
+    harness.store.commit("pillow", {"n": 2})
+    viewer = FakeClient(harness, ["*"])
+    viewer.position = None
+    viewer.watch(since={"epoch": "e1", "offset": 2})
+    # when it watches the same devices, and asks who else does, as a page does
+    answer = viewer.watch(presence=True)
+    harness.loop.settle()
+    # then it keeps what it has, and goes on from there
+    assert (answer["offset"], answer["reset"]) == (2, False)
+    assert states_of(viewer) == []
+    monkeypatch.undo()
+    harness.tick()
+    assert states_of(viewer) == [({}, 2, "complete")]
+    harness.store.commit("pillow", {"n": 3})
+    harness.tick()
+    assert states_of(viewer) == [({"pillow": 3}, 3)]
+
+
 def test_a_viewer_that_leaves_before_its_position_is_known_is_forgotten(
     harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

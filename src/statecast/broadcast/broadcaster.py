@@ -387,9 +387,10 @@ class Broadcaster:
             self._resume(subscriber, watch_request)
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
             subscriber.wanted = wanted
+            before = subscriber.audience
             self._change_audience(subscriber, audience)
-            if subscriber.since is not None:  # it is not known what it has of the one before
-                subscriber.start_over()
+            if subscriber.since is not None and audience is not before:
+                subscriber.start_over()  # it is not known what it has of the one before
         if watch_request.reset:
             self._requested_resets += 1
             subscriber.start_over()
