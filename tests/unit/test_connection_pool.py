@@ -71,7 +71,7 @@ def test_threads_at_the_same_time_have_a_connection_each_and_few_stay_open(
     all_read.wait(10)
     for thread in threads:
         thread.join(10)
-    # then four connections stay for the next readers, beside the one that writes
+    # then a few connections stay for the next readers, beside the one that writes
     assert not store.database._pool.in_use
     assert len(connections(store)) == Purpose.READ.value + Purpose.WRITE.value
 

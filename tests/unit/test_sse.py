@@ -382,6 +382,28 @@ async def test_once_ends_when_the_client_has_everything(
     assert request.response.complete and harness.hub.viewers == 0
 
 
+@pytest.mark.parametrize("is_full", [False, True], ids=["it waits for the store", "it is slow"])
+async def test_once_ends_without_an_answer_after_a_while(is_full: bool) -> None:
+    # given a client that asks once, and has not got everything
+    harness = EventsHarness()
+    request, watching = await harness.watch("once=1")
+    if is_full:
+        request.fill()
+        watching.deliver(PART)
+    await settle()
+    assert not request.response.complete
+
+    # when a comment is due, then it ends instead if nothing is on its way
+    watching.on_timeout(asyncio.get_running_loop().time() + 100)
+    request.flow()
+    await settle()
+    on_its_way = encode("states", PART.payload) + b":\n\n"
+    assert request.response.body == (on_its_way if is_full else b"")
+    assert request.response.complete is not is_full
+    request.leave()
+    await request.task
+
+
 async def test_without_once_a_stream_goes_on() -> None:
     harness = EventsHarness()
     request, watching = await harness.watch("health=1")

@@ -207,6 +207,10 @@ class EventStream:
     def on_timeout(self, now: float) -> float | None:
         if not self._open:
             return None
+        is_writing = self._pending.size or self._write_limit is not None
+        if self._awaited and not is_writing:
+            self.leave()  # the store is away for so long; the client asks again
+            return None
         if now >= self._keepalive_at:
             self._keepalive_at = now + self._ping_interval
             if not self.paused:

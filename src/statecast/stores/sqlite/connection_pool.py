@@ -18,7 +18,7 @@ from statecast.stores.sqlite.driver import StoreConnection
 class Purpose(Enum):
     """What a connection is for. The value is how many of them stay open without a user."""
 
-    READ = 4
+    READ = 8
     WRITE = 1
     WAIT = 0
     """It belongs to one thread: ``data_version`` compares with what the same connection saw."""
