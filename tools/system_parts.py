@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 from tools import debian
@@ -118,6 +119,9 @@ FIREFOX = Program("Firefox", ("firefox-esr", "firefox"), (128,), ("firefox-esr",
 # libfaketime 0.9.8 (2019): the first that leaves the uptime alone when it is told so.
 FAKETIME = Program("faketime", ("faketime",), (0, 9, 8), ("faketime",))
 
+# The first font of the pages' list that Linux has. Other systems have the ones before it.
+LIBERATION_SANS = "/usr/share/fonts/**/LiberationSans-Regular.*"
+
 PROGRAMS = (
     *(CHROMIUM, CURL, JQ, SYSTEMD_ANALYZE, C_COMPILER, NGINX, HAPROXY, FAKETIME, PROMTOOL),
     POSTGRESQL,
@@ -132,7 +136,12 @@ def packages() -> list[str]:
     missing = (program.packages for program in PROGRAMS if not program.find())
     found = [package for packages in missing for package in packages]
     # The Node that Playwright brings along, and cannot do without, is linked with libatomic.
-    return found if ctypes.util.find_library("atomic") else [*found, "libatomic1"]
+    if not ctypes.util.find_library("atomic"):
+        found.append("libatomic1")
+    # Lines of the pages are as long as this font makes them; with a wider one they break elsewhere.
+    if sys.platform == "linux" and not glob.glob(LIBERATION_SANS, recursive=True):
+        found.append("fonts-liberation")
+    return found
 
 
 def ensure() -> None:

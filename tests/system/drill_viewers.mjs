@@ -1,4 +1,5 @@
-// Viewers of a drill, many in one process: node drill_viewers.mjs ADDRESS COUNT STATECAST.JS
+// Viewers of a drill, many in one process:
+// node drill_viewers.mjs ADDRESS COUNT STATECAST.JS [the store may lose]
 // Two of three are stock Socket.IO clients on WebSocket, the third is statecast.js. Each watches
 // everything, or one group of devices, and comes back by itself after any cut.
 //
@@ -10,7 +11,7 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const { io } = createRequire(import.meta.url)("socket.io-client");
-const [address, count, script] = process.argv.slice(2);
+const [address, count, script, mayLose] = process.argv.slice(2);
 const { connect } = await import(script);
 
 const now = () => performance.now() / 1000;
@@ -51,6 +52,7 @@ class Held {
     if (reset) {
       this.resets++;
       this.states.clear();
+      this.startOver();
       this.position = undefined;
     }
     for (const { device, version, offset: at, state } of states) {
@@ -62,10 +64,12 @@ class Held {
       this.position = { epoch, offset, scope };
   }
 
-  /**
-   * No version goes back, after a reset neither: the store of the drill loses nothing. A later item
-   * of the same version is a repetition.
-   */
+  /** A reset brings nothing older either, unless the store has lost something. */
+  startOver() {
+    if (mayLose) this.versions.clear();
+  }
+
+  /** No version goes back. A later item of the same version is a repetition. */
   check(device, version, at) {
     const [heldVersion, heldAt] = this.versions.get(device) ?? [0, 0];
     if (version < heldVersion || at < heldAt)
@@ -124,7 +128,10 @@ function stock(held) {
 function own(held) {
   const live = connect({ url: `${address}/socket.io/`, devices: [held.pattern] });
   live.on("link", () => (held.joined += live.synced ? 1 : 0));
-  live.on("reset", () => held.resets++);
+  live.on("reset", () => {
+    held.resets++;
+    held.startOver();
+  });
   live.on("states", (changed) => {
     held.moved();
     for (const [{ device, version, offset }] of changed) held.check(device, version, offset);

@@ -121,7 +121,7 @@ class Scene:
         command = [node.program, HERE / "drill_viewers.mjs", front, str(VIEWERS)]
         process = stack.enter_context(
             started(
-                [*command, STATECAST_JS.as_uri()],
+                [*command, STATECAST_JS.as_uri(), "the store may lose"],
                 env=node.variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

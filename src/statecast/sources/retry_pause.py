@@ -6,14 +6,14 @@ import random
 
 from statecast.errors import STORE_ERRORS
 
-LONGEST = 5.0
+MAX_PAUSE = 5.0
 """Seconds between two attempts after failures of a queue."""
-LONGEST_OF_STORE = 1.0
+MAX_STORE_PAUSE = 1.0
 """Of the store: what holds a lease meanwhile keeps others from working, and connections to a server
 that is away have pauses of their own."""
 
 
 def pause_after(failures: int, error: Exception) -> float:
     """Seconds; random, so that many who wait do not try again at the same moment."""
-    longest = LONGEST_OF_STORE if isinstance(error, STORE_ERRORS) else LONGEST
+    longest = MAX_STORE_PAUSE if isinstance(error, STORE_ERRORS) else MAX_PAUSE
     return random.uniform(0.05, min(longest, 0.1 * 2 ** min(failures, 10)))  # noqa: S311
