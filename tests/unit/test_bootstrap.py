@@ -454,11 +454,27 @@ def empty_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: name)
+    monkeypatch.setattr(system_parts, "LIBERATION_SANS", __file__)
     wanted = (system_parts.CHROMIUM, system_parts.CURL)
     monkeypatch.setattr(system_parts, "PROGRAMS", wanted)
     monkeypatch.setattr(system_parts, "OPTIONAL", ())
     monkeypatch.setattr(debian, "install", install)
     return installed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another font")
+def test_what_is_no_program_is_installed_too(
+    empty_system: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # given a system without the library of a program, and without the font of the pages
+    monkeypatch.setattr(system_parts.ctypes.util, "find_library", lambda name: None)
+    font = tmp_path / "fonts" / "liberation" / "LiberationSans-Regular.ttf"
+    monkeypatch.setattr(system_parts, "LIBERATION_SANS", f"{tmp_path}/**/LiberationSans-Regular.*")
+    assert system_parts.packages() == ["chromium", "curl", "libatomic1", "fonts-liberation"]
+    # when the font is there, in whatever folder, then it is not asked for
+    font.parent.mkdir(parents=True)
+    font.touch()
+    assert system_parts.packages() == ["chromium", "curl", "libatomic1"]
 
 
 def test_system_deps_installs_where_it_can(
