@@ -72,6 +72,12 @@ class Site:
     def clock(self) -> int:
         return time.time_ns() // 1_000_000 - self.minutes_ago * 60_000
 
+    def come_to_the_present(self) -> None:
+        """Let the past be over. It is a clock that steps, which the page would say for a day."""
+        self.minutes_ago = 0
+        for problem in self.runtime.problems.current():
+            self.runtime.problems.clear(problem.kind, problem.subject)
+
     def send(self, device: str = "pillow", silent_after: float | None = 30, **state: Any) -> None:
         message: dict[str, Any] = {"device": device, "state": state}
         if device == "pillow":

@@ -655,8 +655,7 @@ def test_screenshots(browser: Any, tmp_path: Path) -> None:
         for version, (here.minutes_ago, state) in enumerate(HOUR, 1):
             here.send(**state)
             arrived(here, version)
-        for problem in here.runtime.problems.current():  # this past is a clock that steps
-            here.runtime.problems.clear(problem.kind, problem.subject)
+        here.come_to_the_present()
         with looking(browser, here, color_scheme="dark") as eyes:
             page = eyes.visit()
             page.get_by_role("button", name="Hug pillow").click()

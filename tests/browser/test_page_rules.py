@@ -295,7 +295,7 @@ def test_words_have_the_same_colours_at_every_load_and_moods_those_of_their_sky(
     words = ("idle", "busy", "charging", "error", "waiting", "idle")
     for here.minutes_ago, mood, word in zip((59, 50, 40, 30, 20, 10), moods, words):
         send(here, "pillow", {"mood": mood, "status": word})
-    here.minutes_ago = 0
+    here.come_to_the_present()
     seen = []
     for scheme in ("light", "dark"):
         with looking(browser, here, color_scheme=scheme) as eyes:
@@ -464,7 +464,7 @@ def test_offline_a_silent_device_was_last_known_when_it_was_heard(eyes: Eyes, he
     # Given a lamp that has been silent for an hour, and a live one
     here.minutes_ago = 60
     send(here, "old", {"on": True})
-    here.minutes_ago = 0
+    here.come_to_the_present()
     send(here, "new", {"on": True})
     page = eyes.visit("/")
     page.wait_for_selector("[data-device=old] [data-mark=late]")
