@@ -250,7 +250,8 @@ class Broadcaster:
             del self._unjudged[subscriber]
             if (since := subscriber.since) is not None:
                 subscriber.since = None
-                self._resume_at(subscriber, since, in_scope=True)
+                valid = self._epoch_history.judge(since, self.position.offset)
+                self._resume_at(subscriber, since, valid=valid is True)
                 self._catch_up(subscriber)
 
     def _apply_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
@@ -438,18 +439,16 @@ class Broadcaster:
         if since is None:
             return
         in_scope = not self.has_rules() if scope is None else scope == subscriber.audience.scope
-        if in_scope and self._epoch_history.may_lack(since, self.position.offset):
+        valid = in_scope and self._epoch_history.judge(since, self.position.offset)
+        if valid is None:
             subscriber.since = since
             self._unjudged[subscriber] = self._change_feed.confirm()
         else:
-            self._resume_at(subscriber, since, in_scope)
+            self._resume_at(subscriber, since, valid=valid)
 
-    def _resume_at(self, subscriber: Subscriber, since: Position, in_scope: bool) -> None:
-        valid = (
-            in_scope
-            and self._epoch_history.is_valid(since, self.position.offset)
-            and (since.offset or since.epoch == self.position.epoch)
-        )
+    def _resume_at(self, subscriber: Subscriber, since: Position, *, valid: bool) -> None:
+        """Let a viewer continue; one that has no states yet, only within the newest epoch."""
+        valid = valid and bool(since.offset or since.epoch == self.position.epoch)
         subscriber.position = since.offset if valid else 0
         subscriber.sighting = -1 if valid else self.states.sightings
         subscriber.reset = subscriber.empty = not valid

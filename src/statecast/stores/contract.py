@@ -179,21 +179,19 @@ class EpochHistory(NamedTuple):
     """How many changes the store lacks since it was set back within a day; 0: it is not known how
     many. None: it was not, or no ``SetBackMemory`` keeps that."""
 
-    def is_valid(self, position: Position, offset: int | None = None) -> bool:
-        """Whether a position belongs to this history and nothing after it was forgotten.
+    def is_valid(self, position: Position) -> bool:
+        """Whether a position belongs to this history and nothing after it was forgotten."""
+        return self.judge(position) is True
+
+    def judge(self, position: Position, offset: int | None = None) -> bool | None:
+        """Whether it is valid; None: it may be of what was committed after this was read.
 
         ``offset`` is the store's newest offset, where the caller has a newer one.
         """
         last = self.last_of(position.epoch, offset)
-        if last is None or 0 < position.offset < self.forgotten:
-            return False
-        return 0 <= position.offset <= last
-
-    def may_lack(self, position: Position, offset: int) -> bool:
-        """Whether a position may be of what was committed after this was read, up to ``offset``."""
-        has_ended = any(epoch == position.epoch for epoch, _ in self.epochs[:-1])
-        last = self.last_of(position.epoch, offset)
-        return not has_ended and (last is None or position.offset > last)
+        if last is None or (position.offset > last and position.epoch == self.epochs[-1][0]):
+            return None
+        return 0 <= position.offset <= last and not 0 < position.offset < self.forgotten
 
     def last_of(self, epoch: str, offset: int | None = None) -> int | None:
         """The last offset of an epoch; None for one of another history. ``offset`` as above."""
