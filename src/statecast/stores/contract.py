@@ -325,6 +325,17 @@ class Exchanged(NamedTuple):
     """With one device at most."""
     sizes: Sizes
 
+    @classmethod
+    def read(cls, store: Store) -> Exchanged:
+        """One after the other, where a read costs next to nothing."""
+        return cls(
+            store.reports(),
+            store.totals(),
+            store.quarantine_count(),
+            store.open_commands(limit=1),
+            store.sizes(),
+        )
+
 
 class ChangedNames(NamedTuple):
     """Devices that changed after an offset, without their states."""

@@ -654,13 +654,7 @@ class MemoryStore:
     def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
         """Announce a report, and read the reports of all and what else each process shows."""
         self.announce(process, report)
-        return Exchanged(
-            self.reports(),
-            self.totals(),
-            self.quarantine_count(),
-            self.open_commands(limit=1),
-            self.sizes(),
-        )
+        return Exchanged.read(self)
 
     def withdraw(self, process: str) -> None:
         """Take back the report and the counts of a process that stops serving."""

@@ -735,13 +735,7 @@ class SqliteStore:
     def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
         """Announce a report, and read the reports of all and what else each process shows."""
         self.announce(process, report)
-        return Exchanged(
-            self.reports(),
-            self.totals(),
-            self.quarantine_count(),
-            self.open_commands(limit=1),
-            self.sizes(),
-        )
+        return Exchanged.read(self)
 
     def withdraw(self, process: str) -> None:
         """Take back what a process announced and counted: it stops serving, or has ended."""
