@@ -25,14 +25,13 @@ from statecast.sources.contract import ExpiringSender, Sender
 from statecast.sources.retry_pause import pause_after
 from statecast.stores.contract import Lease, Store, command_lease
 from statecast.stores.holder_watch import HolderWatch
+from statecast.stores.lease_standby import LeaseStandby
 
 BATCH = 32
 """Commands of one attempt: after a crash so many may be put twice."""
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for commands of which nothing was said here, as of a device that has
 its queue only now."""
-STANDBY_WAIT = 0.1
-"""Seconds between two attempts to get a lease that another process holds."""
 AWAY, STALLED = "commands-away", "lease-stalled"
 
 log = logging.getLogger(__name__)
@@ -83,6 +82,7 @@ class CommandDispatcher:
             "no command is put into it",
             resumed_at=resumed_at,
         )
+        self._standby = LeaseStandby(store, command_lease(address))
         self._stop = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(
@@ -95,6 +95,7 @@ class CommandDispatcher:
     def stop(self) -> None:
         """Begin no further attempt; one that runs comes to its end."""
         self._stop.set()
+        self._standby.end()
         self._news.set()
 
     def join(self, timeout: float) -> None:
@@ -128,7 +129,7 @@ class CommandDispatcher:
         lease = self.store.lease(command_lease(self.address))
         if lease is None:
             self._look_at_holder()
-            self._stop.wait(STANDBY_WAIT)
+            self._standby.pause()
             return
         self._holder.forget()
         self._problems.clear(STALLED, self._subject)

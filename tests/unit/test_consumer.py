@@ -20,10 +20,10 @@ from statecast.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
-from statecast.ingest import consumer as consumer_module
 from statecast.ingest.consumer import Consumer, Health
 from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.sources.retry_pause import pause_after
+from statecast.stores import lease_standby
 from statecast.stores.contract import LeaseHolder, Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
@@ -156,7 +156,7 @@ def test_one_that_stands_by_is_told_of_the_lease_where_the_store_can_tell(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a store that says when a lease is free; without that a consumer asks every hour
-    monkeypatch.setattr(consumer_module, "STANDBY_WAIT_TOLD", 3600.0)
+    monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
     waits: queue.Queue[Callable[[], None]] = queue.Queue()
 
     def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:
@@ -182,7 +182,7 @@ def test_one_that_stands_by_is_told_of_the_lease_where_the_store_can_tell(
 def test_a_stop_ends_the_wait_for_a_lease(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "STANDBY_WAIT_TOLD", 3600.0)
+    monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
     waiting = threading.Event()
 
     def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,10 +30,12 @@ from statecast.sources import open_source
 from statecast.sources.azure_queue import AzureQueue
 from statecast.sources.contract import SourceContext
 from statecast.sources.memory import MemorySource
+from statecast.stores import lease_standby
 from statecast.stores.contract import Lease, Limits, Store, command_lease
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing.azure import FakeAzure
 from statecast.testing.values import VirtualClock
+from waiting import wait_for
 
 ADDRESS = "embedded:hugs"
 
@@ -409,6 +413,37 @@ def test_a_stop_that_comes_before_an_attempt_is_not_slept_over(
     # when it serves, then it does not wait for more news
     scene.dispatcher._serve(scene.lease)
     assert waits == []
+
+
+def test_one_that_stands_by_is_told_of_the_lease_and_a_stop_ends_its_wait(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a store that says when a lease is free; without that a dispatcher asks every hour
+    monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
+    waits: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def await_lease(lease: str, on_free: Callable[[], None]) -> SimpleNamespace:
+        assert lease == command_lease(ADDRESS)
+        waits.put(on_free)
+        return SimpleNamespace(is_over=True)
+
+    scene.store.await_lease = await_lease  # type: ignore[attr-defined]
+    dispatcher = scene.dispatcher
+    dispatcher.start()
+    told = waits.get(timeout=20)
+    # when the lease is free, then it has it, and puts what was asked
+    scene.lease.release()
+    asked = scene.ask()
+    told()
+    wait_for(lambda: scene.status(asked) == "delivered")
+    # and one that still waits ends at its stop
+    second = scene.another()
+    second.start()
+    waits.get(timeout=20)
+    for one in (second, dispatcher):
+        one.stop()
+        one.join(20)
+        assert not one._thread.is_alive()
 
 
 def test_a_device_with_a_queue_takes_its_commands_only_from_there() -> None:

@@ -23,17 +23,14 @@ from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.retry_pause import pause_after
-from statecast.stores.contract import AwaitsLeases, Committed, Lease, LeaseWait, Store
+from statecast.stores.contract import Committed, Lease, Store
 from statecast.stores.holder_watch import HolderWatch
+from statecast.stores.lease_standby import LeaseStandby
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""
 RECEIVE_WAIT_IN_STORE = 2.0
 """The same for the queue inside the store, whose wait a stop ends."""
-STANDBY_WAIT = 0.1
-"""Seconds between two attempts to get a lease that another process holds."""
-STANDBY_WAIT_TOLD = 1.0
-"""The same where the store says when it is free."""
 
 NO_ANSWER = "The queue does not answer."
 STORE_NO_ANSWER = "The store does not answer; messages wait in their queue."
@@ -103,9 +100,7 @@ class Consumer:
         self.health = Health("standby", clock())
         self.total = Committed()
         self._stop = threading.Event()
-        self._may_be_free = threading.Event()
-        """Ends the pause of a consumer that stands by. Also set at the stop."""
-        self._lease_wait: LeaseWait | None = None
+        self._standby = LeaseStandby(store, self.name)
         source = pipeline.source
         self._metered = source if isinstance(source, Metered) else None
         self._paced = source if isinstance(source, Paced) else None
@@ -137,7 +132,7 @@ class Consumer:
     def stop(self) -> None:
         """Let the consumer finish its batch and end; ``join`` waits for that."""
         self._stop.set()
-        self._may_be_free.set()
+        self._standby.end()
         if isinstance(self.pipeline.source, EmbeddedQueue):
             self.pipeline.source.wake()
 
@@ -169,7 +164,8 @@ class Consumer:
         lease = self.store.lease(self.name)
         if lease is None:
             self._set_status("standby", self._look_at_holder())
-            self._stand_by()
+            self.pipeline.begin(PipelineStep.PAUSE)
+            self._standby.pause()
             return
         self._holder.forget()
         self._answered_at = time.monotonic()
@@ -180,20 +176,6 @@ class Consumer:
             with suppress(StatecastError):  # then it becomes visible in time
                 self.pipeline.release()
             lease.release()
-
-    def _stand_by(self) -> None:
-        """Pause until the lease may be free, or it is time to ask for it again."""
-        self.pipeline.begin(PipelineStep.PAUSE)
-        if self._lease_wait is None or self._lease_wait.is_over:
-            self._may_be_free.clear()  # before the wait begins: from here on nothing is missed
-            self._lease_wait = (
-                self.store.await_lease(self.name, self._may_be_free.set)
-                if isinstance(self.store, AwaitsLeases)
-                else None
-            )
-        if not self._stop.is_set():
-            told = self._lease_wait is not None
-            self._may_be_free.wait(STANDBY_WAIT_TOLD if told else STANDBY_WAIT)
 
     def _look_at_holder(self) -> str | None:
         """A sentence if the process that holds the lease has stopped: no process receives then."""
