@@ -12,8 +12,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum
+
+from postgres_server import PostgresServer
 
 BEGIN, READ_WRITE, COMMIT = b"BEGIN ", b"READ WRITE\0", b"COMMIT\0"
 EXECUTE, FLUSH, SYNC, ROW = b"EHSD"
@@ -182,3 +184,8 @@ def end(one: socket.socket) -> None:
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
     one.close()
+
+
+def before(server: PostgresServer) -> closing[PostgresProxy]:
+    """One before a server of the tests, for a block."""
+    return closing(PostgresProxy(f"{server.folder}/.s.PGSQL.5432"))

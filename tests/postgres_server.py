@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,15 @@ class PostgresServer:
             template = TEMPLATE if prepare is not None else "template1"
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[arg-type]
         return name
+
+    @contextmanager
+    def created(self, prepare: Callable[[str], None] | None = None) -> Iterator[str]:
+        """The name of a new database, which lasts as long as the block; see ``create``."""
+        name = self.create(prepare)
+        try:
+            yield name
+        finally:
+            self.drop(name)
 
     def drop(self, database: str) -> None:
         """Delete a database; whoever still uses it is cut off."""

@@ -25,9 +25,8 @@ from waiting import wait_for
 
 @pytest.fixture
 def url(postgres_server: PostgresServer) -> Iterator[str]:
-    name = postgres_server.create()
-    yield postgres_server.url(name)
-    postgres_server.drop(name)
+    with postgres_server.created() as name:
+        yield postgres_server.url(name)
 
 
 def opened(url: str, limits: Limits | None = None) -> closing[PostgresStore]:

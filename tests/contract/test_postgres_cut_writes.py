@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import postgres_proxy
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
@@ -117,21 +118,19 @@ WRITES = {
 
 @pytest.fixture
 def name(postgres_server: PostgresServer) -> Iterator[str]:
-    made = postgres_server.create()
-    yield made
-    postgres_server.drop(made)
+    with postgres_server.created() as made:
+        yield made
 
 
 @pytest.fixture
 def other(postgres_server: PostgresServer) -> Iterator[str]:
-    made = postgres_server.create()
-    yield made
-    postgres_server.drop(made)
+    with postgres_server.created() as made:
+        yield made
 
 
 @pytest.fixture
 def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    with closing(PostgresProxy(f"{postgres_server.folder}/.s.PGSQL.5432")) as proxy:
+    with postgres_proxy.before(postgres_server) as proxy:
         yield proxy
 
 

@@ -17,9 +17,8 @@ FACTS = server.ServerFacts("15.1", 150001, "UTF8", "on", "on", "on", "on", False
 
 @pytest.fixture
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    name = postgres_server.create()
-    yield name
-    postgres_server.drop(name)
+    with postgres_server.created() as name:
+        yield name
 
 
 def said(*words: str, status: int = 0) -> str:

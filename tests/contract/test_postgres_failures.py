@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import postgres_proxy
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
@@ -39,16 +40,14 @@ from tools import system_parts
 
 @pytest.fixture
 def name(postgres_server: PostgresServer) -> Iterator[str]:
-    made = postgres_server.create()
-    yield made
-    postgres_server.drop(made)
+    with postgres_server.created() as made:
+        yield made
 
 
 @pytest.fixture
 def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    proxy = PostgresProxy(f"{postgres_server.folder}/.s.PGSQL.5432")
-    yield proxy
-    proxy.close()
+    with postgres_proxy.before(postgres_server) as proxy:
+        yield proxy
 
 
 def opened(url: str) -> closing[PostgresStore]:

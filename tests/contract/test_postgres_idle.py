@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+import postgres_proxy
 from postgres_proxy import EXECUTE, FLUSH, ROW, SYNC, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.broadcast.process_reports import ProcessReports
@@ -37,15 +38,14 @@ class Asked(NamedTuple):
 
 @pytest.fixture
 def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    with closing(PostgresProxy(f"{postgres_server.folder}/.s.PGSQL.5432")) as proxy:
+    with postgres_proxy.before(postgres_server) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def name(postgres_server: PostgresServer) -> Iterator[str]:
-    made = postgres_server.create()
-    yield made
-    postgres_server.drop(made)
+    with postgres_server.created() as made:
+        yield made
 
 
 def opened(url: str) -> closing[PostgresStore]:

@@ -70,9 +70,8 @@ MANY_HANDLED = """
 
 @pytest.fixture
 def name(postgres_server: PostgresServer) -> Iterator[str]:
-    made = postgres_server.create()
-    yield made
-    postgres_server.drop(made)
+    with postgres_server.created() as made:
+        yield made
 
 
 Turn = Callable[[PostgresStore, int], None]

@@ -31,9 +31,8 @@ Opener = Callable[[str], PostgresStore]
 
 @pytest.fixture
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    name = postgres_server.create(lambda url: open_store(url).close())
-    yield name
-    postgres_server.drop(name)
+    with postgres_server.created(lambda url: open_store(url).close()) as name:
+        yield name
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+import postgres_proxy
 from certificates import write_certificate
-from postgres_proxy import PostgresProxy
 from postgres_server import USER, PostgresServer
 from statecast.cli.main import main
 from statecast.errors import StatecastError
@@ -173,13 +173,10 @@ def test_tls_that_fails_says_what_to_do(guarded: Guarded, case: str) -> None:
 
 
 def test_a_server_without_tls_that_is_asked_for_it(postgres_server: PostgresServer) -> None:
-    proxy = PostgresProxy(f"{postgres_server.folder}/.s.PGSQL.5432")
-    try:
+    with postgres_proxy.before(postgres_server) as proxy:
         url = proxy.url("postgres").replace("sslmode=disable", "sslmode=require")
         with pytest.raises(StatecastError) as raised:
             open_store(url.replace(f"{USER}@", f"{USER}:{PASSWORD}@"))
-    finally:
-        proxy.close()
     sentence = str(raised.value)
     assert "does not support SSL" in sentence and "turn on ssl in its postgresql.conf" in sentence
     assert PASSWORD not in sentence

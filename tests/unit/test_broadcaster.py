@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count, pairwise
 from typing import Any
 
@@ -137,76 +138,84 @@ def test_an_unknown_position_is_answered_with_everything(
     assert states_of(viewer) == [({"pillow": 1}, 2, "reset", "complete")]
 
 
+@contextmanager
+def without_answers(harness: BroadcastHarness) -> Iterator[None]:
+    """The store answers no question about a position meanwhile, as one that is away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.change_feed, "read_once", lambda: None)
+        yield
+
+
+def client_at(
+    harness: BroadcastHarness, epoch: str, offset: int
+) -> tuple[FakeClient, dict[str, Any]]:
+    """A client that another process has told so far, and the answer to its request."""
+    viewer = FakeClient(harness, ["*"])
+    viewer.position = None
+    return viewer, viewer.watch(since={"epoch": epoch, "offset": offset})
+
+
 @pytest.mark.parametrize("epochs", ["the same epoch", "a new epoch"])
 def test_a_process_that_is_behind_sends_no_older_states_for_newer_ones(
-    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch, epochs: str
+    harness: BroadcastHarness, epochs: str
 ) -> None:
     # given a process that does not reach the store any more, where something changes
     harness.store.commit("pillow", {"n": 1})
     harness.tick()
-    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
-    if epochs == "a new epoch":
-        harness.store.restart()
-    harness.store.commit("pillow", {"n": 2})
-    newest = {"epoch": harness.store.epochs[-1][0], "offset": 2}
-    # when viewers come that another process has told of it, and one of them is full for a while
-    viewer, full = FakeClient(harness, ["*"]), FakeClient(harness, ["*"])
-    for one in (viewer, full):
-        one.position = None
-        answer = one.watch(since=newest)
-        assert (answer["epoch"], answer["offset"], answer["reset"]) == (*newest.values(), False)
-    harness.broadcaster.pause(full)
-    harness.loop.settle()
-    harness.broadcaster.resume(full)
-    harness.loop.settle()
-    # then they keep what they have
-    assert (states_of(viewer), states_of(full)) == ([], [])
+    with without_answers(harness):
+        if epochs == "a new epoch":
+            harness.store.restart()
+        harness.store.commit("pillow", {"n": 2})
+        newest = harness.store.epochs[-1][0], 2
+        # when viewers come that another process has told of it, and one is full for a while
+        (viewer, answer), (full, other) = (client_at(harness, *newest) for _ in range(2))
+        for said in (answer, other):
+            assert (said["epoch"], said["offset"], said["reset"]) == (*newest, False)
+        harness.broadcaster.pause(full)
+        harness.loop.settle()
+        harness.broadcaster.resume(full)
+        harness.loop.settle()
+        # then they keep what they have
+        assert (states_of(viewer), states_of(full)) == ([], [])
     # and once the store can be read, they go on from there
-    monkeypatch.undo()
     harness.store.commit("chair", {"n": 3})
     harness.tick()
     assert states_of(viewer) == states_of(full) == [({"chair": 1}, 3, "complete")]
 
 
 def test_a_viewer_that_watches_something_else_before_its_position_is_known_starts_over(
-    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+    harness: BroadcastHarness,
 ) -> None:
     # given a viewer with a position that is not known, and no answer of the store yet
     harness.store.commit("pillow", {"n": 1})
     harness.tick()
-    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
-    viewer = FakeClient(harness, ["*"])
-    viewer.position = None
-    viewer.watch(since={"epoch": "unknown", "offset": 7})
-    # when it changes what it watches
-    viewer.patterns = ["pillow"]
-    viewer.watch()
-    harness.loop.settle()
-    # then it gets all of that, and the answer changes nothing
-    assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
-    monkeypatch.undo()
+    with without_answers(harness):
+        viewer, _ = client_at(harness, "unknown", 7)
+        # when it changes what it watches
+        viewer.patterns = ["pillow"]
+        viewer.watch()
+        harness.loop.settle()
+        # then it gets all of that, and the answer changes nothing
+        assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
     harness.tick()
     assert states_of(viewer) == []
 
 
 def test_a_viewer_that_asks_for_more_before_its_position_is_known_keeps_what_it_has(
-    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+    harness: BroadcastHarness,
 ) -> None:
     # given a viewer with a position that is not known in a process that is behind
     harness.store.commit("pillow", {"n": 1})
     harness.tick()
-    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
-    harness.store.commit("pillow", {"n": 2})
-    viewer = FakeClient(harness, ["*"])
-    viewer.position = None
-    viewer.watch(since={"epoch": "e1", "offset": 2})
-    # when it watches the same devices, and asks who else does, as a page does
-    answer = viewer.watch(presence=True)
-    harness.loop.settle()
-    # then it keeps what it has, and goes on from there
-    assert (answer["offset"], answer["reset"]) == (2, False)
-    assert states_of(viewer) == []
-    monkeypatch.undo()
+    with without_answers(harness):
+        harness.store.commit("pillow", {"n": 2})
+        viewer, _ = client_at(harness, "e1", 2)
+        # when it watches the same devices, and asks who else does, as a page does
+        answer = viewer.watch(presence=True)
+        harness.loop.settle()
+        # then it keeps what it has, and goes on from there
+        assert (answer["offset"], answer["reset"]) == (2, False)
+        assert states_of(viewer) == []
     harness.tick()
     assert states_of(viewer) == [({}, 2, "complete")]
     harness.store.commit("pillow", {"n": 3})
@@ -215,14 +224,11 @@ def test_a_viewer_that_asks_for_more_before_its_position_is_known_keeps_what_it_
 
 
 def test_a_viewer_that_leaves_before_its_position_is_known_is_forgotten(
-    harness: BroadcastHarness, monkeypatch: pytest.MonkeyPatch
+    harness: BroadcastHarness,
 ) -> None:
-    monkeypatch.setattr(harness.change_feed, "read_once", lambda: None)
-    viewer = FakeClient(harness, ["*"])
-    viewer.position = None
-    viewer.watch(since={"epoch": "unknown", "offset": 7})
-    viewer.cut()
-    monkeypatch.undo()
+    with without_answers(harness):
+        viewer, _ = client_at(harness, "unknown", 7)
+        viewer.cut()
     harness.tick()
     assert states_of(viewer) == []
     assert harness.broadcaster._unjudged == {}
