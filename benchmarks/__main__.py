@@ -78,11 +78,12 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         try:
             found += (BENCHMARKS | ON_DEMAND)[name](wishes.quick)
-            found += servers.generator_load(name)
         except BenchmarkError as reason:
             broken[name] = str(reason)
         except Exception:
             broken[name] = traceback.format_exc()
+        load = servers.generator_load(name)  # taken from a part that broke, too
+        found += [] if name in broken else load
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(machine() + (" A quick look: the numbers are rough." if wishes.quick else "") + "\n")
     print(report.markdown(found) if wishes.markdown else report.table(found))

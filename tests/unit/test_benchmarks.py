@@ -406,3 +406,16 @@ def test_busy_viewers_are_called_the_bottleneck(
     (row,) = servers.generator_load("fanout")
     assert (row.value, row.note) == (share * 100, note)
     assert servers.generator_load("fanout") == []
+
+
+def test_a_part_that_broke_leaves_no_load_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(quick: bool) -> list[Row]:
+        servers.busiest.append(0.95)
+        raise BenchmarkError("nginx is not here")
+
+    parts = {"fanout": breaks, "small": lambda quick: []}
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", parts)
+    assert benchmarks.main(["--quick"]) == 1
+    assert "busiest" not in capsys.readouterr().out and servers.busiest == []
