@@ -25,7 +25,7 @@ from benchmarks.report import Row
 from statecast.model import Message
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.testing import change, message
 from statecast.timestamps import now
 

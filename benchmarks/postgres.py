@@ -115,7 +115,7 @@ def slow_network(own: Any, seconds: float, turns: int) -> list[Row]:
 def commits(url: str, hosts: int, seconds: float) -> int:
     """How many commits so many stores do, each of one message of a device of its own."""
     from statecast.stores import open_store
-    from statecast.stores.contract import Limits
+    from statecast.stores.limits import Limits
     from statecast.testing import change, message
     from statecast.timestamps import now
 

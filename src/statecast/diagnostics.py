@@ -24,7 +24,9 @@ from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
 from statecast.sources.contract import Diagnosable, DiagnosableSender, Verdict
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import ExaminedStore, Store, Totals, command_lease
+from statecast.stores.contract import ExaminedStore, Store
+from statecast.stores.leases import command_lease
+from statecast.stores.totals import Totals
 from statecast.timestamps import duration, now
 
 LOW_SPACE = 64 * 2**20

@@ -23,9 +23,10 @@ from statecast.errors import STORE_ERRORS, LeaseLost, Refused, StatecastError, U
 from statecast.problems import Problems
 from statecast.sources.contract import ExpiringSender, Sender
 from statecast.sources.retry_pause import pause_after
-from statecast.stores.contract import Lease, Store, command_lease
+from statecast.stores.contract import Store
 from statecast.stores.holder_watch import HolderWatch
 from statecast.stores.lease_standby import LeaseStandby
+from statecast.stores.leases import Lease, command_lease
 
 BATCH = 32
 """Commands of one attempt: after a crash so many may be put twice."""

@@ -52,8 +52,9 @@ from statecast.sources.contract import Metered, Sender, Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.polled_function import PolledFunction
 from statecast.stores import open_store, reserved_names
-from statecast.stores.contract import API_SOURCE, Limits, Store
+from statecast.stores.contract import API_SOURCE, Store
 from statecast.stores.errors import no_device
+from statecast.stores.limits import Limits
 from statecast.stores.refusals import CountingRefused
 from statecast.timestamps import now
 

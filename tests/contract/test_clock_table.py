@@ -21,7 +21,8 @@ from statecast.ingest.pipeline import Pipeline
 from statecast.model import Delivery
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing import VirtualClock, change
 from statecast.testing.values import START
 

@@ -24,7 +24,8 @@ from statecast.decoders import open_decoder
 from statecast.decoders.decoder import Decoder
 from statecast.model import Delivery
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing import VirtualClock, oracle
 from statecast.testing.values import START
 

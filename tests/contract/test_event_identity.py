@@ -19,7 +19,9 @@ from statecast import strict_json
 from statecast.decoders import open_decoder
 from statecast.model import Delivery
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store, Totals
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
+from statecast.stores.totals import Totals
 from statecast.testing import VirtualClock
 from statecast.testing.values import START
 

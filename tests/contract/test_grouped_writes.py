@@ -21,9 +21,9 @@ from statecast import strict_json
 from statecast.access.records import AuditEntry
 from statecast.errors import StatecastError, StoreUnavailable
 from statecast.model import Change, Position
-from statecast.stores.contract import Limits
 from statecast.stores.edits import Edit
 from statecast.stores.group_commit import QueuedWrite
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.device_cache import DeviceCache
 from statecast.stores.sqlite.queue import Append
 from statecast.stores.sqlite.store import SqliteStore

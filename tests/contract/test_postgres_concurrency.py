@@ -15,7 +15,8 @@ from statecast import strict_json
 from statecast.errors import DevicesFull, LeaseLost
 from statecast.model import Position
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import changes, counters, database, queue, sources
 from statecast.stores.postgres.driver import Connection, rows
 from statecast.stores.postgres.store import PostgresStore

@@ -21,7 +21,8 @@ from statecast.commands.life import NewCommand
 from statecast.errors import StoreUnavailable
 from statecast.model import Answer, Message
 from statecast.stores import open_store
-from statecast.stores.contract import ReadCursor, command_lease
+from statecast.stores.changes import ReadCursor
+from statecast.stores.leases import command_lease
 from statecast.stores.postgres.driver import OutcomeUnknown
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing import VirtualClock

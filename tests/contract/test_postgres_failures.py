@@ -28,10 +28,12 @@ from statecast.errors import (
 from statecast.ingest.pipeline import Pipeline
 from statecast.model import Position
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor, Totals
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import database, epochs
 from statecast.stores.postgres.driver import Connection, OutcomeUnknown, translate
 from statecast.stores.postgres.store import PostgresStore
+from statecast.stores.totals import Totals
 from statecast.testing import FakeSource
 from statecast.testing.values import change, message
 from tests.conftest import installed

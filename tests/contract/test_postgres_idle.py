@@ -17,7 +17,7 @@ from postgres_server import PostgresServer
 from statecast.broadcast.process_reports import ProcessReports
 from statecast.problems import Problems
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import session
 from statecast.stores.postgres.store import PostgresStore
 

@@ -16,7 +16,9 @@ from postgres_server import PostgresServer
 from statecast.commands.life import NewCommand
 from statecast.model import Answer, Delivery, Message
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor, reaction_lease
+from statecast.stores.changes import ReadCursor
+from statecast.stores.leases import reaction_lease
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import maintenance
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing.values import change, message

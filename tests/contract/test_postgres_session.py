@@ -17,7 +17,8 @@ from postgres_server import PostgresServer
 from statecast.errors import LeaseLost
 from statecast.model import Event
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import session
 from statecast.stores.postgres.store import PostgresStore
 from statecast.testing import change, message

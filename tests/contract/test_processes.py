@@ -16,7 +16,9 @@ from statecast.errors import LeaseLost
 from statecast.model import Event, Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor, Store
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.file_lock import has_ended, lease_file
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message

@@ -34,7 +34,10 @@ from statecast.realtime.authenticator import Authenticator, NotAdmitted, Visit
 from statecast.realtime.readers import Admission, Readers
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.stores.contract import Changes, EpochHistory, Limits, ReadCursor, Store
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.contract import Store
+from statecast.stores.epoch_history import EpochHistory
+from statecast.stores.limits import Limits
 from statecast.testing.values import START
 from tests.fakes.broadcast_harness import FakeClient
 from tests.fakes.fake_loop import FakeLoop

@@ -12,7 +12,8 @@ from statecast.sources.contract import Source
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.memory import MemorySource
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing import FakeSource, SourceContract, VirtualClock, change, message
 
 

@@ -18,7 +18,8 @@ from statecast.commands.life import NewCommand
 from statecast.errors import BadSetting, StoreUnavailable, StoreUnusable
 from statecast.model import Event
 from statecast.stores import copying, open_store
-from statecast.stores.contract import ReadCursor, Store
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store
 from statecast.stores.copying import TABLES, CopiedTable, Row
 from statecast.stores.postgres import schema
 from statecast.stores.sqlite.tables import described

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from statecast import strict_json
 from statecast.model import Change, Message, Stamp
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.testing import VirtualClock, change, message, oracle
 from statecast.testing.values import START
 

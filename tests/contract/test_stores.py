@@ -15,7 +15,8 @@ from statecast.errors import StoreUnavailable
 from statecast.problems import Problems
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.stores.postgres.address import parse
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.sqlite.store import SqliteStore

@@ -11,7 +11,8 @@ from statecast.commands.life import Command, Status
 from statecast.commands.request import new_command
 from statecast.model import Cause, Event, Position, Update
 from statecast.problems import Problems
-from statecast.stores.contract import Changes, EpochHistory, ReadCursor
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.epoch_history import EpochHistory
 from statecast.testing.values import START
 
 CAUSE = Cause("queue", "m1", "device")

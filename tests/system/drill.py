@@ -34,7 +34,8 @@ from statecast import strict_json, timestamps
 from statecast.errors import StatecastError
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing import oracle
 from waiting import wait_for
 

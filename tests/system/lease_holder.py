@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import file_lock
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.timestamps import now

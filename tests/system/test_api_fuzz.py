@@ -24,7 +24,7 @@ from statecast.flask import create_app, runtime_of
 from statecast.runtime import Runtime
 from statecast.server.server import BackgroundServer
 from statecast.settings import Settings
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 from tests.unit.test_openapi import operations
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"

@@ -23,7 +23,8 @@ from statecast.model import Change, Stamp
 from statecast.sources import retry_pause
 from statecast.sources.azure_queue import source
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing.azure import FakeAzure, Fault, Kind
 from statecast.testing.oracle import folded
 from statecast.timestamps import now

@@ -24,7 +24,7 @@ from statecast.settings import Settings
 from statecast.sources import open_source, retry_pause
 from statecast.sources.azure_queue import AzureQueue, source
 from statecast.sources.contract import SourceContext
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing.azure import FORBIDDEN, FakeAzure
 from statecast.timestamps import now

@@ -20,7 +20,7 @@ from server_process import ENVIRONMENT, HERE, PROGRAM, ServerProcess
 
 from azurite_server import SHORT, Azurite
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.timestamps import now
 from tests.waiting import wait_for
 

@@ -21,7 +21,8 @@ from azurite_server import free_port
 from statecast import strict_json, timestamps
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing import oracle
 from statecast.timestamps import now
 

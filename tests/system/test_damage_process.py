@@ -14,7 +14,7 @@ import pytest
 from server_process import ServerProcess, statecast
 
 from statecast.model import Change
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.timestamps import now
 

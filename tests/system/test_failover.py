@@ -22,7 +22,7 @@ from conftest import installed
 from postgres_server import USER, PostgresServer
 from statecast import strict_json
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.testing import oracle
 from statecast.testing.azure import FakeAzure
 from tools import system_parts

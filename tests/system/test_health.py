@@ -17,7 +17,7 @@ from server_process import ScriptProcess, ServerProcess, statecast
 
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.stores import contract, holder_watch
+from statecast.stores import holder_watch, leases
 from waiting import wait_for
 
 Answer = tuple[int, dict[str, Any]]
@@ -104,7 +104,7 @@ def test_a_frozen_queue_service_is_named_and_so_is_its_return(
 def test_a_stopped_holder_of_the_lease_is_named_until_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contract, "STALLED_AFTER", 1.0)
+    monkeypatch.setattr(leases, "STALLED_AFTER", 1.0)
     monkeypatch.setattr(holder_watch, "INTERVAL", 0.02)
     path = tmp_path / "statecast.db"
     holder = ScriptProcess("lease_holder.py", path)

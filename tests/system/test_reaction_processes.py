@@ -9,7 +9,8 @@ from typing import Any
 from server_process import ServerProcess
 
 from statecast.stores import open_store
-from statecast.stores.contract import Store, reaction_lease
+from statecast.stores.contract import Store
+from statecast.stores.leases import reaction_lease
 from statecast.testing import change
 from waiting import wait_for
 

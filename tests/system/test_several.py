@@ -17,7 +17,8 @@ from server_process import ServerProcess
 from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 
 APP = """
 from flask import Flask

@@ -14,7 +14,7 @@ from statecast.ingest.pipeline import Pipeline
 from statecast.settings import Settings
 from statecast.sources import open_source
 from statecast.sources.contract import SourceContext
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 

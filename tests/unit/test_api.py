@@ -19,7 +19,7 @@ from statecast.errors import StoreUnavailable, StoreUnusable
 from statecast.flask import Statecast, create_app, runtime_of
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.stores.contract import Totals
+from statecast.stores.totals import Totals
 from statecast.web import api
 
 JSON = "application/json"

@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 from statecast.errors import BadSetting, NotFound, StatecastError, StoreUnavailable, StoreUnusable
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import backup, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message

@@ -14,7 +14,8 @@ from statecast.broadcast import change_feed
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.errors import StoreUnavailable
 from statecast.model import Position, Update
-from statecast.stores.contract import Changes, Limits
+from statecast.stores.changes import Changes
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import VirtualClock, change, message
 

@@ -28,7 +28,7 @@ from statecast.model import Change, Delivery, Message
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.timestamps import now
 
 pytestmark = pytest.mark.bare

@@ -13,7 +13,7 @@ import pytest
 
 from statecast.stores import notifier as notifier_module
 from statecast.stores import open_store
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import Pause, TimedPause
 from statecast.stores.sqlite import commit_watch, database

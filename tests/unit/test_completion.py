@@ -19,7 +19,7 @@ from statecast import Statecast
 from statecast.access.records import RecordKind
 from statecast.cli.errors import COMPLETE
 from statecast.cli.main import main
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing.values import VirtualClock, change, message, refused
 

@@ -10,7 +10,8 @@ import apsw
 import pytest
 
 from statecast.errors import StoreUnavailable
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.store import SqliteStore

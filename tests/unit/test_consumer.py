@@ -24,7 +24,8 @@ from statecast.ingest.consumer import Consumer, Health
 from statecast.ingest.pipeline import Pipeline, PipelineStep
 from statecast.sources.retry_pause import pause_after
 from statecast.stores import lease_standby
-from statecast.stores.contract import LeaseHolder, Limits
+from statecast.stores.leases import LeaseHolder
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 

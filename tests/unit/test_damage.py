@@ -31,7 +31,8 @@ from statecast.outbox import Outbox
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, reaction_lease
+from statecast.stores.leases import reaction_lease
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import tables
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing.values import change, message

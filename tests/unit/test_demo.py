@@ -16,7 +16,7 @@ from statecast.errors import QueueFull
 from statecast.ingest.pipeline import Pipeline
 from statecast.model import Change
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import VirtualClock
 

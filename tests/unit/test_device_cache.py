@@ -14,7 +14,7 @@ import pytest
 from statecast.errors import Refused
 from statecast.model import Change
 from statecast.stores.clock_watch import Reading
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import device_cache, devices
 from statecast.stores.sqlite.device_cache import DeviceCache
 from statecast.stores.sqlite.store import SqliteStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from statecast.model import Change, Delivery, Message
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import devices
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.store import SqliteStore

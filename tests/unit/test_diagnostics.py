@@ -17,7 +17,9 @@ from statecast.problems import Problem
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import LeaseHolder, Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.leases import LeaseHolder
+from statecast.stores.limits import Limits
 from statecast.testing import change, message, refused
 from statecast.timestamps import now
 

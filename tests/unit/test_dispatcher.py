@@ -31,7 +31,9 @@ from statecast.sources.azure_queue import AzureQueue
 from statecast.sources.contract import SourceContext
 from statecast.sources.memory import MemorySource
 from statecast.stores import lease_standby
-from statecast.stores.contract import Lease, Limits, Store, command_lease
+from statecast.stores.contract import Store
+from statecast.stores.leases import Lease, command_lease
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing.azure import FakeAzure
 from statecast.testing.values import VirtualClock

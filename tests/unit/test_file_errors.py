@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from statecast import program
 from statecast.cli.main import main
 from statecast.errors import StatecastError
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import backup
 from statecast.stores.sqlite.file_lock import StoreLock
 from statecast.stores.sqlite.store import SqliteStore

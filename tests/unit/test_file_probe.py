@@ -11,7 +11,7 @@ import pytest
 
 from statecast.errors import StoreUnusable
 from statecast.program.unix import fcntl
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import file_check, file_probe
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock

@@ -33,7 +33,7 @@ from statecast.errors import (
 from statecast.flask import runtime_of
 from statecast.model import Event
 from statecast.server import server
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from flask.cli import FlaskGroup
 
 from statecast import Statecast, program
 from statecast.stores import open_store
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing.values import change, message, refused
 from statecast.timestamps import now

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from statecast.stores.contract import LeaseHolder
 from statecast.stores.holder_watch import INTERVAL, HolderWatch
+from statecast.stores.leases import LeaseHolder
 from statecast.testing.values import START
 
 

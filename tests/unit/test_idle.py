@@ -21,7 +21,8 @@ from statecast.ingest.consumer import RECEIVE_WAIT_IN_STORE
 from statecast.problems import Problems
 from statecast.sources import embedded_queue
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import LONGEST
 from statecast.stores.sqlite.store import SqliteStore

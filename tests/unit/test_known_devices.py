@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from statecast.model import Change, Delivery, Message, Position
-from statecast.stores.contract import Changes, Limits, ReadCursor, Store
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import change

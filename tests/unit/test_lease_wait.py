@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite.file_lock import FileLease, take_lease
 from statecast.stores.sqlite.lease_wait import FileLeaseWait
 from statecast.stores.sqlite.store import SqliteStore

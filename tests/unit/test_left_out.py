@@ -12,7 +12,7 @@ from statecast.decoders import open_decoder
 from statecast.ingest.left_out import SENTENCE
 from statecast.ingest.pipeline import Pipeline
 from statecast.problems import MAX_PER_KIND, Problem, Problems
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 

@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 from statecast.errors import StoreUnusable
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import backup, log_note
 from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.log_note import Note, Salts

@@ -24,14 +24,11 @@ from statecast.model import Cause, HistoryRow, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.server.static_files import static_files
 from statecast.settings import Settings
-from statecast.stores.contract import (
-    Changes,
-    DamagedRow,
-    OpenCommands,
-    ReadCursor,
-    Sizes,
-    Totals,
-)
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.contract import DamagedRow
+from statecast.stores.limits import Sizes
+from statecast.stores.open_commands import OpenCommands
+from statecast.stores.totals import Totals
 from statecast.web import (
     formatting,
     page_renderer,

@@ -16,7 +16,7 @@ from statecast.access.sessions import MOST_SESSIONS, Sessions
 from statecast.access.shares import Shares
 from statecast.access.users import User, Users
 from statecast.errors import Conflict, Malformed, NotAuthenticated, NotFound
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing.values import VirtualClock
 

@@ -14,7 +14,7 @@ from statecast.ingest.pipeline import SUSPECT_AFTER, Pipeline, replay
 from statecast.logs import LINES_BURST
 from statecast.model import Delivery, Message
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
 

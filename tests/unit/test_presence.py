@@ -25,7 +25,8 @@ from statecast.model import Watching
 from statecast.problems import Problems
 from statecast.realtime.rooms import Namespace, Socket
 from statecast.settings import Settings
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import VirtualClock
 from tests.fakes.fake_loop import FakeLoop

@@ -21,7 +21,8 @@ from statecast.program.commands import complete
 from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing.values import START, VirtualClock
 
 CLOCK = ("clock", "device pillow", "Its clock is 5 min ahead.")

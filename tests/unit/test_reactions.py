@@ -29,7 +29,9 @@ from statecast.reactions.reaction import Reaction, reaction_of
 from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner, is_same
 from statecast.stores import open_store
-from statecast.stores.contract import LeaseHolder, Limits, Store, reaction_lease
+from statecast.stores.contract import Store
+from statecast.stores.leases import LeaseHolder, reaction_lease
+from statecast.stores.limits import Limits
 from statecast.testing.values import VirtualClock, change, message
 from statecast.threads import ThreadPool
 from tests.waiting import wait_for

@@ -29,7 +29,7 @@ from statecast.realtime.authenticator import (
     Visit,
 )
 from statecast.realtime.readers import ENDED, TAKEN_AWAY, Admission, Readers
-from statecast.stores.contract import Changes, ReadCursor
+from statecast.stores.changes import Changes, ReadCursor
 from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
 from tests.fakes.fake_loop import FakeLoop
 

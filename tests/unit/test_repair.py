@@ -16,7 +16,8 @@ from statecast.errors import RowDamaged, StoreUnavailable
 from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.settings import Settings
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import schema, tables
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing.values import VirtualClock, change, message

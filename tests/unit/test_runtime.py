@@ -14,7 +14,8 @@ from statecast.runtime import Runtime
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Totals
+from statecast.stores.limits import Limits
+from statecast.stores.totals import Totals
 from statecast.testing import change, message, refused
 from tests.waiting import wait_for
 

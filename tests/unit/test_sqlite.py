@@ -21,7 +21,8 @@ from statecast.errors import BadSetting, Conflict, StoreUnavailable, StoreUnusab
 from statecast.model import Position
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import commands, file_check, file_lock, schema
 from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.store import SqliteStore

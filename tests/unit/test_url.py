@@ -10,7 +10,7 @@ from statecast.settings.checks import number, yes_no
 from statecast.sources import open_source
 from statecast.sources.contract import SourceContext
 from statecast.sources.url import UrlOptions, split_options
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 
 

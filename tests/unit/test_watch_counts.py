@@ -18,7 +18,7 @@ from statecast.broadcast.watch_counts import (
     total,
 )
 from statecast.model import Watching
-from statecast.stores.contract import WatchPart
+from statecast.stores.changes import WatchPart
 
 DEVICES = ["a", "b", "f/a", "f/b", "f/g/c", "fa"]
 watch_set = st.sets(st.sampled_from(["*", "f/*", "f/g/*", *DEVICES]), min_size=1, max_size=4)

@@ -40,7 +40,9 @@ from statecast.commands.life import Command
 from statecast.errors import Forbidden
 from statecast.model import Event, Position, Watching
 from statecast.settings import Settings
-from statecast.stores.contract import Changes, EpochHistory, Store
+from statecast.stores.changes import Changes
+from statecast.stores.contract import Store
+from statecast.stores.epoch_history import EpochHistory
 
 MAX_CATCH_UPS = 16
 """Messages for viewers that lag, kept per audience until the next change or heartbeat: many

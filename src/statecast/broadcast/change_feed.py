@@ -19,7 +19,9 @@ from statecast.broadcast.tick import Tick
 from statecast.errors import StatecastError
 from statecast.model import Position
 from statecast.problems import STORE
-from statecast.stores.contract import Changes, EpochHistory, ReadCursor, SetBackMemory, Store
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.contract import SetBackMemory, Store
+from statecast.stores.epoch_history import EpochHistory
 
 RETRY_SECONDS = 0.5
 PAGE = 2_000

@@ -20,7 +20,7 @@ from statecast.broadcast.subscriber import Subscriber
 from statecast.broadcast.subscriptions import EVERYTHING, Audience, Audiences, keys_of
 from statecast.broadcast.watch_counts import KeyCounts, WatchCounts, part_of, total
 from statecast.model import Watching
-from statecast.stores.contract import WatchChanges
+from statecast.stores.changes import WatchChanges
 
 FIRST_TICK = 0.05
 """Seconds from a difference to the tick, when nothing has changed for a while."""

@@ -16,7 +16,10 @@ from typing import Any
 
 from statecast.errors import STORE_FAILURES, StatecastError
 from statecast.problems import STORE, Problems
-from statecast.stores.contract import OpenCommands, Sizes, Store, Totals
+from statecast.stores.contract import Store
+from statecast.stores.limits import Sizes
+from statecast.stores.open_commands import OpenCommands
+from statecast.stores.totals import Totals
 
 INTERVAL = 2.0
 """Seconds between two exchanges."""

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from statecast.model import Watching
-from statecast.stores.contract import WatchPart
+from statecast.stores.changes import WatchPart
 
 PARTS = 64
 MAX_PART_BYTES = 65_536

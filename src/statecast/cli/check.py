@@ -14,7 +14,7 @@ from statecast.cli.store import SQLITE, opened_store
 from statecast.errors import BadSetting, NotFound
 from statecast.program.commands import command, complete, needs_a_backup
 from statecast.settings import Settings
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.timestamps import now
 
 

@@ -14,7 +14,8 @@ from statecast.program.commands import command
 from statecast.settings import Settings
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.timestamps import now
 
 SQLITE = "sqlite:///"

@@ -25,7 +25,8 @@ from statecast.cli.show import as_json, state_text
 from statecast.cli.store import opened_store
 from statecast.errors import Unavailable
 from statecast.model import Position, Update
-from statecast.stores.contract import ReadCursor, Store
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store
 
 COMMIT_TIMEOUT = 0.5
 """Seconds to wait for a commit, then check whether the output is still read."""

@@ -23,9 +23,11 @@ from statecast.model import Delivery
 from statecast.sources.contract import Metered, Paced
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.sources.retry_pause import pause_after
-from statecast.stores.contract import Committed, Lease, Store
+from statecast.stores.contract import Store
 from statecast.stores.holder_watch import HolderWatch
 from statecast.stores.lease_standby import LeaseStandby
+from statecast.stores.leases import Lease
+from statecast.stores.totals import Committed
 
 RECEIVE_WAIT = 0.5
 """Seconds of one receive: an idle source delays a stop for at most that long."""

@@ -24,7 +24,8 @@ from statecast.logs import LineLimit
 from statecast.model import Delivery, Message, Quarantined, Refusal
 from statecast.problems import Problems
 from statecast.sources.contract import DeadLetterSource, Releasing, Source
-from statecast.stores.contract import Committed, Store
+from statecast.stores.contract import Store
+from statecast.stores.totals import Committed
 
 Decoder = Callable[[Delivery], Message]
 

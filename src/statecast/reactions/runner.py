@@ -24,8 +24,9 @@ from statecast.reactions import chain
 from statecast.reactions.agenda import Agenda
 from statecast.reactions.chain import MAX_LINKS, Link, SentMessages
 from statecast.reactions.reaction import Reaction, State
-from statecast.stores.contract import Lease, Store, reaction_lease
+from statecast.stores.contract import Store
 from statecast.stores.holder_watch import HolderWatch
+from statecast.stores.leases import Lease, reaction_lease
 from statecast.threads import ThreadPool
 
 FAILED, LOOP, STALLED = "reaction-failed", "reaction-loop", "lease-stalled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.timestamps import now
 

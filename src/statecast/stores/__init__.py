@@ -13,7 +13,8 @@ from types import ModuleType
 from statecast.errors import BadSetting
 from statecast.problems import Problems
 from statecast.program.distribution import install_hint
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.timestamps import now
 
 BACKENDS = {

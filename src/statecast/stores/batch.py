@@ -35,8 +35,8 @@ from statecast.model import (
 )
 from statecast.stores import errors
 from statecast.stores.clock_watch import Reading
-from statecast.stores.contract import Committed, Totals
 from statecast.stores.counters import Counters
+from statecast.stores.totals import Committed, Totals
 
 ROW_BYTES = 64
 """Bytes that a history row takes besides its change and its cause (an estimate)."""

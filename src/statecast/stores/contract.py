@@ -1,7 +1,8 @@
 """Step 4, store: what every store guarantees. ``statecast.testing.StoreContract`` tests it.
 
 A store keeps states, history, known message ids, quarantine, leases, application events and the
-embedded queues.
+embedded queues. What goes in and comes out has modules of its own: ``changes``, ``epoch_history``,
+``leases``, ``limits``, ``open_commands``, ``totals``.
 
 Rule 1: a commit is durable before it returns, and it is one transaction.
 Rule 2: a store never calls the broadcaster. Readers call ``read`` with their cursor.
@@ -10,17 +11,12 @@ Rule 3: each answer to a reader comes from one consistent snapshot.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from operator import add, attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from statecast import timestamps
 from statecast.access.patterns import EVERYTHING, Patterns
-from statecast.access.records import AccessRecord, AuditEntry, RecordStore
+from statecast.access.records import AuditEntry, RecordStore
 from statecast.commands.life import Command, NewCommand
-from statecast.errors import Conflict
 from statecast.model import (
     Change,
     Delivery,
@@ -30,128 +26,18 @@ from statecast.model import (
     Position,
     Quarantined,
     Update,
-    value_class,
 )
 from statecast.problems import Problems
-from statecast.settings import Settings
+from statecast.stores.changes import ChangedNames, Changes, ReadCursor, WatchPart
+from statecast.stores.epoch_history import EpochHistory
+from statecast.stores.leases import Lease, LeaseHolder
+from statecast.stores.limits import Sizes
+from statecast.stores.open_commands import OpenCommands
+from statecast.stores.retention import FORGET_AT_ONCE
+from statecast.stores.totals import Committed, Totals
 
 API_SOURCE = "api"
 """The source of edits that come through REST or ``live.set``: they have no queue and no lease."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the store. Each is the setting of the same name."""
-
-    history_versions: int = 1_000
-    history_days: float = 7.0
-    history_rows: int = 1_000_000
-    history_bytes: int = 1_000_000_000
-    quarantine_rows: int = 10_000
-    max_open_commands: int = 100
-    """Per device; more are refused."""
-    max_open_commands_in_all: int = 10_000
-    commands_kept: int = 1_000
-    """Per device; beyond it the oldest go that are at their end."""
-    max_devices: int = 100_000
-    """Present devices: a new one beyond is refused; the existing ones keep working."""
-    queue_messages: int = 1_000_000
-    queue_bytes: int = 1_000_000_000
-    audit_rows: int = 100_000
-    """Beyond it the oldest entries of the audit go."""
-    late_message_hours: float = 24.0
-    """Stamps that are further behind the device's newest one are folded into one floor."""
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Limits:
-        return cls(**{bound.name: getattr(settings, bound.name) for bound in fields(cls)})
-
-    @property
-    def late_message_ms(self) -> int:
-        return int(self.late_message_hours * 3_600_000)
-
-
-@value_class
-class Committed:
-    """What one commit did."""
-
-    applied: int = 0
-    """Changes that were folded in, visible or not."""
-    versions: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    dropped: int = 0
-    """Changes below the floor of their device."""
-    answered: int = 0
-    """Answers of devices that brought a command to its end."""
-    set_aside: tuple[Quarantined, ...] = field(default=(), compare=False)
-    """What went into quarantine, still without the numbers of its rows."""
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Ids of the messages of which at least one part went into quarantine."""
-        return tuple(dict.fromkeys(row.id for row in self.set_aside))
-
-    def __add__(self, other: Committed) -> Committed:
-        return Committed(
-            self.applied + other.applied,
-            self.versions + other.versions,
-            self.duplicates + other.duplicates,
-            self.quarantined + other.quarantined,
-            self.dropped + other.dropped,
-            self.answered + other.answered,
-            self.set_aside + other.set_aside,
-        )
-
-
-@value_class
-class Totals:
-    """What came through one source since its store was made. Every number only rises."""
-
-    messages: int = 0
-    """Messages that were committed, and edits: each once, whatever became of it."""
-    versions: int = 0
-    duplicates: int = 0
-    """Repetitions of messages or events: they changed nothing."""
-    dropped: int = 0
-    """Changes that came too late: below the floor of their device."""
-    quarantined: int = 0
-    """Messages, or items of one, that went into quarantine."""
-    evicted: int = 0
-    """Rows that left quarantine because it was full."""
-    refused: int = 0
-    """Messages and edits that were refused before a commit; their sender got the reason."""
-    left_out: int = 0
-    """Changes that were applied without a part that could not be read: a field, or their time."""
-
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*map(add, self.numbers(), other.numbers()))
-
-    def numbers(self) -> tuple[int, ...]:
-        """All numbers, in their order. ``astuple`` costs ten times as much."""
-        found: tuple[int, ...] = _totals(self)
-        return found
-
-    def report(self) -> dict[str, int]:
-        """The totals as in the ``health`` event."""
-        return asdict(self)
-
-
-_totals = attrgetter(*(one.name for one in fields(Totals)))
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much a store holds, and how much room there is."""
-
-    history_rows: int = 0
-    history_bytes: int = 0
-    file_bytes: int | None = None
-    """Of the database file; None for a store in memory, also below."""
-    log_bytes: int | None = None
-    """Of the log that was not yet copied into the database file."""
-    free_bytes: int | None = None
-    """Of the file system, for this user."""
 
 
 class DamagedRow(NamedTuple):
@@ -164,151 +50,6 @@ class DamagedRow(NamedTuple):
     """What happened and what to do, fit for every viewer."""
     device: str | None = None
     """The device, if it is the row of one and its name can be read."""
-
-
-class EpochHistory(NamedTuple):
-    """The epochs of a store, and what it has forgotten: this decides which positions are valid."""
-
-    epochs: tuple[tuple[str, int], ...]
-    """Epoch and its first offset, in ascending order."""
-    forgotten: int
-    """Offset of the newest tombstone that was deleted."""
-    offset: int
-    """The store's offset when this was read."""
-    lacks: int | None = None
-    """How many changes the store lacks since it was set back within a day; 0: it is not known how
-    many. None: it was not, or no ``SetBackMemory`` keeps that."""
-
-    def is_valid(self, position: Position) -> bool:
-        """Whether a position belongs to this history and nothing after it was forgotten."""
-        return self.judge(position) is True
-
-    def judge(self, position: Position, offset: int | None = None) -> bool | None:
-        """Whether it is valid; None: it may be of what was committed after this was read.
-
-        ``offset`` is the store's newest offset, where the caller has a newer one.
-        """
-        last = self.last_of(position.epoch, offset)
-        if last is None or (position.offset > last and position.epoch == self.epochs[-1][0]):
-            return None
-        return 0 <= position.offset <= last and not 0 < position.offset < self.forgotten
-
-    def last_of(self, epoch: str, offset: int | None = None) -> int | None:
-        """The last offset of an epoch; None for one of another history. ``offset`` as above."""
-        names = [name for name, _ in self.epochs]
-        if epoch not in names:
-            return None
-        following = names.index(epoch) + 1
-        if following < len(names):
-            return self.epochs[following][1] - 1
-        return max(self.offset, offset or 0)
-
-    def position_of(self, offset: int) -> Position:
-        """The position of an offset: its epoch is the newest of those that had begun by then."""
-        begun = [epoch for epoch, first in self.epochs if first <= offset]
-        return Position(begun[-1] if begun else self.epochs[0][0], offset)
-
-    def check_unchanged(self, claimed: Position, offset: int) -> None:
-        """Raises Conflict unless ``claimed`` is a position of ``offset`` (0: no such device).
-
-        More than one epoch can be right: a reader received the newest epoch of its time.
-        """
-        if not offset or claimed.offset != offset or not self.is_valid(claimed):
-            raise Conflict(
-                "The device was changed meanwhile; "
-                "read it again and repeat the change on what it is now."
-            )
-
-
-FORGET_AT_ONCE = 5_000
-"""Rows of a table that one transaction forgets: other writers wait for it."""
-
-COMMANDS_PAGE = 256
-"""Commands that one ``read`` returns: each may have 16 KiB."""
-
-DEADLINES_AT_ONCE = 2_000
-"""Commands of all devices whose deadlines one write notes: other writers wait for it."""
-
-
-class ReadCursor(NamedTuple):
-    """How far a reader has read each of the store's rising numbers."""
-
-    offset: int = 0
-    seen: int = 0
-    event: int = 0
-    command: int = -1
-    """-1: from now on. The first command has the number 1."""
-    watch: int = -1
-    """-1: counts of viewers are not read; 0: all are."""
-    access: int = -1
-    """-1: users, keys, share links and sessions are not read; 0: all are."""
-
-
-class WatchPart(NamedTuple):
-    """One part of what the viewers of a serving process watch; see docs/design/presence.md."""
-
-    process: str
-    part: int
-    counts: bytes
-    """As JSON. It replaces what was known of this part."""
-
-
-class WatchChanges(NamedTuple):
-    """The parts that changed after a cursor."""
-
-    processes: frozenset[str]
-    """The processes that have parts; those of all others are void."""
-    parts: Sequence[WatchPart]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """One consistent snapshot of everything that was committed after a cursor."""
-
-    position: Position
-    """The newest epoch, and the store's offset in this snapshot."""
-    cursor: ReadCursor
-    """For the next ``read``. Its offset is below ``position.offset`` if ``limit`` was reached."""
-    updates: Sequence[Update] = ()
-    """The latest state of each device that changed after the cursor, by ascending offset."""
-    seen: Mapping[str, int] = field(default_factory=dict)
-    """device -> seen_at in ms, of devices that were seen without a new version."""
-    events: Sequence[Event] = ()
-    commands: Sequence[Command] = ()
-    """The commands that changed after the cursor, as they are now, by ascending change: at most
-    ``COMMANDS_PAGE``, the next ``read`` goes on."""
-    watch: WatchChanges | None = None
-    """What viewers watch; None: it is as it was at the cursor, or was not asked for."""
-    access: Sequence[AccessRecord] = ()
-    """The records that changed after the cursor, removed ones too, by ascending change; all of
-    them if the store was set back. They hold for every update of this snapshot."""
-
-    @property
-    def has_all_commands(self) -> bool:
-        """Whether there were no more commands than these."""
-        return len(self.commands) < COMMANDS_PAGE
-
-
-def commands_read(commands: Sequence[Command], newest: int) -> int:
-    """Up to which change a page of commands goes, where ``newest`` is the store's newest one."""
-    return commands[-1].change if len(commands) == COMMANDS_PAGE else newest
-
-
-class DeviceBacklog(NamedTuple):
-    """The commands of a device that are not at an end."""
-
-    device: str
-    open: int
-    since: int
-    """When the oldest of them was given, in ms."""
-
-
-class OpenCommands(NamedTuple):
-    """All commands that are not at an end."""
-
-    number: int = 0
-    devices: Sequence[DeviceBacklog] = ()
-    """Of the devices, those whose oldest command is oldest, the oldest first."""
 
 
 class Exchanged(NamedTuple):
@@ -334,80 +75,6 @@ class Exchanged(NamedTuple):
             store.quarantine_count(),
             store.open_commands(limit=1),
             store.sizes(),
-        )
-
-
-class ChangedNames(NamedTuple):
-    """Devices that changed after an offset, without their states."""
-
-    devices: Sequence[str]
-    """By ascending offset, at most as many as were asked for. Some may have a damaged row."""
-    offset: int
-    """For the next ``read_names``; the store's offset, if these are all."""
-
-
-class Lease(Protocol):
-    """The right to consume one source. Its term rises with every take-over."""
-
-    term: int
-
-    def note_progress(self) -> None:
-        """Note that the holder works; see ``Store.holder``. Cheap: it writes every few seconds."""
-
-    def release(self) -> None:
-        """Let another process take over at once."""
-
-
-class LeaseWait(Protocol):
-    """One wait for the lease of a source."""
-
-    is_over: bool
-    """The lease was free since the wait began, or nothing more will say when it is."""
-
-
-@runtime_checkable
-class AwaitsLeases(Protocol):
-    """A store that need not be asked time and again whether a lease is free."""
-
-    def await_lease(self, source: str, on_free: Callable[[], None]) -> LeaseWait | None:
-        """Have ``on_free`` called, once and by another thread, when the lease is free.
-
-        None: ask time and again. Another process may be faster, so ask for the lease then.
-        """
-
-
-STALLED_AFTER = 60.0
-"""Seconds without progress after which the holder of a lease counts as stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
-    """The process that holds the lease of a source."""
-
-    pid: int
-    idle_seconds: float
-    """How long ago it noted progress. A process that was stopped notes none."""
-    host: str = ""
-    """On which it runs."""
-
-    def has_stalled(self, awake: float = math.inf) -> bool:
-        """Whether it has stopped. Who asks has been running for ``awake`` seconds."""
-        return min(self.idle_seconds, awake) >= STALLED_AFTER
-
-    def is_same(self, other: LeaseHolder) -> bool:
-        return (self.pid, self.host) == (other.pid, other.host)
-
-    def stalled_sentence(
-        self, what: str = "queue", result: str = "no process receives from it"
-    ) -> str:
-        """That it has stopped, where and since when, and what to do."""
-        since = timestamps.iso(timestamps.now() - round(self.idle_seconds * 1000))
-        where = f"on the host {self.host}, " if self.host else ""
-        return (
-            f"Process {self.pid} holds this {what}, {where}and has made no progress since "
-            f"{since[:10]} {since[11:16]} UTC, so {result}; continue it there "
-            f"(kill -CONT {self.pid}) or end it (kill -KILL {self.pid}): another one then takes "
-            "over."
         )
 
 
@@ -842,13 +509,3 @@ class StoredReaction(Protocol):
         It survives the process, but not always the power supply: then the call is repeated. It ends
         no ``wait``.
         """
-
-
-def reaction_lease(name: str) -> str:
-    """The name under which ``Store.lease`` gives the right to run a reaction."""
-    return f"reaction:{name}"
-
-
-def command_lease(queue: str) -> str:
-    """The name under which ``Store.lease`` gives the right to put commands into a queue."""
-    return f"commands:{queue}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from statecast.access.records import AuditEntry
 from statecast.model import Change, Delivery, Message, Position, Update, value_class
 from statecast.stores.batch import Batch
-from statecast.stores.contract import EpochHistory
+from statecast.stores.epoch_history import EpochHistory
 
 
 @value_class

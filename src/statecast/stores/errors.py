@@ -14,7 +14,7 @@ from statecast.errors import (
     Refused,
     TooManyCommands,
 )
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 
 
 def lease_lost(source: str) -> LeaseLost:

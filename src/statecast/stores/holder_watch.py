@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from statecast.stores.contract import LeaseHolder, Store
+from statecast.stores.contract import Store
+from statecast.stores.leases import LeaseHolder
 
 INTERVAL = 5.0
 """Seconds between two looks."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from statecast.stores.contract import AwaitsLeases, LeaseWait, Store
+from statecast.stores.contract import Store
+from statecast.stores.leases import AwaitsLeases, LeaseWait
 
 ASKING = 0.1
 """Seconds between two attempts to get the lease."""

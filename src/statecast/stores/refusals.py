@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from statecast.errors import Conflict, NotFound, Refused
-from statecast.stores.contract import Totals
+from statecast.stores.totals import Totals
 
 
 class CountingRefused:

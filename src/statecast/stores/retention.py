@@ -1,4 +1,4 @@
-"""How long every store keeps what no setting bounds. Times are in ms.
+"""How long every store keeps what no setting bounds, and how many rows one write changes.
 
 Events and reports are of processes that run now, so their age is by the uptime of the host: a step
 of the clock makes none of them old.
@@ -30,3 +30,7 @@ EVENT_MS = 60_000
 """Application events."""
 REPORT_MS = 10_000
 """The report of a serving process; one without a newer report counts as dead."""
+FORGET_AT_ONCE = 5_000
+"""Rows of a table that one transaction forgets: other writers wait for it."""
+DEADLINES_AT_ONCE = 2_000
+"""Commands of all devices whose deadlines one write notes: other writers wait for it."""

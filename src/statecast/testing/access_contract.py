@@ -10,7 +10,8 @@ from statecast.access.records import AccessRecord, AuditEntry, RecordKind
 from statecast.commands.request import new_command
 from statecast.errors import Conflict, DevicesFull, TooManyCommands
 from statecast.model import Change, Refusal
-from statecast.stores.contract import ReadCursor, Store
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store
 from statecast.testing.store_fixture import StoreFixture
 from statecast.testing.values import change, message, refused
 

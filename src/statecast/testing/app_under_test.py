@@ -38,7 +38,7 @@ from statecast.settings import Settings
 from statecast.sources.contract import Sender, Source
 from statecast.sources.polled_function import PolledFunction
 from statecast.sources.url import split_options
-from statecast.stores.contract import Lease, command_lease
+from statecast.stores.leases import Lease, command_lease
 from statecast.testing.page_viewer import PageViewer
 from statecast.testing.source_contract import FakeSource
 from statecast.testing.values import VirtualClock

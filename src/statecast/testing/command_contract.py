@@ -8,7 +8,10 @@ from statecast.commands.life import Command
 from statecast.commands.request import new_command
 from statecast.errors import LeaseLost, NotFound, NotTaken, Refused, TooManyCommands
 from statecast.model import Answer, Change, Outcome, Speaker
-from statecast.stores.contract import COMMANDS_PAGE, Committed, ReadCursor, Store, command_lease
+from statecast.stores.changes import COMMANDS_PAGE, ReadCursor
+from statecast.stores.contract import Store
+from statecast.stores.leases import command_lease
+from statecast.stores.totals import Committed
 from statecast.testing.store_fixture import DAY, StoreFixture, state_of
 from statecast.testing.values import START, message, raises
 

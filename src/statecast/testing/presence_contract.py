@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statecast.stores.contract import ReadCursor, WatchChanges, WatchPart
+from statecast.stores.changes import ReadCursor, WatchChanges, WatchPart
 from statecast.testing.store_fixture import StoreFixture
 
 ALL = ReadCursor(watch=0)

@@ -8,7 +8,9 @@ from typing import Any
 from statecast import strict_json
 from statecast.errors import LeaseLost
 from statecast.stores import retention
-from statecast.stores.contract import ReadCursor, Store, StoredReaction, reaction_lease
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store, StoredReaction
+from statecast.stores.leases import reaction_lease
 from statecast.testing.store_fixture import StoreFixture, state_of
 from statecast.testing.values import change, raises
 

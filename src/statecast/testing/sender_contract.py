@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statecast.model import Cause, Delivery, Message, Refusal
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 from statecast.testing.store_fixture import StoreFixture
 from statecast.testing.values import START, change, message
 

@@ -12,7 +12,9 @@ from statecast.access.records import AuditEntry
 from statecast.commands.life import NewCommand
 from statecast.errors import Conflict, DevicesFull, LeaseLost, NotFound, Refused
 from statecast.model import Event, Position, Refusal
-from statecast.stores.contract import ReadCursor, Store, Totals
+from statecast.stores.changes import ReadCursor
+from statecast.stores.contract import Store
+from statecast.stores.totals import Totals
 from statecast.testing.access_contract import AccessContract
 from statecast.testing.clock_contract import ClockContract
 from statecast.testing.command_contract import CommandContract

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from statecast import strict_json
-from statecast.stores.contract import Limits, Store
+from statecast.stores.contract import Store
+from statecast.stores.limits import Limits
 from statecast.testing.values import VirtualClock, change, message
 
 DAY = 24 * 3600.0

@@ -6,7 +6,8 @@ No test moves the clock: what was hidden does not become visible by its time.
 from __future__ import annotations
 
 from statecast.model import Delivery
-from statecast.stores.contract import Lease, Store
+from statecast.stores.contract import Store
+from statecast.stores.leases import Lease
 from statecast.testing.store_fixture import StoreFixture
 
 HIDDEN_MS = 30_000

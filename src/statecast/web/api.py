@@ -45,7 +45,7 @@ from statecast.errors import (
 from statecast.logs import LimitedLog
 from statecast.model import Change, Kind, Position, Update
 from statecast.outbox import decoder
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 from statecast.stores.errors import no_device, reserved_name
 from statecast.web import cross_origin, request_rights, route_actions
 from statecast.web.command_views import CommandViews

@@ -9,7 +9,8 @@ import threading
 from dataclasses import replace
 
 from statecast.model import Position, Update
-from statecast.stores.contract import Changes, ReadCursor, Store
+from statecast.stores.changes import Changes, ReadCursor
+from statecast.stores.contract import Store
 
 
 class KnownDevices:

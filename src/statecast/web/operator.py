@@ -18,7 +18,8 @@ from statecast.broadcast.last_hour import LastHour, Sample
 from statecast.errors import Malformed, NotFound
 from statecast.model import Quarantined
 from statecast.problems import Problem, Problems, from_report, merged
-from statecast.stores.contract import Store, Totals
+from statecast.stores.contract import Store
+from statecast.stores.totals import Totals
 from statecast.web.request_rights import RightsRuntime
 
 ROWS_SHOWN = 100

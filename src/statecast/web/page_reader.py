@@ -9,7 +9,7 @@ from dataclasses import replace
 import flask
 
 from statecast.model import HistoryRow, Position, Update
-from statecast.stores.contract import ReadCursor
+from statecast.stores.changes import ReadCursor
 from statecast.web import request_rights, view_models
 from statecast.web.known_devices import KnownDevices
 from statecast.web.page_renderer import PageRuntime

@@ -11,9 +11,10 @@ from statecast.access.patterns import Patterns, any_covers
 from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
-from statecast.stores.contract import DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
 from statecast.stores.forgotten_names import FORGOTTEN
+from statecast.stores.limits import Limits
+from statecast.stores.open_commands import DeviceBacklog, OpenCommands
 from statecast.stores.retention import COMMAND_MS
 
 Numbers = dict[int, None]

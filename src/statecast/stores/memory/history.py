@@ -8,8 +8,8 @@ from dataclasses import replace
 from statecast.model import Cause, HistoryRow
 from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
-from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Limits
 from statecast.stores.retention import DAY_MS
 
 

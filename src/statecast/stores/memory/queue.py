@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from statecast.model import Delivery
-from statecast.stores.contract import Limits
 from statecast.stores.errors import check_queue_bounds
+from statecast.stores.limits import Limits
 from statecast.stores.notifier import CommitNotifier
 
 

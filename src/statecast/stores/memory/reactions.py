@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statecast import names
 from statecast.model import Update
 from statecast.stores.batch import DeviceState
-from statecast.stores.contract import reaction_lease
+from statecast.stores.leases import reaction_lease
 
 
 @dataclass(slots=True)

@@ -33,31 +33,23 @@ from statecast.problems import Problems
 from statecast.stores import errors, retention
 from statecast.stores.access_change import AccessChange
 from statecast.stores.batch import Batch, DeviceState, answered_by, devices_of, events_of
-from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import (
-    API_SOURCE,
+from statecast.stores.changes import (
     COMMANDS_PAGE,
-    FORGET_AT_ONCE,
     ChangedNames,
     Changes,
-    Committed,
-    DamagedRow,
-    EpochHistory,
-    Exchanged,
-    LeaseHolder,
-    Limits,
-    OpenCommands,
     ReadCursor,
-    Sizes,
-    Totals,
     WatchChanges,
     WatchPart,
-    command_lease,
     commands_read,
 )
+from statecast.stores.clock_watch import ClockWatch, Reading
+from statecast.stores.contract import API_SOURCE, DamagedRow, Exchanged
 from statecast.stores.counters import Counters
 from statecast.stores.edits import Edit, fold
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.forgotten_names import renamed_senders
+from statecast.stores.leases import LeaseHolder, command_lease
+from statecast.stores.limits import Limits, Sizes
 from statecast.stores.memory.access import MemoryAccess
 from statecast.stores.memory.commands import MemoryCommands
 from statecast.stores.memory.dedup import KnownEvents, KnownIds
@@ -65,6 +57,9 @@ from statecast.stores.memory.history import MemoryHistory
 from statecast.stores.memory.queue import MemoryQueue
 from statecast.stores.memory.reactions import MemoryReaction, ReactionRecord
 from statecast.stores.notifier import CommitNotifier
+from statecast.stores.open_commands import OpenCommands
+from statecast.stores.retention import FORGET_AT_ONCE
+from statecast.stores.totals import Committed, Totals
 
 
 def open_url(

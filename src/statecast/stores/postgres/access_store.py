@@ -7,11 +7,11 @@ from typing import Any
 
 from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
 from statecast.stores.access_change import AccessChange
-from statecast.stores.contract import FORGET_AT_ONCE
 from statecast.stores.postgres import access, forget
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.driver import Connection, Cursor
 from statecast.stores.postgres.part import StorePart
+from statecast.stores.retention import FORGET_AT_ONCE
 
 
 class AccessStore(StorePart):

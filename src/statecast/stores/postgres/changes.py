@@ -5,14 +5,8 @@ All that can be asked at once is asked before the first answer is read: one roun
 
 from __future__ import annotations
 
+from statecast.stores.changes import COMMANDS_PAGE, ChangedNames, Changes, ReadCursor, commands_read
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import (
-    COMMANDS_PAGE,
-    ChangedNames,
-    Changes,
-    ReadCursor,
-    commands_read,
-)
 from statecast.stores.device_row import update_of
 from statecast.stores.postgres import access, commands, devices, epochs, events, watch_counts
 from statecast.stores.postgres import counters as counter_row

@@ -8,7 +8,8 @@ from statecast.access.patterns import EVERYTHING, Patterns
 from statecast.access.records import AuditEntry
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
-from statecast.stores.contract import OpenCommands, command_lease
+from statecast.stores.leases import command_lease
+from statecast.stores.open_commands import OpenCommands
 from statecast.stores.postgres import access, commands, devices, sources
 from statecast.stores.postgres.part import StorePart
 

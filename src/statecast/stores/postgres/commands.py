@@ -13,10 +13,11 @@ from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.command_row import COLUMNS, values_of
-from statecast.stores.contract import DEADLINES_AT_ONCE, DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Limits
+from statecast.stores.open_commands import DeviceBacklog, OpenCommands
 from statecast.stores.postgres.driver import Connection, Cursor, only_row
-from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE
+from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE, DEADLINES_AT_ONCE
 
 NAMES = ", ".join(COLUMNS)
 MARKS = ", ".join(["%s"] * len(COLUMNS))

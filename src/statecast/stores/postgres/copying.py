@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from statecast.errors import BadSetting
 from statecast.problems import Problems
-from statecast.stores.contract import Limits
 from statecast.stores.copying import PAGES, QUEUES, CopiedTable, Row
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import migration
 from statecast.stores.postgres.address import StoreAddress, parse

@@ -9,8 +9,8 @@ from __future__ import annotations
 import uuid
 
 from statecast.model import Position
-from statecast.stores.contract import EpochHistory
 from statecast.stores.counters import Counters
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.postgres import server
 from statecast.stores.postgres.driver import Connection, Cursor, only_row
 from statecast.stores.retention import MAX_EPOCHS

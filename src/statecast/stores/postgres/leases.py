@@ -16,7 +16,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from statecast.stores.contract import LeaseHolder
+from statecast.stores.leases import LeaseHolder
 from statecast.stores.postgres.driver import Connection, Cursor, row, rows
 
 PROGRESS_SECONDS = 5.0

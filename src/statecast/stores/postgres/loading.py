@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from statecast.model import Message
 from statecast.stores.batch import Batch, answered_by, devices_of, events_of
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import EpochHistory, Limits
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.errors import lease_lost
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import commands, dedup, epochs, sources
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.clock import ServerClock

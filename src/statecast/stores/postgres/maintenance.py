@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from statecast.errors import StatecastError
 from statecast.stores.batch import NewVersion
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.counters import StoredCounters
 from statecast.stores.postgres.database import PostgresDatabase

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from statecast.stores.clock_watch import ClockWatch
-from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres import epochs
 from statecast.stores.postgres.clock import ServerClock

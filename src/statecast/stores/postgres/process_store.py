@@ -10,14 +10,11 @@ from typing import Any, TypeVar
 from statecast.errors import StatecastError
 from statecast.model import Event
 from statecast.stores.batch import refused_totals
-from statecast.stores.contract import (
-    Exchanged,
-    LeaseHolder,
-    OpenCommands,
-    ReadCursor,
-    WatchPart,
-)
+from statecast.stores.changes import ReadCursor, WatchPart
+from statecast.stores.contract import Exchanged
 from statecast.stores.counters import Counters
+from statecast.stores.leases import LeaseHolder
+from statecast.stores.open_commands import OpenCommands
 from statecast.stores.postgres import (
     commands,
     events,

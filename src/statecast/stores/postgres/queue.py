@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from statecast.model import Delivery
-from statecast.stores.contract import Limits
 from statecast.stores.errors import check_queue_bounds, lease_lost
+from statecast.stores.limits import Limits
 from statecast.stores.postgres import counters as counter_row
 from statecast.stores.postgres.clock import CLOCK, ServerClock
 from statecast.stores.postgres.database import PostgresDatabase

@@ -6,7 +6,7 @@ import json
 
 from statecast import names
 from statecast.model import Update
-from statecast.stores.contract import reaction_lease
+from statecast.stores.leases import reaction_lease
 from statecast.stores.postgres import sources
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import Connection

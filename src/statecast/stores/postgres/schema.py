@@ -149,7 +149,7 @@ CREATE TABLE quarantine (
 );
 CREATE INDEX quarantine_device ON quarantine (device, number) WHERE device IS NOT NULL;
 
-CREATE TABLE totals (                          -- see stores/contract.py: Totals
+CREATE TABLE totals (                          -- see stores/totals.py
     source text COLLATE "C" PRIMARY KEY,
     messages bigint NOT NULL DEFAULT 0,
     versions bigint NOT NULL DEFAULT 0,

@@ -24,22 +24,14 @@ from statecast.model import (
     Update,
 )
 from statecast.problems import Problems
+from statecast.stores.changes import ChangedNames, Changes, ReadCursor
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import (
-    API_SOURCE,
-    ChangedNames,
-    Changes,
-    Committed,
-    DamagedRow,
-    EpochHistory,
-    Limits,
-    ReadCursor,
-    Sizes,
-    Totals,
-)
+from statecast.stores.contract import API_SOURCE, DamagedRow
 from statecast.stores.device_row import update_of
 from statecast.stores.edits import Edit, fold
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.group_commit import EverythingRefused, GroupCommit, QueuedWrite
+from statecast.stores.limits import Limits, Sizes
 from statecast.stores.postgres import (
     access,
     address,
@@ -65,6 +57,7 @@ from statecast.stores.postgres.process_store import ProcessStore
 from statecast.stores.postgres.session import ProcessSession
 from statecast.stores.postgres.table_sizes import TableSizes
 from statecast.stores.refusals import Refusals
+from statecast.stores.totals import Committed, Totals
 
 
 def open_url(

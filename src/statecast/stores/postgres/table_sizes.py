@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from statecast.stores.contract import Sizes
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Sizes
 from statecast.stores.postgres.database import PostgresDatabase
 from statecast.stores.postgres.driver import row
 

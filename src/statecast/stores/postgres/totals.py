@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import astuple, fields
 
-from statecast.stores.contract import Totals
 from statecast.stores.postgres.driver import Connection, Cursor
+from statecast.stores.totals import Totals
 
 NAMES = tuple(one.name for one in fields(Totals))
 ADD = (

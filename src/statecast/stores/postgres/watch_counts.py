@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from statecast.stores.contract import WatchChanges, WatchPart
+from statecast.stores.changes import WatchChanges, WatchPart
 from statecast.stores.counters import Counters
 from statecast.stores.postgres.driver import Connection, Cursor
 

@@ -11,16 +11,10 @@ import apsw
 
 from statecast.model import Event, Position, Update
 from statecast.stores import device_row, event_row, probe_row
+from statecast.stores.changes import COMMANDS_PAGE, ChangedNames, Changes, ReadCursor, commands_read
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import (
-    COMMANDS_PAGE,
-    ChangedNames,
-    Changes,
-    EpochHistory,
-    ReadCursor,
-    commands_read,
-)
 from statecast.stores.counters import Counters
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.retention import EVENT_MS, MAX_EPOCHS, REPORT_MS
 from statecast.stores.sqlite import access, commands, devices, watch_counts
 from statecast.stores.sqlite import counters as counter_row

@@ -12,9 +12,10 @@ from statecast.commands import life
 from statecast.commands.life import Command, NewCommand
 from statecast.stores import errors
 from statecast.stores.command_row import values_of
-from statecast.stores.contract import DEADLINES_AT_ONCE, DeviceBacklog, Limits, OpenCommands
 from statecast.stores.counters import Counters
-from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE
+from statecast.stores.limits import Limits
+from statecast.stores.open_commands import DeviceBacklog, OpenCommands
+from statecast.stores.retention import COMMAND_MS, COMMANDS_AT_ONCE, DEADLINES_AT_ONCE
 from statecast.stores.sqlite.driver import row as first
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from statecast.errors import BadSetting, NotFound
-from statecast.stores.contract import Limits
 from statecast.stores.copying import PAGES, QUEUES, CopiedTable, Row
 from statecast.stores.counters import Counters
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite.driver import row, rows
 from statecast.stores.sqlite.store import SqliteStore

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from statecast.program.unix import fcntl, pread, pwrite
-from statecast.stores.contract import LeaseHolder
+from statecast.stores.leases import LeaseHolder
 from statecast.stores.sqlite.file_errors import os_error, unavailable, unusable
 from statecast.stores.sqlite.log_note import Note
 

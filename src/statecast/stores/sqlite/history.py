@@ -15,9 +15,9 @@ from statecast.errors import StatecastError
 from statecast.model import HistoryRow
 from statecast.stores.batch import NewVersion
 from statecast.stores.clock_watch import Reading
-from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.history_row import history_row_of, values_of
+from statecast.stores.limits import Limits
 from statecast.stores.retention import DAY_MS
 from statecast.stores.sqlite.driver import integer, rows
 from statecast.stores.sqlite.driver import row as first

@@ -14,10 +14,10 @@ from typing import Any
 import apsw
 
 from statecast.model import Delivery
-from statecast.stores.contract import Limits
 from statecast.stores.counters import Counters
 from statecast.stores.errors import check_queue_bounds
 from statecast.stores.group_commit import GroupCommit
+from statecast.stores.limits import Limits
 from statecast.stores.retention import DAY_MS
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite import quarantine

@@ -14,7 +14,7 @@ import apsw
 from statecast import names
 from statecast.model import Update
 from statecast.stores import errors
-from statecast.stores.contract import reaction_lease
+from statecast.stores.leases import reaction_lease
 from statecast.stores.sqlite import devices, sources
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.driver import row as first

@@ -145,7 +145,7 @@ ALTER TABLE handed RENAME TO in_flight;
 """
 
 TOTALS = """
--- See stores/contract.py: Totals.
+-- See stores/totals.py.
 CREATE TABLE totals (
     source TEXT PRIMARY KEY,
     messages INTEGER NOT NULL,
@@ -254,7 +254,7 @@ UPDATE counters SET checksum = NULL;
 """
 
 DOUBTED_ROWS = """
--- See stores/clock_watch.py and stores/contract.py: Totals.
+-- See stores/clock_watch.py and stores/totals.py.
 ALTER TABLE counters ADD COLUMN doubted_offset INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE counters ADD COLUMN doubted_seen INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET checksum = NULL;

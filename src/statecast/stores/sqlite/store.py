@@ -42,30 +42,18 @@ from statecast.stores.batch import (
     events_of,
     refused_totals,
 )
+from statecast.stores.changes import ChangedNames, Changes, ReadCursor, WatchPart
 from statecast.stores.clock_watch import ClockWatch, Reading
-from statecast.stores.contract import (
-    API_SOURCE,
-    FORGET_AT_ONCE,
-    ChangedNames,
-    Changes,
-    Committed,
-    DamagedRow,
-    EpochHistory,
-    Exchanged,
-    LeaseHolder,
-    LeaseWait,
-    Limits,
-    OpenCommands,
-    ReadCursor,
-    Sizes,
-    Totals,
-    WatchPart,
-    command_lease,
-)
+from statecast.stores.contract import API_SOURCE, DamagedRow, Exchanged
 from statecast.stores.counters import Counters
 from statecast.stores.edits import Edit, fold
+from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.group_commit import EverythingRefused, GroupCommit, QueuedWrite
+from statecast.stores.leases import LeaseHolder, LeaseWait, command_lease
+from statecast.stores.limits import Limits, Sizes
+from statecast.stores.open_commands import OpenCommands
 from statecast.stores.refusals import Refusals
+from statecast.stores.retention import FORGET_AT_ONCE
 from statecast.stores.sqlite import (
     access,
     changes,
@@ -99,6 +87,7 @@ from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue, rele
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
 from statecast.stores.sqlite.tables import check_format
+from statecast.stores.totals import Committed, Totals
 
 
 def open_url(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import apsw
 
-from statecast.stores.contract import Totals
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
 from statecast.stores.sqlite.tables import sealed, table
+from statecast.stores.totals import Totals
 
 TOTALS = table("totals")
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import apsw
 
-from statecast.stores.contract import WatchChanges, WatchPart
+from statecast.stores.changes import WatchChanges, WatchPart
 from statecast.stores.counters import Counters
 from statecast.stores.sqlite.driver import rows
 from statecast.stores.sqlite.row_reader import RowReader
