@@ -7,6 +7,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,13 @@ from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.process_reports import ProcessReports
 from statecast.ingest.consumer import RECEIVE_WAIT_IN_STORE
 from statecast.problems import Problems
+from statecast.reactions.reaction import Reaction
+from statecast.reactions.reactions import Reactions
+from statecast.reactions.runner import ReactionRunner
 from statecast.sources import embedded_queue
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores.changes import ReadCursor
+from statecast.stores.leases import reaction_lease
 from statecast.stores.limits import Limits
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import LONGEST
@@ -169,6 +174,46 @@ def test_an_idle_minute_costs_few_looks_at_the_store(
     assert 0.8 * looks < process.looks <= looks
     assert process.reads <= reads
     assert process.pauses <= looks
+
+
+def test_reactions_that_another_process_calls_are_asked_for_once_a_second(
+    idle: Callable[..., IdleProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = idle(has_hints=True)
+    store, names = process.store, ("mail", "light")
+    # given reactions of which another process has the leases
+    other = process.join(1.0)
+    leases = [other.lease(reaction_lease(name)) for name in names]
+    make = partial(ReactionRunner, monotonic=lambda: process.now)
+    reactions = Reactions(lambda: store, lambda: 1, store.clock, make, follow=False)
+    for name in names:
+        reactions.add(Reaction(name, ("*",), lambda *arguments: None))
+    reactions.start()
+    # when nothing happens for a minute
+    asked = count_calls(monkeypatch, store, "lease")
+    process.looks = 0
+    end = process.now + MINUTE
+    while process.now < end:
+        store.wait(reactions.step())
+    # then each lease is asked for once a second, and the store is looked at no more than that
+    assert len(asked) == pytest.approx(len(names) * MINUTE, abs=4)
+    assert process.looks <= 2 * MINUTE + 4
+    for lease in leases:
+        assert lease is not None
+        lease.release()
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, owner: object, method: str) -> list[str]:
+    """The first arguments of all calls from now on."""
+    calls: list[str] = []
+    call = getattr(owner, method)
+
+    def counted(first: str) -> Any:
+        calls.append(first)
+        return call(first)
+
+    monkeypatch.setattr(owner, method, counted)
+    return calls
 
 
 @pytest.mark.parametrize(("has_hints", "late"), [(True, 0.002), (False, LONGEST)])

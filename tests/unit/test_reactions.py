@@ -28,10 +28,12 @@ from statecast.reactions.chain import SentMessages
 from statecast.reactions.reaction import Reaction, reaction_of
 from statecast.reactions.reactions import Reactions
 from statecast.reactions.runner import ReactionRunner, is_same
-from statecast.stores import open_store
+from statecast.stores import lease_standby, open_store
 from statecast.stores.contract import Store
+from statecast.stores.lease_standby import TOLD
 from statecast.stores.leases import LeaseHolder, reaction_lease
 from statecast.stores.limits import Limits
+from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing.values import VirtualClock, change, message
 from statecast.threads import ThreadPool
 from tests.waiting import wait_for
@@ -251,7 +253,37 @@ def test_one_process_at_a_time(rig: Rig) -> None:
     rig.store.reaction("mail", ["door"]).begin(lease.term)
     rig.say("door", open=False)
     lease.release()
+    rig.clock.advance(TOLD)
     assert rig.made() == [("door", {"open": True}, {"open": False})]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "store.db", Limits(), VirtualClock())
+    yield opened
+    opened.close()
+
+
+def test_one_that_stands_by_is_told_that_the_lease_is_free(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a reaction that another process calls; this one asks for its lease every hour
+    monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
+    monkeypatch.setattr("statecast.reactions.reactions.IDLE_WAIT", 3600.0)
+    lease = store.lease(reaction_lease("mail"))
+    assert lease is not None
+    called = threading.Event()
+    reactions = Reactions(lambda: store, lambda: 1, store.clock)
+    reactions.add(Reaction("mail", ("door",), lambda *arguments: called.set()))
+    reactions.start()
+    (runner,) = reactions._runners
+    assert not runner.active
+    # when the other process ends, then this one takes over, and calls
+    lease.release()
+    wait_for(lambda: runner.active, "the reaction was not taken over")
+    store.commit("queue", 1, [message("m1", change("door", {"open": True}))])
+    assert called.wait(20)
+    reactions.stop(20)
 
 
 def test_a_process_that_lost_its_lease_stands_by(rig: Rig) -> None:
@@ -266,6 +298,7 @@ def test_a_process_that_lost_its_lease_stands_by(rig: Rig) -> None:
     assert rig.made() == [("door", None, {"open": True})]
     assert not runner.active
     other.release()
+    rig.clock.advance(TOLD)
     # and the next holder calls again: at least once
     assert rig.made() == [("door", None, {"open": True})]
     assert runner.active
@@ -887,6 +920,7 @@ def test_a_holder_that_has_stopped_is_shown(rig: Rig, monkeypatch: pytest.Monkey
     assert problem.sentence.startswith("Process 4711 holds this reaction")
     # when that ends, then this one takes over, and the problem is over
     lease.release()
+    rig.clock.advance(TOLD)
     rig.reactions.step()
     assert rig.store.problems.current() == []
 

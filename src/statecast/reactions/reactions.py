@@ -17,8 +17,6 @@ from statecast.reactions.reaction import Reaction
 from statecast.reactions.runner import ReactionRunner
 from statecast.stores.contract import Store
 
-STANDBY_WAIT = 0.25
-"""Seconds between two attempts to get a lease that another process holds."""
 IDLE_WAIT = 1.0
 TICK = 0.02
 """Seconds between two reads under load: changes of a device between them are one."""
@@ -175,15 +173,15 @@ class Reactions:
         if more:
             return 0.0
         waits = [due for runner in runners if (due := runner.due_in()) is not None]
-        standby = not all(runner.active for runner in runners)
-        return max(0.001, min([STANDBY_WAIT if standby else IDLE_WAIT, *waits]))
+        return max(0.001, min([IDLE_WAIT, *waits]))
 
     def _take_over(self, store: Store, runners: list[ReactionRunner]) -> None:
-        if self._offset is None:
+        wanting = [runner for runner in runners if runner.wants_lease]
+        if wanting and self._offset is None:
             # Before a lease is taken: what is committed from here on is read, and what was
             # committed before is compared when a reaction is taken over.
             self._offset = store.read_position().offset
-        for runner in runners:
+        for runner in wanting:
             runner.take_over()
 
     def _offer_changes(self, store: Store, runners: list[ReactionRunner]) -> bool:

@@ -26,6 +26,7 @@ from statecast.reactions.chain import MAX_LINKS, Link, SentMessages
 from statecast.reactions.reaction import Reaction, State
 from statecast.stores.contract import Store
 from statecast.stores.holder_watch import HolderWatch
+from statecast.stores.lease_standby import LeaseStandby
 from statecast.stores.leases import Lease, reaction_lease
 from statecast.threads import ThreadPool
 
@@ -108,6 +109,9 @@ class ReactionRunner:
             "no process calls it",
             monotonic=monotonic,
         )
+        self._standby = LeaseStandby(
+            store, reaction_lease(reaction.name), on_free=store.wake, monotonic=monotonic
+        )
 
     # What the follower of the store does
 
@@ -115,13 +119,18 @@ class ReactionRunner:
     def active(self) -> bool:
         return self.state is RunnerState.ACTIVE
 
+    @property
+    def wants_lease(self) -> bool:
+        """Whether it is time to ask for the lease."""
+        stands_by = self.state is RunnerState.STANDBY and not self._busy
+        return stands_by and not self._standby.due_in()
+
     def take_over(self) -> bool:
         """Take the lease, if no other process has it; whether the reaction is active now."""
-        if self.state is not RunnerState.STANDBY or self._busy:
-            return False
         lease = self._store.lease(reaction_lease(self.reaction.name))
         if lease is None:
             self._look_at_holder()
+            self._standby.begin_pause()
             return False
         try:
             begun = self._kept.begin(lease.term)
@@ -165,8 +174,10 @@ class ReactionRunner:
                 self._pool.try_submit(self._run)
 
     def due_in(self) -> float | None:
-        """Seconds until the next attempt after a failure."""
+        """Seconds until the next attempt: to call after a failure, or to get the lease."""
         with self._idle:
+            if self.state is RunnerState.STANDBY and not self._busy:
+                return self._standby.due_in()
             return self._agenda.due_in(self._monotonic()) if self.active else None
 
     # The end
