@@ -91,7 +91,8 @@ def main(arguments: list[str]) -> int:
         print(f"\n{name} could not be measured: {sentence}")
     if wishes.write:
         report.write(ROOT, found, machine())
-        plots.draw(found, ROOT / plots.FOLDER)
+    if wishes.write or is_whole(wishes, broken):
+        plots.draw(found, ROOT / plots.FOLDER, machine())
     if wishes.json:
         results = {
             "machine": machine(),
@@ -101,6 +102,11 @@ def main(arguments: list[str]) -> int:
         }
         wishes.json.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     return 1 if broken else 0
+
+
+def is_whole(wishes: argparse.Namespace, broken: dict[str, str]) -> bool:
+    """Whether a run has the rows of all plots."""
+    return not (wishes.quick or wishes.parts or wishes.only or broken)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -119,7 +125,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="put the table into docs/benchmarks.md and README.md, and plots beside it",
+        help="put the table into docs/benchmarks.md and README.md, and draw the plots again",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the numbers to a file"

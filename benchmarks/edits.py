@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import processes, report, servers
@@ -36,7 +37,7 @@ def rows(quick: bool) -> list[Row]:
         found += measured(f"{what} from 4 processes of 4 threads", kind, 4, 4, seconds, turns)
     what = "live.set from 16 threads, history at its bound"
     found += measured(what, "full", 1, 16, seconds, turns, soon=SOON)
-    return [*found, *over_rest(seconds, turns)]
+    return [*found, *over_rest(1, 16, seconds, turns), *over_rest(4, 4, seconds, turns)]
 
 
 def measured(
@@ -139,29 +140,41 @@ def in_threads(run: Callable[[int], None], threads: int) -> None:
         one.join()
 
 
-def over_rest(seconds: float, turns: int) -> list[Row]:
-    """``PATCH`` from 16 connections that are kept open, to one server."""
-    rates, costs, lates = [], [], []
+def over_rest(number: int, connections: int, seconds: float, turns: int) -> list[Row]:
+    """``PATCH`` over connections that are kept open, so many to each server of one store."""
+    rates, costs, lates, slowest = [], [], [], []
     for _ in range(turns):
-        with servers.scratch() as folder, servers.serving(servers.OURS, folder) as server:
-            patch_for(server.port, 0.3)
-            used = server.process.cpu()
-            times = patch_for(server.port, seconds)
-            rates.append(len(times) / seconds)
-            costs.append((server.process.cpu() - used) / len(times) * 1e6)
-            lates.append(share(sorted(times), 0.99))
+        with ExitStack() as stack:
+            folder = stack.enter_context(servers.scratch())
+            serving = [
+                stack.enter_context(servers.serving(servers.OURS, folder)) for _ in range(number)
+            ]
+            ports = [server.port for server in serving for _ in range(connections)]
+            patch_for(ports, 0.3)
+            used = sum(server.process.cpu() for server in serving)
+            times = patch_for(ports, seconds)
+            used = sum(server.process.cpu() for server in serving) - used
+        rates.append(sum(map(len, times)) / seconds)
+        costs.append(used / sum(map(len, times)) * 1e6)
+        lates.append(share(sorted(chain(*times)), 0.99))
+        own = (times[first : first + connections] for first in range(0, len(ports), connections))
+        slowest.append(max(share(sorted(chain(*each)), 0.99) for each in own))
     note = f"{report.median(costs):.0f} µs of CPU each, HTTP included"
-    what = "PATCH over REST from 16 connections"
-    return [Row.of(what, rates, "calls/s", note=note), Row.of(f"{what}, p99", lates, "ms")]
+    to = "" if number == 1 else f" to {number} processes"
+    what = f"PATCH over REST from {number * connections} connections{to}"
+    found = [Row.of(what, rates, "calls/s", note=note), Row.of(f"{what}, p99", lates, "ms")]
+    if number > 1:
+        found.append(Row.of(f"{what}, p99 of the slowest process", slowest, "ms"))
+    return found
 
 
-def patch_for(port: int, seconds: float) -> list[float]:
-    """How long each request took."""
-    times: list[float] = []
+def patch_for(ports: list[int], seconds: float) -> list[list[float]]:
+    """How long each request took, for a connection to each of the ports."""
+    times: list[list[float]] = [[] for _ in ports]
     end = time.monotonic() + seconds
 
     def run(thread: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection("127.0.0.1", ports[thread])
         headers = {"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
         number = 0
         while (before := time.monotonic()) < end:
@@ -171,11 +184,11 @@ def patch_for(port: int, seconds: float) -> list[float]:
             answered.read()
             if answered.status != 200:
                 raise processes.BenchmarkError(f"PATCH was answered by {answered.status}")
-            times.append(time.monotonic() - before)
+            times[thread].append(time.monotonic() - before)
             number += 1
         connection.close()
 
-    in_threads(run, 16)
+    in_threads(run, len(ports))
     return times
 
 

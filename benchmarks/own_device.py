@@ -31,7 +31,7 @@ AGAINST_SHARED = Bound(3, 2, less=True)
 
 def rows(quick: bool) -> list[Row]:
     found = one_size(1_000, 3 if quick else 10, 1 if quick else 5)
-    return found if quick else found + one_size(8_000, 10, 1)
+    return found if quick else found + one_size(8_000, 10, 5)
 
 
 def one_size(viewers: int, seconds: int, turns: int) -> list[Row]:

@@ -21,37 +21,52 @@ class Plot:
     name: str
     title: str
     has: Callable[[Row], bool]
+    limits: str
+    """What the numbers do not say."""
     logarithmic: bool = False
     """Its rows have units of their own, and a scale for all of them."""
 
 
 PLOTS = (
-    Plot("rates", "A second, more is better", lambda row: row.unit.endswith("/s"), True),
+    Plot(
+        "rates",
+        "A second, more is better",
+        lambda row: row.unit.endswith("/s"),
+        "The clients share the cores with the servers, so these rates are those of both.",
+        True,
+    ),
     Plot(
         "cpu",
         "Microseconds of CPU per delivery, less is better",
         lambda row: row.unit.startswith("µs of CPU per") and not row.what.startswith("storm"),
+        "Over loopback: no network, no proxy. Different cases are not to be compared.",
     ),
-    Plot("memory", "KB per idle viewer, less is better", lambda row: row.unit == "KB"),
+    Plot(
+        "memory",
+        "KB per idle viewer, less is better",
+        lambda row: row.unit == "KB",
+        "Of the process alone: the buffers of the kernel come on top, for every server.",
+    ),
     Plot(
         "storm",
         "A storm, less is better",
         lambda row: row.what.startswith("storm") and row.unit in ("s", "ms"),
+        "Real clients come back spread over some seconds, over networks of their own.",
         True,
     ),
 )
 
 
-def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write a plot for each kind of rows that there is."""
+def draw(rows: Sequence[Row], folder: Path, machine: str) -> list[Path]:
+    """Write a plot for each kind of rows that there is. ``machine`` is one sentence about it."""
     folder.mkdir(parents=True, exist_ok=True)
     measured = [row for row in rows if row.value]
     found = [(plot, [row for row in measured if plot.has(row)]) for plot in PLOTS]
-    return [bars(plot, chosen, folder) for plot, chosen in found if chosen]
+    return [bars(plot, chosen, folder, machine) for plot, chosen in found if chosen]
 
 
-def bars(plot: Plot, rows: Sequence[Row], folder: Path) -> Path:
-    """One picture, with the first row at its top."""
+def bars(plot: Plot, rows: Sequence[Row], folder: Path, machine: str) -> Path:
+    """One picture, with the first row at its top, and below what the numbers are of."""
     import matplotlib as mpl  # a part of `make bench` only, and slow to import
 
     # The same numbers give the same file; letters stay letters.
@@ -75,9 +90,15 @@ def bars(plot: Plot, rows: Sequence[Row], folder: Path) -> Path:
     axes.set_xlim(right=max(high for _, high in spreads) * (30 if plot.logarithmic else 1.15))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(plot.title, loc="left")
+    axes.set_xlabel(caption(plot, machine), loc="right", color=SPREAD)
     file = folder / f"{plot.name}.svg"
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None, "Creator": "make bench"})
     return file
+
+
+def caption(plot: Plot, machine: str) -> str:
+    """By which command, on which machine, and what the numbers do not say."""
+    return f"make bench. {machine}\n{plot.limits}"
 
 
 def is_peer(row: Row) -> bool:

@@ -128,10 +128,11 @@ def python(module: str, *arguments: str) -> Process:
     return Process(module, [sys.executable, "-m", module, *arguments])
 
 
-def raise_file_limit() -> None:
-    """Allow as many file descriptors as the system permits."""
+def raise_file_limit() -> int:
+    """Allow as many file descriptors as the system permits; how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def answer(**result: Any) -> None:

@@ -21,8 +21,8 @@ from statecast.server.server import BackgroundServer, collect_rarely
 
 OPENED = {
     "port": 0,
-    "max_connections": 20_000,
-    "connections_per_address": 20_000,
+    "max_connections": 30_000,
+    "connections_per_address": 30_000,
     "connect_rate_limit": 1e6,
     "ping_interval": 600,
 }

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import bloat, client_frames, emits, fanout, plots, report, servers
+from benchmarks import bloat, client_frames, emits, fanout, plots, report, servers, storm
 from benchmarks.generator import Connection, Group, Load
 from benchmarks.peers import nats, nchan
 from benchmarks.processes import ROOT, BenchmarkError, Process
@@ -230,6 +230,42 @@ def test_a_part_that_is_not_there_is_named_with_those_that_are(
     assert last.endswith(f"there is no part {arguments[-1]!r}; the parts are {benchmarks.PARTS}.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "draws"),
+    [([], True), (["storm"], False), (["--only", "storm"], False), (["--quick"], False)],
+)
+def test_only_a_whole_run_draws_the_plots(
+    arguments: list[str], draws: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"storm": lambda quick: [Row("storm", 3, "s")]})
+    drawn: list[str] = []
+    monkeypatch.setattr(
+        benchmarks.plots, "draw", lambda rows, folder, machine: drawn.append(machine)
+    )
+    assert benchmarks.main(arguments) == 0
+    assert bool(drawn) == draws
+
+
+def test_a_run_with_a_broken_part_leaves_the_plots_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(quick: bool) -> list[Row]:
+        raise BenchmarkError("no disk")
+
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"storm": broken})
+    monkeypatch.setattr(benchmarks.plots, "draw", lambda *_: pytest.fail("it draws"))
+    assert benchmarks.main([]) == 1
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "viewers"), [(1_048_576, 20_000), (20_500, 20_000), (20_000, 19_500)]
+)
+def test_the_larger_storm_has_as_many_viewers_as_descriptors_allow(
+    descriptors: int, viewers: int
+) -> None:
+    assert storm.as_many_as(descriptors) == viewers
+
+
 def test_one_broken_benchmark_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -355,6 +391,13 @@ def test_each_kind_of_rows_has_a_plot() -> None:
         assert [plot.name for plot in plots.PLOTS if plot.has(row)] == [name]
     ratio = Row("fan-out, of Socket.IO on Node, by CPU", 9.0, "x")
     assert not any(plot.has(ratio) for plot in plots.PLOTS)
+
+
+def test_each_plot_names_the_command_the_machine_and_its_limits() -> None:
+    for plot in plots.PLOTS:
+        caption = plots.caption(plot, "Python 3.11, 2 cores.")
+        assert caption == f"make bench. Python 3.11, 2 cores.\n{plot.limits}"
+        assert plot.limits.endswith(".")
 
 
 def test_the_growth_of_tables_is_reported() -> None:
