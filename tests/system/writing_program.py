@@ -20,7 +20,7 @@ from typing import Any
 from statecast import strict_json
 from statecast.model import Change
 from statecast.stores import open_store
-from statecast.stores.sqlite import database
+from statecast.stores.sqlite import connections
 from statecast.stores.sqlite.store import SqliteStore
 
 THREADS = 8
@@ -35,12 +35,12 @@ def end_at_statement(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return True
 
-    class Connection(database.StoreConnection):
+    class Connection(connections.StoreConnection):
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
             self.exec_trace = trace
 
-    database.StoreConnection = Connection  # type: ignore[misc]
+    connections.StoreConnection = Connection  # type: ignore[misc]
 
 
 def note_groups(store: SqliteStore, confirmed: int) -> None:

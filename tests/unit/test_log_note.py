@@ -215,7 +215,7 @@ import os, signal, sys
 from pathlib import Path
 import apsw
 from statecast.stores.contract import Limits
-from statecast.stores.sqlite import database, log_note
+from statecast.stores.sqlite import connections, log_note
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import change, message
 from statecast.timestamps import now
@@ -236,17 +236,17 @@ def dying(sound, after):
         return result
     return call
 
-database.CHECKPOINT_PAGES = 40
+connections.CHECKPOINT_PAGES = 40
 store = SqliteStore(path, Limits(), now)
 log_note.write_note = dying(log_note.write_note, True)
 from statecast.stores.sqlite import file_lock
 file_lock.pwrite = dying(file_lock.pwrite, False)
 
-class Dying(database.StoreConnection):
+class Dying(connections.StoreConnection):
     def wal_checkpoint(self, *arguments, **more):
         return dying(super().wal_checkpoint, True)(*arguments, **more)
 
-database.StoreConnection = Dying
+connections.StoreConnection = Dying
 for number in range(60):
     state = {"n": number, "text": "x" * 500}
     store.commit("queue", 1, [message(f"m{point}-{number}", change("d", state))])

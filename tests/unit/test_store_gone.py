@@ -18,7 +18,7 @@ from statecast.flask import create_app, runtime_of
 from statecast.model import Change
 from statecast.runtime import Runtime
 from statecast.settings import Settings
-from statecast.stores.sqlite import database
+from statecast.stores.sqlite import connections
 from tests.waiting import wait_for
 
 JSON = "application/json"
@@ -145,13 +145,13 @@ def test_a_file_that_is_replaced_while_a_connection_opens(
     """SQLite would cut off the index of the log, which the other connections have mapped."""
     # given an open store, and another file in its place at the moment in which a thread connects
     live.store.edit(Change("pillow", "merge", {"n": 1}))
-    opened = database.StoreConnection
+    opened = connections.StoreConnection
 
-    def replaced(*arguments: Any, **options: Any) -> database.StoreConnection:
+    def replaced(*arguments: Any, **options: Any) -> connections.StoreConnection:
         DAMAGE["replaced"](path)
         return opened(*arguments, **options)
 
-    monkeypatch.setattr(database, "StoreConnection", replaced)
+    monkeypatch.setattr(connections, "StoreConnection", replaced)
     failures: list[Exception] = []
 
     def read() -> None:

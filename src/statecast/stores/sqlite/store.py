@@ -11,29 +11,18 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from statecast.access.patterns import EVERYTHING, Patterns
-from statecast.access.records import AccessRecord, AuditEntry, Guard, RecordKind
-from statecast.commands.life import Command, NewCommand
+from statecast.access.records import AuditEntry
 from statecast.errors import BadSetting, StatecastError, StoreUnusable
-from statecast.model import (
-    Change,
-    Event,
-    HistoryRow,
-    Message,
-    Position,
-    Quarantined,
-    Update,
-)
+from statecast.model import Change, HistoryRow, Message, Position, Quarantined, Update
 from statecast.problems import Problems
 from statecast.program.unix import in_children
-from statecast.stores import device_row, errors
-from statecast.stores.access_change import AccessChange
+from statecast.stores import device_row
 from statecast.stores.batch import (
     Batch,
     DamagedDevice,
@@ -42,48 +31,37 @@ from statecast.stores.batch import (
     events_of,
     refused_totals,
 )
-from statecast.stores.changes import ChangedNames, Changes, ReadCursor, WatchPart
+from statecast.stores.changes import ChangedNames, Changes, ReadCursor
 from statecast.stores.clock_watch import ClockWatch, Reading
 from statecast.stores.contract import API_SOURCE, DamagedRow, Exchanged
 from statecast.stores.counters import Counters
 from statecast.stores.edits import Edit, fold
 from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.group_commit import EverythingRefused, GroupCommit, QueuedWrite
-from statecast.stores.leases import LeaseHolder, LeaseWait, command_lease
 from statecast.stores.limits import Limits, Sizes
-from statecast.stores.open_commands import OpenCommands
 from statecast.stores.refusals import Refusals
-from statecast.stores.retention import FORGET_AT_ONCE
 from statecast.stores.sqlite import (
-    access,
     changes,
     check,
     commands,
     dedup,
     devices,
     file_sizes,
-    forget,
     history,
     quarantine,
     rebuild,
     schema,
     sources,
     totals,
-    watch_counts,
 )
 from statecast.stores.sqlite import counters as counter_row
+from statecast.stores.sqlite.access_store import SqliteAccessStore
+from statecast.stores.sqlite.command_store import SqliteCommandStore
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.device_cache import DeviceCache
-from statecast.stores.sqlite.file_lock import (
-    FileLease,
-    has_ended,
-    hold_process,
-    lease_holder,
-    remove_ended,
-    remove_process,
-    take_lease,
-)
-from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue, release_all
+from statecast.stores.sqlite.file_lock import FileLease
+from statecast.stores.sqlite.process_store import SqliteProcessStore
+from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue
 from statecast.stores.sqlite.reactions import SqliteReaction
 from statecast.stores.sqlite.row_reader import Damaged, RowReader
 from statecast.stores.sqlite.tables import check_format
@@ -102,7 +80,7 @@ def open_url(
     return SqliteStore(Path(rest[3:]), limits, clock, begin_epoch=begin_epoch, problems=problems)
 
 
-class SqliteStore:
+class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
     """States on disk; any number of processes of one host may use the same file."""
 
     def __init__(
@@ -128,7 +106,6 @@ class SqliteStore:
         self._writes: GroupCommit[Edit | Append] = GroupCommit(self.commit_writes)
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._held: dict[str, FileLease] = {}
-        """The locks that tell others when a process has ended, by its id."""
         self._epoch_begun = False
         in_children(self, SqliteStore._after_fork)
         self._watch = ClockWatch(clock, self.problems)
@@ -258,12 +235,10 @@ class SqliteStore:
 
     def drop(self, number: int, *, audit: AuditEntry | None = None) -> None:
         """Delete a quarantined row for good. Raises NotFound."""
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
+        with self._counted() as (connection, counters, now):
             quarantine.one(connection, self.rows, number)
             quarantine.delete(connection, self.rows, counters, number)
-            self._note(connection, counters, audit, self._watch.check(counters))
-            counter_row.save(connection, self.rows, counters)
+            self._note(connection, counters, audit, now)
 
     def count_refused(self, source: str) -> None:
         """Count a message that was refused; written with the next commit or announcement."""
@@ -369,13 +344,6 @@ class SqliteStore:
         if not self._epoch_begun:
             changes.begin_epoch(connection, counters.offset - written)
             self._epoch_begun = True
-
-    def _source(self, connection: apsw.Connection, name: str, term: int | None) -> int:
-        """The key of a source in the tables. Raises LeaseLost if ``term`` is not its newest."""
-        number, newest = sources.find(connection, self.rows, name)
-        if term is not None and term != newest:
-            raise errors.lease_lost(name)
-        return number
 
     # -- reading
 
@@ -496,311 +464,12 @@ class SqliteStore:
             counters = counter_row.load(connection, self.rows)
         return Sizes(counters.history_rows, counters.history_bytes, *file_sizes.measure(self.path))
 
-    # -- commands
-
-    def begin_command(
-        self,
-        new: NewCommand,
-        takes: Collection[str] | None = None,
-        *,
-        audit: AuditEntry | None = None,
-    ) -> Command:
-        """Ask something of a device; durable on return.
-
-        Raises NotTaken, TooManyCommands, Refused.
-        """
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now, newest = self._watch.check(counters), counters.command
-            own = devices.commands_of(connection, self.rows, new.device)
-            takes = takes if own is None else own
-            command = commands.begin(connection, self.rows, counters, new, takes, self.limits, now)
-            age_from = self._watch.age_from(now)
-            commands.forget(connection, new.device, self.limits.commands_kept, age_from)
-            if command.number > newest:  # a repeated request asks for nothing new
-                self._note(connection, counters, audit, now)
-            counter_row.save(connection, self.rows, counters)
-        return command
-
-    def hand_out(self, device: str, *, after: str | None = None, limit: int = 100) -> list[Command]:
-        """The open commands of a device in their order, noted as handed out before it returns."""
-        with self.database.read() as connection:
-            if not commands.any_to_take(connection, device, after):
-                return []
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
-            found = commands.hand_out(connection, self.rows, counters, device, after, limit, now)
-            counter_row.save(connection, self.rows, counters)
-        return found
-
-    def begin_dispatch(
-        self, queue: str, term: int, belongs: Callable[[str, str | None], bool], limit: int
-    ) -> list[Command]:
-        """Waiting commands of devices that ``belongs`` takes, as they are. Raises LeaseLost."""
-        with self.database.read() as connection:
-            if not commands.to_dispatch(connection, belongs, 1):
-                return []
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
-            self._source(connection, command_lease(queue), term)
-            numbers = commands.to_dispatch(connection, belongs, limit)
-            found = commands.begin_dispatch(connection, self.rows, numbers, now)
-            counter_row.save(connection, self.rows, counters)
-        return found
-
-    def end_dispatch(
-        self, queue: str, term: int, put: Sequence[str], not_put: Sequence[str]
-    ) -> None:
-        """Note what became of commands that ``begin_dispatch`` returned. Raises LeaseLost."""
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
-            self._source(connection, command_lease(queue), term)
-            commands.end_dispatch(connection, self.rows, counters, put, not_put, now)
-            counter_row.save(connection, self.rows, counters)
-
-    def pass_deadlines(self) -> list[Command]:
-        """Note of each command whose deadline has passed what it became; they are returned."""
-        with self.database.read() as connection:
-            if not commands.overdue(connection, self.clock()):
-                return []
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
-            found = commands.pass_deadlines(connection, self.rows, counters, now)
-            counter_row.save(connection, self.rows, counters)
-        return found
-
-    def command(self, id_: str) -> Command:
-        """One command. Raises NotFound."""
-        with self.database.read() as connection:
-            found = commands.by_ids(connection, self.rows, [id_])
-        if not found:
-            raise errors.no_command(id_)
-        return found[id_]
-
-    def commands(
-        self,
-        device: str | None = None,
-        *,
-        before: int | None = None,
-        limit: int = 50,
-        readable: Patterns = EVERYTHING,
-    ) -> list[Command]:
-        """Commands with numbers below ``before``, newest first, of one device or of all."""
-        with self.database.read() as connection:
-            return commands.newest(connection, self.rows, device, before, limit, readable)
-
-    def open_commands(self, limit: int = 10) -> OpenCommands:
-        """How many commands are not at an end, and up to ``limit`` devices that have some."""
-        with self.database.read() as connection:
-            return commands.open_ones(connection, limit)
-
-    # -- forgetting
-
-    def forget_device(self, device: str, most: int = FORGET_AT_ONCE) -> int:
-        """Delete up to ``most`` rows of each kind about a device; how many, 0: none is left."""
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            gone = forget.device(connection, self.rows, counters, device, most)
-            counter_row.save(connection, self.rows, counters)
-        return gone
-
-    def forget_person(self, name: str, most: int = FORGET_AT_ONCE) -> int:
-        """Replace the name of a person in up to ``most`` rows of each table; how many."""
-        with self.database.write() as connection:
-            access.forget_mark(connection, "user", name)
-            return forget.person(connection, self.rows, name, most)
-
-    def scrub(self) -> bool:
-        """Overwrite what was deleted; False: readers kept the log from being emptied for now."""
-        return self.database.scrub()
-
-    # -- who may do what
-
-    def access_record(self, kind: RecordKind, id_: str) -> AccessRecord | None:
-        """A user, key, share link or session; None if there never was one."""
-        with self.database.read() as connection:
-            return access.one(connection, self.rows, kind, id_)
-
-    def access_records(self, kind: RecordKind | None = None) -> list[AccessRecord]:
-        """All that exist, of one kind or of every kind, by kind and id."""
-        with self.database.read() as connection:
-            return access.all_of(connection, self.rows, kind)
-
-    def put_access(
-        self,
-        kind: RecordKind,
-        id_: str,
-        body: Mapping[str, Any] | None,
-        *,
-        expected: int | None = None,
-        guard: Guard | None = None,
-        audit: AuditEntry | None = None,
-    ) -> AccessRecord:
-        """Write or, without a body, remove a record; durable on return. Raises Conflict."""
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            now = self._watch.check(counters)
-            if guard is not None:
-                guard(access.all_of(connection, self.rows, kind))
-            new = AccessChange(kind, id_, body, expected)
-            record = access.put(connection, self.rows, counters, new, now)
-            self._note(connection, counters, audit, now)
-            counter_row.save(connection, self.rows, counters)
-        return record
-
-    def note(self, audit: AuditEntry) -> None:
-        """Write down who did what; durable on return."""
-        with self.database.write() as connection:
-            counters = counter_row.load(connection, self.rows)
-            self._note(connection, counters, audit, self._watch.check(counters))
-            counter_row.save(connection, self.rows, counters)
-
-    def _note(
-        self,
-        connection: apsw.Connection,
-        counters: Counters,
-        audit: AuditEntry | None,
-        now: int,
-    ) -> None:
-        access.note(connection, counters, audit, now, self.limits.audit_rows)
-
-    def audit_rows(
-        self, *, before: int | None = None, limit: int = 100, by: str | None = None
-    ) -> list[AuditEntry]:
-        """Entries with numbers below ``before``, newest first, of one sender or of all."""
-        with self.database.read() as connection:
-            return access.audit_rows(connection, self.rows, before, limit, by)
-
-    # -- between processes
-
-    def emit(self, events: Sequence[Event]) -> None:
-        """Pass application events to every serving process, in their order; kept for 60 s."""
-        with self.database.write(durable=False) as connection:
-            changes.emit(connection, self.rows, self._watch.uptime(), events)
-
-    def take_events(self) -> None:
-        """Let other processes know that this one reads events, until it ends or ``close``."""
-        self.database.event_readers.join()
-
-    def others_take_events(self) -> bool:
-        """Whether another process reads events now, or that is not known."""
-        return self.database.event_readers.has_others()
-
-    def announce(self, process: str, report: Mapping[str, Any]) -> None:
-        """Publish the report of a serving process; it is not durable."""
-        self._hold(process)
-        with (
-            self._refusals.taken() as refusals,
-            self.database.write(durable=False, notify=False) as connection,
-        ):
-            counters = counter_row.load(connection, self.rows)
-            self._watch.check(counters)
-            changes.announce(connection, self._watch.uptime(), process, report)
-            watch_counts.forget_absent(connection, counters)
-            counter_row.save(connection, self.rows, counters)
-            totals.add(connection, self.rows, refused_totals(refusals))
-
-    def _hold(self, process: str) -> None:
-        """Hold the lock that tells others when this process has ended."""
-        if process in self._held:
-            return
-        self.database.check_file()  # of a file that is gone, nothing may be made beside it
-        lease = hold_process(self.path, process)
-        if lease is not None:
-            self._held[process] = lease
-            self._leases.add(lease)
-        remove_ended(self.path)
-
-    def reports(self) -> dict[str, dict[str, Any]]:
-        """The newest report of each process that announced one within the last 10 s."""
-        with self.database.read() as connection:
-            found = changes.reports(connection, self.rows, self._watch.uptime())
-        return {name: one for name, one in found.items() if not has_ended(self.path, name)}
+    # -- what belongs to all of it
 
     def exchange(self, process: str, report: Mapping[str, Any]) -> Exchanged:
         """Announce a report, and read the reports of all and what else each process shows."""
         self.announce(process, report)
         return Exchanged.read(self)
-
-    def withdraw(self, process: str) -> None:
-        """Take back what a process announced and counted: it stops serving, or has ended."""
-        with self.database.write(durable=False) as connection:
-            changes.withdraw(connection, process)
-            counters = counter_row.load(connection, self.rows)
-            watch_counts.forget(connection, counters, process)
-            counter_row.save(connection, self.rows, counters)
-        if process in self._held:
-            self._held.pop(process).release()
-        remove_process(self.path, process)
-
-    def ended_processes(self) -> list[str]:
-        """The processes that have ended and did not withdraw what they announced or counted."""
-        with self.database.read() as connection:
-            announced = watch_counts.announced(connection)
-        return [process for process in announced if has_ended(self.path, process)]
-
-    def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
-        """Publish what the viewers of a serving process watch; it is not durable."""
-        with self.database.write(durable=False) as connection:
-            counters = counter_row.load(connection, self.rows)
-            watch_counts.save(connection, counters, process, parts)
-            counter_row.save(connection, self.rows, counters)
-
-    def watch_parts(self, parts: Collection[int]) -> list[WatchPart]:
-        """These parts of all processes, except of those that have ended."""
-        with self.database.read() as connection:
-            found = watch_counts.read(connection, self.rows, parts)
-        ended = {one for one in {row.process for row in found} if has_ended(self.path, one)}
-        return [row for row in found if row.process not in ended]
-
-    def probe(self) -> None:
-        """Write something small, durably, and remove it. Raises what a commit would raise now."""
-        with self.database.write() as connection:
-            changes.write_probe(connection)
-        with self.database.write() as connection:  # in the same transaction nothing were written
-            changes.remove_probe(connection)
-
-    def holder(self, source: str) -> LeaseHolder | None:
-        """The process that has the lease of a source; None: none has it, or it is unknown."""
-        return lease_holder(self.path, source)
-
-    def lease(self, source: str) -> FileLease | None:
-        """Take the lease of a source with a new term; None at once if another process has it."""
-        self.database.check_file()  # of a file that is gone, nothing may be made beside it
-        lease = take_lease(self.path, source)
-        if lease is None:
-            return None
-        try:
-            with self.database.write() as connection:
-                term = sources.raise_term(connection, self.rows, source)
-                release_all(connection, source)
-        except BaseException:
-            lease.release()
-            raise
-        lease.term = term
-        self._leases.add(lease)
-        return lease
-
-    def await_lease(self, source: str, on_free: Callable[[], None]) -> LeaseWait | None:
-        """Have ``on_free`` called when the lease is free; None where the system cannot wait."""
-        from statecast.stores.sqlite import lease_wait  # most processes have their leases at once
-
-        try:
-            return lease_wait.FileLeaseWait(self.path, source, on_free)
-        except OSError:
-            return None
-
-    def wait(self, timeout: float, after: ReadCursor | None = None) -> None:
-        """Return when any process has committed since this thread's last read, or time is over."""
-        self.database.wait(timeout, None if after is None else partial(changes.any_after, after))
-
-    def wake(self) -> None:
-        """End every ``wait`` of this process now."""
-        self.database.notifier.notify()
 
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
