@@ -29,7 +29,8 @@ PREAMBLE = """
 import os, sys
 from statecast.sources.embedded_queue import EmbeddedQueue
 from statecast.stores import open_store
-from statecast.stores.contract import Limits, ReadCursor
+from statecast.stores.changes import ReadCursor
+from statecast.stores.limits import Limits
 from statecast.testing.values import START, change, message
 store = open_store(sys.argv[1], Limits(), lambda: START)
 queue = EmbeddedQueue(store)

@@ -214,7 +214,7 @@ STEP = """
 import os, signal, sys
 from pathlib import Path
 import apsw
-from statecast.stores.contract import Limits
+from statecast.stores.limits import Limits
 from statecast.stores.sqlite import connections, log_note
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import change, message
