@@ -20,6 +20,7 @@ import inheritance
 import leftovers
 from azurite_server import Azurite
 from postgres_server import PostgresServer
+from statecast.broadcast.broadcaster import Broadcaster
 from statecast.realtime import handlers
 from statecast.server import readiness, wsgi
 from statecast.stores import open_store
@@ -80,6 +81,31 @@ def pools(test_leaves_nothing: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield
     for pool in made:
         pool.close()
+
+
+@pytest.fixture(autouse=True)
+def no_viewer_lost_what_it_had(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fails where a viewer asked for everything again, because a patch was not of what it had.
+
+    That is a defect, unless the test plants one: marker ``requests_resets``. It sees the servers
+    in the process of the tests.
+    """
+    asked = 0
+    watch = Broadcaster.watch
+
+    def counted(broadcaster: Broadcaster, viewer: Any, request: Any) -> dict[str, Any]:
+        nonlocal asked
+        before = broadcaster.counts()["requested_resets"]
+        answer = watch(broadcaster, viewer, request)
+        asked += int(broadcaster.counts()["requested_resets"] - before)
+        return answer
+
+    monkeypatch.setattr(Broadcaster, "watch", counted)
+    yield
+    if asked and request.node.get_closest_marker("requests_resets") is None:
+        pytest.fail(f"{asked} requests of viewers that had lost what they had", pytrace=False)
 
 
 def leaves_nothing_behind(

@@ -388,6 +388,7 @@ class PatchesWhatIsNew(Broadcaster):
         return super()._states_message(audience, *rest, **more)
 
 
+@pytest.mark.requests_resets
 @pytest.mark.parametrize(
     "planted", [AppliesRightsLate, KeepsThePositions, TellsNothingGone, PatchesWhatIsNew]
 )

@@ -1165,6 +1165,7 @@ class OneProtocol(Broadcaster):
         return super().watch(viewer, {**request, "protocol": self.protocol})
 
 
+@pytest.mark.requests_resets
 @pytest.mark.parametrize(
     "bug",
     [
@@ -1402,6 +1403,7 @@ def test_a_position_holds_for_both_protocols(harness: BroadcastHarness) -> None:
     assert states_of(viewer) == [({}, 2, "complete")]
 
 
+@pytest.mark.requests_resets
 def test_a_viewer_that_lost_what_it_had_gets_everything_again_and_is_counted() -> None:
     # given a server with a defect: it sends patches to viewers that are not at the head
     harness = BroadcastHarness(PatchesForAll)
@@ -1427,6 +1429,7 @@ def test_a_viewer_that_lost_what_it_had_gets_everything_again_and_is_counted() -
     assert viewer.shown() == harness.store.shown(["*"])
 
 
+@pytest.mark.requests_resets
 def test_a_viewer_may_ask_for_everything_while_it_lags_or_as_it_comes(
     harness: BroadcastHarness,
 ) -> None:
