@@ -14,12 +14,12 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from statecast import timestamps
 from statecast.errors import STORE_ERRORS, STORE_FAILURES, StatecastError, StoreUnavailable
 from statecast.logs import LineLimit
+from statecast.model import value_class
 
 Severity = Literal["wrong", "notice"]
 
@@ -33,7 +33,7 @@ MAX_SHOWN = 20
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Problem:
     """Something that is wrong from ``since`` until it is cleared."""
 

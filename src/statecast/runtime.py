@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statecast import names
 from statecast.access.directory import AccessDirectory
@@ -25,7 +25,6 @@ from statecast.broadcast.presence_exchange import PresenceExchange
 from statecast.broadcast.process_reports import ProcessReports
 from statecast.broadcast.unserved import Unserved
 from statecast.commands.life import Command, NewCommand
-from statecast.demo import DemoPillow
 from statecast.dispatcher import CommandDispatcher, no_hook
 from statecast.errors import BadSetting, StatecastError, WrongWay
 from statecast.http.app_rights import AppRights
@@ -35,7 +34,6 @@ from statecast.ingest.consumer import Consumer
 from statecast.ingest.overdue import OPEN_QUESTION
 from statecast.ingest.pipeline import Decoder, Pipeline, replay
 from statecast.model import Change, Event, Update
-from statecast.openapi.operation import DescribedRoute
 from statecast.outbox import Outbox, address_of, check
 from statecast.problems import MAX_SHOWN, STORE, Problem, Problems, for_report, from_report, merged
 from statecast.program.commands import command, complete
@@ -57,6 +55,10 @@ from statecast.stores.errors import no_device
 from statecast.stores.limits import Limits
 from statecast.stores.refusals import CountingRefused
 from statecast.timestamps import now
+
+if TYPE_CHECKING:
+    from statecast.demo import DemoPillow
+    from statecast.openapi.operation import DescribedRoute
 
 STORE_SLOW = "The store does not answer; nothing can be written and changes may be late."
 HANDED_OUT = 100
@@ -84,7 +86,7 @@ class Runtime:
         self.last_hour = LastHour()
         self.allows_page: Callable[[str], bool] = lambda address: True
         """Whether an address may read one more page or REST resource now."""
-        self.loop_routes: Sequence[DescribedRoute] = ()
+        self.loop_routes: Callable[[], Sequence[DescribedRoute]] = tuple
         """Those of the server of this process, for the document of REST."""
         self.on_sent: Callable[[], None] = lambda: None
         """Called when a message was put into the queue: a test kit consumes it at once."""
@@ -433,13 +435,18 @@ class Runtime:
         if self._presence is not None:
             self._presence.start()
         if self.settings.demo:
-            if not isinstance(self.queue, EmbeddedQueue):
-                raise BadSetting(
-                    "The demo needs a queue inside the store as the first source: "
-                    "--source embedded:queue."
-                )
-            self._pillow = DemoPillow(self.store, self.queue, self.clock)
-            self._pillow.start()
+            self._start_demo()
+
+    def _start_demo(self) -> None:
+        from statecast.demo import DemoPillow
+
+        if not isinstance(self.queue, EmbeddedQueue):
+            raise BadSetting(
+                "The demo needs a queue inside the store as the first source: "
+                "--source embedded:queue."
+            )
+        self._pillow = DemoPillow(self.store, self.queue, self.clock)
+        self._pillow.start()
 
     def _consume(self, source: Source, decode: Decoder) -> None:
         self.add_consumer(source, decode).start()

@@ -48,7 +48,7 @@ def client(app: Flask) -> FlaskClient:
 def whole_document(app: Flask) -> dict[str, Any]:
     """With the routes of the loop, as in a process that serves."""
     runtime = runtime_of(app)
-    runtime.loop_routes = loop_operations.described_routes(ON_LOOP)
+    runtime.loop_routes = lambda: loop_operations.described_routes(ON_LOOP)
     return document_of(app, runtime)
 
 

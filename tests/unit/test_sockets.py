@@ -9,7 +9,8 @@ import socket
 import pytest
 
 from statecast.errors import BadSetting
-from statecast.server import sockets
+from statecast.program import qr_code
+from statecast.server import network_addresses, sockets
 from statecast.settings import Settings
 
 
@@ -78,7 +79,7 @@ def test_addresses_for_other_machines_are_printed(
 ) -> None:
     # given a socket that other machines reach, or not
     monkeypatch.setattr(
-        sockets,
+        network_addresses,
         "network_addresses",
         lambda families: [found[family] for family in families if family in found],
     )
@@ -95,7 +96,9 @@ def test_addresses_for_other_machines_are_printed(
 
 def test_a_socket_for_ipv6_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        sockets, "network_addresses", lambda families: [ADDRESSES[one] for one in families]
+        network_addresses,
+        "network_addresses",
+        lambda families: [ADDRESSES[one] for one in families],
     )
     with socket.socket(socket.AF_INET6) as listening:
         listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -109,8 +112,10 @@ def test_a_socket_for_ipv6_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_terminal_gets_a_code_of_the_first_address(
     monkeypatch: pytest.MonkeyPatch, setting: bool, shown: bool
 ) -> None:
-    monkeypatch.setattr(sockets, "network_addresses", lambda families: ["192.0.2.1", "192.0.2.2"])
-    monkeypatch.setattr(sockets, "qr_code", lambda text, stream: f"<code of {text}>")
+    monkeypatch.setattr(
+        network_addresses, "network_addresses", lambda families: ["192.0.2.1", "192.0.2.2"]
+    )
+    monkeypatch.setattr(qr_code, "qr_code", lambda text, stream: f"<code of {text}>")
     printed: list[str] = []
     settings = Settings(port=0, host="0.0.0.0", qr_code=setting)
     with sockets.listen(settings) as listening:
@@ -120,8 +125,8 @@ def test_a_terminal_gets_a_code_of_the_first_address(
 
 
 def test_with_tls_every_address_is_one_of_https(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "network_addresses", lambda families: ["192.0.2.1"])
-    monkeypatch.setattr(sockets, "qr_code", lambda text, stream: f"<code of {text}>")
+    monkeypatch.setattr(network_addresses, "network_addresses", lambda families: ["192.0.2.1"])
+    monkeypatch.setattr(qr_code, "qr_code", lambda text, stream: f"<code of {text}>")
     printed: list[str] = []
     settings = Settings(port=0, host="0.0.0.0", tls_cert="a.pem", tls_key="k.pem")
     with sockets.listen(settings) as listening:

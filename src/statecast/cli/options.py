@@ -7,13 +7,14 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from statecast.errors import BadSetting
+from statecast.model import value_class
 from statecast.names import has_password
 from statecast.settings import PREFIX, Settings, is_secret, known, load, read_file
 
@@ -25,7 +26,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 ALL_SETTINGS = tuple(name for name, line in FIELDS.items() if not is_secret(line))
 
 
-@dataclass(frozen=True)
+@value_class
 class GivenSettings:
     """The settings of the command line: values by name, and the TOML file."""
 

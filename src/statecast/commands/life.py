@@ -25,11 +25,11 @@ store is a restored backup, which does not know that it was handed out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from statecast import strict_json, timestamps
-from statecast.model import Answer
+from statecast.model import Answer, value_class
 
 Status = Literal["waiting", "delivered", "done", "refused", "expired", "unanswered"]
 
@@ -40,7 +40,7 @@ NO_COMMANDS = strict_json.encode({"commands": []})
 """What a device gets that asks while nothing is asked of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NewCommand:
     """What somebody asks of a device; valid, see ``request.new_command``."""
 
@@ -72,7 +72,7 @@ class NewCommand:
         return is_same and self.expires <= known.expires_at - known.created_at
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Command:
     """What is asked of one device, and what became of it. Times are in ms."""
 

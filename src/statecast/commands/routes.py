@@ -7,12 +7,13 @@ each command would come twice, and ``delivered`` would not say where to.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from statecast import names
+from statecast.model import value_class
 
 
-@dataclass(frozen=True)
+@value_class
 class CommandRoutes:
     """The URLs of command queues by what they are for."""
 

@@ -17,11 +17,11 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from statecast import strict_json
 from statecast.errors import Malformed, Refused, TooLarge
+from statecast.model import value_class
 
 MAX_LAYERS = 3
 MAX_WRAPPED_BYTES = 1_048_576
@@ -71,7 +71,7 @@ Decode = Callable[[bytes], Any]
 """Reads an unwrapped text: ``decode``, or ``decode_dropping`` with its list."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Encoding:
     """One row of the table."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from statecast.decoders.options import DecodeOptions
 from statecast.decoders.pointers import MISSING, Pointer, find
-from statecast.model import Change
+from statecast.model import Change, value_class
 
 ABOUT_ITSELF = "Microsoft.EventGrid."
 """Prefix of the types of Event Grid's events about its own subscriptions.
@@ -18,7 +17,7 @@ SEQUENCES: tuple[Pointer, ...] = (("data", "sequencer"), ("sequence",))
 """Places of a vendor's sequence: in events of blobs, and in CloudEvents with this extension."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EventEnvelope:
     """One event. ``payload`` is all of it, with decoded data; the pointers refer to it."""
 

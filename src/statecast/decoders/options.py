@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from statecast import names
@@ -21,7 +21,7 @@ from statecast.decoders.plain import MAX_ID, kind
 from statecast.decoders.pointers import MISSING, Pointer
 from statecast.decoders.time_formats import RFC_3339, TimeFormat
 from statecast.errors import BadSetting, Malformed
-from statecast.model import Change, Kind, Speaker
+from statecast.model import Change, Kind, Speaker, value_class
 
 NAMELESS = "It names no device; the options device= or default= of its source can."
 MAX_DIGITS = 64
@@ -56,7 +56,7 @@ def place(value: str) -> Pointer:
     return pointers.parse(value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TimePlace:
     """The value of ``time=``: ``/pointer``, ``optional`` or ``optional:/pointer``."""
 
@@ -121,7 +121,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DecodeOptions:
     """The options of one source. A pointer is None if the documented place counts."""
 

@@ -8,7 +8,7 @@ Rule 2: a format that does not fit is a sentence, with the option that may fit.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from statecast import timestamps
 from statecast.decoders.plain import kind
 from statecast.errors import Malformed
+from statecast.model import value_class
 from statecast.names import quoted
 from statecast.program.distribution import install_hint
 
@@ -29,7 +30,7 @@ _LATE_SECONDS = 100_000_000_000
 _NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{0,30})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TimeFormat:
     """How the times of one source are written, beside RFC 3339."""
 

@@ -7,10 +7,10 @@ Rule 2: a queue that is asked at intervals counts as late after ``LATE_PAUSES`` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from statecast.ingest.pipeline import PipelineStep
+from statecast.model import value_class
 
 OPEN_QUESTION = 3.0
 LATE_AFTER = 5.0
@@ -25,7 +25,7 @@ class Overdue(NamedTuple):
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Waiting:
     """What a consumer waits for. All times are seconds."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from statecast import names
 from statecast.errors import BadSetting, Malformed
+from statecast.model import value_class
 
 State = dict[str, Any] | None
 Function = Callable[[str, State, State], Any]
@@ -18,7 +18,7 @@ Function = Callable[[str, State, State], Any]
 MAX_NAME = 200
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reaction:
     """A function that is called when devices change."""
 

@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from statecast.errors import BadSetting, StatecastError
 from statecast.reactions.chain import SentMessages
 from statecast.reactions.reaction import Reaction
-from statecast.reactions.runner import ReactionRunner
 from statecast.stores.contract import Store
+
+if TYPE_CHECKING:
+    from statecast.reactions.runner import ReactionRunner
 
 IDLE_WAIT = 1.0
 TICK = 0.02
@@ -26,7 +29,20 @@ PAGE = 1_000
 
 log = logging.getLogger(__name__)
 
-MakeRunner = Callable[..., ReactionRunner]
+MakeRunner = Callable[..., "ReactionRunner"]
+
+
+def new_runner(
+    reaction: Reaction,
+    store: Store,
+    threads: int,
+    clock: Callable[[], int],
+    sent: SentMessages,
+) -> ReactionRunner:
+    """A runner of a reaction. Its code is imported here: most servers have no reactions."""
+    from statecast.reactions.runner import ReactionRunner
+
+    return ReactionRunner(reaction, store, threads, clock, sent)
 
 
 class Reactions:
@@ -37,7 +53,7 @@ class Reactions:
         store: Callable[[], Store],
         threads: Callable[[], int],
         clock: Callable[[], int],
-        make_runner: MakeRunner = ReactionRunner,
+        make_runner: MakeRunner = new_runner,
         *,
         follow: bool = True,
     ) -> None:

@@ -12,12 +12,12 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from statecast import logs
 from statecast.errors import Refused
 from statecast.logs import LimitedLog
+from statecast.model import value_class
 from statecast.realtime.loop_calls import LoopCalls
 from statecast.threads import ThreadPool
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 limited = LimitedLog(log)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HandlerResult:
     """What a handler returned, or the sentence that its viewer gets instead."""
 

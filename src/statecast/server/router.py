@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from statecast import logs, strict_json
@@ -18,6 +19,9 @@ from statecast.http.errors import HTTPProblem
 from statecast.http.mount import inner_path
 from statecast.server.readiness import Readiness
 from statecast.server.static_files import static_files
+
+if TYPE_CHECKING:
+    from statecast.openapi.operation import DescribedRoute
 
 READ_METHODS = ("GET", "HEAD")
 
@@ -71,6 +75,12 @@ class Router:
     def paths(self) -> list[str]:
         """Those of the endpoints on the loop, besides static files."""
         return list(self._apps)
+
+    def described_routes(self) -> list[DescribedRoute]:
+        """What is said about them in the document of REST, which few servers are asked for."""
+        from statecast.server import loop_operations
+
+        return loop_operations.described_routes(self.paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

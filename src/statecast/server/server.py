@@ -36,7 +36,6 @@ from statecast.realtime.sse import EventStreamEndpoint
 from statecast.realtime.websocket_connection import WebSocketEndpoint
 from statecast.server import (
     exposure,
-    loop_operations,
     service_manager,
     sockets,
     worker_sockets,
@@ -162,7 +161,7 @@ class Server(uvicorn.Server):
             *(waits, polling, self.readiness, events, metrics, warn, settings.allow_origins),
             sees_sources,
         )
-        runtime.loop_routes = loop_operations.described_routes(self.router.paths)
+        runtime.loop_routes = self.router.described_routes
         config = uvicorn.Config(
             self.router,
             http=cast(Any, functools.partial(LimitedHttpProtocol, limits)),  # uvicorn only calls it

@@ -10,13 +10,14 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+
+from statecast.model import value_class
 
 SEND_TIMEOUT = 0.2
 """Seconds. The loop sends; a manager that does not read must not hold it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Watchdog:
     """Expects a call of ``feed`` every ``interval`` seconds; two that are missed are too many."""
 
@@ -24,7 +25,7 @@ class Watchdog:
     feed: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ServiceManager:
     """The process that started us, if it takes reports. An error in sending one is ignored."""
 

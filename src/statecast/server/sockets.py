@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from statecast.access import policy
 from statecast.errors import BadSetting
 from statecast.program import output
-from statecast.program.qr_code import qr_code
 from statecast.program.unix import resource
-from statecast.server.network_addresses import network_addresses
 from statecast.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -117,6 +115,9 @@ def lan_addresses(listening: socket.socket, secure: bool = False) -> list[str]:
         return []
     if not ipaddress.ip_address(host).is_unspecified:
         return [address_of(listening, secure)]
+    # A server that only its own machine reaches needs neither this nor the package below it.
+    from statecast.server.network_addresses import network_addresses
+
     found = network_addresses(_families(listening))
     return [url_of(address, port, secure) for address in found]
 
@@ -160,6 +161,8 @@ def _elsewhere(listening: socket.socket, settings: Settings) -> Iterator[str]:
         return
     yield f"Other machines open it at {' or '.join(others)}"
     yield of_others(settings)
+    from statecast.program.qr_code import qr_code
+
     code = qr_code(others[0], sys.stdout) if settings.qr_code else ""
     if code:
         yield code

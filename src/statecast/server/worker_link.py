@@ -20,10 +20,10 @@ import string
 import struct
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from statecast.model import value_class
 from statecast.server.sockets import BACKLOG
 
 ID_LENGTH = 2
@@ -133,7 +133,7 @@ def new_id(taken: set[str]) -> str:
             return worker_id
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WorkerLink:
     """A worker's own sockets, and the way to those of others."""
 

@@ -7,10 +7,10 @@ import os
 import signal
 import socket
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from statecast.model import value_class
 from statecast.server.service_manager import Watchdog
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VARIABLE = "_STATECAST_WORKER"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WorkerSockets:
     """What a worker inherits from its parent."""
 

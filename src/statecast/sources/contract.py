@@ -9,10 +9,9 @@ protocols of their own, checked with ``isinstance``: ``Paced``, ``Metered``, ``D
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
-from statecast.model import Delivery
+from statecast.model import Delivery, value_class
 from statecast.settings import Settings
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class DiagnosableSender(Protocol):
         """Check what can be checked without leaving a message. Never raises."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SourceContext:
     """What a source may need from the process that opens it."""
 

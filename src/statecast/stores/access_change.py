@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from statecast.access.records import AccessRecord, RecordKind
 from statecast.errors import Conflict
+from statecast.model import value_class
 from statecast.stores.retention import REMOVED_ACCESS_MS
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AccessChange:
     """See ``Store.put_access``."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from statecast.access.records import AccessRecord
 from statecast.commands.life import Command
-from statecast.model import Event, Position, Update
+from statecast.model import Event, Position, Update, value_class
 
 COMMANDS_PAGE = 256
 """Commands that one ``read`` returns: each may have 16 KiB."""
@@ -45,7 +45,7 @@ class WatchChanges(NamedTuple):
     parts: Sequence[WatchPart]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Changes:
     """One consistent snapshot of everything that was committed after a cursor."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from statecast import timestamps
+from statecast.model import value_class
 
 STALLED_AFTER = 60.0
 """Seconds without progress after which the holder of a lease counts as stopped."""
@@ -43,7 +43,7 @@ class AwaitsLeases(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LeaseHolder:
     """The process that holds the lease of a source."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from statecast.model import value_class
 from statecast.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Limits:
     """Bounds of the store. Each is the setting of the same name."""
 
@@ -39,7 +40,7 @@ class Limits:
         return int(self.late_message_hours * 3_600_000)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sizes:
     """How much a store holds, and how much room there is."""
 

@@ -8,5 +8,8 @@ from __future__ import annotations
 NAME = "probe"
 LONG_AGO = -(2**50)
 BYTES = 65_536
-VALUES = (NAME, LONG_AGO, " " * BYTES)
-"""The process, the time and the report."""
+
+
+def values() -> tuple[str, int, str]:
+    """The process, the time and the report. Made for each probe: most processes make none."""
+    return NAME, LONG_AGO, " " * BYTES

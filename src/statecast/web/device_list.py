@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from statecast.access.patterns import EVERYTHING, Patterns, any_covers
-from statecast.model import Position, Update
+from statecast.model import Position, Update, value_class
 from statecast.stores.contract import Store
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DevicePage:
     """Devices in the order of their names, without gaps."""
 

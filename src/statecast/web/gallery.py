@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from statecast.model import value_class
 from statecast.web import formatting, picture_rules, pictures
 
 MOODS = ("happy", "calm", "sleepy", "sad", "angry", "any other word")
@@ -37,7 +37,7 @@ PAST = (3, 4, 3.5, 5, 4, 6, 5.5, 7)
 """Of the sparkline, in parts of the value."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Example:
     """A picture and the state that gives it."""
 

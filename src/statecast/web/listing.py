@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from statecast.model import Update
+from statecast.model import Update, value_class
 from statecast.web import picture_rules
 from statecast.web.tables import TABLES
 from statecast.web.view_models import DeviceSummary
@@ -16,7 +15,7 @@ ROWS = 200
 """More devices than these are on several pages; the script shows all of them on one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Filter:
     """A link that shows only the devices of one verdict."""
 
@@ -26,7 +25,7 @@ class Filter:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Group:
     """Devices of one prefix: those that this page has, and how many there are."""
 
@@ -36,7 +35,7 @@ class Group:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RowsPage:
     """One page of a list that has more rows than a page holds."""
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from statecast import timestamps
 from statecast.access.identity import Identity
 from statecast.access.records import AuditEntry
-from statecast.broadcast.last_hour import LastHour, Sample
+from statecast.broadcast.last_hour import Sample
 from statecast.errors import Malformed, NotFound
 from statecast.model import Quarantined
-from statecast.problems import Problem, Problems, from_report, merged
-from statecast.stores.contract import Store
+from statecast.problems import Problem, from_report, merged
 from statecast.stores.totals import Totals
-from statecast.web.request_rights import RightsRuntime
+from statecast.web.page_renderer import PageRuntime
 
 ROWS_SHOWN = 100
 """Messages in quarantine, the oldest first."""
@@ -47,19 +46,6 @@ HEALTH = {"status": "unknown", "sentence": "", "received_at": None, "lag": None,
 CHART_HEIGHT = 24
 
 Report = Mapping[str, Any]
-
-
-class OperatorRuntime(RightsRuntime, Protocol):
-    """The parts of ``Runtime`` that the page needs."""
-
-    @property
-    def store(self) -> Store: ...
-    @property
-    def problems(self) -> Problems: ...
-    @property
-    def last_hour(self) -> LastHour: ...
-    def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
-    def current_reports(self) -> Mapping[str, Report]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +132,7 @@ class Chart:
         return known[0] if known else len(self.values)
 
 
-def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
+def facts(live: PageRuntime, now: int) -> dict[str, Any]:
     """All that the template shows. Raises StoreUnavailable."""
     store = live.store
     reports = live.current_reports()
@@ -185,12 +171,12 @@ def facts(live: OperatorRuntime, now: int) -> dict[str, Any]:
     }
 
 
-def problems(live: OperatorRuntime, reports: Iterable[Report]) -> list[Problem]:
+def problems(live: PageRuntime, reports: Iterable[Report]) -> list[Problem]:
     return merged([live.problems.current(), *(from_report(one) for one in reports)])
 
 
 def source_rows(
-    reports: Mapping[str, Report], totals: Mapping[str, Totals], live: OperatorRuntime, now: int
+    reports: Mapping[str, Report], totals: Mapping[str, Totals], live: PageRuntime, now: int
 ) -> Iterable[SourceRow]:
     """The sources that a process consumes, by name."""
     consumed = {
@@ -248,7 +234,7 @@ def reasons(rows: Iterable[Quarantined]) -> list[Reason]:
     return [Reason(text, messages) for text, messages in found.items()]
 
 
-def act(live: OperatorRuntime, action: str, numbers: Sequence[str], by: Identity) -> dict[str, int]:
+def act(live: PageRuntime, action: str, numbers: Sequence[str], by: Identity) -> dict[str, int]:
     """Replay or drop messages in quarantine; how many of them were, as ``outcome`` reads it.
 
     A message that is gone meanwhile is left out: another operator was faster. The audit says
@@ -267,7 +253,7 @@ def act(live: OperatorRuntime, action: str, numbers: Sequence[str], by: Identity
     return {name: count for name, count in counts.items() if count}
 
 
-def share(live: OperatorRuntime, form: Mapping[str, str], by: Identity) -> tuple[str, str, int]:
+def share(live: PageRuntime, form: Mapping[str, str], by: Identity) -> tuple[str, str, int]:
     """Make a share link; its pattern, its token and its seconds. Raises Malformed."""
     pattern = form.get("pattern", "").strip()
     span = SPANS.get(form.get("expires", ""))
@@ -277,7 +263,7 @@ def share(live: OperatorRuntime, form: Mapping[str, str], by: Identity) -> tuple
     return pattern, live.rights.shares.create(pattern, seconds, by=by.sender), seconds
 
 
-def unshare(live: OperatorRuntime, id_: str, by: Identity) -> dict[str, int]:
+def unshare(live: PageRuntime, id_: str, by: Identity) -> dict[str, int]:
     """Revoke a share link, as ``outcome`` reads it."""
     try:
         live.rights.shares.revoke(id_, by=by.sender)
@@ -286,7 +272,7 @@ def unshare(live: OperatorRuntime, id_: str, by: Identity) -> dict[str, int]:
     return {"revoked": 1}
 
 
-def _act_on(live: OperatorRuntime, action: str, number: int, by: Identity) -> str:
+def _act_on(live: PageRuntime, action: str, number: int, by: Identity) -> str:
     audit = AuditEntry(by.sender, action, str(number))
     if action == "drop":
         live.store.drop(number, audit=audit)

@@ -1,4 +1,7 @@
-"""The operator's page as Flask views: what it shows, and what its forms ask for."""
+"""The operator's page as Flask views: what it shows, and what its forms ask for.
+
+Few pages of a server are opened more rarely, so ``operator`` is imported by the first request.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from statecast.errors import Malformed
 from statecast.model import Position
-from statecast.web import operator, sign_in
+from statecast.web import sign_in
 from statecast.web.page_guard import PageGuard
 from statecast.web.page_renderer import PageRenderer
 
@@ -25,6 +28,8 @@ class OperatorViews:
 
     def show(self) -> ResponseReturnValue:
         """Sources, quarantine, viewers and store, as the serving processes reported them."""
+        from statecast.web import operator
+
         position = self.live.store.read_position()
         made = self.renderer.render(
             "operator",
@@ -43,6 +48,8 @@ class OperatorViews:
 
         The answer leads back to the page, so that a reload repeats nothing.
         """
+        from statecast.web import operator
+
         if not sign_in.has_session_token(flask.request):
             return self.guard.foreign_form()
         form, identity = flask.request.form, self.renderer.rights.identity

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import gzip
 import shlex
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import flask
@@ -31,10 +31,14 @@ from statecast.web import (
     view_models,
 )
 from statecast.web.live_address import live_address, live_origin
-from statecast.web.operator import OperatorRuntime
 from statecast.web.own_pages import OwnPageRuntime
 from statecast.web.request_rights import RequestRights
 from statecast.web.view_models import TemplateFunctions
+
+if TYPE_CHECKING:
+    from statecast.access.records import AuditEntry
+    from statecast.broadcast.last_hour import LastHour
+    from statecast.problems import Problems
 
 OPTIONAL: dict[str, Any] = {
     "only": False,
@@ -64,9 +68,15 @@ HEADERS = {
 }
 
 
-class PageRuntime(OwnPageRuntime, OperatorRuntime, Protocol):
+class PageRuntime(OwnPageRuntime, Protocol):
     """The parts of ``Runtime`` that our pages need: one of them is the operator's."""
 
+    @property
+    def problems(self) -> Problems: ...
+    @property
+    def last_hour(self) -> LastHour: ...
+    def replay(self, number: int, audit: AuditEntry | None = None) -> str: ...
+    def current_reports(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
     def unserved(self) -> Unserved: ...
     @property

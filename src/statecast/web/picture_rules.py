@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from statecast.model import value_class
 from statecast.web import formatting
 from statecast.web.tables import TABLES
 
 State = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Picture:
     name: str
     alt: tuple[tuple[str, ...], ...]
     """What it says to screen readers: of each group of bindings the first that is true."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Icon:
     """A line icon with two drawings, one per answer to its question; the box asks nothing."""
 
@@ -55,7 +55,7 @@ class Icon:
         return tuple(dict.fromkeys(self.drawing(answer) for answer in ("yes", "no")))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Kind:
     """What a device may be called, by itself or by its name, and what it then shows."""
 
@@ -66,7 +66,7 @@ class Kind:
     icon: Icon
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rule:
     """Some fields, or all with an ending, of which one must meet a predicate."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from statecast.model import value_class
 from statecast.web import figures, formatting, picture_rules
 from statecast.web.picture_rules import Choice, Picture
 from statecast.web.tables import TABLES
@@ -32,7 +32,7 @@ def share(value: Any) -> float | None:
     return min(100, max(0, value)) if formatting.is_number(value) else None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Scene:
     """What a picture of one device is drawn from."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import flask
@@ -15,6 +14,7 @@ from statecast.access.patterns import EVERYTHING, any_covers
 from statecast.errors import BadSetting, NotAuthenticated, StatecastError, Unavailable
 from statecast.http import credentials
 from statecast.http.app_rights import AppRights
+from statecast.model import value_class
 from statecast.settings import Settings
 from statecast.stores.contract import Store
 
@@ -57,7 +57,7 @@ class RequestRights:
 NO_RIGHTS = RequestRights(ANONYMOUS, NOTHING)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Kept:
     """An application context may outlive a request, so what is kept names the request."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
 from statecast import strict_json
 from statecast.commands.life import Command
-from statecast.model import HistoryRow, Update
+from statecast.model import HistoryRow, Update, value_class
 from statecast.stores.contract import Store
 from statecast.web import command_words, formatting, picture_rules, pictures, whole_value
 from statecast.web.tables import TABLES
@@ -70,7 +69,7 @@ class Version(NamedTuple):
     """It arrived long after it happened."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeviceSummary:
     """One device of a list or a page."""
 

@@ -36,7 +36,7 @@ def withdraw(connection: Connection, process: str) -> None:
 
 
 def write_probe(connection: Connection) -> None:
-    connection.execute(PUT, probe_row.VALUES)
+    connection.execute(PUT, probe_row.values())
 
 
 def remove_probe(connection: Connection) -> None:

@@ -211,7 +211,7 @@ def withdraw(connection: apsw.Connection, process: str) -> None:
 
 
 def write_probe(connection: apsw.Connection) -> None:
-    rows(connection, REPORTS.replace, sealed(probe_row.VALUES))
+    rows(connection, REPORTS.replace, sealed(probe_row.values()))
 
 
 def remove_probe(connection: apsw.Connection) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import apsw
 
+from statecast.model import value_class
 from statecast.stores.counters import Counters
 from statecast.stores.sqlite import counters as counter_row
 from statecast.stores.sqlite import devices, history, migration, tables
@@ -31,7 +31,7 @@ CONTENT: dict[str, Content] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StoreFault:
     """Something that is wrong in the file."""
 

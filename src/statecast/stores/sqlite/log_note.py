@@ -23,11 +23,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 from statecast.errors import StoreUnusable
+from statecast.model import value_class
 from statecast.program.unix import pread
 from statecast.stores.sqlite.file_errors import cut_off, unusable
 from statecast.stores.sqlite.store_file import Identity, StoreFile, identity_of
@@ -51,7 +52,7 @@ class Salts(NamedTuple):
         return cls(int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big"))
 
 
-@dataclass(frozen=True)
+@value_class
 class Note:
     """What is known of a store's file and log."""
 

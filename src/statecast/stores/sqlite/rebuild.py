@@ -16,7 +16,7 @@ from statecast import names, strict_json
 from statecast.errors import StatecastError
 from statecast.merge.apply import DeviceRecord
 from statecast.merge.stamps import OLD, Branch, Stamps
-from statecast.model import Cause
+from statecast.model import Cause, value_class
 from statecast.stores import causes, device_row
 from statecast.stores.batch import DeviceState
 from statecast.stores.clock_watch import Reading
@@ -27,7 +27,7 @@ from statecast.stores.sqlite.row_reader import Damaged, RowReader
 from statecast.stores.sqlite.tables import Row
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RebuiltDevice:
     """A device that was put together again."""
 
