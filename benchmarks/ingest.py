@@ -1,4 +1,8 @@
-"""How quickly messages become durable states: a full embedded queue, and single sends."""
+"""How quickly messages become durable states: a full embedded queue, and single sends.
+
+The queue is emptied twice: by the consumer alone, which is what other parts of the product cannot
+disturb, and by ``statecast run``, as users call it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import processes, report, servers
+from benchmarks import processes, report, servers, small
 from benchmarks.processes import BenchmarkError, Process, answer
 from benchmarks.report import Bound, Row
 from statecast import settings
 from statecast.runtime import Runtime
 from statecast.server.server import collect_rarely
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores import open_store
+from statecast.stores.contract import Store
 
 DEVICES = 1_000
 PAGE = 500
@@ -41,8 +48,11 @@ def rows(quick: bool) -> list[Row]:
         [result[name] for result in answers] for name in ("rate", "cost", "sent", "filled")
     )
     note = f"{report.median(costs):.0f} µs of CPU each"
+    as_run, run_costs = zip(*(by_command(messages) for _ in range(turns)), strict=True)
+    run_note = f"{report.median(run_costs):.0f} µs of CPU each, {DEVICES} devices for viewers"
     return [
         Row.of("ingest: queue to durable commit, burst", rates, "messages/s", RATE, note),
+        Row.of("ingest: the same by `statecast run`", as_run, "messages/s", note=run_note),
         Row.of("send, one durable message after the other", sent, "messages/s"),
         Row.of(f"send_many, {PAGE} messages a call", filled, "messages/s"),
     ]
@@ -52,14 +62,45 @@ def measuring(folder: Path, messages: int, sends: int) -> Process:
     return processes.python("benchmarks.ingest", str(folder), str(messages), str(sends))
 
 
+def by_command(messages: int) -> tuple[float, float]:
+    """Messages per second of ``statecast run``, and microseconds of its CPU for each.
+
+    It starts beside a full queue. The first tenth is left out, with what the start costs.
+    """
+    with servers.scratch() as folder:
+        store = open_store(f"sqlite:///{folder}/small.db", begin_epoch=False)
+        try:
+            fill(EmbeddedQueue(store), messages)
+            with small.running(folder, small.COMMAND) as (process, _):
+                first, began = applied(store, messages // 10)
+                used = processes.cpu_of(process.pid)
+                last, ended = applied(store, messages)
+                used = processes.cpu_of(process.pid) - used
+        finally:
+            store.close()
+    return (last - first) / (ended - began), used / (last - first) * 1e6
+
+
+def applied(store: Store, least: int) -> tuple[int, float]:
+    """Wait until so many messages are applied; how many are, and when that was."""
+    end = time.monotonic() + 120
+    while (offset := store.read_position().offset) < least:
+        if time.monotonic() > end:
+            raise BenchmarkError(f"only {offset} of {least} messages in two minutes")
+        time.sleep(0.005)
+    return offset, time.monotonic()
+
+
+def fill(queue: EmbeddedQueue, messages: int) -> None:
+    for first in range(0, messages, PAGE):
+        queue.send_many([message(number) for number in range(first, min(first + PAGE, messages))])
+
+
 def measure(store: str, messages: int, sends: int) -> dict[str, float]:
     """``store`` is a URL."""
     runtime = Runtime(settings.Settings(store=store))
     begin = time.monotonic()
-    for first in range(0, messages, PAGE):
-        runtime.queue.send_many(
-            [message(number) for number in range(first, min(first + PAGE, messages))]
-        )
+    fill(runtime.queue, messages)
     filled = messages / (time.monotonic() - begin)
 
     took, used = consume(runtime, messages)
