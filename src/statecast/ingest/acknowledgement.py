@@ -1,8 +1,11 @@
-"""When the queue deletes what was committed: at once, or later than a replica may lag behind.
+"""When the queue deletes what was committed: with the commit, right after it, or later than a
+replica may lag behind.
 
 Rule 1: late, a message is deleted only if the store still knows its id. After a failover that lost
 the last commits it does not: then the message stays, appears again, and is applied.
 Rule 2: until then a message is hidden. So the delay is well below the visibility timeout.
+Rule 3: a queue that lies in the store loses its messages in the transaction that applies them, if
+the store can do that. Then no id has to be remembered.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import NamedTuple
 
 from statecast.model import Delivery
 from statecast.sources.contract import LateAcknowledged, Source
-from statecast.stores.contract import Store
+from statecast.sources.embedded_queue import EmbeddedQueue
+from statecast.stores.contract import CommitsOwnQueues, Store
 
 MAX_HELD = 50_000
 """Committed messages that may wait for their deletion; beyond it nothing is received."""
@@ -49,6 +53,9 @@ class Acknowledgement:
         self._max_held = max_held
         self._after = source.acknowledge_after if isinstance(source, LateAcknowledged) else 0.0
         self._held: deque[Held] = deque()
+        own = isinstance(source, EmbeddedQueue) and source.store is store
+        self.committing = store if own and isinstance(store, CommitsOwnQueues) else None
+        """Rule 3: the store that deletes the messages itself; None: it does not."""
 
     @property
     def is_full(self) -> bool:
@@ -60,6 +67,8 @@ class Acknowledgement:
 
         Raises Unavailable; then the next call does it.
         """
+        if self.committing is not None:
+            return []
         if not self._after:
             return self._source.acknowledge(committed)
         now = self._monotonic()

@@ -2,7 +2,7 @@
 
 Rule 1: receive hides, acknowledge deletes, and the commit lies between them. After a crash the
 queue delivers the batch again, and a repeated message changes nothing. See acknowledgement.py for a
-store that may lose its last commits.
+store that may lose its last commits, and for a queue that the commit itself empties.
 Rule 2: one bad message does not stop its neighbours. Decode and apply refuse it with a reason.
 Only a machine can fail after them; then the batch is kept and tried again.
 """
@@ -150,6 +150,8 @@ class Pipeline:
 
     def write(self, messages: Sequence[Message], term: int) -> Committed:
         source = self.source
+        if (store := self.acknowledgement.committing) is not None:
+            return store.commit_received(source.name, messages, term=term)
         committed = self.store.commit(
             source.name, source.resolution, messages, term=term, confirmed=self.confirmed
         )

@@ -2,7 +2,8 @@
 
 Acknowledging one batch and receiving the next one are one transaction. ``acknowledge`` only records
 the ids; the next ``receive`` (or ``close``) deletes them. After a crash in between, the messages
-are delivered again and recognised as duplicates.
+are delivered again and recognised as duplicates. Where the store ``CommitsOwnQueues``, the pipeline
+has nothing to acknowledge.
 """
 
 from __future__ import annotations

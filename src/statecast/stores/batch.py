@@ -475,6 +475,10 @@ def devices_of(messages: Iterable[Message]) -> set[str]:
     return {change.device for message in messages for change in message.changes}
 
 
+def ids_of(messages: Iterable[Message]) -> list[str]:
+    return [message.delivery.id for message in messages]
+
+
 def answered_by(messages: Iterable[Message]) -> list[str]:
     """The ids of the commands that these messages answer."""
     changes = (change for message in messages for change in message.changes)

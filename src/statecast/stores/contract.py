@@ -433,6 +433,19 @@ class ExaminedStore(Protocol):
         """What there is to know, and whether it is good. Raises StoreUnavailable."""
 
 
+@runtime_checkable
+class CommitsOwnQueues(Protocol):
+    """A store that deletes messages of its own queues in the transaction that applies them.
+
+    So what is not in the queue any more was committed, and no id has to be remembered.
+    """
+
+    def commit_received(
+        self, queue: str, messages: Sequence[Message], *, term: int | None = None
+    ) -> Committed:
+        """As ``Store.commit``, of messages received from the queue of this name."""
+
+
 class StoredQueue(Protocol):
     """A queue inside a store. Receive hides messages, acknowledge deletes them."""
 

@@ -34,6 +34,11 @@ def known(connection: apsw.Connection, source: int, ids: Collection[str]) -> set
     return {id_ for (id_,) in found}
 
 
+def has_any(connection: apsw.Connection, source: int) -> bool:
+    """Whether any id of a source is known."""
+    return bool(rows(connection, "SELECT 1 FROM known WHERE source = ? LIMIT 1", (source,)))
+
+
 def save(connection: apsw.Connection, counters: Counters, source: int, ids: Sequence[str]) -> None:
     """Keep the new ids of one commit as a page."""
     if not ids:

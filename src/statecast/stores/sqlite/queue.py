@@ -2,11 +2,15 @@
 
 A body is written once and deleted once. Which messages are in flight is kept in other tables, so
 that receiving a message of 64 KiB does not write its body again.
+
+A consumer of the same store deletes its messages with ``take``, in the transaction that applies
+them. Others acknowledge them.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -103,6 +107,8 @@ class SqliteQueue:
         self.limits = limits
         self.clock = clock
         self._writes = writes
+        self._may_have_more = False
+        """The last receive got as many messages as it wanted."""
         self.number = self._find() or self._create()
 
     def _find(self) -> int | None:
@@ -198,7 +204,7 @@ class SqliteQueue:
         Received messages stay hidden for ``visibility_timeout`` ms. The transaction need not be on
         disk on return: what a power cut undoes is delivered again, and its ids are known.
         """
-        if not acknowledged and not self._has_visible():
+        if not acknowledged and not self._may_have_more and not self._has_visible():
             return []
         with self.database.write(durable=False, notify=False) as connection:
             record = self.open_record(connection)
@@ -206,9 +212,26 @@ class SqliteQueue:
                 self._acknowledge(connection, record, receipt, ids)
             received = self._receive(connection, record, limit, visibility_timeout)
             self.save_record(connection, record)
+        self._may_have_more = 0 < limit == len(received)
         if received:
             self.database.notifier.note_news()
         return received
+
+    def take(self, connection: apsw.Connection, received: Sequence[Delivery]) -> set[str]:
+        """Delete received messages, in the transaction of their commit.
+
+        Returns the ids of those that are not there: they left with a commit before.
+        """
+        record = self.open_record(connection)
+        ids = sorted(int(one.id) for one in received)
+        gone = set(self._delete(connection, record, ids)) if ids else set()
+        receipts = defaultdict(set)
+        for one in received:
+            receipts[one.receipt].add(int(one.id))
+        for receipt, wanted in receipts.items():
+            self._end_flight(connection, int(receipt), wanted)
+        self.save_record(connection, record)
+        return {str(id_) for id_ in ids if id_ not in gone}
 
     def release(self, receipts: Collection[str]) -> None:
         """Make the messages that were received under these receipts visible at once."""
@@ -246,7 +269,7 @@ class SqliteQueue:
             record = self.open_record(connection)
             in_flight = "DELETE FROM in_flight WHERE id IN (SELECT value FROM json_each(?))"
             rows(connection, in_flight, (json.dumps(ids),))
-            deleted = self._delete(connection, record, ids)
+            deleted = len(self._delete(connection, record, ids))
             rows(
                 connection,
                 "DELETE FROM receipts WHERE queue = ? "
@@ -316,23 +339,32 @@ class SqliteQueue:
         if not receipt.isdigit():
             return
         wanted = {int(id_) for id_ in ids if id_.isdecimal()}
-        held = [id_ for (id_,) in rows(connection, IN_FLIGHT, (int(receipt),))]
+        done = self._end_flight(connection, int(receipt), wanted)
+        if done:
+            self._delete(connection, record, done)
+
+    def _end_flight(
+        self, connection: apsw.Connection, receipt: int, wanted: Collection[int]
+    ) -> list[int]:
+        """Forget that messages are in flight under a receipt; those that were, ascending."""
+        held = [id_ for (id_,) in rows(connection, IN_FLIGHT, (receipt,))]
         done = [id_ for id_ in held if id_ in wanted]
         if len(done) == len(held):  # the usual case, and much cheaper
-            rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (int(receipt),))
+            rows(connection, "DELETE FROM in_flight WHERE receipt = ?", (receipt,))
         else:
             rows(
                 connection,
                 "DELETE FROM in_flight WHERE receipt = ? "
                 "AND id IN (SELECT value FROM json_each(?))",
-                (int(receipt), json.dumps(done)),
+                (receipt, json.dumps(done)),
             )
-        if done:
-            self._delete(connection, record, done)
-        self._drop_empty(connection, int(receipt))
+        self._drop_empty(connection, receipt)
+        return done
 
-    def _delete(self, connection: apsw.Connection, record: QueueRecord, ids: Sequence[int]) -> int:
-        """Delete messages; how many there were. ``ids`` ascend.
+    def _delete(
+        self, connection: apsw.Connection, record: QueueRecord, ids: Sequence[int]
+    ) -> list[int]:
+        """Delete messages; the ids of those that were there. ``ids`` ascend.
 
         Mostly they lie side by side, and deleting a range costs a fourth of deleting each.
         """
@@ -344,7 +376,7 @@ class SqliteQueue:
             found = rows(connection, DELETE_EACH, (record.number, json.dumps(ids)))
         record.messages -= len(found)
         record.bytes -= sum(length for _, length in found)
-        return len(found)
+        return [id_ for id_, _ in found]
 
     def _receive(
         self,

@@ -29,6 +29,7 @@ from statecast.stores.batch import (
     answered_by,
     devices_of,
     events_of,
+    ids_of,
     refused_totals,
 )
 from statecast.stores.changes import ChangedNames, Changes, ReadCursor
@@ -106,6 +107,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
         self._writes: GroupCommit[Edit | Append] = GroupCommit(self.commit_writes)
         self._leases: weakref.WeakSet[FileLease] = weakref.WeakSet()
         self._held: dict[str, FileLease] = {}
+        self._queues: dict[str, SqliteQueue] = {}
         self._epoch_begun = False
         in_children(self, SqliteStore._after_fork)
         self._watch = ClockWatch(clock, self.problems)
@@ -148,15 +150,37 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
             dedup.confirm(connection, key, list(confirmed), now)
             dedup.trim(connection, counters, self._watch.age_from(now))
             batch = self._batch(connection, source, resolution, counters, now, messages)
-            batch.restore_proven()
-            batch.known_ids = dedup.known(
-                connection, key, [message.delivery.id for message in messages]
-            )
-            for message in messages:
-                batch.add(message)
+            batch.known_ids = dedup.known(connection, key, ids_of(messages))
+            self._add(batch, messages)
             dedup.save(connection, counters, key, batch.new_ids)
             self._save(connection, batch, refusals)
         return batch.result()
+
+    def commit_received(
+        self, queue: str, messages: Sequence[Message], *, term: int | None = None
+    ) -> Committed:
+        """As ``commit``; the messages leave the queue of this name in the same transaction."""
+        rows = self.queue(queue)
+        with self._refusals.taken() as refusals, self.database.write() as connection:
+            counters = counter_row.load(connection, self.rows)
+            now = self._watch.check(counters)
+            key = self._source(connection, queue, term)
+            dedup.trim(connection, counters, self._watch.age_from(now))
+            batch = self._batch(connection, queue, 1, counters, now, messages)
+            batch.known_ids = rows.take(connection, [message.delivery for message in messages])
+            if dedup.has_any(connection, key):  # an older version remembered them
+                known = dedup.known(connection, key, ids_of(messages))
+                dedup.confirm(connection, key, known, now)
+                batch.known_ids |= known
+            self._add(batch, messages)
+            self._save(connection, batch, refusals)
+        return batch.result()
+
+    @staticmethod
+    def _add(batch: Batch, messages: Sequence[Message]) -> None:
+        batch.restore_proven()
+        for message in messages:
+            batch.add(message)
 
     def edit(
         self,
@@ -473,7 +497,13 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
 
     def queue(self, name: str) -> SqliteQueue:
         """The queue of that name inside this store."""
-        return SqliteQueue(self.database, self.rows, name, self.limits, self.clock, self._writes)
+        known = self._queues.get(name)
+        if known is None:
+            known = SqliteQueue(
+                self.database, self.rows, name, self.limits, self.clock, self._writes
+            )
+            self._queues[name] = known
+        return known
 
     def reaction(self, name: str, patterns: Sequence[str]) -> SqliteReaction:
         """What the store keeps for a reaction."""
