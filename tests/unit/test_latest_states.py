@@ -55,7 +55,7 @@ def held(states: LatestStates) -> list[str]:
     """The devices whose entries are encoded, the oldest encoding first."""
     encoded = [device for device, entry in states.entries.items() if entry._item is not None]
     kept = list(states._encoded._entries)
-    assert set(encoded) <= set(kept), "an encoding that is kept for ever"
+    assert set(encoded) == set(kept), "an encoding that is kept for ever, or is not there"
     assert all(states._encoded._entries[one] is states.entries[one] for one in kept)
     return [device for device in kept if device in encoded]
 
@@ -83,6 +83,8 @@ def test_only_some_encodings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         ("changed and encoded", ["b", "c", "a"]),
         ("seen", ["b", "c"]),
         ("seen and encoded", ["b", "c", "a"]),
+        ("seen and changed", ["b", "c"]),
+        ("sent to who is up to date", ["b", "c"]),
         ("removed and forgotten", ["b", "c"]),
         ("all cleared", []),
     ],
@@ -97,6 +99,11 @@ def test_an_encoding_goes_with_its_entry(case: str, kept: list[str]) -> None:
         states.update([update("a", 4, b'{"n":1}')])
     elif case.startswith("seen"):
         states.see("a", START + 5)
+        if case.endswith("changed"):
+            states.update([update("a", 4)])
+    elif case.startswith("sent"):
+        states.update([update("a", 4)])
+        assert states.entries["a"].new_item() == states.entries["a"].new_item()
     elif case.startswith("removed"):
         states.update([update("a", 4, None)])
         states.entries["a"].item()

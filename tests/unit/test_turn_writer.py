@@ -353,4 +353,38 @@ def test_few_viewers_need_no_group() -> None:
     assert [len(viewer.got) for viewer in viewers] == [2] * FEW + [1]
     current.discard(viewers[0])
     assert viewers[0] not in current
-    assert len(current) == FEW
+    assert current.size == FEW
+
+
+def test_a_lone_viewer_is_written_to_by_what_carries_it_now() -> None:
+    # given a viewer whose connection takes whatever comes
+    class Carried:
+        name = None
+        reader: Any = None
+
+        def __init__(self) -> None:
+            self.got: list[str] = []
+            self.outlet: Any = Outlet(self.got, "first")
+
+        def deliver(self, message: OutgoingMessage) -> None:
+            self.got.append("none")
+
+    class Outlet:
+        def __init__(self, got: list[str], name: str) -> None:
+            self.got, self.name = got, name
+
+        def deliver(self, message: OutgoingMessage) -> None:
+            self.got.append(self.name)
+
+    viewer, current, message = Carried(), UpToDate(), OutgoingMessage("x", b"")
+    current.add(viewer)
+    current.deliver(message)
+    # when another one carries it, then none that takes whatever comes
+    viewer.outlet = Outlet(viewer.got, "second")
+    current.forget_groups()
+    current.deliver(message)
+    viewer.outlet = None
+    current.forget_groups()
+    current.deliver(message)
+    # then each message went to the one of its time
+    assert viewer.got == ["first", "second", "none"]

@@ -290,25 +290,25 @@ class Broadcaster:
         """Send changed devices to all up-to-date viewers that watch them."""
         self._ticks += bool(changed)
         head = self.position.offset
-        watching = self.audiences.watching(changed)
-        self._sent_states.begin(watching)
-        for audience, devices in watching.items():
-            entries = [self.states.entries[device] for device in devices]
+        entries = self.states.entries
+        for audience, devices in self.audiences.watching(changed).items():
             if audience.sources is not None:
-                audience.sources.update(entry.source for entry in entries)
-            if audience.current:
-                self._send_changed(audience, entries, patches)
+                audience.sources.update(entries[device].source for device in devices)
+            if audience.current.size:
+                self._send_changed(audience, devices, patches)
         self._sent_states.end(head)
 
     def _send_changed(
-        self, audience: Audience, entries: list[Entry], patches: StatePatches
+        self, audience: Audience, devices: Sequence[str], patches: StatePatches
     ) -> None:
         """Send changed devices to the up-to-date viewers of an audience."""
-        head, epoch = self.position.offset, self.position.epoch
+        epoch, head = self.position
+        known = self.states.entries
+        entries = [known[device] for device in devices]
         sends_patches = audience.protocol == PATCHES
-        item_of = patches.item if sends_patches else Entry.item
-        compressible = self.output.compresses(audience, (entry.device for entry in entries))
-        while entries and audience.current:
+        item_of = patches.item if sends_patches else patches.full_item
+        compressible = self.output.compresses(audience, devices)
+        while entries and audience.current.size:
             # Viewers at the head know the epoch and the scope, unless the epoch is new.
             named = not sends_patches or audience.named_epoch != epoch
             message, entries = self._states_message(

@@ -51,7 +51,6 @@ class CommandFeed:
         self._tell_listeners(one.command for one in news)
         devices = list(dict.fromkeys(one.command.device for one in news))
         watching = self._audiences.watching(devices)
-        self._sent.begin(watching)
         for audience, watched in watching.items():
             of = set(watched)
             chosen = [one for one in news if one.command.device in of]

@@ -9,7 +9,7 @@ from statecast.merge.merge_patch import difference
 from statecast.model import Cause, HistoryRow, ShownUpdate
 from statecast.settings import Settings
 
-STATE, PATCH = b'"state":', b'"patch":'
+STATE = b'"state":'
 
 
 def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
@@ -18,20 +18,23 @@ def item(update: ShownUpdate, settings: Settings | None = None) -> bytes:
     With ``settings``, a device that has no deadline of its own gets theirs, and one that never said
     what it takes is said to take what they name. ``commands`` is there if it is known.
     """
-    tail: dict[str, Any] = {
+    state, seen_at = update.state, update.seen_at
+    found: dict[str, Any] = {
+        "device": update.device,
+        "version": update.version,
+        "offset": update.offset,
+        "state": None if state is None else strict_json.encoded(state),
         "changed_at": timestamps.iso(update.changed_at),
         "arrived_at": timestamps.iso(update.arrived_at),
-        "seen_at": _time(update.seen_at),
+        "seen_at": None if seen_at is None else timestamps.iso(seen_at),
         "cause": cause(update.cause),
         "silent_after": update.silent_after if settings is None else settings.deadline(update),
         "source": update.source,
     }
     commands = update.commands if settings is None else settings.commands_of(update)
     if commands is not None:
-        tail["commands"] = commands
-    state = b"null" if update.state is None else update.state
-    numbers = b'"version":%d,"offset":%d' % (update.version, update.offset)
-    return _entry(update.device, numbers, STATE, state, tail)
+        found["commands"] = commands
+    return strict_json.encode_checked(found)
 
 
 def state_begins(item: bytes) -> int:
@@ -47,36 +50,35 @@ def patch_item(before: ShownUpdate, update: ShownUpdate, patch: bytes, settings:
     if it is ``changed_at``, ``source`` if it is that of the cause, and ``silent_after`` if there is
     none.
     """
-    tail: dict[str, Any] = {"changed_at": timestamps.iso(update.changed_at)}
-    if update.arrived_at != update.changed_at:
-        tail["delay"] = update.arrived_at - update.changed_at
-    if update.seen_at != update.changed_at:
-        tail["seen_at"] = _time(update.seen_at)
-    tail["cause"] = difference(cause(before.cause), cause(update.cause))
+    changed_at, seen_at = update.changed_at, update.seen_at
+    found: dict[str, Any] = {
+        "device": update.device,
+        "from": before.version,
+        "version": update.version,
+        "offset": update.offset,
+        "patch": strict_json.encoded(patch),
+        "changed_at": timestamps.iso(changed_at),
+    }
+    if update.arrived_at != changed_at:
+        found["delay"] = update.arrived_at - changed_at
+    if seen_at != changed_at:
+        found["seen_at"] = None if seen_at is None else timestamps.iso(seen_at)
+    found["cause"] = difference(cause(before.cause), cause(update.cause))
     if update.source != update.cause.source:
-        tail["source"] = update.source
+        found["source"] = update.source
     silent_after, commands = settings.deadline(update), settings.commands_of(update)
     if silent_after is not None:
-        tail["silent_after"] = silent_after
+        found["silent_after"] = silent_after
     if commands is not None:
-        tail["commands"] = commands
-    numbers = b'"from":%d,"version":%d,"offset":%d' % (
-        before.version,
-        update.version,
-        update.offset,
-    )
-    return _entry(update.device, numbers, PATCH, patch, tail)
-
-
-def _entry(device: str, numbers: bytes, name: bytes, encoded: bytes, tail: dict[str, Any]) -> bytes:
-    """An object whose member ``name`` is encoded already. Names of devices need no escapes."""
-    rest = strict_json.encode_checked(tail)
-    return b'{"device":"%b",%b,%b%b,%b' % (device.encode(), numbers, name, encoded, rest[1:])
+        found["commands"] = commands
+    return strict_json.encode_checked(found)
 
 
 def cause(of: Cause) -> dict[str, str]:
-    found = {"source": of.source, "id": of.id, "by": str(of.by)}
-    return found | {"sender": of.public_sender} if of.public_sender else found
+    found = {"source": of.source, "id": of.id, "by": of.by}
+    if of.sender and (sender := of.public_sender):
+        found["sender"] = sender
+    return found
 
 
 def history_row(row: HistoryRow) -> list[Any]:
@@ -101,11 +103,16 @@ def states(
     ``scope``: for which devices the position holds. Without ``epoch`` both are those of the
     reader's position before.
     """
-    flags = (b',"reset":true' if reset else b"") + (b',"complete":true' if complete else b"")
-    held = b',"scope":"%b"' % scope.encode() if scope else b""
-    named = b"" if epoch is None else b'"epoch":%b,' % strict_json.encode_checked(epoch)
-    head = b'{%b"offset":%d%b,"states":[' % (named, offset, held)
-    return head + b",".join(items) + b"]" + flags + b"}"
+    found: dict[str, Any] = {} if epoch is None else {"epoch": epoch}
+    found["offset"] = offset
+    if scope:
+        found["scope"] = scope
+    found["states"] = strict_json.encoded(b"[%b]" % b",".join(items))
+    if reset:
+        found["reset"] = True
+    if complete:
+        found["complete"] = True
+    return strict_json.encode_checked(found)
 
 
 def gone(device: str) -> bytes:
@@ -118,7 +125,3 @@ def seen(times: dict[str, int]) -> bytes:
     return strict_json.encode_checked(
         {device: timestamps.iso(time) for device, time in times.items()}
     )
-
-
-def _time(time: int | None) -> str | None:
-    return None if time is None else timestamps.iso(time)

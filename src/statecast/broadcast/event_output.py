@@ -19,7 +19,7 @@ class EventOutput:
 
     def to_current(self, audience: Audience, message: OutgoingMessage) -> None:
         """Send a message to the up-to-date viewers of an audience."""
-        self.sent_bytes += len(message.payload) * len(audience.current)
+        self.sent_bytes += len(message.payload) * audience.current.size
         audience.current.deliver(message)
 
     def to_one(self, viewer: Recipient, message: OutgoingMessage) -> None:
@@ -39,4 +39,4 @@ class EventOutput:
 
         For a single one it is not worth it.
         """
-        return len(audience.current) > 1 and self.may_compress(audience, devices)
+        return audience.current.size > 1 and self.may_compress(audience, devices)

@@ -38,7 +38,6 @@ class EncodedEntries:
         """By device; the oldest encoding comes first."""
 
     def add(self, entry: Entry) -> None:
-        self.discard(entry.device)
         self._entries[entry.device] = entry
         if len(self._entries) > MAX_ENCODED:
             _, oldest = self._entries.popitem(last=False)
@@ -68,7 +67,6 @@ class Entry:
         "changed_at",
         "commands",
         "device",
-        "has_deadline",
         "offset",
         "place",
         "seen_at",
@@ -94,7 +92,6 @@ class Entry:
         """Where it stands in the order of offsets."""
         self.sighting = 0
         """The number of the latest sighting; see ``LatestStates``."""
-        self.has_deadline = encoded.settings.deadline(update) is not None
         self._encoded = encoded
         self._state: bytes | int | None = update.state
         """The state, or its length inside ``_item``; None: the device was removed."""
@@ -107,14 +104,30 @@ class Entry:
 
     @property
     def state(self) -> bytes | None:
-        if self._item is None or not isinstance(self._state, int):
-            assert not isinstance(self._state, int)
-            return self._state
-        begin = encoding.state_begins(self._item)
-        return self._item[begin : begin + self._state]
+        state, item = self._state, self._item
+        if type(state) is not int or item is None:
+            assert not isinstance(state, int)
+            return state
+        begin = encoding.state_begins(item)
+        return item[begin : begin + state]
+
+    @property
+    def has_deadline(self) -> bool:
+        """Whether the device is expected to be seen within some time."""
+        return self._encoded.settings.deadline(self) is not None
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the encoding is kept."""
+        return self._item is not None
+
+    def new_item(self) -> bytes:
+        """What ``item`` returns, for one message only: the encoding is not kept."""
+        item = self._item
+        return encoding.item(self, self._encoded.settings) if item is None else item
 
     def item(self) -> bytes:
-        """The device in a ``states`` event, as JSON."""
+        """The device in a ``states`` event, as JSON. The encoding is kept for others."""
         if self._item is None:
             item = encoding.item(self, self._encoded.settings)
             if isinstance(self._state, bytes):
@@ -138,7 +151,9 @@ class Entry:
 
     def forget_item(self) -> None:
         """Drop the encoding; the next ``item`` makes it again."""
-        self._state, self._item = self.state, None
+        if self._item is not None:
+            self._state, self._item = self.state, None
+            self._encoded.discard(self.device)
 
 
 class LatestStates:
@@ -174,7 +189,8 @@ class LatestStates:
             else:
                 replaced.setdefault(update.device, before)
                 self._order[before.place] = None
-                self._encoded.discard(update.device)
+                if before.is_encoded:
+                    self._encoded.discard(update.device)
             entry = self.entries[update.device] = Entry(update, self._encoded)
             entry.place = len(self._order)
             self._order.append(entry)

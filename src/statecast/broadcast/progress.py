@@ -7,8 +7,6 @@ paused is as far as its own audience is, which may not have been served yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from statecast.broadcast.subscriptions import Audience
 
 
@@ -21,11 +19,7 @@ class Progress:
         self._everywhere = 0
         """All audiences have everything up to it."""
         self._within: dict[Audience, int] = {}
-        """In a tick, by audience that the tick serves."""
-
-    def begin(self, audiences: Iterable[Audience]) -> None:
-        """A tick begins that serves these."""
-        self._within = dict.fromkeys(audiences, self._everywhere)
+        """In a tick, by audience that the tick has served."""
 
     def serve(self, audience: Audience, number: int) -> None:
         """The next message for an audience brings it up to a number.

@@ -25,6 +25,9 @@ class Outlet(Protocol):
     def writer(self) -> GroupWriter:
         """What writes to it and to the others of its kind."""
 
+    def deliver(self, message: OutgoingMessage) -> None:
+        """As the recipient does it."""
+
 
 class GroupWriter(Protocol):
     """Writes to many connections together."""
@@ -78,35 +81,41 @@ class Groups(Generic[One]):
 class UpToDate:
     """The viewers of an audience that have everything up to the head."""
 
-    __slots__ = ("_groups", "_viewers")
+    __slots__ = ("_few", "_groups", "_viewers", "size")
 
     def __init__(self) -> None:
         self._viewers: set[Recipient] = set()
+        self.size = 0
+        """How many they are."""
         self._groups: Groups[Recipient] | None = None
-        """Made with the first message after a change."""
+        self._few: tuple[Outlet | Recipient, ...] | None = None
+        """Either is made with the first message after a change: ``_few`` of a few viewers."""
 
     def add(self, viewer: Recipient) -> None:
         self._viewers.add(viewer)
-        self._groups = None
+        self._note_change()
 
     def discard(self, viewer: Recipient) -> None:
         self._viewers.discard(viewer)
-        self._groups = None
+        self._note_change()
 
     def forget_groups(self) -> None:
-        self._groups = None
+        self._groups = self._few = None
+
+    def _note_change(self) -> None:
+        self.size = len(self._viewers)
+        self.forget_groups()
 
     def __contains__(self, viewer: object) -> bool:
         return viewer in self._viewers
 
-    def __len__(self) -> int:
-        return len(self._viewers)
-
     def deliver(self, message: OutgoingMessage) -> None:
         """Write a message to all of them. A viewer that it fills is taken out meanwhile."""
-        if len(self._viewers) <= FEW:
-            for viewer in tuple(self._viewers):
-                viewer.deliver(message)
+        if self.size <= FEW:
+            if self._few is None:
+                self._few = tuple(viewer.outlet or viewer for viewer in self._viewers)
+            for one in self._few:
+                one.deliver(message)
             return
         groups = self._groups
         if groups is None:

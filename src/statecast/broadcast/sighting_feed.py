@@ -63,7 +63,6 @@ class SightingFeed:
         """Send the sightings since the last ``seen`` event to up-to-date viewers."""
         seen, self._waiting = self._waiting, set()
         newest, watching = self._states.sightings, self._audiences.watching(list(seen))
-        self._sent.begin(watching)
         for audience, devices in watching.items():
             times = {device: self._states.seen_at(device) for device in devices}
             self._sent.serve(audience, newest)

@@ -1,4 +1,5 @@
-"""What one tick changed, as patches: for viewers that have everything up to the tick before.
+"""What one tick changed, for viewers that have everything up to the tick before: as patches for
+those of protocol 2, and in full for the others.
 
 Rule 1: a patch is the difference between the state that was sent to up-to-date viewers before and
 the state now. It is made once, when the first audience needs it.
@@ -23,21 +24,32 @@ MOST_COMPARED = 100_000
 
 
 class StatePatches:
-    """The entries of one tick for viewers of protocol 2."""
+    """The entries of one tick. Each is made when the first audience needs it, and kept as long as
+    the tick lasts."""
 
     def __init__(self, before: Mapping[str, ShownUpdate], settings: Settings) -> None:
         """``before``: what the tick replaced."""
         self._before = before
         self._settings = settings
         self._items: dict[str, bytes] = {}
+        self._full_items: dict[str, bytes] = {}
+        """Both by device."""
         self._room = MOST_COMPARED
 
     def item(self, entry: Entry) -> bytes:
-        """The device in a ``states`` event, as JSON."""
+        """The device in a ``states`` event of protocol 2, as JSON."""
         device = entry.device
         item = self._items.get(device)
         if item is None:
-            item = self._items[device] = self._patch(entry) or entry.item()
+            item = self._items[device] = self._patch(entry) or self.full_item(entry)
+        return item
+
+    def full_item(self, entry: Entry) -> bytes:
+        """The same for viewers that get no patches."""
+        device = entry.device
+        item = self._full_items.get(device)
+        if item is None:
+            item = self._full_items[device] = entry.new_item()
         return item
 
     def _patch(self, entry: Entry) -> bytes | None:

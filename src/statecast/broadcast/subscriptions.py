@@ -178,7 +178,7 @@ class Audiences:
             return self._everything
         return self._by_prefix if key.endswith("/") else self._by_device
 
-    def watching(self, devices: Sequence[str]) -> dict[Audience, Sequence[str]]:
+    def watching(self, devices: list[str]) -> dict[Audience, list[str]]:
         """The audiences that watch any of these devices, each with its devices in this order."""
         found: defaultdict[Audience, list[str]] = defaultdict(list)
         by_device, by_prefix = self._by_device, self._by_prefix
@@ -188,8 +188,9 @@ class Audiences:
             for prefix in prefixes_of(device) if by_prefix else ():
                 for audience in by_prefix.get(prefix, ()):
                     found[audience].append(device)
-        everything = self._everything.get(EVERYTHING, ())
-        return found | dict.fromkeys(everything, devices) if devices else {}
+        if devices and self._everything:
+            found.update(dict.fromkeys(self._everything[EVERYTHING], devices))
+        return found
 
     def forget_messages(self) -> None:
         for audience in self._all.values():
@@ -202,7 +203,7 @@ class Audiences:
     @property
     def up_to_date(self) -> int:
         """Viewers that have everything. Any thread: the list is taken in one step."""
-        return sum(len(audience.current) for audience in list(self._all.values()))
+        return sum(audience.current.size for audience in list(self._all.values()))
 
     def __len__(self) -> int:
         return len(self._all)

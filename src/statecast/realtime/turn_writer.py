@@ -92,7 +92,8 @@ class TurnWriter:
             self._flush_connections()
             self._lane = lane
             self._groups.append(group)
-            self._schedule()
+            if not self._scheduled:
+                self._schedule()
         group.frames.append(frame)
         group.size += len(frame)
         if group.size > TURN_BYTES:
@@ -104,7 +105,8 @@ class TurnWriter:
             self._write_groups()
             self._apart = True
         self._connections.append(connection)
-        self._schedule()
+        if not self._scheduled:
+            self._schedule()
 
     def end_turn(self) -> None:
         self._scheduled = self._apart = False
@@ -112,9 +114,8 @@ class TurnWriter:
         self._flush_connections()
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._call_soon(self.end_turn)
+        self._scheduled = True
+        self._call_soon(self.end_turn)
 
     def _write_groups(self) -> None:
         groups, self._groups = self._groups, []

@@ -424,7 +424,7 @@ class Settings:
 
         The device's own deadline decides, else that of the first pattern that matches.
         """
-        if update.silent_after is not None:
+        if update.silent_after is not None or not self.deadlines:
             return update.silent_after
         return first_match(self.deadlines, update.device)
 
@@ -433,7 +433,7 @@ class Settings:
 
         What the device said decides, else the first pattern that matches.
         """
-        if update.commands is not None or update.state is None:
+        if update.commands is not None or not self.device_commands or update.state is None:
             return update.commands
         return self.commands_for(update.device)
 
@@ -444,8 +444,6 @@ class Settings:
 
 def first_match(table: Mapping[str, T], device: str) -> T | None:
     """The value of the first pattern that matches a device; None: none does."""
-    if not table:  # as in most cases: this is asked for each state that is encoded
-        return None
     return next((value for one, value in table.items() if device_names.match(one, device)), None)
 
 

@@ -23,6 +23,7 @@ from statecast.strict_json.text import (
     decode_own,
     encode,
     encode_checked,
+    encoded,
     for_html,
     split_array,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "decode_own",
     "encode",
     "encode_checked",
+    "encoded",
     "for_html",
     "split_array",
 ]

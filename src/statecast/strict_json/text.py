@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import orjson
@@ -154,14 +154,16 @@ def encode(value: Any) -> bytes:
         raise Malformed(f"This value cannot be written as JSON: {error}.") from None
 
 
-def encode_checked(value: Any) -> bytes:
-    """Write a value that ``decode`` or ``check`` has accepted, in a fifteenth of the time.
+encode_checked: Callable[[Any], bytes] = orjson.dumps
+"""Write a value that ``decode`` or ``check`` has accepted, in a fifteenth of the time.
 
-    The bytes are those of ``encode``, but for numbers with an exponent: 1.5e-7 for 1.5e-07, and
-    0.000015 for 1.5e-05, which are the same numbers. Never for a value that was not checked: NaN
-    would become ``null``.
-    """
-    return orjson.dumps(value)
+The bytes are those of ``encode``, but for numbers with an exponent: 1.5e-7 for 1.5e-07, and
+0.000015 for 1.5e-05, which are the same numbers. Never for a value that was not checked: NaN would
+become ``null``.
+"""
+
+encoded: Callable[[bytes], Any] = orjson.Fragment
+"""JSON that was encoded before, as a part of what ``encode_checked`` writes."""
 
 
 def encode_small(value: Any) -> bytes | None:
