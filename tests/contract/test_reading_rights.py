@@ -25,8 +25,10 @@ from statecast.access.grants import Grants
 from statecast.access.patterns import any_covers
 from statecast.access.policy import AccessPolicy, Rules
 from statecast.access.reader import READS_NOTHING
+from statecast.broadcast import broadcaster as broadcaster_module
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
+from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.state_patches import StatePatches
 from statecast.errors import Forbidden
 from statecast.model import Change
@@ -39,7 +41,7 @@ from statecast.stores.contract import Store
 from statecast.stores.epoch_history import EpochHistory
 from statecast.stores.limits import Limits
 from statecast.testing.values import START
-from tests.fakes.broadcast_harness import FakeClient
+from tests.fakes.broadcast_harness import FakeClient, FakeCompression
 from tests.fakes.fake_loop import FakeLoop
 
 DEVICES = ("a", "b/1", "b/2", "c")
@@ -68,6 +70,7 @@ steps = st.one_of(
     st.tuples(st.just("watch"), viewers, some_patterns),
     st.tuples(st.just("cut"), viewers),
     st.tuples(st.just("read"), viewers, st.integers(1, 3)),
+    st.tuples(st.just("compress")),
 )
 programs = st.lists(steps, min_size=5, max_size=25)
 
@@ -92,6 +95,7 @@ class Page(FakeClient):
         if message.name == "states":
             for item in json.loads(message.payload)["states"]:
                 if not item.get("gone"):
+                    assert any_covers(self.reader.readable, item["device"]), "it was taken away"
                     self.seen.append((item["device"], item["offset"]))
 
     def watch(self, patterns: list[str] | None = None, **more: Any) -> dict[str, Any]:
@@ -148,6 +152,7 @@ class Process:
     def __init__(self, store: Store, kind: type[Broadcaster]) -> None:
         self.store = store
         self.loop = FakeLoop()
+        self.loop.gate_is_shut = True
         self.on_delivery = lambda: None
         self.broadcaster = kind(store, Settings(), clock=lambda: START)
         self.broadcaster.loop = self.loop  # type: ignore[assignment]
@@ -198,7 +203,9 @@ class World:
             )
             for number in range(VIEWERS)
         ]
+        self.compression = FakeCompression()
         for number in range(VIEWERS):
+            self.pages[number].compression = self.compression if number else None
             self.watch(number, ["*"])
             self.read(number, 10)
 
@@ -246,6 +253,11 @@ class World:
         self.pages[number].read(messages)
         self.pages[number].process.loop.settle()
 
+    def compress(self) -> None:
+        """What waits for a thread is compressed, and delivered in the next turns."""
+        for process in self.processes:
+            process.loop.let_pass()
+
     # What must hold
 
     def check(self) -> None:
@@ -269,6 +281,7 @@ class World:
     def check_end(self) -> None:
         """Once all is read, each page shows what it may read of what it watches, and no more."""
         for process in self.processes:
+            process.loop.gate_is_shut = False
             process.serve()
         for page in self.pages:
             for _ in range(100):
@@ -287,6 +300,13 @@ class World:
             }
             assert {name: item["state"] for name, item in page.states.items()} == expected
         self.check()
+
+
+@pytest.fixture(autouse=True)
+def _all_is_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever viewers may share is compressed."""
+    monkeypatch.setattr(broadcaster_module, "LEAST_CACHED", 1)
+    monkeypatch.setattr(EventOutput, "may_compress", lambda *about: True)
 
 
 @contextmanager
@@ -388,9 +408,23 @@ class PatchesWhatIsNew(Broadcaster):
         return super()._states_message(audience, *rest, **more)
 
 
+class DeliversWhatWasCompressed(Broadcaster):
+    """Sends what has been compressed, whatever the rights are by now."""
+
+    def _send_next(self, subscriber: Any, compressed: Any = None) -> bool:
+        if compressed is not None:
+            here = subscriber.audience, subscriber.standing
+            compressed = compressed._replace(audience=here[0], standing=here[1])
+        return super()._send_next(subscriber, compressed)
+
+
 @pytest.mark.requests_resets
 @pytest.mark.parametrize(
-    "planted", [AppliesRightsLate, KeepsThePositions, TellsNothingGone, PatchesWhatIsNew]
+    "planted",
+    [
+        *(AppliesRightsLate, KeepsThePositions, TellsNothingGone, PatchesWhatIsNew),
+        DeliversWhatWasCompressed,
+    ],
 )
 def test_a_planted_fault_is_found(planted: type[Broadcaster]) -> None:
     def fails(program: list[tuple[Any, ...]]) -> bool:

@@ -10,13 +10,29 @@ from statecast import names, timestamps
 from statecast.access.reader import READS_EVERYTHING, Reader
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.broadcast.change_feed import ChangeFeed
-from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.broadcast.outgoing_message import Compression, OutgoingMessage
 from statecast.model import Position
 from statecast.settings import Settings
 from statecast.testing import oracle
 from statecast.testing.values import START
 from tests.fakes.fake_loop import FakeLoop
 from tests.fakes.fake_store import FakeStore, Shown
+
+
+class FakeCompression:
+    """Compresses whatever may be compressed, in the thread of the fake loop."""
+
+    def __init__(self) -> None:
+        self.compressed: list[OutgoingMessage] = []
+        self.fails = False
+
+    def is_due(self, message: OutgoingMessage) -> bool:
+        return message.compressible and message not in self.compressed
+
+    def compress(self, message: OutgoingMessage) -> None:
+        if self.fails:
+            raise MemoryError
+        self.compressed.append(message)
 
 
 class FakeClient:
@@ -27,6 +43,7 @@ class FakeClient:
     """
 
     outlet = None
+    compression: Compression | None = None
 
     def __init__(
         self,
@@ -66,6 +83,8 @@ class FakeClient:
 
     def deliver(self, message: OutgoingMessage) -> None:
         assert self.connected, "nothing is sent to a client that has left"
+        late = self.compression is not None and self.compression.is_due(message)
+        assert not late or self.is_up_to_date, "a viewer that lags waits for the compressor"
         self.messages.append(message)
         self.transport.append((message.name, json.loads(message.payload)))
         if len(self.transport) >= self.capacity:
@@ -77,6 +96,10 @@ class FakeClient:
         if self.connected and not self.full:
             self.full = True
             self.harness.broadcaster.pause(self)
+
+    @property
+    def is_up_to_date(self) -> bool:
+        return self.harness.broadcaster.subscribers[self].up_to_date
 
     # The client's side
 

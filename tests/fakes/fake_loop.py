@@ -23,13 +23,59 @@ class FakeTimer:
         self.cancelled = True
 
 
+class FakeWork:
+    """A call for another thread, and the future of what it returns."""
+
+    def __init__(
+        self, loop: FakeLoop, call: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        self._loop = loop
+        self._call = call
+        self._arguments = arguments
+        self._error: Exception | None = None
+        self._cancelled = False
+        self._on_done: list[Callable[[Any], None]] = []
+
+    def run(self) -> None:
+        """The thread makes the call, also if nobody wants to know of it any more."""
+        try:
+            self._call(*self._arguments)
+        except Exception as error:
+            self._error = error
+        if not self._cancelled:
+            self._tell()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._tell()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def exception(self) -> Exception | None:
+        return self._error
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None:
+        self._on_done.append(call)
+
+    def _tell(self) -> None:
+        for call in self._on_done:
+            self._loop.call_soon(call, self)
+
+
 class FakeLoop:
-    """Calls wait in a list until ``settle``, timers for the time that the test lets pass."""
+    """Calls wait in a list until ``settle``, timers for the time that the test lets pass.
+
+    While the gate is shut, calls for another thread wait before it until ``let_pass``.
+    """
 
     def __init__(self, now: float = 1_000.0) -> None:
         self.now = now
         self.soon: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.timers: list[tuple[float, int, FakeTimer]] = []
+        self.work: list[FakeWork] = []
+        """Calls for another thread."""
+        self.gate_is_shut = False
         self._numbers = itertools.count()
         self._calls: queue.Queue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.Queue()
 
@@ -55,9 +101,24 @@ class FakeLoop:
         call, arguments = self._calls.get(timeout=10)
         call(*arguments)
 
+    def run_in_executor(
+        self, _executor: None, call: Callable[..., None], *arguments: Any
+    ) -> FakeWork:
+        self.work.append(FakeWork(self, call, arguments))
+        return self.work[-1]
+
+    def let_pass(self) -> None:
+        """The other thread makes the calls that wait at the gate; the loop does not know yet."""
+        for work in self.work[:]:
+            self.work.remove(work)
+            work.run()
+
     def settle(self) -> None:
         """Make the calls that wait, and those that they add."""
-        while self.soon:
+        while self.soon or (self.work and not self.gate_is_shut):
+            if not self.soon:
+                self.let_pass()
+                continue
             call, arguments = self.soon.pop(0)
             call(*arguments)
 

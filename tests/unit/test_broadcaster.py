@@ -20,6 +20,7 @@ from statecast.access.patterns import scope
 from statecast.access.reader import Reader
 from statecast.broadcast import broadcaster, encoding, latest_states
 from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
+from statecast.broadcast.compressor import CatchUp
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
 from statecast.broadcast.latest_states import Entry
@@ -29,7 +30,7 @@ from statecast.broadcast.subscriptions import Audience
 from statecast.errors import Forbidden, Malformed, TooLarge
 from statecast.merge.merge_patch import difference, patch_between
 from statecast.model import Event, Position, Update
-from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
+from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient, FakeCompression
 
 
 @pytest.fixture
@@ -895,7 +896,7 @@ def filling(by_delivery: dict[int, FakeClient]) -> Callable[[], None]:
 def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None:
     """Random commits, pauses, cuts, restarts and backups; then every page equals the store."""
     harness = BroadcastHarness(kind, max_states_bytes=1_024)
-    store = harness.store
+    store, compression = harness.store, FakeCompression()
     viewers = [
         FakeClient(
             harness,
@@ -905,6 +906,9 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         )
         for _ in range(4)
     ]
+    harness.loop.gate_is_shut = True
+    for viewer in viewers:
+        viewer.compression = dice.choice([None, compression, compression])
     harness.on_delivery = filling(
         {dice.randint(1, 80): dice.choice(viewers) for _ in range(dice.randint(0, 8))}
     )
@@ -913,7 +917,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
             viewer.watch()
     backup, set_back = store.backup(), False
     for _ in range(dice.randint(5, 40)):
-        match dice.choice("cccccchkkttttvvvwwxxslbBrfTTT"):
+        match dice.choice("cccccchkkttttvvvwwxxslbBrfTTTpppp"):
             case "c":
                 device = dice.choice(DEVICES)
                 for _ in range(dice.choice([1, 1, 2, 3])):
@@ -936,6 +940,8 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 harness.loop.settle()
             case "l":
                 harness.loop.advance(1)
+            case "p":
+                harness.loop.let_pass()
             case "v":
                 dice.choice(viewers).read(dice.randint(1, 3))
             case "w":
@@ -961,6 +967,7 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
     for viewer in viewers:
         if not viewer.connected:
             viewer.watch()
+    harness.loop.gate_is_shut = False
     harness.tick()
     for _ in range(30):
         harness.loop.advance(1)
@@ -998,6 +1005,14 @@ def _looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @given(st.randoms(use_true_random=False))
 def test_whatever_happens_every_page_equals_the_store(dice: random.Random) -> None:
     simulate(dice)
+
+
+@pytest.fixture(autouse=True)
+def _all_is_long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a simulation, whatever viewers may share is compressed."""
+    if "simulation" in request.node.name or "whatever" in request.node.name:
+        monkeypatch.setattr(broadcaster, "LEAST_CACHED", 1)
+        monkeypatch.setattr(broadcaster, "FAR_BEHIND", 3)
 
 
 class PositionAhead(Broadcaster):
@@ -1089,6 +1104,23 @@ class CommandsAhead(Broadcaster):
         subscriber.command = self.commands.latest.newest
 
 
+class CompressedForever(Broadcaster):
+    """What is being compressed is not out of date with all else that lags."""
+
+    def _forget_messages(self) -> None:
+        self.audiences.forget_messages()
+
+
+class CompressedForAll(Broadcaster):
+    """A viewer that moved meanwhile gets what was compressed for the place where it was."""
+
+    def _send_next(self, subscriber: Subscriber, compressed: CatchUp | None = None) -> bool:
+        if compressed is not None:
+            here = subscriber.audience, subscriber.standing
+            compressed = compressed._replace(audience=here[0], standing=here[1])
+        return super()._send_next(subscriber, compressed)
+
+
 class ComposedPatches(Broadcaster):
     """A patch is composed of those of the versions since the head before."""
 
@@ -1171,6 +1203,7 @@ class OneProtocol(Broadcaster):
     [
         *(PositionAhead, GreaterOrEqual, NoTombstones, ForgottenReset, HadEverything, StaleSeen),
         *(MissedCommands, CommandsAhead, PausedAhead, WholeLook),
+        *(CompressedForever, CompressedForAll),
         *(ComposedPatches, PatchesForAll, PatchesOfTheLastVersion, OneProtocol),
     ],
 )

@@ -37,7 +37,7 @@ DEVICES = ["a", "b", "f/a", "f/g/c"]
 class OneViewer:
     """A viewer that keeps what it is told."""
 
-    outlet = None
+    outlet = compression = None
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name

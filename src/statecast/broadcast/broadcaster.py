@@ -23,6 +23,7 @@ from statecast.access.records import AccessRecord
 from statecast.broadcast import encoding
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.command_feed import CommandFeed
+from statecast.broadcast.compressor import CatchUp, Compressor
 from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
 from statecast.broadcast.latest_states import Entry, LatestStates
@@ -49,9 +50,11 @@ MAX_CATCH_UPS = 16
 returning viewers share them."""
 LEAST_CACHED = 1_000
 """Bytes of such a message that is worth compressing for the viewers that share it."""
+FAR_BEHIND = 32
+"""Offsets by which a viewer lags that probably gets a long message."""
 TURN_SECONDS = 0.005
 """For how long one turn of the loop sends to viewers that lag. The last message of it may exceed
-that by the encoding of ``max_states_bytes``."""
+that by the encoding of ``max_states_bytes``, which does not include their compression."""
 LONGEST_GONE = 256
 """Bytes of an entry of a device that may be read no longer."""
 AccessListener = Callable[[Sequence[AccessRecord], bool], None]
@@ -106,8 +109,9 @@ class Broadcaster:
         self.commands = CommandFeed(self.audiences, self.output, settings.max_states_bytes)
         self._unjudged: dict[Subscriber, int] = {}
         """Viewers with a position that is not known here, with their question to the feed."""
-        self._lagging: dict[Subscriber, None] = {}
-        """Viewers that get a message in the next turns."""
+        self._lagging: dict[Subscriber, CatchUp | None] = {}
+        """Viewers that get a message in the next turns; some have one that was compressed."""
+        self._compressor = Compressor(self._on_compressed)
         self._turn_begun = False
         """A turn is scheduled."""
         self._event_listeners: list[Callable[[Event], None]] = []
@@ -168,6 +172,7 @@ class Broadcaster:
     def stop(self) -> None:
         self._heartbeat_timer.cancel()
         self._loop_delay.stop()
+        self._compressor.stop()
         self._change_feed.stop()
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
@@ -203,7 +208,7 @@ class Broadcaster:
         if now < self._beat_at:
             self.states.take_back(now)
         self._beat_at = now
-        self.audiences.forget_messages()
+        self._forget_messages()
         if self.health.subscribers:
             self.health.beat(self.report())
 
@@ -242,7 +247,7 @@ class Broadcaster:
         """It also comes as it was, as often as viewers ask by a position that is not known."""
         before, self._epoch_history = self._epoch_history, epoch_history
         if epoch_history.epochs != before.epochs:
-            self.audiences.forget_messages()  # they name the epoch before
+            self._forget_messages()  # they name the epoch before
         if epoch_history.forgotten != before.forgotten:
             self._forget_removed(epoch_history.forgotten)
 
@@ -256,6 +261,12 @@ class Broadcaster:
                 self._resume_at(subscriber, since, valid=valid is True)
                 self._catch_up(subscriber)
 
+    def _forget_messages(self) -> None:
+        """Make no more use of messages for viewers that lag: they are out of date."""
+        self.audiences.forget_messages()
+        self._compressor.forget_messages()
+        self._lagging = dict.fromkeys(self._lagging)
+
     def _apply_access(self, records: Sequence[AccessRecord], reset: bool) -> None:
         for listener in self._access_listeners:
             listener(records, reset)
@@ -265,6 +276,7 @@ class Broadcaster:
 
         A viewer that does not have such a removal yet gets everything again.
         """
+        self._forget_messages()  # they may name what was removed then
         self.sightings.forget(self.states.forget_removed(forgotten))
         for subscriber in self.subscribers.values():
             lags = not subscriber.up_to_date and subscriber.position < forgotten
@@ -274,7 +286,7 @@ class Broadcaster:
     def _start_over(self) -> None:
         """The store was set back: what is here may never have been committed."""
         self.states.clear()
-        self.audiences.forget_messages()
+        self._forget_messages()
         self.sightings.start_over()
         self.commands.start_over()
         self.audiences.forget_sources()
@@ -588,6 +600,14 @@ class Broadcaster:
     def _catch_up(self, subscriber: Subscriber) -> None:
         """Send a viewer what it lacks, soon, until it is up to date or its transport is full."""
         self._lagging[subscriber] = None
+        self._begin_turn()
+
+    def _on_compressed(self, viewers: dict[Subscriber, CatchUp | None]) -> None:
+        """Viewers have waited for a message that is compressed now."""
+        self._lagging.update(viewers)
+        self._begin_turn()
+
+    def _begin_turn(self) -> None:
         if not self._turn_begun:
             self._turn_begun = True
             self.loop.call_soon(self._catch_up_turn)
@@ -603,20 +623,30 @@ class Broadcaster:
         """Send some viewers a message each; the others follow in the next turns of the loop."""
         end = self.loop.time() + TURN_SECONDS
         try:
-            while self._lagging:
-                subscriber = next(iter(self._lagging))
-                del self._lagging[subscriber]
-                if self._send_next(subscriber):
+            while self._has_turn():
+                if self._compressor.has_next:
+                    subscriber, compressed = self._compressor.next_in_line(), None
+                else:
+                    subscriber = next(iter(self._lagging))
+                    compressed = self._lagging.pop(subscriber)
+                if self._send_next(subscriber, compressed):
                     self._lagging[subscriber] = None
                 if self.loop.time() >= end:
                     break
         finally:
-            self._turn_begun = bool(self._lagging)
-            if self._turn_begun:
-                self.loop.call_soon(self._catch_up_turn)
+            self._turn_begun = False
+            if self._has_turn():
+                self._begin_turn()
 
-    def _send_next(self, subscriber: Subscriber) -> bool:
-        """Send a viewer its next message; whether it lacks more and can take it."""
+    def _has_turn(self) -> bool:
+        """Whether there is a viewer that lags and does not wait for the compressor."""
+        return bool(self._lagging) or self._compressor.has_next
+
+    def _send_next(self, subscriber: Subscriber, compressed: CatchUp | None = None) -> bool:
+        """Send a viewer its next message; whether it lacks more and can take it.
+
+        ``compressed`` is what was made for it before, and has been compressed since.
+        """
         known = self.subscribers.get(subscriber.viewer) is subscriber
         if not known or subscriber.up_to_date or subscriber.paused or subscriber.since:
             return False
@@ -627,14 +657,33 @@ class Broadcaster:
                 subscriber.audience.current.add(subscriber.viewer)
                 self.sightings.send_missed(subscriber, self.position.offset)
             return False
-        message = self._next_message(subscriber)
+        if compressed is not None and compressed.fits(subscriber):
+            message, head = compressed.message, compressed.head
+        elif self._compressor.is_busy and self._gets_a_long_message(subscriber):
+            self._compressor.wait_in_line(subscriber)
+            return False
+        else:
+            message, head = self._next_message(subscriber), self.position.offset
+        if message.compressible and self._compressor.delays(self.loop, subscriber, message, head):
+            return False
         # Before the message is delivered, because the viewer may be paused by it.
-        if message.position >= self.position.offset:
+        if message.position >= head:
             subscriber.complete = False
         subscriber.position = message.position
         subscriber.reset = subscriber.empty = False
         self.output.to_one(subscriber.viewer, message)
         return True
+
+    def _gets_a_long_message(self, subscriber: Subscriber) -> bool:
+        """Whether the next message of a viewer is to be compressed, as far as can be said now."""
+        audience = subscriber.audience
+        return (
+            subscriber.viewer.compression is not None
+            and audience.size > 1
+            and self.position.offset - subscriber.position > FAR_BEHIND
+            and (len(audience.patterns) == 1 or not self.has_rules())
+            and subscriber.standing not in audience.catch_ups
+        )
 
     def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
         """What a viewer lacks next. Viewers of one audience at one position share the message."""
@@ -642,13 +691,7 @@ class Broadcaster:
         if audience.catch_ups_head != head:
             audience.catch_ups.clear()
             audience.catch_ups_head = head
-        key = (
-            subscriber.position,
-            subscriber.empty,
-            subscriber.reset,
-            subscriber.complete,
-            subscriber.covered,
-        )
+        key = subscriber.standing
         message = audience.catch_ups.get(key)
         if message is None:
             entries, end = self.states.after(subscriber.position, audience)

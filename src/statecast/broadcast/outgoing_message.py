@@ -40,6 +40,16 @@ class OutgoingMessage:
         """The complete frame per transport; each transport adds its own."""
 
 
+class Compression(Protocol):
+    """How messages are compressed for the viewers of some transports."""
+
+    def is_due(self, message: OutgoingMessage) -> bool:
+        """Whether a thread is to compress the message before it is delivered."""
+
+    def compress(self, message: OutgoingMessage) -> None:
+        """Compress it, for all of these viewers. Any thread."""
+
+
 class Recipient(Protocol):
     """What the broadcaster needs of a viewer."""
 
@@ -54,6 +64,10 @@ class Recipient(Protocol):
     @property
     def outlet(self) -> Any:
         """Its ``recipients.Outlet``; None if it wants each message by ``deliver``."""
+
+    @property
+    def compression(self) -> Compression | None:
+        """How messages are compressed for it; None: not at all."""
 
     def deliver(self, message: OutgoingMessage) -> None:
         """Write the message out now, without waiting.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from statecast.access.patterns import Patterns
@@ -66,6 +66,11 @@ class Subscriber:
     @property
     def up_to_date(self) -> bool:
         return self.viewer in self.audience.current
+
+    @property
+    def standing(self) -> Hashable:
+        """While it lags: what its next message depends on, beside its audience."""
+        return self.position, self.empty, self.reset, self.complete, self.covered
 
     def start_over(self) -> None:
         """Send everything again, because what it has may never have been committed."""

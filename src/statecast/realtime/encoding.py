@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.model import Event
 from statecast.realtime.protocol import deflate, socketio, websocket
@@ -11,6 +13,8 @@ PACKET, FRAME, DEFLATED, DEFLATED_FRAME = "socketio", "websocket", "deflated", "
 LEAST_DEFLATED, MOST_DEFLATED = 200, 300_000
 """Bytes of packets that are compressed. A smaller one gains little; a larger one, which only an
 application's event can be, would take more than a millisecond of the loop."""
+LEAST_IN_THREAD = 16_384
+"""Bytes of a message that is worth the way to a thread and back, which costs the loop 22 us."""
 
 
 def event(event: Event, number: int | None = None) -> OutgoingMessage:
@@ -43,7 +47,7 @@ def deflated_frame(message: OutgoingMessage) -> bytes:
     """The same for viewers with permessage-deflate; compressed if that is allowed and worth it."""
     encoded = message.encodings.get(DEFLATED_FRAME)
     if encoded is None:
-        smaller = deflated(message)
+        smaller = SOCKETIO.compressed(message)
         encoded = (
             frame(message)
             if smaller is None
@@ -53,22 +57,45 @@ def deflated_frame(message: OutgoingMessage) -> bytes:
     return encoded
 
 
-def deflated(message: OutgoingMessage) -> bytes | None:
-    """The Socket.IO packet compressed; None if it is not to be."""
-    if not message.compressible:
-        return None
-    encoded = message.encodings.get(DEFLATED)
-    if encoded is None:
-        plain = packet(message)
-        if not is_worth_it(plain):
+class Deflation:
+    """Compresses messages, each once for all viewers of some transports."""
+
+    def __init__(self, name: str, plain: Callable[[OutgoingMessage], bytes]) -> None:
+        """``name``: under which a message keeps it; ``plain`` gives what is compressed."""
+        self._name = name
+        self._plain = plain
+
+    def is_due(self, message: OutgoingMessage) -> bool:
+        """Whether a thread is to compress the message before it is delivered."""
+        return (
+            message.compressible
+            and len(message.payload) >= LEAST_IN_THREAD
+            and self._name not in message.encodings
+            and _is_worth_it(self._plain(message))
+        )
+
+    def compress(self, message: OutgoingMessage) -> None:
+        """Compress a message. Any thread: to keep the result is one step."""
+        message.encodings[self._name] = deflate.deflate(self._plain(message))
+
+    def compressed(self, message: OutgoingMessage) -> bytes | None:
+        """The message compressed, now if need be; None if it is not to be."""
+        if not message.compressible:
             return None
-        encoded = message.encodings[DEFLATED] = deflate.deflate(plain)
-    return encoded
+        if self._name not in message.encodings:
+            if not _is_worth_it(self._plain(message)):
+                return None
+            self.compress(message)
+        return message.encodings[self._name]
 
 
-def is_worth_it(plain: bytes) -> bool:
+def _is_worth_it(plain: bytes) -> bool:
     """Whether to compress something of this size."""
     return LEAST_DEFLATED <= len(plain) <= MOST_DEFLATED
+
+
+SOCKETIO = Deflation(DEFLATED, packet)
+"""Of a Socket.IO packet, for a WebSocket and for a response to long polling."""
 
 
 def _frames(text: bytes, message: OutgoingMessage) -> bytes:

@@ -55,8 +55,8 @@ class InProcessTransport:
             self._partial = None
             self._client.take(whole)
 
-    outlet = None
-    """Each message is taken at once."""
+    outlet = compression = None
+    """Each message is taken at once, as it is."""
 
     def offer(self, message: OutgoingMessage) -> bool:
         self.send(encoding.packet(message))

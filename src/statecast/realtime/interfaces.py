@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from statecast.access.reader import Reader
-from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.outgoing_message import Compression, OutgoingMessage, Recipient
 from statecast.broadcast.recipients import Outlet
 from statecast.model import Event, Watching
 from statecast.realtime.timer_wheel import TimerTarget
@@ -32,6 +32,10 @@ class SessionTransport(Protocol):
 
         Viewers and sockets are told when it changes: ``pause``, ``resume``, ``leave``.
         """
+
+    @property
+    def compression(self) -> Compression | None:
+        """How it compresses messages; None: not at all."""
 
     def send(self, packet: bytes) -> None:
         """Write a text packet."""

@@ -172,8 +172,13 @@ class PollingConnection:
             self._put(engineio.binary_packet(attachment))
         return True
 
+    @property
+    def compression(self) -> encoding.Deflation | None:
+        return encoding.SOCKETIO if self._takes_gzip else None
+
     def deliver(self, message: OutgoingMessage) -> None:
-        compressed = encoding.deflated(message) if self._takes_gzip else None
+        compression = self.compression
+        compressed = None if compression is None else compression.compressed(message)
         self._put(encoding.packet(message), compressed)
 
     def close(self, code: int, reason: str) -> None:

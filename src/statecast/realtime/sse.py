@@ -31,7 +31,7 @@ from statecast.realtime import encoding
 from statecast.realtime.authenticator import NotAdmitted, Visit
 from statecast.realtime.hub import Hub
 from statecast.realtime.interfaces import BroadcasterContract
-from statecast.realtime.protocol import deflate, gzip_stream, handshake
+from statecast.realtime.protocol import gzip_stream, handshake
 from statecast.realtime.protocol.gzip_stream import GzipEnd
 from statecast.realtime.protocol.handshake import HandshakeError
 from statecast.settings import Settings
@@ -47,7 +47,7 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx would wait for more
     gzip_stream.VARY,
 ]
-PLAIN, GZIP = "sse", "gzip sse"
+PLAIN, STORED, DEFLATED = "sse", "stored sse", "deflated sse"
 """Under which an ``OutgoingMessage`` keeps its encodings."""
 KEEPALIVE = b":\n\n"
 
@@ -164,6 +164,10 @@ class EventStream:
         return HEADERS if self._gzip is None else [*HEADERS, gzip_stream.FIELD]
 
     # From the hub and the broadcaster
+
+    @property
+    def compression(self) -> encoding.Deflation | None:
+        return None if self._gzip is None else COMPRESSION
 
     def deliver(self, message: OutgoingMessage) -> None:
         event = plain(message)
@@ -445,13 +449,13 @@ def _position_id(message: OutgoingMessage) -> bytes:
 
 def gzip_blocks(message: OutgoingMessage) -> bytes:
     """The event in a gzip stream; compressed if that is allowed and worth it."""
-    blocks = message.encodings.get(GZIP)
+    blocks = COMPRESSION.compressed(message) or message.encodings.get(STORED)
     if blocks is None:
-        event = plain(message)
-        compress = message.compressible and encoding.is_worth_it(event)
-        blocks = deflate.deflate(event) if compress else gzip_stream.stored(event)
-        message.encodings[GZIP] = blocks
+        blocks = message.encodings[STORED] = gzip_stream.stored(plain(message))
     return blocks
+
+
+COMPRESSION = encoding.Deflation(DEFLATED, plain)
 
 
 def encode(name: str, payload: bytes, position_id: bytes = b"") -> bytes:

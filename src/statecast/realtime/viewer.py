@@ -11,7 +11,7 @@ from typing import Any
 from statecast import timestamps
 from statecast.access.credentials import Credentials
 from statecast.access.reader import READS_NOTHING, Reader
-from statecast.broadcast.outgoing_message import OutgoingMessage
+from statecast.broadcast.outgoing_message import Compression, OutgoingMessage
 from statecast.broadcast.recipients import Outlet
 from statecast.errors import Malformed, Refused
 from statecast.http.head import RequestHead
@@ -288,6 +288,10 @@ class Viewer:
     @property
     def outlet(self) -> Outlet | None:
         return self.transport.outlet
+
+    @property
+    def compression(self) -> Compression | None:
+        return self.transport.compression
 
     def deliver(self, message: OutgoingMessage) -> None:
         self.transport.deliver(message)

@@ -479,6 +479,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Itself, while it takes whatever comes."""
         return self if self._state is OPEN and not self.paused else None
 
+    @property
+    def compression(self) -> encoding.Deflation | None:
+        return encoding.SOCKETIO if self.writer is self._endpoint.deflating_writer else None
+
     def offer(self, message: OutgoingMessage) -> bool:
         if self.paused or self._state is not OPEN:
             return False
