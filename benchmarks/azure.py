@@ -1,9 +1,9 @@
 """Messages of an Azure queue: throughput, latency and cost, measured with Azurite, the emulator.
 
 The peers use the same Azurite: a plain loop with the SDK's defaults, and kombu's transport. They
-store nothing. A deletion in Azurite takes longer in a longer queue, and its clean-up once a minute
-takes longer with every message that it ever held. The queues are therefore short, and each turn has
-an Azurite of its own.
+store nothing. What Azurite itself can do is measured by a client that does nothing else. A deletion
+in Azurite takes longer in a longer queue, and its clean-up once a minute takes longer with every
+message that it ever held. The queues are therefore short, and each turn has an Azurite of its own.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def rows(quick: bool) -> list[Row]:
         found.append(
             rated(f"azure: {name}", "benchmarks.peers.azure", messages, turns, option=peer)
         )
+    found.append(
+        rated(
+            "azure: Azurite itself, a bare client", "benchmarks.peers.azure_bare", messages, turns
+        )
+    )
     with azurite() as connection:
         found += soon(connection, sends)
     return [*found, waiting(idle)]
